@@ -1,0 +1,98 @@
+"""The one family of failures that ragops shows to people and to scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class ExitCode(IntEnum):
+    """Exit codes of every command; part of the public interface."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    UNHEALTHY = 3
+    CHANGES = 4
+    LOCKED = 5
+    INTEGRITY = 6
+    MISSING = 7
+    INTERRUPTED = 130
+
+
+class RagopsError(Exception):
+    """A failure with everything its reader needs.
+
+    `code` is a stable snake_case word for scripts, `message` says what happened, `hint` how to cure it,
+    `exit_code` is what the process ends with. None of them may hold a secret.
+    """
+
+    default_exit = ExitCode.FAILED
+
+    def __init__(self, code: str, message: str, hint: str = "", *, exit_code: ExitCode | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.exit_code = self.default_exit if exit_code is None else exit_code
+
+
+class UsageError(RagopsError):
+    """The command line was used wrongly, or input named on it is not valid."""
+
+    default_exit = ExitCode.USAGE
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One fault of a file that a person wrote: `where` it is, which `key`, and what was expected."""
+
+    where: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.key}: {self.message}" if self.key else f"{self.where}: {self.message}"
+
+
+class InvalidInputError(UsageError):
+    """A file is not valid; carries every problem found in it, not only the first."""
+
+    def __init__(self, code: str, message: str, problems: Sequence[Problem], hint: str = "") -> None:
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        super().__init__(code, f"{message}{lines}", hint)
+
+
+class UnhealthyError(RagopsError):
+    """A service does not answer, or not as it should."""
+
+    default_exit = ExitCode.UNHEALTHY
+
+
+class LockedError(RagopsError):
+    """Another run holds the lock."""
+
+    default_exit = ExitCode.LOCKED
+
+
+class IntegrityError(RagopsError):
+    """A checksum, signature, count or verification failed."""
+
+    default_exit = ExitCode.INTEGRITY
+
+
+class MissingError(RagopsError):
+    """Something needed is not there: an engine, an image, a plugin, a port, disk space."""
+
+    default_exit = ExitCode.MISSING
+
+
+class InterruptedRunError(RagopsError):
+    """The user ended the run; the state is consistent and the next run goes on."""
+
+    default_exit = ExitCode.INTERRUPTED

@@ -1,0 +1,22 @@
+"""Finds stacks/ and templates/, in a wheel or in a checkout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _root() -> Path:
+    bundled = _PACKAGE / "_bundled"
+    return bundled if bundled.is_dir() else _PACKAGE.parent
+
+
+def stacks_dir() -> Path:
+    """The folder that holds one folder per Pulumi program."""
+    return _root() / "stacks"
+
+
+def templates_dir() -> Path:
+    """The folder of everything that is rendered, by service."""
+    return _root() / "templates"
