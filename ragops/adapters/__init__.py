@@ -1,0 +1,1 @@
+"""Side effects behind small protocols."""

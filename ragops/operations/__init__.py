@@ -1,0 +1,1 @@
+"""Use cases in plain steps: the order across services."""

@@ -1,0 +1,1 @@
+"""Recovery points: manifest, repository, retention."""

@@ -1,0 +1,1 @@
+"""How a ServiceSpec becomes something that runs."""

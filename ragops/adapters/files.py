@@ -1,0 +1,72 @@
+"""Writes that are whole or not there, with the right mode from the first byte on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from ragops.errors import MissingError, RagopsError
+
+SECRET_MODE = 0o600
+PUBLIC_MODE = 0o644
+
+
+def explain_os_error(error: OSError, doing: str) -> RagopsError:
+    """The RagopsError of a failed file operation; `doing` says what was attempted, such as "write FILE"."""
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return MissingError(
+            "disk_full", f"cannot {doing}: no space left on the device", "free some space, then run the command again"
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return RagopsError(
+            "not_permitted", f"cannot {doing}: {error.strerror}", "check the owner and mode of that folder"
+        )
+    return RagopsError("file_error", f"cannot {doing}: {error.strerror or error}")
+
+
+def make_dir(path: Path, mode: int = 0o755) -> Path:
+    """Create `path` and its parents; `mode` holds for the folders that are new."""
+    try:
+        for folder in [*reversed(path.parents), path]:
+            if not folder.exists():
+                folder.mkdir(exist_ok=True)
+                folder.chmod(mode)
+    except OSError as error:
+        raise explain_os_error(error, f"create the folder {path}") from error
+    return path
+
+
+def write_atomic(path: Path, content: str | bytes, mode: int = PUBLIC_MODE) -> None:
+    """Put `content` at `path` in one rename, durable when this returns.
+
+    Raises MissingError (disk_full) or RagopsError (not_permitted, file_error); `path` then is as it was before.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    temporary = ""
+    try:
+        make_dir(path.parent)
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # 0600 by definition
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(mode)
+        Path(temporary).replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise explain_os_error(error, f"write {path}") from error
+    sync_dir(path.parent)
+
+
+def sync_dir(path: Path) -> None:
+    """Make the renames inside `path` durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

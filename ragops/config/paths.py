@@ -1,0 +1,69 @@
+"""Where a project keeps what ragops makes: everything of an environment lies under .ragops/."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULT_ENVIRONMENT = "default"
+
+
+@dataclass(frozen=True)
+class ProjectPaths:
+    """Folders and files of one environment of the project at `root`."""
+
+    root: Path
+    environment: str
+    data_override: str = ""
+
+    @property
+    def state(self) -> Path:
+        """The project's own folder, shared by all environments."""
+        return self.root / ".ragops"
+
+    @property
+    def pulumi(self) -> Path:
+        """The lasting work directory of the Pulumi engine."""
+        return self.state / "pulumi" / self.environment
+
+    @property
+    def passphrase(self) -> Path:
+        """The generated passphrase of the Pulumi state (0600)."""
+        return self.pulumi / "passphrase"
+
+    @property
+    def secrets(self) -> Path:
+        """The generated passwords (0600)."""
+        return self.state / "secrets" / f"{self.environment}.json"
+
+    @property
+    def endpoints(self) -> Path:
+        """The stack's outputs as they were after the last `up`."""
+        return self.state / "run" / self.environment / "endpoints.json"
+
+    @property
+    def fingerprint(self) -> Path:
+        """What the last `up` that went through was made from."""
+        return self.state / "run" / self.environment / "applied"
+
+    @property
+    def locks(self) -> Path:
+        """The lock files of the environment."""
+        return self.state / "locks" / self.environment
+
+    @property
+    def audit(self) -> Path:
+        """One line for every change."""
+        return self.state / "audit.jsonl"
+
+    def run_dir(self, service: str) -> Path:
+        """Configuration, process record and log of a service."""
+        return self.state / "run" / self.environment / service
+
+    def data_dir(self, service: str) -> Path:
+        """Data of a service."""
+        base = self.root / self.data_override if self.data_override else self.state / "data"
+        return base / self.environment / service

@@ -1,0 +1,46 @@
+"""The generated passwords of an environment: one JSON object, 0600, by name."""
+
+from __future__ import annotations
+
+import json
+import secrets as random
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.errors import RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_BYTES = 24  # 192 bits, 32 characters of the URL-safe alphabet: no engine has to quote them
+
+
+def load(path: Path) -> dict[str, str]:
+    """All secrets by name; empty where the file is not there yet.
+
+    Raises RagopsError `secrets_unreadable` where the file is no such object.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise RagopsError(
+            "secrets_unreadable",
+            f"{path} cannot be read: {type(error).__name__}",
+            "restore it from your copy: without it the running services do not let ragops in",
+        ) from error
+    if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
+        raise RagopsError("secrets_unreadable", f"{path} is not a JSON object of strings", "restore it from your copy")
+    return values
+
+
+def ensure(path: Path, names: Iterable[str]) -> dict[str, str]:
+    """Generate what is missing of `names`, keep all else; returns every secret."""
+    values = load(path)
+    missing = [name for name in names if name not in values]
+    if missing:
+        values.update({name: random.token_urlsafe(_BYTES) for name in missing})
+        write_atomic(path, json.dumps(values, indent=2) + "\n", SECRET_MODE)
+    return values

@@ -1,0 +1,1 @@
+"""One folder for each service, with all that is known about it."""

@@ -1,0 +1,291 @@
+"""What a service is to the rest of ragops: small protocols and frozen values.
+
+Provisioning describes a service as a `ServiceSpec` and hands it to a runtime. Day-2 operations know its `Endpoint` and,
+where an operation needs more than the service's own protocol, the `Control` that its runtime gives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from pydantic import BaseModel
+
+
+# --- how to reach a service -----------------------------------------------------------------------------------
+
+
+class Capability(StrEnum):
+    """What an operation may do to a service beyond speaking its protocol."""
+
+    RESTART = "can_restart"
+    EXEC = "can_exec"
+    READ_FILES = "can_read_files"
+
+
+@dataclass(frozen=True)
+class Login:
+    """A user of a service; `secret` names the password in the secrets of the environment."""
+
+    user: str
+    secret: str
+    password: SecretStr = field(default=SecretStr(""))
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a service is and how to speak to it: one output of the stack.
+
+    `handle` is what the runtime finds it by (a run folder, a container's name); `version` is the pinned one.
+    `logins` has the roles `operator` (ragops itself) and `application` (what the RAG services use).
+    """
+
+    service: str
+    engine: str
+    version: str
+    runtime: str
+    host: str
+    port: int
+    handle: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    logins: Mapping[str, Login] = field(default_factory=dict)
+    capabilities: frozenset[Capability] = frozenset()
+
+    def can(self, capability: Capability) -> bool:
+        """Whether an operation may use `capability` on this service."""
+        return capability in self.capabilities
+
+    def to_dict(self) -> dict[str, Any]:
+        """The endpoint as JSON values, without any password."""
+        return {
+            "service": self.service,
+            "engine": self.engine,
+            "version": self.version,
+            "runtime": self.runtime,
+            "host": self.host,
+            "port": self.port,
+            "handle": self.handle,
+            "options": dict(self.options),
+            "logins": {role: {"user": login.user, "secret": login.secret} for role, login in self.logins.items()},
+            "capabilities": sorted(self.capabilities),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], secrets: Mapping[str, str]) -> Endpoint:
+        """Build from `to_dict`'s values, passwords looked up by name in `secrets` (KeyError where one is missing)."""
+        logins = {
+            role: Login(login["user"], login["secret"], SecretStr(secrets[login["secret"]]))
+            for role, login in values["logins"].items()
+        }
+        capabilities = frozenset(Capability(name) for name in values["capabilities"])
+        return cls(**{**values, "port": int(values["port"]), "logins": logins, "capabilities": capabilities})
+
+
+class Control(Protocol):
+    """What a runtime can do to one service besides provisioning it; used by restores and repairs."""
+
+    def stop(self) -> None:
+        """Stop the service with its own grace; nothing to do if it is down."""
+
+    def start(self, extra_args: Sequence[str] = ()) -> None:
+        """Start it as provisioned, with `extra_args` added to its command, and wait for its health check."""
+
+    def is_running(self) -> bool:
+        """Whether the very process or container that was provisioned runs."""
+
+    def set_data_aside(self, label: str) -> str:
+        """Move the data of the stopped service beside itself, leave an empty folder; returns where the data went."""
+
+    def bring_data_back(self, aside: str) -> None:
+        """Undo `set_data_aside`: what was put in meanwhile is moved away under another name, never deleted."""
+
+    def put_data_file(self, source: Path, name: str) -> None:
+        """Copy `source` into the data folder as `name`, owned and readable as the service needs."""
+
+    def tool(self, name: str) -> tuple[str, ...]:
+        """Arguments that run the engine's own tool `name` (such as pg_dump) in the service's version."""
+
+
+# --- what a runtime needs to make a service run ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A rendered file below the service's configuration folder; `secret` content never reaches a plan or a log."""
+
+    name: str
+    content: str
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class TcpCheck:
+    """Healthy when the port accepts and, after `send`, the answer starts with one of `expect`."""
+
+    port: int
+    send: str = ""
+    expect: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HttpCheck:
+    """Healthy when a GET of `path` answers 200."""
+
+    port: int
+    path: str = "/"
+
+
+@dataclass(frozen=True)
+class ExecCheck:
+    """Healthy when `command`, run beside the service, exits 0."""
+
+    command: tuple[str, ...]
+
+
+HealthCheck = TcpCheck | HttpCheck | ExecCheck
+
+
+@dataclass(frozen=True)
+class InitStep:
+    """Fills an empty data folder once: runs in a folder beside it, which then takes its place in one rename.
+
+    `command` has `{data}` where the folder's path goes; `marker` is the file that tells an initialised folder.
+    """
+
+    command: tuple[str, ...]
+    marker: str
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """A service as a runtime sees it. Paths inside `command` and files come from the runtime's `Layout`."""
+
+    service: str
+    command: tuple[str, ...]
+    files: tuple[ConfigFile, ...]
+    ports: Mapping[str, int]
+    health: HealthCheck
+    environment: Mapping[str, str] = field(default_factory=dict)
+    init: InitStep | None = None
+    stop_signal: str = "SIGTERM"
+    stop_grace: float = 10.0
+    start_timeout: float = 60.0
+    needs_unprivileged_user: bool = False
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a runtime puts a service: folders as the service itself sees them, and the address it listens on."""
+
+    config_dir: str
+    data_dir: str
+    listen: str
+
+
+# --- health ------------------------------------------------------------------------------------------------------
+
+
+class Status(StrEnum):
+    """How well something is, best first."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    DOWN = "down"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that a probe looked at; `hint` says the cure where it is not ok."""
+
+    name: str
+    status: Status
+    detail: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """All checks of one service and how long they took, in seconds."""
+
+    service: str
+    checks: tuple[Check, ...]
+    seconds: float
+    version: str = ""
+
+    @property
+    def status(self) -> Status:
+        """The worst of the checks."""
+        order = list(Status)
+        return max((check.status for check in self.checks), key=order.index, default=Status.DOWN)
+
+
+# --- backup ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a recovery point as its engine wrote it.
+
+    `counts` are items by kind (rows by table, keys), taken so that they are true of the file; `instant` is when the
+    data was as it is in the file; `versions` are those of engine and extensions.
+    """
+
+    name: str
+    instant: datetime
+    counts: Mapping[str, int]
+    versions: Mapping[str, str]
+
+
+class BackupEngine(Protocol):
+    """Dump, verify and restore of one service, together: what `verify` accepts, `restore` brings back."""
+
+    def dump(self, endpoint: Endpoint, control: Control, folder: Path) -> tuple[Part, ...]:
+        """Write the service's parts into `folder`. Raises RagopsError; leaves nothing behind on the server."""
+
+    def verify(self, folder: Path, part: Part, control: Control) -> None:
+        """Read the part with the engine's own reader; raises IntegrityError where it is not whole."""
+
+    def preflight(self, endpoint: Endpoint, control: Control, parts: Sequence[Part]) -> None:
+        """Refuse, before anything is touched, what cannot be restored here (versions, rights, capabilities)."""
+
+    def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
+        """Replace the service's data by the parts'. A failure leaves the old data serving or set aside, never lost."""
+
+    def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
+        """Items by kind that the live service holds now, in the terms of `Part.counts`."""
+
+
+# --- the service itself ------------------------------------------------------------------------------------------
+
+
+class Service(Protocol):
+    """One folder under services/. Heavy modules are imported inside the methods."""
+
+    name: str
+    title: str
+
+    def settings(self) -> type[BaseModel]:
+        """The frozen settings model of this service's section in ragops.yaml."""
+
+    def secrets(self) -> tuple[str, ...]:
+        """Names of the secrets that are generated for it."""
+
+    def component(self) -> Callable[..., Any]:
+        """The Pulumi component class; imports pulumi."""
+
+    def prepare(self, endpoint: Endpoint) -> None:
+        """Bring the running service into its initial state (roles, databases); idempotent, called at the end of up."""
+
+    def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
+        """Look at the live service for at most `timeout` seconds; never raises."""
+
+    def backup(self) -> BackupEngine:
+        """Its dump, verify and restore."""
