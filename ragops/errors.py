@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
@@ -96,3 +97,24 @@ class InterruptedRunError(RagopsError):
     """The user ended the run; the state is consistent and the next run goes on."""
 
     default_exit = ExitCode.INTERRUPTED
+
+
+_MARK = "ragops-error:"
+
+
+def encode(error: RagopsError) -> str:
+    """The error as one line that survives being quoted by another program, to be found again by `decode`."""
+    values = {"code": error.code, "message": error.message, "hint": error.hint, "exit_code": int(error.exit_code)}
+    return _MARK + json.dumps(values)
+
+
+def decode(text: str) -> RagopsError | None:
+    """The first encoded error inside `text`, None where there is none."""
+    start = text.find(_MARK)
+    if start < 0:
+        return None
+    try:
+        values, _ = json.JSONDecoder().raw_decode(text[start + len(_MARK) :])
+        return RagopsError(values["code"], values["message"], values["hint"], exit_code=ExitCode(values["exit_code"]))
+    except (ValueError, KeyError, TypeError):
+        return None

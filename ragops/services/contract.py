@@ -166,19 +166,41 @@ class InitStep:
 
 @dataclass(frozen=True)
 class ServiceSpec:
-    """A service as a runtime sees it. Paths inside `command` and files come from the runtime's `Layout`."""
+    """A service as a runtime sees it. Paths inside `command` and files come from the runtime's `Layout`.
+
+    `lock_files` are what the engine leaves among its data when it is killed and may trip over at its next start.
+    Times in seconds.
+    """
 
     service: str
+    version: str
     command: tuple[str, ...]
     files: tuple[ConfigFile, ...]
     ports: Mapping[str, int]
     health: HealthCheck
     environment: Mapping[str, str] = field(default_factory=dict)
     init: InitStep | None = None
+    lock_files: tuple[str, ...] = ()
     stop_signal: str = "SIGTERM"
     stop_grace: float = 10.0
     start_timeout: float = 60.0
     needs_unprivileged_user: bool = False
+
+
+class Runtime(Protocol):
+    """How a ServiceSpec becomes something that runs; components see no more of a runtime than this."""
+
+    name: str
+    capabilities: frozenset[Capability]
+
+    def layout(self, service: str) -> Layout:
+        """Where the service will find its files and what it is to listen on."""
+
+    def handle(self, service: str) -> str:
+        """What day-2 operations will find the service by."""
+
+    def run(self, spec: ServiceSpec, parent: Any) -> Any:
+        """Declare the resources of `spec` below the component `parent`."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""Redis: the cache of answers and embeddings, with AOF and RDB together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
+
+    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult
+
+VERSION = "9.1.2"
+OPERATOR_USER = "ragops"
+OPERATOR_SECRET = "redis_operator"  # noqa: S105  the name of the secret
+APPLICATION_USER = "rag"
+APPLICATION_SECRET = "redis_application"  # noqa: S105  the name of the secret
+
+
+class RedisService:
+    """All that ragops knows about Redis, behind the service contract."""
+
+    name = "redis"
+    title = "Valkey (Redis protocol)"
+
+    def settings(self) -> type[BaseModel]:
+        """Section `redis:`."""
+        from ragops.services.redis.settings import RedisSettings
+
+        return RedisSettings
+
+    def secrets(self) -> tuple[str, ...]:
+        """Passwords of both ACL users."""
+        return (OPERATOR_SECRET, APPLICATION_SECRET)
+
+    def component(self) -> Callable[..., Any]:
+        """The Pulumi component."""
+        from ragops.services.redis.component import Redis
+
+        return Redis
+
+    def prepare(self, endpoint: Endpoint) -> None:
+        """Nothing: its files hold all of its initial state."""
+
+    def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
+        """Reachable, writable, persistence, memory."""
+        from ragops.services.redis.health import probe
+
+        return probe(endpoint, timeout)
+
+    def backup(self) -> BackupEngine:
+        """By the RDB file of a fresh BGSAVE."""
+        from ragops.services.redis.backup import RedisBackup
+
+        return RedisBackup()

@@ -1,0 +1,59 @@
+"""TimescaleDB: the metadata database with the `rag` schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
+
+    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult
+
+VERSION = "18.4"
+OWNER_ROLE = "rag_owner"
+OWNER_SECRET = "timescaledb_owner"  # noqa: S105  the name of the secret
+APPLICATION_ROLE = "rag_app"
+APPLICATION_SECRET = "timescaledb_application"  # noqa: S105  the name of the secret
+
+
+class TimescaleService:
+    """All that ragops knows about TimescaleDB, behind the service contract."""
+
+    name = "timescaledb"
+    title = "PostgreSQL (rag schema)"
+
+    def settings(self) -> type[BaseModel]:
+        """Section `timescaledb:`."""
+        from ragops.services.timescaledb.settings import TimescaleSettings
+
+        return TimescaleSettings
+
+    def secrets(self) -> tuple[str, ...]:
+        """Passwords of the owner and of the application role."""
+        return (OWNER_SECRET, APPLICATION_SECRET)
+
+    def component(self) -> Callable[..., Any]:
+        """The Pulumi component."""
+        from ragops.services.timescaledb.component import Timescale
+
+        return Timescale
+
+    def prepare(self, endpoint: Endpoint) -> None:
+        """The database and the application role, made where they are missing."""
+        from ragops.services.timescaledb.roles import prepare
+
+        prepare(endpoint)
+
+    def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
+        """Reachable, writable, schema, connections, replication."""
+        from ragops.services.timescaledb.health import probe
+
+        return probe(endpoint, timeout)
+
+    def backup(self) -> BackupEngine:
+        """By pg_dump, restored into a fresh database that takes the old one's place."""
+        from ragops.services.timescaledb.backup import TimescaleBackup
+
+        return TimescaleBackup()

@@ -1,0 +1,120 @@
+"""Runs the Pulumi engine as a child that ragops, not the terminal, interrupts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from typing import IO, TYPE_CHECKING
+
+from pulumi.automation import CommandResult, PulumiCommand
+from pulumi.automation.errors import create_command_error
+from semver import VersionInfo
+
+from ragops.errors import InterruptedRunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+_CANCEL_WAIT = 60.0
+
+
+class InterruptibleCommand(PulumiCommand):
+    """A PulumiCommand in a session of its own.
+
+    Ctrl-C in a terminal reaches a whole process group at once, providers included, which then die in the middle of
+    what they do. Here only ragops gets it and asks the engine to cancel: it finishes the running steps, saves its state
+    and gives its lock back. A second Ctrl-C makes it stop at once.
+    """
+
+    def __init__(self, program: Path, version: str) -> None:
+        # The base class would run `pulumi version` each time; whoever found the program has checked it.
+        self.command = str(program)
+        self.version = VersionInfo.parse(version)
+
+    def run(
+        self,
+        args: list[str],
+        cwd: str,
+        additional_env: Mapping[str, str],
+        on_output: Callable[[str], object] | None = None,
+        on_error: Callable[[str], object] | None = None,
+    ) -> CommandResult:
+        """Run `pulumi ARGS`. Raises the Automation API's CommandError, or InterruptedRunError after a Ctrl-C."""
+        with subprocess.Popen(
+            arguments(self.command, args),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            cwd=cwd, env=environment(additional_env), encoding="utf-8", errors="replace", start_new_session=True,
+        ) as process:  # fmt: skip
+            stdout, stderr = _Reader(process.stdout, on_output), _Reader(process.stderr, on_error)
+            interrupted = _wait(process)
+            result = CommandResult(stdout.text(), stderr.text(), process.returncode)
+        if interrupted:
+            raise InterruptedRunError(
+                "interrupted",
+                "interrupted; what was under way was finished or cancelled, and the state was saved",
+                "run the same command again to go on",
+            )
+        if result.code != 0:
+            raise create_command_error(result)
+        return result
+
+
+def arguments(program: str, args: list[str]) -> list[str]:
+    """The engine never asks: a prompt would hang where nobody answers."""
+    return [program, "--non-interactive", *args]
+
+
+def environment(additional: Mapping[str, str]) -> dict[str, str]:
+    """The caller's environment with what the workspace adds."""
+    return {**os.environ, **additional, "PULUMI_AUTOMATION_API": "true"}
+
+
+class _Reader(threading.Thread):
+    """Collects one output of the engine, line by line."""
+
+    def __init__(self, stream: IO[str] | None, callback: Callable[[str], object] | None) -> None:
+        super().__init__(daemon=True)
+        self._stream, self._callback, self._lines = stream, callback, list[str]()
+        self.start()
+
+    def run(self) -> None:
+        for line in self._stream or ():
+            self._lines.append(line.rstrip())
+            if self._callback:
+                self._callback(line.rstrip())
+
+    def text(self) -> str:
+        self.join(timeout=5)
+        return "\n".join(self._lines)
+
+
+def _wait(process: subprocess.Popen[str]) -> bool:
+    """Wait for the engine; returns whether the user interrupted meanwhile."""
+    interrupts = 0
+    give_up = float("inf")
+    while True:
+        try:
+            process.wait(timeout=max(0.1, min(1.0, give_up - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() > give_up:
+                _signal(process, signal.SIGKILL)
+        except KeyboardInterrupt:
+            interrupts += 1
+            _signal(process, signal.SIGINT)
+            give_up = time.monotonic() + _CANCEL_WAIT
+        else:
+            return interrupts > 0
+
+
+def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """To the engine alone; only SIGKILL goes to its whole group, as its providers would outlive it."""
+    with contextlib.suppress(ProcessLookupError):
+        if number == signal.SIGKILL:
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)

@@ -1,0 +1,62 @@
+"""Becomes a service's program: records who it is, gives up root if told to, and executes.
+
+Run as a script with the standard library alone, `launch.py RECORD DIGEST USER PROGRAM ARG…`. The record is written by
+the very process that becomes the service, so that no instant exists at which the service runs and nobody knows its pid.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+
+def identity(pid: int) -> str:
+    """What tells this process from a later one with the same pid: boot and start time in clock ticks (proc(5)).
+
+    Empty where there is no such process, or only its zombie. Start times in seconds would move with the wall clock.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (OSError, ValueError):
+        return ""
+    state, start_ticks = fields[0], fields[19]
+    return "" if state in "ZX" else f"{boot}:{start_ticks}"
+
+
+def _record(path: Path, digest: str) -> None:
+    pid = os.getpid()
+    record = {"pid": pid, "identity": identity(pid), "digest": digest, "started": time.time()}
+    temporary = path.with_suffix(".new")
+    with temporary.open("w") as stream:
+        json.dump(record, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(path)
+
+
+def _become(user: str) -> None:
+    import pwd
+
+    entry = pwd.getpwnam(user)
+    os.initgroups(user, entry.pw_gid)
+    os.setgid(entry.pw_gid)
+    os.setuid(entry.pw_uid)
+    os.environ["HOME"] = entry.pw_dir
+
+
+def main(arguments: list[str]) -> None:
+    """Record, become `USER` where it is not empty, execute `PROGRAM ARG…`."""
+    record, digest, user, *command = arguments
+    os.umask(0o077)
+    _record(Path(record), digest)
+    if user:
+        _become(user)
+    os.execv(command[0], command)  # noqa: S606  the service takes the place of this very process
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

