@@ -66,7 +66,7 @@ class Recorder:
 
     def __call__(self, event: EngineEvent) -> None:
         """The Automation API's `on_event`."""
-        if event.diagnostic_event and event.diagnostic_event.severity in ("error", "warning"):
+        if event.diagnostic_event and event.diagnostic_event.severity == "error":
             self.messages.append(event.diagnostic_event.message)
         done = event.res_outputs_event
         if done and done.metadata.type == _STACK_TYPE and done.metadata.new:
