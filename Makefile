@@ -1,0 +1,48 @@
+# Every target does its own set-up: a fresh clone needs Python 3.11 or later and a package index, nothing else.
+
+PYTHON ?= python3
+ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/.complete
+ENGINE_INSTALL := $(BIN)/ragops engine install
+
+.DEFAULT_GOAL := help
+.PHONY: help venv engine demo test check bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP)  ## the virtual environment in .venv, made with PYTHON=python3
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ragops needs Python 3.11 or later: set PYTHON")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --editable '.[embedded]' --group dev
+	@touch $@
+
+# Exit code 7 is "something needed is missing": the download cannot be reached from here, so build instead.
+engine: venv  ## the pinned Pulumi engine: downloaded, or built where it cannot be
+	@$(ENGINE_INSTALL) || { code=$$?; [ $$code -eq 7 ] || exit $$code; $(ENGINE_INSTALL) --from-source; }
+
+demo: venv engine  ## a tour on real engines in a scratch folder (KEEP=1 leaves it running)
+	$(BIN)/python examples/demo.py
+
+test: venv engine  ## all tests, with coverage of ragops/ (ARGS="-k redis" for some)
+	$(BIN)/coverage erase
+	@code=0; $(BIN)/coverage run -m pytest $(ARGS) || code=$$?; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report; exit $$code
+
+check: venv  ## style, types and import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: venv engine  ## the measurements behind docs/performance.md
+	$(BIN)/python bench/run.py
+
+clean:  ## remove what make has made in this checkout (engine and .ragops/ stay)
+	rm -rf .venv dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,25 @@
+"""`ragops engine`: the Pulumi engine that provisioning runs with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ragops.adapters import pulumi_install
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ragops.adapters.pulumi_install import Engine
+
+
+def install(*, from_source: bool = False, progress: Callable[[str], None] = pulumi_install.ignore) -> Engine:
+    """The engine to use, installed first where there is none: downloaded, or built when `from_source`.
+
+    Raises what `ragops.adapters.pulumi_install.install` raises.
+    """
+    return pulumi_install.install(from_source, progress)
+
+
+def path(note: Callable[[str], None] = pulumi_install.ignore) -> Engine:
+    """The engine to use; MissingError (engine_missing) where there is none."""
+    return pulumi_install.require(note)
