@@ -203,13 +203,14 @@ def _process_group(
 
 
 def _end_group(process: subprocess.Popen[str]) -> None:
-    """End the process and its children, unless it has ended by itself."""
-    if process.returncode is not None:
+    """End the process and its children, unless it has done its work."""
+    if process.returncode == 0:
         return
     try:
-        _signal_group(process, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_SECONDS)
+        if process.returncode is None:
+            _signal_group(process, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
     finally:
         # Also where a second Ctrl-C cuts the grace short.
         _signal_group(process, signal.SIGKILL)
