@@ -1,0 +1,156 @@
+"""up, plan, drift and down: the way from settings to running services and back."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import SECRET_MODE, explain_os_error, write_atomic
+from ragops.adapters.pulumi_events import Action
+from ragops.errors import InterruptedRunError, UnhealthyError
+from ragops.operations.changes import Change, Drifted, changes, drifted
+from ragops.operations.health import Health, check
+from ragops.operations.preflight import refuse_what_cannot_start
+from ragops.operations.stack import fingerprint, open_stack
+from ragops.services import SERVICES
+from ragops.services.contract import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ragops.adapters.pulumi_engine import PulumiStack
+    from ragops.adapters.pulumi_events import Step
+    from ragops.operations.session import Session
+    from ragops.services.contract import Endpoint
+
+_DISTURBING = (Action.REPLACE, Action.DELETE)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `up` would change."""
+
+    changes: tuple[Change, ...]
+
+    @property
+    def disturbing(self) -> tuple[Change, ...]:
+        """The changes that replace or remove something."""
+        return tuple(change for change in self.changes if change.action in _DISTURBING)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Where the platform is not as it was provisioned."""
+
+    resources: tuple[Drifted, ...]
+
+
+@dataclass(frozen=True)
+class UpResult:
+    """What `up` changed, how long it took in seconds, and how healthy the platform is after it."""
+
+    changes: tuple[Change, ...]
+    endpoints: Mapping[str, Endpoint]
+    health: Health
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DownResult:
+    """What was stopped; `purged` are the folders that were removed, `kept` those that stay."""
+
+    stopped: tuple[str, ...]
+    kept: tuple[str, ...]
+    purged: tuple[str, ...]
+
+
+def plan(session: Session) -> Plan:
+    """What `up` would change, after a look at what is really there."""
+    return Plan(changes(open_stack(session.project, session.secrets()).preview()))
+
+
+def drift(session: Session) -> Drift:
+    """Where what is really there differs from what was provisioned."""
+    return Drift(drifted(open_stack(session.project, session.secrets()).drift()))
+
+
+def up(
+    session: Session, confirm: Callable[[Plan], bool] | None, on_step: Callable[[Step], None] | None = None
+) -> UpResult:
+    """Make the platform as ragops.yaml says and wait until it is healthy.
+
+    `confirm` is asked before anything is replaced or removed; None means yes. Raises MissingError before anything
+    starts where it cannot, UnhealthyError where a service does not become healthy.
+    """
+    started = time.monotonic()
+    project = session.project
+    with session.changing():
+        secrets = session.secrets()
+        refuse_what_cannot_start(project)
+        stack = open_stack(project, secrets)
+        mark = fingerprint(project, secrets)
+        if confirm and not _already_applied(session, mark):
+            _ask(stack, confirm)
+        report = stack.up(on_step)
+        write_atomic(project.paths.endpoints, json.dumps(report.outputs["endpoints"], indent=2), SECRET_MODE)
+        endpoints = session.endpoints()
+        for service in SERVICES:
+            service.prepare(endpoints[service.name])
+        health = _healthy(session)
+        write_atomic(project.paths.fingerprint, mark)
+    return UpResult(changes(report.steps), endpoints, health, time.monotonic() - started)
+
+
+def _already_applied(session: Session, mark: str) -> bool:
+    """The program is a pure function of what the mark is made from: unchanged, nothing can be replaced or removed."""
+    path = session.project.paths.fingerprint
+    return path.exists() and path.read_text() == mark
+
+
+def _ask(stack: PulumiStack, confirm: Callable[[Plan], bool]) -> None:
+    found = Plan(changes(stack.preview()))
+    if found.disturbing and not confirm(found):
+        raise InterruptedRunError("declined", "nothing was changed", "")
+
+
+def _healthy(session: Session) -> Health:
+    """The health after `up`; a service that is down is a failure, what is merely degraded is shown."""
+    health = check(session)
+    down = [
+        f"{probe.service}: {item.detail}" for probe in health.probes for item in probe.checks if _is_down(item.status)
+    ]
+    if down:
+        raise UnhealthyError(
+            "not_healthy", f"the platform is up but not healthy: {'; '.join(down)}", "`ragops logs SERVICE`"
+        )
+    return health
+
+
+def _is_down(status: Status) -> bool:
+    return status is Status.DOWN
+
+
+def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] | None = None) -> DownResult:
+    """Stop and forget every service. Data stay unless `purge_data`."""
+    paths = session.project.paths
+    with session.changing():
+        steps = open_stack(session.project, session.secrets()).destroy(on_step)
+        paths.endpoints.unlink(missing_ok=True)
+        paths.fingerprint.unlink(missing_ok=True)
+        folders = [paths.data_dir(service.name) for service in SERVICES if paths.data_dir(service.name).exists()]
+        if purge_data:
+            for folder in folders:
+                _remove(folder)
+    names = tuple(str(folder) for folder in folders)
+    stopped = tuple(change.resource for change in changes(steps) if change.action is Action.DELETE)
+    return DownResult(stopped, () if purge_data else names, names if purge_data else ())
+
+
+def _remove(folder: object) -> None:
+    try:
+        shutil.rmtree(str(folder))
+    except OSError as error:
+        raise explain_os_error(error, f"remove {folder}") from error

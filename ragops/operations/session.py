@@ -1,0 +1,92 @@
+"""What every operation starts from: a loaded project, its locks, its audit trail, its endpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.adapters import audit, locks
+from ragops.config import secrets
+from ragops.errors import MissingError, RagopsError
+from ragops.services import SERVICES
+from ragops.services.contract import Endpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ragops.config.load import Project
+
+EXCLUSIVE = locks.KINDS
+
+
+@dataclass(frozen=True)
+class Session:
+    """One command on one environment. `notice` takes messages for the user, `lock_wait` is in seconds."""
+
+    project: Project
+    command: str
+    notice: Callable[[str], None]
+    lock_wait: float = 0.0
+
+    def secrets(self) -> dict[str, str]:
+        """All secrets of the environment, generated where they are missing."""
+        names = [name for service in SERVICES for name in service.secrets()]
+        return secrets.ensure(self.project.paths.secrets, names)
+
+    def endpoints(self, services: Sequence[str] = ()) -> dict[str, Endpoint]:
+        """Endpoints by service, in order of dependence; only those of `services` if any are named.
+
+        Raises MissingError (not_provisioned) before the first `up`.
+        """
+        path = self.project.paths.endpoints
+        try:
+            values = json.loads(path.read_text())
+        except FileNotFoundError as error:
+            environment = self.project.paths.environment
+            raise MissingError(
+                "not_provisioned", f"environment {environment!r} is not up", "run `ragops up`"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise RagopsError("endpoints_unreadable", f"{path} cannot be read", "run `ragops up`") from error
+        known = secrets.load(self.project.paths.secrets)
+        wanted = services or [service.name for service in SERVICES]
+        try:
+            return {name: Endpoint.from_dict(values[name], known) for name in wanted if name in values}
+        except KeyError as error:
+            what = f"the secret {error} is missing from {self.project.paths.secrets}"
+            raise RagopsError("secret_missing", what, "restore the file from your copy") from error
+
+    def endpoint(self, service: str) -> Endpoint:
+        """The endpoint of one service."""
+        return self.endpoints([service])[service]
+
+    @contextlib.contextmanager
+    def changing(self, kinds: Sequence[str] = EXCLUSIVE) -> Iterator[None]:
+        """Hold the locks of `kinds` and leave an audit line, whatever the outcome."""
+        started = time.monotonic()
+        with locks.hold(self.project.paths.locks, kinds, self.command, self.lock_wait, self.notice):
+            try:
+                yield
+            except BaseException as error:
+                with contextlib.suppress(RagopsError):  # a full disk must not hide why the change failed
+                    self._audit(_outcome(error), started)
+                raise
+            self._audit("done", started)
+
+    def _audit(self, outcome: str, started: float) -> None:
+        audit.append(
+            self.project.paths.audit,
+            environment=self.project.paths.environment,
+            command=self.command,
+            outcome=outcome,
+            seconds=round(time.monotonic() - started, 3),
+        )
+
+
+def _outcome(error: BaseException) -> str:
+    if isinstance(error, RagopsError):
+        return error.code
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
