@@ -5,7 +5,7 @@ ARGS ?=
 
 BIN := .venv/bin
 STAMP := .venv/.complete
-ENGINE_INSTALL := $(BIN)/ragops engine install
+ENGINE_INSTALL := $(BIN)/python -m ragops.adapters.pulumi_install
 
 .DEFAULT_GOAL := help
 .PHONY: help venv engine demo test check bench clean
@@ -24,7 +24,8 @@ $(STAMP): pyproject.toml
 
 # Exit code 7 is "something needed is missing": the download cannot be reached from here, so build instead.
 engine: venv  ## the pinned Pulumi engine: downloaded, or built where it cannot be
-	@$(ENGINE_INSTALL) || { code=$$?; [ $$code -eq 7 ] || exit $$code; $(ENGINE_INSTALL) --from-source; }
+	@$(ENGINE_INSTALL) || { code=$$?; [ $$code -eq 7 ] || exit $$code; \
+	echo "making the engine from source instead" >&2; $(ENGINE_INSTALL) --from-source; }
 
 demo: venv engine  ## a tour on real engines in a scratch folder (KEEP=1 leaves it running)
 	$(BIN)/python examples/demo.py
