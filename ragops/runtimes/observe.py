@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import psutil
@@ -13,19 +12,15 @@ import psutil
 from ragops.runtimes.launch import identity
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 RECORD = "process.json"
 SPEC = "spec.json"
 
 
-class State(StrEnum):
-    """What became of a provisioned process."""
-
-    RUNNING = "running"
-    STOPPED = "stopped"
-    CHANGED = "configuration changed by hand"
-    REPLACED = "replaced by another process"
+RUNNING = "running"
+STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
@@ -61,17 +56,17 @@ def read_spec(run_dir: Path) -> dict[str, object]:
     return values if isinstance(values, dict) else {}
 
 
-def state_of(run_dir: Path, ports: dict[str, int], digests: dict[str, str]) -> State:
-    """The truth about the process that was provisioned in `run_dir` with these ports and configuration files."""
+def state_of(run_dir: Path, ports: Mapping[str, int], digests: Mapping[str, str]) -> str:
+    """The truth about the process provisioned in `run_dir` with these ports and files: `running`, or what is wrong."""
     record = read_record(run_dir)
     if record is None or not record.alive:
-        return State.REPLACED if any(port_owner(port) for port in ports.values()) else State.STOPPED
-    if changed_files(run_dir, digests):
-        return State.CHANGED
-    return State.RUNNING
+        strangers = [str(owner) for port in ports.values() if (owner := port_owner(port))]
+        return f"replaced by {strangers[0]}" if strangers else STOPPED
+    changed = changed_files(run_dir, digests)
+    return f"running with {', '.join(changed)} changed by hand" if changed else RUNNING
 
 
-def changed_files(run_dir: Path, digests: dict[str, str]) -> tuple[str, ...]:
+def changed_files(run_dir: Path, digests: Mapping[str, str]) -> tuple[str, ...]:
     """Names of configuration files that are not what was rendered."""
     return tuple(name for name, digest in digests.items() if _file_digest(run_dir / "config" / name) != digest)
 

@@ -13,7 +13,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 from ragops.errors import RagopsError, encode
 from ragops.runtimes import supervise
-from ragops.runtimes.observe import State, state_of
+from ragops.runtimes.observe import RUNNING, state_of
 from ragops.runtimes.process_spec import ProcessSpec
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ class ProcessProvider(ResourceProvider):
             digest = ProcessSpec.from_props(news).digest()
         except (KeyError, TypeError, AttributeError, ValueError):
             digest = ""  # a refresh compares a state that another version of ragops wrote
-        changed = olds.get("digest") != digest or olds.get("state") != State.RUNNING.value
+        changed = olds.get("digest") != digest or olds.get("state") != RUNNING
         return DiffResult(changes=changed, replaces=[], stables=[])
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Look at the machine: the state never claims what is not so."""
         ports = {name: int(port) for name, port in props["ports"].items()}
         state = state_of(Path(props["run_dir"]), ports, props["digests"])
-        return ReadResult(id_, {**props, "state": state.value})
+        return ReadResult(id_, {**props, "state": state})
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Stop it; its data stay."""
@@ -73,7 +73,7 @@ def _ensure(props: dict[str, Any]) -> dict[str, Any]:
         "digests": spec.file_digests(),
         "stop_signal": spec.stop_signal,
         "stop_grace": spec.stop_grace,
-        "state": State.RUNNING.value,
+        "state": RUNNING,
     }
 
 

@@ -62,6 +62,11 @@ class ProcessSpec:
         }
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
+    @staticmethod
+    def recorded_digests(props: Mapping[str, Any]) -> dict[str, str]:
+        """The file digests inside a recorded spec."""
+        return dict(props.get("digests", {}))
+
     def to_props(self) -> dict[str, Any]:
         """The JSON values that `from_props` reads, contents of secret files apart from the others.
 

@@ -161,7 +161,7 @@ def _write_files(spec: ProcessSpec) -> None:
     for file in spec.files:
         write_atomic(spec.config_dir / file.name, file.content, SECRET_MODE)
         own(spec.config_dir / file.name, spec.user)
-    props = {**spec.to_props(), "files": {}, "secret_files": {}}  # the contents lie beside it
+    props = {**spec.to_props(), "files": {}, "secret_files": {}, "digests": spec.file_digests()}
     write_atomic(Path(spec.run_dir) / SPEC, json.dumps(props), SECRET_MODE)
 
 

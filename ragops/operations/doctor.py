@@ -1,0 +1,148 @@
+"""Looks at the machine before anything is provisioned: one line each, with the cure."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from ragops.adapters import pulumi_install
+from ragops.errors import RagopsError
+from ragops.operations import preflight
+from ragops.runtimes.programs import locate, unprivileged_user
+from ragops.services.contract import Check, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ragops.config.load import Project
+
+_MIN_FREE_GB = 2
+_MIN_MEMORY_GB = 1
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """All findings; the machine is ready when none is down."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether `up` can go through."""
+        return all(check.status is not Status.DOWN for check in self.checks)
+
+
+def examine(project: Project | None) -> Diagnosis:
+    """Look at the machine and, where there is a project, at what it needs of the machine."""
+    folder = project.paths.root if project else Path.cwd()
+    checks = [
+        _python(),
+        _pulumi(),
+        *_programs(),
+        _disk(folder),
+        _memory(),
+        _overcommit(),
+        _huge_pages(),
+        _clock(folder),
+    ]
+    if project:
+        checks += [_refusal("user", lambda: _user(project)), *_ports(project)]
+    return Diagnosis(tuple(checks))
+
+
+def _python() -> Check:
+    return Check("python", Status.OK, f"{sys.version.split()[0]} at {sys.executable}")
+
+
+def _pulumi() -> Check:
+    def find() -> str:
+        engine = pulumi_install.find()
+        if engine is None:
+            raise RagopsError("engine_missing", "not installed", pulumi_install.ENGINE_HINT)
+        return f"{engine.version} from {engine.source}"
+
+    return _refusal("pulumi", find)
+
+
+def _programs() -> list[Check]:
+    return [
+        _refusal(program, lambda program=program: str(locate(program).name) + " is installed")  # type: ignore[misc]
+        for program in preflight.PROGRAMS.values()
+    ]
+
+
+def _disk(folder: Path) -> Check:
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 2**30:.1f} GiB free where {folder} lies"
+    if free < preflight.MIN_FREE_BYTES:
+        return Check("disk", Status.DOWN, text, "free some space, or set `data_dir:` to a larger disk")
+    status = Status.OK if free >= _MIN_FREE_GB * 2**30 else Status.DEGRADED
+    return Check("disk", status, text, "" if status is Status.OK else "recovery points will soon need more")
+
+
+def _memory() -> Check:
+    free = psutil.virtual_memory().available
+    status = Status.OK if free >= _MIN_MEMORY_GB * 2**30 else Status.DEGRADED
+    hint = "" if status is Status.OK else "lower redis.maxmemory and timescaledb.shared_buffers"
+    return Check("memory", status, f"{free / 2**30:.1f} GiB available", hint)
+
+
+def _overcommit() -> Check:
+    value = _kernel("/proc/sys/vm/overcommit_memory")
+    if value == "0":
+        hint = "sysctl vm.overcommit_memory=1, else a background save of Redis can fail when memory is short"
+        return Check("overcommit", Status.DEGRADED, "vm.overcommit_memory is 0", hint)
+    return Check("overcommit", Status.OK, f"vm.overcommit_memory is {value}" if value else "not told by this system")
+
+
+def _huge_pages() -> Check:
+    value = _kernel("/sys/kernel/mm/transparent_hugepage/enabled")
+    if "[always]" in value:
+        hint = "echo madvise > /sys/kernel/mm/transparent_hugepage/enabled, else Redis answers slowly while it saves"
+        return Check("huge pages", Status.DEGRADED, "transparent huge pages are always on", hint)
+    return Check("huge pages", Status.OK, "not forced")
+
+
+def _clock(folder: Path) -> Check:
+    """A clock that stands before files that exist already makes tokens, backups and retention wrong."""
+    newest = max((path.stat().st_mtime for path in folder.iterdir()), default=0.0) if folder.is_dir() else 0.0
+    if newest > time.time() + 60:
+        return Check("clock", Status.DEGRADED, "the clock is behind files in this folder", "check the time service")
+    return Check("clock", Status.OK, time.strftime("%Y-%m-%d %H:%M:%S %Z"))
+
+
+def _ports(project: Project) -> list[Check]:
+    def free(service: str, port: int) -> str:
+        preflight.refuse_taken_port(project, service, port)
+        return f"{port} for {service}"
+
+    return [
+        _refusal("port", lambda service=service, port=port: free(service, port))  # type: ignore[misc]
+        for service, port in project.settings.ports().items()
+    ]
+
+
+def _user(project: Project) -> str:
+    preflight.refuse_blocked_data(project)
+    return unprivileged_user(project.settings.run_as) or "PostgreSQL runs as you"
+
+
+def _refusal(name: str, look: Callable[[], str]) -> Check:
+    """A check that is down with the message and cure of whatever `look` raises."""
+    try:
+        return Check(name, Status.OK, look())
+    except RagopsError as error:
+        return Check(name, Status.DOWN, error.message, error.hint)
+
+
+def _kernel(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

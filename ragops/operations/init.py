@@ -1,0 +1,100 @@
+"""Writes the files of a new project; never overwrites one."""
+
+from __future__ import annotations
+
+import re
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import explain_os_error, make_dir, write_atomic
+from ragops.config import secrets
+from ragops.config.load import CONFIG_NAME, load
+from ragops.config.model import Settings
+from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
+from ragops.errors import MissingError, UsageError
+from ragops.render import render
+from ragops.services import SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_IGNORED = (".ragops/", "backups/")
+_PORT_TRIES = 200
+
+
+@dataclass(frozen=True)
+class InitResult:
+    """The files that were written, and the ports that were chosen because they are free."""
+
+    config: str
+    written: tuple[str, ...]
+    ports: dict[str, int]
+
+
+def init(folder: Path, name: str | None, runtime: str) -> InitResult:
+    """Write ragops.yaml, .gitignore and the secrets (0600) into `folder`.
+
+    Raises UsageError where ragops.yaml is already there or the name is not usable.
+    """
+    folder = folder.resolve()
+    config = folder / CONFIG_NAME
+    if config.exists():
+        raise UsageError("already_initialised", f"{config} is already there", "edit it, or name another folder")
+    chosen = name or _name_from(folder)
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", chosen):
+        raise UsageError("invalid_name", f"{chosen!r} is no name of a platform", "use a-z, 0-9 and -, a letter first")
+    make_dir(folder)
+    ports = _free_ports(Settings(name=chosen).ports())
+    ignored = _ignore(folder / ".gitignore")
+    paths = ProjectPaths(folder, DEFAULT_ENVIRONMENT)
+    make_dir(paths.secrets.parent, 0o711)
+    secrets.ensure(paths.secrets, [secret for service in SERVICES for secret in service.secrets()])
+    write_atomic(config, render("ragops.yaml.j2", name=chosen, runtime=runtime, ports=ports))
+    load(config, None)  # what we wrote is valid, or we hear of it now
+    written = (str(config), *([str(folder / ".gitignore")] if ignored else []), str(paths.secrets))
+    return InitResult(str(config), written, ports)
+
+
+def _name_from(folder: Path) -> str:
+    """The folder's name as far as it is usable."""
+    return re.sub(r"^[^a-z]+|[^a-z0-9-]", "", folder.name.lower())[:31] or "rag"
+
+
+def _ignore(path: Path) -> bool:
+    """Add what must not be committed to `path`, keep all that is in it; returns whether anything was missing."""
+    try:
+        text = path.read_text() if path.exists() else ""
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error
+    missing = [line for line in _IGNORED if line not in text.splitlines()]
+    if missing:
+        glue = "" if not text or text.endswith("\n") else "\n"
+        write_atomic(path, text + glue + "\n".join(missing) + "\n")
+    return bool(missing)
+
+
+def _free_ports(wanted: dict[str, int]) -> dict[str, int]:
+    """For every service its usual port, or the next one that is free."""
+    chosen: dict[str, int] = {}
+    for service, port in wanted.items():
+        chosen[service] = _free_port(port, chosen.values())
+    return chosen
+
+
+def _free_port(first: int, taken: Iterable[int]) -> int:
+    for port in range(first, first + _PORT_TRIES):
+        if port not in taken and _can_bind(port):
+            return port
+    raise MissingError("no_free_port", f"ports {first} to {first + _PORT_TRIES - 1} are all taken", "free one of them")
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
