@@ -8,16 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.files import explain_os_error, sync_dir
+from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, sync_dir
 from ragops.errors import RagopsError
 from ragops.runtimes import supervise
 from ragops.runtimes.observe import read_record, read_spec
 from ragops.runtimes.process_spec import ProcessSpec
 from ragops.runtimes.programs import locate
-from ragops.services.contract import ConfigFile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from ragops.services.contract import Endpoint
 
@@ -44,43 +43,79 @@ class ProcessControl:
 
     def set_data_aside(self, label: str) -> str:
         """Rename the data folder, put an empty one in its place; returns the new name's path."""
-        data = Path(self._spec().data_dir)
-        aside = data.with_name(f"{data.name}.{label}-{datetime.now(tz=UTC):%Y%m%dT%H%M%S%f}")
+        return self.replace_data({}, label)
+
+    def replace_data(self, files: Mapping[str, Path], label: str) -> str:
+        """Fill a folder beside the data with copies of `files`, then let it take their place by two renames."""
+        data = self._data()
+        stamp = f"{datetime.now(tz=UTC):%Y%m%dT%H%M%S%f}"
+        aside = data.with_name(f"{data.name}.{label}-{stamp}")
         try:
+            fresh = self._fresh_folder()
+            for name, source in files.items():
+                self._fill(fresh / name, source)
+            sync_dir(fresh)
             if data.exists():
                 data.rename(aside)
-            data.mkdir(mode=0o700)
-            self._own(data)
+            fresh.rename(data)
             sync_dir(data.parent)
         except OSError as error:
-            raise explain_os_error(error, f"set {data} aside") from error
+            raise explain_os_error(error, f"replace the data in {data}") from error
         return str(aside)
 
     def bring_data_back(self, aside: str) -> None:
         """Put the folder that was set aside in place again; what is there now keeps a name of its own."""
-        if Path(aside).exists():
-            self.set_data_aside("failed-restore")
-            data = Path(self._spec().data_dir)
-            data.rmdir()
-            Path(aside).rename(data)
-            sync_dir(data.parent)
-
-    def put_data_file(self, source: Path, name: str) -> None:
-        """Copy `source` into the data folder."""
-        target = Path(self._spec().data_dir) / name
+        data = self._data()
         try:
-            shutil.copyfile(source, target)
-            target.chmod(0o600)
-            self._own(target)
-            with target.open("rb") as stream:
-                os.fsync(stream.fileno())
-            sync_dir(target.parent)
+            if Path(aside).exists():
+                self.set_data_aside("failed-restore")
+                data.rmdir()
+                Path(aside).rename(data)
+                sync_dir(data.parent)
         except OSError as error:
-            raise explain_os_error(error, f"write {target}") from error
+            raise explain_os_error(error, f"put {aside} back in place") from error
+
+    def get_data_file(self, name: str, target: Path) -> None:
+        """Copy the file `name` of the data folder."""
+        try:
+            with (self._data() / name).open("rb") as source, target.open("xb", opener=_private) as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise explain_os_error(error, f"copy {self._data() / name} to {target}") from error
+
+    def free_bytes(self) -> int | None:
+        """Free space of the file system that holds the data."""
+        folder = next(folder for folder in (self._data(), *self._data().parents) if folder.exists())
+        return shutil.disk_usage(folder).free
 
     def tool(self, name: str) -> tuple[str, ...]:
         """The engine's own tool, from the same wheel."""
         return (str(locate(name)),)
+
+    def _data(self) -> Path:
+        return Path(self._spec().data_dir)
+
+    def _fresh_folder(self) -> Path:
+        """An empty folder beside the data; what a killed run left of one is cleared."""
+        fresh = self._data().with_name(f"{self._data().name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        make_dir(fresh.parent, supervise.PASSAGE)
+        fresh.mkdir(mode=0o700)
+        self._own(fresh)
+        return fresh
+
+    def _fill(self, target: Path, source: Path) -> None:
+        """Copy `source` to `target` inside a fresh folder, durably."""
+        if not target.parent.exists():
+            target.parent.mkdir(mode=0o700)
+            self._own(target.parent)
+        with source.open("rb") as stream, target.open("xb", opener=_private) as copy:
+            shutil.copyfileobj(stream, copy, 1 << 20)
+            copy.flush()
+            os.fsync(copy.fileno())
+        self._own(target)
+        sync_dir(target.parent)
 
     def _own(self, path: Path) -> None:
         supervise.own(path, self._spec().user)
@@ -91,9 +126,15 @@ class ProcessControl:
         if not props:
             raise RagopsError("not_provisioned", f"nothing was started in {self._run_dir} yet", "run `ragops up`")
         bare = ProcessSpec.from_props(props)
-        names = sorted(path.name for path in bare.config_dir.iterdir())
-        files = tuple(ConfigFile(name, (bare.config_dir / name).read_text(), secret=True) for name in names)
-        return ProcessSpec.from_props({**props, "secret_files": {file.name: file.content for file in files}})
+        try:
+            contents = {path.name: path.read_text() for path in sorted(bare.config_dir.iterdir())}
+        except OSError as error:
+            raise explain_os_error(error, f"read {bare.config_dir}") from error
+        return ProcessSpec.from_props({**props, "secret_files": contents})
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, SECRET_MODE)
 
 
 def control(endpoint: Endpoint) -> ProcessControl:

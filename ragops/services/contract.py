@@ -107,8 +107,17 @@ class Control(Protocol):
     def bring_data_back(self, aside: str) -> None:
         """Undo `set_data_aside`: what was put in meanwhile is moved away under another name, never deleted."""
 
-    def put_data_file(self, source: Path, name: str) -> None:
-        """Copy `source` into the data folder as `name`, owned and readable as the service needs."""
+    def replace_data(self, files: Mapping[str, Path], label: str) -> str:
+        """Like `set_data_aside`, with copies of `files` (by their path inside the data folder) in place at once.
+
+        They are owned and readable as the service needs, and durable before the folder takes its place.
+        """
+
+    def get_data_file(self, name: str, target: Path) -> None:
+        """Copy the file `name` of the data folder to `target`, readable by us alone."""
+
+    def free_bytes(self) -> int | None:
+        """Free space where the data lie; None where the runtime cannot see it."""
 
     def tool(self, name: str) -> tuple[str, ...]:
         """Arguments that run the engine's own tool `name` (such as pg_dump) in the service's version."""
@@ -270,16 +279,23 @@ class BackupEngine(Protocol):
     """Dump, verify and restore of one service, together: what `verify` accepts, `restore` brings back."""
 
     def dump(self, endpoint: Endpoint, control: Control, folder: Path) -> tuple[Part, ...]:
-        """Write the service's parts into `folder`. Raises RagopsError; leaves nothing behind on the server."""
+        """Write the service's parts into `folder` and `verify` each, so that success means it was read back.
+
+        Raises RagopsError; leaves nothing behind on the server.
+        """
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Read the part with the engine's own reader; raises IntegrityError where it is not whole."""
 
-    def preflight(self, endpoint: Endpoint, control: Control, parts: Sequence[Part]) -> None:
-        """Refuse, before anything is touched, what cannot be restored here (versions, rights, capabilities)."""
+    def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
+        """Refuse, before anything is touched, what cannot be restored here (versions, rights, space, capabilities)."""
 
-    def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
-        """Replace the service's data by the parts'. A failure leaves the old data serving or set aside, never lost."""
+    def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
+        """Replace the service's data by the parts' and compare the counts, whether the service was up or down before.
+
+        Returns words for the user, such as where the old data are kept. A failure leaves the old data serving or set
+        aside, never lost; a run that was killed is completed by the next one. Raises IntegrityError on other counts.
+        """
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Items by kind that the live service holds now, in the terms of `Part.counts`."""
