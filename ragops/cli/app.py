@@ -1,0 +1,51 @@
+"""The Typer application: global options and the commands in the order in which a person meets them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ragops import __version__
+from ragops.cli import backup, engine, lifecycle, migrate, observe
+from ragops.cli.console import Console
+from ragops.cli.state import State
+
+app = typer.Typer(
+    name="ragops",
+    help="Provisions a self-hosted RAG platform from one file and keeps it alive.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        Console().text(f"ragops {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    context: typer.Context,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="ragops.yaml; found upward if not given.")] = None,
+    env: Annotated[str | None, typer.Option(metavar="NAME", help="Environment: adds ragops.NAME.yaml.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, errors included.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No messages, only data and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Tracebacks of failures.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="Plain text; so does NO_COLOR.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Options of all commands; they may stand before or after the command's name."""
+    del version  # its callback has done its work
+    console = Console(as_json=json, quiet=quiet or json, verbose=verbose, color=not no_color)
+    context.obj = State(console, config, env)
+
+
+for module in (lifecycle, observe, migrate, backup, engine):
+    module.register(app)

@@ -1,0 +1,112 @@
+"""The only place that writes to the terminal: data to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ragops.errors import InterruptedRunError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console as RichConsole
+
+    from ragops.errors import RagopsError
+
+_STYLES = {"ok": "green", "running": "green", "degraded": "yellow", "down": "red", "stopped": "red"}
+
+
+class Console:
+    """Where a command's words go. `as_json` wants one JSON document on stdout, errors included."""
+
+    def __init__(
+        self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False, color: bool = True
+    ) -> None:
+        self.as_json, self.quiet, self.verbose = as_json, quiet, verbose
+        self._color = color and "NO_COLOR" not in os.environ
+        self._out: RichConsole | None = None
+
+    # --- data -------------------------------------------------------------------------------------------------
+
+    def document(self, value: Any) -> None:
+        """Print `value` as one JSON document on one line."""
+        _write(json.dumps(value))
+
+    def text(self, line: str) -> None:
+        """Print a line of data as it is."""
+        _write(line)
+
+    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+        """Print a table: words such as `ok` and `down` in colour on a terminal, plain lines of any length in a pipe."""
+        if self._out is None and not sys.stdout.isatty():
+            for line in _plain_table(columns, rows, title):
+                self.text(line)
+            return
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell, style=_STYLES.get(cell.split(" ")[0], "")) for cell in row))
+        self._terminal().print(table)
+
+    def _terminal(self) -> RichConsole:
+        from rich.console import Console as RichConsole
+
+        return self._out or RichConsole(no_color=not self._color, highlight=False)
+
+    def record(self, rich: RichConsole) -> None:
+        """Print tables to `rich` instead: for pictures of a real run."""
+        self._out = rich
+
+    # --- messages -----------------------------------------------------------------------------------------------
+
+    def message(self, text: str) -> None:
+        """Say something to the person, unless they asked for quiet."""
+        if not self.quiet:
+            _write(text, stream=sys.stderr)
+
+    def error(self, error: RagopsError) -> None:
+        """Show a failure: what happened and how to cure it."""
+        if self.as_json:
+            self.document({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
+            return
+        label = "\x1b[1;31merror\x1b[0m" if self._color and sys.stderr.isatty() else "error"
+        _write(f"{label}: {error.message}", stream=sys.stderr)
+        if error.hint:
+            _write(f"  → {error.hint}", stream=sys.stderr)
+
+    # --- questions ----------------------------------------------------------------------------------------------
+
+    def confirm(self, question: str, *, yes: bool, expected: str = "") -> None:
+        """Go on only if the person agrees: by `yes`, else by typing y (or the `expected` word).
+
+        Raises UsageError where nobody can be asked, InterruptedRunError where the answer is no.
+        """
+        if yes:
+            return
+        if not (sys.stdin.isatty() and sys.stderr.isatty()) or self.as_json:
+            raise UsageError("confirmation_needed", f"{question} No terminal to ask on", "add --yes if you mean it")
+        prompt = f"type {expected} to go on: " if expected else "go on? [y/N] "
+        sys.stderr.write(f"{question}\n{prompt}")
+        sys.stderr.flush()
+        answer = sys.stdin.readline().strip()
+        if answer != expected if expected else answer.lower() not in ("y", "yes"):
+            raise InterruptedRunError("declined", "nothing was changed")
+
+
+def _write(text: str, stream: Any = None) -> None:
+    target = stream or sys.stdout
+    target.write(text + "\n")
+    target.flush()
+
+
+def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> list[str]:
+    widths = [max(len(cell) for cell in cells) for cells in zip(columns, *rows, strict=True)]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (columns, *rows)]
+    return [title, *lines] if title else lines

@@ -1,0 +1,169 @@
+"""Commands that make a platform and take it down: init, doctor, plan, up, down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragops.cli.state import state
+from ragops.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from ragops.operations.provision import Plan
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+LockWait = Annotated[float, typer.Option(metavar="SECONDS", help="Wait this long for another run to end.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (init, doctor, plan, up, down):
+        app.command()(command)
+
+
+def init(
+    context: typer.Context,
+    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the project.")] = Path(),
+    name: Annotated[str | None, typer.Option(help="Name of the platform; the folder's if not given.")] = None,
+    runtime: Annotated[str, typer.Option(help="What runs the services: embedded.")] = "embedded",
+) -> None:
+    """Write the files of a new project.
+
+    An annotated ragops.yaml, .gitignore and generated secrets; overwrites nothing.
+
+    Example: ragops init my-rag
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations.init import init as operation
+
+    if runtime != "embedded":
+        raise UsageError("unknown_runtime", f"there is no runtime {runtime!r} yet", "use --runtime embedded")
+    console = state(context).console
+    result = operation(directory, name, runtime)
+    if console.as_json:
+        console.document(jsonable(result))
+        return
+    for path in result.written:
+        console.message(f"wrote {path}")
+    console.message("next: `ragops doctor`, then `ragops up`")
+
+
+def doctor(context: typer.Context) -> None:
+    """Check the machine, each finding with its cure.
+
+    Looks at engines, ports, disk, memory, kernel settings and the clock.
+
+    Example: ragops doctor
+    """
+    from ragops.cli.views import jsonable, show_diagnosis
+    from ragops.operations.doctor import examine
+
+    current = state(context)
+    try:
+        project = current.project()
+    except UsageError as error:
+        if error.code != "config_not_found" or current.config:
+            raise
+        project = None  # a machine can be looked at before there is a project
+    result = examine(project)
+    if current.console.as_json:
+        current.console.document({**jsonable(result), "ready": result.ready})
+    else:
+        show_diagnosis(current.console, result)
+    raise typer.Exit(ExitCode.DONE if result.ready else ExitCode.MISSING)
+
+
+def plan(
+    context: typer.Context,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="Exit 4 when there are changes.")] = False,
+) -> None:
+    """Show what `up` would change.
+
+    Secrets are never shown.
+
+    Example: ragops plan --exit-code
+    """
+    from ragops.cli.views import jsonable, show_changes
+    from ragops.operations.provision import plan as operation
+
+    current = state(context)
+    result = operation(current.session())
+    if current.console.as_json:
+        current.console.document(jsonable(result))
+    else:
+        show_changes(current.console, result.changes)
+    if exit_code and result.changes:
+        raise typer.Exit(ExitCode.CHANGES)
+
+
+def up(context: typer.Context, yes: Yes = False, lock_wait: LockWait = 0.0) -> None:
+    """Provision the platform, or repair it.
+
+    Waits until it is healthy; safe to interrupt and to repeat. Asks before it replaces or removes anything.
+
+    Example: ragops up --yes
+    """
+    from ragops.cli.progress import steps
+    from ragops.cli.views import duration, jsonable, show_changes
+    from ragops.operations.provision import up as operation
+
+    current = state(context)
+    console = current.console
+
+    def confirm(found: Plan) -> bool:
+        if not console.as_json:
+            show_changes(console, found.changes)
+        names = ", ".join(change.resource for change in found.disturbing)
+        console.confirm(f"This replaces or removes {names}.", yes=False)
+        return True
+
+    with steps(console, "up") as on_step:
+        result = operation(current.session(lock_wait), None if yes else confirm, on_step)
+    if console.as_json:
+        values = jsonable(result)
+        values["endpoints"] = {name: endpoint.to_dict() for name, endpoint in result.endpoints.items()}
+        console.document(values)
+        return
+    changed = len(result.changes)
+    console.message(f"{result.health.status.value}: {changed or 'no'} changes in {duration(result.seconds)}")
+    for probe in result.health.probes:
+        for check in probe.checks:
+            if check.status.value != "ok":
+                console.message(f"  {probe.service}: {check.detail}{f' → {check.hint}' if check.hint else ''}")
+
+
+def down(
+    context: typer.Context,
+    purge_data: Annotated[bool, typer.Option("--purge-data", help="Remove the data as well, for good.")] = False,
+    yes: Yes = False,
+    lock_wait: LockWait = 0.0,
+) -> None:
+    """Stop every service; data stay.
+
+    Only --purge-data removes them.
+
+    Example: ragops down --yes
+    """
+    from ragops.cli.progress import steps
+    from ragops.cli.views import jsonable
+    from ragops.operations.provision import down as operation
+
+    current = state(context)
+    console = current.console
+    session = current.session(lock_wait)
+    environment = session.project.paths.environment
+    if purge_data:
+        console.confirm(f"This removes all data of environment {environment}.", yes=yes, expected=environment)
+    else:
+        console.confirm(f"This stops every service of environment {environment}.", yes=yes)
+    with steps(console, "down") as on_step:
+        result = operation(session, purge_data=purge_data, on_step=on_step)
+    if console.as_json:
+        console.document(jsonable(result))
+        return
+    for folder in result.kept:
+        console.message(f"kept {folder}")
+    for folder in result.purged:
+        console.message(f"removed {folder}")

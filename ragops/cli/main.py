@@ -1,0 +1,88 @@
+"""The entry point and the single error boundary: every failure leaves as code, message, hint and exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ragops.cli.console import Console
+from ragops.errors import ExitCode, InterruptedRunError, RagopsError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FLAGS = ("--json", "--quiet", "--verbose", "--no-color")
+_VALUES = ("--config", "--env")
+
+
+def main() -> NoReturn:
+    """Run the command line of this process and exit."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit code."""
+    # A service manager's stop and a lost connection are interrupts as much as Ctrl-C is.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    ordered = hoist(arguments)
+    console = Console(as_json="--json" in ordered, verbose="--verbose" in ordered, color="--no-color" not in ordered)
+    try:
+        return _call(ordered)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: nothing more to say
+        return ExitCode.FAILED
+    except KeyboardInterrupt:
+        error: RagopsError = InterruptedRunError("interrupted", "interrupted", "run the same command again to go on")
+    except RagopsError as failure:
+        error = failure
+    except Exception as failure:
+        error = _unexpected(failure)
+    if console.verbose:
+        import traceback
+
+        traceback.print_exc()
+    console.error(error)
+    return error.exit_code
+
+
+def hoist(arguments: Sequence[str]) -> list[str]:
+    """Put global options first, wherever they were typed: `ragops health --json` is what fingers write."""
+    first: list[str] = []
+    rest: list[str] = []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == "--":
+            rest += [argument, *remaining]
+        elif argument in _FLAGS or argument.startswith(tuple(f"{option}=" for option in _VALUES)):
+            first.append(argument)
+        elif argument in _VALUES:
+            first += [argument, *([value] if (value := next(remaining, None)) is not None else [])]
+        else:
+            rest.append(argument)
+    return first + rest
+
+
+def _call(arguments: list[str]) -> int:
+    from ragops.cli.app import app
+
+    result: Any = app(arguments, standalone_mode=False, prog_name="ragops")
+    return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _unexpected(failure: Exception) -> RagopsError:
+    """Typer's own usage errors as ours; anything else is a fault of ragops and says so."""
+    if hasattr(failure, "format_message"):
+        context = getattr(failure, "ctx", None)
+        command = context.command_path if context else "ragops"
+        return UsageError("usage", failure.format_message(), f"see `{command} --help`")
+    if type(failure).__name__ == "Abort":
+        return InterruptedRunError("interrupted", "interrupted")
+    what = f"{type(failure).__name__}: {failure}"
+    return RagopsError("internal_error", f"this is a fault in ragops: {what}", "run with --verbose and report it")
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,165 @@
+"""Commands that look: status, outputs, logs, drift, health."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragops.cli.state import state
+from ragops.errors import ExitCode
+
+if TYPE_CHECKING:
+    from ragops.cli.console import Console
+    from ragops.operations.health import Health
+
+
+class HealthFormat(StrEnum):
+    """How `health` prints."""
+
+    table = "table"
+    json = "json"
+    prometheus = "prometheus"
+    nagios = "nagios"
+
+
+class OutputFormat(StrEnum):
+    """How `outputs` prints."""
+
+    env = "env"
+    json = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    for command in (status, outputs, logs, drift, health):
+        app.command()(command)
+
+
+def status(context: typer.Context) -> None:
+    """Show what runs and where.
+
+    Example: ragops status
+    """
+    from ragops.cli.views import jsonable, show_status
+    from ragops.operations.status import status as operation
+
+    current = state(context)
+    result = operation(current.session())
+    if current.console.as_json:
+        current.console.document(jsonable(result))
+    else:
+        show_status(current.console, result)
+
+
+def outputs(
+    context: typer.Context,
+    output_format: Annotated[OutputFormat, typer.Option("--format", help="env or json.")] = OutputFormat.env,
+    show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Passwords in the clear.")] = False,
+) -> None:
+    """Print connection settings for applications.
+
+    Passwords are masked unless asked for.
+
+    Example: ragops outputs --format env --show-secrets > .env
+    """
+    from ragops.operations.status import outputs as operation
+
+    current = state(context)
+    values = operation(current.session(), show_secrets=show_secrets)
+    if current.console.as_json or output_format is OutputFormat.json:
+        current.console.document(values)
+        return
+    for name, value in values.items():
+        current.console.text(f"{name}={value}")
+
+
+def logs(
+    context: typer.Context,
+    service: Annotated[str, typer.Argument(help="redis or timescaledb.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines from the end.")] = 100,
+) -> None:
+    """Print the log of a service.
+
+    Example: ragops logs redis -n 20
+    """
+    from ragops.operations.status import logs as operation
+
+    current = state(context)
+    for line in operation(current.session(), service, lines, following=follow):
+        if current.console.as_json:
+            current.console.document({"service": service, "line": line})
+        else:
+            current.console.text(line)
+
+
+def drift(context: typer.Context) -> None:
+    """Compare reality with what was provisioned.
+
+    Exits with 4 where they differ.
+
+    Example: ragops drift
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations.provision import drift as operation
+
+    current = state(context)
+    result = operation(current.session())
+    if current.console.as_json:
+        current.console.document(jsonable(result))
+    else:
+        for item in result.resources:
+            current.console.text(f"{item.resource}: {item.detail}")
+        if not result.resources:
+            current.console.text("no drift")
+    if result.resources:
+        current.console.message("`ragops up` repairs it")
+        raise typer.Exit(ExitCode.CHANGES)
+
+
+def health(
+    context: typer.Context,
+    services: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="All if none is named.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds until Ctrl-C.")] = False,
+    output_format: Annotated[
+        HealthFormat, typer.Option("--format", help="table, json, prometheus or nagios.")
+    ] = HealthFormat.table,
+    timeout: Annotated[float, typer.Option(min=0.1, max=300, help="Deadline of every probe in seconds.")] = 5.0,
+) -> None:
+    """Probe every service at once.
+
+    Every probe has a deadline. Exits with 3 where a service is not well.
+
+    Example: ragops health --format nagios
+    """
+    from ragops.operations.health import check
+
+    current = state(context)
+    session = current.session()
+    code = _show(current.console, check(session, services or (), timeout), output_format)
+    with contextlib.suppress(KeyboardInterrupt):
+        while watch:
+            time.sleep(2)
+            code = _show(current.console, check(session, services or (), timeout), output_format)
+    raise typer.Exit(code)
+
+
+def _show(console: Console, result: Health, output_format: HealthFormat) -> int:
+    """Print the health; returns the exit code in the terms of its format."""
+    from ragops.cli import views
+
+    if output_format is HealthFormat.nagios:
+        line, code = views.nagios(result)
+        console.text(line)
+        return code
+    if output_format is HealthFormat.prometheus:
+        console.text(views.prometheus(result))
+    elif console.as_json or output_format is HealthFormat.json:
+        console.document({"status": result.status.value, **views.jsonable(result)})
+    else:
+        views.show_health(console, result)
+    return ExitCode.DONE if result.status.value == "ok" else ExitCode.UNHEALTHY

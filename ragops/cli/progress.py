@@ -1,0 +1,70 @@
+"""Live progress of the engine's steps on stderr: redrawn on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ragops.adapters.pulumi_events import Step
+    from ragops.cli.console import Console
+
+_WORDS = {
+    "create": ("starting", "started"),
+    "update": ("restarting", "restarted"),
+    "replace": ("replacing", "replaced"),
+    "delete": ("stopping", "stopped"),
+}
+
+
+@contextlib.contextmanager
+def steps(console: Console, title: str) -> Iterator[Callable[[Step], None]]:
+    """A function that takes the engine's steps and shows each resource as it goes."""
+    if console.quiet:
+        yield lambda _step: None
+    elif sys.stderr.isatty():
+        with _live(title) as show:
+            yield _Lines(show).take
+    else:
+        yield _Lines(lambda text, _final: console.message(text)).take
+
+
+@contextlib.contextmanager
+def _live(title: str) -> Iterator[Callable[[str, bool], None]]:
+    from rich.console import Console as RichConsole
+
+    rich = RichConsole(stderr=True, highlight=False)
+    with rich.status(title) as status:
+
+        def show(text: str, final: bool) -> None:
+            if final:
+                rich.print(text, markup=False)
+            else:
+                status.update(f"{title}: {text}")
+
+        yield show
+
+
+class _Lines:
+    """Words for each step, with how long it took."""
+
+    def __init__(self, show: Callable[[str, bool], None]) -> None:
+        self._show = show
+        self._started: dict[str, float] = {}
+
+    def take(self, step: Step) -> None:
+        """Show one step; components and refreshes are not worth a line."""
+        words = _WORDS.get(step.action.value)
+        if words is None or step.type.startswith("ragops:"):
+            return
+        if step.phase.value == "started":
+            self._started[step.resource] = time.monotonic()
+            self._show(f"{step.resource}: {words[0]}", False)
+            return
+        seconds = time.monotonic() - self._started.get(step.resource, time.monotonic())
+        word = words[1] if step.phase.value == "done" else "failed"
+        self._show(f"{step.resource}: {word} ({seconds:.1f} s)", True)

@@ -1,0 +1,131 @@
+"""Results as JSON values and as words; no view asks anything of the platform."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ragops.cli.console import Console
+    from ragops.operations.changes import Change
+    from ragops.operations.doctor import Diagnosis
+    from ragops.operations.health import Health
+    from ragops.operations.status import PlatformStatus
+    from ragops.services.contract import Check
+
+_MARKS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
+
+
+def jsonable(value: Any) -> Any:
+    """`value` as JSON values: dataclasses as objects, enums as their words, instants as ISO 8601, secrets never."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: jsonable(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, SecretStr):
+        return None
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [jsonable(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def show_changes(console: Console, changes: Sequence[Change]) -> None:
+    """One line for each change, its diff indented below it."""
+    for change in changes:
+        console.text(f"{_MARKS.get(change.action.value, '?')} {change.resource}: {change.action.value}")
+        for detail in change.details:
+            console.text(f"    {detail}")
+    count = len(changes)
+    console.text("no changes" if not changes else f"{count} change{'s' if count > 1 else ''}")
+
+
+def show_status(console: Console, status: PlatformStatus) -> None:
+    """What runs and where."""
+    columns = ("SERVICE", "STATE", "ENGINE", "VERSION", "ADDRESS", "PID", "UP", "MEMORY")
+    rows = [
+        (
+            item.service,
+            item.state,
+            item.title,
+            item.version,
+            item.address,
+            str(item.pid or "-"),
+            duration(item.uptime) if item.pid else "-",
+            size(item.memory) if item.pid else "-",
+        )
+        for item in status.services
+    ]
+    runtime = status.services[0].runtime if status.services else "-"
+    console.table(columns, rows, title=f"{status.name} · environment {status.environment} · runtime {runtime}")
+
+
+def show_health(console: Console, health: Health) -> None:
+    """One line for each check, then the verdict."""
+    rows = [(probe.service, *_check_row(check)) for probe in health.probes for check in probe.checks]
+    console.table(("SERVICE", "CHECK", "STATUS", "DETAIL"), rows)
+    console.text(f"{health.status.value} in {health.seconds:.2f} s")
+
+
+def show_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
+    """One line for each finding, then the verdict."""
+    console.table(("CHECK", "STATUS", "DETAIL"), [_check_row(check) for check in diagnosis.checks])
+    console.text("ready" if diagnosis.ready else "not ready")
+
+
+def _check_row(check: Check) -> tuple[str, str, str]:
+    hint = f" → {check.hint}" if check.hint else ""
+    return check.name, check.status.value, f"{check.detail}{hint}"
+
+
+def prometheus(health: Health) -> str:
+    """The health in Prometheus's text format; 1 is ok, 0.5 degraded, 0 down."""
+    values = {"ok": "1", "degraded": "0.5", "down": "0"}
+    lines = ["# HELP ragops_health 1 is ok, 0.5 degraded, 0 down.", "# TYPE ragops_health gauge"]
+    for probe in health.probes:
+        for check in probe.checks:
+            labels = f'service="{probe.service}",check="{check.name}"'
+            lines.append(f"ragops_health{{{labels}}} {values[check.status.value]}")
+    lines += ["# HELP ragops_probe_seconds Time of a service's probe.", "# TYPE ragops_probe_seconds gauge"]
+    lines += [f'ragops_probe_seconds{{service="{probe.service}"}} {probe.seconds:.6f}' for probe in health.probes]
+    return "\n".join(lines)
+
+
+def nagios(health: Health) -> tuple[str, int]:
+    """The health as one Nagios line with its exit code (0 OK, 1 WARNING, 2 CRITICAL)."""
+    word, code = {"ok": ("OK", 0), "degraded": ("WARNING", 1), "down": ("CRITICAL", 2)}[health.status.value]
+    wrong = [
+        f"{probe.service} {check.name}: {check.detail}"
+        for probe in health.probes
+        for check in probe.checks
+        if check.status.value != "ok"
+    ]
+    times = " ".join(f"{probe.service}={probe.seconds:.3f}s" for probe in health.probes)
+    return f"RAGOPS {word} - {'; '.join(wrong) or 'all services healthy'} | {times}", code
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172800 else f"{seconds / 86400:.0f} d"
+
+
+def size(number: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024 or unit == "GiB":
+            return f"{number:.0f} {unit}" if unit in ("B", "KiB") else f"{number:.1f} {unit}"
+        number /= 1024
+    return ""
