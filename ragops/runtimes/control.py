@@ -6,7 +6,7 @@ import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, sync_dir
 from ragops.errors import RagopsError
@@ -78,7 +78,7 @@ class ProcessControl:
     def get_data_file(self, name: str, target: Path) -> None:
         """Copy the file `name` of the data folder."""
         try:
-            with (self._data() / name).open("rb") as source, target.open("xb", opener=_private) as copy:
+            with (self._data() / name).open("rb") as source, _create(target) as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
         except OSError as error:
             target.unlink(missing_ok=True)
@@ -110,7 +110,7 @@ class ProcessControl:
         if not target.parent.exists():
             target.parent.mkdir(mode=0o700)
             self._own(target.parent)
-        with source.open("rb") as stream, target.open("xb", opener=_private) as copy:
+        with source.open("rb") as stream, _create(target) as copy:
             shutil.copyfileobj(stream, copy, 1 << 20)
             copy.flush()
             os.fsync(copy.fileno())
@@ -133,8 +133,9 @@ class ProcessControl:
         return ProcessSpec.from_props({**props, "secret_files": contents})
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, SECRET_MODE)
+def _create(path: Path) -> BinaryIO:
+    """A new file that is ours alone from its first byte on."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE), "wb")
 
 
 def control(endpoint: Endpoint) -> ProcessControl:
