@@ -8,6 +8,7 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ragops.errors import RagopsError
 from ragops.services import SERVICES, by_name
 from ragops.services.contract import Check, ProbeResult, Status
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from ragops.operations.session import Session
+    from ragops.recovery.repository import RecoveryPoint
 
 DEFAULT_TIMEOUT = 5.0
 
@@ -43,7 +45,32 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
     deadline = started + timeout
     probes = tuple(_result(name, future, deadline, timeout) for name, future in running.items())
     pool.shutdown(wait=False, cancel_futures=True)
+    if not services:
+        probes += (_backups(session),)
     return Health(probes, time.monotonic() - started)
+
+
+def _backups(session: Session) -> ProbeResult:
+    """How old the newest recovery point is; a young platform has its first one ahead of it."""
+    started = time.monotonic()
+    try:
+        newest = session.repository().latest()
+    except RagopsError as error:
+        check = Check("recovery point", Status.DEGRADED, error.message, error.hint)
+    else:
+        check = _age(session, newest)
+    return ProbeResult("backup", (check,), time.monotonic() - started)
+
+
+def _age(session: Session, newest: RecoveryPoint | None) -> Check:
+    limit = session.project.settings.backup.max_age_hours
+    since = newest.manifest.created.timestamp() if newest else session.project.paths.secrets.stat().st_mtime
+    hours = (time.time() - since) / 3600
+    what = f"{newest.id}, {hours:.1f} h old" if newest else f"none yet; the first is due within {limit:.0f} h"
+    if hours <= limit:
+        return Check("recovery point", Status.OK, what)
+    what = f"the newest is {hours:.0f} h old" if newest else "there is none"
+    return Check("recovery point", Status.DEGRADED, what, "run `ragops backup run`")
 
 
 def _result(name: str, future: Future[ProbeResult], deadline: float, timeout: float) -> ProbeResult:

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 from ragops.adapters import audit, locks
 from ragops.config import secrets
 from ragops.errors import MissingError, RagopsError
+from ragops.operations.backup import Platform
+from ragops.recovery.repository import Repository
+from ragops.runtimes.control import control
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
 
@@ -62,6 +65,16 @@ class Session:
     def endpoint(self, service: str) -> Endpoint:
         """The endpoint of one service."""
         return self.endpoints([service])[service]
+
+    def platform(self) -> Platform:
+        """The opened platform as backups and restores see it."""
+        project = self.project
+        return Platform(project.settings.name, project.settings.runtime, project.config, self.endpoints(), control)
+
+    def repository(self) -> Repository:
+        """Where the recovery points of this environment lie."""
+        folder = self.project.paths.root / self.project.settings.backup.repository
+        return Repository(folder, self.project.paths.environment)
 
     @contextlib.contextmanager
     def changing(self, kinds: Sequence[str] = EXCLUSIVE) -> Iterator[None]:
