@@ -1,0 +1,188 @@
+"""A tour of ragops on real engines: make a platform, lose its data, get them back. Checks what it shows.
+
+Runs in a scratch folder on free ports. KEEP=1 leaves the platform up and says how to reach it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+
+RAGOPS = (sys.executable, "-m", "ragops")
+MIN_COLLECTIONS = 40
+
+
+class Tour:
+    """The steps of the demo in one scratch folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.started = time.monotonic()
+
+    def run(self, *arguments: str, expect: int = 0, show: bool = True) -> str:
+        """Run one ragops command as a user would; its stdout, after checking its exit code."""
+        began = time.monotonic()
+        print(f"\n$ ragops {shlex.join(arguments)}", flush=True)
+        done = subprocess.run([*RAGOPS, *arguments], cwd=self.folder, text=True, capture_output=True, timeout=300)
+        if show:
+            print(indent(done.stdout + done.stderr))
+        print(f"  ({time.monotonic() - began:.1f} s, exit {done.returncode})", flush=True)
+        check(done.returncode == expect, f"exit {done.returncode} instead of {expect}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def json(self, *arguments: str, expect: int = 0) -> Any:
+        """Run one ragops command with --json; its document."""
+        return json.loads(self.run("--json", *arguments, expect=expect, show=False))
+
+
+def indent(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.rstrip().splitlines())
+
+
+def check(holds: bool, message: str) -> None:
+    """End the tour with a message where something is not as it must be."""
+    if not holds:
+        raise SystemExit(f"demo failed: {message}")
+
+
+def say(text: str) -> None:
+    print(f"\n# {text}", flush=True)
+
+
+def collections_config() -> dict[str, Any]:
+    """A collections-config.json of what is really there: one collection for each installed package."""
+    found = {}
+    for item in distributions():
+        name = item.metadata["Name"].lower().replace("-", "_").replace(".", "_")
+        found[name] = {
+            "name": f"{name}__hash",
+            "directory": str(item.locate_file("")),
+            "fileTypes": ["md", "txt", "py"],
+            "version": item.version,  # a key that ragops does not know: it is kept, not dropped
+        }
+    defaults = {"embeddingModel": "nomic-embed-text", "chunkSize": 512, "chunkOverlap": 50, "recursive": True}
+    return {"collections": [found[name] for name in sorted(found)], "defaults": {**defaults, "enabled": True}}
+
+
+def outputs(tour: Tour) -> dict[str, str]:
+    done = subprocess.run(
+        [*RAGOPS, "outputs", "--format", "json", "--show-secrets"],
+        cwd=tour.folder, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    values: dict[str, str] = json.loads(done.stdout)
+    return values
+
+
+def fill_cache(values: dict[str, str], keys: int) -> None:
+    """Some cached answers, written with the application's own login."""
+    import redis
+
+    client = redis.Redis.from_url(values["REDIS_URL"])
+    client.mset({f"answer:{number}": f"cached answer {number}" for number in range(keys)})
+    client.close()
+
+
+def counts(values: dict[str, str]) -> dict[str, int]:
+    """What the stores hold, asked over their own protocols."""
+    import psycopg
+    import redis
+
+    with psycopg.connect(values["TIMESCALEDB_URL"]) as connection:
+        row = connection.execute("SELECT count(*) FROM rag.collections").fetchone()
+    client = redis.Redis.from_url(values["REDIS_URL"])
+    found = {"collections": int(row[0]) if row else 0, "cached answers": len(list(client.scan_iter("answer:*")))}
+    client.close()
+    return found
+
+
+def damage(tour: Tour) -> None:
+    """What nobody wants to see: a table dropped, the cache killed, its files gone."""
+    from ragops.config import secrets
+
+    project = tour.folder / ".ragops"
+    owner = secrets.load(project / "secrets" / "default.json")["timescaledb_owner"]
+    values = outputs(tour)
+    import psycopg
+
+    where = f"host=127.0.0.1 port={values['TIMESCALEDB_PORT']} dbname={values['TIMESCALEDB_DATABASE']}"
+    with psycopg.connect(f"{where} user=rag_owner password={owner}", autocommit=True) as connection:
+        connection.execute("DROP TABLE rag.collections CASCADE")
+    pid = {item["service"]: item["pid"] for item in tour.json("status")["services"]}["redis"]
+    os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(project / "data" / "default" / "redis")
+    print("  dropped rag.collections, killed Valkey (kill -9), removed its data folder")
+
+
+def tour_platform(tour: Tour) -> None:
+    say("A new project: one file describes the platform.")
+    tour.run("init", "--name", "demo")
+    tour.run("doctor")
+    say("Provision it, and look.")
+    tour.run("up")
+    tour.run("status")
+    tour.run("health")
+    say("The rag schema, and a collections-config.json made from the packages of this environment.")
+    tour.run("migrate", "up")
+    config = collections_config()
+    check(len(config["collections"]) >= MIN_COLLECTIONS, f"only {len(config['collections'])} packages found")
+    (tour.folder / "collections-config.json").write_text(json.dumps(config, indent=2))
+    imported = tour.json("migrate", "json-to-db", "collections-config.json")
+    check(imported["added"] == len(config["collections"]), f"imported {imported['added']}")
+    again = tour.json("migrate", "json-to-db", "collections-config.json")
+    check((again["added"], again["changed"]) == (0, []), f"the second import changed something: {again}")
+    print(f"  {imported['added']} collections imported; a second import changes nothing")
+    fill_cache(outputs(tour), keys=500)
+
+
+def tour_loss(tour: Tour) -> None:
+    before = counts(outputs(tour))
+    say(f"A recovery point of {before}.")
+    tour.run("backup", "run")
+    tour.run("backup", "list")
+    say("Damage.")
+    damage(tour)
+    tour.run("health", expect=3)
+    tour.run("drift", expect=4)
+    say("Back again.")
+    tour.run("restore", "latest", "--yes")
+    after = counts(outputs(tour))
+    check(after == before, f"restored {after} instead of {before}")
+    print(f"  the same counts again: {after}")
+    tour.run("health")
+    check(tour.json("plan", "--exit-code")["changes"] == [], "the plan is not empty after the restore")
+    print("  the plan is empty: what runs is what was provisioned")
+
+
+def main() -> None:
+    """Run the tour; leave nothing running unless KEEP is set."""
+    folder = Path(tempfile.mkdtemp(prefix="ragops-demo-"))
+    folder.chmod(0o755)  # PostgreSQL runs as another user when this is run by root
+    tour = Tour(folder)
+    try:
+        tour_platform(tour)
+        tour_loss(tour)
+    except BaseException:
+        subprocess.run([*RAGOPS, "down", "--yes"], cwd=folder, capture_output=True, timeout=300, check=False)
+        print(f"\nwhat is left of it: {folder}", file=sys.stderr)
+        raise
+    if os.environ.get("KEEP"):
+        say(f"Left up, as KEEP is set: cd {folder}; ragops status; ragops outputs. To end it: ragops down")
+    else:
+        say("Stop everything; data stay until they are removed by name.")
+        tour.run("down", "--yes", "--purge-data")
+        shutil.rmtree(folder)
+    print(f"\nThe tour took {time.monotonic() - tour.started:.0f} s; everything it showed was checked.")
+
+
+if __name__ == "__main__":
+    main()

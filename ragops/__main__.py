@@ -1,0 +1,5 @@
+"""`python -m ragops`."""
+
+from ragops.cli.main import main
+
+main()
