@@ -1,0 +1,100 @@
+"""Puts the service together: routers, what surrounds them, and the OpenAPI document."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Security
+from fastapi.openapi.utils import get_openapi
+from fastapi.security import APIKeyHeader, HTTPBearer
+
+import ragops
+from ragops.api import internal, legacy, ops, problem, v1, v2
+from ragops.api.auth import Door, ServiceTokens, UserTokens
+from ragops.api.dependencies import build
+from ragops.api.middleware import Deadline, Legacy, Observe
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from fastapi.routing import APIRoute
+
+    from ragops.api.config import ApiConfig
+    from ragops.api.dependencies import Dependencies
+
+MAX_BODY = 64 * 1024
+_DESCRIPTION = (
+    "Searches collections of documents and answers questions from them. Every error is a problem document (RFC 9457). "
+    "While a dependency is down its circuit breaker refuses at once with 503 and `Retry-After`; all else goes on."
+)
+# Declared for the document; the Door has looked at both before a route is even sought.
+_USER = Security(HTTPBearer(auto_error=False, scheme_name="UserToken", bearerFormat="JWT"))
+_SERVICE = Security(APIKeyHeader(name="X-Service-Token", auto_error=False, scheme_name="ServiceToken"))
+
+
+def create_app(config: ApiConfig, deps: Dependencies | None = None) -> FastAPI:
+    """The service; `deps` are what it asks, built from `config` where they are not given. Raises UsageError."""
+    deps = deps or build(config)
+    app = FastAPI(
+        title="ragops RAG API",
+        version=ragops.__version__,
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        docs_url=None,  # they would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+        max_body_size=MAX_BODY,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.dependencies = deps
+    app.state.users = UserTokens(config.path(config.jwks_file), config.issuer, deps.clock)
+    _routes(app)
+    problem.install(app)
+    _surround(app, config, deps)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+def _routes(app: FastAPI) -> None:
+    app.include_router(v1.router, prefix="/api/v1", tags=["v1"], dependencies=[_USER])
+    app.include_router(v2.router, prefix="/api/v2", tags=["v2"], dependencies=[_USER])
+    app.include_router(legacy.router, tags=["legacy"], dependencies=[_USER])
+    app.include_router(internal.router, prefix="/internal", tags=["internal"], dependencies=[_SERVICE])
+    app.include_router(ops.router, tags=["operations"])
+
+
+def _surround(app: FastAPI, config: ApiConfig, deps: Dependencies) -> None:
+    """From the inside out."""
+    tokens_file = config.path(config.service_tokens_file) if config.service_tokens_file else None
+    services = ServiceTokens(tokens_file, os.environ, deps.clock)
+    app.add_middleware(Deadline, seconds=config.timeouts.request)
+    app.add_middleware(Door, services=services, users=app.state.users, metrics=deps.metrics)
+    app.add_middleware(Legacy, config=config.legacy, clock=deps.clock, metrics=deps.metrics)
+    app.add_middleware(Observe, clock=deps.clock, metrics=deps.metrics)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    deps: Dependencies = app.state.dependencies
+    await deps.open()
+    try:
+        yield
+    finally:
+        await deps.close()
+
+
+def _operation_id(route: APIRoute) -> str:
+    return f"{route.tags[0]}_{route.name}"
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        schema = problem.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas = document["components"]["schemas"]
+        schemas.update(schema.pop("$defs", {}))
+        schemas["Problem"] = schema
+        app.openapi_schema = document
+    return app.openapi_schema

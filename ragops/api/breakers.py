@@ -1,0 +1,238 @@
+"""One circuit breaker for each dependency and worker, around awaited calls, on top of pybreaker.
+
+What pybreaker leaves to its caller, and is settled here:
+- `call()` holds a lock for the whole call; `calling()` gives it back before the block runs, so calls overlap.
+- Half-open, it lets everybody through: here exactly one trial call runs, all others are refused meanwhile.
+- A call that began before the breaker opened and fails after it would open it again, or end a trial that is not its
+  own: the verdict of such a late call is not counted.
+- Every exception counts, a cancelled request too: calls run in tasks of their own, so that a client who leaves neither
+  counts as a failure nor takes the trial's verdict away.
+- It measures with the wall clock, which can jump: the storage below measures with the monotonic one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pybreaker
+
+from ragops.api.logs import log
+from ragops.api.problem import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from ragops.api.clock import Clock
+    from ragops.api.config import BreakerConfig
+    from ragops.api.metrics import Metrics
+
+T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
+_LEVEL = {pybreaker.STATE_CLOSED: 0, pybreaker.STATE_HALF_OPEN: 1, pybreaker.STATE_OPEN: 2}
+
+
+class DependencyFailedError(ApiError):
+    """A dependency did not answer, or not as it should: what the breaker counts."""
+
+    def __init__(self, dependency: str, reason: str) -> None:
+        detail = f"{dependency}: {reason}"
+        super().__init__(503, "dependency_failed", detail, headers={"Retry-After": "1"}, dependency=dependency)
+
+
+class CircuitOpenError(ApiError):
+    """The dependency is left alone; `seconds` until it is worth a try again."""
+
+    def __init__(self, dependency: str, seconds: float, reason: str) -> None:
+        wait = max(1, math.ceil(seconds))
+        detail = f"{dependency} {reason}; try again in {wait} s"
+        super().__init__(503, "circuit_open", detail, headers={"Retry-After": str(wait)}, dependency=dependency)
+
+
+class _LateError(Exception):
+    """Carries the failure of a call whose verdict no longer counts."""
+
+
+@dataclass(frozen=True)
+class BreakerState:
+    """A breaker as `/internal/breakers` shows it; `retry_after` in seconds, 0 when a call may pass."""
+
+    dependency: str
+    state: str
+    failures: int
+    opens_after: int
+    retry_after: float
+    changed_at: datetime | None
+    refused: int
+    last_error: str
+
+
+class _Storage(pybreaker.CircuitMemoryStorage):
+    """Keeps when the breaker opened on the monotonic clock and gives it back as the date it would be by now's date."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(pybreaker.STATE_CLOSED)
+        self._clock = clock
+        self._opened: float | None = None
+
+    def elapsed(self) -> float:
+        """Seconds since the breaker opened."""
+        return math.inf if self._opened is None else self._clock.monotonic() - self._opened
+
+    @property
+    def opened_at(self) -> datetime | None:
+        """What pybreaker compares with the date."""
+        return None if self._opened is None else datetime.now(UTC) - timedelta(seconds=self.elapsed())
+
+    @opened_at.setter
+    def opened_at(self, _date: datetime) -> None:
+        self._opened = self._clock.monotonic()
+
+
+class Breaker(pybreaker.CircuitBreakerListener):
+    """Guards the calls of one dependency; `timeout` seconds bound a call with its retries."""
+
+    def __init__(self, name: str, config: BreakerConfig, timeout: float, clock: Clock, metrics: Metrics) -> None:
+        self.name = name
+        self._timeout = timeout
+        self._clock = clock
+        self._metrics = metrics
+        self._storage = _Storage(clock)
+        self._breaker = pybreaker.CircuitBreaker(
+            fail_max=config.failures,
+            reset_timeout=config.reset_seconds,
+            exclude=[_is_no_failure],
+            listeners=[self],
+            state_storage=self._storage,
+            name=name,
+            throw_new_error_on_trip=False,
+        )
+        self._trial = False
+        self._changed_at: datetime | None = None
+        self._refused = 0
+        self._last_error = ""
+        self._running: set[asyncio.Task[Any]] = set()
+        metrics.breaker_state.labels(name).set(0)
+
+    def check(self) -> None:
+        """Raise CircuitOpenError where a call would be refused; touches nothing."""
+        if self._breaker.current_state == pybreaker.STATE_CLOSED:
+            return
+        wait = self._wait()
+        if wait > 0:
+            raise self._refusal(wait, f"failed {self._breaker.fail_max} times in a row and is left alone")
+        if self._trial:
+            raise self._refusal(1, "is being tried by another request")
+
+    async def call(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Await `function()` and count how it went.
+
+        Raises CircuitOpenError without calling it, DependencyFailedError, or whatever ApiError the call raises.
+        """
+        self.check()
+        task = asyncio.create_task(self._run(function))
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        try:
+            return await asyncio.shield(task)
+        except _LateError as late:
+            raise late.__cause__ or late from None
+
+    async def close(self) -> None:
+        """Cancel what still runs."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    def state(self) -> BreakerState:
+        """How it stands now."""
+        return BreakerState(
+            dependency=self.name,
+            state=self._breaker.current_state,
+            failures=self._breaker.fail_counter,
+            opens_after=self._breaker.fail_max,
+            retry_after=max(0.0, self._wait()),
+            changed_at=self._changed_at,
+            refused=self._refused,
+            last_error=self._last_error,
+        )
+
+    async def _run(self, function: Callable[[], Awaitable[T]]) -> T:
+        # No await between the check, the mark and `calling()`: nobody else can become the trial in between.
+        self.check()
+        trial = self._breaker.current_state != pybreaker.STATE_CLOSED
+        self._trial = self._trial or trial
+        try:
+            with self._breaker.calling():
+                return await self._timed(function)
+        except pybreaker.CircuitBreakerError:
+            raise self._refusal(self._wait(), "is left alone") from None
+        finally:
+            if trial:
+                self._trial = False
+
+    async def _timed(self, function: Callable[[], Awaitable[T]]) -> T:
+        era = self._breaker.state
+        try:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    result = await function()
+            except TimeoutError as error:
+                raise DependencyFailedError(self.name, f"no answer within {self._timeout:g} s") from error
+        except Exception as error:
+            if self._breaker.state is not era:
+                raise _LateError from error
+            raise
+        self._metrics.dependency_calls.labels(self.name, "ok").inc()
+        return result
+
+    def _wait(self) -> float:
+        if self._breaker.current_state != pybreaker.STATE_OPEN:
+            return 0.0
+        return self._breaker.reset_timeout - self._storage.elapsed()
+
+    def _refusal(self, seconds: float, reason: str) -> CircuitOpenError:
+        self._refused += 1
+        self._metrics.breaker_refused.labels(self.name).inc()
+        return CircuitOpenError(self.name, seconds, reason)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # looked at, so that asyncio does not complain where the client has left
+
+    # --- what pybreaker tells ---------------------------------------------------------------------------------------
+
+    def failure(self, cb: pybreaker.CircuitBreaker, exc: BaseException) -> None:  # noqa: ARG002  pybreaker's signature
+        """Remember why."""
+        self._metrics.dependency_calls.labels(self.name, "failed").inc()
+        self._last_error = exc.detail if isinstance(exc, ApiError) else type(exc).__name__
+
+    def state_change(
+        self,
+        cb: pybreaker.CircuitBreaker,  # noqa: ARG002  pybreaker's signature
+        old_state: pybreaker.CircuitBreakerState | None,
+        new_state: pybreaker.CircuitBreakerState,
+    ) -> None:
+        """Log and count it."""
+        self._changed_at = self._clock.now()
+        self._metrics.breaker_state.labels(self.name).set(_LEVEL[new_state.name])
+        self._metrics.breaker_changes.labels(self.name, new_state.name).inc()
+        level = logging.WARNING if new_state.name == pybreaker.STATE_OPEN else logging.INFO
+        before = old_state.name if old_state else ""
+        log(
+            _LOG, level, "breaker_changed",
+            dependency=self.name, before=before, after=new_state.name, reason=self._last_error,
+        )  # fmt: skip
+
+
+def _is_no_failure(error: BaseException) -> bool:
+    """Whether the dependency did its part: it answered with an error of ours, or the verdict comes too late."""
+    if isinstance(error, _LateError):
+        return True
+    return isinstance(error, ApiError) and not isinstance(error, DependencyFailedError)

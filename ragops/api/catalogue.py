@@ -1,0 +1,39 @@
+"""Which collections there are: from the metadata database, or the vector store where there is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ragops.api.schemas import CollectionInfo
+
+if TYPE_CHECKING:
+    from ragops.api.dependencies import Dependencies
+
+# Counted for the rows of one page only: there may be 100,000 collections.
+_PAGE = """
+SELECT c.name, c.embedding_model, c.enabled, d.documents, d.indexed_at
+FROM (SELECT id, name, embedding_model, enabled FROM rag.collections
+      WHERE name > %s ORDER BY name LIMIT %s) AS c
+CROSS JOIN LATERAL (SELECT count(*) AS documents, max(indexed_at) AS indexed_at FROM rag.documents
+                    WHERE collection_id = c.id AND status = 'indexed') AS d
+ORDER BY c.name
+"""
+
+
+async def collections(deps: Dependencies, after: str, limit: int) -> list[CollectionInfo]:
+    """At most `limit` collections after the name `after`; raises ApiError."""
+    if deps.database is None:
+        return await _in_store(deps, after, limit)
+    rows = await deps.database.rows(_PAGE, (after.replace("\x00", ""), limit))
+    return [
+        CollectionInfo(name=name, embedding_model=model, enabled=enabled, documents=documents, indexed_at=indexed_at)
+        for name, model, enabled, documents, indexed_at in rows
+    ]
+
+
+async def _in_store(deps: Dependencies, after: str, limit: int) -> list[CollectionInfo]:
+    names = sorted(await deps.search.breaker.call(deps.search.qdrant.collections))
+    page = [name for name in names if name > after][:limit]
+    return [
+        CollectionInfo(name=name, embedding_model=None, enabled=None, documents=None, indexed_at=None) for name in page
+    ]

@@ -1,0 +1,161 @@
+"""What api.json says: everything that the service is started with."""
+
+from __future__ import annotations
+
+import json
+from datetime import date  # noqa: TC003  pydantic reads the annotation
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
+
+from ragops.errors import InvalidInputError, Problem, UsageError
+
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
+
+
+class Section(BaseModel):
+    """Frozen, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Listen(Section):
+    """Where the service listens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(ge=1, le=65535)
+
+
+class QdrantConfig(Section):
+    """The vector store: the URL of every node."""
+
+    urls: tuple[Url, ...] = Field(min_length=1)
+    api_key_file: str | None = None
+
+
+class RedisConfig(Section):
+    """The cache of answers, which may be down."""
+
+    host: str
+    port: int
+    user: str
+    password_file: str
+
+
+class DatabaseConfig(Section):
+    """The metadata database."""
+
+    host: str
+    port: int
+    dbname: str
+    user: str
+    password_file: str
+
+
+class EmbedderConfig(Section):
+    """What makes vectors; `url` is Ollama's."""
+
+    kind: Literal["hashing", "ollama"]
+    model: str = ""
+    url: Url | None = None
+    dimensions: int | None = Field(None, ge=1, le=65536)
+
+    @model_validator(mode="after")
+    def _complete(self) -> EmbedderConfig:
+        if self.kind == "ollama" and not (self.url and self.model):
+            raise ValueError("ollama needs a url and a model")
+        return self
+
+
+class ChatConfig(Section):
+    """The model that writes answers; `url` is Ollama's."""
+
+    model: str = Field(min_length=1)
+    url: Url
+
+
+class BreakerConfig(Section):
+    """When a breaker opens, and after how many seconds it lets one call try again."""
+
+    failures: int = Field(5, ge=1)
+    reset_seconds: float = Field(30, gt=0)
+
+
+class LegacyConfig(Section):
+    """The days (UTC) from which paths without a version are deprecated and gone."""
+
+    deprecated: date
+    sunset: date
+
+
+class PrivacyConfig(Section):
+    """What the query log keeps of a question."""
+
+    query_text: Literal["keep", "hash", "omit"] = "keep"
+
+
+class TimeoutConfig(Section):
+    """Seconds: one attempt at a Qdrant node, one call of Ollama, one written answer, a whole request."""
+
+    qdrant: float = Field(2, gt=0)
+    ollama: float = Field(10, gt=0)
+    chat: float = Field(20, gt=0)
+    request: float = Field(30, gt=0)
+
+
+class CacheConfig(Section):
+    """How many seconds an answer is kept in Redis; 0 keeps none."""
+
+    seconds: int = Field(30, ge=0)
+
+
+class ApiConfig(Section):
+    """The whole of api.json; files are named relative to its folder."""
+
+    listen: Listen
+    platform: str
+    issuer: str = Field(min_length=1)
+    jwks_file: str
+    service_tokens_file: str | None = None
+    qdrant: QdrantConfig
+    redis: RedisConfig | None = None
+    database: DatabaseConfig | None = None
+    embedder: EmbedderConfig
+    chat: ChatConfig | None = None
+    breakers: BreakerConfig = BreakerConfig()
+    legacy: LegacyConfig
+    privacy: PrivacyConfig = PrivacyConfig()
+    timeouts: TimeoutConfig = TimeoutConfig()
+    cache: CacheConfig = CacheConfig()
+    workers: int = Field(1, ge=1, le=64)
+    folder: Path = Field(default=Path(), exclude=True)
+
+    def path(self, name: str) -> Path:
+        """A file that the configuration names."""
+        return self.folder / name
+
+    def secret(self, name: str | None) -> SecretStr:
+        """The content of a file of one secret, empty where none is named; raises UsageError."""
+        if name is None:
+            return SecretStr("")
+        try:
+            return SecretStr(self.path(name).read_text().strip())
+        except OSError as error:
+            raise UsageError("secret_unreadable", f"{self.path(name)}: {error.strerror}", "run: ragops up") from error
+
+
+def load(path: Path) -> ApiConfig:
+    """Read api.json; raises InvalidInputError with every fault in it, UsageError where it cannot be read."""
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError("api_config_unreadable", f"{path}: {error}", "run: ragops up") from error
+    try:
+        return ApiConfig.model_validate(values).model_copy(update={"folder": path.absolute().parent})
+    except ValidationError as error:
+        problems = [
+            Problem(str(path), ".".join(map(str, fault["loc"])), fault["msg"])
+            for fault in error.errors(include_input=False, include_url=False)
+        ]
+        raise InvalidInputError("api_config_invalid", f"{path} is not valid", problems) from error

@@ -1,0 +1,134 @@
+"""Everything that a request may need, built once from the configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fastapi import Request  # noqa: TC002  FastAPI reads the annotations
+
+from ragops.api.answer import Answers, Writer
+from ragops.api.breakers import Breaker
+from ragops.api.clients import ATTEMPTS, Ollama, Qdrant
+from ragops.api.clock import Clock
+from ragops.api.metrics import Metrics
+from ragops.api.querylog import QueryLog
+from ragops.api.search import LocalEmbedder, OllamaQueryEmbedder, QueryEmbedder, Search
+from ragops.api.stores import REDIS_SECONDS, AnswerCache, Database
+from ragops.embedding.hashing import DEFAULT_DIMENSIONS, HashingEmbedder
+
+if TYPE_CHECKING:
+    from ragops.api.config import ApiConfig
+
+_SLACK = 1.0  # seconds that a guarded call has beyond its attempts
+_DATABASE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Dependencies:
+    """Clients and their breakers; `open` and `close` belong to the life of the service."""
+
+    config: ApiConfig
+    clock: Clock
+    metrics: Metrics
+    breakers: dict[str, Breaker]
+    search: Search
+    answers: Answers
+    query_log: QueryLog
+    cache: AnswerCache | None
+    database: Database | None
+
+    async def open(self) -> None:
+        """Begin to connect, without waiting."""
+        if self.database:
+            await self.database.open()
+        self.query_log.start()
+
+    async def close(self) -> None:
+        """Write what waits, end what runs, give connections back."""
+        await self.query_log.close()
+        for breaker in self.breakers.values():
+            await breaker.close()
+        embedder, writer = self.search.embedder, self.answers.writer
+        ollamas = (part.ollama for part in (embedder, writer) if isinstance(part, OllamaQueryEmbedder | Writer))
+        for client in (*ollamas, self.search.qdrant, self.cache, self.database):
+            if client is not None:
+                await client.close()
+
+
+class _Builder:
+    """Builds the parts of one service over the same clock, metrics and set of breakers."""
+
+    def __init__(self, config: ApiConfig, clock: Clock) -> None:
+        self.config = config
+        self.clock = clock
+        self.metrics = Metrics()
+        self.breakers: dict[str, Breaker] = {}
+
+    def breaker(self, name: str, timeout: float) -> Breaker:
+        breaker = Breaker(name, self.config.breakers, timeout, self.clock, self.metrics)
+        self.breakers[name] = breaker
+        return breaker
+
+    def search(self, cache: AnswerCache | None) -> Search:
+        config, seconds = self.config.qdrant, self.config.timeouts.qdrant
+        key = self.config.secret(config.api_key_file)
+        qdrant = Qdrant(config.urls, key, timeout=seconds, clock=self.clock, metrics=self.metrics)
+        return Search(qdrant, self.breaker("qdrant", ATTEMPTS * seconds + _SLACK), self.embedder(), cache)
+
+    def embedder(self) -> QueryEmbedder:
+        config, seconds = self.config.embedder, self.config.timeouts.ollama
+        if config.kind == "hashing" or config.url is None:
+            return LocalEmbedder(HashingEmbedder(config.dimensions or DEFAULT_DIMENSIONS))
+        return OllamaQueryEmbedder(
+            Ollama("ollama", config.url, seconds), config, self.breaker("ollama", seconds + _SLACK)
+        )
+
+    def writer(self) -> Writer | None:
+        config, seconds = self.config.chat, self.config.timeouts.chat
+        if config is None:
+            return None
+        return Writer(Ollama("chat", config.url, seconds), config, self.breaker("chat", seconds + _SLACK))
+
+    def cache(self) -> AnswerCache | None:
+        config = self.config.redis
+        if config is None:
+            return None
+        password, breaker = self.config.secret(config.password_file), self.breaker("redis", REDIS_SECONDS + _SLACK)
+        return AnswerCache(config, password, self.config.cache.seconds, breaker, self.metrics)
+
+    def database(self) -> Database | None:
+        config = self.config.database
+        if config is None:
+            return None
+        password = self.config.secret(config.password_file)
+        return Database(config, password, self.breaker("database", _DATABASE_SECONDS))
+
+
+def build(config: ApiConfig, clock: Clock | None = None) -> Dependencies:
+    """All clients; connects to nothing yet. Raises UsageError where a secret cannot be read."""
+    builder = _Builder(config, clock or Clock())
+    cache, database = builder.cache(), builder.database()
+    search = builder.search(cache)
+    return Dependencies(
+        config=config,
+        clock=builder.clock,
+        metrics=builder.metrics,
+        breakers=builder.breakers,
+        search=search,
+        answers=Answers(search, builder.writer()),
+        query_log=QueryLog(database, config.privacy.query_text, builder.clock, builder.metrics),
+        cache=cache,
+        database=database,
+    )
+
+
+def dependencies(request: Request) -> Dependencies:
+    """What `create_app` was given."""
+    deps: Dependencies = request.app.state.dependencies
+    return deps
+
+
+def consumer(request: Request) -> str:
+    """The name that the user's token proves."""
+    return str(request.scope.get("state", {}).get("consumer", ""))

@@ -1,0 +1,49 @@
+"""Logs as JSON, one object a line on stderr, each with the id of its request; never a secret, a token or a question."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any
+
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+_LEVELS = {"WARNING": "warning", "ERROR": "error", "CRITICAL": "critical", "INFO": "info", "DEBUG": "debug"}
+
+
+class JsonFormatter(logging.Formatter):
+    """One line of JSON; what `log` was given stands beside the message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as JSON; a traceback becomes a list of lines."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": _LEVELS.get(record.levelname, record.levelname),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if identifier := request_id.get():
+            line["request_id"] = identifier
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info).splitlines()
+        return json.dumps(line, default=str)
+
+
+def log(logger: logging.Logger, level: int, event: str, /, **fields: object) -> None:
+    """Log `event`, a stable snake_case word, with its fields."""
+    logger.log(level, event, extra={"fields": fields})
+
+
+def configure() -> None:
+    """Send every logger of the process, uvicorn's too, to stderr as JSON."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    # One line for each call of a dependency would drown the rest.
+    logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,64 @@
+"""What Prometheus is told; with several workers a scrape sums over all (prometheus_client's multiprocess mode)."""
+
+from __future__ import annotations
+
+import os
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """Counters of one service; labels never hold what a client made up."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "ragops_api_requests_total", "Requests answered", ["method", "route", "status"], registry=registry
+        )
+        self.request_seconds = Histogram(
+            "ragops_api_request_seconds", "Time to answer", ["route"], buckets=_SECONDS, registry=registry
+        )
+        self.breaker_state = Gauge(
+            "ragops_api_breaker_state",
+            "0 closed, 1 half-open, 2 open",
+            ["dependency"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self.breaker_changes = Counter(
+            "ragops_api_breaker_changes_total", "Changes of state", ["dependency", "state"], registry=registry
+        )
+        self.breaker_refused = Counter(
+            "ragops_api_breaker_refused_total", "Calls refused while open", ["dependency"], registry=registry
+        )
+        self.dependency_calls = Counter(
+            "ragops_api_dependency_calls_total",
+            "Calls of a dependency, retries within a call not counted",
+            ["dependency", "outcome"],
+            registry=registry,
+        )
+        self.node_failures = Counter(
+            "ragops_api_qdrant_node_failures_total", "Attempts that failed, by node", ["node"], registry=registry
+        )
+        self.auth_refused = Counter(
+            "ragops_api_auth_refused_total", "Requests refused for their token", ["kind", "reason"], registry=registry
+        )
+        self.cache = Counter("ragops_api_cache_total", "Look-ups in the answer cache", ["outcome"], registry=registry)
+        self.log_dropped = Counter(
+            "ragops_api_query_log_dropped_total", "Queries that could not be logged", registry=registry
+        )
+        self.legacy = Counter(
+            "ragops_api_legacy_requests_total", "Requests on paths without version", ["path"], registry=registry
+        )
+
+    def text(self) -> bytes:
+        """The exposition in Prometheus' text format."""
+        if MULTIPROCESS_DIR not in os.environ:
+            return generate_latest(self.registry)
+        everyone = CollectorRegistry()
+        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
+        return generate_latest(everyone)

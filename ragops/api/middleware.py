@@ -1,0 +1,161 @@
+"""What surrounds every request: its id, its line in the log, its time limit, and the end of old paths."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import uuid
+from datetime import UTC, datetime
+from datetime import time as time_of_day
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders
+
+from ragops.api.logs import log, request_id
+from ragops.api.problem import ApiError
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from ragops.api.clock import Clock
+    from ragops.api.config import LegacyConfig
+    from ragops.api.metrics import Metrics
+
+_LOG = logging.getLogger(__name__)
+_SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,127}", re.ASCII)
+_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+LEGACY_PATHS = frozenset({"/search", "/query", "/collections"})
+
+
+class Observe:
+    """Outermost: names the request, answers 500 for what nobody caught, counts and logs it."""
+
+    def __init__(self, app: ASGIApp, clock: Clock, metrics: Metrics) -> None:
+        self._app = app
+        self._clock = clock
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, with an id that the answer and every line of the log have."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        identifier = _identifier(Headers(scope=scope))
+        token = request_id.set(identifier)
+        started, status = self._clock.monotonic(), 0
+
+        async def named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-Id"] = identifier
+            await send(message)
+
+        try:
+            await self._app(scope, receive, named)
+        except Exception:
+            _LOG.exception("request_failed")
+            if status:
+                raise
+            detail = "the service failed; its log says why under this request's id"
+            await ApiError(500, "internal_error", detail).response()(scope, receive, named)
+        finally:
+            self._record(scope, status, self._clock.monotonic() - started)
+            request_id.reset(token)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.requests.labels(_method(scope), route, str(status)).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        if route in _QUIET and status < 400:
+            return
+        state = scope.get("state", {})
+        log(
+            _LOG, logging.INFO, "request",
+            method=scope["method"], path=scope["path"][:200], status=status, ms=round(seconds * 1000, 2),
+            consumer=state.get("consumer"), service=state.get("service"),
+        )  # fmt: skip
+
+
+def _method(scope: Scope) -> str:
+    known = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
+    return scope["method"] if scope["method"] in known else "other"
+
+
+def _identifier(headers: Headers) -> str:
+    """The id that the gateway or the client gave, where it has a sane form, else a new one."""
+    given = headers.get("x-request-id", "")
+    return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+class Deadline:
+    """Ends a request after `seconds`; calls of dependencies that run go on to their own, shorter, time-outs."""
+
+    def __init__(self, app: ASGIApp, seconds: float) -> None:
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, answer 504 where it takes too long."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self._seconds) as limit:
+                await self._app(scope, receive, watched)
+        except TimeoutError:
+            if started or not limit.expired():
+                raise
+            detail = f"the request took longer than {self._seconds:g} s"
+            await ApiError(504, "deadline_exceeded", detail).response()(scope, receive, send)
+
+
+class Legacy:
+    """Marks the paths without a version as deprecated (RFC 9745, RFC 8594), and as gone from their sunset on."""
+
+    def __init__(self, app: ASGIApp, config: LegacyConfig, clock: Clock, metrics: Metrics) -> None:
+        self._app = app
+        self._clock = clock
+        self._metrics = metrics
+        self._sunset = _midnight(config.sunset)
+        self._headers = {
+            "Deprecation": f"@{int(_midnight(config.deprecated).timestamp())}",
+            "Sunset": format_datetime(self._sunset, usegmt=True),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with the headers, or answer 410."""
+        if scope["type"] != "http" or scope["path"] not in LEGACY_PATHS:
+            await self._app(scope, receive, send)
+            return
+        successor = f"/api/v1{scope['path']}"
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.update(self._headers)
+                headers.append("Link", f'<{successor}>; rel="successor-version"')
+            await send(message)
+
+        if self._clock.now() >= self._sunset:
+            detail = f"{scope['path']} was taken out of service on {self._sunset:%Y-%m-%d}: use {successor}"
+            answer = ApiError(410, "gone", detail, successor=successor).response()
+            await answer(scope, receive, marked)
+            return
+        await self._app(scope, receive, marked)
+        self._metrics.legacy.labels(scope["path"]).inc()
+        consumer = scope.get("state", {}).get("consumer")
+        log(_LOG, logging.WARNING, "legacy_path", path=scope["path"], use=successor, consumer=consumer)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time_of_day(), UTC)

@@ -1,0 +1,90 @@
+"""For those who keep the service running: is it alive, can it answer, what has it counted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from ragops.api.dependencies import Dependencies, dependencies
+from ragops.api.problem import ApiError
+from ragops.api.schemas import HealthResponse, ReadyCheck, ReadyResponse
+from ragops.api.search import OllamaQueryEmbedder
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+router = APIRouter()
+Deps = Annotated[Dependencies, Depends(dependencies)]
+
+
+@router.get("/healthz", summary="Alive", name="healthz")
+async def healthz() -> HealthResponse:
+    """The process answers; no dependency is looked at, so that none can have it restarted."""
+    return HealthResponse(status="ok")
+
+
+@router.get(
+    "/readyz",
+    summary="Able to answer",
+    name="readyz",
+    responses={503: {"model": ReadyResponse, "description": "Questions cannot be answered at the moment"}},
+)
+async def readyz(request: Request, response: Response, deps: Deps) -> ReadyResponse:
+    """Whether questions can be answered, asked through the breakers: one that is open is not called.
+
+    Without Redis or the database the service is degraded, without Qdrant, its embedder or a key for tokens it is down.
+    """
+    checks = [
+        await _check("qdrant", "down", deps.search.breaker.call(deps.search.qdrant.ready)),
+        *await _models(deps),
+        _tokens(request),
+    ]
+    if deps.cache:
+        checks.append(await _check("redis", "degraded", deps.cache.ready()))
+    if deps.database:
+        checks.append(await _check("database", "degraded", deps.database.ready()))
+    status = max((check.status for check in checks), key=["ok", "degraded", "down"].index)
+    response.status_code = 503 if status == "down" else 200
+    writer = deps.answers.writer
+    model = writer.config.model if writer else None
+    return ReadyResponse(status=status, embedder=deps.search.embedder.name, chat_model=model, checks=checks)
+
+
+@router.get(
+    "/metrics",
+    summary="Metrics",
+    name="metrics",
+    response_class=PlainTextResponse,
+    responses={200: {"content": {"text/plain": {"example": 'ragops_api_breaker_state{dependency="qdrant"} 0.0\n'}}}},
+)
+async def metrics(deps: Deps) -> Response:
+    """All counters in Prometheus' text format."""
+    return Response(deps.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _models(deps: Dependencies) -> list[ReadyCheck]:
+    checks = []
+    embedder, writer = deps.search.embedder, deps.answers.writer
+    if isinstance(embedder, OllamaQueryEmbedder):
+        checks.append(await _check("ollama", "down", embedder.breaker.call(embedder.ollama.ready)))
+    if writer is not None:
+        checks.append(await _check("chat", "degraded", writer.breaker.call(writer.ollama.ready)))
+    return checks
+
+
+async def _check(name: str, otherwise: str, asked: Awaitable[object]) -> ReadyCheck:
+    try:
+        await asked
+    except ApiError as error:
+        return ReadyCheck(name=name, status=otherwise, detail=error.detail)
+    return ReadyCheck(name=name, status="ok", detail="answers")
+
+
+def _tokens(request: Request) -> ReadyCheck:
+    """Without a key nobody gets in, which is right before the first token and a fault after it."""
+    known = request.app.state.users.known()
+    detail = f"{known} keys of users" if known else "no key of a user: issue a token"
+    return ReadyCheck(name="tokens", status="ok" if known else "degraded", detail=detail)

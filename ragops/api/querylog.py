@@ -1,0 +1,156 @@
+"""Writes what was asked into rag.query_logs, behind the requests: they neither wait for it nor fail with it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ragops.api.breakers import CircuitOpenError
+from ragops.api.logs import log, request_id
+from ragops.api.problem import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
+
+    from ragops.api.clock import Clock
+    from ragops.api.metrics import Metrics
+    from ragops.api.stores import Database
+
+_LOG = logging.getLogger(__name__)
+_BATCH = 100
+_MOST_WAITING = 2000
+_FLUSH_SECONDS = 2.0
+_LONGEST_PAUSE = 30.0
+# The same row may be sent twice: a connection can be lost after a commit and before we hear of it.
+_INSERT = """
+INSERT INTO rag.query_logs (id, asked_at, collection, query, query_hash, embedding_model, consumer, request_id,
+                            outcome, result_count, top_score, duration_ms)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
+"""
+
+Privacy = Literal["keep", "hash", "omit"]
+
+
+@dataclass
+class Entry:
+    """One question; who asks fills in what was found."""
+
+    collection: str
+    query: str
+    consumer: str
+    embedder: str
+    asked_at: datetime
+    outcome: str = "ok"
+    result_count: int | None = None
+    top_score: float | None = None
+    duration_ms: float = 0.0
+
+    def found(self, scores: Sequence[float]) -> None:
+        """Note how many there were and the best of them."""
+        self.result_count = len(scores)
+        self.top_score = max(scores, default=None)
+
+
+class QueryLog:
+    """A bounded queue and one task that empties it; what does not fit is dropped and counted."""
+
+    def __init__(self, database: Database | None, privacy: Privacy, clock: Clock, metrics: Metrics) -> None:
+        self._database = database
+        self._privacy: Privacy = privacy
+        self._clock = clock
+        self._metrics = metrics
+        self._queue: asyncio.Queue[tuple[object, ...]] = asyncio.Queue(_MOST_WAITING)
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to write."""
+        if self._database is not None:
+            self._task = asyncio.create_task(self._write(self._database))
+
+    async def close(self) -> None:
+        """Write what waits, for two seconds at most."""
+        if self._task is None:
+            return
+        try:
+            await asyncio.wait_for(self._queue.join(), _FLUSH_SECONDS)
+        except TimeoutError:
+            log(_LOG, logging.WARNING, "query_log_lost", rows=self._queue.qsize())
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    @contextmanager
+    def recording(self, collection: str, query: str, consumer: str, embedder: str) -> Iterator[Entry]:
+        """Log the block, whether it succeeds or not."""
+        entry = Entry(collection, query, consumer, embedder, self._clock.now())
+        started = self._clock.monotonic()
+        try:
+            yield entry
+        except BaseException as error:
+            entry.outcome = _outcome(error)
+            raise
+        finally:
+            entry.duration_ms = max(0.0, (self._clock.monotonic() - started) * 1000)
+            self._put(entry)
+
+    def _put(self, entry: Entry) -> None:
+        if self._database is None:
+            return
+        try:
+            self._queue.put_nowait(row(entry, self._privacy, request_id.get()))
+        except asyncio.QueueFull:
+            self._metrics.log_dropped.inc()
+
+    async def _write(self, database: Database) -> None:
+        while True:
+            rows = [await self._queue.get()]
+            while len(rows) < _BATCH and not self._queue.empty():
+                rows.append(self._queue.get_nowait())
+            await self._insert(database, rows)
+            for _ in rows:
+                self._queue.task_done()
+
+    async def _insert(self, database: Database, rows: Sequence[tuple[object, ...]]) -> None:
+        """Until it succeeds: while the database is away the queue fills, and then the newest are dropped."""
+        pause = 0.5
+        while True:
+            try:
+                return await database.insert(_INSERT, rows)
+            except ApiError as error:
+                log(_LOG, logging.WARNING, "query_log_waits", reason=error.detail, waiting=self._queue.qsize())
+            except Exception:  # rows that can never be written must not hold up the others
+                _LOG.exception("query_log_failed")
+                return self._metrics.log_dropped.inc(len(rows))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def _outcome(error: BaseException) -> str:
+    """Refused: nothing was tried, or the question itself was at fault; failed: it was tried in vain."""
+    if isinstance(error, CircuitOpenError):
+        return "refused"
+    return "refused" if isinstance(error, ApiError) and error.status < 500 else "failed"
+
+
+def row(entry: Entry, privacy: Privacy, identifier: str) -> tuple[object, ...]:
+    """The values of a row, in the order of the statement; how much of the question is in it is for `privacy` to say."""
+    text = entry.query.replace("\x00", "")  # PostgreSQL's text cannot hold it
+    return (
+        uuid.uuid4(),
+        entry.asked_at,
+        entry.collection,
+        text if privacy == "keep" else None,
+        hashlib.sha256(text.encode()).hexdigest() if privacy != "omit" else None,
+        entry.embedder,
+        entry.consumer.replace("\x00", ""),
+        identifier,
+        entry.outcome,
+        entry.result_count,
+        entry.top_score,
+        entry.duration_ms,
+    )

@@ -1,0 +1,313 @@
+"""What goes in and out over HTTP, with examples: the source of the OpenAPI document."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003  pydantic reads the annotation
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MAX_PASSAGES = 50
+CollectionName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}$"),
+    Field(description="name of the collection to look in", examples=["manuals"]),
+]
+Question = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=2000, pattern=r"\S"),
+    Field(description="what is asked, in plain words", examples=["How do I rotate a secret?"]),
+]
+
+_PASSAGE: dict[str, Any] = {
+    "id": "7f3c1b1e-58a1-5d0c-9a53-6f4f0a1c2b3d",
+    "document_id": 17,
+    "path": "security/rotation.md",
+    "position": 3,
+    "score": 0.6123,
+    "text": "Two secrets are valid during a rotation…",
+}
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SearchRequest(_Request):
+    """A question to one collection."""
+
+    collection: CollectionName
+    query: Question
+    limit: int = Field(5, ge=1, le=MAX_PASSAGES, description="most passages to return", examples=[5])
+
+
+class DocumentSearchRequest(_Request):
+    """A question to one collection, answered by documents, page by page."""
+
+    collection: CollectionName
+    query: Question
+    limit: int = Field(10, ge=1, le=50, description="most documents on a page", examples=[10])
+    passages: int = Field(3, ge=1, le=10, description="most passages of one document", examples=[3])
+    cursor: str | None = Field(
+        None,
+        max_length=512,
+        description="`next_cursor` of the page before, with the same question",
+        # Without one this is the first page: a made-up cursor would be refused.
+        examples=[None],
+    )
+
+
+class CollectionsRequest(_Request):
+    """Which part of the list of collections."""
+
+    limit: int = Field(100, ge=1, le=1000, description="most collections to return", examples=[100])
+    after: str = Field("", max_length=255, description="`next` of the page before", examples=[""])
+
+
+class RefreshRequest(_Request):
+    """Which collections have changed."""
+
+    collections: list[CollectionName] = Field(
+        default_factory=list, max_length=1000, description="names; none: all of them", examples=[["manuals"]]
+    )
+
+
+class Passage(BaseModel):
+    """A piece of a document; `score` is the cosine of the angle between its vector and the question's."""
+
+    id: str
+    document_id: int | str | None
+    path: str
+    position: int | None
+    score: float
+    text: str
+
+
+class SearchResponse(BaseModel):
+    """The passages that are nearest to the question, best first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"collection": "manuals", "embedder": "hashing-384-v1", "cached": False, "results": [_PASSAGE]}
+            ]
+        }
+    )
+
+    collection: str
+    embedder: str = Field(description="what made the vectors")
+    cached: bool = Field(description="whether the answer comes from the cache, at most some seconds old")
+    results: list[Passage]
+
+
+class AnswerResponse(BaseModel):
+    """An answer written from passages, or the passages alone where no model wrote one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "collection": "manuals",
+                    "answer": None,
+                    "generated": False,
+                    "model": None,
+                    "note": "No chat model is configured: the passages are the answer.",
+                    "embedder": "hashing-384-v1",
+                    "cached": False,
+                    "passages": [_PASSAGE],
+                }
+            ]
+        }
+    )
+
+    collection: str
+    answer: str | None = Field(description="the model's words; null where none wrote any")
+    generated: bool = Field(description="whether a model wrote `answer`; false: read the passages")
+    model: str | None = Field(description="the model that wrote it")
+    note: str | None = Field(description="why there is no written answer")
+    embedder: str = Field(description="what made the vectors")
+    cached: bool = Field(description="whether the answer comes from the cache, at most some seconds old")
+    passages: list[Passage] = Field(description="what the answer rests on, best first; cited as [1], [2], …")
+
+
+class CollectionInfo(BaseModel):
+    """A collection that can be asked; what the metadata database knows is null where the service has none."""
+
+    name: str
+    embedding_model: str | None
+    enabled: bool | None
+    documents: int | None = Field(description="documents that are indexed")
+    indexed_at: datetime | None
+
+
+class CollectionsResponse(BaseModel):
+    """Collections by name."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "collections": [
+                        {
+                            "name": "manuals",
+                            "embedding_model": "hashing-384-v1",
+                            "enabled": True,
+                            "documents": 52,
+                            "indexed_at": "2026-11-23T10:15:00Z",
+                        }
+                    ],
+                    "next": None,
+                    "embedder": "hashing-384-v1",
+                }
+            ]
+        }
+    )
+
+    collections: list[CollectionInfo]
+    next: str | None = Field(description="give it as `after` for the next page; null at the end")
+    embedder: str = Field(description="what questions are turned into vectors with")
+
+
+class DocumentPassage(BaseModel):
+    """A passage below its document."""
+
+    id: str
+    position: int | None
+    score: float
+    text: str
+
+
+class DocumentResult(BaseModel):
+    """A document with its best passages; `score` is that of the best one."""
+
+    document_id: int | str | None
+    path: str
+    score: float
+    passages: list[DocumentPassage]
+
+
+class DocumentSearchResponse(BaseModel):
+    """The documents that hold the nearest passages, best first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "collection": "manuals",
+                    "embedder": "hashing-384-v1",
+                    "cached": False,
+                    "documents": [
+                        {
+                            "document_id": 17,
+                            "path": "security/rotation.md",
+                            "score": 0.6123,
+                            "passages": [{key: _PASSAGE[key] for key in ("id", "position", "score", "text")}],
+                        }
+                    ],
+                    "next_cursor": "eyJhIjpbMC42MTIzLCIxNyJdLCJxIjoiOWY4NmQwODE4ODRjN2Q2NSJ9",
+                }
+            ]
+        }
+    )
+
+    collection: str
+    embedder: str = Field(description="what made the vectors")
+    cached: bool = Field(description="whether the answer comes from the cache, at most some seconds old")
+    documents: list[DocumentResult]
+    next_cursor: str | None = Field(description="asks for the next page; null on the last one")
+
+
+class BreakerInfo(BaseModel):
+    """A circuit breaker of the worker that answers."""
+
+    dependency: str
+    state: str = Field(description="closed, open or half-open")
+    failures: int = Field(description="failures in a row")
+    opens_after: int
+    retry_after: float = Field(description="seconds until one call may try again; 0: it may now")
+    changed_at: datetime | None
+    refused: int = Field(description="calls refused since the start")
+    last_error: str
+
+
+class BreakersResponse(BaseModel):
+    """All breakers of one worker: each has its own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "worker": 4711,
+                    "workers": 1,
+                    "breakers": [
+                        {
+                            "dependency": "qdrant",
+                            "state": "open",
+                            "failures": 5,
+                            "opens_after": 5,
+                            "retry_after": 21.4,
+                            "changed_at": "2026-11-23T10:15:00Z",
+                            "refused": 112,
+                            "last_error": "qdrant: cannot be reached",
+                        }
+                    ],
+                    "qdrant_nodes_left_out": [],
+                }
+            ]
+        }
+    )
+
+    worker: int = Field(description="process id")
+    workers: int
+    breakers: list[BreakerInfo]
+    qdrant_nodes_left_out: list[str]
+
+
+class RefreshResponse(BaseModel):
+    """What was forgotten."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"forgotten": True, "note": None}]})
+
+    forgotten: bool
+    note: str | None
+
+
+class HealthResponse(BaseModel):
+    """The process answers; nothing else is looked at."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+
+    status: str
+
+
+class ReadyCheck(BaseModel):
+    """One thing that was looked at."""
+
+    name: str
+    status: str = Field(description="ok, degraded or down")
+    detail: str
+
+
+class ReadyResponse(BaseModel):
+    """Whether questions can be answered; degraded: they can, with something missing."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "degraded",
+                    "embedder": "hashing-384-v1",
+                    "chat_model": None,
+                    "checks": [
+                        {"name": "qdrant", "status": "ok", "detail": "answers"},
+                        {"name": "redis", "status": "degraded", "detail": "redis: ConnectionError"},
+                    ],
+                }
+            ]
+        }
+    )
+
+    status: str
+    embedder: str
+    chat_model: str | None
+    checks: list[ReadyCheck]

@@ -1,0 +1,189 @@
+"""What the service keeps or finds in other stores: answers in Redis, which may be down, and rows in PostgreSQL."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from ragops.api.breakers import DependencyFailedError
+from ragops.api.problem import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from pydantic import SecretStr
+
+    from ragops.api.breakers import Breaker
+    from ragops.api.config import DatabaseConfig, RedisConfig
+    from ragops.api.metrics import Metrics
+
+REDIS_SECONDS = 0.25
+_DATABASE_SECONDS = 3.0
+_PREFIX = "ragops:answers:"
+
+
+class AnswerCache:
+    """Answers by collection, each collection's in one hash, so that forgetting a collection is one command.
+
+    Never raises: without Redis nothing is found and nothing kept. `seconds` is the longest that an answer is given.
+    """
+
+    def __init__(
+        self, config: RedisConfig, password: SecretStr, seconds: int, breaker: Breaker, metrics: Metrics
+    ) -> None:
+        self.breaker = breaker
+        self._seconds = seconds
+        self._metrics = metrics
+        self._redis = Redis(
+            host=config.host,
+            port=config.port,
+            username=config.user,
+            password=password.get_secret_value(),
+            socket_timeout=REDIS_SECONDS,
+            socket_connect_timeout=REDIS_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+            max_connections=50,
+        )
+
+    async def get(self, collection: str, question: Sequence[object]) -> Any:
+        """The answer that was put for the same question, or None."""
+        if not self._seconds:
+            return None
+        try:
+            text = await self._guarded(lambda: self._redis.hget(_PREFIX + collection, _field(question)))
+            answer = json.loads(text) if text else None
+        except (ApiError, ValueError):
+            self._metrics.cache.labels("unavailable").inc()
+            return None
+        self._metrics.cache.labels("hit" if answer is not None else "miss").inc()
+        return answer
+
+    async def put(self, collection: str, question: Sequence[object], answer: Any) -> None:
+        """Keep an answer."""
+        if not self._seconds:
+            return
+        key, text = _PREFIX + collection, json.dumps(answer)
+
+        async def write() -> None:
+            async with self._redis.pipeline(transaction=True) as batch:
+                batch.hset(key, _field(question), text)
+                batch.expire(key, self._seconds, nx=True)
+                await batch.execute()
+
+        try:
+            await self._guarded(write)
+        except ApiError:
+            self._metrics.cache.labels("unavailable").inc()
+
+    async def forget(self, collections: Iterable[str]) -> bool:
+        """Forget all answers of these collections, of every one where none is named; whether it could be done."""
+        keys = [_PREFIX + name for name in collections]
+        try:
+            keys = keys or await self._guarded(self._kept)
+            if keys:
+                await self._guarded(lambda: self._redis.unlink(*keys))
+        except ApiError:
+            return False
+        return True
+
+    async def ready(self) -> None:
+        """Nothing where Redis answers; raises ApiError."""
+        await self._guarded(lambda: self._redis.ping())
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._redis.aclose()
+
+    async def _kept(self) -> list[Any]:
+        return [key async for key in self._redis.scan_iter(match=f"{_PREFIX}*", count=1000)]
+
+    async def _guarded(self, command: Any) -> Any:
+        async def run() -> Any:
+            try:
+                return await command()
+            except (RedisError, OSError) as error:
+                raise DependencyFailedError("redis", f"{type(error).__name__}") from error
+
+        return await self.breaker.call(run)
+
+
+def _field(question: Sequence[object]) -> str:
+    return hashlib.sha256(json.dumps(question).encode()).hexdigest()
+
+
+class Database:
+    """The metadata database as the application role; every call raises ApiError where it cannot be asked."""
+
+    def __init__(self, config: DatabaseConfig, password: SecretStr, breaker: Breaker) -> None:
+        self.breaker = breaker
+        self._pool = AsyncConnectionPool(
+            kwargs={
+                "host": config.host,
+                "port": config.port,
+                "dbname": config.dbname,
+                "user": config.user,
+                "password": password.get_secret_value(),
+                "connect_timeout": 2,
+                "application_name": "ragops-api",
+                "autocommit": True,
+                "options": f"-c statement_timeout={int(_DATABASE_SECONDS * 1000)}",
+            },
+            min_size=1,
+            max_size=4,
+            timeout=1.0,
+            reconnect_timeout=30,
+            check=AsyncConnectionPool.check_connection,
+            open=False,
+            name="ragops-api",
+        )
+
+    async def open(self) -> None:
+        """Start connecting, without waiting for it: the service runs without its database too."""
+        await self._pool.open(wait=False)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._pool.close(timeout=2)
+
+    async def ready(self) -> None:
+        """Nothing where the schema can be read; raises ApiError."""
+        await self.rows("SELECT 1 FROM rag.collections LIMIT 1")
+
+    async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run a query."""
+
+        async def run() -> list[tuple[Any, ...]]:
+            try:
+                async with self._pool.connection() as connection:
+                    cursor = await connection.execute(statement, parameters)
+                    return await cursor.fetchall()
+            except (psycopg.Error, PoolTimeout) as error:
+                raise DependencyFailedError("database", type(error).__name__) from error
+
+        return await self.breaker.call(run)
+
+    async def insert(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run a statement for each row, all or none; raises psycopg.Error where the rows themselves are at fault."""
+
+        async def run() -> None:
+            try:
+                async with (
+                    self._pool.connection() as connection,
+                    connection.transaction(),
+                    connection.cursor() as cursor,
+                ):
+                    await cursor.executemany(statement, rows)
+            except (psycopg.DataError, psycopg.IntegrityError):
+                raise  # the rows are at fault: another try would not help
+            except (psycopg.Error, PoolTimeout) as error:
+                raise DependencyFailedError("database", type(error).__name__) from error
+
+        await self.breaker.call(run)
