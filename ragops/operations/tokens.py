@@ -1,0 +1,122 @@
+"""token issue, list and revoke: the list of credentials first, then the gateway that is to follow it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ragops.errors import RagopsError
+from ragops.services.gateway import tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class IssuedToken:
+    """A new token: `token` is shown this once and kept nowhere. `same_name` counts the live ones of that name."""
+
+    kid: str
+    name: str
+    created: datetime
+    expires: datetime
+    scopes: tuple[str, ...]
+    same_name: int
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class TokenLine:
+    """One credential in a list. `same_name` counts the live tokens of that name, this one included where it is."""
+
+    kid: str
+    name: str
+    created: datetime
+    expires: datetime
+    expired: bool
+    scopes: tuple[str, ...]
+    same_name: int
+
+
+@dataclass(frozen=True)
+class RevokedTokens:
+    """The tokens that no longer open anything."""
+
+    tokens: tuple[TokenLine, ...]
+
+
+def issue(
+    folder: Path,
+    platform: str,
+    name: str,
+    now: datetime,
+    apply_stack: Callable[[], None],
+    ttl: timedelta = tokens.DEFAULT_TTL,
+    scopes: Sequence[str] = (),
+) -> IssuedToken:
+    """A new token for `name`, accepted by the time this returns. Where the gateway does not take it, it never was.
+
+    `apply_stack` brings the gateway up to what `folder` says. Raises UsageError for a bad name, ttl or scope.
+    """
+    before = tokens.load(folder)
+    token, credential = tokens.issue(name, platform, now, ttl, scopes)
+    tokens.save(folder, (*tokens.prune(before, now), credential))
+    try:
+        apply_stack()
+    except BaseException:
+        tokens.save(folder, before)
+        raise
+    return IssuedToken(
+        kid=credential.kid,
+        name=name,
+        created=credential.created,
+        expires=credential.expires,
+        scopes=credential.scopes,
+        same_name=1 + sum(item.name == name and not item.expired(now) for item in before),
+        token=token,
+    )
+
+
+def list_tokens(folder: Path, now: datetime) -> tuple[TokenLine, ...]:
+    """Every credential, oldest first."""
+    return _lines(tokens.load(folder), now)
+
+
+def revoke(folder: Path, wanted: str, now: datetime, apply_stack: Callable[[], None]) -> RevokedTokens:
+    """Revoke the token with the id `wanted`, or all of the name `wanted`.
+
+    The API refuses it at once; where the gateway cannot be brought along it stays revoked here, and the error says so.
+    Raises RagopsError (no_such_token, revoked_not_applied).
+    """
+    every = tokens.load(folder)
+    kept, gone = tokens.revoke(every, wanted)
+    tokens.save(folder, kept)
+    try:
+        apply_stack()
+    except RagopsError as error:
+        raise RagopsError(
+            "revoked_not_applied",
+            f"{wanted} is revoked and the API refuses it, but the gateway was not brought along: {error.message}",
+            "run `ragops gateway apply` as soon as that is cured",
+            exit_code=error.exit_code,
+        ) from error
+    return RevokedTokens(tuple(line for line in _lines(every, now) if line.kid in {item.kid for item in gone}))
+
+
+def _lines(credentials: Sequence[tokens.Credential], now: datetime) -> tuple[TokenLine, ...]:
+    live = Counter(item.name for item in credentials if not item.expired(now))
+    return tuple(
+        TokenLine(
+            kid=item.kid,
+            name=item.name,
+            created=item.created,
+            expires=item.expires,
+            expired=item.expired(now),
+            scopes=item.scopes,
+            same_name=live[item.name],
+        )
+        for item in credentials
+    )

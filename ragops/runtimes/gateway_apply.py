@@ -1,0 +1,202 @@
+"""Applies a gateway's hot configuration to the files that it watches: judged first, smoke-tested after, else undone.
+
+The record beside the folder is what was last seen to work. It is written last, so that whatever is interrupted falls
+back to something that worked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import ssl
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ragops.adapters.files import PUBLIC_MODE, explain_os_error, make_dir, sync_dir, write_atomic
+from ragops.errors import RagopsError
+from ragops.services.gateway.configuration import CHECK_PLACEHOLDER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ragops.services.gateway.configuration import GatewayConfiguration, SmokeTest
+
+_VALIDATE_SECONDS = 30.0
+_SMOKE_SECONDS = 5.0
+_REQUEST_SECONDS = 2.0
+_POLL = 0.05
+
+
+def apply(wanted: GatewayConfiguration) -> None:
+    """Make the gateway do what `wanted` says, or leave it as it was.
+
+    A gateway that does not run, or is about to be restarted with another bootstrap, gets its files unasked. Raises
+    RagopsError: gateway_config_invalid (nothing was touched), gateway_smoke_failed (the last good files are back).
+    """
+    validate(wanted)
+    folder = Path(wanted.folder)
+    before = last_good(folder) or current(folder)
+    asked = same_bootstrap(wanted) and _answers(wanted)
+    _put(folder, wanted.files)
+    if asked and (failure := _smoke(wanted.smoke)):
+        raise _undone(wanted, before, failure)
+    _remember(folder, wanted.files)
+
+
+def validate(wanted: GatewayConfiguration) -> None:
+    """Let the gateway's own program judge the text. Raises RagopsError (gateway_config_invalid)."""
+    with tempfile.TemporaryDirectory(prefix="ragops-gateway-") as scratch:
+        check = Path(scratch) / "check.json"
+        check.write_text(wanted.check)
+        command = [part.replace(CHECK_PLACEHOLDER, str(check)) for part in wanted.command]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_VALIDATE_SECONDS, check=False)
+        except OSError as error:
+            raise explain_os_error(error, f"run {command[0]}") from error
+        except subprocess.TimeoutExpired as error:
+            what = f"the gateway did not judge its configuration within {_VALIDATE_SECONDS:.0f} s"
+            raise RagopsError("gateway_config_invalid", what, "is the machine overloaded? try again") from error
+        if done.returncode != 0:
+            raise RagopsError(
+                "gateway_config_invalid",
+                f"the gateway refuses its new configuration: {_words(done.stderr + done.stdout, str(check))}",
+                "nothing was changed, the old configuration is in force; `ragops gateway diff` shows the new one",
+            )
+
+
+def current(folder: Path) -> dict[str, str]:
+    """The applied files by name; empty where there are none."""
+    try:
+        return {path.name: path.read_text() for path in sorted(folder.glob("[!.]*.json"))}
+    except OSError as error:
+        raise explain_os_error(error, f"read {folder}") from error
+
+
+def last_good(folder: Path) -> dict[str, str]:
+    """The files that were last seen to work; empty where none were."""
+    try:
+        values = json.loads(_record(folder).read_text())
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(content) for name, content in values.items()} if isinstance(values, dict) else {}
+
+
+def digests(files: Mapping[str, str]) -> dict[str, str]:
+    """SHA-256 of every file by name."""
+    return {name: hashlib.sha256(content.encode()).hexdigest() for name, content in files.items()}
+
+
+def changed_files(folder: Path, expected: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of files that are not what was applied, missing and added ones included."""
+    found = digests(current(folder))
+    return tuple(sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name)))
+
+
+def _record(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.last-good")
+
+
+def _remember(folder: Path, files: Mapping[str, str]) -> None:
+    write_atomic(_record(folder), json.dumps(dict(files)), PUBLIC_MODE)
+
+
+def _put(folder: Path, files: Mapping[str, str]) -> None:
+    """Move the files into place, each in one rename and in their order; what is unchanged is not touched.
+
+    All are written beside the folder first: a full disk is met before anything is moved.
+    """
+    there = current(folder)
+    stage = folder.with_name(f"{folder.name}.new")
+    fresh = [name for name, content in files.items() if there.get(name) != content]
+    for name in fresh:
+        write_atomic(stage / name, files[name], PUBLIC_MODE)
+    try:
+        make_dir(folder)
+        for name in fresh:
+            (stage / name).replace(folder / name)
+        for name in there.keys() - files.keys():
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(stage, ignore_errors=True)
+        sync_dir(folder)
+    except OSError as error:
+        raise explain_os_error(error, f"write to {folder}") from error
+
+
+def _undone(wanted: GatewayConfiguration, before: Mapping[str, str], failure: str) -> RagopsError:
+    """Put `before` back; the error says whether the gateway is as it was."""
+    outcome = "there was no earlier configuration to go back to"
+    if before:
+        _put(Path(wanted.folder), before)
+        outcome = "the last good configuration is back in force"
+    return RagopsError(
+        "gateway_smoke_failed",
+        f"the gateway took its new configuration but fails its smoke test: {failure}; {outcome}",
+        "`ragops logs gateway` may say why; `ragops gateway diff` shows what is new",
+    )
+
+
+def same_bootstrap(wanted: GatewayConfiguration) -> bool:
+    """Whether the running process was started with the bootstrap that belongs to `wanted`."""
+    try:
+        return hashlib.sha256(Path(wanted.bootstrap).read_bytes()).hexdigest() == wanted.bootstrap_digest
+    except OSError:
+        return False
+
+
+def _answers(wanted: GatewayConfiguration) -> bool:
+    """Whether a gateway runs, whatever it says."""
+    try:
+        _get(wanted.smoke[0])
+    except (httpx.HTTPError, OSError):
+        return False
+    return True
+
+
+def _smoke(tests: tuple[SmokeTest, ...]) -> str:
+    """Empty when all tests pass, else what the first failing one found when the time was up."""
+    deadline = time.monotonic() + _SMOKE_SECONDS
+    while True:
+        failure = next((found for test in tests if (found := _failure(test))), "")
+        if not failure or time.monotonic() > deadline:
+            return failure
+        time.sleep(_POLL)
+
+
+def _failure(test: SmokeTest) -> str:
+    """What is wrong with the answer to `test`; empty where nothing is."""
+    try:
+        answer = _get(test)
+    except (httpx.HTTPError, OSError) as error:
+        return f"{test.url} does not answer ({type(error).__name__})"
+    if answer.status_code not in test.statuses:
+        return f"{test.url} answers {answer.status_code} instead of {test.statuses[0]}"
+    for name, value in test.headers.items():
+        if answer.headers.get(name) != value:
+            return f"{test.url} still answers by another configuration"
+    return ""
+
+
+def _get(test: SmokeTest) -> httpx.Response:
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # nobody is trusted but the gateway's own certificate
+    if test.ca:
+        trust.load_verify_locations(test.ca)
+    with httpx.Client(verify=trust, timeout=_REQUEST_SECONDS, trust_env=False) as client:
+        return client.get(test.url)
+
+
+def _words(output: str, check: str) -> str:
+    """The program's own complaint: of lines of JSON their message, else the last line."""
+    lines = [line for line in output.strip().splitlines() if line.strip()]
+    if not lines:
+        return "no reason given"
+    try:
+        words = str(json.loads(lines[-1])["message"])
+    except (ValueError, KeyError, TypeError):
+        words = lines[-1]
+    return words.replace(f"'{check}'", "").replace(check, "").strip()[-600:]

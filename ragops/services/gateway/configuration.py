@@ -1,0 +1,153 @@
+"""From settings to what the gateway's process and its hot configuration are made from. Pure values, no Pulumi."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ragops.services.contract import ConfigFile, HttpCheck, ServiceSpec
+from ragops.services.gateway import VERSION
+from ragops.services.gateway.envoy import Rendering, render
+from ragops.services.gateway.policy import CONFIGURATION_HEADER, DENIED, READY_PATH, GatewayPolicy, Tls, default_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ragops.services.contract import Layout
+    from ragops.services.gateway.settings import GatewaySettings
+
+BOOTSTRAP = "bootstrap.json"
+CHECK_PLACEHOLDER = "{check}"
+_HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class SmokeTest:
+    """A GET that must answer with one of `statuses` and with these headers; `ca` is a certificate file for HTTPS."""
+
+    url: str
+    statuses: tuple[int, ...]
+    headers: Mapping[str, str] = field(default_factory=dict)
+    ca: str = ""
+
+
+@dataclass(frozen=True)
+class GatewayConfiguration:
+    """What is applied without a restart.
+
+    `files` (by name, in this order) lie in `folder`. `command` lets the gateway's own program, its first word, judge
+    the text `check`, whose file takes the place of `{check}`. `bootstrap` is the file that the running process was
+    started with: where its digest differs, the process is about to be restarted and cannot be asked.
+    """
+
+    folder: str
+    files: Mapping[str, str]
+    check: str
+    command: tuple[str, ...]
+    bootstrap: str
+    bootstrap_digest: str
+    smoke: tuple[SmokeTest, ...]
+
+    def digest(self) -> str:
+        """SHA-256 of what is applied."""
+        text = "\0".join(part for item in self.files.items() for part in item)
+        return hashlib.sha256(f"{self.folder}\0{self.bootstrap_digest}\0{text}".encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class GatewayInputs:
+    """What the gateway is made from, besides where it lies. `keys` is the JWK Set of the tokens that are good.
+
+    `certificate` and `key` are the paths of the TLS files as the gateway sees them, empty without TLS.
+    """
+
+    settings: GatewaySettings
+    platform: str
+    upstream_host: str
+    upstream_port: int
+    keys: dict[str, Any]
+    certificate: str = ""
+    key: str = ""
+
+    def policy(self, listen: str) -> GatewayPolicy:
+        """The policy, listening on the address `listen`."""
+        settings = self.settings
+        with_tls = settings.tls and self.certificate
+        return default_policy(
+            platform=self.platform,
+            listen=listen,
+            port=settings.port,
+            upstream_host=self.upstream_host,
+            upstream_port=self.upstream_port,
+            rate_limit=settings.rate_limit,
+            origins=settings.origins,
+            body_limit=settings.body_bytes,
+            deprecated=settings.legacy_deprecated,
+            sunset=settings.legacy_sunset,
+            tls=Tls(port=settings.tls_port, certificate=self.certificate, key=self.key) if with_tls else None,
+        )
+
+
+def admin_socket(layout: Layout) -> str:
+    """Where Envoy tells its statistics, to its own user alone."""
+    return f"{layout.data_dir}/admin.sock"
+
+
+def hot_folder(layout: Layout) -> str:
+    """Where the files lie that are read again when they are replaced."""
+    return f"{layout.data_dir}/hot"
+
+
+def _rendering(inputs: GatewayInputs, layout: Layout) -> Rendering:
+    return render(inputs.policy(layout.listen), inputs.keys, hot_folder(layout), admin_socket(layout))
+
+
+def service_spec(inputs: GatewayInputs, layout: Layout) -> ServiceSpec:
+    """The process as a runtime sees it: only what asks for a restart is part of it."""
+    settings = inputs.settings
+    ports = {"http": settings.port} | ({"https": settings.tls_port} if settings.tls else {})
+    return ServiceSpec(
+        service="gateway",
+        version=VERSION,
+        command=(
+            "envoy", "--config-path", f"{layout.config_dir}/{BOOTSTRAP}", "--mode", "serve",
+            "--disable-hot-restart", "--reject-unknown-dynamic-fields", "--concurrency", "2", "--log-level", "warning",
+        ),
+        files=(ConfigFile(BOOTSTRAP, _rendering(inputs, layout).bootstrap),),
+        ports=ports,
+        health=HttpCheck(settings.port, READY_PATH),
+        start_timeout=30.0,
+    )  # fmt: skip
+
+
+def configuration(inputs: GatewayInputs, layout: Layout) -> GatewayConfiguration:
+    """The hot configuration of that process."""
+    rendering = _rendering(inputs, layout)
+    return GatewayConfiguration(
+        folder=hot_folder(layout),
+        files=rendering.files,
+        check=rendering.check,
+        command=("envoy", "--mode", "validate", "--config-path", CHECK_PLACEHOLDER, "--log-level", "error"),
+        bootstrap=f"{layout.config_dir}/{BOOTSTRAP}",
+        bootstrap_digest=hashlib.sha256(rendering.bootstrap.encode()).hexdigest(),
+        smoke=smoke_tests(inputs.policy(layout.listen), rendering.live),
+    )
+
+
+def smoke_tests(policy: GatewayPolicy, live: str) -> tuple[SmokeTest, ...]:
+    """It is this configuration that answers, tokens are asked for, inner paths are closed; no upstream is needed.
+
+    A flood may be on: 429 is as closed as what is expected.
+    """
+    base = f"http://{_HOST}:{policy.port}"
+    ready = {CONFIGURATION_HEADER: live}
+    tests = [SmokeTest(f"{base}{READY_PATH}", (200,), ready)]
+    if policy.tls is not None:
+        secure = f"https://{_HOST}:{policy.tls.port}{READY_PATH}"
+        tests.append(SmokeTest(secure, (200,), ready, policy.tls.certificate))
+    for route in policy.routes:
+        if route.authenticate:
+            tests += [SmokeTest(f"{base}{path}", (401, 429)) for path in (*route.prefixes, *route.paths)]
+    tests += [SmokeTest(f"{base}{path}", (404, 429)) for path in DENIED]
+    return tuple(tests)

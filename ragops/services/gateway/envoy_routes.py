@@ -1,0 +1,255 @@
+"""Envoy's route table and token check: what a policy changes without a restart."""
+
+from __future__ import annotations
+
+import json
+from calendar import timegm
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+from ragops.services.gateway.envoy_values import (
+    CLUSTER,
+    CORS,
+    HTTP,
+    JWT,
+    MARK,
+    RATE_LIMIT,
+    ROUTES,
+    TYPES,
+    Json,
+    digest,
+    header,
+    typed,
+)
+from ragops.services.gateway.policy import CONFIGURATION_HEADER, READY_PATH, SAFE_PATH, SAFE_REQUEST_ID
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+    from ragops.services.gateway.policy import Deprecation, GatewayPolicy, Route
+
+_NAMESPACE = "ragops.gateway"
+
+
+# --- filters -----------------------------------------------------------------------------------------------------
+
+
+def token_check(policy: GatewayPolicy, keys: Json) -> Json:
+    """The filter that asks for a token.
+
+    A resource of its own, so that a revocation holds from the next request on, on open connections too, and leaves the
+    rate limit's bucket alone.
+    """
+    return _extension(JWT, jwt(policy, keys))
+
+
+def mark(policy: GatewayPolicy, keys: Json) -> Json:
+    """The filter that tells, on the ready path, which keys are live; Envoy takes one filter a file."""
+    value = {"filters": digest(jwt(policy, keys))}
+    return _extension(
+        MARK,
+        typed(
+            f"{HTTP}.set_metadata.v3.Config",
+            metadata=[{"metadata_namespace": _NAMESPACE, "value": value, "allow_overwrite": True}],
+        ),
+    )
+
+
+def _extension(name: str, config: Json) -> Json:
+    return typed(f"{TYPES}envoy.config.core.v3.TypedExtensionConfig", name=name, typed_config=config)
+
+
+def jwt(policy: GatewayPolicy, keys: Json) -> Json:
+    """Every request needs a token; routes that do not say so themselves."""
+    provider = {
+        "issuer": policy.jwt.issuer,
+        "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+        "forward": True,
+        "require_expiration": True,
+        "clock_skew_seconds": policy.jwt.clock_skew,
+        **_jwks(keys),
+    }
+    return typed(
+        f"{HTTP}.jwt_authn.v3.JwtAuthentication",
+        providers={"tokens": provider},
+        rules=[{"match": {"prefix": "/"}, "requires": {"provider_name": "tokens"}}],
+    )
+
+
+def _jwks(keys: Json) -> Json:
+    """The public keys. Envoy refuses an empty set: without any, one that can never be fetched lets nobody in."""
+    if keys["keys"]:
+        return {"local_jwks": {"inline_string": json.dumps(keys, sort_keys=True)}}
+    nowhere = {"uri": "http://gateway.invalid/no-token-was-issued", "cluster": "nowhere", "timeout": "1s"}
+    return {"remote_jwks": {"http_uri": nowhere}}
+
+
+# --- routes ------------------------------------------------------------------------------------------------------
+
+
+def routes(policy: GatewayPolicy) -> Json:
+    """The whole route table, which says on the ready path which one it is."""
+    return _table(policy, digest(_table(policy, "")))
+
+
+def live_mark(policy: GatewayPolicy, keys: Json) -> str:
+    """What the ready path answers in its configuration header once this configuration is live."""
+    return f"{digest(_table(policy, ''))}-{digest(jwt(policy, keys))}"
+
+
+def _table(policy: GatewayPolicy, version: str) -> Json:
+    """First what is refused, then what is routed, then 404."""
+    table = [
+        _refusal({"headers": [_unlike("x-request-id", SAFE_REQUEST_ID)], "prefix": "/"}, 400, "bad request id"),
+        _refusal({"headers": [_unlike(":path", SAFE_PATH)], "prefix": "/"}, 400, "ambiguous path"),
+        _ready(version),
+        *(_refusal(_below(path, case_sensitive=False), 404, "not found") for path in policy.denied),
+        *(entry for route in policy.routes for entry in _entries(policy, route)),
+        _refusal({"prefix": "/"}, 404, "not found"),
+    ]
+    host = {
+        "name": "gateway",
+        "domains": ["*"],
+        "routes": table,
+        "typed_per_filter_config": {RATE_LIMIT: _rate_limit(policy)},
+    }
+    return typed(f"{TYPES}envoy.config.route.v3.RouteConfiguration", name=ROUTES, virtual_hosts=[host])
+
+
+def _ready(version: str) -> Json:
+    return {
+        "match": {"path": READY_PATH},
+        "direct_response": {"status": 200, "body": {"inline_string": '{"status": "ready"}\n'}},
+        "response_headers_to_add": [
+            header(CONFIGURATION_HEADER, f"{version}-%DYNAMIC_METADATA({_NAMESPACE}:filters)%"),
+            header("content-type", "application/json"),
+            header("cache-control", "no-store"),
+        ],
+        "typed_per_filter_config": {**_unauthenticated(), RATE_LIMIT: _off(), CORS: _off()},
+    }
+
+
+def _entries(policy: GatewayPolicy, route: Route) -> list[Json]:
+    """A route's paths: its methods go upstream, any other is 405."""
+    matches = [
+        *((_below(path), path) for path in route.prefixes),
+        *(({"path": path}, path) for path in route.paths),
+    ]
+    entries = []
+    for match, path in matches:
+        refusal = _refusal(match, 405, "method not allowed")
+        refusal["response_headers_to_add"] = [header("allow", ", ".join(route.methods))]
+        entries += [_forward(policy, route, match, path), *_preflight(policy, match), refusal]
+    return entries
+
+
+def _preflight(policy: GatewayPolicy, match: Json) -> list[Json]:
+    """What a browser asks first. The CORS filter answers each by itself; behind it a token would be asked for."""
+    if not policy.cors.origins:
+        return []
+    asked = [{"name": name, "present_match": True} for name in ("origin", "access-control-request-method")]
+    method = {"name": ":method", "string_match": {"exact": "OPTIONS"}}
+    return [
+        {
+            "match": {**match, "headers": [method, *asked]},
+            "route": {"cluster": CLUSTER},
+            "typed_per_filter_config": _cors(policy),
+        }
+    ]
+
+
+def _forward(policy: GatewayPolicy, route: Route, match: Json, path: str) -> Json:
+    methods = {"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(route.methods)}}}
+    per_filter = _cors(policy) if route.authenticate else {**_cors(policy), **_unauthenticated()}
+    return {
+        "name": route.name,
+        "match": {**match, "headers": [methods]},
+        "route": {
+            "cluster": CLUSTER,
+            "timeout": f"{policy.upstream.answer_timeout}s",
+            # Only what surely never reached the upstream is tried again: a restart of the API is not seen.
+            "retry_policy": {"retry_on": "connect-failure,refused-stream", "num_retries": 1},
+        },
+        "response_headers_to_add": _deprecation(route.deprecation, path),
+        "typed_per_filter_config": per_filter,
+    }
+
+
+def _deprecation(deprecation: Deprecation | None, path: str) -> list[Json]:
+    """RFC 9745, RFC 8594 and the successor, for upstreams that do not say so themselves."""
+    if deprecation is None:
+        return []
+    values = {
+        "deprecation": f"@{_seconds(deprecation.deprecated)}",
+        "sunset": formatdate(_seconds(deprecation.sunset), usegmt=True),
+        "link": f'<{deprecation.successor}{path}>; rel="successor-version"',
+    }
+    return [header(name, value, action="ADD_IF_ABSENT") for name, value in values.items()]
+
+
+def _seconds(day: date) -> int:
+    return timegm(day.timetuple())
+
+
+def _below(path: str, *, case_sensitive: bool = True) -> Json:
+    return (
+        {"path_separated_prefix": path} if case_sensitive else {"path_separated_prefix": path, "case_sensitive": False}
+    )
+
+
+def _refusal(match: Mapping[str, Any], status: int, detail: str) -> Json:
+    return {
+        "match": dict(match),
+        "direct_response": {"status": status, "body": {"inline_string": detail}},
+        "typed_per_filter_config": {**_unauthenticated(), CORS: _off()},
+    }
+
+
+def _unlike(header: str, regex: str) -> Json:
+    return {"name": header, "string_match": {"safe_regex": {"regex": regex}}, "invert_match": True}
+
+
+def _off() -> Json:
+    return typed(f"{TYPES}envoy.config.route.v3.FilterConfig", disabled=True)
+
+
+def _unauthenticated() -> Json:
+    return {JWT: _off()}
+
+
+def _cors(policy: GatewayPolicy) -> Json:
+    """Without origins the filter is off: a preflight then is a method that no route has."""
+    cors = policy.cors
+    if not cors.origins:
+        return {CORS: _off()}
+    matchers = [{"safe_regex": {"regex": ".*"}} if origin == "*" else {"exact": origin} for origin in cors.origins]
+    config = typed(
+        f"{HTTP}.cors.v3.CorsPolicy",
+        allow_origin_string_match=matchers,
+        allow_methods=", ".join(cors.methods),
+        allow_headers=", ".join(cors.headers),
+        expose_headers=", ".join(cors.exposed),
+        max_age=str(cors.max_age),
+        allow_credentials=cors.credentials,
+        forward_not_matching_preflights=False,
+    )
+    return {CORS: config}
+
+
+def _rate_limit(policy: GatewayPolicy) -> Json:
+    limit = policy.rate_limit
+    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+    return typed(
+        f"{HTTP}.local_ratelimit.v3.LocalRateLimit",
+        stat_prefix="gateway",
+        token_bucket={
+            "max_tokens": limit.burst,
+            "tokens_per_fill": limit.requests,
+            "fill_interval": f"{limit.seconds}s",
+        },
+        filter_enabled=always,
+        filter_enforced=always,
+        response_headers_to_add=[header("retry-after", str(limit.retry_after))],
+        enable_x_ratelimit_headers="DRAFT_VERSION_03",
+    )

@@ -1,0 +1,105 @@
+"""The probe of the gateway: reachable, closed where it has to be, certificate, upstream."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+from cryptography import x509
+
+from ragops.services.contract import Capability, Check, ProbeResult, Status
+from ragops.services.gateway.certificate import RENEW_BEFORE
+from ragops.services.gateway.policy import DENIED, READY_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ragops.services.contract import Endpoint
+
+_LOG = "see `ragops logs gateway`"
+_APPLY = "run `ragops gateway apply`"
+_ASKS = "/api/v1"
+_CLOSED = (400, 404, 429)
+_REFUSED = (401, 429)
+
+
+def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
+    """Look at the live gateway for at most `timeout` seconds; never raises."""
+    started = time.monotonic()
+    checks: list[Check] = []
+    try:
+        base = f"http://{endpoint.host}:{endpoint.port}"
+        # Eight questions share the time: none of them waits for anything but the gateway itself.
+        with httpx.Client(base_url=base, timeout=timeout / 8, trust_env=False) as client:
+            checks.append(_reachable(client))
+            checks.append(_closed(client))
+        if endpoint.options.get("tls_port"):
+            checks.append(_certificate(endpoint, timeout / 8, datetime.now(tz=UTC)))
+        checks += _upstream(endpoint, timeout / 8)
+    except httpx.HTTPError as error:
+        checks.append(
+            Check("reachable", Status.DOWN, f"does not answer: {type(error).__name__}", f"`ragops up`; {_LOG}")
+        )
+    except Exception as error:
+        checks.append(Check("answer", Status.DOWN, f"unexpected answer: {type(error).__name__}: {error}", _LOG))
+    return ProbeResult("gateway", tuple(checks), time.monotonic() - started, endpoint.version)
+
+
+def _reachable(client: httpx.Client) -> Check:
+    started = time.monotonic()
+    answer = client.get(READY_PATH)
+    milliseconds = (time.monotonic() - started) * 1000
+    if answer.status_code != httpx.codes.OK:
+        return Check("reachable", Status.DOWN, f"{READY_PATH} answers {answer.status_code}", _APPLY)
+    return Check("reachable", Status.OK, f"answers in {milliseconds:.0f} ms")
+
+
+def _closed(client: httpx.Client) -> Check:
+    """Without a token nothing is let through, and inner paths are not there."""
+    status = client.get(_ASKS).status_code
+    if status not in _REFUSED:
+        return Check("closed", Status.DOWN, f"{_ASKS} without a token answers {status}", _APPLY)
+    for path in DENIED:
+        if (status := client.get(path).status_code) not in _CLOSED:
+            return Check("closed", Status.DOWN, f"the inner path {path} answers {status}", _APPLY)
+    return Check("closed", Status.OK, "tokens are asked for, inner paths are not there")
+
+
+def _certificate(endpoint: Endpoint, timeout: float, now: datetime) -> Check:
+    """Whether HTTPS answers with the certificate on disk, and how long that holds."""
+    path = endpoint.options.get("certificate", "")
+    try:
+        trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trust.load_verify_locations(path)
+        url = f"https://{endpoint.host}:{endpoint.options['tls_port']}{READY_PATH}"
+        with httpx.Client(verify=trust, timeout=timeout, trust_env=False) as client:
+            client.get(url).raise_for_status()
+        expires = x509.load_pem_x509_certificate(Path(path).read_bytes()).not_valid_after_utc
+    except (httpx.HTTPError, OSError, ValueError) as error:
+        return Check("certificate", Status.DOWN, f"HTTPS does not answer as it should: {error}", f"`ragops up`; {_LOG}")
+    days = (expires - now).days
+    if expires - now < RENEW_BEFORE:
+        return Check("certificate", Status.DEGRADED, f"ends in {days} days", "`ragops up` makes a new one")
+    return Check("certificate", Status.OK, f"holds for {days} days more")
+
+
+def _upstream(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
+    """What Envoy's own health checks say of the API; only where its socket can be reached."""
+    socket = endpoint.options.get("admin", "")
+    if not endpoint.can(Capability.READ_FILES) or not Path(socket).is_socket():
+        return
+    with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
+        transport = httpx.HTTPTransport(uds=socket)
+        with httpx.Client(transport=transport, timeout=timeout, trust_env=False) as client:
+            clusters = client.get("http://admin/clusters?format=json").raise_for_status().json()
+        hosts = [host for item in clusters["cluster_statuses"] for host in item.get("host_statuses", ())]
+        if any(host["health_status"].get("failed_active_health_check") for host in hosts) or not hosts:
+            hint = "`ragops health api` says what it lacks; requests are answered 503 meanwhile"
+            yield Check("upstream", Status.DEGRADED, "the API does not pass the gateway's health check", hint)
+        else:
+            yield Check("upstream", Status.OK, "the API passes the gateway's health check")

@@ -1,0 +1,253 @@
+"""The gateway's policy: what is routed, to whom, under which conditions. One value, rendered for each gateway.
+
+Closed by default: what no route names is 404, a token is asked for unless an exact path says otherwise, and a policy
+that would let somebody near an inner path is refused before any gateway sees it.
+"""
+
+from __future__ import annotations
+
+from datetime import date  # noqa: TC003  pydantic reads annotations at run time
+from itertools import combinations
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Paths of routes: plain segments, nothing that could be spelled in two ways.
+Path = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_~-]([A-Za-z0-9._~-]*[A-Za-z0-9_~-])?)+$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?$")]
+Origin = Annotated[str, StringConstraints(pattern=r"^(\*|https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?)$")]
+Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
+READY_PATH = "/gateway/ready"
+CONFIGURATION_HEADER = "x-gateway-configuration"
+DENIED = ("/internal", "/metrics", "/healthz", "/readyz")
+
+# A request path, with its query, after normalisation. Percent signs only for spaces and UTF-8: a doubly encoded slash
+# or dot, `;`, a backslash, a NUL or a segment that ends in a dot is read in one way here and in another behind us.
+_PLAIN = "[A-Za-z0-9_~@:+,=-]|%20|%[89A-Fa-f][0-9A-Fa-f]"
+SAFE_PATH = rf"(?:/(?:(?:{_PLAIN}|\.)*(?:{_PLAIN}))?)+(?:\?.*)?"
+SAFE_REQUEST_ID = "[A-Za-z0-9._-]{1,128}"
+
+# What clients may not tell the upstream: who they are inside, where they came from.
+INTERNAL_HEADERS = (
+    "x-service-token", "x-service-name", "x-real-ip", "x-original-url", "x-rewrite-url", "x-http-method-override",
+    "x-jwt-payload", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix",
+    "x-forwarded-proto", "x-forwarded-user", "x-forwarded-client-cert",
+)  # fmt: skip
+INTERNAL_HEADER_PREFIX = "x-envoy-"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Upstream(_Frozen):
+    """The service behind the gateway; seconds. `health_path` says that it is alive, not that all it needs is."""
+
+    host: Host
+    port: Port
+    health_path: Path = "/healthz"
+    health_every: int = Field(2, ge=1, le=60)
+    connect_timeout: int = Field(2, ge=1, le=60)
+    answer_timeout: int = Field(120, ge=1, le=3600)
+
+
+class Jwt(_Frozen):
+    """Whose tokens are taken: RS256 alone, from the Authorization header alone. `clock_skew` in seconds."""
+
+    issuer: str = Field(min_length=1, max_length=200)
+    clock_skew: int = Field(5, ge=0, le=120)
+
+
+class RateLimit(_Frozen):
+    """How many requests the gateway takes in all; `burst` at once, after a pause."""
+
+    requests: int = Field(100, ge=1, le=1_000_000, description="requests in each second or minute")
+    per: Literal["second", "minute"] = Field("second", description="second or minute")
+    burst: int = Field(200, ge=1, le=1_000_000, description="most requests at once after a pause")
+
+    @property
+    def seconds(self) -> int:
+        """The length of the window."""
+        return 1 if self.per == "second" else 60
+
+    @property
+    def retry_after(self) -> int:
+        """Seconds after which a refused client may well succeed."""
+        return max(1, -(-self.seconds // self.requests))
+
+    @model_validator(mode="after")
+    def _burst_holds_a_window(self) -> Self:
+        if self.burst < self.requests:
+            raise ValueError(f"burst {self.burst} is below {self.requests} requests a {self.per}: it must be as large")
+        return self
+
+
+class Cors(_Frozen):
+    """Which web pages may call the API from a browser: none unless named."""
+
+    origins: tuple[Origin, ...] = ()
+    methods: tuple[Method, ...] = ("GET", "POST", "DELETE")
+    headers: tuple[Token, ...] = ("Authorization", "Content-Type", "X-Request-ID")
+    exposed: tuple[Token, ...] = ("X-Request-ID", "Retry-After", "Deprecation", "Sunset", "Link")
+    credentials: bool = False
+    max_age: int = Field(600, ge=0, le=86400)
+
+    @model_validator(mode="after")
+    def _credentials_only_for_known_origins(self) -> Self:
+        if self.credentials and "*" in self.origins:
+            raise ValueError("any origin (`*`) with credentials lets every web page act for its visitors")
+        return self
+
+
+class Tls(_Frozen):
+    """HTTPS on `port` with the files of certificate and key, which are read again when they are replaced."""
+
+    port: Port
+    certificate: str = Field(min_length=1)
+    key: str = Field(min_length=1)
+
+
+class Deprecation(_Frozen):
+    """Since when a route is deprecated, until when it works, and the prefix that its paths have from now on."""
+
+    deprecated: date
+    sunset: date
+    successor: Path
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.sunset <= self.deprecated:
+            raise ValueError(f"sunset {self.sunset} is not after deprecated {self.deprecated}")
+        return self
+
+
+class Route(_Frozen):
+    """Requests that go upstream as they are: below one of `prefixes` (by segment) or exactly one of `paths`."""
+
+    name: Name
+    version: Name
+    prefixes: tuple[Path, ...] = ()
+    paths: tuple[Path, ...] = ()
+    methods: tuple[Method, ...] = ("GET", "POST", "DELETE")
+    authenticate: bool = True
+    deprecation: Deprecation | None = None
+
+    @model_validator(mode="after")
+    def _closed_by_default(self) -> Self:
+        if not self.prefixes and not self.paths:
+            raise ValueError(f"route {self.name} matches nothing: give it prefixes or paths")
+        if self.prefixes and not self.authenticate:
+            raise ValueError(f"route {self.name} opens a whole prefix without a token: list exact paths instead")
+        if not self.methods:
+            raise ValueError(f"route {self.name} has no method")
+        return self
+
+
+class GatewayPolicy(_Frozen):
+    """The whole policy. `body_limit` in bytes; `denied` are inner paths, answered 404 with everything below them."""
+
+    listen: Host
+    port: Port
+    tls: Tls | None
+    upstream: Upstream
+    jwt: Jwt
+    rate_limit: RateLimit
+    cors: Cors
+    body_limit: int = Field(ge=1024, le=1 << 30)
+    denied: tuple[Path, ...] = DENIED
+    routes: tuple[Route, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _nothing_reaches_an_inner_path(self) -> Self:
+        missing = sorted(set(DENIED) - set(self.denied))
+        if missing:
+            raise ValueError(f"inner paths {', '.join(missing)} must stay denied")
+        for route in self.routes:
+            for path in (*route.prefixes, *route.paths):
+                for inner in (*self.denied, self.upstream.health_path, READY_PATH):
+                    if _touch(path, inner, wide=path in route.prefixes):
+                        raise ValueError(f"route {route.name}: {path} reaches the inner path {inner}")
+        return self
+
+    @model_validator(mode="after")
+    def _every_path_has_one_route(self) -> Self:
+        _refuse_doubles("route name", [route.name for route in self.routes])
+        _refuse_doubles("path", [path.lower() for route in self.routes for path in (*route.prefixes, *route.paths)])
+        prefixes = [path for route in self.routes for path in route.prefixes]
+        exact = [path for route in self.routes for path in route.paths]
+        for one, other in [*combinations(prefixes, 2), *((prefix, path) for prefix in prefixes for path in exact)]:
+            if _covers(one, other) or (_covers(other, one) and other in prefixes):
+                raise ValueError(f"{one} and {other} overlap: which route a request takes would be an accident")
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        if self.tls is not None and self.tls.port == self.port:
+            raise ValueError(f"port and tls port are both {self.port}")
+        return self
+
+
+def _covers(prefix: str, path: str) -> bool:
+    """Whether `path` is `prefix` or below it, by whole segments and whatever the case: the strictest reading."""
+    return f"{path}/".lower().startswith(f"{prefix}/".lower())
+
+
+def _touch(path: str, inner: str, *, wide: bool) -> bool:
+    """Whether a route on `path` could serve `inner` or something below it."""
+    return _covers(inner, path) or (wide and _covers(path, inner))
+
+
+def _refuse_doubles(what: str, values: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{what} {value} is there twice")
+        seen.add(value)
+
+
+def default_policy(
+    *,
+    platform: str,
+    listen: str,
+    port: int,
+    upstream_host: str,
+    upstream_port: int,
+    rate_limit: RateLimit,
+    origins: tuple[str, ...],
+    body_limit: int,
+    deprecated: date,
+    sunset: date,
+    tls: Tls | None = None,
+) -> GatewayPolicy:
+    """The policy of a platform named `platform`: both versions of the API and the legacy paths one by one.
+
+    Raises pydantic.ValidationError for values that would make an unsafe policy.
+    """
+    legacy = Deprecation(deprecated=deprecated, sunset=sunset, successor="/api/v1")
+    return GatewayPolicy(
+        listen=listen,
+        port=port,
+        tls=tls,
+        upstream=Upstream(host=upstream_host, port=upstream_port),
+        jwt=Jwt(issuer=issuer(platform)),
+        rate_limit=rate_limit,
+        cors=Cors(origins=origins),
+        body_limit=body_limit,
+        routes=(
+            Route(name="v1", version="v1", prefixes=("/api/v1",)),
+            Route(name="v2", version="v2", prefixes=("/api/v2",)),
+            Route(name="legacy", version="v1", paths=("/search", "/query", "/collections"), deprecation=legacy),
+        ),
+    )
+
+
+def issuer(platform: str) -> str:
+    """The `iss` of every token of a platform."""
+    return f"ragops/{platform}"
