@@ -1,0 +1,1 @@
+"""Qdrant: the vectors of the chunks."""

@@ -1,0 +1,152 @@
+"""The storage folder: its lock, its collections, its aliases. What was acknowledged is there after a crash."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from ragops.adapters.files import SECRET_MODE, make_dir, sync_dir, write_atomic
+from ragops.errors import LockedError, RagopsError
+from ragops.services.qdrant.edge.collection import Collection, remove
+from ragops.services.qdrant.edge.errors import bad_input, exists, no_collection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from ragops.services.qdrant.edge.creation import Settings
+
+_FORMAT = 1
+
+
+class Storage:
+    """Whoever calls holds the catalogue's lock for what changes it (see engine.py)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.incoming = folder / "incoming"
+        self.collections: dict[str, Collection] = {}
+        self.aliases: dict[str, str] = {}
+        self.peer_id = 0
+        self._home = folder / "collections"
+        self._lock = -1
+
+    def open(self) -> None:
+        """Take the lock, clear what a crash left, open every collection.
+
+        Raises LockedError (storage_locked), RagopsError (storage_unreadable).
+        """
+        make_dir(self.folder, 0o700)
+        self._take_lock()
+        try:
+            self._read_identity()
+            for path in (self._home, self.incoming):
+                make_dir(path, 0o700)
+            for leftover in (*self._home.glob(".*"), *self.incoming.iterdir()):
+                remove(leftover)
+            for path in sorted(self._home.iterdir()):
+                collection = Collection.found(path)
+                collection.open()
+                self.collections[collection.name] = collection
+            self._read_aliases()
+        except (OSError, ValueError) as error:
+            what = f"cannot read the storage in {self.folder}: {error}"
+            raise RagopsError("storage_unreadable", what, "bring a recovery point back: `ragops restore`") from error
+
+    def close(self) -> None:
+        """Write everything to disk and give the lock back."""
+        for collection in self.collections.values():
+            collection.close()
+        os.close(self._lock)
+
+    def _take_lock(self) -> None:
+        self._lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, SECRET_MODE)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(self._lock, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(self._lock)
+            what = f"the storage in {self.folder} is open in another process (pid {holder})"
+            raise LockedError("storage_locked", what, "end that one first: `ragops status` shows it") from error
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+
+    def _read_identity(self) -> None:
+        """The format of the folder, and the number by which this node is known in answers about shards."""
+        path = self.folder / "engine.json"
+        if not path.exists():
+            identity = {"format": _FORMAT, "peer_id": secrets.randbits(53)}
+            write_atomic(path, json.dumps(identity) + "\n", SECRET_MODE)
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["format"] != _FORMAT:
+            raise ValueError(f"its format is {values['format']}, this ragops reads {_FORMAT}")
+        self.peer_id = int(values["peer_id"])
+
+    # --- names --------------------------------------------------------------------------------------------------
+
+    def get(self, name: str) -> Collection:
+        """The collection by its name or by an alias. Raises ApiError (404)."""
+        found = self.collections.get(self.aliases.get(name, name))
+        if found is None:
+            raise no_collection(name)
+        return found
+
+    def broken(self) -> Iterator[Collection]:
+        """Those that could not be opened."""
+        return (collection for collection in self.collections.values() if collection.fault)
+
+    def check_new(self, name: str) -> None:
+        """Raises ApiError where a collection cannot take `name`: 409, or 400 where an alias has it."""
+        if name in self.collections:
+            raise exists(name)
+        if name in self.aliases:
+            what = f"Can't create collection with name {name}. Alias with the same name already exists"
+            raise bad_input(what)
+
+    # --- changes ------------------------------------------------------------------------------------------------
+
+    def create(self, settings: Settings) -> None:
+        """Make a collection beside its place, then put it there in one rename."""
+        final = self._home / uuid4().hex
+        draft = final.with_name(f".new-{final.name}")
+        try:
+            Collection(draft, settings).create()
+            draft.rename(final)
+        except BaseException:
+            remove(draft)
+            raise
+        sync_dir(self._home)
+        collection = Collection(final, settings)
+        collection.open()
+        self.collections[settings.name] = collection
+
+    def delete(self, collection: Collection) -> None:
+        """Take a collection out in one rename, and its aliases; then remove the files."""
+        doomed = collection.folder.with_name(f".deleted-{collection.folder.name}")
+        collection.gone = True
+        try:
+            collection.close()
+        finally:
+            collection.folder.rename(doomed)
+            sync_dir(self._home)
+            del self.collections[collection.name]
+        kept = {alias: target for alias, target in self.aliases.items() if target != collection.name}
+        if kept != self.aliases:
+            self.write_aliases(kept)
+        remove(doomed)
+
+    def write_aliases(self, aliases: Mapping[str, str]) -> None:
+        """Replace all aliases at once."""
+        write_atomic(self.folder / "aliases.json", json.dumps(dict(aliases), indent=2) + "\n", SECRET_MODE)
+        self.aliases = dict(aliases)
+
+    def _read_aliases(self) -> None:
+        """Those whose collection is there: a deletion may have been cut off between the two."""
+        path = self.folder / "aliases.json"
+        if path.exists():
+            stored: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
+            self.aliases = {alias: name for alias, name in stored.items() if name in self.collections}
