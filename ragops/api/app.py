@@ -14,7 +14,7 @@ import ragops
 from ragops.api import internal, legacy, ops, problem, v1, v2
 from ragops.api.auth import Door, ServiceTokens, UserTokens
 from ragops.api.dependencies import build
-from ragops.api.middleware import Deadline, Legacy, Observe
+from ragops.api.middleware import BodyLimit, Deadline, Legacy, Observe
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -45,15 +45,14 @@ def create_app(config: ApiConfig, deps: Dependencies | None = None) -> FastAPI:
         docs_url=None,  # they would load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=MAX_BODY,
         generate_unique_id_function=_operation_id,
     )
     app.state.dependencies = deps
     app.state.users = UserTokens(config.path(config.jwks_file), config.issuer, deps.clock)
     _routes(app)
     problem.install(app)
-    _surround(app, config, deps)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    _surround(app, config, deps)
     return app
 
 
@@ -69,10 +68,11 @@ def _surround(app: FastAPI, config: ApiConfig, deps: Dependencies) -> None:
     """From the inside out."""
     tokens_file = config.path(config.service_tokens_file) if config.service_tokens_file else None
     services = ServiceTokens(tokens_file, os.environ, deps.clock)
+    app.add_middleware(BodyLimit, most=MAX_BODY)
     app.add_middleware(Deadline, seconds=config.timeouts.request)
     app.add_middleware(Door, services=services, users=app.state.users, metrics=deps.metrics)
     app.add_middleware(Legacy, config=config.legacy, clock=deps.clock, metrics=deps.metrics)
-    app.add_middleware(Observe, clock=deps.clock, metrics=deps.metrics)
+    app.add_middleware(Observe, clock=deps.clock, metrics=deps.metrics, paths=frozenset(app.openapi()["paths"]))
 
 
 @asynccontextmanager

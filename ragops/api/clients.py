@@ -163,7 +163,8 @@ def _read(response: httpx.Response, reader: Callable[[Any], T]) -> T:
 
 def _hits(values: Any) -> list[Hit]:
     return [
-        Hit(str(point["id"]), float(point["score"]), point.get("payload") or {}) for point in values["result"]["points"]
+        Hit(str(point["id"]), float(point["score"]), dict(point.get("payload") or {}))
+        for point in values["result"]["points"]
     ]
 
 

@@ -35,7 +35,8 @@ class JsonFormatter(logging.Formatter):
 
 def log(logger: logging.Logger, level: int, event: str, /, **fields: object) -> None:
     """Log `event`, a stable snake_case word, with its fields."""
-    logger.log(level, event, extra={"fields": fields})
+    identifier = request_id.get()
+    logger.log(level, event, extra={"fields": {"request_id": identifier, **fields} if identifier else fields})
 
 
 def configure() -> None:

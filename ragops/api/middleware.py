@@ -17,6 +17,7 @@ from ragops.api.logs import log, request_id
 from ragops.api.problem import ApiError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import date
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,10 +35,11 @@ LEGACY_PATHS = frozenset({"/search", "/query", "/collections"})
 class Observe:
     """Outermost: names the request, answers 500 for what nobody caught, counts and logs it."""
 
-    def __init__(self, app: ASGIApp, clock: Clock, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, clock: Clock, metrics: Metrics, paths: Collection[str]) -> None:
         self._app = app
         self._clock = clock
         self._metrics = metrics
+        self._paths = paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with an id that the answer and every line of the log have."""
@@ -67,7 +69,7 @@ class Observe:
             request_id.reset(token)
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
+        route = scope["path"] if scope["path"] in self._paths else "unmatched"
         self._metrics.requests.labels(_method(scope), route, str(status)).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         if route in _QUIET and status < 400:
@@ -89,6 +91,35 @@ def _identifier(headers: Headers) -> str:
     """The id that the gateway or the client gave, where it has a sane form, else a new one."""
     given = headers.get("x-request-id", "")
     return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+class BodyLimit:
+    """Reads the body of a request, at most `most` bytes, before anything is done with it."""
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._most = most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on with its body, or answer 413."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        message = await receive()
+        body = bytearray(message.get("body", b""))
+        while message.get("more_body") and len(body) <= self._most:
+            message = await receive()
+            body += message.get("body", b"")
+        if len(body) > self._most:
+            detail = f"the request is larger than {self._most // 1024} KiB"
+            return await ApiError(413, "request_too_large", detail).response()(scope, receive, send)
+        if message["type"] == "http.request":
+            message = {"type": "http.request", "body": bytes(body), "more_body": False}
+        waiting = [message]
+
+        async def replay() -> Message:
+            return waiting.pop() if waiting else await receive()
+
+        return await self._app(scope, replay, send)
 
 
 class Deadline:

@@ -70,10 +70,13 @@ class ApiError(Exception):
         return JSONResponse(body, self.status, self.headers, MEDIA_TYPE)
 
 
-_CODES = {404: "no_such_path", 405: "method_not_allowed", 413: "request_too_large"}
+_CODES = {404: "no_such_path", 405: "method_not_allowed"}
 
 
 async def _http(request: Request, error: HTTPException) -> JSONResponse:
+    if error.status_code == http.HTTPStatus.BAD_REQUEST:  # a body that its parser gave up on
+        fault = {"pointer": "/body", "detail": str(error.detail)}
+        return ApiError(422, "invalid_request", str(error.detail), errors=[fault]).response()
     headers = dict(error.headers or {})
     if error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = _allowed(request) or headers.get("Allow", "")

@@ -34,6 +34,7 @@ class Watched(Generic[T]):
         self._checked = -math.inf
         self._seen: tuple[int, int, int] | None = None
         self._value = empty
+        self.value()
 
     def value(self) -> T:
         """What the file holds now, or held up to a second ago."""
