@@ -1,1 +1,67 @@
 """Qdrant: the vectors of the chunks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
+
+    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult
+
+VERSION = "0.9.0"
+ENGINE = "qdrant-edge"
+API_KEY_SECRET = "qdrant_api_key"  # noqa: S105  the name of the secret
+
+# A collection of ragops' own, in which health checks write; no user's data, in no recovery point.
+HEALTH_COLLECTION = "ragops-health"
+# What a restore builds beside the collections; a killed one leaves some, the next one clears them.
+RESTORE_SUFFIX = "__ragops-restore"
+
+
+def is_internal(collection: str) -> bool:
+    """Whether a collection is ragops' own and none that a user should see."""
+    return collection == HEALTH_COLLECTION or collection.endswith(RESTORE_SUFFIX)
+
+
+class QdrantService:
+    """All that ragops knows about Qdrant, behind the service contract."""
+
+    name = "qdrant"
+    title = "Qdrant Edge (development engine)"
+
+    def settings(self) -> type[BaseModel]:
+        """Section `qdrant:`."""
+        from ragops.services.qdrant.settings import QdrantSettings
+
+        return QdrantSettings
+
+    def secrets(self) -> tuple[str, ...]:
+        """The key that opens its API."""
+        return (API_KEY_SECRET,)
+
+    def component(self) -> Callable[..., Any]:
+        """The Pulumi component."""
+        from ragops.services.qdrant.component import Qdrant
+
+        return Qdrant
+
+    def prepare(self, endpoint: Endpoint) -> None:
+        """The collection that health checks write in, made where it is missing."""
+        from ragops.services.qdrant.health import prepare
+
+        prepare(endpoint)
+
+    def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
+        """Reachable, key, writable, shards, disk."""
+        from ragops.services.qdrant.health import probe
+
+        return probe(endpoint, timeout)
+
+    def backup(self) -> BackupEngine:
+        """By a snapshot of every shard, with collections and aliases described beside."""
+        from ragops.services.qdrant.backup import QdrantBackup
+
+        return QdrantBackup()

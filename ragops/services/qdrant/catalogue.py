@@ -1,0 +1,150 @@
+"""What shard snapshots do not hold: collections with their parameters, payload indexes and shards, and the aliases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+
+from ragops.errors import IntegrityError, MissingError
+from ragops.services.qdrant import is_internal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ragops.services.qdrant.rest import Rest
+
+PART = "collections.json"
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+_FileName = Annotated[str, StringConstraints(pattern=r"^\d{4,}-\d+\.snapshot$")]
+# Of what a server shows of a collection, what it takes when one is made; other names on the right.
+_PARAMS = (
+    "vectors", "sparse_vectors", "shard_number", "sharding_method", "replication_factor", "write_consistency_factor",
+    "on_disk_payload",
+)  # fmt: skip
+_CONFIG = {
+    "hnsw_config": "hnsw_config",
+    "optimizer_config": "optimizers_config",
+    "wal_config": "wal_config",
+    "quantization_config": "quantization_config",
+    "strict_mode_config": "strict_mode_config",
+    "metadata": "metadata",
+}
+
+
+class Shard(BaseModel):
+    """A shard and the part that holds it."""
+
+    model_config = _STRICT
+
+    id: int = Field(ge=0)
+    file: _FileName
+    points: int = Field(ge=0)
+
+
+class Index(BaseModel):
+    """A payload index as Qdrant takes it."""
+
+    model_config = _STRICT
+
+    field_name: str
+    field_schema: JsonValue
+
+
+class CollectionRecord(BaseModel):
+    """A collection; `create` is the body that makes it."""
+
+    model_config = _STRICT
+
+    name: str = Field(min_length=1)
+    create: dict[str, JsonValue]
+    indexes: tuple[Index, ...]
+    shards: tuple[Shard, ...] = ()
+
+    @property
+    def points(self) -> int:
+        """Of all shards."""
+        return sum(shard.points for shard in self.shards)
+
+
+class Catalogue(BaseModel):
+    """The whole of `collections.json`; `aliases` by their own names."""
+
+    model_config = _STRICT
+
+    format: int = 1
+    collections: tuple[CollectionRecord, ...]
+    aliases: dict[str, str]
+
+    def counts(self) -> dict[str, int]:
+        """For the manifest."""
+        return {"collections": len(self.collections), "aliases": len(self.aliases)}
+
+
+def path_of(collection: str) -> str:
+    """The path of a collection."""
+    return f"/collections/{quote(collection, safe='')}"
+
+
+def names(rest: Rest) -> list[str]:
+    """The users' collections."""
+    return sorted(item["name"] for item in rest.get("/collections")["collections"] if not is_internal(item["name"]))
+
+
+def aliases(rest: Rest) -> dict[str, str]:
+    """All aliases of users' collections, with what they stand for."""
+    found = {item["alias_name"]: item["collection_name"] for item in rest.get("/aliases")["aliases"]}
+    return {alias: name for alias, name in found.items() if not is_internal(name)}
+
+
+def record(rest: Rest, name: str) -> CollectionRecord:
+    """A collection as it is now, without its shards."""
+    info = rest.get(path_of(name))
+    schema: Mapping[str, Any] = info["payload_schema"]
+    indexes = (
+        Index(field_name=field, field_schema=known.get("params") or known["data_type"])
+        for field, known in sorted(schema.items())
+    )
+    return CollectionRecord(name=name, create=_creation(info["config"]), indexes=tuple(indexes))
+
+
+def _creation(config: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: config["params"].get(name) for name in _PARAMS}
+    given |= {target: config.get(name) for name, target in _CONFIG.items()}
+    return {name: _without_nulls(value) for name, value in given.items() if value is not None}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return value
+
+
+def local_shards(rest: Rest, name: str) -> list[int]:
+    """The shards of a collection, all of them on this node. Raises MissingError (qdrant_shard_elsewhere)."""
+    cluster = rest.get(f"{path_of(name)}/cluster")
+    found = sorted({shard["shard_id"] for shard in cluster["local_shards"] if shard["state"] == "Active"})
+    if len(found) != cluster["shard_count"]:
+        what = f"{name}: only {len(found)} of {cluster['shard_count']} shards are active on this node"
+        raise MissingError("qdrant_shard_elsewhere", what, "wait until all are active; clusters come later")
+    return found
+
+
+def count(rest: Rest, name: str) -> int:
+    """The points of a collection, counted exactly."""
+    return int(rest.send("POST", f"{path_of(name)}/points/count", {"exact": True})["count"])
+
+
+def read(path: Path) -> Catalogue:
+    """The part in `path`. Raises IntegrityError (collections_unreadable)."""
+    hint = "use another recovery point: `ragops backup list`"
+    try:
+        return Catalogue.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise IntegrityError("collections_unreadable", f"{path} cannot be read: {error.strerror}", hint) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise IntegrityError("collections_unreadable", what, hint) from error

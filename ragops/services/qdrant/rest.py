@@ -1,0 +1,134 @@
+"""Qdrant's REST API as the operations of this service use it: httpx, with errors of ragops' own family."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from ragops.adapters.files import SECRET_MODE, explain_os_error
+from ragops.errors import IntegrityError, MissingError, RagopsError, UnhealthyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ragops.services.contract import Endpoint
+
+_CONNECT_SECONDS = 5.0
+_LOG = "see `ragops logs qdrant`"
+
+
+class Rest:
+    """A client of one server; `get` and `send` return what Qdrant calls `result`.
+
+    All raise UnhealthyError (qdrant_unreachable), MissingError (qdrant_key_refused, qdrant_not_supported, disk_full),
+    RagopsError (qdrant_not_found, qdrant_exists, qdrant_error).
+    """
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def get(self, path: str) -> Any:
+        """Read."""
+        return self.send("GET", path)
+
+    def send(self, method: str, path: str, body: object = None, **query: str) -> Any:
+        """Ask for a change, with a JSON body where there is one."""
+        with _translated():
+            response = self._client.request(method, path, json=body, params=query)
+            _check(response)
+            return response.json()["result"]
+
+    def root(self) -> dict[str, Any]:
+        """What the server says of itself: `title`, `version`, and `engine` where it is the development engine."""
+        with _translated():
+            response = self._client.get("/")
+            _check(response)
+            return dict(response.json())
+
+    def status(self, path: str, *, with_key: bool = True) -> int:
+        """The bare status of a GET."""
+        with _translated():
+            request = self._client.build_request("GET", path)
+            if not with_key:
+                del request.headers["api-key"]
+            return self._client.send(request).status_code
+
+    def download(self, path: str, target: Path, checksum: str) -> None:
+        """Stream a file to `target`, durable, ours alone. Raises IntegrityError (snapshot_damaged)."""
+        digest = hashlib.sha256()
+        try:
+            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
+            with os.fdopen(descriptor, "wb") as stream, _translated(), self._client.stream("GET", path) as response:
+                _check(response)
+                for block in response.iter_bytes(1 << 20):
+                    digest.update(block)
+                    stream.write(block)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise explain_os_error(error, f"write {target}") from error
+        if checksum and digest.hexdigest() != checksum:
+            what = f"{target.name} arrived with another checksum than the server states"
+            raise IntegrityError("snapshot_damaged", what, "run the command again")
+
+    def upload(self, path: str, source: Path, checksum: str) -> None:
+        """Send `source` as a shard snapshot and wait until it is in place."""
+        query = {"priority": "snapshot", "wait": "true", "checksum": checksum}
+        try:
+            with _translated(), source.open("rb") as stream:
+                files = {"snapshot": (source.name, stream, "application/octet-stream")}
+                _check(self._client.post(path, params=query, files=files))
+        except OSError as error:
+            raise explain_os_error(error, f"read {source}") from error
+
+
+@contextmanager
+def connected(endpoint: Endpoint, timeout: float) -> Iterator[Rest]:
+    """A client with the operator's key; every answer may take up to `timeout` seconds."""
+    key = endpoint.logins["operator"].password.get_secret_value()
+    url = endpoint.options.get("urls", "").split(",")[0] or f"http://{endpoint.host}:{endpoint.port}"
+    limits = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS))
+    with httpx.Client(base_url=url, headers={"api-key": key}, timeout=limits, trust_env=False) as client:
+        yield Rest(client)
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        what = f"qdrant did not answer in time ({type(error).__name__})"
+        raise UnhealthyError("qdrant_unreachable", what, _LOG) from error
+    except httpx.HTTPError as error:
+        what = f"qdrant cannot be reached: {error}"
+        raise UnhealthyError("qdrant_unreachable", what, f"`ragops status`; {_LOG}") from error
+    except (ValueError, KeyError) as error:
+        what = f"qdrant gave an unexpected answer: {type(error).__name__}: {error}"
+        raise RagopsError("qdrant_error", what, _LOG) from error
+
+
+def _check(response: httpx.Response) -> None:
+    if response.is_success:
+        return
+    response.read()
+    code, what = response.status_code, _reason(response)
+    if code in (401, 403):
+        raise MissingError("qdrant_key_refused", f"qdrant refuses the key: {what}", "`ragops up` renews it")
+    if code == 501:
+        raise MissingError("qdrant_not_supported", f"qdrant: {what}", "use another engine")
+    if code == 507:
+        raise MissingError("disk_full", f"qdrant: {what}", "free some space, then run the command again")
+    names = {404: "qdrant_not_found", 409: "qdrant_exists"}
+    raise RagopsError(names.get(code, "qdrant_error"), f"qdrant answers {code}: {what}", _LOG)
+
+
+def _reason(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["status"]["error"])
+    except (ValueError, KeyError, TypeError):
+        return response.text[:200].strip()
