@@ -1,0 +1,727 @@
+"""The development engine under faults, and what ragops does with it: probe, backup, restore."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.services.contract import Capability, Endpoint, Login, Part, Status
+from ragops.services.qdrant import ENGINE, HEALTH_COLLECTION, RESTORE_SUFFIX, VERSION, QdrantService
+from ragops.services.qdrant.backup import QdrantBackup
+from ragops.services.qdrant.component import service_spec
+from ragops.services.qdrant.edge import archive, configuration
+from ragops.services.qdrant.settings import QdrantSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ragops.services.contract import Layout
+
+KEY = "integration-key"
+SIZE = 8
+
+
+class Server:
+    """The engine as a process of ours; also the `Control` that operations are given."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+        (folder / "api_key").write_text(KEY + "\n")
+        config = {"host": "127.0.0.1", "port": self.port, "storage": str(self.data)}
+        (folder / "edge.json").write_text(json.dumps({**config, "api_key_file": str(folder / "api_key")}))
+
+    @property
+    def command(self) -> list[str]:
+        return [sys.executable, "-m", "ragops.services.qdrant.edge", str(self.folder / "edge.json")]
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def start(self, extra_args: Sequence[str] = ()) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen([*self.command, *extra_args], stdout=log, stderr=log)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                httpx.get(f"{self.url}/healthz", trust_env=False).raise_for_status()
+            except httpx.HTTPError as error:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.stop()
+                    raise RagopsError("not_started", self.log) from error
+                time.sleep(0.05)
+            else:
+                return
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        process, self.process = self.process, None
+        if process is None:
+            return 0
+        process.send_signal(number)
+        return process.wait(30)
+
+    def kill(self) -> None:
+        self.stop(signal.SIGKILL)
+
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def set_data_aside(self, label: str) -> str:
+        aside = self.data.with_name(f"data.{label}")
+        self.data.rename(aside)
+        return str(aside)
+
+    def bring_data_back(self, aside: str) -> None:
+        shutil.rmtree(self.data, ignore_errors=True)
+        Path(aside).rename(self.data)
+
+    def replace_data(self, files: Mapping[str, Path], label: str) -> str:
+        raise NotImplementedError
+
+    def get_data_file(self, name: str, target: Path) -> None:
+        raise NotImplementedError
+
+    def free_bytes(self) -> int | None:
+        return shutil.disk_usage(self.folder).free
+
+    def tool(self, name: str) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    @property
+    def endpoint(self) -> Endpoint:
+        login = Login("", "qdrant_api_key", SecretStr(KEY))
+        return Endpoint(
+            service="qdrant",
+            engine=ENGINE,
+            version=VERSION,
+            runtime="embedded",
+            host="127.0.0.1",
+            port=self.port,
+            options={"urls": self.url, "storage": str(self.data)},
+            logins={"operator": login, "application": login},
+            capabilities=frozenset({Capability.RESTART, Capability.READ_FILES}),
+        )
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server(Path(tempfile.mkdtemp(prefix="ragops-test-")))
+    made.start()
+    yield made
+    made.kill()
+    shutil.rmtree(made.folder)
+
+
+@pytest.fixture
+def api(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, headers={"api-key": KEY}, timeout=60, trust_env=False) as client:
+        yield client
+
+
+def ok(response: httpx.Response) -> Any:
+    assert response.status_code == 200, response.text
+    return response.json()["result"]
+
+
+def make(api: httpx.Client, name: str, points: int = 0) -> None:
+    ok(api.put(f"/collections/{name}", json={"vectors": {"size": SIZE, "distance": "Cosine"}}))
+    if points:
+        put(api, name, range(points))
+
+
+def put(api: httpx.Client, name: str, ids: Sequence[int]) -> None:
+    rows = [{"id": one, "vector": [1.0 + one, *[1.0] * (SIZE - 1)], "payload": {"n": one}} for one in ids]
+    ok(api.put(f"/collections/{name}/points", params={"wait": "true"}, json={"points": rows}))
+
+
+def count(api: httpx.Client, name: str) -> int:
+    found: int = ok(api.post(f"/collections/{name}/points/count", json={}))["count"]
+    return found
+
+
+def names(api: httpx.Client) -> list[str]:
+    return [item["name"] for item in ok(api.get("/collections"))["collections"]]
+
+
+def alias(api: httpx.Client, name: str, collection: str) -> None:
+    action = {"create_alias": {"alias_name": name, "collection_name": collection}}
+    ok(api.post("/collections/aliases", json={"actions": [action]}))
+
+
+# --- crashes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault
+def test_kill_under_write_load_loses_no_acknowledged_write(server: Server, api: httpx.Client) -> None:
+    make(api, "load")
+    acknowledged: list[set[int]] = [set() for _ in range(3)]
+    deleted: set[int] = set()
+
+    def write(worker: int) -> None:
+        with httpx.Client(base_url=server.url, headers={"api-key": KEY}, trust_env=False) as client:
+            start = worker * 10**6
+            try:
+                while True:
+                    batch = range(start, start + 5)
+                    put(client, "load", batch)
+                    acknowledged[worker].update(batch)
+                    if worker == 0:
+                        body = {"points": [start]}
+                        ok(client.post("/collections/load/points/delete", params={"wait": "true"}, json=body))
+                        deleted.add(start)
+                    start += 5
+            except httpx.TransportError:
+                return
+
+    for _ in range(2):
+        threads = [threading.Thread(target=write, args=(worker,)) for worker in range(3)]
+        for thread in threads:
+            thread.start()
+        enough = sum(map(len, acknowledged)) + 300
+        while sum(map(len, acknowledged)) < enough:
+            time.sleep(0.01)
+        server.kill()
+        for thread in threads:
+            thread.join()
+        server.start()
+        wanted = set().union(*acknowledged) - deleted
+        found = {point["id"] for point in ok(api.post("/collections/load/points", json={"ids": sorted(wanted)}))}
+        assert found == wanted
+        back = ok(api.post("/collections/load/points", json={"ids": sorted(deleted)}))
+        assert not back
+
+
+@pytest.mark.fault
+def test_catalogue_survives_a_kill(server: Server, api: httpx.Client) -> None:
+    make(api, "kept", 3)
+    make(api, "gone", 3)
+    alias(api, "a", "kept")
+    alias(api, "b", "gone")
+    ok(api.put("/collections/kept/index", json={"field_name": "n", "field_schema": "integer"}))
+    ok(api.delete("/collections/gone"))
+    server.kill()
+    server.start()
+    assert names(api) == ["kept"]
+    assert ok(api.get("/aliases"))["aliases"] == [{"alias_name": "a", "collection_name": "kept"}]
+    assert ok(api.get("/collections/kept"))["payload_schema"] == {"n": {"data_type": "integer", "points": 3}}
+    assert count(api, "a") == 3
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("stage", ["creating", "deleting", "swapping", "swapped", "snapshotting", "uploading"])
+def test_what_a_crash_leaves_is_put_right(server: Server, api: httpx.Client, stage: str) -> None:
+    make(api, "docs", 4)
+    server.kill()
+    home = server.data / "collections"
+    (folder,) = home.iterdir()
+    match stage:
+        case "creating":
+            shutil.copytree(folder, home / ".new-0123")
+        case "deleting":
+            shutil.copytree(folder, home / ".deleted-0123")
+        case "swapping":
+            shutil.copytree(folder / "shard", folder / "shard.new")
+            (folder / "shard").rename(folder / "shard.old")
+        case "swapped":
+            shutil.copytree(folder / "shard", folder / "shard.old")
+        case "snapshotting":
+            (folder / "snapshots" / ".120000").write_bytes(b"half")
+        case "uploading":
+            (server.data / "incoming" / "0123").write_bytes(b"half")
+    server.start()
+    assert names(api) == ["docs"]
+    assert count(api, "docs") == 4
+    assert [path.name for path in home.iterdir()] == [folder.name]
+    assert sorted(path.name for path in folder.iterdir()) == ["collection.json", "shard", "snapshots"]
+    assert not list((folder / "snapshots").iterdir())
+    assert not list((server.data / "incoming").iterdir())
+
+
+@pytest.mark.fault
+def test_a_damaged_collection_does_not_keep_the_others_from_serving(server: Server, api: httpx.Client) -> None:
+    make(api, "well", 2)
+    make(api, "ill", 2)
+    server.kill()
+    for folder in (server.data / "collections").iterdir():
+        if json.loads((folder / "collection.json").read_text())["name"] == "ill":
+            shutil.rmtree(folder / "shard")
+    server.start()
+    assert count(api, "well") == 2
+    response = api.post("/collections/ill/points/count", json={})
+    assert response.status_code == 500
+    assert "could not be opened" in response.json()["status"]["error"]
+    assert api.get("/readyz").status_code == 503
+    assert "collections_unreadable 1" in api.get("/metrics").text
+    probed = QdrantService().probe(server.endpoint, 5)
+    assert probed.status is Status.DEGRADED
+    assert ok(api.delete("/collections/ill")) is True
+    assert api.get("/readyz").status_code == 200
+
+
+def test_a_payload_that_the_log_could_not_read_back_is_refused(server: Server, api: httpx.Client) -> None:
+    """Edge 0.9.0 takes it, and after a crash the whole shard is unreadable."""
+    make(api, "docs", 1)
+    nested: Any = 1
+    for _ in range(200):
+        nested = {"a": nested}
+    point = {"id": 5, "vector": [1.0] * SIZE, "payload": nested}
+    response = api.put("/collections/docs/points", json={"points": [point]})
+    assert response.status_code == 400
+    allowed: Any = 1
+    for _ in range(64):
+        allowed = {"a": allowed}
+    ok(api.put("/collections/docs/points", json={"points": [{**point, "payload": allowed}]}))
+    server.kill()
+    server.start()
+    assert count(api, "docs") == 2
+
+
+def test_stop_flushes_and_says_so(server: Server, api: httpx.Client) -> None:
+    make(api, "docs", 3)
+    server.stop()
+    assert "Application shutdown complete." in server.log
+    server.start()
+    assert count(api, "docs") == 3
+
+
+def test_log_is_json_lines_without_the_key(server: Server, api: httpx.Client) -> None:
+    api.get("/collections", headers={"x-request-id": "abc-1"})
+    httpx.get(f"{server.url}/collections?api-key={KEY}", trust_env=False)
+    lines = [json.loads(line) for line in server.log.splitlines()]
+    assert any(line.get("request_id") == "abc-1" and line["status"] == 200 for line in lines)
+    assert KEY not in server.log
+
+
+# --- one opener -------------------------------------------------------------------------------------------------------
+
+
+def test_second_opener_is_told_who_has_it(server: Server) -> None:
+    second = subprocess.run(server.command, capture_output=True, text=True, timeout=30, check=False)
+    assert second.returncode == 5
+    said = json.loads(second.stderr.splitlines()[-1])
+    assert said["code"] == "storage_locked"
+    assert server.process is not None
+    assert f"pid {server.process.pid}" in said["message"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"port": "many"}, "config_invalid"),
+        ({"surplus": 1}, "config_invalid"),
+        ({"api_key_file": "/nowhere/key"}, "api_key_missing"),
+    ],
+)
+def test_bad_configuration(tmp_path: Path, change: dict[str, Any], code: str) -> None:
+    (tmp_path / "key").write_text(KEY)
+    config = {"port": 1024, "storage": str(tmp_path / "data"), "api_key_file": str(tmp_path / "key"), **change}
+    (tmp_path / "edge.json").write_text(json.dumps(config))
+    command = [sys.executable, "-m", "ragops.services.qdrant.edge", str(tmp_path / "edge.json")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode in (2, 7)
+    assert json.loads(ended.stderr.splitlines()[-1])["code"] == code
+
+
+# --- requests ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/telemetry", None),
+        ("GET", "/cluster", None),
+        ("POST", "/snapshots", None),
+        ("PATCH", "/collections/docs", {}),
+        ("POST", "/collections/docs/snapshots", None),
+        ("POST", "/collections/docs/points/search", {"vector": [1.0] * SIZE, "limit": 1}),
+        ("POST", "/collections/docs/points/recommend", {}),
+        ("POST", "/collections/docs/facet", {}),
+        ("PUT", "/collections/new", {"vectors": {"a": {"size": 4, "distance": "Dot"}}}),
+        ("PUT", "/collections/new", {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 2}),
+        ("PUT", "/collections/new", {"vectors": {"size": 4, "distance": "Dot"}, "sparse_vectors": {"s": {}}}),
+        ("POST", "/collections/docs/points/query", {"query": {"recommend": {"positive": [1]}}}),
+        ("POST", "/collections/docs/points/query", {"query": [1.0] * SIZE, "using": "other"}),
+        ("POST", "/collections/docs/points/scroll", {"order_by": "n"}),
+    ],
+)
+def test_what_is_not_served_says_so(api: httpx.Client, method: str, path: str, body: object) -> None:
+    make(api, "docs", 1)
+    response = api.request(method, path, json=body)
+    assert response.status_code == 501
+    assert "development engine of ragops (Qdrant Edge" in response.json()["status"]["error"]
+    assert "new" not in names(api)
+
+
+def test_nobodys_path(api: httpx.Client) -> None:
+    assert api.get("/nothing").status_code == 404
+
+
+def test_big_body_is_refused(api: httpx.Client) -> None:
+    make(api, "docs")
+    response = api.put("/collections/docs/points", content=b'{"points": ["' + b"x" * (33 << 20) + b'"]}')
+    assert response.status_code == 413
+    assert "larger than allowed" in response.json()["status"]["error"]
+    assert count(api, "docs") == 0
+
+
+def test_numbers_that_would_become_nan_are_refused(api: httpx.Client) -> None:
+    make(api, "docs")
+    for text in ("1e39", "1e999", "NaN", "-Infinity", '"1"'):
+        row = f'{{"points": [{{"id": 1, "vector": [{text}, 1, 1, 1, 1, 1, 1, 1]}}]}}'
+        assert api.put("/collections/docs/points", content=row).status_code == 400
+    assert count(api, "docs") == 0
+
+
+def test_requests_at_once_are_all_answered(server: Server, api: httpx.Client) -> None:
+    make(api, "docs", 50)
+    statuses: list[int] = []
+
+    def work() -> None:
+        with httpx.Client(base_url=server.url, headers={"api-key": KEY}, timeout=60, trust_env=False) as client:
+            for number in range(5):
+                statuses.append(client.post("/collections/docs/points/scroll", json={"limit": 50}).status_code)
+                put(client, "docs", [1000 + number])
+                statuses.append(client.post("/collections/docs/shards/0/snapshots").status_code)
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 60
+    assert count(api, "docs") == 55
+
+
+# --- snapshots --------------------------------------------------------------------------------------------------------
+
+
+def snapshot(api: httpx.Client, name: str) -> bytes:
+    path = f"/collections/{name}/shards/0/snapshots"
+    made = ok(api.post(path))
+    content = api.get(f"{path}/{made['name']}").content
+    ok(api.delete(f"{path}/{made['name']}"))
+    return content
+
+
+def upload(api: httpx.Client, name: str, content: bytes) -> httpx.Response:
+    files = {"snapshot": ("s.snapshot", content)}
+    query = {"priority": "snapshot", "wait": "true"}
+    return api.post(f"/collections/{name}/shards/0/snapshots/upload", params=query, files=files)
+
+
+def leftovers(server: Server) -> list[str]:
+    unwanted = [*(server.data / "incoming").iterdir(), *server.data.glob("collections/.*")]
+    return [str(path) for path in (*unwanted, *server.data.glob("collections/*/shard.*"))]
+
+
+def test_snapshot_is_small_and_every_reader_agrees(api: httpx.Client, tmp_path: Path) -> None:
+    make(api, "docs", 200)
+    path = tmp_path / "s.tar"
+    path.write_bytes(snapshot(api, "docs"))
+    assert path.stat().st_size < 4 << 20  # 138 MB with its holes written out
+    for command in (["tar", "--extract", "--file", str(path), "--directory"], None):
+        target = tmp_path / ("gnu" if command else "python")
+        target.mkdir()
+        if command:
+            subprocess.run([*command, str(target)], check=True)
+        else:
+            with tarfile.open(path) as tar:
+                tar.extractall(target, filter="data")
+    files = {file.relative_to(tmp_path / "gnu") for file in (tmp_path / "gnu").rglob("*") if file.is_file()}
+    assert files == {
+        file.relative_to(tmp_path / "python") for file in (tmp_path / "python").rglob("*") if file.is_file()
+    }
+    assert all((tmp_path / "gnu" / file).read_bytes() == (tmp_path / "python" / file).read_bytes() for file in files)
+
+
+def test_archive_of_a_file_with_many_holes(tmp_path: Path) -> None:
+    """More extents than one header and one extension take."""
+    folder = tmp_path / "in"
+    long = folder / ("d" * 90) / ("e" * 90)
+    long.mkdir(parents=True)
+    with (long / "f").open("wb") as stream:
+        for number in range(60):
+            stream.seek(number * 65536)
+            stream.write(bytes([number + 1]) * 100)
+        stream.truncate(60 * 65536 + 4096 * 5)
+    (folder / "empty").touch()
+    with (folder / "hole").open("wb") as stream:
+        stream.truncate(1 << 30)
+    archive.write(folder, tmp_path / "a.tar")
+    assert (tmp_path / "a.tar").stat().st_size < 1 << 20
+    (tmp_path / "out").mkdir()
+    subprocess.run(["tar", "xf", str(tmp_path / "a.tar"), "-C", str(tmp_path / "out")], check=True)
+    relative = (long / "f").relative_to(folder)
+    assert (tmp_path / "out" / relative).read_bytes() == (long / "f").read_bytes()
+    assert (tmp_path / "out" / "hole").stat().st_size == 1 << 30
+    assert (tmp_path / "out" / "empty").stat().st_size == 0
+
+
+@pytest.mark.parametrize("kind", ["nonsense", "truncated", "other-size", "escaping", "link", "empty"])
+def test_upload_that_is_no_snapshot_changes_nothing(
+    server: Server, api: httpx.Client, tmp_path: Path, kind: str
+) -> None:
+    make(api, "docs", 7)
+    content = snapshot(api, "docs")
+    match kind:
+        case "nonsense":
+            content = b"nonsense " * 1000
+        case "truncated":
+            content = content[: len(content) // 2]
+        case "other-size":
+            ok(api.put("/collections/other", json={"vectors": {"size": 3, "distance": "Cosine"}}))
+            content = snapshot(api, "other")
+        case "escaping" | "link":
+            info = tarfile.TarInfo("../../evil" if kind == "escaping" else "shard")
+            info.type, info.linkname = (tarfile.REGTYPE, "") if kind == "escaping" else (tarfile.SYMTYPE, "/etc")
+            with tarfile.open(tmp_path / "t", "w") as tar:
+                tar.addfile(info)
+            content = (tmp_path / "t").read_bytes()
+        case "empty":
+            content = b""
+    response = upload(api, "docs", content)
+    assert response.status_code == 400
+    assert response.json()["status"]["error"]
+    assert count(api, "docs") == 7
+    put(api, "docs", [100])
+    assert count(api, "docs") == 8
+    assert leftovers(server) == []
+    assert not (server.data / "collections" / "evil").exists()
+
+
+@pytest.mark.fault
+def test_interrupted_upload_changes_nothing(server: Server, api: httpx.Client) -> None:
+    make(api, "docs", 7)
+    content = snapshot(api, "docs")
+    start = b'--b\r\nContent-Disposition: form-data; name="snapshot"; filename="s"\r\n\r\n'
+    connection = http.client.HTTPConnection("127.0.0.1", server.port)
+    connection.putrequest("POST", "/collections/docs/shards/0/snapshots/upload?priority=snapshot")
+    connection.putheader("api-key", KEY)
+    connection.putheader("content-type", "multipart/form-data; boundary=b")
+    connection.putheader("content-length", str(len(start) + len(content) + 9))
+    connection.endheaders(start + content[: len(content) // 2])
+    wait_until(lambda: any((server.data / "incoming").iterdir()))
+    connection.close()
+    wait_until(lambda: leftovers(server) == [])
+    assert count(api, "docs") == 7
+
+
+def wait_until(condition: Any) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_form_without_its_end_is_no_upload(api: httpx.Client) -> None:
+    make(api, "docs", 2)
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    for body in (b"", b'--b\r\nContent-Disposition: form-data; name="snapshot"\r\n\r\nabc', b"no form at all"):
+        path = "/collections/docs/shards/0/snapshots/upload?priority=snapshot"
+        assert api.post(path, content=body, headers=headers).status_code == 400
+    assert count(api, "docs") == 2
+
+
+def test_snapshot_name_leads_nowhere_else(server: Server, api: httpx.Client) -> None:
+    make(api, "docs", 2)
+    for name in ("..%2f..%2fcollection.json", ".hidden.snapshot", "collection.json", "%2e%2e"):
+        response = api.get(f"/collections/docs/shards/0/snapshots/{name}")
+        assert response.status_code in (404, 501)
+        assert b'"format"' not in response.content
+
+
+# --- what ragops does with it -----------------------------------------------------------------------------------------
+
+
+def dump(server: Server, folder: Path) -> tuple[Part, ...]:
+    folder.mkdir()
+    return QdrantBackup().dump(server.endpoint, server, folder)
+
+
+def populate(api: httpx.Client) -> None:
+    make(api, "docs", 30)
+    make(api, "näme with space", 3)
+    make(api, "empty")
+    alias(api, "current", "docs")
+    ok(api.put("/collections/docs/index", json={"field_name": "n", "field_schema": {"type": "integer", "range": True}}))
+
+
+STATE = {"collections": 3, "aliases": 1, "docs.points": 30, "näme with space.points": 3, "empty.points": 0}
+
+
+def test_probe(server: Server, api: httpx.Client) -> None:
+    make(api, "docs", 1)
+    QdrantService().prepare(server.endpoint)
+    QdrantService().prepare(server.endpoint)
+    for _ in range(2):
+        probed = QdrantService().probe(server.endpoint, 5)
+        assert {check.name: check.status for check in probed.checks} == dict.fromkeys(
+            ("reachable", "key", "write", "shards", "disk"), Status.OK
+        )
+    assert count(api, HEALTH_COLLECTION) == 0
+    ok(api.delete(f"/collections/{HEALTH_COLLECTION}"))
+    assert QdrantService().probe(server.endpoint, 5).status is Status.OK
+
+
+def test_probe_of_what_is_not_there_or_refuses(server: Server) -> None:
+    wrong = Login("", "qdrant_api_key", SecretStr("wrong"))
+    endpoint = Endpoint(**{**vars(server.endpoint), "logins": {"operator": wrong, "application": wrong}})
+    refused = QdrantService().probe(endpoint, 5)
+    assert refused.status is Status.DOWN
+    assert "refuses the key" in refused.checks[-1].detail
+    server.stop()
+    down = QdrantService().probe(server.endpoint, 5)
+    assert [(check.name, check.status) for check in down.checks] == [("reachable", Status.DOWN)]
+
+
+def test_backup_and_restore(server: Server, api: httpx.Client, tmp_path: Path) -> None:
+    populate(api)
+    QdrantService().prepare(server.endpoint)
+    parts = dump(server, tmp_path / "point")
+    assert {kind: number for part in parts for kind, number in part.counts.items()} == STATE
+    assert {path.name for path in (tmp_path / "point").iterdir()} == {part.name for part in parts}
+    assert all((tmp_path / "point" / part.name).stat().st_mode & 0o077 == 0 for part in parts)
+    assert ok(api.get("/collections/docs/shards/0/snapshots")) == []
+    engine = QdrantBackup()
+    for part in parts:
+        engine.verify(tmp_path / "point", part, server)
+    ok(api.delete("/collections/empty"))
+    ok(api.post("/collections/docs/points/delete", json={"points": list(range(20))}))
+    make(api, "later", 4)
+    alias(api, "stale", "later")
+    engine.preflight(server.endpoint, server, tmp_path / "point", parts)
+    (note,) = engine.restore(server.endpoint, server, tmp_path / "point", parts)
+    assert note.endswith("later")
+    assert engine.counts(server.endpoint) == STATE
+    assert sorted(names(api)) == ["docs", "empty", "näme with space", HEALTH_COLLECTION]
+    assert count(api, "current") == 30
+    shown = ok(api.get("/collections/docs"))
+    assert shown["payload_schema"]["n"]["params"] == {"type": "integer", "range": True}
+    assert engine.restore(server.endpoint, server, tmp_path / "point", parts) == ()
+    assert engine.counts(server.endpoint) == STATE
+    assert leftovers(server) == []
+
+
+def test_restore_starts_a_server_that_is_down(server: Server, api: httpx.Client, tmp_path: Path) -> None:
+    populate(api)
+    parts = dump(server, tmp_path / "point")
+    server.stop()
+    assert QdrantBackup().restore(server.endpoint, server, tmp_path / "point", parts) == ()
+    assert QdrantBackup().counts(server.endpoint) == STATE
+
+
+def test_restore_over_data_that_cannot_be_opened(server: Server, api: httpx.Client, tmp_path: Path) -> None:
+    populate(api)
+    parts = dump(server, tmp_path / "point")
+    server.kill()
+    (server.data / "engine.json").write_text("damaged")
+    (note,) = QdrantBackup().restore(server.endpoint, server, tmp_path / "point", parts)
+    assert "data.before-restore" in note
+    assert QdrantBackup().counts(server.endpoint) == STATE
+
+
+def test_failed_restore_leaves_the_old_collections_serving(server: Server, api: httpx.Client, tmp_path: Path) -> None:
+    populate(api)
+    parts = dump(server, tmp_path / "point")
+    put(api, "docs", [500])
+    damaged = tmp_path / "point" / parts[-1].name
+    damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
+    engine = QdrantBackup()
+    with pytest.raises(IntegrityError):
+        engine.verify(tmp_path / "point", parts[-1], server)
+    with pytest.raises(RagopsError):
+        engine.restore(server.endpoint, server, tmp_path / "point", parts)
+    assert engine.counts(server.endpoint) == {**STATE, "docs.points": 31}
+    assert not [name for name in names(api) if name.endswith(RESTORE_SUFFIX)]
+
+
+@pytest.mark.fault
+def test_restore_completes_what_a_killed_one_began(server: Server, api: httpx.Client, tmp_path: Path) -> None:
+    populate(api)
+    parts = dump(server, tmp_path / "point")
+    make(api, f"docs{RESTORE_SUFFIX}", 5)
+    ok(api.delete("/collections/docs"))
+    assert QdrantBackup().restore(server.endpoint, server, tmp_path / "point", parts) == ()
+    assert QdrantBackup().counts(server.endpoint) == STATE
+    assert not [name for name in names(api) if name.endswith(RESTORE_SUFFIX)]
+
+
+def test_alias_and_collection_that_changed_places(server: Server, api: httpx.Client, tmp_path: Path) -> None:
+    populate(api)
+    parts = dump(server, tmp_path / "point")
+    ok(api.delete("/collections/docs"))
+    make(api, "current", 1)
+    alias(api, "docs", "empty")
+    QdrantBackup().restore(server.endpoint, server, tmp_path / "point", parts)
+    assert QdrantBackup().counts(server.endpoint) == STATE
+    assert count(api, "current") == 30
+
+
+def test_failed_dump_leaves_nothing_on_the_server(server: Server, api: httpx.Client, tmp_path: Path) -> None:
+    populate(api)
+    folder = tmp_path / "point"
+    folder.mkdir()
+    (folder / "0001-0.snapshot").write_text("in the way")
+    with pytest.raises(RagopsError):
+        QdrantBackup().dump(server.endpoint, server, folder)
+    for name in ("docs", "empty", "näme with space"):
+        assert ok(api.get(f"/collections/{name}/shards/0/snapshots")) == []
+
+
+def test_preflight_refuses(server: Server, api: httpx.Client, tmp_path: Path) -> None:
+    make(api, "docs", 1)
+    catalogue, part = dump(server, tmp_path / "point")
+    engine = QdrantBackup()
+    other = Part(part.name, datetime.now(tz=UTC), part.counts, {"qdrant": "1.18.3"})
+    newer = Part(part.name, datetime.now(tz=UTC), part.counts, {ENGINE: "0.10.0"})
+    for bad, code in (([catalogue, other], "engine_differs"), ([catalogue, newer], "version_differs")):
+        with pytest.raises(MissingError) as refused:
+            engine.preflight(server.endpoint, server, tmp_path / "point", bad)
+        assert refused.value.code == code
+    with pytest.raises(IntegrityError):
+        engine.preflight(server.endpoint, server, tmp_path / "point", [part])
+    with pytest.raises(IntegrityError):
+        engine.preflight(server.endpoint, server, tmp_path / "point", [catalogue])
+
+
+def test_spec_is_what_the_engine_reads(layout: Layout) -> None:
+    spec = service_spec(QdrantSettings(port=16333), {"qdrant_api_key": "secret"}, layout)
+    for file in spec.files:
+        (Path(layout.config_dir) / file.name).write_text(file.content)
+    assert [file.name for file in spec.files if file.secret] == ["api_key"]
+    assert all("secret" not in file.content for file in spec.files if not file.secret)
+    assert spec.command[:3] == ("python", "-m", "ragops.services.qdrant.edge")
+    read = configuration.load(Path(spec.command[3]))
+    assert (read.host, read.port, str(read.storage)) == ("127.0.0.1", 16333, layout.data_dir)
+    assert configuration.read_key(read.api_key_file) == b"secret"
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    from ragops.services.contract import Layout
+
+    (tmp_path / "config").mkdir()
+    return Layout(str(tmp_path / "config"), str(tmp_path / "data"), "127.0.0.1")
