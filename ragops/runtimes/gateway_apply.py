@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from ragops.services.gateway.configuration import GatewayConfiguration, SmokeTest
 
 _VALIDATE_SECONDS = 30.0
-_SMOKE_SECONDS = 5.0
+_LIVE_SECONDS = 5.0
+_SMOKE_SECONDS = 1.0
 _REQUEST_SECONDS = 2.0
 _POLL = 0.05
 
@@ -107,20 +108,19 @@ def _remember(folder: Path, files: Mapping[str, str]) -> None:
 
 
 def _put(folder: Path, files: Mapping[str, str]) -> None:
-    """Move the files into place, each in one rename and in their order; what is unchanged is not touched.
+    """Move the files into place, each in one rename and in their order.
 
-    All are written beside the folder first: a full disk is met before anything is moved.
+    All are written beside the folder first: a full disk is met before anything is moved. All are moved, the unchanged
+    too: the gateway sees moves only, and a text that came into its folder otherwise would look applied and not be.
     """
-    there = current(folder)
     stage = folder.with_name(f"{folder.name}.new")
-    fresh = [name for name, content in files.items() if there.get(name) != content]
-    for name in fresh:
-        write_atomic(stage / name, files[name], PUBLIC_MODE)
+    for name, content in files.items():
+        write_atomic(stage / name, content, PUBLIC_MODE)
     try:
         make_dir(folder)
-        for name in fresh:
+        for name in files:
             (stage / name).replace(folder / name)
-        for name in there.keys() - files.keys():
+        for name in current(folder).keys() - files.keys():
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(stage, ignore_errors=True)
         sync_dir(folder)
@@ -159,8 +159,13 @@ def _answers(wanted: GatewayConfiguration) -> bool:
 
 
 def _smoke(tests: tuple[SmokeTest, ...]) -> str:
-    """Empty when all tests pass, else what the first failing one found when the time was up."""
-    deadline = time.monotonic() + _SMOKE_SECONDS
+    """Empty when all tests pass, else what is wrong. The first one tells that the new configuration is live."""
+    return _within(tests[:1], _LIVE_SECONDS) or _within(tests, _SMOKE_SECONDS)
+
+
+def _within(tests: tuple[SmokeTest, ...], seconds: float) -> str:
+    """Empty as soon as all tests pass, else what the first failing one found when the time was up."""
+    deadline = time.monotonic() + seconds
     while True:
         failure = next((found for test in tests if (found := _failure(test))), "")
         if not failure or time.monotonic() > deadline:
