@@ -1,0 +1,309 @@
+"""The rows of an ingestion in the metadata database, as the application role writes them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from ragops.adapters.postgres import connect, translated
+from ragops.errors import LockedError, MissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from ragops.adapters.postgres import Connection
+    from ragops.services.contract import Endpoint
+
+_SUBJECT = "rows of the ingestion"
+_PAGE = 1000
+UNREAD = "0" * 64  # the hash of a file that could not be read: the column takes nothing less
+
+
+@dataclass(frozen=True)
+class Collection:
+    """A row of rag.collections."""
+
+    id: int
+    name: str
+    directory: str
+    embedding_model: str
+    chunk_size: int
+    chunk_overlap: int
+    file_types: tuple[str, ...]
+    recursive: bool
+    enabled: bool
+
+
+class Document(NamedTuple):
+    """A row of rag.documents."""
+
+    id: int
+    path: str
+    sha256: str
+    size: int
+    modified: datetime
+    status: str
+    error: str | None
+    indexed_at: datetime | None
+
+
+class Seen(NamedTuple):
+    """A file as it was read: what its document row says of it."""
+
+    path: str
+    sha256: str
+    size: int
+    modified: datetime
+
+
+class ChunkRow(NamedTuple):
+    """A chunk as rag.chunks takes it."""
+
+    id: UUID
+    document_id: int
+    position: int
+    content: str
+    content_hash: str
+
+
+class Rows:
+    """All statements; every method raises RagopsError as `adapters.postgres.translated` says."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def _all(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with translated(_SUBJECT):
+            cursor = self._connection.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing of what happens inside."""
+        with translated(_SUBJECT), self._connection.transaction():
+            yield
+
+    # --- collections and documents ------------------------------------------------------------------------------
+
+    def collections(self) -> list[Collection]:
+        """All of them by name. Raises MissingError (schema_missing)."""
+        try:
+            found = self._connection.execute(
+                "SELECT id, name, directory, embedding_model, chunk_size, chunk_overlap, file_types, recursive, enabled"
+                " FROM rag.collections ORDER BY name"
+            ).fetchall()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
+            raise MissingError("schema_missing", "the database has no rag schema yet", "ragops migrate up") from error
+        except psycopg.Error:
+            with translated(_SUBJECT):
+                raise
+        return [Collection(*(tuple(value) if isinstance(value, list) else value for value in row)) for row in found]
+
+    def documents(self, collection: int) -> dict[str, Document]:
+        """Those of a collection by path."""
+        rows = self._all(
+            "SELECT id, path, content_hash, size_bytes, modified_at, status, error, indexed_at FROM rag.documents"
+            " WHERE collection_id = %s",
+            [collection],
+        )
+        return {row[1]: Document(*row) for row in rows}
+
+    def add_pending(self, collection: int, files: Sequence[Seen]) -> dict[str, int]:
+        """New documents, pending; their ids by path."""
+        rows = self._all(
+            "INSERT INTO rag.documents (collection_id, path, content_hash, size_bytes, modified_at)"
+            " SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::timestamptz[]) RETURNING path, id",
+            [collection, *_columns(files)],
+        )
+        return {row[0]: row[1] for row in rows}
+
+    def set_pending(self, documents: Sequence[int]) -> None:
+        """Say that their chunks are about to be replaced."""
+        self._all(
+            "UPDATE rag.documents SET status = 'pending', error = NULL WHERE id = ANY(%s) AND status <> 'pending'",
+            [list(documents)],
+        )
+
+    def move(self, document: int, path: str) -> list[UUID]:
+        """Give a document its new path and take its chunks away; returns the ids that they had.
+
+        Ids depend on the path: were the rows to stay, a new file at the old path could not have its own.
+        """
+        statement = "UPDATE rag.documents SET path = %s, status = 'pending', error = NULL WHERE id = %s"
+        self._all(statement, [path, document])
+        return self.drop_chunks([document])
+
+    def set_indexed(self, documents: Sequence[tuple[int, Seen]], read_at: datetime) -> None:
+        """Say that their chunks are those of the files as they were read, not before `read_at`."""
+        self._all(
+            "UPDATE rag.documents d SET status = 'indexed', error = NULL, content_hash = n.hash, size_bytes = n.size,"
+            " modified_at = n.modified, indexed_at = %s"
+            " FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::timestamptz[])"
+            " AS n (id, path, hash, size, modified) WHERE d.id = n.id",
+            [read_at, [id for id, _ in documents], *_columns([seen for _, seen in documents])],
+        )
+
+    def touch(self, documents: Sequence[tuple[int, Seen]]) -> None:
+        """Note the new times of files whose content is the same."""
+        with self.transaction(), self._connection.cursor() as cursor:
+            cursor.executemany(
+                "UPDATE rag.documents SET modified_at = %s WHERE id = %s",
+                [(seen.modified, document) for document, seen in documents],
+            )
+
+    def set_failed(self, collection: int, file: Seen, reason: str) -> None:
+        """Note why a file has no chunks."""
+        self._all(
+            "INSERT INTO rag.documents (collection_id, path, content_hash, size_bytes, modified_at, status, error)"
+            " VALUES (%s, %s, %s, %s, %s, 'failed', %s) ON CONFLICT (collection_id, path) DO UPDATE SET"
+            " content_hash = excluded.content_hash, size_bytes = excluded.size_bytes,"
+            " modified_at = excluded.modified_at, status = 'failed', error = excluded.error, indexed_at = NULL",
+            [collection, *file, reason],
+        )
+
+    def delete_documents(self, documents: Sequence[int]) -> None:
+        """Remove their rows."""
+        self._all("DELETE FROM rag.documents WHERE id = ANY(%s)", [list(documents)])
+
+    # --- chunks -------------------------------------------------------------------------------------------------
+
+    def add_chunks(self, points: str, chunks: Iterable[ChunkRow]) -> None:
+        """Add rows whose vectors are in the collection `points` of the vector store."""
+        statement = "COPY rag.chunks (id, document_id, position, content, content_hash, point_collection) FROM STDIN"
+        with translated(_SUBJECT), self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+            for chunk in chunks:
+                copy.write_row((*chunk, points))
+
+    def drop_chunks(self, documents: Sequence[int]) -> list[UUID]:
+        """Remove the chunks of documents; returns their ids."""
+        return [row[0] for row in self._all("DELETE FROM rag.chunks WHERE document_id = ANY(%s) RETURNING id",
+                                            [list(documents)])]  # fmt: skip
+
+    def chunk_page(self, documents: Sequence[int]) -> list[UUID]:
+        """Some ids of the documents' chunks."""
+        statement: LiteralString = "SELECT id FROM rag.chunks WHERE document_id = ANY(%s) LIMIT %s"
+        return [row[0] for row in self._all(statement, [list(documents), _PAGE])]
+
+    def delete_chunks(self, chunks: Sequence[UUID]) -> None:
+        """Remove chunks by id."""
+        self._all("DELETE FROM rag.chunks WHERE id = ANY(%s)", [list(chunks)])
+
+    def unknown_points(self, points: str, ids: Sequence[UUID]) -> list[UUID]:
+        """Of the ids of points in the collection `points` those that no chunk has."""
+        return [row[0] for row in self._all("SELECT rag.orphan_points(%s, %s)", [points, list(ids)])]
+
+    def count_chunks(self, collection: int, points: str) -> int:
+        """How many chunks of a collection have their vectors in the collection `points`."""
+        statement: LiteralString = (
+            "SELECT count(*) FROM rag.chunks c JOIN rag.documents d ON d.id = c.document_id"
+            " WHERE d.collection_id = %s AND c.point_collection = %s"
+        )
+        return int(self._all(statement, [collection, points])[0][0])
+
+    def chunk_pages(self, collection: int) -> Iterator[list[tuple[UUID, int, str]]]:
+        """Id, document and point collection of every chunk of a collection, page by page."""
+        after: tuple[int, int] = (0, -1)
+        while True:
+            page = self._all(
+                "SELECT c.id, c.document_id, c.point_collection, c.position FROM rag.chunks c"
+                " JOIN rag.documents d ON d.id = c.document_id WHERE d.collection_id = %s"
+                " AND (c.document_id, c.position) > (%s, %s) ORDER BY c.document_id, c.position LIMIT %s",
+                [collection, *after, _PAGE],
+            )
+            if not page:
+                return
+            yield [(row[0], row[1], row[2]) for row in page]
+            after = (page[-1][1], page[-1][3])
+
+    # --- jobs ---------------------------------------------------------------------------------------------------
+
+    def lock(self, collection: Collection) -> None:
+        """Keep other ingestions off the collection until the connection ends. Raises LockedError."""
+        key = f"ragops ingest {collection.id}"
+        if not self._all("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [key])[0][0]:
+            what = f"another ingest works on collection {collection.name}"
+            raise LockedError("ingest_running", what, "wait for it, or look for it: ragops status")
+
+    def unlock(self, collection: Collection) -> None:
+        """Let others in again."""
+        self._all("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [f"ragops ingest {collection.id}"])
+
+    def end_interrupted(self, collection: int) -> int:
+        """End the jobs of runs that died; whoever holds the lock knows that none is alive. Returns how many."""
+        return len(
+            self._all(
+                "UPDATE rag.ingestion_jobs SET status = 'interrupted', finished_at = greatest(now(), started_at),"
+                " error = 'the run ended before its work was done' WHERE collection_id = %s AND status = 'running'"
+                " RETURNING id",
+                [collection],
+            )
+        )
+
+    def begin_job(self, collection: Collection, actor: str) -> tuple[UUID, datetime]:
+        """A running job; the pair is its key."""
+        row = self._all(
+            "INSERT INTO rag.ingestion_jobs (collection_id, collection, actor) VALUES (%s, %s, %s)"
+            " RETURNING id, started_at",
+            [collection.id, collection.name, actor],
+        )[0]
+        return row[0], row[1]
+
+    def way_of(self, collection: int) -> Any:
+        """How the chunks of a collection were made: what the newest job that got so far has noted, else None."""
+        rows = self._all(
+            "SELECT details->'way' FROM rag.ingestion_jobs WHERE collection_id = %s AND details ? 'way'"
+            " ORDER BY started_at DESC LIMIT 1",
+            [collection],
+        )
+        return rows[0][0] if rows else None
+
+    def note_way(self, job: tuple[UUID, datetime], collection: int, way: Mapping[str, Any], *, changed: bool) -> None:
+        """Note how this job makes chunks; where that `changed`, no document counts as indexed from here on."""
+        with self.transaction():
+            if changed:
+                statement: LiteralString = "UPDATE rag.documents SET status = 'pending' WHERE collection_id = %s"
+                self._all(f"{statement} AND status <> 'pending'", [collection])
+            self._all(
+                "UPDATE rag.ingestion_jobs SET details = %s WHERE id = %s AND started_at = %s",
+                [Jsonb({"way": dict(way)}), *job],
+            )
+
+    def end_job(
+        self,
+        job: tuple[UUID, datetime],
+        status: str,
+        counts: Sequence[int],
+        error: str | None,
+        details: Mapping[str, Any],
+    ) -> None:
+        """End a job; `counts` are documents seen, changed, removed, failed, and chunks written."""
+        self._all(
+            "UPDATE rag.ingestion_jobs SET status = %s, finished_at = greatest(now(), started_at), documents_seen = %s,"
+            " documents_changed = %s, documents_removed = %s, documents_failed = %s, chunks_written = %s, error = %s,"
+            " details = details || %s WHERE id = %s AND started_at = %s",
+            [status, *counts, error, Jsonb(dict(details)), *job],
+        )
+
+
+@contextmanager
+def opened(endpoint: Endpoint, role: str = "application", *, statement_timeout: float = 300) -> Iterator[Rows]:
+    """Rows through a connection of their own; time in seconds for one statement."""
+    login, database = endpoint.logins[role], endpoint.options["database"]
+    connection = connect(
+        endpoint.host, endpoint.port, database, login.user, login.password,
+        application_name="ragops-ingest", autocommit=True, statement_timeout=statement_timeout,
+    )  # fmt: skip
+    try:
+        yield Rows(connection)
+    finally:
+        connection.close()
+
+
+def _columns(files: Sequence[Seen]) -> list[list[Any]]:
+    return [[getattr(file, name) for file in files] for name in Seen._fields]

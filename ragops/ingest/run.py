@@ -1,0 +1,185 @@
+"""One collection brought up to date, from its lock to its job row."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ragops.errors import RagopsError, UsageError
+from ragops.ingest import split
+from ragops.ingest.pipeline import Pipeline
+from ragops.ingest.plan import Plan, make_plan
+from ragops.ingest.repair import Repaired, repair
+from ragops.ingest.report import CollectionReport, FailedDocument
+from ragops.ingest.stages import Progress, Stages
+from ragops.ingest.walk import Walk, walk
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ragops.embedding import Embedder
+    from ragops.ingest.rows import Collection, Rows
+    from ragops.ingest.vectors import VectorStore
+
+# Names that are a part of a URL, here and in the API, as they stand.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
+
+
+@dataclass
+class CollectionRun:
+    """Everything that a run on one collection needs; `root` is what a relative directory is relative to."""
+
+    rows: Rows
+    store: VectorStore
+    embedder: Embedder
+    collection: Collection
+    root: Path
+    actor: str
+    on_progress: Callable[[Progress], None]
+    stages: Stages = field(default_factory=Stages)
+    pipeline: Pipeline | None = None
+
+    def run(self) -> CollectionReport:
+        """Do it under the collection's lock. Raises RagopsError; the job row says so as well."""
+        self.rows.lock(self.collection)
+        try:
+            interrupted = self.rows.end_interrupted(self.collection.id)
+            job = self.rows.begin_job(self.collection, self.actor)
+            try:
+                report = self._work(job, interrupted)
+            except BaseException as error:
+                self._end_badly(job, error)
+                raise
+            self._end(job, report)
+            return report
+        finally:
+            with contextlib.suppress(RagopsError):  # it ends with the connection at the latest
+                self.rows.unlock(self.collection)
+
+    # --- the steps ----------------------------------------------------------------------------------------------
+
+    def _work(self, job: Any, interrupted: int) -> CollectionReport:
+        self.pipeline = pipeline = self._pipeline()
+        with self.stages.of("upsert"):
+            self.store.ensure(self.collection.name, self.embedder.dimensions)
+        anew = self._settle_way(job)
+        with self.stages.of("rows"):
+            repaired = repair(self.rows, self.store, self.collection)
+        found, plan = self._plan(pipeline.directory, repaired)
+        pipeline.delete(plan.deleted)
+        for failure in plan.failures:
+            pipeline.fail(failure)
+        if plan.touched:
+            with self.stages.of("rows"):
+                self.rows.touch(plan.touched)
+        self._save(pipeline, plan)
+        notes = [*self._notes(anew, interrupted, repaired), *found.notes]
+        return self._report(pipeline, plan, found, repaired, notes)
+
+    def _pipeline(self) -> Pipeline:
+        wanted = self.collection
+        if not _NAME.fullmatch(wanted.name):
+            what = f"collection {wanted.name!r} cannot be asked for under that name"
+            hint = "a name has up to 255 letters, digits, `_`, `-` and `.`, and begins with a letter, digit or `_`"
+            raise UsageError("collection_name_unusable", what, hint)
+        splitter = split.Splitter(wanted.chunk_size, wanted.chunk_overlap)
+        directory = self.root / wanted.directory
+        return Pipeline(self.rows, self.store, self.embedder, splitter, wanted, directory, self.stages)
+
+    def _settle_way(self, job: Any) -> bool:
+        """Note how chunks are made; whether documents that were made otherwise are to be made anew."""
+        way = {
+            "collection": self.collection.name,
+            "embedder": self.embedder.name,
+            "dimensions": self.embedder.dimensions,
+            "chunk_size": self.collection.chunk_size,
+            "chunk_overlap": self.collection.chunk_overlap,
+            "splitter": split.VERSION,
+        }
+        with self.stages.of("rows"):
+            before = self.rows.way_of(self.collection.id)
+            self.rows.note_way(job, self.collection.id, way, changed=before != way)
+        return before is not None and before != way
+
+    def _plan(self, directory: Path, repaired: Repaired) -> tuple[Walk, Plan]:
+        with self.stages.of("walk"):
+            found = walk(directory, self.collection.file_types, recursive=self.collection.recursive)
+        with self.stages.of("rows"):
+            documents = self.rows.documents(self.collection.id)
+        with self.stages.of("walk"):
+            return found, make_plan(
+                directory, found, documents, repaired.documents, lambda count: self._tell("compare", count, found)
+            )
+
+    def _save(self, pipeline: Pipeline, plan: Plan) -> None:
+        done, total = 0, len(plan.changes)
+        for count in pipeline.save(plan.changes):
+            done += count
+            self.on_progress(Progress(self.collection.name, "store", done, total, pipeline.chunks, self.stages.total))
+
+    def _tell(self, stage: str, count: int, found: Walk) -> None:
+        if count % 500 == 0 or count == len(found.files):
+            self.on_progress(Progress(self.collection.name, stage, count, len(found.files), 0, self.stages.total))
+
+    # --- what is said of it -------------------------------------------------------------------------------------
+
+    def _notes(self, anew: bool, interrupted: int, repaired: Repaired) -> list[str]:
+        notes = []
+        if interrupted:
+            notes.append("an earlier run was interrupted; this one went on")
+        if anew:
+            notes.append("chunking or embedder changed: all documents were made anew")
+        if repaired.points or repaired.documents:
+            points, documents = repaired.points, len(repaired.documents)
+            notes.append(f"repaired: {points} points without a chunk, {documents} documents without points")
+        if repaired.foreign:
+            notes.append(f"{repaired.foreign} points in the vector store are not of this collection; left alone")
+        if self.collection.embedding_model != self.embedder.name:
+            notes.append(f"configured for {self.collection.embedding_model}, vectors made by {self.embedder.name}")
+        return notes
+
+    def _report(
+        self, pipeline: Pipeline, plan: Plan, found: Walk, repaired: Repaired, notes: list[str]
+    ) -> CollectionReport:
+        broken = {path for path, _ in pipeline.failed}
+        kept = [change for change in plan.changes if change.seen.path not in broken]
+        failed = [*found.closed, *found.left_out, *pipeline.failed]
+        return CollectionReport(
+            name=self.collection.name,
+            added=sum(change.document is None for change in kept),
+            changed=sum(change.document is not None and not change.moved for change in kept),
+            moved=sum(change.moved for change in kept),
+            deleted=len(plan.deleted),
+            unchanged=plan.unchanged + plan.out_of_reach,
+            failed=tuple(FailedDocument(*pair) for pair in sorted(failed)),
+            chunks=pipeline.chunks,
+            points=self.store.count(self.collection.name),
+            repaired=repaired.points + len(repaired.documents),
+            seconds=dict(self.stages.seconds),
+            total_seconds=self.stages.total,
+            notes=tuple(notes),
+        )
+
+    def _end(self, job: Any, report: CollectionReport) -> None:
+        changed = report.added + report.changed + report.moved
+        counts = (report.files, changed, report.deleted, len(report.failed), report.chunks)
+        details = {
+            "added": report.added,
+            "changed": report.changed,
+            "moved": report.moved,
+            "unchanged": report.unchanged,
+            "points": report.points,
+            "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
+        }
+        error = f"{len(report.failed)} files have no chunks" if report.failed else None
+        self.rows.end_job(job, "done", counts, error, details)
+
+    def _end_badly(self, job: Any, error: BaseException) -> None:
+        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        words = f"{error.code}: {error.message}" if isinstance(error, RagopsError) else type(error).__name__
+        failed, chunks = (len(self.pipeline.failed), self.pipeline.chunks) if self.pipeline else (0, 0)
+        with contextlib.suppress(RagopsError):  # a lost database must not hide why
+            self.rows.end_job(job, status, (0, 0, 0, failed, chunks), words, {})

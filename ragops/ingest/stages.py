@@ -1,0 +1,59 @@
+"""Where the time of an ingestion goes, and what is told while it runs."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+STAGES = ("walk", "split", "embed", "upsert", "rows")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a collection is: files of those that `stage` (compare, store) has to do, seconds since its start."""
+
+    collection: str
+    stage: str
+    files: int
+    total: int
+    chunks: int
+    seconds: float
+
+
+class Stages:
+    """A stopwatch for each stage; what is not inside of one is not counted."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.seconds = dict.fromkeys(STAGES, 0.0)
+
+    @property
+    def total(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.started
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        """Count the time of the block to `stage`."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] += time.monotonic() - began
+
+    def each(self, stage: str, items: Iterable[_T]) -> Iterator[_T]:
+        """Count to `stage` what making the items takes, not what is done with them."""
+        iterator = iter(items)
+        while True:
+            with self.of(stage):
+                try:
+                    item = next(iterator)
+                except StopIteration:
+                    return
+            yield item

@@ -1,0 +1,102 @@
+"""Collections' directories into documents, chunks and vectors: what `ragops ingest` does. Locks are the caller's."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragops.adapters import audit
+from ragops.embedding.hashing import DEFAULT_DIMENSIONS, HashingEmbedder
+from ragops.embedding.ollama import OllamaEmbedder
+from ragops.errors import RagopsError, UsageError
+from ragops.ingest.report import CollectionReport, FailedDocument, IngestReport, Refusal
+from ragops.ingest.rows import opened
+from ragops.ingest.run import CollectionRun
+from ragops.ingest.stages import Progress
+from ragops.ingest.vectors import VectorStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ragops.embedding import Embedder
+    from ragops.ingest.rows import Collection
+    from ragops.operations.session import Session
+    from ragops.services.contract import Endpoint
+
+__all__ = ["CollectionReport", "FailedDocument", "IngestReport", "Progress", "Refusal", "embedder_for", "ingest"]
+
+# What is wrong with one collection alone: the others are brought up to date all the same.
+_OWN_FAULTS = frozenset(
+    {
+        "chunk_size_invalid",
+        "collection_name_unusable",
+        "directory_missing",
+        "directory_unreadable",
+        "ingest_running",
+        "vectors_differ",
+    }
+)
+
+
+def ingest(
+    database: Endpoint,
+    vectors: Endpoint,
+    embedder: Embedder,
+    collections: Sequence[str],
+    on_progress: Callable[[Progress], None] = lambda _progress: None,
+    *,
+    root: Path = Path(),
+    actor: str = "",
+) -> IngestReport:
+    """Bring the named collections up to date, all that are enabled if none is named.
+
+    A relative directory is relative to `root`; `actor` is noted in the jobs. Files that cannot be read as text and
+    collections that cannot be worked on are in the report. Raises UsageError (unknown_collection), UnhealthyError where
+    a service is lost, and what `Rows`, `VectorStore` and the embedder raise; the next run goes on from there.
+    """
+    began = time.monotonic()
+    with opened(database) as rows, VectorStore.at(vectors) as store:
+        chosen = _chosen(rows.collections(), collections)
+        if any(one.enabled for one in chosen):
+            embedder.embed(["ragops"])  # a model that is not there is no fault of any document
+
+        def bring_up_to_date(collection: Collection) -> CollectionReport:
+            if not collection.enabled:
+                return CollectionReport(collection.name, skipped=True, notes=("disabled: skipped",))
+            return _one(CollectionRun(rows, store, embedder, collection, root, actor or audit.actor(), on_progress))
+
+        reports = tuple(bring_up_to_date(collection) for collection in chosen)
+    return IngestReport(embedder.name, reports, time.monotonic() - began)
+
+
+def embedder_for(session: Session) -> Embedder:
+    """The embedder that the API of this environment asks with: section `api:` of ragops.yaml, else the built-in one.
+
+    Read without that section's class, so that projects without an API have one as well.
+    """
+    chosen = getattr(getattr(session.project.settings, "api", None), "embedder", None)
+    if chosen is not None and chosen.kind == "ollama":
+        return OllamaEmbedder(chosen.url, chosen.model, chosen.dimensions)
+    return HashingEmbedder(getattr(chosen, "dimensions", None) or DEFAULT_DIMENSIONS)
+
+
+def _one(run: CollectionRun) -> CollectionReport:
+    try:
+        return run.run()
+    except RagopsError as error:
+        if error.code not in _OWN_FAULTS:
+            raise
+        refusal = Refusal(error.code, error.message, error.hint, error.exit_code)
+        return CollectionReport(run.collection.name, refused=refusal, total_seconds=run.stages.total)
+
+
+def _chosen(known: Sequence[Collection], names: Sequence[str]) -> list[Collection]:
+    by_name = {collection.name: collection for collection in known}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        near = [match for name in unknown for match in difflib.get_close_matches(name, by_name, n=3)]
+        hint = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else "see them: ragops migrate db-to-json"
+        raise UsageError("unknown_collection", f"there is no collection {', '.join(unknown)}", hint)
+    return [collection for collection in known if not names or collection.name in names]
