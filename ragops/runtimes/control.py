@@ -55,10 +55,7 @@ class ProcessControl:
             for name, source in files.items():
                 self._fill(fresh / name, source)
             sync_dir(fresh)
-            if data.exists():
-                data.rename(aside)
-            fresh.rename(data)
-            sync_dir(data.parent)
+            _swap(fresh, data, aside)
         except OSError as error:
             raise explain_os_error(error, f"replace the data in {data}") from error
         return str(aside)
@@ -67,7 +64,7 @@ class ProcessControl:
         """Put the folder that was set aside in place again; what is there now keeps a name of its own."""
         data = self._data()
         try:
-            if Path(aside).exists():
+            if aside and Path(aside).exists():
                 self.set_data_aside("failed-restore")
                 data.rmdir()
                 Path(aside).rename(data)
@@ -131,6 +128,20 @@ class ProcessControl:
         except OSError as error:
             raise explain_os_error(error, f"read {bare.config_dir}") from error
         return ProcessSpec.from_props({**props, "secret_files": contents})
+
+
+def _swap(fresh: Path, data: Path, aside: Path) -> None:
+    """Give `data` the name `aside` and `fresh` its place; where the second rename fails the first is undone."""
+    moved = data.exists()
+    if moved:
+        data.rename(aside)
+    try:
+        fresh.rename(data)
+    except OSError:
+        if moved:
+            aside.rename(data)
+        raise
+    sync_dir(data.parent)
 
 
 def _create(path: Path) -> BinaryIO:
