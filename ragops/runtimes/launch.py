@@ -49,10 +49,11 @@ def _become(user: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Record, become `USER` where it is not empty, execute `PROGRAM ARG…`."""
+    """Record where `RECORD` is not empty, become `USER` where it is not empty, execute `PROGRAM ARG…`."""
     record, digest, user, *command = arguments
     os.umask(0o077)
-    _record(Path(record), digest)
+    if record:
+        _record(Path(record), digest)
     if user:
         _become(user)
     os.execv(command[0], command)  # noqa: S606  the service takes the place of this very process

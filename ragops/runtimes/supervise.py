@@ -183,18 +183,16 @@ def _initialise(spec: ProcessSpec) -> None:
     own(fresh, spec.user)
     command = [part.replace("{data}", str(fresh)) for part in spec.init.command]
     done = subprocess.run(
-        command, user=spec.user or None, group=_group(spec.user), extra_groups=[] if spec.user else None,
+        [*_launcher("", "", spec.user), *command],
         capture_output=True, text=True, timeout=300, cwd="/", check=False, env=_environment(spec),
     )  # fmt: skip
     if done.returncode != 0:
-        raise RagopsError("init_failed", f"{spec.service} could not be initialised: {done.stderr.strip()[-800:]}")
+        said = (done.stderr.strip() or done.stdout.strip())[-800:]
+        what = f"{spec.service} could not be initialised (exit {done.returncode}): {said}"
+        raise RagopsError("init_failed", what, "cure that, then run the command again: it starts over")
     if data.exists():
         data.rmdir()
     fresh.rename(data)
-
-
-def _group(user: str) -> int | None:
-    return pwd.getpwnam(user).pw_gid if user else None
 
 
 def _environment(spec: ProcessSpec) -> dict[str, str]:
@@ -220,7 +218,7 @@ def _launch(spec: ProcessSpec, extra_args: Sequence[str]) -> None:
     (run_dir / RECORD).unlink(missing_ok=True)
     log = log_path(run_dir, spec.service)
     rotate(log)
-    arguments = [sys.executable, "-I", "-S", launch.__file__, str(run_dir / RECORD), spec.digest(), spec.user]
+    arguments = _launcher(str(run_dir / RECORD), spec.digest(), spec.user)
     with log.open("ab") as stream:
         log.chmod(PUBLIC_MODE if spec.user else SECRET_MODE)
         process = subprocess.Popen(
@@ -231,6 +229,15 @@ def _launch(spec: ProcessSpec, extra_args: Sequence[str]) -> None:
     deadline = time.monotonic() + 10
     while read_record(run_dir) is None and process.poll() is None and time.monotonic() < deadline:
         time.sleep(_POLL / 10)
+
+
+def _launcher(record: str, digest: str, user: str) -> list[str]:
+    """Arguments that become what follows them.
+
+    Changing the user is the launcher's work, not subprocess's: that would fork, and a fork of a process in which gRPC's
+    threads run, as they do in Pulumi's provider host, crashes now and then.
+    """
+    return [sys.executable, "-I", "-S", launch.__file__, record, digest, user]
 
 
 def _log_hint(spec: ProcessSpec) -> str:
