@@ -48,10 +48,10 @@ def drifted(steps: Iterable[Step]) -> tuple[Drifted, ...]:
     found = {}
     for step in steps:
         state = step.new_outputs.get("state")
-        if step.action is Action.REFRESH and state not in (None, step.old_outputs.get("state")):
-            found[step.resource] = Drifted(step.resource, str(state))
-        elif step.action is Action.DELETE and not step.type.startswith(_COMPONENT):
+        if step.action is Action.DELETE and not step.type.startswith(_COMPONENT):
             found[step.resource] = Drifted(step.resource, "is gone")
+        elif state not in (None, step.old_outputs.get("state")):
+            found[step.resource] = Drifted(step.resource, str(state))
     return tuple(found.values())
 
 

@@ -92,6 +92,13 @@ def _write(connection: Connection) -> Check:
     return Check("write", Status.OK, "a commit reached the disk")
 
 
+_TABLES = ("embedding_models", "collections", "documents", "chunks", "ingestion_jobs", "query_logs")
+_LOST_TABLES = (
+    "SELECT coalesce(string_agg('rag.' || name, ', '), '') FROM unnest(%s::text[]) AS name"
+    " WHERE to_regclass('rag.' || name) IS NULL"
+)
+
+
 def _schema(connection: Connection) -> Check:
     from ragops.services.timescaledb.schema import MigrationState, status
 
@@ -106,6 +113,8 @@ def _schema(connection: Connection) -> Check:
         )
     if found.pending:
         return Check("schema", Status.DEGRADED, f"{found.pending} migrations are pending", "run `ragops migrate up`")
+    if lost := _one(connection, _LOST_TABLES, list(_TABLES)):
+        return Check("schema", Status.DOWN, f"gone although it was migrated: {lost}", "run `ragops restore`")
     return Check("schema", Status.OK, f"{applied} migrations applied ({found.edition})")
 
 
