@@ -33,11 +33,15 @@ class Tour:
         """Run one ragops command as a user would; its stdout, after checking its exit code."""
         began = time.monotonic()
         print(f"\n$ ragops {shlex.join(arguments)}", flush=True)
-        done = subprocess.run([*RAGOPS, *arguments], cwd=self.folder, text=True, capture_output=True, timeout=300)
+        together = subprocess.STDOUT if show else subprocess.PIPE  # as a terminal shows it, or the data apart
+        done = subprocess.run(
+            [*RAGOPS, *arguments],
+            cwd=self.folder, text=True, stdout=subprocess.PIPE, stderr=together, timeout=300, check=False,
+        )  # fmt: skip
         if show:
-            print(indent(done.stdout + done.stderr))
+            print(indent(done.stdout))
         print(f"  ({time.monotonic() - began:.1f} s, exit {done.returncode})", flush=True)
-        check(done.returncode == expect, f"exit {done.returncode} instead of {expect}:\n{done.stdout}{done.stderr}")
+        check(done.returncode == expect, f"exit {done.returncode} instead of {expect}\n{'' if show else done.stdout}")
         return done.stdout
 
     def json(self, *arguments: str, expect: int = 0) -> Any:

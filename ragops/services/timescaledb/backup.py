@@ -86,8 +86,8 @@ class TimescaleBackup:
                 _fill(endpoint, control, fresh, folder / part.name, part)
                 swap.take_place(endpoint, fresh, database, swap.kept_name(database))
         except RagopsError as error:
-            hint = " ".join([error.hint, *notes]).strip()
-            raise type(error)(error.code, error.message, hint, exit_code=error.exit_code) from error
+            error.hint = " ".join([error.hint, *notes]).strip()
+            raise
         return (*notes, *_kept(endpoint))
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:

@@ -9,7 +9,7 @@ import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from ragops.errors import IntegrityError, InvalidInputError, MissingError, Problem, UsageError
 from ragops.services.timescaledb.json_reader import Element, JsonFault, Member, Value, read_document
@@ -22,14 +22,14 @@ LARGEST_INTEGER = 2**31 - 1
 LONGEST_NAME = 255
 
 
-@dataclass(frozen=True)
-class Field:
-    """A known key of a collection; `expected` says in words what `accepts` checks."""
+class Field(NamedTuple):
+    """A known key of a collection; `expected` says in words what `accepts` checks, `cell` is it in COPY text."""
 
     key: str
     column: str
     expected: str
     accepts: Callable[[Any], bool]
+    cell: Callable[[Any], str]
 
 
 def _text(value: Any) -> bool:
@@ -48,18 +48,30 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_text, value))
 
 
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _array(texts: list[str]) -> str:
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return _escaped('{"' + '","'.join(quoted) + '"}') if texts else "{}"
+
+
+_BOOLEAN = {True: "t", False: "f"}.__getitem__
 _NAME = f"a text of 1 to {LONGEST_NAME} characters, not blank"
+_WHOLE = f"a whole number from %s to {LARGEST_INTEGER}"
 FIELDS = (
-    Field("name", "name", _NAME, _name),
-    Field("directory", "directory", "a text that is not blank", _text),
-    Field("embeddingModel", "embedding_model", _NAME, _name),
-    Field("chunkSize", "chunk_size", f"a whole number from 1 to {LARGEST_INTEGER}", _integer(1)),
-    Field("chunkOverlap", "chunk_overlap", f"a whole number from 0 to {LARGEST_INTEGER}", _integer(0)),
-    Field("fileTypes", "file_types", "a list of texts that are not blank", _texts),
-    Field("recursive", "recursive", "true or false", lambda value: isinstance(value, bool)),
-    Field("enabled", "enabled", "true or false", lambda value: isinstance(value, bool)),
+    Field("name", "name", _NAME, _name, _escaped),
+    Field("directory", "directory", "a text that is not blank", _text, _escaped),
+    Field("embeddingModel", "embedding_model", _NAME, _name, _escaped),
+    Field("chunkSize", "chunk_size", _WHOLE % 1, _integer(1), str),
+    Field("chunkOverlap", "chunk_overlap", _WHOLE % 0, _integer(0), str),
+    Field("fileTypes", "file_types", "a list of texts that are not blank", _texts, _array),
+    Field("recursive", "recursive", "true or false", lambda value: isinstance(value, bool), _BOOLEAN),
+    Field("enabled", "enabled", "true or false", lambda value: isinstance(value, bool), _BOOLEAN),
 )
 KNOWN = {known.key: known for known in FIELDS}
+_DEFAULTABLE = KNOWN.keys() - {"name"}
 # What holds where neither the collection nor the document's defaults say anything.
 BUILT_IN: Mapping[str, Any] = {"recursive": True, "enabled": True}
 
@@ -150,8 +162,11 @@ class _Check:
 
     def __post_init__(self) -> None:
         self.defaults: dict[str, Any] = self.raw_defaults if isinstance(self.raw_defaults, dict) else {}
-        usable = {key: value for key, value in self.defaults.items() if key in KNOWN and KNOWN[key].accepts(value)}
+        usable = {
+            key: value for key, value in self.defaults.items() if key in _DEFAULTABLE and KNOWN[key].accepts(value)
+        }
         self._fallback = {**BUILT_IN, **usable}
+        self._fallback_cells = {key: KNOWN[key].cell(value) for key, value in self._fallback.items()}
 
     def run(self, file: BinaryIO) -> str:
         stream = _Hashing(file)
@@ -197,30 +212,41 @@ class _Check:
                 self._problem(_line(value, key), f"defaults.{key}", expected)
 
     def _element(self, element: Element) -> None:
-        value, key = element.value, f"collections[{element.index}]"
+        value, place = element.value, f"collections[{element.index}]"
         before = len(self.problems)
         for note in value.notes:
-            self._problem(value.line, key, note)
+            self._problem(value.line, place, note)
         if not isinstance(value.value, dict):
-            self._problem(value.line, key, f"expected an object, found {found(value.value)}")
+            self._problem(value.line, place, f"expected an object, found {found(value.value)}")
             return
-        own = value.value
-        self._check_fields(own, value, key)
-        self._check_overlap(own, value, key)
-        self._check_name(own.get("name"), element.index, value, key)
+        cells = self._cells(value.value, value, place)
+        self._check_overlap(value.value, value, place)
+        self._check_name(value.value.get("name"), element.index, value, place)
         if len(self.problems) == before:
-            self.rows.write(self._row(element, own))
+            row = f"{element.index}\t{value.line}\t" + "\t".join(cells) + "\n"
+            self.rows.write(row.encode())
         self.count += 1
 
-    def _check_fields(self, own: Mapping[str, Any], value: Value, key: str) -> None:
-        for known in FIELDS:
-            if known.key in own:
-                if not known.accepts(own[known.key]):
-                    message = f"expected {known.expected}, found {found(own[known.key])}"
-                    self._problem(_line(value, known.key), f"{key}.{known.key}", message)
-            elif known.key not in self._fallback and (known.key == "name" or known.key not in self.defaults):
-                where = "" if known.key == "name" else " here or in defaults"
-                self._problem(value.line, f"{key}.{known.key}", f"expected {known.expected}{where}, found nothing")
+    def _cells(self, own: Mapping[str, Any], value: Value, place: str) -> list[str]:
+        # One loop for checking and writing: it runs eight times for each collection of a file that may be huge.
+        cells, used = [], []
+        for key, column, expected, accepts, cell in FIELDS:
+            if key in own:
+                if accepts(own[key]):
+                    cells.append(cell(own[key]))
+                else:
+                    message = f"expected {expected}, found {found(own[key])}"
+                    self._problem(_line(value, key), f"{place}.{key}", message)
+            elif key in self._fallback_cells:
+                used.append(column)
+                cells.append(self._fallback_cells[key])
+            elif key == "name" or key not in self.defaults:
+                where = "" if key == "name" else " here or in defaults"
+                self._problem(value.line, f"{place}.{key}", f"expected {expected}{where}, found nothing")
+        unknown = own.keys() - KNOWN.keys()
+        extra = {key: own[key] for key in own if key in unknown} if unknown else {}
+        cells += [_escaped(_ENCODER.encode(extra)) if unknown else "{}", "{" + ",".join(used) + "}"]
+        return cells
 
     def _check_overlap(self, own: Mapping[str, Any], value: Value, key: str) -> None:
         size = own.get("chunkSize", self._fallback.get("chunkSize"))
@@ -235,20 +261,6 @@ class _Check:
             if first != index:
                 message = f"expected a name of its own, found {found(name)} of collections[{first}] again"
                 self._problem(_line(value, "name"), f"{key}.name", message)
-
-    def _row(self, element: Element, own: Mapping[str, Any]) -> bytes:
-        cells = [str(element.index), str(element.value.line)]
-        used = []
-        for known in FIELDS:
-            if known.key in own:
-                cells.append(_cell(own[known.key]))
-            else:
-                used.append(known.column)
-                cells.append(_cell(self._fallback[known.key]))
-        unknown = {key: value for key, value in own.items() if key not in KNOWN}
-        cells.append(_escaped(_ENCODER.encode(unknown)) if unknown else "{}")
-        cells.append("{" + ",".join(used) + "}")
-        return ("\t".join(cells) + "\n").encode()
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
@@ -274,18 +286,3 @@ def found(value: Any) -> str:
 def _line(value: Value, key: str) -> int:
     match = re.search(rf'"{re.escape(key)}"\s*:', value.text)
     return value.line + (value.text.count("\n", 0, match.start()) if match else 0)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return _escaped(value)
-    if isinstance(value, bool):
-        return "t" if value else "f"
-    if isinstance(value, list):
-        quoted = (item.replace("\\", "\\\\").replace('"', '\\"') for item in value)
-        return _escaped("{" + ",".join(f'"{item}"' for item in quoted) + "}")
-    return str(value)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

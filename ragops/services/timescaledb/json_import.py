@@ -84,7 +84,7 @@ def import_collections(
     """
     with translated(f"import of {document.path}"), connection.transaction(force_rollback=dry_run):
         _require_schema(connection)
-        connection.execute("SELECT set_config('ragops.actor', %s, true)", [actor])
+        connection.execute("SELECT set_config('ragops.actor', %s, true), set_config('work_mem', '64MB', true)", [actor])
         if not dry_run:
             # Readers go on; other writers wait, so that what is compared here is what is written over.
             connection.execute("LOCK TABLE rag.collections, rag.collection_defaults IN SHARE ROW EXCLUSIVE MODE")

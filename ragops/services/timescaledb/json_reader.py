@@ -33,7 +33,7 @@ class JsonFault(Exception):  # noqa: N818  not an error to show: whoever reads t
         self.message = message
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Value:
     """A decoded value, its text, the line where it starts, and what is wrong with it although it is JSON."""
 
@@ -52,7 +52,7 @@ class Member:
     value: Value | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Element:
     """Element `index` (from 0) of the long array."""
 
@@ -104,7 +104,7 @@ def _elements(source: _Source) -> Iterator[Element]:
 
 
 class _Source:
-    """A window on the text that moves forward; `line` is that of `position`."""
+    """A window on the text that moves forward; lines are counted up to `_counted` only, when somebody asks."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -113,7 +113,8 @@ class _Source:
         self._notes: list[str] = []
         self._text = ""
         self._position = 0
-        self._line = 1
+        self._counted = 0
+        self._counted_line = 1
         self._first_column = 1
         self._json = json.JSONDecoder(
             object_pairs_hook=self._object, parse_float=self._float, parse_constant=self._constant
@@ -123,7 +124,7 @@ class _Source:
         """The next character that is not white space; empty at the end."""
         while True:
             space = _SPACE.match(self._text, self._position)
-            self._move(space.end() if space else self._position)
+            self._position = space.end() if space else self._position
             if self._position < len(self._text):
                 return self._text[self._position]
             if not self._fill():
@@ -134,7 +135,7 @@ class _Source:
         found = self.peek()
         if not found or found not in characters:
             raise self.fault(f"expected {expected}")
-        self._move(self._position + 1)
+        self._position += 1
         return found
 
     def value(self) -> Value:
@@ -160,14 +161,14 @@ class _Source:
         text = self._text[self._position : end]
         if "\\u" in text:
             self._look_for_lost_characters(value)
-        found = Value(value, text, self._line, tuple(self._notes))
-        self._move(end)
+        found = Value(value, text, self._line(), tuple(self._notes))
+        self._position = end
         return found
 
     def fault(self, message: str, position: int | None = None) -> JsonFault:
         """A JsonFault at `position` in the window, or where reading stands, that says what is there."""
         at = self._position if position is None else position
-        line = self._line + self._text.count("\n", self._position, at)
+        line = self._line() + self._text.count("\n", self._position, at)
         line_start = self._text.rfind("\n", 0, at)
         column = at - line_start if line_start >= 0 else at + self._first_column
         found = repr(self._text[at]) if at < len(self._text) else "the end of the file"
@@ -178,9 +179,10 @@ class _Source:
             return False
         return error.pos >= len(self._text) - _LAST_TOKEN or error.msg.startswith("Unterminated string")
 
-    def _move(self, position: int) -> None:
-        self._line += self._text.count("\n", self._position, position)
-        self._position = position
+    def _line(self) -> int:
+        self._counted_line += self._text.count("\n", self._counted, self._position)
+        self._counted = self._position
+        return self._counted_line
 
     def _fill(self) -> bool:
         if self._ended:
@@ -191,15 +193,16 @@ class _Source:
             more = self._utf8.decode(block, self._ended)
         except UnicodeDecodeError as error:
             raise self._not_utf8(error) from None
+        self._line()
         line_start = self._text.rfind("\n", 0, self._position)
         self._first_column = self._position - line_start if line_start >= 0 else self._first_column + self._position
         self._text = self._text[self._position :] + more
-        self._position = 0
+        self._position = self._counted = 0
         return True
 
     def _not_utf8(self, error: UnicodeDecodeError) -> JsonFault:
         before = error.object[: error.start]
-        line = self._line + self._text.count("\n", self._position) + before.count(b"\n")
+        line = self._line() + self._text.count("\n", self._position) + before.count(b"\n")
         column = error.start - before.rfind(b"\n")
         return JsonFault(line, column, f"not UTF-8: byte 0x{error.object[error.start]:02x} ({error.reason})")
 
