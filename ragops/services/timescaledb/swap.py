@@ -65,7 +65,8 @@ def take_place(endpoint: Endpoint, fresh: str, database: str, kept: str) -> None
     """Rename `database` to `kept` and `fresh` to `database` at once; sessions of the old one are ended.
 
     The first rename takes the lock that new sessions wait for and itself waits for old ones to go. Those are ended by a
-    second connection meanwhile, so that clients that come back at once cannot keep it from happening.
+    second connection meanwhile, so that clients that come back at once cannot keep it from happening. One that waits at
+    that instant is told that the database was renamed; its next attempt gets the new one.
     """
     with ExitStack() as stack, translated(f"database {database}"):
         renaming = stack.enter_context(operator(endpoint, MAINTENANCE, limit=_RENAME_LIMIT))
