@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import socket
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,14 @@ class Engine:
         ) as connection:  # fmt: skip
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
+
+    def start(self) -> None:
+        """Start Valkey where it is down, and wait until it has read its data."""
+        if not self.control.is_running():
+            self.control.start()
+        with self.redis() as client:
+            while client.info("persistence")["loading"]:
+                time.sleep(0.02)
 
     def kill(self) -> None:
         """SIGKILL to the whole process group, as the kernel would when memory runs out."""
@@ -149,8 +158,7 @@ def platform_of(root: Path, *engines: Engine) -> Platform:
 @pytest.fixture
 def redis_platform(root: Path, valkey: Engine) -> Platform:
     """Valkey alone, up and empty."""
-    if not valkey.control.is_running():
-        valkey.control.start()
+    valkey.start()
     valkey.redis().flushall()
     return platform_of(root, valkey)
 

@@ -278,10 +278,10 @@ def test_failed_dump_leaves_nothing(postgres, postgres_platform, repository):
 def test_leftovers_of_killed_runs_are_cleared(postgres, postgres_platform, repository):
     backup.run(postgres_platform, repository)
     (repository.folder / ".partial-20200101T000000Z-abcdef" / "redis").mkdir(parents=True)
-    postgres.sql("CREATE DATABASE rag_restore_20200101t000000", database="postgres")
+    postgres.sql("CREATE DATABASE rag_restore_20200101t000000123", database="postgres")
     restore(RestoreRequest(), postgres_platform, repository)
     assert not list(repository.folder.glob(".partial-*"))
-    assert "rag_restore_20200101t000000" not in databases(postgres)
+    assert "rag_restore_20200101t000000123" not in databases(postgres)
 
 
 KILLED_RUN = """

@@ -96,7 +96,7 @@ def test_restore_replaces_other_data_and_survives_a_kill(valkey, redis_platform,
         client.set("written later", 1)
         time.sleep(1.2)  # everysec
     valkey.kill()
-    valkey.control.start()
+    valkey.start()
     assert alive(valkey) == {**saved, "written later": "1"}
 
 
@@ -192,6 +192,7 @@ def test_failed_start_brings_the_old_data_back(valkey, redis_platform, repositor
     part = backup.engine_part(point.manifest.of("redis")[0])
     with pytest.raises(RagopsError):
         RedisBackup().restore(valkey.endpoint, BrokenFirstStart(valkey.control), point.folder / "redis", [part])
+    valkey.start()
     assert alive(valkey)["live"] == "1"
     assert list(valkey.data.parent.glob("redis.failed-restore-*"))
 
@@ -301,7 +302,7 @@ def test_killed_restore_is_completed_by_the_next(valkey, redis_platform, reposit
     done = subprocess.run([sys.executable, "-c", code, str(handover)], timeout=120, check=False, env=environment)
     assert done.returncode == -signal.SIGKILL
     if when in ("before stop", "after stop"):
-        valkey.control.start() if not valkey.control.is_running() else None
+        valkey.start()
         assert alive(valkey) == {"live": "1"}
     restore(RestoreRequest(point.id, safety=False), redis_platform, repository)
     assert alive(valkey) == saved

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 PART = "dump.rdb"
 _SAVE_LIMIT = 3600.0
+_LOAD_LIMIT = 3600.0
 _COMMAND_LIMIT = 30.0
 _OTHER_POINT = "use another recovery point: `ragops backup list`"
 
@@ -204,6 +205,8 @@ def _swap(endpoint: Endpoint, control: Control, files: Mapping[str, Path], part:
 def _check_loaded(endpoint: Endpoint, part: Part) -> None:
     """The live server read every key of the file, and writes its append-only file again."""
     with _client(endpoint) as client:
+        # Its health check is content with any answer, and it answers while it still reads.
+        wait_for(lambda: not info(client, "persistence")["loading"], _LOAD_LIMIT, "it did not read its data")
         state = info(client, "persistence")
     # What it loaded, not what it holds now: clients may write, keys may expire from the first instant on.
     loaded = state["rdb_last_load_keys_loaded"] + state["rdb_last_load_keys_expired"]

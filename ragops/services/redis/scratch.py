@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from ragops.adapters import redis_client
 from ragops.adapters.child import die_with_parent
 from ragops.adapters.files import explain_os_error
 from ragops.adapters.logs import tail
+from ragops.adapters.scratch import scratch_folder
 from ragops.errors import IntegrityError, RagopsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     import redis
 
-_PREFIX = "ragops-redis-"
 AOF_FOLDER = "appendonlydir"
 _START_LIMIT = 30.0
 _LOAD_LIMIT = 3600.0
@@ -92,10 +87,8 @@ def opened(server: Sequence[str], rdb: Path) -> Iterator[ScratchServer]:
     Raises IntegrityError (rdb_unreadable), MissingError (disk_full).
     """
     try:
-        _clear_leftovers()
-        with socket.socket() as nobody, tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as name:
+        with socket.socket() as nobody, scratch_folder() as folder:
             nobody.bind(("127.0.0.1", 0))
-            folder = Path(name)
             (folder / "dump.rdb").symlink_to(rdb.absolute())
             process = _start(server, folder, nobody.getsockname()[1])
             try:
@@ -107,14 +100,6 @@ def opened(server: Sequence[str], rdb: Path) -> Iterator[ScratchServer]:
                 process.wait(_STOP_GRACE)
     except OSError as error:
         raise explain_os_error(error, f"open {rdb} in a scratch server") from error
-
-
-def _clear_leftovers() -> None:
-    """Remove the folders of runs that were killed: they hold whole copies of the data."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(server: Sequence[str], folder: Path, dead_port: int) -> subprocess.Popen[bytes]:

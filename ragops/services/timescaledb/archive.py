@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ragops.adapters import child
+from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.adapters.scratch import scratch_folder
 from ragops.errors import IntegrityError, RagopsError
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ def logged_in(endpoint: Endpoint) -> Iterator[dict[str, str]]:
     """The environment of a tool that logs in: the password in a file that only we may read."""
     login = endpoint.logins["operator"]
     password = login.password.get_secret_value().replace("\\", "\\\\").replace(":", "\\:")
-    with tempfile.NamedTemporaryFile("w", prefix="ragops-pgpass-") as file:  # 0600 by definition
-        file.write(f"*:*:*:{login.user}:{password}\n")
-        file.flush()
-        yield {**_clean_environment(), "PGPASSFILE": file.name}
+    with scratch_folder() as folder:
+        file = folder / "pgpass"
+        write_atomic(file, f"*:*:*:{login.user}:{password}\n", SECRET_MODE)
+        yield {**_clean_environment(), "PGPASSFILE": str(file)}
 
 
 def _clean_environment() -> dict[str, str]:

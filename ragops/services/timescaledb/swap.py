@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
 
 _LONGEST = 63  # bytes of a name; PostgreSQL cuts longer ones silently
-_STAMP = "%Y%m%dt%H%M%S"
+_STAMP = "%Y%m%dt%H%M%S%f"
 _POLL = 0.02
 _RENAME_LIMIT = 60.0
 
@@ -35,7 +35,7 @@ def kept_name(database: str) -> str:
 
 
 def _name(database: str, purpose: str) -> str:
-    suffix = f"_{purpose}_{datetime.now(tz=UTC):{_STAMP}}"
+    suffix = f"_{purpose}_{datetime.now(tz=UTC):{_STAMP}}"[:-3]  # milliseconds
     return database[: _LONGEST - len(suffix)] + suffix
 
 
@@ -51,7 +51,7 @@ def kept_databases(connection: Connection, database: str) -> list[str]:
 
 def _matching(connection: Connection, database: str, purpose: str) -> list[str]:
     base = _name(database, purpose).rpartition(f"_{purpose}_")[0]
-    pattern = f"^{re.escape(base)}_{purpose}_[0-9]{{8}}t[0-9]{{6}}$"
+    pattern = f"^{re.escape(base)}_{purpose}_[0-9]{{8}}t[0-9]{{9}}$"
     rows = connection.execute("SELECT datname FROM pg_database WHERE datname ~ %s ORDER BY 1", [pattern]).fetchall()
     return [name for (name,) in rows]
 
