@@ -5,10 +5,10 @@ ARGS ?=
 
 BIN := .venv/bin
 STAMP := .venv/.complete
-ENGINE_INSTALL := $(BIN)/python -m ragops.adapters.pulumi_install
+ENGINE_INSTALL := $(BIN)/ragops engine install
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test check bench clean
+.PHONY: help venv engine demo test check bench picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,8 +24,8 @@ $(STAMP): pyproject.toml
 
 # Exit code 7 is "something needed is missing": the download cannot be reached from here, so build instead.
 engine: venv  ## the pinned Pulumi engine: downloaded, or built where it cannot be
-	@$(ENGINE_INSTALL) || { code=$$?; [ $$code -eq 7 ] || exit $$code; \
-	echo "making the engine from source instead" >&2; $(ENGINE_INSTALL) --from-source; }
+	@$(ENGINE_INSTALL) > /dev/null || { code=$$?; [ $$code -eq 7 ] || exit $$code; \
+	echo "making the engine from source instead" >&2; $(ENGINE_INSTALL) --from-source > /dev/null; }
 
 demo: venv engine  ## a tour on real engines in a scratch folder (KEEP=1 leaves it running)
 	$(BIN)/python examples/demo.py
@@ -43,6 +43,9 @@ check: venv  ## style, types and import rules
 
 bench: venv engine  ## the measurements behind docs/performance.md
 	$(BIN)/python bench/run.py
+
+picture: venv engine  ## docs/status.svg, `ragops status` of a real run
+	$(BIN)/python bench/picture.py
 
 clean:  ## remove what make has made in this checkout (engine and .ragops/ stay)
 	rm -rf .venv dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

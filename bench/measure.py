@@ -42,7 +42,7 @@ def pairs(ours: list[str], theirs: list[str], cwd: Path, count: int) -> tuple[li
 
 def spread(values: list[float], digits: int = 2) -> str:
     """Median with minimum and maximum."""
-    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
 
 
 def ratios(ours: list[float], theirs: list[float]) -> str:

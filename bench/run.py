@@ -20,7 +20,9 @@ HELP_RUNS, UP_RUNS, HEALTH_RUNS = 15, 7, 15
 
 
 def help_row(folder: Path) -> str:
-    ours, theirs = pairs([*RAGOPS, "--help"], [sys.executable, str(HERE / "bare_typer.py"), "--help"], folder, HELP_RUNS)
+    ours, theirs = pairs(
+        [*RAGOPS, "--help"], [sys.executable, str(HERE / "bare_typer.py"), "--help"], folder, HELP_RUNS
+    )
     a, b = [item.user for item in ours], [item.user for item in theirs]
     walls = spread([item.wall for item in ours])
     return f"| `ragops --help`, user CPU (its wall time: {walls} s) | a Typer program of two commands | {spread(a)} s | {spread(b)} s | {ratios(a, b)} | 1.3 |"
@@ -60,7 +62,7 @@ def main() -> None:
         shutil.rmtree(folder)
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {datetime.now(tz=UTC):%Y-%m-%d}"
     head = "| what | against | ragops | other | ratio, pair by pair | bar |\n| --- | --- | --- | --- | --- | --- |"
-    publish("bench", f"`make bench` on {machine}; median (least–most) of runs in turn.\n\n{head}\n{rows}")
+    publish("bench", f"`make bench` on {machine}; median (least-most) of runs in turn.\n\n{head}\n{rows}")
 
 
 if __name__ == "__main__":

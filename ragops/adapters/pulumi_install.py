@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -237,22 +236,3 @@ def need_free(folder: Path, size: int) -> None:
     if free < size:
         message = f"installing the engine needs {size / 1e9:.1f} GB free in {folder}; {free / 1e9:.1f} GB are"
         raise MissingError("disk_space", message, "free some, or set RAGOPS_CACHE_DIR to a folder with more room")
-
-
-def main(arguments: Sequence[str]) -> int:
-    """`python -m ragops.adapters.pulumi_install [--from-source]`: install, for a Makefile; returns the exit code."""
-
-    def tell(line: str) -> None:
-        sys.stderr.write(f"{line}\n")
-
-    try:
-        engine = install("--from-source" in arguments, tell)
-    except RagopsError as error:
-        tell(f"{error.message}\n{error.hint}")
-        return error.exit_code
-    tell(f"Pulumi engine {engine.version}: {engine.path} ({engine.source})")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
