@@ -39,6 +39,7 @@ def run(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
     session = current.session(lock_wait)
     with session.changing(("backup",)):
         point = backup.run(session.platform(), session.repository(), on_step=current.console.message)
+        session.rotate_logs()
     if current.console.as_json:
         current.console.document(_values(point))
         return

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters import audit, locks
+from ragops.adapters.logs import rotate
 from ragops.config import secrets
 from ragops.errors import MissingError, RagopsError
 from ragops.operations.backup import Platform
 from ragops.recovery.repository import Repository
 from ragops.runtimes.control import control
+from ragops.runtimes.supervise import log_path
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
 
@@ -75,6 +77,11 @@ class Session:
         """Where the recovery points of this environment lie."""
         folder = self.project.paths.root / self.project.settings.backup.repository
         return Repository(folder, self.project.paths.environment)
+
+    def rotate_logs(self) -> None:
+        """Bound the services' logs; cron's backup does it every night."""
+        for service in SERVICES:
+            rotate(log_path(self.project.paths.run_dir(service.name), service.name))
 
     @contextlib.contextmanager
     def changing(self, kinds: Sequence[str] = EXCLUSIVE) -> Iterator[None]:
