@@ -263,7 +263,7 @@ class _Check:
                 self._problem(_line(value, "name"), f"{key}.name", message)
 
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 def found(value: Any) -> str:

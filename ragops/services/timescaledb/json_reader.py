@@ -153,8 +153,8 @@ class _Source:
                 raise self.fault("nested too deeply") from None
             except ValueError:
                 raise self.fault("a number in here has too many digits") from None
-            # At the end of the window a number may have lost its tail.
-            if end < len(self._text) or not self._fill():
+            # At the end of the window a number may have lost its tail: 1 of 1.5e-7.
+            if end + _LAST_TOKEN < len(self._text) or not self._fill():
                 return self._value(value, end)
 
     def _value(self, value: Any, end: int) -> Value:
@@ -201,9 +201,10 @@ class _Source:
         return True
 
     def _not_utf8(self, error: UnicodeDecodeError) -> JsonFault:
-        before = error.object[: error.start]
-        line = self._line() + self._text.count("\n", self._position) + before.count(b"\n")
-        column = error.start - before.rfind(b"\n")
+        before = self._text + error.object[: error.start].decode()
+        line = self._line() + before.count("\n", self._position)
+        line_start = before.rfind("\n")
+        column = len(before) - line_start if line_start >= 0 else len(before) + self._first_column
         return JsonFault(line, column, f"not UTF-8: byte 0x{error.object[error.start]:02x} ({error.reason})")
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
