@@ -165,6 +165,17 @@ def test_restore_after_kill_and_lost_files(postgres, postgres_platform, reposito
     assert postgres.sql("SELECT count(*) FROM rag.documents", role="application") == [(100,)]
 
 
+def test_a_restore_waits_for_the_recovery_of_good_data(postgres, postgres_platform, repository):
+    """Its port answers while it recovers; that is no reason to set its data aside."""
+    backup.run(postgres_platform, repository)
+    postgres.sql("INSERT INTO rag.documents SELECT i, repeat('x', 500) FROM generate_series(1000, 150000) i")
+    postgres.kill()
+    result = restore(RestoreRequest(), postgres_platform, repository)
+    assert "could not start" not in str(result.services[0].notes)
+    (kept,) = [name for name in databases(postgres) if "_before_" in name]
+    assert postgres.sql("SELECT count(*) FROM rag.documents", database=kept) == [(149101,)]
+
+
 def test_restore_on_a_damaged_data_folder_keeps_it(postgres, postgres_platform, repository):
     backup.run(postgres_platform, repository)
     postgres.kill()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TIMESCALE = "extension.timescaledb"
 _SPACE = 6  # a restored database is some times the size of its compressed dump
+_NO_ANSWER = ("database_unreachable", "database_refused", "database_connection_lost")
 _DEAD_DATA = ("service_failed", "data_folder_foreign")
 
 
@@ -129,16 +130,18 @@ def _major(version: str) -> int:
 def _bring_up(endpoint: Endpoint, control: Control) -> tuple[str, ...]:
     """Make the server answer, with a new data folder where it cannot start on the old one; that one is kept."""
     try:
-        roles.operator(endpoint, roles.MAINTENANCE).close()
-    except UnhealthyError:
-        control.stop()
+        roles.wait_ready(endpoint)
+    except UnhealthyError as error:
+        if error.code not in _NO_ANSWER:
+            raise
     else:
         return ()
+    control.stop()
     try:
         control.start()
-        roles.operator(endpoint, roles.MAINTENANCE).close()
+        roles.wait_ready(endpoint)
     except RagopsError as error:
-        if error.code not in _DEAD_DATA and not isinstance(error, UnhealthyError):
+        if error.code not in (*_DEAD_DATA, *_NO_ANSWER):
             raise
     else:
         return ()
@@ -146,6 +149,7 @@ def _bring_up(endpoint: Endpoint, control: Control) -> tuple[str, ...]:
     aside = control.set_data_aside("before-restore")
     try:
         control.start()
+        roles.wait_ready(endpoint)
     except BaseException:
         control.stop()
         control.bring_data_back(aside)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from psycopg import sql
 
 from ragops.adapters.postgres import connect, translated
-from ragops.errors import RagopsError
+from ragops.errors import RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint, Login
 
 MAINTENANCE = "postgres"  # the database for statements on databases
+_RECOVERY_LIMIT = 600.0
+_POLL = 0.1
 
 
 def operator(endpoint: Endpoint, database: str, *, timeout: float = 10.0, limit: float = 60.0) -> Connection:
@@ -34,11 +37,27 @@ def operator(endpoint: Endpoint, database: str, *, timeout: float = 10.0, limit:
 def prepare(endpoint: Endpoint) -> None:
     """Make what is missing, set the password and rights; a second run changes nothing. Raises RagopsError."""
     database = endpoint.options["database"]
+    wait_ready(endpoint)
     prepare_role(endpoint)
     with operator(endpoint, MAINTENANCE) as connection, translated(f"database {database}"):
         if not exists(connection, database):
             create(connection, database)
         grant_connect(connection, database, endpoint.logins["application"].user)
+
+
+def wait_ready(endpoint: Endpoint) -> None:
+    """Wait while the server recovers from a crash: its port answers long before it lets anybody in.
+
+    Raises UnhealthyError (database_not_ready) after ten minutes, every other refusal at once.
+    """
+    deadline = time.monotonic() + _RECOVERY_LIMIT
+    while True:
+        try:
+            return operator(endpoint, MAINTENANCE).close()
+        except UnhealthyError as error:
+            if error.code != "database_not_ready" or time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL)
 
 
 def prepare_role(endpoint: Endpoint) -> None:
