@@ -67,6 +67,17 @@ def test_backup_counts_what_the_file_holds(valkey, redis_platform, repository):
     backup.verify(redis_platform, repository, deep=True)
 
 
+def test_backup_waits_for_a_rewrite_of_the_engine(valkey, redis_platform, repository):
+    fill(valkey, keys=20_000)
+    with valkey.redis() as client:
+        client.bgrewriteaof()
+        saves = client.info("persistence")["rdb_saves"]
+    point = backup.run(redis_platform, repository)
+    assert point.manifest.of("redis")[0].counts["keys"] == 20_050
+    with valkey.redis() as client:
+        assert client.info("persistence")["rdb_saves"] == saves + 1
+
+
 def test_counts_hold_after_keys_have_expired(valkey, redis_platform, repository):
     with valkey.redis() as client:
         client.set("stays", 1)
