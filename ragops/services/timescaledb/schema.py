@@ -117,7 +117,8 @@ def _license_by_trial(connection: Connection) -> str:
     # The setting has no value until the extension's own library is loaded, and making the extension loads it; a session
     # of its own, because one that has loaded the library cannot make the extension any more.
     with psycopg.connect(connection.info.dsn, password=connection.info.password) as trial:
-        trial.execute("CREATE EXTENSION timescaledb")
+        trial.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_KEY])  # another run may be making it for good
+        trial.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         found = _license(trial)
         trial.rollback()
     return found
