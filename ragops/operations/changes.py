@@ -86,10 +86,11 @@ def _hidden(value: Any) -> bool:
 
 
 def _text_diff(name: str, before: str, after: str) -> Iterator[str]:
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, lineterm="", n=1)
-    for line in lines:
-        if not line.startswith(("---", "@@")):
-            yield name if line.startswith("+++") else f"  {line}"
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1)
+    yield name
+    for line in [*lines][2:]:  # after the names of both sides
+        if not line.startswith("@@"):
+            yield f"  {line}"
 
 
 def _shown(value: Any) -> str:
