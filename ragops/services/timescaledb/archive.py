@@ -33,10 +33,10 @@ def dump_arguments(tool: Sequence[str], endpoint: Endpoint, snapshot: str, targe
     ]  # fmt: skip
 
 
-def restore_arguments(tool: Sequence[str], endpoint: Endpoint, database: str, source: Path) -> list[str]:
-    """pg_restore into the empty `database`; one process, because hypertables lose their rows with more."""
+def restore_arguments(tool: Sequence[str], endpoint: Endpoint, database: str, source: Path, jobs: int) -> list[str]:
+    """pg_restore into the empty `database` by `jobs` processes; hypertables lose their rows with more than one."""
     return [
-        *tool, "--format=custom", "--exit-on-error", "--no-password", *_server(endpoint),
+        *tool, "--format=custom", "--exit-on-error", "--no-password", f"--jobs={jobs}", *_server(endpoint),
         f"--dbname={database}", str(source),
     ]  # fmt: skip
 

@@ -6,8 +6,10 @@ transaction. The old one serves until that instant and is kept under another nam
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
 from psycopg import IsolationLevel, sql
 
@@ -177,11 +179,23 @@ def _new_database(endpoint: Endpoint) -> Iterator[str]:
 
 def _fill(endpoint: Endpoint, control: Control, database: str, source: Path, part: Part) -> None:
     with archive.logged_in(endpoint) as environment, _timescale_restoring(endpoint, database, part):
-        arguments = archive.restore_arguments(control.tool("pg_restore"), endpoint, database, source)
+        arguments = archive.restore_arguments(control.tool("pg_restore"), endpoint, database, source, _jobs(part))
         child.run(arguments, environment, archive.LIMIT)
+    # A dump has no statistics, and without them the first queries are slow.
+    with ThreadPoolExecutor(1) as pool:
+        analyzed = pool.submit(_execute, endpoint, database, "ANALYZE")
+        with roles.operator(endpoint, database, limit=0) as connection, translated(f"database {database}"):
+            _compare(part.counts, inventory.counts(connection))
+        analyzed.result()
+
+
+def _jobs(part: Part) -> int:
+    return 1 if TIMESCALE in part.versions else min(4, os.cpu_count() or 1)
+
+
+def _execute(endpoint: Endpoint, database: str, statement: LiteralString) -> None:
     with roles.operator(endpoint, database, limit=0) as connection, translated(f"database {database}"):
-        _compare(part.counts, inventory.counts(connection))
-        connection.execute("ANALYZE")  # a dump has no statistics, and without them the first queries are slow
+        connection.execute(statement)
 
 
 @contextmanager

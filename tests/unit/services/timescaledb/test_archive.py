@@ -32,8 +32,8 @@ def test_dump_arguments():
 
 
 def test_restore_arguments():
-    assert restore_arguments(("docker", "exec", "db", "pg_restore"), ENDPOINT, "fresh", Path("/p/rag.dump")) == [
-        "docker", "exec", "db", "pg_restore", "--format=custom", "--exit-on-error", "--no-password",
+    assert restore_arguments(("docker", "exec", "db", "pg_restore"), ENDPOINT, "fresh", Path("/p/rag.dump"), 2) == [
+        "docker", "exec", "db", "pg_restore", "--format=custom", "--exit-on-error", "--no-password", "--jobs=2",
         "--host=127.0.0.1", "--port=5432", "--username=rag_owner", "--dbname=fresh", "/p/rag.dump",
     ]  # fmt: skip
 
