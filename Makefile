@@ -8,10 +8,10 @@ STAMP := .venv/.complete
 ENGINE_INSTALL := $(BIN)/ragops engine install
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test check bench picture clean
+.PHONY: help venv engine demo test check bench bench-import picture clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP)  ## the virtual environment in .venv, made with PYTHON=python3
 
@@ -43,6 +43,9 @@ check: venv  ## style, types and import rules
 
 bench: venv engine  ## the measurements behind docs/performance.md
 	$(BIN)/python bench/run.py
+
+bench-import: venv engine  ## the import of 100,000 collections against psql's \copy
+	$(BIN)/python bench/import_json.py
 
 picture: venv engine  ## docs/status.svg, `ragops status` of a real run
 	$(BIN)/python bench/picture.py
