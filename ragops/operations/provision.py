@@ -15,6 +15,7 @@ from ragops.operations.changes import Change, Drifted, changes, drifted
 from ragops.operations.health import Health, check
 from ragops.operations.preflight import refuse_what_cannot_start
 from ragops.operations.stack import fingerprint, open_stack
+from ragops.runtimes.control import stop_remains
 from ragops.services import SERVICES
 from ragops.services.contract import Status
 
@@ -135,6 +136,7 @@ def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] 
     paths = session.project.paths
     with session.changing():
         steps = open_stack(session.project, session.secrets()).destroy(on_step)
+        remains = [service.name for service in SERVICES if stop_remains(paths.run_dir(service.name))]
         paths.endpoints.unlink(missing_ok=True)
         paths.fingerprint.unlink(missing_ok=True)
         folders = sorted(paths.all_data.iterdir()) if paths.all_data.exists() else []
@@ -142,8 +144,8 @@ def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] 
             for folder in folders:
                 _remove(folder)
     names = tuple(str(folder) for folder in folders)
-    stopped = tuple(change.resource for change in changes(steps) if change.action is Action.DELETE)
-    return DownResult(stopped, () if purge_data else names, names if purge_data else ())
+    stopped = [change.resource for change in changes(steps) if change.action is Action.DELETE]
+    return DownResult((*stopped, *remains), () if purge_data else names, names if purge_data else ())
 
 
 def _remove(folder: Path) -> None:

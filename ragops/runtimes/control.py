@@ -149,6 +149,15 @@ def _create(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE), "wb")
 
 
+def stop_remains(run_dir: Path) -> bool:
+    """Stop what runs in `run_dir` though no stack knows of it: an `up` was killed before it saved its state."""
+    remains = ProcessControl(run_dir)
+    running = remains.is_running()
+    if running:
+        remains.stop()
+    return running
+
+
 def control(endpoint: Endpoint) -> ProcessControl:
     """Control of the service behind `endpoint`."""
     return ProcessControl(Path(endpoint.handle))
