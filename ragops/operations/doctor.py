@@ -46,7 +46,7 @@ def examine(project: Project | None) -> Diagnosis:
         _python(),
         _pulumi(),
         *_programs(),
-        _disk(folder),
+        _disk(preflight.data_folder(project) if project else folder),
         _memory(),
         _overcommit(),
         _huge_pages(),

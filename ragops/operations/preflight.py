@@ -22,11 +22,17 @@ def refuse_what_cannot_start(project: Project) -> None:
     """Raise for a missing engine, a port of somebody else, a full disk, a folder that blocks the way, moved data."""
     for program in PROGRAMS.values():
         locate(program)
-    refuse_full_disk(project.paths.root)
+    refuse_full_disk(data_folder(project))
     refuse_blocked_data(project)
     for service, port in project.settings.ports().items():
         refuse_moved_data(project, service)
         refuse_taken_port(project, service, port)
+
+
+def data_folder(project: Project) -> Path:
+    """The folder of the services' data, or the nearest one above it that is there already."""
+    wanted = project.paths.data_dir("timescaledb")
+    return next(folder for folder in (wanted, *wanted.parents) if folder.exists())
 
 
 def refuse_full_disk(folder: Path) -> None:
