@@ -55,7 +55,7 @@ class ProcessControl:
             for name, source in files.items():
                 self._fill(fresh / name, source)
             sync_dir(fresh)
-            _swap(fresh, data, aside)
+            _swap(fresh.rename(supervise.ready_folder(data)), data, aside)
         except OSError as error:
             raise explain_os_error(error, f"replace the data in {data}") from error
         return str(aside)
@@ -96,7 +96,8 @@ class ProcessControl:
     def _fresh_folder(self) -> Path:
         """An empty folder beside the data; what a killed run left of one is cleared."""
         fresh = self._data().with_name(f"{self._data().name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
+        for left_over in (fresh, supervise.ready_folder(self._data())):
+            shutil.rmtree(left_over, ignore_errors=True)
         make_dir(fresh.parent, supervise.PASSAGE)
         fresh.mkdir(mode=0o700)
         self._own(fresh)
@@ -131,7 +132,10 @@ class ProcessControl:
 
 
 def _swap(fresh: Path, data: Path, aside: Path) -> None:
-    """Give `data` the name `aside` and `fresh` its place; where the second rename fails the first is undone."""
+    """Give `data` the name `aside` and `fresh` its place; where the second rename fails the first is undone.
+
+    Killed between the two, the next start of the service finishes it.
+    """
     moved = data.exists()
     if moved:
         data.rename(aside)

@@ -172,10 +172,17 @@ def _write_files(spec: ProcessSpec) -> None:
     write_atomic(Path(spec.run_dir) / SPEC, json.dumps(props), SECRET_MODE)
 
 
+def ready_folder(data: Path) -> Path:
+    """Where whole new data wait for the old ones to step aside: found without them, a restore was killed in between."""
+    return data.with_name(f"{data.name}.ready")
+
+
 def _initialise(spec: ProcessSpec) -> None:
     """Fill the data folder once, beside its place; a folder that an interrupted run left half full starts over."""
     data = Path(spec.data_dir)
     make_dir(data.parent, PASSAGE)
+    if not data.exists() and ready_folder(data).exists():
+        ready_folder(data).rename(data)
     if spec.init is None or (data / spec.init.marker).exists():
         if not data.exists():
             data.mkdir(mode=0o700)

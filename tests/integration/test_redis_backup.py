@@ -317,3 +317,16 @@ def test_killed_restore_is_completed_by_the_next(valkey, redis_platform, reposit
         assert alive(valkey) == {"live": "1"}
     restore(RestoreRequest(point.id, safety=False), redis_platform, repository)
     assert alive(valkey) == saved
+
+
+@pytest.mark.fault
+def test_a_restore_killed_between_its_renames_is_finished_by_the_next_start(valkey, redis_platform, repository):
+    fill(valkey)
+    saved = alive(valkey)
+    with valkey.redis() as client:
+        client.save()
+    valkey.kill()
+    valkey.data.rename(valkey.data.with_name(f"{valkey.data.name}.ready"))
+    valkey.start()
+    assert alive(valkey) == saved
+    assert not valkey.data.with_name(f"{valkey.data.name}.ready").exists()

@@ -202,11 +202,21 @@ def _swap(endpoint: Endpoint, control: Control, files: Mapping[str, Path], part:
     return f"the data from before are kept in {aside}: remove that folder when you do not need them any more"
 
 
+def wait_loaded(endpoint: Endpoint) -> None:
+    """Wait until the server has read its data. Raises RagopsError (redis_timeout)."""
+    with _client(endpoint) as client:
+        _wait_loaded(client)
+
+
+def _wait_loaded(client: redis.Redis) -> None:
+    """Its health check is content with any answer, and it answers while it still reads."""
+    wait_for(lambda: not info(client, "persistence")["loading"], _LOAD_LIMIT, "it did not read its data")
+
+
 def _check_loaded(endpoint: Endpoint, part: Part) -> None:
     """The live server read every key of the file, and writes its append-only file again."""
     with _client(endpoint) as client:
-        # Its health check is content with any answer, and it answers while it still reads.
-        wait_for(lambda: not info(client, "persistence")["loading"], _LOAD_LIMIT, "it did not read its data")
+        _wait_loaded(client)
         state = info(client, "persistence")
     # What it loaded, not what it holds now: clients may write, keys may expire from the first instant on.
     loaded = state["rdb_last_load_keys_loaded"] + state["rdb_last_load_keys_expired"]
