@@ -5,13 +5,13 @@ ARGS ?=
 
 BIN := .venv/bin
 STAMP := .venv/.complete
-ENGINE_INSTALL := $(BIN)/python -m ragops.adapters.pulumi_install
+ENGINE_INSTALL := $(BIN)/ragops engine install
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test check bench clean
+.PHONY: help venv engine demo test check bench bench-import picture clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP)  ## the virtual environment in .venv, made with PYTHON=python3
 
@@ -24,8 +24,8 @@ $(STAMP): pyproject.toml
 
 # Exit code 7 is "something needed is missing": the download cannot be reached from here, so build instead.
 engine: venv  ## the pinned Pulumi engine: downloaded, or built where it cannot be
-	@$(ENGINE_INSTALL) || { code=$$?; [ $$code -eq 7 ] || exit $$code; \
-	echo "making the engine from source instead" >&2; $(ENGINE_INSTALL) --from-source; }
+	@$(ENGINE_INSTALL) > /dev/null || { code=$$?; [ $$code -eq 7 ] || exit $$code; \
+	echo "making the engine from source instead" >&2; $(ENGINE_INSTALL) --from-source > /dev/null; }
 
 demo: venv engine  ## a tour on real engines in a scratch folder (KEEP=1 leaves it running)
 	$(BIN)/python examples/demo.py
@@ -43,6 +43,12 @@ check: venv  ## style, types and import rules
 
 bench: venv engine  ## the measurements behind docs/performance.md
 	$(BIN)/python bench/run.py
+
+bench-import: venv engine  ## the import of 100,000 collections against psql's \copy
+	$(BIN)/python bench/import_json.py
+
+picture: venv engine  ## docs/status.svg, `ragops status` of a real run
+	$(BIN)/python bench/picture.py
 
 clean:  ## remove what make has made in this checkout (engine and .ragops/ stay)
 	rm -rf .venv dist build .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -6,6 +6,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ragops.resources import templates_dir
 
+_COMMON_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_REDIS_ESCAPES = {**_COMMON_ESCAPES, '"': '\\"'}
+_POSTGRES_ESCAPES = {**_COMMON_ESCAPES, "'": "''"}
+
 
 def render(template: str, **values: object) -> str:
     """Render `templates/<template>` with `values`.
@@ -20,4 +24,15 @@ def render(template: str, **values: object) -> str:
         lstrip_blocks=True,
         autoescape=False,  # noqa: S701  configuration files, not HTML
     )
+    environment.filters.update(redis_string=redis_string, postgres_string=postgres_string)
     return environment.get_template(template).render(**values)
+
+
+def redis_string(text: str) -> str:
+    """`text` as one argument of redis.conf: a folder's name may hold spaces and quotes."""
+    return '"' + "".join(_REDIS_ESCAPES.get(letter, letter) for letter in text) + '"'
+
+
+def postgres_string(text: str) -> str:
+    """`text` as a quoted value of postgresql.conf."""
+    return "'" + "".join(_POSTGRES_ESCAPES.get(letter, letter) for letter in text) + "'"

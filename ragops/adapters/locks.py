@@ -46,14 +46,14 @@ def hold(
     `notice` hears of a lock that is taken over from a run that died. Raises LockedError, which names the holder.
     """
     deadline = time.monotonic() + wait
-    try:
-        make_dir(folder)
-        with contextlib.ExitStack() as stack:
+    make_dir(folder)
+    with contextlib.ExitStack() as stack:
+        try:
             for kind in kinds:
                 stack.enter_context(_one(folder, kind, command, deadline, notice))
-            yield
-    except OSError as error:
-        raise explain_os_error(error, f"lock {folder}") from error
+        except OSError as error:
+            raise explain_os_error(error, f"lock {folder}") from error
+        yield  # outside: what the command itself fails with is not about locks
 
 
 @contextlib.contextmanager

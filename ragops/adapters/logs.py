@@ -36,28 +36,52 @@ def rotate(path: Path, max_bytes: int = MAX_BYTES, keep: int = KEEP) -> bool:
 
 def tail(path: Path, lines: int) -> list[str]:
     """The last `lines` lines, at most 64 KiB from the end; empty where there is no log."""
+    return read_tail(path, lines)[0]
+
+
+def read_tail(path: Path, lines: int) -> tuple[list[str], int]:
+    """Like `tail`, and the position up to which it read: where `follow` goes on without a gap."""
     try:
         with path.open("rb") as stream:
             stream.seek(0, 2)
             stream.seek(max(0, stream.tell() - 65536))
-            return stream.read().decode(errors="replace").splitlines()[-lines:]
+            block = stream.read()
+            return block.decode(errors="replace").splitlines()[-lines:] if lines else [], stream.tell()
     except FileNotFoundError:
-        return []
+        return [], 0
 
 
-def follow(path: Path, poll: float = 0.2) -> Iterator[str]:
-    """Yield lines as they are appended, through rotations, until the caller stops."""
-    position = path.stat().st_size if path.exists() else 0
+def follow(path: Path, position: int | None = None, poll: float = 0.2) -> Iterator[str]:
+    """Yield lines as they are appended from `position` (None: the end) on, until the caller stops.
+
+    What stood between the position and a rotation is read from the rotated copy.
+    """
+    if position is None:
+        position = _size(path)
     while True:
-        size = path.stat().st_size if path.exists() else 0
-        if size < position:
+        if _size(path) < position:
+            yield from _lines(path.with_name(f"{path.name}.1"), position)[0]
             position = 0
-        if size > position:
-            with path.open("rb") as stream:
-                stream.seek(position)
-                block = stream.read(size - position)
-            complete = block.rpartition(b"\n")[0]
-            if complete:
-                position += len(complete) + 1
-                yield from complete.decode(errors="replace").split("\n")
+        found, position = _lines(path, position)
+        yield from found
         time.sleep(poll)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _lines(path: Path, position: int) -> tuple[list[str], int]:
+    """The complete lines of a file from `position` on, and where they end."""
+    try:
+        with path.open("rb") as stream:
+            stream.seek(position)
+            complete, newline, _ = stream.read().rpartition(b"\n")
+    except FileNotFoundError:
+        return [], position
+    if not newline:
+        return [], position
+    return complete.decode(errors="replace").split("\n"), position + len(complete) + 1

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from ragops.adapters.pulumi_install import ENGINE_HINT, need_free
+from ragops.adapters.pulumi_pins import ENGINE_HINT, need_free
 from ragops.errors import IntegrityError, MissingError
 
 if TYPE_CHECKING:

@@ -6,31 +6,18 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ragops.adapters.pulumi_pins import ENGINE_HINT, ENGINE_VERSION, RELEASE_URLS
 from ragops.errors import IntegrityError, LockedError, MissingError, RagopsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-ENGINE_VERSION = "3.259.0"
-"""Engine and SDK speak one protocol version: this is the version of `pulumi` in pyproject.toml (a test compares)."""
-
-RELEASE_URLS = (
-    f"https://github.com/pulumi/pulumi/releases/download/v{ENGINE_VERSION}",
-    "https://get.pulumi.com/releases/sdk",
-)
-"""Where Pulumi publishes its releases: its installer asks the two in this order as well."""
-
-ENGINE_HINT = (
-    "run `ragops engine install` (or `ragops engine install --from-source` where the download cannot be reached), "
-    f"or set RAGOPS_PULUMI to the path of a pulumi {ENGINE_VERSION} binary"
-)
 _VERSION_SECONDS = 30
 _LOCK_SECONDS = 3600
 
@@ -229,30 +216,3 @@ def _fill(stage: Path, from_source: bool, progress: Callable[[str], None], urls:
     if version != ENGINE_VERSION:
         message = f"the new engine reports version {version or 'none'} instead of {ENGINE_VERSION}"
         raise IntegrityError("engine_version", message, "nothing was installed; run it again")
-
-
-def need_free(folder: Path, size: int) -> None:
-    """MissingError unless the file system of `folder` has `size` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        message = f"installing the engine needs {size / 1e9:.1f} GB free in {folder}; {free / 1e9:.1f} GB are"
-        raise MissingError("disk_space", message, "free some, or set RAGOPS_CACHE_DIR to a folder with more room")
-
-
-def main(arguments: Sequence[str]) -> int:
-    """`python -m ragops.adapters.pulumi_install [--from-source]`: install, for a Makefile; returns the exit code."""
-
-    def tell(line: str) -> None:
-        sys.stderr.write(f"{line}\n")
-
-    try:
-        engine = install("--from-source" in arguments, tell)
-    except RagopsError as error:
-        tell(f"{error.message}\n{error.hint}")
-        return error.exit_code
-    tell(f"Pulumi engine {engine.version}: {engine.path} ({engine.source})")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.pulumi_install import ENGINE_HINT, need_free
+from ragops.adapters.pulumi_pins import ENGINE_HINT, need_free
 from ragops.errors import MissingError
 
 if TYPE_CHECKING:

@@ -39,6 +39,7 @@ def run(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
     session = current.session(lock_wait)
     with session.changing(("backup",)):
         point = backup.run(session.platform(), session.repository(), on_step=current.console.message)
+        session.rotate_logs()
     if current.console.as_json:
         current.console.document(_values(point))
         return
@@ -153,8 +154,12 @@ def restore(
     if console.as_json:
         console.document(_restored(result))
         return
-    rows = [(item.service, _counted(item.before) or "down", _counted(item.counts)) for item in result.services]
-    console.table(("SERVICE", "BEFORE", "IN THE RECOVERY POINT" if dry_run else "RESTORED"), rows)
+    rows = [
+        (item.service, kind, str(item.before.get(kind, 0)) if item.before else "down", str(item.counts.get(kind, 0)))
+        for item in result.services
+        for kind in {**item.counts, **item.before}
+    ]
+    console.table(("SERVICE", "WHAT", "BEFORE", "IN THE RECOVERY POINT" if dry_run else "RESTORED"), rows)
     for note in (*result.notes, *(note for item in result.services for note in item.notes)):
         console.message(note)
     if result.safety:

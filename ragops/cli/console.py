@@ -37,7 +37,10 @@ class Console:
 
     def text(self, line: str) -> None:
         """Print a line of data as it is."""
-        _write(line)
+        if self._out:
+            self._out.print(line, markup=False)
+        else:
+            _write(line)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
         """Print a table: words such as `ok` and `down` in colour on a terminal, plain lines of any length in a pipe."""

@@ -26,7 +26,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
     # A service manager's stop and a lost connection are interrupts as much as Ctrl-C is.
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal that has no arrow
     ordered = hoist(arguments)
     console = Console(as_json="--json" in ordered, verbose="--verbose" in ordered, color="--no-color" not in ordered)
     try:

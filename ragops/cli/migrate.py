@@ -1,7 +1,166 @@
-"""Placeholder while the operation is being written."""
+"""Commands on the metadata database: migrate up, status, json-to-db, db-to-json, maintain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli.lifecycle import LockWait
+from ragops.cli.state import state
+from ragops.errors import ExitCode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ragops.services.timescaledb.json_import import ImportReport
+
+_SERVICE = "timescaledb"
+
+group = typer.Typer(help="The metadata database and its rag schema.", no_args_is_help=True, rich_markup_mode=None)
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A collections-config.json.")]
+
 
 def register(app: typer.Typer) -> None:
-    """Nothing yet."""
+    """Add the group to the application."""
+    app.add_typer(group, name="migrate")
+
+
+@group.command()
+def up(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
+    """Apply pending migrations.
+
+    Each in a transaction of its own; an applied file that was edited since is refused.
+
+    Example: ragops migrate up
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import migrate
+
+    current = state(context)
+    session = current.session(lock_wait)
+    with session.changing():
+        report = migrate.up(session.endpoint(_SERVICE))
+    if current.console.as_json:
+        current.console.document(jsonable(report))
+        return
+    for item in report.applied:
+        current.console.message(f"applied {item.version:03} {item.name} ({item.seconds:.2f} s)")
+    total = len(report.status.migrations)
+    current.console.text(f"{len(report.applied)} applied, {total} in all, made for {report.status.edition.value}")
+
+
+@group.command()
+def status(context: typer.Context) -> None:
+    """Show which migrations are applied.
+
+    Says as well what the server can do: community, apache or postgresql.
+
+    Example: ragops migrate status
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import migrate
+
+    current = state(context)
+    result = migrate.status(current.session().endpoint(_SERVICE))
+    if current.console.as_json:
+        current.console.document(jsonable(result))
+        return
+    rows = [
+        (f"{row.version:03}", row.name, row.state.value, f"{row.applied_at:%Y-%m-%d %H:%M}" if row.applied_at else "-")
+        for row in result.migrations
+    ]
+    extension = f", TimescaleDB {result.extension_version}" if result.extension_version else ""
+    title = f"PostgreSQL {result.server_version}{extension} · edition {result.edition.value}"
+    current.console.table(("VERSION", "NAME", "STATE", "APPLIED (UTC)"), rows, title=title)
+
+
+@group.command(name="json-to-db")
+def json_to_db(
+    context: typer.Context,
+    file: File,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the changes, write nothing.")] = False,
+    lock_wait: LockWait = 0.0,
+) -> None:
+    """Import a collections-config.json.
+
+    In one transaction; a second import changes nothing. Every fault of the file is reported at once.
+
+    Example: ragops migrate json-to-db collections-config.json --dry-run
+    """
+    from ragops.adapters.audit import actor
+    from ragops.cli.views import jsonable
+    from ragops.operations import migrate
+
+    current = state(context)
+    session = current.session(lock_wait)
+    with session.changing(("ingest",)):
+        report = migrate.import_json(session.endpoint(_SERVICE), file, dry_run=dry_run, actor=actor())
+    if current.console.as_json:
+        current.console.document(jsonable(report))
+    else:
+        _show_import(current.console.text, report)
+
+
+def _show_import(line: Callable[[str], None], report: ImportReport) -> None:
+    for name in report.added:
+        line(f"+ {name}")
+    for change in report.changed:
+        line(f"~ {change.name}")
+        for field in change.fields:
+            line(f"    {field.field}: {field.old} → {field.new}")
+    for name in report.absent:
+        line(f"  {name}: not in the file any more; left as it is")
+    counts = f"{len(report.added)} added, {len(report.changed)} changed, {report.unchanged} unchanged"
+    line(f"{counts}{' (dry run: nothing was written)' if report.dry_run else ''}")
+
+
+@group.command(name="db-to-json")
+def db_to_json(
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Where to; stdout if not given.")] = None,
+) -> None:
+    """Write the collections as a document that imports to the same rows.
+
+    Example: ragops migrate db-to-json exported.json
+    """
+    from ragops.adapters.files import write_atomic
+    from ragops.operations import migrate
+
+    current = state(context)
+    document = migrate.export_json(current.session().endpoint(_SERVICE))
+    if file is None:
+        current.console.text(document.rstrip("\n"))
+    else:
+        write_atomic(file, document)
+        current.console.message(f"wrote {file}")
+
+
+@group.command()
+def maintain(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
+    """Make partitions ahead, refresh figures, drop query logs beyond 90 days.
+
+    What the server does by policy is left to it.
+
+    Example: ragops migrate maintain
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import migrate
+
+    current = state(context)
+    session = current.session(lock_wait)
+    with session.changing():
+        report = migrate.maintain(session.endpoint(_SERVICE))
+    if current.console.as_json:
+        current.console.document(jsonable(report))
+        return
+    for word, names in (
+        ("made", report.partitions_made),
+        ("refreshed", report.refreshed),
+        ("dropped", report.dropped),
+        ("left to the server's policy", report.by_policy),
+    ):
+        if names:
+            current.console.text(f"{word}: {', '.join(names)}")
+    raise typer.Exit(ExitCode.DONE)

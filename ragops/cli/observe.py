@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragops.cli.state import state
-from ragops.errors import ExitCode
+from ragops.errors import ExitCode, RagopsError
 
 if TYPE_CHECKING:
     from ragops.cli.console import Console
     from ragops.operations.health import Health
+
+
+_NAGIOS_UNKNOWN = 3
 
 
 class HealthFormat(StrEnum):
@@ -89,12 +92,16 @@ def logs(
     """
     from ragops.operations.status import logs as operation
 
-    current = state(context)
-    for line in operation(current.session(), service, lines, following=follow):
-        if current.console.as_json:
-            current.console.document({"service": service, "line": line})
+    console = state(context).console
+    found = operation(state(context).session(), service, lines, following=follow)
+    if console.as_json and not follow:
+        console.document({"service": service, "lines": list(found)})
+        return
+    for line in found:
+        if console.as_json:
+            console.document({"service": service, "line": line})
         else:
-            current.console.text(line)
+            console.text(line)
 
 
 def drift(context: typer.Context) -> None:
@@ -139,8 +146,14 @@ def health(
     from ragops.operations.health import check
 
     current = state(context)
-    session = current.session()
-    code = _show(current.console, check(session, services or (), timeout), output_format)
+    try:
+        session = current.session()
+        code = _show(current.console, check(session, services or (), timeout), output_format)
+    except RagopsError as error:
+        if output_format is not HealthFormat.nagios or current.console.as_json:
+            raise
+        current.console.text(f"RAGOPS UNKNOWN - {error.message.splitlines()[0]}")
+        raise typer.Exit(_NAGIOS_UNKNOWN) from error
     with contextlib.suppress(KeyboardInterrupt):
         while watch:
             time.sleep(2)
@@ -152,13 +165,15 @@ def _show(console: Console, result: Health, output_format: HealthFormat) -> int:
     """Print the health; returns the exit code in the terms of its format."""
     from ragops.cli import views
 
+    if console.as_json:
+        output_format = HealthFormat.json
     if output_format is HealthFormat.nagios:
         line, code = views.nagios(result)
         console.text(line)
         return code
     if output_format is HealthFormat.prometheus:
         console.text(views.prometheus(result))
-    elif console.as_json or output_format is HealthFormat.json:
+    elif output_format is HealthFormat.json:
         console.document({"status": result.status.value, **views.jsonable(result)})
     else:
         views.show_health(console, result)

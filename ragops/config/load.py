@@ -6,7 +6,7 @@ import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from pydantic import ValidationError
@@ -15,10 +15,17 @@ from ragops.config.model import Settings
 from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
 from ragops.errors import InvalidInputError, MissingError, Problem, UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
 CONFIG_NAME = "ragops.yaml"
 VARIABLE_PREFIX = "RAGOPS__"
 
 Key = tuple[str | int, ...]
+
+_MAX_VALUES = 100_000
+_TEXT = "tag:yaml.org,2002:str"
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,12 @@ class _Source:
     values: dict[str, Any] = field(default_factory=dict)
     lines: dict[Key, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    readable: bool = True
+
+    def fail(self, where: str, message: str) -> None:
+        """Note that nothing can be said about the values."""
+        self.problems.append(Problem(where, "", message))
+        self.readable = False
 
 
 def find_config(start: Path) -> Path:
@@ -67,64 +80,111 @@ def load(config: Path | None, environment: str | None) -> Project:
 def _read(path: Path) -> _Source:
     source = _Source()
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, yaml.SafeLoader)
-        if node is not None:
-            _walk(node, (), path.name, source)
-            source.values = yaml.safe_load(text)
+        values = _parse(path.read_text(encoding="utf-8-sig"), path.name, source)
     except FileNotFoundError as error:
         raise UsageError("config_not_found", f"{path} is not there", "check --config and --env") from error
     except OSError as error:
         raise MissingError("config_unreadable", f"{path} cannot be read: {error.strerror}", "check its mode") from error
     except UnicodeDecodeError as error:
-        source.problems.append(Problem(path.name, "", f"is not UTF-8 (byte {error.start})"))
+        source.fail(path.name, f"is not UTF-8 (byte {error.start})")
+    except RecursionError:
+        source.fail(path.name, "is nested too deeply")
     except yaml.YAMLError as error:
-        source.problems.append(_yaml_problem(path, error))
-    if not isinstance(source.values, dict):
-        source.problems.append(Problem(f"{path.name}:1", "", "expected keys and values at the top level"))
-        source.values = {}
+        source.fail(_place(path.name, error), f"is not YAML: {getattr(error, 'problem', None) or error}")
+    else:
+        if isinstance(values, dict):
+            source.values = values
+        elif values is not None:
+            source.problems.append(Problem(f"{path.name}:1", "", "expected keys and values at the top level"))
     return source
 
 
-def _yaml_problem(path: Path, error: yaml.YAMLError) -> Problem:
+def _parse(text: str, name: str, source: _Source) -> Any:
+    """The values of a document, once it is known how large its aliases make it."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _expanded_size(node, {})
+        _walk(node, (), name, source)
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _place(name: str, error: yaml.YAMLError) -> str:
     mark = getattr(error, "problem_mark", None)
-    where = f"{path.name}:{mark.line + 1}:{mark.column + 1}" if mark else path.name
-    return Problem(where, "", f"is not YAML: {getattr(error, 'problem', None) or error}")
+    return f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+
+
+def _expanded_size(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many values the node is when every alias is followed; without a bound, ten lines can be a billion."""
+    if id(node) in known:
+        if known[id(node)] == 0:
+            raise yaml.MarkedYAMLError(problem="an alias contains itself", problem_mark=node.start_mark)
+        return known[id(node)]
+    known[id(node)] = 0  # being counted
+    size = 1
+    if isinstance(node, yaml.CollectionNode):
+        for item in node.value:
+            size += sum(_expanded_size(part, known) for part in (item if isinstance(item, tuple) else (item,)))
+    if size > _MAX_VALUES:
+        raise yaml.MarkedYAMLError(problem="its aliases expand to too many values", problem_mark=node.start_mark)
+    known[id(node)] = size
+    return size
 
 
 def _walk(node: yaml.Node, key: Key, name: str, source: _Source) -> None:
     """Note where every key stands and which stand twice (plain YAML would silently take the last)."""
     source.lines.setdefault(key, f"{name}:{node.start_mark.line + 1}")
     if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key_node, value_node in node.value:
-            child = (*key, str(key_node.value))
-            where = f"{name}:{key_node.start_mark.line + 1}"
-            if key_node.value in seen:
-                source.problems.append(Problem(where, _dotted(child), "stands twice"))
-            seen.add(key_node.value)
-            source.lines[child] = where
-            _walk(value_node, child, name, source)
+        _walk_mapping(node, key, name, source)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             _walk(item, (*key, index), name, source)
 
 
-def _from_variables(variables: os._Environ[str]) -> _Source:
+def _walk_mapping(node: yaml.MappingNode, key: Key, name: str, source: _Source) -> None:
+    seen: set[str] = set()
+    for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            continue  # the constructor refuses it, with its place
+        if key_node.tag != _MERGE:
+            key_node.tag = _TEXT  # `on:` and `1:` are keys like any other, to be reported by what is written
+        child = (*key, key_node.value)
+        where = f"{name}:{key_node.start_mark.line + 1}"
+        if key_node.value in seen:
+            source.problems.append(Problem(where, _dotted(child), "stands twice"))
+        seen.add(key_node.value)
+        source.lines[child] = where
+        _walk(value_node, child, name, source)
+
+
+def _from_variables(variables: Mapping[str, str]) -> _Source:
     source = _Source()
-    for variable, text in variables.items():
-        if not variable.startswith(VARIABLE_PREFIX):
-            continue
-        key = tuple(variable.removeprefix(VARIABLE_PREFIX).lower().split("__"))
-        target = source.values
-        for part in key[:-1]:
-            target = target.setdefault(part, {})
-        try:
-            target[key[-1]] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            source.problems.append(Problem(f"${variable}", _dotted(key), "is not a YAML value"))
-        source.lines.update({key[: length + 1]: f"${variable}" for length in range(len(key))})
+    for variable, text in sorted(variables.items()):
+        if variable.startswith(VARIABLE_PREFIX):
+            key = tuple(variable.removeprefix(VARIABLE_PREFIX).lower().split("__"))
+            source.lines.update({key[: length + 1]: f"${variable}" for length in range(len(key))})
+            try:
+                _put(source.values, key, _parse(text, f"${variable}", _Source()))
+            except (yaml.YAMLError, RecursionError):
+                source.problems.append(Problem(f"${variable}", _dotted(key), "is not a YAML value"))
+            except TypeError:
+                source.problems.append(
+                    Problem(f"${variable}", _dotted(key), "another variable sets what it is part of")
+                )
     return source
+
+
+def _put(values: dict[str, Any], key: tuple[str, ...], value: Any) -> None:
+    """Set a nested value. Raises TypeError where a part of `key` is no section."""
+    for part in key[:-1]:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise TypeError(part)
+    values[key[-1]] = value
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -143,13 +203,13 @@ def _validate(path: Path, sources: list[_Source]) -> Settings:
         values = _merge(values, source.values)
         lines.update(source.lines)
         problems += source.problems
-    unreadable = any("is not" in problem.message for problem in problems if not problem.key)
     settings = None
-    if not unreadable:
+    if all(source.readable for source in sources):
         try:
             settings = Settings.model_validate(values)
         except ValidationError as error:
             problems += [_problem(detail["loc"], detail["msg"], lines, path) for detail in error.errors()]
+        problems += _shared_ports(values, lines, path)
     if problems or settings is None:
         raise InvalidInputError(
             "invalid_config", f"{path} is not valid:", problems, "every key is explained in docs/configuration.md"
@@ -160,8 +220,21 @@ def _validate(path: Path, sources: list[_Source]) -> Settings:
 def _problem(loc: Key, message: str, lines: dict[Key, str], path: Path) -> Problem:
     nearest = next((loc[:length] for length in range(len(loc), 0, -1) if loc[:length] in lines), ())
     wording = {"Extra inputs are not permitted": "is not a known key", "Field required": "is missing"}
-    text = wording.get(message, message.removeprefix("Value error, "))
+    text = wording.get(message, message)
     return Problem(lines.get(nearest, path.name), _dotted(loc), text)
+
+
+def _shared_ports(values: dict[str, Any], lines: dict[Key, str], path: Path) -> Iterator[Problem]:
+    """Services on one port; looked for in what is written, so that no other fault hides it."""
+    seen: dict[int, str] = {}
+    for service, default in Settings(name="x").ports().items():
+        section = values.get(service, {})
+        port = section.get("port", default) if isinstance(section, dict) else default
+        if isinstance(port, int) and port in seen:
+            text = f"{service}.port and {seen[port]}.port are both {port}; each service needs its own"
+            yield _problem((service, "port"), text, lines, path)
+        elif isinstance(port, int):
+            seen[port] = service
 
 
 def _dotted(key: Key) -> str:

@@ -63,7 +63,12 @@ class ProjectPaths:
         """Configuration, process record and log of a service."""
         return self.state / "run" / self.environment / service
 
+    @property
+    def all_data(self) -> Path:
+        """Data of all services of the environment, and what restores set aside."""
+        base = self.root / self.data_override if self.data_override else self.state / "data"
+        return base / self.environment
+
     def data_dir(self, service: str) -> Path:
         """Data of a service."""
-        base = self.root / self.data_override if self.data_override else self.state / "data"
-        return base / self.environment / service
+        return self.all_data / service

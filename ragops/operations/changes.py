@@ -48,10 +48,10 @@ def drifted(steps: Iterable[Step]) -> tuple[Drifted, ...]:
     found = {}
     for step in steps:
         state = step.new_outputs.get("state")
-        if step.action is Action.REFRESH and state not in (None, step.old_outputs.get("state")):
-            found[step.resource] = Drifted(step.resource, str(state))
-        elif step.action is Action.DELETE and not step.type.startswith(_COMPONENT):
+        if step.action is Action.DELETE and not step.type.startswith(_COMPONENT):
             found[step.resource] = Drifted(step.resource, "is gone")
+        elif state not in (None, step.old_outputs.get("state")):
+            found[step.resource] = Drifted(step.resource, str(state))
     return tuple(found.values())
 
 
@@ -86,10 +86,11 @@ def _hidden(value: Any) -> bool:
 
 
 def _text_diff(name: str, before: str, after: str) -> Iterator[str]:
-    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), name, name, lineterm="", n=1)
-    for line in lines:
-        if not line.startswith(("---", "@@")):
-            yield name if line.startswith("+++") else f"  {line}"
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1)
+    yield name
+    for line in [*lines][2:]:  # after the names of both sides
+        if not line.startswith("@@"):
+            yield f"  {line}"
 
 
 def _shown(value: Any) -> str:

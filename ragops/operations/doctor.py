@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ragops.adapters import pulumi_install
+from ragops.adapters.pulumi_pins import ENGINE_HINT
 from ragops.errors import RagopsError
 from ragops.operations import preflight
 from ragops.runtimes.programs import locate, unprivileged_user
@@ -45,7 +46,7 @@ def examine(project: Project | None) -> Diagnosis:
         _python(),
         _pulumi(),
         *_programs(),
-        _disk(folder),
+        _disk(preflight.data_folder(project) if project else folder),
         _memory(),
         _overcommit(),
         _huge_pages(),
@@ -64,7 +65,7 @@ def _pulumi() -> Check:
     def find() -> str:
         engine = pulumi_install.find()
         if engine is None:
-            raise RagopsError("engine_missing", "not installed", pulumi_install.ENGINE_HINT)
+            raise RagopsError("engine_missing", "not installed", ENGINE_HINT)
         return f"{engine.version} from {engine.source}"
 
     return _refusal("pulumi", find)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.errors import MissingError
-from ragops.runtimes.observe import port_owner, read_record
+from ragops.errors import MissingError, UsageError
+from ragops.runtimes.observe import port_owner, read_record, read_spec
 from ragops.runtimes.programs import blocking_folder, locate, unprivileged_user
 from ragops.runtimes.supervise import port_taken
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ragops.config.load import Project
 
 PROGRAMS = {"redis": "valkey-server", "timescaledb": "postgres"}
@@ -20,13 +19,20 @@ MIN_FREE_BYTES = 200 * 1024 * 1024
 
 
 def refuse_what_cannot_start(project: Project) -> None:
-    """Raise MissingError for a missing engine, a port of somebody else, a full disk, a folder that blocks the way."""
+    """Raise for a missing engine, a port of somebody else, a full disk, a folder that blocks the way, moved data."""
     for program in PROGRAMS.values():
         locate(program)
-    refuse_full_disk(project.paths.root)
+    refuse_full_disk(data_folder(project))
     refuse_blocked_data(project)
     for service, port in project.settings.ports().items():
+        refuse_moved_data(project, service)
         refuse_taken_port(project, service, port)
+
+
+def data_folder(project: Project) -> Path:
+    """The folder of the services' data, or the nearest one above it that is there already."""
+    wanted = project.paths.data_dir("timescaledb")
+    return next(folder for folder in (wanted, *wanted.parents) if folder.exists())
 
 
 def refuse_full_disk(folder: Path) -> None:
@@ -38,12 +44,22 @@ def refuse_full_disk(folder: Path) -> None:
 
 
 def refuse_blocked_data(project: Project) -> None:
-    """Raise MissingError (data_unreachable) where the user that runs PostgreSQL may not pass to its data."""
+    """Raise MissingError (data_unreachable) where the user that runs PostgreSQL may not pass to its files."""
     user = unprivileged_user(project.settings.run_as)
-    data = project.paths.data_dir("timescaledb")
-    if folder := blocking_folder(data, user):
-        what = f"PostgreSQL does not run as root, and the user {user} may not pass through {folder} to its data"
-        raise MissingError("data_unreachable", what, f"run `chmod o+x {folder}`, or set `data_dir:` to a public place")
+    for path in (project.paths.data_dir("timescaledb"), project.paths.run_dir("timescaledb")):
+        if folder := blocking_folder(path, user):
+            what = f"PostgreSQL does not run as root, and the user {user} may not pass through {folder} to its files"
+            hint = f"run `chmod o+x {folder}`, or move the project to a public place such as /srv"
+            raise MissingError("data_unreachable", what, hint)
+
+
+def refuse_moved_data(project: Project, service: str) -> None:
+    """Raise UsageError (data_moved) where a service would start empty because `data_dir:` now names another place."""
+    before = read_spec(project.paths.run_dir(service)).get("data_dir")
+    now = project.paths.data_dir(service)
+    if isinstance(before, str) and before != str(now) and Path(before).exists() and not now.exists():
+        what = f"the data of {service} lie in {before}, ragops.yaml now says {now}: it would start empty"
+        raise UsageError("data_moved", what, f"`ragops down`, then mkdir -p {now.parent} && mv {before} {now}")
 
 
 def refuse_taken_port(project: Project, service: str, port: int) -> None:

@@ -15,11 +15,13 @@ from ragops.operations.changes import Change, Drifted, changes, drifted
 from ragops.operations.health import Health, check
 from ragops.operations.preflight import refuse_what_cannot_start
 from ragops.operations.stack import fingerprint, open_stack
+from ragops.runtimes.control import stop_remains
 from ragops.services import SERVICES
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from ragops.adapters.pulumi_engine import PulumiStack
     from ragops.adapters.pulumi_events import Step
@@ -119,18 +121,14 @@ def _ask(stack: PulumiStack, confirm: Callable[[Plan], bool]) -> None:
 def _healthy(session: Session) -> Health:
     """The health after `up`; a service that is down is a failure, what is merely degraded is shown."""
     health = check(session)
-    down = [
-        f"{probe.service}: {item.detail}" for probe in health.probes for item in probe.checks if _is_down(item.status)
-    ]
+    down = [(probe.service, item) for probe in health.probes for item in probe.checks if item.status is Status.DOWN]
     if down:
+        what = "; ".join(f"{service}: {item.detail}" for service, item in down)
+        service, first = down[0]
         raise UnhealthyError(
-            "not_healthy", f"the platform is up but not healthy: {'; '.join(down)}", "`ragops logs SERVICE`"
+            "not_healthy", f"the platform is up but not healthy: {what}", first.hint or f"see `ragops logs {service}`"
         )
     return health
-
-
-def _is_down(status: Status) -> bool:
-    return status is Status.DOWN
 
 
 def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] | None = None) -> DownResult:
@@ -138,19 +136,20 @@ def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] 
     paths = session.project.paths
     with session.changing():
         steps = open_stack(session.project, session.secrets()).destroy(on_step)
+        remains = [service.name for service in SERVICES if stop_remains(paths.run_dir(service.name))]
         paths.endpoints.unlink(missing_ok=True)
         paths.fingerprint.unlink(missing_ok=True)
-        folders = [paths.data_dir(service.name) for service in SERVICES if paths.data_dir(service.name).exists()]
+        folders = sorted(paths.all_data.iterdir()) if paths.all_data.exists() else []
         if purge_data:
             for folder in folders:
                 _remove(folder)
     names = tuple(str(folder) for folder in folders)
-    stopped = tuple(change.resource for change in changes(steps) if change.action is Action.DELETE)
-    return DownResult(stopped, () if purge_data else names, names if purge_data else ())
+    stopped = [change.resource for change in changes(steps) if change.action is Action.DELETE]
+    return DownResult((*stopped, *remains), () if purge_data else names, names if purge_data else ())
 
 
-def _remove(folder: object) -> None:
+def _remove(folder: Path) -> None:
     try:
-        shutil.rmtree(str(folder))
+        shutil.rmtree(folder)
     except OSError as error:
         raise explain_os_error(error, f"remove {folder}") from error

@@ -130,9 +130,10 @@ def _save(
     try:
         return backup.run(platform, repository, kind=Kind.SAFETY, services=reachable, on_step=on_step), notes
     except RagopsError as error:
-        hint = f"nothing was touched; cure that, or restore without a way back: --no-safety. {error.hint}"
-        what = f"no safety recovery point could be taken: {error.message}"
-        raise RagopsError(error.code, what, hint.strip(), exit_code=error.exit_code) from error
+        error.hint = (
+            f"no safety recovery point could be taken and nothing was touched; --no-safety does without. {error.hint}"
+        )
+        raise
 
 
 def _restore_one(
@@ -147,8 +148,8 @@ def _restore_one(
             .restore(endpoint, platform.control_of(endpoint), point.folder / name, _parts(point, name))
         )
     except RagopsError as error:
-        hint = f"{error.hint} {way_back}".strip()
-        raise RagopsError(error.code, f"{name}: {error.message}", hint, exit_code=error.exit_code) from error
+        error.hint = f"{error.hint} {way_back}".strip()
+        raise
     return RestoredService(name, before, _counts(point, name), round(time.monotonic() - started, 3), notes)
 
 

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters import audit, locks
+from ragops.adapters.logs import rotate
 from ragops.config import secrets
-from ragops.errors import MissingError, RagopsError
+from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations.backup import Platform
 from ragops.recovery.repository import Repository
 from ragops.runtimes.control import control
+from ragops.runtimes.supervise import log_path
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
 
@@ -42,8 +44,12 @@ class Session:
     def endpoints(self, services: Sequence[str] = ()) -> dict[str, Endpoint]:
         """Endpoints by service, in order of dependence; only those of `services` if any are named.
 
-        Raises MissingError (not_provisioned) before the first `up`.
+        Raises UsageError (unknown_service), MissingError (not_provisioned) before the first `up`.
         """
+        known_services = [service.name for service in SERVICES]
+        if unknown := [name for name in services if name not in known_services]:
+            what = f"there is no service {unknown[0]!r}"
+            raise UsageError("unknown_service", what, f"one of: {', '.join(known_services)}")
         path = self.project.paths.endpoints
         try:
             values = json.loads(path.read_text())
@@ -55,7 +61,7 @@ class Session:
         except (OSError, ValueError) as error:
             raise RagopsError("endpoints_unreadable", f"{path} cannot be read", "run `ragops up`") from error
         known = secrets.load(self.project.paths.secrets)
-        wanted = services or [service.name for service in SERVICES]
+        wanted = services or known_services
         try:
             return {name: Endpoint.from_dict(values[name], known) for name in wanted if name in values}
         except KeyError as error:
@@ -75,6 +81,11 @@ class Session:
         """Where the recovery points of this environment lie."""
         folder = self.project.paths.root / self.project.settings.backup.repository
         return Repository(folder, self.project.paths.environment)
+
+    def rotate_logs(self) -> None:
+        """Bound the services' logs; cron's backup does it every night."""
+        for service in SERVICES:
+            rotate(log_path(self.project.paths.run_dir(service.name), service.name))
 
     @contextlib.contextmanager
     def changing(self, kinds: Sequence[str] = EXCLUSIVE) -> Iterator[None]:

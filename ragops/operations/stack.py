@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ragops import __version__
 from ragops.adapters import pulumi_install
 from ragops.adapters.pulumi_engine import PulumiStack, StackOptions
+from ragops.adapters.pulumi_pins import ENGINE_HINT
 from ragops.errors import MissingError
 from ragops.resources import stacks_dir
 from ragops.runtimes.embedded import EmbeddedRuntime
@@ -25,7 +26,7 @@ def open_stack(project: Project, secrets: Mapping[str, str]) -> PulumiStack:
     settings, paths = project.settings, project.paths
     engine = pulumi_install.find()
     if engine is None:
-        raise MissingError("engine_missing", "the Pulumi engine is not installed", pulumi_install.ENGINE_HINT)
+        raise MissingError("engine_missing", "the Pulumi engine is not installed", ENGINE_HINT)
     program = _program()
     runtime = EmbeddedRuntime(paths, settings.run_as)
     options = StackOptions(

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import psutil
 
-from ragops.adapters.logs import follow, tail
+from ragops.adapters.logs import follow, read_tail
 from ragops.errors import UsageError
 from ragops.runtimes.observe import read_record, read_spec, state_of
 from ragops.runtimes.process_spec import ProcessSpec
@@ -116,6 +116,7 @@ def logs(session: Session, service: str, lines: int, *, following: bool) -> Iter
     if service not in known:
         raise UsageError("unknown_service", f"there is no service {service!r}", f"one of: {', '.join(known)}")
     path = log_path(session.project.paths.run_dir(service), service)
-    yield from tail(path, lines)
+    last, position = read_tail(path, lines)
+    yield from last
     if following:
-        yield from follow(path)
+        yield from follow(path, position)

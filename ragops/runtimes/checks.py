@@ -6,8 +6,6 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING
 
-import httpx
-
 from ragops.services.contract import ExecCheck, HttpCheck, TcpCheck
 
 if TYPE_CHECKING:
@@ -40,6 +38,8 @@ def _tcp(check: TcpCheck, timeout: float) -> bool:
 
 
 def _http(check: HttpCheck, timeout: float) -> bool:
+    import httpx  # here alone: it takes longer to import than most commands take to run
+
     try:
         return httpx.get(f"http://{_HOST}:{check.port}{check.path}", timeout=timeout).status_code == httpx.codes.OK
     except httpx.HTTPError:

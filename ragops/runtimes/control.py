@@ -55,10 +55,7 @@ class ProcessControl:
             for name, source in files.items():
                 self._fill(fresh / name, source)
             sync_dir(fresh)
-            if data.exists():
-                data.rename(aside)
-            fresh.rename(data)
-            sync_dir(data.parent)
+            _swap(fresh.rename(supervise.ready_folder(data)), data, aside)
         except OSError as error:
             raise explain_os_error(error, f"replace the data in {data}") from error
         return str(aside)
@@ -67,7 +64,7 @@ class ProcessControl:
         """Put the folder that was set aside in place again; what is there now keeps a name of its own."""
         data = self._data()
         try:
-            if Path(aside).exists():
+            if aside and Path(aside).exists():
                 self.set_data_aside("failed-restore")
                 data.rmdir()
                 Path(aside).rename(data)
@@ -99,7 +96,8 @@ class ProcessControl:
     def _fresh_folder(self) -> Path:
         """An empty folder beside the data; what a killed run left of one is cleared."""
         fresh = self._data().with_name(f"{self._data().name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
+        for left_over in (fresh, supervise.ready_folder(self._data())):
+            shutil.rmtree(left_over, ignore_errors=True)
         make_dir(fresh.parent, supervise.PASSAGE)
         fresh.mkdir(mode=0o700)
         self._own(fresh)
@@ -133,9 +131,35 @@ class ProcessControl:
         return ProcessSpec.from_props({**props, "secret_files": contents})
 
 
+def _swap(fresh: Path, data: Path, aside: Path) -> None:
+    """Give `data` the name `aside` and `fresh` its place; where the second rename fails the first is undone.
+
+    Killed between the two, the next start of the service finishes it.
+    """
+    moved = data.exists()
+    if moved:
+        data.rename(aside)
+    try:
+        fresh.rename(data)
+    except OSError:
+        if moved:
+            aside.rename(data)
+        raise
+    sync_dir(data.parent)
+
+
 def _create(path: Path) -> BinaryIO:
     """A new file that is ours alone from its first byte on."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE), "wb")
+
+
+def stop_remains(run_dir: Path) -> bool:
+    """Stop what runs in `run_dir` though no stack knows of it: an `up` was killed before it saved its state."""
+    remains = ProcessControl(run_dir)
+    running = remains.is_running()
+    if running:
+        remains.stop()
+    return running
 
 
 def control(endpoint: Endpoint) -> ProcessControl:

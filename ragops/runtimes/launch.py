@@ -1,7 +1,8 @@
 """Becomes a service's program: records who it is, gives up root if told to, and executes.
 
-Run as a script with the standard library alone, `launch.py RECORD DIGEST USER PROGRAM ARG…`. The record is written by
-the very process that becomes the service, so that no instant exists at which the service runs and nobody knows its pid.
+Run as a script with the standard library alone, `launch.py STARTER RECORD DIGEST USER PROGRAM ARG…`. The record is
+written by the very process that becomes the service, so that no instant exists at which the service runs and nobody
+knows its pid.
 """
 
 from __future__ import annotations
@@ -49,10 +50,16 @@ def _become(user: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Record, become `USER` where it is not empty, execute `PROGRAM ARG…`."""
-    record, digest, user, *command = arguments
+    """Record where `RECORD` is not empty, become `USER` where it is not empty, execute `PROGRAM ARG…`.
+
+    Ends where the process `STARTER` is gone: whoever repeats its work must not find two of us.
+    """
+    starter, record, digest, user, *command = arguments
+    if os.getppid() != int(starter):
+        sys.exit(f"pid {starter}, which was to start {command[0]}, is gone")
     os.umask(0o077)
-    _record(Path(record), digest)
+    if record:
+        _record(Path(record), digest)
     if user:
         _become(user)
     os.execv(command[0], command)  # noqa: S606  the service takes the place of this very process

@@ -10,16 +10,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
-from ragops.adapters.files import PUBLIC_MODE, SECRET_MODE, explain_os_error, make_dir, write_atomic
+from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, write_atomic
 from ragops.adapters.logs import rotate, tail
 from ragops.errors import MissingError, RagopsError
-from ragops.runtimes import launch
+from ragops.runtimes import launch, occupants
 from ragops.runtimes.checks import passes
 from ragops.runtimes.observe import RECORD, SPEC, Record, changed_files, port_owner, read_record
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 PASSAGE = 0o711  # others may pass through, not look: an engine may run as another user
 _POLL = 0.05
 _KILL_WAIT = 10.0
+_INIT_TIMEOUT = 300.0
 
 
 def log_path(run_dir: Path, service: str) -> Path:
@@ -47,6 +49,7 @@ def ensure_running(spec: ProcessSpec) -> None:
     record = read_record(Path(spec.run_dir))
     if record and record.alive:
         if record.digest == spec.digest() and not changed_files(Path(spec.run_dir), spec.file_digests()):
+            rotate(log_path(Path(spec.run_dir), spec.service))
             wait_healthy(spec, record)
             return
         stop(Path(spec.run_dir), spec.stop_signal, spec.stop_grace)
@@ -63,7 +66,7 @@ def start(spec: ProcessSpec, extra_args: Sequence[str] = ()) -> None:
     try:
         _write_files(spec)
         _initialise(spec)
-        _clear_lock_files(spec)
+        occupants.clear(Path(spec.data_dir), Path(spec.command[0]).name, spec.lock_files)
         _launch(spec, extra_args)
     except OSError as error:
         raise explain_os_error(error, f"start {spec.service}") from error
@@ -85,9 +88,12 @@ def port_taken(service: str, port: int, owner: str) -> MissingError:
 def wait_healthy(spec: ProcessSpec, record: Record) -> None:
     """Wait for the health check. Raises RagopsError (service_failed) where it dies or takes too long."""
     deadline = time.monotonic() + spec.start_timeout
-    while not passes(spec.health, timeout=2.0):
-        if not record.alive:
+    while True:
+        healthy = passes(spec.health, timeout=2.0)
+        if not record.alive:  # asked second: what answered may be somebody else on its port
             raise RagopsError("service_failed", f"{spec.service} ended while it started", _log_hint(spec))
+        if healthy:
+            return
         if time.monotonic() > deadline:
             what = f"{spec.service} runs but was not healthy within {spec.start_timeout:.0f} s"
             raise RagopsError("service_failed", what, _log_hint(spec))
@@ -131,7 +137,8 @@ def _wait_for_group(record: Record | None) -> None:
     if record is None:
         return
     deadline = time.monotonic() + _KILL_WAIT
-    while time.monotonic() < deadline and not record.alive and _group_lives(record.pid):
+    # A living process of that number is either still ours or somebody else's, and then the group is too.
+    while time.monotonic() < deadline and not launch.identity(record.pid) and _group_lives(record.pid):
         time.sleep(_POLL)
 
 
@@ -165,10 +172,17 @@ def _write_files(spec: ProcessSpec) -> None:
     write_atomic(Path(spec.run_dir) / SPEC, json.dumps(props), SECRET_MODE)
 
 
+def ready_folder(data: Path) -> Path:
+    """Where whole new data wait for the old ones to step aside: found without them, a restore was killed in between."""
+    return data.with_name(f"{data.name}.ready")
+
+
 def _initialise(spec: ProcessSpec) -> None:
     """Fill the data folder once, beside its place; a folder that an interrupted run left half full starts over."""
     data = Path(spec.data_dir)
     make_dir(data.parent, PASSAGE)
+    if not data.exists() and ready_folder(data).exists():
+        ready_folder(data).rename(data)
     if spec.init is None or (data / spec.init.marker).exists():
         if not data.exists():
             data.mkdir(mode=0o700)
@@ -177,24 +191,31 @@ def _initialise(spec: ProcessSpec) -> None:
     if data.exists() and any(data.iterdir()):
         what = f"{data} has files but no {spec.init.marker}: it is not a data folder of {spec.service}"
         raise RagopsError("data_folder_foreign", what, "move it away, or restore it from a recovery point")
-    fresh = data.with_name(f"{data.name}.init")
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(mode=0o700)
+    for old in data.parent.glob(f"{data.name}.init-*"):
+        shutil.rmtree(old, ignore_errors=True)
+    # A name of its own: the engine's tool of a killed run may still be writing into the one before.
+    fresh = Path(tempfile.mkdtemp(prefix=f"{data.name}.init-", dir=data.parent))
     own(fresh, spec.user)
-    command = [part.replace("{data}", str(fresh)) for part in spec.init.command]
-    done = subprocess.run(
-        command, user=spec.user or None, group=_group(spec.user), extra_groups=[] if spec.user else None,
-        capture_output=True, text=True, timeout=300, cwd="/", check=False, env=_environment(spec),
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise RagopsError("init_failed", f"{spec.service} could not be initialised: {done.stderr.strip()[-800:]}")
+    _run_init(spec, [part.replace("{data}", str(fresh)) for part in spec.init.command])
     if data.exists():
         data.rmdir()
     fresh.rename(data)
 
 
-def _group(user: str) -> int | None:
-    return pwd.getpwnam(user).pw_gid if user else None
+def _run_init(spec: ProcessSpec, command: Sequence[str]) -> None:
+    cure = "cure that, then run the command again: it starts over"
+    try:
+        done = subprocess.run(
+            [*_launcher("", "", spec.user), *command],
+            capture_output=True, text=True, timeout=_INIT_TIMEOUT, cwd="/", check=False, env=_environment(spec),
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        what = f"{spec.service} was not initialised within {_INIT_TIMEOUT:.0f} s"
+        raise RagopsError("init_failed", what, cure) from error
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip())[-800:]
+        what = f"{spec.service} could not be initialised (exit {done.returncode}): {said}"
+        raise RagopsError("init_failed", what, cure)
 
 
 def _environment(spec: ProcessSpec) -> dict[str, str]:
@@ -202,27 +223,15 @@ def _environment(spec: ProcessSpec) -> dict[str, str]:
     return {**inherited, "LANG": "C.UTF-8", **spec.environment}
 
 
-def _clear_lock_files(spec: ProcessSpec) -> None:
-    """Remove the engine's own pid files: nobody of ours runs, and after a reboot their pid may be anybody's."""
-    program = Path(spec.command[0]).name
-    for name in spec.lock_files:
-        path = Path(spec.data_dir) / name
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            pid = int(path.read_text().split()[0])
-            if psutil.pid_exists(pid) and psutil.Process(pid).name() == program:
-                what = f"{program} (pid {pid}) already runs on {spec.data_dir}"
-                raise RagopsError("data_in_use", what, f"stop it: kill -INT {pid}")
-            path.unlink()
-
-
 def _launch(spec: ProcessSpec, extra_args: Sequence[str]) -> None:
     run_dir = Path(spec.run_dir)
     (run_dir / RECORD).unlink(missing_ok=True)
     log = log_path(run_dir, spec.service)
     rotate(log)
-    arguments = [sys.executable, "-I", "-S", launch.__file__, str(run_dir / RECORD), spec.digest(), spec.user]
+    digest = "" if extra_args else spec.digest()  # what runs otherwise than provisioned is never adopted
+    arguments = _launcher(str(run_dir / RECORD), digest, spec.user)
     with log.open("ab") as stream:
-        log.chmod(PUBLIC_MODE if spec.user else SECRET_MODE)
+        log.chmod(SECRET_MODE)  # statements that failed stand in it with their values
         process = subprocess.Popen(
             [*arguments, *spec.command, *extra_args],
             stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
@@ -231,6 +240,15 @@ def _launch(spec: ProcessSpec, extra_args: Sequence[str]) -> None:
     deadline = time.monotonic() + 10
     while read_record(run_dir) is None and process.poll() is None and time.monotonic() < deadline:
         time.sleep(_POLL / 10)
+
+
+def _launcher(record: str, digest: str, user: str) -> list[str]:
+    """Arguments that become what follows them.
+
+    Changing the user is the launcher's work, not subprocess's: that would fork, and a fork of a process in which gRPC's
+    threads run, as they do in Pulumi's provider host, crashes now and then.
+    """
+    return [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), record, digest, user]
 
 
 def _log_hint(spec: ProcessSpec) -> str:

@@ -41,7 +41,10 @@ class RedisService:
         return Redis
 
     def prepare(self, endpoint: Endpoint) -> None:
-        """Nothing: its files hold all of its initial state."""
+        """Its files hold all of its initial state; only its data may still have to be read."""
+        from ragops.services.redis.backup import wait_loaded
+
+        wait_loaded(endpoint)
 
     def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
         """Reachable, writable, persistence, memory."""

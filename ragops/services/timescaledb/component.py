@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from ragops.services.contract import Layout, Runtime
     from ragops.services.timescaledb.settings import TimescaleSettings
 
-# The start of PostgreSQL's protocol: an SSLRequest, which every server answers with one byte before any login.
-_SSL_REQUEST = "\x00\x00\x00\x08\x04\xd2\x16\x2f"
-
 
 @dataclass(frozen=True)
 class TimescaleArgs:
@@ -73,7 +70,8 @@ def service_spec(settings: TimescaleSettings, secrets: Mapping[str, str], layout
             ConfigFile("owner.password", secrets[OWNER_SECRET] + "\n", secret=True),
         ),
         ports={"timescaledb": settings.port},
-        health=TcpCheck(settings.port, _SSL_REQUEST, ("N", "S")),
+        # Asked for a password it serves; while it recovers from a crash it answers with an error instead.
+        health=TcpCheck(settings.port, _startup_packet(OWNER_ROLE, "postgres"), ("R",)),
         init=InitStep(_initdb(f"{config}/owner.password"), marker="PG_VERSION"),
         lock_files=("postmaster.pid",),
         stop_signal="SIGINT",  # fast shutdown; SIGTERM would wait for every client to leave
@@ -81,6 +79,12 @@ def service_spec(settings: TimescaleSettings, secrets: Mapping[str, str], layout
         start_timeout=120.0,
         needs_unprivileged_user=True,
     )
+
+
+def _startup_packet(user: str, database: str) -> str:
+    """What a client says first (PostgreSQL documentation, "Message Formats", StartupMessage)."""
+    body = f"\x00\x03\x00\x00user\x00{user}\x00database\x00{database}\x00\x00"
+    return (len(body) + 4).to_bytes(4).decode("latin-1") + body
 
 
 def _initdb(password_file: str) -> tuple[str, ...]:

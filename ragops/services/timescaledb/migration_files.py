@@ -68,12 +68,11 @@ class Migration:
         """The line of the file, from 1, that `offset` (characters) in `rendered` comes from, or one near it."""
         wanted = rendered.count("\n", 0, offset)
         matcher = SequenceMatcher(None, self.text.split("\n"), rendered.split("\n"), autojunk=False)
-        line = 0
         for block in matcher.get_matching_blocks():
-            if block.b > wanted:
-                break
-            line = block.a + min(wanted - block.b, block.size)
-        return line + 1
+            if wanted < block.b + block.size or block.size == 0:
+                # A line that was filled in matches none: it stands as far before the next that does.
+                return max(0, block.a + wanted - block.b) + 1
+        raise AssertionError("matching blocks end with an empty one")
 
 
 def statements(sql: str) -> Iterator[Statement]:

@@ -117,7 +117,8 @@ def _license_by_trial(connection: Connection) -> str:
     # The setting has no value until the extension's own library is loaded, and making the extension loads it; a session
     # of its own, because one that has loaded the library cannot make the extension any more.
     with psycopg.connect(connection.info.dsn, password=connection.info.password) as trial:
-        trial.execute("CREATE EXTENSION timescaledb")
+        trial.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_KEY])  # another run may be making it for good
+        trial.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
         found = _license(trial)
         trial.rollback()
     return found
@@ -199,7 +200,7 @@ def _apply_next(
     lock_timeout: float,
 ) -> AppliedMigration | None:
     with translated(), connection.transaction():
-        _lock(connection, lock_timeout)
+        lock_schema(connection, lock_timeout)
         # Read after the lock is had: another run may have applied it while this one waited.
         recorded = _recorded(connection)
         _refuse(known, recorded, edition)
@@ -210,7 +211,11 @@ def _apply_next(
         return _run(connection, migration, made_for)
 
 
-def _lock(connection: Connection, timeout: float) -> None:
+def lock_schema(connection: Connection, timeout: float) -> None:
+    """Keep all other schema changes out until this transaction ends; waits `timeout` seconds for this and later locks.
+
+    Raises LockedError.
+    """
     connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{max(1, round(timeout * 1000))}ms"])
     try:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_KEY])

@@ -30,10 +30,11 @@ CREATE UNIQUE INDEX query_stats_{{ period }}_key ON rag.query_stats_{{ period }}
 {% endfor %}
 
 {% if edition == 'community' %}
--- start_offset stays far inside the 90 days: refreshing over dropped logs would erase the figures of them.
-SELECT add_continuous_aggregate_policy('rag.query_stats_hourly', start_offset => INTERVAL '3 days',
+-- start_offset bridges a month of standstill, yet stays far inside the 90 days: refreshing over dropped logs would
+-- erase their figures.
+SELECT add_continuous_aggregate_policy('rag.query_stats_hourly', start_offset => INTERVAL '30 days',
                                        end_offset => INTERVAL '1 hour', schedule_interval => INTERVAL '30 minutes');
-SELECT add_continuous_aggregate_policy('rag.query_stats_daily', start_offset => INTERVAL '14 days',
+SELECT add_continuous_aggregate_policy('rag.query_stats_daily', start_offset => INTERVAL '30 days',
                                        end_offset => INTERVAL '1 day', schedule_interval => INTERVAL '6 hours');
 {% endif %}
 

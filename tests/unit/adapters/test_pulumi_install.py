@@ -11,7 +11,6 @@ from ragops.adapters.pulumi_install import (
     cache_dir,
     find,
     installed_dir,
-    main,
     require,
 )
 from ragops.errors import ExitCode, MissingError
@@ -105,15 +104,3 @@ def test_the_cache_follows_its_variable_then_xdg_then_home(tmp_path: Path, monke
     assert cache_dir() == tmp_path / "xdg/ragops"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert cache_dir() == tmp_path / "home/.cache/ragops"
-
-
-def test_the_module_itself_ends_with_the_exit_code(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    own = program(tmp_path / "own", ENGINE_VERSION)
-    monkeypatch.setenv("RAGOPS_PULUMI", str(own))
-    assert main([]) == 0
-    assert str(own) in capsys.readouterr().err
-    own.unlink()
-    assert main(["--from-source"]) == ExitCode.MISSING
-    assert "unset RAGOPS_PULUMI" in capsys.readouterr().err

@@ -1,0 +1,41 @@
+"""What a second `ragops up` is measured against: the Automation API's own refresh and up of the very same stack."""
+
+import os
+import sys
+from pathlib import Path
+
+from pulumi import automation
+
+from ragops.adapters import pulumi_install
+from ragops.config import secrets
+from ragops.config.load import load
+from ragops.operations.stack import _program
+from ragops.runtimes.embedded import EmbeddedRuntime
+
+project = load(None, None)
+paths, settings = project.paths, project.settings
+engine = pulumi_install.find()
+if engine is None:
+    sys.exit("no Pulumi engine: make engine")
+program = _program()
+known = secrets.load(paths.secrets)
+
+if "PULUMI_BACKEND_URL" not in os.environ:
+    os.environ["PULUMI_BACKEND_URL"] = (paths.pulumi / "state").as_uri()
+stack = automation.create_or_select_stack(
+    stack_name=paths.environment,
+    project_name=settings.name,
+    program=lambda: program(settings, known, EmbeddedRuntime(paths, settings.run_as)),
+    opts=automation.LocalWorkspaceOptions(
+        work_dir=str(paths.pulumi),
+        pulumi_command=automation.PulumiCommand(root=str(Path(engine.path).parents[1])),
+        env_vars={
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(paths.passphrase),
+            "PATH": f"{paths.pulumi / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        },
+    ),
+)
+stack.refresh()
+result = stack.up()
+if result.summary.resource_changes and set(result.summary.resource_changes) - {"same"}:
+    sys.exit(f"not a second up: {result.summary.resource_changes}")

@@ -1,0 +1,60 @@
+"""Measures whole commands in turn, A B A B …, so that a ratio holds while the machine's speed drifts."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished command: seconds of user and system CPU of it and its children, and of wall time."""
+
+    user: float
+    cpu: float
+    wall: float
+    stdout: str
+
+
+def run(command: list[str], cwd: Path, expect: int = 0) -> Run:
+    """Run a command; its children count as soon as it has waited for them."""
+    before, started = os.times(), time.perf_counter()
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=600, check=False)
+    wall, after = time.perf_counter() - started, os.times()
+    if done.returncode != expect:
+        raise SystemExit(f"{command} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    user = after.children_user - before.children_user
+    return Run(user, user + after.children_system - before.children_system, wall, done.stdout)
+
+
+def pairs(ours: list[str], theirs: list[str], cwd: Path, count: int) -> tuple[list[Run], list[Run]]:
+    """Run both once to warm up, then `count` times in turn."""
+    run(ours, cwd), run(theirs, cwd)
+    results = [(run(ours, cwd), run(theirs, cwd)) for _ in range(count)]
+    return [a for a, _ in results], [b for _, b in results]
+
+
+def spread(values: list[float], digits: int = 2) -> str:
+    """Median with minimum and maximum."""
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}-{max(values):.{digits}f})"
+
+
+def ratios(ours: list[float], theirs: list[float]) -> str:
+    """The ratio pair by pair, as a spread."""
+    return spread([a / b for a, b in zip(ours, theirs, strict=True)])
+
+
+def publish(section: str, text: str) -> None:
+    """Print the section and put it between its markers in docs/performance.md."""
+    print(text)
+    start, end = f"<!-- {section} -->", f"<!-- /{section} -->"
+    page = PERFORMANCE.read_text()
+    head, _, rest = page.partition(start)
+    _, _, tail = rest.partition(end)
+    PERFORMANCE.write_text(f"{head}{start}\n{text.strip()}\n{end}{tail}")

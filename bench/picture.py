@@ -1,0 +1,48 @@
+"""`make picture`: docs/status.svg, exported by Rich from `ragops status` and `ragops health` of a real platform."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console as RichConsole
+
+from ragops.cli.console import Console
+from ragops.cli.views import show_health, show_status
+from ragops.config.load import load
+from ragops.operations.health import check
+from ragops.operations.session import Session
+from ragops.operations.status import status
+
+RAGOPS = str(Path(sys.executable).with_name("ragops"))
+TARGET = Path(__file__).parents[1] / "docs" / "status.svg"
+
+
+def main() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="ragops-picture-"))
+    folder.chmod(0o755)
+    os.chdir(folder)
+    try:
+        for arguments in (["init", "--name", "docs"], ["up", "--yes"], ["migrate", "up"], ["backup", "run"]):
+            subprocess.run([RAGOPS, *arguments], check=True, capture_output=True, timeout=300)
+        rich = RichConsole(record=True, width=112, file=io.StringIO(), force_terminal=True, highlight=False)
+        console = Console()
+        console.record(rich)
+        session = Session(load(None, None), "picture", print)
+        rich.print("[bold]$ ragops status[/bold]")
+        show_status(console, status(session))
+        rich.print("\n[bold]$ ragops health[/bold]")
+        show_health(console, check(session))
+        rich.save_svg(str(TARGET), title="ragops")
+    finally:
+        subprocess.run([RAGOPS, "down", "--purge-data", "--yes"], capture_output=True, timeout=120)
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""The one Pulumi engine that this ragops runs with: its version, where it comes from, what installing it needs."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from ragops.errors import MissingError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENGINE_VERSION = "3.259.0"
+"""Engine and SDK speak one protocol version: this is the version of `pulumi` in pyproject.toml (a test compares)."""
+
+RELEASE_URLS = (
+    f"https://github.com/pulumi/pulumi/releases/download/v{ENGINE_VERSION}",
+    "https://get.pulumi.com/releases/sdk",
+)
+"""Where Pulumi publishes its releases: its installer asks the two in this order as well."""
+
+ENGINE_HINT = (
+    "run `ragops engine install` (or `ragops engine install --from-source` where the download cannot be reached), "
+    f"or set RAGOPS_PULUMI to the path of a pulumi {ENGINE_VERSION} binary"
+)
+
+
+def need_free(folder: Path, size: int) -> None:
+    """MissingError unless the file system of `folder` has `size` bytes free."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        message = f"installing the engine needs {size / 1e9:.1f} GB free in {folder}; {free / 1e9:.1f} GB are"
+        raise MissingError("disk_space", message, "free some, or set RAGOPS_CACHE_DIR to a folder with more room")

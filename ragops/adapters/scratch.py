@@ -1,0 +1,33 @@
+"""Temporary folders that do not outlive a killed run for long: the next run removes them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PREFIX = "ragops-scratch-"
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A folder that only we may enter, gone when the block ends. Raises OSError."""
+    clear_leftovers()
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as name:
+        yield Path(name)
+
+
+def clear_leftovers() -> None:
+    """Remove the folders of runs that were killed: they hold passwords and whole copies of data."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,225 @@
+"""Dump, verify and restore of Redis: one RDB file, and append-only files made from it.
+
+With `appendonly yes` the append-only files win at a start, and an RDB file put in their place is ignored. So a restore
+lets a scratch server read the file and write fresh append-only files; both then take the place of the old data at once.
+The live server serves until everything is ready, and whatever fails before that has touched nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from shutil import disk_usage
+from tempfile import gettempdir
+from typing import TYPE_CHECKING, cast
+
+from ragops.adapters import redis_client
+from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.services.contract import Capability, Part
+from ragops.services.redis.scratch import counts_of, info, opened, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import redis
+
+    from ragops.services.contract import Control, Endpoint
+
+PART = "dump.rdb"
+_SAVE_LIMIT = 3600.0
+_LOAD_LIMIT = 3600.0
+_COMMAND_LIMIT = 30.0
+_OTHER_POINT = "use another recovery point: `ragops backup list`"
+
+
+class RedisBackup:
+    """By the RDB file of a fresh BGSAVE.
+
+    Counts are those of the file: `keys` in all, `dbN.keys`, and `dbN.expires` of them with a time to live, expired or
+    not. A live server's are lower as soon as keys have expired.
+    """
+
+    def dump(self, endpoint: Endpoint, control: Control, folder: Path) -> tuple[Part, ...]:
+        """Save, copy, and read the copy with the engine. Raises MissingError (redis_files_unreadable, disk_full)."""
+        _need(endpoint, Capability.READ_FILES, "backed up: the RDB file is copied from its data folder")
+        with _client(endpoint) as client:
+            versions = _versions(client)
+            instant = _save(client)
+            name = cast("dict[str, str]", client.config_get("dbfilename"))["dbfilename"]
+        target = folder / PART
+        control.get_data_file(name, target)
+        with opened(control.tool("valkey-server"), target) as scratch:
+            counts = counts_of(scratch.client)
+        return (Part(PART, instant, counts, versions),)
+
+    def verify(self, folder: Path, part: Part, control: Control) -> None:
+        """Load the file with the engine and compare the keys of every database."""
+        with opened(control.tool("valkey-server"), folder / part.name) as scratch:
+            _compare(part.counts, counts_of(scratch.client))
+
+    def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
+        """Refuse another engine, an older server, a runtime that cannot restart it, too little space."""
+        _need(endpoint, Capability.RESTART, "restored: it has to be stopped meanwhile")
+        _need(endpoint, Capability.READ_FILES, "restored: its data folder is replaced")
+        for part in parts:
+            _check_version(endpoint, part)
+        size = sum((folder / part.name).stat().st_size for part in parts)
+        _need_space("beside its data", control.free_bytes(), 3 * size)
+        _need_space(f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * size)
+
+    def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
+        """Make the new data beside, put them in place, start, compare; on failure the old ones serve again."""
+        (part,) = parts
+        with opened(control.tool("valkey-server"), folder / part.name) as scratch:
+            _compare(part.counts, counts_of(scratch.client))
+            files = {PART: folder / part.name, **scratch.write_aof()}
+            return (_swap(endpoint, control, files, part),)
+
+    def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
+        """Keys by database as they are now, expired ones that still take memory included."""
+        with _client(endpoint) as client:
+            return counts_of(client)
+
+
+@contextmanager
+def _client(endpoint: Endpoint) -> Iterator[redis.Redis]:
+    login = endpoint.logins["operator"]
+    with redis_client.translated(f"redis at {endpoint.host}:{endpoint.port}"):
+        client = redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=_COMMAND_LIMIT)
+        try:
+            yield client
+        finally:
+            client.close()
+
+
+def _need(endpoint: Endpoint, capability: Capability, purpose: str) -> None:
+    if not endpoint.can(capability):
+        what = f"redis in the runtime {endpoint.runtime} lacks `{capability}`, without which it cannot be {purpose}"
+        raise MissingError("capability_missing", what, "run ragops where the service runs")
+
+
+def _need_space(where: str, free: int | None, needed: int) -> None:
+    if free is not None and free < needed:
+        what = f"restoring redis needs {needed >> 20} MiB {where}, {free >> 20} MiB are free"
+        raise MissingError("disk_full", what, "free some space, then run the command again")
+
+
+def _save(client: redis.Redis) -> datetime:
+    """Have a snapshot written that starts now; returns when. Raises RagopsError (redis_save_failed)."""
+    wait_for(
+        lambda: not info(client, "persistence")["rdb_bgsave_in_progress"], _SAVE_LIMIT, "a running save did not end"
+    )
+    before = info(client, "persistence")
+    instant = datetime.now(tz=UTC)
+    _start_save(client)
+    wait_for(lambda: _saved(client, before["rdb_saves"]), _SAVE_LIMIT, "the save did not end")
+    return instant
+
+
+def _start_save(client: redis.Redis) -> None:
+    """BGSAVE, again while the engine's own rewrite or save (its `save` rules) keeps it from starting."""
+    import redis
+
+    deadline = time.monotonic() + _SAVE_LIMIT
+    while True:
+        try:
+            client.bgsave(schedule=False)
+        except redis.ResponseError as error:
+            if "in progress" not in str(error) and "child process" not in str(error):
+                raise
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+def _saved(client: redis.Redis, saves_before: int) -> bool:
+    """Whether our save has ended. Raises RagopsError (redis_save_failed) where it went wrong."""
+    state = info(client, "persistence")
+    if state["rdb_bgsave_in_progress"]:
+        return False
+    if state["rdb_last_bgsave_status"] != "ok":
+        what = "redis could not write its RDB file (rdb_last_bgsave_status is not ok)"
+        raise RagopsError(
+            "redis_save_failed", what, "see why with `ragops logs redis`; a full disk is the usual reason"
+        )
+    return bool(state["rdb_saves"] > saves_before)
+
+
+def _versions(client: redis.Redis) -> dict[str, str]:
+    """The engine's own name and version; Valkey also tells the version of Redis that it is compatible with."""
+    server = info(client, "server")
+    name = str(server.get("server_name", "redis"))
+    return {name: str(server.get(f"{name}_version", server["redis_version"]))}
+
+
+def _check_version(endpoint: Endpoint, part: Part) -> None:
+    engine, written = next(iter(part.versions.items()))
+    if engine != endpoint.engine:
+        what = (
+            f"{part.name} was written by {engine} {written}, this is {endpoint.engine}: neither reads the other's files"
+        )
+        raise MissingError("engine_differs", what, f"restore it into a platform that runs {engine}")
+    if _major(written) > _major(endpoint.version):
+        what = f"{part.name} was written by {engine} {written}, {endpoint.version} here is older"
+        raise MissingError("engine_too_old", what, f"upgrade {engine} to {written} or later first")
+
+
+def _major(version: str) -> int:
+    return int(version.partition(".")[0])
+
+
+def _compare(expected: Mapping[str, int], found: Mapping[str, int]) -> None:
+    if dict(expected) != dict(found):
+        kinds = sorted(expected.keys() | found.keys())
+        faults = [
+            f"{kind}: {found.get(kind, 0)}, not {expected.get(kind, 0)}"
+            for kind in kinds
+            if found.get(kind, 0) != expected.get(kind, 0)
+        ]
+        raise IntegrityError(
+            "counts_differ", f"the RDB file has other keys than its manifest says: {', '.join(faults)}", _OTHER_POINT
+        )
+
+
+def _swap(endpoint: Endpoint, control: Control, files: Mapping[str, Path], part: Part) -> str:
+    """Let `files` take the place of the data; whatever goes wrong, the old ones serve again if they did before."""
+    was_running, aside = control.is_running(), ""
+    try:
+        control.stop()
+        aside = control.replace_data(files, "before-restore")
+        control.start()
+        _check_loaded(endpoint, part)
+    except BaseException:
+        control.stop()
+        control.bring_data_back(aside)
+        if was_running:
+            control.start()
+        raise
+    return f"the data from before are kept in {aside}: remove that folder when you do not need them any more"
+
+
+def wait_loaded(endpoint: Endpoint) -> None:
+    """Wait until the server has read its data. Raises RagopsError (redis_timeout)."""
+    with _client(endpoint) as client:
+        _wait_loaded(client)
+
+
+def _wait_loaded(client: redis.Redis) -> None:
+    """Its health check is content with any answer, and it answers while it still reads."""
+    wait_for(lambda: not info(client, "persistence")["loading"], _LOAD_LIMIT, "it did not read its data")
+
+
+def _check_loaded(endpoint: Endpoint, part: Part) -> None:
+    """The live server read every key of the file, and writes its append-only file again."""
+    with _client(endpoint) as client:
+        _wait_loaded(client)
+        state = info(client, "persistence")
+    # What it loaded, not what it holds now: clients may write, keys may expire from the first instant on.
+    loaded = state["rdb_last_load_keys_loaded"] + state["rdb_last_load_keys_expired"]
+    _compare({"keys": part.counts["keys"]}, {"keys": loaded})
+    if not state["aof_enabled"] or state["aof_last_write_status"] != "ok":
+        raise RagopsError("aof_not_written", "redis does not write its append-only file", "see `ragops logs redis`")

@@ -1,0 +1,145 @@
+"""The probe of Redis: reachable, writable, persistence, memory, replication, disk."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragops.adapters import redis_client
+from ragops.errors import RagopsError
+from ragops.services.contract import Capability, Check, ProbeResult, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ragops.services.contract import Endpoint
+
+_LOG = "see `ragops logs redis`"
+_FULL = 0.9  # share of maxmemory or of the disk from which on it is worth a word
+_KEY_SECONDS = 60
+
+
+def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
+    """Look at the live server for at most `timeout` seconds; never raises."""
+    started = time.monotonic()
+    checks: list[Check] = []
+    version = ""
+    try:
+        state, directory = _look(endpoint, timeout, checks)
+        version = str(state.get("valkey_version", state.get("redis_version", "")))
+        checks.append(_application(endpoint, timeout))
+        checks += _persistence(state)
+        checks += [_memory(state), _replication(state)]
+        checks += _disk(endpoint, directory)
+    except RagopsError as error:
+        checks.append(Check("reachable", Status.DOWN, error.message, error.hint))
+    except Exception as error:
+        checks.append(Check("answer", Status.DOWN, f"unexpected answer: {type(error).__name__}: {error}", _LOG))
+    return ProbeResult("redis", tuple(checks), time.monotonic() - started, version)
+
+
+def _look(endpoint: Endpoint, timeout: float, checks: list[Check]) -> tuple[dict[str, Any], str]:
+    """Everything in one round trip: INFO, the data folder, and a key written and read back."""
+    login = endpoint.logins["operator"]
+    started = time.monotonic()
+    key, value = f"ragops:probe:{secrets.token_hex(8)}", secrets.token_hex(8)
+    with redis_client.translated(f"redis at {endpoint.host}:{endpoint.port}"):
+        with redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=timeout) as client:
+            batch = client.pipeline(transaction=False)
+            batch.info()
+            batch.config_get("dir")
+            batch.set(key, value, ex=_KEY_SECONDS)
+            batch.get(key)
+            batch.delete(key)
+            state, directory, *written = batch.execute(raise_on_error=False)
+        if isinstance(state, Exception):
+            raise state
+    milliseconds = (time.monotonic() - started) * 1000
+    checks.append(Check("reachable", Status.OK, f"answers in {milliseconds:.0f} ms"))
+    checks.append(_write(written, value))
+    return state, directory.get("dir", "") if isinstance(directory, dict) else ""
+
+
+def _write(answers: list[Any], value: str) -> Check:
+    failed = next((answer for answer in answers if isinstance(answer, Exception)), None)
+    if failed is not None:
+        import redis
+
+        if not isinstance(failed, redis.RedisError):
+            raise failed
+        error = redis_client.translate(failed)
+        return Check("write", Status.DOWN, error.message, error.hint)
+    if answers[1] != value:
+        return Check(
+            "write",
+            Status.DOWN,
+            "a key that was written could not be read back",
+            "memory is full: raise `redis.maxmemory`",
+        )
+    return Check("write", Status.OK, "a key was written and read back")
+
+
+def _application(endpoint: Endpoint, timeout: float) -> Check:
+    """Whether the RAG services can log in."""
+    login = endpoint.logins["application"]
+    try:
+        with (
+            redis_client.translated("redis"),
+            redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=timeout) as client,
+        ):
+            client.ping()
+    except RagopsError as error:
+        return Check("application login", Status.DOWN, error.message, error.hint)
+    return Check("application login", Status.OK, f"{login.user} can log in")
+
+
+def _persistence(state: dict[str, Any]) -> Iterator[Check]:
+    if state["loading"]:
+        yield Check("persistence", Status.DEGRADED, "it is reading its data", "wait until it is done")
+    elif not state["aof_enabled"]:
+        hint = "a restore or a change by hand left it off: CONFIG SET appendonly yes, or `ragops down && ragops up`"
+        yield Check("persistence", Status.DEGRADED, "no append-only file is written", hint)
+    elif state["aof_last_write_status"] != "ok":
+        yield Check("persistence", Status.DOWN, "it cannot write its append-only file", f"free disk space; {_LOG}")
+    else:
+        yield Check("persistence", Status.OK, "append-only file and snapshots are written")
+    for name, field in (("snapshot", "rdb_last_bgsave_status"), ("rewrite", "aof_last_bgrewrite_status")):
+        if state.get(field, "ok") != "ok":
+            yield Check(name, Status.DEGRADED, f"the last {name} failed", f"free disk space and memory; {_LOG}")
+
+
+def _memory(state: dict[str, Any]) -> Check:
+    used, limit, policy = state["used_memory"], state["maxmemory"], state["maxmemory_policy"]
+    if not limit:
+        hint = "set `redis: {maxmemory: …}` in ragops.yaml"
+        return Check("memory", Status.DEGRADED, f"{_mib(used)} used, no limit", hint)
+    detail = f"{_mib(used)} of {_mib(limit)} used, {policy}, {state['evicted_keys']} keys evicted"
+    if policy == "noeviction" and used > _FULL * limit:
+        return Check(
+            "memory", Status.DEGRADED, detail, "writes will be refused: raise `redis.maxmemory`, then `ragops up`"
+        )
+    return Check("memory", Status.OK, detail)
+
+
+def _replication(state: dict[str, Any]) -> Check:
+    if state["role"] == "master":
+        return Check("replication", Status.OK, f"primary with {state['connected_slaves']} replicas")
+    if state.get("master_link_status") == "up":
+        return Check("replication", Status.DEGRADED, "it is a replica", "point `redis:` at the primary")
+    hint = "look at its primary, or make this one the primary: REPLICAOF NO ONE"
+    return Check("replication", Status.DOWN, "it is a replica and has lost its primary", hint)
+
+
+def _disk(endpoint: Endpoint, directory: str) -> Iterator[Check]:
+    if endpoint.can(Capability.READ_FILES) and directory and Path(directory).is_dir():
+        usage = shutil.disk_usage(directory)
+        full = usage.used > _FULL * (usage.used + usage.free)
+        status = Status.DEGRADED if full else Status.OK
+        yield Check("disk", status, f"{_mib(usage.free)} free", "free some space on that disk" if full else "")
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.0f} MiB"

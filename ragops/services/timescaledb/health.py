@@ -1,0 +1,196 @@
+"""The probe of the metadata database: logins, a durable write, schema, connections, transactions, replication, disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragops.adapters.postgres import connect, translated
+from ragops.errors import RagopsError
+from ragops.services.contract import Capability, Check, ProbeResult, Status
+from ragops.services.timescaledb import inventory
+from ragops.services.timescaledb.roles import operator
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ragops.adapters.postgres import Connection
+    from ragops.services.contract import Endpoint
+
+_FULL = 0.9  # share of connections or of the disk from which on it is worth a word
+_IDLE_SECONDS = 900
+_OLD_AGE = 500_000_000  # transactions; autovacuum works on it from 200 million, the server stops before 2,100 million
+
+
+def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
+    """Look at the live server for about `timeout` seconds at most; never raises."""
+    started = time.monotonic()
+    checks: list[Check] = []
+    version = ""
+    try:
+        with operator(endpoint, endpoint.options["database"], timeout=timeout, limit=timeout) as connection:
+            milliseconds = (time.monotonic() - started) * 1000
+            checks.append(Check("reachable", Status.OK, f"the operator is logged in after {milliseconds:.0f} ms"))
+            with _deadline(connection, timeout):
+                version = inventory.server_version(connection)
+                checks += [_tried(name, look, connection) for name, look in _LOOKS.items()]
+        checks.append(_application(endpoint, timeout))
+        if endpoint.can(Capability.READ_FILES):
+            checks += _disk(endpoint, timeout)
+    except RagopsError as error:
+        checks.append(Check("answer" if checks else "reachable", Status.DOWN, error.message, error.hint))
+    except Exception as error:
+        hint = "see `ragops logs timescaledb`"
+        checks.append(Check("answer", Status.DOWN, f"unexpected: {type(error).__name__}: {error}", hint))
+    return ProbeResult("timescaledb", tuple(checks), time.monotonic() - started, version)
+
+
+@contextmanager
+def _deadline(connection: Connection, seconds: float) -> Iterator[None]:
+    """Cut the connection after `seconds`: a server that hangs does not keep its own time-outs."""
+
+    def cut() -> None:
+        with socket.socket(fileno=os.dup(connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _tried(name: str, look: Callable[[Connection], Check], connection: Connection) -> Check:
+    """One look; what the server refuses is its finding, and the next look goes on."""
+    try:
+        with translated("database"):
+            return look(connection)
+    except RagopsError as error:
+        if connection.closed:
+            raise
+        return Check(name, Status.DOWN, error.message, error.hint)
+
+
+def _write(connection: Connection) -> Check:
+    """A record in the write-ahead log that means nothing to anybody, committed and so forced to disk.
+
+    No table, not even a temporary one: its catalogue entries would be left to vacuum at every probe.
+    """
+    position = _one(connection, "SELECT pg_logical_emit_message(true, 'ragops', 'probe')::text")
+    if not _one(connection, "SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", position):
+        return Check("write", Status.DEGRADED, "a commit was not forced to disk", "set synchronous_commit = on")
+    if _one(connection, "SHOW transaction_read_only") == "on":
+        return Check("write", Status.DOWN, "transactions are read-only", "set default_transaction_read_only = off")
+    return Check("write", Status.OK, "a commit reached the disk")
+
+
+_TABLES = ("embedding_models", "collections", "documents", "chunks", "ingestion_jobs", "query_logs")
+_LOST_TABLES = (
+    "SELECT coalesce(string_agg('rag.' || name, ', '), '') FROM unnest(%s::text[]) AS name"
+    " WHERE to_regclass('rag.' || name) IS NULL"
+)
+
+
+def _schema(connection: Connection) -> Check:
+    from ragops.services.timescaledb.schema import MigrationState, status
+
+    found = status(connection)
+    applied = sum(row.state is not MigrationState.PENDING for row in found.migrations)
+    edited = [row.name for row in found.migrations if row.state is MigrationState.EDITED]
+    if not applied:
+        return Check("schema", Status.DEGRADED, "there is no rag schema yet", "run `ragops migrate up`")
+    if edited:
+        return Check(
+            "schema", Status.DEGRADED, f"applied and then edited: {', '.join(edited)}", "run `ragops migrate status`"
+        )
+    if found.pending:
+        return Check("schema", Status.DEGRADED, f"{found.pending} migrations are pending", "run `ragops migrate up`")
+    if lost := _one(connection, _LOST_TABLES, list(_TABLES)):
+        return Check("schema", Status.DOWN, f"gone although it was migrated: {lost}", "run `ragops restore`")
+    return Check("schema", Status.OK, f"{applied} migrations applied ({found.edition})")
+
+
+def _connections(connection: Connection) -> Check:
+    used = int(_one(connection, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"))
+    most = int(_one(connection, "SHOW max_connections"))
+    if used > _FULL * most:
+        hint = "close clients, or raise `timescaledb.max_connections`, then `ragops up`"
+        return Check("connections", Status.DEGRADED, f"{used} of {most} in use", hint)
+    return Check("connections", Status.OK, f"{used} of {most} in use")
+
+
+def _transactions(connection: Connection) -> Check:
+    """A transaction left open keeps vacuum from its work on every table."""
+    query = (
+        "SELECT coalesce(string_agg(pid::text, ', '), '') FROM pg_stat_activity"
+        " WHERE state LIKE 'idle in transaction%%' AND now() - state_change > make_interval(secs => %s)"
+    )
+    if pids := _one(connection, query, _IDLE_SECONDS):
+        hint = f"end them: SELECT pg_terminate_backend({pids.split(',')[0]});"
+        what = f"open and idle for over {_IDLE_SECONDS // 60} minutes: pid {pids}"
+        return Check("transactions", Status.DEGRADED, what, hint)
+    return Check("transactions", Status.OK, "none is left open")
+
+
+def _wraparound(connection: Connection) -> Check:
+    age = int(_one(connection, "SELECT max(age(datfrozenxid)) FROM pg_database"))
+    if age > _OLD_AGE:
+        hint = "autovacuum does not keep up: end old transactions and replication slots, then run VACUUM FREEZE"
+        return Check("wraparound", Status.DEGRADED, f"the oldest transaction is {age:,} back", hint)
+    return Check("wraparound", Status.OK, f"the oldest transaction is {age:,} back")
+
+
+def _replication(connection: Connection) -> Check:
+    if _one(connection, "SELECT pg_is_in_recovery()"):
+        return Check(
+            "replication", Status.DEGRADED, "it is a standby, it takes no writes", "point ragops at the primary"
+        )
+    lost = _one(connection, "SELECT count(*) FROM pg_replication_slots WHERE NOT active")
+    if lost:
+        hint = "they keep the write-ahead log from being removed: drop those that nobody needs"
+        return Check("replication", Status.DEGRADED, f"{lost} replication slots without a reader", hint)
+    standbys = _one(connection, "SELECT count(*) FROM pg_stat_replication")
+    return Check("replication", Status.OK, f"primary with {standbys} standbys")
+
+
+_LOOKS: dict[str, Callable[[Connection], Check]] = {
+    "write": _write,
+    "schema": _schema,
+    "connections": _connections,
+    "transactions": _transactions,
+    "wraparound": _wraparound,
+    "replication": _replication,
+}
+
+
+def _application(endpoint: Endpoint, timeout: float) -> Check:
+    """Whether the RAG services can log in."""
+    login, database = endpoint.logins["application"], endpoint.options["database"]
+    try:
+        connect(endpoint.host, endpoint.port, database, login.user, login.password, timeout=timeout).close()
+    except RagopsError as error:
+        return Check("application login", Status.DOWN, error.message, "run `ragops up`")
+    return Check("application login", Status.OK, f"{login.user} can log in")
+
+
+def _disk(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
+    with operator(endpoint, endpoint.options["database"], timeout=timeout, limit=timeout) as connection, translated():
+        folder = Path(_one(connection, "SHOW data_directory"))
+    if folder.is_dir():
+        usage = shutil.disk_usage(folder)
+        full = usage.used > _FULL * (usage.used + usage.free)
+        status = Status.DEGRADED if full else Status.OK
+        yield Check("disk", status, f"{usage.free >> 20} MiB free", "free some space on that disk" if full else "")
+
+
+def _one(connection: Connection, query: str, *values: object) -> str:
+    row = connection.execute(query, values or None).fetchone()
+    return row[0] if row else ""

@@ -1,0 +1,288 @@
+"""collections-config.json: what may be in it, and every fault of one file at once. Nothing here knows a database."""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+
+from ragops.errors import IntegrityError, InvalidInputError, MissingError, Problem, UsageError
+from ragops.services.timescaledb.json_reader import Element, JsonFault, Member, Value, read_document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+LARGEST_INTEGER = 2**31 - 1
+LONGEST_NAME = 255
+
+
+class Field(NamedTuple):
+    """A known key of a collection; `expected` says in words what `accepts` checks, `cell` is it in COPY text."""
+
+    key: str
+    column: str
+    expected: str
+    accepts: Callable[[Any], bool]
+    cell: Callable[[Any], str]
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip()) and len(value) <= LONGEST_NAME
+
+
+def _integer(least: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value <= LARGEST_INTEGER
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
+
+
+def _array(texts: list[str]) -> str:
+    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
+    return _escaped('{"' + '","'.join(quoted) + '"}') if texts else "{}"
+
+
+_BOOLEAN = {True: "t", False: "f"}.__getitem__
+_NAME = f"a text of 1 to {LONGEST_NAME} characters, not blank"
+_WHOLE = f"a whole number from %s to {LARGEST_INTEGER}"
+FIELDS = (
+    Field("name", "name", _NAME, _name, _escaped),
+    Field("directory", "directory", "a text that is not blank", _text, _escaped),
+    Field("embeddingModel", "embedding_model", _NAME, _name, _escaped),
+    Field("chunkSize", "chunk_size", _WHOLE % 1, _integer(1), str),
+    Field("chunkOverlap", "chunk_overlap", _WHOLE % 0, _integer(0), str),
+    Field("fileTypes", "file_types", "a list of texts that are not blank", _texts, _array),
+    Field("recursive", "recursive", "true or false", lambda value: isinstance(value, bool), _BOOLEAN),
+    Field("enabled", "enabled", "true or false", lambda value: isinstance(value, bool), _BOOLEAN),
+)
+KNOWN = {known.key: known for known in FIELDS}
+_DEFAULTABLE = KNOWN.keys() - {"name"}
+# What holds where neither the collection nor the document's defaults say anything.
+BUILT_IN: Mapping[str, Any] = {"recursive": True, "enabled": True}
+
+
+@dataclass(frozen=True)
+class CollectionsDocument:
+    """A valid file: `rows` is PostgreSQL's COPY text of its collections, in the order of `COLUMNS`."""
+
+    path: Path
+    sha256: str
+    defaults: Mapping[str, Any]
+    extra: Mapping[str, Any]
+    count: int
+    rows: BinaryIO
+
+
+COLUMNS = ("position", "line", *(known.column for known in FIELDS), "extra", "defaults_used")
+
+
+@contextmanager
+def parsed(path: Path) -> Iterator[CollectionsDocument]:
+    """Read and check `path` in bounded memory; its rows wait in a temporary file until the block ends.
+
+    Raises InvalidInputError with every problem, UsageError where it cannot be read, IntegrityError where it changed
+    meanwhile, MissingError where the disk is full.
+    """
+    with _reading(path), tempfile.TemporaryFile() as rows:
+        check = _Check(str(path), _find_defaults(path), cast("BinaryIO", rows))
+        with path.open("rb") as file:
+            digest = check.run(file)
+        if check.problems:
+            message = f"{path} is not a valid collections file; nothing was imported"
+            raise InvalidInputError("collections_invalid", message, check.problems)
+        rows.seek(0)
+        yield CollectionsDocument(path, digest, check.defaults, check.extra, check.count, cast("BinaryIO", rows))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            hint = "free space where temporary files go (TMPDIR)"
+            raise MissingError("disk_full", f"no space for a copy of {path}", hint) from error
+        raise UsageError(
+            "file_unreadable", f"{path} cannot be read: {error.strerror}", "name the right file"
+        ) from error
+    except JsonFault as fault:
+        problem = Problem(f"{path}:{fault.line}:{fault.column}", "", fault.message)
+        raise InvalidInputError("collections_not_json", f"{path} is not JSON in UTF-8", [problem]) from fault
+
+
+def _find_defaults(path: Path) -> Any:
+    # They may stand after the collections that need them: a look for them first spares holding all collections.
+    with path.open("rb") as file:
+        for item in read_document(file, "collections"):
+            if isinstance(item, Member) and item.key == "defaults" and item.value:
+                return item.value.value
+    return {}
+
+
+class _Hashing:
+    """A stream that sums what is read from it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.sum = sha256()
+
+    def read(self, size: int) -> bytes:
+        block = self._stream.read(size)
+        self.sum.update(block)
+        return block
+
+
+@dataclass
+class _Check:
+    """One pass over the file: problems found, rows written."""
+
+    path: str
+    raw_defaults: Any
+    rows: BinaryIO
+    problems: list[Problem] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+    count: int = 0
+    _seen: set[str] = field(default_factory=set)
+    _names: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.defaults: dict[str, Any] = self.raw_defaults if isinstance(self.raw_defaults, dict) else {}
+        usable = {
+            key: value for key, value in self.defaults.items() if key in _DEFAULTABLE and KNOWN[key].accepts(value)
+        }
+        self._fallback = {**BUILT_IN, **usable}
+        self._fallback_cells = {key: KNOWN[key].cell(value) for key, value in self._fallback.items()}
+
+    def run(self, file: BinaryIO) -> str:
+        stream = _Hashing(file)
+        for item in read_document(cast("BinaryIO", stream), "collections"):
+            if isinstance(item, Element):
+                self._element(item)
+            else:
+                self._member(item)
+        if "collections" not in self._seen:
+            self._problem(1, "collections", "expected a list of collections, found none")
+        return stream.sum.hexdigest()
+
+    def _problem(self, line: int, key: str, message: str) -> None:
+        self.problems.append(Problem(f"{self.path}:{line}", key, message))
+
+    def _member(self, member: Member) -> None:
+        if member.key in self._seen:
+            self._problem(member.line, member.key, "expected once, found again")
+        self._seen.add(member.key)
+        if member.value is None:
+            return
+        for note in member.value.notes:
+            self._problem(member.line, member.key, note)
+        if member.key == "collections":
+            self._problem(member.line, "collections", f"expected a list, found {found(member.value.value)}")
+        elif member.key == "defaults":
+            self._check_defaults(member.value)
+        else:
+            self.extra[member.key] = member.value.value
+
+    def _check_defaults(self, value: Value) -> None:
+        if value.value != self.raw_defaults:
+            raise IntegrityError("file_changed", f"{self.path} changed while it was read", "run the command again")
+        if not isinstance(value.value, dict):
+            self._problem(value.line, "defaults", f"expected an object, found {found(value.value)}")
+            return
+        for key, default in self.defaults.items():
+            known = KNOWN.get(key)
+            if key == "name":
+                self._problem(_line(value, key), "defaults.name", "expected no name: each collection has its own")
+            elif known and not known.accepts(default):
+                expected = f"expected {known.expected}, found {found(default)}"
+                self._problem(_line(value, key), f"defaults.{key}", expected)
+
+    def _element(self, element: Element) -> None:
+        value, place = element.value, f"collections[{element.index}]"
+        before = len(self.problems)
+        for note in value.notes:
+            self._problem(value.line, place, note)
+        if not isinstance(value.value, dict):
+            self._problem(value.line, place, f"expected an object, found {found(value.value)}")
+            return
+        cells = self._cells(value.value, value, place)
+        self._check_overlap(value.value, value, place)
+        self._check_name(value.value.get("name"), element.index, value, place)
+        if len(self.problems) == before:
+            row = f"{element.index}\t{value.line}\t" + "\t".join(cells) + "\n"
+            self.rows.write(row.encode())
+        self.count += 1
+
+    def _cells(self, own: Mapping[str, Any], value: Value, place: str) -> list[str]:
+        # One loop for checking and writing: it runs eight times for each collection of a file that may be huge.
+        cells, used = [], []
+        for key, column, expected, accepts, cell in FIELDS:
+            if key in own:
+                if accepts(own[key]):
+                    cells.append(cell(own[key]))
+                else:
+                    message = f"expected {expected}, found {found(own[key])}"
+                    self._problem(_line(value, key), f"{place}.{key}", message)
+            elif key in self._fallback_cells:
+                used.append(column)
+                cells.append(self._fallback_cells[key])
+            elif key == "name" or key not in self.defaults:
+                where = "" if key == "name" else " here or in defaults"
+                self._problem(value.line, f"{place}.{key}", f"expected {expected}{where}, found nothing")
+        unknown = own.keys() - KNOWN.keys()
+        extra = {key: own[key] for key in own if key in unknown} if unknown else {}
+        cells += [_escaped(_ENCODER.encode(extra)) if unknown else "{}", "{" + ",".join(used) + "}"]
+        return cells
+
+    def _check_overlap(self, own: Mapping[str, Any], value: Value, key: str) -> None:
+        size = own.get("chunkSize", self._fallback.get("chunkSize"))
+        overlap = own.get("chunkOverlap", self._fallback.get("chunkOverlap"))
+        if type(size) is int and type(overlap) is int and overlap >= size > 0:
+            message = f"expected less than chunkSize, which is {size}, found {overlap}"
+            self._problem(_line(value, "chunkOverlap"), f"{key}.chunkOverlap", message)
+
+    def _check_name(self, name: Any, index: int, value: Value, key: str) -> None:
+        if isinstance(name, str):
+            first = self._names.setdefault(name, index)
+            if first != index:
+                message = f"expected a name of its own, found {found(name)} of collections[{first}] again"
+                self._problem(_line(value, "name"), f"{key}.name", message)
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
+
+def found(value: Any) -> str:
+    """`value` as JSON, shortened, with the name of its type."""
+    kinds = {
+        bool: "true or false",
+        str: "a text",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+    }
+    text = json.dumps(value, ensure_ascii=True) if not isinstance(value, (list, dict)) else ""
+    kind = kinds.get(type(value), "nothing: null")
+    if isinstance(value, bool) or value is None:
+        return text
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({kind})" if text else kind
+
+
+def _line(value: Value, key: str) -> int:
+    match = re.search(rf'"{re.escape(key)}"\s*:', value.text)
+    return value.line + (value.text.count("\n", 0, match.start()) if match else 0)

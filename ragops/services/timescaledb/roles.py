@@ -1,0 +1,111 @@
+"""The initial state of the server: the database and the application role, and who may connect."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from ragops.adapters.postgres import connect, translated
+from ragops.errors import RagopsError, UnhealthyError
+
+if TYPE_CHECKING:
+    from ragops.adapters.postgres import Connection
+    from ragops.services.contract import Endpoint, Login
+
+MAINTENANCE = "postgres"  # the database for statements on databases
+_RECOVERY_LIMIT = 600.0
+_POLL = 0.1
+
+
+def operator(endpoint: Endpoint, database: str, *, timeout: float = 10.0, limit: float = 60.0) -> Connection:
+    """A connection of the operator in autocommit; a statement may take `limit` seconds, 0 means no limit."""
+    login = endpoint.logins["operator"]
+    return connect(
+        endpoint.host,
+        endpoint.port,
+        database,
+        login.user,
+        login.password,
+        timeout=timeout,
+        autocommit=True,
+        statement_timeout=limit,
+    )
+
+
+def prepare(endpoint: Endpoint) -> None:
+    """Make what is missing, set the password and rights; a second run changes nothing. Raises RagopsError."""
+    database = endpoint.options["database"]
+    wait_ready(endpoint)
+    prepare_role(endpoint)
+    with operator(endpoint, MAINTENANCE) as connection, translated(f"database {database}"):
+        if not exists(connection, database):
+            create(connection, database)
+        grant_connect(connection, database, endpoint.logins["application"].user)
+
+
+def wait_ready(endpoint: Endpoint) -> None:
+    """Wait while the server recovers from a crash: its port answers long before it lets anybody in.
+
+    Raises UnhealthyError (database_not_ready) after ten minutes, every other refusal at once.
+    """
+    deadline = time.monotonic() + _RECOVERY_LIMIT
+    while True:
+        try:
+            return operator(endpoint, MAINTENANCE).close()
+        except UnhealthyError as error:
+            if error.code != "database_not_ready" or time.monotonic() > deadline:
+                raise
+        time.sleep(_POLL)
+
+
+def prepare_role(endpoint: Endpoint) -> None:
+    """The application role with today's password, and no more rights than a login."""
+    login = endpoint.logins["application"]
+    with operator(endpoint, MAINTENANCE) as connection, translated(f"role {login.user}"):
+        found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [login.user]).fetchone()
+        if not found:
+            connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(login.user)))
+        if not _can_log_in(endpoint, login):
+            _set_password(connection, login)
+        rights = "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+        connection.execute(sql.SQL(rights).format(sql.Identifier(login.user)))
+
+
+def exists(connection: Connection, database: str) -> bool:
+    """Whether there is a database of that name."""
+    return connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone() is not None
+
+
+def create(connection: Connection, database: str) -> None:
+    """An empty database; from template0, because somebody may have put things into template1."""
+    statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")
+    connection.execute(statement.format(sql.Identifier(database)))
+
+
+def grant_connect(connection: Connection, database: str, role: str) -> None:
+    """Let `role` connect to the database, and nobody else but its owner."""
+    names = {"database": sql.Identifier(database), "role": sql.Identifier(role)}
+    connection.execute(sql.SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC").format(**names))
+    connection.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}").format(**names))
+
+
+def _can_log_in(endpoint: Endpoint, login: Login) -> bool:
+    """Whether the password holds already: setting it anew would change the role at every `up`."""
+    try:
+        connect(endpoint.host, endpoint.port, MAINTENANCE, login.user, login.password).close()
+    except RagopsError as error:
+        if error.code == "database_login_refused":
+            return False
+        raise
+    return True
+
+
+def _set_password(connection: Connection, login: Login) -> None:
+    """Send the SCRAM verifier: a password in clear would stand in statements, and so in logs and statistics."""
+    verifier = connection.pgconn.encrypt_password(
+        login.password.get_secret_value().encode(), login.user.encode(), b"scram-sha-256"
+    )
+    statement = sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}")
+    connection.execute(statement.format(sql.Identifier(login.user), sql.Literal(verifier.decode())))

@@ -1,0 +1,88 @@
+"""Lets a restored database take the place of the old one, in one transaction."""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from ragops.adapters.postgres import translated
+from ragops.services.timescaledb.roles import MAINTENANCE, operator
+
+if TYPE_CHECKING:
+    from ragops.adapters.postgres import Connection
+    from ragops.services.contract import Endpoint
+
+_LONGEST = 63  # bytes of a name; PostgreSQL cuts longer ones silently
+_STAMP = "%Y%m%dt%H%M%S%f"
+_POLL = 0.02
+_RENAME_LIMIT = 60.0
+
+
+def scratch_name(database: str) -> str:
+    """The name of the database that a restore fills."""
+    return _name(database, "restore")
+
+
+def kept_name(database: str) -> str:
+    """The name under which the database from before a restore is kept."""
+    return _name(database, "before")
+
+
+def _name(database: str, purpose: str) -> str:
+    suffix = f"_{purpose}_{datetime.now(tz=UTC):{_STAMP}}"[:-3]  # milliseconds
+    return database[: _LONGEST - len(suffix)] + suffix
+
+
+def scratch_databases(connection: Connection, database: str) -> list[str]:
+    """Left by restores that were killed."""
+    return _matching(connection, database, "restore")
+
+
+def kept_databases(connection: Connection, database: str) -> list[str]:
+    """Kept by earlier restores, oldest first."""
+    return _matching(connection, database, "before")
+
+
+def _matching(connection: Connection, database: str, purpose: str) -> list[str]:
+    base = _name(database, purpose).rpartition(f"_{purpose}_")[0]
+    pattern = f"^{re.escape(base)}_{purpose}_[0-9]{{8}}t[0-9]{{9}}$"
+    rows = connection.execute("SELECT datname FROM pg_database WHERE datname ~ %s ORDER BY 1", [pattern]).fetchall()
+    return [name for (name,) in rows]
+
+
+def drop(connection: Connection, database: str) -> None:
+    """Drop a scratch database, its sessions included: those of a pg_restore that was orphaned."""
+    connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+
+def take_place(endpoint: Endpoint, fresh: str, database: str, kept: str) -> None:
+    """Rename `database` to `kept` and `fresh` to `database` at once; sessions of the old one are ended.
+
+    The first rename takes the lock that new sessions wait for and itself waits for old ones to go. Those are ended by a
+    second connection meanwhile, so that clients that come back at once cannot keep it from happening. One that waits at
+    that instant is told that the database was renamed; its next attempt gets the new one.
+    """
+    with ExitStack() as stack, translated(f"database {database}"):
+        renaming = stack.enter_context(operator(endpoint, MAINTENANCE, limit=_RENAME_LIMIT))
+        ending = stack.enter_context(operator(endpoint, MAINTENANCE))
+        row = ending.execute("SELECT oid FROM pg_database WHERE datname = %s", [database]).fetchone()
+        pool = stack.enter_context(ThreadPoolExecutor(1))
+        done = pool.submit(_rename, renaming, [(database, kept)] if row else [], (fresh, database))
+        while row and not done.done():
+            # By number: the name belongs to the new one as soon as the transaction is through.
+            ending.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datid = %s", [row[0]])
+            time.sleep(_POLL)
+        done.result()
+
+
+def _rename(connection: Connection, before: list[tuple[str, str]], last: tuple[str, str]) -> None:
+    with connection.transaction():
+        for old, new in [*before, last]:
+            statement = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+            connection.execute(statement.format(sql.Identifier(old), sql.Identifier(new)))

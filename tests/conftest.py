@@ -1,0 +1,251 @@
+"""What all tests share: scratch folders, the command line in a subprocess, a guard against what is left running."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+# Where the engine is must still be told to ragops where the machine has it in a place of its own.
+_KEPT = ("RAGOPS_PULUMI", "RAGOPS_CACHE_DIR")
+_LEFT_RUNNING: list[str] = []
+
+
+# --- scratch folders, and what runs in them -----------------------------------------------------------------------
+
+
+def processes_of(folder: Path) -> list[psutil.Process]:
+    """Every living process that was started for `folder`, or stands in it."""
+    return [process for process in psutil.process_iter() if process.pid != os.getpid() and _belongs(process, folder)]
+
+
+def _belongs(process: psutil.Process, folder: Path) -> bool:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        words = [*process.cmdline(), process.cwd()]
+    except (psutil.Error, OSError):
+        return False
+    return any(str(folder) in word for word in words)
+
+
+@contextlib.contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """A folder that unprivileged users may pass; what still runs for it at the end fails the whole run."""
+    folder = Path(tempfile.mkdtemp(prefix="ragops-test-"))
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        for process in processes_of(folder):
+            with contextlib.suppress(psutil.Error):
+                _LEFT_RUNNING.append(f"{name}: pid {process.pid} {' '.join(process.cmdline())[:200]}")
+                process.kill()
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Killed engines may write a moment longer."""
+    for _ in range(50):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.1)
+
+
+@pytest.fixture
+def workspace(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A scratch folder (0755) under the system's temporary folder."""
+    with scratch(request.node.nodeid) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def module_workspace(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """The same for all tests of a module."""
+    with scratch(request.node.nodeid) as folder:
+        yield folder
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A test that leaves a process behind fails the whole run, whatever the test itself thought."""
+    if _LEFT_RUNNING:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name what was left running."""
+    if _LEFT_RUNNING:
+        terminalreporter.section("left running", red=True)
+        for line in _LEFT_RUNNING:
+            terminalreporter.line(line)
+
+
+# --- the command line ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """Stdout as exactly one JSON document."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> dict[str, str]:
+        """The error document of a command with `--json`."""
+        return self.json()["error"]
+
+
+class Cli:
+    """`ragops` as a child process, in an environment without settings of whoever runs the tests."""
+
+    def __call__(
+        self, *arguments: str, cwd: Path, env: dict[str, str | None] | None = None, timeout: float = 120
+    ) -> Result:
+        """Run one command to its end; a variable of `env` that is None is taken out."""
+        done = subprocess.run(
+            self.command(*arguments), cwd=cwd, env=self.environment(env), timeout=timeout,
+            stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False,
+        )  # fmt: skip
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *arguments: str, cwd: Path, env: dict[str, str | None] | None = None) -> subprocess.Popen[str]:
+        """Start one command in a process group of its own and leave it to the caller."""
+        return subprocess.Popen(
+            self.command(*arguments), cwd=cwd, env=self.environment(env), start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+        )  # fmt: skip
+
+    @staticmethod
+    def command(*arguments: str) -> list[str]:
+        """The command line of this very Python."""
+        return [sys.executable, "-m", "ragops", *arguments]
+
+    @staticmethod
+    def environment(changes: dict[str, str | None] | None = None) -> dict[str, str]:
+        """The environment of a command."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if name in _KEPT or not name.startswith(("RAGOPS_", "PULUMI_"))
+        }
+        return {name: value for name, value in {**kept, **(changes or {})}.items() if value is not None}
+
+
+@pytest.fixture(scope="session")
+def ragops() -> Cli:
+    """A function that runs `ragops ARGUMENTS` in `cwd`."""
+    return Cli()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("RAGOPS_", "PULUMI_")) and name not in _KEPT:
+            monkeypatch.delenv(name)
+
+
+# --- ports ---------------------------------------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on, below those that outgoing connections are given."""
+    while True:
+        port = random.randrange(12000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+@pytest.fixture(name="free_port", scope="session")
+def _free_port() -> Callable[[], int]:
+    """A function that finds a free port of 127.0.0.1."""
+    return free_port
+
+
+# --- a whole platform ----------------------------------------------------------------------------------------------
+
+
+def write_project(folder: Path, ragops: Cli) -> Path:
+    """A project as `ragops init` writes it, on free ports."""
+    done = ragops("init", str(folder), "--name", "test", cwd=folder.parent)
+    assert done.code == 0, done.err
+    config = folder / "ragops.yaml"
+    text = config.read_text()
+    for port in ragops("init", "--json", str(folder / "x"), cwd=folder.parent).json()["ports"].values():
+        text = text.replace(f"port: {port}", f"port: {free_port()}")
+    shutil.rmtree(folder / "x")
+    config.write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def module_project(module_workspace: Path, ragops: Cli) -> Path:
+    """The same for all tests of a module."""
+    return write_project(module_workspace / "project", ragops)
+
+
+@pytest.fixture
+def project(workspace: Path, ragops: Cli) -> Path:
+    """The folder of a new project that is not up."""
+    return write_project(workspace / "project", ragops)
+
+
+@pytest.fixture(scope="session")
+def platform(ragops: Cli) -> Iterator[Path]:
+    """The folder of a project that is up; whoever changes it brings it back as it was."""
+    with scratch("platform") as folder:
+        root = write_project(folder / "platform", ragops)
+        try:
+            done = ragops("up", "--yes", cwd=root)
+            assert done.code == 0, done.err
+            yield root
+        finally:
+            done = ragops("down", "--yes", cwd=root)
+            assert done.code == 0, done.err
+
+
+# --- helpers, as fixtures because test modules do not import one another --------------------------------------------
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 30, what: str = "it") -> None:
+    """Poll until `condition` is true; fails the test where it never is."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.01)
+
+
+@pytest.fixture(name="wait_until", scope="session")
+def _wait_until() -> Callable[..., None]:
+    """A function that polls until a condition is true."""
+    return wait_until
+
+
+@pytest.fixture(name="processes_of", scope="session")
+def _processes_of() -> Callable[[Path], list[psutil.Process]]:
+    """A function that lists what runs for a folder."""
+    return processes_of
