@@ -12,6 +12,7 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 import ragops
 from ragops.api import internal, legacy, ops, problem, v1, v2
+from ragops.api import schemas as schema_models
 from ragops.api.auth import Door, ServiceTokens, UserTokens
 from ragops.api.dependencies import build
 from ragops.api.middleware import BodyLimit, Deadline, Legacy, Observe
@@ -96,5 +97,14 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         schemas = document["components"]["schemas"]
         schemas.update(schema.pop("$defs", {}))
         schemas["Problem"] = schema
+        _restore_examples(schemas)
         app.openapi_schema = document
     return app.openapi_schema
+
+
+def _restore_examples(schemas: dict[str, Any]) -> None:
+    """FastAPI leaves null values out of the document, those of examples too, which then lack required fields."""
+    for name, model in vars(schema_models).items():
+        extra = getattr(model, "model_config", {}).get("json_schema_extra", {})
+        if name in schemas and "examples" in extra:
+            schemas[name]["examples"] = extra["examples"]

@@ -33,7 +33,12 @@ async def collections(deps: Dependencies, after: str, limit: int) -> list[Collec
 
 async def _in_store(deps: Dependencies, after: str, limit: int) -> list[CollectionInfo]:
     names = sorted(await deps.search.breaker.call(deps.search.qdrant.collections))
-    page = [name for name in names if name > after][:limit]
+    page = [name for name in names if name > after and not _is_ragops_own(name)][:limit]
     return [
         CollectionInfo(name=name, embedding_model=None, enabled=None, documents=None, indexed_at=None) for name in page
     ]
+
+
+def _is_ragops_own(name: str) -> bool:
+    """What health checks and restores keep in the vector store is nobody's documents."""
+    return name.startswith("ragops-") or name.endswith("__ragops-restore")

@@ -15,7 +15,7 @@ from ragops.api.metrics import Metrics
 from ragops.api.querylog import QueryLog
 from ragops.api.search import LocalEmbedder, OllamaQueryEmbedder, QueryEmbedder, Search
 from ragops.api.stores import REDIS_SECONDS, AnswerCache, Database
-from ragops.embedding.hashing import DEFAULT_DIMENSIONS, HashingEmbedder
+from ragops.embedding import make
 
 if TYPE_CHECKING:
     from ragops.api.config import ApiConfig
@@ -79,7 +79,7 @@ class _Builder:
     def embedder(self) -> QueryEmbedder:
         config, seconds = self.config.embedder, self.config.timeouts.ollama
         if config.kind == "hashing" or config.url is None:
-            return LocalEmbedder(HashingEmbedder(config.dimensions or DEFAULT_DIMENSIONS))
+            return LocalEmbedder(make("hashing", dimensions=config.dimensions))
         return OllamaQueryEmbedder(
             Ollama("ollama", config.url, seconds), config, self.breaker("ollama", seconds + _SLACK)
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
@@ -14,7 +15,7 @@ from ragops.api.schemas import HealthResponse, ReadyCheck, ReadyResponse
 from ragops.api.search import OllamaQueryEmbedder
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Coroutine, Iterator
 
 router = APIRouter()
 Deps = Annotated[Dependencies, Depends(dependencies)]
@@ -37,15 +38,7 @@ async def readyz(request: Request, response: Response, deps: Deps) -> ReadyRespo
 
     Without Redis or the database the service is degraded, without Qdrant, its embedder or a key for tokens it is down.
     """
-    checks = [
-        await _check("qdrant", "down", deps.search.breaker.call(deps.search.qdrant.ready)),
-        *await _models(deps),
-        _tokens(request),
-    ]
-    if deps.cache:
-        checks.append(await _check("redis", "degraded", deps.cache.ready()))
-    if deps.database:
-        checks.append(await _check("database", "degraded", deps.database.ready()))
+    checks = [_tokens(request), *await asyncio.gather(*_questions(deps))]
     status = max((check.status for check in checks), key=["ok", "degraded", "down"].index)
     response.status_code = 503 if status == "down" else 200
     writer = deps.answers.writer
@@ -65,14 +58,18 @@ async def metrics(deps: Deps) -> Response:
     return Response(deps.metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-async def _models(deps: Dependencies) -> list[ReadyCheck]:
-    checks = []
+def _questions(deps: Dependencies) -> Iterator[Coroutine[Any, Any, ReadyCheck]]:
+    """One for each dependency, to be asked at the same time."""
+    yield _check("qdrant", "down", deps.search.breaker.call(deps.search.qdrant.ready))
     embedder, writer = deps.search.embedder, deps.answers.writer
     if isinstance(embedder, OllamaQueryEmbedder):
-        checks.append(await _check("ollama", "down", embedder.breaker.call(embedder.ollama.ready)))
+        yield _check("ollama", "down", embedder.breaker.call(embedder.ollama.ready))
     if writer is not None:
-        checks.append(await _check("chat", "degraded", writer.breaker.call(writer.ollama.ready)))
-    return checks
+        yield _check("chat", "degraded", writer.breaker.call(writer.ollama.ready))
+    if deps.cache:
+        yield _check("redis", "degraded", deps.cache.ready())
+    if deps.database:
+        yield _check("database", "degraded", deps.database.ready())
 
 
 async def _check(name: str, otherwise: str, asked: Awaitable[object]) -> ReadyCheck:

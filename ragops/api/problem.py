@@ -130,7 +130,7 @@ _DESCRIPTIONS = {
     401: "No token, or one that is not valid",
     403: "No service token, or one that is not valid",
     404: "There is no such collection",
-    409: "The collection holds vectors of another embedder",
+    409: "The collection holds vectors of another embedder, or the cursor belongs to another question",
     410: "The path is past its sunset date",
     413: "The request is larger than 64 KiB",
     422: "The request is not valid; every fault is listed",

@@ -26,6 +26,7 @@ _LOG = logging.getLogger(__name__)
 _BATCH = 100
 _MOST_WAITING = 2000
 _FLUSH_SECONDS = 2.0
+_FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
 # The same row may be sent twice: a connection can be lost after a commit and before we hear of it.
 _INSERT = """
@@ -117,7 +118,7 @@ class QueryLog:
 
     async def _insert(self, database: Database, rows: Sequence[tuple[object, ...]]) -> None:
         """Until it succeeds: while the database is away the queue fills, and then the newest are dropped."""
-        pause = 0.5
+        pause = _FIRST_PAUSE
         while True:
             try:
                 return await database.insert(_INSERT, rows)

@@ -159,7 +159,7 @@ def page(
     """The documents after `cursor` and the cursor of the next page.
 
     A cursor holds the place of the last document that was shown, not a count: documents that come or go between two
-    pages neither repeat nor hide others. Raises ApiError 422 for a cursor of another question.
+    pages neither repeat nor hide others. Raises ApiError 409 for a cursor of another question.
     """
     rest = list(documents)
     if cursor is not None:
@@ -195,5 +195,4 @@ def _read_cursor(cursor: str, question: Sequence[Any]) -> tuple[float, str]:
             return float(score), str(document)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    fault = {"pointer": "/cursor", "detail": "is not a next_cursor of this question"}
-    raise ApiError(422, "invalid_request", "the cursor is not a next_cursor of this question", errors=[fault])
+    raise ApiError(409, "cursor_mismatch", "the cursor is not a next_cursor of this question: ask without one")

@@ -23,3 +23,16 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str]) -> list[Vector]:
         """One vector for each text, in order; raises RagopsError."""
+
+
+def make(kind: str, model: str = "", url: str | None = None, dimensions: int | None = None) -> Embedder:
+    """The embedder of a configuration: `hashing`, or `ollama` with its model and URL (ValueError for another)."""
+    if kind == "hashing":
+        from ragops.embedding.hashing import DEFAULT_DIMENSIONS, HashingEmbedder
+
+        return HashingEmbedder(dimensions or DEFAULT_DIMENSIONS)
+    if kind != "ollama" or not url or not model:
+        raise ValueError(f"no embedder {kind} {model} {url}")
+    from ragops.embedding.ollama import OllamaEmbedder
+
+    return OllamaEmbedder(url, model, dimensions)

@@ -99,7 +99,9 @@ class FakeQdrant:
             payload = {
                 "document_id": number, "path": path, "position": 0, "text": text, "collection": collection,
             }  # fmt: skip
-            points.append({"id": f"00000000-0000-5000-8000-{number:012d}", "vector": embed([text])[0], "payload": payload})
+            points.append(
+                {"id": f"00000000-0000-5000-8000-{number:012d}", "vector": embed([text])[0], "payload": payload}
+            )
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -114,7 +116,9 @@ class FakeQdrant:
         if self.delay:
             await asyncio.sleep(self.delay)
         status, answer = self._answer(scope, body)
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
+        await send(
+            {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]}
+        )
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
     def _answer(self, scope: Any, body: bytes) -> tuple[int, Any]:
@@ -134,7 +138,12 @@ class FakeQdrant:
         if len(asked["query"]) != self.dimensions:
             return 400, {"status": {"error": "Wrong input: Vector dimension error"}, "time": 0.0}
         scored = [
-            {"id": point["id"], "version": 0, "score": _dot(asked["query"], point["vector"]), "payload": point["payload"]}
+            {
+                "id": point["id"],
+                "version": 0,
+                "score": _dot(asked["query"], point["vector"]),
+                "payload": point["payload"],
+            }
             for point in self.collections[name]
         ]
         scored.sort(key=lambda point: -point["score"])
@@ -171,8 +180,12 @@ class FakeOllama:
         self.calls.append((scope["path"], asked))
         if self.delay:
             await asyncio.sleep(self.delay)
-        status, answer = (self.fail, {"error": "told to fail"}) if self.fail else (200, self._answer(scope["path"], asked))
-        await send({"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]})
+        status, answer = (
+            (self.fail, {"error": "told to fail"}) if self.fail else (200, self._answer(scope["path"], asked))
+        )
+        await send(
+            {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]}
+        )
         await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
 
     def _answer(self, path: str, asked: Any) -> Any:
@@ -180,7 +193,11 @@ class FakeOllama:
             vectors = [[1.0] + [float(len(text))] * (self.dimensions - 1) for text in asked["input"]]
             return {"model": asked["model"], "embeddings": vectors}
         if path == "/api/chat":
-            return {"model": asked["model"], "message": {"role": "assistant", "content": " Because of [1]. "}, "done": True}
+            return {
+                "model": asked["model"],
+                "message": {"role": "assistant", "content": " Because of [1]. "},
+                "done": True,
+            }
         return {"version": "0.9.0"}
 
 

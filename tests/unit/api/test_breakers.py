@@ -14,10 +14,11 @@ from ragops.api.config import BreakerConfig
 from ragops.api.logs import JsonFormatter
 from ragops.api.metrics import Metrics
 from ragops.api.problem import ApiError
-from tests.unit.api.fakes import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from tests.unit.api.fakes import Clock
 
 pytestmark = pytest.mark.anyio
 
@@ -158,7 +159,9 @@ async def test_a_burst_of_failures_opens_it_once(breaker, dependency, metrics):
     await asyncio.sleep(0.01)
     dependency.gate.set()
     assert await outcomes(calls) == ["DependencyFailedError"] * 30
-    changes = metrics.registry.get_sample_value("ragops_api_breaker_changes_total", {"dependency": "qdrant", "state": "open"})
+    changes = metrics.registry.get_sample_value(
+        "ragops_api_breaker_changes_total", {"dependency": "qdrant", "state": "open"}
+    )
     assert changes == 1
 
 

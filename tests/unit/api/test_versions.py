@@ -31,7 +31,11 @@ async def test_legacy_paths_answer_as_v1_and_say_that_they_end(api, caplog, meth
     assert legacy.headers["link"] == f'</api/v1{path}>; rel="successor-version"'
     assert "deprecation" not in current.headers
     [warning] = [record for record in caplog.records if record.message == "legacy_path"]
-    assert {name: warning.fields[name] for name in ("path", "use", "consumer")} == {"path": path, "use": f"/api/v1{path}", "consumer": "alice"}
+    assert {name: warning.fields[name] for name in ("path", "use", "consumer")} == {
+        "path": path,
+        "use": f"/api/v1{path}",
+        "consumer": "alice",
+    }
     assert f'ragops_api_legacy_requests_total{{path="{path}"}} 1.0' in (await api.http.get("/metrics")).text
 
 

@@ -1,0 +1,57 @@
+"""The RAG API: searches and answers, behind the gateway."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ragops
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import BaseModel
+
+    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult
+
+VERSION = ragops.__version__
+# Each calling service has a token of its own, so that the audit can name it.
+OPERATOR_SERVICE = "ragops"
+OPERATOR_SECRET = "api_service_token"  # noqa: S105  the name of the secret
+INGEST_SERVICE = "ingest"
+INGEST_SECRET = "api_service_token_ingest"  # noqa: S105  the name of the secret
+
+
+class ApiService:
+    """All that ragops knows about the RAG API, behind the service contract."""
+
+    name = "api"
+    title = "RAG API"
+
+    def settings(self) -> type[BaseModel]:
+        """Section `api:`."""
+        from ragops.services.api.settings import ApiSettings
+
+        return ApiSettings
+
+    def secrets(self) -> tuple[str, ...]:
+        """The token of each service that may ask /internal."""
+        return (OPERATOR_SECRET, INGEST_SECRET)
+
+    def component(self) -> Callable[..., Any]:
+        """The Pulumi component."""
+        from ragops.services.api.component import Api
+
+        return Api
+
+    def prepare(self, endpoint: Endpoint) -> None:
+        """Nothing: its files hold all of its initial state."""
+
+    def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
+        """Reachable, able to answer, circuit breakers."""
+        from ragops.services.api.health import probe
+
+        return probe(endpoint, timeout)
+
+    def backup(self) -> BackupEngine:
+        """There is none: what it knows is in the other services."""
+        raise NotImplementedError("the RAG API has no data of its own")

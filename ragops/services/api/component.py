@@ -1,0 +1,62 @@
+"""The RAG API as a Pulumi component."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from ragops.services.api import (
+    INGEST_SECRET,
+    INGEST_SERVICE,
+    OPERATOR_SECRET,
+    OPERATOR_SERVICE,
+    VERSION,
+)
+from ragops.services.api.configuration import ApiInputs, embedder, service_spec
+from ragops.services.contract import Endpoint, Login
+
+if TYPE_CHECKING:
+    from ragops.services.contract import Runtime
+
+
+@dataclass(frozen=True)
+class ApiArgs:
+    """What the component is made from."""
+
+    inputs: ApiInputs
+    runtime: Runtime
+
+
+class Api(pulumi.ComponentResource):
+    """The RAG service; `endpoint` says how to reach it, and what it embeds with (options `embedder`, `workers`)."""
+
+    def __init__(self, args: ApiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("ragops:service:Api", "api", None, opts)
+        self._args = args
+        runtime = args.runtime
+        self.process = runtime.run(service_spec(args.inputs, runtime.layout("api"), runtime.name), self)
+        self.endpoint = self._endpoint()
+        self.register_outputs({"endpoint": self.endpoint.to_dict()})
+
+    def _endpoint(self) -> Endpoint:
+        runtime, settings = self._args.runtime, self._args.inputs.settings
+        return Endpoint(
+            service="api",
+            engine="ragops",
+            version=VERSION,
+            runtime=runtime.name,
+            host="127.0.0.1",
+            port=settings.port,
+            handle=runtime.handle("api"),
+            options={
+                "embedder": embedder(settings.embedder, runtime.name).model,
+                "workers": str(settings.workers),
+            },
+            logins={
+                "operator": Login(OPERATOR_SERVICE, OPERATOR_SECRET),
+                "application": Login(INGEST_SERVICE, INGEST_SECRET),
+            },
+            capabilities=runtime.capabilities,
+        )

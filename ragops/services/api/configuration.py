@@ -1,0 +1,138 @@
+"""From settings to api.json and the service's specification. Pure values, no Pulumi."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from ragops.errors import UsageError
+from ragops.services.api import INGEST_SECRET, INGEST_SERVICE, OPERATOR_SECRET, OPERATOR_SERVICE, VERSION
+from ragops.services.contract import ConfigFile, HttpCheck, ServiceSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ragops.services.api.settings import ApiSettings, EmbedderSettings
+    from ragops.services.contract import Endpoint, Layout
+
+_HASHING_DIMENSIONS = 384
+_TOKENS = {OPERATOR_SERVICE: OPERATOR_SECRET, INGEST_SERVICE: INGEST_SECRET}
+
+
+@dataclass(frozen=True)
+class EmbedderChoice:
+    """The embedder that the settings come to; `dimensions` is None where the model has to be asked."""
+
+    kind: str
+    model: str
+    url: str | None
+    dimensions: int | None
+
+
+def embedder(settings: EmbedderSettings, runtime: str) -> EmbedderChoice:
+    """What questions and documents are embedded with.
+
+    Raises UsageError (embedder_missing) outside the embedded runtime where no model is named: hashing finds common
+    words only, and nobody should run that in production without having said so.
+    """
+    if settings.kind == "ollama" or (settings.kind == "auto" and settings.ollama_url):
+        return EmbedderChoice("ollama", settings.model, settings.ollama_url, settings.dimensions)
+    if settings.kind == "auto" and runtime != "embedded":
+        hint = "set `api: {embedder: {ollama_url: …}}`, or `kind: hashing` where matching words is enough"
+        raise UsageError("embedder_missing", f"the {runtime} runtime needs an embedding model", hint)
+    dimensions = settings.dimensions or _HASHING_DIMENSIONS
+    return EmbedderChoice("hashing", f"hashing-{dimensions}-v1", None, dimensions)
+
+
+@dataclass(frozen=True)
+class ApiInputs:
+    """What the API is made from: its settings, and where the other services are.
+
+    `jwks_file` is the path of the public keys as the API sees it; `secrets` by name.
+    """
+
+    settings: ApiSettings
+    platform: str
+    qdrant: Endpoint
+    redis: Endpoint
+    database: Endpoint
+    jwks_file: str
+    secrets: Mapping[str, str]
+
+
+def service_spec(inputs: ApiInputs, layout: Layout, runtime: str) -> ServiceSpec:
+    """The service as a runtime sees it; raises UsageError as `embedder` does."""
+    port, secrets = inputs.settings.port, inputs.secrets
+    config = api_config(inputs, layout, runtime)
+    return ServiceSpec(
+        service="api",
+        version=VERSION,
+        command=("python", "-m", "ragops.api", f"{layout.config_dir}/api.json"),
+        files=(
+            ConfigFile("api.json", json.dumps(config, indent=2) + "\n"),
+            ConfigFile("qdrant.key", secrets[_secret(inputs.qdrant)] + "\n", secret=True),
+            ConfigFile("redis.password", secrets[_secret(inputs.redis)] + "\n", secret=True),
+            ConfigFile("database.password", secrets[_secret(inputs.database)] + "\n", secret=True),
+            ConfigFile("service_tokens.json", _service_tokens(secrets), secret=True),
+        ),
+        ports={"api": port},
+        # Not /readyz: a dependency that is away must not have the API taken for dead.
+        health=HttpCheck(port, "/healthz"),
+        stop_grace=20.0,
+        start_timeout=60.0,
+    )
+
+
+def api_config(inputs: ApiInputs, layout: Layout, runtime: str) -> dict[str, Any]:
+    """The content of api.json (ragops.api.config.ApiConfig); it holds no secret."""
+    settings, redis, database = inputs.settings, inputs.redis, inputs.database
+    return {
+        "listen": {"host": layout.listen, "port": settings.port},
+        "platform": inputs.platform,
+        "issuer": f"ragops/{inputs.platform}",
+        "jwks_file": inputs.jwks_file,
+        "service_tokens_file": "service_tokens.json",
+        "qdrant": {"urls": _urls(inputs.qdrant), "api_key_file": "qdrant.key"},
+        "redis": {
+            "host": redis.host,
+            "port": redis.port,
+            "user": redis.logins["application"].user,
+            "password_file": "redis.password",
+        },
+        "database": {
+            "host": database.host,
+            "port": database.port,
+            "dbname": database.options["database"],
+            "user": database.logins["application"].user,
+            "password_file": "database.password",
+        },
+        "embedder": asdict(embedder(settings.embedder, runtime)),
+        "chat": _chat(settings),
+        "breakers": settings.breakers.model_dump(),
+        "legacy": settings.legacy.model_dump(mode="json"),
+        "privacy": settings.privacy.model_dump(),
+        "cache": {"seconds": settings.cache_seconds},
+        "workers": settings.workers,
+    }
+
+
+def _chat(settings: ApiSettings) -> dict[str, str] | None:
+    if not settings.chat.model:
+        return None
+    return {"model": settings.chat.model, "url": settings.chat.ollama_url or settings.embedder.ollama_url}
+
+
+def _urls(qdrant: Endpoint) -> list[str]:
+    """Every node, where the endpoint names several (`urls`, by commas)."""
+    listed = [url for url in qdrant.options.get("urls", "").split(",") if url]
+    return listed or [f"http://{qdrant.host}:{qdrant.port}"]
+
+
+def _secret(endpoint: Endpoint) -> str:
+    return endpoint.logins["application"].secret
+
+
+def _service_tokens(secrets: Mapping[str, str]) -> str:
+    tokens = [{"service": service, "current": secrets[name]} for service, name in _TOKENS.items()]
+    return json.dumps({"tokens": tokens}, indent=2) + "\n"
