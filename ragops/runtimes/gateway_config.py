@@ -7,7 +7,7 @@ so an interrupted one is simply repeated.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,28 +72,40 @@ def _apply(props: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_props(configuration: GatewayConfiguration) -> dict[str, Any]:
-    """The JSON values that `from_props` reads. The files' order travels apart: the engine sorts keys."""
-    return {
-        **asdict(configuration),
+    """The JSON values that `from_props` reads; what nobody wants to read in a plan is under `rendered`."""
+    rendered = {
         "files": dict(configuration.files),
-        "order": list(configuration.files),
+        "order": list(configuration.files),  # the engine sorts keys
+        "check": configuration.check,
+        "command": list(configuration.command),
+        "bootstrap": configuration.bootstrap,
+        "bootstrap_digest": configuration.bootstrap_digest,
         "smoke": [{**asdict(test), "headers": dict(test.headers)} for test in configuration.smoke],
+    }
+    return {
+        "folder": configuration.folder,
+        "policy": dict(configuration.policy),
+        "tokens": list(configuration.tokens),
+        "rendered": rendered,
     }
 
 
 def from_props(props: Mapping[str, Any]) -> GatewayConfiguration:
     """Read `to_props`'s values, numbers as Pulumi returns them (floats) included."""
+    rendered = props["rendered"]
     return GatewayConfiguration(
         folder=props["folder"],
-        files={name: props["files"][name] for name in props["order"]},
-        check=props["check"],
-        command=tuple(props["command"]),
-        bootstrap=props["bootstrap"],
-        bootstrap_digest=props["bootstrap_digest"],
+        files={name: rendered["files"][name] for name in rendered["order"]},
+        check=rendered["check"],
+        command=tuple(rendered["command"]),
+        bootstrap=rendered["bootstrap"],
+        bootstrap_digest=rendered["bootstrap_digest"],
         smoke=tuple(
             SmokeTest(test["url"], tuple(int(status) for status in test["statuses"]), dict(test["headers"]), test["ca"])
-            for test in props["smoke"]
+            for test in rendered["smoke"]
         ),
+        policy=props["policy"],
+        tokens=tuple(props["tokens"]),
     )
 
 
@@ -106,6 +118,5 @@ class GatewayConfig(Resource, module="ragops", name="GatewayConfig"):
         self, name: str, configuration: GatewayConfiguration, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         program, *arguments = configuration.command
-        props = {**to_props(configuration), "command": [str(locate(program)), *arguments]}
-        outputs = {"state": None, "digest": None, "digests": None}
-        super().__init__(GatewayConfigProvider(), name, {**props, **outputs}, opts)
+        props = to_props(replace(configuration, command=(str(locate(program)), *arguments)))
+        super().__init__(GatewayConfigProvider(), name, {**props, "state": None, "digest": None, "digests": None}, opts)

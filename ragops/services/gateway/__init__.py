@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pydantic import BaseModel
 
@@ -45,6 +45,14 @@ class GatewayService:
 
         return probe(endpoint, timeout)
 
-    def backup(self) -> BackupEngine:
-        """There is none: it has no data, and its credentials belong to the platform's own files."""
-        raise NotImplementedError("the gateway has no data of its own")
+    def backup(self) -> BackupEngine | None:
+        """None: it has no data of its own."""
+        return None
+
+    def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:  # noqa: ARG002  it has no login
+        """Its URLs, and the certificate that they answer with."""
+        values = {"GATEWAY_URL": f"http://{endpoint.host}:{endpoint.port}"}
+        if port := endpoint.options.get("tls_port"):
+            values["GATEWAY_TLS_URL"] = f"https://localhost:{port}"
+            values["GATEWAY_CERTIFICATE"] = endpoint.options["certificate"]
+        return values

@@ -38,7 +38,8 @@ class GatewayConfiguration:
 
     `files` (by name, in this order) lie in `folder`. `command` lets the gateway's own program, its first word, judge
     the text `check`, whose file takes the place of `{check}`. `bootstrap` is the file that the running process was
-    started with: where its digest differs, the process is about to be restarted and cannot be asked.
+    started with: where its digest differs, the process is about to be restarted and cannot be asked. `policy` (as JSON
+    values) and `tokens` (their ids) are what all this was made from: the part of it that a person reads.
     """
 
     folder: str
@@ -48,6 +49,8 @@ class GatewayConfiguration:
     bootstrap: str
     bootstrap_digest: str
     smoke: tuple[SmokeTest, ...]
+    policy: Mapping[str, Any]
+    tokens: tuple[str, ...]
 
     def digest(self) -> str:
         """SHA-256 of what is applied."""
@@ -123,7 +126,7 @@ def service_spec(inputs: GatewayInputs, layout: Layout) -> ServiceSpec:
 
 def configuration(inputs: GatewayInputs, layout: Layout) -> GatewayConfiguration:
     """The hot configuration of that process."""
-    rendering = _rendering(inputs, layout)
+    rendering, policy = _rendering(inputs, layout), inputs.policy(layout.listen)
     return GatewayConfiguration(
         folder=hot_folder(layout),
         files=rendering.files,
@@ -131,7 +134,9 @@ def configuration(inputs: GatewayInputs, layout: Layout) -> GatewayConfiguration
         command=("envoy", "--mode", "validate", "--config-path", CHECK_PLACEHOLDER, "--log-level", "error"),
         bootstrap=f"{layout.config_dir}/{BOOTSTRAP}",
         bootstrap_digest=hashlib.sha256(rendering.bootstrap.encode()).hexdigest(),
-        smoke=smoke_tests(inputs.policy(layout.listen), rendering.live),
+        smoke=smoke_tests(policy, rendering.live),
+        policy=policy.model_dump(mode="json"),
+        tokens=tuple(key["kid"] for key in inputs.keys["keys"]),
     )
 
 

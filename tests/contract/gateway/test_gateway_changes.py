@@ -191,7 +191,7 @@ def test_the_provider_tells_the_truth(envoy_gateway: Any) -> None:
     repaired = provider.update("id", seen, props).outs
     assert provider.read("id", repaired).outs["state"] == "running"
     with pytest.raises(RuntimeError) as caught:
-        provider.update("id", olds, {**props, "check": "{"})
+        provider.update("id", olds, {**props, "rendered": {**props["rendered"], "check": "{"}})
     assert decode(str(caught.value)).code == "gateway_config_invalid"
     provider.delete("id", olds)
     assert gateway.request("GET", API).status_code == 200
