@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 
 import psycopg
@@ -25,8 +24,7 @@ _PAGE = 1000
 UNREAD = "0" * 64  # the hash of a file that could not be read: the column takes nothing less
 
 
-@dataclass(frozen=True)
-class Collection:
+class Collection(NamedTuple):
     """A row of rag.collections."""
 
     id: int
@@ -35,7 +33,7 @@ class Collection:
     embedding_model: str
     chunk_size: int
     chunk_overlap: int
-    file_types: tuple[str, ...]
+    file_types: list[str]
     recursive: bool
     enabled: bool
 
@@ -103,7 +101,7 @@ class Rows:
         except psycopg.Error:
             with translated(_SUBJECT):
                 raise
-        return [Collection(*(tuple(value) if isinstance(value, list) else value for value in row)) for row in found]
+        return [Collection._make(row) for row in found]
 
     def documents(self, collection: int) -> dict[str, Document]:
         """Those of a collection by path."""

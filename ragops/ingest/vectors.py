@@ -197,6 +197,6 @@ def _check_vectors(collection: str, description: Any, size: int) -> None:
     raise IntegrityError(
         "vectors_differ",
         f"the vector store has a collection {collection} for vectors of {has}; these are of {size} numbers, Cosine",
-        "go back to the embedder it was made with, or take a recovery point (`ragops backup run`), delete the collection in"
-        f" Qdrant (DELETE {_path(collection)}) and run `ragops ingest {collection}` again",
+        "go back to the embedder it was made with; or take a recovery point (`ragops backup run`), delete it"
+        f" in Qdrant (DELETE {_path(collection)}), run `ragops ingest {collection}` again",
     )

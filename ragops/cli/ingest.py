@@ -1,0 +1,182 @@
+"""Commands on documents: ingest brings collections up to date, query asks them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragops.cli.lifecycle import LockWait
+from ragops.cli.state import state
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from pydantic import SecretStr
+
+    from ragops.cli.console import Console
+    from ragops.ingest.report import CollectionReport
+    from ragops.ingest.stages import Progress
+    from ragops.operations.query import QueryResult
+
+# A line in a log says enough this often, in seconds.
+_LINE_EVERY = 5.0
+_SHOWN_FAILURES = 20
+_TOKEN_VARIABLE = "RAGOPS_TOKEN"  # noqa: S105  the name of the variable
+
+
+def register(app: typer.Typer) -> None:
+    """Add both to the application."""
+    app.command()(ingest)
+    app.command()(query)
+
+
+def ingest(
+    context: typer.Context,
+    collections: Annotated[
+        list[str] | None, typer.Argument(metavar="[COLLECTION]...", help="Which ones; all that are enabled if none.")
+    ] = None,
+    lock_wait: LockWait = 0.0,
+) -> None:
+    """Read collections' directories into documents, chunks and vectors.
+
+    New, changed, moved and deleted files are brought up to date; a second run changes nothing, an interrupted one is
+    gone on with. Exits with 1 where files could not be read; the others are done all the same.
+
+    Example: ragops ingest
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import ingest as operation
+
+    current = state(context)
+    console = current.console
+    session = current.session(lock_wait)
+    database, vectors = session.endpoint("timescaledb"), session.endpoint("qdrant")
+    embedder, root = operation.embedder_for(session), session.project.paths.root
+    with session.changing(("ingest",)), _progress(console) as show:
+        report = operation.ingest(database, vectors, embedder, collections or (), show, root=root)
+    if console.as_json:
+        console.document({**jsonable(report), "exit_code": int(report.exit_code)})
+    else:
+        console.table(_COLUMNS, [_row(one) for one in report.collections])
+        if not report.collections:
+            console.message("there are no collections yet: `ragops migrate json-to-db FILE`")
+    for one in report.collections:
+        _say(console, one)
+    raise typer.Exit(report.exit_code)
+
+
+def query(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What you want to know.")],
+    collection: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Where to look; may be left out if there is one.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=50, help="Most passages to show.")] = 5,
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Holds the token; RAGOPS_TOKEN if not given.")
+    ] = None,
+) -> None:
+    """Ask the platform, through its gateway.
+
+    Example: ragops query "how do I rotate a secret?" --collection manuals
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import query as operation
+
+    current = state(context)
+    gateway = operation.gateway_for(current.session())
+    result = operation.query(gateway.url, _token(token_file), text, collection, limit, gateway.ca_file)
+    if current.console.as_json:
+        current.console.document(jsonable(result))
+    else:
+        _show(current.console, result)
+
+
+def _token(file: Path | None) -> SecretStr:
+    """The token from a file or the environment: never an option, since command lines are seen by everybody."""
+    from pydantic import SecretStr
+
+    from ragops.errors import UsageError
+
+    hint = f"get one: ragops token issue NAME; give it by {_TOKEN_VARIABLE} or --token-file"
+    try:
+        token = (file.read_text() if file else os.environ.get(_TOKEN_VARIABLE, "")).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("token_unreadable", f"{file} cannot be read", hint) from error
+    if not token or not token.isascii() or not token.isprintable():
+        raise UsageError("token_needed", "there is no token to ask with", hint)
+    return SecretStr(token)
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+_COLUMNS = ("COLLECTION", "ADDED", "CHANGED", "MOVED", "DELETED", "UNCHANGED", "FAILED", "CHUNKS", "POINTS", "TIME")
+
+
+def _row(one: CollectionReport) -> tuple[str, ...]:
+    if one.skipped or one.refused:
+        return (one.name, *["-"] * 8, "skipped" if one.skipped else "refused")
+    counts = (one.added, one.changed, one.moved, one.deleted, one.unchanged, len(one.failed), one.chunks, one.points)
+    return (one.name, *map(str, counts), f"{one.total_seconds:.1f} s")
+
+
+def _say(console: Console, one: CollectionReport) -> None:
+    """Notes, failures, and where the time went."""
+    for note in one.notes:
+        console.message(f"{one.name}: {note}")
+    if one.refused:
+        console.message(f"{one.name}: {one.refused.message}\n  → {one.refused.hint}")
+    for failure in one.failed[:_SHOWN_FAILURES]:
+        console.message(f"{one.name}: {failure.path}: {failure.reason}")
+    if len(one.failed) > _SHOWN_FAILURES:
+        console.message(f"{one.name}: and {len(one.failed) - _SHOWN_FAILURES} more; all of them with --json")
+    if one.chunks:
+        parts = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in one.seconds.items())
+        speed = f"{one.files / one.total_seconds:.0f} files/s, {one.chunks / one.total_seconds:.0f} chunks/s"
+        console.message(f"{one.name}: {speed}; {parts}")
+
+
+def _show(console: Console, result: QueryResult) -> None:
+    if result.answer:
+        console.text(f"{result.answer}\n")
+    for number, passage in enumerate(result.passages, 1):
+        console.text(f"[{number}] {passage.path} ({passage.score:.3f})")
+        for line in passage.text.splitlines():
+            console.text(f"    {line}")
+    written = f"written by {result.model}, " if result.model else ""
+    console.message(f"{written}found with {result.embedder} in {result.collection}")
+    if result.note:
+        console.message(result.note)
+
+
+@contextlib.contextmanager
+def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
+    """A function that shows how far it is: redrawn on a terminal, a line every few seconds elsewhere."""
+    if console.quiet:
+        yield lambda _progress: None
+    elif sys.stderr.isatty():
+        from rich.console import Console as RichConsole
+
+        with RichConsole(stderr=True, highlight=False).status("ingest") as status:
+            yield lambda progress: status.update(_words(progress))
+    else:
+        last: dict[str, float] = {}
+
+        def line(progress: Progress) -> None:
+            if progress.seconds - last.get(progress.collection, 0.0) >= _LINE_EVERY:
+                last[progress.collection] = progress.seconds
+                console.message(_words(progress))
+
+        yield line
+
+
+def _words(progress: Progress) -> str:
+    what = {"compare": "compared", "store": "stored"}[progress.stage]
+    speed = progress.files / progress.seconds if progress.seconds else 0.0
+    chunks = f", {progress.chunks} chunks" if progress.chunks else ""
+    return f"{progress.collection}: {progress.files} of {progress.total} files {what}{chunks}, {speed:.0f} files/s"

@@ -1,0 +1,187 @@
+"""A question to the platform, asked as any client asks it: over HTTP, through the gateway, with a token."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import httpx
+
+from ragops.errors import RagopsError, UnhealthyError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic import SecretStr
+
+    from ragops.operations.session import Session
+
+__all__ = ["Gateway", "Passage", "QueryResult", "gateway_for", "query"]
+
+# The API ends a request after 30 seconds of its own accord.
+_SECONDS, _CONNECT_SECONDS = 45.0, 5.0
+_SEVERAL = 100
+
+
+class Gateway(NamedTuple):
+    """Where to ask; `ca_file` has the certificate that is trusted, None where the machine's own will do."""
+
+    url: str
+    ca_file: Path | None
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A piece of a document; `score` is the cosine of the angle between its vector and the question's."""
+
+    id: str
+    path: str
+    position: int | None
+    score: float
+    text: str
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """The answer, None where no model wrote one (`note` says why: the passages are the answer then)."""
+
+    collection: str
+    answer: str | None
+    model: str | None
+    note: str | None
+    embedder: str
+    cached: bool
+    passages: tuple[Passage, ...]
+    request_id: str
+
+
+def query(
+    gateway_url: str,
+    token: SecretStr,
+    text: str,
+    collection: str | None = None,
+    limit: int = 5,
+    ca_file: Path | None = None,
+) -> QueryResult:
+    """Ask `text`; without a `collection` the only one there is.
+
+    Raises UsageError (collection_needed, and what the API finds wrong with the question), RagopsError (token_refused,
+    rate_limited, not_found, query_failed), UnhealthyError (gateway_unreachable, certificate_refused, breaker_open,
+    service_unavailable).
+    """
+    with _client(gateway_url, token, ca_file) as client:
+        asked = collection or _only_collection(client)
+        body = {"collection": asked, "query": text, "limit": limit}
+        response = _send(client, "POST", "/api/v1/query", json=body)
+        return _result(_document(response), response.headers.get("x-request-id", ""))
+
+
+def gateway_for(session: Session) -> Gateway:
+    """The gateway of an environment, by TLS where it has it. Raises MissingError (not_provisioned)."""
+    endpoint = session.endpoint("gateway")
+    certificate, port = endpoint.options.get("certificate"), endpoint.options.get("tls_port")
+    if certificate and port:
+        return Gateway(f"https://{endpoint.host}:{port}", session.project.paths.root / certificate)
+    return Gateway(f"http://{endpoint.host}:{endpoint.port}", None)
+
+
+def _client(url: str, token: SecretStr, ca_file: Path | None) -> httpx.Client:
+    try:
+        trusted = ssl.create_default_context(cafile=str(ca_file)) if ca_file else ssl.create_default_context()
+    except OSError as error:
+        what = f"the gateway's certificate {ca_file} cannot be read: {error.strerror or error}"
+        raise RagopsError("certificate_unreadable", what, "ragops up makes it again") from error
+    headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
+    timeout = httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS)
+    # A proxy of the environment has no business between us and our own gateway.
+    return httpx.Client(base_url=url, headers=headers, timeout=timeout, verify=trusted, trust_env=False)
+
+
+def _send(client: httpx.Client, method: str, path: str, **content: Any) -> httpx.Response:
+    where = f"the gateway at {client.base_url}"
+    try:
+        response = client.request(method, path, **content)
+    except httpx.TimeoutException as error:
+        what = f"{where} did not answer in time ({type(error).__name__})"
+        raise UnhealthyError("gateway_unreachable", what, "ragops health") from error
+    except httpx.TransportError as error:
+        if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE" in str(error):
+            hint = "is it this platform's gateway? ragops up renews the certificate"
+            raise UnhealthyError("certificate_refused", f"{where} shows another certificate", hint) from error
+        hint = "is it running? ragops status; start it: ragops up"
+        raise UnhealthyError("gateway_unreachable", f"{where} cannot be reached: {error}", hint) from error
+    if response.status_code != httpx.codes.OK:
+        raise translate(response)
+    return response
+
+
+def _document(response: httpx.Response) -> dict[str, Any]:
+    try:
+        values = response.json()
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise RagopsError("query_failed", "the answer is not that of a RAG API", "check the gateway's URL")
+    return values
+
+
+def _only_collection(client: httpx.Client) -> str:
+    response = _send(client, "GET", "/api/v1/collections", params={"limit": _SEVERAL})
+    found = [item for item in _document(response).get("collections", []) if item.get("enabled") is not False]
+    names = [str(item["name"]) for item in found]
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise UsageError(
+            "no_collections", "there is no collection to ask", "ragops migrate json-to-db FILE, ragops ingest"
+        )
+    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
+    raise UsageError("collection_needed", f"which collection? There are {shown}", "add --collection NAME")
+
+
+def _result(values: dict[str, Any], request_id: str) -> QueryResult:
+    try:
+        passages = tuple(
+            Passage(item["id"], item["path"], item["position"], item["score"], item["text"])
+            for item in values["passages"]
+        )
+        known = {name: values[name] for name in ("collection", "answer", "model", "note", "embedder", "cached")}
+    except (KeyError, TypeError) as error:
+        what = f"the answer lacks {error}"
+        raise RagopsError(
+            "query_failed", what, "do gateway and API have this ragops' version? ragops status"
+        ) from error
+    return QueryResult(**known, passages=passages, request_id=request_id)
+
+
+def translate(response: httpx.Response) -> RagopsError:
+    """The RagopsError that an answer other than 200 means; its body is a problem (RFC 9457) or anything else."""
+    status, code, detail = response.status_code, *_problem(response)
+    wait = response.headers.get("retry-after", "")
+    again = f"try again in {wait} s" if wait.isdigit() else "try again in a moment"
+    match status:
+        case 401 | 403:
+            return RagopsError("token_refused", f"the token is refused: {detail}", "get one: ragops token issue NAME")
+        case 404:
+            return RagopsError(code or "not_found", detail, "see what was ingested: ragops ingest")
+        case 409:
+            return RagopsError(code or "query_failed", detail, "ragops ingest")
+        case 400 | 413 | 414 | 422:
+            return UsageError(code or "invalid_request", f"the question is refused: {detail}", "shorten or correct it")
+        case 429:
+            return RagopsError("rate_limited", "the gateway takes no more requests for now", again)
+        case 503 if code == "circuit_open":
+            return UnhealthyError("breaker_open", detail, f"{again}; see why: ragops health")
+    if status in (502, 503, 504):
+        return UnhealthyError(code or "service_unavailable", f"{status}: {detail}", f"{again}; see why: ragops health")
+    return RagopsError("query_failed", f"the platform answers {status}: {detail}", "ragops logs api")
+
+
+def _problem(response: httpx.Response) -> tuple[str, str]:
+    """`code` and `detail` of a problem; of anything else no code and the start of its text."""
+    try:
+        values = response.json()
+        return str(values.get("code", "")), str(values.get("detail") or values.get("title") or response.reason_phrase)
+    except (ValueError, AttributeError):
+        return "", response.text.strip()[:200] or response.reason_phrase
