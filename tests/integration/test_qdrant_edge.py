@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 import shutil
 import signal
 import socket
@@ -26,7 +27,8 @@ from ragops.services.contract import Capability, Endpoint, Login, Part, Status
 from ragops.services.qdrant import ENGINE, HEALTH_COLLECTION, RESTORE_SUFFIX, VERSION, QdrantService
 from ragops.services.qdrant.backup import QdrantBackup
 from ragops.services.qdrant.component import service_spec
-from ragops.services.qdrant.edge import archive, configuration
+from ragops.services.qdrant.edge import archive, configuration, creation, snapshots
+from ragops.services.qdrant.edge.collection import Collection
 from ragops.services.qdrant.settings import QdrantSettings
 
 if TYPE_CHECKING:
@@ -178,6 +180,7 @@ def alias(api: httpx.Client, name: str, collection: str) -> None:
 def test_kill_under_write_load_loses_no_acknowledged_write(server: Server, api: httpx.Client) -> None:
     make(api, "load")
     acknowledged: list[set[int]] = [set() for _ in range(3)]
+    asked: set[int] = set()  # to be deleted; whether it happened is known only of those that were answered
     deleted: set[int] = set()
 
     def write(worker: int) -> None:
@@ -189,6 +192,7 @@ def test_kill_under_write_load_loses_no_acknowledged_write(server: Server, api: 
                     put(client, "load", batch)
                     acknowledged[worker].update(batch)
                     if worker == 0:
+                        asked.add(start)
                         body = {"points": [start]}
                         ok(client.post("/collections/load/points/delete", params={"wait": "true"}, json=body))
                         deleted.add(start)
@@ -207,7 +211,7 @@ def test_kill_under_write_load_loses_no_acknowledged_write(server: Server, api: 
         for thread in threads:
             thread.join()
         server.start()
-        wanted = set().union(*acknowledged) - deleted
+        wanted = set().union(*acknowledged) - asked
         found = {point["id"] for point in ok(api.post("/collections/load/points", json={"ids": sorted(wanted)}))}
         assert found == wanted
         back = ok(api.post("/collections/load/points", json={"ids": sorted(deleted)}))
@@ -279,6 +283,78 @@ def test_a_damaged_collection_does_not_keep_the_others_from_serving(server: Serv
     assert probed.status is Status.DEGRADED
     assert ok(api.delete("/collections/ill")) is True
     assert api.get("/readyz").status_code == 200
+
+
+@pytest.mark.fault
+def test_a_folder_that_does_not_say_what_it_holds(server: Server, api: httpx.Client) -> None:
+    make(api, "well", 2)
+    server.kill()
+    stray = server.data / "collections" / "stray"
+    stray.mkdir()
+    (stray / "shard").write_text("something of somebody")
+    server.start()
+    assert count(api, "well") == 2
+    assert api.get("/readyz").status_code == 503
+    assert "stray" in server.log
+    assert (stray / "shard").read_text() == "something of somebody"
+
+
+def test_everything_at_once_on_one_name(server: Server, api: httpx.Client) -> None:
+    """Creations, deletions, snapshots, uploads, reads and writes that cross one another."""
+    make(api, "seed", 20)
+    content = snapshot(api, "seed")
+    seen: list[tuple[str, int]] = []
+
+    def work(seed: int) -> None:
+        chosen = random.Random(seed)
+        with httpx.Client(base_url=server.url, headers={"api-key": KEY}, timeout=60, trust_env=False) as client:
+            for _ in range(40):
+                kind = chosen.choice(("PUT", "DELETE", "snapshot", "upload", "upload", "count", "put"))
+                match kind:
+                    case "PUT":
+                        body = {"vectors": {"size": SIZE, "distance": "Cosine"}}
+                        response = client.put("/collections/docs", json=body)
+                    case "DELETE":
+                        response = client.delete("/collections/docs")
+                    case "snapshot":
+                        response = client.post("/collections/docs/shards/0/snapshots")
+                    case "upload":
+                        response = upload(client, "docs", content)
+                    case "count":
+                        response = client.post("/collections/docs/points/count", json={})
+                    case _:
+                        rows = {"points": [{"id": 1, "vector": [1.0] * SIZE}]}
+                        response = client.put("/collections/docs/points", json=rows)
+                seen.append((kind, response.status_code))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {status for _, status in seen} <= {200, 404, 409}
+    assert ("upload", 200) in seen
+    assert leftovers(server) == []
+    server.kill()
+    server.start()
+    assert api.get("/readyz").status_code == 200
+    assert count(api, "seed") == 20
+
+
+def test_snapshot_between_the_halves_of_an_upload(tmp_path: Path) -> None:
+    settings = creation.parse("docs", {"vectors": {"size": 2, "distance": "Dot"}})
+    collection = Collection(tmp_path / "docs", settings)
+    collection.create()
+    collection.open()
+    collection.upsert({"points": [{"id": 1, "vector": [1.0, 2.0]}]})
+    made = snapshots.create(collection)
+    collection.delete_points({"points": [1]})
+    assert snapshots.accept(collection, snapshots.find(collection, made["name"]), made["checksum"], 1 << 40) == 1
+    snapshots.create(collection)
+    assert collection.count({}) == 0
+    collection.swap()
+    assert collection.count({}) == 1
+    collection.close()
 
 
 def test_a_payload_that_the_log_could_not_read_back_is_refused(server: Server, api: httpx.Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pydantic import BaseModel
 
@@ -65,3 +65,7 @@ class QdrantService:
         from ragops.services.qdrant.backup import QdrantBackup
 
         return QdrantBackup()
+
+    def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
+        """URL of the first node, and the key that opens it."""
+        return {"QDRANT_URL": endpoint.options["urls"].split(",")[0], "QDRANT_API_KEY": password}

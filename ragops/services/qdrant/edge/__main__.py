@@ -34,8 +34,8 @@ def _serve(config: configuration.EdgeConfig) -> int:
     key = configuration.read_key(config.api_key_file)
     storage = Storage(config.storage)
     storage.open()
-    for collection in storage.broken():
-        _log.error("a collection could not be opened", extra={"collection": collection.name, "why": collection.fault})
+    for name, why in storage.faults().items():
+        _log.error("a collection could not be opened", extra={"collection": name, "why": why})
     _log.info("storage is open", extra={"collections": len(storage.collections), "api_version": API_VERSION})
     server = uvicorn.Server(
         uvicorn.Config(

@@ -106,7 +106,7 @@ class Api:
         return PlainTextResponse("healthz check passed")
 
     async def _ready(self, _: Request) -> Response:
-        if any(self.storage.broken()):
+        if self.storage.faults():
             return PlainTextResponse("some shards are not ready", 503)
         return PlainTextResponse("all shards are ready")
 
@@ -115,7 +115,7 @@ class Api:
         for name, collection in list(self.storage.collections.items()):
             if not collection.fault:
                 points[name] = await self.engine.read(name, lambda found: found.count({}))
-        page = self.metrics.render(points, sum(1 for _ in self.storage.broken()), version("qdrant-edge-py"))
+        page = self.metrics.render(points, len(self.storage.faults()), version("qdrant-edge-py"))
         return PlainTextResponse(page, media_type="text/plain; version=0.0.4")
 
     async def _elsewhere(self, request: Request) -> Response:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SHARD = "shard"
 _NEW, _OLD = "shard.new", "shard.old"
-# A mapped file that cannot grow ends the whole process (SIGBUS), so updates stop before the disk is full.
+# A mapped file that cannot grow ends the whole process (SIGBUS), so changes stop before the disk is full.
 _SPARE_BYTES = 64 << 20
 _OPTIONS = ("hnsw_ef", "exact", "indexed_only")
 
@@ -63,9 +63,8 @@ class Collection:
         made.close()
 
     def open(self) -> None:
-        """Put right what a crash left behind, then load the shard; a failure is kept in `fault`, not raised."""
+        """Load the shard; a failure is kept in `fault`, not raised."""
         try:
-            self._recover()
             self._shard = edge.EdgeShard.load(str(self.folder / SHARD))
             self.fault = ""
         except Exception as error:  # Edge raises nothing narrower
@@ -79,7 +78,8 @@ class Collection:
             shard.close()
         self.dirty = False
 
-    def _recover(self) -> None:
+    def recover(self) -> None:
+        """Put right what a crash left behind; before the first `open` only."""
         old, shard = self.folder / _OLD, self.folder / SHARD
         if old.exists() and not shard.exists():
             old.rename(shard)
@@ -123,8 +123,7 @@ class Collection:
 
     def _update(self, operation: Callable[..., edge.UpdateOperation], *arguments: Any) -> None:
         shard = self.shard()
-        if shutil.disk_usage(self.folder).free < _SPARE_BYTES:
-            raise no_space()
+        check_space(self.folder)
         self.dirty = True
         shard.update(operation(*arguments))
 
@@ -231,6 +230,8 @@ class Collection:
             self._shard = edge.EdgeShard.load(str(shard))
         except BaseException:
             remove(shard)
+            if old.exists():
+                old.rename(shard)
             self.open()
             raise
         self.fault = ""
@@ -239,6 +240,12 @@ class Collection:
 
 def _search_params(body: Json) -> edge.SearchParams:
     return edge.SearchParams(**{name: body[name] for name in _OPTIONS if body.get(name) is not None})
+
+
+def check_space(folder: Path) -> None:
+    """Raises ApiError (507) before the disk is full."""
+    if shutil.disk_usage(folder).free < _SPARE_BYTES:
+        raise no_space()
 
 
 def remove(path: Path) -> None:

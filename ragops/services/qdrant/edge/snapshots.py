@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, sync_dir, write_atomic
 from ragops.services.qdrant.edge import archive
-from ragops.services.qdrant.edge.collection import SHARD, remove
+from ragops.services.qdrant.edge.collection import SHARD, check_space
 from ragops.services.qdrant.edge.errors import ApiError, bad_input, no_space, not_found, translate
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _CHECKSUM = ".checksum"
 def create(collection: Collection) -> Json:
     """Write a snapshot of the closed shard; it serves again when this returns or raises."""
     collection.shard()
+    check_space(collection.folder)
     now = datetime.now(tz=UTC)
     name = f"{collection.name}-shard-0-{now:%Y-%m-%d-%H-%M-%S-%f}{_SUFFIX}"
     draft, final = collection.snapshots / f".{now:%H%M%S%f}", collection.snapshots / name
@@ -73,6 +74,7 @@ def delete(collection: Collection, name: str) -> bool:
 
 def accept(collection: Collection, upload: Path, checksum: str | None, free: int) -> int:
     """Check an uploaded snapshot and unpack it beside the shard; returns its points. Raises ApiError."""
+    collection.refuse_if_gone()
     if checksum is not None:
         found = archive.sha256(upload)
         if not hmac.compare_digest(found, checksum.lower()):
@@ -87,8 +89,3 @@ def accept(collection: Collection, upload: Path, checksum: str | None, free: int
         if translated.status == no_space().status:
             raise translated from error
         raise bad_input(f"the snapshot cannot be loaded into `{collection.name}`: {error}") from error
-
-
-def forget(upload: Path) -> None:
-    """Remove an upload."""
-    remove(upload)

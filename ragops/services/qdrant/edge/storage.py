@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import secrets
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from ragops.adapters.files import SECRET_MODE, make_dir, sync_dir, write_atomic
+from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, sync_dir, write_atomic
 from ragops.errors import LockedError, RagopsError
-from ragops.services.qdrant.edge.collection import Collection, remove
+from ragops.services.qdrant.edge.collection import Collection, check_space, remove
 from ragops.services.qdrant.edge.errors import bad_input, exists, no_collection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ragops.services.qdrant.edge.creation import Settings
 
 _FORMAT = 1
+_log = logging.getLogger(__name__)
 
 
 class Storage:
@@ -31,6 +33,7 @@ class Storage:
         self.incoming = folder / "incoming"
         self.collections: dict[str, Collection] = {}
         self.aliases: dict[str, str] = {}
+        self.unknown: dict[str, str] = {}
         self.peer_id = 0
         self._home = folder / "collections"
         self._lock = -1
@@ -38,10 +41,13 @@ class Storage:
     def open(self) -> None:
         """Take the lock, clear what a crash left, open every collection.
 
-        Raises LockedError (storage_locked), RagopsError (storage_unreadable).
+        Raises LockedError (storage_locked), MissingError (disk_full), RagopsError (not_permitted, storage_unreadable).
         """
         make_dir(self.folder, 0o700)
-        self._take_lock()
+        try:
+            self._take_lock()
+        except OSError as error:
+            raise explain_os_error(error, f"lock the storage in {self.folder}") from error
         try:
             self._read_identity()
             for path in (self._home, self.incoming):
@@ -49,18 +55,30 @@ class Storage:
             for leftover in (*self._home.glob(".*"), *self.incoming.iterdir()):
                 remove(leftover)
             for path in sorted(self._home.iterdir()):
-                collection = Collection.found(path)
-                collection.open()
-                self.collections[collection.name] = collection
+                self._find(path)
             self._read_aliases()
         except (OSError, ValueError) as error:
             what = f"cannot read the storage in {self.folder}: {error}"
             raise RagopsError("storage_unreadable", what, "bring a recovery point back: `ragops restore`") from error
 
+    def _find(self, path: Path) -> None:
+        """Open one collection; a folder that does not say what it holds is left alone, and told."""
+        try:
+            collection = Collection.found(path)
+            collection.recover()
+        except (OSError, ValueError) as error:
+            self.unknown[path.name] = str(error)
+            return
+        collection.open()
+        self.collections[collection.name] = collection
+
     def close(self) -> None:
-        """Write everything to disk and give the lock back."""
+        """Write everything to disk and give the lock back; what cannot be written is in the log of its shard."""
         for collection in self.collections.values():
-            collection.close()
+            try:
+                collection.close()
+            except Exception:
+                _log.exception("a collection could not be flushed", extra={"collection": collection.name})
         os.close(self._lock)
 
     def _take_lock(self) -> None:
@@ -95,9 +113,10 @@ class Storage:
             raise no_collection(name)
         return found
 
-    def broken(self) -> Iterator[Collection]:
-        """Those that could not be opened."""
-        return (collection for collection in self.collections.values() if collection.fault)
+    def faults(self) -> dict[str, str]:
+        """What could not be opened, by collection (or by folder where that is all we know), and why."""
+        broken = {name: collection.fault for name, collection in self.collections.items() if collection.fault}
+        return {**self.unknown, **broken}
 
     def check_new(self, name: str) -> None:
         """Raises ApiError where a collection cannot take `name`: 409, or 400 where an alias has it."""
@@ -113,6 +132,7 @@ class Storage:
         """Make a collection beside its place, then put it there in one rename."""
         final = self._home / uuid4().hex
         draft = final.with_name(f".new-{final.name}")
+        check_space(self._home)
         try:
             Collection(draft, settings).create()
             draft.rename(final)
