@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psutil
@@ -74,10 +75,15 @@ class PulumiStack:
         self._translated(lambda: self._stack.preview_refresh(on_event=recorder, color="never"), recorder)
         return tuple(recorder.steps)
 
-    def up(self, on_step: Callable[[Step], None] | None = None) -> UpReport:
-        """Refresh, then make it so; what an interrupted run left pending is simply done again."""
+    def up(self, on_step: Callable[[Step], None] | None = None, resource: str = "") -> UpReport:
+        """Refresh, then make it so; what an interrupted run left pending is simply done again.
+
+        With `resource` (its name) only that one.
+        """
         recorder = Recorder(on_step)
-        self._translated(lambda: self._stack.up(refresh=True, on_event=recorder, color="never"), recorder)
+        target = [f"**::{resource}"] if resource else None
+        up = partial(self._stack.up, refresh=True, on_event=recorder, color="never", target=target)
+        self._translated(up, recorder)
         return UpReport(tuple(recorder.steps), recorder.outputs)
 
     def destroy(self, on_step: Callable[[Step], None] | None = None) -> tuple[Step, ...]:

@@ -226,15 +226,15 @@ def _problem(loc: Key, message: str, lines: dict[Key, str], path: Path) -> Probl
 
 def _shared_ports(values: dict[str, Any], lines: dict[Key, str], path: Path) -> Iterator[Problem]:
     """Services on one port; looked for in what is written, so that no other fault hides it."""
-    seen: dict[int, str] = {}
-    for service, default in Settings(name="x").ports().items():
-        section = values.get(service, {})
-        port = section.get("port", default) if isinstance(section, dict) else default
+    seen: dict[int, Key] = {}
+    for key, default in Settings(name="x").ports().items():
+        section = values.get(key[0], {})
+        port = section.get(key[1], default) if isinstance(section, dict) else default
         if isinstance(port, int) and port in seen:
-            text = f"{service}.port and {seen[port]}.port are both {port}; each service needs its own"
-            yield _problem((service, "port"), text, lines, path)
+            text = f"{_dotted(key)} and {_dotted(seen[port])} are both {port}; each needs its own"
+            yield _problem(key, text, lines, path)
         elif isinstance(port, int):
-            seen[port] = service
+            seen[port] = key
 
 
 def _dotted(key: Key) -> str:

@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from ragops.services.api.settings import ApiSettings
+from ragops.services.gateway.settings import GatewaySettings
+from ragops.services.qdrant.settings import QdrantSettings
 from ragops.services.redis.settings import RedisSettings
 from ragops.services.timescaledb.settings import TimescaleSettings
 
@@ -49,7 +52,17 @@ class Settings(BaseModel):
     backup: BackupSettings = BackupSettings()
     redis: RedisSettings = RedisSettings()
     timescaledb: TimescaleSettings = TimescaleSettings()
+    qdrant: QdrantSettings = QdrantSettings()
+    api: ApiSettings = ApiSettings()
+    gateway: GatewaySettings = GatewaySettings()
 
-    def ports(self) -> dict[str, int]:
-        """The host port of every service."""
-        return {"redis": self.redis.port, "timescaledb": self.timescaledb.port}
+    def ports(self) -> dict[tuple[str, str], int]:
+        """Every port of this machine that is listened on, by its key in ragops.yaml: service, then key."""
+        ports = {
+            ("redis", "port"): self.redis.port,
+            ("timescaledb", "port"): self.timescaledb.port,
+            ("qdrant", "port"): self.qdrant.port,
+            ("api", "port"): self.api.port,
+            ("gateway", "port"): self.gateway.port,
+        }
+        return ports | ({("gateway", "tls_port"): self.gateway.tls_port} if self.gateway.tls else {})

@@ -55,6 +55,11 @@ class ProjectPaths:
         return self.state / "locks" / self.environment
 
     @property
+    def gateway(self) -> Path:
+        """Credentials of issued tokens, public keys, certificate."""
+        return self.state / "gateway" / self.environment
+
+    @property
     def audit(self) -> Path:
         """One line for every change."""
         return self.state / "audit.jsonl"

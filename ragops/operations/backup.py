@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import ragops
 from ragops.errors import MissingError
 from ragops.recovery.manifest import Kind
-from ragops.services import SERVICES, by_name
+from ragops.services import SERVICES, backup_engine
 from ragops.services.contract import Part
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ class Platform:
 
     def services(self) -> tuple[Service, ...]:
         """The provisioned services in the order that keeps references whole: metadata first."""
-        return tuple(service for service in SERVICES if service.name in self.endpoints)
+        found = (service for service in SERVICES if service.name in self.endpoints)
+        return tuple(service for service in found if service.backup() is not None)
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def run(
             on_step(f"{service.name}: dump and read back")
             endpoint = platform.endpoint(service.name)
             folder = draft.folder_of(service.name)
-            draft.add(service.name, service.backup().dump(endpoint, platform.control_of(endpoint), folder))
+            draft.add(service.name, backup_engine(service.name).dump(endpoint, platform.control_of(endpoint), folder))
         _add_config(draft, platform.config)
         return draft.publish(platform.name, platform.runtime, kind)
 
@@ -119,7 +120,7 @@ def read_parts(
         for part in point.manifest.of(name):
             on_step(f"{name}: read {part.name}")
             control = platform.control_of(platform.endpoint(name))
-            by_name(name).backup().verify(point.folder / name, engine_part(part), control)
+            backup_engine(name).verify(point.folder / name, engine_part(part), control)
 
 
 def engine_part(part: ManifestPart) -> Part:

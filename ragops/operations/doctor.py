@@ -73,9 +73,15 @@ def _pulumi() -> Check:
 
 def _programs() -> list[Check]:
     return [
-        _refusal(program, lambda program=program: str(locate(program).name) + " is installed")  # type: ignore[misc]
-        for program in preflight.PROGRAMS.values()
+        _refusal(program, lambda program=program: installed(program))  # type: ignore[misc]
+        for program in preflight.PROGRAMS
     ]
+
+
+def installed(program: str) -> str:
+    """Words for a program that is there. Raises MissingError (engine_not_installed)."""
+    locate(program)
+    return "is installed"
 
 
 def _disk(folder: Path) -> Check:
@@ -125,7 +131,7 @@ def _ports(project: Project) -> list[Check]:
 
     return [
         _refusal("port", lambda service=service, port=port: free(service, port))  # type: ignore[misc]
-        for service, port in project.settings.ports().items()
+        for (service, _key), port in project.settings.ports().items()
     ]
 
 

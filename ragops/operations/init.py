@@ -26,7 +26,7 @@ _PORT_TRIES = 200
 
 @dataclass(frozen=True)
 class InitResult:
-    """The files that were written, and the ports that were chosen because they are free."""
+    """The files that were written, and the ports that were chosen because they are free, by key."""
 
     config: str
     written: tuple[str, ...]
@@ -46,7 +46,7 @@ def init(folder: Path, name: str | None, runtime: str) -> InitResult:
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", chosen):
         raise UsageError("invalid_name", f"{chosen!r} is no name of a platform", "use a-z, 0-9 and -, a letter first")
     make_dir(folder)
-    ports = _free_ports(Settings(name=chosen).ports())
+    ports = _free_ports({".".join(key): port for key, port in Settings(name=chosen).ports().items()})
     ignored = _ignore(folder / ".gitignore")
     paths = ProjectPaths(folder, DEFAULT_ENVIRONMENT)
     make_dir(paths.secrets.parent, 0o711)

@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.errors import MissingError, UsageError
-from ragops.runtimes.observe import port_owner, read_record, read_spec
+from ragops.runtimes.observe import belongs_to, port_owner, read_record, read_spec
 from ragops.runtimes.programs import blocking_folder, locate, unprivileged_user
 from ragops.runtimes.supervise import port_taken
 
 if TYPE_CHECKING:
     from ragops.config.load import Project
 
-PROGRAMS = {"redis": "valkey-server", "timescaledb": "postgres"}
+PROGRAMS = ("valkey-server", "postgres", "qdrant-edge", "rag-api", "envoy")
 MIN_FREE_BYTES = 200 * 1024 * 1024
 
 
 def refuse_what_cannot_start(project: Project) -> None:
     """Raise for a missing engine, a port of somebody else, a full disk, a folder that blocks the way, moved data."""
-    for program in PROGRAMS.values():
+    for program in PROGRAMS:
         locate(program)
     refuse_full_disk(data_folder(project))
     refuse_blocked_data(project)
-    for service, port in project.settings.ports().items():
+    for (service, _key), port in project.settings.ports().items():
         refuse_moved_data(project, service)
         refuse_taken_port(project, service, port)
 
@@ -66,5 +66,5 @@ def refuse_taken_port(project: Project, service: str, port: int) -> None:
     """Raise MissingError (port_taken) where another process than our own listens on `port`."""
     owner = port_owner(port)
     record = read_record(project.paths.run_dir(service))
-    if owner and not (record and record.alive and record.pid == owner.pid):
+    if owner and not (record and record.alive and belongs_to(owner, record)):
         raise port_taken(service, port, str(owner))

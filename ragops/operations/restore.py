@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ragops.errors import RagopsError, UsageError
 from ragops.operations import backup
 from ragops.recovery.manifest import Kind
-from ragops.services import SERVICES, by_name
+from ragops.services import SERVICES, backup_engine, by_name
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def restore(
     backup.read_parts(platform, point, names, on_step)
     _preflight(platform, point, names)
     reachable = _reachable(platform, names)
-    before = {name: by_name(name).backup().counts(platform.endpoint(name)) for name in reachable}
+    before = {name: backup_engine(name).counts(platform.endpoint(name)) for name in reachable}
     if request.dry_run:
         planned = tuple(RestoredService(name, before.get(name, {}), _counts(point, name), 0.0) for name in names)
         return RestoreResult(point, planned, None, (), dry_run=True)
@@ -98,7 +98,7 @@ def _preflight(platform: Platform, point: RecoveryPoint, names: Sequence[str]) -
     for name in names:
         endpoint = platform.endpoint(name)
         control = platform.control_of(endpoint)
-        by_name(name).backup().preflight(endpoint, control, point.folder / name, _parts(point, name))
+        backup_engine(name).preflight(endpoint, control, point.folder / name, _parts(point, name))
 
 
 def _reachable(platform: Platform, names: Sequence[str]) -> list[str]:
@@ -143,8 +143,7 @@ def _restore_one(
     started = time.monotonic()
     try:
         notes = (
-            by_name(name)
-            .backup()
+            backup_engine(name)
             .restore(endpoint, platform.control_of(endpoint), point.folder / name, _parts(point, name))
         )
     except RagopsError as error:

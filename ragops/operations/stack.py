@@ -5,20 +5,39 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ragops import __version__
 from ragops.adapters import pulumi_install
+from ragops.adapters.files import make_dir
 from ragops.adapters.pulumi_engine import PulumiStack, StackOptions
 from ragops.adapters.pulumi_pins import ENGINE_HINT
 from ragops.errors import MissingError
 from ragops.resources import stacks_dir
 from ragops.runtimes.embedded import EmbeddedRuntime
+from ragops.services.gateway import certificate, tokens
+from ragops.services.gateway.configuration import GatewayInputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ragops.config.load import Project
+    from ragops.config.model import Settings
+
+_PASSAGE = 0o711
+
+
+@dataclass(frozen=True)
+class PlatformInputs:
+    """All that the program declares the platform from; `jwks_file` is where the API reads the tokens' public keys."""
+
+    settings: Settings
+    secrets: Mapping[str, str]
+    runtime: EmbeddedRuntime
+    door: GatewayInputs
+    jwks_file: str
 
 
 def open_stack(project: Project, secrets: Mapping[str, str]) -> PulumiStack:
@@ -28,7 +47,7 @@ def open_stack(project: Project, secrets: Mapping[str, str]) -> PulumiStack:
     if engine is None:
         raise MissingError("engine_missing", "the Pulumi engine is not installed", ENGINE_HINT)
     program = _program()
-    runtime = EmbeddedRuntime(paths, settings.run_as)
+    inputs = platform_inputs(project, secrets)
     options = StackOptions(
         project=settings.name,
         stack=paths.environment,
@@ -37,11 +56,33 @@ def open_stack(project: Project, secrets: Mapping[str, str]) -> PulumiStack:
         backend=settings.pulumi.backend,
         secrets_provider=settings.pulumi.secrets_provider,
     )
-    return PulumiStack(engine, options, lambda: program(settings, secrets, runtime))
+    return PulumiStack(engine, options, lambda: program(inputs))
+
+
+def platform_inputs(project: Project, secrets: Mapping[str, str]) -> PlatformInputs:
+    """The program's inputs, with the gateway's files made where they are missing."""
+    settings, paths = project.settings, project.paths
+    make_dir(paths.gateway, _PASSAGE)
+    credentials = tokens.ensure(paths.gateway)
+    tls = certificate.ensure(paths.gateway, datetime.now(tz=UTC)) if settings.gateway.tls else None
+    door = GatewayInputs(
+        settings=settings.gateway,
+        platform=settings.name,
+        upstream_host="127.0.0.1",
+        upstream_port=settings.api.port,
+        keys=tokens.jwks(credentials),
+        certificate=str(tls.certificate) if tls else "",
+        key=str(tls.key) if tls else "",
+    )
+    runtime = EmbeddedRuntime(paths, settings.run_as)
+    return PlatformInputs(settings, secrets, runtime, door, str(paths.gateway / tokens.JWKS))
 
 
 def fingerprint(project: Project, secrets: Mapping[str, str]) -> str:
-    """SHA-256 of all that the stack is made from: where it is unchanged, `up` can only repair."""
+    """SHA-256 of all that the stack is made from but tokens, which `up` never replaces or removes anything for.
+
+    Where it is unchanged, `up` can only repair.
+    """
     values = [__version__, project.settings.model_dump(mode="json"), str(project.paths.root), sorted(secrets.items())]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 

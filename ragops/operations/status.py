@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 import psutil
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
 
 MASK = "********"
-_SCHEMES = {"redis": "redis", "timescaledb": "postgresql"}
 
 
 @dataclass(frozen=True)
@@ -89,21 +87,10 @@ def _memory(pid: int) -> int:
 def outputs(session: Session, *, show_secrets: bool) -> dict[str, str]:
     """Connection settings of the application's login by environment variable; passwords masked unless asked for."""
     values: dict[str, str] = {}
-    for endpoint in session.endpoints().values():
-        login = endpoint.logins["application"]
-        password = login.password.get_secret_value() if show_secrets else MASK
-        prefix = endpoint.service.upper()
-        database = endpoint.options.get("database", "")
-        values |= {
-            f"{prefix}_HOST": endpoint.host,
-            f"{prefix}_PORT": str(endpoint.port),
-            f"{prefix}_USER": login.user,
-            f"{prefix}_PASSWORD": password,
-        }
-        if database:
-            values[f"{prefix}_DATABASE"] = database
-        where = f"{endpoint.host}:{endpoint.port}/{database or 0}"
-        values[f"{prefix}_URL"] = f"{_SCHEMES[endpoint.service]}://{login.user}:{quote(password, safe='*')}@{where}"
+    for name, endpoint in session.endpoints().items():
+        login = endpoint.logins.get("application")
+        password = login.password.get_secret_value() if login and show_secrets else MASK
+        values |= by_name(name).outputs(endpoint, password)
     return values
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from ragops.runtimes.gateway_config import GatewayConfig
 from ragops.runtimes.process import Process
 from ragops.runtimes.process_spec import ProcessSpec
 from ragops.runtimes.programs import reachable, unprivileged_user
@@ -15,6 +16,7 @@ from ragops.services.contract import Capability, Layout
 if TYPE_CHECKING:
     from ragops.config.paths import ProjectPaths
     from ragops.services.contract import ServiceSpec
+    from ragops.services.gateway.configuration import GatewayConfiguration
 
 CAPABILITIES = frozenset({Capability.RESTART, Capability.EXEC, Capability.READ_FILES})
 
@@ -43,6 +45,10 @@ class EmbeddedRuntime:
         user = unprivileged_user(self._run_as) if spec.needs_unprivileged_user else ""
         process = process_spec(spec, self.layout(spec.service), self.handle(spec.service), user)
         return Process(spec.service, _with_secrets(process), pulumi.ResourceOptions(parent=parent))
+
+    def configure(self, configuration: GatewayConfiguration, parent: pulumi.Resource) -> GatewayConfig:
+        """Declare what keeps the gateway's hot configuration applied, as a child of its component."""
+        return GatewayConfig("gateway-config", configuration, pulumi.ResourceOptions(parent=parent))
 
 
 def process_spec(spec: ServiceSpec, layout: Layout, run_dir: str, user: str) -> ProcessSpec:

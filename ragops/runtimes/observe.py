@@ -98,6 +98,14 @@ def port_owner(port: int) -> PortOwner | None:
     return None
 
 
+def belongs_to(owner: PortOwner, record: Record) -> bool:
+    """Whether the listener is the recorded process or one that it started, such as one of several workers."""
+    try:
+        return record.pid in (owner.pid, *(parent.pid for parent in psutil.Process(owner.pid).parents()))
+    except psutil.Error:
+        return False
+
+
 def _name(pid: int | None) -> str:
     try:
         return psutil.Process(pid).name() if pid else ""

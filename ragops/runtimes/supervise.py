@@ -81,7 +81,7 @@ def port_taken(service: str, port: int, owner: str) -> MissingError:
     return MissingError(
         "port_taken",
         f"port {port} for {service} is taken by {owner}",
-        f"stop it, or set `{service}: {{port: …}}` in ragops.yaml to a free port",
+        f"stop it, or give {service} a free port in ragops.yaml",
     )
 
 

@@ -325,5 +325,8 @@ class Service(Protocol):
     def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
         """Look at the live service for at most `timeout` seconds; never raises."""
 
-    def backup(self) -> BackupEngine:
-        """Its dump, verify and restore."""
+    def backup(self) -> BackupEngine | None:
+        """Its dump, verify and restore; None for a service without data of its own."""
+
+    def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
+        """What an application needs to connect, by environment variable; `password` is the application's, or a mask."""

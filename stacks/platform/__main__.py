@@ -6,20 +6,37 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from ragops.services.api.component import Api, ApiArgs
+from ragops.services.api.configuration import ApiInputs
+from ragops.services.gateway.component import Gateway, GatewayArgs
+from ragops.services.qdrant.component import Qdrant, QdrantArgs
 from ragops.services.redis.component import Redis, RedisArgs
 from ragops.services.timescaledb.component import Timescale, TimescaleArgs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ragops.config.model import Settings
-    from ragops.services.contract import Runtime
+    from ragops.operations.stack import PlatformInputs
 
 
-def program(settings: Settings, secrets: Mapping[str, str], runtime: Runtime) -> None:
+def program(inputs: PlatformInputs) -> None:
     """Declare every service and export how to reach it."""
+    settings, secrets, runtime = inputs.settings, inputs.secrets, inputs.runtime
+
     timescale = Timescale(TimescaleArgs(settings.timescaledb, secrets, runtime))
     redis = Redis(RedisArgs(settings.redis, secrets, runtime))
+    qdrant = Qdrant(QdrantArgs(settings.qdrant, secrets, runtime))
 
-    services = (timescale, redis)
+    stores = (timescale, redis, qdrant)
+    api_inputs = ApiInputs(
+        settings=settings.api,
+        platform=settings.name,
+        qdrant=qdrant.endpoint,
+        redis=redis.endpoint,
+        database=timescale.endpoint,
+        jwks_file=inputs.jwks_file,
+        secrets=secrets,
+    )
+    api = Api(ApiArgs(api_inputs, runtime), pulumi.ResourceOptions(depends_on=list(stores)))
+    gateway = Gateway(GatewayArgs(inputs.door, runtime), pulumi.ResourceOptions(depends_on=[api]))
+
+    services = (*stores, api, gateway)
     pulumi.export("endpoints", {service.endpoint.service: service.endpoint.to_dict() for service in services})

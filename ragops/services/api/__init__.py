@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import ragops
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pydantic import BaseModel
 
@@ -52,6 +52,10 @@ class ApiService:
 
         return probe(endpoint, timeout)
 
-    def backup(self) -> BackupEngine:
-        """There is none: what it knows is in the other services."""
-        raise NotImplementedError("the RAG API has no data of its own")
+    def backup(self) -> BackupEngine | None:
+        """None: it has no data of its own."""
+        return None
+
+    def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
+        """URL of the API itself, behind the gateway, and the token that opens /internal to a service."""
+        return {"API_URL": f"http://{endpoint.host}:{endpoint.port}", "INTER_SERVICE_SECRET": password}

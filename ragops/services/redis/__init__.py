@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pydantic import BaseModel
 
@@ -57,3 +57,14 @@ class RedisService:
         from ragops.services.redis.backup import RedisBackup
 
         return RedisBackup()
+
+    def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
+        """URL and parts of the application's login."""
+        user, where = endpoint.logins["application"].user, f"{endpoint.host}:{endpoint.port}"
+        return {
+            "REDIS_HOST": endpoint.host,
+            "REDIS_PORT": str(endpoint.port),
+            "REDIS_USER": user,
+            "REDIS_PASSWORD": password,
+            "REDIS_URL": f"redis://{user}:{password}@{where}/0",
+        }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pydantic import BaseModel
 
@@ -57,3 +57,16 @@ class TimescaleService:
         from ragops.services.timescaledb.backup import TimescaleBackup
 
         return TimescaleBackup()
+
+    def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
+        """URL and parts of the application's login."""
+        user, where = endpoint.logins["application"].user, f"{endpoint.host}:{endpoint.port}"
+        database = endpoint.options["database"]
+        return {
+            "TIMESCALEDB_HOST": endpoint.host,
+            "TIMESCALEDB_PORT": str(endpoint.port),
+            "TIMESCALEDB_USER": user,
+            "TIMESCALEDB_PASSWORD": password,
+            "TIMESCALEDB_DATABASE": database,
+            "TIMESCALEDB_URL": f"postgresql://{user}:{password}@{where}/{database}",
+        }
