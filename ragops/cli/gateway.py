@@ -1,0 +1,183 @@
+"""Commands on the gateway: token issue, list, revoke; gateway diff, check, apply."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragops.cli.lifecycle import LockWait
+from ragops.cli.state import state
+from ragops.errors import ExitCode
+
+if TYPE_CHECKING:
+    from ragops.cli.console import Console
+    from ragops.operations.gateway import GatewayDiff
+
+tokens = typer.Typer(
+    help="Tokens that open the gateway, one key for each.", no_args_is_help=True, rich_markup_mode=None
+)
+gateway = typer.Typer(help="The gateway's hot configuration.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add both groups to the application."""
+    app.add_typer(tokens, name="token")
+    app.add_typer(gateway, name="gateway")
+
+
+@tokens.command()
+def issue(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Who will use it.")],
+    days: Annotated[int, typer.Option(min=1, max=366, help="How long it holds.")] = 90,
+    lock_wait: LockWait = 0.0,
+) -> None:
+    """Issue a token; it is shown this once.
+
+    It has a key of its own, so that it can be revoked alone. The gateway takes it before this returns.
+
+    Example: ragops token issue website --days 30
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import door
+    from ragops.operations import tokens as operation
+
+    current = state(context)
+    session = current.session(lock_wait)
+    paths, settings = session.project.paths, session.project.settings
+    with session.changing():
+        now = datetime.now(tz=UTC)
+        apply = door.applier(session)
+        result = operation.issue(paths.gateway, settings.name, name, now, apply, timedelta(days=days))
+    if current.console.as_json:
+        current.console.document(jsonable(result))
+        return
+    current.console.text(result.token)
+    current.console.message(f"{result.kid} for {name}, until {result.expires:%Y-%m-%d}; it is kept nowhere")
+    if result.same_name > 1:
+        current.console.message(f"{name} now has {result.same_name} tokens; `ragops token revoke ID` ends one")
+
+
+@tokens.command(name="list")
+def list_tokens(context: typer.Context) -> None:
+    """List the tokens that were issued.
+
+    Example: ragops token list
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import tokens as operation
+
+    current = state(context)
+    lines = operation.list_tokens(current.project().paths.gateway, datetime.now(tz=UTC))
+    if current.console.as_json:
+        current.console.document({"tokens": jsonable(lines)})
+        return
+    rows = [
+        (
+            line.kid,
+            line.name,
+            f"{line.created:%Y-%m-%d}",
+            f"{line.expires:%Y-%m-%d}",
+            "expired" if line.expired else "ok",
+        )
+        for line in lines
+    ]
+    current.console.table(("ID", "NAME", "ISSUED", "UNTIL", "STATE"), rows)
+
+
+@tokens.command()
+def revoke(
+    context: typer.Context,
+    token: Annotated[str, typer.Argument(help="Its id, or a name for all of that name.")],
+    lock_wait: LockWait = 0.0,
+) -> None:
+    """Revoke a token at once, without a restart.
+
+    Example: ragops token revoke website
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import door
+    from ragops.operations import tokens as operation
+
+    current = state(context)
+    session = current.session(lock_wait)
+    with session.changing():
+        apply = door.applier(session)
+        result = operation.revoke(session.project.paths.gateway, token, datetime.now(tz=UTC), apply)
+    if current.console.as_json:
+        current.console.document(jsonable(result))
+        return
+    for line in result.tokens:
+        current.console.text(f"revoked {line.kid} ({line.name})")
+
+
+@gateway.command()
+def diff(context: typer.Context) -> None:
+    """Show what `gateway apply` would change; exit 4 if anything.
+
+    Example: ragops gateway diff
+    """
+    from ragops.operations import door
+    from ragops.operations import gateway as operation
+
+    current = state(context)
+    found = operation.diff(door.wanted(current.session()))
+    _show(current.console, found)
+    if found.changed:
+        raise typer.Exit(ExitCode.CHANGES)
+
+
+@gateway.command()
+def check(context: typer.Context) -> None:
+    """Let the gateway judge the new configuration.
+
+    Nothing is applied.
+
+    Example: ragops gateway check
+    """
+    from ragops.operations import door
+    from ragops.operations import gateway as operation
+
+    current = state(context)
+    found = operation.check(door.wanted(current.session()))
+    _show(current.console, found)
+    current.console.message("the gateway accepts it")
+
+
+@gateway.command()
+def apply(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
+    """Apply the configuration hot; rolled back if it fails its test.
+
+    Example: ragops gateway apply
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import door
+    from ragops.operations import gateway as operation
+
+    current = state(context)
+    session = current.session(lock_wait)
+    with session.changing():
+        result = operation.apply(door.wanted(session), door.applier(session))
+    if current.console.as_json:
+        current.console.document(jsonable(result))
+        return
+    for name in result.changed:
+        current.console.text(f"~ {name}")
+    current.console.text(f"{len(result.changed) or 'no'} files changed")
+
+
+def _show(console: Console, found: GatewayDiff) -> None:
+    from ragops.cli.views import jsonable
+
+    if console.as_json:
+        console.document({**jsonable(found), "changed": found.changed})
+        return
+    for file in found.files:
+        for line in file.lines:
+            console.text(line)
+    if found.restart:
+        console.text("the gateway has to be restarted: `ragops up`")
+    if not found.changed:
+        console.text("no changes")
