@@ -39,10 +39,16 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
     except httpx.HTTPError as error:
         name = "reachable" if not checks else "answer"
         hint = f"`ragops up`; {_LOG}"
-        checks.append(Check(name, Status.DOWN, f"does not answer: {type(error).__name__}", hint))
+        checks.append(Check(name, Status.DOWN, _words(error), hint))
     except Exception as error:
         checks.append(Check("answer", Status.DOWN, f"unexpected answer: {type(error).__name__}: {error}", _LOG))
     return ProbeResult("api", tuple(checks), time.monotonic() - started, endpoint.version)
+
+
+def _words(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"{error.request.url.path} answers {error.response.status_code}"
+    return f"does not answer: {type(error).__name__}"
 
 
 def _reachable(client: httpx.Client, timeout: float) -> Check:

@@ -40,7 +40,7 @@ def test_shared_words_bring_texts_nearer_whatever_their_case_and_form():
             "how to rotate the secret",
             "rotate the secret every month",
             "redis keeps snapshots",
-            "HOW TO ROTATE ＴＨＥ SECRET",
+            "HOW TO ROTATE \uff34\uff28\uff25 SECRET",
         ]
     )
     assert cosine(question, near) > cosine(question, far) + 0.2

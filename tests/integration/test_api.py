@@ -1,0 +1,539 @@
+"""The API as its own process, on the real engines: PostgreSQL, Valkey and Qdrant's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from ragops.embedding.hashing import HashingEmbedder
+from ragops.runtimes import supervise
+from ragops.runtimes.embedded import process_spec
+from ragops.runtimes.programs import unprivileged_user
+from ragops.services.api import ApiService
+from ragops.services.api.configuration import ApiInputs, service_spec
+from ragops.services.api.health import probe
+from ragops.services.api.settings import ApiSettings
+from ragops.services.contract import Endpoint, Layout, Login, Status
+from ragops.services.qdrant import component as qdrant_component
+from ragops.services.qdrant.settings import QdrantSettings
+from ragops.services.redis import component as redis_component
+from ragops.services.redis.settings import RedisSettings
+from ragops.services.timescaledb import component as timescale_component
+from ragops.services.timescaledb import schema
+from ragops.services.timescaledb.settings import TimescaleSettings
+from tests.unit.api.fakes import Issuer, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ragops.services.contract import ServiceSpec
+
+pytestmark = pytest.mark.fault
+
+RESET_SECONDS = 2.0
+TEXTS = {
+    "rotation.md": "Two secrets are valid during a rotation of the service token.",
+    "backup.md": "A recovery point is one set over all services.",
+    "redis.md": "Redis keeps an append only file and snapshots.",
+}
+NAMES = [
+    "redis_operator", "redis_application", "timescaledb_owner", "timescaledb_application", "qdrant_api_key",
+    "api_service_token", "api_service_token_ingest",
+]  # fmt: skip
+
+
+@dataclass
+class Program:
+    """A Python service of the platform as a process, started from its ServiceSpec."""
+
+    spec: ServiceSpec
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for file in self.spec.files:
+            (self.folder / file.name).write_text(file.content)
+        with self.log.open("ab") as log:
+            command = [sys.executable, *self.spec.command[1:]]
+            self.process = subprocess.Popen(command, stderr=log, stdout=log, stdin=subprocess.DEVNULL)
+        [port] = self.spec.ports.values()
+        wait_until(lambda: answers(f"http://127.0.0.1:{port}{self.spec.health.path}"), 30, self.log)
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=1, trust_env=False).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def wait_until(holds: Callable[[], bool], seconds: float, log: Path | None = None) -> None:
+    limit = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < limit, log.read_text()[-3000:] if log else "it did not come true"
+        time.sleep(0.05)
+
+
+@dataclass
+class Stack:
+    """Everything that runs, and how to ask it."""
+
+    root: Path
+    secrets: dict[str, str]
+    ports: dict[str, int]
+    issuer: Issuer
+    programs: dict[str, Program] = field(default_factory=dict)
+    engines: dict[str, Any] = field(default_factory=dict)
+
+    def layout(self, name: str) -> Layout:
+        return Layout(str(self.root / name / "config"), str(self.root / name / "data"), "127.0.0.1")
+
+    def endpoint(self, name: str, users: dict[str, tuple[str, str]], **options: str) -> Endpoint:
+        logins = {role: Login(user, key, SecretStr(self.secrets[key])) for role, (user, key) in users.items()}
+        return Endpoint(name, name, "1", "embedded", "127.0.0.1", self.ports[name], options=options, logins=logins)
+
+    def api_spec(self, **settings: Any) -> ServiceSpec:
+        key = ("", "qdrant_api_key")
+        inputs = ApiInputs(
+            settings=ApiSettings.model_validate(
+                {"port": self.ports["api"], "breakers": {"reset_seconds": RESET_SECONDS}, **settings}
+            ),
+            platform="test",
+            qdrant=self.endpoint("qdrant", {"application": key}),
+            redis=self.endpoint("redis", {"application": ("rag", "redis_application")}),
+            database=self.endpoint(
+                "timescaledb", {"application": ("rag_app", "timescaledb_application")}, database="rag"
+            ),
+            jwks_file=str(self.issuer.jwks),
+            secrets=self.secrets,
+        )
+        return service_spec(inputs, self.layout("api"), "embedded")
+
+    def start_engine(self, name: str, spec: ServiceSpec) -> None:
+        user = unprivileged_user("") if spec.needs_unprivileged_user else ""
+        self.engines[name] = process_spec(spec, self.layout(name), str(self.root / name), user)
+        supervise.ensure_running(self.engines[name])
+
+    def kill_engine(self, name: str) -> None:
+        supervise.stop(Path(self.engines[name].run_dir), "SIGKILL", 10)
+
+    def start_program(self, name: str, spec: ServiceSpec) -> Program:
+        self.programs[name] = Program(spec, self.root / name / "config")
+        self.programs[name].start()
+        return self.programs[name]
+
+    def sql(self, statement: str, *values: object, database: str = "rag") -> list[tuple[Any, ...]]:
+        with psycopg.connect(
+            host="127.0.0.1", port=self.ports["timescaledb"], dbname=database, user="rag_owner",
+            password=self.secrets["timescaledb_owner"], autocommit=True,
+        ) as connection:  # fmt: skip
+            cursor = connection.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def qdrant(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        url = f"http://127.0.0.1:{self.ports['qdrant']}{path}"
+        headers = {"api-key": self.secrets["qdrant_api_key"]}
+        return httpx.request(method, url, json=body, headers=headers, timeout=10, trust_env=False).raise_for_status()
+
+    @contextmanager
+    def client(self) -> Iterator[httpx.Client]:
+        token = self.issuer.sign("tok_0123456789ab", iss="ragops/test")
+        base = f"http://127.0.0.1:{self.ports['api']}"
+        headers = {"Authorization": f"Bearer {token}"}
+        with httpx.Client(base_url=base, headers=headers, timeout=15, trust_env=False) as client:
+            yield client
+
+    def breaker(self, name: str) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self.ports['api']}/internal/breakers"
+        headers = {"X-Service-Token": self.secrets["api_service_token"]}
+        found = httpx.get(url, headers=headers, timeout=5, trust_env=False).raise_for_status().json()["breakers"]
+        return next(breaker for breaker in found if breaker["dependency"] == name)
+
+
+def ask(client: httpx.Client, query: str, path: str = "/api/v1/search") -> httpx.Response:
+    return client.post(path, json={"collection": "manuals", "query": query})
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with tempfile.TemporaryDirectory(prefix="ragops-api-") as name:
+        root = Path(name)
+        root.chmod(0o755)
+        ports = {service: free_port() for service in ("api", "qdrant", "redis", "timescaledb")}
+        issuer = Issuer(root / "jwks.json", None)  # type: ignore[arg-type]
+        issuer.issue()
+        running = Stack(root, {name: secrets.token_urlsafe(24) for name in NAMES}, ports, issuer)
+        try:
+            start_engines(running)
+            running.start_program("api", running.api_spec())
+            yield running
+        finally:
+            for program in running.programs.values():
+                if program.process and program.process.poll() is None:
+                    program.end(signal.SIGKILL)
+            for engine in running.engines:
+                running.kill_engine(engine)
+
+
+def start_engines(stack: Stack) -> None:
+    database = TimescaleSettings(port=stack.ports["timescaledb"])
+    stack.start_engine(
+        "timescaledb", timescale_component.service_spec(database, stack.secrets, stack.layout("timescaledb"))
+    )
+    stack.sql(f"CREATE ROLE rag_app LOGIN PASSWORD '{stack.secrets['timescaledb_application']}'", database="postgres")
+    stack.sql("CREATE DATABASE rag", database="postgres")
+    with psycopg.connect(
+        host="127.0.0.1", port=stack.ports["timescaledb"], dbname="rag", user="rag_owner",
+        password=stack.secrets["timescaledb_owner"], autocommit=True,
+    ) as connection:  # fmt: skip
+        schema.apply(connection, application_role="rag_app")
+    stack.sql("INSERT INTO rag.embedding_models (name, provider) VALUES ('hashing-384-v1', 'ragops')")
+    stack.sql(
+        "INSERT INTO rag.collections (name, directory, embedding_model, chunk_size, chunk_overlap, file_types) "
+        "VALUES ('manuals', '/data', 'hashing-384-v1', 500, 50, '{md}'), "
+        "('notes', '/n', 'hashing-384-v1', 500, 50, '{md}')"
+    )
+    stack.sql(
+        "INSERT INTO rag.documents (collection_id, path, content_hash, size_bytes, modified_at, status, indexed_at) "
+        "SELECT id, 'a.md', repeat('0', 64), 1, now(), 'indexed', now() FROM rag.collections WHERE name = 'manuals'"
+    )
+    cache = RedisSettings(port=stack.ports["redis"])
+    stack.start_engine("redis", redis_component.service_spec(cache, stack.secrets, stack.layout("redis")))
+    vectors = QdrantSettings(port=stack.ports["qdrant"])
+    stack.start_program("qdrant", qdrant_component.service_spec(vectors, stack.secrets, stack.layout("qdrant")))
+    fill(stack)
+
+
+def fill(stack: Stack) -> None:
+    stack.qdrant("PUT", "/collections/manuals", {"vectors": {"size": 384, "distance": "Cosine"}})
+    points = [
+        {
+            "id": str(uuid.uuid5(uuid.NAMESPACE_URL, path)),
+            "vector": HashingEmbedder().embed([text])[0],
+            "payload": {"document_id": number, "path": path, "position": 0, "text": text, "collection": "manuals"},
+        }
+        for number, (path, text) in enumerate(TEXTS.items(), 1)
+    ]
+    stack.qdrant("PUT", "/collections/manuals/points?wait=true", {"points": points})
+
+
+# --- what it answers -------------------------------------------------------------------------------------------------
+
+
+def test_finds_the_passage_in_the_real_engine(stack):
+    with stack.client() as client:
+        body = ask(client, "rotation of the token").json()
+        assert body["results"][0]["path"] == "rotation.md"
+        assert 0.3 < body["results"][0]["score"] <= 1.0
+        documents = ask(client, "recovery point", "/api/v2/search").json()["documents"]
+        assert documents[0]["path"] == "backup.md"
+        unknown = client.post("/api/v1/search", json={"collection": "nothing", "query": "x"})
+        assert unknown.json()["code"] == "collection_not_found"
+
+
+def test_vectors_of_another_length_are_told_as_such(stack):
+    stack.qdrant("PUT", "/collections/other", {"vectors": {"size": 8, "distance": "Cosine"}})
+    with stack.client() as client:
+        response = client.post("/api/v1/search", json={"collection": "other", "query": "x"})
+    assert response.status_code == 409, response.text
+    assert response.json()["code"] == "embedder_mismatch"
+
+
+def test_collections_come_from_the_database(stack):
+    with stack.client() as client:
+        body = client.get("/api/v1/collections").json()
+    manuals, notes = body["collections"]
+    assert (manuals["name"], manuals["documents"], manuals["embedding_model"]) == ("manuals", 1, "hashing-384-v1")
+    assert (notes["name"], notes["documents"], notes["indexed_at"]) == ("notes", 0, None)
+
+
+def test_answers_are_cached_until_somebody_says_that_the_collection_changed(stack):
+    with stack.client() as client:
+        assert ask(client, "snapshots").json()["cached"] is False
+        first = ask(client, "snapshots").json()
+        assert first["cached"] is True
+        headers = {"X-Service-Token": stack.secrets["api_service_token_ingest"]}
+        for changed in ({"collections": ["manuals"]}, {}):
+            ask(client, "snapshots")
+            assert client.post("/internal/collections/refresh", json=changed, headers=headers).json()["forgotten"]
+            again = ask(client, "snapshots").json()
+            assert again["cached"] is False
+            assert again["results"] == first["results"]
+
+
+def test_questions_are_logged_with_who_asked_and_what_was_found(stack):
+    identifier = uuid.uuid4().hex
+    with stack.client() as client:
+        client.headers["X-Request-Id"] = identifier
+        ask(client, "which secrets are valid?")
+        client.post("/api/v1/search", json={"collection": "nothing", "query": "which?"})
+    statement = (
+        "SELECT collection, query, length(query_hash), embedding_model, consumer, outcome, result_count, "
+        "top_score > 0, duration_ms > 0 FROM rag.query_logs WHERE request_id = %s ORDER BY asked_at"
+    )
+    wait_until(lambda: len(stack.sql(statement, identifier)) == 2, 10)
+    found, refused = stack.sql(statement, identifier)
+    assert found == ("manuals", "which secrets are valid?", 64, "hashing-384-v1", "alice", "ok", 3, True, True)
+    assert refused[5:7] == ("refused", None)
+
+
+def test_health_looks_through_it(stack):
+    endpoint = stack.endpoint("api", {"operator": ("ragops", "api_service_token")})
+    result = probe(endpoint, 5)
+    assert result.status is Status.OK, result
+    assert {check.name for check in result.checks} >= {
+        "reachable", "qdrant", "redis", "database", "tokens", "breaker qdrant", "breaker database",
+    }  # fmt: skip
+    stranger = stack.endpoint("api", {"operator": ("ragops", "qdrant_api_key")})
+    refused = [check for check in probe(stranger, 5).checks if check.name == "service token"]
+    assert refused[0].status is Status.DEGRADED
+
+
+def test_metrics_and_the_log_hold_no_secret_and_every_line_is_json(stack):
+    with stack.client() as client:
+        ask(client, "a question that no log line may hold")
+        text = client.get("/metrics").text
+        token = client.headers["Authorization"].removeprefix("Bearer ")
+    log = stack.programs["api"].log.read_text()
+    lines = [json.loads(line) for line in log.splitlines()]
+    assert any(line["message"] == "request" and line["consumer"] == "alice" for line in lines)
+    for secret in (*stack.secrets.values(), token, "a question that no log"):
+        assert secret not in log
+        assert secret not in text
+
+
+# --- what it does without one of the others --------------------------------------------------------------------------
+
+
+@contextmanager
+def counting(port: int) -> Iterator[list[float]]:
+    """Takes the place of a dead server: nobody is to knock. Times of every connection that came."""
+    knocks: list[float] = []
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen()
+        listener.settimeout(0.05)
+        done = threading.Event()
+
+        def accept() -> None:
+            while not done.is_set():
+                try:
+                    listener.accept()[0].close()
+                except TimeoutError:
+                    continue
+                knocks.append(time.monotonic())
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield knocks
+        done.set()
+        thread.join()
+
+
+def test_qdrant_killed_under_load(stack):
+    """Opens after five failures, nobody touches the port while it is open, closes by itself."""
+    api, statuses, stop = stack.programs["api"], [], threading.Event()
+    api.end()
+    api.spec = stack.api_spec(breakers={"reset_seconds": 6})
+    api.start()
+    codes: list[str] = []
+
+    def load(worker: int) -> None:
+        with stack.client() as client:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                response = ask(client, f"load {worker} {number}")
+                statuses.append(response.status_code)
+                codes.append("" if response.is_success else response.json()["code"])
+
+    with ThreadPoolExecutor(4) as pool:
+        for worker in range(4):
+            pool.submit(load, worker)
+        wait_until(lambda: len(statuses) > 40, 20)
+        assert set(statuses) == {200}
+        stack.programs["qdrant"].end(signal.SIGKILL)
+        wait_until(lambda: stack.breaker("qdrant")["state"] == "open", 15)
+        opened = stack.breaker("qdrant")
+        with counting(stack.ports["qdrant"]) as knocks:
+            time.sleep(0.3)  # what had begun before it opened
+            late, refused_before = len(knocks), opened["refused"]
+            timings = time_refusals(stack, 200)
+            assert stack.breaker("qdrant")["state"] == "open"
+            assert len(knocks) == late, "somebody touched the port while the breaker was open"
+            assert stack.breaker("qdrant")["refused"] >= refused_before + 200
+            with stack.client() as client:
+                assert client.get("/api/v1/collections").status_code == 200, "the rest keeps answering"
+                assert client.get("/healthz").status_code == 200
+        stop.set()
+    failures = codes.count("dependency_failed")
+    assert 5 <= failures <= 5 + 4, "five open it; each of the four clients may have been under way with another"
+    stack.programs["qdrant"].start()
+    with stack.client() as client:
+        wait_until(lambda: ask(client, f"back? {time.monotonic()}").status_code == 200, 20)
+        assert stack.breaker("qdrant")["state"] == "closed"
+        assert ask(client, "rotation of a secret, again").json()["results"][0]["path"] == "rotation.md"
+    changes = [json.loads(line) for line in api.log.read_text().splitlines() if '"breaker_changed"' in line]
+    assert [(line["before"], line["after"]) for line in changes if line["dependency"] == "qdrant"][-1] == (
+        "half-open",
+        "closed",
+    )
+    print(f"refused in ms: median {statistics.median(timings):.2f}, p99 {sorted(timings)[197]:.2f}, {failures=}")
+
+
+def time_refusals(stack: Stack, count: int) -> list[float]:
+    """Milliseconds that each took, as its client saw it, beside the load."""
+    timings = []
+    with stack.client() as client:
+        ask(client, "warm")
+        for number in range(count):
+            started = time.perf_counter()
+            response = ask(client, f"refused {number}")
+            timings.append((time.perf_counter() - started) * 1000)
+            assert response.status_code == 503
+            assert response.json()["code"] == "circuit_open"
+            assert 1 <= int(response.headers["Retry-After"]) <= 6
+    return timings
+
+
+def test_without_redis_it_answers(stack):
+    stack.kill_engine("redis")
+    try:
+        with stack.client() as client:
+            for number in range(8):
+                assert ask(client, f"no cache {number}").json()["cached"] is False
+            assert client.get("/readyz").json()["status"] == "degraded"
+    finally:
+        supervise.ensure_running(stack.engines["redis"])
+    with stack.client() as client:
+        wait_until(lambda: ask(client, "cached again").json()["cached"], 15)
+
+
+def test_without_its_database_it_answers_and_logs_later(stack):
+    identifier = uuid.uuid4().hex
+    stack.kill_engine("timescaledb")
+    try:
+        with stack.client() as client:
+            client.headers["X-Request-Id"] = identifier
+            for number in range(3):
+                assert ask(client, f"no database {number}").status_code == 200
+            assert client.get("/readyz").json()["status"] == "degraded"
+            listed = client.get("/api/v1/collections")
+            assert listed.status_code == 503
+            assert "Retry-After" in listed.headers
+    finally:
+        supervise.ensure_running(stack.engines["timescaledb"])
+    statement = "SELECT count(*) FROM rag.query_logs WHERE request_id = %s"
+    wait_until(lambda: stack.sql(statement, identifier) == [(3,)], 60, stack.programs["api"].log)
+
+
+# --- how it starts and stops -----------------------------------------------------------------------------------------
+
+
+def test_a_request_under_way_ends_and_is_logged_before_it_stops(stack):
+    api, identifier = stack.programs["api"], uuid.uuid4().hex
+    with stack.client() as client, ThreadPoolExecutor(1) as pool:
+        client.headers["X-Request-Id"] = identifier
+        os.kill(stack.programs["qdrant"].process.pid, signal.SIGSTOP)
+        try:
+            under_way = pool.submit(ask, client, "slow question")
+            time.sleep(0.5)
+            api.process.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
+        finally:
+            os.kill(stack.programs["qdrant"].process.pid, signal.SIGCONT)
+        assert under_way.result(20).status_code == 200
+        assert api.process.wait(20) in (0, -signal.SIGTERM)  # uvicorn dies of the signal after it has cleaned up
+    assert stack.sql("SELECT count(*) FROM rag.query_logs WHERE request_id = %s", identifier) == [(1,)]
+    api.start()
+
+
+def test_several_workers_share_one_port_and_their_counts(stack):
+    api = stack.programs["api"]
+    api.end()
+    api.spec = stack.api_spec(workers=2)
+    api.start()
+    try:
+        workers = set()
+        for _ in range(60):
+            with stack.client() as client:
+                assert ask(client, "several").status_code == 200
+                headers = {"X-Service-Token": stack.secrets["api_service_token"]}
+                workers.add(client.get("/internal/breakers", headers=headers).json()["worker"])
+                text = client.get("/metrics").text
+        assert len(workers) == 2
+        [line] = [line for line in text.splitlines() if 'route="/api/v1/search",status="200"' in line]
+        assert float(line.split()[-1]) == 60
+    finally:
+        assert api.end() == 0
+        api.spec = stack.api_spec()
+        api.start()
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"qdrant": {"urls": []}}, "api_config_invalid"),
+        ({"surprise": 1}, "api_config_invalid"),
+        ({"qdrant": {"urls": ["http://127.0.0.1:1"], "api_key_file": "missing"}}, "secret_unreadable"),
+        (None, "api_config_unreadable"),
+    ],
+)
+def test_faults_of_the_configuration_are_one_line_and_exit_2(stack, tmp_path, change, code):
+    for file in stack.api_spec().files:
+        (tmp_path / file.name).write_text(file.content)
+    config = tmp_path / "api.json"
+    config.write_text("{" if change is None else json.dumps({**json.loads(config.read_text()), **change}))
+    command = [sys.executable, "-m", "ragops.api", str(config)]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode == 2
+    line = json.loads(result.stderr.splitlines()[-1])
+    assert line["message"] == code
+    assert "Traceback" not in result.stderr
+
+
+def test_a_port_that_is_taken_is_told(stack, tmp_path):
+    for file in stack.api_spec().files:
+        (tmp_path / file.name).write_text(file.content)
+    command = [sys.executable, "-m", "ragops.api", str(tmp_path / "api.json")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode not in (0, 2)
+    assert "address already in use" in result.stderr
+    assert all(json.loads(line) for line in result.stderr.splitlines())
+
+
+def test_the_service_says_what_it_is():
+    service = ApiService()
+    assert (service.name, service.title) == ("api", "RAG API")
+    assert service.secrets() == ("api_service_token", "api_service_token_ingest")
