@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any
 
 RAGOPS = (sys.executable, "-m", "ragops")
-MIN_COLLECTIONS = 40
+MIN_COLLECTIONS, MIN_DOCUMENTS = 40, 50
+DESCRIPTIONS = "package_descriptions"
+TABLES = ("collections", "documents", "chunks")
+QUESTIONS = (
+    "How do I retry a failing call with exponential backoff?",
+    "Which package validates data with type annotations?",
+    "How are progress bars and tables shown in the terminal?",
+)
 
 
 class Tour:
@@ -64,7 +71,7 @@ def say(text: str) -> None:
 
 
 def collections_config() -> dict[str, Any]:
-    """A collections-config.json of what is really there: one collection for each installed package."""
+    """A collections-config.json of what is really there: a collection for each installed package, one of their texts."""
     found = {}
     for item in distributions():
         name = item.metadata["Name"].lower().replace("-", "_").replace(".", "_")
@@ -74,8 +81,19 @@ def collections_config() -> dict[str, Any]:
             "fileTypes": ["md", "txt", "py"],
             "version": item.version,  # a key that ragops does not know: it is kept, not dropped
         }
-    defaults = {"embeddingModel": "nomic-embed-text", "chunkSize": 512, "chunkOverlap": 50, "recursive": True}
-    return {"collections": [found[name] for name in sorted(found)], "defaults": {**defaults, "enabled": True}}
+    texts = {"name": DESCRIPTIONS, "directory": "descriptions", "fileTypes": ["md"]}
+    defaults = {"embeddingModel": "hashing-384-v1", "chunkSize": 800, "chunkOverlap": 100, "recursive": True}
+    return {"collections": [texts, *(found[name] for name in sorted(found))], "defaults": {**defaults, "enabled": True}}
+
+
+def write_descriptions(folder: Path) -> int:
+    """The Markdown descriptions of the installed packages as files; how many there are."""
+    folder.mkdir()
+    for item in distributions():
+        text = item.metadata.get_payload() or item.metadata["Description"] or ""
+        if isinstance(text, str) and len(text) > 200:
+            (folder / f"{item.metadata['Name'].lower()}.md").write_text(text)
+    return len(list(folder.iterdir()))
 
 
 def outputs(tour: Tour) -> dict[str, str]:
@@ -98,33 +116,76 @@ def fill_cache(values: dict[str, str], keys: int) -> None:
 
 def counts(values: dict[str, str]) -> dict[str, int]:
     """What the stores hold, asked over their own protocols."""
+    import httpx
     import psycopg
     import redis
 
     with psycopg.connect(values["TIMESCALEDB_URL"]) as connection:
-        row = connection.execute("SELECT count(*) FROM rag.collections").fetchone()
+        rows = [connection.execute(f"SELECT count(*) FROM rag.{table}").fetchone() for table in TABLES]
     client = redis.Redis.from_url(values["REDIS_URL"])
-    found = {"collections": int(row[0]) if row else 0, "cached answers": len(list(client.scan_iter("answer:*")))}
+    found = {table: int(row[0]) if row else 0 for table, row in zip(TABLES, rows, strict=True)}
+    found["cached answers"] = len(list(client.scan_iter("answer:*")))
     client.close()
+    answer = httpx.post(
+        f"{values['QDRANT_URL']}/collections/{DESCRIPTIONS}/points/count",
+        json={"exact": True},
+        headers={"api-key": values["QDRANT_API_KEY"]},
+    )
+    found["points"] = int(answer.json()["result"]["count"])
     return found
 
 
+def ask(tour: Tour, token: str) -> list[list[str]]:
+    """Ask the questions through the gateway, as an application would; the files that each answer comes from."""
+    answers = []
+    for question in QUESTIONS:
+        print(f"\n$ ragops query {shlex.quote(question)}")
+        done = subprocess.run(
+            [*RAGOPS, "--json", "query", question, "--collection", DESCRIPTIONS, "--limit", "3"],
+            cwd=tour.folder, env={**os.environ, "RAGOPS_TOKEN": token}, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        check(done.returncode == 0, f"the question was not answered: {done.stdout}{done.stderr}")
+        result = json.loads(done.stdout)
+        for passage in result["passages"]:
+            print(f"  {passage['score']:.3f}  {passage['path']}: {' '.join(passage['text'].split())[:90]}")
+        check(bool(result["passages"]), "no passage was found")
+        answers.append([f"{passage['id']} {passage['score']:.5f}" for passage in result["passages"]])
+    return answers
+
+
+def closed_doors(values: dict[str, str]) -> None:
+    """Without a token nobody gets in, and the inner paths are not there at all."""
+    import httpx
+
+    for path, expected in (("/api/v1/collections", 401), ("/internal/breakers", 404), ("/metrics", 404)):
+        status = httpx.get(values["GATEWAY_URL"] + path).status_code
+        print(f"  GET {path} without a token: {status}")
+        check(status == expected, f"{path} answered {status} instead of {expected}")
+
+
 def damage(tour: Tour) -> None:
-    """What nobody wants to see: a table dropped, the cache killed, its files gone."""
+    """What nobody wants to see: a table dropped, a vector collection deleted, the cache killed, its files gone."""
     from ragops.config import secrets
 
     project = tour.folder / ".ragops"
     owner = secrets.load(project / "secrets" / "default.json")["timescaledb_owner"]
     values = outputs(tour)
+    import httpx
     import psycopg
 
+    gone = httpx.delete(
+        f"{values['QDRANT_URL']}/collections/{DESCRIPTIONS}", headers={"api-key": values["QDRANT_API_KEY"]}
+    )
+    check(gone.status_code == 200, f"the collection was not deleted: {gone.text}")
     where = f"host=127.0.0.1 port={values['TIMESCALEDB_PORT']} dbname={values['TIMESCALEDB_DATABASE']}"
     with psycopg.connect(f"{where} user=rag_owner password={owner}", autocommit=True) as connection:
         connection.execute("DROP TABLE rag.collections CASCADE")
     pid = {item["service"]: item["pid"] for item in tour.json("status")["services"]}["redis"]
     os.kill(pid, signal.SIGKILL)
     shutil.rmtree(project / "data" / "default" / "redis")
-    print("  dropped rag.collections, killed Valkey (kill -9), removed its data folder")
+    print(
+        f"  dropped rag.collections, deleted the vectors of {DESCRIPTIONS}, killed Valkey (kill -9), removed its data"
+    )
 
 
 def tour_platform(tour: Tour) -> None:
@@ -150,7 +211,23 @@ def tour_platform(tour: Tour) -> None:
     fill_cache(outputs(tour), keys=500)
 
 
-def tour_loss(tour: Tour) -> None:
+def tour_questions(tour: Tour) -> str:
+    """Read documents, ask; returns the token."""
+    say("Real text: the descriptions of the packages of this environment, as documents, chunks and vectors.")
+    documents = write_descriptions(tour.folder / "descriptions")
+    check(documents >= MIN_DOCUMENTS, f"only {documents} descriptions found")
+    tour.run("ingest", DESCRIPTIONS)
+    again = tour.json("ingest", DESCRIPTIONS)["collections"][0]
+    check((again["added"], again["changed"], again["unchanged"]) == (0, 0, documents), f"ingested again: {again}")
+    print(f"  {documents} documents; reading them again changes nothing")
+    say("Questions through the gateway, with a token; and doors that stay closed.")
+    token = str(tour.json("token", "issue", "demo")["token"])
+    closed_doors(outputs(tour))
+    return token
+
+
+def tour_loss(tour: Tour, token: str) -> None:
+    answers = ask(tour, token)
     before = counts(outputs(tour))
     say(f"A recovery point of {before}.")
     tour.run("backup", "run")
@@ -164,6 +241,8 @@ def tour_loss(tour: Tour) -> None:
     after = counts(outputs(tour))
     check(after == before, f"restored {after} instead of {before}")
     print(f"  the same counts again: {after}")
+    check(ask(tour, token) == answers, "the answers are not the same")
+    print("\n  the same answers again")
     tour.run("health")
     check(tour.json("plan", "--exit-code")["changes"] == [], "the plan is not empty after the restore")
     print("  the plan is empty: what runs is what was provisioned")
@@ -176,7 +255,7 @@ def main() -> None:
     tour = Tour(folder)
     try:
         tour_platform(tour)
-        tour_loss(tour)
+        tour_loss(tour, tour_questions(tour))
     except BaseException:
         subprocess.run([*RAGOPS, "down", "--yes"], cwd=folder, capture_output=True, timeout=300, check=False)
         print(f"\nwhat is left of it: {folder}", file=sys.stderr)
