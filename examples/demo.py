@@ -71,7 +71,7 @@ def say(text: str) -> None:
 
 
 def collections_config() -> dict[str, Any]:
-    """A collections-config.json of what is really there: a collection for each installed package, one of their texts."""
+    """A collections-config.json of what is really there: one collection for each installed package, one of texts."""
     found = {}
     for item in distributions():
         name = item.metadata["Name"].lower().replace("-", "_").replace(".", "_")

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 
 DEFAULT_DIMENSIONS = 384
 _WORD = re.compile(r"\w+")
+# Words that are in every English text tell none from another; a text of nothing else keeps them.
+_COMMON = frozenset(
+    "a about after all also an and any are as at be because been before being but by can could did do does for from had"
+    " has have he her here his how i if in into is it its just like may me might more most my no not of on once only or"
+    " other our out over own she should so some such than that the their them then there these they this those through"
+    " to too under until up us use used using very was we were what when where which while who why will with would you"
+    " your".split()
+)
+_ENDINGS = re.compile(r"(?<=\w{3})(?:ies|ying|ing|ed|es|s|y|e)$")
 _PAIR_WEIGHT = 0.5  # a pair of words says more than one, but seldom comes again
 
 
@@ -48,11 +57,13 @@ class HashingEmbedder:
 
 
 def _features(text: str) -> Iterator[str]:
+    """Stems of the words that say something, and pairs of neighbours among them."""
     words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
     if not words:
         yield text.strip()
-    yield from words
-    for first, second in pairwise(words):
+    telling = [_ENDINGS.sub("", word) for word in words if word not in _COMMON] or words
+    yield from telling
+    for first, second in pairwise(telling):
         yield f"{first} {second}"
 
 
