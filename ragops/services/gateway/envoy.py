@@ -177,7 +177,8 @@ def _http(policy: GatewayPolicy, checks: list[Json], source: Json) -> Json:
         # What the client says of itself is dropped, what the connection says is put in its place.
         early_header_mutation_extensions=[_drop_internal_headers()],
         use_remote_address=True,
-        internal_address_config={"unix_sockets": False},
+        # Nobody is trusted for where they are: by default the whole private network is.
+        internal_address_config={"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
         request_id_extension={"typed_config": _request_ids()},
         preserve_external_request_id=True,
         always_set_request_id_in_response=True,

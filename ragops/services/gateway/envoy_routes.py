@@ -113,6 +113,7 @@ def _table(policy: GatewayPolicy, version: str) -> Json:
         "domains": ["*"],
         "routes": table,
         "typed_per_filter_config": {RATE_LIMIT: _rate_limit(policy)},
+        "request_headers_to_remove": ["x-envoy-external-address"],
     }
     return typed(f"{TYPES}envoy.config.route.v3.RouteConfiguration", name=ROUTES, virtual_hosts=[host])
 

@@ -132,6 +132,19 @@ def test_prefixes_are_matched_by_segment() -> None:
     assert '"prefix": "/api' not in text
 
 
+def test_an_upstream_that_is_ill_is_not_asked() -> None:
+    cluster = _resource(_render(), "clusters.json")
+    assert cluster["common_lb_config"] == {"healthy_panic_threshold": {"value": 0}}
+    (check,) = cluster["health_checks"]
+    assert check["http_health_check"]["path"] == "/healthz"
+    assert check["interval"] == check["no_traffic_interval"] == "2s"
+
+
+def test_nobody_is_trusted_for_his_address() -> None:
+    (trusted,) = _http(_render())[0]["internal_address_config"]["cidr_ranges"]
+    assert trusted == {"address_prefix": "255.255.255.255", "prefix_len": 32}
+
+
 def test_the_judged_text_is_the_applied_one() -> None:
     rendering = _render()
     check = json.loads(rendering.check)
