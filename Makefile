@@ -8,7 +8,7 @@ STAMP := .venv/.complete
 ENGINE_INSTALL := $(BIN)/ragops engine install
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test check bench bench-import picture clean
+.PHONY: help venv engine demo test check bench bench-import bench-api picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,13 @@ bench: venv engine  ## the measurements behind docs/performance.md
 
 bench-import: venv engine  ## the import of 100,000 collections against psql's \copy
 	$(BIN)/python bench/import_json.py
+
+bench-api: venv engine .tools/k6  ## searches per second with k6, alone and through the gateway; ingest
+	$(BIN)/python bench/api.py
+
+.tools/k6:
+	@command -v k6 > /dev/null && mkdir -p .tools && ln -sf "$$(command -v k6)" $@ || \
+	GOBIN=$(CURDIR)/.tools go install go.k6.io/k6@v1.8.1
 
 picture: venv engine  ## docs/status.svg, `ragops status` of a real run
 	$(BIN)/python bench/picture.py

@@ -26,7 +26,7 @@ _COMMON = frozenset(
     " has have he her here his how i if in into is it its just like may me might more most my no not of on once only or"
     " other our out over own she should so some such than that the their them then there these they this those through"
     " to too under until up us use used using very was we were what when where which while who why will with would you"
-    " your".split()
+    " your".split()  # noqa: SIM905  a paragraph of words is easier to read than a column of them
 )
 _ENDINGS = re.compile(r"(?<=\w{3})(?:ies|ying|ing|ed|es|s|y|e)$")
 _PAIR_WEIGHT = 0.5  # a pair of words says more than one, but seldom comes again
