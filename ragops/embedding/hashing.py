@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 DEFAULT_DIMENSIONS = 384
 _WORD = re.compile(r"\w+")
 # Words that are in every English text tell none from another; a text of nothing else keeps them.
-_COMMON = frozenset(
+_COMMON_WORDS = (
     "a about after all also an and any are as at be because been before being but by can could did do does for from had"
     " has have he her here his how i if in into is it its just like may me might more most my no not of on once only or"
     " other our out over own she should so some such than that the their them then there these they this those through"
     " to too under until up us use used using very was we were what when where which while who why will with would you"
-    " your".split()  # noqa: SIM905  a paragraph of words is easier to read than a column of them
+    " your"
 )
+_COMMON = frozenset(_COMMON_WORDS.split())
 _ENDINGS = re.compile(r"(?<=\w{3})(?:ies|ying|ing|ed|es|s|y|e)$")
 _PAIR_WEIGHT = 0.5  # a pair of words says more than one, but seldom comes again
 
