@@ -182,7 +182,7 @@ def _environment(options: StackOptions) -> dict[str, str]:
 def _provider_host(work_dir: Path) -> Path:
     """A folder with the executable that the engine starts for dynamic providers, running this very Python."""
     host = work_dir / "bin" / "pulumi-resource-pulumi-python"
-    script = f'#!/bin/sh\nexec "{sys.executable}" -u -m pulumi.dynamic "$@"\n'
+    script = f'#!/bin/sh\nexec "{sys.executable}" -u -m ragops.adapters.provider_host "$@"\n'
     if not host.exists() or host.read_text() != script:
         write_atomic(host, script, 0o755)
     return host.parent

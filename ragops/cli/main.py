@@ -72,6 +72,8 @@ def _call(arguments: list[str]) -> int:
     from ragops.cli.app import app
 
     result: Any = app(arguments, standalone_mode=False, prog_name="ragops")
+    if result == ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt  # Typer made an exit code of it without a word
     return result if isinstance(result, int) else ExitCode.DONE
 
 
