@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ragops.adapters.pulumi_events import Step
 
 _COMPONENT = "ragops:"
-_INTERNAL = ("__provider", "state", "digest", "digests", "id")
+_INTERNAL = ("__provider", "state", "digest", "digests", "id", "rendered")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _details(step: Step) -> Iterator[str]:
         return
     state = step.old_outputs.get("state")
     if state not in (None, "running"):
-        yield f"is {state}: it will be started as provisioned"
+        yield f"is {state}: it will be as provisioned again"
     yield from _differences(step.old, step.new, "")
 
 
