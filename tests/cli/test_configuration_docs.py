@@ -1,0 +1,32 @@
+"""docs/configuration.md names every key of ragops.yaml, and none that is not there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from ragops.config.model import Settings
+
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+
+def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from keys(inner, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def documented() -> set[str]:
+    table = PAGE.read_text().split("## What ragops keeps")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    return {key for row in rows for key in re.findall(r"`([a-z_.]+)`", row)}
+
+
+def test_every_key_is_documented_and_no_other() -> None:
+    assert documented() == set(keys(Settings))
