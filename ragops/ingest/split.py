@@ -5,6 +5,7 @@ The work is semantic-text-splitter's: headings and blocks of Markdown, else sent
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
@@ -20,6 +21,10 @@ LARGEST_CHUNK = 100_000
 _MARKDOWN = (".md", ".markdown", ".mdx")
 # Characters given to the splitter at once: its time grows faster than the text where that is one long line.
 _WINDOW = 1 << 14
+# Its time also grows with the square of a run of line ends: a file of nothing else would take hours.
+_END = r"\n\r\x85\u2028\u2029"
+_BLANK_LINES = re.compile(rf"[{_END}](?:[^\S{_END}]*[{_END}]){{8,}}")
+_FEWER = "\n" * 8
 
 
 class Splitter:
@@ -42,7 +47,7 @@ class Splitter:
         splitter = self._markdown if path.casefold().endswith(_MARKDOWN) else self._plain
         text = ""
         for block in blocks:
-            text += block
+            text = _BLANK_LINES.sub(_FEWER, text + block)
             while len(text) > self._window:
                 pieces = splitter.chunk_indices(text[: self._window])
                 # The last one may go on behind the window: it is the first of the next, unless it is all there was.

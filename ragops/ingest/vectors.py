@@ -11,7 +11,7 @@ from urllib.parse import quote
 from uuid import UUID
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential, wait_random
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UnhealthyError
 
@@ -125,7 +125,7 @@ class VectorStore:
         try:
             for attempt in Retrying(
                 stop=stop_after_attempt(self._attempts),
-                wait=wait_exponential_jitter(initial=0.1, max=2),
+                wait=wait_exponential(multiplier=0.1, max=2) + wait_random(0, 0.1),
                 retry=retry_if_exception_type(_NodeFailedError),
                 reraise=True,
             ):

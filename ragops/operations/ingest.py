@@ -16,6 +16,8 @@ from ragops.ingest.rows import opened
 from ragops.ingest.run import CollectionRun
 from ragops.ingest.stages import Progress
 from ragops.ingest.vectors import VectorStore
+from ragops.services.api import configuration
+from ragops.services.api.settings import ApiSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -72,14 +74,14 @@ def ingest(
 
 
 def embedder_for(session: Session) -> Embedder:
-    """The embedder that the API of this environment asks with: section `api:` of ragops.yaml, else the built-in one.
-
-    Read without that section's class, so that projects without an API have one as well.
-    """
-    chosen = getattr(getattr(session.project.settings, "api", None), "embedder", None)
-    if chosen is not None and chosen.kind == "ollama":
-        return OllamaEmbedder(chosen.url, chosen.model, chosen.dimensions)
-    return HashingEmbedder(getattr(chosen, "dimensions", None) or DEFAULT_DIMENSIONS)
+    """The embedder that the API of this environment asks with. Raises UsageError (embedder_missing)."""
+    settings = session.project.settings
+    # A project whose settings have no section `api:` is asked with the defaults of one.
+    api = getattr(settings, "api", None) or ApiSettings()
+    choice = configuration.embedder(api.embedder, settings.runtime)
+    if choice.kind == "ollama":
+        return OllamaEmbedder(choice.url or "", choice.model, choice.dimensions)
+    return HashingEmbedder(choice.dimensions or DEFAULT_DIMENSIONS)
 
 
 def _one(run: CollectionRun) -> CollectionReport:

@@ -1,0 +1,526 @@
+"""Ingestion on a real PostgreSQL and the real development engine, killed wherever it can be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import psycopg
+import pytest
+from pydantic import SecretStr
+
+from ragops.adapters.postgres import connect
+from ragops.embedding.hashing import HashingEmbedder
+from ragops.errors import ExitCode, LockedError, MissingError, RagopsError, UnhealthyError, UsageError
+from ragops.ingest.rows import opened
+from ragops.operations.ingest import ingest
+from ragops.services.contract import Endpoint, Login
+from ragops.services.timescaledb import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+KEY = "ingest-test-key"
+EMBEDDER = HashingEmbedder(64)
+
+
+class Store:
+    """The development engine as a process of ours, and what its access log says."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        (folder / "key").write_text(KEY)
+        config = {"host": "127.0.0.1", "port": self.port, "storage": str(folder / "data")}
+        (folder / "edge.json").write_text(json.dumps({**config, "api_key_file": str(folder / "key")}))
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"api-key": KEY}, trust_env=False)
+        login = Login("", "qdrant_api_key", SecretStr(KEY))
+        self.endpoint = Endpoint(
+            "qdrant", "qdrant-edge", "", "test", "127.0.0.1", self.port, logins={"application": login}
+        )
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "ragops.services.qdrant.edge", str(self.folder / "edge.json")]
+        self.process = subprocess.Popen(command, stderr=(self.folder / "log").open("ab"), stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                assert self.client.get("/healthz").status_code == 200
+            except httpx.HTTPError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            else:
+                return
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+    def writes(self) -> int:
+        """How many requests so far could have changed something."""
+        lines = [json.loads(line) for line in (self.folder / "log").read_text().splitlines()]
+        requests = [(line["method"], line["path"]) for line in lines if "method" in line]
+        return sum(method == "PUT" or path.endswith("/delete") for method, path in requests)
+
+    def points(self, name: str) -> dict[str, dict[str, Any]]:
+        body = {"limit": 100_000, "with_payload": True}
+        answer = self.client.post(f"/collections/{name}/points/scroll", json=body).raise_for_status().json()
+        return {point["id"]: point["payload"] for point in answer["result"]["points"]}
+
+    def post(self, path: str, body: dict) -> Any:
+        return self.client.post(path, json=body).raise_for_status().json()["result"]
+
+
+@dataclass
+class World:
+    """Both stores and one collection with its directory."""
+
+    database: Endpoint
+    store: Store
+    directory: Path
+    name: str = "docs"
+
+    def ingest(self, *names: str, embedder: Any = EMBEDDER, on_progress: Callable = lambda _: None):
+        return ingest(self.database, self.store.endpoint, embedder, names or [self.name], on_progress)
+
+    def run(self, **options: Any):
+        return self.ingest(**options).collections[0]
+
+    def sql(self, statement: str, parameters: tuple = (), role: str = "operator") -> list[tuple]:
+        login = self.database.logins[role]
+        database = self.database.options["database"]
+        with connect(
+            self.database.host, self.database.port, database, login.user, login.password, autocommit=True
+        ) as connection:
+            cursor = connection.execute(statement, parameters)
+            return cursor.fetchall() if cursor.description else []
+
+    def write(self, path: str, content: str | bytes) -> None:
+        file = self.directory / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    def wipe(self) -> None:
+        self.sql("TRUNCATE rag.documents, rag.chunks, rag.ingestion_jobs")
+        self.store.client.delete(f"/collections/{self.name}")
+        shutil.rmtree(self.directory)
+        self.directory.mkdir()
+
+    def add_collection(self, name: str, directory: Path | str, **columns: Any) -> None:
+        self.sql("INSERT INTO rag.embedding_models (name) VALUES (%s) ON CONFLICT DO NOTHING", (EMBEDDER.name,))
+        values = {"chunk_size": 80, "chunk_overlap": 10, "file_types": ["md", "txt"], **columns}
+        self.sql(
+            f"INSERT INTO rag.collections (name, directory, embedding_model, {', '.join(values)})"
+            f" VALUES (%s, %s, %s{', %s' * len(values)})",
+            (name, str(directory), EMBEDDER.name, *values.values()),
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything that matters, without the numbers that another history gives to the same documents."""
+        documents = self.sql("SELECT id, path, content_hash, size_bytes, status, error FROM rag.documents")
+        paths = {row[0]: row[1] for row in documents}
+        chunks = self.sql("SELECT id::text, document_id, position, content, point_collection FROM rag.chunks")
+        points = self.store.points(self.name)
+        for point in points.values():
+            assert paths[point.pop("document_id")] == point["path"]
+        return {
+            "documents": sorted(row[1:] for row in documents),
+            "chunks": sorted((row[0], paths[row[1]], *row[2:]) for row in chunks),
+            "points": points,
+        }
+
+    def check(self) -> None:
+        """Chunks and points are the same, and say the same."""
+        rows = self.sql(
+            "SELECT c.id::text, d.path, c.position, c.content, c.content_hash, d.id"
+            " FROM rag.chunks c JOIN rag.documents d ON d.id = c.document_id"
+            " WHERE d.collection_id = (SELECT id FROM rag.collections WHERE name = %s)",
+            (self.name,),
+        )
+        expected = {
+            row[0]: {
+                "path": row[1], "position": row[2], "text": row[3], "content_hash": row[4], "document_id": row[5],
+                "collection": self.name,
+            }
+            for row in rows
+        }  # fmt: skip
+        assert self.store.points(self.name) == expected
+
+
+@pytest.fixture(scope="module")
+def store(root: Path) -> Iterator[Store]:
+    made = Store(root / "edge")
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def migrated(postgres) -> Endpoint:
+    endpoint = postgres.endpoint
+    login = endpoint.logins["operator"]
+    with connect(
+        endpoint.host, endpoint.port, endpoint.options["database"], login.user, login.password, autocommit=True
+    ) as connection:
+        schema.apply(connection, application_role=endpoint.logins["application"].user, lock_timeout=5)
+    return endpoint
+
+
+@pytest.fixture
+def world(migrated: Endpoint, store: Store, tmp_path: Path) -> Iterator[World]:
+    made = World(migrated, store, tmp_path / "docs")
+    made.directory.mkdir()
+    made.add_collection("docs", made.directory)
+    yield made
+    made.sql("TRUNCATE rag.documents, rag.chunks, rag.ingestion_jobs")
+    made.sql("DELETE FROM rag.collections")
+    for found in store.client.get("/collections").json()["result"]["collections"]:
+        store.client.delete(f"/collections/{found['name']}")
+
+
+def words(start: int, count: int = 60) -> str:
+    return " ".join(f"word{number}" for number in range(start, start + count)) + ".\n"
+
+
+def fill(world: World) -> None:
+    world.write("a.md", "# Title\n\n" + words(0))
+    world.write("deep/er/b.txt", words(100))
+    world.write("c.md", words(200))
+    world.write("d.md", words(300))
+
+
+def mutate(world: World) -> None:
+    """One of everything that can happen to a file."""
+    world.write("a.md", "# Another title\n\n" + words(0) + words(900))
+    (world.directory / "c.md").rename(world.directory / "moved.md")
+    (world.directory / "d.md").unlink()
+    world.write("new.md", words(400))
+    world.write("bad.md", b"caf\xe9")
+
+
+def test_first_run_then_nothing_to_do(world: World) -> None:
+    fill(world)
+    first = world.run()
+    assert (first.added, first.failed, first.chunks) == (4, (), first.points)
+    assert first.points > 10
+    world.check()
+    versions = "SELECT id::text, xmin::text FROM rag.documents UNION ALL SELECT id::text, xmin::text FROM rag.chunks"
+    before, writes = sorted(world.sql(versions)), world.store.writes()
+
+    second = world.run()
+
+    assert (second.unchanged, second.chunks, second.points) == (4, 0, first.points)
+    assert (second.added, second.changed, second.moved, second.deleted, second.notes) == (0, 0, 0, 0, ())
+    assert sorted(world.sql(versions)) == before
+    assert world.store.writes() == writes
+    jobs = world.sql(
+        "SELECT status, documents_seen, documents_changed, chunks_written FROM rag.ingestion_jobs ORDER BY 3"
+    )
+    assert jobs == [("done", 4, 0, 0), ("done", 4, 4, first.chunks)]
+
+
+def test_every_kind_of_change(world: World) -> None:
+    fill(world)
+    world.run()
+    ids = dict(world.sql("SELECT path, id FROM rag.documents"))
+    mutate(world)
+
+    report = world.run()
+
+    assert (report.added, report.changed, report.moved, report.deleted, report.unchanged) == (1, 1, 1, 1, 1)
+    assert [(one.path, one.reason) for one in report.failed] == [("bad.md", "not UTF-8: byte 0xe9 at 3")]
+    world.check()
+    rows = {path: (id, status) for path, id, status in world.sql("SELECT path, id, status FROM rag.documents")}
+    assert rows["moved.md"] == (ids["c.md"], "indexed")  # the document is the same, wherever its file is
+    assert rows["a.md"] == (ids["a.md"], "indexed")
+    assert rows["bad.md"][1] == "failed"
+    assert "d.md" not in rows
+    assert "c.md" not in rows
+    texts = " ".join(point["text"] for point in world.store.points("docs").values())
+    assert "word900" in texts
+    assert "word300" not in texts
+
+
+def test_a_bad_file_is_said_every_time_and_written_once(world: World) -> None:
+    fill(world)
+    world.write("bad.md", b"text\0text")
+    report = world.ingest()
+    assert report.exit_code is ExitCode.FAILED
+    assert report.collections[0].added == 4
+    before = world.sql("SELECT xmin::text, status, error FROM rag.documents WHERE path = 'bad.md'")
+    assert before[0][1:] == ("failed", "binary: a NUL byte at 4")
+    assert world.run().failed[0].reason == "binary: a NUL byte at 4"
+    assert world.sql("SELECT xmin::text, status, error FROM rag.documents WHERE path = 'bad.md'") == before
+
+    world.write("bad.md", words(1))
+    report = world.run()
+    assert (report.changed, report.failed) == (1, ())
+    world.check()
+
+
+def test_a_good_file_that_turned_bad_is_not_found_any_more(world: World) -> None:
+    fill(world)
+    before = world.run().points
+    world.write("a.md", b"\xff\xfe\x00")
+    report = world.run()
+    assert len(report.failed) == 1
+    assert report.points < before
+    world.check()
+    assert "a.md" not in {point["path"] for point in world.store.points("docs").values()}
+
+
+def test_a_touched_file_is_not_chunked_again(world: World) -> None:
+    fill(world)
+    world.run()
+    os.utime(world.directory / "a.md", (1, 1))
+    writes = world.store.writes()
+    report = world.run()
+    assert (report.unchanged, report.chunks) == (4, 0)
+    assert world.store.writes() == writes
+    assert world.sql("SELECT extract(epoch FROM modified_at)::int FROM rag.documents WHERE path = 'a.md'") == [(1,)]
+
+
+def test_other_chunks_are_made_where_chunking_or_embedder_changed(world: World) -> None:
+    fill(world)
+    first = world.run()
+    world.sql("UPDATE rag.collections SET chunk_size = 40")
+    second = world.run()
+    assert second.changed == 4
+    assert second.points > first.points
+    assert any("made anew" in note for note in second.notes)
+    world.check()
+
+    class Other(HashingEmbedder):
+        def __init__(self) -> None:
+            super().__init__(64)
+            self.name = "another"
+
+    assert world.run(embedder=Other()).changed == 4
+    assert world.run(embedder=Other()).changed == 0
+
+
+def test_other_vector_sizes_are_refused_and_nothing_is_deleted(world: World) -> None:
+    fill(world)
+    points = world.run().points
+    report = world.ingest(embedder=HashingEmbedder(32))
+    refused = report.collections[0].refused
+    assert refused is not None
+    assert (refused.code, report.exit_code) == ("vectors_differ", ExitCode.INTEGRITY)
+    assert "DELETE /collections/docs" in refused.hint
+    assert len(world.store.points("docs")) == points
+    assert world.run().unchanged == 4
+
+
+def test_what_lost_its_counterpart_is_mended(world: World) -> None:
+    fill(world)
+    world.run()
+    whole = world.state()
+    some = sorted(world.store.points("docs"))
+    strange = "00000000-0000-4000-8000-000000000001"
+    world.store.post("/collections/docs/points/delete?wait=true", {"points": some[:3]})
+    ours = {"id": "00000000-0000-4000-8000-000000000002", "vector": [1.0] * 64, "payload": {"collection": "docs"}}
+    theirs = {"id": strange, "vector": [1.0] * 64, "payload": {"of": "somebody else"}}
+    world.store.client.put(
+        "/collections/docs/points?wait=true", json={"points": [ours, theirs, {**theirs, "id": 7}]}
+    ).raise_for_status()
+
+    report = world.run()
+
+    assert report.repaired == 1 + report.changed
+    assert report.changed >= 1
+    assert any("2 points in the vector store are not" in note for note in report.notes)
+    world.store.post("/collections/docs/points/delete?wait=true", {"points": [strange, 7]})
+    assert world.state() == whole
+    world.store.client.delete("/collections/docs")
+    assert world.run().changed == 4
+    assert world.state() == whole
+
+
+def test_directories_that_cannot_be_read_lose_nothing(world: World) -> None:
+    fill(world)
+    world.add_collection("other", world.directory)
+    world.run()
+    world.directory.rename(world.directory.with_name("away"))
+    report = world.ingest("docs", "other")
+    assert [one.refused and one.refused.code for one in report.collections] == ["directory_missing"] * 2
+    assert report.exit_code is ExitCode.MISSING
+    world.check()
+
+
+def test_which_collections(world: World) -> None:
+    fill(world)
+    world.add_collection("off", world.directory, enabled=False)
+    world.add_collection("relative", "docs")
+    with pytest.raises(UsageError, match="no collection doc, nothing") as caught:
+        world.ingest("doc", "nothing")
+    assert "docs" in caught.value.hint
+    report = ingest(world.database, world.store.endpoint, EMBEDDER, [], root=world.directory.parent)
+    assert [(one.name, one.skipped, one.added) for one in report.collections] == [
+        ("docs", False, 4), ("off", True, 0), ("relative", False, 4),
+    ]  # fmt: skip
+
+
+def test_two_runs_at_once(world: World) -> None:
+    fill(world)
+    with opened(world.database) as rows:
+        rows.lock(rows.collections()[0])
+        refused = world.ingest().collections[0].refused
+        assert refused is not None
+        assert refused.code == "ingest_running"
+        assert refused.exit_code is LockedError.default_exit
+    assert world.run().added == 4
+
+
+def test_no_schema(world: World) -> None:
+    world.sql("CREATE DATABASE bare")
+    try:
+        bare = replace(
+            world.database,
+            options={"database": "bare"},
+            logins={**world.database.logins, "application": world.database.logins["operator"]},
+        )
+        with pytest.raises(MissingError, match="no rag schema"):
+            ingest(bare, world.store.endpoint, EMBEDDER, [])
+    finally:
+        world.sql("DROP DATABASE bare WITH (FORCE)")
+
+
+# --- faults ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.fault
+def test_vector_store_goes_down_half_way(world: World) -> None:
+    for number in range(250):
+        world.write(f"{number:03}.md", words(number, 20))
+
+    def stop_it(progress: Any) -> None:
+        if progress.stage == "store":
+            world.store.kill()
+
+    with pytest.raises(UnhealthyError) as caught:
+        world.run(on_progress=stop_it)
+    assert (caught.value.code, caught.value.exit_code) == ("qdrant_unreachable", ExitCode.UNHEALTHY)
+    assert world.sql("SELECT status, error LIKE 'qdrant_unreachable%%' FROM rag.ingestion_jobs") == [("failed", True)]
+    world.store.start()
+    report = world.run()
+    assert report.added + report.changed + report.unchanged == 250
+    assert report.unchanged == 100
+    world.check()
+
+
+@pytest.mark.fault
+def test_an_embedder_that_refuses_one_document(world: World) -> None:
+    fill(world)
+
+    class Picky(HashingEmbedder):
+        def embed(self, texts):
+            if any("word310" in text for text in texts):
+                raise RagopsError("ollama_refused", "not this one")
+            return super().embed(texts)
+
+    report = world.run(embedder=Picky(64))
+    assert (report.added, [(one.path, one.reason) for one in report.failed]) == (3, [("d.md", "not this one")])
+    world.check()
+    assert world.run().changed == 1
+    world.check()
+
+
+def forked(action: Callable[[], object], effects: int) -> int:
+    """Run `action` in a child that SIGKILLs itself before its n-th effect on a store; returns how it ended."""
+    child = os.fork()
+    if child == 0:
+        try:
+            _armed(effects)
+            action()
+            os._exit(0)
+        except BaseException:
+            os._exit(1)
+    _, status = os.waitpid(child, 0)
+    return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _armed(effects: int) -> None:
+    """Count what leaves this process: statements, copies, ends of transactions, requests."""
+    left = [effects]
+
+    def counted(original):
+        def call(*arguments, **options):
+            left[0] -= 1
+            if left[0] < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments, **options)
+
+        return call
+
+    psycopg.Connection.execute = counted(psycopg.Connection.execute)
+    psycopg.Cursor.copy = counted(psycopg.Cursor.copy)
+    psycopg.Cursor.executemany = counted(psycopg.Cursor.executemany)
+    psycopg.Transaction.__exit__ = counted(psycopg.Transaction.__exit__)
+    httpx.Client.request = counted(httpx.Client.request)
+
+
+@pytest.mark.fault
+def test_killed_anywhere_and_run_again(world: World) -> None:
+    def before() -> None:
+        world.wipe()
+        fill(world)
+        assert world.run().added == 4
+        mutate(world)
+        os.utime(world.directory / "deep/er/b.txt", (5, 5))
+
+    before()
+    world.run()
+    uninterrupted = world.state()
+
+    effects, jobs = 0, "SELECT status FROM rag.ingestion_jobs ORDER BY started_at"
+    while True:
+        before()
+        ended = forked(world.run, effects)
+        if ended == 0:
+            break
+        assert ended == -signal.SIGKILL
+        world.run()
+        assert world.state() == uninterrupted, f"killed before effect {effects}"
+        states = [status for (status,) in world.sql(jobs)]
+        assert states in (["done"] * 2, ["done", "interrupted", "done"], ["done"] * 3), effects
+        effects += 1
+    assert effects > 30
+    assert world.state() == uninterrupted
+
+
+@pytest.mark.fault
+def test_killed_in_a_move_before_the_old_path_is_used_again(world: World) -> None:
+    """The ids of the moved document's old chunks are those of the file that takes its old place."""
+
+    class Killer(HashingEmbedder):
+        def embed(self, texts):
+            if texts != ["ragops"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().embed(texts)
+
+    world.sql("UPDATE rag.collections SET chunk_size = 5000, chunk_overlap = 0")
+    content = words(0, 70_000)  # enough to be done before the other in a transaction of its own
+    world.write("c.md", content)
+    world.run()
+    (world.directory / "c.md").rename(world.directory / "z.md")
+    assert forked(lambda: world.run(embedder=Killer(64)), 1_000_000) == -signal.SIGKILL
+    world.write("c.md", content)
+
+    report = world.run()
+
+    assert (report.added, report.changed, report.failed) == (1, 1, ())
+    world.check()
+    assert {point["path"] for point in world.store.points("docs").values()} == {"c.md", "z.md"}

@@ -1,0 +1,104 @@
+"""Files into text, text into chunks."""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ragops.errors import UsageError
+from ragops.ingest.ids import chunk_id
+from ragops.ingest.split import Splitter
+from ragops.ingest.text import LARGEST_FILE, TextFile, UnusableDocumentError, inspect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_text_hash_size_and_time(tmp_path: Path) -> None:
+    file, content = tmp_path / "a.md", ("﻿" + "äöü€𝄞" * 30_000).encode()
+    file.write_bytes(content)
+    read = TextFile(file)
+    assert "".join(read) == content.decode("utf-8-sig")
+    assert (read.sha256, read.size) == (sha256(content).hexdigest(), len(content))
+    assert read.modified is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"abc\0def", "binary: a NUL byte at 3"),
+        (b"x" * 70_000 + b"\0", "binary: a NUL byte at 70000"),
+        (b"caf\xe9!", "not UTF-8: byte 0xe9 at 3"),
+        (b"x" * 65_535 + b"\xc3\x28", "not UTF-8: byte 0xc3 at 65535"),
+        (b"cut \xe2\x82", "not UTF-8: byte 0xe2 at 4"),
+    ],
+)
+def test_what_is_not_text_is_told_with_its_place(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(UnusableDocumentError) as caught:
+        inspect(tmp_path / "a")
+    assert str(caught.value) == reason
+
+
+def test_too_large_gone_or_no_file(tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as stream:
+        stream.truncate(LARGEST_FILE + 1)
+    os.mkfifo(tmp_path / "pipe")
+    for name, reason in (("large", "larger than 64 MiB"), ("gone", "No such file"), ("pipe", "not a regular file")):
+        with pytest.raises(UnusableDocumentError, match=reason):
+            inspect(tmp_path / name)
+
+
+def test_chunks_keep_to_their_size_and_lose_no_word() -> None:
+    text = "\n\n".join(f"Sentence {number} has some words in it. And then more." for number in range(3000))
+    chunks = list(Splitter(200, 20).chunks("a.txt", [text]))
+    assert max(map(len, chunks)) <= 200
+    assert set(text.split()) == {word for chunk in chunks for word in chunk.split()}
+    whole = " ".join(chunks)
+    positions = [whole.index(f"Sentence {number} ") for number in range(3000)]
+    assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize("step", [7, 1000, 65536, 10**6])
+def test_chunks_do_not_depend_on_how_the_text_comes(step: int) -> None:
+    text = ("word " * 50 + "\n\n" + "# Head\n\n") * 200
+    expected = list(Splitter(300, 30).chunks("a.md", [text]))
+    assert list(Splitter(300, 30).chunks("a.md", (text[i : i + step] for i in range(0, len(text), step)))) == expected
+
+
+def test_markdown_is_cut_at_its_headings() -> None:
+    text = "# One\n\nsome words here\n\n# Two\n\nother words there\n"
+    assert list(Splitter(30, 0).chunks("a.MD", [text])) == ["# One\n\nsome words here", "# Two\n\nother words there"]
+
+
+def test_blank_text_has_no_chunks_and_a_far_word_is_found() -> None:
+    for blank in (" \n", "\r\n", "\u2028", "\x85 \n"):  # each took minutes in the splitter alone
+        assert list(Splitter(50, 5).chunks("a.txt", [blank * 50_000])) == []
+        assert list(Splitter(50, 5).chunks("a.md", [blank * 50_000 + "    x"])) == ["x"]
+    assert list(Splitter(50, 5).chunks("a.txt", ["first" + " " * 100_000 + "last"])) == ["first", "last"]
+    assert list(Splitter(50, 5).chunks("a.txt", [" " * 100_000 + "last"])) == ["last"]
+
+
+def test_one_endless_line() -> None:
+    chunks = list(Splitter(512, 50).chunks("a.txt", ["x" * 100_000]))
+    assert max(map(len, chunks)) == 512
+    assert sum(map(len, chunks)) >= 100_000
+
+
+@pytest.mark.parametrize(("size", "overlap"), [(0, 0), (10, 10), (10, -1), (100_001, 0)])
+def test_sizes_that_make_no_sense(size: int, overlap: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        Splitter(size, overlap)
+    assert caught.value.code == "chunk_size_invalid"
+
+
+def test_ids_are_for_ever() -> None:
+    assert str(chunk_id("docs", "a/b.md", 0, "0" * 64)) == "b8ac216c-36a6-5bb7-a537-9fb8a9b56c9a"
+    others = {chunk_id(*values) for values in (
+        ("docs", "a.md", 0, "x"), ("docs", "a.md", 1, "x"), ("docs", "a.md", 0, "y"), ("doc", "sa.md", 0, "x"),
+        ("docs", "a.md1", 0, "x"),
+    )}  # fmt: skip
+    assert len(others) == 5

@@ -1,0 +1,165 @@
+"""The client of the vector store against a server that answers what it is told to."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+
+from ragops.errors import IntegrityError, MissingError, RagopsError, UnhealthyError
+from ragops.ingest.vectors import Point, PointsRefusedError, VectorStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ID = UUID(int=1)
+
+
+class Server:
+    """Answers with what is in `answers`, the last of them for ever; keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, object, str]] = []
+        self.answers: list[tuple[int, object]] = [(200, {"result": True})]
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                asked = (self.command, self.path, json.loads(body) if body else None, self.headers.get("api-key", ""))
+                outer.asked.append(asked)
+                status, value = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
+                content = value if isinstance(value, bytes) else json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_PUT = do_POST = answer
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    made = Server()
+    yield made
+    made.close()
+
+
+def store(*servers: Server, attempts: int = 3) -> VectorStore:
+    return VectorStore([server.url for server in servers], "the-key", timeout=5, attempts=attempts)
+
+
+def error(words: str) -> dict:
+    return {"status": {"error": words}, "time": 0.0}
+
+
+def description(size: int, distance: str = "Cosine") -> dict:
+    return {"result": {"config": {"params": {"vectors": {"size": size, "distance": distance}}}}}
+
+
+def test_an_upsert_says_key_id_vector_and_waits(server: Server) -> None:
+    with store(server) as client:
+        client.upsert("docs", [Point(ID, [0.5, 0.5], {"path": "ä"})])
+    body = {"points": [{"id": str(ID), "vector": [0.5, 0.5], "payload": {"path": "ä"}}]}
+    assert server.asked == [("PUT", "/collections/docs/points?wait=true", body, "the-key")]
+
+
+def test_a_node_that_fails_is_passed_over_for_the_next(server: Server) -> None:
+    other = Server()
+    server.answers = [(500, error("on fire"))]
+    try:
+        with store(server, other) as client:
+            client.upsert("docs", [])
+            client.upsert("docs", [])
+        assert (len(server.asked), len(other.asked)) == (1, 2)
+    finally:
+        other.close()
+
+
+def test_nobody_answers() -> None:
+    gone = Server()
+    gone.close()
+    with store(gone) as client, pytest.raises(UnhealthyError) as caught:
+        client.count("docs")
+    assert caught.value.code == "qdrant_unreachable"
+    assert "the-key" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code", "tries"),
+    [
+        (401, MissingError, "qdrant_key_refused", 1),
+        (400, PointsRefusedError, "qdrant_refused", 1),
+        (413, PointsRefusedError, "qdrant_refused", 1),
+        (404, RagopsError, "qdrant_error", 1),
+        (501, MissingError, "qdrant_not_supported", 1),
+        (507, MissingError, "disk_full", 1),
+        (429, UnhealthyError, "qdrant_unreachable", 3),
+        (503, UnhealthyError, "qdrant_unreachable", 3),
+    ],
+)
+def test_what_answers_mean(server: Server, status: int, kind: type[RagopsError], code: str, tries: int) -> None:
+    server.answers = [(status, error("its words"))]
+    with store(server) as client, pytest.raises(kind, match="its words") as caught:
+        client.upsert("docs", [])
+    assert (caught.value.code, len(server.asked)) == (code, tries)
+
+
+def test_an_answer_that_is_not_qdrants(server: Server) -> None:
+    server.answers = [(200, b"<html>")]
+    with store(server) as client, pytest.raises(UnhealthyError, match="not Qdrant's"):
+        client.count("docs")
+
+
+def test_a_collection_is_made_once(server: Server) -> None:
+    server.answers = [(404, error("no")), (200, {"result": True})]
+    with store(server) as client:
+        client.ensure("docs", 4)
+    assert [(method, body) for method, _, body, _ in server.asked] == [
+        ("GET", None), ("PUT", {"vectors": {"size": 4, "distance": "Cosine"}}),
+    ]  # fmt: skip
+    server.answers = [(404, error("no")), (409, error("already exists")), (200, description(4))]
+    with store(server) as client:
+        client.ensure("docs", 4)
+
+
+@pytest.mark.parametrize("found", [description(8), description(4, "Dot"), {"result": {"config": {"params": {}}}}])
+def test_a_collection_for_other_vectors_is_refused(server: Server, found: dict) -> None:
+    server.answers = [(200, found)]
+    with store(server) as client, pytest.raises(IntegrityError) as caught:
+        client.ensure("docs", 4)
+    assert caught.value.code == "vectors_differ"
+    assert {method for method, *_ in server.asked} == {"GET"}
+
+
+def test_ids_come_page_by_page(server: Server) -> None:
+    server.answers = [
+        (200, {"result": {"points": [{"id": 7}], "next_page_offset": str(ID)}}),
+        (200, {"result": {"points": [{"id": str(ID)}], "next_page_offset": None}}),
+    ]
+    with store(server) as client:
+        assert list(client.pages("docs")) == [[7], [ID]]
+    assert server.asked[1][2]["offset"] == str(ID)  # type: ignore[index]
+
+
+def test_large_deletions_go_in_pages(server: Server) -> None:
+    with store(server) as client:
+        client.delete("docs", [UUID(int=number) for number in range(2500)])
+    assert [len(body["points"]) for _, _, body, _ in server.asked] == [1000, 1000, 500]  # type: ignore[index]

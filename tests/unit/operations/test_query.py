@@ -1,0 +1,164 @@
+"""Questions through a gateway that answers what it is told to, by HTTP and by TLS."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+
+from ragops.errors import ExitCode, RagopsError, UnhealthyError, UsageError
+from ragops.operations.query import query
+from ragops.services.gateway import certificate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TOKEN = SecretStr("a.b.c")
+PASSAGE = {"id": "1", "document_id": 5, "path": "a.md", "position": 0, "score": 0.5, "text": "words"}
+ANSWER = {
+    "collection": "docs", "answer": None, "generated": False, "model": None, "note": "no model",
+    "embedder": "hashing-384-v1", "cached": False, "passages": [PASSAGE],
+}  # fmt: skip
+
+
+class Gateway:
+    def __init__(self, tls: tuple[Path, Path] | None = None) -> None:
+        self.asked: list[tuple[str, str, Any, str]] = []
+        self.status, self.values, self.headers = 200, {}, {"x-request-id": "r1"}
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length", 0)))
+                asked = (self.command, self.path, json.loads(body) if body else None, self.headers["authorization"])
+                outer.asked.append(asked)
+                value = outer.values.get(self.path.split("?")[0], ANSWER)
+                content = value if isinstance(value, bytes) else json.dumps(value).encode()
+                self.send_response(outer.status)
+                for name, text in {**outer.headers, "content-length": str(len(content))}.items():
+                    self.send_header(name, text)
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = answer
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    made = Gateway()
+    yield made
+    made.close()
+
+
+def test_a_question_and_its_passages(gateway: Gateway) -> None:
+    result = query(gateway.url, TOKEN, "why?", "docs", 3)
+    assert gateway.asked == [
+        ("POST", "/api/v1/query", {"collection": "docs", "query": "why?", "limit": 3}, "Bearer a.b.c")
+    ]
+    assert (result.answer, result.note, result.request_id) == (None, "no model", "r1")
+    assert [(one.path, one.score, one.text) for one in result.passages] == [("a.md", 0.5, "words")]
+
+
+def test_the_only_collection_is_meant_where_none_is_named(gateway: Gateway) -> None:
+    gateway.values["/api/v1/collections"] = {
+        "collections": [{"name": "docs", "enabled": True}, {"name": "off", "enabled": False}]
+    }
+    query(gateway.url, TOKEN, "why?")
+    assert gateway.asked[-1][2]["collection"] == "docs"
+    gateway.values["/api/v1/collections"] = {"collections": [{"name": "a"}, {"name": "b"}]}
+    with pytest.raises(UsageError, match="There are a, b") as caught:
+        query(gateway.url, TOKEN, "why?")
+    assert caught.value.code == "collection_needed"
+    gateway.values["/api/v1/collections"] = {"collections": []}
+    with pytest.raises(UsageError, match="no collection to ask"):
+        query(gateway.url, TOKEN, "why?")
+
+
+@pytest.mark.parametrize(
+    ("status", "problem", "wait", "code", "exit_code", "words"),
+    [
+        (401, {"code": "invalid_token", "detail": "expired"}, "", "token_refused", ExitCode.FAILED, "token issue"),
+        (401, b"Jwt is missing", "", "token_refused", ExitCode.FAILED, "token issue"),
+        (
+            404,
+            {"code": "collection_not_found", "detail": "none"},
+            "",
+            "collection_not_found",
+            ExitCode.FAILED,
+            "ingest",
+        ),
+        (409, {"code": "embedder_mismatch", "detail": "x"}, "", "embedder_mismatch", ExitCode.FAILED, "ragops ingest"),
+        (422, {"code": "invalid_request", "detail": "x"}, "", "invalid_request", ExitCode.USAGE, "correct"),
+        (429, b"local_rate_limited", "7", "rate_limited", ExitCode.FAILED, "try again in 7 s"),
+        (503, {"code": "circuit_open", "detail": "qdrant"}, "27", "breaker_open", ExitCode.UNHEALTHY, "in 27 s"),
+        (503, b"no healthy upstream", "", "service_unavailable", ExitCode.UNHEALTHY, "in a moment"),
+        (500, b"", "", "query_failed", ExitCode.FAILED, "ragops logs api"),
+    ],
+)
+def test_what_refusals_mean(
+    gateway: Gateway, status: int, problem: Any, wait: str, code: str, exit_code: ExitCode, words: str
+) -> None:
+    gateway.status, gateway.values["/api/v1/query"] = status, problem
+    if wait:
+        gateway.headers["retry-after"] = wait
+    with pytest.raises(RagopsError) as caught:
+        query(gateway.url, TOKEN, "why?", "docs")
+    assert (caught.value.code, caught.value.exit_code) == (code, exit_code)
+    assert words in caught.value.hint
+    assert "a.b.c" not in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("answer", [b"<html>", [], {"passages": 1}, {}])
+def test_an_answer_that_is_none(gateway: Gateway, answer: Any) -> None:
+    gateway.values["/api/v1/query"] = answer
+    with pytest.raises(RagopsError) as caught:
+        query(gateway.url, TOKEN, "why?", "docs")
+    assert caught.value.code == "query_failed"
+
+
+def test_nobody_there() -> None:
+    gone = Gateway()
+    gone.close()
+    with pytest.raises(UnhealthyError) as caught:
+        query(gone.url, TOKEN, "why?", "docs")
+    assert caught.value.code == "gateway_unreachable"
+
+
+def test_only_the_generated_certificate_is_trusted(tmp_path: Path) -> None:
+    files = certificate.ensure(tmp_path / "one", datetime.now(tz=UTC))
+    other = certificate.ensure(tmp_path / "two", datetime.now(tz=UTC))
+    made = Gateway((files.certificate, files.key))
+    try:
+        assert query(made.url, TOKEN, "why?", "docs", ca_file=files.certificate).collection == "docs"
+        for wrong in (other.certificate, None):
+            with pytest.raises(UnhealthyError) as caught:
+                query(made.url, TOKEN, "why?", "docs", ca_file=wrong)
+            assert caught.value.code == "certificate_refused"
+        with pytest.raises(RagopsError) as missing:
+            query(made.url, TOKEN, "why?", "docs", ca_file=tmp_path / "gone")
+        assert missing.value.code == "certificate_unreadable"
+        assert len(made.asked) == 1
+    finally:
+        made.close()
