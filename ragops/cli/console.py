@@ -43,8 +43,8 @@ class Console:
             _write(line)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-        """Print a table: words such as `ok` and `down` in colour on a terminal, plain lines of any length in a pipe."""
-        if self._out is None and not sys.stdout.isatty():
+        """Print a table: words such as `ok` and `down` in colour on a terminal, plain lines of any length elsewhere."""
+        if self._out is None and not (self._color and sys.stdout.isatty()):
             for line in _plain_table(columns, rows, title):
                 self.text(line)
             return

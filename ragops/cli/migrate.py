@@ -134,6 +134,8 @@ def db_to_json(
         current.console.text(document.rstrip("\n"))
     else:
         write_atomic(file, document)
+        if current.console.as_json:
+            current.console.document({"file": str(file)})
         current.console.message(f"wrote {file}")
 
 

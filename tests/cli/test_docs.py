@@ -1,0 +1,164 @@
+"""The documentation is true: every command has help and an example that runs, and no text names what is not there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import typer
+
+from ragops.cli.app import app
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+TREE = typer.main.get_command(app)
+GLOBAL = {"--help", "-h"} | {option for parameter in TREE.params for option in parameter.opts}
+COLLECTIONS = """{"collections": [{"name": "manuals", "directory": "manuals", "embeddingModel": "m", "chunkSize": 100,
+ "chunkOverlap": 10, "fileTypes": ["md"], "recursive": true, "enabled": true}]}"""
+
+
+def walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
+    """Every command and group below, by what is typed."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield " ".join((*words, name)), inner
+        yield from walk(inner, (*words, name))
+
+
+EVERYTHING = dict(walk(TREE))
+COMMANDS = {name: command for name, command in EVERYTHING.items() if not hasattr(command, "commands")}
+
+
+def example(command: Any) -> str:
+    found = re.findall(r"^Example: (ragops .+)$", command.help or "", flags=re.MULTILINE)
+    assert len(found) == 1, f"{command.name} needs one line that begins with `Example: ragops`"
+    return found[0]
+
+
+# --- help --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_every_command_and_group_has_help(name: str) -> None:
+    command = EVERYTHING[name]
+    first = (command.help or "").splitlines()[0]
+    assert re.fullmatch(r"[A-Z].{8,}\.", first), "the first line is what lists show"
+    for parameter in command.params:
+        if parameter.param_type_name == "option":
+            assert parameter.help, f"{name} {parameter.opts[0]}"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_example_is_of_its_command(name: str) -> None:
+    assert example(COMMANDS[name]).startswith(f"ragops {name}")
+
+
+@pytest.mark.parametrize("name", ["", *EVERYTHING])
+def test_help_is_shown(name: str, ragops: Any, tmp_path: Path) -> None:
+    done = ragops(*name.split(), "--help", cwd=tmp_path)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("Usage: ragops")
+
+
+# --- examples run ------------------------------------------------------------------------------------------------
+
+# In the order of the help, but a recovery point must be there before it is restored, and nothing is up after down.
+LATE = {"restore": 1, "down": 2}
+ORDER = sorted(COMMANDS, key=lambda name: LATE.get(name, 0))
+# Where their exit code is an answer, not a failure.
+ANSWERS = {"plan": {0, 4}, "drift": {0, 4}, "health": {0, 1, 2, 3}}
+
+
+@pytest.mark.engine
+def test_every_example_runs(module_project: Path, ragops: Any) -> None:
+    (module_project / "collections-config.json").write_text(COLLECTIONS)
+    try:
+        failures = [answer for name in ORDER if (answer := run_example(name, module_project, ragops))]
+    finally:
+        ragops("down", "--yes", cwd=module_project)
+    assert not failures, "\n".join(failures)
+
+
+def run_example(name: str, cwd: Path, ragops: Any) -> str:
+    """Run it in a shell, as it is typed; returns what went wrong."""
+    shell = f'ragops() {{ {shlex.join(ragops.command())} "$@"; }}\n{example(COMMANDS[name])}'
+    done = subprocess.run(
+        ["/bin/bash", "-c", shell], cwd=cwd, env=ragops.environment(), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    wrong = done.returncode not in ANSWERS.get(name, {0})
+    return f"{example(COMMANDS[name])}: exit {done.returncode}: {done.stderr}" if wrong else ""
+
+
+# --- texts name what is there --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Line:
+    """One `ragops …` in a text."""
+
+    where: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
+
+
+def documents() -> list[Path]:
+    return [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("backups/*.md")]
+
+
+def in_fences(path: Path) -> Iterator[Line]:
+    """Commands in fenced code blocks."""
+    inside = False
+    for number, text in enumerate(path.read_text().splitlines(), 1):
+        if text.lstrip().startswith("```"):
+            inside = not inside
+        elif inside:
+            for part in re.split(r"&&|\|\||[;|]", text.partition(" #")[0]):
+                command = part.strip().removeprefix("$ ")
+                if command.startswith("ragops "):
+                    yield Line(f"{path.relative_to(ROOT)}:{number}", command)
+
+
+def in_backticks(path: Path) -> Iterator[Line]:
+    """Commands inside `…`, as hints of errors and running text have them."""
+    for number, text in enumerate(path.read_text().splitlines(), 1):
+        for command in re.findall(r"`(ragops [^`]+)`", text):
+            for part in command.split("&&"):
+                yield Line(f"{path.relative_to(ROOT)}:{number}", part.strip())
+
+
+def fault(line: Line) -> str:
+    """What of the line is not there: a command or an option."""
+    command: Any = TREE
+    for word in re.sub(r"\{[^}]*\}", "X", line.text).split()[1:]:
+        if word.startswith("-"):
+            option = word.partition("=")[0].rstrip(".,)")
+            known = GLOBAL | {name for parameter in command.params for name in parameter.opts}
+            if option not in known:
+                return f"{line}: there is no option {option}"
+        elif hasattr(command, "commands") and not re.fullmatch(r"[A-Z…|.\[\]]+", word):
+            if word.split("|")[0] not in command.commands:
+                return f"{line}: there is no command {word}"
+            command = command.commands[word.split("|")[0]]
+    return ""
+
+
+def test_code_blocks_name_commands_that_are_there() -> None:
+    lines = [line for path in documents() for line in in_fences(path)]
+    assert lines, "README shows at least one"
+    assert not [words for line in lines if (words := fault(line))]
+
+
+def test_hints_and_running_text_name_commands_that_are_there() -> None:
+    sources = [*(ROOT / "ragops").rglob("*.py"), *(ROOT / "templates").rglob("*.j2")]
+    lines = [line for path in [*documents(), *sources] for line in in_backticks(path)]
+    assert len(lines) > 20
+    assert not [words for line in lines if (words := fault(line))]
