@@ -123,12 +123,13 @@ def build(config: ApiConfig, clock: Clock | None = None) -> Dependencies:
     )
 
 
-def dependencies(request: Request) -> Dependencies:
+# Both are coroutines because FastAPI would take plain functions to a thread, at a millisecond a request.
+async def dependencies(request: Request) -> Dependencies:
     """What `create_app` was given."""
     deps: Dependencies = request.app.state.dependencies
     return deps
 
 
-def consumer(request: Request) -> str:
+async def consumer(request: Request) -> str:
     """The name that the user's token proves."""
     return str(request.scope.get("state", {}).get("consumer", ""))

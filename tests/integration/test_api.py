@@ -361,69 +361,90 @@ def counting(port: int) -> Iterator[list[float]]:
         thread.join()
 
 
-def test_qdrant_killed_under_load(stack):
-    """Opens after five failures, nobody touches the port while it is open, closes by itself."""
-    api, statuses, stop = stack.programs["api"], [], threading.Event()
-    api.end()
-    api.spec = stack.api_spec(breakers={"reset_seconds": 6})
-    api.start()
+@contextmanager
+def load(stack: Stack, clients: int) -> Iterator[list[str]]:
+    """Clients that ask without a pause; the code of every answer, empty for a good one."""
     codes: list[str] = []
+    stop = threading.Event()
 
-    def load(worker: int) -> None:
+    def work(worker: int) -> None:
         with stack.client() as client:
             number = 0
             while not stop.is_set():
                 number += 1
                 response = ask(client, f"load {worker} {number}")
-                statuses.append(response.status_code)
                 codes.append("" if response.is_success else response.json()["code"])
 
-    with ThreadPoolExecutor(4) as pool:
-        for worker in range(4):
-            pool.submit(load, worker)
-        wait_until(lambda: len(statuses) > 40, 20)
-        assert set(statuses) == {200}
+    with ThreadPoolExecutor(clients) as pool:
+        for worker in range(clients):
+            pool.submit(work, worker)
+        try:
+            yield codes
+        finally:
+            stop.set()
+
+
+@pytest.fixture
+def patient(stack: Stack) -> Iterator[Program]:
+    """The API with a pause long enough to look at it; Qdrant is brought back at the end."""
+    api = stack.programs["api"]
+    api.end()
+    api.spec = stack.api_spec(breakers={"reset_seconds": 8})
+    api.start()
+    yield api
+    if stack.programs["qdrant"].process.poll() is not None:
+        stack.programs["qdrant"].start()
+    api.end()
+    api.spec = stack.api_spec()
+    api.start()
+
+
+def test_qdrant_killed_under_load(stack, patient):
+    """Opens after five failures, nobody touches the port while it is open, closes by itself."""
+    with load(stack, 4) as codes:
+        wait_until(lambda: len(codes) > 40, 20)
+        assert set(codes) == {""}
         stack.programs["qdrant"].end(signal.SIGKILL)
         wait_until(lambda: stack.breaker("qdrant")["state"] == "open", 15)
         opened = stack.breaker("qdrant")
+        trial = time.monotonic() + opened["retry_after"] - 0.5
         with counting(stack.ports["qdrant"]) as knocks:
-            time.sleep(0.3)  # what had begun before it opened
-            late, refused_before = len(knocks), opened["refused"]
-            timings = time_refusals(stack, 200)
-            assert stack.breaker("qdrant")["state"] == "open"
-            assert len(knocks) == late, "somebody touched the port while the breaker was open"
-            assert stack.breaker("qdrant")["refused"] >= refused_before + 200
+            time.sleep(0.5)  # what had begun before it opened
+            late = len(knocks)
+            timings = refusals(stack, 200, trial)
+            assert len(timings) > 20
+            assert len([knock for knock in knocks if knock < trial]) == late, "somebody touched the port"
+            failed = codes.count("dependency_failed")
+            assert stack.breaker("qdrant")["refused"] >= opened["refused"] + len(timings)
             with stack.client() as client:
                 assert client.get("/api/v1/collections").status_code == 200, "the rest keeps answering"
                 assert client.get("/healthz").status_code == 200
-        stop.set()
-    failures = codes.count("dependency_failed")
-    assert 5 <= failures <= 5 + 4, "five open it; each of the four clients may have been under way with another"
+    assert 5 <= failed <= 5 + 3, "five open it; each of the three others may have been under way with one"
     stack.programs["qdrant"].start()
     with stack.client() as client:
-        wait_until(lambda: ask(client, f"back? {time.monotonic()}").status_code == 200, 20)
+        wait_until(lambda: ask(client, f"back? {time.monotonic()}").status_code == 200, 30)
         assert stack.breaker("qdrant")["state"] == "closed"
         assert ask(client, "rotation of a secret, again").json()["results"][0]["path"] == "rotation.md"
-    changes = [json.loads(line) for line in api.log.read_text().splitlines() if '"breaker_changed"' in line]
-    assert [(line["before"], line["after"]) for line in changes if line["dependency"] == "qdrant"][-1] == (
-        "half-open",
-        "closed",
-    )
-    print(f"refused in ms: median {statistics.median(timings):.2f}, p99 {sorted(timings)[197]:.2f}, {failures=}")
+    changes = [json.loads(line) for line in patient.log.read_text().splitlines() if '"breaker_changed"' in line]
+    states = [line["after"] for line in changes if line["dependency"] == "qdrant"]
+    assert states[0] == "open"
+    assert states[-2:] == ["half-open", "closed"]
+    timings.sort()
+    print(f"refused in ms, beside a load: median {statistics.median(timings):.2f} of {len(timings)}")
 
 
-def time_refusals(stack: Stack, count: int) -> list[float]:
-    """Milliseconds that each took, as its client saw it, beside the load."""
-    timings = []
+def refusals(stack: Stack, count: int, until: float) -> list[float]:
+    """Milliseconds that each refusal took, as its client saw it; at most `count`, none begun after `until`."""
+    timings: list[float] = []
     with stack.client() as client:
-        ask(client, "warm")
-        for number in range(count):
+        while len(timings) < count and time.monotonic() < until:
             started = time.perf_counter()
-            response = ask(client, f"refused {number}")
-            timings.append((time.perf_counter() - started) * 1000)
-            assert response.status_code == 503
-            assert response.json()["code"] == "circuit_open"
-            assert 1 <= int(response.headers["Retry-After"]) <= 6
+            response = ask(client, f"refused {len(timings)}")
+            elapsed = (time.perf_counter() - started) * 1000
+            if time.monotonic() < until:
+                timings.append(elapsed)
+                assert response.json()["code"] == "circuit_open"
+                assert 1 <= int(response.headers["Retry-After"]) <= 8
     return timings
 
 

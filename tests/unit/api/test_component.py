@@ -1,0 +1,54 @@
+"""The component under Pulumi's mocks: what it asks of a runtime and which endpoint it gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pytest
+
+from ragops.services.api.component import Api, ApiArgs
+from ragops.services.contract import Capability, Endpoint, Layout
+from tests.unit.api.test_service import SECRETS, inputs
+
+
+class Mocks(pulumi.runtime.Mocks):
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        return args.name, dict(args.inputs)
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        return {}
+
+
+class Runtime:
+    """Takes specs and runs nothing."""
+
+    name = "embedded"
+    capabilities = frozenset({Capability.RESTART})
+
+    def __init__(self) -> None:
+        self.specs: list[Any] = []
+
+    def layout(self, service: str) -> Layout:
+        return Layout(f"/run/{service}/config", f"/data/{service}", "127.0.0.1")
+
+    def handle(self, service: str) -> str:
+        return f"/run/{service}"
+
+    def run(self, spec: Any, parent: Any) -> str:
+        self.specs.append(spec)
+        return spec.service
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_endpoint_and_spec() -> None:
+    pulumi.runtime.set_mocks(Mocks())
+    runtime = Runtime()
+    component = Api(ApiArgs(inputs(port=8123, workers=2), runtime))
+    assert [spec.service for spec in runtime.specs] == ["api"]
+    endpoint = component.endpoint
+    assert (endpoint.host, endpoint.port, endpoint.handle) == ("127.0.0.1", 8123, "/run/api")
+    assert endpoint.options == {"embedder": "hashing-384-v1", "workers": "2"}
+    again = Endpoint.from_dict(endpoint.to_dict(), SECRETS)
+    assert again.logins["operator"].password.get_secret_value() == SECRETS["api_service_token"]
+    assert again.logins["application"].user == "ingest"
