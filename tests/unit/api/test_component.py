@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
@@ -10,6 +11,9 @@ import pytest
 from ragops.services.api.component import Api, ApiArgs
 from ragops.services.contract import Capability, Endpoint, Layout
 from tests.unit.api.test_service import SECRETS, inputs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Mocks(pulumi.runtime.Mocks):
@@ -40,8 +44,17 @@ class Runtime:
         return spec.service
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_endpoint_and_spec() -> None:
+@pytest.fixture
+def loop() -> Iterator[None]:
+    """Pulumi takes the loop of the thread, and tests before this one have put theirs away."""
+    own = asyncio.new_event_loop()
+    asyncio.set_event_loop(own)
+    yield
+    asyncio.set_event_loop(None)
+    own.close()
+
+
+def test_endpoint_and_spec(loop: None) -> None:
     pulumi.runtime.set_mocks(Mocks())
     runtime = Runtime()
     component = Api(ApiArgs(inputs(port=8123, workers=2), runtime))
