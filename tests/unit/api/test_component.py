@@ -54,10 +54,18 @@ def loop() -> Iterator[None]:
     own.close()
 
 
+@pulumi.runtime.test
+def declare(runtime: Runtime, made: list[Api]) -> None:
+    """Returns when all that the component tells the engine is told."""
+    made.append(Api(ApiArgs(inputs(port=8123, workers=2), runtime)))
+
+
 def test_endpoint_and_spec(loop: None) -> None:
     pulumi.runtime.set_mocks(Mocks())
     runtime = Runtime()
-    component = Api(ApiArgs(inputs(port=8123, workers=2), runtime))
+    made: list[Api] = []
+    declare(runtime, made)
+    [component] = made
     assert [spec.service for spec in runtime.specs] == ["api"]
     endpoint = component.endpoint
     assert (endpoint.host, endpoint.port, endpoint.handle) == ("127.0.0.1", 8123, "/run/api")
