@@ -62,11 +62,6 @@ class Plan:
     unchanged: int = 0
     out_of_reach: int = 0
 
-    def count(self, kind: str) -> int:
-        """How many changes are `added`, `moved` or `changed`."""
-        kinds = ("added" if one.document is None else "moved" if one.moved else "changed" for one in self.changes)
-        return sum(found == kind for found in kinds)
-
 
 def make_plan(
     directory: Path,

@@ -81,6 +81,9 @@ class Rows:
             cursor = self._connection.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
 
+    def _ids(self, statement: LiteralString, parameters: Sequence[Any]) -> list[UUID]:
+        return [row[0] for row in self._all(statement, parameters)]
+
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing of what happens inside."""
@@ -180,13 +183,11 @@ class Rows:
 
     def drop_chunks(self, documents: Sequence[int]) -> list[UUID]:
         """Remove the chunks of documents; returns their ids."""
-        return [row[0] for row in self._all("DELETE FROM rag.chunks WHERE document_id = ANY(%s) RETURNING id",
-                                            [list(documents)])]  # fmt: skip
+        return self._ids("DELETE FROM rag.chunks WHERE document_id = ANY(%s) RETURNING id", [list(documents)])
 
     def chunk_page(self, documents: Sequence[int]) -> list[UUID]:
         """Some ids of the documents' chunks."""
-        statement: LiteralString = "SELECT id FROM rag.chunks WHERE document_id = ANY(%s) LIMIT %s"
-        return [row[0] for row in self._all(statement, [list(documents), _PAGE])]
+        return self._ids("SELECT id FROM rag.chunks WHERE document_id = ANY(%s) LIMIT %s", [list(documents), _PAGE])
 
     def delete_chunks(self, chunks: Sequence[UUID]) -> None:
         """Remove chunks by id."""
@@ -194,7 +195,7 @@ class Rows:
 
     def unknown_points(self, points: str, ids: Sequence[UUID]) -> list[UUID]:
         """Of the ids of points in the collection `points` those that no chunk has."""
-        return [row[0] for row in self._all("SELECT rag.orphan_points(%s, %s)", [points, list(ids)])]
+        return self._ids("SELECT rag.orphan_points(%s, %s)", [points, list(ids)])
 
     def count_chunks(self, collection: int, points: str) -> int:
         """How many chunks of a collection have their vectors in the collection `points`."""
@@ -234,14 +235,12 @@ class Rows:
 
     def end_interrupted(self, collection: int) -> int:
         """End the jobs of runs that died; whoever holds the lock knows that none is alive. Returns how many."""
-        return len(
-            self._all(
-                "UPDATE rag.ingestion_jobs SET status = 'interrupted', finished_at = greatest(now(), started_at),"
-                " error = 'the run ended before its work was done' WHERE collection_id = %s AND status = 'running'"
-                " RETURNING id",
-                [collection],
-            )
+        statement: LiteralString = (
+            "UPDATE rag.ingestion_jobs SET status = 'interrupted', finished_at = greatest(now(), started_at),"
+            " error = 'the run ended before its work was done' WHERE collection_id = %s AND status = 'running'"
+            " RETURNING id"
         )
+        return len(self._ids(statement, [collection]))
 
     def begin_job(self, collection: Collection, actor: str) -> tuple[UUID, datetime]:
         """A running job; the pair is its key."""
