@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -25,6 +26,28 @@ if TYPE_CHECKING:
 # Where the engine is must still be told to ragops where the machine has it in a place of its own.
 _KEPT = ("RAGOPS_PULUMI", "RAGOPS_CACHE_DIR")
 _LEFT_RUNNING: list[str] = []
+
+
+# --- Pulumi's mocks ------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def own_loop() -> Iterator[None]:
+    """Pulumi's mocks take the event loop of the thread, and tests before may have put theirs away."""
+    own = asyncio.new_event_loop()
+    asyncio.set_event_loop(own)
+    try:
+        yield
+    finally:
+        own.close()
+        asyncio.set_event_loop(None)
+
+
+@pytest.fixture(scope="module")
+def pulumi_loop() -> Iterator[None]:
+    """A loop for the mocks of one module's tests."""
+    with own_loop():
+        yield
 
 
 # --- scratch folders, and what runs in them -----------------------------------------------------------------------

@@ -68,8 +68,9 @@ def test_help_is_shown(name: str, ragops: Any, tmp_path: Path) -> None:
 
 # --- examples run ------------------------------------------------------------------------------------------------
 
-# In the order of the help, but a recovery point must be there before it is restored, and nothing is up after down.
-LATE = {"restore": 1, "down": 2}
+# In the order of the help, but documents come after the schema, a question after a token, a restore after a recovery
+# point; a token that is revoked opens nothing, and nothing is up after down.
+LATE = {"ingest": 1, "query": 2, "restore": 3, "token revoke": 4, "down": 5}
 ORDER = sorted(COMMANDS, key=lambda name: LATE.get(name, 0))
 # Where their exit code is an answer, not a failure.
 ANSWERS = {"plan": {0, 4}, "drift": {0, 4}, "health": {0, 1, 2, 3}}
@@ -78,18 +79,27 @@ ANSWERS = {"plan": {0, 4}, "drift": {0, 4}, "health": {0, 1, 2, 3}}
 @pytest.mark.engine
 def test_every_example_runs(module_project: Path, ragops: Any) -> None:
     (module_project / "collections-config.json").write_text(COLLECTIONS)
+    (module_project / "manuals").mkdir()
+    (module_project / "manuals" / "secrets.md").write_text("# Rotating a secret\n\nUse the rotate command.\n")
     try:
-        failures = [answer for name in ORDER if (answer := run_example(name, module_project, ragops))]
+        before_documents = [name for name in ORDER if LATE.get(name, 0) == 0]
+        failures = [answer for name in before_documents if (answer := run_example(name, module_project, ragops))]
+        imported = ragops("migrate", "json-to-db", "collections-config.json", cwd=module_project)
+        token = ragops("token", "issue", "reader", cwd=module_project).out.strip()
+        assert imported.code == 0
+        late = ORDER[len(before_documents) :]
+        failures += [answer for name in late if (answer := run_example(name, module_project, ragops, token))]
     finally:
         ragops("down", "--yes", cwd=module_project)
     assert not failures, "\n".join(failures)
 
 
-def run_example(name: str, cwd: Path, ragops: Any) -> str:
+def run_example(name: str, cwd: Path, ragops: Any, token: str = "") -> str:
     """Run it in a shell, as it is typed; returns what went wrong."""
     shell = f'ragops() {{ {shlex.join(ragops.command())} "$@"; }}\n{example(COMMANDS[name])}'
+    environment = {**ragops.environment(), "RAGOPS_TOKEN": token}
     done = subprocess.run(
-        ["/bin/bash", "-c", shell], cwd=cwd, env=ragops.environment(), stdin=subprocess.DEVNULL,
+        ["/bin/bash", "-c", shell], cwd=cwd, env=environment, stdin=subprocess.DEVNULL,
         capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     wrong = done.returncode not in ANSWERS.get(name, {0})

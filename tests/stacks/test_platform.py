@@ -11,10 +11,11 @@ import pulumi
 import pytest
 from pulumi.runtime.settings import get_root_resource
 
+from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
+from ragops.operations.stack import platform_inputs
 from ragops.resources import stacks_dir
-from ragops.runtimes.embedded import EmbeddedRuntime
 from ragops.runtimes.process_spec import ProcessSpec
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
@@ -25,7 +26,14 @@ if TYPE_CHECKING:
     from pulumi.runtime import MockCallArgs, MockResourceArgs
 
 SECRETS = {secret: f"{secret}-hunter2" for service in SERVICES for secret in service.secrets()}
-PORTS = {"redis": 7001, "timescaledb": 7002}
+PORTS = {"redis": 7001, "timescaledb": 7002, "qdrant": 7003, "api": 7004, "gateway": 7005}
+LISTENS = {
+    "redis": ("redis.conf", "bind 127.0.0.1\n"),
+    "timescaledb": ("postgresql.conf", "listen_addresses = '127.0.0.1'\n"),
+    "qdrant": ("edge.json", '"host": "127.0.0.1"'),
+    "api": ("api.json", '"host": "127.0.0.1"'),
+}
+STORES = ("redis", "timescaledb")
 PROCESS = "pulumi-python:dynamic/ragops:Process"
 # How a secret travels to the engine (Pulumi SDK, pulumi/runtime/rpc.py: _special_sig_key, _special_secret_sig).
 SEAL = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
@@ -62,7 +70,7 @@ class Declared:
 
 
 @pytest.fixture(scope="module")
-def declared(tmp_path_factory: pytest.TempPathFactory) -> Declared:
+def declared(tmp_path_factory: pytest.TempPathFactory, pulumi_loop: None) -> Declared:
     """The program, run once."""
     root = tmp_path_factory.mktemp("project")
     engine = Engine()
@@ -72,8 +80,8 @@ def declared(tmp_path_factory: pytest.TempPathFactory) -> Declared:
     @pulumi.runtime.test
     def run() -> None:
         values = {"name": "test", **{name: {"port": port} for name, port in PORTS.items()}}
-        runtime = EmbeddedRuntime(ProjectPaths(root, "default"), "")
-        _program()(Settings.model_validate(values), SECRETS, runtime)
+        project = Project(Settings.model_validate(values), ProjectPaths(root, "default"), root / "ragops.yaml")
+        _program()(platform_inputs(project, SECRETS))
         outputs.update(get_root_resource().outputs)
 
     run()
@@ -89,13 +97,13 @@ def _program() -> Any:
 
 
 def test_each_service_is_a_component_with_its_process(declared: Declared) -> None:
+    components = {"Redis": "redis", "Timescale": "timescaledb", "Qdrant": "qdrant", "Api": "api", "Gateway": "gateway"}
     assert set(declared.resources) == {
-        ("ragops:service:Redis", "redis"),
-        ("ragops:service:Timescale", "timescaledb"),
-        (PROCESS, "redis"),
-        (PROCESS, "timescaledb"),
+        *((f"ragops:service:{kind}", name) for kind, name in components.items()),
+        *((PROCESS, name) for name in components.values()),
+        ("pulumi-python:dynamic/ragops:GatewayConfig", "gateway-config"),
     }
-    assert {name for _, name in declared.resources} == {service.name for service in SERVICES}
+    assert set(components.values()) == {service.name for service in SERVICES}
 
 
 def test_only_the_endpoints_are_exported_and_hold_no_secret(declared: Declared) -> None:
@@ -107,18 +115,22 @@ def test_only_the_endpoints_are_exported_and_hold_no_secret(declared: Declared) 
 def test_operations_understand_the_endpoints(declared: Declared, service: str) -> None:
     endpoint = Endpoint.from_dict(declared.outputs["endpoints"][service], SECRETS)
     assert (endpoint.service, endpoint.host, endpoint.port) == (service, "127.0.0.1", PORTS[service])
-    assert set(endpoint.logins) == {"operator", "application"}
+    assert endpoint.handle == declared.spec(service).run_dir
+
+
+@pytest.mark.parametrize("service", STORES)
+def test_applications_have_a_login_of_their_own(declared: Declared, service: str) -> None:
+    endpoint = Endpoint.from_dict(declared.outputs["endpoints"][service], SECRETS)
     operator, application = endpoint.logins["operator"], endpoint.logins["application"]
     assert operator.user != application.user
     assert operator.password.get_secret_value() != application.password.get_secret_value()
-    assert endpoint.handle == declared.spec(service).run_dir
 
 
 @pytest.mark.parametrize("service", PORTS)
 def test_secret_files_are_sealed_and_no_secret_is_elsewhere(declared: Declared, service: str) -> None:
     inputs = declared.process(service)
     assert SEAL.items() <= inputs["secret_files"].items()
-    assert inputs["secret_files"]["value"]
+    assert bool(inputs["secret_files"]["value"]) == bool(service != "gateway")
     assert "hunter2" not in json.dumps({**inputs, "secret_files": None}, default=str)
 
 
@@ -128,15 +140,13 @@ def test_no_password_is_in_the_acl_in_the_clear(declared: Declared) -> None:
     assert "user default off" in acl
 
 
-@pytest.mark.parametrize("service", PORTS)
+@pytest.mark.parametrize("service", LISTENS)
 def test_services_listen_on_loopback_alone(declared: Declared, service: str) -> None:
-    conf = {"redis": "redis.conf", "timescaledb": "postgresql.conf"}[service]
-    text = declared.spec(service)
-    content = next(file.content for file in text.files if file.name == conf)
-    listens = {"redis": "bind 127.0.0.1\n", "timescaledb": "listen_addresses = '127.0.0.1'\n"}[service]
+    name, listens = LISTENS[service]
+    content = next(file.content for file in declared.spec(service).files if file.name == name)
     assert listens in content
     assert "0.0.0.0" not in content
-    assert f"{PORTS[service]}\n" in content
+    assert str(PORTS[service]) in content
 
 
 @pytest.mark.parametrize("service", PORTS)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pulumi
-import pytest
 
 from ragops.services.api.component import Api, ApiArgs
 from ragops.services.contract import Capability, Endpoint, Layout
 from tests.unit.api.test_service import SECRETS, inputs
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class Mocks(pulumi.runtime.Mocks):
@@ -44,23 +39,13 @@ class Runtime:
         return spec.service
 
 
-@pytest.fixture
-def loop() -> Iterator[None]:
-    """Pulumi takes the loop of the thread, and tests before this one have put theirs away."""
-    own = asyncio.new_event_loop()
-    asyncio.set_event_loop(own)
-    yield
-    asyncio.set_event_loop(None)
-    own.close()
-
-
 @pulumi.runtime.test
 def declare(runtime: Runtime, made: list[Api]) -> None:
     """Returns when all that the component tells the engine is told."""
     made.append(Api(ApiArgs(inputs(port=8123, workers=2), runtime)))
 
 
-def test_endpoint_and_spec(loop: None) -> None:
+def test_endpoint_and_spec(pulumi_loop: None) -> None:
     pulumi.runtime.set_mocks(Mocks())
     runtime = Runtime()
     made: list[Api] = []

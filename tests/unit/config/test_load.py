@@ -53,14 +53,22 @@ def keys(problems: tuple[Problem, ...]) -> dict[str, str]:
 
 def test_the_smallest_file_gets_all_defaults(tmp_path: Path) -> None:
     project = read(tmp_path, "name: rag\n")
-    assert project.settings.ports() == {"redis": 6379, "timescaledb": 5432}
+    assert project.settings.ports() == {
+        ("redis", "port"): 6379,
+        ("timescaledb", "port"): 5432,
+        ("qdrant", "port"): 6333,
+        ("api", "port"): 8080,
+        ("gateway", "port"): 8000,
+        ("gateway", "tls_port"): 8443,
+    }
     assert project.paths.root == tmp_path
     assert project.paths.environment == "default"
 
 
 def test_anchors_and_merge_keys_are_plain_yaml(tmp_path: Path) -> None:
     text = "name: rag\nredis: &base {port: 7001}\ntimescaledb:\n  <<: *base\n  port: 7002\n"
-    assert read(tmp_path, text).settings.ports() == {"redis": 7001, "timescaledb": 7002}
+    settings = read(tmp_path, text).settings
+    assert (settings.redis.port, settings.timescaledb.port) == (7001, 7002)
 
 
 def test_an_overlay_changes_only_what_it_names(tmp_path: Path) -> None:
@@ -80,7 +88,7 @@ def test_variables_win_over_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("RAGOPS__TIMESCALEDB", "{port: 7004}")
     (tmp_path / "ragops.prod.yaml").write_text("redis: {port: 7002}\n")
     settings = read(tmp_path, "name: rag\nredis: {port: 7001, maxmemory: 1gb}\n", "prod").settings
-    assert settings.ports() == {"redis": 7003, "timescaledb": 7004}
+    assert (settings.redis.port, settings.timescaledb.port) == (7003, 7004)
     assert settings.redis.maxmemory == "1gb"
 
 

@@ -49,7 +49,7 @@ class _Runtime:
 
 
 @pytest.fixture(autouse=True)
-def mocks() -> Iterator[None]:
+def mocks(pulumi_loop: None) -> Iterator[None]:
     pulumi.runtime.set_mocks(_Mocks())
     yield
     pulumi.runtime.settings.reset_options()
