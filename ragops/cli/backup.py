@@ -138,6 +138,7 @@ def restore(
 
     Example: ragops restore latest --yes
     """
+    from ragops.operations.refresh import refresh_answers
     from ragops.operations.restore import RestoreRequest
     from ragops.operations.restore import restore as operation
 
@@ -151,6 +152,8 @@ def restore(
     request = RestoreRequest(found.id, tuple(service or ()), not no_safety, dry_run)
     with session.changing():
         result = operation(request, session.platform(), session.repository(), on_step=console.message)
+        if not dry_run:
+            refresh_answers(session)
     if console.as_json:
         console.document(_restored(result))
         return

@@ -51,6 +51,7 @@ def ingest(
     """
     from ragops.cli.views import jsonable
     from ragops.operations import ingest as operation
+    from ragops.operations.refresh import refresh_answers
 
     current = state(context)
     console = current.console
@@ -59,6 +60,7 @@ def ingest(
     embedder, root = operation.embedder_for(session), session.project.paths.root
     with session.changing(("ingest",)), _progress(console) as show:
         report = operation.ingest(database, vectors, embedder, collections or (), show, root=root)
+        refresh_answers(session)
     if console.as_json:
         console.document({**jsonable(report), "exit_code": int(report.exit_code)})
     else:

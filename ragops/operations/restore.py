@@ -142,9 +142,8 @@ def _restore_one(
     endpoint = platform.endpoint(name)
     started = time.monotonic()
     try:
-        notes = (
-            backup_engine(name)
-            .restore(endpoint, platform.control_of(endpoint), point.folder / name, _parts(point, name))
+        notes = backup_engine(name).restore(
+            endpoint, platform.control_of(endpoint), point.folder / name, _parts(point, name)
         )
     except RagopsError as error:
         error.hint = f"{error.hint} {way_back}".strip()

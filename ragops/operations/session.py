@@ -64,6 +64,8 @@ class Session:
         wanted = services or known_services
         try:
             return {name: Endpoint.from_dict(values[name], known) for name in wanted if name in values}
+        except (TypeError, AttributeError) as error:
+            raise RagopsError("endpoints_unreadable", f"{path} holds something else", "run `ragops up`") from error
         except KeyError as error:
             what = f"the secret {error} is missing from {self.project.paths.secrets}"
             raise RagopsError("secret_missing", what, "restore the file from your copy") from error

@@ -1,0 +1,28 @@
+"""Tells the API that what its cached answers were made from has changed: after an ingest, after a restore."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import httpx
+
+from ragops.errors import RagopsError
+
+if TYPE_CHECKING:
+    from ragops.operations.session import Session
+
+_SECONDS = 5.0
+
+
+def refresh_answers(session: Session) -> bool:
+    """Have the API forget its cached answers; False where it does not answer, when they end by themselves soon."""
+    with contextlib.suppress(RagopsError, httpx.HTTPError):
+        api = session.endpoint("api")
+        answer = httpx.post(
+            f"http://{api.host}:{api.port}/internal/collections/refresh",
+            headers={"X-Service-Token": api.logins["application"].password.get_secret_value()},
+            timeout=_SECONDS,
+        )
+        return answer.is_success
+    return False
