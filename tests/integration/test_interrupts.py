@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine, pytest.mark.fault]
 
-SERVICES = ("redis", "timescaledb")
+SERVICES = ("redis", "timescaledb", "qdrant", "api", "gateway")
 
 
 class Victim:

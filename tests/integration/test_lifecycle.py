@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine]
 
+SERVICES = {"redis", "timescaledb", "qdrant", "api", "gateway"}
+RESOURCES = {*SERVICES, "gateway-config"}
+
 
 class Platform:
     """The project that all tests of this module share, in their order."""
@@ -59,16 +62,12 @@ def test_doctor_finds_the_machine_ready(platform: Platform) -> None:
 
 def test_plan_shows_what_will_be_made(platform: Platform) -> None:
     done = platform.run("plan", "--exit-code", code=4)
-    assert done.out.splitlines()[-1] == "2 changes"
-    assert {"+ redis: create", "+ timescaledb: create"} <= set(done.out.splitlines())
+    assert sorted(done.out.splitlines()) == sorted([*(f"+ {name}: create" for name in RESOURCES), "6 changes"])
 
 
 def test_up_makes_it_and_waits_until_it_is_healthy(platform: Platform) -> None:
     values = platform.run("up", "--yes", "--json").json()
-    assert {change["resource"]: change["action"] for change in values["changes"]} == {
-        "redis": "create",
-        "timescaledb": "create",
-    }
+    assert {change["resource"]: change["action"] for change in values["changes"]} == dict.fromkeys(RESOURCES, "create")
     assert values["health"]["probes"]
     assert platform.redis("SET", "kept", "1") == "+OK"
     platform.run("migrate", "up")
@@ -84,7 +83,7 @@ def test_a_second_up_changes_nothing(platform: Platform) -> None:
 
 def test_status_says_what_runs_and_where(platform: Platform) -> None:
     services = platform.run("status", "--json").json()["services"]
-    assert {item["service"] for item in services} == {"redis", "timescaledb"}
+    assert {item["service"] for item in services} == SERVICES
     for item in services:
         assert item["state"] == "running"
         assert psutil.Process(item["pid"]).is_running()
@@ -131,7 +130,7 @@ def test_a_change_is_shown_as_a_diff_and_restarts_one_service(platform: Platform
 
 def test_down_stops_everything_and_keeps_the_data(platform: Platform, processes_of: Any) -> None:
     values = platform.run("down", "--yes", "--json").json()
-    assert set(values["stopped"]) == {"redis", "timescaledb"}
+    assert set(values["stopped"]) == RESOURCES
     assert values["purged"] == []
     assert not processes_of(platform.root)
     assert all(Path(folder).is_dir() for folder in values["kept"])
@@ -148,7 +147,7 @@ def test_up_again_finds_the_data(platform: Platform) -> None:
 def test_purge_removes_the_data_for_good(platform: Platform, processes_of: Any) -> None:
     assert platform.run("down", "--purge-data", code=2).err.count("--yes") == 1
     values = platform.run("down", "--purge-data", "--yes", "--json").json()
-    assert len(values["purged"]) == 2
+    assert {Path(folder).name for folder in values["purged"]} == SERVICES
     assert not any(Path(folder).exists() for folder in values["purged"])
     assert not processes_of(platform.root)
 
