@@ -47,7 +47,7 @@ def refused(ragops: Any, *arguments: str, cwd: Path, code: int, word: str = "", 
         ("name: [rag\n", "ragops.yaml:2"),
         ("name: rag\n\tredis: {}\n", "ragops.yaml:2"),
         ("name: rag\nredis:\n  port: 7000\nredis: {}\n", "ragops.yaml:4: redis: stands twice"),
-        ("name: rag\nqdrant: {}\n", "ragops.yaml:2: qdrant: is not a known key"),
+        ("name: rag\nkafka: {}\n", "ragops.yaml:2: kafka: is not a known key"),
         ("name: rag\nredis:\n  port: many\n", "ragops.yaml:3: redis.port"),
         ("name: rag\nredis:\n  port: 80\n", "ragops.yaml:3: redis.port"),
         ("- name\n", "keys and values"),
@@ -286,6 +286,14 @@ JSON_LINES = {
     "backup show": ["backup show", "backup show nosuch"],
     "backup verify": ["backup verify --deep", "backup verify nosuch"],
     "restore": ["restore --dry-run", "restore", "restore nosuch --yes"],
+    "ingest": ["ingest", "ingest nosuch"],
+    "query": ["query words", "query words --collection nosuch"],
+    "token issue": ["token issue json", "token issue 'no name'"],
+    "token list": ["token list"],
+    "token revoke": ["token revoke json", "token revoke nosuch"],
+    "gateway diff": ["gateway diff"],
+    "gateway check": ["gateway check"],
+    "gateway apply": ["gateway apply"],
     "engine install": ["engine install"],
     "engine path": ["engine path"],
 }
@@ -323,11 +331,43 @@ def test_json_is_exactly_one_document(platform: Path, ragops: Any, name: str) ->
 def test_a_reader_that_goes_away_is_no_fault(platform: Path, ragops: Any, line: str) -> None:
     command = shlex.join(ragops.command(*line.split()))
     done = subprocess.run(
-        ["/bin/bash", "-c", f"{command} | head -1"], cwd=platform, env=ragops.environment(), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=60, check=True,
+        ["/bin/bash", "-c", f"{command} | head -1; exit ${{PIPESTATUS[0]}}"], cwd=platform, env=ragops.environment(),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
+    assert done.returncode in (0, 128 + signal.SIGPIPE), "not the code of a platform that is not well"
     assert len(done.stdout.splitlines()) == 1
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("line", ["--version", "--help", "doctor", "status --env nosuch --json"])
+def test_a_reader_that_was_never_there_is_told_like_sigpipe(project: Path, ragops: Any, line: str) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        ragops.command(*line.split()), cwd=project, env=ragops.environment(), stdin=subprocess.DEVNULL, stdout=writer,
+        stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize("line", ["--version", "--help", "doctor", "doctor --json", "status --env nosuch --json"])
+def test_output_that_cannot_be_written_ends_with_7(project: Path, ragops: Any, line: str) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            ragops.command(*line.split()), cwd=project, env=ragops.environment(), stdin=subprocess.DEVNULL,
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 7
+    assert done.stderr.startswith("error: the output cannot be written: No space left on device")
+    assert len(done.stderr.splitlines()) == 2, "the failure and its cure, no traceback"
+
+
+@pytest.mark.parametrize("line", ["", "backup"])
+def test_no_command_shows_the_help(workspace: Path, ragops: Any, line: str) -> None:
+    done = ragops(*line.split(), cwd=workspace)
+    assert (done.code, done.err) == (2, "")
+    assert done.out.startswith("Usage: ragops")
 
 
 def on_terminal(ragops: Any, *arguments: str, cwd: Path, env: dict[str, str]) -> str:
@@ -405,7 +445,7 @@ def test_secrets_are_shown_only_when_asked_for(platform: Path, ragops: Any) -> N
         done = ragops(*line.split(), cwd=platform)
         assert not [secret for secret in secrets if secret in done.out + done.err], line
     shown = ragops("outputs", "--show-secrets", cwd=platform).out
-    assert sum(secret in shown for secret in secrets) == 2, "the application's two passwords, not the operator's"
+    assert sum(secret in shown for secret in secrets) == 4, "the application's logins, keys and tokens, not the operator's"
 
 
 @engine
@@ -453,6 +493,11 @@ def test_no_file_but_the_private_ones_holds_a_secret(platform: Path, ragops: Any
         "secrets/default.json",
         "pulumi/default/passphrase",
         "run/default/timescaledb/config/owner.password",
+        "run/default/qdrant/config/api_key",
+        "run/default/api/config/service_tokens.json",
+        "run/default/api/config/redis.password",
+        "run/default/api/config/qdrant.key",
+        "run/default/api/config/database.password",
     }
 
 
