@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -72,17 +73,22 @@ class Console:
     def message(self, text: str) -> None:
         """Say something to the person, unless they asked for quiet."""
         if not self.quiet:
-            _write(text, stream=sys.stderr)
+            with contextlib.suppress(OSError):  # nobody listens: no reason to leave a change half done
+                _write(text, stream=sys.stderr)
 
     def error(self, error: RagopsError) -> None:
         """Show a failure: what happened and how to cure it."""
         if self.as_json:
             self.document({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
-            return
+        else:
+            self.complain(error)
+
+    def complain(self, error: RagopsError) -> None:
+        """Show a failure on stderr, in words."""
         label = "\x1b[1;31merror\x1b[0m" if self._color and sys.stderr.isatty() else "error"
-        _write(f"{label}: {error.message}", stream=sys.stderr)
-        if error.hint:
-            _write(f"  → {error.hint}", stream=sys.stderr)
+        lines = [f"{label}: {error.message}", *([f"  → {error.hint}"] if error.hint else [])]
+        with contextlib.suppress(OSError):  # the exit code says it too
+            _write("\n".join(lines), stream=sys.stderr)
 
     # --- questions ----------------------------------------------------------------------------------------------
 

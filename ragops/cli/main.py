@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ragops.cli.console import Console
-from ragops.errors import ExitCode, InterruptedRunError, RagopsError, UsageError
+from ragops.errors import ExitCode, InterruptedRunError, MissingError, RagopsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,21 +33,54 @@ def run(arguments: Sequence[str]) -> int:
     ordered = hoist(arguments)
     console = Console(as_json="--json" in ordered, verbose="--verbose" in ordered, color="--no-color" not in ordered)
     try:
-        return _call(ordered)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: nothing more to say
-        return ExitCode.FAILED
+        return _attempt(ordered, console)
+    except (OSError, SystemExit) as failure:  # Typer makes a SystemExit of a broken pipe
+        cause = failure if isinstance(failure, OSError) else failure.__context__
+        if not isinstance(cause, OSError):
+            raise
+        return _without_output(cause, console)
+
+
+def _attempt(arguments: list[str], console: Console) -> int:
+    """Run the command and show its failure. Raises OSError, SystemExit where stdout does not take what is written."""
+    try:
+        return _call(arguments)
     except KeyboardInterrupt:
         error: RagopsError = InterruptedRunError("interrupted", "interrupted", "run the same command again to go on")
     except RagopsError as failure:
         error = failure
     except Exception as failure:
+        if isinstance(failure, OSError) and _was_output(failure):
+            raise
+        if type(failure).__name__ == "NoArgsIsHelpError" and not console.as_json:
+            console.text(failure.format_message())  # type: ignore[attr-defined]  # Click's: the help
+            return ExitCode.USAGE
         error = _unexpected(failure)
     if console.verbose:
         import traceback
 
         traceback.print_exc()
     console.error(error)
+    return error.exit_code
+
+
+def _was_output(failure: OSError) -> bool:
+    """Whether it was printing that failed; only its place tells it from a failure on a file."""
+    place = failure.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    module = str(place.tb_frame.f_globals.get("__name__")) if place else ""
+    return module == Console.__module__ or module.split(".")[0] in ("click", "typer", "rich")
+
+
+def _without_output(failure: OSError, console: Console) -> int:
+    """The exit code where nobody takes the output; a reader that has gone is no fault, as for other commands."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more when it ends
+    if isinstance(failure, BrokenPipeError):
+        return 128 + signal.SIGPIPE
+    why = failure.strerror or str(failure)
+    error = MissingError("output_failed", f"the output cannot be written: {why}", "free some space where it goes")
+    console.complain(error)
     return error.exit_code
 
 
