@@ -40,6 +40,11 @@ class ProjectPaths:
         return self.state / "secrets" / f"{self.environment}.json"
 
     @property
+    def runs(self) -> Path:
+        """The run folders of all environments."""
+        return self.state / "run"
+
+    @property
     def endpoints(self) -> Path:
         """The stack's outputs as they were after the last `up`."""
         return self.state / "run" / self.environment / "endpoints.json"

@@ -6,10 +6,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ragops.config.paths import DEFAULT_ENVIRONMENT
 from ragops.errors import MissingError, UsageError
-from ragops.runtimes.observe import belongs_to, port_owner, read_record, read_spec
+from ragops.runtimes.observe import PortOwner, belongs_to, living, port_owner, read_spec
 from ragops.runtimes.programs import blocking_folder, locate, unprivileged_user
 from ragops.runtimes.supervise import port_taken
+from ragops.runtimes.unrecorded import environment_of
 
 if TYPE_CHECKING:
     from ragops.config.load import Project
@@ -65,6 +67,19 @@ def refuse_moved_data(project: Project, service: str) -> None:
 def refuse_taken_port(project: Project, service: str, port: int) -> None:
     """Raise MissingError (port_taken) where another process than our own listens on `port`."""
     owner = port_owner(port)
-    record = read_record(project.paths.run_dir(service))
-    if owner and not (record and record.alive and belongs_to(owner, record)):
-        raise port_taken(service, port, str(owner))
+    if owner is None:
+        return
+    record = living(project.paths.run_dir(service))
+    if not (record and belongs_to(owner, record)):
+        raise _taken(project, service, owner)
+
+
+def _taken(project: Project, service: str, owner: PortOwner) -> MissingError:
+    """The error for the port that `owner` has; another environment of this project is nothing to be stopped."""
+    own, path = project.paths.environment, project.config
+    config = path.name if own == DEFAULT_ENVIRONMENT else f"{path.stem}.{own}{path.suffix}"
+    other = environment_of(owner.pid, project.paths.runs) if owner.pid else ""
+    if other in ("", own):
+        return port_taken(service, owner.port, str(owner), config)
+    what = f"port {owner.port} for {service} is used by environment {other} of this project"
+    return MissingError("port_taken", what, f"give {service} another port in {config}")

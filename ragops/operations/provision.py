@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, explain_os_error, write_atomic
 from ragops.adapters.pulumi_events import Action
-from ragops.errors import InterruptedRunError, UnhealthyError
+from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
 from ragops.operations.changes import Change, Drifted, changes, drifted
 from ragops.operations.health import Health, check
 from ragops.operations.preflight import refuse_what_cannot_start
 from ragops.operations.stack import fingerprint, open_stack
 from ragops.runtimes.control import stop_remains
+from ragops.runtimes.unrecorded import users
 from ragops.services import SERVICES
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from ragops.adapters.pulumi_engine import PulumiStack
@@ -141,11 +142,20 @@ def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] 
         paths.fingerprint.unlink(missing_ok=True)
         folders = sorted(paths.all_data.iterdir()) if paths.all_data.exists() else []
         if purge_data:
+            refuse_used(folders)
             for folder in folders:
                 _remove(folder)
     names = tuple(str(folder) for folder in folders)
     stopped = [change.resource for change in changes(steps) if change.action is Action.DELETE]
     return DownResult((*stopped, *remains), () if purge_data else names, names if purge_data else ())
+
+
+def refuse_used(folders: Sequence[Path]) -> None:
+    """Raise RagopsError (data_in_use) where a living process uses one of the folders."""
+    for folder in folders:
+        for process in users(folder):
+            what = f"pid {process.pid} uses {folder}: nothing was removed"
+            raise RagopsError("data_in_use", what, f"end it (`kill {process.pid}`), then run the command again")
 
 
 def _remove(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, sync_dir
 from ragops.errors import RagopsError
 from ragops.runtimes import supervise
-from ragops.runtimes.observe import read_record, read_spec
+from ragops.runtimes.observe import living, read_spec
 from ragops.runtimes.process_spec import ProcessSpec
 from ragops.runtimes.programs import locate
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ragops.services.contract import Endpoint
+
+_STOP_SIGNAL = "SIGINT"  # to PostgreSQL SIGTERM means to wait for its clients, to the others both are the same
+_STOP_GRACE = 60.0
 
 
 class ProcessControl:
@@ -28,18 +31,18 @@ class ProcessControl:
         self._run_dir = run_dir
 
     def stop(self) -> None:
-        """Stop it with its own grace."""
-        spec = self._spec()
-        supervise.stop(self._run_dir, spec.stop_signal, spec.stop_grace)
+        """Stop it with its own signal and grace, or where those are lost with ones that suit every engine."""
+        props = read_spec(self._run_dir)
+        stop_signal, grace = props.get("stop_signal", _STOP_SIGNAL), props.get("stop_grace", _STOP_GRACE)
+        supervise.stop(self._run_dir, str(stop_signal), float(str(grace)))
 
     def start(self, extra_args: Sequence[str] = ()) -> None:
         """Start it as it was provisioned, with `extra_args` added, and wait until it is healthy."""
         supervise.start(self._spec(), extra_args)
 
     def is_running(self) -> bool:
-        """Whether the very process that was started last runs."""
-        record = read_record(self._run_dir)
-        return record is not None and record.alive
+        """Whether what was started in the run folder runs, with its record or without."""
+        return living(self._run_dir) is not None
 
     def set_data_aside(self, label: str) -> str:
         """Rename the data folder, put an empty one in its place; returns the new name's path."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from ragops.runtimes import unrecorded
 from ragops.runtimes.launch import identity
 
 if TYPE_CHECKING:
@@ -47,6 +48,19 @@ def read_record(run_dir: Path) -> Record | None:
         return None
 
 
+def record_of(pid: int) -> Record:
+    """A record made from the living process itself, which is adopted for no provisioned one."""
+    return Record(pid, identity(pid), "", 0.0)
+
+
+def living(run_dir: Path) -> Record | None:
+    """The record of the process that runs in `run_dir`, made anew where it is lost; None where none runs."""
+    record = read_record(run_dir)
+    if record and record.alive:
+        return record
+    return next((record_of(pid) for pid in unrecorded.leaders(run_dir)), None)
+
+
 def read_spec(run_dir: Path) -> dict[str, object]:
     """The values of the ProcessSpec that was last started; empty where there is none."""
     try:
@@ -60,6 +74,8 @@ def state_of(run_dir: Path, ports: Mapping[str, int], digests: Mapping[str, str]
     """The truth about the process provisioned in `run_dir` with these ports and files: `running`, or what is wrong."""
     record = read_record(run_dir)
     if record is None or not record.alive:
+        if lost := unrecorded.leaders(run_dir):
+            return f"running without its record (pid {lost[0]})"
         strangers = [str(owner) for port in ports.values() if (owner := port_owner(port))]
         return f"replaced by {strangers[0]}" if strangers else STOPPED
     changed = changed_files(run_dir, digests)

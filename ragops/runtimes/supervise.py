@@ -20,9 +20,9 @@ import psutil
 from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, write_atomic
 from ragops.adapters.logs import rotate, tail
 from ragops.errors import MissingError, RagopsError
-from ragops.runtimes import launch, occupants
+from ragops.runtimes import launch, occupants, unrecorded
 from ragops.runtimes.checks import passes
-from ragops.runtimes.observe import RECORD, SPEC, Record, changed_files, port_owner, read_record
+from ragops.runtimes.observe import RECORD, SPEC, Record, changed_files, port_owner, read_record, record_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,16 +43,17 @@ def log_path(run_dir: Path, service: str) -> Path:
 def ensure_running(spec: ProcessSpec) -> None:
     """Make the process run as `spec` says and wait until it is healthy.
 
-    One that runs already with the same digest is adopted, one that differs is stopped first. Raises MissingError
-    (port_taken, disk_full) before anything starts, RagopsError (service_failed) with the log's tail.
+    One that runs already with the same digest is adopted, one that differs or has lost its record is stopped first.
+    Raises MissingError (port_taken, disk_full) before anything starts, RagopsError (service_failed) with the log's
+    tail.
     """
     record = read_record(Path(spec.run_dir))
-    if record and record.alive:
-        if record.digest == spec.digest() and not changed_files(Path(spec.run_dir), spec.file_digests()):
-            rotate(log_path(Path(spec.run_dir), spec.service))
-            wait_healthy(spec, record)
-            return
-        stop(Path(spec.run_dir), spec.stop_signal, spec.stop_grace)
+    provisioned = record and record.alive and record.digest == spec.digest()
+    if record and provisioned and not changed_files(Path(spec.run_dir), spec.file_digests()):
+        rotate(log_path(Path(spec.run_dir), spec.service))
+        wait_healthy(spec, record)
+        return
+    stop(Path(spec.run_dir), spec.stop_signal, spec.stop_grace)
     start(spec)
 
 
@@ -76,12 +77,12 @@ def start(spec: ProcessSpec, extra_args: Sequence[str] = ()) -> None:
     wait_healthy(spec, record)
 
 
-def port_taken(service: str, port: int, owner: str) -> MissingError:
-    """The error for a port that somebody else listens on."""
+def port_taken(service: str, port: int, owner: str, config: str = "ragops.yaml") -> MissingError:
+    """The error for a port that somebody else listens on; `config` is the file that sets another one."""
     return MissingError(
         "port_taken",
         f"port {port} for {service} is taken by {owner}",
-        f"stop it, or give {service} a free port in ragops.yaml",
+        f"stop it, or give {service} a free port in {config}",
     )
 
 
@@ -101,18 +102,27 @@ def wait_healthy(spec: ProcessSpec, record: Record) -> None:
 
 
 def stop(run_dir: Path, stop_signal: str, grace: float) -> None:
-    """End the recorded process: `stop_signal`, after `grace` seconds SIGKILL to its whole group. Data stay."""
-    record = read_record(run_dir)
-    if record and record.alive:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(record.pid, signal.Signals[stop_signal])
-        if not _wait_until_dead(record, grace):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(record.pid, signal.SIGKILL)
-            if not _wait_until_dead(record, _KILL_WAIT):
-                raise RagopsError("service_not_stopped", f"pid {record.pid} does not end", "it hangs in the kernel")
-    _wait_for_group(record)
+    """End the process: `stop_signal`, after `grace` seconds SIGKILL to its whole group. Data stay.
+
+    That is the recorded one, and whatever else was started in `run_dir` and lost its record.
+    """
+    recorded = read_record(run_dir)
+    lost = [record_of(pid) for pid in unrecorded.leaders(run_dir) if recorded is None or pid != recorded.pid]
+    for record in (*([recorded] if recorded else []), *lost):
+        if record.alive:
+            _end(record, stop_signal, grace)
+        _wait_for_group(record)
     (run_dir / RECORD).unlink(missing_ok=True)
+
+
+def _end(record: Record, stop_signal: str, grace: float) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(record.pid, signal.Signals[stop_signal])
+    if not _wait_until_dead(record, grace):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(record.pid, signal.SIGKILL)
+        if not _wait_until_dead(record, _KILL_WAIT):
+            raise RagopsError("service_not_stopped", f"pid {record.pid} does not end", "it hangs in the kernel")
 
 
 def _wait_until_dead(record: Record, seconds: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shutil
 import signal
 import stat
 import subprocess
@@ -19,9 +20,13 @@ import psutil
 import psycopg
 import pytest
 
+from ragops.config.load import load
 from ragops.config.model import Settings
 from ragops.errors import ExitCode, MissingError, RagopsError
-from ragops.runtimes import supervise
+from ragops.operations.preflight import refuse_taken_port
+from ragops.operations.provision import refuse_used
+from ragops.runtimes import launch, supervise, unrecorded
+from ragops.runtimes.control import ProcessControl, stop_remains
 from ragops.runtimes.embedded import process_spec
 from ragops.runtimes.observe import read_record, state_of
 from ragops.runtimes.process_spec import ProcessSpec
@@ -94,6 +99,10 @@ def pid_of(spec: ProcessSpec) -> int:
     record = read_record(Path(spec.run_dir))
     assert record and record.alive
     return record.pid
+
+
+def control_of(spec: ProcessSpec) -> ProcessControl:
+    return ProcessControl(Path(spec.run_dir))
 
 
 def state(spec: ProcessSpec) -> str:
@@ -385,6 +394,99 @@ def test_a_stranger_in_its_place_is_named(make: Make) -> None:
     stranger = replace(stranger, command=(*spec.command[:2], str(spec.ports["shop"]), stranger.data_dir))
     supervise.ensure_running(stranger)
     assert state(spec) == f"replaced by {psutil.Process(pid_of(stranger)).name()} (pid {pid_of(stranger)})"
+
+
+# --- what lost its record ------------------------------------------------------------------------------------------
+
+
+def lose(spec: ProcessSpec) -> int:
+    """Remove the whole run folder, as a person who tidies up does; returns the pid of what runs on."""
+    pid = pid_of(spec)
+    shutil.rmtree(spec.run_dir)
+    return pid
+
+
+def test_stop_finds_what_lost_its_record(make: Make) -> None:
+    spec, other = make(), make(name="shop-2")
+    supervise.ensure_running(spec)
+    supervise.ensure_running(other)
+    lost = lose(spec)
+    assert control_of(spec).is_running()
+    supervise.stop(Path(spec.run_dir), "SIGTERM", 5)
+    assert not launch.identity(lost)
+    assert not control_of(spec).is_running()
+    assert pid_of(other), "a neighbour whose name begins alike is not touched"
+
+
+def test_what_lost_its_record_is_told_and_started_anew(make: Make) -> None:
+    spec = make()
+    supervise.ensure_running(spec)
+    lost = lose(spec)
+    assert state(spec) == f"running without its record (pid {lost})"
+    supervise.ensure_running(spec)
+    assert pid_of(spec) != lost
+    assert not launch.identity(lost)
+    assert state(spec) == "running"
+
+
+def test_real_engines_are_found_without_their_record(engines: dict[str, ProcessSpec]) -> None:
+    for spec in engines.values():
+        supervise.ensure_running(spec)
+        lost = lose(spec)
+        assert state(spec) == f"running without its record (pid {lost})"
+        assert unrecorded.leaders(Path(spec.run_dir)) == [lost], "PostgreSQL's backends end with it"
+        assert stop_remains(Path(spec.run_dir)), "valkey-server shows no path among its arguments"
+        assert not launch.identity(lost)
+
+
+def test_a_reader_of_the_files_is_not_the_service(make: Make) -> None:
+    spec = make()
+    supervise.ensure_running(spec)
+    stop(spec)
+    log = str(supervise.log_path(Path(spec.run_dir), spec.service))
+    reader = subprocess.Popen(
+        ["tail", "-f", log, str(spec.config_dir / "shop.conf")],
+        cwd=spec.data_dir, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        supervise.stop(Path(spec.run_dir), "SIGTERM", 5)
+        assert reader.poll() is None
+        assert state(spec) == "stopped"
+    finally:
+        reader.kill()
+        reader.wait()
+
+
+def test_data_that_somebody_uses_are_not_removed(make: Make) -> None:
+    spec = make()
+    supervise.ensure_running(spec)
+    with pytest.raises(RagopsError) as caught:
+        refuse_used([Path(spec.data_dir)])
+    assert (caught.value.code, caught.value.exit_code) == ("data_in_use", ExitCode.FAILED)
+    assert f"pid {pid_of(spec)}" in caught.value.message
+    stop(spec)
+    refuse_used([Path(spec.data_dir)])
+
+
+def test_a_port_of_another_environment_is_named_as_that(make: Make, workspace: Path) -> None:
+    port = make().ports["shop"]
+    (workspace / "ragops.yaml").write_text(f"name: test\nredis:\n  port: {port}\n")
+    (workspace / "ragops.staging.yaml").write_text("name: test\n")
+    default, staging = (load(workspace / "ragops.yaml", name) for name in ("default", "staging"))
+    run_dir, data = default.paths.run_dir("redis"), workspace / "data" / "redis"
+    command = (sys.executable, str(workspace / "server.py"), str(port), str(data))
+    spec = replace(make(name="redis"), run_dir=str(run_dir), data_dir=str(data), command=command)
+    spec = replace(spec, ports={"redis": port}, health=HttpCheck(port))
+    supervise.ensure_running(spec)
+    try:
+        lose(spec)
+        refuse_taken_port(default, "redis", port)  # its own, which `up` starts anew
+        with pytest.raises(MissingError) as caught:
+            refuse_taken_port(staging, "redis", port)
+    finally:
+        supervise.stop(run_dir, "SIGKILL", 5)
+    assert "environment default of this project" in caught.value.message
+    assert caught.value.hint == "give redis another port in ragops.staging.yaml"
 
 
 @pytest.mark.parametrize("how", ["changed", "removed"])
