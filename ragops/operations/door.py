@@ -19,7 +19,7 @@ RESOURCE = "gateway-config"
 def wanted(session: Session) -> GatewayConfiguration:
     """The hot configuration that settings and credentials now ask for."""
     session.endpoint("gateway")  # says so where nothing is provisioned yet
-    inputs = platform_inputs(session.project, session.secrets())
+    inputs = platform_inputs(session.project, session.secrets(), renew=False)
     return configuration(inputs.door, inputs.runtime.layout("gateway"))
 
 

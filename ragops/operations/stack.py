@@ -40,14 +40,14 @@ class PlatformInputs:
     jwks_file: str
 
 
-def open_stack(project: Project, secrets: Mapping[str, str]) -> PulumiStack:
-    """The stack of the project's environment. Raises MissingError (engine_missing)."""
+def open_stack(project: Project, secrets: Mapping[str, str], *, renew: bool = True) -> PulumiStack:
+    """The stack of the project's environment; `renew` is for what applies it. Raises MissingError (engine_missing)."""
     settings, paths = project.settings, project.paths
     engine = pulumi_install.find()
     if engine is None:
         raise MissingError("engine_missing", "the Pulumi engine is not installed", ENGINE_HINT)
     program = _program()
-    inputs = platform_inputs(project, secrets)
+    inputs = platform_inputs(project, secrets, renew=renew)
     options = StackOptions(
         project=settings.name,
         stack=paths.environment,
@@ -59,12 +59,13 @@ def open_stack(project: Project, secrets: Mapping[str, str]) -> PulumiStack:
     return PulumiStack(engine, options, lambda: program(inputs))
 
 
-def platform_inputs(project: Project, secrets: Mapping[str, str]) -> PlatformInputs:
-    """The program's inputs, with the gateway's files made where they are missing."""
+def platform_inputs(project: Project, secrets: Mapping[str, str], *, renew: bool = True) -> PlatformInputs:
+    """The program's inputs, with the gateway's files made where they are missing, renewed only where `renew`."""
     settings, paths = project.settings, project.paths
     make_dir(paths.gateway, _PASSAGE)
     credentials = tokens.ensure(paths.gateway)
-    tls = certificate.ensure(paths.gateway, datetime.now(tz=UTC)) if settings.gateway.tls else None
+    now = datetime.now(tz=UTC)
+    tls = certificate.ensure(paths.gateway, now, renew=renew) if settings.gateway.tls else None
     door = GatewayInputs(
         settings=settings.gateway,
         platform=settings.name,
@@ -73,6 +74,7 @@ def platform_inputs(project: Project, secrets: Mapping[str, str]) -> PlatformInp
         keys=tokens.jwks(credentials),
         certificate=str(tls.certificate) if tls else "",
         key=str(tls.key) if tls else "",
+        fingerprint=tls.fingerprint if tls else "",
     )
     runtime = EmbeddedRuntime(paths, settings.run_as)
     return PlatformInputs(settings, secrets, runtime, door, str(paths.gateway / tokens.JWKS))

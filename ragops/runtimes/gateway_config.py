@@ -86,6 +86,7 @@ def to_props(configuration: GatewayConfiguration) -> dict[str, Any]:
         "folder": configuration.folder,
         "policy": dict(configuration.policy),
         "tokens": list(configuration.tokens),
+        "certificate": configuration.certificate,
         "rendered": rendered,
     }
 
@@ -106,6 +107,7 @@ def from_props(props: Mapping[str, Any]) -> GatewayConfiguration:
         ),
         policy=props["policy"],
         tokens=tuple(props["tokens"]),
+        certificate=props.get("certificate", ""),
     )
 
 

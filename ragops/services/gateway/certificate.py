@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ragops.adapters.files import PUBLIC_MODE, SECRET_MODE, write_atomic
+from ragops.adapters.files import PUBLIC_MODE, SECRET_MODE, explain_os_error, write_atomic
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,31 +22,44 @@ VALID = timedelta(days=397)  # the most that browsers take
 RENEW_BEFORE = timedelta(days=30)
 NAMES = ("localhost",)
 ADDRESSES = ("127.0.0.1", "::1")
+DUE = "a new one, for it ends soon"
 
 
 @dataclass(frozen=True)
 class CertificateFiles:
-    """Where the certificate and its key lie, and when it ends."""
+    """Where the certificate and its key lie, when it ends, and the start of its SHA-256."""
 
     certificate: Path
     key: Path
     expires: datetime
+    fingerprint: str
 
 
-def ensure(folder: Path, now: datetime) -> CertificateFiles:
+def ensure(folder: Path, now: datetime, *, renew: bool = True) -> CertificateFiles:
     """The certificate in `folder`; made anew where it is missing, broken, without its key, or 30 days from its end.
 
-    Gateways read the files again when they are replaced. Raises RagopsError (disk_full, not_permitted, file_error).
+    One that only nears its end stays where `renew` is false; its fingerprint then is DUE. Gateways read the files again
+    when their configuration is applied. Raises RagopsError (disk_full, not_permitted, file_error).
     """
     certificate, key = folder / "tls.crt", folder / "tls.key"
     expires = _expires(certificate, key)
-    if expires is None or expires - now < RENEW_BEFORE:
+    due = expires is not None and expires - now < RENEW_BEFORE
+    if expires is not None and due and not renew:
+        return CertificateFiles(certificate, key, expires, DUE)
+    if expires is None or due:
         expires = now + VALID
         # The key first: a run that is killed in between leaves a pair that does not match, and is then made again.
         private = ec.generate_private_key(ec.SECP256R1())
         write_atomic(key, _key_text(private), SECRET_MODE)
         write_atomic(certificate, _self_signed(private, now, expires), PUBLIC_MODE)
-    return CertificateFiles(certificate, key, expires)
+    return CertificateFiles(certificate, key, expires, _fingerprint(certificate))
+
+
+def _fingerprint(certificate: Path) -> str:
+    try:
+        return hashlib.sha256(certificate.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise explain_os_error(error, f"read {certificate}") from error
 
 
 def _expires(certificate: Path, key: Path) -> datetime | None:

@@ -39,7 +39,8 @@ class GatewayConfiguration:
     `files` (by name, in this order) lie in `folder`. `command` lets the gateway's own program, its first word, judge
     the text `check`, whose file takes the place of `{check}`. `bootstrap` is the file that the running process was
     started with: where its digest differs, the process is about to be restarted and cannot be asked. `policy` (as JSON
-    values) and `tokens` (their ids) are what all this was made from: the part of it that a person reads.
+    values), `tokens` (their ids) and `certificate` (its fingerprint) are what all this was made from: the part of it
+    that a person reads.
     """
 
     folder: str
@@ -51,18 +52,21 @@ class GatewayConfiguration:
     smoke: tuple[SmokeTest, ...]
     policy: Mapping[str, Any]
     tokens: tuple[str, ...]
+    certificate: str = ""
 
     def digest(self) -> str:
-        """SHA-256 of what is applied."""
+        """SHA-256 of what is applied; another certificate under the same path is another configuration."""
         text = "\0".join(part for item in self.files.items() for part in item)
-        return hashlib.sha256(f"{self.folder}\0{self.bootstrap_digest}\0{text}".encode()).hexdigest()
+        head = f"{self.folder}\0{self.bootstrap_digest}\0{self.certificate}"
+        return hashlib.sha256(f"{head}\0{text}".encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class GatewayInputs:
     """What the gateway is made from, besides where it lies. `keys` is the JWK Set of the tokens that are good.
 
-    `certificate` and `key` are the paths of the TLS files as the gateway sees them, empty without TLS.
+    `certificate` and `key` are the paths of the TLS files as the gateway sees them, empty without TLS;
+    `fingerprint` tells one certificate from another.
     """
 
     settings: GatewaySettings
@@ -72,6 +76,7 @@ class GatewayInputs:
     keys: dict[str, Any]
     certificate: str = ""
     key: str = ""
+    fingerprint: str = ""
 
     def policy(self, listen: str) -> GatewayPolicy:
         """The policy, listening on the address `listen`."""
@@ -137,6 +142,7 @@ def configuration(inputs: GatewayInputs, layout: Layout) -> GatewayConfiguration
         smoke=smoke_tests(policy, rendering.live),
         policy=policy.model_dump(mode="json"),
         tokens=tuple(key["kid"] for key in inputs.keys["keys"]),
+        certificate=inputs.fingerprint,
     )
 
 

@@ -61,7 +61,7 @@ def render(policy: GatewayPolicy, keys: Json, folder: str, admin_socket: str = "
         "live.json": discovery(mark(policy, keys)),  # the last one, so that it tells of the others
     }
     if policy.tls is not None:
-        files = {"certificate.json": discovery(certificate(policy.tls)), **files}
+        files = {"certificate.json": discovery(certificate(policy.tls, folder)), **files}
     return Rendering(
         bootstrap=_text(_bootstrap(policy, folder, admin_socket)),
         files=files,
@@ -97,7 +97,7 @@ def _check(policy: GatewayPolicy, keys: Json) -> Json:
     """The same without discovery: everything in one file."""
     checks = [_untyped(token_check(policy, keys)), _untyped(mark(policy, keys))]
     table = _untyped(routes(policy))
-    secret = _untyped(certificate(policy.tls)) if policy.tls else {}
+    secret = _untyped(certificate(policy.tls, "")) if policy.tls else {}
     pair = {key: value for key, value in secret.get("tls_certificate", {}).items() if key != "watched_directory"}
     listeners = _listeners(policy, checks, {"route_config": table}, {"tls_certificates": [pair]})
     return {

@@ -38,9 +38,12 @@ def cluster(policy: GatewayPolicy) -> Json:
     )
 
 
-def certificate(tls: Tls) -> Json:
-    """Certificate and key by their paths: no key is in any file of the configuration."""
-    folder = tls.certificate.rpartition("/")[0]
+def certificate(tls: Tls, folder: str) -> Json:
+    """Certificate and key by their paths: no key is in any file of the configuration.
+
+    Both are read again whenever anything is moved into `folder`, that of the hot files: a watch on their own folder
+    would die with it, and Envoy does not set it anew for a text that is the same.
+    """
     return typed(
         f"{TYPES}envoy.extensions.transport_sockets.tls.v3.Secret",
         name=SECRET,

@@ -70,7 +70,7 @@ class RateLimit(_Frozen):
 
     requests: int = Field(100, ge=1, le=1_000_000, description="requests in each second or minute")
     per: Literal["second", "minute"] = Field("second", description="second or minute")
-    burst: int = Field(200, ge=1, le=1_000_000, description="most requests at once after a pause")
+    burst: int = Field(200, ge=1, le=1_000_000, description="most requests at once, as `x-ratelimit-limit` says")
 
     @property
     def seconds(self) -> int:

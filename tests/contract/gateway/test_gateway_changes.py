@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import ssl
 import threading
 import time
@@ -220,18 +221,38 @@ def test_a_gateway_that_is_about_to_restart_is_not_asked(envoy_gateway: Any) -> 
 
 
 def test_a_new_certificate_is_served_without_a_restart(envoy_gateway: Any) -> None:
-    _, gateway = envoy_gateway
+    engine, gateway = envoy_gateway
+    folder, now = Path(gateway.certificate).parent, datetime.now(tz=UTC)
+    Path(gateway.certificate).unlink()
+    certificate.ensure(folder, now - certificate.VALID + timedelta(days=10))
+    gateway_apply.apply(engine.configuration())
     before = Path(gateway.certificate).read_bytes()
-    later = datetime.now(tz=UTC) + certificate.VALID - timedelta(days=10)
-    certificate.ensure(Path(gateway.certificate).parent, later)
+    certificate.ensure(folder, now)
     assert Path(gateway.certificate).read_bytes() != before
-    certificate.ensure(Path(gateway.certificate).parent, datetime.now(tz=UTC))
-    deadline = time.monotonic() + 5
-    served = b""
+    gateway_apply.apply(engine.configuration())  # its smoke test trusts the new one alone
+    assert _served(gateway) == Path(gateway.certificate).read_bytes().strip()
+
+
+def test_a_lost_folder_of_the_certificate_is_made_again(envoy_gateway: Any) -> None:
+    engine, gateway = envoy_gateway
+    folder = Path(gateway.certificate).parent
+    for _ in range(2):  # what watched the first folder is gone with it
+        shutil.rmtree(folder)
+        certificate.ensure(folder, datetime.now(tz=UTC))
+        gateway_apply.apply(engine.configuration())
+        assert _served(gateway) == Path(gateway.certificate).read_bytes().strip()
+
+
+def test_another_certificate_under_the_same_path_is_another_configuration(envoy_gateway: Any) -> None:
+    engine, _ = envoy_gateway
+    first, second = (engine.configuration(fingerprint=value) for value in ("a", "b"))
+    assert first.digest() != second.digest()
+    assert from_props(to_props(second)) == second
+
+
+def _served(gateway: Any) -> bytes:
     address = (httpx.URL(gateway.tls_url).host, httpx.URL(gateway.tls_url).port)
-    while served.strip() != Path(gateway.certificate).read_bytes().strip():
-        assert time.monotonic() < deadline, "the old certificate is still served"
-        served = ssl.get_server_certificate(address).encode()
+    return ssl.get_server_certificate(address).encode().strip()
 
 
 def _endpoint(engine: Any) -> Endpoint:

@@ -203,7 +203,10 @@ def test_a_certificate_is_made_once_and_renewed_near_its_end(tmp_path: Path) -> 
     assert stat.S_IMODE(first.key.stat().st_mode) == 0o600
     certificate.ensure(tmp_path, NOW + timedelta(days=300))
     assert first.certificate.read_bytes() == text
-    certificate.ensure(tmp_path, NOW + timedelta(days=368))
+    later = NOW + timedelta(days=368)
+    assert certificate.ensure(tmp_path, later, renew=False).fingerprint == certificate.DUE != first.fingerprint
+    assert first.certificate.read_bytes() == text, "a plan renews nothing"
+    assert certificate.ensure(tmp_path, later).fingerprint not in (certificate.DUE, first.fingerprint)
     assert first.certificate.read_bytes() != text
 
 
