@@ -31,7 +31,7 @@ def init(
 ) -> None:
     """Write the files of a new project.
 
-    An annotated ragops.yaml, .gitignore and generated secrets; overwrites nothing.
+    An annotated ragops.yaml, a sample collections-config.json, .gitignore and generated secrets; overwrites nothing.
 
     Example: ragops init my-rag
     """
@@ -127,11 +127,12 @@ def up(context: typer.Context, yes: Yes = False, lock_wait: LockWait = 0.0) -> N
         console.document(values)
         return
     changed = len(result.changes)
-    console.message(f"{result.health.status.value}: {changed or 'no'} changes in {duration(result.seconds)}")
-    for probe in result.health.probes:
-        for check in probe.checks:
-            if check.status.value != "ok":
-                console.message(f"  {probe.service}: {check.detail}{f' → {check.hint}' if check.hint else ''}")
+    state_now = "up" if result.health.lacks_schema and not result.health.unsettled else result.health.status.value
+    console.message(f"{state_now}: {changed or 'no'} changes in {duration(result.seconds)}")
+    for service, check in result.health.unsettled:
+        console.message(f"  {service}: {check.detail}{f' → {check.hint}' if check.hint else ''}")
+    if result.health.lacks_schema:
+        console.message("next: `ragops migrate up`")
 
 
 def down(

@@ -85,18 +85,23 @@ def json_to_db(
 ) -> None:
     """Import a collections-config.json.
 
-    In one transaction; a second import changes nothing. Every fault of the file is reported at once.
+    In one transaction; a second import changes nothing. Every fault of the file is reported at once. A collection needs
+    a name and a directory: {"collections": [{"name": "docs", "directory": "docs"}]}. `ragops init` writes a sample, and
+    docs/collections.md explains every key.
 
     Example: ragops migrate json-to-db collections-config.json --dry-run
     """
     from ragops.adapters.audit import actor
     from ragops.cli.views import jsonable
     from ragops.operations import migrate
+    from ragops.operations.ingest import embedder_for
 
     current = state(context)
     session = current.session(lock_wait)
+    model = embedder_for(session).name
     with session.changing(("ingest",)):
-        report = migrate.import_json(session.endpoint(_SERVICE), file, dry_run=dry_run, actor=actor())
+        database = session.endpoint(_SERVICE)
+        report = migrate.import_json(database, file, dry_run=dry_run, actor=actor(), embedding_model=model)
     if current.console.as_json:
         current.console.document(jsonable(report))
     else:
@@ -127,9 +132,11 @@ def db_to_json(
     """
     from ragops.adapters.files import write_atomic
     from ragops.operations import migrate
+    from ragops.operations.ingest import embedder_for
 
     current = state(context)
-    document = migrate.export_json(current.session().endpoint(_SERVICE))
+    session = current.session()
+    document = migrate.export_json(session.endpoint(_SERVICE), embedder_for(session).name)
     if file is None:
         current.console.text(document.rstrip("\n"))
     else:

@@ -14,6 +14,7 @@ from ragops.config.model import Settings
 from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
 from ragops.errors import MissingError, UsageError
 from ragops.render import render
+from ragops.resources import templates_dir
 from ragops.services import SERVICES
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _IGNORED = (".ragops/", "backups/")
 _PORT_TRIES = 200
+_COLLECTIONS = "collections-config.json"
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class InitResult:
 
 
 def init(folder: Path, name: str | None, runtime: str) -> InitResult:
-    """Write ragops.yaml, .gitignore and the secrets (0600) into `folder`.
+    """Write ragops.yaml, .gitignore, a sample of collections-config.json and the secrets (0600) into `folder`.
 
     Raises UsageError where ragops.yaml is already there or the name is not usable.
     """
@@ -53,8 +55,9 @@ def init(folder: Path, name: str | None, runtime: str) -> InitResult:
     secrets.ensure(paths.secrets, [secret for service in SERVICES for secret in service.secrets()])
     write_atomic(config, render("ragops.yaml.j2", name=chosen, runtime=runtime, ports=ports))
     load(config, None)  # what we wrote is valid, or we hear of it now
-    written = (str(config), *([str(folder / ".gitignore")] if ignored else []), str(paths.secrets))
-    return InitResult(str(config), written, ports)
+    others = [(folder / ".gitignore", ignored), (folder / _COLLECTIONS, _sample(folder / _COLLECTIONS))]
+    written = (config, *(path for path, was_written in others if was_written), paths.secrets)
+    return InitResult(str(config), tuple(map(str, written)), ports)
 
 
 def _name_from(folder: Path) -> str:
@@ -73,6 +76,14 @@ def _ignore(path: Path) -> bool:
         glue = "" if not text or text.endswith("\n") else "\n"
         write_atomic(path, text + glue + "\n".join(missing) + "\n")
     return bool(missing)
+
+
+def _sample(path: Path) -> bool:
+    """Write one collection as an example, unless there is a file; returns whether it was written."""
+    if path.exists():
+        return False
+    write_atomic(path, (templates_dir() / _COLLECTIONS).read_text())
+    return True
 
 
 def _free_ports(wanted: dict[str, int]) -> dict[str, int]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.postgres import connect
 from ragops.services.timescaledb import maintenance, schema
-from ragops.services.timescaledb.json_collections import parsed
+from ragops.services.timescaledb.json_collections import BUILT_IN, parsed
 from ragops.services.timescaledb.json_export import export_json as export_collections
 from ragops.services.timescaledb.json_import import import_collections
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from ragops.adapters.postgres import Connection
@@ -49,25 +49,32 @@ def status(endpoint: Endpoint) -> MigrationStatus:
         return schema.status(connection)
 
 
-def import_json(endpoint: Endpoint, file: Path, *, dry_run: bool, actor: str) -> ImportReport:
+def import_json(
+    endpoint: Endpoint, file: Path, *, dry_run: bool, actor: str, embedding_model: str = ""
+) -> ImportReport:
     """Import collections-config.json; the file is checked whole before the database is spoken to.
 
+    `embedding_model` is that of collections for which the file names none.
     Raises what `parsed` and `import_collections` raise.
     """
-    with parsed(file) as document, _connected(endpoint, _CHANGE_TIMEOUT) as connection:
+    with parsed(file, _built_in(embedding_model)) as document, _connected(endpoint, _CHANGE_TIMEOUT) as connection:
         return import_collections(connection, document, actor=actor, dry_run=dry_run)
 
 
-def export_json(endpoint: Endpoint) -> str:
+def export_json(endpoint: Endpoint, embedding_model: str = "") -> str:
     """The collections as a document that imports to the same rows."""
     with _connected(endpoint, _READ_TIMEOUT) as connection:
-        return export_collections(connection)
+        return export_collections(connection, _built_in(embedding_model))
 
 
 def maintain(endpoint: Endpoint) -> MaintenanceReport:
     """Partitions ahead, fresh figures, and query logs beyond 90 days dropped. Raises what `maintenance` raises."""
     with _connected(endpoint, _CHANGE_TIMEOUT) as connection:
         return maintenance.maintain(connection)
+
+
+def _built_in(embedding_model: str) -> Mapping[str, Any]:
+    return {**BUILT_IN, "embeddingModel": embedding_model} if embedding_model else BUILT_IN
 
 
 @contextmanager

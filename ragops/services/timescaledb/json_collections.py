@@ -73,7 +73,14 @@ FIELDS = (
 KNOWN = {known.key: known for known in FIELDS}
 _DEFAULTABLE = KNOWN.keys() - {"name"}
 # What holds where neither the collection nor the document's defaults say anything.
-BUILT_IN: Mapping[str, Any] = {"recursive": True, "enabled": True}
+BUILT_IN: Mapping[str, Any] = {
+    "embeddingModel": "hashing-384-v1",
+    "chunkSize": 512,
+    "chunkOverlap": 50,
+    "fileTypes": ["md", "txt"],
+    "recursive": True,
+    "enabled": True,
+}
 
 
 @dataclass(frozen=True)
@@ -92,14 +99,15 @@ COLUMNS = ("position", "line", *(known.column for known in FIELDS), "extra", "de
 
 
 @contextmanager
-def parsed(path: Path) -> Iterator[CollectionsDocument]:
+def parsed(path: Path, built_in: Mapping[str, Any] = BUILT_IN) -> Iterator[CollectionsDocument]:
     """Read and check `path` in bounded memory; its rows wait in a temporary file until the block ends.
 
+    `built_in` holds where neither a collection nor the document's defaults say anything.
     Raises InvalidInputError with every problem, UsageError where it cannot be read, IntegrityError where it changed
     meanwhile, MissingError where the disk is full.
     """
     with _reading(path), tempfile.TemporaryFile() as rows:
-        check = _Check(str(path), _find_defaults(path), cast("BinaryIO", rows))
+        check = _Check(str(path), _find_defaults(path), cast("BinaryIO", rows), built_in)
         with path.open("rb") as file:
             digest = check.run(file)
         if check.problems:
@@ -154,6 +162,7 @@ class _Check:
     path: str
     raw_defaults: Any
     rows: BinaryIO
+    built_in: Mapping[str, Any]
     problems: list[Problem] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     count: int = 0
@@ -165,7 +174,9 @@ class _Check:
         usable = {
             key: value for key, value in self.defaults.items() if key in _DEFAULTABLE and KNOWN[key].accepts(value)
         }
-        self._fallback = {**BUILT_IN, **usable}
+        # A default that is not valid is told once; what was built in must not be judged in its place.
+        built_in = {key: value for key, value in self.built_in.items() if key not in self.defaults}
+        self._fallback = {**built_in, **usable}
         self._fallback_cells = {key: KNOWN[key].cell(value) for key, value in self._fallback.items()}
 
     def run(self, file: BinaryIO) -> str:

@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 _BATCH = 1000
 
 
-def export_json(connection: Connection) -> str:
+def export_json(connection: Connection, built_in: Mapping[str, Any] = BUILT_IN) -> str:
     """The document of all collections that came from JSON, as text that ends in a newline.
 
-    What came from the document's defaults is left to them again, unless the row says otherwise by now. Collections
-    that were made in the database stay there. `connection` is an idle autocommit one. Raises RagopsError as
-    `translated` says.
+    What came from the document's defaults or from `built_in` is left to them again, unless the row says otherwise by
+    now. Collections that were made in the database stay there. `connection` is an idle autocommit one. Raises
+    RagopsError as `translated` says.
     """
-    return "".join(_lines(connection))
+    return "".join(_lines(connection, built_in))
 
 
-def _lines(connection: Connection) -> Iterator[str]:
+def _lines(connection: Connection, built_in: Mapping[str, Any]) -> Iterator[str]:
     with translated("export of rag.collections"), connection.transaction():
         row = connection.execute("SELECT defaults, extra FROM rag.collection_defaults").fetchone()
         defaults, extra = row or ({}, {})
         yield '{\n  "collections": ['
-        for index, item in enumerate(_collections(connection, defaults)):
+        for index, item in enumerate(_collections(connection, {**built_in, **defaults})):
             yield (",\n    " if index else "\n    ") + json.dumps(item, ensure_ascii=False)
         yield "\n  ]"
         for key, value in {"defaults": defaults, **extra}.items():
@@ -41,8 +41,7 @@ def _lines(connection: Connection) -> Iterator[str]:
         yield "\n}\n"
 
 
-def _collections(connection: Connection, defaults: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    fallback = {**BUILT_IN, **defaults}
+def _collections(connection: Connection, fallback: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     with connection.cursor("collections", row_factory=dict_row) as cursor:
         cursor.itersize = _BATCH
         cursor.execute("SELECT * FROM rag.collections WHERE source = 'json' ORDER BY id")

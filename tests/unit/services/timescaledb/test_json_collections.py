@@ -7,7 +7,8 @@ import json
 import pytest
 
 from ragops.errors import ExitCode, InvalidInputError, UsageError
-from ragops.services.timescaledb.json_collections import parsed
+from ragops.resources import templates_dir
+from ragops.services.timescaledb.json_collections import BUILT_IN, parsed
 
 GOOD = {
     "name": "a",
@@ -69,14 +70,12 @@ NAME = "a text of 1 to 255 characters, not blank"
         ({"directory": ["/d"]}, "directory", "found a list"),
         ({"directory": ...}, "directory", "here or in defaults, found nothing"),
         ({"embeddingModel": {"a": 1}}, "embeddingModel", "found an object"),
-        ({"embeddingModel": ...}, "embeddingModel", "here or in defaults, found nothing"),
         ({"chunkSize": "512"}, "chunkSize", f'expected {WHOLE}, found "512" (a text)'),
         ({"chunkSize": True}, "chunkSize", f"expected {WHOLE}, found true"),
         ({"chunkSize": 512.0}, "chunkSize", f"expected {WHOLE}, found 512.0 (a number)"),
         ({"chunkSize": 0, "chunkOverlap": 0}, "chunkSize", f"expected {WHOLE}, found 0"),
         ({"chunkSize": 2**31}, "chunkSize", f"expected {WHOLE}, found 2147483648"),
         ({"chunkSize": 10**4000}, "chunkSize", f"expected {WHOLE}, found 1000"),
-        ({"chunkSize": ...}, "chunkSize", "found nothing"),
         ({"chunkOverlap": -1}, "chunkOverlap", "expected a whole number from 0"),
         ({"chunkOverlap": False}, "chunkOverlap", "found false"),
         ({"chunkOverlap": 512}, "chunkOverlap", "expected less than chunkSize, which is 512, found 512"),
@@ -119,6 +118,23 @@ def test_what_json_allows_but_a_database_does_not(problems, text, message):
     found = problems(f'{{"collections": [\n{{{text}{tail}, {rest}]}}')
     assert [(line, key) for line, key, _ in found] == [("2", "collections[0]")]
     assert message in found[0][2]
+
+
+def test_a_name_and_a_directory_are_enough(tmp_path):
+    file = tmp_path / "c.json"
+    file.write_text('{"collections": [{"name": "docs", "directory": "docs"}]}')
+    used = "{embedding_model,chunk_size,chunk_overlap,file_types,recursive,enabled}"
+    with parsed(file) as document:
+        cells = document.rows.read().decode().rstrip("\n").split("\t")
+    expected = ["docs", "docs", "hashing-384-v1", "512", "50", '{"md","txt"}', "t", "t", "{}", used]
+    assert cells[2:] == expected
+    with parsed(file, {**BUILT_IN, "embeddingModel": "nomic-embed-text"}) as document:
+        assert b"\tnomic-embed-text\t512\t" in document.rows.read()
+
+
+def test_the_sample_of_a_new_project_is_valid():
+    with parsed(templates_dir() / "collections-config.json") as document:
+        assert document.count == 1
 
 
 def test_an_escaped_backslash_before_u0000_is_no_nul(problems):
@@ -203,7 +219,6 @@ def test_every_problem_is_told_at_once_with_its_line(problems):
         ("3", "defaults.chunkSize"),
         ("7", "collections[0].chunkOverlap"),
         ("10", "collections[1].directory"),
-        ("8", "collections[1].embeddingModel"),
         ("12", "collections[1].recursive"),
         ("14", "collections[2].name"),
     ]
