@@ -40,6 +40,9 @@ def ingest(
     collections: Annotated[
         list[str] | None, typer.Argument(metavar="[COLLECTION]...", help="Which ones; all that are enabled if none.")
     ] = None,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Empty a collection whose directory has no file left.")
+    ] = False,
     lock_wait: LockWait = 0.0,
 ) -> None:
     """Read collections' directories into documents, chunks and vectors.
@@ -59,7 +62,9 @@ def ingest(
     database, vectors = session.endpoint("timescaledb"), session.endpoint("qdrant")
     embedder, root = operation.embedder_for(session), session.project.paths.root
     with session.changing(("ingest",)), _progress(console) as show:
-        report = operation.ingest(database, vectors, embedder, collections or (), show, root=root)
+        report = operation.ingest(
+            database, vectors, embedder, collections or (), show, root=root, allow_empty=allow_empty
+        )
         refresh_answers(session)
     if console.as_json:
         console.document({**jsonable(report), "exit_code": int(report.exit_code)})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
+from ragops.errors import RagopsError
 from ragops.ingest.rows import UNREAD, Document, Seen
 from ragops.ingest.text import UnusableDocumentError, inspect
 
@@ -81,6 +82,17 @@ def make_plan(
     _missing(plan, walk, documents)
     plan.changes.sort()
     return plan
+
+
+def refuse_empty(directory: Path, collection: str, walk: Walk, documents: Mapping[str, Document]) -> None:
+    """Raise RagopsError (directory_empty) where there is no file and all documents would go: a share may be unmounted.
+
+    Folders that could not be read lose nothing anyway, so they are no reason.
+    """
+    if documents and not (walk.files or walk.closed):
+        what = f"{directory} has no matching file, and collection {collection} has {len(documents)} documents"
+        hint = f"mount it, or have all of them removed: ragops ingest {collection} --allow-empty"
+        raise RagopsError("directory_empty", what, hint)
 
 
 def _compare(plan: Plan, directory: Path, file: FileEntry, document: Document | None, damaged: Set[int]) -> None:

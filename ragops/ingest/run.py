@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ragops.errors import RagopsError, UsageError
 from ragops.ingest import split
 from ragops.ingest.pipeline import Pipeline
-from ragops.ingest.plan import Plan, make_plan
+from ragops.ingest.plan import Plan, make_plan, refuse_empty
 from ragops.ingest.repair import Repaired, repair
 from ragops.ingest.report import CollectionReport, FailedDocument
 from ragops.ingest.stages import Progress, Stages
@@ -30,7 +30,10 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 
 @dataclass
 class CollectionRun:
-    """Everything that a run on one collection needs; `root` is what a relative directory is relative to."""
+    """Everything that a run on one collection needs; `root` is what a relative directory is relative to.
+
+    `allow_empty`: a directory without files empties the collection, which else is refused.
+    """
 
     rows: Rows
     store: VectorStore
@@ -39,6 +42,7 @@ class CollectionRun:
     root: Path
     actor: str
     on_progress: Callable[[Progress], None]
+    allow_empty: bool = False
     stages: Stages = field(default_factory=Stages)
     pipeline: Pipeline | None = None
 
@@ -109,6 +113,8 @@ class CollectionRun:
             found = walk(directory, self.collection.file_types, recursive=self.collection.recursive)
         with self.stages.of("rows"):
             documents = self.rows.documents(self.collection.id)
+        if not self.allow_empty:
+            refuse_empty(directory, self.collection.name, found, documents)
         with self.stages.of("walk"):
             return found, make_plan(
                 directory, found, documents, repaired.documents, lambda count: self._tell("compare", count, found)

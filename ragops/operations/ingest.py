@@ -29,11 +29,13 @@ if TYPE_CHECKING:
 
 __all__ = ["CollectionReport", "FailedDocument", "IngestReport", "Progress", "Refusal", "embedder_for", "ingest"]
 
+_NAMED = 10
 # What is wrong with one collection alone: the others are brought up to date all the same.
 _OWN_FAULTS = frozenset(
     {
         "chunk_size_invalid",
         "collection_name_unusable",
+        "directory_empty",
         "directory_missing",
         "directory_unreadable",
         "ingest_running",
@@ -51,10 +53,12 @@ def ingest(
     *,
     root: Path = Path(),
     actor: str = "",
+    allow_empty: bool = False,
 ) -> IngestReport:
     """Bring the named collections up to date, all that are enabled if none is named.
 
-    A relative directory is relative to `root`; `actor` is noted in the jobs. Files that cannot be read as text and
+    A relative directory is relative to `root`; `actor` is noted in the jobs; `allow_empty` takes an
+    empty directory at its word. Files that cannot be read as text and
     collections that cannot be worked on are in the report. Raises UsageError (unknown_collection), UnhealthyError where
     a service is lost, and what `Rows`, `VectorStore` and the embedder raise; the next run goes on from there.
     """
@@ -67,7 +71,8 @@ def ingest(
         def bring_up_to_date(collection: Collection) -> CollectionReport:
             if not collection.enabled:
                 return CollectionReport(collection.name, skipped=True, notes=("disabled: skipped",))
-            return _one(CollectionRun(rows, store, embedder, collection, root, actor or audit.actor(), on_progress))
+            by = actor or audit.actor()
+            return _one(CollectionRun(rows, store, embedder, collection, root, by, on_progress, allow_empty))
 
         reports = tuple(bring_up_to_date(collection) for collection in chosen)
     return IngestReport(embedder.name, reports, time.monotonic() - began)
@@ -99,6 +104,12 @@ def _chosen(known: Sequence[Collection], names: Sequence[str]) -> list[Collectio
     unknown = [name for name in names if name not in by_name]
     if unknown:
         near = [match for name in unknown for match in difflib.get_close_matches(name, by_name, n=3)]
-        hint = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else "see them: ragops migrate db-to-json"
+        hint = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else _there_are(list(by_name))
         raise UsageError("unknown_collection", f"there is no collection {', '.join(unknown)}", hint)
     return [collection for collection in known if not names or collection.name in names]
+
+
+def _there_are(names: Sequence[str]) -> str:
+    if not names:
+        return "there are none yet: ragops migrate json-to-db FILE"
+    return f"there are {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}"

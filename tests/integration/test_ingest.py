@@ -360,6 +360,23 @@ def test_directories_that_cannot_be_read_lose_nothing(world: World) -> None:
     world.check()
 
 
+def test_an_empty_directory_empties_a_collection_only_when_told_so(world: World) -> None:
+    world.write("a.md", "the only document")
+    world.run()
+    (world.directory / "a.md").unlink()
+    world.write("kept.pdf", "of no wanted type")
+    before = world.state()
+    report = world.ingest()
+    refusal = report.collections[0].refused
+    assert refusal
+    assert (refusal.code, report.exit_code) == ("directory_empty", ExitCode.FAILED)
+    assert "--allow-empty" in refusal.hint
+    assert world.state() == before
+    assert before["points"]
+    [told] = ingest(world.database, world.store.endpoint, EMBEDDER, [world.name], allow_empty=True).collections
+    assert (told.refused, told.deleted, told.points) == (None, 1, 0)
+
+
 def test_which_collections(world: World) -> None:
     fill(world)
     world.add_collection("off", world.directory, enabled=False)
