@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from ragops.adapters.files import explain_os_error, make_dir, write_atomic
-from ragops.errors import LockedError
+from ragops.errors import LockedError, RagopsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -46,11 +47,18 @@ def hold(
     `notice` hears of a lock that is taken over from a run that died. Raises LockedError, which names the holder.
     """
     deadline = time.monotonic() + wait
+    heard: set[str] = set()
+
+    def said(text: str) -> None:
+        if text not in heard:  # a run that died left a note for every kind it held
+            heard.add(text)
+            notice(text)
+
     make_dir(folder)
     with contextlib.ExitStack() as stack:
         try:
             for kind in kinds:
-                stack.enter_context(_one(folder, kind, command, deadline, notice))
+                stack.enter_context(_one(folder, kind, command, deadline, said))
         except OSError as error:
             raise explain_os_error(error, f"lock {folder}") from error
         yield  # outside: what the command itself fails with is not about locks
@@ -66,14 +74,25 @@ def _one(folder: Path, kind: str, command: str, deadline: float, notice: Callabl
     try:
         if previous := _read(note):
             notice(f"took over the lock of {previous}, which is gone")
-        since = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        write_atomic(note, json.dumps(asdict(Holder(socket.gethostname(), os.getpid(), command, since))))
+        _leave(note, command)
         yield
     finally:
         note.unlink(missing_ok=True)
         lock.release()
 
 
+def _leave(note: Path, command: str) -> None:
+    """Say who holds the lock. A full disk is no obstacle: the lock holds without, and may be what frees the disk."""
+    since = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        write_atomic(note, json.dumps(asdict(Holder(socket.gethostname(), os.getpid(), command, since))))
+    except RagopsError as error:
+        if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_ROOM:
+            raise
+        note.unlink(missing_ok=True)  # or it would name the one before
+
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _HINT = "wait for it, or run again with `--lock-wait SECONDS`"
 
 

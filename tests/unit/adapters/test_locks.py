@@ -100,6 +100,33 @@ def test_a_killed_holder_is_taken_over_with_a_word(tmp_path: Path) -> None:
     assert take(tmp_path, BACKUP) == [], "said once, not for ever"
 
 
+def test_a_takeover_of_all_kinds_is_said_once(tmp_path: Path) -> None:
+    with holder(tmp_path, EXCLUSIVE) as process:
+        process.kill()
+        process.wait()
+    (word,) = take(tmp_path, EXCLUSIVE)
+    assert "took over" in word
+
+
+@pytest.mark.fault
+def test_a_full_disk_is_in_nobodys_way(tmp_path: Path) -> None:
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        with holder(tmp_path, BACKUP) as process:
+            process.kill()
+            process.wait()
+        with (tmp_path / "ballast").open("wb", buffering=0) as stream, pytest.raises(OSError, match="No space"):
+            while True:
+                stream.write(b"x" * 4096)
+        with hold(tmp_path, EXCLUSIVE, "ragops down", 0, print), pytest.raises(LockedError) as caught:
+            take(tmp_path, BACKUP)
+        assert "another run" in caught.value.message, "not the one before"
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
 def test_a_holders_note_that_is_damaged_is_in_nobodys_way(tmp_path: Path) -> None:
     for text in ("", "{", "[]", '{"pid": 1}', '{"host": 1, "pid": 2, "command": 3, "since": 4, "more": 5}', "\udcff"):
         (tmp_path / "backup.holder.json").write_text(text, errors="surrogateescape")
