@@ -27,12 +27,14 @@ _LOST = ("08", "57P01", "57P02", "57P03", "57P05")
 _BROKEN = ("the connection is closed", "the connection is lost", "consuming input failed", "sending query failed")
 
 _LOGIN = "database_login_refused"
+_WRONG = "password authentication failed"
+_OLD_VALUE = "put the old password back into .ragops/secrets/ENV.json, where ENV is the environment"
 _FULL = "database_too_many_connections"
 _CLOSE_SOME = "close clients or raise timescaledb.max_connections"
 
 # How a server turns a connection away: its words, ours, the cure.
 _REFUSALS: tuple[tuple[str, type[RagopsError], str, str], ...] = (
-    ("password authentication failed", RagopsError, _LOGIN, "check the password: ragops secrets list"),
+    (_WRONG, RagopsError, _LOGIN, _OLD_VALUE),
     ("no pg_hba.conf entry", RagopsError, _LOGIN, "allow this host and user in pg_hba.conf"),
     ("is not permitted to log in", RagopsError, _LOGIN, "give the role LOGIN, or run: ragops up"),
     ("permission denied for database", RagopsError, _LOGIN, "grant the role CONNECT on the database"),
@@ -112,6 +114,11 @@ def translate(error: psycopg.Error, subject: str = "the database") -> RagopsErro
     return RagopsError("database_error", f"{subject}: {said}")
 
 
+def is_password_refused(error: RagopsError) -> bool:
+    """Whether `error` says that the server knows another password, not that it refuses for any other reason."""
+    return error.code == _LOGIN and _WRONG in error.message
+
+
 def _is_broken(error: psycopg.Error) -> bool:
     return isinstance(error, psycopg.OperationalError) and any(words in str(error) for words in _BROKEN)
 
@@ -124,7 +131,7 @@ def _refused(said: str, subject: str) -> RagopsError:
                 return kind(code, f"{subject}: login refused: {reason}", hint)
         return UnhealthyError("database_refused", f"{subject}: {reason}", "see its log: ragops logs timescaledb")
     if "no password supplied" in said:
-        return RagopsError(_LOGIN, f"{subject}: it wants a password and there is none", "ragops secrets list")
+        return RagopsError(_LOGIN, f"{subject}: it wants a password and there is none", _OLD_VALUE)
     hint = "is it running? ragops health timescaledb; start it: ragops up"
     return UnhealthyError("database_unreachable", f"{subject} cannot be reached: {said}", hint)
 

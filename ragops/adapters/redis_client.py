@@ -94,7 +94,7 @@ def translate(error: redis.RedisError, subject: str = "redis") -> RagopsError:
         return RagopsError(
             "redis_login_refused",
             f"{subject} refuses the login",
-            "it runs with other passwords than this environment's secrets: run `ragops up`",
+            "it runs with other passwords than .ragops/secrets/ENV.json has: run `ragops up`",
         )
     for words, kind, code, hint in _REFUSALS:
         # The client cuts the leading word off where it has a class of its own for it.

@@ -36,11 +36,15 @@ def load(path: Path) -> dict[str, str]:
     return values
 
 
+def preview(path: Path, names: Iterable[str]) -> dict[str, str]:
+    """Every secret, with values made up for what is missing of `names`; the file stays as it is."""
+    values = load(path)
+    return values | {name: random.token_urlsafe(_BYTES) for name in names if name not in values}
+
+
 def ensure(path: Path, names: Iterable[str]) -> dict[str, str]:
     """Generate what is missing of `names`, keep all else; returns every secret."""
-    values = load(path)
-    missing = [name for name in names if name not in values]
-    if missing:
-        values.update({name: random.token_urlsafe(_BYTES) for name in missing})
+    values = preview(path, names)
+    if values.keys() != load(path).keys():
         write_atomic(path, json.dumps(values, indent=2) + "\n", SECRET_MODE)
     return values

@@ -13,7 +13,7 @@ from ragops.adapters.pulumi_events import Action
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
 from ragops.operations.changes import Change, Drifted, changes, drifted
 from ragops.operations.health import Health, check
-from ragops.operations.preflight import refuse_what_cannot_start
+from ragops.operations.preflight import refuse_changed_password, refuse_what_cannot_start
 from ragops.operations.stack import fingerprint, open_stack
 from ragops.runtimes.control import stop_remains
 from ragops.runtimes.unrecorded import users
@@ -71,13 +71,14 @@ class DownResult:
 
 
 def plan(session: Session) -> Plan:
-    """What `up` would change, after a look at what is really there."""
-    return Plan(changes(open_stack(session.project, session.secrets()).preview()))
+    """What `up` would change, after a look at what is really there. Raises MissingError (secret_missing), as `up`."""
+    session.refuse_lost_secrets()
+    return Plan(changes(open_stack(session.project, session.secrets(), renew=False).preview()))
 
 
 def drift(session: Session) -> Drift:
     """Where what is really there differs from what was provisioned."""
-    return Drift(drifted(open_stack(session.project, session.secrets()).drift()))
+    return Drift(drifted(open_stack(session.project, session.secrets(), renew=False).drift()))
 
 
 def up(
@@ -91,8 +92,9 @@ def up(
     started = time.monotonic()
     project = session.project
     with session.changing():
-        secrets = session.secrets()
         refuse_what_cannot_start(project)
+        secrets = session.make_secrets()
+        refuse_changed_password(session)
         stack = open_stack(project, secrets)
         mark = fingerprint(project, secrets)
         if confirm and not _already_applied(session, mark):
@@ -136,7 +138,7 @@ def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] 
     """Stop and forget every service. Data stay unless `purge_data`."""
     paths = session.project.paths
     with session.changing():
-        steps = open_stack(session.project, session.secrets()).destroy(on_step)
+        steps = open_stack(session.project, session.secrets(), renew=False).destroy(on_step)
         remains = [service.name for service in SERVICES if stop_remains(paths.run_dir(service.name))]
         paths.endpoints.unlink(missing_ok=True)
         paths.fingerprint.unlink(missing_ok=True)

@@ -15,12 +15,14 @@ from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations.backup import Platform
 from ragops.recovery.repository import Repository
 from ragops.runtimes.control import control
+from ragops.runtimes.observe import living
 from ragops.runtimes.supervise import log_path
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from ragops.config.load import Project
 
@@ -37,9 +39,23 @@ class Session:
     lock_wait: float = 0.0
 
     def secrets(self) -> dict[str, str]:
-        """All secrets of the environment, generated where they are missing."""
-        names = [name for service in SERVICES for name in service.secrets()]
-        return secrets.ensure(self.project.paths.secrets, names)
+        """All secrets of the environment, made up where they are missing; nothing is written."""
+        return secrets.preview(self.project.paths.secrets, _secret_names())
+
+    def make_secrets(self) -> dict[str, str]:
+        """All secrets, generated and kept where they are missing. Raises MissingError (secret_missing)."""
+        self.refuse_lost_secrets()
+        return secrets.ensure(self.project.paths.secrets, _secret_names())
+
+    def refuse_lost_secrets(self) -> None:
+        """Raise MissingError (secret_missing) where data are there and the secret that opens them is not."""
+        paths = self.project.paths
+        known = secrets.load(paths.secrets)
+        for service in SERVICES:
+            lost = [name for name in service.secrets() if name not in known]
+            if lost and service.backup() and paths.data_dir(service.name).exists():
+                what = f"the data of {service.name} are locked with a password that is gone: {lost[0]}"
+                raise MissingError("secret_missing", what, _restore_hint(paths.secrets))
 
     def endpoints(self, services: Sequence[str] = ()) -> dict[str, Endpoint]:
         """Endpoints by service, in order of dependence; only those of `services` if any are named.
@@ -54,10 +70,7 @@ class Session:
         try:
             values = json.loads(path.read_text())
         except FileNotFoundError as error:
-            environment = self.project.paths.environment
-            raise MissingError(
-                "not_provisioned", f"environment {environment!r} is not up", "run `ragops up`"
-            ) from error
+            raise self._not_provisioned() from error
         except (OSError, ValueError) as error:
             raise RagopsError("endpoints_unreadable", f"{path} cannot be read", "run `ragops up`") from error
         known = secrets.load(self.project.paths.secrets)
@@ -67,8 +80,18 @@ class Session:
         except (TypeError, AttributeError) as error:
             raise RagopsError("endpoints_unreadable", f"{path} holds something else", "run `ragops up`") from error
         except KeyError as error:
-            what = f"the secret {error} is missing from {self.project.paths.secrets}"
-            raise RagopsError("secret_missing", what, "restore the file from your copy") from error
+            path = self.project.paths.secrets
+            what = f"the secret {error} is missing from {path}"
+            raise MissingError("secret_missing", what, _restore_hint(path)) from error
+
+    def _not_provisioned(self) -> MissingError:
+        """The error before the first `up` went through; names what an interrupted one left running."""
+        paths = self.project.paths
+        running = [service.name for service in SERVICES if living(paths.run_dir(service.name))]
+        what = f"environment {paths.environment!r} is not up"
+        if running:
+            what += f": an `up` was interrupted, or its files were removed; {', '.join(running)} already run"
+        return MissingError("not_provisioned", what, "run `ragops up`")
 
     def endpoint(self, service: str) -> Endpoint:
         """The endpoint of one service."""
@@ -110,6 +133,14 @@ class Session:
             outcome=outcome,
             seconds=round(time.monotonic() - started, 3),
         )
+
+
+def _secret_names() -> list[str]:
+    return [name for service in SERVICES for name in service.secrets()]
+
+
+def _restore_hint(path: Path) -> str:
+    return f"restore {path} from your copy; to start anew, without the data: `ragops down --purge-data`"
 
 
 def _outcome(error: BaseException) -> str:

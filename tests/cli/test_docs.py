@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import subprocess
@@ -159,6 +160,41 @@ def fault(line: Line) -> str:
                 return f"{line}: there is no command {word}"
             command = command.commands[word.split("|")[0]]
     return ""
+
+
+# Words that follow the program's name in running text, where it is the subject and no command.
+PROSE = re.compile(
+    "again|and|at|can|development|gets|import|in|is|it|itself|keeps|knows|left|makes|may|needs|reads|runs|shows|started"
+    "|was|where|wrote"
+)
+
+
+def in_strings(path: Path) -> Iterator[Line]:
+    """Commands in string literals that stand there without backticks; docstrings are in_backticks' business."""
+    tree = ast.parse(path.read_text())
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docs = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, documented)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in docs:
+            for command in re.findall(r"\bragops [a-z][a-z-]*(?: [a-z][a-z-]*)?", node.value):
+                words = command.split()
+                if not PROSE.fullmatch(words[1]):
+                    group = hasattr(TREE.commands.get(words[1]), "commands")
+                    yield Line(f"{path.relative_to(ROOT)}:{node.lineno}", " ".join(words if group else words[:2]))
+
+
+def test_strings_of_the_source_name_commands_that_are_there() -> None:
+    lines = [line for path in (ROOT / "ragops").rglob("*.py") for line in in_strings(path)]
+    assert len(lines) > 100
+    assert not [words for line in lines if (words := fault(line))]
+
+
+def test_a_command_that_is_not_there_is_found_in_a_string(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    (tmp_path / "x.py").write_text('HINT = "check the password: ragops secrets list"\n')
+    assert [fault(line) for line in in_strings(tmp_path / "x.py")] == [
+        "x.py:1: ragops secrets: there is no command secrets"
+    ]
 
 
 def test_code_blocks_name_commands_that_are_there() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 from pathlib import Path
@@ -128,6 +129,36 @@ def test_a_change_is_shown_as_a_diff_and_restarts_one_service(platform: Platform
     assert platform.redis("GET", "kept") == "$1\r\n1"
 
 
+@pytest.mark.fault
+def test_a_lost_secrets_file_stops_up_before_anything_restarts(platform: Platform) -> None:
+    before, secrets = platform.pids(), platform.root / ".ragops" / "secrets" / "default.json"
+    text = secrets.read_text()
+    secrets.unlink()
+    for command in (("plan",), ("up", "--yes")):
+        assert "are locked with a password that is gone" in platform.run(*command, code=7).err
+    assert platform.run("drift").out.strip() == "no drift"
+    assert not secrets.exists()
+    values = json.loads(text)
+    secrets.write_text(json.dumps({**values, "timescaledb_owner": "changed by hand"}))
+    refused = platform.run("up", "--yes", code=1).err
+    assert "put the old value of timescaledb_owner back" in refused
+    secrets.write_text(text)
+    assert platform.run("up", "--json").json()["changes"] == []
+    assert platform.pids() == before
+
+
+@pytest.mark.fault
+def test_a_lost_folder_of_the_gateway_is_made_again(platform: Platform) -> None:
+    before, folder = platform.pids(), platform.root / ".ragops" / "gateway" / "default"
+    platform.run("token", "issue", "lost")
+    shutil.rmtree(folder)
+    assert "certificate: " in platform.run("plan").out
+    platform.run("up", "--yes")
+    assert platform.pids()["gateway"] == before["gateway"], "without a restart"
+    assert platform.run("plan", "--exit-code").out.strip() == "no changes"
+    assert platform.run("token", "list", "--json").json()["tokens"] == []
+
+
 def test_down_stops_everything_and_keeps_the_data(platform: Platform, processes_of: Any) -> None:
     values = platform.run("down", "--yes", "--json").json()
     assert set(values["stopped"]) == RESOURCES
@@ -155,4 +186,4 @@ def test_purge_removes_the_data_for_good(platform: Platform, processes_of: Any) 
 def test_every_change_left_a_line(platform: Platform) -> None:
     lines = [json.loads(line) for line in (platform.root / ".ragops" / "audit.jsonl").read_text().splitlines()]
     commands = [line["command"].split()[1] for line in lines if line["outcome"] == "done"]
-    assert commands == ["up", "migrate", "up", "up", "up", "down", "down", "up", "down"]
+    assert commands == ["up", "migrate", "up", "up", "up", "up", "token", "up", "down", "down", "up", "down"]
