@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _COMPONENT = "ragops:"
 _INTERNAL = ("__provider", "state", "digest", "digests", "id", "rendered")
+_MOST_LINES = 20  # of one text: who wants all of it has the files
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,11 @@ def _hidden(value: Any) -> bool:
 def _text_diff(name: str, before: str, after: str) -> Iterator[str]:
     lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1)
     yield name
-    for line in [*lines][2:]:  # after the names of both sides
-        if not line.startswith("@@"):
-            yield f"  {line}"
+    shown = [line for line in [*lines][2:] if not line.startswith("@@")]  # after the names of both sides
+    for line in shown[:_MOST_LINES]:
+        yield f"  {line}"
+    if len(shown) > _MOST_LINES:
+        yield f"  … {len(shown) - _MOST_LINES} more lines"
 
 
 def _shown(value: Any) -> str:

@@ -162,7 +162,7 @@ def translate(response: httpx.Response) -> RagopsError:
     again = f"try again in {wait} s" if wait.isdigit() else "try again in a moment"
     match status:
         case 401 | 403:
-            return RagopsError("token_refused", f"the token is refused: {detail}", "get one: ragops token issue NAME")
+            return _refused_token(status, detail)
         case 404:
             return RagopsError(code or "not_found", detail, "see what was ingested: ragops ingest")
         case 409:
@@ -176,6 +176,14 @@ def translate(response: httpx.Response) -> RagopsError:
     if status in (502, 503, 504):
         return UnhealthyError(code or "service_unavailable", f"{status}: {detail}", f"{again}; see why: ragops health")
     return RagopsError("query_failed", f"the platform answers {status}: {detail}", "ragops logs api")
+
+
+def _refused_token(status: int, detail: str) -> RagopsError:
+    """What the gateway says of a token are the words of its program; 403 has the API's own."""
+    what = "the token is not accepted: it is malformed, expired or was revoked"
+    if status == httpx.codes.FORBIDDEN:
+        what = f"the token is refused: {detail}"
+    return RagopsError("token_refused", what, "get one: ragops token issue NAME")
 
 
 def _problem(response: httpx.Response) -> tuple[str, str]:

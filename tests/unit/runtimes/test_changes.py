@@ -50,6 +50,12 @@ def test_lines_that_look_like_a_diffs_own_are_shown(line: str, sign: str) -> Non
     assert f"  {sign}{line}" in update({"files": {"x.sql": before}}, {"files": {"x.sql": after}})
 
 
+def test_a_long_text_is_cut() -> None:
+    details = update({"files": {"x": "a\n"}}, {"files": {"x": "".join(f"{i}\n" for i in range(30))}})
+    assert len(details) == 22
+    assert details[-1] == "  … 11 more lines"
+
+
 def test_single_values_are_shown_both_ways() -> None:
     assert update({"version": "1", "stop_grace": 10.0}, {"version": "2", "stop_grace": 30.0, "user": "nobody"}) == (
         "stop_grace: 10 → 30",
