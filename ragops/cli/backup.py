@@ -113,7 +113,8 @@ def verify(
     current = state(context)
     session = current.session()
     on_step = current.console.message
-    result = backup.verify(session.platform(), session.repository(), point, deep=deep, on_step=on_step)
+    platform = session.platform() if deep else None  # checksums need no engine
+    result = backup.verify(platform, session.repository(), point, on_step=on_step)
     if current.console.as_json:
         values = {"verified": True, "deep": deep, "extra_files": list(result.extra_files)}
         current.console.document({**_values(result.point), **values})
@@ -139,12 +140,13 @@ def restore(
     Example: ragops restore latest --yes
     """
     from ragops.operations.refresh import refresh_answers
-    from ragops.operations.restore import RestoreRequest
+    from ragops.operations.restore import RestoreRequest, refuse_unknown
     from ragops.operations.restore import restore as operation
 
     current = state(context)
     console = current.console
     session = current.session(lock_wait)
+    refuse_unknown(service or ())
     found = session.repository().get(point)
     if not dry_run:
         which = ", ".join(service or ()) or "all services"

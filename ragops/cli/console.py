@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
     from ragops.errors import RagopsError
+
+# Columns whose cells may be folded; an address or a number in two pieces cannot be copied.
+_FOLDED = ("DETAIL", "ENGINE", "HOLDS", "VERSIONS", "WHAT")
+
+_LEAST_TEXT = 12
 
 _STYLES = {"ok": "green", "running": "green", "degraded": "yellow", "down": "red", "stopped": "red"}
 
@@ -45,7 +51,7 @@ class Console:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
         """Print a table: words such as `ok` and `down` in colour on a terminal, plain lines of any length elsewhere."""
-        if self._out is None and not (self._color and sys.stdout.isatty()):
+        if self._out is None and not (self._color and sys.stdout.isatty() and _fits(columns, rows)):
             for line in _plain_table(columns, rows, title):
                 self.text(line)
             return
@@ -54,10 +60,18 @@ class Console:
 
         table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
         for column in columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=column not in _FOLDED)
         for row in rows:
             table.add_row(*(Text(cell, style=_STYLES.get(cell.split(" ")[0], "")) for cell in row))
         self._terminal().print(table)
+
+    def next_round(self, title: str) -> None:
+        """Begin a picture that takes the place of the last one: on a clear terminal, below it elsewhere."""
+        if self.as_json:
+            return
+        if self._color and sys.stdout.isatty():
+            sys.stdout.write("\x1b[H\x1b[2J")
+        self.text(title)
 
     def _terminal(self) -> RichConsole:
         from rich.console import Console as RichConsole
@@ -113,6 +127,15 @@ def _write(text: str, stream: Any = None) -> None:
     target = stream or sys.stdout
     target.write(text + "\n")
     target.flush()
+
+
+def _fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the terminal is wide enough for what must not be folded, and some letters of what may be."""
+    widths = [
+        _LEAST_TEXT if column in _FOLDED else max(map(len, (column, *cells)))
+        for column, *cells in zip(columns, *rows, strict=True)
+    ]
+    return sum(widths) + 2 * (len(columns) - 1) <= shutil.get_terminal_size().columns
 
 
 def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> list[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -82,7 +82,7 @@ def outputs(
 
 def logs(
     context: typer.Context,
-    service: Annotated[str, typer.Argument(help="redis or timescaledb.")],
+    service: Annotated[str, typer.Argument(help="redis, timescaledb, qdrant, api or gateway.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines from the end.")] = 100,
 ) -> None:
@@ -154,10 +154,12 @@ def health(
             raise
         current.console.text(f"RAGOPS UNKNOWN - {error.message.splitlines()[0]}")
         raise typer.Exit(_NAGIOS_UNKNOWN) from error
-    with contextlib.suppress(KeyboardInterrupt):
-        while watch:
-            time.sleep(2)
-            code = _show(current.console, check(session, services or (), timeout), output_format)
+    while watch:
+        time.sleep(2)
+        found = check(session, services or (), timeout)
+        if output_format is HealthFormat.table:
+            current.console.next_round(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}")
+        code = _show(current.console, found, output_format)
     raise typer.Exit(code)
 
 

@@ -51,13 +51,12 @@ def show_changes(console: Console, changes: Sequence[Change]) -> None:
 
 def show_status(console: Console, status: PlatformStatus) -> None:
     """What runs and where."""
-    columns = ("SERVICE", "STATE", "ENGINE", "VERSION", "ADDRESS", "PID", "UP", "MEMORY")
+    columns = ("SERVICE", "STATE", "ENGINE", "ADDRESS", "PID", "UP", "MEMORY")
     rows = [
         (
             item.service,
             item.state,
-            item.title,
-            item.version,
+            f"{item.title} {item.version}",
             item.address,
             str(item.pid or "-"),
             duration(item.uptime) if item.pid else "-",

@@ -96,20 +96,22 @@ def list_points(repository: Repository) -> Listing:
 
 
 def verify(
-    platform: Platform,
+    platform: Platform | None,
     repository: Repository,
     reference: str = "latest",
     *,
-    deep: bool = False,
     on_step: Callable[[str], None] = silent,
 ) -> VerifyResult:
-    """Compare sizes and checksums; with `deep` let each engine read its parts too. Raises IntegrityError."""
+    """Compare sizes and checksums; let each engine of `platform` read its parts too, unless it is None.
+
+    Raises IntegrityError.
+    """
     point = repository.get(reference)
     on_step(f"{point.id}: sizes and checksums")
     point.check()
-    if deep:
+    if platform:
         read_parts(platform, point, [service.name for service in SERVICES], on_step)
-    return VerifyResult(point, deep, point.extra_files())
+    return VerifyResult(point, platform is not None, point.extra_files())
 
 
 def read_parts(

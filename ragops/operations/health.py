@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ragops.operations.session import Session
     from ragops.recovery.repository import RecoveryPoint
 
+NO_SCHEMA = "there is no rag schema yet"  # in the words of the probe
 DEFAULT_TIMEOUT = 5.0
 
 
@@ -34,6 +35,34 @@ class Health:
         """The worst of all."""
         order = list(Status)
         return max((probe.status for probe in self.probes), key=order.index, default=Status.OK)
+
+    @property
+    def lacks_schema(self) -> bool:
+        """Whether the database waits for its first migration."""
+        return any(
+            probe.service == "timescaledb" and _is_missing_schema(item)
+            for probe in self.probes
+            for item in probe.checks
+        )
+
+    @property
+    def unsettled(self) -> tuple[tuple[str, Check], ...]:
+        """Service and check of what is not ok, without what only follows from a schema that is missing."""
+        return tuple(
+            (probe.service, item)
+            for probe in self.probes
+            for item in probe.checks
+            if item.status is not Status.OK and not (self.lacks_schema and _is_about_schema(probe.service, item))
+        )
+
+
+def _is_missing_schema(item: Check) -> bool:
+    return item.name == "schema" and item.status is Status.DEGRADED and item.detail == NO_SCHEMA
+
+
+def _is_about_schema(service: str, item: Check) -> bool:
+    """The finding itself, and the API's about its tables."""
+    return _is_missing_schema(item) or (service == "api" and item.name in ("database", "breaker database"))
 
 
 def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAULT_TIMEOUT) -> Health:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -83,6 +84,16 @@ def restore(
         on_step(f"{name}: restore")
         done.append(_restore_one(platform, point, name, before.get(name, {}), _way_back(done, safety)))
     return RestoreResult(point, tuple(done), safety, notes, dry_run=False)
+
+
+def refuse_unknown(names: Sequence[str]) -> None:
+    """Raise UsageError (unknown_service) where one of `names` is no service, before anybody is asked."""
+    known = [service.name for service in SERVICES]
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            cure = f"did you mean {near[0]}?" if near else f"one of: {', '.join(known)}"
+            raise UsageError("unknown_service", f"there is no service {name!r}", cure)
 
 
 def _chosen(request: RestoreRequest, point: RecoveryPoint) -> list[str]:

@@ -171,7 +171,9 @@ class Repository:
         """
         if reference == "latest":
             if (newest := self.latest()) is None:
-                raise UsageError("no_recovery_point", f"there is none in {self.folder} yet", "run `ragops backup run`")
+                raise MissingError(
+                    "no_recovery_point", f"there is no recovery point in {self.folder} yet", "run `ragops backup run`"
+                )
             return newest
         found = [folder for folder in self._folders() if reference and folder.name.startswith(reference)]
         if len(found) == 1:

@@ -61,7 +61,7 @@ def test_backup_counts_rows_in_its_own_snapshot(postgres, postgres_platform, rep
         "rag.a table": 2, "rag.documents": 100, "rag.log": 7, "indexes": 1, "constraints": 1,
     }  # fmt: skip
     assert part.versions == {"postgresql": "18.4", "extension.plpgsql": "1.0"}
-    backup.verify(postgres_platform, repository, deep=True)
+    backup.verify(postgres_platform, repository)
     restore(RestoreRequest(safety=False), postgres_platform, repository)
     assert postgres.sql("SELECT count(*) FROM rag.log")[0][0] == 7
 
@@ -255,7 +255,7 @@ def test_a_table_that_the_archive_lacks_is_found(postgres, postgres_platform, re
     point = backup.run(postgres_platform, repository)
     forge(point, '"rag.documents": 100', '"rag.documents": 100, "rag.chunks": 5')
     with pytest.raises(IntegrityError, match=r"rag\.chunks") as caught:
-        backup.verify(postgres_platform, repository, deep=True)
+        backup.verify(postgres_platform, repository)
     assert caught.value.code == "tables_missing"
 
 

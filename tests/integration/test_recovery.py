@@ -91,10 +91,10 @@ def test_what_is_not_provisioned_is_said(whole_platform, repository):
     bare = Platform("test", "embedded", whole_platform.config, {}, whole_platform.control_of)
     for attempt in (
         lambda: restore(RestoreRequest(), bare, repository),
-        lambda: backup.verify(bare, repository, deep=True),
+        lambda: backup.verify(bare, repository),
         lambda: backup.run(bare, repository),
     ):
         with pytest.raises(MissingError) as caught:
             attempt()
         assert caught.value.code == "not_provisioned"
-    assert not backup.verify(bare, repository).deep  # checksums need no engine
+    assert not backup.verify(None, repository).deep  # checksums need no engine

@@ -64,7 +64,7 @@ def test_backup_counts_what_the_file_holds(valkey, redis_platform, repository):
     modes = {stat.S_IMODE(path.stat().st_mode) for path in point.folder.rglob("*") if path.is_file()}
     assert modes == {0o600}
     assert stat.S_IMODE(point.folder.stat().st_mode) == 0o700
-    backup.verify(redis_platform, repository, deep=True)
+    backup.verify(redis_platform, repository)
 
 
 def test_backup_waits_for_a_rewrite_of_the_engine(valkey, redis_platform, repository):
@@ -84,7 +84,7 @@ def test_counts_hold_after_keys_have_expired(valkey, redis_platform, repository)
         client.set("goes", 1, px=400)
     point = backup.run(redis_platform, repository)
     time.sleep(0.6)
-    backup.verify(redis_platform, repository, deep=True)
+    backup.verify(redis_platform, repository)
     restore(RestoreRequest(safety=False), redis_platform, repository)
     assert point.manifest.of("redis")[0].counts["keys"] == 2
     assert alive(valkey) == {"stays": "1"}
@@ -188,7 +188,7 @@ def test_wrong_counts_are_found(valkey, redis_platform, repository):
     path = point.folder / FILE_NAME
     path.write_text(path.read_text().replace("550", "551"))
     with pytest.raises(IntegrityError) as caught:
-        backup.verify(redis_platform, repository, deep=True)
+        backup.verify(redis_platform, repository)
     assert caught.value.code == "counts_differ"
     assert "keys: 550, not 551" in caught.value.message
     assert caught.value.exit_code is ExitCode.INTEGRITY

@@ -18,7 +18,7 @@ class GatewayService:
     """All that ragops knows about the gateway, behind the service contract."""
 
     name = "gateway"
-    title = "Envoy (gateway)"
+    title = "Envoy"
 
     def settings(self) -> type[BaseModel]:
         """Section `gateway:`."""

@@ -30,7 +30,7 @@ class QdrantService:
     """All that ragops knows about Qdrant, behind the service contract."""
 
     name = "qdrant"
-    title = "Qdrant Edge (development engine)"
+    title = "Qdrant Edge, development"
 
     def settings(self) -> type[BaseModel]:
         """Section `qdrant:`."""

@@ -22,7 +22,7 @@ class RedisService:
     """All that ragops knows about Redis, behind the service contract."""
 
     name = "redis"
-    title = "Valkey (Redis protocol)"
+    title = "Valkey"
 
     def settings(self) -> type[BaseModel]:
         """Section `redis:`."""

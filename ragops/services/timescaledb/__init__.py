@@ -22,7 +22,7 @@ class TimescaleService:
     """All that ragops knows about TimescaleDB, behind the service contract."""
 
     name = "timescaledb"
-    title = "PostgreSQL (rag schema)"
+    title = "PostgreSQL"
 
     def settings(self) -> type[BaseModel]:
         """Section `timescaledb:`."""

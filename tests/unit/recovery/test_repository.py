@@ -68,7 +68,7 @@ def test_get_by_id_and_by_its_start(repository):
 def test_an_empty_repository(repository):
     assert repository.list().points == ()
     assert repository.latest() is None
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(MissingError) as caught:
         repository.get("latest")
     assert "ragops backup run" in caught.value.hint
 
