@@ -28,6 +28,20 @@ if TYPE_CHECKING:
 REDIS_SECONDS = 0.25
 _DATABASE_SECONDS = 3.0
 _PREFIX = "ragops:answers:"
+# A living database says by these that `ragops migrate up` has not been run yet.
+_NO_SCHEMA = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.InsufficientPrivilege,
+)
+
+
+class SchemaMissingError(ApiError):
+    """The database answers, and has no rag schema for us: no failure of the database."""
+
+    def __init__(self) -> None:
+        detail = "database: there is no rag schema yet: ragops migrate up"
+        super().__init__(503, "schema_missing", detail, headers={"Retry-After": "5"}, dependency="database")
 
 
 class AnswerCache:
@@ -165,6 +179,8 @@ class Database:
                 async with self._pool.connection() as connection:
                     cursor = await connection.execute(statement, parameters)
                     return await cursor.fetchall()
+            except _NO_SCHEMA as error:
+                raise SchemaMissingError from error
             except (psycopg.Error, PoolTimeout) as error:
                 raise DependencyFailedError("database", type(error).__name__) from error
 
@@ -183,6 +199,8 @@ class Database:
                     await cursor.executemany(statement, rows)
             except (psycopg.DataError, psycopg.IntegrityError):
                 raise  # the rows are at fault: another try would not help
+            except _NO_SCHEMA as error:
+                raise SchemaMissingError from error
             except (psycopg.Error, PoolTimeout) as error:
                 raise DependencyFailedError("database", type(error).__name__) from error
 

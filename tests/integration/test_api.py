@@ -479,6 +479,22 @@ def test_without_its_database_it_answers_and_logs_later(stack):
     wait_until(lambda: stack.sql(statement, identifier) == [(3,)], 60, stack.programs["api"].log)
 
 
+def test_a_database_without_a_schema_is_told_and_opens_no_breaker(stack):
+    stack.sql("ALTER SCHEMA rag RENAME TO rag_away")
+    try:
+        with stack.client() as client:
+            for _ in range(10):
+                listed = client.get("/api/v1/collections")
+                assert (listed.status_code, listed.json()["code"]) == (503, "schema_missing")
+            assert "ragops migrate up" in listed.json()["detail"]
+            breaker = stack.breaker("database")
+    finally:
+        stack.sql("ALTER SCHEMA rag_away RENAME TO rag")
+    assert (breaker["state"], breaker["failures"]) == ("closed", 0)
+    with stack.client() as client:
+        assert client.get("/api/v1/collections").status_code == 200
+
+
 # --- how it starts and stops -----------------------------------------------------------------------------------------
 
 
