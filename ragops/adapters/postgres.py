@@ -99,7 +99,7 @@ def translated(subject: str = "the database") -> Iterator[None]:
 
 def translate(error: psycopg.Error, subject: str = "the database") -> RagopsError:
     """The RagopsError that `error` means; never holds data of a row, since servers quote passwords in details."""
-    said = (error.diag.message_primary or str(error)).strip()
+    said = " ".join((error.diag.message_primary or str(error)).split())  # libpq writes lines and tabs
     state = error.sqlstate or ""
     if state.startswith(_LOST) or _is_broken(error):
         return UnhealthyError(
@@ -132,7 +132,7 @@ def _refused(said: str, subject: str) -> RagopsError:
         return UnhealthyError("database_refused", f"{subject}: {reason}", "see its log: ragops logs timescaledb")
     if "no password supplied" in said:
         return RagopsError(_LOGIN, f"{subject}: it wants a password and there is none", _OLD_VALUE)
-    hint = "is it running? ragops health timescaledb; start it: ragops up"
+    hint = "is it running? ragops status; start it: ragops up"
     return UnhealthyError("database_unreachable", f"{subject} cannot be reached: {said}", hint)
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ragops.operations.session import Session
     from ragops.services.contract import Endpoint
 
+_SETTLE = 10.0  # seconds
+
 _DISTURBING = (Action.REPLACE, Action.DELETE)
 
 
@@ -104,7 +106,7 @@ def up(
         endpoints = session.endpoints()
         for service in SERVICES:
             service.prepare(endpoints[service.name])
-        health = _healthy(session)
+        health = _healthy(session, changed=bool(changes(report.steps)))
         write_atomic(project.paths.fingerprint, mark)
     return UpResult(changes(report.steps), endpoints, health, time.monotonic() - started)
 
@@ -121,9 +123,20 @@ def _ask(stack: PulumiStack, confirm: Callable[[Plan], bool]) -> None:
         raise InterruptedRunError("declined", "nothing was changed", "")
 
 
-def _healthy(session: Session) -> Health:
+def _settled(session: Session) -> Health:
+    """The health once it is ok but for the schema, or as it is after some seconds: breakers and Envoy look in turns."""
+    deadline = time.monotonic() + _SETTLE
+    while True:
+        health = check(session)
+        moving = [service for service, _item in health.unsettled if service != "backup"]
+        if not moving or time.monotonic() > deadline:
+            return health
+        time.sleep(0.5)
+
+
+def _healthy(session: Session, *, changed: bool) -> Health:
     """The health after `up`; a service that is down is a failure, what is merely degraded is shown."""
-    health = check(session)
+    health = _settled(session) if changed else check(session)
     down = [(probe.service, item) for probe in health.probes for item in probe.checks if item.status is Status.DOWN]
     if down:
         what = "; ".join(f"{service}: {item.detail}" for service, item in down)

@@ -58,6 +58,13 @@ def test_refused_logins_are_told_apart_by_what_the_server_says(words, code, exit
     assert result.hint
 
 
+def test_words_of_the_client_are_one_line():
+    said = "connection failed: Connection refused\n\tIs the server running on that host?\n"
+    result = translate(psycopg.OperationalError(said), "database rag")
+    assert result.message.endswith("connection failed: Connection refused Is the server running on that host?")
+    assert "ragops health" not in result.hint, "that is where it is read"
+
+
 def test_no_password_at_all_is_a_refused_login():
     error = psycopg.OperationalError("connection failed: fe_sendauth: no password supplied")
     assert translate(error).code == "database_login_refused"
