@@ -164,6 +164,8 @@ def down(
     if console.as_json:
         console.document(jsonable(result))
         return
+    if not result.stopped:
+        console.message("nothing is up")
     for folder in result.kept:
         console.message(f"kept {folder}")
     for folder in result.purged:

@@ -71,10 +71,18 @@ def load(config: Path | None, environment: str | None) -> Project:
         raise UsageError("invalid_environment", f"{name!r} is no name of an environment", "use a-z, 0-9 and -")
     sources = [_read(path)]
     if environment and environment != DEFAULT_ENVIRONMENT:
-        sources.append(_read(path.with_name(f"{path.stem}.{environment}{path.suffix}")))
+        sources.append(_overlay(path, environment))
     sources.append(_from_variables(os.environ))
     settings = _validate(path, sources)
     return Project(settings, ProjectPaths(path.parent, name, settings.data_dir), path)
+
+
+def _overlay(path: Path, environment: str) -> _Source:
+    overlay = path.with_name(f"{path.stem}.{environment}{path.suffix}")
+    if not overlay.exists():
+        what = f"{overlay} is not there"
+        raise UsageError("config_not_found", what, f"create {overlay.name} with at least ports of its own")
+    return _read(overlay)
 
 
 def _read(path: Path) -> _Source:

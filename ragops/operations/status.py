@@ -97,12 +97,14 @@ def outputs(session: Session, *, show_secrets: bool) -> dict[str, str]:
 def logs(session: Session, service: str, lines: int, *, following: bool) -> Iterator[str]:
     """The last `lines` lines of a service's log, then what is appended if `following`.
 
-    Raises UsageError (unknown_service).
+    Raises UsageError (unknown_service), MissingError (not_provisioned) where it never ran.
     """
     known = [item.name for item in SERVICES]
     if service not in known:
         raise UsageError("unknown_service", f"there is no service {service!r}", f"one of: {', '.join(known)}")
     path = log_path(session.project.paths.run_dir(service), service)
+    if not path.exists():
+        session.endpoints()  # raises before the first `up`
     last, position = read_tail(path, lines)
     yield from last
     if following:
