@@ -17,7 +17,7 @@ from semver import VersionInfo
 from ragops.errors import InterruptedRunError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 _CANCEL_WAIT = 60.0
@@ -45,15 +45,15 @@ class InterruptibleCommand(PulumiCommand):
         on_error: Callable[[str], object] | None = None,
     ) -> CommandResult:
         """Run `pulumi ARGS`. Raises the Automation API's CommandError, or InterruptedRunError after a Ctrl-C."""
-        with subprocess.Popen(
+        with _counted_interrupts() as interrupts, subprocess.Popen(
             arguments(self.command, args),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             cwd=cwd, env=environment(additional_env), encoding="utf-8", errors="replace", start_new_session=True,
         ) as process:  # fmt: skip
             stdout, stderr = _Reader(process.stdout, on_output), _Reader(process.stderr, on_error)
-            interrupted = _wait(process)
+            _wait(process, interrupts)
             result = CommandResult(stdout.text(), stderr.text(), process.returncode)
-        if interrupted:
+        if interrupts:
             raise InterruptedRunError(
                 "interrupted",
                 "interrupted; what was under way was finished or cancelled, and the state was saved",
@@ -93,22 +93,43 @@ class _Reader(threading.Thread):
         return "\n".join(self._lines)
 
 
-def _wait(process: subprocess.Popen[str]) -> bool:
-    """Wait for the engine; returns whether the user interrupted meanwhile."""
-    interrupts = 0
-    give_up = float("inf")
+@contextlib.contextmanager
+def _counted_interrupts() -> Iterator[list[int]]:
+    """Signals that ask us to end, noted in a list while the engine runs.
+
+    Raised as KeyboardInterrupt they are lost now and then: Python prints and forgets what is raised while it clears a
+    weak reference, and gRPC's threads leave it many.
+    """
+    seen: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield seen
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, lambda got, _frame: seen.append(got))
+    try:
+        yield seen
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _wait(process: subprocess.Popen[str], interrupts: list[int]) -> None:
+    """Wait for the engine; pass each interrupt on to it, and end it where it does not end."""
+    passed_on, give_up = 0, float("inf")
     while True:
         try:
-            process.wait(timeout=max(0.1, min(1.0, give_up - time.monotonic())))
+            process.wait(timeout=0.1)
         except subprocess.TimeoutExpired:
-            if time.monotonic() > give_up:
+            if len(interrupts) > passed_on:
+                passed_on = len(interrupts)
+                _signal(process, signal.SIGINT)
+                give_up = time.monotonic() + _CANCEL_WAIT
+            elif time.monotonic() > give_up:
                 _signal(process, signal.SIGKILL)
-        except KeyboardInterrupt:
-            interrupts += 1
-            _signal(process, signal.SIGINT)
-            give_up = time.monotonic() + _CANCEL_WAIT
         else:
-            return interrupts > 0
+            return
 
 
 def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -123,7 +123,10 @@ class Session:
                 with contextlib.suppress(RagopsError):  # a full disk must not hide why the change failed
                     self._audit(_outcome(error), started)
                 raise
-            self._audit("done", started)
+            try:
+                self._audit("done", started)
+            except RagopsError as error:  # the change is done; failing now would have it taken for undone
+                self.notice(f"the audit trail could not be written: {error.message}")
 
     def _audit(self, outcome: str, started: float) -> None:
         audit.append(
