@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 # A line in a log says enough this often, in seconds.
 _LINE_EVERY = 5.0
 _SHOWN_FAILURES = 20
+# Of a passage; and the score up to which one has nothing to do with the question.
+_SHOWN_LINES = 3
+_FAR = 0.05
 _TOKEN_VARIABLE = "RAGOPS_TOKEN"  # noqa: S105  the name of the variable
 
 
@@ -65,7 +70,7 @@ def ingest(
         report = operation.ingest(
             database, vectors, embedder, collections or (), show, root=root, allow_empty=allow_empty
         )
-        refresh_answers(session)
+        refreshed = refresh_answers(session)
     if console.as_json:
         console.document({**jsonable(report), "exit_code": int(report.exit_code)})
     else:
@@ -74,6 +79,8 @@ def ingest(
             console.message("there are no collections yet: `ragops migrate json-to-db FILE`")
     for one in report.collections:
         _say(console, one)
+    if not refreshed:
+        console.message("the API was not told: its cached answers may be those of before for `api.cache_seconds`")
     raise typer.Exit(report.exit_code)
 
 
@@ -87,8 +94,11 @@ def query(
     token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Holds the token; RAGOPS_TOKEN if not given.")
     ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Whole passages, however far from the question.")] = False,
 ) -> None:
     """Ask the platform, through its gateway.
+
+    Shows the first lines of each passage that has to do with the question; all of them with --full, and with --json.
 
     Example: ragops query "how do I rotate a secret?" --collection manuals
     """
@@ -101,7 +111,7 @@ def query(
     if current.console.as_json:
         current.console.document(jsonable(result))
     else:
-        _show(current.console, result)
+        _show(current.console, result, full=full)
 
 
 def _token(file: Path | None) -> SecretStr:
@@ -148,17 +158,25 @@ def _say(console: Console, one: CollectionReport) -> None:
         console.message(f"{one.name}: {speed}; {parts}")
 
 
-def _show(console: Console, result: QueryResult) -> None:
+def _show(console: Console, result: QueryResult, *, full: bool) -> None:
+    near = [passage for passage in result.passages if passage.score > _FAR]
+    shown = result.passages if full or not near else near
     if result.answer:
         console.text(f"{result.answer}\n")
-    for number, passage in enumerate(result.passages, 1):
+    for number, passage in enumerate(shown, 1):
         console.text(f"[{number}] {passage.path} ({passage.score:.3f})")
-        for line in passage.text.splitlines():
+        for line in passage.text.splitlines() if full else _shortened(passage.text):
             console.text(f"    {line}")
     written = f"written by {result.model}, " if result.model else ""
     console.message(f"{written}found with {result.embedder} in {result.collection}")
     if result.note:
         console.message(result.note)
+
+
+def _shortened(text: str) -> list[str]:
+    """The first lines of `text` as wide as the terminal; words that are longer are cut."""
+    width = max(20, shutil.get_terminal_size().columns - 4)
+    return textwrap.wrap(text, width, max_lines=_SHOWN_LINES, placeholder=" …")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +22,7 @@ __all__ = ["Gateway", "Passage", "QueryResult", "gateway_for", "query"]
 
 # The API ends a request after 30 seconds of its own accord.
 _SECONDS, _CONNECT_SECONDS = 45.0, 5.0
-_SEVERAL = 100
+_SEVERAL, _NAMED = 100, 10
 
 
 class Gateway(NamedTuple):
@@ -66,14 +67,19 @@ def query(
 ) -> QueryResult:
     """Ask `text`; without a `collection` the only one there is.
 
-    Raises UsageError (collection_needed, and what the API finds wrong with the question), RagopsError (token_refused,
-    rate_limited, not_found, query_failed), UnhealthyError (gateway_unreachable, certificate_refused, breaker_open,
-    service_unavailable).
+    Raises UsageError (collection_needed, collection_not_found, and what the API finds wrong with the question),
+    RagopsError (token_refused, rate_limited, not_found, collection_not_found where nothing was ingested into it,
+    query_failed), UnhealthyError (gateway_unreachable, certificate_refused, breaker_open, service_unavailable).
     """
     with _client(gateway_url, token, ca_file) as client:
         asked = collection or _only_collection(client)
         body = {"collection": asked, "query": text, "limit": limit}
-        response = _send(client, "POST", "/api/v1/query", json=body)
+        try:
+            response = _send(client, "POST", "/api/v1/query", json=body)
+        except RagopsError as error:
+            if error.code == "collection_not_found":
+                raise _not_found(client, asked) from error
+            raise
         return _result(_document(response), response.headers.get("x-request-id", ""))
 
 
@@ -127,17 +133,36 @@ def _document(response: httpx.Response) -> dict[str, Any]:
 
 
 def _only_collection(client: httpx.Client) -> str:
-    response = _send(client, "GET", "/api/v1/collections", params={"limit": _SEVERAL})
-    found = [item for item in _document(response).get("collections", []) if item.get("enabled") is not False]
-    names = [str(item["name"]) for item in found]
+    names = _names(client)
     if len(names) == 1:
         return names[0]
     if not names:
         raise UsageError(
             "no_collections", "there is no collection to ask", "ragops migrate json-to-db FILE, ragops ingest"
         )
-    shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-    raise UsageError("collection_needed", f"which collection? There are {shown}", "add --collection NAME")
+    raise UsageError("collection_needed", f"which collection? There are {_listed(names)}", "add --collection NAME")
+
+
+def _names(client: httpx.Client) -> list[str]:
+    response = _send(client, "GET", "/api/v1/collections", params={"limit": _SEVERAL})
+    found = [item for item in _document(response).get("collections", []) if item.get("enabled") is not False]
+    return [str(item["name"]) for item in found]
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
+
+
+def _not_found(client: httpx.Client, asked: str) -> RagopsError:
+    """A name that nobody knows, or one whose files were never ingested."""
+    names: list[str] = []
+    with contextlib.suppress(RagopsError):  # without its database the platform has no names to offer
+        names = _names(client)
+    if asked in names:
+        hint = f"ragops ingest {asked}"
+        return RagopsError("collection_not_found", f"nothing was ingested into collection {asked} yet", hint)
+    hint = f"there are {_listed(names)}" if names else "name one that was ingested"
+    return UsageError("collection_not_found", f"there is no collection {asked}", hint)
 
 
 def _result(values: dict[str, Any], request_id: str) -> QueryResult:
@@ -164,7 +189,7 @@ def translate(response: httpx.Response) -> RagopsError:
         case 401 | 403:
             return _refused_token(status, detail)
         case 404:
-            return RagopsError(code or "not_found", detail, "see what was ingested: ragops ingest")
+            return RagopsError(code or "not_found", detail, "name a collection that there is: --collection NAME")
         case 409:
             return RagopsError(code or "query_failed", detail, "ragops ingest")
         case 400 | 413 | 414 | 422:

@@ -32,6 +32,7 @@ class Gateway:
     def __init__(self, tls: tuple[Path, Path] | None = None) -> None:
         self.asked: list[tuple[str, str, Any, str]] = []
         self.status, self.values, self.headers = 200, {}, {"x-request-id": "r1"}
+        self.refuse: dict[str, int] = {}
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -41,7 +42,7 @@ class Gateway:
                 outer.asked.append(asked)
                 value = outer.values.get(self.path.split("?")[0], ANSWER)
                 content = value if isinstance(value, bytes) else json.dumps(value).encode()
-                self.send_response(outer.status)
+                self.send_response(outer.refuse.get(self.path.split("?")[0], outer.status))
                 for name, text in {**outer.headers, "content-length": str(len(content))}.items():
                     self.send_header(name, text)
                 self.end_headers()
@@ -106,8 +107,8 @@ def test_the_only_collection_is_meant_where_none_is_named(gateway: Gateway) -> N
             {"code": "collection_not_found", "detail": "none"},
             "",
             "collection_not_found",
-            ExitCode.FAILED,
-            "ingest",
+            ExitCode.USAGE,
+            "name one",
         ),
         (409, {"code": "embedder_mismatch", "detail": "x"}, "", "embedder_mismatch", ExitCode.FAILED, "ragops ingest"),
         (422, {"code": "invalid_request", "detail": "x"}, "", "invalid_request", ExitCode.USAGE, "correct"),
@@ -129,6 +130,18 @@ def test_what_refusals_mean(
     assert words in caught.value.hint
     assert "Jwt" not in caught.value.message
     assert "a.b.c" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_an_unknown_collection_names_those_there_are(gateway: Gateway) -> None:
+    gateway.refuse = {"/api/v1/query": 404}
+    gateway.values["/api/v1/query"] = {"code": "collection_not_found", "detail": "none"}
+    gateway.values["/api/v1/collections"] = {"collections": [{"name": f"c{number}"} for number in range(12)]}
+    with pytest.raises(UsageError) as caught:
+        query(gateway.url, TOKEN, "why?", "zzz")
+    assert caught.value.hint == "there are c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, …"
+    with pytest.raises(RagopsError) as known:
+        query(gateway.url, TOKEN, "why?", "c1")
+    assert (known.value.exit_code, known.value.hint) == (ExitCode.FAILED, "ragops ingest c1")
 
 
 @pytest.mark.parametrize("answer", [b"<html>", [], {"passages": 1}, {}])
