@@ -81,8 +81,8 @@ def plan(session: Session) -> Plan:
 def drift(session: Session) -> Drift:
     """Where what is really there differs from what was provisioned. Raises MissingError (not_provisioned)."""
     found = Drift(drifted(open_stack(session.project, session.secrets(), renew=False).drift()))
-    if not found.resources:
-        session.endpoints()  # what was never provisioned whole cannot be as it was provisioned
+    if not found.resources and not session.project.paths.endpoints.exists():
+        raise session.not_provisioned()  # what was never provisioned whole cannot be as it was provisioned
     return found
 
 

@@ -70,7 +70,7 @@ class Session:
         try:
             values = json.loads(path.read_text())
         except FileNotFoundError as error:
-            raise self._not_provisioned() from error
+            raise self.not_provisioned() from error
         except (OSError, ValueError) as error:
             raise RagopsError("endpoints_unreadable", f"{path} cannot be read", "run `ragops up`") from error
         known = secrets.load(self.project.paths.secrets)
@@ -84,7 +84,7 @@ class Session:
             what = f"the secret {error} is missing from {path}"
             raise MissingError("secret_missing", what, _restore_hint(path)) from error
 
-    def _not_provisioned(self) -> MissingError:
+    def not_provisioned(self) -> MissingError:
         """The error before the first `up` went through; names what an interrupted one left running."""
         paths = self.project.paths
         running = [service.name for service in SERVICES if living(paths.run_dir(service.name))]
