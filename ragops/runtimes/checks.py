@@ -6,10 +6,10 @@ import socket
 import subprocess
 from typing import TYPE_CHECKING
 
-from ragops.services.contract import ExecCheck, HttpCheck, TcpCheck
+from ragops.services.spec import ExecCheck, HttpCheck, TcpCheck
 
 if TYPE_CHECKING:
-    from ragops.services.contract import HealthCheck
+    from ragops.services.spec import HealthCheck
 
 _HOST = "127.0.0.1"
 

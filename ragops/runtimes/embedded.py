@@ -11,12 +11,13 @@ from ragops.runtimes.gateway_config import GatewayConfig
 from ragops.runtimes.process import Process
 from ragops.runtimes.process_spec import ProcessSpec
 from ragops.runtimes.programs import reachable, unprivileged_user
-from ragops.services.contract import Capability, Layout
+from ragops.services.contract import Capability
+from ragops.services.spec import Layout
 
 if TYPE_CHECKING:
     from ragops.config.paths import ProjectPaths
-    from ragops.services.contract import ServiceSpec
     from ragops.services.gateway.configuration import GatewayConfiguration
+    from ragops.services.spec import ServiceSpec
 
 CAPABILITIES = frozenset({Capability.RESTART, Capability.EXEC, Capability.READ_FILES})
 

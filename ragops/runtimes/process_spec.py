@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragops.services.contract import ConfigFile, ExecCheck, HealthCheck, HttpCheck, InitStep, TcpCheck
+from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, HttpCheck, InitStep, TcpCheck
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -26,8 +26,9 @@ from ragops.runtimes.control import control
 from ragops.runtimes.embedded import CAPABILITIES, process_spec
 from ragops.runtimes.programs import unprivileged_user
 from ragops.services import SERVICES
-from ragops.services.contract import Endpoint, Layout, Login
+from ragops.services.contract import Endpoint, Login
 from ragops.services.redis import component as redis_component
+from ragops.services.spec import Layout
 from ragops.services.timescaledb import component as timescale_component
 from ragops.services.timescaledb.roles import prepare
 

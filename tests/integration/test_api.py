@@ -33,11 +33,12 @@ from ragops.services.api import ApiService
 from ragops.services.api.configuration import ApiInputs, service_spec
 from ragops.services.api.health import probe
 from ragops.services.api.settings import ApiSettings
-from ragops.services.contract import Endpoint, Layout, Login, Status
+from ragops.services.contract import Endpoint, Login, Status
 from ragops.services.qdrant import component as qdrant_component
 from ragops.services.qdrant.settings import QdrantSettings
 from ragops.services.redis import component as redis_component
 from ragops.services.redis.settings import RedisSettings
+from ragops.services.spec import Layout
 from ragops.services.timescaledb import component as timescale_component
 from ragops.services.timescaledb import schema
 from ragops.services.timescaledb.settings import TimescaleSettings
@@ -46,7 +47,7 @@ from tests.unit.api.fakes import Issuer, free_port
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ragops.services.contract import ServiceSpec
+    from ragops.services.spec import ServiceSpec
 
 pytestmark = pytest.mark.fault
 

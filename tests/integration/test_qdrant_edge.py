@@ -34,7 +34,7 @@ from ragops.services.qdrant.settings import QdrantSettings
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ragops.services.contract import Layout
+    from ragops.services.spec import Layout
 
 KEY = "integration-key"
 SIZE = 8
@@ -797,7 +797,7 @@ def test_spec_is_what_the_engine_reads(layout: Layout) -> None:
 
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
-    from ragops.services.contract import Layout
+    from ragops.services.spec import Layout
 
     (tmp_path / "config").mkdir()
     return Layout(str(tmp_path / "config"), str(tmp_path / "data"), "127.0.0.1")

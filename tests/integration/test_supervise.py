@@ -31,8 +31,8 @@ from ragops.runtimes.embedded import process_spec
 from ragops.runtimes.observe import read_record, state_of
 from ragops.runtimes.process_spec import ProcessSpec
 from ragops.runtimes.programs import unprivileged_user
-from ragops.services.contract import ConfigFile, ExecCheck, HttpCheck, InitStep, Layout, TcpCheck
 from ragops.services.redis import component as redis_component
+from ragops.services.spec import ConfigFile, ExecCheck, HttpCheck, InitStep, Layout, TcpCheck
 from ragops.services.timescaledb import component as timescale_component
 
 if TYPE_CHECKING:

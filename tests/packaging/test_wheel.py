@@ -14,13 +14,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 RENDER_ALL = textwrap.dedent("""
-    import sys
-    from types import SimpleNamespace
     from ragops import resources
     from ragops.config.model import Settings
     from ragops.render import render
-    from ragops.services.contract import Layout
+    from ragops.services.qdrant.component import service_spec as qdrant
     from ragops.services.redis.component import service_spec as redis
+    from ragops.services.spec import Layout
     from ragops.services.timescaledb.component import service_spec as timescaledb
     from ragops.services.timescaledb.migration_files import load_migrations
     from ragops.operations.stack import _program
@@ -28,12 +27,18 @@ RENDER_ALL = textwrap.dedent("""
     assert "_bundled" in str(resources.templates_dir()), resources.templates_dir()
     layout = Layout("/etc/x", "/data", "127.0.0.1")
     settings = Settings(name="wheel")
-    names = ("redis_operator", "redis_application", "timescaledb_owner", "timescaledb_application")
+    names = ("redis_operator", "redis_application", "timescaledb_owner", "timescaledb_application", "qdrant_api_key")
     secrets = dict.fromkeys(names, "s3cret")
-    for spec in (redis(settings.redis, secrets, layout), timescaledb(settings.timescaledb, secrets, layout)):
+    specs = (
+        redis(settings.redis, secrets, layout),
+        timescaledb(settings.timescaledb, secrets, layout),
+        qdrant(settings.qdrant, secrets, layout),
+    )
+    for spec in specs:
         for file in spec.files:
             assert file.content.strip(), file.name
-    assert "wheel" in render("ragops.yaml.j2", name="wheel", runtime="embedded", ports=settings.ports())
+    ports = {".".join(key): port for key, port in settings.ports().items()}
+    assert "wheel" in render("ragops.yaml.j2", name="wheel", runtime="embedded", ports=ports)
     assert len(load_migrations()) == 7
     assert callable(_program())
     print("rendered")

@@ -18,7 +18,7 @@ from ragops.services.api.configuration import ApiInputs, embedder, service_spec
 from ragops.services.contract import Endpoint, Login
 
 if TYPE_CHECKING:
-    from ragops.services.contract import Runtime
+    from ragops.services.spec import Runtime
 
 
 @dataclass(frozen=True)

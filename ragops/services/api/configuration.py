@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from ragops.errors import UsageError
 from ragops.services.api import INGEST_SECRET, INGEST_SERVICE, OPERATOR_SECRET, OPERATOR_SERVICE, VERSION
-from ragops.services.contract import ConfigFile, HttpCheck, ServiceSpec
+from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ragops.services.api.settings import ApiSettings, EmbedderSettings
-    from ragops.services.contract import Endpoint, Layout
+    from ragops.services.contract import Endpoint
+    from ragops.services.spec import Layout
 
 _HASHING_DIMENSIONS = 384
 _TOKENS = {OPERATOR_SERVICE: OPERATOR_SECRET, INGEST_SERVICE: INGEST_SECRET}

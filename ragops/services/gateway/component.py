@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pulumi
 
-from ragops.services.contract import Endpoint, Runtime
+from ragops.services.contract import Endpoint
 from ragops.services.gateway import VERSION
 from ragops.services.gateway.configuration import (
     GatewayConfiguration,
@@ -16,9 +16,10 @@ from ragops.services.gateway.configuration import (
     configuration,
     service_spec,
 )
+from ragops.services.spec import Runtime
 
 if TYPE_CHECKING:
-    from ragops.services.contract import Layout
+    from ragops.services.spec import Layout
 
 
 class GatewayRuntime(Runtime, Protocol):

@@ -6,16 +6,16 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ragops.services.contract import ConfigFile, HttpCheck, ServiceSpec
 from ragops.services.gateway import VERSION
 from ragops.services.gateway.envoy import Rendering, render
 from ragops.services.gateway.policy import CONFIGURATION_HEADER, DENIED, READY_PATH, GatewayPolicy, Tls, default_policy
+from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ragops.services.contract import Layout
     from ragops.services.gateway.settings import GatewaySettings
+    from ragops.services.spec import Layout
 
 BOOTSTRAP = "bootstrap.json"
 CHECK_PLACEHOLDER = "{check}"

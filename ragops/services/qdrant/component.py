@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
-from ragops.services.contract import ConfigFile, Endpoint, HttpCheck, Login, ServiceSpec
+from ragops.services.contract import Endpoint, Login
 from ragops.services.qdrant import API_KEY_SECRET, ENGINE, VERSION
+from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ragops.services.contract import Layout, Runtime
     from ragops.services.qdrant.settings import QdrantSettings
+    from ragops.services.spec import Layout, Runtime
 
 
 @dataclass(frozen=True)

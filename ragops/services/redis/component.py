@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from ragops.render import render
-from ragops.services.contract import ConfigFile, Endpoint, Login, ServiceSpec, TcpCheck
+from ragops.services.contract import Endpoint, Login
 from ragops.services.redis import APPLICATION_SECRET, APPLICATION_USER, OPERATOR_SECRET, OPERATOR_USER, VERSION
+from ragops.services.spec import ConfigFile, ServiceSpec, TcpCheck
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ragops.services.contract import Layout, Runtime
     from ragops.services.redis.settings import RedisSettings
+    from ragops.services.spec import Layout, Runtime
 
 
 @dataclass(frozen=True)

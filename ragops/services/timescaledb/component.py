@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import pulumi
 
 from ragops.render import render
-from ragops.services.contract import ConfigFile, Endpoint, InitStep, Login, ServiceSpec, TcpCheck
+from ragops.services.contract import Endpoint, Login
+from ragops.services.spec import ConfigFile, InitStep, ServiceSpec, TcpCheck
 from ragops.services.timescaledb import APPLICATION_ROLE, APPLICATION_SECRET, OWNER_ROLE, OWNER_SECRET, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ragops.services.contract import Layout, Runtime
+    from ragops.services.spec import Layout, Runtime
     from ragops.services.timescaledb.settings import TimescaleSettings
 
 

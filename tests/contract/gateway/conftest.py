@@ -31,11 +31,11 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import RSAAlgorithm
 
 from ragops.runtimes import gateway_apply
-from ragops.services.contract import Layout
 from ragops.services.gateway import certificate
 from ragops.services.gateway.configuration import GatewayConfiguration, GatewayInputs, configuration, service_spec
 from ragops.services.gateway.policy import GatewayPolicy
 from ragops.services.gateway.settings import GatewaySettings
+from ragops.services.spec import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,8 @@ from typing import Any
 import pulumi
 
 from ragops.services.api.component import Api, ApiArgs
-from ragops.services.contract import Capability, Endpoint, Layout
+from ragops.services.contract import Capability, Endpoint
+from ragops.services.spec import Layout
 from tests.unit.api.test_service import SECRETS, inputs
 
 

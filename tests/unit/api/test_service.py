@@ -16,7 +16,8 @@ from ragops.errors import InvalidInputError, UsageError
 from ragops.services.api.configuration import ApiInputs, api_config, embedder, service_spec
 from ragops.services.api.health import probe
 from ragops.services.api.settings import ApiSettings, EmbedderSettings
-from ragops.services.contract import Endpoint, HttpCheck, Layout, Login, Status
+from ragops.services.contract import Endpoint, Login, Status
+from ragops.services.spec import HttpCheck, Layout
 from tests.unit.api.conftest import SERVICE_TOKEN
 from tests.unit.api.fakes import Server, free_port
 

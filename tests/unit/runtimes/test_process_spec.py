@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ragops.runtimes.process_spec import ProcessSpec
-from ragops.services.contract import ConfigFile, ExecCheck, HealthCheck, HttpCheck, InitStep, TcpCheck
+from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, HttpCheck, InitStep, TcpCheck
 
 SPEC = ProcessSpec(
     service="shop",

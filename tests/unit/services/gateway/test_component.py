@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from ragops.services.contract import Capability, Layout, ServiceSpec
+from ragops.services.contract import Capability
 from ragops.services.gateway import GatewayService
 from ragops.services.gateway.component import GatewayArgs
 from ragops.services.gateway.configuration import GatewayConfiguration, GatewayInputs
 from ragops.services.gateway.settings import GatewaySettings
+from ragops.services.spec import Layout, ServiceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from ragops.services.contract import Layout
 from ragops.services.gateway.configuration import GatewayInputs, configuration, service_spec
 from ragops.services.gateway.envoy import Rendering, render
 from ragops.services.gateway.policy import DENIED
 from ragops.services.gateway.settings import GatewaySettings
+from ragops.services.spec import Layout
 
 LAYOUT = Layout("/run/config", "/run/data", "127.0.0.1")
 KEYS = {"keys": [{"kty": "RSA", "kid": "tok_0123456789ab", "alg": "RS256", "use": "sig", "n": "AQAB", "e": "AQAB"}]}

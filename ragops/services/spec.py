@@ -1,0 +1,106 @@
+"""A service as a runtime sees it: what to start, with which files, ports and checks, and where it will find them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ragops.services.contract import Capability
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A rendered file below the service's configuration folder; `secret` content never reaches a plan or a log."""
+
+    name: str
+    content: str
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class TcpCheck:
+    """Healthy when the port accepts and, after `send`, the answer starts with one of `expect`."""
+
+    port: int
+    send: str = ""
+    expect: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class HttpCheck:
+    """Healthy when a GET of `path` answers 200."""
+
+    port: int
+    path: str = "/"
+
+
+@dataclass(frozen=True)
+class ExecCheck:
+    """Healthy when `command`, run beside the service, exits 0."""
+
+    command: tuple[str, ...]
+
+
+HealthCheck = TcpCheck | HttpCheck | ExecCheck
+
+
+@dataclass(frozen=True)
+class InitStep:
+    """Fills an empty data folder once: runs in a folder beside it, which then takes its place in one rename.
+
+    `command` has `{data}` where the folder's path goes; `marker` is the file that tells an initialised folder.
+    """
+
+    command: tuple[str, ...]
+    marker: str
+
+
+@dataclass(frozen=True)
+class ServiceSpec:
+    """A service as a runtime sees it. Paths inside `command` and files come from the runtime's `Layout`.
+
+    `lock_files` are what the engine leaves among its data when it is killed and may trip over at its next start.
+    Times in seconds.
+    """
+
+    service: str
+    version: str
+    command: tuple[str, ...]
+    files: tuple[ConfigFile, ...]
+    ports: Mapping[str, int]
+    health: HealthCheck
+    environment: Mapping[str, str] = field(default_factory=dict)
+    init: InitStep | None = None
+    lock_files: tuple[str, ...] = ()
+    stop_signal: str = "SIGTERM"
+    stop_grace: float = 10.0
+    start_timeout: float = 60.0
+    needs_unprivileged_user: bool = False
+
+
+class Runtime(Protocol):
+    """How a ServiceSpec becomes something that runs; components see no more of a runtime than this."""
+
+    name: str
+    capabilities: frozenset[Capability]
+
+    def layout(self, service: str) -> Layout:
+        """Where the service will find its files and what it is to listen on."""
+
+    def handle(self, service: str) -> str:
+        """What day-2 operations will find the service by."""
+
+    def run(self, spec: ServiceSpec, parent: Any) -> Any:
+        """Declare the resources of `spec` below the component `parent`."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a runtime puts a service: folders as the service itself sees them, and the address it listens on."""
+
+    config_dir: str
+    data_dir: str
+    listen: str
