@@ -9,8 +9,7 @@ from pulumi import automation
 from ragops.adapters import pulumi_install
 from ragops.config import secrets
 from ragops.config.load import load
-from ragops.operations.stack import _program
-from ragops.runtimes.embedded import EmbeddedRuntime
+from ragops.operations.stack import _program, platform_inputs
 
 project = load(None, None)
 paths, settings = project.paths, project.settings
@@ -18,14 +17,14 @@ engine = pulumi_install.find()
 if engine is None:
     sys.exit("no Pulumi engine: make engine")
 program = _program()
-known = secrets.load(paths.secrets)
+inputs = platform_inputs(project, secrets.load(paths.secrets))
 
 if "PULUMI_BACKEND_URL" not in os.environ:
     os.environ["PULUMI_BACKEND_URL"] = (paths.pulumi / "state").as_uri()
 stack = automation.create_or_select_stack(
     stack_name=paths.environment,
     project_name=settings.name,
-    program=lambda: program(settings, known, EmbeddedRuntime(paths, settings.run_as)),
+    program=lambda: program(inputs),
     opts=automation.LocalWorkspaceOptions(
         work_dir=str(paths.pulumi),
         pulumi_command=automation.PulumiCommand(root=str(Path(engine.path).parents[1])),
