@@ -104,13 +104,13 @@ def rows(folder: Path, token: str) -> str:
 
 
 def ingest_text(reports: list[dict[str, object]]) -> str:
-    files = [float(one["files"]) / float(one["total_seconds"]) for one in reports]
+    files = [float(one["added"]) / float(one["total_seconds"]) for one in reports]
     chunks = [float(one["chunks"]) / float(one["total_seconds"]) for one in reports]
     total = sum(float(one["total_seconds"]) for one in reports)
     stages = {stage: sum(float(one["seconds"][stage]) for one in reports) / total for stage in reports[0]["seconds"]}
     shares = ", ".join(f"{stage} {share:.0%}" for stage, share in stages.items())
     return (
-        f"Ingest of {reports[0]['files']} documents into {reports[0]['chunks']} chunks, {INGESTS} times:"
+        f"Ingest of {reports[0]['added']} documents into {reports[0]['chunks']} chunks, {INGESTS} times:"
         f" {spread(files, 0)} files/s, {spread(chunks, 0)} chunks/s. Where its time goes: {shares}."
     )
 
