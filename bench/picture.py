@@ -1,4 +1,4 @@
-"""`make picture`: docs/status.svg, exported by Rich from `ragops status` and `ragops health` of a real platform."""
+"""`make picture`: docs/status.svg, exported by Rich from `ragops status` of a real platform."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from pathlib import Path
 from rich.console import Console as RichConsole
 
 from ragops.cli.console import Console
-from ragops.cli.views import show_health, show_status
+from ragops.cli.views import show_status
 from ragops.config.load import load
-from ragops.operations.health import check
 from ragops.operations.session import Session
 from ragops.operations.status import status
 
@@ -36,8 +35,6 @@ def main() -> None:
         session = Session(load(None, None), "picture", print)
         rich.print("[bold]$ ragops status[/bold]")
         show_status(console, status(session))
-        rich.print("\n[bold]$ ragops health[/bold]")
-        show_health(console, check(session))
         rich.save_svg(str(TARGET), title="ragops")
     finally:
         subprocess.run([RAGOPS, "down", "--purge-data", "--yes"], capture_output=True, timeout=120)
