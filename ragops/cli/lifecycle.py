@@ -128,7 +128,7 @@ def up(context: typer.Context, yes: Yes = False, lock_wait: LockWait = 0.0) -> N
         return
     changed = len(result.changes)
     state_now = "up" if result.health.lacks_schema and not result.health.unsettled else result.health.status.value
-    console.message(f"{state_now}: {changed or 'no'} changes in {duration(result.seconds)}")
+    console.message(f"{state_now}: {changed or 'no'} change{'' if changed == 1 else 's'} in {duration(result.seconds)}")
     for service, check in result.health.unsettled:
         console.message(f"  {service}: {check.detail}{f' → {check.hint}' if check.hint else ''}")
     if result.health.lacks_schema:
