@@ -95,11 +95,6 @@ class PulumiStack:
         )
         return tuple(recorder.steps)
 
-    def outputs(self) -> dict[str, Any]:
-        """The outputs of the last `up`."""
-        values = self._translated(lambda: self._stack.workspace.stack_outputs(self._stack.name))
-        return {name: output.value for name, output in values.items()}
-
     def _open(self, engine: Engine, program: Callable[[], None]) -> automation.Stack:
         options = self._options
         workspace = automation.LocalWorkspace(

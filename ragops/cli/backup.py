@@ -8,7 +8,6 @@ import typer
 
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
-from ragops.errors import ExitCode
 
 if TYPE_CHECKING:
     from ragops.operations.restore import RestoreResult
@@ -169,7 +168,6 @@ def restore(
         console.message(note)
     if result.safety:
         console.message(f"to go back: `ragops restore {result.safety.id}`")
-    raise typer.Exit(ExitCode.DONE)
 
 
 def _counted(values: dict[str, Any] | Any) -> str:

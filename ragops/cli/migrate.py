@@ -9,7 +9,6 @@ import typer
 
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.state import state
-from ragops.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,4 +171,3 @@ def maintain(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
     ):
         if names:
             current.console.text(f"{word}: {', '.join(names)}")
-    raise typer.Exit(ExitCode.DONE)
