@@ -26,6 +26,8 @@ from ragops.services.gateway import certificate, tokens
 from ragops.services.gateway.health import probe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ragops.services.gateway.configuration import GatewayConfiguration
 
 API = "/api/v1/search"
@@ -79,34 +81,44 @@ def test_tokens_are_issued_and_revoked_one_by_one(envoy_gateway: Any, tmp_path: 
 
 def test_no_request_is_lost_while_the_configuration_changes(envoy_gateway: Any) -> None:
     engine, gateway = envoy_gateway
-    stop, failed, counts = threading.Event(), [], []
+    stop, failed, counts = threading.Event(), [], [0, 0]
     token = gateway.token()
 
-    def ask() -> None:
-        done = 0
+    def ask(mine: int) -> None:
         with httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as client:
-            while not stop.is_set() and done < 5000:
+            while not stop.is_set() and counts[mine] < 5000:
                 try:
                     status = client.get(API, headers={"Authorization": f"Bearer {token}"}).status_code
                 except httpx.HTTPError as error:
                     failed.append(repr(error))
                 else:
                     failed.extend([str(status)] if status != 200 else [])
-                done += 1
-        counts.append(done)
+                counts[mine] += 1
 
-    threads = [threading.Thread(target=ask) for _ in range(2)]
+    threads = [threading.Thread(target=ask, args=(index,)) for index in range(2)]
     for thread in threads:
         thread.start()
     other = type(gateway.signer)("tok_ffffffffffff").jwk()
-    for index in range(6):
-        keys = {"keys": [gateway.signer.jwk(), *([other] if index % 2 else [])]}
-        gateway_apply.apply(engine.configuration(keys=keys, settings={"origins": (f"https://page{index}.example",)}))
-    stop.set()
-    for thread in threads:
-        thread.join()
+    try:
+        for index in range(6):
+            keys = {"keys": [gateway.signer.jwk(), *([other] if index % 2 else [])]}
+            wanted = engine.configuration(keys=keys, settings={"origins": (f"https://page{index}.example",)})
+            before = list(counts)
+            gateway_apply.apply(wanted)
+            _wait(lambda before=before: all(now >= then + 3 for now, then in zip(counts, before, strict=True)))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
     assert failed == []
-    assert min(counts) > 20
+
+
+def _wait(reached: Callable[[], bool], seconds: float = 60) -> None:
+    """Until `reached`: a slow machine takes longer, a gateway that hangs fails."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, "no request came through"
+        time.sleep(0.01)
 
 
 def _altered(engine: Any, name: str, change: Any) -> GatewayConfiguration:
