@@ -45,6 +45,7 @@ class Endpoint:
     """Where a service is and how to speak to it: one output of the stack.
 
     `handle` is what the runtime finds it by (a run folder, a container's name); `version` is the pinned one.
+    `inner_host` and `inner_port` are what the other services reach it by, where that differs.
     `logins` has the roles `operator` (ragops itself) and `application` (what the RAG services use).
     """
 
@@ -58,6 +59,13 @@ class Endpoint:
     options: Mapping[str, str] = field(default_factory=dict)
     logins: Mapping[str, Login] = field(default_factory=dict)
     capabilities: frozenset[Capability] = frozenset()
+    inner_host: str = ""
+    inner_port: int = 0
+
+    @property
+    def inner(self) -> tuple[str, int]:
+        """Host and port that the other services reach it by."""
+        return self.inner_host or self.host, self.inner_port or self.port
 
     def can(self, capability: Capability) -> bool:
         """Whether an operation may use `capability` on this service."""
@@ -76,6 +84,8 @@ class Endpoint:
             "options": dict(self.options),
             "logins": {role: {"user": login.user, "secret": login.secret} for role, login in self.logins.items()},
             "capabilities": sorted(self.capabilities),
+            "inner_host": self.inner_host,
+            "inner_port": self.inner_port,
         }
 
     @classmethod

@@ -59,11 +59,30 @@ class InitStep:
 
 
 @dataclass(frozen=True)
+class ImageSpec:
+    """The container image of a service and what is known of its inside.
+
+    `mount` is the image's own folder for data (a volume lies there), `user` the name or uid that it runs as. `writable`
+    are folders besides that have to take files while it runs and may lose them; all else is read-only.
+    """
+
+    reference: str
+    mount: str
+    user: str
+    config_dir: str = "/etc/ragops"
+    writable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ServiceSpec:
     """A service as a runtime sees it. Paths inside `command` and files come from the runtime's `Layout`.
 
     `lock_files` are what the engine leaves among its data when it is killed and may trip over at its next start.
     Times in seconds.
+
+    `ports` are those that the service itself listens on. What follows is for runtimes that start images: `instance`
+    names one of several nodes, `image` is what it is made from, `publish` the ports of this machine by the same names
+    (those that are missing stay inside), `memory` the limit in bytes (0: none).
     """
 
     service: str
@@ -79,6 +98,15 @@ class ServiceSpec:
     stop_grace: float = 10.0
     start_timeout: float = 60.0
     needs_unprivileged_user: bool = False
+    instance: str = ""
+    image: ImageSpec | None = None
+    publish: Mapping[str, int] = field(default_factory=dict)
+    memory: int = 0
+
+    @property
+    def name(self) -> str:
+        """What tells this one of the service's instances: the service's own name where there is only one."""
+        return self.instance or self.service
 
 
 class Runtime(Protocol):
@@ -87,11 +115,11 @@ class Runtime(Protocol):
     name: str
     capabilities: frozenset[Capability]
 
-    def layout(self, service: str) -> Layout:
-        """Where the service will find its files and what it is to listen on."""
+    def layout(self, instance: str, image: ImageSpec | None = None) -> Layout:
+        """Where the instance will find its files, what it is to listen on, and what the others reach it by."""
 
-    def handle(self, service: str) -> str:
-        """What day-2 operations will find the service by."""
+    def handle(self, instance: str) -> str:
+        """What day-2 operations will find the instance by."""
 
     def run(self, spec: ServiceSpec, parent: Any) -> Any:
         """Declare the resources of `spec` below the component `parent`."""
@@ -99,8 +127,18 @@ class Runtime(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a runtime puts a service: folders as the service itself sees them, and the address it listens on."""
+    """Where a runtime puts a service: folders as the service itself sees them, and the address it listens on.
+
+    `host` is the name that the other services reach it by. `in_image`: its programs are those of its image, and it
+    listens on ports of its own.
+    """
 
     config_dir: str
     data_dir: str
     listen: str
+    host: str = "127.0.0.1"
+    in_image: bool = False
+
+    def port(self, published: int, inner: int) -> int:
+        """The port that the service listens on: `inner` inside an image, else the one it is reached by."""
+        return inner if self.in_image else published
