@@ -180,7 +180,7 @@ def damage(tour: Tour) -> None:
     where = f"host=127.0.0.1 port={values['TIMESCALEDB_PORT']} dbname={values['TIMESCALEDB_DATABASE']}"
     with psycopg.connect(f"{where} user=rag_owner password={owner}", autocommit=True) as connection:
         connection.execute("DROP TABLE rag.collections CASCADE")
-    pid = {item["service"]: item["pid"] for item in tour.json("status")["services"]}["redis"]
+    pid = {item["service"]: int(item["ident"]) for item in tour.json("status")["services"]}["redis"]
     os.kill(pid, signal.SIGKILL)
     shutil.rmtree(project / "data" / "default" / "redis")
     print(

@@ -51,20 +51,21 @@ def show_changes(console: Console, changes: Sequence[Change]) -> None:
 
 def show_status(console: Console, status: PlatformStatus) -> None:
     """What runs and where."""
-    columns = ("SERVICE", "STATE", "ENGINE", "ADDRESS", "PID", "UP", "MEMORY")
+    runtime = status.services[0].runtime if status.services else "-"
+    embedded = runtime == "embedded"
+    columns = ("SERVICE", "STATE", "ENGINE", "ADDRESS", "PID" if embedded else "CONTAINER", "UP", "MEMORY")
     rows = [
         (
-            item.service,
+            item.instance,
             item.state,
             f"{item.title} {item.version}",
             item.address,
-            str(item.pid or "-"),
-            duration(item.uptime) if item.pid else "-",
-            size(item.memory) if item.pid else "-",
+            item.ident[:12] or "-",
+            duration(item.uptime) if item.ident else "-",
+            size(item.memory) if item.ident else "-",
         )
         for item in status.services
     ]
-    runtime = status.services[0].runtime if status.services else "-"
     console.table(columns, rows, title=f"{status.name} · environment {status.environment} · runtime {runtime}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -14,16 +13,13 @@ import psutil
 from ragops.adapters import pulumi_install
 from ragops.adapters.pulumi_pins import ENGINE_HINT
 from ragops.errors import RagopsError
-from ragops.operations import preflight
-from ragops.runtimes.programs import locate, unprivileged_user
+from ragops.runtimes.embedded_machine import disk, programs, refusal
+from ragops.runtimes.machines import machine_of
 from ragops.services.contract import Check, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ragops.config.load import Project
 
-_MIN_FREE_GB = 2
 _MIN_MEMORY_GB = 1
 
 
@@ -42,19 +38,16 @@ class Diagnosis:
 def examine(project: Project | None) -> Diagnosis:
     """Look at the machine and, where there is a project, at what it needs of the machine."""
     folder = project.paths.root if project else Path.cwd()
-    checks = [
+    checks = (
         _python(),
         _pulumi(),
-        *_programs(),
-        _disk(preflight.data_folder(project) if project else folder),
+        *(machine_of(project).findings() if project else (*programs(), disk(folder))),
         _memory(),
         _overcommit(),
         _huge_pages(),
         _clock(folder),
-    ]
-    if project:
-        checks += [_refusal("user", lambda: _user(project)), *_ports(project)]
-    return Diagnosis(tuple(checks))
+    )
+    return Diagnosis(checks)
 
 
 def _python() -> Check:
@@ -68,29 +61,7 @@ def _pulumi() -> Check:
             raise RagopsError("engine_missing", "not installed", ENGINE_HINT)
         return f"{engine.version} from {engine.source}"
 
-    return _refusal("pulumi", find)
-
-
-def _programs() -> list[Check]:
-    return [
-        _refusal(program, lambda program=program: installed(program))  # type: ignore[misc]
-        for program in preflight.PROGRAMS
-    ]
-
-
-def installed(program: str) -> str:
-    """Words for a program that is there. Raises MissingError (engine_not_installed)."""
-    locate(program)
-    return "is installed"
-
-
-def _disk(folder: Path) -> Check:
-    free = shutil.disk_usage(folder).free
-    text = f"{free / 2**30:.1f} GiB free where {folder} lies"
-    if free < preflight.MIN_FREE_BYTES:
-        return Check("disk", Status.DOWN, text, "free some space, or set `data_dir:` to a larger disk")
-    status = Status.OK if free >= _MIN_FREE_GB * 2**30 else Status.DEGRADED
-    return Check("disk", status, text, "" if status is Status.OK else "recovery points will soon need more")
+    return refusal("pulumi", find)
 
 
 def _memory() -> Check:
@@ -122,30 +93,6 @@ def _clock(folder: Path) -> Check:
     if newest > time.time() + 60:
         return Check("clock", Status.DEGRADED, "the clock is behind files in this folder", "check the time service")
     return Check("clock", Status.OK, time.strftime("%Y-%m-%d %H:%M:%S %Z"))
-
-
-def _ports(project: Project) -> list[Check]:
-    def free(service: str, port: int) -> str:
-        preflight.refuse_taken_port(project, service, port)
-        return f"{port} for {service}"
-
-    return [
-        _refusal("port", lambda service=service, port=port: free(service, port))  # type: ignore[misc]
-        for (service, _key), port in project.settings.ports().items()
-    ]
-
-
-def _user(project: Project) -> str:
-    preflight.refuse_blocked_data(project)
-    return unprivileged_user(project.settings.run_as) or "PostgreSQL runs as you"
-
-
-def _refusal(name: str, look: Callable[[], str]) -> Check:
-    """A check that is down with the message and cure of whatever `look` raises."""
-    try:
-        return Check(name, Status.OK, look())
-    except RagopsError as error:
-        return Check(name, Status.DOWN, error.message, error.hint)
 
 
 def _kernel(path: str) -> str:

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters.files import SECRET_MODE, explain_os_error, write_atomic
+from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.adapters.postgres import connect, is_password_refused
 from ragops.adapters.pulumi_events import Action
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
 from ragops.operations.changes import Change, Drifted, changes, drifted
 from ragops.operations.health import Health, check
-from ragops.operations.preflight import refuse_changed_password, refuse_what_cannot_start
 from ragops.operations.stack import fingerprint, open_stack
-from ragops.runtimes.control import stop_remains
-from ragops.runtimes.unrecorded import users
 from ragops.services import SERVICES
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Mapping
 
     from ragops.adapters.pulumi_engine import PulumiStack
     from ragops.adapters.pulumi_events import Step
@@ -30,6 +26,7 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
 
 _SETTLE = 10.0  # seconds
+_LOGIN_SECONDS = 5.0
 
 _DISTURBING = (Action.REPLACE, Action.DELETE)
 
@@ -80,7 +77,10 @@ def plan(session: Session) -> Plan:
 
 def drift(session: Session) -> Drift:
     """Where what is really there differs from what was provisioned. Raises MissingError (not_provisioned)."""
-    found = Drift(drifted(open_stack(session.project, session.secrets(), renew=False).drift()))
+    resources = drifted(open_stack(session.project, session.secrets(), renew=False).drift())
+    known = {item.resource for item in resources}
+    seen = [Drifted(item.resource, item.now) for item in session.machine.differences() if item.resource not in known]
+    found = Drift((*resources, *seen))
     if not found.resources and not session.project.paths.endpoints.exists():
         raise session.not_provisioned()  # what was never provisioned whole cannot be as it was provisioned
     return found
@@ -97,9 +97,10 @@ def up(
     started = time.monotonic()
     project = session.project
     with session.changing():
-        refuse_what_cannot_start(project)
+        session.machine.refuse_what_cannot_start()
         secrets = session.make_secrets()
-        refuse_changed_password(session)
+        _refuse_changed_password(session)
+        session.machine.before_up(session.notice)
         stack = open_stack(project, secrets)
         mark = fingerprint(project, secrets)
         if confirm and not _already_applied(session, mark):
@@ -112,6 +113,24 @@ def up(
         health = _healthy(session, changed=bool(changes(report.steps)))
         write_atomic(project.paths.fingerprint, mark)
     return UpResult(changes(report.steps), endpoints, health, time.monotonic() - started)
+
+
+def _refuse_changed_password(session: Session) -> None:
+    """Raise RagopsError (database_login_refused) where PostgreSQL runs and the operator's password is another one.
+
+    The database keeps its passwords itself: a restart with another secrets file would not change them.
+    """
+    paths = session.project.paths
+    if not session.machine.runs("timescaledb") or not paths.endpoints.exists():
+        return
+    endpoint = session.endpoint("timescaledb")
+    login = endpoint.logins["operator"]
+    try:
+        connect(endpoint.host, endpoint.port, "postgres", login.user, login.password, timeout=_LOGIN_SECONDS).close()
+    except RagopsError as error:
+        if is_password_refused(error):
+            hint = f"put the old value of {login.secret} back into {paths.secrets}: the database keeps its own"
+            raise RagopsError(error.code, error.message, hint) from error
 
 
 def _already_applied(session: Session, mark: str) -> bool:
@@ -155,29 +174,11 @@ def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] 
     paths = session.project.paths
     with session.changing():
         steps = open_stack(session.project, session.secrets(), renew=False).destroy(on_step)
-        remains = [service.name for service in SERVICES if stop_remains(paths.run_dir(service.name))]
+        remains = session.machine.stop_remains()
         paths.endpoints.unlink(missing_ok=True)
         paths.fingerprint.unlink(missing_ok=True)
-        folders = sorted(paths.all_data.iterdir()) if paths.all_data.exists() else []
+        names = session.machine.data()
         if purge_data:
-            refuse_used(folders)
-            for folder in folders:
-                _remove(folder)
-    names = tuple(str(folder) for folder in folders)
+            session.machine.purge()
     stopped = [change.resource for change in changes(steps) if change.action is Action.DELETE]
     return DownResult((*stopped, *remains), () if purge_data else names, names if purge_data else ())
-
-
-def refuse_used(folders: Sequence[Path]) -> None:
-    """Raise RagopsError (data_in_use) where a living process uses one of the folders."""
-    for folder in folders:
-        for process in users(folder):
-            what = f"pid {process.pid} uses {folder}: nothing was removed"
-            raise RagopsError("data_in_use", what, f"end it (`kill {process.pid}`), then run the command again")
-
-
-def _remove(folder: Path) -> None:
-    try:
-        shutil.rmtree(folder)
-    except OSError as error:
-        raise explain_os_error(error, f"remove {folder}") from error

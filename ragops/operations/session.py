@@ -6,17 +6,15 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ragops.adapters import audit, locks
-from ragops.adapters.logs import rotate
 from ragops.config import secrets
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations.backup import Platform
 from ragops.recovery.repository import Repository
-from ragops.runtimes.control import control
-from ragops.runtimes.observe import living
-from ragops.runtimes.supervise import log_path
+from ragops.runtimes.machines import machine_of
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
 
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.config.load import Project
+    from ragops.runtimes.machine import Machine
 
 EXCLUSIVE = locks.KINDS
 
@@ -37,6 +36,11 @@ class Session:
     command: str
     notice: Callable[[str], None]
     lock_wait: float = 0.0
+
+    @cached_property
+    def machine(self) -> Machine:
+        """What there is of the environment on this machine."""
+        return machine_of(self.project)
 
     def secrets(self) -> dict[str, str]:
         """All secrets of the environment, made up where they are missing; nothing is written."""
@@ -53,7 +57,7 @@ class Session:
         known = secrets.load(paths.secrets)
         for service in SERVICES:
             lost = [name for name in service.secrets() if name not in known]
-            if lost and service.backup() and paths.data_dir(service.name).exists():
+            if lost and service.backup() and self.machine.has_data(service.name):
                 what = f"the data of {service.name} are locked with a password that is gone: {lost[0]}"
                 raise MissingError("secret_missing", what, _restore_hint(paths.secrets))
 
@@ -87,7 +91,7 @@ class Session:
     def not_provisioned(self) -> MissingError:
         """The error before the first `up` went through; names what an interrupted one left running."""
         paths = self.project.paths
-        running = [service.name for service in SERVICES if living(paths.run_dir(service.name))]
+        running = [service.name for service in SERVICES if self.machine.runs(service.name)]
         what = f"environment {paths.environment!r} is not up"
         if running:
             what += f": an `up` was interrupted, or its files were removed; {', '.join(running)} already run"
@@ -100,7 +104,9 @@ class Session:
     def platform(self) -> Platform:
         """The opened platform as backups and restores see it."""
         project = self.project
-        return Platform(project.settings.name, project.settings.runtime, project.config, self.endpoints(), control)
+        return Platform(
+            project.settings.name, project.settings.runtime, project.config, self.endpoints(), self.machine.control
+        )
 
     def repository(self) -> Repository:
         """Where the recovery points of this environment lie."""
@@ -109,8 +115,7 @@ class Session:
 
     def rotate_logs(self) -> None:
         """Bound the services' logs; cron's backup does it every night."""
-        for service in SERVICES:
-            rotate(log_path(self.project.paths.run_dir(service.name), service.name))
+        self.machine.rotate_logs()
 
     @contextlib.contextmanager
     def changing(self, kinds: Sequence[str] = EXCLUSIVE) -> Iterator[None]:

@@ -16,7 +16,7 @@ from ragops.adapters.pulumi_engine import PulumiStack, StackOptions
 from ragops.adapters.pulumi_pins import ENGINE_HINT
 from ragops.errors import MissingError
 from ragops.resources import stacks_dir
-from ragops.runtimes.embedded import EmbeddedRuntime
+from ragops.runtimes.machines import machine_of
 from ragops.services.gateway import certificate, tokens
 from ragops.services.gateway.configuration import GatewayInputs
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ragops.config.load import Project
     from ragops.config.model import Settings
+    from ragops.services.gateway.component import GatewayRuntime
 
 _PASSAGE = 0o711
 
@@ -35,7 +36,7 @@ class PlatformInputs:
 
     settings: Settings
     secrets: Mapping[str, str]
-    runtime: EmbeddedRuntime
+    runtime: GatewayRuntime
     door: GatewayInputs
     jwks_file: str
 
@@ -76,8 +77,7 @@ def platform_inputs(project: Project, secrets: Mapping[str, str], *, renew: bool
         key=str(tls.key) if tls else "",
         fingerprint=tls.fingerprint if tls else "",
     )
-    runtime = EmbeddedRuntime(paths, settings.run_as)
-    return PlatformInputs(settings, secrets, runtime, door, str(paths.gateway / tokens.JWKS))
+    return PlatformInputs(settings, secrets, machine_of(project).runtime(), door, str(paths.gateway / tokens.JWKS))
 
 
 def fingerprint(project: Project, secrets: Mapping[str, str]) -> str:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
-from ragops.adapters.logs import follow, read_tail
-from ragops.errors import UsageError
-from ragops.runtimes.observe import read_record, read_spec, state_of
-from ragops.runtimes.process_spec import ProcessSpec
-from ragops.runtimes.supervise import log_path
+from ragops.errors import MissingError, UsageError
 from ragops.services import SERVICES, by_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ragops.operations.session import Session
+    from ragops.runtimes.machine import Instance
     from ragops.services.contract import Endpoint
 
 MASK = "********"
@@ -27,15 +20,20 @@ MASK = "********"
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """One service as it is now; `uptime` in seconds and `memory` in bytes are 0 where it does not run."""
+    """One instance of a service as it is now; `uptime` in seconds and `memory` in bytes are 0 where it does not run.
+
+    `ident` is what its runtime knows it by: a pid, a container's id.
+    """
 
     service: str
+    instance: str
     title: str
     version: str
     runtime: str
     state: str
     address: str
-    pid: int
+    ident: str
+    image: str
     uptime: float
     memory: int
 
@@ -50,38 +48,30 @@ class PlatformStatus:
 
 
 def status(session: Session) -> PlatformStatus:
-    """Look at every provisioned service's process."""
+    """Look at everything that was provisioned."""
     settings, paths = session.project.settings, session.project.paths
-    services = tuple(_one(endpoint) for endpoint in session.endpoints().values())
+    services = tuple(
+        _line(endpoint, instance)
+        for endpoint in session.endpoints().values()
+        for instance in session.machine.observe(endpoint)
+    )
     return PlatformStatus(settings.name, paths.environment, services)
 
 
-def _one(endpoint: Endpoint) -> ServiceStatus:
-    run_dir = Path(endpoint.handle)
-    props = read_spec(run_dir)
-    state = state_of(run_dir, {endpoint.service: endpoint.port}, ProcessSpec.recorded_digests(props))
-    record = read_record(run_dir)
-    alive = record is not None and record.alive
+def _line(endpoint: Endpoint, instance: Instance) -> ServiceStatus:
     return ServiceStatus(
         service=endpoint.service,
+        instance=instance.name,
         title=by_name(endpoint.service).title,
         version=endpoint.version,
         runtime=endpoint.runtime,
-        state=state,
-        address=f"{endpoint.host}:{endpoint.port}",
-        pid=record.pid if record and alive else 0,
-        uptime=max(0.0, time.time() - record.started) if record and alive else 0.0,
-        memory=_memory(record.pid) if record and alive else 0,
+        state=instance.state,
+        address=instance.address,
+        ident=instance.ident,
+        image=instance.image,
+        uptime=instance.uptime,
+        memory=instance.memory,
     )
-
-
-def _memory(pid: int) -> int:
-    """Resident memory of a process and its children, in bytes; shared pages count for each of them."""
-    try:
-        process = psutil.Process(pid)
-        return sum(item.memory_info().rss for item in (process, *process.children(recursive=True)))
-    except psutil.Error:
-        return 0
 
 
 def outputs(session: Session, *, show_secrets: bool) -> dict[str, str]:
@@ -102,10 +92,8 @@ def logs(session: Session, service: str, lines: int, *, following: bool) -> Iter
     known = [item.name for item in SERVICES]
     if service not in known:
         raise UsageError("unknown_service", f"there is no service {service!r}", f"one of: {', '.join(known)}")
-    path = log_path(session.project.paths.run_dir(service), service)
-    if not path.exists():
+    found = session.machine.log(service, lines, following=following)
+    if found is None:
         session.endpoints()  # raises before the first `up`
-    last, position = read_tail(path, lines)
-    yield from last
-    if following:
-        yield from follow(path, position)
+        raise MissingError("no_log", f"{service} has not written a log yet", "see `ragops status`")
+    yield from found

@@ -17,7 +17,7 @@ from ragops.services.spec import Layout
 if TYPE_CHECKING:
     from ragops.config.paths import ProjectPaths
     from ragops.services.gateway.configuration import GatewayConfiguration
-    from ragops.services.spec import ServiceSpec
+    from ragops.services.spec import ImageSpec, ServiceSpec
 
 CAPABILITIES = frozenset({Capability.RESTART, Capability.EXEC, Capability.READ_FILES})
 
@@ -32,8 +32,8 @@ class EmbeddedRuntime:
         self._paths = paths
         self._run_as = run_as
 
-    def layout(self, service: str) -> Layout:
-        """Folders below .ragops/ and the loopback address."""
+    def layout(self, service: str, image: ImageSpec | None = None) -> Layout:  # noqa: ARG002  part of the protocol
+        """Folders below .ragops/ and the loopback address; no image is needed."""
         config = self._paths.run_dir(service) / "config"
         return Layout(str(config), str(self._paths.data_dir(service)), "127.0.0.1")
 

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from ragops.runtimes.gateway_door import Door
     from ragops.services.contract import Check, Control, Endpoint
-    from ragops.services.spec import Runtime
+    from ragops.services.gateway.component import GatewayRuntime
 
 RUNNING = "running"
 STOPPED = "stopped"
@@ -49,11 +48,8 @@ class Difference:
 class Machine(Protocol):
     """One environment on this machine, seen by operations."""
 
-    def runtime(self) -> Runtime:
+    def runtime(self) -> GatewayRuntime:
         """What components hand their specifications to."""
-
-    def door(self) -> Door:
-        """How the gateway's hot configuration is rendered, looked at and judged here."""
 
     def refuse_what_cannot_start(self) -> None:
         """Raise for whatever would make `up` fail half-way: a missing engine, a port that is taken, a full disk."""

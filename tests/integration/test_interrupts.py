@@ -86,7 +86,7 @@ class Victim:
 
     def orphans(self) -> list[str]:
         """What runs for the project beside its services."""
-        services = {item["pid"] for item in self.run("status", "--json").json()["services"]}
+        services = {int(item["ident"]) for item in self.run("status", "--json").json()["services"]}
         children = {child.pid for pid in services for child in psutil.Process(pid).children(recursive=True)}
         return [str(item) for item in self._processes_of(self.root) if item.pid not in services | children]
 

@@ -36,7 +36,7 @@ class Platform:
         return done
 
     def pids(self) -> dict[str, int]:
-        return {item["service"]: item["pid"] for item in self.run("status", "--json").json()["services"]}
+        return {item["service"]: int(item["ident"]) for item in self.run("status", "--json").json()["services"]}
 
     def redis(self, *words: str) -> str:
         """One command to Valkey as an application sends it."""
@@ -87,7 +87,7 @@ def test_status_says_what_runs_and_where(platform: Platform) -> None:
     assert {item["service"] for item in services} == SERVICES
     for item in services:
         assert item["state"] == "running"
-        assert psutil.Process(item["pid"]).is_running()
+        assert psutil.Process(int(item["ident"])).is_running()
         assert re.fullmatch(r"127\.0\.0\.1:\d+", item["address"])
 
 

@@ -23,11 +23,11 @@ import pytest
 from ragops.config.load import load
 from ragops.config.model import Settings
 from ragops.errors import ExitCode, MissingError, RagopsError
-from ragops.operations.preflight import refuse_taken_port
-from ragops.operations.provision import refuse_used
 from ragops.runtimes import launch, supervise, unrecorded
 from ragops.runtimes.control import ProcessControl, stop_remains
 from ragops.runtimes.embedded import process_spec
+from ragops.runtimes.embedded_machine import refuse_used
+from ragops.runtimes.embedded_preflight import refuse_taken_port
 from ragops.runtimes.observe import read_record, state_of
 from ragops.runtimes.process_spec import ProcessSpec
 from ragops.runtimes.programs import unprivileged_user

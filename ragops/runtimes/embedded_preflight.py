@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import connect, is_password_refused
 from ragops.config.paths import DEFAULT_ENVIRONMENT
-from ragops.errors import MissingError, RagopsError, UsageError
+from ragops.errors import MissingError, UsageError
 from ragops.runtimes.observe import PortOwner, belongs_to, living, port_owner, read_spec
 from ragops.runtimes.programs import blocking_folder, locate, unprivileged_user
 from ragops.runtimes.supervise import port_taken
@@ -16,10 +15,8 @@ from ragops.runtimes.unrecorded import environment_of
 
 if TYPE_CHECKING:
     from ragops.config.load import Project
-    from ragops.operations.session import Session
 
 PROGRAMS = ("valkey-server", "postgres", "qdrant-edge", "rag-api", "envoy")
-_LOGIN_SECONDS = 5.0
 MIN_FREE_BYTES = 200 * 1024 * 1024
 
 
@@ -32,24 +29,6 @@ def refuse_what_cannot_start(project: Project) -> None:
     for (service, _key), port in project.settings.ports().items():
         refuse_moved_data(project, service)
         refuse_taken_port(project, service, port)
-
-
-def refuse_changed_password(session: Session) -> None:
-    """Raise RagopsError (database_login_refused) where PostgreSQL runs and the operator's password is another one.
-
-    The database keeps its passwords itself: a restart with another secrets file would not change them.
-    """
-    paths = session.project.paths
-    if living(paths.run_dir("timescaledb")) is None or not paths.endpoints.exists():
-        return
-    endpoint = session.endpoint("timescaledb")
-    login = endpoint.logins["operator"]
-    try:
-        connect(endpoint.host, endpoint.port, "postgres", login.user, login.password, timeout=_LOGIN_SECONDS).close()
-    except RagopsError as error:
-        if is_password_refused(error):
-            hint = f"put the old value of {login.secret} back into {paths.secrets}: the database keeps its own"
-            raise RagopsError(error.code, error.message, hint) from error
 
 
 def data_folder(project: Project) -> Path:

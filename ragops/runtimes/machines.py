@@ -1,0 +1,25 @@
+"""Which `Machine` an environment is on: the one list of runtimes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ragops.config.load import Project
+    from ragops.runtimes.machine import Machine
+
+
+def _embedded(project: Project) -> Machine:
+    from ragops.runtimes.embedded_machine import EmbeddedMachine
+
+    return EmbeddedMachine(project)
+
+
+_MACHINES: Mapping[str, Callable[[Project], Machine]] = {"embedded": _embedded}
+
+
+def machine_of(project: Project) -> Machine:
+    """The machine of the runtime that ragops.yaml names."""
+    return _MACHINES[project.settings.runtime](project)
