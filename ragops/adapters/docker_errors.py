@@ -1,0 +1,91 @@
+"""What the Docker engine and its library raise, in ragops' own words."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ragops.errors import MissingError, RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NOT_FOUND = 404
+_CONFLICT = 409
+
+
+class NotFoundError(RagopsError):
+    """Docker does not know the container, image or volume that was named (docker_not_found)."""
+
+
+@contextmanager
+def translated(doing: str, url: str = "") -> Iterator[None]:
+    """Turn what docker-py raises inside the block into RagopsErrors; `doing` completes "Docker could not …".
+
+    MissingError (docker_missing, disk_full), NotFoundError (docker_not_found), RagopsError (docker_conflict,
+    docker_failed, docker_timeout).
+    """
+    from docker.errors import DockerException
+    from requests.exceptions import RequestException
+    from urllib3.exceptions import HTTPError
+
+    try:
+        yield
+    except (DockerException, RequestException, HTTPError, OSError) as error:
+        raise explained(error, doing, url) from error
+
+
+def explained(error: Exception, doing: str, url: str = "") -> RagopsError:
+    """The RagopsError of one failure of docker-py."""
+    from docker.errors import APIError
+
+    if isinstance(error, APIError):
+        return _refused(error.status_code or 0, error.explanation or str(error), doing)
+    causes = list(_causes(error))
+    if any(isinstance(cause, PermissionError) for cause in causes):
+        return MissingError(
+            "docker_missing",
+            f"this user may not use the Docker engine at {url or 'its socket'}",
+            "add the user to the group docker (`sudo usermod -aG docker $USER`), then log in again",
+        )
+    if any(isinstance(cause, FileNotFoundError | ConnectionRefusedError) for cause in causes):
+        return MissingError(
+            "docker_missing",
+            f"no Docker engine answers at {url or 'its socket'}",
+            "install Docker or start it (`sudo systemctl start docker`); DOCKER_HOST says where else it is",
+        )
+    if any(isinstance(cause, TimeoutError) or "timed out" in str(cause).lower() for cause in causes):
+        return timed_out(doing)
+    return RagopsError("docker_failed", f"Docker could not {doing}: {causes[-1]}", "see Docker's own log")
+
+
+def timed_out(doing: str, seconds: float = 0) -> RagopsError:
+    """The error of a wait that was too long."""
+    within = f" within {seconds:.0f} s" if seconds else " in time"
+    return RagopsError("docker_timeout", f"Docker could not {doing}{within}", "is the machine busy, or its disk full?")
+
+
+def _refused(status: int, said: str, doing: str) -> RagopsError:
+    if "no space left on device" in said:
+        what = f"Docker could not {doing}: no space left on the device"
+        return MissingError("disk_full", what, "free some space where Docker keeps its data, then run it again")
+    what = f"Docker could not {doing}: {said.strip()}"
+    if status == _NOT_FOUND:
+        return NotFoundError("docker_not_found", what, "`ragops up` makes anew what is missing")
+    if status == _CONFLICT:
+        return RagopsError("docker_conflict", what, "see `docker ps -a`")
+    return RagopsError("docker_failed", what, "see Docker's own log")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that led to it, those that libraries wrap in their arguments included."""
+    seen: set[int] = set()
+    todo: list[BaseException] = [error]
+    while todo:
+        one = todo.pop(0)
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        nested = [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args]
+        todo += [other for other in nested if isinstance(other, BaseException)]
