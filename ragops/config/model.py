@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ipaddress import AddressValueError, IPv4Address
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from ragops.services.api.settings import ApiSettings
 from ragops.services.gateway.settings import GatewaySettings
@@ -17,6 +18,19 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 
 # Part of one line of a rendered file: a line break would begin another.
 Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
+
+
+LOOPBACK = "127.0.0.1"
+
+
+def _is_address(text: str) -> str:
+    try:
+        return str(IPv4Address(text))
+    except AddressValueError as error:
+        raise ValueError("is no IPv4 address of this machine, such as 127.0.0.1 or 0.0.0.0") from error
+
+
+Address = Annotated[str, AfterValidator(_is_address)]
 
 
 class PulumiSettings(BaseModel):
@@ -39,15 +53,35 @@ class BackupSettings(BaseModel):
     )
 
 
+class ExposeSettings(BaseModel):
+    """Section `expose:`: the address of this machine that the ports of a service are published on (docker runtime)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gateway: Address = Field(LOOPBACK, description="the one door; 0.0.0.0 for every network of the machine")
+    api: Address = Field(LOOPBACK, description="the RAG API without the gateway's rate limits and TLS")
+    qdrant: Address = Field(LOOPBACK, description="REST and gRPC of every node, never the port between them")
+    timescaledb: Address = Field(LOOPBACK, description="the database")
+    redis: Address = Field(LOOPBACK, description="the cache")
+    ollama: Address = Field(LOOPBACK, description="the models, which ask for no password")
+
+    def addresses(self) -> dict[str, str]:
+        """Address by service."""
+        return dict(self.model_dump())
+
+
 class Settings(BaseModel):
     """The whole of ragops.yaml."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name = Field(description="name of the platform")
-    runtime: Literal["embedded"] = Field("embedded", description="what runs the services")
+    runtime: Literal["embedded", "docker"] = Field(
+        "embedded", description="what runs the services: processes from wheels, or containers"
+    )
     data_dir: Line = Field("", description="folder of the services' data; empty: .ragops/data")
     run_as: Line = Field("", description="user for engines that refuse root; empty: postgres, else nobody")
+    expose: ExposeSettings = ExposeSettings()
     pulumi: PulumiSettings = PulumiSettings()
     backup: BackupSettings = BackupSettings()
     redis: RedisSettings = RedisSettings()
