@@ -1,4 +1,4 @@
-"""Finds stacks/ and templates/, in a wheel or in a checkout."""
+"""Finds stacks/, templates/ and images/, in a wheel or in a checkout."""
 
 from __future__ import annotations
 
@@ -20,3 +20,8 @@ def stacks_dir() -> Path:
 def templates_dir() -> Path:
     """The folder of everything that is rendered, by service."""
     return _root() / "templates"
+
+
+def images_dir() -> Path:
+    """The folder that holds one folder per container image that ragops builds."""
+    return _root() / "images"
