@@ -36,12 +36,16 @@ class Drifted:
 
 
 def changes(steps: Iterable[Step]) -> tuple[Change, ...]:
-    """The changes among the steps of a preview or an up; components and refreshes are no changes of their own."""
-    return tuple(
-        Change(step.resource, step.action, tuple(_details(step)))
-        for step in steps
-        if step.phase is Phase.STARTED and step.action is not Action.REFRESH and not step.type.startswith(_COMPONENT)
-    )
+    """The changes among the steps of a preview or an up; components and refreshes are no changes of their own.
+
+    A replacement is one change, though the engine takes several steps for it.
+    """
+    found: dict[tuple[str, Action], Change] = {}
+    for step in steps:
+        own = step.action is not Action.REFRESH and not step.type.startswith(_COMPONENT)
+        if own and step.phase is Phase.STARTED:
+            found.setdefault((step.resource, step.action), Change(step.resource, step.action, tuple(_details(step))))
+    return tuple(found.values())
 
 
 def drifted(steps: Iterable[Step]) -> tuple[Drifted, ...]:
@@ -57,7 +61,7 @@ def drifted(steps: Iterable[Step]) -> tuple[Drifted, ...]:
 
 
 def _details(step: Step) -> Iterator[str]:
-    if step.action is not Action.UPDATE:
+    if step.action not in (Action.UPDATE, Action.REPLACE):
         return
     state = step.old_outputs.get("state")
     if state not in (None, "running"):
