@@ -36,6 +36,11 @@ class DockerContainers(DockerApi):
         except NotFoundError:
             return None
 
+    def create(self, name: str, config: Mapping[str, Any]) -> str:
+        """Create a container from a body as the API takes it, without starting it; returns its id."""
+        with self.translating(f"create {name}"):
+            return str(self.api.create_container_from_config(dict(config), name)["Id"])
+
     def start(self, name: str) -> None:
         """Start it; nothing to do where it runs. Raises NotFoundError, RagopsError (docker_failed)."""
         with self.translating(f"start {name}"):
@@ -64,10 +69,10 @@ class DockerContainers(DockerApi):
 
         It has the same image, volumes, ports and names in its networks, more `labels`, and is never restarted.
         """
-        with self.translating(f"start {copy}"):
+        with self.translating(f"look at {name}"):
             raw: dict[str, Any] = self.api.inspect_container(name)
-            self.api.create_container_from_config(_copied(raw, extra_args, labels), copy)
-            self.api.start(copy)
+        self.create(copy, _copied(raw, extra_args, labels))
+        self.start(copy)
 
     def wait_healthy(self, name: str, timeout: float) -> None:
         """Wait until it is healthy, or runs where it has no health check.

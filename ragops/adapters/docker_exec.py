@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 import tarfile
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.docker_api import DockerApi
-from ragops.adapters.docker_archive import packed, unpacked
+from ragops.adapters.docker_archive import find_user, packed, unpacked
 from ragops.adapters.docker_errors import NotFoundError, timed_out
 from ragops.adapters.docker_stream import Conversation, Tail
 from ragops.adapters.docker_values import ExecResult
@@ -19,12 +20,12 @@ from ragops.errors import RagopsError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ragops.adapters.docker_archive import Entry
+    from ragops.adapters.docker_archive import Entry, User
     from ragops.adapters.docker_stream import Sink, Source
 
-_LIMIT = 60.0
-_KEPT = 4 << 20  # of the output of a command whose output is kept in memory
-_SAID = 64 << 10
+LIMIT = 60.0
+KEPT = 4 << 20  # of the output of a command whose output is kept in memory
+SAID = 64 << 10
 _END_WAIT = 10.0
 
 
@@ -33,33 +34,33 @@ class DockerExec(DockerApi):
 
     def exec(
         self, name: str, argv: Sequence[str], *, input: bytes | None = None, user: str = "",
-        env: Mapping[str, str] | None = None, limit: float = _LIMIT,
+        env: Mapping[str, str] | None = None, limit: float = LIMIT,
     ) -> ExecResult:  # fmt: skip
         """Run a command in the running container, at most `limit` seconds; a code other than 0 is no error here.
 
         Keeps the last 4 MiB of output. Raises RagopsError (docker_timeout): what was started may then still run.
         """
-        out = Tail(_KEPT)
+        out = Tail(KEPT)
         source = None if input is None else io.BytesIO(input)
         done = self.exec_stream(name, argv, source=source, target=out, user=user, env=env, limit=limit)
         return ExecResult(done.code, bytes(out.data), done.stderr)
 
     def exec_stream(
         self, name: str, argv: Sequence[str], *, source: Source | None = None, target: Sink | None = None,
-        user: str = "", env: Mapping[str, str] | None = None, limit: float = _LIMIT,
+        user: str = "", env: Mapping[str, str] | None = None, limit: float = LIMIT,
     ) -> ExecResult:  # fmt: skip
         """Like `exec` with any amount of input and output: from `source`, to `target`, in bounded memory.
 
         The result has the last 64 KiB of stderr and no stdout.
         """
         doing = f"run {argv[0]} in {name}"
-        said = Tail(_SAID)
+        said = Tail(SAID)
         with self.translating(doing):
             started = self.api.exec_create(
                 name, list(argv), stdin=source is not None, user=user, environment=dict(env or {}),
             )  # fmt: skip
             conversation = Conversation(self.api.exec_start(started["Id"], socket=True))
-            _hold(conversation, doing, source, target or Tail(0), said, limit)
+            hold(conversation, doing, source, target or Tail(0), said, limit)
             return ExecResult(self._code(started["Id"], doing), b"", bytes(said.data))
 
     def _code(self, exec_id: str, doing: str) -> int:
@@ -104,83 +105,23 @@ class DockerExec(DockerApi):
                     return
         raise NotFoundError("docker_not_found", f"{path} in {name} is not a file", "")
 
-    def run_once(
-        self, name: str, image: str, argv: Sequence[str], *, mounts: Mapping[str, str] | None = None,
-        user: str = "0:0", capabilities: Sequence[str] = (), input: bytes | None = None,
-        env: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None, limit: float = _LIMIT,
-    ) -> ExecResult:  # fmt: skip
-        """Run `argv` in a short-lived container without a network; `mounts` are folders inside by volume.
+    def user(self, name: str, user: str) -> User:
+        """The ids of `user` (a name or uid, with or without group) by the passwd file of a container, started or not.
 
-        What a killed run left under the same `name` is awaited and removed first: never two at once. The image's
-        entrypoint is not run. Raises RagopsError (docker_timeout).
+        Raises RagopsError (user_unknown).
         """
-        doing, out, said = f"run {argv[0]} in {name}", Tail(_KEPT), Tail(_SAID)
-        with self.created(
-            name, image, argv=argv, mounts=mounts, user=user, capabilities=capabilities, stdin=input is not None,
-            env=env, labels=labels,
-        ), self.translating(doing):  # fmt: skip
-            params = {"stdin": int(input is not None), "stdout": 1, "stderr": 1, "stream": 1}
-            conversation = Conversation(self.api.attach_socket(name, params=params))
-            try:
-                self.api.start(name)
-            except BaseException:
-                conversation.close()
-                raise
-            source = None if input is None else io.BytesIO(input)
-            _hold(conversation, doing, source, out, said, limit)
-            code = int(self.api.wait(name, timeout=int(_END_WAIT))["StatusCode"])
-        return ExecResult(code, bytes(out.data), bytes(said.data))
-
-    @contextmanager
-    def created(
-        self, name: str, image: str, *, argv: Sequence[str] = ("none",), mounts: Mapping[str, str] | None = None,
-        user: str = "0:0", capabilities: Sequence[str] = (), stdin: bool = False,
-        env: Mapping[str, str] | None = None, labels: Mapping[str, str] | None = None,
-    ) -> Iterator[None]:  # fmt: skip
-        """A container without a network that is not started, gone at the block's end: a hold on files in volumes."""
-        self._clear(name)
-        host = {
-            "NetworkMode": "none",
-            "Binds": [f"{volume}:{target}" for volume, target in (mounts or {}).items()],
-            "CapDrop": ["ALL"],
-            "CapAdd": list(capabilities),
-            "SecurityOpt": ["no-new-privileges"],
-        }
-        config = {
-            "Image": image,
-            "Entrypoint": list(argv),
-            "Cmd": [],
-            "User": user,
-            "Env": [f"{key}={value}" for key, value in (env or {}).items()],
-            "Labels": dict(labels or {}),
-            "OpenStdin": stdin,
-            "StdinOnce": stdin,
-            "AttachStdin": stdin,
-            "AttachStdout": True,
-            "AttachStderr": True,
-            "HostConfig": host,
-        }
-        with self.translating(f"create {name}"):
-            self.api.create_container_from_config(config, name)
-        try:
-            yield
-        finally:
-            with self.translating(f"remove {name}"):
-                self.api.remove_container(name, force=True, v=True)
-
-    def _clear(self, name: str) -> None:
-        try:
-            with self.translating(f"remove {name}"):
-                self.api.wait(name, timeout=int(_LIMIT)) if self._runs(name) else None
-                self.api.remove_container(name, force=True, v=True)
-        except NotFoundError:
-            pass
-
-    def _runs(self, name: str) -> bool:
-        return bool(self.api.inspect_container(name)["State"]["Running"])
+        content = io.BytesIO()
+        with contextlib.suppress(NotFoundError):
+            self.get_file(name, "/etc/passwd", content)
+        found = find_user(content.getvalue().decode(errors="replace"), user)
+        if found is None:
+            what = f"the image of {name} has no user {user}"
+            raise RagopsError("user_unknown", what, "give the service the image that it was made for")
+        return found
 
 
-def _hold(conversation: Conversation, doing: str, source: Source | None, out: Sink, said: Sink, limit: float) -> None:
+def hold(conversation: Conversation, doing: str, source: Source | None, out: Sink, said: Sink, limit: float) -> None:
+    """Hold the conversation, a wait that is too long as RagopsError (docker_timeout)."""
     try:
         conversation.hold(source, out, said, limit)
     except TimeoutError as error:
