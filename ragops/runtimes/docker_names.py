@@ -39,6 +39,10 @@ class DockerNames:
         """The volume of its rendered files; can be made anew at any time."""
         return f"{self.container(instance)}-config"
 
+    def hot_volume(self, instance: str) -> str:
+        """The volume of what it takes over without a restart; can be made anew at any time."""
+        return f"{self.container(instance)}-hot"
+
     def labels(self, service: str = "", instance: str = "") -> dict[str, str]:
         """The labels of what belongs to the environment, to a service and to an instance of it."""
         found = {PLATFORM: self.platform, ENVIRONMENT: self.environment}

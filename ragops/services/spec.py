@@ -62,8 +62,10 @@ class InitStep:
 class ImageSpec:
     """The container image of a service and what is known of its inside.
 
-    `mount` is the image's own folder for data (a volume lies there), `user` the name or uid that it runs as. `writable`
-    are folders besides that have to take files while it runs and may lose them; all else is read-only.
+    `mount` is the image's own folder for data (a volume lies there; empty: it keeps none), `user` the name or uid that
+    it runs as. `writable` are folders besides that have to take files while it runs and may lose them; all else is
+    read-only. In `hot_dir`, if it is named, lie the files that the service takes over while it runs: a volume of their
+    own, read-only for it.
     """
 
     reference: str
@@ -71,6 +73,7 @@ class ImageSpec:
     user: str
     config_dir: str = "/etc/ragops"
     writable: tuple[str, ...] = ()
+    hot_dir: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,8 @@ class ServiceSpec:
 
     `ports` are those that the service itself listens on. What follows is for runtimes that start images: `instance`
     names one of several nodes, `image` is what it is made from, `publish` the ports of this machine by the same names
-    (those that are missing stay inside), `memory` the limit in bytes (0: none).
+    (those that are missing stay inside), `memory` the limit in bytes (0: none), `shm` the size of /dev/shm in bytes
+    (0: the runtime's default), `hot` the files of the image's `hot_dir`, whose change restarts nothing.
     """
 
     service: str
@@ -102,6 +106,8 @@ class ServiceSpec:
     image: ImageSpec | None = None
     publish: Mapping[str, int] = field(default_factory=dict)
     memory: int = 0
+    shm: int = 0
+    hot: tuple[ConfigFile, ...] = ()
 
     @property
     def name(self) -> str:
