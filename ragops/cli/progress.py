@@ -7,6 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from ragops.adapters.progress import Progress
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -21,16 +23,19 @@ _WORDS = {
 }
 
 
+_LINE_SECONDS = 5.0  # between two lines about the same thing where there is no terminal
+
+
 @contextlib.contextmanager
-def steps(console: Console, title: str) -> Iterator[Callable[[Step], None]]:
-    """A function that takes the engine's steps and shows each resource as it goes."""
+def steps(console: Console, title: str) -> Iterator[Callable[[Step | Progress], None]]:
+    """A function that takes the engine's steps and other progress, and shows each resource as it goes."""
     if console.quiet:
         yield lambda _step: None
     elif sys.stderr.isatty():
         with _live(title) as show:
-            yield _Lines(show).take
+            yield _Lines(show, 0.0).take
     else:
-        yield _Lines(lambda text, _final: console.message(text)).take
+        yield _Lines(lambda text, _final: console.message(text), _LINE_SECONDS).take
 
 
 @contextlib.contextmanager
@@ -50,14 +55,19 @@ def _live(title: str) -> Iterator[Callable[[str, bool], None]]:
 
 
 class _Lines:
-    """Words for each step, with how long it took."""
+    """Words for each step, with how long it took, and for other progress not oftener than every `pause` seconds."""
 
-    def __init__(self, show: Callable[[str, bool], None]) -> None:
+    def __init__(self, show: Callable[[str, bool], None], pause: float) -> None:
         self._show = show
+        self._pause = pause
         self._started: dict[str, float] = {}
+        self._said: dict[str, float] = {}
 
-    def take(self, step: Step) -> None:
+    def take(self, step: Step | Progress) -> None:
         """Show one step; components and refreshes are not worth a line."""
+        if isinstance(step, Progress):
+            self._progress(step)
+            return
         words = _WORDS.get(step.action.value)
         if words is None or step.type.startswith("ragops:"):
             return
@@ -68,3 +78,10 @@ class _Lines:
         seconds = time.monotonic() - self._started.get(step.resource, time.monotonic())
         word = words[1] if step.phase.value == "done" else "failed"
         self._show(f"{step.resource}: {word} ({seconds:.1f} s)", True)
+
+    def _progress(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if not progress.final and now - self._said.get(progress.resource, -self._pause) < self._pause:
+            return
+        self._said[progress.resource] = now
+        self._show(f"{progress.resource}: {progress.text}", progress.final)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ragops.services.contract import BackupEngine, Endpoint, ProbeResult
 
 VERSION = ragops.__version__
+IMAGE = f"ragops/api:{VERSION}"  # built here, from this very package
 # Each calling service has a token of its own, so that the audit can name it.
 OPERATOR_SERVICE = "ragops"
 OPERATOR_SECRET = "api_service_token"  # noqa: S105  the name of the secret

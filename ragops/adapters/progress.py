@@ -1,0 +1,23 @@
+"""How far something is that takes its time, in words; shown live where there is a terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is going on with `resource`; `final` is the last word on it."""
+
+    resource: str
+    text: str
+    final: bool = False
+
+
+def ignore(_progress: Progress) -> None:
+    """Take progress and do nothing with it."""
+
+
+def megabytes(size: int) -> str:
+    """A number of bytes as people compare them."""
+    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"
