@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+import os
 import tarfile
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import explain_os_error
+from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
 
-_SPOOL = 1 << 20
 _BLOCK = 1 << 20
 
 
@@ -28,30 +30,42 @@ class Entry:
     content: bytes | Path | None = None
 
 
-@contextmanager
-def packed(entries: Iterable[Entry]) -> Iterator[IO[bytes]]:
-    """A tar of `entries`, rewound, on disk where it is large and gone at the block's end. Raises OSError."""
-    with tempfile.SpooledTemporaryFile(max_size=_SPOOL) as stream:
-        with tarfile.open(fileobj=stream, mode="w", format=tarfile.PAX_FORMAT) as archive:
-            for entry in entries:
-                _add(archive, entry)
-        stream.seek(0)
-        yield stream
+def packed(entries: Iterable[Entry]) -> Iterator[bytes]:
+    """A tar of `entries`, block by block. Raises RagopsError (file_error, not_permitted) where one cannot be read."""
+    for entry in entries:
+        if isinstance(entry.content, Path):
+            yield from _file(entry, entry.content)
+        else:
+            content = entry.content or b""
+            yield _head(entry, len(content))
+            yield content + _padding(len(content))
+    yield tarfile.NUL * (2 * tarfile.BLOCKSIZE)
 
 
-def _add(archive: tarfile.TarFile, entry: Entry) -> None:
+def _file(entry: Entry, path: Path) -> Iterator[bytes]:
+    try:
+        with path.open("rb") as stream:
+            size = left = os.fstat(stream.fileno()).st_size
+            yield _head(entry, size)
+            while left and (data := stream.read(min(left, _BLOCK))):
+                left -= len(data)
+                yield data
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error
+    if left:
+        raise RagopsError("file_error", f"{path} became shorter while it was read", "run the command again")
+    yield _padding(size)
+
+
+def _head(entry: Entry, size: int) -> bytes:
     info = tarfile.TarInfo(entry.path)
-    info.mode, info.uid, info.gid = entry.mode, entry.uid, entry.gid
-    if entry.content is None:
-        info.type = tarfile.DIRTYPE
-        archive.addfile(info)
-    elif isinstance(entry.content, bytes):
-        info.size = len(entry.content)
-        archive.addfile(info, io.BytesIO(entry.content))
-    else:
-        with entry.content.open("rb") as source:
-            info.size = entry.content.stat().st_size
-            archive.addfile(info, source)
+    info.mode, info.uid, info.gid, info.size = entry.mode, entry.uid, entry.gid, size
+    info.type = tarfile.DIRTYPE if entry.content is None else tarfile.REGTYPE
+    return info.tobuf(tarfile.PAX_FORMAT)
+
+
+def _padding(size: int) -> bytes:
+    return tarfile.NUL * (-size % tarfile.BLOCKSIZE)
 
 
 class ChunkReader(io.RawIOBase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,8 @@ def explained(error: Exception, doing: str, url: str = "") -> RagopsError:
     if isinstance(error, APIError):
         return _refused(error.status_code or 0, error.explanation or str(error), doing)
     causes = list(_causes(error))
+    if any(isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT) for cause in causes):
+        return _disk_full(doing, "free some space, then run it again")
     if any(isinstance(cause, PermissionError) for cause in causes):
         return MissingError(
             "docker_missing",
@@ -67,14 +70,17 @@ def timed_out(doing: str, seconds: float = 0) -> RagopsError:
 
 def _refused(status: int, said: str, doing: str) -> RagopsError:
     if "no space left on device" in said:
-        what = f"Docker could not {doing}: no space left on the device"
-        return MissingError("disk_full", what, "free some space where Docker keeps its data, then run it again")
+        return _disk_full(doing, "free some space where Docker keeps its data, then run it again")
     what = f"Docker could not {doing}: {said.strip()}"
     if status == _NOT_FOUND:
         return NotFoundError("docker_not_found", what, "`ragops up` makes anew what is missing")
     if status == _CONFLICT:
         return RagopsError("docker_conflict", what, "see `docker ps -a`")
     return RagopsError("docker_failed", what, "see Docker's own log")
+
+
+def _disk_full(doing: str, hint: str) -> MissingError:
+    return MissingError("disk_full", f"Docker could not {doing}: no space left on the device", hint)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -75,12 +75,12 @@ class DockerExec(DockerApi):
             time.sleep(0.02)
 
     def put_archive(self, name: str, path: str, entries: Iterable[Entry]) -> None:
-        """Write folders and files below the folder `path` of a container, started or not. Raises OSError.
+        """Write folders and files below the folder `path` of a container, started or not, through volumes too.
 
-        Through volumes too. In a container that is not running nobody sees half of it.
+        Raises RagopsError (file_error, not_permitted) where a file of this machine cannot be read.
         """
-        with packed(entries) as stream, self.translating(f"write to {path} in {name}"):
-            self.api.put_archive(name, path, stream)  # type: ignore[arg-type]
+        with self.translating(f"write to {path} in {name}"):
+            self.api.put_archive(name, path, packed(entries))  # type: ignore[arg-type]
 
     @contextmanager
     def get_archive(self, name: str, path: str) -> Iterator[tarfile.TarFile]:
