@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import signal
 import subprocess
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from ragops.adapters.files import SECRET_MODE, explain_os_error
 from ragops.errors import MissingError, RagopsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _STOP_GRACE = 10.0
@@ -28,57 +31,130 @@ def die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def running(arguments: Sequence[str], environment: Mapping[str, str], limit: float) -> Iterator[None]:
+def running(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    limit: float,
+    *,
+    stdin: Path | None = None,
+    stdout: Path | None = None,
+    name: str = "",
+) -> Iterator[None]:
     """Run a tool beside the block and wait for it at the block's end, at most `limit` seconds.
 
-    Raises MissingError (tool_missing, disk_full), RagopsError (tool_failed, tool_timeout) with what it said. Ended with
+    It reads the file `stdin` and writes the new file `stdout` (0600); `name` is what errors call it. Raises
+    MissingError (tool_missing, disk_full), RagopsError (tool_failed, tool_timeout) with what it said. Ended with
     SIGTERM where the block fails or is interrupted.
     """
+    with (
+        _reading(stdin) as source,
+        _writing(stdout) as target,
+        _tool(arguments, environment, limit, name or _name(arguments), source, target),
+    ):
+        yield
+
+
+def run(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    limit: float,
+    *,
+    stdin: Path | None = None,
+    name: str = "",
+) -> None:
+    """Run a tool to its end; raises as `running` does."""
+    with running(arguments, environment, limit, stdin=stdin, name=name):
+        pass
+
+
+def output(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    limit: float,
+    *,
+    stdin: Path | None = None,
+    name: str = "",
+) -> str:
+    """What a tool prints; raises as `running` does."""
+    with tempfile.TemporaryFile() as printed:
+        with (
+            _reading(stdin) as source,
+            _tool(arguments, environment, limit, name or _name(arguments), source, printed),
+        ):
+            pass
+        printed.seek(0)
+        return printed.read().decode(errors="replace")
+
+
+@contextlib.contextmanager
+def _tool(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    limit: float,
+    name: str,
+    stdin: IO[bytes] | None,
+    stdout: IO[bytes] | None,
+) -> Iterator[None]:
     with tempfile.TemporaryFile() as said:
-        try:
-            process = subprocess.Popen(
-                arguments, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
-                preexec_fn=die_with_parent,
-            )  # fmt: skip
-        except OSError as error:
-            raise MissingError(
-                "tool_missing", f"{arguments[0]} cannot be run: {error.strerror}", "see `ragops doctor`"
-            ) from error
+        process = _started(arguments, environment, stdin, stdout, said)
         try:
             yield
             process.wait(limit)
         except subprocess.TimeoutExpired as error:
-            raise RagopsError(
-                "tool_timeout", f"{_name(arguments)} took over {limit:.0f} s", "is a disk busy?"
-            ) from error
+            raise RagopsError("tool_timeout", f"{name} took over {limit:.0f} s", "is a disk busy?") from error
         finally:
             _end(process)
         if process.returncode != 0:
             said.seek(0)
-            raise _failed(_name(arguments), process.returncode, said.read().decode(errors="replace").strip())
+            raise _failed(name, process.returncode, said.read().decode(errors="replace").strip())
 
 
-def run(arguments: Sequence[str], environment: Mapping[str, str], limit: float) -> None:
-    """Run a tool to its end; raises as `running` does."""
-    with running(arguments, environment, limit):
-        pass
-
-
-def output(arguments: Sequence[str], environment: Mapping[str, str], limit: float) -> str:
-    """What a tool prints; raises RagopsError (tool_failed, tool_timeout)."""
+@contextlib.contextmanager
+def _reading(path: Path | None) -> Iterator[IO[bytes] | None]:
+    if path is None:
+        yield None
+        return
     try:
-        done = subprocess.run(
-            arguments, env=dict(environment), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False
+        stream = path.open("rb")
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error
+    with stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _writing(path: Path | None) -> Iterator[IO[bytes] | None]:
+    if path is None:
+        yield None
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
+    except OSError as error:
+        raise explain_os_error(error, f"write {path}") from error
+    with os.fdopen(descriptor, "wb") as stream:
+        yield stream
+
+
+def _started(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    stdin: IO[bytes] | None,
+    stdout: IO[bytes] | None,
+    said: IO[bytes],
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            arguments,
+            env=dict(environment),
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=stdout or subprocess.DEVNULL,
+            stderr=said,
+            preexec_fn=die_with_parent,
         )
-    except subprocess.TimeoutExpired as error:
-        raise RagopsError("tool_timeout", f"{_name(arguments)} took over {limit:.0f} s", "is a disk busy?") from error
     except OSError as error:
         raise MissingError(
             "tool_missing", f"{arguments[0]} cannot be run: {error.strerror}", "see `ragops doctor`"
         ) from error
-    if done.returncode != 0:
-        raise _failed(_name(arguments), done.returncode, done.stderr.decode(errors="replace").strip())
-    return done.stdout.decode(errors="replace")
 
 
 def _failed(name: str, code: int, said: str) -> RagopsError:

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, sync_dir
 from ragops.errors import RagopsError
 from ragops.runtimes import supervise
+from ragops.runtimes.bench import HostBench, host_bench
 from ragops.runtimes.observe import living, read_spec
 from ragops.runtimes.process_spec import ProcessSpec
 from ragops.runtimes.programs import locate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from ragops.services.contract import Endpoint
 
@@ -92,6 +94,10 @@ class ProcessControl:
     def tool(self, name: str) -> tuple[str, ...]:
         """The engine's own tool, from the same wheel."""
         return (str(locate(name)),)
+
+    def bench(self) -> AbstractContextManager[HostBench]:
+        """A scratch folder of this machine."""
+        return host_bench()
 
     def _data(self) -> Path:
         return Path(self._spec().data_dir)

@@ -36,8 +36,8 @@ def locate(name: str) -> Path:
 
 
 def _in_wheel(name: str) -> Path | None:
-    wheel, inner = _WHEELS["postgres" if name in _POSTGRES_TOOLS else name]
-    spec = importlib.util.find_spec(wheel)
+    wheel, inner = _WHEELS.get("postgres" if name in _POSTGRES_TOOLS else name, ("", ""))
+    spec = importlib.util.find_spec(wheel) if wheel else None
     if spec is None or spec.origin is None:
         return None
     path = (Path(spec.origin).parent / inner.format(platform=_platform())).with_name(name)

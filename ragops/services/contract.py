@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
 
@@ -70,6 +71,11 @@ class Endpoint:
     def can(self, capability: Capability) -> bool:
         """Whether an operation may use `capability` on this service."""
         return capability in self.capabilities
+
+    @property
+    def files_here(self) -> bool:
+        """Whether the paths that the server names are this machine's, not those inside an image."""
+        return self.can(Capability.READ_FILES) and not self.inner_host
 
     def to_dict(self) -> dict[str, Any]:
         """The endpoint as JSON values, without any password."""
@@ -130,7 +136,36 @@ class Control(Protocol):
         """Free space where the data lie; None where the runtime cannot see it."""
 
     def tool(self, name: str) -> tuple[str, ...]:
-        """Arguments that run the engine's own tool `name` (such as pg_dump) in the service's version."""
+        """Arguments that run the engine's own tool `name` (such as pg_dump) beside the running service.
+
+        It shares nothing with us for certain but its standard streams: no files, no environment, no addresses.
+        """
+
+    def bench(self) -> AbstractContextManager[Bench]:
+        """A place to run the engine's own programs on copies of data, whether the service runs or not."""
+
+
+class Bench(Protocol):
+    """A throw-away place with the programs of a service, away from the live one; gone when its block ends.
+
+    `folder` is an empty one that they may write, as they see it; `local` is the same as this machine sees it, None
+    where it does not.
+    """
+
+    folder: str
+    local: Path | None
+
+    def tool(self, name: str) -> tuple[str, ...]:
+        """Arguments that run the program `name` there; standard streams are passed on."""
+
+    def put(self, source: Path, name: str) -> None:
+        """Make `source` readable for them as the file `name` of the folder, which they do not change."""
+
+    def get(self, name: str, target: Path) -> None:
+        """Copy the file `name` of the folder to `target`, readable by us alone."""
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """Names of the files in `folder` of the folder, sorted."""
 
 
 # --- health ------------------------------------------------------------------------------------------------------
@@ -211,6 +246,18 @@ class BackupEngine(Protocol):
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Items by kind that the live service holds now, in the terms of `Part.counts`."""
+
+
+# --- changes of version ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class VersionStep:
+    """Whether an engine may go from one version to another, what it costs or why not, and the way that is open."""
+
+    allowed: bool
+    detail: str
+    hint: str = ""
 
 
 # --- the service itself ------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, cast
 from ragops.adapters import redis_client
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
-from ragops.services.redis.scratch import counts_of, info, opened, wait_for
+from ragops.services.redis.line import info, keys_of
+from ragops.services.redis.scratch import opened, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,14 +51,21 @@ class RedisBackup:
             name = cast("dict[str, str]", client.config_get("dbfilename"))["dbfilename"]
         target = folder / PART
         control.get_data_file(name, target)
-        with opened(control.tool("valkey-server"), target) as scratch:
-            counts = counts_of(scratch.client)
+        with opened(control, endpoint.engine, target) as scratch:
+            counts = scratch.counts()
         return (Part(PART, instant, counts, versions),)
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Load the file with the engine and compare the keys of every database."""
-        with opened(control.tool("valkey-server"), folder / part.name) as scratch:
-            _compare(part.counts, counts_of(scratch.client))
+        engine = _engine(part)
+        try:
+            with opened(control, engine, folder / part.name) as scratch:
+                _compare(part.counts, scratch.counts())
+        except MissingError as error:
+            if error.code != "engine_not_installed":
+                raise
+            what = f"{part.name} was written by {engine}, which is not here, and no other engine reads it"
+            raise MissingError("engine_differs", what, f"use it on a platform that runs {engine}") from error
 
     def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
         """Refuse another engine, an older server, a runtime that cannot restart it, too little space."""
@@ -72,15 +80,15 @@ class RedisBackup:
     def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
         """Make the new data beside, put them in place, start, compare; on failure the old ones serve again."""
         (part,) = parts
-        with opened(control.tool("valkey-server"), folder / part.name) as scratch:
-            _compare(part.counts, counts_of(scratch.client))
+        with opened(control, endpoint.engine, folder / part.name) as scratch:
+            _compare(part.counts, scratch.counts())
             files = {PART: folder / part.name, **scratch.write_aof()}
             return (_swap(endpoint, control, files, part),)
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Keys by database as they are now, expired ones that still take memory included."""
         with _client(endpoint) as client:
-            return counts_of(client)
+            return keys_of(info(client, "keyspace"))
 
 
 @contextmanager
@@ -156,8 +164,14 @@ def _versions(client: redis.Redis) -> dict[str, str]:
     return {name: str(server.get(f"{name}_version", server["redis_version"]))}
 
 
+def _engine(part: Part) -> str:
+    """The name of the engine that wrote the part."""
+    return next(iter(part.versions))
+
+
 def _check_version(endpoint: Endpoint, part: Part) -> None:
-    engine, written = next(iter(part.versions.items()))
+    engine = _engine(part)
+    written = part.versions[engine]
     if engine != endpoint.engine:
         what = (
             f"{part.name} was written by {engine} {written}, this is {endpoint.engine}: neither reads the other's files"

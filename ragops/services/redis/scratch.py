@@ -2,48 +2,51 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ragops.adapters import redis_client
 from ragops.adapters.child import die_with_parent
 from ragops.adapters.files import explain_os_error
 from ragops.adapters.logs import tail
 from ragops.adapters.scratch import scratch_folder
-from ragops.errors import IntegrityError, RagopsError
+from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.services.redis.line import Line, keys_of, line_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    import redis
+    from ragops.services.contract import Bench, Control
 
 AOF_FOLDER = "appendonlydir"
-_START_LIMIT = 30.0
+_RDB = "dump.rdb"
+_CONFIG = "scratch.conf"
+_START_LIMIT = 60.0
 _LOAD_LIMIT = 3600.0
 _STOP_GRACE = 30.0
 _POLL = 0.05
+_NO_SUCH_PROGRAM = (126, 127)  # what a shell, and Docker, end with
 
 
 class ScratchServer:
-    """The running server; `folder` is its data folder."""
+    """The running server; `ours` is a folder of this machine for what belongs to it."""
 
-    def __init__(self, folder: Path, process: subprocess.Popen[bytes]) -> None:
-        self.folder = folder
+    def __init__(self, bench: Bench, process: subprocess.Popen[bytes], line: Line, ours: Path) -> None:
+        self._bench = bench
         self._process = process
-        self.client: redis.Redis = redis_client.connect_socket(str(folder / "socket"))
+        self._line = line
+        self._ours = ours
 
     def wait_loaded(self) -> None:
         """Wait until the file is read. Raises IntegrityError (rdb_unreadable) where the engine gives up on it."""
         started = time.monotonic()
         while True:
-            if self._process.poll() is not None:
-                said = "\n".join(f"  {line}" for line in tail(self.folder / "log", 6))
-                what = f"the engine cannot read the RDB file:\n{said}"
-                raise IntegrityError("rdb_unreadable", what, "use another recovery point: `ragops backup list`")
+            if (code := self._process.poll()) is not None:
+                raise self._ended(code)
             waited = time.monotonic() - started
             answers, loading = self._loading()
             if answers and not loading:
@@ -52,47 +55,65 @@ class ScratchServer:
                 raise RagopsError("rdb_slow", f"the RDB file was not read within {waited:.0f} s", "is the disk busy?")
             time.sleep(_POLL)
 
+    def _ended(self, code: int) -> RagopsError:
+        if code in _NO_SUCH_PROGRAM:
+            return MissingError("engine_not_installed", "the engine that wrote the RDB file is not here")
+        said = "\n".join(f"  {line}" for line in tail(self._ours / "log", 6))
+        what = f"the engine cannot read the RDB file:\n{said}"
+        return IntegrityError("rdb_unreadable", what, "use another recovery point: `ragops backup list`")
+
     def _loading(self) -> tuple[bool, bool]:
         """Whether it answers, and whether it still reads."""
         try:
-            with redis_client.translated():
-                return True, bool(info(self.client, "persistence")["loading"])
+            return True, bool(self._line.info("persistence")["loading"])
         except RagopsError as error:
             return error.code == "redis_loading", True
 
+    def counts(self) -> dict[str, int]:
+        """What the file holds, as `keys_of` says it."""
+        return keys_of(self._line.info("keyspace"))
+
     def write_aof(self) -> dict[str, Path]:
         """Let the engine write its append-only files, end it; returns them by their path inside a data folder."""
-        with redis_client.translated("the scratch server"):
-            self.client.config_set("appendonly", "yes")
-            wait_for(self._rewritten, _LOAD_LIMIT, "the append-only file was not written")
-            if info(self.client, "persistence")["aof_last_bgrewrite_status"] != "ok":
-                raise RagopsError("aof_not_written", "the append-only file could not be written", "free some space")
-        self._process.terminate()
+        self._line.configure("appendonly", "yes")
+        wait_for(self._rewritten, _LOAD_LIMIT, "the append-only file was not written")
+        if self._line.info("persistence")["aof_last_bgrewrite_status"] != "ok":
+            raise RagopsError("aof_not_written", "the append-only file could not be written", "free some space")
+        self._line.shut_down()
         self._process.wait(_STOP_GRACE)
-        return {f"{AOF_FOLDER}/{path.name}": path for path in sorted((self.folder / AOF_FOLDER).iterdir())}
+        return {f"{AOF_FOLDER}/{name}": self._ours_of(name) for name in self._bench.names(AOF_FOLDER)}
+
+    def _ours_of(self, name: str) -> Path:
+        """Where the append-only file lies on this machine, copied there if need be."""
+        if self._bench.local:
+            return self._bench.local / AOF_FOLDER / name
+        self._bench.get(f"{AOF_FOLDER}/{name}", self._ours / name)
+        return self._ours / name
 
     def _rewritten(self) -> bool:
-        state = info(self.client, "persistence")
+        state = self._line.info("persistence")
         return bool(
             state["aof_enabled"] and not state["aof_rewrite_in_progress"] and not state["aof_rewrite_scheduled"]
         )
 
 
 @contextmanager
-def opened(server: Sequence[str], rdb: Path) -> Iterator[ScratchServer]:
-    """Load `rdb` into a scratch server that is gone when the block ends.
+def opened(control: Control, engine: str, rdb: Path) -> Iterator[ScratchServer]:
+    """Load `rdb` into a scratch server of `engine` that is gone when the block ends.
 
     It poses as a replica, because a primary drops at load what has expired since the file was written: so the counts
     are those of the file, whenever it is read. Its primary is a port that we hold and nobody listens on.
     Raises IntegrityError (rdb_unreadable), MissingError (disk_full).
     """
     try:
-        with socket.socket() as nobody, scratch_folder() as folder:
+        with socket.socket() as nobody, scratch_folder() as ours, control.bench() as bench:
             nobody.bind(("127.0.0.1", 0))
-            (folder / "dump.rdb").symlink_to(rdb.absolute())
-            process = _start(server, folder, nobody.getsockname()[1])
+            bench.put(rdb, _RDB)
+            (ours / _CONFIG).write_text(_config(bench.folder, nobody.getsockname()[1]))
+            bench.put(ours / _CONFIG, _CONFIG)
+            process = _start([*bench.tool(f"{engine}-server"), f"{bench.folder}/{_CONFIG}"], ours)
             try:
-                scratch = ScratchServer(folder, process)
+                scratch = ScratchServer(bench, process, line_to(bench), ours)
                 scratch.wait_loaded()
                 yield scratch
             finally:
@@ -102,15 +123,14 @@ def opened(server: Sequence[str], rdb: Path) -> Iterator[ScratchServer]:
         raise explain_os_error(error, f"open {rdb} in a scratch server") from error
 
 
-def _start(server: Sequence[str], folder: Path, dead_port: int) -> subprocess.Popen[bytes]:
+def _config(folder: str, dead_port: int) -> str:
     """Reachable by its Unix socket alone, in a folder that only we may enter."""
-    config = folder / "scratch.conf"
     lines = [
         "port 0",
         f"unixsocket {folder}/socket",
         "unixsocketperm 600",
         f"dir {folder}",
-        "dbfilename dump.rdb",
+        f"dbfilename {_RDB}",
         'save ""',
         "appendonly no",
         f"appenddirname {AOF_FOLDER}",
@@ -121,32 +141,20 @@ def _start(server: Sequence[str], folder: Path, dead_port: int) -> subprocess.Po
         "replica-read-only yes",
         "daemonize no",
     ]
-    config.write_text("\n".join(lines) + "\n")
-    with (folder / "log").open("wb") as log:
+    return "\n".join(lines) + "\n"
+
+
+def _start(command: list[str], ours: Path) -> subprocess.Popen[bytes]:
+    with (ours / "log").open("wb") as log:
         return subprocess.Popen(
-            [*server, str(config)],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            cwd=folder,
+            cwd=ours,
             preexec_fn=die_with_parent,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
         )
-
-
-def info(client: redis.Redis, section: str) -> dict[str, Any]:
-    """A section of INFO."""
-    values: dict[str, Any] = client.info(section)
-    return values
-
-
-def counts_of(client: redis.Redis) -> dict[str, int]:
-    """Keys in all, and by database keys and those of them that expire."""
-    databases = info(client, "keyspace")
-    counts = {"keys": sum(values["keys"] for values in databases.values())}
-    for name, values in databases.items():
-        counts[f"{name}.keys"] = values["keys"]
-        counts[f"{name}.expires"] = values["expires"]
-    return counts
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, failure: str) -> None:

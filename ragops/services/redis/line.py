@@ -1,0 +1,118 @@
+"""How a scratch server is spoken to: over its socket where that is ours, else through the engine's own client."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ragops.adapters import child, redis_client
+from ragops.errors import RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import redis
+
+    from ragops.services.contract import Bench
+
+_SOCKET = "socket"
+_LIMIT = 60.0  # seconds for one command
+
+
+class Line(Protocol):
+    """What is asked of a scratch server. All raise RagopsError."""
+
+    def info(self, section: str) -> dict[str, Any]:
+        """A section of INFO."""
+
+    def configure(self, name: str, value: str) -> None:
+        """CONFIG SET."""
+
+    def shut_down(self) -> None:
+        """End it, its append-only files whole."""
+
+
+class SocketLine:
+    """The Python client on the server's Unix socket."""
+
+    def __init__(self, path: str) -> None:
+        self._client = redis_client.connect_socket(path)
+
+    def info(self, section: str) -> dict[str, Any]:
+        """A section of INFO."""
+        with redis_client.translated("the scratch server"):
+            return info(self._client, section)
+
+    def configure(self, name: str, value: str) -> None:
+        """CONFIG SET."""
+        with redis_client.translated("the scratch server"):
+            self._client.config_set(name, value)
+
+    def shut_down(self) -> None:
+        """SHUTDOWN; the client takes the closed connection for the answer."""
+        with redis_client.translated("the scratch server"):
+            self._client.shutdown(nosave=True)
+
+
+class ToolLine:
+    """redis-cli beside the server."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._command = (*bench.tool("redis-cli"), "-s", f"{bench.folder}/{_SOCKET}", "-e")
+
+    def info(self, section: str) -> dict[str, Any]:
+        """A section of INFO."""
+        return read_info(self._ask("INFO", section))
+
+    def configure(self, name: str, value: str) -> None:
+        """CONFIG SET."""
+        self._ask("CONFIG", "SET", name, value)
+
+    def shut_down(self) -> None:
+        """SHUTDOWN."""
+        self._ask("SHUTDOWN", "NOSAVE")
+
+    def _ask(self, *words: str) -> str:
+        said = child.output([*self._command, *words], os.environ, _LIMIT, name="redis-cli")
+        if said.startswith("LOADING"):
+            raise RagopsError("redis_loading", "the scratch server still reads its file")
+        return said
+
+
+def line_to(bench: Bench) -> Line:
+    """The way to the scratch server that runs on `bench`."""
+    return SocketLine(str(bench.local / _SOCKET)) if bench.local else ToolLine(bench)
+
+
+def info(client: redis.Redis, section: str) -> dict[str, Any]:
+    """A section of INFO."""
+    values: dict[str, Any] = client.info(section)
+    return values
+
+
+def read_info(text: str) -> dict[str, Any]:
+    """A section of INFO as the server writes it: numbers as such, `a=1,b=2` as a mapping of numbers."""
+    found: dict[str, Any] = {}
+    for line in text.splitlines():
+        name, separator, value = line.strip().partition(":")
+        if separator and not name.startswith("#"):
+            found[name] = _value(value)
+    return found
+
+
+def _value(text: str) -> Any:
+    if "=" in text:
+        return {name: _value(value) for name, _, value in (part.partition("=") for part in text.split(","))}
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def keys_of(keyspace: Mapping[str, Any]) -> dict[str, int]:
+    """Keys in all, and by database keys and those of them that expire, from INFO's section `keyspace`."""
+    counts = {"keys": sum(values["keys"] for values in keyspace.values())}
+    for name, values in keyspace.items():
+        counts[f"{name}.keys"] = values["keys"]
+        counts[f"{name}.expires"] = values["expires"]
+    return counts
