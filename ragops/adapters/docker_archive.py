@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,17 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class Entry:
-    """One folder (`content` None) or file of an archive; `path` is relative, a file's content bytes or where it is."""
+    """One thing in an archive, by its relative path: a link that leads to `link`, a folder (`content` None), or a file.
+
+    A file's content is bytes, or a file of this machine.
+    """
 
     path: str
     mode: int
     uid: int
     gid: int
     content: bytes | Path | None = None
+    link: str = ""
 
 
 def packed(entries: Iterable[Entry]) -> Iterator[bytes]:
@@ -60,7 +65,10 @@ def _file(entry: Entry, path: Path) -> Iterator[bytes]:
 def _head(entry: Entry, size: int) -> bytes:
     info = tarfile.TarInfo(entry.path)
     info.mode, info.uid, info.gid, info.size = entry.mode, entry.uid, entry.gid, size
+    info.mtime = int(time.time())
     info.type = tarfile.DIRTYPE if entry.content is None else tarfile.REGTYPE
+    if entry.link:
+        info.type, info.linkname = tarfile.SYMTYPE, entry.link
     return info.tobuf(tarfile.PAX_FORMAT)
 
 

@@ -34,11 +34,28 @@ class DockerShortLived(DockerContainers):
 
         Keeps the last 4 MiB of output. Raises RagopsError (docker_timeout): it is ended then.
         """
-        doing, out, said = f"run {argv[0]} in {name}", Tail(KEPT), Tail(SAID)
         config = _config(image, argv, mounts, user, capabilities, labels)
         config |= {"Env": [f"{key}={value}" for key, value in (env or {}).items()]}
         config |= dict.fromkeys(("OpenStdin", "StdinOnce", "AttachStdin"), input is not None)
-        with self._existing(name, config), self.translating(doing):
+        with self._existing(name, config):
+            return self.run_created(name, input=input, limit=limit)
+
+    @contextmanager
+    def created(
+        self, name: str, image: str, argv: Sequence[str] = ("none",), *, mounts: Mapping[str, str],
+        capabilities: Sequence[str] = (), labels: Mapping[str, str] | None = None,
+    ) -> Iterator[None]:  # fmt: skip
+        """A container of root's that is not started, gone at the block's end: files get in and out of volumes by it.
+
+        `run_created` runs its `argv`.
+        """
+        with self._existing(name, _config(image, argv, mounts, "0:0", capabilities, labels)):
+            yield
+
+    def run_created(self, name: str, *, input: bytes | None = None, limit: float = LIMIT) -> ExecResult:
+        """Start a container that was only created, and wait for its end; the rest is as for `run_once`."""
+        doing, out, said = f"run {name}", Tail(KEPT), Tail(SAID)
+        with self.translating(doing):
             params = {"stdin": int(input is not None), "stdout": 1, "stderr": 1, "stream": 1}
             conversation = Conversation(self.api.attach_socket(name, params=params))
             try:
@@ -49,14 +66,6 @@ class DockerShortLived(DockerContainers):
             hold(conversation, doing, None if input is None else io.BytesIO(input), out, said, limit)
             code = int(self.api.wait(name, timeout=_END_WAIT)["StatusCode"])
         return ExecResult(code, bytes(out.data), bytes(said.data))
-
-    @contextmanager
-    def created(
-        self, name: str, image: str, *, mounts: Mapping[str, str], labels: Mapping[str, str] | None = None
-    ) -> Iterator[None]:
-        """A container that is never started, gone at the block's end: through it files get in and out of volumes."""
-        with self._existing(name, _config(image, ("none",), mounts, "0:0", (), labels)):
-            yield
 
     @contextmanager
     def _existing(self, name: str, config: Mapping[str, Any]) -> Iterator[None]:
