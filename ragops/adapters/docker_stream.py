@@ -32,6 +32,14 @@ class Sink(Protocol):
         """Take all of `data`."""
 
 
+class HeldOpen:
+    """A source without data that does not end before the conversation: the command can tell when we are gone."""
+
+    def read(self, size: int, /) -> bytes:  # noqa: ARG002  part of the protocol
+        """Nothing; never asked, because the end of the input is not to be sent."""
+        return b""
+
+
 @dataclass
 class Tail:
     """A sink that keeps the last `limit` bytes."""
@@ -54,6 +62,7 @@ class Conversation:
         # The head of the answer was read through this buffer, which may already hold the first frames.
         self._reader = self._response.raw._fp.fp
         self._socket: socket.socket = getattr(hijacked, "_sock", hijacked)
+        self._closed = threading.Event()
 
     def hold(self, source: Source | None, stdout: Sink, stderr: Sink, limit: float) -> None:
         """Send all of `source`, hand out what comes until the other side ends. Raises TimeoutError after `limit` s."""
@@ -79,6 +88,7 @@ class Conversation:
         """End the connection; the command sees the end of its input."""
         import socket
 
+        self._closed.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._response.close()
@@ -102,6 +112,9 @@ class Conversation:
         """The command may end before it has read everything: then nobody misses the rest."""
         import socket
 
+        if isinstance(source, HeldOpen):
+            self._closed.wait()
+            return
         with contextlib.suppress(OSError):
             for data in self._blocks(source):
                 self._socket.sendall(data)
