@@ -10,7 +10,6 @@ from __future__ import annotations
 from ragops.adapters import docker_values as values
 from ragops.adapters.docker_archive import Entry, User, find_user
 from ragops.adapters.docker_errors import NotFoundError
-from ragops.adapters.docker_exec import DockerExec
 from ragops.adapters.docker_images import DockerImages
 from ragops.adapters.docker_pull import PullProgress
 from ragops.adapters.docker_short_lived import DockerShortLived
@@ -19,7 +18,7 @@ from ragops.adapters.docker_volumes import DockerVolumes
 __all__ = ["DockerHost", "Entry", "NotFoundError", "PullProgress", "User", "find_user"]
 
 
-class DockerHost(DockerImages, DockerShortLived, DockerExec, DockerVolumes):
+class DockerHost(DockerImages, DockerShortLived, DockerVolumes):
     """One Docker engine: the one at `url`, else at DOCKER_HOST, else at its usual socket; `timeout` s a request."""
 
     def version(self) -> values.EngineVersion:

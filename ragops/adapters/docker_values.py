@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +88,10 @@ class PublishedPort:
 
 @dataclass(frozen=True)
 class Container:
-    """A container as it was made and as it is now; `image_id` is what it runs, `image` the name it was made by."""
+    """A container as it was made and as it is now; `image_id` is what it runs, `image` the name it was made by.
+
+    `check` is the command of its health check, empty without one; `limit` of its memory in bytes, 0 without one.
+    """
 
     id: str
     name: str
@@ -101,8 +104,10 @@ class Container:
     networks: tuple[str, ...] = ()
     user: str = ""
     created: datetime | None = None
-    limit: int = 0  # of its memory in bytes, 0 where there is none
-    command: tuple[str, ...] = field(default=())
+    limit: int = 0
+    command: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()
+    stop_timeout: int = 0
 
 
 @dataclass(frozen=True)
@@ -185,6 +190,8 @@ def container(raw: Mapping[str, Any]) -> Container:
         created=instant(raw.get("Created", "")),
         limit=int(host.get("Memory") or 0),
         command=tuple(config.get("Cmd") or ()),
+        check=_check(config.get("Healthcheck") or {}),
+        stop_timeout=int(config.get("StopTimeout") or 0),
     )
 
 
@@ -235,6 +242,11 @@ def _state(raw: Mapping[str, Any]) -> State:
 def _health(state: Mapping[str, Any]) -> str:
     health = str((state.get("Health") or {}).get("Status") or "")
     return "" if health == "none" else health
+
+
+def _check(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    kind, *command = raw.get("Test") or ["NONE"]
+    return ("/bin/sh", "-c", *command) if kind == "CMD-SHELL" else tuple(command) if kind == "CMD" else ()
 
 
 def _mount(raw: Mapping[str, Any]) -> Mount:
