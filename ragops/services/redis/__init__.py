@@ -11,10 +11,18 @@ if TYPE_CHECKING:
 
     from ragops.services.contract import BackupEngine, Endpoint, ProbeResult
 
+# The embedded engine: Valkey.
 VERSION = "9.1.2"
+ENGINE = "valkey"
+
+# The server as an image: Redis.
+IMAGE = "redis:8.0.2"
+IMAGE_ENGINE = "redis"
+
 OPERATOR_USER = "ragops"
 OPERATOR_SECRET = "redis_operator"  # noqa: S105  the name of the secret
 APPLICATION_USER = "rag"
+HEALTH_USER = "health"  # may do nothing but PING, and needs no password for it
 APPLICATION_SECRET = "redis_application"  # noqa: S105  the name of the secret
 
 

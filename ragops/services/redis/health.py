@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragops.adapters import redis_client
 from ragops.errors import RagopsError
-from ragops.services.contract import Capability, Check, ProbeResult, Status
+from ragops.services.contract import Check, ProbeResult, Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +134,7 @@ def _replication(state: dict[str, Any]) -> Check:
 
 
 def _disk(endpoint: Endpoint, directory: str) -> Iterator[Check]:
-    if endpoint.can(Capability.READ_FILES) and directory and Path(directory).is_dir():
+    if endpoint.files_here and directory and Path(directory).is_dir():
         usage = shutil.disk_usage(directory)
         full = usage.used > _FULL * (usage.used + usage.free)
         status = Status.DEGRADED if full else Status.OK
