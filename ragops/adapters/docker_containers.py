@@ -78,7 +78,8 @@ class DockerContainers(DockerExec):
     def wait_healthy(self, name: str, timeout: float) -> None:
         """Wait until its health check passes, or it runs where it has none.
 
-        The check is run here, because Docker's own rounds are many seconds apart. Raises RagopsError (service_failed) with the end of its log where it dies or `timeout` seconds pass.
+        The check is run here, because Docker's own rounds are many seconds apart.
+        Raises RagopsError (service_failed) with the end of its log where it dies or `timeout` seconds pass.
         """
         deadline = time.monotonic() + timeout
         crashes = None
@@ -131,6 +132,8 @@ class DockerContainers(DockerExec):
 def _how_it_ended(state: values.State) -> str:
     if state.oom_killed:
         return "was ended because it needed more memory than its limit"
+    if state.status not in ("exited", "dead"):
+        return f"crashes again and again (exit {state.exit_code})"
     said = f": {state.error}" if state.error else ""
     return f"ended with {state.exit_code} while it started{said}"
 
