@@ -24,7 +24,6 @@ from ragops.services.gateway.envoy_values import (
     ROUTES,
     SECRET,
     TYPES,
-    Json,
     discovery,
     typed,
 )
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ragops.services.gateway.policy import GatewayPolicy
+    from ragops.services.gateway.rendering import Json
 
 _HTTP_LISTENER = f"{TYPES}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _SOCKET_PATH_LIMIT = 107  # sun_path of unix(7), less its NUL

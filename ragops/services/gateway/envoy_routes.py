@@ -16,12 +16,11 @@ from ragops.services.gateway.envoy_values import (
     RATE_LIMIT,
     ROUTES,
     TYPES,
-    Json,
-    digest,
     header,
     typed,
 )
 from ragops.services.gateway.policy import CONFIGURATION_HEADER, READY_PATH, SAFE_PATH, SAFE_REQUEST_ID
+from ragops.services.gateway.rendering import Json, digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

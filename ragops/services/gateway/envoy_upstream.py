@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.services.gateway.envoy_values import CLUSTER, SECRET, TYPES, Json, typed
+from ragops.services.gateway.envoy_values import CLUSTER, SECRET, TYPES, typed
 
 if TYPE_CHECKING:
     from ragops.services.gateway.policy import GatewayPolicy, Tls
+    from ragops.services.gateway.rendering import Json
 
 
 def cluster(policy: GatewayPolicy) -> Json:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any
 
-Json = dict[str, Any]
+from ragops.services.gateway.rendering import Json, digest
 
 TYPES = "type.googleapis.com/"
 HTTP = f"{TYPES}envoy.extensions.filters.http"
@@ -18,11 +17,6 @@ MARK = "envoy.filters.http.set_metadata"
 CLUSTER = "api"
 ROUTES = "routes"
 SECRET = "certificate"  # noqa: S105  the name of a resource
-
-
-def digest(value: object) -> str:
-    """What tells one configuration from another: 12 hexadecimal digits."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def typed(kind: str, **values: Any) -> Json:

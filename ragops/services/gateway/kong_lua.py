@@ -1,0 +1,87 @@
+"""What no plugin of Kong does, as inline Lua for its pre-function and post-function plugins.
+
+The code lies in `templates/gateway/kong/`; here is what of the policy it works by.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ragops.resources import templates_dir
+from ragops.services.gateway.answers import CHALLENGE, PROBLEMS, Problem
+from ragops.services.gateway.policy import (
+    INTERNAL_HEADER_PREFIX,
+    INTERNAL_HEADERS,
+    READY_PATH,
+    SAFE_PATH,
+    SAFE_REQUEST_ID,
+    WORKER_HEADER,
+)
+
+if TYPE_CHECKING:
+    from ragops.services.gateway.policy import GatewayPolicy
+    from ragops.services.gateway.rendering import Json
+
+# What the code asks Kong's sandbox for; `ngx` and `kong` are there anyway.
+SANDBOX_REQUIRES = ("cjson.safe", "ngx.ssl", "kong.runloop.certificate")
+
+_MAX_HEADERS = 100
+# What Kong tells the upstream of who was let in, and what therefore nobody else may.
+_CONSUMER_PREFIXES = ("x-consumer-", "x-credential-", "x-anonymous-", "x-kong-")
+_OTHER = Problem(400, "Refused", "refused")
+# The query is matched nowhere and passed on as it is: the path alone has to be read in one way.
+_PATH = SAFE_PATH.removesuffix(r"(?:\?.*)?")
+
+
+def pre_function(policy: GatewayPolicy) -> Json:
+    """Settings of the global pre-function plugin: before any route, and around every answer.
+
+    Request ids and the rate limit are here, and not the plugins for them: those run after a refusal would have needed
+    the id, and count only what a route let in, in fixed windows without a burst.
+    """
+    settings = {
+        "dropped": dict.fromkeys(INTERNAL_HEADERS, True),
+        "dropped_prefixes": [INTERNAL_HEADER_PREFIX, *_CONSUMER_PREFIXES],
+        "single": {"authorization": True, "x-request-id": True},
+        "max_headers": _MAX_HEADERS,
+        "path": _PATH,
+        "request_id": SAFE_REQUEST_ID,
+        "ready": READY_PATH,
+        "worker_header": WORKER_HEADER,
+        "limit": _limit(policy),
+        "problems": {**{str(problem.status): _problem(problem) for problem in PROBLEMS}, "other": _problem(_OTHER)},
+    }
+    config = {phase: [_code(phase, settings)] for phase in ("rewrite", "header_filter", "body_filter")}
+    return config | ({"certificate": [_code("certificate", {})]} if policy.tls else {})
+
+
+def claims(policy: GatewayPolicy) -> Json:
+    """Settings of the post-function plugin of every route that asks for a token: issuer and times."""
+    settings = {"issuer": policy.jwt.issuer, "clock_skew": policy.jwt.clock_skew, "challenge": CHALLENGE}
+    return {"access": [_code("claims", settings)]}
+
+
+def _limit(policy: GatewayPolicy) -> Json:
+    limit = policy.rate_limit
+    return {
+        "requests": limit.requests,
+        "seconds": limit.seconds,
+        "burst": limit.burst,
+        "retry_after": limit.retry_after,
+    }
+
+
+def _problem(problem: Problem) -> Json:
+    found = {"type": problem.type, "title": problem.title, "code": problem.code}
+    found |= {"detail": problem.detail} if problem.detail else {}
+    return found | ({"headers": dict(problem.headers)} if problem.headers else {})
+
+
+def _code(name: str, settings: Json) -> str:
+    """The file's code, with `JSON` and `SETTINGS` in front; what it returns is run for every request."""
+    text = json.dumps(settings, sort_keys=True)
+    if "]==]" in text:
+        raise ValueError("a value of the policy would end the text that it is in")
+    head = f'local JSON = require "cjson.safe"\nlocal SETTINGS = JSON.decode([==[{text}]==])\n'
+    return head + (templates_dir() / "gateway" / "kong" / f"{name}.lua").read_text()

@@ -1,0 +1,24 @@
+local MOST = 4096
+
+return function()
+  local mine = kong.ctx.plugin
+  local problem = mine.problem
+  if not problem then
+    return
+  end
+  mine.said = ((mine.said or "") .. (ngx.arg[1] or "")):sub(1, MOST)
+  if not ngx.arg[2] then
+    ngx.arg[1] = nil
+    return
+  end
+  local said = JSON.decode(mine.said)
+  local message = type(said) == "table" and type(said.message) == "string" and said.message or problem.title
+  ngx.arg[1] = JSON.encode({
+    type = problem.type,
+    title = problem.title,
+    status = mine.status,
+    detail = problem.detail or message,
+    code = problem.code,
+    request_id = mine.id,
+  }) .. "\n"
+end

@@ -1,0 +1,69 @@
+-- Before a route is looked for: what can be read in two ways is refused, what only services may say is dropped, and a
+-- flood costs no signature check.
+local bucket = ngx.shared.kong_rate_limiting_counters
+local interval = SETTINGS.limit.seconds / SETTINGS.limit.requests
+local capacity = SETTINGS.limit.burst * interval
+
+local function is_dropped(name)
+  for _, prefix in ipairs(SETTINGS.dropped_prefixes) do
+    if name:sub(1, #prefix) == prefix then
+      return true
+    end
+  end
+  return SETTINGS.dropped[name]
+end
+
+-- One name, one reading: to some servers `X_A` and `X-A` are the same header.
+local function check_headers(headers)
+  local ambiguous
+  for name, value in pairs(headers) do
+    if name:find("_", 1, true) or (SETTINGS.single[name] and type(value) == "table") then
+      ambiguous = true
+    elseif is_dropped(name) then
+      ngx.req.clear_header(name)
+    end
+  end
+  return ambiguous
+end
+
+local function is_whole(text, pattern)
+  return type(text) == "string" and ngx.re.find(text, "^(?:" .. pattern .. ")\\z", "jo") ~= nil
+end
+
+-- The generic cell rate algorithm: all that is kept is when the bucket will be full again.
+local function is_flood()
+  local now = ngx.now()
+  local full_again = math.max(bucket:get("ragops") or 0, now) + interval
+  local refused = full_again - now > capacity
+  if refused then
+    full_again = full_again - interval
+  else
+    bucket:set("ragops", full_again)
+  end
+  kong.ctx.plugin.limit = {
+    remaining = math.floor((capacity - (full_again - now)) / interval + 0.001),
+    reset = math.ceil(full_again - now),
+    refused = refused,
+  }
+  return refused
+end
+
+return function()
+  local headers, truncated = ngx.req.get_headers(SETTINGS.max_headers)
+  local asked = headers["x-request-id"]
+  local id = asked or ngx.var.kong_request_id
+  local odd = check_headers(headers) or not is_whole(id, SETTINGS.request_id)
+  kong.ctx.plugin.id = odd and ngx.var.kong_request_id or id
+  ngx.req.set_header("X-Request-ID", kong.ctx.plugin.id)
+  if truncated then
+    return kong.response.exit(431, { message = "too many headers" })
+  end
+  local path = kong.request.get_path()
+  if odd or not is_whole(path, SETTINGS.path) then
+    return kong.response.exit(400, { message = "ambiguous" })
+  end
+  kong.ctx.plugin.ready = path == SETTINGS.ready
+  if not kong.ctx.plugin.ready and is_flood() then
+    return kong.response.exit(429, { message = "flood" })
+  end
+end
