@@ -11,8 +11,15 @@ if TYPE_CHECKING:
 
     from ragops.services.contract import BackupEngine, Endpoint, ProbeResult
 
+# The development engine: Qdrant Edge.
 VERSION = "0.9.0"
 ENGINE = "qdrant-edge"
+
+# The server, as an image.
+SERVER_VERSION = "1.18.3"
+SERVER_ENGINE = "qdrant"
+IMAGE = f"qdrant/qdrant:v{SERVER_VERSION}"
+
 API_KEY_SECRET = "qdrant_api_key"  # noqa: S105  the name of the secret
 
 # A collection of ragops' own, in which health checks write; no user's data, in no recovery point.
@@ -50,12 +57,12 @@ class QdrantService:
 
     def prepare(self, endpoint: Endpoint) -> None:
         """The collection that health checks write in, made where it is missing."""
-        from ragops.services.qdrant.health import prepare
+        from ragops.services.qdrant.prepare import prepare
 
         prepare(endpoint)
 
     def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
-        """Reachable, key, writable, shards, disk."""
+        """Reachable, key, cluster, shards and replicas, writable, disk."""
         from ragops.services.qdrant.health import probe
 
         return probe(endpoint, timeout)
@@ -67,5 +74,8 @@ class QdrantService:
         return QdrantBackup()
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
-        """URL of the first node, and the key that opens it."""
-        return {"QDRANT_URL": endpoint.options["urls"].split(",")[0], "QDRANT_API_KEY": password}
+        """URL of the first node, those of all where there are several, and the key that opens them."""
+        urls, grpc = endpoint.options["urls"], endpoint.options.get("grpc_urls", "")
+        values = {"QDRANT_URL": urls.split(",")[0], "QDRANT_API_KEY": password}
+        values |= {"QDRANT_URLS": urls} if "," in urls else {}
+        return values | ({"QDRANT_GRPC_URLS": grpc} if grpc else {})

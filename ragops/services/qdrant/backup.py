@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from datetime import UTC, datetime
 from shutil import disk_usage
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
-from ragops.services.qdrant import catalogue, restore
-from ragops.services.qdrant.catalogue import Catalogue, CollectionRecord, Shard, path_of
-from ragops.services.qdrant.offline import count_points
-from ragops.services.qdrant.rest import connected
+from ragops.services.qdrant import catalogue, offline, restore
+from ragops.services.qdrant.catalogue import Catalogue
+from ragops.services.qdrant.nodes import connected, is_cluster
+from ragops.services.qdrant.snapshots import Dump, kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,13 +39,14 @@ class QdrantBackup:
     def dump(self, endpoint: Endpoint, control: Control, folder: Path) -> tuple[Part, ...]:
         """Snapshot every shard, fetch it, read it back. Raises IntegrityError, MissingError, UnhealthyError."""
         del control
-        with connected(endpoint, _REQUEST_SECONDS) as rest:
-            versions = _versions(rest, endpoint)
+        with connected(endpoint, _REQUEST_SECONDS) as nodes:
+            versions = _versions(nodes.first, endpoint)
+            dump = Dump(nodes, folder, versions)
             instant = datetime.now(tz=UTC)
-            aliases, parts, records = catalogue.aliases(rest), [], []
-            for number, name in enumerate(catalogue.names(rest), 1):
-                with _skipped_when_deleted(name, rest):
-                    record, its_parts = _dump_one(rest, name, folder, number, versions)
+            aliases, parts, records = catalogue.aliases(nodes.first), [], []
+            for number, name in enumerate(catalogue.names(nodes.first), 1):
+                with _skipped_when_deleted(name, nodes.first):
+                    record, its_parts = dump.collection(name, number)
                     records.append(record)
                     parts += its_parts
         kept = {record.name for record in records}
@@ -56,13 +57,15 @@ class QdrantBackup:
         return (Part(catalogue.PART, instant, whole.counts(), versions), *parts)
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
-        """Read the part, a snapshot with the engine, and compare its counts."""
+        """Read the part, a snapshot with the engine where that can, and compare its counts."""
         del control
         if part.name == catalogue.PART:
             _compare(part, catalogue.read(folder / part.name).counts())
+        elif part.counts:
+            (counted,) = part.counts
+            _compare(part, {counted: offline.count_points(folder / part.name)})
         else:
-            (kind,) = part.counts
-            _compare(part, {kind: count_points(folder / part.name)})
+            offline.check_archive(folder / part.name)
 
     def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
         """Refuse another engine or minor version, missing parts, too little space, a server that cannot be started."""
@@ -70,8 +73,8 @@ class QdrantBackup:
             _check_version(endpoint, part)
         _check_complete(folder, parts)
         sizes = [(folder / part.name).stat().st_size for part in parts]
-        # A verified copy beside the collection, and the upload it is made from.
-        _need_space("beside its data", control.free_bytes(), 3 * sum(sizes))
+        # A proven copy beside the collection, the upload it is made from, and every replica.
+        _need_space("beside its data", control.free_bytes(), (2 + _copies(endpoint)) * sum(sizes))
         _need_space(f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * max(sizes, default=0))
         if not control.is_running() and not endpoint.can(Capability.RESTART):
             what = f"qdrant is down, and the runtime {endpoint.runtime} lacks `{Capability.RESTART}`"
@@ -81,10 +84,11 @@ class QdrantBackup:
         """Prove every snapshot in a collection beside, then replace the collections one by one (see restore.py)."""
         _check_complete(folder, parts)
         wanted = catalogue.read(folder / catalogue.PART)
-        aside = _started(control)
+        aside = _started(endpoint, control)
         try:
-            with connected(endpoint, _REQUEST_SECONDS) as rest:
-                notes = restore.run(rest, folder, wanted)
+            with connected(endpoint, _REQUEST_SECONDS) as nodes:
+                nodes.refuse_silent("a restore")
+                notes = restore.Restore(nodes, folder, wanted, _copies(endpoint)).run()
         except BaseException:
             if aside:
                 control.stop()
@@ -95,54 +99,25 @@ class QdrantBackup:
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Collections, aliases and points by collection as they are now."""
-        with connected(endpoint, _REQUEST_SECONDS) as rest:
+        with connected(endpoint, _REQUEST_SECONDS) as nodes:
+            rest = nodes.first
             names = catalogue.names(rest)
             found = {"collections": len(names), "aliases": len(catalogue.aliases(rest))}
             for name in names:
                 with _skipped_when_deleted(name, rest):
-                    found[_kind(name, 0, 1)] = catalogue.count(rest, name)
+                    found[kind(name, 0, 1)] = catalogue.count(rest, name)
             return found
+
+
+def _copies(endpoint: Endpoint) -> int:
+    """How many replicas of a shard a collection is to have at least."""
+    return int(endpoint.options.get("replication_factor") or 1)
 
 
 def _versions(rest: Rest, endpoint: Endpoint) -> dict[str, str]:
     """Of the engine: a server's own, or that of the library behind the development engine."""
     root: dict[str, Any] = rest.root()
     return {endpoint.engine: str(root.get("engine") or root["version"])}
-
-
-def _dump_one(
-    rest: Rest, name: str, folder: Path, number: int, versions: Mapping[str, str]
-) -> tuple[CollectionRecord, list[Part]]:
-    record = catalogue.record(rest, name)
-    ids = catalogue.local_shards(rest, name)
-    shards: list[Shard] = []
-    parts: list[Part] = []
-    for shard in ids:
-        instant = datetime.now(tz=UTC)
-        target = folder / f"{number:04}-{shard}.snapshot"
-        _fetch(rest, f"{path_of(name)}/shards/{shard}/snapshots", target)
-        points = count_points(target)
-        shards.append(Shard(id=shard, file=target.name, points=points))
-        parts.append(Part(target.name, instant, {_kind(name, shard, len(ids)): points}, versions))
-    return record.model_copy(update={"shards": tuple(shards)}), parts
-
-
-def _fetch(rest: Rest, snapshots: str, target: Path) -> None:
-    """Have a snapshot made, fetch it, and remove it from the server whatever happens."""
-    made = rest.send("POST", snapshots, wait="true")
-    path = f"{snapshots}/{quote(made['name'], safe='')}"
-    try:
-        rest.download(path, target, made.get("checksum") or "")
-    except BaseException:
-        with contextlib.suppress(RagopsError):  # the first failure is the one to tell
-            rest.send("DELETE", path, wait="true")
-        raise
-    rest.send("DELETE", path, wait="true")
-
-
-def _kind(name: str, shard: int, shards: int) -> str:
-    """How the points of a shard are called among the counts; a collection's name cannot contain a slash."""
-    return f"{name}.points" if shards == 1 else f"{name}/{shard}.points"
 
 
 @contextlib.contextmanager
@@ -166,9 +141,14 @@ def _check_version(endpoint: Endpoint, part: Part) -> None:
     if engine != endpoint.engine:
         what = f"{part.name} was written by {engine} {written}, this is {endpoint.engine}"
         raise MissingError("engine_differs", what, f"restore it into a platform that runs {engine}")
-    if written.split(".")[:2] != endpoint.version.split(".")[:2]:
-        what = f"{part.name} was written by {engine} {written}, this is {endpoint.version}: restores stay in one minor"
+    if _numbers(written)[:2] != _numbers(endpoint.version)[:2] or _numbers(written) > _numbers(endpoint.version):
+        rule = "a restore stays in one minor version, and goes to no older patch"
+        what = f"{part.name} was written by {engine} {written}, this is {endpoint.version}: {rule}"
         raise MissingError("version_differs", what, f"run {engine} {written} to restore it, then upgrade")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
 
 
 def _check_complete(folder: Path, parts: Sequence[Part]) -> None:
@@ -187,14 +167,19 @@ def _need_space(where: str, free: int | None, needed: int) -> None:
         raise MissingError("disk_full", what, "free some space, then run the command again")
 
 
-def _started(control: Control) -> str:
-    """Start it where it is down; where its data keep it from that, with empty ones. Returns where the old ones are."""
+def _started(endpoint: Endpoint, control: Control) -> str:
+    """Start it where it is down; where its data keep it from that, with empty ones. Returns where the old ones are.
+
+    A node of a cluster keeps its data: what the others hold of them is worth more than a node that forgot who it is.
+    """
     if control.is_running():
         return ""
     try:
         control.start()
     except RagopsError:
         control.stop()
+        if is_cluster(endpoint):
+            raise
         aside = control.set_data_aside("before-restore")
         control.start()
         return aside

@@ -7,8 +7,9 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-from ragops.errors import IntegrityError, MissingError
+from ragops.errors import IntegrityError
 from ragops.services.qdrant import is_internal
+from ragops.services.qdrant.shards import ShardKey  # noqa: TC001  pydantic reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,13 +36,18 @@ _CONFIG = {
 
 
 class Shard(BaseModel):
-    """A shard and the part that holds it."""
+    """A shard and the part that holds it; `points` is None where no engine here can read that part.
+
+    `key` is the shard key of custom sharding, `nodes` are those that had an active replica.
+    """
 
     model_config = _STRICT
 
     id: int = Field(ge=0)
     file: _FileName
-    points: int = Field(ge=0)
+    points: int | None = Field(ge=0)
+    key: ShardKey | None = None
+    nodes: tuple[str, ...] = ()
 
 
 class Index(BaseModel):
@@ -64,9 +70,10 @@ class CollectionRecord(BaseModel):
     shards: tuple[Shard, ...] = ()
 
     @property
-    def points(self) -> int:
-        """Of all shards."""
-        return sum(shard.points for shard in self.shards)
+    def points(self) -> int | None:
+        """Of all shards; None where they are not known."""
+        counts = [shard.points for shard in self.shards if shard.points is not None]
+        return sum(counts) if len(counts) == len(self.shards) else None
 
 
 class Catalogue(BaseModel):
@@ -120,16 +127,6 @@ def _without_nulls(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
     return value
-
-
-def local_shards(rest: Rest, name: str) -> list[int]:
-    """The shards of a collection, all of them on this node. Raises MissingError (qdrant_shard_elsewhere)."""
-    cluster = rest.get(f"{path_of(name)}/cluster")
-    found = sorted({shard["shard_id"] for shard in cluster["local_shards"] if shard["state"] == "Active"})
-    if len(found) != cluster["shard_count"]:
-        what = f"{name}: only {len(found)} of {cluster['shard_count']} shards are active on this node"
-        raise MissingError("qdrant_shard_elsewhere", what, "wait until all are active; clusters come later")
-    return found
 
 
 def count(rest: Rest, name: str) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 from ragops.services.contract import Endpoint, Login
-from ragops.services.qdrant import API_KEY_SECRET, ENGINE, VERSION
+from ragops.services.qdrant import API_KEY_SECRET, ENGINE, SERVER_ENGINE, VERSION, node
+from ragops.services.qdrant.settings import instance
 from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from ragops.services.qdrant.settings import QdrantSettings
     from ragops.services.spec import Layout, Runtime
+
+_LOGINS = {"operator": Login("", API_KEY_SECRET), "application": Login("", API_KEY_SECRET)}
 
 
 @dataclass(frozen=True)
@@ -29,41 +32,99 @@ class QdrantArgs:
 
 
 class Qdrant(pulumi.ComponentResource):
-    """One node with an API key; `endpoint` says how to reach it."""
+    """A cluster of nodes where the runtime starts images, else one node; `endpoint` says how to reach them all."""
 
     def __init__(self, args: QdrantArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ragops:service:Qdrant", "qdrant", None, opts)
-        self._args = args
-        self.process = args.runtime.run(service_spec(args.settings, args.secrets, args.runtime.layout("qdrant")), self)
-        self.endpoint = self._endpoint()
+        runtime, settings = args.runtime, args.settings
+        layout = runtime.layout("qdrant", node.image(settings))
+        if layout.in_image:
+            layouts = [runtime.layout(name, node.image(settings)) for name in _instances(settings)]
+            self._start_in_order(args, layouts)
+            self.endpoint = cluster_endpoint(settings, runtime, layouts)
+        else:
+            runtime.run(service_spec(settings, args.secrets, layout), self)
+            self.endpoint = single_endpoint(settings, runtime, layout)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
-    def _endpoint(self) -> Endpoint:
-        runtime, port = self._args.runtime, self._args.settings.port
-        return Endpoint(
-            service="qdrant",
-            engine=ENGINE,
-            version=VERSION,
-            runtime=runtime.name,
-            host="127.0.0.1",
-            port=port,
-            handle=runtime.handle("qdrant"),
-            options={"urls": f"http://127.0.0.1:{port}", "storage": runtime.layout("qdrant").data_dir},
-            logins={"operator": Login("", API_KEY_SECRET), "application": Login("", API_KEY_SECRET)},
-            capabilities=runtime.capabilities,
-        )
+    def _start_in_order(self, args: QdrantArgs, layouts: list[Layout]) -> None:
+        """One after the other: a node joins by consensus of those before, and no two are ever replaced at once."""
+        before: list[pulumi.Resource] = []
+        for number in range(1, len(layouts) + 1):
+            options = pulumi.ResourceOptions(parent=self, depends_on=before)
+            one = _Node(instance(number), options)
+            args.runtime.run(node.node_spec(args.settings, args.secrets, layouts, number), one)
+            before = [one]
+
+
+class _Node(pulumi.ComponentResource):
+    """One node, so that the next one can wait for all that it is made of."""
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions) -> None:
+        super().__init__("ragops:service:QdrantNode", name, None, opts)
+
+
+def _instances(settings: QdrantSettings) -> list[str]:
+    return [instance(number) for number in range(1, settings.nodes + 1)]
+
+
+def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[Layout]) -> Endpoint:
+    """How to reach every node: `urls` and `grpc_urls` from this machine, `inner_urls` from the other services.
+
+    Node names and URLs are in the same order, divided by commas; `replication_factor` and `shard_number` are those of
+    new collections.
+    """
+    numbers = range(1, settings.nodes + 1)
+    options = {
+        "nodes": _instances(settings),
+        "urls": [f"http://127.0.0.1:{settings.rest_port(number)}" for number in numbers],
+        "grpc_urls": [f"http://127.0.0.1:{settings.grpc_port(number)}" for number in numbers],
+        "inner_urls": [f"http://{layout.host}:{node.REST_PORT}" for layout in layouts],
+        "replication_factor": [str(settings.copies)],
+        "shard_number": [str(settings.shards)],
+    }
+    return Endpoint(
+        service="qdrant",
+        engine=SERVER_ENGINE,
+        version=node.version(settings),
+        runtime=runtime.name,
+        host="127.0.0.1",
+        port=settings.port,
+        handle=runtime.handle(instance(1)),
+        options={name: ",".join(values) for name, values in options.items()},
+        logins=_LOGINS,
+        capabilities=runtime.capabilities,
+        inner_host=layouts[0].host,
+        inner_port=node.REST_PORT,
+    )
+
+
+def single_endpoint(settings: QdrantSettings, runtime: Runtime, layout: Layout) -> Endpoint:
+    """How to reach the one node of the development engine."""
+    return Endpoint(
+        service="qdrant",
+        engine=ENGINE,
+        version=VERSION,
+        runtime=runtime.name,
+        host="127.0.0.1",
+        port=settings.port,
+        handle=runtime.handle("qdrant"),
+        options={"urls": f"http://127.0.0.1:{settings.port}", "storage": layout.data_dir},
+        logins=_LOGINS,
+        capabilities=runtime.capabilities,
+    )
 
 
 def service_spec(settings: QdrantSettings, secrets: Mapping[str, str], layout: Layout) -> ServiceSpec:
-    """The service as a runtime sees it."""
+    """The development engine as a runtime sees it."""
     key_file = f"{layout.config_dir}/api_key"
-    config = {"host": layout.listen, "port": settings.port, "storage": layout.data_dir, "api_key_file": key_file}
+    config: dict[str, Any] = {"host": layout.listen, "port": settings.port, "storage": layout.data_dir}
     return ServiceSpec(
         service="qdrant",
         version=VERSION,
         command=("python", "-m", "ragops.services.qdrant.edge", f"{layout.config_dir}/edge.json"),
         files=(
-            ConfigFile("edge.json", json.dumps(config, indent=2) + "\n"),
+            ConfigFile("edge.json", json.dumps({**config, "api_key_file": key_file}, indent=2) + "\n"),
             ConfigFile("api_key", secrets[API_KEY_SECRET] + "\n", secret=True),
         ),
         ports={"qdrant": settings.port},

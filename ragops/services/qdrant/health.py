@@ -1,50 +1,43 @@
-"""The probe of Qdrant: reachable, key, writable, shards, disk."""
+"""The probe of Qdrant: reachable, key, cluster, writable, shards and their replicas, disk."""
 
 from __future__ import annotations
 
 import secrets
 import shutil
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from ragops.errors import RagopsError
-from ragops.services.contract import Capability, Check, ProbeResult, Status
-from ragops.services.qdrant import HEALTH_COLLECTION, is_internal
-from ragops.services.qdrant.rest import connected
+from ragops.services.contract import Check, ProbeResult, Status
+from ragops.services.qdrant import HEALTH_COLLECTION, cluster_health
+from ragops.services.qdrant.nodes import addresses, connected, is_cluster, key_of
+from ragops.services.qdrant.rest import opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ragops.services.contract import Endpoint
+    from ragops.services.qdrant.nodes import Nodes
     from ragops.services.qdrant.rest import Rest
 
 _LOG = "see `ragops logs qdrant`"
 _FULL = 0.9  # share of the disk from which on it is worth a word
-_PREPARE_SECONDS = 30.0
+_LEAST_SECONDS = 0.2
 _SCRATCH = f"/collections/{HEALTH_COLLECTION}"
 
 
-def prepare(endpoint: Endpoint) -> None:
-    """Make the collection that probes write in, where it is missing."""
-    with connected(endpoint, _PREPARE_SECONDS) as rest:
-        _make_scratch(rest)
-
-
 def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
-    """Look at the live server for at most `timeout` seconds; never raises."""
+    """Look at the live nodes for at most `timeout` seconds; never raises."""
     started = time.monotonic()
-    deadline = started + timeout
     checks: list[Check] = []
     try:
-        with connected(endpoint, timeout) as rest:
-            checks.append(_reachable(rest, started))
-            checks.append(_key(rest))
-            checks.append(_write(rest))
-            checks.append(_shards(rest, deadline))
-        checks += _disk(endpoint)
+        with connected(endpoint, timeout) as nodes:
+            checks.append(_reachable(endpoint, nodes, started))
+            checks.append(_key(nodes))
+            checks += _Look(endpoint, nodes, started + timeout).checks()
     except RagopsError as error:
         name = "reachable" if not checks else "answer"
         checks.append(Check(name, Status.DOWN, error.message, error.hint))
@@ -53,36 +46,76 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
     return ProbeResult("qdrant", tuple(checks), time.monotonic() - started, endpoint.version)
 
 
-def _reachable(rest: Rest, started: float) -> Check:
-    status = rest.status("/readyz")
+@dataclass(frozen=True)
+class _Look:
+    """The checks behind the key, until `deadline` by the monotonic clock."""
+
+    endpoint: Endpoint
+    nodes: Nodes
+    deadline: float
+
+    def checks(self) -> Iterator[Check]:
+        """The shards before the write: a write of ours may wait for a node that is gone."""
+        if is_cluster(self.endpoint):
+            yield cluster_health.members(self.endpoint, self.nodes)
+        yield from cluster_health.shards(self.endpoint, self.nodes, self.deadline)
+        yield self._write()
+        yield from _disk(self.endpoint)
+
+    def _write(self) -> Check:
+        """Through one node and, where there are several, read back through another."""
+        left = max(self.deadline - time.monotonic(), _LEAST_SECONDS)
+        urls = {address.name: address.url for address in addresses(self.endpoint)}
+        writer, reader = self.nodes.clients[0].name, self.nodes.clients[-1].name
+        key = key_of(self.endpoint)
+        with opened(urls[writer], key, left, writer) as one, opened(urls[reader], key, left, reader) as other:
+            check = _written(one, other, len(self.nodes.clients) + len(self.nodes.silent))
+        if check.status is Status.DOWN and self.nodes.silent:
+            # The first write after a node was lost waits until the cluster has noticed.
+            return replace(check, status=Status.DEGRADED, detail=f"{check.detail}; a node is away", hint=_LOG)
+        return check
+
+
+def _reachable(endpoint: Endpoint, nodes: Nodes, started: float) -> Check:
     milliseconds = (time.monotonic() - started) * 1000
-    if status != 200:
+    total = len(nodes.clients) + len(nodes.silent)
+    if nodes.silent:
+        detail = "; ".join(error.message for error in nodes.silent.values())
+        hint = f"`ragops up` starts what is stopped; {_LOG}"
+        return Check("reachable", Status.DEGRADED, f"{len(nodes.clients)} of {total} nodes answer: {detail}", hint)
+    unready = [client.name for client in nodes.clients if client.status("/readyz") != 200]
+    if unready:
+        what = "it answers, but is not ready" if total == 1 else f"not ready yet: {', '.join(unready)}"
         hint = f"a collection cannot be opened; {_LOG}, `ragops restore` brings it back"
-        return Check("reachable", Status.DEGRADED, f"it answers, but is not ready ({status})", hint)
-    return Check("reachable", Status.OK, f"answers in {milliseconds:.0f} ms")
+        if is_cluster(endpoint):
+            hint = f"its shards are filled from the other nodes; if that does not end {_LOG}"
+        return Check("reachable", Status.DEGRADED, what, hint)
+    who = "answers" if total == 1 else f"{total} nodes answer"
+    return Check("reachable", Status.OK, f"{who} in {milliseconds:.0f} ms")
 
 
-def _key(rest: Rest) -> Check:
-    """The right key opens it, and nothing else does. Raises MissingError (qdrant_key_refused)."""
-    rest.get("/collections")
-    if rest.status("/collections", with_key=False) not in (401, 403):
+def _key(nodes: Nodes) -> Check:
+    """The right key opens every node, and nothing else does. Raises MissingError (qdrant_key_refused)."""
+    for client in nodes.clients:
+        client.get("/collections")
+    if any(client.status("/collections", with_key=False) not in (401, 403) for client in nodes.clients):
         return Check("key", Status.DEGRADED, "it answers without a key", "set `service.api_key` on that server")
     return Check("key", Status.OK, "the key is asked for and accepted")
 
 
-def _write(rest: Rest) -> Check:
+def _written(writer: Rest, reader: Rest, nodes: int) -> Check:
     """A point of its own, so that probes at the same time do not meet."""
     point, value = str(uuid4()), secrets.token_hex(8)
     try:
         try:
-            _put(rest, point, value)
+            _put(writer, point, value)
         except RagopsError as error:
             if error.code != "qdrant_not_found":
                 raise
-            _make_scratch(rest)
-            _put(rest, point, value)
-        found = rest.get(f"{_SCRATCH}/points/{point}")
-        rest.send("POST", f"{_SCRATCH}/points/delete", {"points": [point]}, wait="true")
+            make_scratch(writer, nodes)
+            _put(writer, point, value)
+        found = reader.get(f"{_SCRATCH}/points/{point}")
+        writer.send("POST", f"{_SCRATCH}/points/delete", {"points": [point]}, wait="true")
     except RagopsError as error:
         return Check("write", Status.DOWN, error.message, error.hint or _LOG)
     if found["payload"].get("probe") != value:
@@ -95,41 +128,21 @@ def _put(rest: Rest, point: str, value: str) -> None:
     rest.send("PUT", f"{_SCRATCH}/points", body, wait="true")
 
 
-def _make_scratch(rest: Rest) -> None:
+def make_scratch(rest: Rest, nodes: int) -> None:
+    """Make the collection that probes write in, where it is missing: one shard, a replica on each of `nodes`."""
+    body: dict[str, object] = {"vectors": {"size": 1, "distance": "Dot"}}
+    if nodes > 1:
+        body |= {"shard_number": 1, "replication_factor": nodes, "write_consistency_factor": 1}
     try:
-        rest.send("PUT", _SCRATCH, {"vectors": {"size": 1, "distance": "Dot"}})
+        rest.send("PUT", _SCRATCH, body)
     except RagopsError as error:
         if error.code != "qdrant_exists":
             raise
 
 
-def _shards(rest: Rest, deadline: float) -> Check:
-    """Every replica of every shard of every collection is active."""
-    names = [item["name"] for item in rest.get("/collections")["collections"] if not is_internal(item["name"])]
-    faults: list[str] = []
-    for looked, name in enumerate(names):
-        if time.monotonic() > deadline:
-            hint = "give the probe more time"
-            return Check("shards", Status.DEGRADED, f"{looked} of {len(names)} collections looked at in time", hint)
-        try:
-            faults += _inactive(name, rest.get(f"/collections/{quote(name, safe='')}/cluster"))
-        except RagopsError as error:
-            if error.code != "qdrant_not_found":  # deleted meanwhile
-                faults.append(f"{name}: {error.message}")
-    if faults:
-        return Check("shards", Status.DEGRADED, "; ".join(faults[:5]), _LOG)
-    return Check("shards", Status.OK, f"{len(names)} collections, all shards active")
-
-
-def _inactive(name: str, cluster: dict[str, Any]) -> Iterator[str]:
-    for shard in (*cluster["local_shards"], *cluster["remote_shards"]):
-        if shard["state"] != "Active":
-            yield f"{name}: shard {shard['shard_id']} is {shard['state']}"
-
-
 def _disk(endpoint: Endpoint) -> Iterator[Check]:
     storage = endpoint.options.get("storage", "")
-    if endpoint.can(Capability.READ_FILES) and storage and Path(storage).is_dir():
+    if endpoint.files_here and storage and Path(storage).is_dir():
         usage = shutil.disk_usage(storage)
         full = usage.used > _FULL * (usage.used + usage.free)
         status = Status.DEGRADED if full else Status.OK

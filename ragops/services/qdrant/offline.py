@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from ragops.errors import IntegrityError, MissingError
+from ragops.services.qdrant import SERVER_ENGINE
+
+# Minor versions of the server whose snapshots Qdrant Edge 0.9 opens (seen: 1.18; 1.19 is its own).
+_READABLE = ((1, 18), (1, 19))
+_OTHER_POINT = "use another recovery point"
+
+
+def is_readable(engine: str, version: str) -> bool:
+    """Whether the engine here can open what this one has written."""
+    found = re.match(r"(\d+)\.(\d+)", version)
+    return engine != SERVER_ENGINE or (found is not None and (int(found[1]), int(found[2])) in _READABLE)
 
 
 def count_points(snapshot: Path) -> int:
@@ -29,7 +42,19 @@ def count_points(snapshot: Path) -> int:
                 what = f"no space left in {tempfile.gettempdir()} to open {snapshot.name}"
                 raise MissingError("disk_full", what, "free some space, or set TMPDIR") from error
             what = f"the engine cannot read {snapshot.name}: {error}"
-            raise IntegrityError("snapshot_unreadable", what, "use another recovery point") from error
+            raise IntegrityError("snapshot_unreadable", what, _OTHER_POINT) from error
+
+
+def check_archive(snapshot: Path) -> None:
+    """Read a snapshot to its end as the archive that it is. Raises IntegrityError (snapshot_unreadable)."""
+    try:
+        with tarfile.open(snapshot, "r:") as archive:
+            whole = sum(1 for member in archive if member.isreg())
+    except (tarfile.TarError, OSError, EOFError) as error:
+        what = f"{snapshot.name} is no whole archive: {error}"
+        raise IntegrityError("snapshot_unreadable", what, _OTHER_POINT) from error
+    if not whole:
+        raise IntegrityError("snapshot_unreadable", f"{snapshot.name} is an empty archive", _OTHER_POINT)
 
 
 def _engine() -> Any:

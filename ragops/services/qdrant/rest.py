@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ragops.services.contract import Endpoint
-
 _CONNECT_SECONDS = 5.0
 _LOG = "see `ragops logs qdrant`"
 
@@ -29,7 +27,8 @@ class Rest:
     RagopsError (qdrant_not_found, qdrant_exists, qdrant_error).
     """
 
-    def __init__(self, client: httpx.Client) -> None:
+    def __init__(self, client: httpx.Client, name: str = "qdrant") -> None:
+        self.name = name
         self._client = client
 
     def get(self, path: str) -> Any:
@@ -38,21 +37,21 @@ class Rest:
 
     def send(self, method: str, path: str, body: object = None, **query: str) -> Any:
         """Ask for a change, with a JSON body where there is one."""
-        with _translated():
+        with _translated(self.name):
             response = self._client.request(method, path, json=body, params=query)
-            _check(response)
+            _check(response, self.name)
             return response.json()["result"]
 
     def root(self) -> dict[str, Any]:
         """What the server says of itself: `title`, `version`, and `engine` where it is the development engine."""
-        with _translated():
+        with _translated(self.name):
             response = self._client.get("/")
-            _check(response)
+            _check(response, self.name)
             return dict(response.json())
 
     def status(self, path: str, *, with_key: bool = True) -> int:
         """The bare status of a GET."""
-        with _translated():
+        with _translated(self.name):
             request = self._client.build_request("GET", path)
             if not with_key:
                 del request.headers["api-key"]
@@ -63,8 +62,12 @@ class Rest:
         digest = hashlib.sha256()
         try:
             descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
-            with os.fdopen(descriptor, "wb") as stream, _translated(), self._client.stream("GET", path) as response:
-                _check(response)
+            with (
+                os.fdopen(descriptor, "wb") as stream,
+                _translated(self.name),
+                self._client.stream("GET", path) as response,
+            ):
+                _check(response, self.name)
                 for block in response.iter_bytes(1 << 20):
                     digest.update(block)
                     stream.write(block)
@@ -80,52 +83,50 @@ class Rest:
         """Send `source` as a shard snapshot and wait until it is in place."""
         query = {"priority": "snapshot", "wait": "true", "checksum": checksum}
         try:
-            with _translated(), source.open("rb") as stream:
+            with _translated(self.name), source.open("rb") as stream:
                 files = {"snapshot": (source.name, stream, "application/octet-stream")}
-                _check(self._client.post(path, params=query, files=files))
+                _check(self._client.post(path, params=query, files=files), self.name)
         except OSError as error:
             raise explain_os_error(error, f"read {source}") from error
 
 
 @contextmanager
-def connected(endpoint: Endpoint, timeout: float) -> Iterator[Rest]:
-    """A client with the operator's key; every answer may take up to `timeout` seconds."""
-    key = endpoint.logins["operator"].password.get_secret_value()
-    url = endpoint.options.get("urls", "").split(",")[0] or f"http://{endpoint.host}:{endpoint.port}"
+def opened(url: str, key: str, timeout: float, name: str = "qdrant") -> Iterator[Rest]:
+    """A client of the server at `url`, called `name` in errors; every answer may take up to `timeout` seconds."""
     limits = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS))
     verify = url.startswith("https")  # reading the certificates of the world takes longer than a probe
     with httpx.Client(base_url=url, headers={"api-key": key}, timeout=limits, trust_env=False, verify=verify) as client:
-        yield Rest(client)
+        yield Rest(client, name)
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(name: str) -> Iterator[None]:
     try:
         yield
     except httpx.TimeoutException as error:
-        what = f"qdrant did not answer in time ({type(error).__name__})"
+        what = f"{name} did not answer in time ({type(error).__name__})"
         raise UnhealthyError("qdrant_unreachable", what, _LOG) from error
     except httpx.HTTPError as error:
-        what = f"qdrant cannot be reached: {error}"
+        what = f"{name} cannot be reached: {error}"
         raise UnhealthyError("qdrant_unreachable", what, f"`ragops status`; {_LOG}") from error
     except (ValueError, KeyError) as error:
-        what = f"qdrant gave an unexpected answer: {type(error).__name__}: {error}"
+        what = f"{name} gave an unexpected answer: {type(error).__name__}: {error}"
         raise RagopsError("qdrant_error", what, _LOG) from error
 
 
-def _check(response: httpx.Response) -> None:
+def _check(response: httpx.Response, name: str) -> None:
     if response.is_success:
         return
     response.read()
     code, what = response.status_code, _reason(response)
     if code in (401, 403):
-        raise MissingError("qdrant_key_refused", f"qdrant refuses the key: {what}", "`ragops up` renews it")
+        raise MissingError("qdrant_key_refused", f"{name} refuses the key: {what}", "`ragops up` renews it")
     if code == 501:
-        raise MissingError("qdrant_not_supported", f"qdrant: {what}", "use another engine")
+        raise MissingError("qdrant_not_supported", f"{name}: {what}", "use another engine")
     if code == 507:
-        raise MissingError("disk_full", f"qdrant: {what}", "free some space, then run the command again")
+        raise MissingError("disk_full", f"{name}: {what}", "free some space, then run the command again")
     names = {404: "qdrant_not_found", 409: "qdrant_exists"}
-    raise RagopsError(names.get(code, "qdrant_error"), f"qdrant answers {code}: {what}", _LOG)
+    raise RagopsError(names.get(code, "qdrant_error"), f"{name} answers {code}: {what}", _LOG)
 
 
 def _reason(response: httpx.Response) -> str:

@@ -1,0 +1,105 @@
+"""One node of a Qdrant cluster in its image: environment, start, health. Pure values, no Pulumi."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from ragops.render import render
+from ragops.services.images import size_bytes, tag_version
+from ragops.services.qdrant import API_KEY_SECRET, IMAGE, SERVER_VERSION
+from ragops.services.qdrant.settings import instance
+from ragops.services.spec import ConfigFile, ExecCheck, ImageSpec, ServiceSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ragops.services.qdrant.settings import QdrantSettings
+    from ragops.services.spec import Layout
+
+REST_PORT, GRPC_PORT, PEER_PORT = 6333, 6334, 6335
+_PROGRAM = "/qdrant/qdrant"
+_MOUNT = "/qdrant/storage"
+# The image has neither curl nor wget. /healthz, not /readyz: a node whose shards are still filled from the others
+# answers for those that it has, and the others wait for it in vain if it is to be whole before they may start. A new
+# node answers nothing at all before it has joined.
+_HEALTHY = (
+    f"exec 3<>/dev/tcp/127.0.0.1/{REST_PORT} && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3"
+    " && read -r -t 5 line <&3 && [[ $line == *' 200 '* ]]"
+)
+
+
+def image(settings: QdrantSettings) -> ImageSpec:
+    """The image of every node."""
+    return ImageSpec(reference=settings.image or IMAGE, mount=_MOUNT, user="root", writable=("/tmp",))  # noqa: S108
+
+
+def version(settings: QdrantSettings) -> str:
+    """The version that the image's tag states, else the pinned one."""
+    return tag_version(settings.image) or SERVER_VERSION
+
+
+def node_spec(
+    settings: QdrantSettings, secrets: Mapping[str, str], layouts: Sequence[Layout], number: int
+) -> ServiceSpec:
+    """Node `number`, counted from 1; `layouts` are those of all nodes in their order."""
+    layout = layouts[number - 1]
+    secret_file = f"{layout.config_dir}/key.yaml"
+    others = [other.host for other in layouts if other is not layout]
+    join = render(
+        "qdrant/join.sh.j2",
+        storage=layout.data_dir,
+        secrets=secret_file,
+        program=_PROGRAM,
+        host=layout.host,
+        others=others,
+        first="" if number == 1 else layouts[0].host,
+        port=PEER_PORT,
+    )
+    return ServiceSpec(
+        service="qdrant",
+        instance=instance(number),
+        version=version(settings),
+        command=("/bin/bash", f"{layout.config_dir}/join.sh"),
+        files=(
+            ConfigFile("join.sh", join),
+            # JSON is YAML too, and quotes what a key may hold.
+            ConfigFile("key.yaml", json.dumps({"service": {"api_key": secrets[API_KEY_SECRET]}}) + "\n", secret=True),
+        ),
+        ports={"rest": REST_PORT, "grpc": GRPC_PORT},
+        health=ExecCheck(("/bin/bash", "-c", _HEALTHY)),
+        environment=_environment(settings, layout),
+        stop_grace=60.0,
+        start_timeout=180.0,
+        image=image(settings),
+        publish={"rest": settings.rest_port(number), "grpc": settings.grpc_port(number)},
+        memory=size_bytes(settings.memory),
+    )
+
+
+def _environment(settings: QdrantSettings, layout: Layout) -> dict[str, str]:
+    """Everything but the key, which anybody who may look at a container would see here."""
+    values = {
+        "LOG_LEVEL": "INFO",
+        "TELEMETRY_DISABLED": "true",
+        "CLUSTER__ENABLED": "true",
+        "CLUSTER__P2P__PORT": str(PEER_PORT),
+        "SERVICE__HOST": layout.listen,
+        "SERVICE__HTTP_PORT": str(REST_PORT),
+        "SERVICE__GRPC_PORT": str(GRPC_PORT),
+        "SERVICE__ENABLE_TLS": "false",
+        "SERVICE__ENABLE_CORS": "false",
+        # Since 1.18 the port between the nodes can ask for the key as well.
+        "SERVICE__ENFORCE_INTERNAL_AUTH": "true",
+        "SERVICE__ENABLE_SNAPSHOT_URL_RECOVERY": "false",
+        "STORAGE__STORAGE_PATH": layout.data_dir,
+        # Within the data, so that a snapshot is neither lost with the container nor on another disk.
+        "STORAGE__SNAPSHOTS_PATH": f"{layout.data_dir}/snapshots",
+        # For collections that others make.
+        "STORAGE__COLLECTION__REPLICATION_FACTOR": str(settings.copies),
+        "STORAGE__COLLECTION__SHARD_NUMBER_PER_NODE": str(settings.shards_per_node),
+    }
+    # The server would write a file of that name beside its program, where nothing can be written.
+    return {f"QDRANT__{name}": value for name, value in values.items()} | {
+        "QDRANT_INIT_FILE_PATH": f"{layout.data_dir}/.qdrant-initialized"
+    }

@@ -1,0 +1,133 @@
+"""Nodes that lost their data: making room for a new one under the old name, and filling it up again.
+
+A node that starts empty is another peer to the cluster. Its address still belongs to the one that it was, which holds
+replicas on paper, and the cluster refuses the new one for as long (seen on 1.18.3). Nobody makes the lost replicas
+again by himself either.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.errors import IntegrityError, RagopsError
+from ragops.services.qdrant.catalogue import path_of
+from ragops.services.qdrant.cluster import Member, lost_peers, member
+from ragops.services.qdrant.nodes import connected
+from ragops.services.qdrant.shards import ShardMap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ragops.services.contract import Endpoint
+    from ragops.services.qdrant.nodes import Nodes
+    from ragops.services.qdrant.rest import Rest
+
+_ANSWER_SECONDS = 30.0
+_CONSENSUS = "60"  # seconds that a change of the cluster may take
+
+
+def forget_lost(endpoint: Endpoint, names: Sequence[str]) -> tuple[str, ...]:
+    """Take the nodes `names`, whose data are gone, out of the cluster, so that they can join it anew.
+
+    Returns words for the user. Raises IntegrityError (last_replica_lost) where one of them held what no other node
+    has, UnhealthyError where no other node answers; nothing is changed then.
+    """
+    notes: list[str] = []
+    with connected(endpoint, _ANSWER_SECONDS) as nodes:
+        others = [client for client in nodes.clients if client.name not in names]
+        found = [known for client in others if (known := member(client))]
+        if not found:
+            return ()
+        gone = {peer: host for known in found for peer, host in known.peers.items() if host in names}
+        _refuse_last_replicas(others[0], gone)
+        for peer, host in gone.items():
+            others[0].send("DELETE", f"/cluster/peer/{peer}", force="true", timeout=_CONSENSUS)
+            notes.append(f"{host} has lost its data: the cluster forgot it, and takes it up again as a new node")
+    return tuple(notes)
+
+
+def _refuse_last_replicas(client: Rest, gone: Mapping[int, str]) -> None:
+    for name, shards in _collections(client):
+        kept = {replica.peer for replica in shards.replicas} - set(gone)
+        if lost := [shard for shard in shards.unserved(kept) if _held(shards, shard, gone)]:
+            hosts = sorted({gone[replica.peer] for replica in shards.replicas if replica.peer in gone})
+            what = f"{name}: shard {lost[0]} had its only replica on {', '.join(hosts)}, whose data are gone"
+            hint = f"put that volume back; or delete {name} in Qdrant, then `ragops up` and `ragops restore`"
+            raise IntegrityError("last_replica_lost", what, hint)
+
+
+def _held(shards: ShardMap, shard: int, gone: Mapping[int, str]) -> bool:
+    return any(replica.peer in gone for replica in shards.shards().get(shard, ()))
+
+
+def _collections(client: Rest) -> Iterator[tuple[str, ShardMap]]:
+    for item in client.get("/collections")["collections"]:
+        try:
+            yield item["name"], ShardMap.of(client.get(f"{path_of(item['name'])}/cluster"))
+        except RagopsError as error:
+            if error.code != "qdrant_not_found":  # deleted meanwhile
+                raise
+
+
+# --- replicas that are missing ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A replica to make: of a shard, from a peer that has it to one that has not."""
+
+    shard: int
+    source: int
+    target: int
+
+
+def missing_copies(shards: ShardMap, wanted: int, peers: Sequence[int], load: Counter[int]) -> list[Copy]:
+    """What has to be copied for every shard to have `wanted` replicas on `peers`, those with the least `load` first.
+
+    `load` counts replicas by peer, and is brought up to date. Shards that nobody could be a source of are left out.
+    """
+    copies: list[Copy] = []
+    for shard, replicas in shards.shards().items():
+        holders = {replica.peer for replica in replicas}
+        sources = sorted(replica.peer for replica in replicas if replica.active and replica.peer in peers)
+        for _ in range(wanted - len(holders) if sources else 0):
+            if not (free := [peer for peer in peers if peer not in holders]):
+                break
+            target = min(free, key=lambda peer: (load[peer], peer))
+            holders.add(target)
+            load[target] += 1
+            copies.append(Copy(shard, sources[0], target))
+    return copies
+
+
+def fill_up(endpoint: Endpoint) -> int:
+    """Have shards copied that have fewer replicas than their collection wants; returns how many were begun.
+
+    The copying itself goes on in the cluster. Raises RagopsError where no node answers.
+    """
+    with connected(endpoint, _ANSWER_SECONDS) as nodes:
+        peers = _peers(nodes)
+        if len(peers) < 2:
+            return 0
+        maps = dict(_collections(nodes.first))
+        load = Counter(replica.peer for shards in maps.values() for replica in shards.replicas)
+        begun = 0
+        for name, shards in maps.items():
+            path = path_of(name)
+            wanted = nodes.first.get(path)["config"]["params"].get("replication_factor") or 1
+            for copy in missing_copies(shards, wanted, peers, load):
+                order = {"shard_id": copy.shard, "from_peer_id": copy.source, "to_peer_id": copy.target}
+                nodes.first.send("POST", f"{path}/cluster", {"replicate_shard": order}, timeout=_CONSENSUS)
+                begun += 1
+    return begun
+
+
+def _peers(nodes: Nodes) -> list[int]:
+    """The peers of the nodes that answer and are one cluster with the first."""
+    found = {client.name: known for client in nodes.clients if (known := member(client))}
+    if not found or lost_peers(found):
+        return []
+    first: Member = found[nodes.first.name]
+    return sorted(known.peer for known in found.values() if known.peer in first.peers)

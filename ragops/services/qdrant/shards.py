@@ -1,0 +1,96 @@
+"""Where the shards of a collection lie and how they are: what `GET /collections/{name}/cluster` says, as values."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+ACTIVE = "Active"
+
+ShardKey = str | int
+
+
+@dataclass(frozen=True)
+class Replica:
+    """One copy of a shard on one peer; `key` is the shard key of custom sharding."""
+
+    shard: int
+    peer: int
+    state: str
+    key: ShardKey | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether it answers questions."""
+        return self.state == ACTIVE
+
+
+@dataclass(frozen=True)
+class ShardMap:
+    """All replicas of a collection as peer `peer` knows them; `transfers` are under way."""
+
+    peer: int
+    shard_count: int
+    replicas: tuple[Replica, ...]
+    transfers: int = 0
+
+    @classmethod
+    def of(cls, cluster: Mapping[str, Any]) -> ShardMap:
+        """From Qdrant's answer."""
+        own = cluster["peer_id"]
+        rows = [(own, shard) for shard in cluster["local_shards"]]
+        rows += [(shard["peer_id"], shard) for shard in cluster["remote_shards"]]
+        replicas = (Replica(row["shard_id"], peer, row["state"], row.get("shard_key")) for peer, row in rows)
+        ordered = tuple(sorted(replicas, key=lambda replica: (replica.shard, replica.peer)))
+        return cls(own, cluster["shard_count"], ordered, len(cluster["shard_transfers"]))
+
+    def shards(self) -> dict[int, tuple[Replica, ...]]:
+        """The replicas of every shard."""
+        found: dict[int, list[Replica]] = defaultdict(list)
+        for replica in self.replicas:
+            found[replica.shard].append(replica)
+        return {shard: tuple(replicas) for shard, replicas in sorted(found.items())}
+
+    def inactive(self) -> tuple[Replica, ...]:
+        """Replicas that do not answer questions."""
+        return tuple(replica for replica in self.replicas if not replica.active)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every shard is there, every replica active, and nothing on its way."""
+        return len(self.shards()) == self.shard_count and not self.inactive() and not self.transfers
+
+    def unserved(self, peers: Container[int]) -> tuple[int, ...]:
+        """Shards without an active replica on any of `peers`."""
+        shards = self.shards()
+        lost = set(range(self.shard_count)) - set(shards) if all(r.key is None for r in self.replicas) else set()
+        lost |= {
+            shard
+            for shard, replicas in shards.items()
+            if not any(replica.active and replica.peer in peers for replica in replicas)
+        }
+        return tuple(sorted(lost))
+
+    def sources(self, peers: Container[int]) -> dict[int, int]:
+        """For every shard one of `peers` with an active replica, spread so that each has as few as possible.
+
+        Shards that none of them has are left out.
+        """
+        load: Counter[int] = Counter()
+        chosen: dict[int, int] = {}
+        # Those with the least choice first, else what they leave over may all lie on one peer.
+        rows = sorted(self.shards().items(), key=lambda row: (len(row[1]), row[0]))
+        for shard, replicas in rows:
+            able = [replica.peer for replica in replicas if replica.active and replica.peer in peers]
+            if able:
+                chosen[shard] = min(able, key=lambda peer: (load[peer], peer))
+                load[chosen[shard]] += 1
+        return dict(sorted(chosen.items()))
+
+    def fewest_replicas(self) -> int:
+        """Of the shard that has the fewest, in whatever state."""
+        return min((len(replicas) for replicas in self.shards().values()), default=0)
