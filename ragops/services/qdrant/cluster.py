@@ -1,16 +1,16 @@
-"""The cluster as a whole: its members, whether all of its shards are there, and which change of version may follow.
+"""The cluster as a whole: its members, their versions, and whether all of its shards are there.
 
-For whoever changes nodes one at a time: between two of them `wait_all_active`, before the first `refuse_step`.
+For whoever changes nodes one at a time: before the first a `step` of `versions`, between two of them
+`wait_all_active`.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ragops.errors import RagopsError, UnhealthyError, UsageError
+from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant.catalogue import path_of
 from ragops.services.qdrant.nodes import addresses, connected
 from ragops.services.qdrant.shards import ShardMap
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _ANSWER_SECONDS = 10.0
 _POLL = 0.5
 _LOG = "see `ragops logs qdrant`"
-# The last patch of every minor that is known here: each is passed through on the way up.
-_LAST_PATCH = {(1, 16): "1.16.3", (1, 17): "1.17.1", (1, 18): "1.18.3"}
 
 
 @dataclass(frozen=True)
@@ -146,9 +144,6 @@ def _not_settled(client: Rest) -> Iterator[str]:
             yield f"{item['name']}: a shard has {shards.fewest_replicas()} of {wanted} replicas"
 
 
-# --- versions --------------------------------------------------------------------------------------------------------
-
-
 def node_versions(endpoint: Endpoint) -> dict[str, str]:
     """The version that every node states, by its name; those that do not answer are left out.
 
@@ -156,41 +151,3 @@ def node_versions(endpoint: Endpoint) -> dict[str, str]:
     """
     with connected(endpoint, _ANSWER_SECONDS) as nodes:
         return {client.name: str(client.root()["version"]) for client in nodes.clients}
-
-
-def refuse_step(current: str, wanted: str) -> None:
-    """Raise UsageError (version_step) unless nodes of `current` may be replaced by `wanted` one after the other.
-
-    Qdrant's storage is read by the next minor version only, and by none before: up one minor at a time, through the
-    last patch of each; within a minor never back.
-    """
-    was, becomes = _numbers(current), _numbers(wanted)
-    if becomes < was:
-        what = f"Qdrant {wanted} does not read what {current} has written"
-        raise UsageError("version_step", what, f"stay at {current}, or restore a recovery point of {wanted}")
-    if becomes[:2] == was[:2]:
-        return
-    if becomes[0] != was[0] or becomes[1] != was[1] + 1:
-        raise UsageError("version_step", f"Qdrant goes up one minor version at a time, not from {current} to {wanted}",
-                         f"step by step: {', then '.join(_way(was, wanted))}")  # fmt: skip
-    last = _LAST_PATCH.get(was[:2], current)
-    if was < _numbers(last):
-        what = f"Qdrant {current} is not the last of its minor version: {wanted} comes after {last}"
-        raise UsageError("version_step", what, f"step by step: {last}, then {wanted}")
-
-
-def _way(was: tuple[int, int, int], wanted: str) -> Iterator[str]:
-    """The versions between, as far as they are known by name."""
-    goal = _numbers(wanted)
-    if was < _numbers(_LAST_PATCH.get(was[:2], "0.0.0")):
-        yield _LAST_PATCH[was[:2]]
-    for minor in range(was[1] + 1, goal[1]):
-        yield _LAST_PATCH.get((goal[0], minor), f"the last {goal[0]}.{minor}")
-    yield wanted
-
-
-def _numbers(version: str) -> tuple[int, int, int]:
-    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
-    if found is None:
-        raise UsageError("version_unknown", f"{version!r} is no version of Qdrant", "use a tag such as v1.18.3")
-    return int(found[1]), int(found[2]), int(found[3] or 0)

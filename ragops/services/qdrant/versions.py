@@ -1,0 +1,54 @@
+"""Which steps from one version of Qdrant to another are safe."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from ragops.services.contract import VersionStep
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_COST = "node by node, each one only when all replicas are active again: reads and writes go on"
+# The last patch of every minor version that is known here: each is passed through on the way up.
+_LAST_PATCH = {(1, 16): "1.16.3", (1, 17): "1.17.1", (1, 18): "1.18.3"}
+
+
+def step(before: str, after: str) -> VersionStep:
+    """From one version to another: up by one minor at a time, through the last patch of each, and never back.
+
+    The storage of a version is read by the next minor version and by none before (Qdrant documentation, "Upgrading").
+    """
+    was, becomes = numbers(before), numbers(after)
+    if was is None or becomes is None:
+        unknown = after if becomes is None else before
+        return VersionStep(False, f"{unknown!r} is no version of Qdrant", "name an image by a tag such as v1.18.3")
+    if becomes < was:
+        hint = f"keep {before}, or restore a recovery point of {after} into a new environment (`--env NAME`)"
+        return VersionStep(False, f"Qdrant {after} does not read what {before} has written", hint)
+    if becomes[:2] == was[:2]:
+        return VersionStep(True, _COST)
+    way = tuple(_way(was, becomes, after))
+    if len(way) > 1:
+        what = "Qdrant goes up one minor version at a time, through the last patch of each"
+        return VersionStep(False, what, f"step by step: {', then '.join(way)}")
+    return VersionStep(True, _COST)
+
+
+def _way(was: tuple[int, int, int], becomes: tuple[int, int, int], after: str) -> Iterator[str]:
+    """The versions to go through, as far as they are known by name, the last one included."""
+    if (last := _LAST_PATCH.get(was[:2])) and was < (numbers(last) or was):
+        yield last
+    if becomes[0] != was[0]:
+        yield f"the last {was[0]}.x"
+    else:
+        for minor in range(was[1] + 1, becomes[1]):
+            yield _LAST_PATCH.get((becomes[0], minor), f"the last {becomes[0]}.{minor}")
+    yield after
+
+
+def numbers(version: str) -> tuple[int, int, int] | None:
+    """Major, minor and patch; None where it is no version."""
+    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
+    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
