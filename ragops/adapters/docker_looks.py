@@ -95,16 +95,27 @@ def members(docker: DockerApi, network: str) -> dict[str, str] | None:
     return {ident: str(entry.get("Name")) for ident, entry in (raw.get("Containers") or {}).items()}
 
 
-def publishers(docker: DockerApi) -> dict[int, tuple[str, str]]:
-    """Id and name of the running container that each published TCP port of the engine's machine belongs to."""
+@dataclass(frozen=True)
+class Listed:
+    """A container as a list has it: `ports` are the TCP ports of the engine's machine that it is published on."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    ports: tuple[int, ...]
+
+
+def listed(docker: DockerApi) -> tuple[Listed, ...]:
+    """Every container of the engine, whoever made it, in one request."""
     with docker.translating("list its containers"):
-        listed = docker.api.containers()
-    return {
-        int(port["PublicPort"]): (str(raw["Id"]), str((raw.get("Names") or ["/?"])[0]).lstrip("/"))
-        for raw in listed
-        for port in raw.get("Ports") or ()
-        if port.get("PublicPort") and port.get("Type", "tcp") == "tcp"
-    }
+        found = docker.api.containers(all=True)
+    return tuple(_listed_one(raw) for raw in found)
+
+
+def _listed_one(raw: Mapping[str, Any]) -> Listed:
+    published = {int(port["PublicPort"]) for port in raw.get("Ports") or () if port.get("PublicPort")}
+    name = str((raw.get("Names") or ["/"])[0]).lstrip("/")
+    return Listed(str(raw["Id"]), name, dict(raw.get("Labels") or {}), tuple(sorted(published)))
 
 
 def resume(docker: DockerApi, container: str) -> None:
