@@ -17,13 +17,14 @@ from ragops.runtimes.control import ProcessControl, stop_remains
 from ragops.runtimes.machine import Difference, Instance
 from ragops.runtimes.observe import living, read_record, read_spec, state_of
 from ragops.runtimes.process_spec import ProcessSpec
+from ragops.runtimes.programs import locate, unprivileged_user
 from ragops.runtimes.supervise import log_path
 from ragops.runtimes.unrecorded import users
 from ragops.services import SERVICES
 from ragops.services.contract import Check, Endpoint, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from ragops.config.load import Project
     from ragops.runtimes.embedded import EmbeddedRuntime
@@ -35,6 +36,7 @@ class EmbeddedMachine:
     """`Machine` of one environment whose services are host processes."""
 
     name = "embedded"
+    in_image = False
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -116,15 +118,10 @@ class EmbeddedMachine:
         """Programs, disk, the user for PostgreSQL, ports."""
         return (*programs(), disk(embedded_preflight.data_folder(self._project)), self._user(), *self._ports())
 
-    def versions(self) -> Mapping[str, str]:
-        """Version by service, of what was started last."""
-        specs = {service.name: read_spec(self._paths.run_dir(service.name)) for service in SERVICES}
-        return {name: str(spec["version"]) for name, spec in specs.items() if "version" in spec}
-
     def _user(self) -> Check:
         def look() -> str:
             embedded_preflight.refuse_blocked_data(self._project)
-            user = embedded_preflight.unprivileged_user(self._project.settings.run_as)
+            user = unprivileged_user(self._project.settings.run_as)
             return user or "PostgreSQL runs as you"
 
         return refusal("user", look)
@@ -152,7 +149,7 @@ def programs() -> list[Check]:
     """Each engine's program: here, or how to get it."""
 
     def look(program: str) -> str:
-        embedded_preflight.locate(program)
+        locate(program)
         return "is installed"
 
     return [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from ragops.services.contract import Check, Control, Endpoint
     from ragops.services.gateway.component import GatewayRuntime
@@ -46,7 +46,10 @@ class Difference:
 
 
 class Machine(Protocol):
-    """One environment on this machine, seen by operations."""
+    """One environment on this machine, seen by operations. `in_image`: its engines come as images, not as wheels."""
+
+    name: str
+    in_image: bool
 
     def runtime(self) -> GatewayRuntime:
         """What components hand their specifications to."""
@@ -91,6 +94,3 @@ class Machine(Protocol):
 
     def findings(self) -> tuple[Check, ...]:
         """What `doctor` says of this machine for this runtime."""
-
-    def versions(self) -> Mapping[str, str]:
-        """What runs or would be started again, by instance: its version or image; empty before the first `up`."""

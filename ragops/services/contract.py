@@ -275,6 +275,12 @@ class Service(Protocol):
     def secrets(self) -> tuple[str, ...]:
         """Names of the secrets that are generated for it."""
 
+    def version(self, settings: Any, *, in_image: bool) -> str:
+        """The version that its section of the settings asks for: of the image, or of the engine from a wheel."""
+
+    def step(self, before: str, after: str) -> VersionStep:
+        """Whether it may go from one version to another with its data, and what that costs."""
+
     def component(self) -> Callable[..., Any]:
         """The Pulumi component class; imports pulumi."""
 

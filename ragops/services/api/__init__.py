@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult
+    from ragops.services.api.settings import ApiSettings
+    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
 
 VERSION = ragops.__version__
 IMAGE = f"ragops/api:{VERSION}"  # built here, from this very package
@@ -37,6 +38,16 @@ class ApiService:
     def secrets(self) -> tuple[str, ...]:
         """The token of each service that may ask /internal."""
         return (OPERATOR_SECRET, INGEST_SECRET)
+
+    def version(self, settings: ApiSettings, *, in_image: bool) -> str:  # noqa: ARG002
+        """This package's own, whichever way it is started."""
+        return VERSION
+
+    def step(self, before: str, after: str) -> VersionStep:  # noqa: ARG002
+        """Any: it has no data of its own."""
+        from ragops.services.contract import VersionStep
+
+        return VersionStep(True, f"the API restarts as {after}: requests fail for a moment")
 
     def component(self) -> Callable[..., Any]:
         """The Pulumi component."""

@@ -1,4 +1,4 @@
-"""The gateway: the one door to the platform, an Envoy made from the gateway policy."""
+"""The gateway: the one door to the platform, an Envoy or a Kong made from one policy."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult
+    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
+    from ragops.services.gateway.settings import GatewaySettings
 
+# Of host processes: Envoy.
 VERSION = "1.40.0"
+
+# Of images: Kong, the last line whose images are published.
+KONG_VERSION = "3.9.1"
+IMAGE = f"kong:{KONG_VERSION}"
 
 
 class GatewayService:
     """All that ragops knows about the gateway, behind the service contract."""
 
     name = "gateway"
-    title = "Envoy"
+    title = "Gateway"
 
     def settings(self) -> type[BaseModel]:
         """Section `gateway:`."""
@@ -29,6 +35,18 @@ class GatewayService:
     def secrets(self) -> tuple[str, ...]:
         """None: it holds public keys only, and its TLS key is a file of its own."""
         return ()
+
+    def version(self, settings: GatewaySettings, *, in_image: bool) -> str:
+        """The image's, by its tag, or the wheel's."""
+        from ragops.services.images import tag_version
+
+        return tag_version(settings.image or IMAGE) if in_image else VERSION
+
+    def step(self, before: str, after: str) -> VersionStep:  # noqa: ARG002
+        """Any: all that it knows is rendered for it."""
+        from ragops.services.contract import VersionStep
+
+        return VersionStep(True, f"the gateway restarts as {after}: requests fail for a moment")
 
     def component(self) -> Callable[..., Any]:
         """The Pulumi component."""

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult
+    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
+    from ragops.services.qdrant.settings import QdrantSettings
 
 # The development engine: Qdrant Edge.
 VERSION = "0.9.0"
@@ -48,6 +49,18 @@ class QdrantService:
     def secrets(self) -> tuple[str, ...]:
         """The key that opens its API."""
         return (API_KEY_SECRET,)
+
+    def version(self, settings: QdrantSettings, *, in_image: bool) -> str:
+        """The image's, by its tag, or the wheel's."""
+        from ragops.services.images import tag_version
+
+        return (tag_version(settings.image) or SERVER_VERSION) if in_image else VERSION
+
+    def step(self, before: str, after: str) -> VersionStep:
+        """One minor version at a time, node by node."""
+        from ragops.services.qdrant.versions import step
+
+        return step(before, after)
 
     def component(self) -> Callable[..., Any]:
         """The Pulumi component."""

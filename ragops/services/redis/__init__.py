@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult
+    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
+    from ragops.services.redis.settings import RedisSettings
 
 # The embedded engine: Valkey.
 VERSION = "9.1.2"
@@ -41,6 +42,18 @@ class RedisService:
     def secrets(self) -> tuple[str, ...]:
         """Passwords of both ACL users."""
         return (OPERATOR_SECRET, APPLICATION_SECRET)
+
+    def version(self, settings: RedisSettings, *, in_image: bool) -> str:
+        """The image's, by its tag, or the wheel's."""
+        from ragops.services.images import tag_version
+
+        return tag_version(settings.image or IMAGE) if in_image else VERSION
+
+    def step(self, before: str, after: str) -> VersionStep:
+        """Forward only."""
+        from ragops.services.redis.versions import step
+
+        return step(before, after)
 
     def component(self) -> Callable[..., Any]:
         """The Pulumi component."""

@@ -9,7 +9,8 @@ if TYPE_CHECKING:
 
     from pydantic import BaseModel
 
-    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult
+    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
+    from ragops.services.timescaledb.settings import TimescaleSettings
 
 VERSION = "18.4"
 OWNER_ROLE = "rag_owner"
@@ -33,6 +34,18 @@ class TimescaleService:
     def secrets(self) -> tuple[str, ...]:
         """Passwords of the owner and of the application role."""
         return (OWNER_SECRET, APPLICATION_SECRET)
+
+    def version(self, settings: TimescaleSettings, *, in_image: bool) -> str:
+        """The image's, by its tag, or the wheel's."""
+        from ragops.services.images import tag
+
+        return tag(settings.image or IMAGE).removeprefix("v") if in_image else VERSION
+
+    def step(self, before: str, after: str) -> VersionStep:
+        """Within a major version of PostgreSQL, forward only."""
+        from ragops.services.timescaledb.versions import step
+
+        return step(before, after)
 
     def component(self) -> Callable[..., Any]:
         """The Pulumi component."""

@@ -1,0 +1,66 @@
+"""Changes of version: what restarts, in which order, what is at risk, and what is refused beforehand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.errors import RagopsError, UsageError
+from ragops.services import SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ragops.operations.session import Session
+    from ragops.services.contract import Endpoint
+
+
+@dataclass(frozen=True)
+class VersionChange:
+    """One service that would run another version; `hint` is the way that is open where it is not `allowed`."""
+
+    service: str
+    before: str
+    after: str
+    allowed: bool
+    detail: str
+    hint: str
+
+
+def version_changes(before: Mapping[str, Endpoint], wanted: Mapping[str, str]) -> tuple[VersionChange, ...]:
+    """What differs between the versions that were provisioned and those that are wanted, in order of dependence.
+
+    A service that changes its engine (another runtime) is no step of a version.
+    """
+    found = []
+    for service in SERVICES:
+        endpoint, after = before.get(service.name), wanted.get(service.name)
+        if endpoint is None or not after or endpoint.version in ("", after):
+            continue
+        step = service.step(endpoint.version, after)
+        found.append(VersionChange(service.name, endpoint.version, after, step.allowed, step.detail, step.hint))
+    return tuple(found)
+
+
+def planned(session: Session) -> tuple[VersionChange, ...]:
+    """The changes of version that the next `up` would make; none before the first."""
+    try:
+        endpoints = session.endpoints()
+    except RagopsError:
+        return ()
+    settings, in_image = session.project.settings, session.machine.in_image
+    same = {name: item for name, item in endpoints.items() if item.runtime == settings.runtime}
+    wanted = {
+        service.name: service.version(getattr(settings, service.name), in_image=in_image)
+        for service in SERVICES
+        if service.name in same
+    }
+    return version_changes(same, wanted)
+
+
+def refuse(changes: Iterable[VersionChange]) -> None:
+    """Raise UsageError (version_refused) for the first change that is not allowed."""
+    for change in changes:
+        if not change.allowed:
+            what = f"{change.service} {change.before} → {change.after} is refused: {change.detail}"
+            raise UsageError("version_refused", what, change.hint)
