@@ -9,29 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import ssl
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
-
 from ragops.adapters.files import PUBLIC_MODE, explain_os_error, make_dir, sync_dir, write_atomic
 from ragops.errors import RagopsError
+from ragops.runtimes.gateway_smoke import answers, smoke
 from ragops.services.gateway.configuration import CHECK_PLACEHOLDER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ragops.services.gateway.configuration import GatewayConfiguration, SmokeTest
+    from ragops.services.gateway.configuration import GatewayConfiguration
 
 _VALIDATE_SECONDS = 30.0
-_LIVE_SECONDS = 5.0
-_SMOKE_SECONDS = 1.0
-_REQUEST_SECONDS = 2.0
-_POLL = 0.05
 
 
 def apply(wanted: GatewayConfiguration) -> None:
@@ -43,9 +36,9 @@ def apply(wanted: GatewayConfiguration) -> None:
     validate(wanted)
     folder = Path(wanted.folder)
     before = last_good(folder) or current(folder)
-    asked = same_bootstrap(wanted) and _answers(wanted)
+    asked = same_bootstrap(wanted) and answers(wanted.smoke[0])
     _put(folder, wanted.files)
-    if asked and (failure := _smoke(wanted.smoke)):
+    if asked and (failure := smoke(wanted.smoke)):
         raise _undone(wanted, before, failure)
     _remember(folder, wanted.files)
 
@@ -147,52 +140,6 @@ def same_bootstrap(wanted: GatewayConfiguration) -> bool:
         return hashlib.sha256(Path(wanted.bootstrap).read_bytes()).hexdigest() == wanted.bootstrap_digest
     except OSError:
         return False
-
-
-def _answers(wanted: GatewayConfiguration) -> bool:
-    """Whether a gateway runs, whatever it says."""
-    try:
-        _get(wanted.smoke[0])
-    except (httpx.HTTPError, OSError):
-        return False
-    return True
-
-
-def _smoke(tests: tuple[SmokeTest, ...]) -> str:
-    """Empty when all tests pass, else what is wrong. The first one tells that the new configuration is live."""
-    return _within(tests[:1], _LIVE_SECONDS) or _within(tests, _SMOKE_SECONDS)
-
-
-def _within(tests: tuple[SmokeTest, ...], seconds: float) -> str:
-    """Empty as soon as all tests pass, else what the first failing one found when the time was up."""
-    deadline = time.monotonic() + seconds
-    while True:
-        failure = next((found for test in tests if (found := _failure(test))), "")
-        if not failure or time.monotonic() > deadline:
-            return failure
-        time.sleep(_POLL)
-
-
-def _failure(test: SmokeTest) -> str:
-    """What is wrong with the answer to `test`; empty where nothing is."""
-    try:
-        answer = _get(test)
-    except (httpx.HTTPError, OSError) as error:
-        return f"{test.url} does not answer ({type(error).__name__})"
-    if answer.status_code not in test.statuses:
-        return f"{test.url} answers {answer.status_code} instead of {test.statuses[0]}"
-    for name, value in test.headers.items():
-        if answer.headers.get(name) != value:
-            return f"{test.url} still answers by another configuration"
-    return ""
-
-
-def _get(test: SmokeTest) -> httpx.Response:
-    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # nobody is trusted but the gateway's own certificate
-    if test.ca:
-        trust.load_verify_locations(test.ca)
-    with httpx.Client(verify=trust, timeout=_REQUEST_SECONDS, trust_env=False) as client:
-        return client.get(test.url)
 
 
 def _words(output: str, check: str) -> str:

@@ -14,6 +14,7 @@ from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ragops.services.gateway.kong import Pair
     from ragops.services.gateway.settings import GatewaySettings
     from ragops.services.spec import Layout
 
@@ -66,7 +67,7 @@ class GatewayInputs:
     """What the gateway is made from, besides where it lies. `keys` is the JWK Set of the tokens that are good.
 
     `certificate` and `key` are the paths of the TLS files as the gateway sees them, empty without TLS;
-    `fingerprint` tells one certificate from another.
+    `fingerprint` tells one certificate from another, `pair` is the text of both for a gateway that reads no files.
     """
 
     settings: GatewaySettings
@@ -77,6 +78,7 @@ class GatewayInputs:
     certificate: str = ""
     key: str = ""
     fingerprint: str = ""
+    pair: Pair | None = field(default=None, repr=False)
 
     def policy(self, listen: str) -> GatewayPolicy:
         """The policy, listening on the address `listen`."""

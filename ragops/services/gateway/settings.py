@@ -8,6 +8,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from ragops.services.gateway.policy import Origin, RateLimit
+from ragops.services.images import Reference  # noqa: TC001  pydantic reads annotations at run time
+from ragops.services.images import Size as Memory  # noqa: TC001
 
 _UNITS = {"kb": 1 << 10, "mb": 1 << 20}
 Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}(kb|mb)$")]
@@ -26,6 +28,9 @@ class GatewaySettings(BaseModel):
     body_limit: Size = Field("10mb", description="largest request body; kb or mb")
     legacy_deprecated: date = Field(date(2026, 11, 23), description="since when paths without a version are deprecated")
     legacy_sunset: date = Field(date(2027, 5, 23), description="when they end")
+
+    image: Reference = Field("", description="another image than the pinned one")
+    memory: Memory = Field("512mb", description="most memory of its container; kb, mb or gb, empty: no limit")
 
     @property
     def body_bytes(self) -> int:
