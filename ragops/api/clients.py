@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
@@ -12,12 +10,12 @@ import httpx
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
 from ragops.api.breakers import DependencyFailedError
-from ragops.api.logs import log
+from ragops.api.nodes import Node, Nodes
 from ragops.api.problem import ApiError
 from ragops.embedding.ollama import EMBED_PATH, embed_request, read_embeddings, read_error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from pydantic import SecretStr
 
@@ -26,9 +24,10 @@ if TYPE_CHECKING:
     from ragops.api.metrics import Metrics
 
 T = TypeVar("T")
-_LOG = logging.getLogger(__name__)
 ATTEMPTS = 2
-LEFT_OUT_SECONDS = 5.0
+_MOST_NODES_ASKED = 3
+_READY = "/readyz"
+_LOOK_SECONDS = 0.5
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=50)
 
 
@@ -45,25 +44,29 @@ class Hit:
     payload: Mapping[str, Any]
 
 
-@dataclass
-class _Node:
-    url: str
-    out_until: float = 0.0
+async def _retried(attempts: int, attempt: Callable[[], Awaitable[T]]) -> T:
+    """What `attempt` returns; after NodeFailedError it is made again, `attempts` times in all."""
+    async for one in AsyncRetrying(
+        stop=stop_after_attempt(attempts),
+        wait=wait_random(0, 0.05),
+        retry=retry_if_exception_type(NodeFailedError),
+        reraise=True,
+    ):
+        with one:
+            return await attempt()
+    raise AssertionError("unreachable")
 
 
 class Qdrant:
-    """Reads spread round robin over the nodes; one that fails is left out for some seconds.
+    """Reads spread round robin over the nodes; one that fails is left out until it was seen well again.
 
-    Every call raises DependencyFailedError after a second attempt, on another node where there is one.
+    Every call raises DependencyFailedError when `attempts` attempts have failed, each on another node as long as there
+    are others.
     """
 
     def __init__(
         self, urls: Sequence[str], api_key: SecretStr, *, timeout: float, clock: Clock, metrics: Metrics
     ) -> None:
-        self._nodes = [_Node(url.rstrip("/")) for url in urls]
-        self._turn = itertools.count()
-        self._clock = clock
-        self._metrics = metrics
         key = api_key.get_secret_value()
         self._http = httpx.AsyncClient(
             headers={"api-key": key} if key else {},
@@ -71,6 +74,8 @@ class Qdrant:
             limits=_LIMITS,
             trust_env=False,
         )
+        self._nodes = Nodes(urls, self._is_ready, clock, metrics)
+        self.attempts = max(ATTEMPTS, min(len(urls), _MOST_NODES_ASKED))
 
     async def query(self, collection: str, vector: Sequence[float], limit: int) -> list[Hit]:
         """The nearest points with their payloads; ApiError 404 and 409 where the collection is not there or other."""
@@ -90,60 +95,49 @@ class Qdrant:
 
     async def ready(self) -> None:
         """Nothing where a node says that it is ready."""
-        response = await self._ask("GET", "/readyz")
+        response = await self._ask("GET", _READY)
         if response.status_code != httpx.codes.OK:
-            raise DependencyFailedError("qdrant", f"/readyz answers {response.status_code}")
+            raise DependencyFailedError("qdrant", f"{_READY} answers {response.status_code}")
 
     def left_out(self) -> list[str]:
         """The nodes that get no reads at the moment."""
-        now = self._clock.monotonic()
-        return [node.url for node in self._nodes if node.out_until > now]
+        return self._nodes.left_out()
 
     async def close(self) -> None:
         """Give the connections back."""
+        await self._nodes.close()
         await self._http.aclose()
 
     async def _ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        nodes = self._order()
-        async for attempt in AsyncRetrying(
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random(0, 0.05),
-            retry=retry_if_exception_type(NodeFailedError),
-            reraise=True,
-        ):
-            with attempt:
-                return await self._attempt(next(nodes), method, path, body)
-        raise AssertionError("unreachable")
+        nodes = self._nodes.in_turn()
+        response = await _retried(self.attempts, lambda: self._attempt(next(nodes), method, path, body))
+        if response.status_code == httpx.codes.NOT_FOUND and len(self._nodes) > 1:
+            # A node that has just come back may not have heard of the collection: another one has to say it too.
+            return await _retried(self.attempts, lambda: self._attempt(next(nodes), method, path, body))
+        return response
 
-    def _order(self) -> Iterator[_Node]:
-        """The nodes whose turn it is, those that failed lately last; round and round."""
-        start = next(self._turn) % len(self._nodes)
-        now = self._clock.monotonic()
-        turn = self._nodes[start:] + self._nodes[:start]
-        return itertools.cycle(sorted(turn, key=lambda node: max(node.out_until - now, 0.0)))
-
-    async def _attempt(self, node: _Node, method: str, path: str, body: Any) -> httpx.Response:
+    async def _attempt(self, node: Node, method: str, path: str, body: Any) -> httpx.Response:
         try:
             response = await self._http.request(method, node.url + path, json=body)
         except httpx.HTTPError as error:
-            self._leave_out(node, type(error).__name__)
+            self._nodes.leave_out(node, type(error).__name__)
             raise NodeFailedError("qdrant", _words(error)) from error
         if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            self._leave_out(node, f"status {response.status_code}")
+            self._nodes.leave_out(node, f"status {response.status_code}")
             raise NodeFailedError("qdrant", f"answers {response.status_code}")
         if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
             raise DependencyFailedError("qdrant", "refuses the API key of this service")
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             raise DependencyFailedError("qdrant", "has too many requests")
-        node.out_until = 0.0
+        self._nodes.take_back(node)
         return response
 
-    def _leave_out(self, node: _Node, reason: str) -> None:
-        node.out_until = self._clock.monotonic() + LEFT_OUT_SECONDS
-        self._metrics.node_failures.labels(node.url).inc()
-        log(
-            _LOG, logging.WARNING, "qdrant_node_failed", node=node.url, reason=reason, left_out_seconds=LEFT_OUT_SECONDS
-        )
+    async def _is_ready(self, node: Node) -> bool:
+        try:
+            response = await self._http.get(node.url + _READY, timeout=_LOOK_SECONDS)
+        except httpx.HTTPError:
+            return False
+        return response.status_code == httpx.codes.OK
 
 
 def _words(error: httpx.HTTPError) -> str:
@@ -212,15 +206,7 @@ class Ollama:
 
     async def _post(self, path: str, body: Any) -> Any:
         """Connections that could not be made are tried once more; a model that is at work is not asked twice."""
-        async for attempt in AsyncRetrying(
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_random(0, 0.05),
-            retry=retry_if_exception_type(NodeFailedError),
-            reraise=True,
-        ):
-            with attempt:
-                return await self._attempt(path, body)
-        raise AssertionError("unreachable")
+        return await _retried(ATTEMPTS, lambda: self._attempt(path, body))
 
     async def _attempt(self, path: str, body: Any) -> Any:
         try:

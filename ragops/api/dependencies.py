@@ -9,7 +9,7 @@ from fastapi import Request  # noqa: TC002  FastAPI reads the annotations
 
 from ragops.api.answer import Answers, Writer
 from ragops.api.breakers import Breaker
-from ragops.api.clients import ATTEMPTS, Ollama, Qdrant
+from ragops.api.clients import Ollama, Qdrant
 from ragops.api.clock import Clock
 from ragops.api.metrics import Metrics
 from ragops.api.querylog import QueryLog
@@ -74,7 +74,7 @@ class _Builder:
         config, seconds = self.config.qdrant, self.config.timeouts.qdrant
         key = self.config.secret(config.api_key_file)
         qdrant = Qdrant(config.urls, key, timeout=seconds, clock=self.clock, metrics=self.metrics)
-        return Search(qdrant, self.breaker("qdrant", ATTEMPTS * seconds + _SLACK), self.embedder(), cache)
+        return Search(qdrant, self.breaker("qdrant", qdrant.attempts * seconds + _SLACK), self.embedder(), cache)
 
     def embedder(self) -> QueryEmbedder:
         config, seconds = self.config.embedder, self.config.timeouts.ollama

@@ -125,8 +125,8 @@ def _chat(settings: ApiSettings) -> dict[str, str] | None:
 
 
 def _urls(qdrant: Endpoint) -> list[str]:
-    """Every node, where the endpoint names several (`urls`, by commas)."""
-    listed = [url for url in qdrant.options.get("urls", "").split(",") if url]
+    """Every node as the API reaches it (`inner_urls`, else `urls`, by commas)."""
+    listed = [url for url in (qdrant.options.get("inner_urls") or qdrant.options.get("urls", "")).split(",") if url]
     return listed or [f"http://{qdrant.host}:{qdrant.port}"]
 
 

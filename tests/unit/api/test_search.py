@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from ragops.embedding.hashing import HashingEmbedder
 from tests.unit.api.fakes import FakeOllama, FakeQdrant, Server, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import httpx
 
@@ -204,10 +205,53 @@ async def test_a_node_that_fails_is_left_out_and_no_read_fails(start, qdrant, ot
     assert state["qdrant_nodes_left_out"] == [other.server.url]
     assert state["breakers"][0]["failures"] == 0
     other.server.start()
+    other.calls.clear()
     clock.move(6)
-    for number in range(10):
+    assert (await api.search("rotation again")).status_code == 200
+    await until(lambda: "/readyz" in other.calls)
+    await until(lambda: api.deps.search.qdrant.left_out() == [])
+    for number in range(10, 20):
         assert (await api.search(f"rotation {number}")).status_code == 200
-    assert len(other.calls) == 5
+    assert len(other.calls) == 6, "one look and every other read"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_no_read_is_spent_on_a_node_that_is_still_away(start, qdrant, other, clock):
+    api = await start(qdrant=nodes(qdrant, other))
+    other.fail = 503
+    for number in range(4):
+        assert (await api.search(f"rotation {number}")).status_code == 200
+    for number in range(3):
+        clock.move(6)
+        looked = other.calls.count("/readyz")
+        assert (await api.search(f"question {number}")).status_code == 200
+        await until(lambda: other.calls.count("/readyz") > looked)  # noqa: B023  awaited at once
+        await until(lambda: not api.deps.search.qdrant._nodes._looks)
+    assert api.deps.search.qdrant.left_out() == [other.server.url]
+    assert len(other.calls) - other.calls.count("/readyz") == 1, "the read that found out"
+
+
+async def test_where_all_are_left_out_they_are_asked_all_the_same(start, qdrant, other):
+    api = await start(qdrant=nodes(qdrant, other))
+    qdrant.fail = other.fail = 503
+    assert (await api.search()).status_code == 503
+    qdrant.fail = other.fail = 0
+    assert len(api.deps.search.qdrant.left_out()) == 2
+    assert (await api.search()).status_code == 200
+
+
+async def test_a_collection_that_one_node_has_not_heard_of_is_asked_for_at_another(start, qdrant, other):
+    api = await start(qdrant=nodes(qdrant, other))
+    del other.collections["manuals"]
+    for number in range(4):
+        assert (await api.search(f"rotation {number}")).status_code == 200
+    del qdrant.collections["manuals"]
+    problem(await api.search("rotation of others"), 404, "collection_not_found")
 
 
 async def test_a_node_that_answers_500_is_left_out(start, qdrant, other):
