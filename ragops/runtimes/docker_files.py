@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.docker_client import DockerHost, Entry
 from ragops.errors import RagopsError
+from ragops.runtimes.docker_names import temporary
 
 if TYPE_CHECKING:
     import tarfile
@@ -88,7 +89,12 @@ def write(host: DockerHost, wanted: FileSet) -> None:
     name, chosen = f"{wanted.volume}.files", wanted.content_digest()[:16]
     argv = ("sh", "-c", _SWITCH, "files", chosen, *wanted.tops)
     with host.created(
-        name, wanted.image, argv, mounts={wanted.volume: _ROOT}, capabilities=["DAC_OVERRIDE"], labels=wanted.labels
+        name,
+        wanted.image,
+        argv,
+        mounts={wanted.volume: _ROOT},
+        capabilities=["DAC_OVERRIDE"],
+        labels=temporary(wanted.labels, "files"),
     ):
         fresh = not _found(host, name)
         owner = host.user(name, wanted.owner)
@@ -102,9 +108,10 @@ def changed_files(host: DockerHost, volume: str, image: str, digests: Mapping[st
 
     `image` is an id of any image that is here. Raises RagopsError.
     """
-    if host.volume(volume) is None:
+    there = host.volume(volume)
+    if there is None:
         return None
-    with host.created(f"{volume}.look", image, mounts={volume: _ROOT}):
+    with host.created(f"{volume}.look", image, mounts={volume: _ROOT}, labels=temporary(there.labels, "look")):
         found = _found(host, f"{volume}.look")
     chosen = found.get(_DATA, "")
     return sorted(

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PREFIX = "io.ragops."
 PLATFORM = f"{PREFIX}platform"
@@ -10,9 +14,15 @@ ENVIRONMENT = f"{PREFIX}environment"
 SERVICE = f"{PREFIX}service"
 INSTANCE = f"{PREFIX}instance"
 CONFIG = f"{PREFIX}config"  # digest of the configuration that the container was made with
+TEMPORARY = f"{PREFIX}temporary"  # what it is for: a container that outlives no command of ragops
 
 # Inside a volume, so that the data can be renamed: a volume itself cannot.
 DATA_FOLDER = "current"
+
+
+def temporary(labels: Mapping[str, str], purpose: str) -> dict[str, str]:
+    """The labels of a short-lived container that works on what has `labels`: of its environment, of no service."""
+    return {name: labels[name] for name in (PLATFORM, ENVIRONMENT) if name in labels} | {TEMPORARY: purpose}
 
 
 @dataclass(frozen=True)
