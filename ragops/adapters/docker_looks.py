@@ -118,6 +118,13 @@ def _listed_one(raw: Mapping[str, Any]) -> Listed:
     return Listed(str(raw["Id"]), name, dict(raw.get("Labels") or {}), tuple(sorted(published)))
 
 
+def users_of(docker: DockerApi, volume: str) -> tuple[str, ...]:
+    """Names of the containers, running or not, that have the volume."""
+    with docker.translating(f"look for users of {volume}"):
+        found = docker.api.containers(all=True, filters={"volume": [volume]})
+    return tuple(sorted(_listed_one(raw).name for raw in found))
+
+
 def resume(docker: DockerApi, container: str) -> None:
     """Let a paused container go on."""
     with docker.translating(f"resume {container}"):

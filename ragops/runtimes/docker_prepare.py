@@ -26,15 +26,15 @@ DATA_SUFFIX = "-data"
 _STOP_SECONDS = 60.0  # where the container has no grace of its own
 
 
-def refuse_foreign_platform(docker: DockerHost, names: DockerNames, known: Collection[str]) -> None:
+def refuse_foreign_platform(docker: DockerHost, names: DockerNames, known: Callable[[], Collection[str]]) -> None:
     """Raise UsageError (name_taken) where the platform of this name here is none of this project's.
 
-    `known` are the ids in the project's own state. Two projects of one name would stop each other's containers and
+    `known` tells the ids in the project's own state. Two projects of one name would stop each other's containers and
     take each other's data.
     """
     found = [container.id for container in docker.containers(names.labels())]
     found += [volume.name for volume in docker.volumes(names.labels())]
-    if found and not set(found) & set(known):
+    if found and not set(found) & set(known()):
         what = (
             f"Docker already has a platform {names.platform!r}, environment {names.environment!r}, of another project"
         )
