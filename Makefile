@@ -8,7 +8,7 @@ STAMP := .venv/.complete
 ENGINE_INSTALL := $(BIN)/ragops engine install
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test check bench bench-import bench-api picture clean
+.PHONY: help venv engine demo test test-images check bench bench-import bench-api picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ test: venv engine  ## all tests, with coverage of ragops/ (ARGS="-k redis" for s
 	$(BIN)/coverage erase
 	@code=0; $(BIN)/coverage run -m pytest $(ARGS) || code=$$?; \
 	$(BIN)/coverage combine --quiet && $(BIN)/coverage report; exit $$code
+
+test-images:  ## stand-ins for the official images, from Debian's packages, where no registry can be reached
+	@tests/docker/images/build.sh
 
 check: venv  ## style, types and import rules
 	$(BIN)/ruff check
