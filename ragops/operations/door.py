@@ -28,6 +28,6 @@ def applier(session: Session) -> Callable[[], None]:
     session.endpoint("gateway")
 
     def apply() -> None:
-        open_stack(session.project, session.secrets()).up(resource=RESOURCE)
+        open_stack(session.project, session.secrets()).up(resources=[RESOURCE])
 
     return apply
