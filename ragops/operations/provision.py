@@ -9,20 +9,24 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.postgres import connect, is_password_refused
+from ragops.adapters.progress import ignore
 from ragops.adapters.pulumi_events import Action
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
 from ragops.operations.changes import Change, Drifted, changes, drifted
 from ragops.operations.health import Health, check
 from ragops.operations.stack import fingerprint, open_stack
+from ragops.operations.upgrade import planned, refuse
 from ragops.services import SERVICES
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ragops.adapters.progress import Progress
     from ragops.adapters.pulumi_engine import PulumiStack
     from ragops.adapters.pulumi_events import Step
     from ragops.operations.session import Session
+    from ragops.operations.upgrade import VersionChange
     from ragops.services.contract import Endpoint
 
 _SETTLE = 10.0  # seconds
@@ -33,9 +37,10 @@ _DISTURBING = (Action.REPLACE, Action.DELETE)
 
 @dataclass(frozen=True)
 class Plan:
-    """What `up` would change."""
+    """What `up` would change; `versions` are the engines that would run another version."""
 
     changes: tuple[Change, ...]
+    versions: tuple[VersionChange, ...] = ()
 
     @property
     def disturbing(self) -> tuple[Change, ...]:
@@ -72,7 +77,8 @@ class DownResult:
 def plan(session: Session) -> Plan:
     """What `up` would change, after a look at what is really there. Raises MissingError (secret_missing), as `up`."""
     session.refuse_lost_secrets()
-    return Plan(changes(open_stack(session.project, session.secrets(), renew=False).preview()))
+    steps = open_stack(session.project, session.secrets(), renew=False).preview()
+    return Plan(changes(steps), planned(session))
 
 
 def drift(session: Session) -> Drift:
@@ -87,25 +93,27 @@ def drift(session: Session) -> Drift:
 
 
 def up(
-    session: Session, confirm: Callable[[Plan], bool] | None, on_step: Callable[[Step], None] | None = None
+    session: Session, confirm: Callable[[Plan], bool] | None, on_step: Callable[[Step | Progress], None] | None = None
 ) -> UpResult:
     """Make the platform as ragops.yaml says and wait until it is healthy.
 
-    `confirm` is asked before anything is replaced or removed; None means yes. Raises MissingError before anything
-    starts where it cannot, UnhealthyError where a service does not become healthy.
+    `confirm` is asked before anything is replaced or removed; None means yes. Raises UsageError (version_refused) and
+    MissingError before anything starts where it cannot, UnhealthyError where a service does not become healthy.
     """
     started = time.monotonic()
     project = session.project
     with session.changing():
+        refuse(versions := planned(session))
         session.machine.refuse_what_cannot_start()
         secrets = session.make_secrets()
         _refuse_changed_password(session)
-        session.machine.before_up(session.notice)
         stack = open_stack(project, secrets)
+        session.machine.before_up(on_step or ignore, lambda: {item.id for item in stack.resources()})
         mark = fingerprint(project, secrets)
         if confirm and not _already_applied(session, mark):
-            _ask(stack, confirm)
+            _ask(stack, versions, confirm)
         report = stack.up(on_step)
+        session.machine.after_up()
         write_atomic(project.paths.endpoints, json.dumps(report.outputs["endpoints"], indent=2), SECRET_MODE)
         endpoints = session.endpoints()
         for service in SERVICES:
@@ -139,8 +147,8 @@ def _already_applied(session: Session, mark: str) -> bool:
     return path.exists() and path.read_text() == mark
 
 
-def _ask(stack: PulumiStack, confirm: Callable[[Plan], bool]) -> None:
-    found = Plan(changes(stack.preview()))
+def _ask(stack: PulumiStack, versions: tuple[VersionChange, ...], confirm: Callable[[Plan], bool]) -> None:
+    found = Plan(changes(stack.preview()), versions)
     if found.disturbing and not confirm(found):
         raise InterruptedRunError("declined", "nothing was changed", "")
 

@@ -85,7 +85,13 @@ def fingerprint(project: Project, secrets: Mapping[str, str]) -> str:
 
     Where it is unchanged, `up` can only repair.
     """
-    values = [__version__, project.settings.model_dump(mode="json"), str(project.paths.root), sorted(secrets.items())]
+    values = [
+        __version__,
+        project.settings.model_dump(mode="json"),
+        str(project.paths.root),
+        sorted(secrets.items()),
+        sorted(machine_of(project).made_from().items()),
+    ]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 

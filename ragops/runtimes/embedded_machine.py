@@ -24,8 +24,9 @@ from ragops.services import SERVICES
 from ragops.services.contract import Check, Endpoint, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
+    from ragops.adapters.progress import Progress
     from ragops.config.load import Project
     from ragops.runtimes.embedded import EmbeddedRuntime
 
@@ -52,8 +53,15 @@ class EmbeddedMachine:
         """Raise MissingError or UsageError as `embedded_preflight` does."""
         embedded_preflight.refuse_what_cannot_start(self._project)
 
-    def before_up(self, notice: Callable[[str], None]) -> None:
+    def before_up(self, on_progress: Callable[[Progress], None], known: Callable[[], Collection[str]]) -> None:
         """Nothing: the process provider adopts and starts by itself."""
+
+    def after_up(self) -> None:
+        """Nothing: every process has a record of its own."""
+
+    def made_from(self) -> Mapping[str, str]:
+        """Nothing else: the wheels are this very ragops' own."""
+        return {}
 
     def differences(self) -> tuple[Difference, ...]:
         """None: the process provider's refresh looks at the machine itself."""

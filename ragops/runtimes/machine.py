@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
+    from ragops.adapters.progress import Progress
     from ragops.services.contract import Check, Control, Endpoint
     from ragops.services.gateway.component import GatewayRuntime
 
@@ -57,10 +58,18 @@ class Machine(Protocol):
     def refuse_what_cannot_start(self) -> None:
         """Raise for whatever would make `up` fail half-way: a missing engine, a port that is taken, a full disk."""
 
-    def before_up(self, notice: Callable[[str], None]) -> None:
-        """Make ready what the engine cannot: fetch images, adopt or clear what an interrupted run left, start what is
-        stopped. Idempotent; runs under the lock.
+    def before_up(self, on_progress: Callable[[Progress], None], known: Callable[[], Collection[str]]) -> None:
+        """Make ready what the engine cannot: fetch images, clear what an interrupted run left, start what is stopped.
+
+        `known` tells the ids in the engine's state; it is asked only where something is in doubt. Idempotent; runs
+        under the lock.
         """
+
+    def after_up(self) -> None:
+        """Keep what there is now, for later looks to compare with."""
+
+    def made_from(self) -> Mapping[str, str]:
+        """What the platform is made from besides its settings and secrets, such as the images that are here."""
 
     def differences(self) -> tuple[Difference, ...]:
         """What is not as it was provisioned and the engine's own refresh does not see."""

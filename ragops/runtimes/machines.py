@@ -17,7 +17,13 @@ def _embedded(project: Project) -> Machine:
     return EmbeddedMachine(project)
 
 
-_MACHINES: Mapping[str, Callable[[Project], Machine]] = {"embedded": _embedded}
+def _docker(project: Project) -> Machine:
+    from ragops.runtimes.docker_machine import DockerMachine
+
+    return DockerMachine(project)
+
+
+_MACHINES: Mapping[str, Callable[[Project], Machine]] = {"embedded": _embedded, "docker": _docker}
 
 
 def machine_of(project: Project) -> Machine:
