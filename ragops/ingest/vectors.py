@@ -16,11 +16,12 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from ragops.errors import IntegrityError, MissingError, RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ragops.services.contract import Endpoint
 
 _PAGE = 1000
+_PLACEMENT = ("shard_number", "replication_factor")
 _LOG = "see `ragops logs qdrant`"
 
 
@@ -48,19 +49,33 @@ class VectorStore:
     """
 
     def __init__(
-        self, urls: Sequence[str], api_key: str, *, timeout: float = 30, connect_timeout: float = 3, attempts: int = 4
+        self,
+        urls: Sequence[str],
+        api_key: str,
+        *,
+        timeout: float = 30,
+        connect_timeout: float = 3,
+        attempts: int = 4,
+        placement: Mapping[str, int] | None = None,
     ) -> None:
         self._urls = [url.rstrip("/") for url in urls]
-        self._attempts = attempts
+        self._attempts = max(attempts, len(urls) + 1)
+        self._placement = dict(placement or {})
         limits = httpx.Timeout(timeout, connect=connect_timeout)
         self._client = httpx.Client(headers={"api-key": api_key}, timeout=limits, trust_env=False)
 
     @classmethod
     def at(cls, endpoint: Endpoint, role: str = "application") -> Self:
-        """A client of the nodes of an endpoint (option `urls`, divided by commas, else its host and port)."""
+        """A client of the nodes of an endpoint (option `urls`, divided by commas, else its host and port).
+
+        New collections get its `shard_number` and `replication_factor`, where it is a cluster.
+        """
         urls = [url for url in endpoint.options.get("urls", "").split(",") if url]
         key = endpoint.logins[role].password.get_secret_value()
-        return cls(urls or [f"http://{endpoint.host}:{endpoint.port}"], key)
+        placement = {name: int(endpoint.options[name]) for name in _PLACEMENT if endpoint.options.get(name)}
+        # One replica's word is enough for a write: the others are brought up to it when their node is back.
+        placement |= {"write_consistency_factor": 1} if placement else {}
+        return cls(urls or [f"http://{endpoint.host}:{endpoint.port}"], key, placement=placement)
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +90,7 @@ class VectorStore:
         """
         found = self._call("GET", _path(collection), absent=True)
         if found is None:
-            body = {"vectors": {"size": size, "distance": "Cosine"}}
+            body = {"vectors": {"size": size, "distance": "Cosine"}, **self._placement}
             try:
                 self._call("PUT", _path(collection), body)
             except PointsRefusedError:  # made meanwhile, by a try whose answer was lost

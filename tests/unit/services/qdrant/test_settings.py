@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from ragops.services.qdrant.settings import QdrantSettings, published
+
+
+def test_three_nodes_with_two_copies_unless_told_otherwise() -> None:
+    settings = QdrantSettings()
+    assert (settings.nodes, settings.copies, settings.shards) == (3, 2, 6)
+
+
+def test_ports_are_spread_by_ten() -> None:
+    assert list(published(QdrantSettings()).values()) == [6333, 6334, 6343, 6344, 6353, 6354]
+    assert list(published(QdrantSettings(nodes=1, port=7000)).values()) == [7000, 7001]
+
+
+def test_a_single_node_holds_a_single_copy() -> None:
+    settings = QdrantSettings(nodes=1)
+    assert (settings.copies, settings.shards) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"nodes": 2}, "use 1 or 3"),
+        ({"nodes": 4}, "use 3 or 5"),
+        ({"nodes": 0}, "greater than or equal to 1"),
+        ({"nodes": 3, "replication_factor": 4}, "needs as many nodes"),
+        ({"nodes": 1, "replication_factor": 2}, "needs as many nodes"),
+        ({"port": 65530}, "end beyond 65535"),
+        ({"image": "qdrant qdrant"}, "pattern"),
+        ({"memory": "2 GB"}, "pattern"),
+        ({"replicas": 2}, "Extra inputs"),
+    ],
+)
+def test_what_does_not_add_up_is_refused_with_why(section: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        QdrantSettings(**section)
