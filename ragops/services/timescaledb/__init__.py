@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
     from ragops.services.timescaledb.settings import TimescaleSettings
 
+# The embedded engine: PostgreSQL.
 VERSION = "18.4"
+ENGINE = "postgresql"
+
+# The server as an image: PostgreSQL with TimescaleDB.
+IMAGE = "timescale/timescaledb:2.19.3-pg17"
+IMAGE_ENGINE = "timescaledb"
+
 OWNER_ROLE = "rag_owner"
 OWNER_SECRET = "timescaledb_owner"  # noqa: S105  the name of the secret
 APPLICATION_ROLE = "rag_app"
@@ -54,10 +61,12 @@ class TimescaleService:
         return Timescale
 
     def prepare(self, endpoint: Endpoint) -> None:
-        """The database and the application role, made where they are missing."""
-        from ragops.services.timescaledb.roles import prepare
+        """The database, the application role and TimescaleDB's extension, made where they are missing."""
+        from ragops.services.timescaledb import extension, roles
 
-        prepare(endpoint)
+        roles.prepare(endpoint)
+        if endpoint.engine == IMAGE_ENGINE:
+            extension.prepare(endpoint, endpoint.options["database"])
 
     def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
         """Reachable, writable, schema, connections, replication."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters import child
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.scratch import scratch_folder
-from ragops.errors import IntegrityError, RagopsError
+from ragops.errors import IntegrityError, MissingError, RagopsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,30 +19,37 @@ if TYPE_CHECKING:
 
 LIMIT = 12 * 3600.0  # seconds for one tool; a dump of a large database takes hours
 _LIST_LIMIT = 300.0
+_NEWER = "unsupported version"
 _OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 
-def dump_arguments(tool: Sequence[str], endpoint: Endpoint, snapshot: str, target: Path) -> list[str]:
-    """pg_dump of the endpoint's database as `snapshot` sees it.
+def dump_arguments(tool: Sequence[str], endpoint: Endpoint, snapshot: str) -> list[str]:
+    """pg_dump of the endpoint's database as `snapshot` sees it, to its standard output.
 
     Compressed at the lowest level: twice as fast as the default on metadata, and a tenth larger.
     """
     return [
         *tool, "--format=custom", "--compress=gzip:1", "--no-password", "--lock-wait-timeout=60s",
-        f"--snapshot={snapshot}", f"--file={target}", *_server(endpoint), endpoint.options["database"],
+        f"--snapshot={snapshot}", *_server(endpoint), endpoint.options["database"],
     ]  # fmt: skip
 
 
-def restore_arguments(tool: Sequence[str], endpoint: Endpoint, database: str, source: Path, jobs: int) -> list[str]:
-    """pg_restore into the empty `database` by `jobs` processes; hypertables lose their rows with more than one."""
+def restore_arguments(tool: Sequence[str], endpoint: Endpoint, database: str) -> list[str]:
+    """pg_restore into the empty `database` from its standard input, in one process."""
     return [
-        *tool, "--format=custom", "--exit-on-error", "--no-password", f"--jobs={jobs}", *_server(endpoint),
-        f"--dbname={database}", str(source),
+        *tool, "--format=custom", "--exit-on-error", "--no-password", *_server(endpoint), f"--dbname={database}",
     ]  # fmt: skip
+
+
+def parallel(arguments: Sequence[str], source: Path, jobs: int) -> list[str]:
+    """The same from the file `source` by `jobs` processes; hypertables lose their rows with more than one."""
+    return [*arguments, f"--jobs={jobs}", str(source)]
 
 
 def _server(endpoint: Endpoint) -> list[str]:
-    return [f"--host={endpoint.host}", f"--port={endpoint.port}", f"--username={endpoint.logins['operator'].user}"]
+    """How a tool reaches it: beside it in its image by its socket, where no password is needed or could be given."""
+    where = (endpoint.options.get("socket", endpoint.host), endpoint.inner_port or endpoint.port)
+    return [f"--host={where[0]}", f"--port={where[1]}", f"--username={endpoint.logins['operator'].user}"]
 
 
 @contextmanager
@@ -65,16 +72,21 @@ def _clean_environment() -> dict[str, str]:
 def check(path: Path, counts: Mapping[str, int], control: Control) -> None:
     """Read and decompress the whole archive, compare its tables with those of `counts`.
 
-    Raises IntegrityError (archive_unreadable, tables_missing).
+    Raises IntegrityError (archive_unreadable, tables_missing), MissingError (engine_too_old).
     """
-    tool = control.tool("pg_restore")
     environment = _clean_environment()
     try:
-        listing = child.output([*tool, "--list", str(path)], environment, _LIST_LIMIT)
-        child.run([*tool, "--format=custom", "--file=/dev/null", str(path)], environment, LIMIT)
+        with control.bench() as bench:
+            tool = bench.tool("pg_restore")
+            listing = child.output([*tool, "--list"], environment, _LIST_LIMIT, stdin=path, name="pg_restore")
+            reading = [*tool, "--format=custom", "--file=/dev/null"]
+            child.run(reading, environment, LIMIT, stdin=path, name="pg_restore")
     except RagopsError as error:
         if error.code != "tool_failed":
             raise
+        if _NEWER in error.message:
+            what = f"{path.name} was written by a newer PostgreSQL than the one here"
+            raise MissingError("engine_too_old", what, "use it on a platform that runs that version") from error
         raise IntegrityError("archive_unreadable", f"{path.name}: {error.message}", _OTHER_POINT) from error
     if missing := sorted(tables(counts) - listed_tables(listing)):
         what = f"{path.name} lacks tables that its manifest counts: {', '.join(missing)}"

@@ -17,7 +17,7 @@ from ragops.adapters import child
 from ragops.adapters.postgres import translated
 from ragops.errors import IntegrityError, MissingError, RagopsError, UnhealthyError
 from ragops.services.contract import Capability, Part
-from ragops.services.timescaledb import archive, inventory, roles, swap
+from ragops.services.timescaledb import archive, extension, inventory, roles, swap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,8 +45,8 @@ class TimescaleBackup:
             with connection.transaction(), archive.logged_in(endpoint) as environment:
                 row = connection.execute("SELECT pg_export_snapshot(), now()").fetchone()
                 snapshot, instant = row or ("", None)
-                arguments = archive.dump_arguments(control.tool("pg_dump"), endpoint, snapshot, target)
-                with child.running(arguments, environment, archive.LIMIT):
+                arguments = archive.dump_arguments(control.tool("pg_dump"), endpoint, snapshot)
+                with child.running(arguments, environment, archive.LIMIT, stdout=target, name="pg_dump"):
                     counts = inventory.counts(connection)
                     versions = inventory.versions(connection, endpoint.engine)
         part = Part(target.name, instant, counts, versions)
@@ -74,7 +74,7 @@ class TimescaleBackup:
                 raise MissingError(
                     "capability_missing", f"{error.message}, and ragops may not start it", hint
                 ) from error
-            version, available = endpoint.version, None
+            version, available = endpoint.options.get(inventory.SERVER, endpoint.version), None
         for part in parts:
             _check_versions(endpoint, part, version, available)
 
@@ -87,7 +87,11 @@ class TimescaleBackup:
             roles.prepare_role(endpoint)
             with _new_database(endpoint) as fresh:
                 _fill(endpoint, control, fresh, folder / part.name, part)
-                swap.take_place(endpoint, fresh, database, swap.kept_name(database))
+                kept = swap.take_place(endpoint, fresh, database, swap.kept_name(database))
+            if TIMESCALE in part.versions:
+                extension.wake(endpoint, database)
+            if kept:
+                extension.quiet(endpoint, kept)
         except RagopsError as error:
             error.hint = " ".join([error.hint, *notes]).strip()
             raise
@@ -102,14 +106,14 @@ class TimescaleBackup:
 
 def _check_versions(endpoint: Endpoint, part: Part, version: str, available: set[tuple[str, str]] | None) -> None:
     """`available` extensions are unknown (None) where the server is down."""
-    if endpoint.engine not in part.versions:
-        engine = next(iter(part.versions))
+    engine = next(iter(part.versions))
+    if engine != endpoint.engine:
         what = f"{part.name} was written by {engine}, this is {endpoint.engine}: recovery points do not cross"
         raise MissingError("engine_differs", what, f"restore it into a platform that runs {engine}")
-    written = part.versions[endpoint.engine]
+    written = part.versions[inventory.SERVER]
     if _major(written) > _major(version):
-        what = f"{part.name} was written by {endpoint.engine} {written}, {version} here is older"
-        raise MissingError("engine_too_old", what, f"upgrade {endpoint.engine} to {written} or later first")
+        what = f"{part.name} was written by {inventory.SERVER} {written}, {version} here is older"
+        raise MissingError("engine_too_old", what, f"upgrade {inventory.SERVER} to {written} or later first")
     if available is None:
         return
     for name, wanted in _extensions(part).items():
@@ -179,18 +183,28 @@ def _new_database(endpoint: Endpoint) -> Iterator[str]:
 
 def _fill(endpoint: Endpoint, control: Control, database: str, source: Path, part: Part) -> None:
     with archive.logged_in(endpoint) as environment, _timescale_restoring(endpoint, database, part):
-        arguments = archive.restore_arguments(control.tool("pg_restore"), endpoint, database, source, _jobs(part))
-        child.run(arguments, environment, archive.LIMIT)
-    # A dump has no statistics, and without them the first queries are slow.
+        arguments = archive.restore_arguments(control.tool("pg_restore"), endpoint, database)
+        if (jobs := _jobs(endpoint, part)) > 1:
+            child.run(archive.parallel(arguments, source, jobs), environment, archive.LIMIT, name="pg_restore")
+        else:
+            child.run(arguments, environment, archive.LIMIT, stdin=source, name="pg_restore")
+        # Counted before TimescaleDB's jobs may run: retention would remove what is older than its time.
+        _examine(endpoint, database, part)
+
+
+def _examine(endpoint: Endpoint, database: str, part: Part) -> None:
+    """Compare every count; gather statistics meanwhile, for a dump has none, and without the first queries are slow."""
     with ThreadPoolExecutor(1) as pool:
         analyzed = pool.submit(_execute, endpoint, database, "ANALYZE")
         with roles.operator(endpoint, database, limit=0) as connection, translated(f"database {database}"):
+            extension.look_through_restoring(connection)
             _compare(part.counts, inventory.counts(connection))
         analyzed.result()
 
 
-def _jobs(part: Part) -> int:
-    return 1 if TIMESCALE in part.versions else min(4, os.cpu_count() or 1)
+def _jobs(endpoint: Endpoint, part: Part) -> int:
+    """Processes that may restore: hypertables bear one only, and where the tool cannot open our file there is one."""
+    return min(4, os.cpu_count() or 1) if endpoint.files_here and TIMESCALE not in part.versions else 1
 
 
 def _execute(endpoint: Endpoint, database: str, statement: LiteralString) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,14 +10,30 @@ import pulumi
 
 from ragops.render import render
 from ragops.services.contract import Endpoint, Login
-from ragops.services.spec import ConfigFile, InitStep, ServiceSpec, TcpCheck
-from ragops.services.timescaledb import APPLICATION_ROLE, APPLICATION_SECRET, OWNER_ROLE, OWNER_SECRET, VERSION
+from ragops.services.images import tag
+from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, ImageSpec, InitStep, ServiceSpec, TcpCheck
+from ragops.services.timescaledb import (
+    APPLICATION_ROLE,
+    APPLICATION_SECRET,
+    ENGINE,
+    IMAGE,
+    IMAGE_ENGINE,
+    OWNER_ROLE,
+    OWNER_SECRET,
+    VERSION,
+)
+from ragops.services.timescaledb.tuning import parameters, shared_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ragops.services.spec import Layout, Runtime
     from ragops.services.timescaledb.settings import TimescaleSettings
+
+_INNER_PORT = 5432
+_SOCKET = "/var/run/postgresql"
+_USER = "postgres"
+_BUILTIN_SINCE = 17  # PostgreSQL that has collations of its own
 
 
 @dataclass(frozen=True)
@@ -33,53 +50,102 @@ class Timescale(pulumi.ComponentResource):
 
     def __init__(self, args: TimescaleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ragops:service:Timescale", "timescaledb", None, opts)
-        self._args = args
-        layout = args.runtime.layout("timescaledb")
+        layout = args.runtime.layout("timescaledb", image_spec(args.settings))
         self.process = args.runtime.run(service_spec(args.settings, args.secrets, layout), self)
-        self.endpoint = self._endpoint()
+        self.endpoint = endpoint(args.settings, args.runtime, layout)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
-    def _endpoint(self) -> Endpoint:
-        runtime = self._args.runtime
-        return Endpoint(
-            service="timescaledb",
-            engine="postgresql",
-            version=VERSION,
-            runtime=runtime.name,
-            host="127.0.0.1",
-            port=self._args.settings.port,
-            handle=runtime.handle("timescaledb"),
-            options={"database": self._args.settings.database},
-            logins={
-                "operator": Login(OWNER_ROLE, OWNER_SECRET),
-                "application": Login(APPLICATION_ROLE, APPLICATION_SECRET),
-            },
-            capabilities=runtime.capabilities,
-        )
+
+def endpoint(settings: TimescaleSettings, runtime: Runtime, layout: Layout) -> Endpoint:
+    """How to reach it; `socket` is where its own tools find it, where they run beside it in an image."""
+    options = {"database": settings.database}
+    if layout.in_image:
+        options |= {"socket": _SOCKET, "postgresql": str(_major(settings)), "license": settings.license}
+    return Endpoint(
+        service="timescaledb",
+        engine=IMAGE_ENGINE if layout.in_image else ENGINE,
+        version=_version(settings, layout),
+        runtime=runtime.name,
+        host="127.0.0.1",
+        port=settings.port,
+        handle=runtime.handle("timescaledb"),
+        options=options,
+        logins={
+            "operator": Login(OWNER_ROLE, OWNER_SECRET),
+            "application": Login(APPLICATION_ROLE, APPLICATION_SECRET),
+        },
+        capabilities=runtime.capabilities,
+        inner_host=layout.host if layout.in_image else "",
+        inner_port=_INNER_PORT if layout.in_image else 0,
+    )
+
+
+def image_spec(settings: TimescaleSettings) -> ImageSpec:
+    """The image and what is known of its inside."""
+    return ImageSpec(
+        reference=settings.image or IMAGE,
+        mount="/var/lib/postgresql/data",
+        user=_USER,
+        writable=(_SOCKET, "/tmp"),  # noqa: S108  inside the image
+    )
 
 
 def service_spec(settings: TimescaleSettings, secrets: Mapping[str, str], layout: Layout) -> ServiceSpec:
     """The service as a runtime sees it."""
-    config = layout.config_dir
+    config, port = layout.config_dir, layout.port(settings.port, _INNER_PORT)
     return ServiceSpec(
         service="timescaledb",
-        version=VERSION,
+        version=_version(settings, layout),
         command=("postgres", "-D", layout.data_dir, "-c", f"config_file={config}/postgresql.conf"),
-        files=(
-            ConfigFile("postgresql.conf", render("timescaledb/postgresql.conf.j2", settings=settings, layout=layout)),
-            ConfigFile("pg_hba.conf", render("timescaledb/pg_hba.conf.j2", roles=(OWNER_ROLE, APPLICATION_ROLE))),
-            ConfigFile("owner.password", secrets[OWNER_SECRET] + "\n", secret=True),
-        ),
-        ports={"timescaledb": settings.port},
-        # Asked for a password it serves; while it recovers from a crash it answers with an error instead.
-        health=TcpCheck(settings.port, _startup_packet(OWNER_ROLE, "postgres"), ("R",)),
-        init=InitStep(_initdb(f"{config}/owner.password"), marker="PG_VERSION"),
+        files=_files(settings, secrets, layout, port),
+        ports={"timescaledb": port},
+        health=_health(port, layout),
+        init=InitStep(_initdb(f"{config}/owner.password", _locale(settings, layout)), marker="PG_VERSION"),
         lock_files=("postmaster.pid",),
         stop_signal="SIGINT",  # fast shutdown; SIGTERM would wait for every client to leave
         stop_grace=60.0,
         start_timeout=120.0,
         needs_unprivileged_user=True,
+        image=image_spec(settings),
+        publish={"timescaledb": settings.port},
+        memory=settings.memory_bytes,
+        shm=shared_memory(settings),
     )
+
+
+def _files(
+    settings: TimescaleSettings, secrets: Mapping[str, str], layout: Layout, port: int
+) -> tuple[ConfigFile, ...]:
+    socket, tuned = (_SOCKET, parameters(settings)) if layout.in_image else ("", {})
+    conf = render(
+        "timescaledb/postgresql.conf.j2", settings=settings, layout=layout, port=port, socket=socket, parameters=tuned
+    )
+    roles = (OWNER_ROLE, APPLICATION_ROLE)
+    files = (
+        ConfigFile("postgresql.conf", conf),
+        ConfigFile("pg_hba.conf", render("timescaledb/pg_hba.conf.j2", roles=roles, in_image=layout.in_image)),
+        ConfigFile("owner.password", secrets[OWNER_SECRET] + "\n", secret=True),
+    )
+    # The owner of the data inside the image is the operator: it could read and change them anyway.
+    own = (ConfigFile("pg_ident.conf", f"ragops  {_USER}  {OWNER_ROLE}\n"),) if layout.in_image else ()
+    return files + own
+
+
+def _version(settings: TimescaleSettings, layout: Layout) -> str:
+    return tag(image_spec(settings).reference).removeprefix("v") if layout.in_image else VERSION
+
+
+def _major(settings: TimescaleSettings) -> int:
+    """PostgreSQL's major version by the image's tag, 0 where it does not say."""
+    found = re.search(r"pg(\d+)", tag(image_spec(settings).reference))
+    return int(found[1]) if found else 0
+
+
+def _health(port: int, layout: Layout) -> HealthCheck:
+    """Whether it lets clients in: while it recovers from a crash it answers with an error instead."""
+    if layout.in_image:
+        return ExecCheck(("pg_isready", "-q", "-h", _SOCKET, "-p", str(port)))
+    return TcpCheck(port, _startup_packet(OWNER_ROLE, "postgres"), ("R",))  # asked for a password it serves
 
 
 def _startup_packet(user: str, database: str) -> str:
@@ -88,8 +154,14 @@ def _startup_packet(user: str, database: str) -> str:
     return (len(body) + 4).to_bytes(4).decode("latin-1") + body
 
 
-def _initdb(password_file: str) -> tuple[str, ...]:
+def _locale(settings: TimescaleSettings, layout: Layout) -> tuple[str, ...]:
+    """Order by code point; PostgreSQL's own where it has it, for images differ in their C library's."""
+    own = layout.in_image and _major(settings) >= _BUILTIN_SINCE
+    return ("--locale=C.UTF-8", *(("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if own else ()))
+
+
+def _initdb(password_file: str, locale: tuple[str, ...]) -> tuple[str, ...]:
     return (
         "initdb", "--pgdata", "{data}", "--username", OWNER_ROLE, "--pwfile", password_file,
-        "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
+        "--auth=scram-sha-256", "--encoding=UTF8", *locale, "--data-checksums",
     )  # fmt: skip

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.postgres import connect, translated
 from ragops.errors import RagopsError
-from ragops.services.contract import Capability, Check, ProbeResult, Status
+from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.timescaledb import inventory
 from ragops.services.timescaledb.roles import operator
 
@@ -41,7 +41,7 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
                 version = inventory.server_version(connection)
                 checks += [_tried(name, look, connection) for name, look in _LOOKS.items()]
         checks.append(_application(endpoint, timeout))
-        if endpoint.can(Capability.READ_FILES):
+        if endpoint.files_here:
             checks += _disk(endpoint, timeout)
     except RagopsError as error:
         checks.append(Check("answer" if checks else "reachable", Status.DOWN, error.message, error.hint))

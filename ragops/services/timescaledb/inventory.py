@@ -9,6 +9,8 @@ from psycopg import sql
 if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
 
+SERVER = "postgresql"  # the server itself among the versions
+
 # Of users: not the system's, not TimescaleDB's own (whose chunks a hypertable's count includes), not an extension's.
 _OF_USERS = """
     n.nspname <> 'information_schema' AND n.nspname !~ '^(pg_|_timescaledb_)'
@@ -43,10 +45,22 @@ def counts(connection: Connection) -> dict[str, int]:
 
 
 def versions(connection: Connection, engine: str) -> dict[str, str]:
-    """The server's version under the engine's name, every extension's under `extension.<name>`."""
-    found = {engine: server_version(connection)}
+    """First the engine's version, then the server's under SERVER, every extension's under `extension.<name>`.
+
+    `build` tells images with different C libraries apart, in whose order of letters old indexes may not be read.
+    """
     rows = connection.execute("SELECT extname, extversion FROM pg_extension ORDER BY 1").fetchall()
-    return {**found, **{f"extension.{name}": version for name, version in rows}}
+    extensions = {f"extension.{name}": version for name, version in rows}
+    server = {SERVER: server_version(connection)}
+    if engine == SERVER:
+        return {**server, **extensions}
+    return {engine: extensions.get(f"extension.{engine}", ""), **server, "build": _build(connection), **extensions}
+
+
+def _build(connection: Connection) -> str:
+    """Such as x86_64-pc-linux-musl, from `PostgreSQL 17.5 on x86_64-pc-linux-musl, compiled by …`."""
+    row = connection.execute("SELECT version()").fetchone()
+    return str(row[0]).partition(" on ")[2].partition(",")[0] if row else ""
 
 
 def server_version(connection: Connection) -> str:

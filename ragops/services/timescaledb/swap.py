@@ -23,6 +23,13 @@ _STAMP = "%Y%m%dt%H%M%S%f"
 _POLL = 0.02
 _RENAME_LIMIT = 60.0
 
+# By number: the name belongs to the new one as soon as the transaction is through. Of the new one's only those that are
+# no client's, since its first clients may be there before this ends.
+_END = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datid = %s OR (datid = %s AND backend_type <> 'client backend')
+"""
+
 
 def scratch_name(database: str) -> str:
     """The name of the database that a restore fills."""
@@ -61,24 +68,25 @@ def drop(connection: Connection, database: str) -> None:
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
 
 
-def take_place(endpoint: Endpoint, fresh: str, database: str, kept: str) -> None:
-    """Rename `database` to `kept` and `fresh` to `database` at once; sessions of the old one are ended.
+def take_place(endpoint: Endpoint, fresh: str, database: str, kept: str) -> str:
+    """Rename `database` to `kept` and `fresh` to `database` at once; returns `kept`, empty where there was no old one.
 
-    The first rename takes the lock that new sessions wait for and itself waits for old ones to go. Those are ended by a
-    second connection meanwhile, so that clients that come back at once cannot keep it from happening. One that waits at
-    that instant is told that the database was renamed; its next attempt gets the new one.
+    The first rename takes the lock that new sessions wait for and itself waits for old ones to go, TimescaleDB's own
+    included. Those are ended by a second connection meanwhile, so that clients that come back at once cannot keep it
+    from happening. One that waits at that instant is told that the database was renamed; its next attempt gets the new.
     """
     with ExitStack() as stack, translated(f"database {database}"):
         renaming = stack.enter_context(operator(endpoint, MAINTENANCE, limit=_RENAME_LIMIT))
         ending = stack.enter_context(operator(endpoint, MAINTENANCE))
-        row = ending.execute("SELECT oid FROM pg_database WHERE datname = %s", [database]).fetchone()
+        rows = ending.execute("SELECT oid, datname FROM pg_database WHERE datname IN (%s, %s)", [database, fresh])
+        numbers = {name: number for number, name in rows}
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        done = pool.submit(_rename, renaming, [(database, kept)] if row else [], (fresh, database))
-        while row and not done.done():
-            # By number: the name belongs to the new one as soon as the transaction is through.
-            ending.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datid = %s", [row[0]])
+        done = pool.submit(_rename, renaming, [(database, kept)] if database in numbers else [], (fresh, database))
+        while not done.done():
+            ending.execute(_END, [numbers.get(database), numbers[fresh]])
             time.sleep(_POLL)
         done.result()
+        return kept if database in numbers else ""
 
 
 def _rename(connection: Connection, before: list[tuple[str, str]], last: tuple[str, str]) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
 from ragops.services.contract import Endpoint, Login
-from ragops.services.timescaledb.archive import dump_arguments, listed_tables, logged_in, restore_arguments, tables
+from ragops.services.timescaledb.archive import (
+    dump_arguments,
+    listed_tables,
+    logged_in,
+    parallel,
+    restore_arguments,
+    tables,
+)
 from ragops.services.timescaledb.swap import kept_name, scratch_name
 
 ENDPOINT = Endpoint(
@@ -25,17 +33,25 @@ ENDPOINT = Endpoint(
 
 
 def test_dump_arguments():
-    assert dump_arguments(("/x/pg_dump",), ENDPOINT, "0001-1", Path("/p/rag.dump")) == [
+    assert dump_arguments(("/x/pg_dump",), ENDPOINT, "0001-1") == [
         "/x/pg_dump", "--format=custom", "--compress=gzip:1", "--no-password", "--lock-wait-timeout=60s",
-        "--snapshot=0001-1", "--file=/p/rag.dump", "--host=127.0.0.1", "--port=5432", "--username=rag_owner", "rag",
+        "--snapshot=0001-1", "--host=127.0.0.1", "--port=5432", "--username=rag_owner", "rag",
     ]  # fmt: skip
 
 
 def test_restore_arguments():
-    assert restore_arguments(("docker", "exec", "db", "pg_restore"), ENDPOINT, "fresh", Path("/p/rag.dump"), 2) == [
-        "docker", "exec", "db", "pg_restore", "--format=custom", "--exit-on-error", "--no-password", "--jobs=2",
-        "--host=127.0.0.1", "--port=5432", "--username=rag_owner", "--dbname=fresh", "/p/rag.dump",
+    arguments = restore_arguments(("/x/pg_restore",), ENDPOINT, "fresh")
+    assert arguments == [
+        "/x/pg_restore", "--format=custom", "--exit-on-error", "--no-password",
+        "--host=127.0.0.1", "--port=5432", "--username=rag_owner", "--dbname=fresh",
     ]  # fmt: skip
+    assert parallel(arguments, Path("/p/rag.dump"), 2) == [*arguments, "--jobs=2", "/p/rag.dump"]
+
+
+def test_beside_the_server_in_its_image_a_tool_uses_its_socket():
+    inside = replace(ENDPOINT, options={"database": "rag", "socket": "/run/x"}, inner_host="db", inner_port=5433)
+    arguments = restore_arguments(("bridge", "pg_restore"), inside, "fresh")
+    assert arguments[-4:] == ["--host=/run/x", "--port=5433", "--username=rag_owner", "--dbname=fresh"]
 
 
 def test_the_password_goes_through_a_private_file(monkeypatch):

@@ -1,0 +1,125 @@
+"""Programs inside containers by a process of ours that stands for them, and benches."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ragops.adapters import child
+from ragops.errors import RagopsError
+from ragops.runtimes.docker_bench import BENCH, OWNER, docker_bench
+from ragops.runtimes.docker_exec import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ragops.adapters.docker_client import DockerHost
+
+IMAGE = "debian:trixie-slim"
+PIECE = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def container(docker: DockerHost, image: Callable[[str], str], module_mine: Any) -> str:
+    """A container that does nothing, with a volume for data, of a user who is not root."""
+    name = module_mine.name()
+    docker.create(
+        name,
+        {
+            "Image": image(IMAGE),
+            "Entrypoint": ["sleep", "600"],
+            "User": "nobody",
+            "Labels": module_mine.labels,
+            "HostConfig": {"Binds": [f"{name}-data:/srv"], "Init": False},
+        },
+    )
+    docker.start(name)
+    return name
+
+
+def processes(docker: DockerHost, container: str) -> list[str]:
+    return [row[-1] for row in docker.api.top(container, ps_args="-eo pid,args")["Processes"]]
+
+
+def test_output_code_and_words_are_the_programs(container: str) -> None:
+    assert child.output([*arguments(container, "echo"), "a b", "$c"], os.environ, 30) == "a b $c\n"
+    with pytest.raises(RagopsError, match=r"tool ended with 3: it said"):
+        child.run([*arguments(container, "sh"), "-c", "echo it said >&2; exit 3"], os.environ, 30, name="tool")
+    with pytest.raises(RagopsError, match="ended with 127"):
+        child.run(arguments(container, "no-such-program"), os.environ, 30)
+    with pytest.raises(RagopsError, match="no container|No such container"):
+        child.run(arguments("ragops-test-no-such-container", "true"), os.environ, 30)
+
+
+def test_a_large_file_goes_in_and_out_unchanged(container: str, tmp_path: Path) -> None:
+    piece = os.urandom(PIECE)
+    with (tmp_path / "in").open("wb") as file:
+        for _ in range(48):
+            file.write(piece)
+    with child.running(arguments(container, "cat"), os.environ, 60, stdin=tmp_path / "in", stdout=tmp_path / "out"):
+        pass
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
+    done = subprocess.run(["cmp", tmp_path / "in", tmp_path / "out"], check=False)
+    assert done.returncode == 0
+
+
+def test_a_program_that_reads_only_the_beginning(container: str, tmp_path: Path) -> None:
+    (tmp_path / "in").write_bytes(b"first\n" + b"x" * (32 * PIECE))
+    said = child.output([*arguments(container, "head"), "-1"], os.environ, 60, stdin=tmp_path / "in")
+    assert said == "first\n"
+
+
+@pytest.mark.fault
+def test_a_killed_run_leaves_no_program_behind(docker: DockerHost, container: str, wait_until: Any) -> None:
+    word = "98765"
+    process = subprocess.Popen([*arguments(container, "sleep"), word], stdin=subprocess.DEVNULL)
+    wait_until(lambda: f"sleep {word}" in processes(docker, container), 60)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    wait_until(lambda: f"sleep {word}" not in processes(docker, container), 60)
+    wait_until(lambda: processes(docker, container) == ["sleep 600"], 60)
+
+
+def test_a_bench_is_apart_and_gone_at_the_end(docker: DockerHost, container: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    source.chmod(0o600)
+    with docker_bench(docker, container) as bench:
+        bench.put(source, "given")
+        inner = (
+            f"cd {bench.folder} && cp given out && mkdir sub && echo 1 > sub/b && echo 2 > sub/a && ls /sys/class/net"
+        )
+        assert child.output([*bench.tool("sh"), "-c", inner], os.environ, 60).split() == ["lo"]
+        assert bench.names("sub") == ("a", "b")
+        bench.get("out", tmp_path / "copy")
+        assert child.output([*bench.tool("id"), "-un"], os.environ, 60) == "nobody\n"
+        with pytest.raises(RagopsError, match="Read-only"):
+            child.run([*bench.tool("touch"), "/etc/x"], os.environ, 60)
+    assert (tmp_path / "copy").read_bytes() == b"content"
+    assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
+    assert docker.containers({BENCH: container}) == ()
+
+
+KILLED = """
+import os, signal, sys
+from ragops.adapters.docker_client import DockerHost
+from ragops.runtimes.docker_bench import docker_bench
+with docker_bench(DockerHost(), sys.argv[1]):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.fault
+def test_the_bench_of_a_killed_run_is_removed_by_the_next(docker: DockerHost, container: str) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, container], check=False, timeout=60)
+    (left,) = docker.containers({BENCH: container})
+    assert left.labels[OWNER]
+    with docker_bench(docker, container):
+        assert [bench.id for bench in docker.containers({BENCH: container}) if bench.id == left.id] == []
+    assert docker.containers({BENCH: container}) == ()
