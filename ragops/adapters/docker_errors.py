@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _NOT_FOUND = 404
 _CONFLICT = 409
+_LOG = "see Docker's own log, such as `journalctl -u docker`"
 
 
 class NotFoundError(RagopsError):
@@ -59,7 +60,7 @@ def explained(error: Exception, doing: str, url: str = "") -> RagopsError:
         )
     if any(isinstance(cause, TimeoutError) or "timed out" in str(cause).lower() for cause in causes):
         return timed_out(doing)
-    return RagopsError("docker_failed", f"Docker could not {doing}: {causes[-1]}", "see Docker's own log")
+    return RagopsError("docker_failed", f"Docker could not {doing}: {causes[-1]}", _LOG)
 
 
 def timed_out(doing: str, seconds: float = 0) -> RagopsError:
@@ -76,7 +77,7 @@ def _refused(status: int, said: str, doing: str) -> RagopsError:
         return NotFoundError("docker_not_found", what, "`ragops up` makes anew what is missing")
     if status == _CONFLICT:
         return RagopsError("docker_conflict", what, "see `docker ps -a`")
-    return RagopsError("docker_failed", what, "see Docker's own log")
+    return RagopsError("docker_failed", what, _LOG)
 
 
 def _disk_full(doing: str, hint: str) -> MissingError:

@@ -103,5 +103,6 @@ def _config(
             "CapDrop": ["ALL"],
             "CapAdd": list(capabilities),
             "SecurityOpt": ["no-new-privileges"],
+            "LogConfig": {"Type": "none"},  # what it prints is for us alone
         },
     }

@@ -105,8 +105,10 @@ def module_mine(docker: DockerHost) -> Iterator[Scratch]:
     yield from _scratch(docker)
 
 
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Count what was skipped for want of something, a line for each thing that was missing."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
+    """End with what was skipped for want of something: a line for each thing that was missing."""
+    yield
     reasons = Counter(
         str(report.longrepr[2]).partition(NOT_HERE)[2]
         for report in terminalreporter.stats.get("skipped", ())

@@ -176,7 +176,8 @@ def test_a_log_is_followed_until_the_container_ends(docker: DockerHost, image: C
 
 
 def test_a_container_that_dies_shows_its_log(docker: DockerHost, image: Callable[[str], str], mine) -> None:
-    docker.create(mine.name(), {"Image": image(REDIS), "Entrypoint": ["sh", "-c", "echo why it failed; exit 4"]})
+    body = {"Image": image(REDIS), "Entrypoint": ["sh", "-c", "echo why it failed; exit 4"]}
+    docker.create(mine.name(), {**body, "Healthcheck": {"Test": ["CMD", "false"]}})
     docker.start(mine.name())
     with pytest.raises(RagopsError, match="ended with 4") as raised:
         docker.wait_healthy(mine.name(), 30)
