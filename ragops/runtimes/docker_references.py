@@ -32,7 +32,7 @@ def references(settings: Settings) -> dict[str, str]:
 
 def is_made_here(settings: Settings, service: str) -> bool:
     """Whether the image of the service is built from this package: the API's, unless the settings name another."""
-    return service == "api" and not getattr(settings.api, "image", "")
+    return service == "api" and not settings.api.image
 
 
 @dataclass(frozen=True)

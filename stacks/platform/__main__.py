@@ -34,6 +34,7 @@ def program(inputs: PlatformInputs) -> None:
         database=timescale.endpoint,
         jwks_file=inputs.jwks_file,
         secrets=secrets,
+        keys=inputs.door.keys,
     )
     api = Api(ApiArgs(api_inputs, runtime), pulumi.ResourceOptions(depends_on=list(stores)))
     gateway = Gateway(GatewayArgs(inputs.door, runtime), pulumi.ResourceOptions(depends_on=[api]))

@@ -14,11 +14,11 @@ from ragops.services.api import (
     OPERATOR_SERVICE,
     VERSION,
 )
-from ragops.services.api.configuration import ApiInputs, embedder, service_spec
+from ragops.services.api.configuration import INNER_PORT, ApiInputs, embedder, image_spec, service_spec
 from ragops.services.contract import Endpoint, Login
 
 if TYPE_CHECKING:
-    from ragops.services.spec import Runtime
+    from ragops.services.spec import Layout, Runtime
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,12 @@ class Api(pulumi.ComponentResource):
         super().__init__("ragops:service:Api", "api", None, opts)
         self._args = args
         runtime = args.runtime
-        self.process = runtime.run(service_spec(args.inputs, runtime.layout("api"), runtime.name), self)
-        self.endpoint = self._endpoint()
+        layout = runtime.layout("api", image_spec(args.inputs.settings))
+        self.process = runtime.run(service_spec(args.inputs, layout, runtime.name), self)
+        self.endpoint = self._endpoint(layout)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
-    def _endpoint(self) -> Endpoint:
+    def _endpoint(self, layout: Layout) -> Endpoint:
         runtime, settings = self._args.runtime, self._args.inputs.settings
         return Endpoint(
             service="api",
@@ -59,4 +60,6 @@ class Api(pulumi.ComponentResource):
                 "application": Login(INGEST_SERVICE, INGEST_SECRET),
             },
             capabilities=runtime.capabilities,
+            inner_host=layout.host if layout.in_image else "",
+            inner_port=INNER_PORT if layout.in_image else 0,
         )

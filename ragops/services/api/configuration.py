@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ragops.errors import UsageError
-from ragops.services.api import INGEST_SECRET, INGEST_SERVICE, OPERATOR_SECRET, OPERATOR_SERVICE, VERSION
-from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
+from ragops.services.api import IMAGE, INGEST_SECRET, INGEST_SERVICE, OPERATOR_SECRET, OPERATOR_SERVICE, VERSION
+from ragops.services.images import size_bytes
+from ragops.services.spec import ConfigFile, ExecCheck, HttpCheck, ImageSpec, ServiceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from ragops.services.spec import Layout
 
 _HASHING_DIMENSIONS = 384
+INNER_PORT = 8080
+KEYS_FILE = "jwks.json"  # of the hot files: a token that is issued or revoked restarts nothing
+_USER = "10001:10001"  # as images/api/Dockerfile makes it
+_ALIVE = "/healthz"
 _TOKENS = {OPERATOR_SERVICE: OPERATOR_SECRET, INGEST_SERVICE: INGEST_SECRET}
 
 
@@ -50,7 +55,7 @@ def embedder(settings: EmbedderSettings, runtime: str) -> EmbedderChoice:
 class ApiInputs:
     """What the API is made from: its settings, and where the other services are.
 
-    `jwks_file` is the path of the public keys as the API sees it; `secrets` by name.
+    `jwks_file` is the path of the public keys on this machine, `keys` their content; `secrets` by name.
     """
 
     settings: ApiSettings
@@ -60,12 +65,26 @@ class ApiInputs:
     database: Endpoint
     jwks_file: str
     secrets: Mapping[str, str]
+    keys: Mapping[str, Any] = field(default_factory=dict)
+
+
+def image_spec(settings: ApiSettings) -> ImageSpec:
+    """The image and what is known of its inside; it keeps no data."""
+    return ImageSpec(
+        reference=settings.image or IMAGE,
+        mount="",
+        user=_USER,
+        writable=("/tmp",),  # noqa: S108 - the container's own
+        hot_dir="/etc/ragops-hot",
+    )
 
 
 def service_spec(inputs: ApiInputs, layout: Layout, runtime: str) -> ServiceSpec:
     """The service as a runtime sees it; raises UsageError as `embedder` does."""
-    port, secrets = inputs.settings.port, inputs.secrets
+    settings, secrets = inputs.settings, inputs.secrets
+    port = layout.port(settings.port, INNER_PORT)
     config = api_config(inputs, layout, runtime)
+    keys = ConfigFile(KEYS_FILE, json.dumps(inputs.keys, indent=2) + "\n")
     return ServiceSpec(
         service="api",
         version=VERSION,
@@ -79,31 +98,42 @@ def service_spec(inputs: ApiInputs, layout: Layout, runtime: str) -> ServiceSpec
         ),
         ports={"api": port},
         # Not /readyz: a dependency that is away must not have the API taken for dead.
-        health=HttpCheck(port, "/healthz"),
+        health=_asked_inside(port) if layout.in_image else HttpCheck(port, _ALIVE),
         stop_grace=20.0,
         start_timeout=60.0,
+        image=image_spec(settings),
+        publish={"api": settings.port},
+        memory=size_bytes(settings.memory),
+        hot=(keys,) if layout.in_image else (),
     )
+
+
+def _asked_inside(port: int) -> ExecCheck:
+    """The same question from inside the image, which has no program for it but Python."""
+    ask = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}{_ALIVE}', timeout=4)"
+    return ExecCheck(("python", "-I", "-c", ask))
 
 
 def api_config(inputs: ApiInputs, layout: Layout, runtime: str) -> dict[str, Any]:
     """The content of api.json (ragops.api.config.ApiConfig); it holds no secret."""
     settings, redis, database = inputs.settings, inputs.redis, inputs.database
+    (redis_host, redis_port), (database_host, database_port) = redis.inner, database.inner
     return {
-        "listen": {"host": layout.listen, "port": settings.port},
+        "listen": {"host": layout.listen, "port": layout.port(settings.port, INNER_PORT)},
         "platform": inputs.platform,
         "issuer": f"ragops/{inputs.platform}",
-        "jwks_file": inputs.jwks_file,
+        "jwks_file": f"{image_spec(settings).hot_dir}/{KEYS_FILE}" if layout.in_image else inputs.jwks_file,
         "service_tokens_file": "service_tokens.json",
         "qdrant": {"urls": _urls(inputs.qdrant), "api_key_file": "qdrant.key"},
         "redis": {
-            "host": redis.host,
-            "port": redis.port,
+            "host": redis_host,
+            "port": redis_port,
             "user": redis.logins["application"].user,
             "password_file": "redis.password",
         },
         "database": {
-            "host": database.host,
-            "port": database.port,
+            "host": database_host,
+            "port": database_port,
             "dbname": database.options["database"],
             "user": database.logins["application"].user,
             "password_file": "database.password",
@@ -127,7 +157,8 @@ def _chat(settings: ApiSettings) -> dict[str, str] | None:
 def _urls(qdrant: Endpoint) -> list[str]:
     """Every node as the API reaches it (`inner_urls`, else `urls`, by commas)."""
     listed = [url for url in (qdrant.options.get("inner_urls") or qdrant.options.get("urls", "")).split(",") if url]
-    return listed or [f"http://{qdrant.host}:{qdrant.port}"]
+    host, port = qdrant.inner
+    return listed or [f"http://{host}:{port}"]
 
 
 def _secret(endpoint: Endpoint) -> str:

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from ragops.services.images import Reference, Size  # noqa: TC001  pydantic reads the annotations
+
 Url = Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$")]
 
 
@@ -73,6 +75,8 @@ class ApiSettings(Section):
 
     port: int = Field(8080, ge=1024, le=65535, description="port on 127.0.0.1")
     workers: int = Field(1, ge=1, le=64, description="processes that answer; each has its own circuit breakers")
+    image: Reference = Field("", description="another image than the one that ragops builds")
+    memory: Size = Field("1gb", description="most memory of its container; kb, mb or gb, empty: no limit")
     embedder: EmbedderSettings = EmbedderSettings()
     chat: ChatSettings = ChatSettings()
     breakers: BreakerSettings = BreakerSettings()

@@ -29,7 +29,7 @@ class Runtime:
     def __init__(self) -> None:
         self.specs: list[Any] = []
 
-    def layout(self, service: str) -> Layout:
+    def layout(self, service: str, image: object = None) -> Layout:
         return Layout(f"/run/{service}/config", f"/data/{service}", "127.0.0.1")
 
     def handle(self, service: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,12 @@ from ragops.api.app import create_app
 from ragops.api.config import load
 from ragops.api.dependencies import build
 from ragops.errors import InvalidInputError, UsageError
+from ragops.services.api import IMAGE
 from ragops.services.api.configuration import ApiInputs, api_config, embedder, service_spec
 from ragops.services.api.health import probe
 from ragops.services.api.settings import ApiSettings, EmbedderSettings
 from ragops.services.contract import Endpoint, Login, Status
-from ragops.services.spec import HttpCheck, Layout
+from ragops.services.spec import ExecCheck, HttpCheck, Layout
 from tests.unit.api.conftest import SERVICE_TOKEN
 from tests.unit.api.fakes import Server, free_port
 
@@ -75,6 +77,29 @@ def test_what_is_rendered_is_what_the_service_reads(tmp_path):
     assert config.database is not None
     assert config.secret(config.database.password_file).get_secret_value() == "database-secret"
     create_app(config, build(config))
+
+
+def test_inside_an_image_it_listens_for_the_others_and_reaches_them_by_name(tmp_path):
+    inner = {"inner_host": "timescaledb", "inner_port": 5432}
+    made = replace(
+        inputs(port=8123, memory="512mb", embedder={"kind": "hashing"}),
+        qdrant=endpoint("qdrant", 7333, "", "qdrant_api_key", inner_urls="http://qdrant-1:6333,http://qdrant-2:6333"),
+        redis=replace(endpoint("redis", 7379, "rag", "redis_application"), inner_host="redis", inner_port=6379),
+        database=replace(endpoint("timescaledb", 7432, "rag_app", "timescaledb_application", database="rag"), **inner),
+        keys={"keys": []},
+    )
+    spec = service_spec(made, Layout("/etc/ragops", "", "0.0.0.0", host="api", in_image=True), "docker")
+    config = json.loads(next(file.content for file in spec.files if file.name == "api.json"))
+    assert config["listen"] == {"host": "0.0.0.0", "port": 8080}
+    assert (config["redis"]["host"], config["redis"]["port"]) == ("redis", 6379)
+    assert (config["database"]["host"], config["database"]["port"]) == ("timescaledb", 5432)
+    assert config["qdrant"]["urls"] == ["http://qdrant-1:6333", "http://qdrant-2:6333"]
+    assert config["jwks_file"] == f"{spec.image.hot_dir}/jwks.json"
+    assert [(file.name, file.content) for file in spec.hot] == [("jwks.json", '{\n  "keys": []\n}\n')]
+    assert (spec.ports, spec.publish, spec.memory) == ({"api": 8080}, {"api": 8123}, 512 << 20)
+    assert spec.image.reference == IMAGE
+    assert isinstance(spec.health, ExecCheck)
+    assert service_spec(inputs(image="mine:1"), layout(tmp_path), "embedded").image.reference == "mine:1"
 
 
 def test_secrets_are_in_secret_files_only(tmp_path):
