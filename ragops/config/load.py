@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
-from ragops.config.model import Settings
+from ragops.config.model import Settings, ports_as_written
 from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
 from ragops.errors import InvalidInputError, MissingError, Problem, UsageError
 
@@ -235,14 +235,11 @@ def _problem(loc: Key, message: str, lines: dict[Key, str], path: Path) -> Probl
 def _shared_ports(values: dict[str, Any], lines: dict[Key, str], path: Path) -> Iterator[Problem]:
     """Services on one port; looked for in what is written, so that no other fault hides it."""
     seen: dict[int, Key] = {}
-    for key, default in Settings(name="x").ports().items():
-        section = values.get(key[0], {})
-        port = section.get(key[1], default) if isinstance(section, dict) else default
-        if isinstance(port, int) and port in seen:
+    for key, port in ports_as_written(values).items():
+        if port in seen:
             text = f"{_dotted(key)} and {_dotted(seen[port])} are both {port}; each needs its own"
-            yield _problem(key, text, lines, path)
-        elif isinstance(port, int):
-            seen[port] = key
+            yield _problem((key[0], key[1].partition(",")[0]), text, lines, path)
+        seen.setdefault(port, key)
 
 
 def _dotted(key: Key) -> str:

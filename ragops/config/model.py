@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from ipaddress import AddressValueError, IPv4Address
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from ragops.services.api.settings import ApiSettings
 from ragops.services.gateway.settings import GatewaySettings
-from ragops.services.qdrant.settings import QdrantSettings
+from ragops.services.qdrant.settings import QdrantSettings, published
 from ragops.services.redis.settings import RedisSettings
 from ragops.services.timescaledb.settings import TimescaleSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Part of folder names, resource names, container names and SQL: nothing that any of them would have to quote.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
@@ -91,7 +94,10 @@ class Settings(BaseModel):
     gateway: GatewaySettings = GatewaySettings()
 
     def ports(self) -> dict[tuple[str, str], int]:
-        """Every port of this machine that is listened on, by its key in ragops.yaml: service, then key."""
+        """Every port of this machine that is listened on, by its key in ragops.yaml: service, then key.
+
+        Of several that follow from one key the others have more words after it, divided by a comma.
+        """
         ports = {
             ("redis", "port"): self.redis.port,
             ("timescaledb", "port"): self.timescaledb.port,
@@ -99,4 +105,24 @@ class Settings(BaseModel):
             ("api", "port"): self.api.port,
             ("gateway", "port"): self.gateway.port,
         }
+        if self.runtime == "docker":
+            ports |= {("qdrant", key): port for key, port in published(self.qdrant).items()}
         return ports | ({("gateway", "tls_port"): self.gateway.tls_port} if self.gateway.tls else {})
+
+
+def ports_as_written(values: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+    """The ports that the values of a ragops.yaml ask for, whatever else is wrong with them."""
+    sections: dict[str, Any] = {"name": "", "runtime": values.get("runtime")}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            sections[name] = _lenient(field.annotation, values.get(name))
+    return Settings.model_construct(None, **sections).ports()
+
+
+def _lenient(model: type[BaseModel], section: Any) -> BaseModel:
+    given = section if isinstance(section, dict) else {}
+    try:
+        return model.model_validate(given)
+    except ValidationError:
+        ports = {key: given[key] for key in ("port", "tls_port") if isinstance(given.get(key), int)}
+        return model.model_construct(**ports)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.files import explain_os_error, make_dir, write_atomic
 from ragops.config import secrets
 from ragops.config.load import CONFIG_NAME, load
-from ragops.config.model import Settings
+from ragops.config.model import ports_as_written
 from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
 from ragops.errors import MissingError, UsageError
 from ragops.render import render
@@ -18,7 +18,6 @@ from ragops.resources import templates_dir
 from ragops.services import SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
 _IGNORED = (".ragops/", "backups/")
@@ -48,7 +47,7 @@ def init(folder: Path, name: str | None, runtime: str) -> InitResult:
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", chosen):
         raise UsageError("invalid_name", f"{chosen!r} is no name of a platform", "use a-z, 0-9 and -, a letter first")
     make_dir(folder)
-    ports = _free_ports({".".join(key): port for key, port in Settings(name=chosen).ports().items()})
+    ports = _free_ports(runtime)
     ignored = _ignore(folder / ".gitignore")
     paths = ProjectPaths(folder, DEFAULT_ENVIRONMENT)
     make_dir(paths.secrets.parent, 0o711)
@@ -86,19 +85,26 @@ def _sample(path: Path) -> bool:
     return True
 
 
-def _free_ports(wanted: dict[str, int]) -> dict[str, int]:
-    """For every service its usual port, or the next one that is free."""
+def _free_ports(runtime: str) -> dict[str, int]:
+    """For every key of a port its usual one, or the next from which on all that follow from it are free."""
     chosen: dict[str, int] = {}
-    for service, port in wanted.items():
-        chosen[service] = _free_port(port, chosen.values())
+    taken: set[int] = set()
+    for (service, key), usual in ports_as_written({"runtime": runtime}).items():
+        if "," not in key:
+            found = _free(runtime, service, key, usual, taken)
+            chosen[f"{service}.{key}"] = found[0]
+            taken |= {*found}
     return chosen
 
 
-def _free_port(first: int, taken: Iterable[int]) -> int:
-    for port in range(first, first + _PORT_TRIES):
-        if port not in taken and _can_bind(port):
-            return port
-    raise MissingError("no_free_port", f"ports {first} to {first + _PORT_TRIES - 1} are all taken", "free one of them")
+def _free(runtime: str, service: str, key: str, usual: int, taken: set[int]) -> list[int]:
+    """The first port from `usual` on that is free with all that follow from it, and those."""
+    for port in range(usual, usual + _PORT_TRIES):
+        wanted = ports_as_written({"runtime": runtime, service: {key: port}})
+        ports = [found for (owner, what), found in wanted.items() if owner == service and what.partition(",")[0] == key]
+        if not taken & {*ports} and all(map(_can_bind, ports)):
+            return ports
+    raise MissingError("no_free_port", f"ports {usual} to {usual + _PORT_TRIES - 1} are all taken", "free one of them")
 
 
 def _can_bind(port: int) -> bool:
