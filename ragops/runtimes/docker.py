@@ -82,7 +82,7 @@ class DockerRuntime:
         """The volumes of its rendered files, and of those that it takes over while it runs."""
         sets: tuple[tuple[str, str, Iterable[ConfigFile]], ...] = (
             ("config", self._names.config_volume(spec.name), spec.files),
-            ("hot", self._names.hot_volume(spec.name), spec.hot),
+            ("hot", self._names.hot_volume(spec.name), spec.hot if image.hot_dir else ()),
         )
         found: list[pulumi.Resource] = []
         for kind, volume, files in sets:
