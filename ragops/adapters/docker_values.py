@@ -108,6 +108,7 @@ class Container:
     command: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
     stop_timeout: int = 0
+    environment: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ def container(raw: Mapping[str, Any]) -> Container:
         command=tuple(config.get("Cmd") or ()),
         check=_check(config.get("Healthcheck") or {}),
         stop_timeout=int(config.get("StopTimeout") or 0),
+        environment=tuple(config.get("Env") or ()),
     )
 
 

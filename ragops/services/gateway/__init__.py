@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ class GatewayService:
     """All that ragops knows about the gateway, behind the service contract."""
 
     name = "gateway"
-    title = "Gateway"
+    titles: ClassVar = {"envoy": "Envoy", "kong": "Kong"}
 
     def settings(self) -> type[BaseModel]:
         """Section `gateway:`."""

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ragops.adapters.files import PUBLIC_MODE, SECRET_MODE, explain_os_error, write_atomic
+from ragops.services.gateway.rendering import Pair
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +34,13 @@ class CertificateFiles:
     key: Path
     expires: datetime
     fingerprint: str
+
+    def pair(self) -> Pair:
+        """The text of both. Raises RagopsError (not_permitted, file_error)."""
+        try:
+            return Pair(self.certificate.read_text(), self.key.read_text())
+        except OSError as error:
+            raise explain_os_error(error, f"read {self.key}") from error
 
 
 def ensure(folder: Path, now: datetime, *, renew: bool = True) -> CertificateFiles:

@@ -14,7 +14,7 @@ from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ragops.services.gateway.kong import Pair
+    from ragops.services.gateway.rendering import Pair
     from ragops.services.gateway.settings import GatewaySettings
     from ragops.services.spec import Layout
 

@@ -17,23 +17,16 @@ from jwt.algorithms import RSAAlgorithm
 
 from ragops.services.gateway.kong_lua import claims, pre_function
 from ragops.services.gateway.kong_routes import answered, cors, forwarded, ready
-from ragops.services.gateway.rendering import Json, digest
+from ragops.services.gateway.rendering import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ragops.services.gateway.policy import GatewayPolicy
+    from ragops.services.gateway.rendering import Json, Pair
 
 UPSTREAM = "rag-api"
 _HIDDEN = "(hidden)"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A certificate and its key, both PEM."""
-
-    certificate: str
-    key: str = field(repr=False)
 
 
 @dataclass(frozen=True)

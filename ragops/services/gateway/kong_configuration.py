@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 DOCUMENT = "kong.json"
 USER = "kong"
 _HOT_DIR = "/etc/ragops-hot"
+# As the image's own entrypoint starts it; `kong start` would stand between it and its signals.
+_NGINX = "/usr/local/openresty/nginx/sbin/nginx"
 # `kong health` starts a Lua machine to find a pid; this asks for the very thing that has to work.
 _ANSWERS = (
     f"exec 3<>/dev/tcp/127.0.0.1/{HTTP_PORT} && printf 'GET {READY_PATH} HTTP/1.0\\r\\n\\r\\n' >&3"
@@ -37,14 +39,15 @@ _ANSWERS = (
 class KongConfiguration:
     """What Kong takes over without a restart, and how to tell that it did.
 
-    `document` holds the key of the certificate, `files` are the same texts as a person may read them. `environment` and
-    `ports` (published by inner ones) belong to the container that can be asked: another one is about to be replaced.
-    `live`, `smoke`, `policy`, `tokens` and `certificate` are as in Envoy's configuration.
+    `document` holds the key of the certificate, `files` are the same texts as a person may read them. `image`,
+    `environment` and `ports` (published by inner ones) belong to the container that can be asked: another one is about
+    to be replaced. `live`, `smoke`, `policy`, `tokens` and `certificate` are as in Envoy's configuration.
     """
 
     document: str = field(repr=False)
     files: Mapping[str, str]
     live: str
+    image: str
     environment: Mapping[str, str]
     ports: Mapping[int, int]
     smoke: tuple[SmokeTest, ...]
@@ -54,7 +57,12 @@ class KongConfiguration:
 
     def digest(self) -> str:
         """SHA-256 of what is applied and of what it is applied to."""
-        values = [self.document, dict(self.environment), {str(key): value for key, value in self.ports.items()}]
+        values = [
+            self.document,
+            self.image,
+            dict(self.environment),
+            {str(key): value for key, value in self.ports.items()},
+        ]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -78,8 +86,7 @@ def service_spec(inputs: GatewayInputs, layout: Layout) -> ServiceSpec:
     return ServiceSpec(
         service="gateway",
         version=tag_version(spec_image.reference),
-        # As the image's own entrypoint does it; `kong start` would stand between nginx and its signals.
-        command=("sh", "-c", f"kong prepare -p {PREFIX} && exec /usr/local/openresty/nginx/sbin/nginx -p {PREFIX}"),
+        command=("sh", "-c", f"kong prepare -p {PREFIX} && exec {_NGINX} -p {PREFIX} -c nginx.conf"),
         files=(ConfigFile(LOG_FORMAT, LOG_CONF),),
         ports=inner,
         health=ExecCheck(("bash", "-c", _ANSWERS)),
@@ -102,6 +109,7 @@ def kong_configuration(inputs: GatewayInputs, layout: Layout) -> KongConfigurati
         document=rendering.document,
         files={DOCUMENT: rendering.shown},
         live=rendering.live,
+        image=image(inputs.settings).reference,
         environment=spec.environment,
         ports={spec.ports[name]: port for name, port in spec.publish.items()},
         smoke=smoke_tests(policy, rendering.live),

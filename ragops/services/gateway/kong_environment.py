@@ -59,6 +59,7 @@ _SHARED = {
     # Only what surely never reached the upstream is tried again.
     "NGINX_PROXY_PROXY_NEXT_UPSTREAM": "error",
     "NGINX_PROXY_CLIENT_HEADER_TIMEOUT": "10s",
+    "NGINX_PROXY_LARGE_CLIENT_HEADER_BUFFERS": "4 32k",
     "NGINX_ADMIN_CLIENT_MAX_BODY_SIZE": _ADMIN_BODY,
     "NGINX_ADMIN_CLIENT_BODY_BUFFER_SIZE": _ADMIN_BODY,
 }

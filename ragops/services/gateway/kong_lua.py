@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 SANDBOX_REQUIRES = ("cjson.safe", "ngx.ssl", "kong.runloop.certificate")
 
 _MAX_HEADERS = 100
+_UNAUTHORIZED, _NO_TOKEN = 401, "a token is asked for, as `Bearer` in the header Authorization"
 # What Kong tells the upstream of who was let in, and what therefore nobody else may.
 _CONSUMER_PREFIXES = ("x-consumer-", "x-credential-", "x-anonymous-", "x-kong-")
 _OTHER = Problem(400, "Refused", "refused")
@@ -50,6 +51,7 @@ def pre_function(policy: GatewayPolicy) -> Json:
         "ready": READY_PATH,
         "worker_header": WORKER_HEADER,
         "limit": _limit(policy),
+        "methods": ", ".join(sorted({method for route in policy.routes for method in route.methods})),
         "problems": {**{str(problem.status): _problem(problem) for problem in PROBLEMS}, "other": _problem(_OTHER)},
     }
     config = {phase: [_code(phase, settings)] for phase in ("rewrite", "header_filter", "body_filter")}
@@ -75,13 +77,15 @@ def _limit(policy: GatewayPolicy) -> Json:
 def _problem(problem: Problem) -> Json:
     found = {"type": problem.type, "title": problem.title, "code": problem.code}
     found |= {"detail": problem.detail} if problem.detail else {}
+    found |= {"otherwise": _NO_TOKEN} if problem.status == _UNAUTHORIZED else {}
     return found | ({"headers": dict(problem.headers)} if problem.headers else {})
 
 
 def _code(name: str, settings: Json) -> str:
-    """The file's code, with `JSON` and `SETTINGS` in front; what it returns is run for every request."""
+    """The file's code after common.lua and `SETTINGS`; what it returns is run for every request."""
     text = json.dumps(settings, sort_keys=True)
     if "]==]" in text:
         raise ValueError("a value of the policy would end the text that it is in")
-    head = f'local JSON = require "cjson.safe"\nlocal SETTINGS = JSON.decode([==[{text}]==])\n'
-    return head + (templates_dir() / "gateway" / "kong" / f"{name}.lua").read_text()
+    folder = templates_dir() / "gateway" / "kong"
+    settings_line = f"local SETTINGS = JSON.decode([==[{text}]==])\n"
+    return "\n".join(((folder / "common.lua").read_text() + settings_line, (folder / f"{name}.lua").read_text()))

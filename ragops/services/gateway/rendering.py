@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import dataclass, field
 from typing import Any
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its key, both PEM."""
+
+    certificate: str
+    key: str = field(repr=False)
 
 
 def digest(value: object) -> str:

@@ -13,6 +13,9 @@ return function()
   end
   local said = JSON.decode(mine.said)
   local message = type(said) == "table" and type(said.message) == "string" and said.message or problem.title
+  if message == problem.title and problem.otherwise then
+    message = problem.otherwise
+  end
   ngx.arg[1] = JSON.encode({
     type = problem.type,
     title = problem.title,

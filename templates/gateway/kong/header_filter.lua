@@ -24,6 +24,7 @@ return function()
   local mine = kong.ctx.plugin
   mine.id = mine.id or ngx.var.kong_request_id
   kong.response.set_header("x-request-id", mine.id)
+  kong.response.clear_header("server")
   if mine.limit then
     tell_limit(mine.limit)
   end
@@ -40,6 +41,9 @@ return function()
   mine.status = status
   kong.response.clear_header("content-length")
   kong.response.set_header("content-type", "application/problem+json")
+  if status == 405 and kong.response.get_source() == "error" then  -- a method that nginx itself refuses
+    kong.response.set_header("allow", SETTINGS.methods)
+  end
   for name, value in pairs(mine.problem.headers or {}) do
     kong.response.set_header(name, value)
   end

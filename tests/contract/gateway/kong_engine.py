@@ -1,0 +1,168 @@
+"""The real Kong in a container, configured by ragops, hardened as the docker runtime hardens it."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import shutil
+import tempfile
+import time
+import uuid
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from ragops.adapters.docker_client import DockerHost
+from ragops.errors import RagopsError
+from ragops.runtimes import docker_args, docker_files, kong_apply
+from ragops.runtimes.docker_files import FileSet
+from ragops.runtimes.kong_apply import KongPlace
+from ragops.services.gateway import IMAGE, certificate
+from ragops.services.gateway.configuration import GatewayInputs
+from ragops.services.gateway.kong_configuration import KongConfiguration, image, kong_configuration, service_spec
+from ragops.services.gateway.policy import READY_PATH
+from ragops.services.gateway.settings import GatewaySettings
+from tests.contract.gateway.asked import Gateway, until_upstream_answers
+from tests.contract.gateway.upstream import Signer, Upstream, free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NOT_HERE = "not here: "
+
+
+def docker_with_kong() -> tuple[DockerHost, str]:
+    """The engine and the id of Kong's image; skips where either is missing."""
+    docker = DockerHost()
+    try:
+        docker.version()
+    except RagopsError as error:
+        pytest.skip(f"{NOT_HERE}a Docker engine ({error.message})")
+    if (found := docker.image_id(IMAGE)) is None:
+        pytest.skip(f"{NOT_HERE}the image {IMAGE} (docker pull it)")
+    return docker, found
+
+
+def host_address(docker: DockerHost) -> str:
+    """This machine, as a container on Docker's own bridge reaches it."""
+    return str(docker.api.inspect_network("bridge")["IPAM"]["Config"][0].get("Gateway") or "172.17.0.1")
+
+
+class KongGateway:
+    """The real Kong as ragops runs it: its container and hot file, without Pulumi in between."""
+
+    def __init__(self, folder: Path, upstream: tuple[str, int], signer: Signer, **settings: Any) -> None:
+        self.docker, self.image_id = docker_with_kong()
+        name = f"ragops-test-{uuid.uuid4().hex[:8]}"
+        self.place = KongPlace(name, f"{name}-hot", self.image_id, {"io.ragops.platform": name})
+        port, tls_port = free_ports(2)
+        files = certificate.ensure(folder / "tls", datetime.datetime.now(tz=datetime.UTC))
+        self.inputs = GatewayInputs(
+            settings=GatewaySettings(port=port, tls_port=tls_port, **settings),
+            platform="contract",
+            upstream_host=upstream[0],
+            upstream_port=upstream[1],
+            keys={"keys": [signer.jwk()]},
+            certificate=str(files.certificate),
+            key=str(files.key),
+            pair=files.pair(),
+        )
+        self.layout = docker_args.layout("gateway", image(self.inputs.settings))
+
+    def configuration(self, **changes: Any) -> KongConfiguration:
+        """The hot configuration, with other keys or settings."""
+        settings = self.inputs.settings.model_copy(update=changes.pop("settings", {}))
+        return kong_configuration(replace(self.inputs, settings=settings, **changes), self.layout)
+
+    def apply(self, wanted: KongConfiguration | None = None) -> None:
+        kong_apply.apply(self.docker, self.place, wanted or self.configuration())
+
+    def start(self) -> None:
+        self.apply()
+        self.create()
+        self.docker.start(self.place.container)
+        self.wait()
+
+    def create(self) -> None:
+        spec = service_spec(self.inputs, self.layout)
+        config = f"{self.place.container}-config"
+        files = {file.name: file.content for file in spec.files}
+        docker_files.write(self.docker, FileSet(config, self.image_id, "kong", files, {}, self.place.labels))
+        inner = {name: f"{number}/tcp" for name, number in spec.ports.items()}
+        self.docker.create(
+            self.place.container,
+            {
+                "Image": self.image_id,
+                "User": "kong",
+                "Entrypoint": [],
+                "Cmd": list(spec.command),
+                "Env": [f"{name}={value}" for name, value in spec.environment.items()],
+                "Labels": dict(self.place.labels),
+                "StopSignal": spec.stop_signal,
+                "ExposedPorts": {port: {} for port in inner.values()},
+                "HostConfig": {
+                    "PortBindings": {
+                        inner[name]: [{"HostIp": "127.0.0.1", "HostPort": str(port)}]
+                        for name, port in spec.publish.items()
+                    },
+                    "Binds": [f"{config}:{self.layout.config_dir}:ro", f"{self.place.volume}:/etc/ragops-hot:ro"],
+                    "ReadonlyRootfs": True,
+                    "Tmpfs": dict.fromkeys(spec.image.writable, docker_args._TMPFS),
+                    "Memory": spec.memory,
+                    "CapDrop": ["ALL"],
+                    "SecurityOpt": ["no-new-privileges"],
+                },
+            },
+        )
+
+    def wait(self) -> None:
+        deadline = time.monotonic() + 60
+        url = f"http://127.0.0.1:{self.inputs.settings.port}{READY_PATH}"
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(url, trust_env=False).status_code == 200:
+                    return
+            time.sleep(0.05)
+        raise AssertionError(self.log())
+
+    def log(self) -> str:
+        return "\n".join(self.docker.logs(self.place.container, 60))
+
+    def stop(self) -> None:
+        for name in (self.place.container, f"{self.place.container}.check", f"{self.place.volume}.look"):
+            self.docker.remove(name, force=True)
+        for volume in (self.place.volume, f"{self.place.container}-config"):
+            with contextlib.suppress(RagopsError):
+                self.docker.remove_volume(volume)
+
+    def as_gateway(self, signer: Signer, upstream: Upstream) -> Gateway:
+        settings = self.inputs.settings
+        return Gateway(
+            url=f"http://127.0.0.1:{settings.port}",
+            tls_url=f"https://localhost:{settings.tls_port}",
+            certificate=self.inputs.certificate,
+            policy=self.inputs.policy("127.0.0.1"),
+            signer=signer,
+            upstream=upstream,
+        )
+
+
+@contextlib.contextmanager
+def running_kong(**settings: Any) -> Iterator[tuple[KongGateway, Gateway]]:
+    docker, _ = docker_with_kong()
+    folder = Path(tempfile.mkdtemp(prefix="ragops-test-"))
+    host = host_address(docker)
+    upstream, signer = Upstream(host=host), Signer("tok_0123456789ab")
+    engine = KongGateway(folder, (host, upstream.port), signer, **settings)
+    try:
+        engine.start()
+        gateway = engine.as_gateway(signer, upstream)
+        until_upstream_answers(gateway)
+        yield engine, gateway
+    finally:
+        engine.stop()
+        upstream.stop()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,129 @@
+"""The echo behind a gateway under test, and who signs the tokens."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+
+PROBE = "X-Probe"
+
+
+def free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+# --- the echo upstream ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it reached the upstream, its target byte for byte."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    size: int
+
+
+class Upstream:
+    """Answers 200 to everything with what it saw, and remembers what a test sent (health checks are not)."""
+
+    def __init__(self, port: int = 0, host: str = "127.0.0.1") -> None:
+        self._host = host
+        self.seen: list[Seen] = []
+        self.extra_headers: dict[str, str] = {}
+        self._open: set[socket.socket] = set()
+        upstream = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                upstream._open.add(self.connection)
+
+            def finish(self) -> None:
+                upstream._open.discard(self.connection)
+                super().finish()
+
+            def answer(self) -> None:
+                upstream._answer(self)
+
+            do_GET = do_POST = do_DELETE = do_PUT = do_OPTIONS = do_PATCH = do_HEAD = answer
+
+            def log_message(self, *args: object) -> None: ...
+
+        self._handler = Handler
+        self.start(port)
+
+    def start(self, port: int) -> None:
+        self._server = http.server.ThreadingHTTPServer((self._host, port), self._handler)
+        self.port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        for connection in tuple(self._open):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def _answer(self, request: http.server.BaseHTTPRequestHandler) -> None:
+        size = self._read(request)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        if PROBE.lower() in headers:
+            self.seen.append(Seen(request.command, request.path, headers, size))
+        body = json.dumps({"path": request.path}).encode()
+        request.send_response(200)
+        for name, value in {"Content-Length": str(len(body)), **self.extra_headers}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    @staticmethod
+    def _read(request: http.server.BaseHTTPRequestHandler) -> int:
+        if "chunked" not in request.headers.get("Transfer-Encoding", ""):
+            return len(request.rfile.read(int(request.headers.get("Content-Length", 0))))
+        size = 0
+        while chunk := int(request.rfile.readline(), 16):
+            size += len(request.rfile.read(chunk))
+            request.rfile.readline()
+        request.rfile.readline()
+        return size
+
+
+# --- who signs --------------------------------------------------------------------------------------------------
+
+
+class Signer:
+    """A key pair that, unlike one of ragops, is kept: tests sign with it what ragops would never sign."""
+
+    def __init__(self, kid: str, key: rsa.RSAPrivateKey | None = None) -> None:
+        self.kid = kid
+        self.key = key or rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+    def jwk(self) -> dict[str, str]:
+        values = RSAAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        return {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.kid, "n": values["n"], "e": values["e"]}
+
+    def token(
+        self, issuer: str, *, algorithm: str = "RS256", headers: dict[str, Any] | None = None, **claims: Any
+    ) -> str:
+        now = int(time.time())
+        values = {"iss": issuer, "sub": "tester", "iat": now, "nbf": now, "exp": now + 600, "jti": self.kid, **claims}
+        values = {name: value for name, value in values.items() if value is not None}
+        return jwt.encode(values, self.key, algorithm=algorithm, headers={"kid": self.kid, **(headers or {})})
