@@ -27,7 +27,9 @@ def init(
     context: typer.Context,
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the project.")] = Path(),
     name: Annotated[str | None, typer.Option(help="Name of the platform; the folder's if not given.")] = None,
-    runtime: Annotated[str, typer.Option(help="What runs the services: embedded.")] = "embedded",
+    runtime: Annotated[
+        str, typer.Option(help="What runs the services: embedded (processes), docker (containers).")
+    ] = "embedded",
 ) -> None:
     """Write the files of a new project.
 
@@ -38,8 +40,8 @@ def init(
     from ragops.cli.views import jsonable
     from ragops.operations.init import init as operation
 
-    if runtime != "embedded":
-        raise UsageError("unknown_runtime", f"there is no runtime {runtime!r} yet", "use --runtime embedded")
+    if runtime not in ("embedded", "docker"):
+        raise UsageError("unknown_runtime", f"there is no runtime {runtime!r}", "one of: embedded, docker")
     console = state(context).console
     result = operation(directory, name, runtime)
     if console.as_json:
@@ -85,7 +87,7 @@ def plan(
 
     Example: ragops plan --exit-code
     """
-    from ragops.cli.views import jsonable, show_changes
+    from ragops.cli.views import jsonable, show_changes, show_versions
     from ragops.operations.provision import plan as operation
 
     current = state(context)
@@ -94,6 +96,7 @@ def plan(
         current.console.document(jsonable(result))
     else:
         show_changes(current.console, result.changes)
+        show_versions(current.console, result.versions)
     if exit_code and result.changes:
         raise typer.Exit(ExitCode.CHANGES)
 
@@ -106,7 +109,7 @@ def up(context: typer.Context, yes: Yes = False, lock_wait: LockWait = 0.0) -> N
     Example: ragops up --yes
     """
     from ragops.cli.progress import steps
-    from ragops.cli.views import duration, jsonable, show_changes
+    from ragops.cli.views import duration, jsonable, show_changes, show_versions
     from ragops.operations.provision import up as operation
 
     current = state(context)
@@ -115,6 +118,7 @@ def up(context: typer.Context, yes: Yes = False, lock_wait: LockWait = 0.0) -> N
     def confirm(found: Plan) -> bool:
         if not console.as_json:
             show_changes(console, found.changes)
+            show_versions(console, found.versions)
         names = ", ".join(change.resource for change in found.disturbing)
         console.confirm(f"This replaces or removes {names}.", yes=False)
         return True

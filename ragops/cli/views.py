@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ragops.operations.doctor import Diagnosis
     from ragops.operations.health import Health
     from ragops.operations.status import PlatformStatus
+    from ragops.operations.upgrade import VersionChange
     from ragops.services.contract import Check
 
 _MARKS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
@@ -47,6 +48,15 @@ def show_changes(console: Console, changes: Sequence[Change]) -> None:
             console.text(f"    {detail}")
     count = len(changes)
     console.text("no changes" if not changes else f"{count} change{'s' if count > 1 else ''}")
+
+
+def show_versions(console: Console, versions: Sequence[VersionChange]) -> None:
+    """One line for each engine that would run another version, in order, with what that costs or why it is refused."""
+    for change in versions:
+        verdict = "" if change.allowed else "refused: "
+        console.text(f"{change.service} {change.before} → {change.after}: {verdict}{change.detail}")
+        if change.hint:
+            console.text(f"    {change.hint}")
 
 
 def show_status(console: Console, status: PlatformStatus) -> None:

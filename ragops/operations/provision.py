@@ -14,6 +14,7 @@ from ragops.adapters.pulumi_events import Action
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
 from ragops.operations.changes import Change, Drifted, changes, drifted
 from ragops.operations.health import Health, check
+from ragops.operations.rolling import disturbed, roll
 from ragops.operations.stack import fingerprint, open_stack
 from ragops.operations.upgrade import planned, refuse
 from ragops.services import SERVICES
@@ -110,8 +111,8 @@ def up(
         stack = open_stack(project, secrets)
         session.machine.before_up(on_step or ignore, lambda: {item.id for item in stack.resources()})
         mark = fingerprint(project, secrets)
-        if confirm and not _already_applied(session, mark):
-            _ask(stack, versions, confirm)
+        if not _already_applied(session, mark):
+            _look_ahead(session, stack, versions, confirm, on_step or ignore)
         report = stack.up(on_step)
         session.machine.after_up()
         write_atomic(project.paths.endpoints, json.dumps(report.outputs["endpoints"], indent=2), SECRET_MODE)
@@ -147,10 +148,32 @@ def _already_applied(session: Session, mark: str) -> bool:
     return path.exists() and path.read_text() == mark
 
 
-def _ask(stack: PulumiStack, versions: tuple[VersionChange, ...], confirm: Callable[[Plan], bool]) -> None:
+def _look_ahead(
+    session: Session,
+    stack: PulumiStack,
+    versions: tuple[VersionChange, ...],
+    confirm: Callable[[Plan], bool] | None,
+    on_step: Callable[[Step | Progress], None],
+) -> None:
+    """Ask before anything is replaced or removed, then change a cluster node by node where it can stay available."""
+    cluster = _cluster(session)
+    if not confirm and not cluster:
+        return
     found = Plan(changes(stack.preview()), versions)
-    if found.disturbing and not confirm(found):
+    if confirm and found.disturbing and not confirm(found):
         raise InterruptedRunError("declined", "nothing was changed", "")
+    nodes = disturbed(cluster, found.changes)
+    if cluster and len(nodes) > 1:
+        roll(cluster, nodes, lambda names: stack.up(on_step, resources=names), on_step)
+
+
+def _cluster(session: Session) -> Endpoint | None:
+    """The endpoint of Qdrant as it was provisioned last, where it is a cluster of several nodes."""
+    try:
+        endpoint = session.endpoint("qdrant")
+    except RagopsError:
+        return None
+    return endpoint if "," in endpoint.options.get("nodes", "") else None
 
 
 def _settled(session: Session) -> Health:

@@ -62,7 +62,7 @@ def _line(endpoint: Endpoint, instance: Instance) -> ServiceStatus:
     return ServiceStatus(
         service=endpoint.service,
         instance=instance.name,
-        title=by_name(endpoint.service).title,
+        title=by_name(endpoint.service).titles.get(endpoint.engine, endpoint.engine),
         version=endpoint.version,
         runtime=endpoint.runtime,
         state=instance.state,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from pydantic import SecretStr
 
@@ -264,10 +264,10 @@ class VersionStep:
 
 
 class Service(Protocol):
-    """One folder under services/. Heavy modules are imported inside the methods."""
+    """One folder under services/. Heavy modules are imported inside the methods. `titles`: its engines, as people say."""
 
     name: str
-    title: str
+    titles: ClassVar[Mapping[str, str]]
 
     def settings(self) -> type[BaseModel]:
         """The frozen settings model of this service's section in ragops.yaml."""

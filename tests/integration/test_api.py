@@ -573,5 +573,5 @@ def test_a_port_that_is_taken_is_told(stack, tmp_path):
 
 def test_the_service_says_what_it_is():
     service = ApiService()
-    assert (service.name, service.title) == ("api", "RAG API")
+    assert (service.name, service.titles) == ("api", {"ragops": "RAG API"})
     assert service.secrets() == ("api_service_token", "api_service_token_ingest")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ragops
 
@@ -27,7 +27,7 @@ class ApiService:
     """All that ragops knows about the RAG API, behind the service contract."""
 
     name = "api"
-    title = "RAG API"
+    titles: ClassVar = {"ragops": "RAG API"}
 
     def settings(self) -> type[BaseModel]:
         """Section `api:`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ class QdrantService:
     """All that ragops knows about Qdrant, behind the service contract."""
 
     name = "qdrant"
-    title = "Qdrant Edge, development"
+    titles: ClassVar = {ENGINE: "Qdrant Edge, development", SERVER_ENGINE: "Qdrant"}
 
     def settings(self) -> type[BaseModel]:
         """Section `qdrant:`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +31,7 @@ class RedisService:
     """All that ragops knows about Redis, behind the service contract."""
 
     name = "redis"
-    title = "Valkey"
+    titles: ClassVar = {ENGINE: "Valkey", IMAGE_ENGINE: "Redis"}
 
     def settings(self) -> type[BaseModel]:
         """Section `redis:`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ class TimescaleService:
     """All that ragops knows about TimescaleDB, behind the service contract."""
 
     name = "timescaledb"
-    title = "PostgreSQL"
+    titles: ClassVar = {ENGINE: "PostgreSQL", IMAGE_ENGINE: "TimescaleDB"}
 
     def settings(self) -> type[BaseModel]:
         """Section `timescaledb:`."""

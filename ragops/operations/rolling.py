@@ -1,0 +1,59 @@
+"""Changes a cluster node by node: the next one only when every replica is active again, so that nothing is away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ragops.adapters.progress import Progress
+from ragops.adapters.pulumi_events import Action
+from ragops.errors import RagopsError
+from ragops.services.qdrant.cluster import node_versions, wait_all_active
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ragops.operations.changes import Change
+    from ragops.services.contract import Endpoint
+
+ACTIVE_SECONDS = 600.0
+_PARTS = ("", "-config", "-ready")  # of a node, as the docker runtime names its resources
+
+
+def disturbed(endpoint: Endpoint | None, changes: Sequence[Change]) -> tuple[str, ...]:
+    """The nodes of the cluster that the changes restart or replace, in their order."""
+    nodes = endpoint.options.get("nodes", "").split(",") if endpoint else []
+    touched = {change.resource for change in changes if change.action is not Action.CREATE}
+    return tuple(node for node in nodes if node and touched & set(resources(node)))
+
+
+def resources(node: str) -> tuple[str, ...]:
+    """The names of the resources that one node is made of, without its data."""
+    return tuple(f"{node}{part}" for part in _PARTS)
+
+
+def roll(
+    endpoint: Endpoint,
+    nodes: Sequence[str],
+    apply: Callable[[tuple[str, ...]], object],
+    show: Callable[[Progress], None],
+) -> None:
+    """Change `nodes` one at a time through `apply`, which takes the resources to bring up to date.
+
+    Where no node answers there is nothing to keep available, and nothing is done here. Raises UnhealthyError
+    (qdrant_not_active) where a replica does not become active; the nodes that follow then stay as they are.
+    """
+    if not _answers(endpoint):
+        return
+    for node in nodes:
+        show(Progress("qdrant", f"waiting until every replica is active, then {node}"))
+        wait_all_active(endpoint, ACTIVE_SECONDS)
+        apply(resources(node))
+    wait_all_active(endpoint, ACTIVE_SECONDS)
+    show(Progress("qdrant", f"changed node by node: {', '.join(nodes)}", final=True))
+
+
+def _answers(endpoint: Endpoint) -> bool:
+    try:
+        return bool(node_versions(endpoint))
+    except RagopsError:
+        return False
