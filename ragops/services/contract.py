@@ -264,7 +264,7 @@ class VersionStep:
 
 
 class Service(Protocol):
-    """One folder under services/. Heavy modules are imported inside the methods. `titles`: its engines, as people say."""
+    """One folder under services/. Heavy modules are imported inside the methods. `titles` are those of its engines."""
 
     name: str
     titles: ClassVar[Mapping[str, str]]

@@ -27,7 +27,7 @@ class ApiService:
     """All that ragops knows about the RAG API, behind the service contract."""
 
     name = "api"
-    titles: ClassVar = {"ragops": "RAG API"}
+    titles: ClassVar[Mapping[str, str]] = {"ragops": "RAG API"}
 
     def settings(self) -> type[BaseModel]:
         """Section `api:`."""

@@ -24,7 +24,7 @@ class GatewayService:
     """All that ragops knows about the gateway, behind the service contract."""
 
     name = "gateway"
-    titles: ClassVar = {"envoy": "Envoy", "kong": "Kong"}
+    titles: ClassVar[Mapping[str, str]] = {"envoy": "Envoy", "kong": "Kong"}
 
     def settings(self) -> type[BaseModel]:
         """Section `gateway:`."""

@@ -38,7 +38,7 @@ class QdrantService:
     """All that ragops knows about Qdrant, behind the service contract."""
 
     name = "qdrant"
-    titles: ClassVar = {ENGINE: "Qdrant Edge, development", SERVER_ENGINE: "Qdrant"}
+    titles: ClassVar[Mapping[str, str]] = {ENGINE: "Qdrant Edge, development", SERVER_ENGINE: "Qdrant"}
 
     def settings(self) -> type[BaseModel]:
         """Section `qdrant:`."""

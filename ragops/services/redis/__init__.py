@@ -31,7 +31,7 @@ class RedisService:
     """All that ragops knows about Redis, behind the service contract."""
 
     name = "redis"
-    titles: ClassVar = {ENGINE: "Valkey", IMAGE_ENGINE: "Redis"}
+    titles: ClassVar[Mapping[str, str]] = {ENGINE: "Valkey", IMAGE_ENGINE: "Redis"}
 
     def settings(self) -> type[BaseModel]:
         """Section `redis:`."""

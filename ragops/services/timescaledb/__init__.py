@@ -30,7 +30,7 @@ class TimescaleService:
     """All that ragops knows about TimescaleDB, behind the service contract."""
 
     name = "timescaledb"
-    titles: ClassVar = {ENGINE: "PostgreSQL", IMAGE_ENGINE: "TimescaleDB"}
+    titles: ClassVar[Mapping[str, str]] = {ENGINE: "PostgreSQL", IMAGE_ENGINE: "TimescaleDB"}
 
     def settings(self) -> type[BaseModel]:
         """Section `timescaledb:`."""
