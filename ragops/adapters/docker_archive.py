@@ -17,6 +17,8 @@ from ragops.errors import RagopsError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from _typeshed import WriteableBuffer
+
 _BLOCK = 1 << 20
 
 
@@ -87,14 +89,14 @@ class ChunkReader(io.RawIOBase):
         """Always."""
         return True
 
-    def readinto(self, buffer: object, /) -> int:
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         """Fill what there is room for; 0 at the end."""
         while not self._rest:
             chunk = next(self._chunks, None)
             if chunk is None:
                 return 0
             self._rest = memoryview(chunk)
-        target = memoryview(buffer)  # type: ignore[call-overload]
+        target = memoryview(buffer)
         size = min(len(target), len(self._rest))
         target[:size] = self._rest[:size]
         self._rest = self._rest[size:]

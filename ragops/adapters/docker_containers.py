@@ -40,7 +40,8 @@ class DockerContainers(DockerExec):
     def create(self, name: str, config: Mapping[str, Any]) -> str:
         """Create a container from a body as the API takes it, without starting it; returns its id."""
         with self.translating(f"create {name}"):
-            return str(self.api.create_container_from_config(dict(config), name)["Id"])
+            made = self.api.create_container_from_config(dict(config), name)  # type: ignore[no-untyped-call]
+            return str(made["Id"])
 
     def start(self, name: str) -> None:
         """Start it; nothing to do where it runs. Raises NotFoundError, RagopsError (docker_failed)."""

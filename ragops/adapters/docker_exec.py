@@ -80,7 +80,7 @@ class DockerExec(DockerApi):
         Raises RagopsError (file_error, not_permitted) where a file of this machine cannot be read.
         """
         with self.translating(f"write to {path} in {name}"):
-            self.api.put_archive(name, path, packed(entries))  # type: ignore[arg-type]
+            self.api.put_archive(name, path, packed(entries))
 
     @contextmanager
     def get_archive(self, name: str, path: str) -> Iterator[tarfile.TarFile]:
@@ -101,7 +101,7 @@ class DockerExec(DockerApi):
         with self.get_archive(name, path) as archive:
             for info in archive:
                 if (stream := archive.extractfile(info)) is not None:
-                    shutil.copyfileobj(stream, target, 1 << 20)  # type: ignore[misc]
+                    shutil.copyfileobj(stream, target, 1 << 20)
                     return
         raise NotFoundError("docker_not_found", f"{path} in {name} is not a file", "")
 

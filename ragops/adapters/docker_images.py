@@ -37,7 +37,7 @@ class DockerImages(DockerApi):
         """An image that is here, by name, digest or id; None where it is not."""
         try:
             with self.translating(f"look for the image {reference}"):
-                return values.image(self.api.inspect_image(reference))
+                return values.image(self.api.inspect_image(reference))  # type: ignore[no-untyped-call]
         except NotFoundError:
             return None
 
