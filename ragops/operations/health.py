@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NO_SCHEMA = "there is no rag schema yet"  # in the words of the probe
 DEFAULT_TIMEOUT = 5.0
+_TRUTH = "docker"
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,31 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
     """Probe the live services; never longer than `timeout` seconds and a moment."""
     endpoints = session.endpoints(services)
     started = time.monotonic()
-    pool = ThreadPoolExecutor(max_workers=len(SERVICES), thread_name_prefix="probe")
+    pool = ThreadPoolExecutor(max_workers=len(SERVICES) + 1, thread_name_prefix="probe")
     running = {name: pool.submit(by_name(name).probe, endpoint, timeout) for name, endpoint in endpoints.items()}
+    truth = pool.submit(_truth, session, services) if session.machine.in_image else None
     deadline = started + timeout
     probes = tuple(_result(name, future, deadline, timeout) for name, future in running.items())
+    if truth:
+        probes += (_result(_TRUTH, truth, deadline, timeout),)
     pool.shutdown(wait=False, cancel_futures=True)
     if not services:
         probes += (_backups(session),)
     return Health(probes, time.monotonic() - started)
+
+
+def _truth(session: Session, services: Sequence[str]) -> ProbeResult:
+    """Whether the containers are those that were provisioned, as Docker itself says."""
+    started = time.monotonic()
+    try:
+        every = session.machine.differences()
+        found = [item for item in every if not services or item.resource.startswith(tuple(services))]
+    except RagopsError as error:
+        checks = [Check("containers", Status.DOWN, error.message, error.hint)]
+    else:
+        checks = [Check(item.resource, Status.DEGRADED, item.now, "`ragops up` repairs it") for item in found]
+    fine = Check("containers", Status.OK, "as provisioned")
+    return ProbeResult(_TRUTH, tuple(checks) or (fine,), time.monotonic() - started)
 
 
 def _backups(session: Session) -> ProbeResult:
