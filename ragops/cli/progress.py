@@ -21,6 +21,22 @@ _WORDS = {
     "replace": ("replacing", "replaced"),
     "delete": ("stopping", "stopped"),
 }
+_THINGS = {
+    "create": ("making", "made"),
+    "update": ("changing", "changed"),
+    "replace": ("replacing", "replaced"),
+    "delete": ("removing", "removed"),
+}
+_WAITS = dict.fromkeys(("create", "update", "replace"), ("waiting until it serves", "serves"))
+# By the end of a resource's type: what else than a process or a container is worth a line, and in which words.
+_KINDS: dict[str, dict[str, tuple[str, str]]] = {
+    "Ready": _WAITS,
+    "Volume": _THINGS,
+    "Network": _THINGS,
+    "VolumeFiles": _THINGS,
+    "GatewayConfig": _THINGS,
+    "RemoteImage": {},
+}
 
 
 _LINE_SECONDS = 5.0  # between two lines about the same thing where there is no terminal
@@ -68,7 +84,7 @@ class _Lines:
         if isinstance(step, Progress):
             self._progress(step)
             return
-        words = _WORDS.get(step.action.value)
+        words = _KINDS.get(step.type.rpartition(":")[2], _WORDS).get(step.action.value)
         if words is None or step.type.startswith("ragops:"):
             return
         if step.phase.value == "started":
