@@ -7,12 +7,13 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ragops.adapters import child
 from ragops.adapters.files import SECRET_MODE, explain_os_error
 from ragops.adapters.scratch import scratch_folder
 from ragops.runtimes.programs import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
@@ -27,6 +28,11 @@ class HostBench:
     def tool(self, name: str) -> tuple[str, ...]:
         """The engine's program, from its wheel."""
         return (str(locate(name)),)
+
+    def output(self, command: Sequence[str], limit: float) -> str:
+        """What the engine's program prints."""
+        name, *arguments = command
+        return child.output([*self.tool(name), *arguments], os.environ, limit)
 
     def put(self, source: Path, name: str) -> None:
         """A link: the programs run as we do."""

@@ -18,7 +18,7 @@ from ragops.runtimes import docker_exec
 from ragops.runtimes.docker_names import PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from ragops.adapters.docker_client import DockerHost
@@ -28,6 +28,7 @@ BENCH = f"{PREFIX}bench"  # the container that it is like
 OWNER = f"{PREFIX}owner"  # the process that it is for, as HOST:PID
 _LIFE = 24 * 3600  # seconds; it goes by itself then, should nobody be left to remove it
 _FOLDER = "bench"
+_LIST_LIMIT = 60.0
 
 
 class DockerBench:
@@ -45,6 +46,13 @@ class DockerBench:
         """The image's program, by a process of ours that stands for it."""
         return docker_exec.arguments(self._name, name)
 
+    def output(self, command: Sequence[str], limit: float) -> str:
+        """What the image's program prints; without a process of ours between, for what is asked often."""
+        done = self._host.exec(self._name, command, limit=limit)
+        if done.code:
+            raise RagopsError("tool_failed", f"{command[0]} ended with {done.code}: {done.said}")
+        return done.text
+
     def put(self, source: Path, name: str) -> None:
         """Copy a file in, for the programs to read."""
         self._host.put_archive(self._name, self.folder, [Entry(name, 0o400, self._user.uid, self._user.gid, source)])
@@ -59,10 +67,7 @@ class DockerBench:
 
     def names(self, folder: str) -> tuple[str, ...]:
         """Names of the files in a folder below."""
-        done = self._host.exec(self._name, ["ls", f"{self.folder}/{folder}"])
-        if done.code:
-            raise RagopsError("docker_failed", f"{self.folder}/{folder} cannot be listed: {done.said}")
-        return tuple(sorted(done.text.split()))
+        return tuple(sorted(self.output(["ls", f"{self.folder}/{folder}"], _LIST_LIMIT).split()))
 
 
 @contextmanager

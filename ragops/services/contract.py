@@ -158,6 +158,9 @@ class Bench(Protocol):
     def tool(self, name: str) -> tuple[str, ...]:
         """Arguments that run the program `name` there; standard streams are passed on."""
 
+    def output(self, command: Sequence[str], limit: float) -> str:
+        """What a program there prints, within `limit` seconds. Raises RagopsError (tool_failed, tool_timeout)."""
+
     def put(self, source: Path, name: str) -> None:
         """Make `source` readable for them as the file `name` of the folder, which they do not change."""
 

@@ -53,7 +53,7 @@ def test_output_code_and_words_are_the_programs(container: str) -> None:
         child.run([*arguments(container, "sh"), "-c", "echo it said >&2; exit 3"], os.environ, 30, name="tool")
     with pytest.raises(RagopsError, match="ended with 127"):
         child.run(arguments(container, "no-such-program"), os.environ, 30)
-    with pytest.raises(RagopsError, match="no container|No such container"):
+    with pytest.raises(RagopsError, match="o such container"):
         child.run(arguments("ragops-test-no-such-container", "true"), os.environ, 30)
 
 

@@ -116,6 +116,11 @@ def _health(port: int, layout: Layout) -> HealthCheck:
 
 
 def _acl(secrets: Mapping[str, str], layout: Layout) -> str:
+    """Who may log in, and as what.
+
+    Nobody can be the default user, but it has rights: until redis/redis#14545 (valkey #3984) the append-only file is
+    read as this user, and what it may not do is left out of every transaction, silently.
+    """
     return render(
         "redis/users.acl.j2",
         operator=OPERATOR_USER,

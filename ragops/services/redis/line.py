@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragops.adapters import child, redis_client
+from ragops.adapters import redis_client
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
@@ -58,7 +57,8 @@ class ToolLine:
     """redis-cli beside the server."""
 
     def __init__(self, bench: Bench) -> None:
-        self._command = (*bench.tool("redis-cli"), "-s", f"{bench.folder}/{_SOCKET}", "-e")
+        self._bench = bench
+        self._command = ("redis-cli", "-s", f"{bench.folder}/{_SOCKET}", "-e")
 
     def info(self, section: str) -> dict[str, Any]:
         """A section of INFO."""
@@ -73,7 +73,7 @@ class ToolLine:
         self._ask("SHUTDOWN", "NOSAVE")
 
     def _ask(self, *words: str) -> str:
-        said = child.output([*self._command, *words], os.environ, _LIMIT, name="redis-cli")
+        said = self._bench.output([*self._command, *words], _LIMIT)
         if said.startswith("LOADING"):
             raise RagopsError("redis_loading", "the scratch server still reads its file")
         return said
