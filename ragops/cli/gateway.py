@@ -123,7 +123,7 @@ def diff(context: typer.Context) -> None:
     from ragops.operations import gateway as operation
 
     current = state(context)
-    found = operation.diff(door.wanted(current.session()))
+    found = operation.diff(*door.opened(current.session()))
     _show(current.console, found)
     if found.changed:
         raise typer.Exit(ExitCode.CHANGES)
@@ -141,7 +141,7 @@ def check(context: typer.Context) -> None:
     from ragops.operations import gateway as operation
 
     current = state(context)
-    found = operation.check(door.wanted(current.session()))
+    found = operation.check(*door.opened(current.session()))
     _show(current.console, found)
     current.console.message("the gateway accepts it")
 
@@ -159,7 +159,7 @@ def apply(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
     current = state(context)
     session = current.session(lock_wait)
     with session.changing():
-        result = operation.apply(door.wanted(session), door.applier(session))
+        result = operation.apply(*door.opened(session), door.applier(session))
     if current.console.as_json:
         current.console.document(jsonable(result))
         return

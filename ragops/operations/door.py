@@ -5,29 +5,27 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ragops.operations.stack import open_stack, platform_inputs
-from ragops.services.gateway.configuration import configuration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ragops.operations.session import Session
-    from ragops.services.gateway.configuration import GatewayConfiguration
+    from ragops.runtimes.gateway_door import Door
+    from ragops.services.gateway.configuration import GatewayInputs
 
-RESOURCE = "gateway-config"
 
-
-def wanted(session: Session) -> GatewayConfiguration:
-    """The hot configuration that settings and credentials now ask for."""
+def opened(session: Session) -> tuple[Door, GatewayInputs]:
+    """The gateway, and what settings and credentials now ask of it."""
     session.endpoint("gateway")  # says so where nothing is provisioned yet
-    inputs = platform_inputs(session.project, session.secrets(), renew=False)
-    return configuration(inputs.door, inputs.runtime.layout("gateway"))
+    inputs = platform_inputs(session.project, session.secrets(), renew=False).door
+    return session.machine.door(), inputs.behind(session.endpoint("api").inner)
 
 
 def applier(session: Session) -> Callable[[], None]:
-    """A function that brings the running gateway up to what is wanted: a targeted update of its one resource."""
+    """A function that brings gateway and API up to what is wanted: an update of the stack that targets them alone."""
     session.endpoint("gateway")
 
     def apply() -> None:
-        open_stack(session.project, session.secrets()).up(resources=[RESOURCE])
+        open_stack(session.project, session.secrets()).up(resources=session.machine.door().resources)
 
     return apply

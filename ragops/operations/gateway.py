@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from ragops.runtimes import gateway_apply
-from ragops.runtimes.programs import locate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ragops.services.gateway.configuration import GatewayConfiguration
+    from ragops.runtimes.gateway_door import Door
+    from ragops.services.gateway.configuration import GatewayInputs
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class FileDiff:
 
 @dataclass(frozen=True)
 class GatewayDiff:
-    """How what would be applied differs from what is; `restart` says that the process would be started anew too."""
+    """How what would be applied differs from what is; `restart` says that the gateway would be started anew too."""
 
     files: tuple[FileDiff, ...]
     restart: bool
@@ -44,34 +41,35 @@ class GatewayApplied:
     changed: tuple[str, ...]
 
 
-def diff(wanted: GatewayConfiguration) -> GatewayDiff:
+def diff(door: Door, inputs: GatewayInputs) -> GatewayDiff:
     """Rendered against applied. Raises RagopsError (not_permitted, file_error)."""
-    there = gateway_apply.current(Path(wanted.folder))
-    names = sorted({*there, *wanted.files})
-    changed = [name for name in names if there.get(name) != wanted.files.get(name)]
-    files = tuple(FileDiff(name, _unified(name, there, wanted.files)) for name in changed)
-    return GatewayDiff(files, restart=not gateway_apply.same_bootstrap(wanted))
+    return GatewayDiff(_changed(door, inputs), restart=door.needs_restart(inputs))
 
 
-def check(wanted: GatewayConfiguration) -> GatewayDiff:
+def check(door: Door, inputs: GatewayInputs) -> GatewayDiff:
     """Let the gateway judge what would be applied, without applying it; returns what would change.
 
-    Raises RagopsError (gateway_config_invalid), MissingError (engine_not_installed).
+    Raises RagopsError (gateway_config_invalid), MissingError (engine_not_installed, image_missing).
     """
-    program, *arguments = wanted.command
-    gateway_apply.validate(replace(wanted, command=(str(locate(program)), *arguments)))
-    return diff(wanted)
+    door.validate(inputs)
+    return diff(door, inputs)
 
 
-def apply(wanted: GatewayConfiguration, apply_stack: Callable[[], None]) -> GatewayApplied:
+def apply(door: Door, inputs: GatewayInputs, apply_stack: Callable[[], None]) -> GatewayApplied:
     """Put it in force through `apply_stack`, the update of the stack that targets this configuration.
 
     Runs even where the files are the same: a state that an interrupted run left behind is brought up to date.
     Raises RagopsError (gateway_config_invalid, gateway_smoke_failed); the old configuration then is in force.
     """
-    found = diff(wanted)
+    found = _changed(door, inputs)
     apply_stack()
-    return GatewayApplied(tuple(item.name for item in found.files))
+    return GatewayApplied(tuple(item.name for item in found))
+
+
+def _changed(door: Door, inputs: GatewayInputs) -> tuple[FileDiff, ...]:
+    there, wanted = door.current(), door.files(inputs)
+    changed = (name for name in sorted({*there, *wanted}) if there.get(name) != wanted.get(name))
+    return tuple(FileDiff(name, _unified(name, there, wanted)) for name in changed)
 
 
 def _unified(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:

@@ -76,6 +76,7 @@ def platform_inputs(project: Project, secrets: Mapping[str, str], *, renew: bool
         certificate=str(tls.certificate) if tls else "",
         key=str(tls.key) if tls else "",
         fingerprint=tls.fingerprint if tls else "",
+        pair=tls.pair() if tls else None,
     )
     return PlatformInputs(settings, secrets, machine_of(project).runtime(), door, str(paths.gateway / tokens.JWKS))
 

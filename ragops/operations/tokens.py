@@ -88,7 +88,7 @@ def list_tokens(folder: Path, now: datetime) -> tuple[TokenLine, ...]:
 def revoke(folder: Path, wanted: str, now: datetime, apply_stack: Callable[[], None]) -> RevokedTokens:
     """Revoke the token with the id `wanted`, or all of the name `wanted`.
 
-    The API refuses it at once; where the gateway cannot be brought along it stays revoked here, and the error says so.
+    Where gateway and API cannot be brought along it stays revoked here, and the error says so.
     Raises RagopsError (no_such_token, revoked_not_applied).
     """
     every = tokens.load(folder)
@@ -99,7 +99,7 @@ def revoke(folder: Path, wanted: str, now: datetime, apply_stack: Callable[[], N
     except RagopsError as error:
         raise RagopsError(
             "revoked_not_applied",
-            f"{wanted} is revoked and the API refuses it, but the gateway was not brought along: {error.message}",
+            f"{wanted} is revoked here, but the gateway was not brought along: {error.message}",
             "run `ragops gateway apply` as soon as that is cured",
             exit_code=error.exit_code,
         ) from error

@@ -11,12 +11,18 @@ from pulumi.runtime.settings import get_root_resource
 from ragops.runtimes import docker_args
 from ragops.runtimes.container_files import VolumeFiles
 from ragops.runtimes.container_ready import Ready, Wanted
+from ragops.runtimes.gateway_door import RESOURCE
+from ragops.runtimes.kong_config import KongConfig
+from ragops.runtimes.kong_door import kong_place
 from ragops.services.contract import Capability
+from ragops.services.gateway.kong_configuration import image as kong_image
+from ragops.services.gateway.kong_configuration import kong_configuration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from ragops.runtimes.docker_names import DockerNames
+    from ragops.services.gateway.configuration import GatewayInputs
     from ragops.services.spec import ConfigFile, ImageSpec, Layout, ServiceSpec
 
 CAPABILITIES = frozenset({Capability.RESTART, Capability.EXEC, Capability.READ_FILES})
@@ -65,6 +71,14 @@ class DockerRuntime:
         container = docker.Container(spec.name, **arguments, opts=options)
         wanted = Wanted(self.handle(spec.name), spec.start_timeout, spec.stop_grace)
         return Ready(f"{spec.name}-ready", wanted, container.id, pulumi.ResourceOptions(parent=parent))
+
+    def configure(self, inputs: GatewayInputs, parent: pulumi.Resource) -> KongConfig:
+        """Declare what keeps Kong's hot configuration applied, as a child of its component."""
+        image = kong_image(inputs.settings)
+        image_id = self._image_id(image.reference)
+        wanted = kong_configuration(inputs, self.layout("gateway", image))
+        options = pulumi.ResourceOptions(parent=parent, depends_on=[self._image("gateway", image_id)])
+        return KongConfig(RESOURCE, wanted, kong_place(self._names, image_id), options)
 
     def _data(self, spec: ServiceSpec, image: ImageSpec, parent: pulumi.Resource) -> list[pulumi.Resource]:
         """The volume of its data, which nothing that Pulumi does may remove or replace."""

@@ -78,7 +78,7 @@ def _volumes(spec: ServiceSpec, image: ImageSpec, names: DockerNames) -> list[di
     mounts = (
         (names.data_volume(spec.name), image.mount, False),
         (names.config_volume(spec.name), image.config_dir if spec.files else "", True),
-        (names.hot_volume(spec.name), image.hot_dir if spec.hot else "", True),
+        (names.hot_volume(spec.name), image.hot_dir, True),
     )
     return [
         {"volume_name": volume, "container_path": folder, "read_only": read_only}

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ragops.config.load import Project
     from ragops.runtimes.docker import DockerRuntime
     from ragops.runtimes.docker_control import DockerControl
+    from ragops.runtimes.kong_door import KongDoor
     from ragops.services.contract import Check, Endpoint
 
     OnProgress = Callable[[Progress], None]
@@ -57,6 +58,15 @@ class DockerMachine:
         from ragops.runtimes.docker import DockerRuntime
 
         return DockerRuntime(self._names, self._project.settings.expose.addresses(), self.image_id)
+
+    def door(self) -> KongDoor:
+        """Kong, its container and the volume that it starts from."""
+        from ragops.runtimes.kong_door import KongDoor, kong_place
+        from ragops.services.gateway.kong_configuration import image
+
+        spec = image(self._project.settings.gateway)
+        place = kong_place(self._names, self.image_id(spec.reference))
+        return KongDoor(self._docker, place, self.runtime().layout("gateway", spec))
 
     def image_id(self, reference: str) -> str:
         """The id of the image that `reference` means here; the reference itself where it is not here yet."""

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from ragops.runtimes.gateway_config import GatewayConfig
+from ragops.runtimes.gateway_door import RESOURCE
 from ragops.runtimes.process import Process
 from ragops.runtimes.process_spec import ProcessSpec
 from ragops.runtimes.programs import reachable, unprivileged_user
 from ragops.services.contract import Capability
+from ragops.services.gateway.configuration import configuration
 from ragops.services.spec import Layout
 
 if TYPE_CHECKING:
     from ragops.config.paths import ProjectPaths
-    from ragops.services.gateway.configuration import GatewayConfiguration
+    from ragops.services.gateway.configuration import GatewayInputs
     from ragops.services.spec import ImageSpec, ServiceSpec
 
 CAPABILITIES = frozenset({Capability.RESTART, Capability.EXEC, Capability.READ_FILES})
@@ -47,9 +49,10 @@ class EmbeddedRuntime:
         process = process_spec(spec, self.layout(spec.service), self.handle(spec.service), user)
         return Process(spec.service, _with_secrets(process), pulumi.ResourceOptions(parent=parent))
 
-    def configure(self, configuration: GatewayConfiguration, parent: pulumi.Resource) -> GatewayConfig:
-        """Declare what keeps the gateway's hot configuration applied, as a child of its component."""
-        return GatewayConfig("gateway-config", configuration, pulumi.ResourceOptions(parent=parent))
+    def configure(self, inputs: GatewayInputs, parent: pulumi.Resource) -> GatewayConfig:
+        """Declare what keeps Envoy's hot configuration applied, as a child of its component."""
+        wanted = configuration(inputs, self.layout("gateway"))
+        return GatewayConfig(RESOURCE, wanted, pulumi.ResourceOptions(parent=parent))
 
 
 def process_spec(spec: ServiceSpec, layout: Layout, run_dir: str, user: str) -> ProcessSpec:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ragops.adapters.progress import Progress
     from ragops.config.load import Project
     from ragops.runtimes.embedded import EmbeddedRuntime
+    from ragops.runtimes.envoy_door import EnvoyDoor
 
 _MIN_FREE_GB = 2
 
@@ -48,6 +49,12 @@ class EmbeddedMachine:
         from ragops.runtimes.embedded import EmbeddedRuntime
 
         return EmbeddedRuntime(self._paths, self._project.settings.run_as)
+
+    def door(self) -> EnvoyDoor:
+        """Envoy, and the files that it watches."""
+        from ragops.runtimes.envoy_door import EnvoyDoor
+
+        return EnvoyDoor(self.runtime().layout("gateway"))
 
     def refuse_what_cannot_start(self) -> None:
         """Raise MissingError or UsageError as `embedded_preflight` does."""

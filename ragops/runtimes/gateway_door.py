@@ -9,26 +9,22 @@ if TYPE_CHECKING:
 
     from ragops.services.gateway.configuration import GatewayInputs
 
-
-class Wanted(Protocol):
-    """A rendered configuration: texts by name, as a person may read them."""
-
-    @property
-    def files(self) -> Mapping[str, str]:
-        """The texts that are applied, by name."""
+RESOURCE = "gateway-config"
 
 
 class Door(Protocol):
-    """The gateway of one environment."""
+    """The gateway of one environment. `resources` are what has to follow a change of its configuration, by name."""
 
-    def wanted(self, inputs: GatewayInputs) -> Wanted:
-        """What should be in force."""
+    resources: tuple[str, ...]
+
+    def files(self, inputs: GatewayInputs) -> Mapping[str, str]:
+        """What should be in force: texts by name, as a person may read them."""
 
     def current(self) -> Mapping[str, str]:
-        """What was applied last, by name. Raises RagopsError (not_permitted, file_error)."""
+        """What was applied last, in the same way; empty before. Raises RagopsError (not_permitted, file_error)."""
 
-    def validate(self, wanted: Wanted) -> None:
-        """Let the gateway's own program judge it. Raises RagopsError (gateway_config_invalid)."""
+    def validate(self, inputs: GatewayInputs) -> None:
+        """Let the gateway's own program judge it, without applying it. Raises RagopsError (gateway_config_invalid)."""
 
-    def needs_restart(self, wanted: Wanted) -> bool:
-        """Whether applying it starts the gateway anew."""
+    def needs_restart(self, inputs: GatewayInputs) -> bool:
+        """Whether what runs was started with other settings, which only `up` changes."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from ragops.adapters.progress import Progress
+    from ragops.runtimes.gateway_door import Door
     from ragops.services.contract import Check, Control, Endpoint
     from ragops.services.gateway.component import GatewayRuntime
 
@@ -54,6 +55,9 @@ class Machine(Protocol):
 
     def runtime(self) -> GatewayRuntime:
         """What components hand their specifications to."""
+
+    def door(self) -> Door:
+        """How the gateway's hot configuration is rendered, looked at and judged here."""
 
     def refuse_what_cannot_start(self) -> None:
         """Raise for whatever would make `up` fail half-way: a missing engine, a port that is taken, a full disk."""

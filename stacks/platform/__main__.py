@@ -37,7 +37,8 @@ def program(inputs: PlatformInputs) -> None:
         keys=inputs.door.keys,
     )
     api = Api(ApiArgs(api_inputs, runtime), pulumi.ResourceOptions(depends_on=list(stores)))
-    gateway = Gateway(GatewayArgs(inputs.door, runtime), pulumi.ResourceOptions(depends_on=[api]))
+    door = inputs.door.behind(api.endpoint.inner)
+    gateway = Gateway(GatewayArgs(door, runtime), pulumi.ResourceOptions(depends_on=[api]))
 
     services = (*stores, api, gateway)
     pulumi.export("endpoints", {service.endpoint.service: service.endpoint.to_dict() for service in services})

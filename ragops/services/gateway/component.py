@@ -1,4 +1,4 @@
-"""The gateway as a Pulumi component: its hot configuration, and the process that reads it."""
+"""The gateway as a Pulumi component: its hot configuration, and the program that takes it over."""
 
 from __future__ import annotations
 
@@ -8,25 +8,19 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pulumi
 
 from ragops.services.contract import Endpoint
-from ragops.services.gateway import VERSION
-from ragops.services.gateway.configuration import (
-    GatewayConfiguration,
-    GatewayInputs,
-    admin_socket,
-    configuration,
-    service_spec,
-)
+from ragops.services.gateway import VERSION, configuration, kong_configuration
 from ragops.services.spec import Runtime
 
 if TYPE_CHECKING:
-    from ragops.services.spec import Layout
+    from ragops.services.gateway.configuration import GatewayInputs
+    from ragops.services.spec import Layout, ServiceSpec
 
 
 class GatewayRuntime(Runtime, Protocol):
     """A runtime that can also apply a gateway's configuration while it runs."""
 
-    def configure(self, configuration: GatewayConfiguration, parent: Any) -> Any:
-        """Declare the resource that keeps `configuration` applied, below the component `parent`."""
+    def configure(self, inputs: GatewayInputs, parent: Any) -> Any:
+        """Declare the resource that keeps the configuration applied that `inputs` come to, below `parent`."""
 
 
 @dataclass(frozen=True)
@@ -38,31 +32,40 @@ class GatewayArgs:
 
 
 class Gateway(pulumi.ComponentResource):
-    """Envoy with its policy; `endpoint` says how to reach it."""
+    """Envoy, or in an image Kong, with its policy; `endpoint` says how to reach it."""
 
     def __init__(self, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ragops:service:Gateway", "gateway", None, opts)
-        runtime, layout = args.runtime, args.runtime.layout("gateway")
-        self.configuration = runtime.configure(configuration(args.inputs, layout), self)
-        # Below its configuration, not beside it: Envoy does not start without the files that it is to watch.
-        self.process = runtime.run(service_spec(args.inputs, layout), self.configuration)
-        self.endpoint = _endpoint(args, layout)
+        runtime = args.runtime
+        layout = runtime.layout("gateway", kong_configuration.image(args.inputs.settings))
+        spec = _spec(args.inputs, layout)
+        self.configuration = runtime.configure(args.inputs, self)
+        # Below its configuration, not beside it: neither program starts without the files of it.
+        self.process = runtime.run(spec, self.configuration)
+        self.endpoint = _endpoint(args, layout, spec)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
 
-def _endpoint(args: GatewayArgs, layout: Layout) -> Endpoint:
+def _spec(inputs: GatewayInputs, layout: Layout) -> ServiceSpec:
+    make = kong_configuration.service_spec if layout.in_image else configuration.service_spec
+    return make(inputs, layout)
+
+
+def _endpoint(args: GatewayArgs, layout: Layout, spec: ServiceSpec) -> Endpoint:
     runtime, settings = args.runtime, args.inputs.settings
-    options = {"admin": admin_socket(layout)}
+    options = {} if layout.in_image else {"admin": configuration.admin_socket(layout)}
     if settings.tls and args.inputs.certificate:
         options |= {"tls_port": str(settings.tls_port), "certificate": args.inputs.certificate}
     return Endpoint(
         service="gateway",
-        engine="envoy",
-        version=VERSION,
+        engine="kong" if layout.in_image else "envoy",
+        version=spec.version if layout.in_image else VERSION,
         runtime=runtime.name,
         host="127.0.0.1",
         port=settings.port,
         handle=runtime.handle("gateway"),
         options=options,
         capabilities=runtime.capabilities,
+        inner_host=layout.host if layout.in_image else "",
+        inner_port=spec.ports["http"] if layout.in_image else 0,
     )

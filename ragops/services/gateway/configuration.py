@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ragops.services.gateway import VERSION
@@ -79,6 +79,10 @@ class GatewayInputs:
     key: str = ""
     fingerprint: str = ""
     pair: Pair | None = field(default=None, repr=False)
+
+    def behind(self, upstream: tuple[str, int]) -> GatewayInputs:
+        """The same in front of the API at host and port, as the gateway reaches it."""
+        return replace(self, upstream_host=upstream[0], upstream_port=upstream[1])
 
     def policy(self, listen: str) -> GatewayPolicy:
         """The policy, listening on the address `listen`."""

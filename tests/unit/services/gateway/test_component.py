@@ -8,9 +8,9 @@ import pytest
 from ragops.services.contract import Capability
 from ragops.services.gateway import GatewayService
 from ragops.services.gateway.component import GatewayArgs
-from ragops.services.gateway.configuration import GatewayConfiguration, GatewayInputs
+from ragops.services.gateway.configuration import GatewayInputs
 from ragops.services.gateway.settings import GatewaySettings
-from ragops.services.spec import Layout, ServiceSpec
+from ragops.services.spec import ExecCheck, ImageSpec, Layout, ServiceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ class _Runtime:
         self.declared: list[tuple[Any, Any]] = []
         self.applied = object()
 
-    def layout(self, service: str) -> Layout:
+    def layout(self, service: str, image: ImageSpec | None = None) -> Layout:
         return Layout(f"/run/{service}/config", f"/data/{service}", "127.0.0.1")
 
     def handle(self, service: str) -> str:
@@ -44,9 +44,17 @@ class _Runtime:
         self.declared.append((spec, parent))
         return object()
 
-    def configure(self, configuration: GatewayConfiguration, parent: Any) -> object:
-        self.declared.append((configuration, parent))
+    def configure(self, inputs: GatewayInputs, parent: Any) -> object:
+        self.declared.append((inputs, parent))
         return self.applied
+
+
+class _ImageRuntime(_Runtime):
+    name = "docker"
+
+    def layout(self, service: str, image: ImageSpec | None = None) -> Layout:
+        assert image is not None
+        return Layout(image.config_dir, "", "0.0.0.0", host=service, in_image=True)
 
 
 @pytest.fixture(autouse=True)
@@ -64,8 +72,8 @@ def _gateway(runtime: _Runtime, **settings: Any) -> Any:
 def test_the_configuration_is_there_before_the_process_that_watches_it() -> None:
     runtime = _Runtime()
     gateway = _gateway(runtime)
-    (configuration, first), (spec, second) = runtime.declared
-    assert isinstance(configuration, GatewayConfiguration)
+    (inputs, first), (spec, second) = runtime.declared
+    assert isinstance(inputs, GatewayInputs)
     assert first is gateway
     assert second is runtime.applied
     assert spec.command[:3] == ("envoy", "--config-path", "/run/gateway/config/bootstrap.json")
@@ -83,3 +91,34 @@ def test_the_endpoint_says_how_to_reach_it() -> None:
     }
     assert endpoint.logins == {}
     assert "tls_port" not in _gateway(_Runtime(), tls=False).endpoint.options
+
+
+def test_in_an_image_the_gateway_is_kong() -> None:
+    runtime = _ImageRuntime()
+    endpoint = _gateway(runtime, port=9000, tls_port=9443).endpoint
+    (_, _), (spec, parent) = runtime.declared
+    assert parent is runtime.applied
+    assert (endpoint.engine, endpoint.version, endpoint.port) == ("kong", "3.9.1", 9000)
+    assert endpoint.inner == ("gateway", 8000)
+    assert "admin" not in endpoint.options
+    assert spec.image.reference == "kong:3.9.1"
+    assert (spec.ports, spec.publish) == ({"http": 8000, "https": 8443}, {"http": 9000, "https": 9443})
+    assert isinstance(spec.health, ExecCheck)
+    assert spec.environment["KONG_DECLARATIVE_CONFIG"] == f"{spec.image.hot_dir}/kong.json"
+
+
+def test_the_admin_api_listens_inside_alone() -> None:
+    runtime = _ImageRuntime()
+    _gateway(runtime)
+    environment = runtime.declared[1][0].environment
+    assert environment["KONG_ADMIN_LISTEN"].startswith("127.0.0.1:")
+    assert {environment[f"KONG_{name}"] for name in ("ADMIN_GUI_LISTEN", "STATUS_LISTEN", "HEADERS")} == {"off"}
+    assert not [value for value in environment.values() if "tls.key" in value or "PRIVATE" in value]
+
+
+def test_without_tls_nothing_listens_for_it() -> None:
+    runtime = _ImageRuntime()
+    _gateway(runtime, tls=False)
+    spec = runtime.declared[1][0]
+    assert set(spec.ports) == set(spec.publish) == {"http"}
+    assert "ssl" not in spec.environment["KONG_PROXY_LISTEN"]
