@@ -10,6 +10,7 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING
 
+import psutil
 from pulumi.automation import CommandResult, PulumiCommand
 from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
@@ -52,6 +53,8 @@ class InterruptibleCommand(PulumiCommand):
         ) as process:  # fmt: skip
             stdout, stderr = _Reader(process.stdout, on_output), _Reader(process.stderr, on_error)
             _wait(process, interrupts)
+            if process.returncode < 0:
+                _end_session(process.pid)
             result = CommandResult(stdout.text(), stderr.text(), process.returncode)
         if interrupts:
             raise InterruptedRunError(
@@ -133,9 +136,13 @@ def _wait(process: subprocess.Popen[str], interrupts: list[int]) -> None:
 
 
 def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
-    """To the engine alone; only SIGKILL goes to its whole group, as its providers would outlive it."""
     with contextlib.suppress(ProcessLookupError):
-        if number == signal.SIGKILL:
-            os.killpg(process.pid, number)
-        else:
-            process.send_signal(number)
+        process.send_signal(number)
+
+
+def _end_session(session: int) -> None:
+    """End what a killed engine left: its plugins have process groups of their own, and would go on for minutes."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError, psutil.Error):
+            if os.getsid(process.pid) == session:
+                process.kill()
