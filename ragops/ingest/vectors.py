@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
 
 _PAGE = 1000
+_SECONDS = 30.0
+_CLUSTER_SECONDS = 15.0  # then another node is asked: writes may be repeated
 _PLACEMENT = ("shard_number", "replication_factor")
 _LOG = "see `ragops logs qdrant`"
 
@@ -53,7 +55,7 @@ class VectorStore:
         urls: Sequence[str],
         api_key: str,
         *,
-        timeout: float = 30,
+        timeout: float = _SECONDS,
         connect_timeout: float = 3,
         attempts: int = 4,
         placement: Mapping[str, int] | None = None,
@@ -75,7 +77,9 @@ class VectorStore:
         placement = {name: int(endpoint.options[name]) for name in _PLACEMENT if endpoint.options.get(name)}
         # One replica's word is enough for a write: the others are brought up to it when their node is back.
         placement |= {"write_consistency_factor": 1} if placement else {}
-        return cls(urls or [f"http://{endpoint.host}:{endpoint.port}"], key, placement=placement)
+        # The first write after a node was lost waits until the cluster has noticed, mostly less than ten seconds.
+        timeout = _CLUSTER_SECONDS if len(urls) > 1 else _SECONDS
+        return cls(urls or [f"http://{endpoint.host}:{endpoint.port}"], key, timeout=timeout, placement=placement)
 
     def __enter__(self) -> Self:
         return self

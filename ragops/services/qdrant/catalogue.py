@@ -129,6 +129,11 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
+def replication_factor(rest: Rest, name: str) -> int:
+    """How many replicas of a shard the collection is to have. Raises as `Rest`, also where a shard is out of reach."""
+    return int(rest.get(path_of(name))["config"]["params"].get("replication_factor") or 1)
+
+
 def count(rest: Rest, name: str) -> int:
     """The points of a collection, counted exactly."""
     return int(rest.send("POST", f"{path_of(name)}/points/count", {"exact": True})["count"])

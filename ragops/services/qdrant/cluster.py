@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ragops.errors import RagopsError, UnhealthyError
-from ragops.services.qdrant.catalogue import path_of
+from ragops.services.qdrant.catalogue import path_of, replication_factor
 from ragops.services.qdrant.nodes import addresses, connected
 from ragops.services.qdrant.shards import ShardMap
 
@@ -133,7 +133,7 @@ def _not_settled(client: Rest) -> Iterator[str]:
         path = path_of(item["name"])
         try:
             shards = ShardMap.of(client.get(f"{path}/cluster"))
-            wanted = client.get(path)["config"]["params"].get("replication_factor") or 1
+            wanted = replication_factor(client, item["name"])
         except RagopsError as error:
             if error.code == "qdrant_not_found":  # deleted meanwhile
                 continue

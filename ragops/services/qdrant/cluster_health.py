@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, Status
 from ragops.services.qdrant import is_internal
-from ragops.services.qdrant.catalogue import path_of
+from ragops.services.qdrant.catalogue import path_of, replication_factor
 from ragops.services.qdrant.cluster import Member, lost_peers, member
 from ragops.services.qdrant.nodes import addresses, is_cluster
 from ragops.services.qdrant.shards import ShardMap
@@ -63,7 +64,13 @@ def _faults(found: Mapping[str, Member], wanted: int, nodes: Nodes) -> Iterator[
     for one in found.values():
         for uri, error in one.failures.items():
             if not any(name in uri for name in nodes.silent):
-                yield Status.DEGRADED, f"{one.name} cannot reach {uri}: {error}", _LOG
+                yield Status.DEGRADED, f"{one.name} cannot reach {uri}: {_said(error)}", _LOG
+
+
+def _said(error: str) -> str:
+    """The words inside an error of gRPC, which quotes every layer that it passed through."""
+    found = re.search(r'message: "([^"]{1,100})', error)
+    return found[1] if found else error[:100]
 
 
 def _stopped(found: Mapping[str, Member]) -> Iterator[tuple[Status, str, str]]:
@@ -94,6 +101,7 @@ class _Found:
     down: list[str] = field(default_factory=list)
     inactive: list[str] = field(default_factory=list)
     few: list[str] = field(default_factory=list)
+    unfilled: list[str] = field(default_factory=list)
     looked: int = 0
 
 
@@ -134,7 +142,15 @@ def _look_at(name: str, nodes: Nodes, hosts: Mapping[int, str], wanted: int, fou
         where = f" on {hosts.get(replica.peer, f'peer {replica.peer}')}" if hosts else ""
         found.inactive.append(f"{name}: shard {replica.shard}{where} is {replica.state}")
     if seen.fewest_replicas() < wanted:
-        found.few.append(name)
+        (found.few if _made_so(nodes, name, wanted) else found.unfilled).append(name)
+
+
+def _made_so(nodes: Nodes, name: str, wanted: int) -> bool:
+    """Whether the collection itself is to have fewer replicas than new ones get."""
+    try:
+        return replication_factor(nodes.first, name) < wanted
+    except RagopsError:  # a shard of it is out of reach, which is told elsewhere
+        return False
 
 
 def _active(found: _Found, total: int) -> Check:
@@ -148,11 +164,11 @@ def _active(found: _Found, total: int) -> Check:
 
 
 def _replicated(found: _Found, wanted: int) -> Check:
-    if not found.few:
+    if not found.few and not found.unfilled:
         return Check("replicas", Status.OK, f"every shard is on {wanted} nodes")
-    names = ", ".join(found.few[:_SHOWN])
-    hint = (
-        f'PATCH /collections/{found.few[0]} {{"params": {{"replication_factor": {wanted}}}}} in Qdrant,'
-        " then `ragops up` has the copies made"
-    )
+    names = ", ".join([*found.unfilled, *found.few][:_SHOWN])
+    hint = "`ragops up` has the copies made"
+    if not found.unfilled:
+        change = f'PATCH /collections/{found.few[0]} {{"params": {{"replication_factor": {wanted}}}}}'
+        hint = f"it was made so; to change it: {change} in Qdrant, then {hint}"
     return Check("replicas", Status.DEGRADED, f"fewer than {wanted} copies of a shard: {names}", hint)

@@ -48,7 +48,6 @@ def node_spec(
     others = [other.host for other in layouts if other is not layout]
     join = render(
         "qdrant/join.sh.j2",
-        storage=layout.data_dir,
         secrets=secret_file,
         program=_PROGRAM,
         host=layout.host,
@@ -80,13 +79,16 @@ def node_spec(
 def _environment(settings: QdrantSettings, layout: Layout) -> dict[str, str]:
     """Everything but the key, which anybody who may look at a container would see here."""
     values = {
-        "LOG_LEVEL": "INFO",
+        # Without a line for every request, which would push everything else out of a bounded log.
+        "LOG_LEVEL": "INFO,actix_web::middleware::logger=WARN",
         "TELEMETRY_DISABLED": "true",
         "CLUSTER__ENABLED": "true",
         "CLUSTER__P2P__PORT": str(PEER_PORT),
         "SERVICE__HOST": layout.listen,
         "SERVICE__HTTP_PORT": str(REST_PORT),
         "SERVICE__GRPC_PORT": str(GRPC_PORT),
+        # The default of 5 s is when clients give up idle connections too: some requests would meet a closed one.
+        "SERVICE__HTTP_KEEP_ALIVE_TIMEOUT_SEC": "75",
         "SERVICE__ENABLE_TLS": "false",
         "SERVICE__ENABLE_CORS": "false",
         # Since 1.18 the port between the nodes can ask for the key as well.

@@ -7,45 +7,61 @@ again by himself either.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.errors import IntegrityError, RagopsError
-from ragops.services.qdrant.catalogue import path_of
+from ragops.errors import IntegrityError, RagopsError, UnhealthyError
+from ragops.services.qdrant.catalogue import path_of, replication_factor
 from ragops.services.qdrant.cluster import Member, lost_peers, member
-from ragops.services.qdrant.nodes import connected
+from ragops.services.qdrant.nodes import connected, is_cluster
 from ragops.services.qdrant.shards import ShardMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ragops.services.contract import Endpoint
     from ragops.services.qdrant.nodes import Nodes
     from ragops.services.qdrant.rest import Rest
 
-_ANSWER_SECONDS = 30.0
+_ANSWER_SECONDS = 90.0
 _CONSENSUS = "60"  # seconds that a change of the cluster may take
 
 
-def forget_lost(endpoint: Endpoint, names: Sequence[str]) -> tuple[str, ...]:
-    """Take the nodes `names`, whose data are gone, out of the cluster, so that they can join it anew.
+def forget_lost(endpoint: Endpoint, state_of: Callable[[str], str | None]) -> tuple[str, ...]:
+    """Take nodes whose data are gone out of the cluster, so that they can join it anew; for before they are started.
 
-    Returns words for the user. Raises IntegrityError (last_replica_lost) where one of them held what no other node
-    has, UnhealthyError where no other node answers; nothing is changed then.
+    `state_of` gives the file raft_state.json among the data of a node, by its name: None where there are no data.
+    Returns words for the user. Raises IntegrityError (last_replica_lost) where such a node held what no other has;
+    nothing is changed then. Where no node answers nothing can be told, and nothing is done.
     """
-    notes: list[str] = []
-    with connected(endpoint, _ANSWER_SECONDS) as nodes:
-        others = [client for client in nodes.clients if client.name not in names]
-        found = [known for client in others if (known := member(client))]
-        if not found:
-            return ()
-        gone = {peer: host for known in found for peer, host in known.peers.items() if host in names}
-        _refuse_last_replicas(others[0], gone)
-        for peer, host in gone.items():
-            others[0].send("DELETE", f"/cluster/peer/{peer}", force="true", timeout=_CONSENSUS)
-            notes.append(f"{host} has lost its data: the cluster forgot it, and takes it up again as a new node")
-    return tuple(notes)
+    if not is_cluster(endpoint):
+        return ()
+    try:
+        with connected(endpoint, _ANSWER_SECONDS) as nodes:
+            return tuple(_forget(nodes, state_of)) if nodes.silent else ()
+    except UnhealthyError:
+        return ()
+
+
+def _forget(nodes: Nodes, state_of: Callable[[str], str | None]) -> Iterator[str]:
+    found = [known for client in nodes.clients if (known := member(client))]
+    listed = {peer: host for known in found for peer, host in known.peers.items()}
+    kept = {name: _peer(state_of(name)) for name in nodes.silent}
+    gone = {peer: host for peer, host in listed.items() if host in kept and kept[host] != peer}
+    _refuse_last_replicas(nodes.first, gone)
+    for peer, host in gone.items():
+        nodes.first.send("DELETE", f"/cluster/peer/{peer}", force="true", timeout=_CONSENSUS)
+        yield f"{host} has lost its data: the cluster forgot it, and takes it up again as a new node"
+
+
+def _peer(state: str | None) -> int:
+    """The peer that a node was, by its own Raft state; 0 where it has none."""
+    try:
+        return int(json.loads(state or "")["this_peer_id"])
+    except (ValueError, KeyError, TypeError):
+        return 0
 
 
 def _refuse_last_replicas(client: Rest, gone: Mapping[int, str]) -> None:
@@ -115,11 +131,11 @@ def fill_up(endpoint: Endpoint) -> int:
         load = Counter(replica.peer for shards in maps.values() for replica in shards.replicas)
         begun = 0
         for name, shards in maps.items():
-            path = path_of(name)
-            wanted = nodes.first.get(path)["config"]["params"].get("replication_factor") or 1
-            for copy in missing_copies(shards, wanted, peers, load):
+            if shards.unserved(peers):
+                continue  # a server does not even say how many replicas it is to have; health tells of it
+            for copy in missing_copies(shards, replication_factor(nodes.first, name), peers, load):
                 order = {"shard_id": copy.shard, "from_peer_id": copy.source, "to_peer_id": copy.target}
-                nodes.first.send("POST", f"{path}/cluster", {"replicate_shard": order}, timeout=_CONSENSUS)
+                nodes.first.send("POST", f"{path_of(name)}/cluster", {"replicate_shard": order}, timeout=_CONSENSUS)
                 begun += 1
     return begun
 

@@ -35,13 +35,13 @@ class Dump:
 
         Raises UnhealthyError (qdrant_shard_away) where no node that answers has a shard.
         """
-        record = catalogue.record(self.nodes.first, name)
         holding = self.nodes.holding(path_of(name))
         if away := holding.shards.unserved(holding.clients):
             what = f"{name}: no node that answers has shard {away[0]}"
             raise UnhealthyError(
                 "qdrant_shard_away", what, "`ragops health qdrant`; `ragops up` starts what is stopped"
             )
+        record = catalogue.record(self.nodes.first, name)
         replicas = holding.shards.shards()
         names = {peer: client.name for peer, client in holding.clients.items()}
         shards, parts = [], []

@@ -165,6 +165,15 @@ class Cluster:
         headers = {"api-key": key} if key else {}
         return httpx.Client(base_url=self.url(number), headers=headers, timeout=60, trust_env=False)
 
+    def state_of(self, name: str) -> str | None:
+        """The Raft state among the data of a node that does not run, as the machine of the runtime finds it."""
+        volume = self.names.data_volume(name)
+        if self.docker.volume(volume) is None:
+            return None
+        command = ("cat", "/data/current/raft_state.json")
+        done = self.docker.run_once(f"{volume}.look", self.image_id, command, mounts={volume: "/data"}, labels={})
+        return done.text if done.code == 0 else None
+
     def log(self, number: int) -> str:
         return "\n".join(self.docker.logs(self.container(number), 1000))
 

@@ -46,13 +46,14 @@ def test_the_key_is_in_a_secret_file_and_nowhere_else() -> None:
 
 def test_environment() -> None:
     assert spec(3, shards_per_node=4).environment == {
-        "QDRANT__LOG_LEVEL": "INFO",
+        "QDRANT__LOG_LEVEL": "INFO,actix_web::middleware::logger=WARN",
         "QDRANT__TELEMETRY_DISABLED": "true",
         "QDRANT__CLUSTER__ENABLED": "true",
         "QDRANT__CLUSTER__P2P__PORT": "6335",
         "QDRANT__SERVICE__HOST": "0.0.0.0",
         "QDRANT__SERVICE__HTTP_PORT": "6333",
         "QDRANT__SERVICE__GRPC_PORT": "6334",
+        "QDRANT__SERVICE__HTTP_KEEP_ALIVE_TIMEOUT_SEC": "75",
         "QDRANT__SERVICE__ENABLE_TLS": "false",
         "QDRANT__SERVICE__ENABLE_CORS": "false",
         "QDRANT__SERVICE__ENFORCE_INTERNAL_AUTH": "true",
@@ -123,7 +124,7 @@ def started(folder: Path, port: int, first: str, others: list[str]) -> list[str]
     """The arguments that the node would be started with."""
     script = folder / "join.sh"
     text = render(
-        "qdrant/join.sh.j2", storage=folder, secrets="/etc/ragops/key.yaml", program="echo", host="me",
+        "qdrant/join.sh.j2", secrets="/etc/ragops/key.yaml", program="echo", host="me",
         others=others, first=first, port=port,
     )  # fmt: skip
     script.write_text(text)
@@ -151,16 +152,9 @@ def test_other_nodes_wait_for_the_first_where_nobody_answers(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("first", ["", "qdrant-1"])
-def test_a_node_without_a_state_joins_whoever_answers(tmp_path: Path, first: str) -> None:
+def test_a_node_joins_whoever_answers(tmp_path: Path, first: str) -> None:
     with listener() as port:
         joined = ["--bootstrap", f"http://127.0.0.1:{port}"]
         assert started(tmp_path, port, first, ["no.such.host.invalid", "127.0.0.1"]) == [
             *BARE, f"http://me:{port}", *joined,
         ]  # fmt: skip
-
-
-@pytest.mark.parametrize("first", ["", "qdrant-1"])
-def test_a_node_with_a_state_asks_nobody(tmp_path: Path, first: str) -> None:
-    (tmp_path / "raft_state.json").write_text("{}")
-    with listener() as port:
-        assert started(tmp_path, port, first, ["127.0.0.1"]) == [*BARE, f"http://me:{port}"]
