@@ -8,7 +8,7 @@ STAMP := .venv/.complete
 ENGINE_INSTALL := $(BIN)/ragops engine install
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test test-images check bench bench-import bench-api picture clean
+.PHONY: help venv engine demo test test-docker test-images check bench bench-import bench-api bench-docker picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +30,13 @@ engine: venv  ## the pinned Pulumi engine: downloaded, or built where it cannot 
 demo: venv engine  ## a tour on real engines in a scratch folder (KEEP=1 leaves it running)
 	$(BIN)/python examples/demo.py
 
-test: venv engine  ## all tests, with coverage of ragops/ (ARGS="-k redis" for some)
+test: venv engine  ## all tests but the whole platform's on Docker, with coverage of ragops/ (ARGS="-k redis" for some)
 	$(BIN)/coverage erase
-	@code=0; $(BIN)/coverage run -m pytest $(ARGS) || code=$$?; \
+	@code=0; $(BIN)/coverage run -m pytest -m 'not platform' $(ARGS) || code=$$?; \
 	$(BIN)/coverage combine --quiet && $(BIN)/coverage report; exit $$code
+
+test-docker: venv engine  ## all tests on Docker, the whole platform's too: an hour (ARGS="-k upgrade" for some)
+	$(BIN)/python -m pytest tests/docker $(ARGS)
 
 test-images:  ## stand-ins for the official images, from Debian's packages, where no registry can be reached
 	@tests/docker/images/build.sh
@@ -52,6 +55,9 @@ bench-import: venv engine  ## the import of 100,000 collections against psql's \
 
 bench-api: venv engine .tools/k6  ## searches per second with k6, alone and through the gateway; ingest
 	$(BIN)/python bench/api.py
+
+bench-docker: venv engine  ## the platform on Docker against the bare Automation API and docker run; loss of a node
+	$(BIN)/python bench/docker.py
 
 .tools/k6:
 	@command -v k6 > /dev/null && mkdir -p .tools && ln -sf "$$(command -v k6)" $@ || \

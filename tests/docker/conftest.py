@@ -114,6 +114,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
         for report in terminalreporter.stats.get("skipped", ())
         if isinstance(report.longrepr, tuple) and NOT_HERE in str(report.longrepr[2])
     )
+    left = sum(1 for item in terminalreporter.stats.get("deselected", ()) if item.get_closest_marker("platform"))
+    if left and not terminalreporter.config.option.keyword:
+        terminalreporter.line(f"{left} tests of the whole platform on Docker were left to `make test-docker`")
     if reasons:
         terminalreporter.section("not here")
         for what, count in sorted(reasons.items()):
