@@ -37,7 +37,8 @@ class Phase(StrEnum):
 
 _ACTIONS = {
     "create": Action.CREATE, "update": Action.UPDATE, "delete": Action.DELETE, "refresh": Action.REFRESH,
-    "replace": Action.REPLACE, "create-replacement": Action.REPLACE, "delete-replaced": Action.REPLACE,
+    # "replace" itself does nothing: it stands between the two steps that do.
+    "create-replacement": Action.REPLACE, "delete-replaced": Action.REPLACE,
 }  # fmt: skip
 
 

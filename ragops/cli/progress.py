@@ -84,7 +84,8 @@ class _Lines:
         if isinstance(step, Progress):
             self._progress(step)
             return
-        words = _KINDS.get(step.type.rpartition(":")[2], _WORDS).get(step.action.value)
+        action = "delete" if step.action.value == "replace" and not step.new else step.action.value
+        words = _KINDS.get(step.type.rpartition(":")[2], _WORDS).get(action)
         if words is None or step.type.startswith("ragops:"):
             return
         if step.phase.value == "started":

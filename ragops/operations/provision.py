@@ -12,7 +12,7 @@ from ragops.adapters.postgres import connect, is_password_refused
 from ragops.adapters.progress import ignore
 from ragops.adapters.pulumi_events import Action
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
-from ragops.operations.changes import Change, Drifted, changes, drifted
+from ragops.operations.changes import Change, Drifted, changes, drifted, merged
 from ragops.operations.health import Health, check
 from ragops.operations.rolling import disturbed, roll
 from ragops.operations.stack import fingerprint, open_stack
@@ -79,15 +79,13 @@ def plan(session: Session) -> Plan:
     """What `up` would change, after a look at what is really there. Raises MissingError (secret_missing), as `up`."""
     session.refuse_lost_secrets()
     steps = open_stack(session.project, session.secrets(), renew=False).preview()
-    return Plan(changes(steps), planned(session))
+    return Plan(changes(steps, session.machine.started_first()), planned(session))
 
 
 def drift(session: Session) -> Drift:
     """Where what is really there differs from what was provisioned. Raises MissingError (not_provisioned)."""
     resources = drifted(open_stack(session.project, session.secrets(), renew=False).drift())
-    known = {item.resource for item in resources}
-    seen = [Drifted(item.resource, item.now) for item in session.machine.differences() if item.resource not in known]
-    found = Drift((*resources, *seen))
+    found = Drift(merged(resources, [(item.resource, item.now) for item in session.machine.differences()]))
     if not found.resources and not session.project.paths.endpoints.exists():
         raise session.not_provisioned()  # what was never provisioned whole cannot be as it was provisioned
     return found

@@ -88,6 +88,11 @@ class DockerMachine:
         docker_prepare.clear_left_over(self._docker, self._names, record, known, on_progress)
         docker_prepare.start_stopped(self._docker, self._names, on_progress)
 
+    def started_first(self) -> Collection[str]:
+        """Instances whose containers are stopped or paused."""
+        found = docker_record.by_instance(docker_record.services(self._docker, self._names))
+        return {instance for instance, container in found.items() if docker_prepare.is_startable(container)}
+
     def after_up(self) -> None:
         """Keep what the containers are now, to compare with."""
         pins, settings = pins_of(self._project), self._project.settings

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from ragops.adapters import docker_looks
 from ragops.adapters.progress import Progress
 from ragops.errors import RagopsError, UsageError
-from ragops.runtimes.docker_names import INSTANCE, SERVICE
-from ragops.runtimes.docker_record import is_service, services
+from ragops.runtimes.docker_names import INSTANCE, SERVICE, TEMPORARY
+from ragops.runtimes.docker_record import services
 from ragops.services import SERVICES
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def clear_left_over(
     """
     doubtful = []
     for container in docker.containers(names.labels()):
-        if not is_service(names, container):
-            docker.remove(container.name, force=True)
+        if TEMPORARY in container.labels or INSTANCE not in container.labels:
+            docker.remove(container.id, force=True)
         elif container.id not in record.known:
             doubtful.append(container)
     networks = [network for network in docker.networks(names.labels()) if network.id not in record.known]
@@ -80,11 +80,16 @@ def start_stopped(docker: DockerHost, names: DockerNames, say: OnProgress) -> No
             if state.status == "paused":
                 docker_looks.resume(docker, container.id)
                 say(Progress(instance, "was paused: goes on", final=True))
-            elif state.status in ("exited", "created"):
+            elif is_startable(container):
                 docker.start(container.id)
                 say(Progress(instance, "was stopped: started", final=True))
         except RagopsError as error:
             say(Progress(instance, error.message, final=True))
+
+
+def is_startable(container: Container) -> bool:
+    """Whether it stands still and can be made to go on."""
+    return container.state.status in ("exited", "created", "paused")
 
 
 def say_lost_data(docker: DockerHost, record: Record, say: OnProgress) -> None:

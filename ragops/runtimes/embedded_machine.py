@@ -63,6 +63,10 @@ class EmbeddedMachine:
     def before_up(self, on_progress: Callable[[Progress], None], known: Callable[[], Collection[str]]) -> None:
         """Nothing: the process provider adopts and starts by itself."""
 
+    def started_first(self) -> Collection[str]:
+        """None: the engine starts a process that is stopped."""
+        return ()
+
     def after_up(self) -> None:
         """Nothing: every process has a record of its own."""
 

@@ -69,6 +69,9 @@ class Machine(Protocol):
         under the lock.
         """
 
+    def started_first(self) -> Collection[str]:
+        """Instances that `before_up` would start, so that the engine never sees them stopped."""
+
     def after_up(self) -> None:
         """Keep what there is now, for later looks to compare with."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ragops.adapters.pulumi_events import Action, Phase, Step
-from ragops.operations.changes import changes, drifted
+from ragops.operations.changes import Change, Drifted, changes, drifted, merged
 
 CONTAINER = "docker:index/container:Container"
 
@@ -28,3 +28,56 @@ def test_components_and_refreshes_are_no_changes() -> None:
 def test_what_is_gone_has_drifted() -> None:
     (found,) = drifted([step(Action.DELETE)])
     assert (found.resource, found.detail) == ("redis", "is gone")
+
+
+# --- what the plugin's own ways would hide ------------------------------------------------------------------------
+
+
+def replaced(old: dict[str, object], new: dict[str, object]) -> list[Step]:
+    """The steps of a replacement that deletes first, in their order."""
+    return [step(Action.REPLACE, old=old), step(Action.REPLACE, old=old, new=new)]
+
+
+def test_a_replacement_says_what_differs_though_the_old_one_goes_first() -> None:
+    assert changes(replaced({"memory": 256}, {"memory": 512})) == (
+        Change("redis", Action.REPLACE, ("memory: 256 → 512",)),
+    )
+
+
+def test_what_is_only_stopped_is_started_and_not_replaced() -> None:
+    running = {"image": "1", "ports": [{"external": 1}], "mustRun": True}
+    stopped = {"image": "1", "ports": [], "mustRun": False}
+    assert changes(replaced(stopped, running), {"redis"}) == ()
+    assert changes(replaced(stopped, running))[0].action is Action.REPLACE
+    (change,) = changes(replaced(stopped, {**running, "image": "2"}), {"redis"})
+    assert "image: 1 → 2" in change.details
+
+
+def details(old: dict[str, object], new: dict[str, object]) -> tuple[str, ...]:
+    return changes([step(Action.UPDATE, old=old, new=new)])[0].details
+
+
+def test_order_and_the_engines_own_notes_are_no_news() -> None:
+    old = {"ports": [{"external": 1}, {"external": 2}], "labels": [{"label": "io.ragops.config", "value": "a"}]}
+    new = {
+        "ports": [{"__defaults": [], "external": 2}, {"__defaults": [], "external": 1}],
+        "labels": [{"label": "io.ragops.config", "value": "b", "__defaults": []}],
+        "__defaults": ["x"],
+        "container_id": "y",
+    }
+    assert details(old, new) == ()
+
+
+def test_of_a_list_only_what_comes_and_goes_is_shown() -> None:
+    assert details({"envs": ["A=1", "B=1"]}, {"envs": ["B=2", "A=1"]}) == ("envs: - B=1", "envs: + B=2")
+    old, new = [{"label": "team", "value": "a"}], [{"label": "team", "value": "b"}]
+    assert details({"labels": old}, {"labels": new}) == ("labels/team: a → b",)
+
+
+def test_each_thing_has_drifted_once() -> None:
+    engine = (Drifted("redis", "is gone"), Drifted("redis-ready", "gone"), Drifted("api-ready", "unhealthy"))
+    assert merged(engine, [("redis", "is gone"), ("network", "x is in it")]) == (
+        Drifted("api", "unhealthy"),
+        Drifted("redis", "is gone"),
+        Drifted("network", "x is in it"),
+    )
