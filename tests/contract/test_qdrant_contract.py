@@ -1,7 +1,8 @@
 """One suite for the development engine and for a Qdrant server: both must give the same answers.
 
-The server is taken where RAGOPS_TEST_QDRANT_URL (and RAGOPS_TEST_QDRANT_API_KEY) name one. Every collection that the
-suite makes has a name of its own and is deleted again.
+The server is the one that RAGOPS_TEST_QDRANT_URL (and RAGOPS_TEST_QDRANT_API_KEY) name, else one that is started from
+the pinned image where Docker has it, as a cluster of one node. Every collection that the suite makes has a name of its
+own and is deleted again.
 """
 
 from __future__ import annotations
@@ -26,8 +27,12 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
+from ragops.adapters.docker_client import DockerHost
+from ragops.errors import RagopsError
+from ragops.services.qdrant import IMAGE
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 KEY = "the key of the contract suite"
 REAL_URL = os.environ.get("RAGOPS_TEST_QDRANT_URL", "")
@@ -42,15 +47,25 @@ class Server:
     development: bool
 
 
-@pytest.fixture(scope="module", params=["development", *(["server"] if REAL_URL else [])])
+@pytest.fixture(scope="module", params=["development", "server"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    if request.param == "server":
+    if request.param == "development":
+        yield from development_engine()
+    elif REAL_URL:
         yield Server(REAL_URL, REAL_KEY, development=False)
-        return
-    folder = Path(tempfile.mkdtemp(prefix="ragops-test-"))
+    else:
+        yield from pinned_image()
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return probe.getsockname()[1]
+
+
+def development_engine() -> Iterator[Server]:
+    folder = Path(tempfile.mkdtemp(prefix="ragops-test-"))
+    port = free_port()
     (folder / "key").write_text(KEY)
     config = {"host": "127.0.0.1", "port": port, "storage": str(folder / "data"), "api_key_file": str(folder / "key")}
     (folder / "edge.json").write_text(json.dumps(config))
@@ -59,7 +74,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_ready(url, process, folder / "log")
+        wait_ready(url, lambda: process.poll() is None, (folder / "log").read_text)
         yield Server(url, KEY, development=True)
     finally:
         process.terminate()
@@ -67,7 +82,34 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         shutil.rmtree(folder)
 
 
-def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def pinned_image() -> Iterator[Server]:
+    docker = DockerHost()
+    try:
+        image = docker.image_id(IMAGE)
+    except RagopsError as error:
+        pytest.skip(f"not here: a Docker engine ({error.message})")
+    if image is None:
+        pytest.skip(f"not here: the image {IMAGE} (docker pull it, or set RAGOPS_TEST_QDRANT_URL)")
+    name, port = f"ragops-test-{uuid4().hex[:8]}", free_port()
+    config = {
+        "Image": image,
+        "Cmd": ["./qdrant", "--uri", "http://127.0.0.1:6335"],
+        "Env": [f"QDRANT__SERVICE__API_KEY={KEY}", "QDRANT__CLUSTER__ENABLED=true", "QDRANT__TELEMETRY_DISABLED=true"],
+        "ExposedPorts": {"6333/tcp": {}},
+        "HostConfig": {"PortBindings": {"6333/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}},
+    }
+    docker.create(name, config)
+    try:
+        docker.start(name)
+        url = f"http://127.0.0.1:{port}"
+        running = lambda: docker.container(name).state.running  # noqa: E731
+        wait_ready(url, running, lambda: "\n".join(docker.logs(name, 50)))
+        yield Server(url, KEY, development=False)
+    finally:
+        docker.remove(name, force=True)
+
+
+def wait_ready(url: str, running: Callable[[], bool], log: Callable[[], str]) -> None:
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -75,8 +117,8 @@ def wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
                 return
         except httpx.TransportError:
             pass
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
+        assert running(), log()
+        assert time.monotonic() < deadline, log()
         time.sleep(0.05)
 
 
@@ -236,7 +278,7 @@ def test_unknown_collection(raw: httpx.Client, method: str, path: str, body: obj
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        ({"vectors": {"size": 0, "distance": "Cosine"}}, 422),
+        ({"vectors": {"size": 0, "distance": "Cosine"}}, 400),
         ({"vectors": {"size": 70000, "distance": "Cosine"}}, 422),
         ({"vectors": {"size": 4, "distance": "Crow"}}, 400),
         ({"vectors": {"size": "four", "distance": "Cosine"}}, 400),
@@ -330,11 +372,13 @@ def test_payload_comes_back_as_it_was(client: QdrantClient, filled: str) -> None
     assert client.retrieve(filled, [20])[0].payload == PAYLOAD
 
 
-@pytest.mark.parametrize("vector", [[1.0], [1.0, 2.0, 3.0], []])
-def test_wrong_vector_size_changes_nothing(raw: httpx.Client, client: QdrantClient, filled: str, vector: Any) -> None:
+@pytest.mark.parametrize(("vector", "status"), [([1.0], 400), ([1.0, 2.0, 3.0], 400), ([], 422)])
+def test_wrong_vector_size_changes_nothing(
+    raw: httpx.Client, client: QdrantClient, filled: str, vector: list[float], status: int
+) -> None:
     points = [{"id": 1, "vector": [0.3, 0.3], "payload": {"n": 77}}, {"id": 30, "vector": vector}]
     response = raw.put(f"/collections/{filled}/points", params={"wait": "true"}, json={"points": points})
-    assert response.status_code == 400
+    assert response.status_code == status
     assert client.retrieve(filled, [30]) == []
     search = raw.post(f"/collections/{filled}/points/query", json={"query": vector})
     assert search.status_code == 400
@@ -636,4 +680,4 @@ def test_upload_with_a_wrong_checksum(raw: httpx.Client, client: QdrantClient, f
 def test_snapshot_of_an_unknown_shard(raw: httpx.Client, filled: str) -> None:
     response = raw.post(f"/collections/{filled}/shards/7/snapshots")
     assert response.status_code == 404
-    assert error_of(response) == "Not found: shard 7"
+    assert error_of(response) == "Not found: shard 7 not found"

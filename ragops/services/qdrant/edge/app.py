@@ -247,7 +247,7 @@ class Api:
         name, shard = _name(request), request.path_params["shard"]
         self.storage.get(name)
         if shard != "0":
-            raise not_found(f"shard {shard}")
+            raise not_found(f"shard {shard} not found")
         return name
 
     async def _body(self, request: Request) -> Json:

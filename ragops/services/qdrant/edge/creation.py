@@ -119,7 +119,9 @@ def check_name(name: str) -> None:
 
 
 def _size(vectors: Json) -> int:
-    size = whole(vectors, "size", 0, 1)
+    size = whole(vectors, "size", 0, 0)
+    if size == 0:
+        raise malformed("data did not match any variant of untagged enum VectorsConfig")
     if size > _LARGEST_SIZE:
         what = f"value {size} invalid, must be from 1 to {_LARGEST_SIZE}"
         raise invalid("JSON body", "vectors.size", what)

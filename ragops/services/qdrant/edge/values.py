@@ -136,6 +136,10 @@ def points(body: Json, size: int) -> list[edge.Point]:
     """The points of an upsert, written as a list of points or as a batch; all are checked before any is stored."""
     refuse(body, "shard_key", "update_filter", "update_mode")
     rows = _batch(body["batch"]) if "batch" in body else item_list(required(body, "points"), "points")
+    for number, row in enumerate(rows):
+        if body_object(row).get("vector") == []:
+            where = "batch.vector" if "batch" in body else f"points[{number}].vector.vector"
+            raise invalid("JSON body", where, "dense vector must not be empty")
     return [_point(body_object(row), size) for row in rows]
 
 
