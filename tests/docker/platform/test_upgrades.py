@@ -1,0 +1,125 @@
+"""One image after another for a service, while applications ask and write; and the steps that are refused."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+pytestmark = [pytest.mark.engine, pytest.mark.fault]
+
+QDRANT_BEFORE = "qdrant/qdrant:v1.17.1"
+
+
+def _versions(whole: Any) -> dict[str, list[tuple[str, str]]]:
+    """Version before and after that a plan speaks of, by service."""
+    return {item["service"]: (item["before"], item["after"]) for item in whole.json("plan")["versions"]}
+
+
+def test_qdrant_is_upgraded_node_by_node_under_load(
+    whole: Any, kept: Any, load: Any, image_from: Any, wait_for: Callable[..., None]
+) -> None:
+    nodes = ("qdrant-1", "qdrant-2", "qdrant-3")
+    with image_from("qdrant/qdrant:v1.18.3", "qdrant/qdrant:v1.18.4") as reference:
+        whole.configure(qdrant={"image": reference})
+        try:
+            assert _versions(whole)["qdrant"][0] == "1.18.3"
+            before = {node: whole.container(node).id for node in nodes}
+            with load(whole, whole.token()) as running:
+                said = whole.run("up", "--yes")
+                running.goes_on(reads=30)
+            print(said.err)
+            assert "node by node" in said.out + said.err
+            started = []
+            for node in nodes:
+                found = whole.container(node)
+                assert (found.image_id, found.id != before[node]) == (whole.docker.image_id(reference), True)
+                started.append(found.state.started)
+            assert started == sorted(started)
+            running.assert_nothing_lost()
+            running.assert_active()
+            whole.settled()
+        finally:
+            # The test's own step back: the program inside is the very same.
+            _back(whole, "qdrant", "1.18.3")
+
+
+def test_redis_is_upgraded_under_load(whole: Any, kept: Any, load: Any, image_from: Any) -> None:
+    """The cache is away for a moment: searches are answered without it."""
+    with image_from("redis:8.0.2", "redis:8.0.3") as reference:
+        whole.configure(redis={"image": reference})
+        try:
+            assert _versions(whole)["redis"] == ("8.0.2", "8.0.3-ragopst")
+            with load(whole, whole.token()) as running:
+                changed = whole.up()
+                running.goes_on(reads=30)
+            assert changed["redis"] == "replace"
+            assert {name for name in changed if not name.startswith("redis")} == set(), changed
+            assert whole.container("redis").image_id == whole.docker.image_id(reference)
+            running.assert_nothing_lost()
+            whole.settled()
+        finally:
+            _back(whole, "redis", "8.0.2")
+
+
+def _back(whole: Any, service: str, version: str) -> None:
+    """Provision the pinned image again, where ragops rightly refuses the step back: the state forgets the newer one."""
+    import json
+
+    path = whole.root / ".ragops" / "run" / "default" / "endpoints.json"
+    values = json.loads(path.read_text())
+    values[service]["version"] = version
+    path.write_text(json.dumps(values))
+    whole.configure(**{service: {"image": None}})
+    whole.up()
+
+
+@pytest.mark.parametrize(
+    ("service", "image", "word"),
+    [
+        pytest.param("timescaledb", "timescale/timescaledb:2.19.3-pg18", "PostgreSQL 18", id="a major of PostgreSQL"),
+        pytest.param("timescaledb", "timescale/timescaledb:2.18.2-pg17", "2.18.2", id="TimescaleDB back"),
+        pytest.param("qdrant", "qdrant/qdrant:v1.20.0", "one minor version at a time", id="two minors of Qdrant"),
+        pytest.param("qdrant", "qdrant/qdrant:v1.17.1", "does not read", id="Qdrant back"),
+        pytest.param("redis", "redis:7.4.2", "7.4.2", id="Redis back"),
+    ],
+)
+def test_a_step_that_loses_data_is_refused_before_anything_happens(
+    whole: Any, service: str, image: str, word: str
+) -> None:
+    before = {one.name: one.id for one in whole.docker.containers(whole.names.labels())}
+    whole.configure(**{service: {"image": image}})
+    try:
+        error = whole.run("--json", "up", "--yes", code=2).error
+        assert error["code"] == "version_refused"
+        assert word in error["message"]
+        assert error["hint"]
+        assert service in whole.run("plan", code=None).out
+    finally:
+        whole.configure(**{service: {"image": None}})
+    assert {one.name: one.id for one in whole.docker.containers(whole.names.labels())} == before
+    assert whole.up() == {}
+
+
+def test_a_minor_of_qdrant_under_load(
+    fresh: Any, load: Any, image: Callable[[str], str], wait_for: Callable[..., None]
+) -> None:
+    """Two versions of the real server."""
+    image(QDRANT_BEFORE)
+    fresh.configure(qdrant={"image": QDRANT_BEFORE})
+    fresh.up()
+    fresh.fill()
+    before = fresh.contents()
+    fresh.configure(qdrant={"image": None})
+    assert _versions(fresh)["qdrant"] == ("1.17.1", "1.18.3")
+    with load(fresh, fresh.token()) as running:
+        fresh.up()
+        running.goes_on(reads=30)
+    running.assert_nothing_lost()
+    running.assert_active()
+    after = fresh.contents()
+    assert before["qdrant texts"] == after["qdrant texts"]
+    fresh.settled()
