@@ -27,7 +27,7 @@ engine: venv  ## the pinned Pulumi engine: downloaded, or built where it cannot 
 	@$(ENGINE_INSTALL) > /dev/null || { code=$$?; [ $$code -eq 7 ] || exit $$code; \
 	echo "making the engine from source instead" >&2; $(ENGINE_INSTALL) --from-source > /dev/null; }
 
-demo: venv engine  ## a tour on real engines in a scratch folder (KEEP=1 leaves it running)
+demo: venv engine  ## a tour on real engines in a scratch folder (KEEP=1 leaves it running, RUNTIME=docker in containers)
 	$(BIN)/python examples/demo.py
 
 test: venv engine  ## all tests but the whole platform's on Docker, with coverage of ragops/ (ARGS="-k redis" for some)
