@@ -1,4 +1,7 @@
-"""What a second `ragops up` is measured against: the Automation API's own refresh and up of the very same stack."""
+"""What `ragops up`, `plan` and `drift` are measured against: the Automation API alone on the very same stack.
+
+Its argument says what is done: `up` (refresh, then up; as without one), `first` (up), `preview` or `refresh`.
+"""
 
 import os
 import sys
@@ -34,7 +37,16 @@ stack = automation.create_or_select_stack(
         },
     ),
 )
-stack.refresh()
-result = stack.up()
-if result.summary.resource_changes and set(result.summary.resource_changes) - {"same"}:
-    sys.exit(f"not a second up: {result.summary.resource_changes}")
+what = sys.argv[1] if len(sys.argv) > 1 else "up"
+if what == "first":  # `ragops down` is to know that it may remove what this makes
+    (paths.pulumi / "docker-platform").touch()
+else:
+    stack.refresh()
+if what == "preview":
+    found = stack.preview().change_summary
+elif what in ("up", "first"):
+    found = stack.up().summary.resource_changes or {}
+else:
+    found = {}
+if what != "first" and set(found) - {"same"}:
+    sys.exit(f"not a second {what}: {found}")

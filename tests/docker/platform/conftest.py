@@ -177,7 +177,7 @@ class Whole:
             body = {"query": question, "collection": COLLECTION, "limit": 5}
             answer = httpx.post(url, json=body, headers={"authorization": f"Bearer {token}"}, timeout=30)
             assert answer.status_code == 200, answer.text
-            found.append([f"{one['id']} {one['score']:.6f}" for one in answer.json()["passages"]])
+            found.append([f"{one['id']} {one['score']:.6f}" for one in answer.json()["results"]])
         assert all(found)
         return found
 
@@ -471,7 +471,7 @@ class Load:
                 began = time.monotonic()
                 try:
                     answer = client.post("/api/v1/search", json=body)
-                    good = answer.status_code == 200 and len(answer.json()["passages"]) == 3
+                    good = answer.status_code == 200 and len(answer.json()["results"]) == 3
                     said = f"{answer.status_code} {answer.text[:200]}"
                 except httpx.HTTPError as error:
                     good, said = False, repr(error)
