@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import Progress
-from ragops.adapters.pulumi_events import Action
 from ragops.errors import RagopsError
 from ragops.services.qdrant.cluster import node_versions, wait_all_active
 
@@ -20,9 +19,9 @@ _PARTS = ("", "-config", "-ready")  # of a node, as the docker runtime names its
 
 
 def disturbed(endpoint: Endpoint | None, changes: Sequence[Change]) -> tuple[str, ...]:
-    """The nodes of the cluster that the changes restart or replace, in their order."""
+    """The nodes of the cluster that the changes restart, replace or bring back, in their order."""
     nodes = endpoint.options.get("nodes", "").split(",") if endpoint else []
-    touched = {change.resource for change in changes if change.action is not Action.CREATE}
+    touched = {change.resource for change in changes}
     return tuple(node for node in nodes if node and touched & set(resources(node)))
 
 
@@ -39,12 +38,20 @@ def roll(
 ) -> None:
     """Change `nodes` one at a time through `apply`, which takes the resources to bring up to date.
 
-    Where no node answers there is nothing to keep available, and nothing is done here. Raises UnhealthyError
-    (qdrant_not_active) where a replica does not become active; the nodes that follow then stay as they are.
+    Those that do not answer come first and at once: without them not every replica would ever be active. Where no node
+    answers there is nothing to keep available, and nothing is done here. Raises UnhealthyError (qdrant_not_active)
+    where a replica does not become active; the nodes that follow then stay as they are.
     """
-    if not _answers(endpoint):
+    answering = _answering(endpoint)
+    if not answering:
         return
     for node in nodes:
+        if node not in answering:
+            show(Progress("qdrant", f"{node} does not answer: it is brought back first"))
+            apply(resources(node))
+    for node in nodes:
+        if node not in answering:
+            continue
         show(Progress("qdrant", f"waiting until every replica is active, then {node}"))
         wait_all_active(endpoint, ACTIVE_SECONDS)
         apply(resources(node))
@@ -52,8 +59,9 @@ def roll(
     show(Progress("qdrant", f"changed node by node: {', '.join(nodes)}", final=True))
 
 
-def _answers(endpoint: Endpoint) -> bool:
+def _answering(endpoint: Endpoint) -> frozenset[str]:
+    """The nodes that answer, by name."""
     try:
-        return bool(node_versions(endpoint))
+        return frozenset(node_versions(endpoint))
     except RagopsError:
-        return False
+        return frozenset()
