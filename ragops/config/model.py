@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ipaddress import AddressValueError, IPv4Address
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ragops.services.api.settings import ApiSettings
 from ragops.services.gateway.settings import GatewaySettings
+from ragops.services.ollama.settings import OllamaSettings  # noqa: TC001  pydantic reads the annotation
 from ragops.services.qdrant.settings import QdrantSettings, published
 from ragops.services.redis.settings import RedisSettings
 from ragops.services.timescaledb.settings import TimescaleSettings
@@ -90,8 +91,19 @@ class Settings(BaseModel):
     redis: RedisSettings = RedisSettings()
     timescaledb: TimescaleSettings = TimescaleSettings()
     qdrant: QdrantSettings = QdrantSettings()
+    ollama: OllamaSettings | None = None
     api: ApiSettings = ApiSettings()
     gateway: GatewaySettings = GatewaySettings()
+
+    @model_validator(mode="after")
+    def _models_have_a_server(self) -> Settings:
+        if self.ollama and self.runtime == "embedded":
+            raise ValueError("ollama: is for the docker runtime; here name a server in api.embedder.ollama_url")
+        if self.ollama and (lacking := self.ollama.lacks(self.api.own_models())):
+            raise ValueError(f"ollama.models lacks {lacking[0]}, which api: asks it for")
+        if not self.ollama and self.api.chat.model in self.api.own_models():
+            raise ValueError("api.chat.model needs api.chat.ollama_url, api.embedder.ollama_url, or a section ollama:")
+        return self
 
     def ports(self) -> dict[tuple[str, str], int]:
         """Every port of this machine that is listened on, by its key in ragops.yaml: service, then key.
@@ -105,6 +117,8 @@ class Settings(BaseModel):
             ("api", "port"): self.api.port,
             ("gateway", "port"): self.gateway.port,
         }
+        if self.ollama:
+            ports["ollama", "port"] = self.ollama.port
         if self.runtime == "docker":
             ports |= {("qdrant", key): port for key, port in published(self.qdrant).items()}
         return ports | ({("gateway", "tls_port"): self.gateway.tls_port} if self.gateway.tls else {})
@@ -114,8 +128,10 @@ def ports_as_written(values: Mapping[str, Any]) -> dict[tuple[str, str], int]:
     """The ports that the values of a ragops.yaml ask for, whatever else is wrong with them."""
     sections: dict[str, Any] = {"name": "", "runtime": values.get("runtime")}
     for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            sections[name] = _lenient(field.annotation, values.get(name))
+        models = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        model = next((kind for kind in models if issubclass(kind, BaseModel)), None)
+        if model is not None and (field.default is not None or name in values):
+            sections[name] = _lenient(model, values.get(name))
     return Settings.model_construct(None, **sections).ports()
 
 

@@ -22,6 +22,7 @@ from ragops.services.api.settings import ApiSettings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ragops.config.model import Settings
     from ragops.embedding import Embedder
     from ragops.ingest.rows import Collection
     from ragops.operations.session import Session
@@ -83,10 +84,16 @@ def embedder_for(session: Session) -> Embedder:
     settings = session.project.settings
     # A project whose settings have no section `api:` is asked with the defaults of one.
     api = getattr(settings, "api", None) or ApiSettings()
-    choice = configuration.embedder(api.embedder, settings.runtime)
+    choice = configuration.embedder(api.embedder, settings.runtime, _own_ollama(settings))
     if choice.kind == "ollama":
         return OllamaEmbedder(choice.url or "", choice.model, choice.dimensions)
     return HashingEmbedder(choice.dimensions or DEFAULT_DIMENSIONS)
+
+
+def _own_ollama(settings: Settings) -> str:
+    """The URL of the platform's own server of models from this machine; empty where it has none."""
+    ollama = getattr(settings, "ollama", None)
+    return f"http://127.0.0.1:{ollama.port}" if ollama else ""
 
 
 def _one(run: CollectionRun) -> CollectionReport:

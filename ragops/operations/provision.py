@@ -17,7 +17,7 @@ from ragops.operations.health import Health, check
 from ragops.operations.rolling import disturbed, roll
 from ragops.operations.stack import fingerprint, open_stack
 from ragops.operations.upgrade import planned, refuse
-from ragops.services import SERVICES
+from ragops.services import by_name
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
@@ -115,8 +115,8 @@ def up(
         session.machine.after_up()
         write_atomic(project.paths.endpoints, json.dumps(report.outputs["endpoints"], indent=2), SECRET_MODE)
         endpoints = session.endpoints()
-        for service in SERVICES:
-            service.prepare(endpoints[service.name])
+        for name, endpoint in endpoints.items():
+            by_name(name).prepare(endpoint)
         health = _healthy(session, changed=bool(changes(report.steps)))
         write_atomic(project.paths.fingerprint, mark)
     return UpResult(changes(report.steps), endpoints, health, time.monotonic() - started)

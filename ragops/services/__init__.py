@@ -1,4 +1,4 @@
-"""One folder for each service, with all that is known about it; SERVICES is their order of dependence."""
+"""One folder for each service, with all that is known about it; SERVICES: in order of dependence, optional ones too."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ragops.services.api import ApiService
 from ragops.services.gateway import GatewayService
+from ragops.services.ollama import OllamaService
 from ragops.services.qdrant import QdrantService
 from ragops.services.redis import RedisService
 from ragops.services.timescaledb import TimescaleService
@@ -17,6 +18,7 @@ SERVICES: tuple[Service, ...] = (
     TimescaleService(),
     RedisService(),
     QdrantService(),
+    OllamaService(),
     ApiService(),
     GatewayService(),
 )

@@ -9,6 +9,7 @@ import pulumi
 from ragops.services.api.component import Api, ApiArgs
 from ragops.services.api.configuration import ApiInputs
 from ragops.services.gateway.component import Gateway, GatewayArgs
+from ragops.services.ollama.component import Ollama, OllamaArgs
 from ragops.services.qdrant.component import Qdrant, QdrantArgs
 from ragops.services.redis.component import Redis, RedisArgs
 from ragops.services.timescaledb.component import Timescale, TimescaleArgs
@@ -25,7 +26,9 @@ def program(inputs: PlatformInputs) -> None:
     redis = Redis(RedisArgs(settings.redis, secrets, runtime))
     qdrant = Qdrant(QdrantArgs(settings.qdrant, secrets, runtime))
 
-    stores = (timescale, redis, qdrant)
+    ollama = (Ollama(OllamaArgs(settings.ollama, runtime)),) if settings.ollama else ()
+
+    before = (timescale, redis, qdrant, *ollama)
     api_inputs = ApiInputs(
         settings=settings.api,
         platform=settings.name,
@@ -35,10 +38,11 @@ def program(inputs: PlatformInputs) -> None:
         jwks_file=inputs.jwks_file,
         secrets=secrets,
         keys=inputs.door.keys,
+        ollama="".join("http://{}:{}".format(*one.endpoint.inner) for one in ollama),
     )
-    api = Api(ApiArgs(api_inputs, runtime), pulumi.ResourceOptions(depends_on=list(stores)))
+    api = Api(ApiArgs(api_inputs, runtime), pulumi.ResourceOptions(depends_on=list(before)))
     door = inputs.door.behind(api.endpoint.inner)
     gateway = Gateway(GatewayArgs(door, runtime), pulumi.ResourceOptions(depends_on=[api]))
 
-    services = (*stores, api, gateway)
+    services = (*before, api, gateway)
     pulumi.export("endpoints", {service.endpoint.service: service.endpoint.to_dict() for service in services})

@@ -52,7 +52,7 @@ class Api(pulumi.ComponentResource):
             port=settings.port,
             handle=runtime.handle("api"),
             options={
-                "embedder": embedder(settings.embedder, runtime.name).model,
+                "embedder": embedder(settings.embedder, runtime.name, self._args.inputs.ollama).model,
                 "workers": str(settings.workers),
             },
             logins={

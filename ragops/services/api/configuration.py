@@ -36,16 +36,20 @@ class EmbedderChoice:
     dimensions: int | None
 
 
-def embedder(settings: EmbedderSettings, runtime: str) -> EmbedderChoice:
-    """What questions and documents are embedded with.
+def embedder(settings: EmbedderSettings, runtime: str, ollama: str = "") -> EmbedderChoice:
+    """What questions and documents are embedded with; `ollama` is the URL of the platform's own server, if it has one.
 
     Raises UsageError (embedder_missing) outside the embedded runtime where no model is named: hashing finds common
     words only, and nobody should run that in production without having said so.
     """
-    if settings.kind == "ollama" or (settings.kind == "auto" and settings.ollama_url):
-        return EmbedderChoice("ollama", settings.model, settings.ollama_url, settings.dimensions)
+    url = settings.ollama_url or ollama
+    if settings.kind == "ollama" or (settings.kind == "auto" and url):
+        return EmbedderChoice("ollama", settings.model, url, settings.dimensions)
     if settings.kind == "auto" and runtime != "embedded":
-        hint = "set `api: {embedder: {ollama_url: …}}`, or `kind: hashing` where matching words is enough"
+        hint = (
+            "add a section `ollama: {models: [nomic-embed-text]}`, name a server in `api: {embedder: {ollama_url: …}}`,"
+            " or choose `kind: hashing` where matching words is enough"
+        )
         raise UsageError("embedder_missing", f"the {runtime} runtime needs an embedding model", hint)
     dimensions = settings.dimensions or _HASHING_DIMENSIONS
     return EmbedderChoice("hashing", f"hashing-{dimensions}-v1", None, dimensions)
@@ -56,6 +60,7 @@ class ApiInputs:
     """What the API is made from: its settings, and where the other services are.
 
     `jwks_file` is the path of the public keys on this machine, `keys` their content; `secrets` by name.
+    `ollama` is the URL of the platform's own server of models as the API sees it, empty where it has none.
     """
 
     settings: ApiSettings
@@ -66,6 +71,7 @@ class ApiInputs:
     jwks_file: str
     secrets: Mapping[str, str]
     keys: Mapping[str, Any] = field(default_factory=dict)
+    ollama: str = ""
 
 
 def image_spec(settings: ApiSettings) -> ImageSpec:
@@ -138,8 +144,8 @@ def api_config(inputs: ApiInputs, layout: Layout, runtime: str) -> dict[str, Any
             "user": database.logins["application"].user,
             "password_file": "database.password",
         },
-        "embedder": asdict(embedder(settings.embedder, runtime)),
-        "chat": _chat(settings),
+        "embedder": asdict(embedder(settings.embedder, runtime, inputs.ollama)),
+        "chat": _chat(settings, inputs.ollama),
         "breakers": settings.breakers.model_dump(),
         "legacy": settings.legacy.model_dump(mode="json"),
         "privacy": settings.privacy.model_dump(),
@@ -148,10 +154,10 @@ def api_config(inputs: ApiInputs, layout: Layout, runtime: str) -> dict[str, Any
     }
 
 
-def _chat(settings: ApiSettings) -> dict[str, str] | None:
+def _chat(settings: ApiSettings, ollama: str) -> dict[str, str] | None:
     if not settings.chat.model:
         return None
-    return {"model": settings.chat.model, "url": settings.chat.ollama_url or settings.embedder.ollama_url}
+    return {"model": settings.chat.model, "url": settings.chat.ollama_url or settings.embedder.ollama_url or ollama}
 
 
 def _urls(qdrant: Endpoint) -> list[str]:

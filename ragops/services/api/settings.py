@@ -84,8 +84,9 @@ class ApiSettings(Section):
     privacy: PrivacySettings = PrivacySettings()
     cache_seconds: int = Field(30, ge=0, le=86400, description="how long an answer is kept in Redis; 0: not at all")
 
-    @model_validator(mode="after")
-    def _chat_has_a_server(self) -> ApiSettings:
-        if self.chat.model and not (self.chat.ollama_url or self.embedder.ollama_url):
-            raise ValueError("chat.model needs chat.ollama_url or embedder.ollama_url")
-        return self
+    def own_models(self) -> tuple[str, ...]:
+        """The models that it asks the platform's own server for, there being no URL of another."""
+        embedder = self.embedder
+        own = [embedder.model] if embedder.kind == "auto" and not embedder.ollama_url else []
+        chat = self.chat.model if not (self.chat.ollama_url or embedder.ollama_url) else ""
+        return (*own, *([chat] if chat else []))

@@ -159,7 +159,6 @@ def test_chat_uses_the_embedders_server_where_it_has_none_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"chat": {"model": "llama"}},
         {"embedder": {"kind": "ollama"}},
         {"embedder": {"ollama_url": "localhost:11434"}},
         {"legacy": {"deprecated": "2027-01-01", "sunset": "2026-01-01"}},

@@ -1,0 +1,136 @@
+"""Ollama as a Pulumi component: its server, and the models that it has to have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+
+from ragops.errors import RagopsError, encode
+from ragops.services.contract import Endpoint
+from ragops.services.images import size_bytes, tag_version
+from ragops.services.ollama import ENGINE, IMAGE
+from ragops.services.ollama.models import fetch, missing
+from ragops.services.spec import ExecCheck, ImageSpec, ServiceSpec
+
+if TYPE_CHECKING:
+    from ragops.services.ollama.settings import OllamaSettings
+    from ragops.services.spec import Layout, Runtime
+
+INNER_PORT = 11434
+_PRESENT = "present"
+
+
+@dataclass(frozen=True)
+class OllamaArgs:
+    """What the component is made from."""
+
+    settings: OllamaSettings
+    runtime: Runtime
+
+
+class Ollama(pulumi.ComponentResource):
+    """A server with its models; `endpoint` says how to reach it. Whoever depends on it starts when they are there."""
+
+    def __init__(self, args: OllamaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("ragops:service:Ollama", "ollama", None, opts)
+        settings, runtime = args.settings, args.runtime
+        layout = runtime.layout("ollama", image_spec(settings))
+        serving = runtime.run(service_spec(settings, layout), self)
+        self.models = Models(
+            "ollama-models",
+            {"url": f"http://127.0.0.1:{settings.port}", "models": list(settings.models), "state": None},
+            pulumi.ResourceOptions(parent=self, depends_on=[serving]),
+        )
+        self.endpoint = endpoint(settings, runtime, layout)
+        self.register_outputs({"endpoint": self.endpoint.to_dict()})
+
+
+def endpoint(settings: OllamaSettings, runtime: Runtime, layout: Layout) -> Endpoint:
+    """How to reach it; option `models` are those that it has to have, by commas."""
+    return Endpoint(
+        service="ollama",
+        engine=ENGINE,
+        version=tag_version(image_spec(settings).reference),
+        runtime=runtime.name,
+        host="127.0.0.1",
+        port=settings.port,
+        handle=runtime.handle("ollama"),
+        options={"models": ",".join(settings.models)},
+        capabilities=runtime.capabilities,
+        inner_host=layout.host,
+        inner_port=INNER_PORT,
+    )
+
+
+def image_spec(settings: OllamaSettings) -> ImageSpec:
+    """The image and what is known of its inside: it runs as root and keeps a key of its own beside the models."""
+    return ImageSpec(settings.image or IMAGE, mount="/root/.ollama", user="0:0", writable=("/tmp",))  # noqa: S108
+
+
+def service_spec(settings: OllamaSettings, layout: Layout) -> ServiceSpec:
+    """The server as a runtime sees it."""
+    return ServiceSpec(
+        service="ollama",
+        version=tag_version(image_spec(settings).reference),
+        command=("ollama", "serve"),
+        files=(),
+        ports={"ollama": INNER_PORT},
+        health=ExecCheck(("ollama", "list")),
+        environment={
+            "HOME": "/root",
+            "OLLAMA_HOST": f"{layout.listen}:{INNER_PORT}",
+            "OLLAMA_MODELS": f"{layout.data_dir}/models",
+        },
+        stop_grace=20.0,
+        start_timeout=120.0,
+        image=image_spec(settings),
+        publish={"ollama": settings.port},
+        memory=size_bytes(settings.memory),
+    )
+
+
+class ModelsProvider(ResourceProvider):
+    """Has the models fetched that are missing; those that are not asked for any more stay."""
+
+    serialize_as_secret_always = False
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Fetch what the server lacks."""
+        return CreateResult(f"models@{props['url']}", _ensure(props))
+
+    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
+        """Fetch what the server lacks."""
+        return UpdateResult(_ensure(news))
+
+    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
+        """Other models are asked for, or one is gone."""
+        same = all(olds.get(key) == news.get(key) for key in ("url", "models"))
+        return DiffResult(changes=not same or olds.get("state") != _PRESENT, replaces=[], stables=[])
+
+    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
+        """Ask the server; while it is down nothing is known, and nothing is said to be gone."""
+        try:
+            lacking = missing(props["url"], props["models"])
+        except RagopsError:
+            return ReadResult(id_, props)
+        return ReadResult(id_, {**props, "state": f"missing {', '.join(lacking)}" if lacking else _PRESENT})
+
+
+def _ensure(props: dict[str, Any]) -> dict[str, Any]:
+    try:
+        fetch(props["url"], props["models"])
+    except RagopsError as error:
+        raise RuntimeError(encode(error)) from error
+    return {"url": props["url"], "models": props["models"], "state": _PRESENT}
+
+
+class Models(Resource, module="ragops", name="Models"):
+    """The models of one Ollama server."""
+
+    state: pulumi.Output[str]
+
+    def __init__(self, name: str, props: dict[str, Any], opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(ModelsProvider(), name, props, opts)
