@@ -63,8 +63,16 @@ def _faults(found: Mapping[str, Member], wanted: int, nodes: Nodes) -> Iterator[
         yield Status.DEGRADED, f"behind the others: {', '.join(late)}", f"it catches up by itself; else {_LOG}"
     for one in found.values():
         for uri, error in one.failures.items():
-            if not any(name in uri for name in nodes.silent):
+            if _goes_on(one, uri) and not any(name in uri for name in nodes.silent):
                 yield Status.DEGRADED, f"{one.name} cannot reach {uri}: {_said(error)}", _LOG
+
+
+def _goes_on(one: Member, uri: str) -> bool:
+    """Whether messages are sent there all the time: a failure is forgotten only when the next one arrives.
+
+    The leader sends to all, a follower to the leader; what it once failed to tell another may stay listed for ever.
+    """
+    return one.leader in (None, one.peer) or f"//{one.peers.get(one.leader)}:" in uri
 
 
 def _said(error: str) -> str:
