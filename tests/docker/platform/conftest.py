@@ -183,7 +183,7 @@ class Whole:
 
     def settled(self) -> None:
         """Well in every respect: health, drift and plan have nothing to say."""
-        wait_for(lambda: self.run("--json", "health", code=None).code == 0, 90, "health")
+        wait_for(lambda: self.run("--json", "health", code=None).code == 0, 90, lambda: self.run("health", code=None))
         assert self.drift() == {}
         assert self.json("plan", "--exit-code")["changes"] == []
 
@@ -276,10 +276,11 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None:
+def wait_for(condition: Callable[[], object], seconds: float, what: str | Callable[[], object]) -> None:
+    """Poll `condition`; `what` names it, or tells how things are instead."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what() if callable(what) else what}"
         time.sleep(0.2)
 
 
@@ -356,10 +357,16 @@ def shared(needed: DockerHost, ragops: Any, tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def whole(shared: Whole) -> Whole:
     """The shared platform, well; a test that left it otherwise costs the next one an `up`."""
-    if shared.run("--json", "health", code=None).code != 0 or shared.drift():
+    if shared.run("--json", "health", code=None).code != 0:
         shared.up()
         shared.settled()
     return shared
+
+
+@pytest.fixture(scope="session")
+def token(shared: Whole) -> str:
+    """A token that opens the shared platform's gateway."""
+    return shared.token()
 
 
 @pytest.fixture
@@ -476,7 +483,7 @@ class Load:
                 except httpx.HTTPError as error:
                     good, said = False, repr(error)
                 (self.reads if good else self.failed).append(time.monotonic() - began if good else said)  # type: ignore[arg-type]
-                time.sleep(0.02)
+                time.sleep(0.05)
 
     def _write(self, values: dict[str, str], number: int) -> None:
         """Each point until some node has acknowledged it: an application's own patience."""
@@ -489,7 +496,7 @@ class Load:
                     urls = [*urls[1:], urls[0]]
                     time.sleep(0.1)
                 self.writes.append(time.monotonic() - began)
-                time.sleep(0.02)
+                time.sleep(0.05)
 
     def _wrote(self, client: httpx.Client, url: str, number: int) -> bool:
         point = {"id": number, "vector": [1.0, 0.0, 0.0, float(number % 97)], "payload": {"number": number}}

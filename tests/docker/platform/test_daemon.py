@@ -133,7 +133,7 @@ def test_all_comes_back_when_the_daemon_does(
     refused = elsewhere.run("--json", "status", code=None)
     assert refused.code == 7, refused.out + refused.err
     daemon.start()
-    wait_for(lambda: set(elsewhere.states().values()) == {"running"}, 120, "all containers")
+    wait_for(lambda: set(elsewhere.states().values()) == {"running"}, 120, elsewhere.states)
     wait_for(lambda: elsewhere.run("--json", "health", code=None).code == 0, 180, "health")
     assert elsewhere.contents() == before
     assert elsewhere.answers(token) == answers

@@ -9,8 +9,7 @@ import pytest
 pytestmark = pytest.mark.engine
 
 
-def test_down_keeps_every_volume_and_up_finds_the_data(whole: Any, kept: Any) -> None:
-    token = whole.token()
+def test_down_keeps_every_volume_and_up_finds_the_data(whole: Any, kept: Any, token: str) -> None:
     answers = whole.answers(token)
     done = whole.json("down", "--yes")
     assert sorted(done["kept"]) == whole.data_volumes()

@@ -66,9 +66,9 @@ def test_killed_at_a_point_of_the_first_up(victim: Any, end_at: Any, point: str)
 
 
 @pytest.mark.parametrize("instance", ["redis", "api", "gateway"])
-def test_killed_while_a_container_is_replaced(whole: Any, kept: Any, end_at: Any, instance: str) -> None:
+def test_killed_while_a_container_is_replaced(whole: Any, kept: Any, token: str, end_at: Any, instance: str) -> None:
     """An upgrading `up`, killed once the old container is gone or a new one in its place."""
-    before, token = whole.container(instance).id, whole.token()
+    before = whole.container(instance).id
     answers = whole.answers(token)
 
     def replaced() -> bool:

@@ -15,8 +15,7 @@ ALL = ("timescaledb", "redis", "qdrant-1", "qdrant-2", "qdrant-3", "api", "gatew
 
 
 @pytest.mark.parametrize("instance", ALL)
-def test_a_killed_container_comes_back_with_its_data(whole: Any, kept: Any, instance: str) -> None:
-    token = whole.token()
+def test_a_killed_container_comes_back_with_its_data(whole: Any, kept: Any, token: str, instance: str) -> None:
     before = whole.answers(token)
     whole.docker.kill(whole.name(instance))
     assert whole.states()[instance] == "stopped"
@@ -27,8 +26,7 @@ def test_a_killed_container_comes_back_with_its_data(whole: Any, kept: Any, inst
 
 
 @pytest.mark.parametrize("instance", ALL)
-def test_a_removed_container_is_made_anew_on_its_data(whole: Any, kept: Any, instance: str) -> None:
-    token = whole.token()
+def test_a_removed_container_is_made_anew_on_its_data(whole: Any, kept: Any, token: str, instance: str) -> None:
     before, container = whole.answers(token), whole.container(instance).id
     whole.docker.remove(whole.name(instance), force=True)
     assert whole.states()[instance] == "gone"
@@ -39,8 +37,7 @@ def test_a_removed_container_is_made_anew_on_its_data(whole: Any, kept: Any, ins
     whole.assert_nothing_but_the_platform()
 
 
-def test_everything_removed_at_once(whole: Any, kept: Any) -> None:
-    token = whole.token()
+def test_everything_removed_at_once(whole: Any, kept: Any, token: str) -> None:
     before = whole.answers(token)
     for instance in ALL:
         whole.docker.remove(whole.name(instance), force=True)
@@ -54,9 +51,9 @@ def test_everything_removed_at_once(whole: Any, kept: Any) -> None:
 
 @pytest.mark.parametrize("node", ["qdrant-1", "qdrant-2", "qdrant-3"])
 def test_a_node_is_killed_under_reads_and_writes(
-    whole: Any, kept: Any, load: Any, wait_for: Callable[..., None], node: str
+    whole: Any, kept: Any, token: str, load: Any, wait_for: Callable[..., None], node: str
 ) -> None:
-    with load(whole, whole.token()) as running:
+    with load(whole, token) as running:
         whole.docker.kill(whole.name(node))
         running.goes_on(reads=150, writes=30)
         assert whole.container(node).state.status == "exited"

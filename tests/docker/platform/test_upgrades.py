@@ -20,7 +20,7 @@ def _versions(whole: Any) -> dict[str, list[tuple[str, str]]]:
 
 
 def test_qdrant_is_upgraded_node_by_node_under_load(
-    whole: Any, kept: Any, load: Any, image_from: Any, wait_for: Callable[..., None]
+    whole: Any, kept: Any, token: str, load: Any, image_from: Any, wait_for: Callable[..., None]
 ) -> None:
     nodes = ("qdrant-1", "qdrant-2", "qdrant-3")
     with image_from("qdrant/qdrant:v1.18.3", "qdrant/qdrant:v1.18.4") as reference:
@@ -28,7 +28,7 @@ def test_qdrant_is_upgraded_node_by_node_under_load(
         try:
             assert _versions(whole)["qdrant"][0] == "1.18.3"
             before = {node: whole.container(node).id for node in nodes}
-            with load(whole, whole.token()) as running:
+            with load(whole, token) as running:
                 said = whole.run("up", "--yes")
                 running.goes_on(reads=30)
             print(said.err)
@@ -47,13 +47,13 @@ def test_qdrant_is_upgraded_node_by_node_under_load(
             _back(whole, "qdrant", "1.18.3")
 
 
-def test_redis_is_upgraded_under_load(whole: Any, kept: Any, load: Any, image_from: Any) -> None:
+def test_redis_is_upgraded_under_load(whole: Any, kept: Any, token: str, load: Any, image_from: Any) -> None:
     """The cache is away for a moment: searches are answered without it."""
     with image_from("redis:8.0.2", "redis:8.0.3") as reference:
         whole.configure(redis={"image": reference})
         try:
             assert _versions(whole)["redis"] == ("8.0.2", "8.0.3-ragopst")
-            with load(whole, whole.token()) as running:
+            with load(whole, token) as running:
                 changed = whole.up()
                 running.goes_on(reads=30)
             assert changed["redis"] == "replace"
