@@ -84,10 +84,12 @@ class DockerRuntime:
         """The volume of its data, which nothing that Pulumi does may remove or replace."""
         if not image.mount:
             return []
+        # Below no component, whose order it would share: `down` leaves alone whatever a protected resource waits for.
         # A volume has no attribute that matters more than its data: one that was made by hand is as good.
         options = pulumi.ResourceOptions(
-            parent=parent, protect=True, retain_on_delete=True, ignore_changes=["labels", "driver", "driverOpts"]
-        )
+            protect=True, retain_on_delete=True, ignore_changes=["labels", "driver", "driverOpts"],
+            aliases=[pulumi.Alias(parent=parent)],
+        )  # fmt: skip
         return [docker.Volume(f"{spec.name}-data", **docker_args.volume_args(spec, self._names), opts=options)]
 
     def _files(
