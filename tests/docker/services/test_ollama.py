@@ -1,0 +1,92 @@
+"""Ollama as a service of the stack, on a small server of its protocol: Ollama itself is in no package registry."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import socket
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ragops.adapters import pulumi_install
+from ragops.adapters.docker_build import build
+from ragops.adapters.pulumi_engine import PulumiStack, StackOptions
+from ragops.adapters.pulumi_events import Action
+from ragops.embedding.ollama import OllamaEmbedder
+from ragops.errors import RagopsError
+from ragops.operations.changes import changes, drifted
+from ragops.runtimes.docker import DockerRuntime
+from ragops.runtimes.docker_names import DockerNames
+from ragops.services.contract import Status
+from ragops.services.ollama.component import Ollama, OllamaArgs, endpoint, image_spec
+from ragops.services.ollama.health import probe
+from ragops.services.ollama.settings import OllamaSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ragops.adapters.docker_client import DockerHost
+
+pytestmark = pytest.mark.engine
+
+PYTHON = "python:3.13-slim-trixie"
+DOCKERFILE = f"FROM {PYTHON}\nCOPY ollama /usr/bin/ollama\n"
+MODELS = ("nomic-embed-text", "llama3.2")
+
+
+def context() -> io.BytesIO:
+    script = (Path(__file__).parent / "ollama_server.py").read_bytes()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, content, mode in (("Dockerfile", DOCKERFILE.encode(), 0o644), ("ollama", script, 0o755)):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), mode
+            tar.addfile(member, io.BytesIO(content))
+    packed.seek(0)
+    return packed
+
+
+def test_the_models_are_there_before_what_needs_them(
+    docker: DockerHost, plugin: Path, image: Callable[[str], str], mine: Any, tmp_path: Path
+) -> None:
+    engine = pulumi_install.find()
+    if engine is None:
+        pytest.skip("not here: the Pulumi engine (ragops engine install)")
+    image(PYTHON)
+    reference = f"{mine.name()}-ollama:1.0.0"
+    build(docker, context(), reference, arguments={}, labels={}, on_line=print)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = OllamaSettings(models=MODELS, port=port, image=reference, memory="256mb")
+    image_id = docker.image_id(reference)
+    runtime = DockerRuntime(DockerNames(mine.name(), "default"), {}, lambda _reference: image_id or "")
+    options = StackOptions("ollama", "default", tmp_path / "pulumi", tmp_path / "passphrase")
+    stack = PulumiStack(engine, options, lambda: _program(settings, runtime))
+    where = endpoint(settings, runtime, runtime.layout("ollama", image_spec(settings)))
+    try:
+        made = {change.resource for change in changes(stack.up().steps)}
+        assert {"ollama", "ollama-ready", "ollama-models"} <= made
+        assert probe(where, 10).status is Status.OK
+        assert OllamaEmbedder(f"http://127.0.0.1:{port}", MODELS[0]).dimensions == 3
+        assert changes(stack.preview()) == ()
+        container = runtime.handle("ollama")
+        docker.exec(container, ("rm", f"/root/.ollama/current/models/{MODELS[1]}:latest"))
+        assert {item.resource: item.detail for item in drifted(stack.drift())} == {
+            "ollama-models": f"missing {MODELS[1]}"
+        }
+        assert [(change.resource, change.action) for change in changes(stack.up().steps)] == [
+            ("ollama-models", Action.UPDATE)
+        ]
+        assert probe(where, 10).status is Status.OK
+    finally:
+        with contextlib.suppress(RagopsError):
+            stack.destroy(forget_data=True)
+        docker.api.remove_image(reference, force=True)
+
+
+def _program(settings: OllamaSettings, runtime: DockerRuntime) -> None:
+    Ollama(OllamaArgs(settings, runtime))
