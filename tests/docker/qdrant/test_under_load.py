@@ -146,7 +146,7 @@ def take_away(cluster: Any, number: int, how: str) -> None:
     if how == "killed":
         cluster.kill(number)
     elif how == "stopped":
-        cluster.docker.stop(name, 60)
+        cluster.docker.stop(name, cluster.spec(number).stop_grace)
     else:
         cluster.docker.api.pause(name)
 
