@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.postgres import connect, is_password_refused
-from ragops.adapters.progress import ignore
+from ragops.adapters.progress import Progress, ignore
 from ragops.adapters.pulumi_events import Action
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
 from ragops.operations.changes import Change, Drifted, changes, drifted, merged
@@ -19,11 +19,11 @@ from ragops.operations.stack import fingerprint, open_stack
 from ragops.operations.upgrade import planned, refuse
 from ragops.services import by_name
 from ragops.services.contract import Status
+from ragops.services.qdrant.rejoin import RAFT_STATE, forget_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ragops.adapters.progress import Progress
     from ragops.adapters.pulumi_engine import PulumiStack
     from ragops.adapters.pulumi_events import Step
     from ragops.operations.session import Session
@@ -108,6 +108,7 @@ def up(
         _refuse_changed_password(session)
         stack = open_stack(project, secrets)
         session.machine.before_up(on_step or ignore, lambda: {item.id for item in stack.resources()})
+        _take_up_again(session, on_step or ignore)
         mark = fingerprint(project, secrets)
         if not _already_applied(session, mark):
             _look_ahead(session, stack, versions, confirm, on_step or ignore)
@@ -163,6 +164,13 @@ def _look_ahead(
     nodes = disturbed(cluster, found.changes)
     if cluster and len(nodes) > 1:
         roll(cluster, nodes, lambda names: stack.up(on_step, resources=names), on_step)
+
+
+def _take_up_again(session: Session, show: Callable[[Progress], None]) -> None:
+    """Let nodes of a cluster that lost their data join it anew: it would refuse them under their old names."""
+    if cluster := _cluster(session):
+        for note in forget_lost(cluster, lambda node: session.machine.data_file("qdrant", node, RAFT_STATE)):
+            show(Progress("qdrant", note, final=True))
 
 
 def _cluster(session: Session) -> Endpoint | None:

@@ -7,12 +7,13 @@ takes them); `current.LABEL-STAMP`, what was set aside. A short-lived container 
 
 from __future__ import annotations
 
+import io
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ragops.adapters.docker_client import DockerHost, Entry
+from ragops.adapters.docker_client import DockerHost, Entry, NotFoundError
 from ragops.errors import RagopsError
 from ragops.runtimes.docker_names import DATA_FOLDER, temporary
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.docker_client import User
-    from ragops.adapters.docker_values import Container, Mount
+    from ragops.adapters.docker_values import Container, Mount, Volume
 
 _ROOT = "/volume"
 _LIMIT = 3600.0  # to make gigabytes durable on a slow disk
@@ -118,3 +119,17 @@ def _parents(name: str) -> Sequence[str]:
 
 def _stamp() -> str:
     return f"{datetime.now(tz=UTC):%Y%m%dT%H%M%S%f}"
+
+
+def read_file(host: DockerHost, volume: Volume, image: str, name: str) -> str | None:
+    """The text of the file `name` of the data in a volume, None without it; `image` is an id of an image that is here.
+
+    Raises RagopsError.
+    """
+    helper, content = f"{volume.name}.look", io.BytesIO()
+    with host.created(helper, image, mounts={volume.name: _ROOT}, labels=temporary(volume.labels, "look")):
+        try:
+            host.get_file(helper, f"{_ROOT}/{DATA_FOLDER}/{name}", content)
+        except NotFoundError:
+            return None
+    return content.getvalue().decode(errors="replace")

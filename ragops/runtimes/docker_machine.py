@@ -12,6 +12,7 @@ from ragops.adapters.progress import Progress
 from ragops.errors import RagopsError
 from ragops.runtimes import (
     api_image,
+    docker_data,
     docker_fetch,
     docker_findings,
     docker_preflight,
@@ -135,6 +136,12 @@ class DockerMachine:
     def has_data(self, service: str) -> bool:
         """Whether there is a volume of its data."""
         return any(volume.labels.get(SERVICE) == service for volume in self._volumes())
+
+    def data_file(self, service: str, instance: str, name: str) -> str | None:
+        """From the volume of its data."""
+        volume = self._docker.volume(self._names.data_volume(instance))
+        image = self.image_id(references(self._project.settings)[service])
+        return docker_data.read_file(self._docker, volume, image, name) if volume else None
 
     def data(self) -> tuple[str, ...]:
         """The volumes of data; none where they are another project's."""

@@ -107,6 +107,11 @@ class EmbeddedMachine:
         """Whether its data folder is there."""
         return self._paths.data_dir(service).exists()
 
+    def data_file(self, service: str, instance: str, name: str) -> str | None:  # noqa: ARG002  each has one instance
+        """From its data folder."""
+        path = self._paths.data_dir(service) / name
+        return path.read_text() if path.exists() else None
+
     def data(self) -> tuple[str, ...]:
         """The folders of data, and what restores set aside."""
         folder = self._paths.all_data

@@ -93,6 +93,9 @@ class Machine(Protocol):
     def has_data(self, service: str) -> bool:
         """Whether the service has data here."""
 
+    def data_file(self, service: str, instance: str, name: str) -> str | None:
+        """The text of the file `name` among the data of an instance, whether it runs or not; None without it."""
+
     def data(self) -> tuple[str, ...]:
         """Folders or volumes of data, by name."""
 

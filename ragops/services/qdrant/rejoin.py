@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from ragops.services.qdrant.rest import Rest
 
 _ANSWER_SECONDS = 90.0
+RAFT_STATE = "raft_state.json"
 _CONSENSUS = "60"  # seconds that a change of the cluster may take
 
 
 def forget_lost(endpoint: Endpoint, state_of: Callable[[str], str | None]) -> tuple[str, ...]:
     """Take nodes whose data are gone out of the cluster, so that they can join it anew; for before they are started.
 
-    `state_of` gives the file raft_state.json among the data of a node, by its name: None where there are no data.
+    `state_of` gives the file RAFT_STATE among the data of a node, by its name: None where there are no data.
     Returns words for the user. Raises IntegrityError (last_replica_lost) where such a node held what no other has;
     nothing is changed then. Where no node answers nothing can be told, and nothing is done.
     """
