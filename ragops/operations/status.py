@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -50,10 +51,11 @@ class PlatformStatus:
 def status(session: Session) -> PlatformStatus:
     """Look at everything that was provisioned."""
     settings, paths = session.project.settings, session.project.paths
+    endpoints = tuple(session.endpoints().values())
+    with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:  # Docker takes a second to tell a container's memory
+        observed = tuple(pool.map(session.machine.observe, endpoints))
     services = tuple(
-        _line(endpoint, instance)
-        for endpoint in session.endpoints().values()
-        for instance in session.machine.observe(endpoint)
+        _line(endpoint, instance) for endpoint, found in zip(endpoints, observed, strict=True) for instance in found
     )
     return PlatformStatus(settings.name, paths.environment, services)
 
