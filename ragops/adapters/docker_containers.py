@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _POLL = 0.1
 _CRASHES = 2  # a service that is restarted oftener while it is awaited will not come up
 _QUOTED = 8
+_MORE_MEMORY = "give the service more `memory:` in ragops.yaml"
 _CHECK_LIMIT = 5.0
 
 
@@ -93,7 +94,7 @@ class DockerContainers(DockerExec):
                 return
             crashes = state.restarts if crashes is None else crashes
             if state.status in ("exited", "dead") or state.restarts - crashes >= _CRASHES:
-                self._failed(name, _how_it_ended(state))
+                self._failed(name, _how_it_ended(state), _MORE_MEMORY if state.oom_killed else "")
             if time.monotonic() > deadline:
                 self._failed(name, f"is {state.health or state.status} and was not healthy within {timeout:.0f} s")
             time.sleep(_POLL)
@@ -121,13 +122,13 @@ class DockerContainers(DockerExec):
         with self.translating(f"measure {name}"):
             return values.memory_used(self.api.stats(name, stream=False, one_shot=True))
 
-    def _failed(self, name: str, what: str) -> NoReturn:
+    def _failed(self, name: str, what: str, cure: str = "") -> NoReturn:
         try:
             tail = list(self.logs(name, _QUOTED))
         except RagopsError:
             tail = []
-        hint = "its log ends:\n" + "\n".join(f"  {line}" for line in tail) if tail else "its log is empty"
-        raise RagopsError("service_failed", f"{name} {what}", hint)
+        log = "its log ends:\n" + "\n".join(f"  {line}" for line in tail) if tail else "its log is empty"
+        raise RagopsError("service_failed", f"{name} {what}", f"{cure}; {log}" if cure else log)
 
 
 def _how_it_ended(state: values.State) -> str:
