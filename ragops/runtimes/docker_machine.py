@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ragops.adapters import docker_logs, pulumi_install, pulumi_plugin
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from ragops.config.load import Project
     from ragops.runtimes.docker import DockerRuntime
     from ragops.runtimes.docker_control import DockerControl
+    from ragops.runtimes.docker_record import Provisioned
     from ragops.runtimes.kong_door import KongDoor
     from ragops.services.contract import Check, Endpoint
 
@@ -121,13 +124,10 @@ class DockerMachine:
         before = {item.instance: item for item in record.of(endpoint.service)}
         found = docker_record.by_instance(self._containers(endpoint.service))
         wanted = [name for name in endpoint.options.get("nodes", "").split(",") if name] or [endpoint.service]
-        instances = []
-        for instance in dict.fromkeys((*wanted, *found)):
-            provisioned, container = before.get(instance), found.get(instance)
-            state = docker_truth.state_of(container, provisioned.restarts if provisioned else 0)
-            image = provisioned.reference if provisioned else ""
-            instances.append(self._instance(endpoint, instance, container, Instance("", "", state, "", image=image)))
-        return tuple(instances)
+        names = tuple(dict.fromkeys((*wanted, *found)))
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:  # a second each: Docker measures no oftener
+            look = partial(self._instance, endpoint)
+            return tuple(pool.map(look, names, map(found.get, names), map(before.get, names)))
 
     def runs(self, service: str) -> bool:
         """Whether a container of the service runs."""
@@ -203,19 +203,30 @@ class DockerMachine:
             for line in docker_logs.follow(self._docker, containers, last):
                 yield _prefixed(line, width)
 
-    def _instance(self, endpoint: Endpoint, name: str, container: Container | None, known: Instance) -> Instance:
+    def _instance(
+        self, endpoint: Endpoint, name: str, container: Container | None, before: Provisioned | None
+    ) -> Instance:
+        state = docker_truth.state_of(container, before.restarts if before else 0)
+        image = before.reference if before else ""
         if container is None:
-            return Instance(endpoint.service, name, known.state, "-", image=known.image)
+            return Instance(endpoint.service, name, state, "-", image=image)
+        runs = container.state.running
         return Instance(
             service=endpoint.service,
             name=name,
-            state=known.state,
+            state=state,
             address=_address(endpoint, container),
-            ident=container.id if container.state.running else "",
-            image=known.image,
+            ident=container.id if runs else "",
+            image=image,
             uptime=docker_truth.uptime(container),
-            memory=self._docker.memory(container.id) if container.state.running else 0,
+            memory=self._memory(container.id) if runs else 0,
         )
+
+    def _memory(self, container: str) -> int:
+        try:
+            return self._docker.memory(container)
+        except RagopsError:  # it has ended meanwhile
+            return 0
 
 
 def _address(endpoint: Endpoint, container: Container) -> str:
