@@ -164,8 +164,8 @@ def fault(line: Line) -> str:
 
 # Words that follow the program's name in running text, where it is the subject and no command.
 PROSE = re.compile(
-    "again|and|at|can|development|gets|import|in|is|it|itself|keeps|knows|left|makes|may|needs|reads|runs|shows|started"
-    "|was|where|wrote"
+    "again|and|at|builds|can|development|did|escape|gets|if|import|in|is|it|itself|keeps|knows|left|makes|may|needs|reads"
+    "|runs|shows|started|was|where|wrote"
 )
 
 
