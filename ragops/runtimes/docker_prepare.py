@@ -38,7 +38,7 @@ def refuse_foreign_platform(docker: DockerHost, names: DockerNames, known: Calla
         what = (
             f"Docker already has a platform {names.platform!r}, environment {names.environment!r}, of another project"
         )
-        hint = "choose another `name:` (or --env); if what this project keeps in .ragops/ was lost, put it back from your copy"
+        hint = "choose another `name:` (or --env); if this project's .ragops/ was lost, put it back from your copy"
         raise UsageError("name_taken", what, hint)
 
 
