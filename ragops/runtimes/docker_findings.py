@@ -52,7 +52,7 @@ def _engine(docker: DockerHost, version: EngineVersion, facts: EngineFacts) -> I
         yield loopback(version.version, _forwarding())
     else:
         detail = f"the engine is on another machine ({facts.name}): published ports are that machine's 127.0.0.1"
-        hint = "run ragops there, or publish with `expose:` on an address that reaches it from here"
+        hint = "work on that machine, or publish with `expose:` on an address that reaches it from here"
         yield Check("engine", Status.DEGRADED, detail, hint)
 
 
