@@ -302,7 +302,7 @@ def write_whole(root: Path, docker: DockerHost, ragops: Any, env: dict[str, str 
     """A project for Docker as `init` writes it, on free ports, small, and without models."""
     name = f"ragopst{uuid.uuid4().hex[:6]}"
     done = ragops("init", str(root), "--name", name, "--runtime", "docker", cwd=root.parent)
-    assert (root / "ragops.yaml").exists(), done.err
+    assert done.code == 0, done.err
     values = yaml.safe_load((root / "ragops.yaml").read_text())
     values.pop("ollama", None)
     (root / "ragops.yaml").write_text(yaml.safe_dump(values, sort_keys=False))

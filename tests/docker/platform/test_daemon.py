@@ -1,7 +1,8 @@
 """The Docker daemon restarted, and killed: containers come back by themselves, with their data.
 
-On a daemon of the test's own, as root: the machine's has others' containers. It has its own folders, socket, bridge
-and copies of the images. RAGOPS_TEST_RESTART_DOCKERD=1 says that this test may start one.
+The machine's own daemon has others' containers, so this starts one of its own, as root: with its own folders and
+copies of the images, and in a network namespace of its own, where these tests are run once more. A second daemon
+beside the first would take its bridge and its firewall rules.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +28,21 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.engine, pytest.mark.fault]
 
-ALLOWED = "RAGOPS_TEST_RESTART_DOCKERD"
+ASKED = "TEST_RESTART_DOCKERD"  # 1: whoever runs the tests says so; inside: in the namespace
 _START_SECONDS = 60
-# It writes no firewall rules, which would be the other daemon's too; what that one drops is let through for this pool.
-_POOL = "10.213.0.0/16"
-_PASSAGE = ("FORWARD", "-s", _POOL, "-d", _POOL, "-j", "ACCEPT")
+
+
+@pytest.mark.skipif(os.environ.get(ASKED) != "1", reason=f"starts a Docker daemon of its own: {ASKED}=1, as root")
+def test_a_daemon_of_its_own_in_a_network_of_its_own(needed: DockerHost) -> None:
+    """Runs the tests below."""
+    inner = f"ip link set lo up && exec {sys.executable} -m pytest -p no:cacheprovider {__file__}"
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-c", inner], env={**os.environ, ASKED: "inside"}, timeout=1100,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "2 passed, 1 skipped" in done.stdout
 
 
 @dataclass
@@ -39,8 +51,6 @@ class Daemon:
 
     folder: Path
     process: subprocess.Popen[bytes] | None = None
-    bridge: str = "ragopst0"
-    logs: list[str] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -52,8 +62,6 @@ class Daemon:
                 [
                     "dockerd", "-H", self.url, "--data-root", str(self.folder / "data"),
                     "--exec-root", str(self.folder / "exec"), "--pidfile", str(self.folder / "pid"),
-                    "--bridge", self.bridge, "--iptables=false", "--ip-masq=false",
-                    "--default-address-pool", f"base={_POOL},size=24",
                 ],
                 stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
@@ -66,7 +74,7 @@ class Daemon:
     def end(self, how: signal.Signals) -> None:
         assert self.process
         self.process.send_signal(how)
-        self.process.wait(60)
+        self.process.wait(90)
 
     def take_images(self, references: tuple[str, ...]) -> None:
         """Copies of the machine's images."""
@@ -74,26 +82,23 @@ class Daemon:
         subprocess.run(["docker", "-H", self.url, "load", "-q"], stdin=saved.stdout, check=True, capture_output=True)
         assert saved.wait() == 0
 
+    def said(self) -> str:
+        """The end of its log, without what it says always."""
+        lines = (self.folder / "log").read_text().splitlines()
+        return "\n".join([line for line in lines if "level=info" not in line][-20:])
+
 
 @pytest.fixture(scope="module")
 def daemon(needed: DockerHost, images: tuple[str, ...]) -> Iterator[Daemon]:
-    if os.environ.get(ALLOWED) != "1" or os.geteuid():
-        pytest.skip(f"starts a Docker daemon of its own: as root, with {ALLOWED}=1")
     folder = Path(tempfile.mkdtemp(prefix="ragopsd-"))
     daemon = Daemon(folder)
-    subprocess.run(["ip", "link", "add", daemon.bridge, "type", "bridge"], check=True)
     try:
-        subprocess.run(["ip", "addr", "add", "10.212.0.1/24", "dev", daemon.bridge], check=True)
-        subprocess.run(["ip", "link", "set", daemon.bridge, "up"], check=True)
-        subprocess.run(["iptables", "-I", *_PASSAGE], check=True)
         daemon.start()
         daemon.take_images(images)
         yield daemon
     finally:
         if daemon.process and daemon.process.poll() is None:
             daemon.end(signal.SIGTERM)
-        subprocess.run(["iptables", "-D", *_PASSAGE], check=False, capture_output=True)
-        subprocess.run(["ip", "link", "del", daemon.bridge], check=False)
         for mount in _mounts(folder):
             subprocess.run(["umount", "-l", mount], check=False)
         shutil.rmtree(folder, ignore_errors=True)
@@ -107,21 +112,19 @@ def _mounts(folder: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def elsewhere(daemon: Daemon, ragops: Any, module_workspace: Path, make_whole: Any) -> Iterator[Any]:
     """A platform on that daemon."""
-    before = os.environ.get("DOCKER_HOST")
-    os.environ["DOCKER_HOST"] = daemon.url
-    made = make_whole(module_workspace / "project", DockerHost(), ragops)
-    try:
-        made.up()
-        made.fill()
-        yield made
-    finally:
-        with contextlib.suppress(Exception):
-            made.remove()
-        os.environ.pop("DOCKER_HOST")
-        if before is not None:
-            os.environ["DOCKER_HOST"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", daemon.url)
+        made = make_whole(module_workspace / "project", DockerHost(), ragops)
+        try:
+            made.up()
+            made.fill()
+            yield made
+        finally:
+            with contextlib.suppress(Exception):
+                made.remove()
 
 
+@pytest.mark.skipif(os.environ.get(ASKED) != "inside", reason="run by the test above, in a namespace")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
 def test_all_comes_back_when_the_daemon_does(
     elsewhere: Any, daemon: Daemon, how: signal.Signals, wait_for: Callable[..., None]
@@ -133,8 +136,10 @@ def test_all_comes_back_when_the_daemon_does(
     refused = elsewhere.run("--json", "status", code=None)
     assert refused.code == 7, refused.out + refused.err
     daemon.start()
-    wait_for(lambda: set(elsewhere.states().values()) == {"running"}, 120, elsewhere.states)
-    wait_for(lambda: elsewhere.run("--json", "health", code=None).code == 0, 180, "health")
+    wait_for(
+        lambda: set(elsewhere.states().values()) == {"running"}, 120, lambda: f"{elsewhere.states()}\n{daemon.said()}"
+    )
+    wait_for(lambda: elsewhere.run("--json", "health", code=None).code == 0, 180, lambda: elsewhere.run("health"))
     assert elsewhere.contents() == before
     assert elsewhere.answers(token) == answers
     assert elsewhere.drift() == {}
