@@ -134,8 +134,9 @@ class DockerMachine:
         return any(container.state.running for container in self._containers(service))
 
     def has_data(self, service: str) -> bool:
-        """Whether there is a volume of its data."""
-        return any(volume.labels.get(SERVICE) == service for volume in self._volumes())
+        """Whether there is a volume of its data that is this project's."""
+        ours = self._owner.exists()  # what is another project's is refused by `before_up`, in words that fit
+        return ours and any(volume.labels.get(SERVICE) == service for volume in self._volumes())
 
     def data_file(self, service: str, instance: str, name: str) -> str | None:
         """From the volume of its data."""

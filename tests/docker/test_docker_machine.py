@@ -262,7 +262,7 @@ def test_another_projects_platform_of_the_same_name_is_left_alone(platform: Plat
     docker_prepare.refuse_foreign_platform(platform.docker, platform.names, lambda: {container})
     assert platform.machine.stop_remains() == ()
     assert platform.machine.data() == ()
-    assert platform.machine.has_data("redis")
+    assert not platform.machine.has_data("redis")
     assert platform.docker.container(container).state.running
 
 
@@ -330,6 +330,7 @@ def test_down_leaves_nothing_but_data(platform: Platform) -> None:
     left = [volume.name for volume in platform.docker.volumes(platform.names.labels())]
     assert left == [platform.names.data_volume("api"), platform.names.data_volume("redis")]
     assert platform.machine.data() == tuple(left)
+    assert platform.machine.has_data("redis")
     assert platform.machine.differences() == ()
     platform.machine.purge()
     assert not platform.machine.has_data("redis")
