@@ -78,7 +78,7 @@ def _back(whole: Any, service: str, version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("service", "image", "word"),
+    ("service", "reference", "word"),
     [
         pytest.param("timescaledb", "timescale/timescaledb:2.19.3-pg18", "PostgreSQL 18", id="a major of PostgreSQL"),
         pytest.param("timescaledb", "timescale/timescaledb:2.18.2-pg17", "2.18.2", id="TimescaleDB back"),
@@ -88,10 +88,10 @@ def _back(whole: Any, service: str, version: str) -> None:
     ],
 )
 def test_a_step_that_loses_data_is_refused_before_anything_happens(
-    whole: Any, service: str, image: str, word: str
+    whole: Any, service: str, reference: str, word: str
 ) -> None:
     before = {one.name: one.id for one in whole.docker.containers(whole.names.labels())}
-    whole.configure(**{service: {"image": image}})
+    whole.configure(**{service: {"image": reference}})
     try:
         error = whole.run("--json", "up", "--yes", code=2).error
         assert error["code"] == "version_refused"
