@@ -20,6 +20,7 @@ from ragops.operations.upgrade import planned, refuse
 from ragops.services import by_name
 from ragops.services.contract import Status
 from ragops.services.qdrant.rejoin import RAFT_STATE, forget_lost
+from ragops.services.qdrant.settings import refuse_fewer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,6 +104,8 @@ def up(
     project = session.project
     with session.changing():
         refuse(versions := planned(session))
+        if cluster := _cluster(session):
+            refuse_fewer(len(cluster.options["nodes"].split(",")), project.settings.qdrant)
         session.machine.refuse_what_cannot_start()
         secrets = session.make_secrets()
         _refuse_changed_password(session)

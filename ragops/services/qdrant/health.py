@@ -143,9 +143,8 @@ def _put(rest: Rest, point: str, value: str) -> None:
 
 def make_scratch(rest: Rest, nodes: int) -> None:
     """Make the collection that probes write in, where it is missing: one shard, a replica on each of `nodes`."""
-    body: dict[str, object] = {"vectors": {"size": 1, "distance": "Dot"}}
-    if nodes > 1:
-        body |= {"shard_number": 1, "replication_factor": nodes, "write_consistency_factor": 1}
+    placement = {"shard_number": 1, "replication_factor": nodes, "write_consistency_factor": 1}
+    body = {"vectors": {"size": 1, "distance": "Dot"}, **placement}
     try:
         rest.send("PUT", _SCRATCH, body)
     except RagopsError as error:

@@ -6,6 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError, UnhealthyError
+from ragops.services.qdrant import HEALTH_COLLECTION
+from ragops.services.qdrant.catalogue import path_of, replication_factor
 from ragops.services.qdrant.cluster import lost_peers, member
 from ragops.services.qdrant.health import make_scratch
 from ragops.services.qdrant.nodes import addresses, connected, is_cluster
@@ -13,8 +15,10 @@ from ragops.services.qdrant.rejoin import fill_up
 
 if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
+    from ragops.services.qdrant.rest import Rest
 
-_ANSWER_SECONDS = 30.0
+_ANSWER_SECONDS = 90.0  # a change of the cluster may take a minute
+_LOOK_SECONDS = 5.0
 _JOIN_SECONDS = 60.0
 _POLL = 0.2
 
@@ -25,8 +29,16 @@ def prepare(endpoint: Endpoint) -> None:
         _wait_joined(endpoint)
     with connected(endpoint, _ANSWER_SECONDS) as nodes:
         make_scratch(nodes.first, len(addresses(endpoint)))
+        if is_cluster(endpoint):
+            _spread_scratch(nodes.first, len(addresses(endpoint)))
     if is_cluster(endpoint):
         fill_up(endpoint)
+
+
+def _spread_scratch(rest: Rest, nodes: int) -> None:
+    """A replica on every node, those that were added later too."""
+    if replication_factor(rest, HEALTH_COLLECTION) < nodes:
+        rest.send("PATCH", path_of(HEALTH_COLLECTION), {"params": {"replication_factor": nodes}}, timeout="60")
 
 
 def _wait_joined(endpoint: Endpoint) -> None:
@@ -42,7 +54,7 @@ def _not_joined(endpoint: Endpoint) -> str:
     """Why they are not one cluster with a leader, empty where they are."""
     wanted = len(addresses(endpoint))
     try:
-        with connected(endpoint, _ANSWER_SECONDS) as nodes:
+        with connected(endpoint, _LOOK_SECONDS) as nodes:
             if nodes.silent:
                 return next(iter(nodes.silent.values())).message
             found = {client.name: known for client in nodes.clients if (known := member(client))}

@@ -8,6 +8,7 @@ again by himself either.
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from ragops.services.qdrant.rest import Rest
 
 _ANSWER_SECONDS = 90.0
+_FILL_SECONDS = 60.0
+_LEADER_SECONDS = 30.0
+_POLL = 0.5
 RAFT_STATE = "raft_state.json"
 _CONSENSUS = "60"  # seconds that a change of the cluster may take
 
@@ -53,8 +57,21 @@ def _forget(nodes: Nodes, state_of: Callable[[str], str | None]) -> Iterator[str
     gone = {peer: host for peer, host in listed.items() if host in kept and kept[host] != peer}
     _refuse_last_replicas(nodes.first, gone)
     for peer, host in gone.items():
-        nodes.first.send("DELETE", f"/cluster/peer/{peer}", force="true", timeout=_CONSENSUS)
+        _remove_peer(nodes, peer)
         yield f"{host} has lost its data: the cluster forgot it, and takes it up again as a new node"
+
+
+def _remove_peer(nodes: Nodes, peer: int) -> None:
+    """Once a leader is there to do it: what a node asks of one that is gone is never done (seen on 1.18.3)."""
+    deadline = time.monotonic() + _LEADER_SECONDS
+    while not _is_led(nodes) and time.monotonic() < deadline:
+        time.sleep(_POLL)
+    nodes.first.send("DELETE", f"/cluster/peer/{peer}", force="true", timeout=_CONSENSUS)
+
+
+def _is_led(nodes: Nodes) -> bool:
+    found = [known for client in nodes.clients if (known := member(client))]
+    return {one.leader for one in found} <= {one.peer for one in found}
 
 
 def _peer(state: str | None) -> int:
@@ -101,44 +118,60 @@ class Copy:
 
 
 def missing_copies(shards: ShardMap, wanted: int, peers: Sequence[int], load: Counter[int]) -> list[Copy]:
-    """What has to be copied for every shard to have `wanted` replicas on `peers`, those with the least `load` first.
+    """What is to be copied next for every shard to have `wanted` replicas on `peers`, least `load` first.
 
-    `load` counts replicas by peer, and is brought up to date. Shards that nobody could be a source of are left out.
+    A shard is copied once at a time, and one that nobody could be a source of not at all. `load` counts replicas by
+    peer, and is brought up to date.
     """
     copies: list[Copy] = []
     for shard, replicas in shards.shards().items():
         holders = {replica.peer for replica in replicas}
         sources = sorted(replica.peer for replica in replicas if replica.active and replica.peer in peers)
-        for _ in range(wanted - len(holders) if sources else 0):
-            if not (free := [peer for peer in peers if peer not in holders]):
-                break
+        free = [peer for peer in peers if peer not in holders]
+        if sources and free and len(holders) < wanted and shard not in shards.moving:
             target = min(free, key=lambda peer: (load[peer], peer))
-            holders.add(target)
             load[target] += 1
             copies.append(Copy(shard, sources[0], target))
     return copies
 
 
-def fill_up(endpoint: Endpoint) -> int:
-    """Have shards copied that have fewer replicas than their collection wants; returns how many were begun.
+def fill_up(endpoint: Endpoint) -> None:
+    """Have shards copied that have fewer replicas than their collection wants.
 
-    The copying itself goes on in the cluster. Raises RagopsError where no node answers.
+    The copying goes on in the cluster when this returns; what has to wait for another copy of the same shard is begun
+    within a minute, or by the next call. Raises RagopsError where no node answers.
     """
+    deadline = time.monotonic() + _FILL_SECONDS
     with connected(endpoint, _ANSWER_SECONDS) as nodes:
-        peers = _peers(nodes)
-        if len(peers) < 2:
-            return 0
-        maps = dict(_collections(nodes.first))
-        load = Counter(replica.peer for shards in maps.values() for replica in shards.replicas)
-        begun = 0
-        for name, shards in maps.items():
-            if shards.unserved(peers):
-                continue  # a server does not even say how many replicas it is to have; health tells of it
-            for copy in missing_copies(shards, replication_factor(nodes.first, name), peers, load):
-                order = {"shard_id": copy.shard, "from_peer_id": copy.source, "to_peer_id": copy.target}
-                nodes.first.send("POST", f"{path_of(name)}/cluster", {"replicate_shard": order}, timeout=_CONSENSUS)
-                begun += 1
-    return begun
+        while _begin_copies(nodes) and time.monotonic() < deadline:
+            time.sleep(_POLL)
+
+
+def _begin_copies(nodes: Nodes) -> bool:
+    """Begin every copy that can be; whether there may be more when those are done."""
+    peers = _peers(nodes)
+    if len(peers) < 2:
+        return False
+    maps = dict(_collections(nodes.first))
+    load = Counter(replica.peer for shards in maps.values() for replica in shards.replicas)
+    waiting = False
+    for name, shards in maps.items():
+        if shards.unserved(peers):
+            continue  # a server does not even say how many replicas it is to have; health tells of it
+        wanted = min(replication_factor(nodes.first, name), len(peers))
+        for copy in missing_copies(shards, wanted, peers, load):
+            _begin(nodes.first, name, copy)
+        waiting = waiting or shards.fewest_replicas() < wanted
+    return waiting
+
+
+def _begin(client: Rest, name: str, copy: Copy) -> None:
+    order = {"shard_id": copy.shard, "from_peer_id": copy.source, "to_peer_id": copy.target}
+    try:
+        client.send("POST", f"{path_of(name)}/cluster", {"replicate_shard": order}, timeout=_CONSENSUS)
+    except RagopsError as error:
+        if "already involved in transfer" not in error.message:  # the cluster repairs another replica of it
+            raise
 
 
 def _peers(nodes: Nodes) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from ragops.errors import UsageError
 from ragops.services.images import Reference, Size  # noqa: TC001  pydantic reads the annotations
 
 _STEP = 10  # from the ports of one node to those of the next
@@ -62,6 +63,18 @@ class QdrantSettings(BaseModel):
 def instance(number: int) -> str:
     """The name of node `number`, counted from 1."""
     return f"qdrant-{number}"
+
+
+def refuse_fewer(before: int, settings: QdrantSettings) -> None:
+    """Raise UsageError (nodes_removed) where nodes would go that the cluster still counts on.
+
+    Whatever lies on them alone would be lost, and the others would go on counting them for a majority.
+    """
+    if settings.nodes < before:
+        gone = ", ".join(instance(number) for number in range(settings.nodes + 1, before + 1))
+        what = f"qdrant.nodes goes from {before} to {settings.nodes}: the shards on {gone} would be out of reach"
+        way = "`ragops backup run`, `ragops down --purge-data`, set the new number, `ragops up`, `ragops restore`"
+        raise UsageError("nodes_removed", what, f"leave it at {before}; or, with an outage: {way}")
 
 
 def published(settings: QdrantSettings) -> dict[str, int]:

@@ -31,12 +31,12 @@ class Replica:
 
 @dataclass(frozen=True)
 class ShardMap:
-    """All replicas of a collection as peer `peer` knows them; `transfers` are under way."""
+    """All replicas of a collection as peer `peer` knows them; `moving` are shards that are being copied."""
 
     peer: int
     shard_count: int
     replicas: tuple[Replica, ...]
-    transfers: int = 0
+    moving: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, cluster: Mapping[str, Any]) -> ShardMap:
@@ -46,7 +46,8 @@ class ShardMap:
         rows += [(shard["peer_id"], shard) for shard in cluster["remote_shards"]]
         replicas = (Replica(row["shard_id"], peer, row["state"], row.get("shard_key")) for peer, row in rows)
         ordered = tuple(sorted(replicas, key=lambda replica: (replica.shard, replica.peer)))
-        return cls(own, cluster["shard_count"], ordered, len(cluster["shard_transfers"]))
+        moving = frozenset(transfer["shard_id"] for transfer in cluster["shard_transfers"])
+        return cls(own, cluster["shard_count"], ordered, moving)
 
     def shards(self) -> dict[int, tuple[Replica, ...]]:
         """The replicas of every shard."""
@@ -62,7 +63,7 @@ class ShardMap:
     @property
     def settled(self) -> bool:
         """Whether every shard is there, every replica active, and nothing on its way."""
-        return len(self.shards()) == self.shard_count and not self.inactive() and not self.transfers
+        return len(self.shards()) == self.shard_count and not self.inactive() and not self.moving
 
     def unserved(self, peers: Container[int]) -> tuple[int, ...]:
         """Shards without an active replica on any of `peers`."""

@@ -97,8 +97,10 @@ class Cluster:
         prepare(self.endpoint)
         return self
 
-    def make(self, number: int) -> None:
+    def make(self, number: int, *, anew: bool = False) -> None:
         """The container anew, on its volume if there is one; returns when it is healthy."""
+        if anew:
+            self.remove(number)
         spec = self.spec(number)
         assert spec.image is not None
         args = docker_args.files_args(
@@ -203,14 +205,14 @@ def done(response: httpx.Response) -> Any:
 
 
 def free_base(nodes: int) -> int:
-    """The first of all the ports that so many nodes are published on."""
+    """The first of all the ports that so many nodes are published on, three at least."""
     import socket
 
     while True:
         base = random.randrange(13000, 31000)
         try:
             with ExitStack() as stack:
-                for offset in (10 * number + one for number in range(nodes) for one in (0, 1)):
+                for offset in (10 * number + one for number in range(max(nodes, 3)) for one in (0, 1)):
                     stack.enter_context(socket.socket()).bind(("127.0.0.1", base + offset))
         except OSError:
             continue
@@ -241,6 +243,8 @@ def drop(cluster: Cluster) -> Iterator[None]:
     """No collection of the test is left, nor a node away."""
     yield
     for number in cluster.numbers:
+        if cluster.docker.container(cluster.container(number)) is None:
+            cluster.make(number)
         cluster.start(number)
     deadline = time.monotonic() + 60
     while not _cleared(cluster):

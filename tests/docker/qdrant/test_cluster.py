@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -256,3 +257,23 @@ def test_a_cluster_of_one_node(new_cluster: Callable[..., Any]) -> None:
     prepare(one.endpoint)
     assert counts(one, "docs") == [50]
     assert httpx.get(f"{one.url(1)}/readyz", trust_env=False).status_code == 200
+
+
+def test_nodes_that_are_added_join_and_take_their_share(new_cluster: Callable[..., Any]) -> None:
+    one = new_cluster("more", nodes=1).up()
+    one.fill("docs", 50)
+    three = replace(one, settings=one.settings.model_copy(update={"nodes": 3, "replication_factor": 2}))
+    three.make(1, anew=True)
+    three.make(2)
+    three.make(3)
+    prepare(three.endpoint)
+    wait_all_active(three.endpoint, 90)
+    assert counts(three, "docs") == [50] * 3
+    result = probe(three.endpoint, 10)
+    assert [check.name for check in result.checks if check.status is not Status.OK] == ["replicas"], words(result)
+    with three.http() as api:
+        assert len(api.get(f"/collections/{HEALTH_COLLECTION}/cluster").json()["result"]["remote_shards"]) == 2
+        api.patch("/collections/docs", json={"params": {"replication_factor": 2}}).raise_for_status()
+    prepare(three.endpoint)
+    wait_all_active(three.endpoint, 90)
+    assert probe(three.endpoint, 10).status is Status.OK

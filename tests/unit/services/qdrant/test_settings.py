@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ragops.services.qdrant.settings import QdrantSettings, published
+from ragops.errors import UsageError
+from ragops.services.qdrant.settings import QdrantSettings, published, refuse_fewer
 
 
 def test_three_nodes_with_two_copies_unless_told_otherwise() -> None:
@@ -40,3 +41,11 @@ def test_a_single_node_holds_a_single_copy() -> None:
 def test_what_does_not_add_up_is_refused_with_why(section: dict[str, Any], words: str) -> None:
     with pytest.raises(ValidationError, match=words):
         QdrantSettings(**section)
+
+
+def test_nodes_may_come_but_not_go() -> None:
+    refuse_fewer(3, QdrantSettings(nodes=5))
+    refuse_fewer(3, QdrantSettings(nodes=3))
+    with pytest.raises(UsageError, match="the shards on qdrant-4, qdrant-5 would be out of reach") as refused:
+        refuse_fewer(5, QdrantSettings(nodes=3))
+    assert refused.value.code == "nodes_removed"

@@ -7,9 +7,9 @@ from ragops.services.qdrant.rejoin import Copy, missing_copies
 from ragops.services.qdrant.shards import Replica, ShardMap
 
 
-def shard_map(*replicas: tuple[int, int, str], count: int = 0, transfers: int = 0) -> ShardMap:
+def shard_map(*replicas: tuple[int, int, str], count: int = 0, moving: tuple[int, ...] = ()) -> ShardMap:
     rows = tuple(Replica(*row) for row in sorted(replicas))
-    return ShardMap(1, count or len({row.shard for row in rows}), rows, transfers)
+    return ShardMap(1, count or len({row.shard for row in rows}), rows, frozenset(moving))
 
 
 def ring(shards: int, peers: int, copies: int) -> ShardMap:
@@ -29,7 +29,7 @@ def test_it_reads_what_qdrant_answers() -> None:
     }
     found = ShardMap.of(answer)
     assert found.replicas == (Replica(0, 22, "Dead", "k"), Replica(1, 11, "Active"), Replica(1, 22, "Active"))
-    assert (found.peer, found.shard_count, found.transfers) == (11, 2, 1)
+    assert (found.peer, found.shard_count, found.moving) == (11, 2, {0})
     assert found.inactive() == (Replica(0, 22, "Dead", "k"),)
     assert not found.settled
 
@@ -67,7 +67,7 @@ def test_settled_is_all_there_all_active_nothing_on_its_way() -> None:
     assert ring(6, 3, 2).settled
     assert not shard_map((0, 1, "Active"), count=2).settled
     assert not shard_map((0, 1, "Active"), (0, 2, "Partial")).settled
-    assert not shard_map((0, 1, "Active"), transfers=1).settled
+    assert not shard_map((0, 1, "Active"), moving=(0,)).settled
 
 
 def test_missing_copies_go_where_the_fewest_are() -> None:
@@ -81,3 +81,8 @@ def test_no_copy_is_made_of_what_nobody_has_nor_twice_on_one_node() -> None:
     assert missing_copies(shard_map((0, 1, "Dead")), 2, [1, 2], Counter()) == []
     assert missing_copies(shard_map((0, 1, "Active")), 3, [1, 2], Counter()) == [Copy(0, 1, 2)]
     assert missing_copies(ring(6, 3, 2), 2, [1, 2, 3], Counter()) == []
+
+
+def test_a_shard_is_copied_once_at_a_time() -> None:
+    assert missing_copies(shard_map((0, 1, "Active")), 3, [1, 2, 3], Counter()) == [Copy(0, 1, 2)]
+    assert missing_copies(shard_map((0, 1, "Active"), moving=(0,)), 3, [1, 2, 3], Counter()) == []
