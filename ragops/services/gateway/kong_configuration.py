@@ -72,7 +72,7 @@ def image(settings: GatewaySettings) -> ImageSpec:
         reference=settings.image or IMAGE,
         mount="",
         user=USER,
-        writable=(PREFIX, "/tmp"),  # noqa: S108  inside the image: Kong's own programs leave their scratch there
+        writable=("/tmp",),  # noqa: S108  inside the image: its prefix, and where Kong's own programs leave their scratch
         hot_dir=_HOT_DIR,
     )
 

@@ -37,6 +37,16 @@ def test_a_removed_container_is_made_anew_on_its_data(whole: Any, kept: Any, tok
     whole.assert_nothing_but_the_platform()
 
 
+def test_everything_started_again_by_docker_alone(whole: Any, kept: Any, token: str) -> None:
+    """As after the machine's own restart: the very containers, a second time."""
+    before, ids = whole.answers(token), {instance: whole.container(instance).id for instance in ALL}
+    for instance in ALL:
+        whole.docker.api.restart(whole.name(instance), timeout=10)
+    whole.settled()
+    assert {instance: whole.container(instance).id for instance in ALL} == ids
+    assert whole.answers(token) == before
+
+
 def test_everything_removed_at_once(whole: Any, kept: Any, token: str) -> None:
     before = whole.answers(token)
     for instance in ALL:
