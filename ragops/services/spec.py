@@ -64,8 +64,8 @@ class ImageSpec:
 
     `mount` is the image's own folder for data (a volume lies there; empty: it keeps none), `user` the name or uid that
     it runs as. `writable` are folders of the image that have to take files besides while it runs and may lose them (one
-    that the image does not have would belong to root from the second start on); all else is read-only. In `hot_dir`, if it is named, lie the files that the service takes over while it runs: a volume of their
-    own, read-only for it.
+    that the image does not have would belong to root from the second start on); all else is read-only. In `hot_dir`, if
+    it is named, lie the files that the service takes over while it runs: a volume of their own, read-only for it.
     """
 
     reference: str
