@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UnhealthyError
 from ragops.ingest.vectors import Point, PointsRefusedError, VectorStore
+from ragops.services.contract import Endpoint, Login
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,6 +140,23 @@ def test_a_collection_is_made_once(server: Server) -> None:
     server.answers = [(404, error("no")), (409, error("already exists")), (200, description(4))]
     with store(server) as client:
         client.ensure("docs", 4)
+
+
+def test_a_collection_of_a_cluster_is_spread_as_the_cluster_wants(server: Server) -> None:
+    login = Login("", "key", SecretStr("the-key"))
+    endpoint = Endpoint(
+        service="qdrant", engine="qdrant", version="1.18.3", runtime="docker", host="127.0.0.1", port=1,
+        options={"urls": server.url, "shard_number": "6", "replication_factor": "2"}, logins={"application": login},
+    )  # fmt: skip
+    server.answers = [(404, error("Not found")), (200, {"result": True})]
+    with VectorStore.at(endpoint) as client:
+        client.ensure("docs", 4)
+    assert server.asked[1][2] == {
+        "vectors": {"size": 4, "distance": "Cosine"},
+        "shard_number": 6,
+        "replication_factor": 2,
+        "write_consistency_factor": 1,
+    }
 
 
 @pytest.mark.parametrize("found", [description(8), description(4, "Dot"), {"result": {"config": {"params": {}}}}])
