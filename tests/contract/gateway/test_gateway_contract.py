@@ -127,7 +127,7 @@ def _bad_tokens(gateway: Any) -> dict[str, str]:
         "a stranger with its key in the header": stranger.token(issuer, headers={"jwk": stranger.jwk()}),
         "cut signature": good[:-20],
         "no signature": f"{head}.{payload}.",
-        "garbage": "abc",
+        "garbage": "garbage",
     }
 
 
