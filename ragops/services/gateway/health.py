@@ -14,7 +14,7 @@ from cryptography import x509
 
 from ragops.services.contract import Capability, Check, ProbeResult, Status
 from ragops.services.gateway.certificate import RENEW_BEFORE
-from ragops.services.gateway.policy import DENIED, READY_PATH
+from ragops.services.gateway.policy import DENIED, READY_PATH, UPSTREAM_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,8 +89,11 @@ def _certificate(endpoint: Endpoint, timeout: float, now: datetime) -> Check:
 
 
 def _upstream(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
-    """What Envoy's own health checks say of the API; only where its socket can be reached."""
+    """What the gateway's own health checks say of the API; of Envoy only where its socket can be reached."""
     socket = endpoint.options.get("admin", "")
+    if not socket:
+        yield from _told(endpoint, timeout)
+        return
     if not endpoint.can(Capability.READ_FILES) or not Path(socket).is_socket():
         return
     with contextlib.suppress(httpx.HTTPError, ValueError, KeyError):
@@ -98,8 +101,22 @@ def _upstream(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
         with httpx.Client(transport=transport, timeout=timeout, trust_env=False) as client:
             clusters = client.get("http://admin/clusters?format=json").raise_for_status().json()
         hosts = [host for item in clusters["cluster_statuses"] for host in item.get("host_statuses", ())]
-        if any(host["health_status"].get("failed_active_health_check") for host in hosts) or not hosts:
-            hint = "`ragops health api` says what it lacks; requests are answered 503 meanwhile"
-            yield Check("upstream", Status.DEGRADED, "the API does not pass the gateway's health check", hint)
-        else:
-            yield Check("upstream", Status.OK, "the API passes the gateway's health check")
+        yield _passes(
+            not any(host["health_status"].get("failed_active_health_check") for host in hosts) and bool(hosts)
+        )
+
+
+def _told(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
+    """What Kong says on its ready path."""
+    with contextlib.suppress(httpx.HTTPError):
+        url = f"http://{endpoint.host}:{endpoint.port}{READY_PATH}"
+        told = httpx.get(url, timeout=timeout, trust_env=False).headers.get(UPSTREAM_HEADER)
+        if told is not None:
+            yield _passes(told == "healthy")
+
+
+def _passes(well: bool) -> Check:
+    if well:
+        return Check("upstream", Status.OK, "the API passes the gateway's health check")
+    hint = "`ragops health api` says what it lacks; requests are answered 503 meanwhile"
+    return Check("upstream", Status.DEGRADED, "the API does not pass the gateway's health check", hint)

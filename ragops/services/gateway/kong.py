@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
-from ragops.services.gateway.kong_lua import claims, pre_function
+from ragops.services.gateway.kong_lua import UPSTREAM_ID, claims, pre_function
 from ragops.services.gateway.kong_routes import answered, cors, forwarded, ready
 from ragops.services.gateway.rendering import digest
 
@@ -130,6 +130,7 @@ def _upstream(policy: GatewayPolicy) -> Json:
     }
     # A passive check never finds in DB-less mode that what failed is well again.
     return {
+        "id": UPSTREAM_ID,
         "name": UPSTREAM,
         "targets": [{"target": f"{upstream.host}:{upstream.port}"}],
         "healthchecks": {"active": check},

@@ -16,6 +16,7 @@ from ragops.services.gateway.policy import (
     READY_PATH,
     SAFE_PATH,
     SAFE_REQUEST_ID,
+    UPSTREAM_HEADER,
     WORKER_HEADER,
 )
 
@@ -24,8 +25,9 @@ if TYPE_CHECKING:
     from ragops.services.gateway.rendering import Json
 
 # What the code asks Kong's sandbox for; `ngx` and `kong` are there anyway.
-SANDBOX_REQUIRES = ("cjson.safe", "ngx.ssl", "kong.runloop.certificate")
+SANDBOX_REQUIRES = ("cjson.safe", "ngx.ssl", "kong.runloop.balancer", "kong.runloop.certificate")
 
+UPSTREAM_ID = "7a0a0d3e-6a0f-5a0e-9c55-1c5f0a3b7f11"  # by which the code asks for its health
 _MAX_HEADERS = 100
 _UNAUTHORIZED, _NO_TOKEN = 401, "a token is asked for, as `Bearer` in the header Authorization"
 # What Kong tells the upstream of who was let in, and what therefore nobody else may.
@@ -50,6 +52,8 @@ def pre_function(policy: GatewayPolicy) -> Json:
         "request_id": SAFE_REQUEST_ID,
         "ready": READY_PATH,
         "worker_header": WORKER_HEADER,
+        "upstream_header": UPSTREAM_HEADER,
+        "upstream": UPSTREAM_ID,
         "limit": _limit(policy),
         "methods": ", ".join(sorted({method for route in policy.routes for method in route.methods})),
         "problems": {**{str(problem.status): _problem(problem) for problem in PROBLEMS}, "other": _problem(_OTHER)},

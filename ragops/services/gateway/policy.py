@@ -27,6 +27,7 @@ Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 READY_PATH = "/gateway/ready"
 CONFIGURATION_HEADER = "x-gateway-configuration"
 WORKER_HEADER = "x-gateway-worker"
+UPSTREAM_HEADER = "x-gateway-upstream"
 DENIED = ("/internal", "/metrics", "/healthz", "/readyz")
 
 # A request path, with its query, after normalisation. The platform's paths are plain ASCII, so none needs an escape: a

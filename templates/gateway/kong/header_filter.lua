@@ -11,6 +11,13 @@ local function problem_status(status)
   return status
 end
 
+local balancer = require "kong.runloop.balancer"
+
+local function upstream_health()
+  local found, answer = pcall(balancer.get_balancer_health, SETTINGS.upstream)
+  return (found and type(answer) == "table" and answer.health or "unknown"):lower()
+end
+
 local function tell_limit(limit)
   kong.response.set_header("x-ratelimit-limit", tostring(SETTINGS.limit.burst))
   kong.response.set_header("x-ratelimit-remaining", tostring(limit.remaining))
@@ -30,6 +37,7 @@ return function()
   end
   if mine.ready then
     kong.response.set_header(SETTINGS.worker_header, ngx.worker.id() .. "/" .. ngx.worker.count())
+    kong.response.set_header(SETTINGS.upstream_header, upstream_health())
   end
   local status = kong.response.get_status()
   if kong.response.get_source() == "service" or status < 400 then

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 ORIGIN = "https://app.example"
 ENGINES: dict[str, Any] = {"envoy": running_envoy, "kong": running_kong}
-PATIENT = {"requests": 2000, "per": "minute", "burst": 10_000}
+PATIENT = {"requests": 1, "per": "minute", "burst": 100_000}  # what is used up stays so for the length of a test
 
 
 def _given(path: Path) -> Gateway:
@@ -62,9 +62,23 @@ def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
         yield found
 
 
+@pytest.fixture(scope="module", params=list(ENGINES))
+def shared_engine(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Gateway]]:
+    """Our own gateway of each kind for a module, as `engine` leaves it."""
+    with ENGINES[request.param](rate_limit=PATIENT) as found:
+        yield found
+
+
+@pytest.fixture
+def engine(shared_engine: tuple[Any, Gateway]) -> Iterator[tuple[Any, Gateway]]:
+    """Our own gateway of each kind, to be changed while it runs; afterwards it is as it was."""
+    yield shared_engine
+    shared_engine[0].apply()
+
+
 @pytest.fixture(params=list(ENGINES))
-def engine(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Gateway]]:
-    """Our own gateway of each kind, to be changed while it runs."""
+def own_engine(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Gateway]]:
+    """Our own gateway of each kind for one test, to be stopped."""
     with ENGINES[request.param](rate_limit=PATIENT) as found:
         yield found
 

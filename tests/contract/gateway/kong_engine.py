@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 import shutil
 import tempfile
 import time
@@ -20,16 +21,19 @@ from ragops.errors import RagopsError
 from ragops.runtimes import docker_args, docker_files, kong_apply
 from ragops.runtimes.docker_files import FileSet
 from ragops.runtimes.kong_apply import KongPlace
+from ragops.runtimes.kong_door import KongDoor
+from ragops.services.contract import Capability, Endpoint
 from ragops.services.gateway import IMAGE, certificate
 from ragops.services.gateway.configuration import GatewayInputs
 from ragops.services.gateway.kong_configuration import KongConfiguration, image, kong_configuration, service_spec
 from ragops.services.gateway.policy import READY_PATH
+from ragops.services.gateway.rendering import Pair
 from ragops.services.gateway.settings import GatewaySettings
 from tests.contract.gateway.asked import Gateway, until_upstream_answers
 from tests.contract.gateway.upstream import Signer, Upstream, free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 NOT_HERE = "not here: "
 
@@ -74,8 +78,42 @@ class KongGateway:
 
     def configuration(self, **changes: Any) -> KongConfiguration:
         """The hot configuration, with other keys or settings."""
+        return kong_configuration(self.changed(**changes), self.layout)
+
+    def changed(self, **changes: Any) -> GatewayInputs:
+        """The inputs, with other keys or settings and the certificate as it is now."""
         settings = self.inputs.settings.model_copy(update=changes.pop("settings", {}))
-        return kong_configuration(replace(self.inputs, settings=settings, **changes), self.layout)
+        pair = Pair(Path(self.inputs.certificate).read_text(), Path(self.inputs.key).read_text())
+        return replace(self.inputs, settings=settings, **{"pair": pair, **changes})
+
+    @property
+    def door(self) -> KongDoor:
+        return KongDoor(self.docker, self.place, self.layout)
+
+    def altered(self, change: Callable[[dict[str, Any]], None]) -> KongConfiguration:
+        """The configuration with a change, as a renderer with a mistake would make it."""
+        wanted = self.configuration()
+        values = json.loads(wanted.document)
+        change(values)
+        return replace(wanted, document=json.dumps(values))
+
+    def with_an_unknown_field(self) -> KongConfiguration:
+        return self.altered(lambda values: values["upstreams"][0].update(no_such_field=1))
+
+    def without_token_check(self) -> KongConfiguration:
+        def open_all(values: dict[str, Any]) -> None:
+            values["services"][0]["plugins"] = []
+
+        return self.altered(open_all)
+
+    def endpoint(self) -> Endpoint:
+        settings = self.inputs.settings
+        return Endpoint(
+            service="gateway", engine="kong", version="3.9.1", runtime="docker", host="127.0.0.1", port=settings.port,
+            handle=self.place.container,
+            options={"tls_port": str(settings.tls_port), "certificate": self.inputs.certificate},
+            capabilities=frozenset({Capability.READ_FILES}), inner_host="gateway", inner_port=8000,
+        )  # fmt: skip
 
     def apply(self, wanted: KongConfiguration | None = None) -> None:
         kong_apply.apply(self.docker, self.place, wanted or self.configuration())
