@@ -57,10 +57,7 @@ def container_args(
         # With the network's own name here the plugin loses the aliases; it takes the container off `bridge` itself.
         "network_mode": "bridge",
         "networks_advanced": [{"name": network, "aliases": [spec.name]}],
-        "ports": [
-            {"internal": spec.ports[name], "external": port, "ip": expose, "protocol": "tcp"}
-            for name, port in sorted(spec.publish.items())
-        ],
+        "ports": _ports(spec, expose),
         "volumes": _volumes(spec, image, names),
         "read_only": True,
         "tmpfs": dict.fromkeys(image.writable, _TMPFS),
@@ -72,6 +69,14 @@ def container_args(
         "labels": _labels({**names.labels(spec.service, spec.name), CONFIG: digest(spec, image)}),
         **_sizes(spec),
     }
+
+
+def _ports(spec: ServiceSpec, expose: str) -> list[dict[str, Any]]:
+    """In the order in which the plugin reads them back."""
+    published = sorted((spec.ports[name], port) for name, port in spec.publish.items())
+    return [
+        {"internal": inner, "external": port, "ip": expose, "protocol": "tcp"} for inner, port in published
+    ]  # fmt: skip
 
 
 def _volumes(spec: ServiceSpec, image: ImageSpec, names: DockerNames) -> list[dict[str, Any]]:

@@ -17,10 +17,12 @@ from ragops.errors import RagopsError
 
 LIMIT = 24 * 3600.0  # seconds; whoever starts this has limits of their own
 
-# Ends the program when its input, which nobody writes to, is closed.
+# Ends the program when its input, which nobody writes to, is closed. Every process that is started is waited for: an
+# orphan would fall to the container's first process, and PostgreSQL takes the death of an unknown child for a crash of
+# one of its own, ends all sessions and recovers.
 _WATCHED = (
-    'exec 3<&0 </dev/null; "$@" 3<&- & tool=$!; { cat <&3; kill $tool; } >/dev/null 2>&1 & watch=$!;'
-    " wait $tool; code=$?; kill $watch 2>/dev/null; exit $code"
+    'exec 3<&0 </dev/null; "$@" 3<&- & tool=$!; { while read -r line <&3; do :; done; kill $tool; } >/dev/null 2>&1 &'
+    " watch=$!; wait $tool; code=$?; kill $watch 2>/dev/null; wait $watch 2>/dev/null; exit $code"
 )
 _CANNOT = 125  # what `docker run` ends with where Docker itself fails
 

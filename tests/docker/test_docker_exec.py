@@ -75,6 +75,13 @@ def test_a_program_that_reads_only_the_beginning(container: str, tmp_path: Path)
     assert said == "first\n"
 
 
+def test_no_process_is_left_to_the_first_one(docker: DockerHost, container: str) -> None:
+    """`sleep`, as the first process, waits for no child: an orphan would stay as a zombie."""
+    for _ in range(5):
+        child.run(arguments(container, "true"), os.environ, 30)
+    assert processes(docker, container) == ["sleep 600"]
+
+
 @pytest.mark.fault
 def test_a_killed_run_leaves_no_program_behind(docker: DockerHost, container: str, wait_until: Any) -> None:
     word = "98765"

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NAME = "timescaledb"
 _NO_SUCH_FILE = "58P01"
+_ATTEMPTS = 5
 
 
 def prepare(endpoint: Endpoint, database: str) -> None:
@@ -63,9 +64,15 @@ def look_through_restoring(connection: Connection) -> None:
 
 
 def wake(endpoint: Endpoint, database: str) -> None:
-    """Have its jobs run: ending the sessions of a database ends TimescaleDB's scheduler, which does not come back."""
+    """Have its jobs run: ending the sessions of a database ends TimescaleDB's scheduler, which does not come back.
+
+    Asked to start one that it takes for running, the launcher finds out that it is not, and says so: then again.
+    """
     with roles.operator(endpoint, database) as connection, translated(f"database {database}"):
-        connection.execute("SELECT _timescaledb_functions.start_background_workers()")
+        for _ in range(_ATTEMPTS):
+            row = connection.execute("SELECT _timescaledb_functions.start_background_workers()").fetchone()
+            if row and row[0]:
+                return
 
 
 def quiet(endpoint: Endpoint, database: str) -> None:

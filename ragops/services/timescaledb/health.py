@@ -38,7 +38,7 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
             milliseconds = (time.monotonic() - started) * 1000
             checks.append(Check("reachable", Status.OK, f"the operator is logged in after {milliseconds:.0f} ms"))
             with _deadline(connection, timeout):
-                version = inventory.server_version(connection)
+                version = _version(connection, endpoint)
                 checks += [_tried(name, look, connection) for name, look in _LOOKS.items()]
         checks.append(_application(endpoint, timeout))
         if endpoint.files_here:
@@ -49,6 +49,15 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
         hint = "see `ragops logs timescaledb`"
         checks.append(Check("answer", Status.DOWN, f"unexpected: {type(error).__name__}: {error}", hint))
     return ProbeResult("timescaledb", tuple(checks), time.monotonic() - started, version)
+
+
+def _version(connection: Connection, endpoint: Endpoint) -> str:
+    """In the terms of the endpoint's: PostgreSQL's, or that of TimescaleDB in it, such as 2.19.3-pg17."""
+    server = inventory.server_version(connection)
+    if endpoint.engine == inventory.SERVER:
+        return server
+    extension = _one(connection, "SELECT extversion FROM pg_extension WHERE extname = %s", endpoint.engine)
+    return f"{extension or 'none'}-pg{server.partition('.')[0]}"
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def shared_memory(settings: TimescaleSettings) -> int:
 
     Its pages count as the container's memory, and only once they are used.
     """
-    return max(64 * _MIB, settings.memory_bytes // 4)
+    return max(64 * _MIB, settings.memory_bytes // 2)
 
 
 def _megabytes(size: int) -> str:
