@@ -13,6 +13,7 @@ from uuid import uuid4
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.qdrant import HEALTH_COLLECTION, cluster_health
+from ragops.services.qdrant.consensus import change
 from ragops.services.qdrant.nodes import addresses, connected, is_cluster, key_of
 from ragops.services.qdrant.rest import opened
 
@@ -146,7 +147,7 @@ def make_scratch(rest: Rest, nodes: int) -> None:
     placement = {"shard_number": 1, "replication_factor": nodes, "write_consistency_factor": 1}
     body = {"vectors": {"size": 1, "distance": "Dot"}, **placement}
     try:
-        rest.send("PUT", _SCRATCH, body)
+        change(rest, "PUT", _SCRATCH, body)
     except RagopsError as error:
         if error.code != "qdrant_exists":
             raise

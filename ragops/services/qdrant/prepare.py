@@ -9,6 +9,7 @@ from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant import HEALTH_COLLECTION
 from ragops.services.qdrant.catalogue import path_of, replication_factor
 from ragops.services.qdrant.cluster import lost_peers, member
+from ragops.services.qdrant.consensus import change
 from ragops.services.qdrant.health import make_scratch
 from ragops.services.qdrant.nodes import addresses, connected, is_cluster
 from ragops.services.qdrant.rejoin import fill_up
@@ -38,7 +39,7 @@ def prepare(endpoint: Endpoint) -> None:
 def _spread_scratch(rest: Rest, nodes: int) -> None:
     """A replica on every node, those that were added later too."""
     if replication_factor(rest, HEALTH_COLLECTION) < nodes:
-        rest.send("PATCH", path_of(HEALTH_COLLECTION), {"params": {"replication_factor": nodes}}, timeout="60")
+        change(rest, "PATCH", path_of(HEALTH_COLLECTION), {"params": {"replication_factor": nodes}})
 
 
 def _wait_joined(endpoint: Endpoint) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 from ragops.services.qdrant.catalogue import path_of, replication_factor
 from ragops.services.qdrant.cluster import Member, lost_peers, member
+from ragops.services.qdrant.consensus import change
 from ragops.services.qdrant.nodes import connected, is_cluster
 from ragops.services.qdrant.shards import ShardMap
 
@@ -31,7 +32,6 @@ _FILL_SECONDS = 60.0
 _LEADER_SECONDS = 30.0
 _POLL = 0.5
 RAFT_STATE = "raft_state.json"
-_CONSENSUS = "60"  # seconds that a change of the cluster may take
 
 
 def forget_lost(endpoint: Endpoint, state_of: Callable[[str], str | None]) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ def _remove_peer(nodes: Nodes, peer: int) -> None:
     deadline = time.monotonic() + _LEADER_SECONDS
     while not _is_led(nodes) and time.monotonic() < deadline:
         time.sleep(_POLL)
-    nodes.first.send("DELETE", f"/cluster/peer/{peer}", force="true", timeout=_CONSENSUS)
+    change(nodes.first, "DELETE", f"/cluster/peer/{peer}", force="true")
 
 
 def _is_led(nodes: Nodes) -> bool:
@@ -168,7 +168,7 @@ def _begin_copies(nodes: Nodes) -> bool:
 def _begin(client: Rest, name: str, copy: Copy) -> None:
     order = {"shard_id": copy.shard, "from_peer_id": copy.source, "to_peer_id": copy.target}
     try:
-        client.send("POST", f"{path_of(name)}/cluster", {"replicate_shard": order}, timeout=_CONSENSUS)
+        change(client, "POST", f"{path_of(name)}/cluster", {"replicate_shard": order})
     except RagopsError as error:
         if "already involved in transfer" not in error.message:  # the cluster repairs another replica of it
             raise

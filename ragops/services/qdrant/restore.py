@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from ragops.errors import IntegrityError, RagopsError
 from ragops.services.qdrant import RESTORE_SUFFIX, catalogue
 from ragops.services.qdrant.catalogue import path_of
+from ragops.services.qdrant.consensus import change
 from ragops.services.qdrant.shards import ShardMap
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 _STUCK_SECONDS = 600.0  # without anything changing
 _POLL = 0.1
 _LONGEST_NAME = 255
-_CONSENSUS = "60"  # seconds that a change of the catalogue may take
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,11 @@ class Restore:
         A shard gets as many replicas as the record says, but at least `copies` and at most `most`.
         """
         rest = self.nodes.first
-        rest.send("PUT", path_of(name), _body(record, copies, most), timeout=_CONSENSUS)
+        change(rest, "PUT", path_of(name), _body(record, copies, most))
         _make_shard_keys(rest, name, record)
         # Before the data: a node keeps for new segments only those indexes that it was told of.
         for index in record.indexes:
-            rest.send("PUT", f"{path_of(name)}/index", index.model_dump(), wait="true")
+            change(rest, "PUT", f"{path_of(name)}/index", index.model_dump(), wait="true")
         self._wait_active(name)
         self._upload(record, name)
         known = rest.get(path_of(name))["payload_schema"]
@@ -179,7 +179,7 @@ def _body(record: CollectionRecord, copies: int, most: int) -> dict[str, Any]:
 
 
 def _delete(rest: Rest, name: str) -> None:
-    rest.send("DELETE", path_of(name), timeout=_CONSENSUS)
+    change(rest, "DELETE", path_of(name))
 
 
 def _beside(name: str, number: int) -> str:
@@ -204,7 +204,7 @@ def _make_shard_keys(rest: Rest, name: str, record: CollectionRecord) -> None:
     keyed = [shard for shard in record.shards if shard.key is not None]
     for key, shards in groupby(sorted(keyed, key=lambda shard: shard.id), key=lambda shard: shard.key):
         body = {"shard_key": key, "shards_number": sum(1 for _ in shards)}
-        rest.send("PUT", f"{path_of(name)}/shards", body, timeout=_CONSENSUS)
+        change(rest, "PUT", f"{path_of(name)}/shards", body)
 
 
 def _new_ids(record: CollectionRecord, shards: ShardMap) -> dict[int, int]:
@@ -231,7 +231,7 @@ def _set_aliases(rest: Rest, wanted: Mapping[str, str]) -> None:
 
 def _change(rest: Rest, actions: list[dict[str, object]]) -> None:
     if actions:
-        rest.send("POST", "/collections/aliases", {"actions": actions}, timeout=_CONSENSUS)
+        change(rest, "POST", "/collections/aliases", {"actions": actions})
 
 
 def _creation(alias: str, collection: str) -> dict[str, object]:
