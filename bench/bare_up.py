@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pulumi import automation
 
-from ragops.adapters import pulumi_install
+from ragops.adapters.pulumi import install as pulumi_install
 from ragops.config import secrets
 from ragops.config.load import load
 from ragops.operations.stack import _program, platform_inputs

@@ -18,7 +18,7 @@ from measure import publish, ratios, run, spread
 
 from ragops.config import secrets
 from ragops.config.load import load
-from ragops.runtimes.programs import locate
+from ragops.runtimes.embedded.programs import locate
 
 RAGOPS = str(Path(sys.executable).with_name("ragops"))
 COLLECTIONS, ROUNDS = 100_000, 5

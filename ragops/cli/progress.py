@@ -12,7 +12,7 @@ from ragops.adapters.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ragops.adapters.pulumi_events import Step
+    from ragops.adapters.pulumi.events import Step
     from ragops.cli.console import Console
 
 _WORDS = {

@@ -6,12 +6,12 @@ import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.pulumi_events import SECRET_TEXT, Action, Phase
+from ragops.adapters.pulumi.events import SECRET_TEXT, Action, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from ragops.adapters.pulumi_events import Step
+    from ragops.adapters.pulumi.events import Step
 
 _COMPONENT = "ragops:"
 _INTERNAL = ("__provider", "__defaults", "state", "digest", "digests", "id", "rendered", "container_id", "restarts")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from ragops.adapters import pulumi_install
-from ragops.adapters.pulumi_pins import ENGINE_HINT
+from ragops.adapters.pulumi import install as pulumi_install
+from ragops.adapters.pulumi.pins import ENGINE_HINT
 from ragops.errors import RagopsError
-from ragops.runtimes.embedded_machine import disk, programs, refusal
+from ragops.runtimes.embedded.machine import disk, programs, refusal
 from ragops.runtimes.machines import machine_of
 from ragops.services.contract import Check, Status
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters import pulumi_install
+from ragops.adapters.pulumi import install as pulumi_install
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ragops.adapters.pulumi_install import Engine
+    from ragops.adapters.pulumi.install import Engine
 
 
 def install(*, from_source: bool = False, progress: Callable[[str], None] = pulumi_install.ignore) -> Engine:
     """The engine to use, installed first where there is none: downloaded, or built when `from_source`.
 
-    Raises what `ragops.adapters.pulumi_install.install` raises.
+    Raises what `ragops.adapters.pulumi.install.install` raises.
     """
     return pulumi_install.install(from_source, progress)
 

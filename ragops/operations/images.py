@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters import docker_build
-from ragops.adapters.docker_client import DockerHost
+from ragops.adapters.docker import build as docker_build
+from ragops.adapters.docker.client import DockerHost
 from ragops.errors import MissingError
-from ragops.runtimes import api_image, docker_fetch
-from ragops.runtimes.docker_references import digest_of, is_made_here, pins_of, references
+from ragops.runtimes.docker import api_image
+from ragops.runtimes.docker import fetch as docker_fetch
+from ragops.runtimes.docker.references import digest_of, is_made_here, pins_of, references
 from ragops.services.api import IMAGE as API_IMAGE
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.postgres import connect, is_password_refused
 from ragops.adapters.progress import Progress, ignore
-from ragops.adapters.pulumi_events import Action
+from ragops.adapters.pulumi.events import Action
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
 from ragops.operations.changes import Change, Drifted, changes, drifted, merged
 from ragops.operations.health import Health, check
@@ -25,8 +25,8 @@ from ragops.services.qdrant.settings import refuse_fewer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ragops.adapters.pulumi_engine import PulumiStack
-    from ragops.adapters.pulumi_events import Step
+    from ragops.adapters.pulumi.engine import PulumiStack
+    from ragops.adapters.pulumi.events import Step
     from ragops.operations.session import Session
     from ragops.operations.upgrade import VersionChange
     from ragops.services.contract import Endpoint

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ragops import __version__
-from ragops.adapters import pulumi_install
 from ragops.adapters.files import make_dir
-from ragops.adapters.pulumi_engine import PulumiStack, StackOptions
-from ragops.adapters.pulumi_pins import ENGINE_HINT
+from ragops.adapters.pulumi import install as pulumi_install
+from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
+from ragops.adapters.pulumi.pins import ENGINE_HINT
 from ragops.errors import MissingError
 from ragops.resources import stacks_dir
 from ragops.runtimes.machines import machine_of

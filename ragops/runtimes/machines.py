@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def _embedded(project: Project) -> Machine:
-    from ragops.runtimes.embedded_machine import EmbeddedMachine
+    from ragops.runtimes.embedded.machine import EmbeddedMachine
 
     return EmbeddedMachine(project)
 
 
 def _docker(project: Project) -> Machine:
-    from ragops.runtimes.docker_machine import DockerMachine
+    from ragops.runtimes.docker.machine import DockerMachine
 
     return DockerMachine(project)
 

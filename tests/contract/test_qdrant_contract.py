@@ -27,7 +27,7 @@ import pytest
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from ragops.adapters.docker_client import DockerHost
+from ragops.adapters.docker.client import DockerHost
 from ragops.errors import RagopsError
 from ragops.services.qdrant import IMAGE
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.docker_client import DockerHost
+from ragops.adapters.docker.client import DockerHost
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.errors import decode
-from ragops.runtimes import docker_files
-from ragops.runtimes.container_files import VolumeFilesProvider
+from ragops.runtimes.docker import files as docker_files
+from ragops.runtimes.docker.container_files import VolumeFilesProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ragops.adapters.docker_client import DockerHost
+    from ragops.adapters.docker.client import DockerHost
 
 REDIS = "redis:8.0.2"
 PROVIDER = VolumeFilesProvider()

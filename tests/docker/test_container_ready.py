@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.docker_looks import resume
+from ragops.adapters.docker.looks import resume
 from ragops.errors import RagopsError, decode
-from ragops.runtimes.container_ready import ReadyProvider, Wanted, make_ready
+from ragops.runtimes.docker.container_ready import ReadyProvider, Wanted, make_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ragops.adapters.docker_client import DockerHost
+    from ragops.adapters.docker.client import DockerHost
 
 SECOND = 10**9
 # Serves while the file is there; it goes with whatever makes the container unhealthy, and comes with every start.

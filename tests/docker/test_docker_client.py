@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters.docker_client import DockerHost, Entry, NotFoundError
+from ragops.adapters.docker.client import DockerHost, Entry, NotFoundError
 from ragops.errors import ExitCode, RagopsError
 
 if TYPE_CHECKING:
@@ -287,5 +287,5 @@ def test_without_an_engine(tmp_path: Path) -> None:
 
 
 def test_the_library_is_imported_when_the_engine_is_asked() -> None:
-    script = "import sys, ragops.adapters.docker_client; sys.exit('docker' in sys.modules or 'requests' in sys.modules)"
+    script = "import sys, ragops.adapters.docker.client; sys.exit('docker' in sys.modules or 'requests' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters.docker_client import DockerHost, Entry
+from ragops.adapters.docker.client import DockerHost, Entry
 from ragops.errors import RagopsError
-from ragops.runtimes.docker_control import DockerControl
+from ragops.runtimes.docker.control import DockerControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

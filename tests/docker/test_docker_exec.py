@@ -12,14 +12,14 @@ import pytest
 
 from ragops.adapters import child
 from ragops.errors import RagopsError
-from ragops.runtimes.docker_bench import BENCH, OWNER, docker_bench
-from ragops.runtimes.docker_exec import arguments
+from ragops.runtimes.docker.bench import BENCH, OWNER, docker_bench
+from ragops.runtimes.docker.exec import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ragops.adapters.docker_client import DockerHost
+    from ragops.adapters.docker.client import DockerHost
 
 IMAGE = "debian:trixie-slim"
 PIECE = 1 << 20
@@ -115,8 +115,8 @@ def test_a_bench_is_apart_and_gone_at_the_end(docker: DockerHost, container: str
 
 KILLED = """
 import os, signal, sys
-from ragops.adapters.docker_client import DockerHost
-from ragops.runtimes.docker_bench import docker_bench
+from ragops.adapters.docker.client import DockerHost
+from ragops.runtimes.docker.bench import docker_bench
 with docker_bench(DockerHost(), sys.argv[1]):
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -12,15 +12,16 @@ from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.errors import RagopsError
-from ragops.runtimes import docker_prepare, docker_record
-from ragops.runtimes.docker_machine import DockerMachine
+from ragops.runtimes.docker import prepare as docker_prepare
+from ragops.runtimes.docker import record as docker_record
+from ragops.runtimes.docker.machine import DockerMachine
 from ragops.services.contract import Endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ragops.adapters.docker_client import DockerHost
+    from ragops.adapters.docker.client import DockerHost
     from ragops.adapters.progress import Progress
 
 IMAGE = "redis:8.0.2"  # for its shell

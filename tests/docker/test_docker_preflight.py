@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.docker_client import DockerHost
-from ragops.adapters.docker_looks import facts, listed
+from ragops.adapters.docker.client import DockerHost
+from ragops.adapters.docker.looks import facts, listed
 from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.errors import ExitCode, RagopsError
-from ragops.runtimes import docker_findings, docker_preflight
-from ragops.runtimes.docker_preflight import Port
+from ragops.runtimes.docker import findings as docker_findings
+from ragops.runtimes.docker import preflight as docker_preflight
+from ragops.runtimes.docker.preflight import Port
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:

@@ -7,22 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters import docker_build
+from ragops.adapters.docker import build as docker_build
 from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.errors import RagopsError
 from ragops.operations import images
 from ragops.operations.session import Session
-from ragops.runtimes import api_image, docker_fetch
-from ragops.runtimes.docker_machine import DockerMachine
-from ragops.runtimes.docker_references import pins_of
+from ragops.runtimes.docker import api_image
+from ragops.runtimes.docker import fetch as docker_fetch
+from ragops.runtimes.docker.machine import DockerMachine
+from ragops.runtimes.docker.references import pins_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from ragops.adapters.docker_client import DockerHost
+    from ragops.adapters.docker.client import DockerHost
     from ragops.adapters.progress import Progress
 
 REDIS = "redis:8.0.2"

@@ -14,21 +14,21 @@ import psutil
 import pulumi
 import pytest
 
-from ragops.adapters import pulumi_install
-from ragops.adapters.pulumi_engine import PulumiStack, StackOptions
-from ragops.adapters.pulumi_events import Action, Phase, Step
+from ragops.adapters.pulumi import install as pulumi_install
+from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
+from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.errors import RagopsError
 from ragops.operations.changes import drifted
-from ragops.runtimes.docker import DockerRuntime
-from ragops.runtimes.docker_names import DockerNames
+from ragops.runtimes.docker.names import DockerNames
+from ragops.runtimes.docker.runtime import DockerRuntime
 from ragops.services.spec import ConfigFile, ExecCheck, ImageSpec, ServiceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from ragops.adapters.docker_client import DockerHost
-    from ragops.adapters.docker_values import Container
+    from ragops.adapters.docker.client import DockerHost
+    from ragops.adapters.docker.values import Container
 
 pytestmark = pytest.mark.engine
 

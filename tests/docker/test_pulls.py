@@ -20,14 +20,14 @@ from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.operations import images
 from ragops.operations.session import Session
-from ragops.runtimes import docker_fetch
-from ragops.runtimes.docker_references import pins_of
+from ragops.runtimes.docker import fetch as docker_fetch
+from ragops.runtimes.docker.references import pins_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ragops.adapters.docker_client import DockerHost
+    from ragops.adapters.docker.client import DockerHost
     from ragops.adapters.progress import Progress
 
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"

@@ -21,10 +21,10 @@ from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.operations.backup import Platform
 from ragops.recovery.repository import Repository
-from ragops.runtimes import supervise
-from ragops.runtimes.control import control
-from ragops.runtimes.embedded import CAPABILITIES, process_spec
-from ragops.runtimes.programs import unprivileged_user
+from ragops.runtimes.embedded import supervise
+from ragops.runtimes.embedded.control import control
+from ragops.runtimes.embedded.programs import unprivileged_user
+from ragops.runtimes.embedded.runtime import CAPABILITIES, process_spec
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint, Login
 from ragops.services.redis import component as redis_component
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     import redis
 
-    from ragops.runtimes.control import ProcessControl
-    from ragops.runtimes.process_spec import ProcessSpec
+    from ragops.runtimes.embedded.control import ProcessControl
+    from ragops.runtimes.embedded.process_spec import ProcessSpec
 
 LOGINS = {
     "redis": {"operator": ("ragops", "redis_operator"), "application": ("rag", "redis_application")},

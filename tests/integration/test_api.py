@@ -26,9 +26,9 @@ import pytest
 from pydantic import SecretStr
 
 from ragops.embedding.hashing import HashingEmbedder
-from ragops.runtimes import supervise
-from ragops.runtimes.embedded import process_spec
-from ragops.runtimes.programs import unprivileged_user
+from ragops.runtimes.embedded import supervise
+from ragops.runtimes.embedded.programs import unprivileged_user
+from ragops.runtimes.embedded.runtime import process_spec
 from ragops.services.api import ApiService
 from ragops.services.api.configuration import ApiInputs, service_spec
 from ragops.services.api.health import probe

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from ragops.runtimes.observe import read_record
+from ragops.runtimes.embedded.observe import read_record
 from ragops.services.contract import Capability, Login, Status
 from ragops.services.redis.health import probe as probe_redis
 from ragops.services.timescaledb import schema

@@ -141,7 +141,7 @@ def test_todays_credentials_hold_after_a_restore(valkey, redis_platform, reposit
 
 
 def supervise_digest(valkey) -> str:
-    from ragops.runtimes.observe import read_record
+    from ragops.runtimes.embedded.observe import read_record
 
     return read_record(Path(valkey.spec.run_dir)).digest
 
@@ -277,7 +277,7 @@ def test_backup_of_a_dead_server_leaves_nothing(valkey, redis_platform, reposito
 KILLED_RUN = """
     import os, pickle, signal, sys
     from ragops.operations import restore as operation
-    from ragops.runtimes import control as runtime
+    from ragops.runtimes.embedded import control as runtime
     platform, repository, point, when = pickle.load(open(sys.argv[1], "rb"))
     def dying(name):
         real = getattr(runtime.ProcessControl, name)

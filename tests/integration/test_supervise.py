@@ -23,14 +23,14 @@ import pytest
 from ragops.config.load import load
 from ragops.config.model import Settings
 from ragops.errors import ExitCode, MissingError, RagopsError
-from ragops.runtimes import launch, supervise, unrecorded
-from ragops.runtimes.control import ProcessControl, stop_remains
-from ragops.runtimes.embedded import process_spec
-from ragops.runtimes.embedded_machine import refuse_used
-from ragops.runtimes.embedded_preflight import refuse_taken_port
-from ragops.runtimes.observe import read_record, state_of
-from ragops.runtimes.process_spec import ProcessSpec
-from ragops.runtimes.programs import unprivileged_user
+from ragops.runtimes.embedded import launch, supervise, unrecorded
+from ragops.runtimes.embedded.control import ProcessControl, stop_remains
+from ragops.runtimes.embedded.machine import refuse_used
+from ragops.runtimes.embedded.observe import read_record, state_of
+from ragops.runtimes.embedded.preflight import refuse_taken_port
+from ragops.runtimes.embedded.process_spec import ProcessSpec
+from ragops.runtimes.embedded.programs import unprivileged_user
+from ragops.runtimes.embedded.runtime import process_spec
 from ragops.services.redis import component as redis_component
 from ragops.services.spec import ConfigFile, ExecCheck, HttpCheck, InitStep, Layout, TcpCheck
 from ragops.services.timescaledb import component as timescale_component
@@ -63,8 +63,8 @@ http.server.HTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
 
 STARTER = """
 import json, sys
-from ragops.runtimes import supervise
-from ragops.runtimes.process_spec import ProcessSpec
+from ragops.runtimes.embedded import supervise
+from ragops.runtimes.embedded.process_spec import ProcessSpec
 sys.executable = sys.argv[2] or sys.executable
 supervise.ensure_running(ProcessSpec.from_props(json.load(open(sys.argv[1]))))
 """

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from ragops.adapters.docker_client import DockerHost
+from ragops.adapters.docker.client import DockerHost
 from ragops.errors import RagopsError
-from ragops.runtimes import docker_args, docker_files, kong_apply
-from ragops.runtimes.docker_files import FileSet
-from ragops.runtimes.kong_apply import KongPlace
-from ragops.runtimes.kong_door import KongDoor
+from ragops.runtimes.docker import args as docker_args
+from ragops.runtimes.docker import files as docker_files
+from ragops.runtimes.docker import kong_apply
+from ragops.runtimes.docker.files import FileSet
+from ragops.runtimes.docker.kong_apply import KongPlace
+from ragops.runtimes.docker.kong_door import KongDoor
 from ragops.services.contract import Capability, Endpoint
 from ragops.services.gateway import IMAGE, certificate
 from ragops.services.gateway.configuration import GatewayInputs

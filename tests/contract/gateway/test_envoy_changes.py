@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.errors import RagopsError, decode
-from ragops.runtimes import gateway_apply
-from ragops.runtimes.gateway_config import GatewayConfigProvider, from_props, to_props
+from ragops.runtimes.embedded import gateway_apply
+from ragops.runtimes.embedded.gateway_config import GatewayConfigProvider, from_props, to_props
 
 if TYPE_CHECKING:
     from ragops.services.gateway.configuration import GatewayConfiguration

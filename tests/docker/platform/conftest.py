@@ -29,7 +29,7 @@ import redis
 import yaml
 
 from ragops.errors import RagopsError
-from ragops.runtimes.docker_names import INSTANCE, DockerNames
+from ragops.runtimes.docker.names import INSTANCE, DockerNames
 from ragops.services.api import IMAGE as API
 from ragops.services.gateway import IMAGE as KONG
 from ragops.services.qdrant import IMAGE as QDRANT
@@ -39,8 +39,8 @@ from ragops.services.timescaledb import IMAGE as TIMESCALEDB
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ragops.adapters.docker_client import DockerHost
-    from ragops.adapters.docker_values import Container
+    from ragops.adapters.docker.client import DockerHost
+    from ragops.adapters.docker.values import Container
 
 IMAGES = (TIMESCALEDB, REDIS, QDRANT, API, KONG)
 NODES = ("qdrant-1", "qdrant-2", "qdrant-3")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.docker_client import DockerHost
+from ragops.adapters.docker.client import DockerHost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

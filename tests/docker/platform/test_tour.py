@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ragops.adapters.docker_client import DockerHost
+    from ragops.adapters.docker.client import DockerHost
 
 DEMO = Path(__file__).parents[3] / "examples" / "demo.py"
 

@@ -12,14 +12,14 @@ from pydantic import SecretStr
 from testcontainers.core.container import DockerContainer
 
 from ragops.adapters import redis_client
-from ragops.adapters.docker_client import Entry
+from ragops.adapters.docker.client import Entry
 from ragops.config.model import Settings
 from ragops.operations.backup import Platform
 from ragops.recovery.repository import Repository
-from ragops.runtimes import docker_args
-from ragops.runtimes.docker_control import DockerControl, control
-from ragops.runtimes.docker_names import DockerNames
-from ragops.runtimes.docker_start import start_script
+from ragops.runtimes.docker import args as docker_args
+from ragops.runtimes.docker.control import DockerControl, control
+from ragops.runtimes.docker.names import DockerNames
+from ragops.runtimes.docker.start import start_script
 from ragops.services import SERVICES
 from ragops.services.contract import Capability, Endpoint, Login
 from ragops.services.spec import ExecCheck
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from ragops.adapters.docker_client import DockerHost
+    from ragops.adapters.docker.client import DockerHost
     from ragops.services.spec import ImageSpec, Layout, ServiceSpec
 
 SECRETS = {secret: f"{secret}-hunter2" for service in SERVICES for secret in service.secrets()}

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters import pulumi_install
-from ragops.adapters.docker_build import build
-from ragops.adapters.pulumi_engine import PulumiStack, StackOptions
-from ragops.adapters.pulumi_events import Action
+from ragops.adapters.docker.build import build
+from ragops.adapters.pulumi import install as pulumi_install
+from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
+from ragops.adapters.pulumi.events import Action
 from ragops.embedding.ollama import OllamaEmbedder
 from ragops.errors import RagopsError
 from ragops.operations.changes import changes, drifted
-from ragops.runtimes.docker import DockerRuntime
-from ragops.runtimes.docker_names import DockerNames
+from ragops.runtimes.docker.names import DockerNames
+from ragops.runtimes.docker.runtime import DockerRuntime
 from ragops.services.contract import Status
 from ragops.services.ollama.component import Ollama, OllamaArgs, endpoint, image_spec
 from ragops.services.ollama.health import probe
@@ -28,7 +28,7 @@ from ragops.services.ollama.settings import OllamaSettings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ragops.adapters.docker_client import DockerHost
+    from ragops.adapters.docker.client import DockerHost
 
 pytestmark = pytest.mark.engine
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters.docker_archive import ChunkReader, Entry, User, find_user, packed, unpacked
+from ragops.adapters.docker.archive import ChunkReader, Entry, User, find_user, packed, unpacked
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from requests import Response
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ReadTimeout
 
-from ragops.adapters import docker_values as values
-from ragops.adapters.docker_errors import explained
+from ragops.adapters.docker import values
+from ragops.adapters.docker.errors import explained
 from ragops.errors import ExitCode
 
 CONTAINER = {

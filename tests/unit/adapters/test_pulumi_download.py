@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters import pulumi_download
-from ragops.adapters.pulumi_install import (
+from ragops.adapters.pulumi import download as pulumi_download
+from ragops.adapters.pulumi.install import (
     ENGINE_VERSION,
     Engine,
     find,
@@ -140,7 +140,7 @@ def closed_url() -> str:
 
 def installer(release: Release) -> subprocess.Popen[str]:
     code = (
-        "import sys; from ragops.adapters.pulumi_install import install\n"
+        "import sys; from ragops.adapters.pulumi.install import install\n"
         "print(install(False, lambda line: print(line, flush=True), [sys.argv[1]]).source)"
     )
     args = [sys.executable, "-c", code, release.url]
@@ -268,7 +268,7 @@ def test_two_installs_wait_for_each_other(cache: Path, release: Release) -> None
 def test_a_lock_that_is_never_released_ends_the_wait(
     cache: Path, release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ragops.adapters.pulumi_install._LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("ragops.adapters.pulumi.install._LOCK_SECONDS", 0.1)
     release.gate.clear()
     with installer(release) as process:
         assert release.archive_asked.wait(30)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragops.adapters.pulumi_errors import plain, translate
+from ragops.adapters.pulumi.errors import plain, translate
 from ragops.errors import ExitCode, MissingError, encode
 
 FAILED = "\n code: 1\n stdout: Updating (dev):\n stderr: error: update failed"

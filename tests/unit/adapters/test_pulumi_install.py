@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters.pulumi_install import (
+from ragops.adapters.pulumi.install import (
     ENGINE_VERSION,
     Engine,
     cache_dir,

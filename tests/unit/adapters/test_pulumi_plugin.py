@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ragops.adapters import pulumi_plugin
-from ragops.adapters.pulumi_install import Engine
+from ragops.adapters.pulumi import plugin as pulumi_plugin
+from ragops.adapters.pulumi.install import Engine
 from ragops.errors import ExitCode, RagopsError
 
 

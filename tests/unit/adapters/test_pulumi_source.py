@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ragops.adapters import pulumi_source
-from ragops.adapters.pulumi_install import ENGINE_VERSION, find, install, installed_dir, reported_version
+from ragops.adapters.pulumi import source as pulumi_source
+from ragops.adapters.pulumi.install import ENGINE_VERSION, find, install, installed_dir, reported_version
 from ragops.errors import ExitCode, IntegrityError, MissingError
 
 FAKE_GO = """#!/bin/sh
@@ -223,7 +223,7 @@ def test_ctrl_c_ends_the_whole_process_group_and_leaves_nothing(cache: Path, tmp
     children = tmp_path / "children"
     stubborn(tmp_path / "bin/go", children)
     code = (
-        "from ragops.adapters import pulumi_install, pulumi_source\n"
+        "from ragops.adapters.pulumi import install as pulumi_install, source as pulumi_source\n"
         "pulumi_source._STOP_SECONDS = 0.5; pulumi_install.install(from_source=True)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:

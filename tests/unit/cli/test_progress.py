@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ragops.adapters.docker_pull import PullProgress
+from ragops.adapters.docker.pull import PullProgress
 from ragops.adapters.progress import Progress, megabytes
-from ragops.adapters.pulumi_events import Action, Phase, Step
+from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.cli.progress import _Lines
-from ragops.runtimes.docker_fetch import _pulling
+from ragops.runtimes.docker.fetch import _pulling
 
 CONTAINER = "docker:index/container:Container"
 READY = "pulumi-python:dynamic/ragops:Ready"

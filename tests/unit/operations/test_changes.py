@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ragops.adapters.pulumi_events import Action, Phase, Step
+from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.operations.changes import Change, Drifted, changes, drifted, merged
 
 CONTAINER = "docker:index/container:Container"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragops.adapters.pulumi_events import Action
+from ragops.adapters.pulumi.events import Action
 from ragops.errors import RagopsError
 from ragops.operations import rolling
 from ragops.operations.changes import Change

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ragops.adapters.pulumi_events import Action, Phase, Step
+from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.operations.changes import Change, Drifted, changes, drifted
 
 CONF = "bind 127.0.0.1\nport 6379\n-- a comment\nmaxmemory 256mb\nmaxmemory-policy allkeys-lru\n"

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from ragops.adapters.docker_looks import EngineFacts, settings_of
-from ragops.adapters.docker_values import Container, State
-from ragops.runtimes import docker_findings, docker_preflight
-from ragops.runtimes.docker_record import Provisioned, Record, read, write
-from ragops.runtimes.docker_truth import state_of, uptime
+from ragops.adapters.docker.looks import EngineFacts, settings_of
+from ragops.adapters.docker.values import Container, State
+from ragops.runtimes.docker import findings as docker_findings
+from ragops.runtimes.docker import preflight as docker_preflight
+from ragops.runtimes.docker.record import Provisioned, Record, read, write
+from ragops.runtimes.docker.truth import state_of, uptime
 from ragops.services.contract import Status
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

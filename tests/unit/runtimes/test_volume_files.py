@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ragops.runtimes.container_files import VolumeFilesProvider
-from ragops.runtimes.docker_files import from_props
-from ragops.runtimes.docker_names import temporary
+from ragops.runtimes.docker.container_files import VolumeFilesProvider
+from ragops.runtimes.docker.files import from_props
+from ragops.runtimes.docker.names import temporary
 
 PROPS = {
     "volume": "rag-default-redis-config",

@@ -1,0 +1,68 @@
+"""The connection to the Docker engine, made when it is first needed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from ragops.adapters.docker.errors import translated
+from ragops.errors import MissingError
+
+if TYPE_CHECKING:
+    from docker import APIClient
+
+MINIMUM_API = (1, 41)  # Docker 20.10
+DEFAULT_URL = "unix:///var/run/docker.sock"
+_TIMEOUT = 60.0  # of one request: as long as an engine under load may be silent
+
+
+class DockerApi:
+    """What all parts of `DockerHost` share: one lazily made client of docker-py."""
+
+    def __init__(self, url: str = "", timeout: float = _TIMEOUT) -> None:
+        self.url = url or os.environ.get("DOCKER_HOST") or DEFAULT_URL
+        self._timeout = timeout
+        self._client: APIClient | None = None
+
+    @property
+    def api(self) -> APIClient:
+        """The client. Raises MissingError (docker_missing) with the cure."""
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
+    def close(self) -> None:
+        """Give the connections back; the next call makes new ones."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _connect(self) -> APIClient:
+        from docker import APIClient
+        from docker.errors import InvalidVersion
+        from docker.tls import TLSConfig
+
+        folder = os.environ.get("DOCKER_CERT_PATH", "")
+        secure: Any = False
+        if os.environ.get("DOCKER_TLS_VERIFY") and self.url.startswith("tcp"):
+            pair = (f"{folder}/cert.pem", f"{folder}/key.pem")
+            secure = TLSConfig(client_cert=pair, ca_cert=f"{folder}/ca.pem", verify=True)
+        with translated("be reached", self.url):
+            try:
+                client = APIClient(base_url=self.url, version="auto", timeout=int(self._timeout), tls=secure)
+            except InvalidVersion as error:
+                raise _too_old("one below 1.24") from error
+        if tuple(int(number) for number in client.api_version.split(".")) < MINIMUM_API:
+            client.close()
+            raise _too_old(client.api_version)
+        return client
+
+    def translating(self, doing: str) -> Any:
+        """A block whose failures are RagopsErrors; `doing` completes "Docker could not …"."""
+        return translated(doing, self.url)
+
+
+def _too_old(api: str) -> MissingError:
+    wanted = ".".join(str(number) for number in MINIMUM_API)
+    what = f"the Docker engine speaks API {api}, ragops needs {wanted} or later"
+    return MissingError("docker_missing", what, "upgrade Docker to 20.10 or later")

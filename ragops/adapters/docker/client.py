@@ -1,0 +1,27 @@
+"""The Docker engine of this machine: frozen values out, RagopsErrors out.
+
+The only door to docker-py, which is imported when the engine is first asked. Every call may raise MissingError
+(docker_missing: no engine, no right to use it, or one too old, exit code 7), RagopsError (docker_failed,
+docker_timeout), and NotFoundError where what it names is not there.
+"""
+
+from __future__ import annotations
+
+from ragops.adapters.docker import values
+from ragops.adapters.docker.archive import Entry, User, find_user
+from ragops.adapters.docker.errors import NotFoundError
+from ragops.adapters.docker.images import DockerImages
+from ragops.adapters.docker.pull import PullProgress
+from ragops.adapters.docker.short_lived import DockerShortLived
+from ragops.adapters.docker.volumes import DockerVolumes
+
+__all__ = ["DockerHost", "Entry", "NotFoundError", "PullProgress", "User", "find_user"]
+
+
+class DockerHost(DockerImages, DockerShortLived, DockerVolumes):
+    """One Docker engine: the one at `url`, else at DOCKER_HOST, else at its usual socket; `timeout` s a request."""
+
+    def version(self) -> values.EngineVersion:
+        """What engine it is, and how and where it keeps its data."""
+        with self.translating("say its version"):
+            return values.engine_version(self.api.version(), self.api.info())

@@ -1,0 +1,167 @@
+"""Containers: what there is, starting and stopping, logs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ragops.adapters.docker import values
+from ragops.adapters.docker.errors import NotFoundError
+from ragops.adapters.docker.exec import DockerExec
+from ragops.errors import MissingError, RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+_POLL = 0.1
+_CRASHES = 2  # a service that is restarted oftener while it is awaited will not come up
+_QUOTED = 8
+_MORE_MEMORY = "give the service more `memory:` in ragops.yaml"
+_CHECK_LIMIT = 5.0
+
+
+class DockerContainers(DockerExec):
+    """The part of `DockerHost` about containers."""
+
+    def containers(self, labels: Mapping[str, str]) -> tuple[values.Container, ...]:
+        """All containers with these labels, running or not, by name."""
+        with self.translating("list its containers"):
+            listed = self.api.containers(all=True, filters={"label": _wanted(labels)})
+        found = [self.container(str(raw["Id"])) for raw in listed]
+        return tuple(sorted((one for one in found if one), key=lambda one: one.name))
+
+    def container(self, name: str) -> values.Container | None:
+        """One container by name or id, None where there is none."""
+        try:
+            with self.translating(f"look at {name}"):
+                return values.container(self.api.inspect_container(name))
+        except NotFoundError:
+            return None
+
+    def create(self, name: str, config: Mapping[str, Any]) -> str:
+        """Create a container from a body as the API takes it, without starting it; returns its id."""
+        with self.translating(f"create {name}"):
+            made = self.api.create_container_from_config(dict(config), name)  # type: ignore[no-untyped-call]
+            return str(made["Id"])
+
+    def start(self, name: str) -> None:
+        """Start it; nothing to do where it runs. Raises NotFoundError, RagopsError (docker_failed)."""
+        with self.translating(f"start {name}"):
+            self.api.start(name)
+
+    def stop(self, name: str, timeout: float) -> None:
+        """Stop it with its own signal, after `timeout` seconds with SIGKILL; nothing to do where it does not run."""
+        with self.translating(f"stop {name}"):
+            self.api.stop(name, timeout=max(1, round(timeout)))
+
+    def kill(self, name: str, signal: str = "SIGKILL") -> None:
+        """Send a signal to its first process."""
+        with self.translating(f"kill {name}"):
+            self.api.kill(name, signal)
+
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """Remove the container, with `force` a running one too; named volumes stay. Nothing to do without it."""
+        try:
+            with self.translating(f"remove {name}"):
+                self.api.remove_container(name, force=force, v=True)
+        except NotFoundError:
+            pass
+
+    def run_copy(self, name: str, copy: str, extra_args: Sequence[str], labels: Mapping[str, str]) -> None:
+        """Start a container like the stopped `name`, called `copy`, with `extra_args` after its command.
+
+        It has the same image, volumes, ports and names in its networks, more `labels`, and is never restarted.
+        """
+        with self.translating(f"look at {name}"):
+            raw: dict[str, Any] = self.api.inspect_container(name)
+        self.create(copy, _copied(raw, extra_args, labels))
+        self.start(copy)
+
+    def wait_healthy(self, name: str, timeout: float) -> None:
+        """Wait until its health check passes, or it runs where it has none.
+
+        The check is run here, because Docker's own rounds are many seconds apart.
+        Raises RagopsError (service_failed) with the end of its log where it dies or `timeout` seconds pass.
+        """
+        deadline = time.monotonic() + timeout
+        crashes = None
+        while True:
+            found = self.container(name)
+            if found is None:
+                raise NotFoundError("docker_not_found", f"there is no container {name}", "run `ragops up`")
+            state = found.state
+            if state.running and self._passes(found, deadline - time.monotonic()):
+                return
+            crashes = state.restarts if crashes is None else crashes
+            if state.status in ("exited", "dead") or state.restarts - crashes >= _CRASHES:
+                self._failed(name, _how_it_ended(state), _MORE_MEMORY if state.oom_killed else "")
+            if time.monotonic() > deadline:
+                self._failed(name, f"is {state.health or state.status} and was not healthy within {timeout:.0f} s")
+            time.sleep(_POLL)
+
+    def _passes(self, container: values.Container, limit: float) -> bool:
+        if not container.check or container.state.health == values.HEALTHY:
+            return True
+        try:
+            return self.exec(container.id, container.check, limit=min(_CHECK_LIMIT, max(1.0, limit))).code == 0
+        except RagopsError as error:
+            if isinstance(error, MissingError):
+                raise
+            return False  # it hangs, or it ended meanwhile
+
+    def logs(self, name: str, lines: int, *, follow: bool = False) -> Iterator[str]:
+        """The last `lines` lines that it wrote, then those to come if `follow`, until it ends. Raises NotFoundError."""
+        with self.translating(f"read the log of {name}"):
+            chunks = self.api.logs(
+                name, stdout=True, stderr=True, stream=True, follow=follow, timestamps=False, tail=lines
+            )
+            yield from _lines(chunks)
+
+    def memory(self, name: str) -> int:
+        """Bytes of memory that it uses now, 0 where it does not run."""
+        with self.translating(f"measure {name}"):
+            return values.memory_used(self.api.stats(name, stream=False, one_shot=True))
+
+    def _failed(self, name: str, what: str, cure: str = "") -> NoReturn:
+        try:
+            tail = list(self.logs(name, _QUOTED))
+        except RagopsError:
+            tail = []
+        log = "its log ends:\n" + "\n".join(f"  {line}" for line in tail) if tail else "its log is empty"
+        raise RagopsError("service_failed", f"{name} {what}", f"{cure}; {log}" if cure else log)
+
+
+def _how_it_ended(state: values.State) -> str:
+    if state.oom_killed:
+        return "was ended because it needed more memory than its limit"
+    if state.status not in ("exited", "dead"):
+        return f"crashes again and again (exit {state.exit_code})"
+    said = f": {state.error}" if state.error else ""
+    return f"ended with {state.exit_code} while it started{said}"
+
+
+def _wanted(labels: Mapping[str, str]) -> list[str]:
+    return [f"{key}={value}" if value else key for key, value in labels.items()]
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
+    rest = b""
+    for chunk in chunks:
+        *complete, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip("\r") for line in complete)
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _copied(raw: Mapping[str, Any], extra_args: Sequence[str], labels: Mapping[str, str]) -> dict[str, Any]:
+    """What creates a container like the inspected one."""
+    config = {key: value for key, value in raw["Config"].items() if key != "Hostname"}
+    config["Cmd"] = [*(config.get("Cmd") or ()), *extra_args]
+    config["Labels"] = {**(config.get("Labels") or {}), **labels}
+    config["Image"] = raw["Image"]
+    host = {**raw["HostConfig"], "RestartPolicy": {"Name": "no"}}
+    networks = {
+        name: {"Aliases": [alias for alias in found.get("Aliases") or () if not raw["Id"].startswith(alias)]}
+        for name, found in raw["NetworkSettings"]["Networks"].items()
+    }
+    return {**config, "HostConfig": host, "NetworkingConfig": {"EndpointsConfig": networks}}

@@ -1,0 +1,128 @@
+"""Commands and files inside containers."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import tarfile
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ragops.adapters.docker.api import DockerApi
+from ragops.adapters.docker.archive import find_user, packed, unpacked
+from ragops.adapters.docker.errors import NotFoundError, timed_out
+from ragops.adapters.docker.stream import Conversation, Tail
+from ragops.adapters.docker.values import ExecResult
+from ragops.errors import RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from ragops.adapters.docker.archive import Entry, User
+    from ragops.adapters.docker.stream import Sink, Source
+
+LIMIT = 60.0
+KEPT = 4 << 20  # of the output of a command whose output is kept in memory
+SAID = 64 << 10
+_END_WAIT = 10.0
+
+
+class DockerExec(DockerApi):
+    """The part of `DockerHost` about what is inside a container."""
+
+    def exec(
+        self, name: str, argv: Sequence[str], *, input: bytes | None = None, user: str = "",
+        env: Mapping[str, str] | None = None, limit: float = LIMIT,
+    ) -> ExecResult:  # fmt: skip
+        """Run a command in the running container, at most `limit` seconds; a code other than 0 is no error here.
+
+        Keeps the last 4 MiB of output. Raises RagopsError (docker_timeout): what was started may then still run.
+        """
+        out = Tail(KEPT)
+        source = None if input is None else io.BytesIO(input)
+        done = self.exec_stream(name, argv, source=source, target=out, user=user, env=env, limit=limit)
+        return ExecResult(done.code, bytes(out.data), done.stderr)
+
+    def exec_stream(
+        self, name: str, argv: Sequence[str], *, source: Source | None = None, target: Sink | None = None,
+        user: str = "", env: Mapping[str, str] | None = None, limit: float = LIMIT,
+    ) -> ExecResult:  # fmt: skip
+        """Like `exec` with any amount of input and output: from `source`, to `target`, in bounded memory.
+
+        The result has the last 64 KiB of stderr and no stdout.
+        """
+        doing = f"run {argv[0]} in {name}"
+        said = Tail(SAID)
+        with self.translating(doing):
+            started = self.api.exec_create(
+                name, list(argv), stdin=source is not None, user=user, environment=dict(env or {}),
+            )  # fmt: skip
+            conversation = Conversation(self.api.exec_start(started["Id"], socket=True))
+            hold(conversation, doing, source, target or Tail(0), said, limit)
+            return ExecResult(self._code(started["Id"], doing), b"", bytes(said.data))
+
+    def _code(self, exec_id: str, doing: str) -> int:
+        """The exit code, which the engine may learn a moment after the output ended."""
+        deadline = time.monotonic() + _END_WAIT
+        while True:
+            state: Mapping[str, Any] = self.api.exec_inspect(exec_id)
+            if not state["Running"] and state["ExitCode"] is not None:
+                return int(state["ExitCode"])
+            if time.monotonic() > deadline:
+                raise timed_out(doing, _END_WAIT)
+            time.sleep(0.02)
+
+    def put_archive(self, name: str, path: str, entries: Iterable[Entry]) -> None:
+        """Write folders and files below the folder `path` of a container, started or not, through volumes too.
+
+        Raises RagopsError (file_error, not_permitted) where a file of this machine cannot be read.
+        """
+        with self.translating(f"write to {path} in {name}"):
+            self.api.put_archive(name, path, packed(entries))
+
+    @contextmanager
+    def get_archive(self, name: str, path: str) -> Iterator[tarfile.TarFile]:
+        """A file or folder of a container as an archive that is read front to back; paths begin with its last name.
+
+        Raises NotFoundError.
+        """
+        with self.translating(f"read {path} in {name}"):
+            chunks, _ = self.api.get_archive(name, path, chunk_size=1 << 20)
+            try:
+                with unpacked(chunks) as archive:
+                    yield archive
+            except tarfile.TarError as error:
+                raise RagopsError("docker_failed", f"{path} of {name} arrived broken: {error}") from error
+
+    def get_file(self, name: str, path: str, target: Sink) -> None:
+        """Copy one file of a container to `target`, in bounded memory. Raises NotFoundError."""
+        with self.get_archive(name, path) as archive:
+            for info in archive:
+                if (stream := archive.extractfile(info)) is not None:
+                    shutil.copyfileobj(stream, target, 1 << 20)
+                    return
+        raise NotFoundError("docker_not_found", f"{path} in {name} is not a file", "")
+
+    def user(self, name: str, user: str) -> User:
+        """The ids of `user` (a name or uid, with or without group) by the passwd file of a container, started or not.
+
+        Raises RagopsError (user_unknown).
+        """
+        content = io.BytesIO()
+        with contextlib.suppress(NotFoundError):
+            self.get_file(name, "/etc/passwd", content)
+        found = find_user(content.getvalue().decode(errors="replace"), user)
+        if found is None:
+            what = f"the image of {name} has no user {user}"
+            raise RagopsError("user_unknown", what, "give the service the image that it was made for")
+        return found
+
+
+def hold(conversation: Conversation, doing: str, source: Source | None, out: Sink, said: Sink, limit: float) -> None:
+    """Hold the conversation, a wait that is too long as RagopsError (docker_timeout)."""
+    try:
+        conversation.hold(source, out, said, limit)
+    except TimeoutError as error:
+        raise timed_out(doing, limit) from error

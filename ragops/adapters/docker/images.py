@@ -1,0 +1,107 @@
+"""Images: those that are here, and fetching those that are not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ragops.adapters.docker import values
+from ragops.adapters.docker.api import DockerApi
+from ragops.adapters.docker.errors import NotFoundError
+from ragops.adapters.docker.pull import PullProgress, PullState
+from ragops.errors import MissingError, RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ATTEMPTS = 5
+_PULLING = "pull it"
+_NO_USE_TO_RETRY = (
+    "not found", "manifest unknown", "denied", "unauthorized", "no matching manifest", "invalid", "no such host",
+    "toomanyrequests",
+)  # fmt: skip
+
+
+class _InterruptedPullError(Exception):
+    """A pull that broke off and may go on."""
+
+
+class DockerImages(DockerApi):
+    """The part of `DockerHost` about images."""
+
+    def image_id(self, reference: str) -> str | None:
+        """The id (`sha256:…`) of an image that is here, None where it is not."""
+        found = self.image(reference)
+        return found.id if found else None
+
+    def image(self, reference: str) -> values.Image | None:
+        """An image that is here, by name, digest or id; None where it is not."""
+        try:
+            with self.translating(f"look for the image {reference}"):
+                return values.image(self.api.inspect_image(reference))  # type: ignore[no-untyped-call]
+        except NotFoundError:
+            return None
+
+    def pull(self, reference: str, on_progress: Callable[[PullProgress], None] = lambda _: None) -> values.Image:
+        """Fetch an image from its registry; what breaks off goes on where it stopped, five times at most.
+
+        Raises MissingError (image_missing) where the registry does not give it.
+        """
+        from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+        state = PullState(reference)
+        waiting = wait_exponential_jitter(initial=1, max=20)
+        retrying = Retrying(
+            stop=stop_after_attempt(_ATTEMPTS), wait=waiting, retry=retry_if_exception_type(_InterruptedPullError),
+            reraise=True,
+        )  # fmt: skip
+        try:
+            retrying(self._pull_once, reference, state, on_progress)
+        except _InterruptedPullError as error:
+            raise _not_had(reference, str(error)) from error
+        found = self.image(reference)
+        if found is None:
+            raise _not_had(reference, "Docker fetched it and does not have it")
+        return found
+
+    def _pull_once(self, reference: str, state: PullState, on_progress: Callable[[PullProgress], None]) -> None:
+        try:
+            with self.translating(_PULLING):
+                name, tag = _repository_and_tag(reference)
+                for event in self.api.pull(name, tag=tag, stream=True, decode=True):
+                    if said := _error_of(event):
+                        raise _failure(reference, said)
+                    if state.feed(event):
+                        on_progress(state.progress)
+        except MissingError:
+            raise
+        except RagopsError as error:
+            raise _failure(reference, error.message.removeprefix(f"Docker could not {_PULLING}: ")) from error
+
+
+def _repository_and_tag(reference: str) -> tuple[str, str]:
+    from docker.utils import parse_repository_tag
+
+    name, tag = parse_repository_tag(reference)
+    return name, tag or "latest"
+
+
+def _error_of(event: Any) -> str:
+    return str(event.get("error") or "") if isinstance(event, dict) else ""
+
+
+def _failure(reference: str, said: str) -> Exception:
+    """What is worth another attempt, or the final word."""
+    if "no space left on device" in said:
+        what = f"Docker could not pull {reference}: no space left on the device"
+        return MissingError("disk_full", what, "free some space where Docker keeps its data, then run it again")
+    if any(word in said.lower() for word in _NO_USE_TO_RETRY):
+        return _not_had(reference, said)
+    return _InterruptedPullError(said)
+
+
+def _not_had(reference: str, said: str) -> MissingError:
+    hint = (
+        f"check the name and the network, log in with `docker login` where the registry wants it, or bring the image "
+        f"from another machine: `docker save {reference} | ssh HOST docker load`"
+    )
+    return MissingError("image_missing", f"the image {reference} could not be fetched: {said}", hint)

@@ -1,0 +1,95 @@
+"""The logs of several containers as one, in the order of time."""
+
+from __future__ import annotations
+
+import heapq
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ragops.adapters.docker.errors import NotFoundError
+from ragops.adapters.docker.values import instant
+from ragops.errors import RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from ragops.adapters.docker.client import DockerHost
+
+_AGAIN = 1.0  # seconds between two looks for a container that does not run
+
+
+@dataclass(frozen=True, order=True)
+class Line:
+    """A line of a log; `stamp` is Docker's time of it, which sorts as it is."""
+
+    stamp: str
+    source: str
+    text: str
+
+
+def tail(docker: DockerHost, containers: Mapping[str, str], lines: int) -> list[Line]:
+    """The last `lines` lines of the containers together; `containers` are their names by what they are called here."""
+    found = [_read(docker, name, source, lines) for source, name in containers.items()]
+    return list(heapq.merge(*found))[-lines:] if lines else []
+
+
+def follow(docker: DockerHost, containers: Mapping[str, str], last: Sequence[Line]) -> Iterator[Line]:
+    """What is written after `last`, through restarts and replacements of the containers, until the caller stops."""
+    lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
+    newest = {line.source: line.stamp for line in last}
+    for source, name in containers.items():
+        after = newest.get(source) or _now()
+        threading.Thread(target=_follow_one, args=(docker.url, name, source, after, lines), daemon=True).start()
+    while True:
+        yield lines.get()
+
+
+def _follow_one(url: str, name: str, source: str, after: str, lines: queue.SimpleQueue[Line]) -> None:
+    from ragops.adapters.docker.client import DockerHost
+
+    docker = DockerHost(url)  # a stream holds its connection
+    while True:
+        try:
+            for line in _stream(docker, name, source, since=_whole_second(after), follow=True):
+                if line.stamp > after:
+                    after = line.stamp
+                    lines.put(line)
+        except RagopsError:
+            docker.close()  # the engine is being restarted, or the container replaced
+        time.sleep(_AGAIN)
+
+
+def _read(docker: DockerHost, name: str, source: str, lines: int) -> list[Line]:
+    try:
+        return list(_stream(docker, name, source, tail=lines, follow=False))
+    except NotFoundError:
+        return []
+
+
+def _stream(docker: DockerHost, name: str, source: str, **options: Any) -> Iterator[Line]:
+    with docker.translating(f"read the log of {name}"):
+        rest = b""
+        for chunk in docker.api.logs(name, stdout=True, stderr=True, stream=True, timestamps=True, **options):
+            *complete, rest = (rest + chunk).split(b"\n")
+            yield from (parse(line, source) for line in complete)
+        if rest:
+            yield parse(rest, source)
+
+
+def parse(raw: bytes, source: str) -> Line:
+    """A line as the API gives it: time, a space, what was written."""
+    stamp, _, text = raw.decode(errors="replace").rstrip("\r").partition(" ")
+    return Line(stamp, source, text)
+
+
+def _whole_second(stamp: str) -> int:
+    """The API takes no finer one everywhere; what was seen already is dropped by its stamp."""
+    found = instant(stamp)
+    return int(found.timestamp()) if found else int(time.time())
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime())

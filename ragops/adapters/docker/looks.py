@@ -1,0 +1,162 @@
+"""What Docker says of containers, networks and itself beyond what provisioning needs: for drift, status and doctor."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ragops.adapters.docker.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ragops.adapters.docker.api import DockerApi
+
+_QUOTED = 300
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """How the engine is set up. `warnings` are its own; `security` such as seccomp, rootless, userns."""
+
+    root_dir: str
+    storage_driver: str
+    security: tuple[str, ...]
+    warnings: tuple[str, ...]
+    memory_limit: bool
+    name: str
+    live_restore: bool
+
+
+def facts(docker: DockerApi) -> EngineFacts:
+    """The engine's own view of its machine."""
+    with docker.translating("describe itself"):
+        info: Mapping[str, Any] = docker.api.info()
+    named = (option.partition(",")[0].removeprefix("name=") for option in info.get("SecurityOptions") or ())
+    return EngineFacts(
+        root_dir=info.get("DockerRootDir", ""),
+        storage_driver=info.get("Driver", ""),
+        security=tuple(named),
+        warnings=tuple(info.get("Warnings") or ()),
+        memory_limit=bool(info.get("MemoryLimit", True)),
+        name=info.get("Name", ""),
+        live_restore=bool(info.get("LiveRestoreEnabled")),
+    )
+
+
+def how_made(docker: DockerApi, container: str) -> dict[str, str]:
+    """What the container is set up as now, in words by what it is; raises NotFoundError."""
+    with docker.translating(f"look at {container}"):
+        raw: Mapping[str, Any] = docker.api.inspect_container(container)
+    return settings_of(raw)
+
+
+def settings_of(raw: Mapping[str, Any]) -> dict[str, str]:
+    """The settings in an inspection that people change by hand, as texts that can be compared and shown.
+
+    Values of variables are digests: nothing that is kept or shown has them in the clear.
+    """
+    config, host = raw["Config"], raw.get("HostConfig") or {}
+    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
+    return {
+        "image": raw["Image"],
+        "command": " ".join([*(config.get("Entrypoint") or ()), *(config.get("Cmd") or ())]),
+        "environment": _listed(_sealed(entry) for entry in config.get("Env") or ()),
+        "user": config.get("User") or "",
+        "memory limit": str(host.get("Memory") or 0),
+        "processor limit": str(host.get("NanoCpus") or host.get("CpuQuota") or 0),
+        "restart policy": (host.get("RestartPolicy") or {}).get("Name") or "no",
+        "published ports": _listed(_published(host.get("PortBindings") or {})),
+        "mounts": _listed(_mount(mount) for mount in raw.get("Mounts") or ()),
+        "networks": _listed(networks),
+        "network names": _listed(_aliases(raw["Id"], raw["Name"].lstrip("/"), networks)),
+        "capabilities": _listed([*(f"+{name}" for name in host.get("CapAdd") or ()), *_dropped(host)]),
+        "privileges": "privileged" if host.get("Privileged") else _listed(host.get("SecurityOpt") or ()),
+        "root": "read-only" if host.get("ReadonlyRootfs") else "writable",
+    }
+
+
+def health_said(docker: DockerApi, container: str) -> str:
+    """The last words of its health check, on one line and bounded; empty where it has none."""
+    with docker.translating(f"look at {container}"):
+        raw: Mapping[str, Any] = docker.api.inspect_container(container)
+    log = ((raw["State"].get("Health") or {}).get("Log")) or ()
+    return " ".join(str(log[-1].get("Output") or "").split())[:_QUOTED] if log else ""
+
+
+def members(docker: DockerApi, network: str) -> dict[str, str] | None:
+    """Names of the running containers in a network by their ids; None where there is no such network."""
+    try:
+        with docker.translating(f"look at the network {network}"):
+            raw: Mapping[str, Any] = docker.api.inspect_network(network)
+    except NotFoundError:
+        return None
+    return {ident: str(entry.get("Name")) for ident, entry in (raw.get("Containers") or {}).items()}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A container as a list has it: `ports` are the TCP ports of the engine's machine that it is published on."""
+
+    id: str
+    name: str
+    labels: Mapping[str, str]
+    ports: tuple[int, ...]
+
+
+def listed(docker: DockerApi) -> tuple[Listed, ...]:
+    """Every container of the engine, whoever made it, in one request."""
+    with docker.translating("list its containers"):
+        found = docker.api.containers(all=True)
+    return tuple(_listed_one(raw) for raw in found)
+
+
+def _listed_one(raw: Mapping[str, Any]) -> Listed:
+    published = {int(port["PublicPort"]) for port in raw.get("Ports") or () if port.get("PublicPort")}
+    name = str((raw.get("Names") or ["/"])[0]).lstrip("/")
+    return Listed(str(raw["Id"]), name, dict(raw.get("Labels") or {}), tuple(sorted(published)))
+
+
+def users_of(docker: DockerApi, volume: str) -> tuple[str, ...]:
+    """Names of the containers, running or not, that have the volume."""
+    with docker.translating(f"look for users of {volume}"):
+        found = docker.api.containers(all=True, filters={"volume": [volume]})
+    return tuple(sorted(_listed_one(raw).name for raw in found))
+
+
+def resume(docker: DockerApi, container: str) -> None:
+    """Let a paused container go on."""
+    with docker.translating(f"resume {container}"):
+        docker.api.unpause(container)
+
+
+def _listed(parts: Iterable[str]) -> str:
+    return ", ".join(sorted(parts))
+
+
+def _sealed(entry: str) -> str:
+    name, _, value = entry.partition("=")
+    return f"{name}={hashlib.sha256(value.encode()).hexdigest()[:12]}"
+
+
+def _published(bindings: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{binding.get('HostIp') or '0.0.0.0'}:{binding.get('HostPort')}→{inner}"  # noqa: S104  Docker's default, shown
+        for inner, found in bindings.items()
+        for binding in found or ()
+    ]
+
+
+def _mount(raw: Mapping[str, Any]) -> str:
+    return f"{raw.get('Name') or raw.get('Source')}:{raw['Destination']}{'' if raw.get('RW', True) else ' (read-only)'}"
+
+
+def _aliases(ident: str, name: str, networks: Mapping[str, Any]) -> set[str]:
+    """Without those that Docker adds by itself, which differ between its versions."""
+    found = {alias for entry in networks.values() for alias in (entry or {}).get("Aliases") or ()}
+    return {alias for alias in found if alias != name and not ident.startswith(alias)}
+
+
+def _dropped(host: Mapping[str, Any]) -> list[str]:
+    return [f"-{name}" for name in host.get("CapDrop") or ()]

@@ -1,0 +1,70 @@
+"""Volumes and networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ragops.adapters.docker import values
+from ragops.adapters.docker.api import DockerApi
+from ragops.adapters.docker.errors import NotFoundError
+from ragops.errors import RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class DockerVolumes(DockerApi):
+    """The part of `DockerHost` about volumes and networks."""
+
+    def volumes(self, labels: Mapping[str, str]) -> tuple[values.Volume, ...]:
+        """All volumes with these labels, by name."""
+        with self.translating("list its volumes"):
+            listed = self.api.volumes(filters={"label": _wanted(labels)})["Volumes"] or []
+        return tuple(sorted((values.volume(raw) for raw in listed), key=lambda one: one.name))
+
+    def volume(self, name: str) -> values.Volume | None:
+        """One volume by name, None where there is none."""
+        try:
+            with self.translating(f"look at the volume {name}"):
+                return values.volume(self.api.inspect_volume(name))
+        except NotFoundError:
+            return None
+
+    def create_volume(self, name: str, labels: Mapping[str, str]) -> values.Volume:
+        """The volume `name`, made if there is none; one that exists keeps its own labels."""
+        with self.translating(f"create the volume {name}"):
+            return values.volume(self.api.create_volume(name, labels=dict(labels)))
+
+    def remove_volume(self, name: str) -> None:
+        """Remove a volume with all that is in it; nothing to do without it.
+
+        Raises RagopsError (volume_in_use) while a container, even a stopped one, has it.
+        """
+        try:
+            with self.translating(f"remove the volume {name}"):
+                self.api.remove_volume(name)
+        except NotFoundError:
+            return
+        except RagopsError as error:
+            if error.code != "docker_conflict":
+                raise
+            hint = f"see which with `docker ps -a --filter volume={name}`"
+            raise RagopsError("volume_in_use", f"the volume {name} is in use by a container", hint) from error
+
+    def networks(self, labels: Mapping[str, str]) -> tuple[values.Network, ...]:
+        """All networks with these labels, by name."""
+        with self.translating("list its networks"):
+            listed = self.api.networks(filters={"label": _wanted(labels)})
+        return tuple(sorted((values.network(raw) for raw in listed), key=lambda one: one.name))
+
+    def remove_network(self, name: str) -> None:
+        """Remove a network; nothing to do without it. Raises RagopsError while containers are in it."""
+        try:
+            with self.translating(f"remove the network {name}"):
+                self.api.remove_network(name)
+        except NotFoundError:
+            pass
+
+
+def _wanted(labels: Mapping[str, str]) -> list[str]:
+    return [f"{key}={value}" if value else key for key, value in labels.items()]

@@ -1,0 +1,1 @@
+"""Pulumi's engine: found, installed, driven; its events and errors in our own words."""

@@ -1,0 +1,224 @@
+"""The one module that talks to Pulumi's Automation API; translates its errors."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets as random
+import socket
+import sys
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psutil
+from pulumi import automation
+from pulumi.automation.errors import CommandError, ConcurrentUpdateError
+
+from ragops.adapters.files import SECRET_MODE, make_dir, write_atomic
+from ragops.adapters.pulumi.command import InterruptibleCommand
+from ragops.adapters.pulumi.errors import translate
+from ragops.adapters.pulumi.events import Recorder, Step
+from ragops.errors import LockedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from ragops.adapters.pulumi.install import Engine
+
+_LOCK_HOLDER = re.compile(r"created by \S+@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
+_LOCK_WAIT = 90.0
+_ORPHAN_POLL = 0.5
+_ENGINES_OWN = "pulumi:"
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """Which stack, where its state lives (`backend` URL) and what encrypts its secrets."""
+
+    project: str
+    stack: str
+    work_dir: Path
+    passphrase_file: Path
+    backend: str = ""
+    secrets_provider: str = "passphrase"
+
+
+@dataclass(frozen=True)
+class StackResource:
+    """One resource that the state knows; `id` is what its provider calls it (a container's id, a volume's name).
+
+    Secrets among `outputs` are sealed.
+    """
+
+    urn: str
+    name: str
+    type: str
+    id: str
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class UpReport:
+    """What an `up` did, and the stack's outputs after it."""
+
+    steps: tuple[Step, ...]
+    outputs: Mapping[str, Any]
+
+
+class PulumiStack:
+    """One stack, driven by an inline program."""
+
+    def __init__(self, engine: Engine, options: StackOptions, program: Callable[[], None]) -> None:
+        self._options = options
+        make_dir(options.work_dir)
+        self._stack = self._translated(lambda: self._open(engine, program))
+
+    def preview(self) -> tuple[Step, ...]:
+        """What `up` would do, after a look at what is really there."""
+        recorder = Recorder()
+        self._translated(lambda: self._stack.preview(refresh=True, on_event=recorder, color="never"), recorder)
+        return tuple(recorder.steps)
+
+    def drift(self) -> tuple[Step, ...]:
+        """Where what is really there differs from the state; changes nothing."""
+        recorder = Recorder()
+        self._translated(lambda: self._stack.preview_refresh(on_event=recorder, color="never"), recorder)
+        return tuple(recorder.steps)
+
+    def up(self, on_step: Callable[[Step], None] | None = None, resources: Sequence[str] = ()) -> UpReport:
+        """Refresh, then make it so; what an interrupted run left pending is simply done again.
+
+        With `resources` (their names) only those.
+        """
+        recorder = Recorder(on_step)
+        target = [f"**::{name}" for name in resources] or None
+        up = partial(self._stack.up, refresh=True, on_event=recorder, color="never", target=target)
+        self._translated(up, recorder)
+        return UpReport(tuple(recorder.steps), recorder.outputs)
+
+    def destroy(self, on_step: Callable[[Step], None] | None = None, *, forget_data: bool = False) -> tuple[Step, ...]:
+        """Stop and forget every resource of the stack; the services keep their data.
+
+        What is protected stays in the state too, unless `forget_data`: then data are still there, but no state knows.
+        """
+        recorder = Recorder(on_step)
+        if forget_data:
+            self.unprotect()
+        self._translated(
+            lambda: self._stack.destroy(refresh=True, on_event=recorder, color="never", exclude_protected=True),
+            recorder,
+        )
+        return tuple(recorder.steps)
+
+    def unprotect(self) -> None:
+        """Take the protection from every resource, in the state alone: the next `up` gives it back."""
+        # The Automation API has no call for it.
+        self._translated(lambda: self._stack._run_pulumi_cmd_sync(["state", "unprotect", "--all", "--yes"]))
+
+    def resources(self) -> tuple[StackResource, ...]:
+        """What the state knows, the stack itself and its providers left out. Asks the engine: some 0.4 s."""
+        deployment = self._translated(self._stack.export_stack).deployment or {}
+        return tuple(
+            StackResource(
+                urn=values["urn"],
+                name=values["urn"].rpartition("::")[2],
+                type=values["type"],
+                id=values.get("id", ""),
+                outputs=values.get("outputs") or {},
+            )
+            for values in deployment.get("resources") or ()
+            if not values["type"].startswith(_ENGINES_OWN)
+        )
+
+    def _open(self, engine: Engine, program: Callable[[], None]) -> automation.Stack:
+        options = self._options
+        workspace = automation.LocalWorkspace(
+            work_dir=str(options.work_dir),
+            program=program,
+            pulumi_command=InterruptibleCommand(engine.path, engine.version),
+            env_vars=_environment(options),
+            secrets_provider=None if options.secrets_provider == "passphrase" else options.secrets_provider,
+            project_settings=automation.ProjectSettings(
+                name=options.project,
+                runtime="python",
+                backend=automation.ProjectBackend(_backend(options)) if _backend(options) else None,
+            ),
+        )
+        return _Stack.create_or_select(options.stack, workspace)
+
+    def _translated(self, call: Callable[[], _T], recorder: Recorder | None = None) -> _T:
+        """Run `call`; a stale lock is cleared, every failure of the engine becomes a RagopsError."""
+        give_up = time.monotonic() + _LOCK_WAIT
+        while True:
+            try:
+                return call()
+            except ConcurrentUpdateError as error:
+                self._clear_stale_lock(str(error), give_up)
+            except CommandError as error:
+                raise translate(str(error), recorder.messages if recorder else ()) from error
+
+    def _clear_stale_lock(self, text: str, give_up: float) -> None:
+        """Cancel the lock of an engine that is gone; wait for one that a killed ragops left behind and is ending."""
+        holder = _LOCK_HOLDER.search(text)
+        if holder is None or holder["host"] != socket.gethostname():
+            where = f"by pid {holder['pid']} on {holder['host']}" if holder else "by another run"
+            raise LockedError(
+                "state_locked", f"the Pulumi state is locked {where}", "wait for it; if it is gone, `pulumi cancel`"
+            )
+        if not psutil.pid_exists(int(holder["pid"])):
+            self._stack.cancel()
+        elif time.monotonic() > give_up:
+            what = f"the Pulumi state is locked by pid {holder['pid']} of this machine"
+            raise LockedError("state_locked", what, f"wait for it, or end it: kill -INT {holder['pid']}")
+        else:
+            time.sleep(_ORPHAN_POLL)
+
+
+class _Stack(automation.Stack):
+    """A Stack whose `up` does not ask the engine four more times for what its events have already told."""
+
+    def outputs(self) -> dict[str, automation.OutputValue]:
+        return {}
+
+    def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002
+        return automation.UpdateSummary("update", datetime.now(tz=UTC), "", {}, {}, "succeeded")
+
+
+def _backend(options: StackOptions) -> str:
+    """The state's URL: ragops.yaml's, else the environment's, else a folder in the work directory."""
+    if options.backend:
+        return options.backend
+    if os.environ.get("PULUMI_BACKEND_URL"):
+        return ""
+    state = make_dir(options.work_dir / "state")
+    return state.as_uri()
+
+
+def _environment(options: StackOptions) -> dict[str, str]:
+    """What the engine finds in its environment: the passphrase's file and the host of our dynamic providers."""
+    variables = {
+        "PATH": f"{_provider_host(options.work_dir)}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    given = "PULUMI_CONFIG_PASSPHRASE" in os.environ or "PULUMI_CONFIG_PASSPHRASE_FILE" in os.environ
+    if options.secrets_provider == "passphrase" and not given:
+        if not options.passphrase_file.exists():
+            write_atomic(options.passphrase_file, random.token_urlsafe(32), SECRET_MODE)
+        variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(options.passphrase_file)
+    return variables
+
+
+def _provider_host(work_dir: Path) -> Path:
+    """A folder with the executable that the engine starts for dynamic providers, running this very Python."""
+    host = work_dir / "bin" / "pulumi-resource-pulumi-python"
+    script = f'#!/bin/sh\nexec "{sys.executable}" -u -m ragops.adapters.pulumi.provider_host "$@"\n'
+    if not host.exists() or host.read_text() != script:
+        write_atomic(host, script, 0o755)
+    return host.parent

@@ -1,0 +1,74 @@
+"""The Pulumi engine's plugin for Docker: finding it, and letting the engine fetch it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragops.adapters import child
+from ragops.errors import MissingError, RagopsError
+
+if TYPE_CHECKING:
+    from ragops.adapters.pulumi.install import Engine
+
+_BINARY = "pulumi-resource-docker"
+_SECONDS = 900.0  # a download of 30 MB over a slow line
+
+
+def version() -> str:
+    """The one version that fits: that of the library which describes its resources."""
+    return metadata.version("pulumi-docker")
+
+
+def find() -> Path | None:
+    """The plugin's program, None where it is not installed; the engine prefers one on PATH."""
+    if on_path := shutil.which(_BINARY):
+        return Path(on_path)
+    program = _folder() / _BINARY
+    return program if os.access(program, os.X_OK) else None
+
+
+def require() -> Path:
+    """As `find`. Raises MissingError (plugin_missing) with the cure."""
+    found = find()
+    if found is None:
+        raise MissingError("plugin_missing", f"the Pulumi plugin for Docker {version()} is not installed", hint())
+    return found
+
+
+def install(engine: Engine) -> None:
+    """Have the engine download it. Raises MissingError (plugin_missing) where it cannot."""
+    environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    try:
+        child.run(install_arguments(engine.path), environment, _SECONDS)
+    except RagopsError as error:
+        what = f"the Pulumi plugin for Docker {version()} could not be downloaded: {_last_line(error.message)}"
+        raise MissingError("plugin_missing", what, hint()) from error
+    require()
+
+
+def install_arguments(engine: Path) -> tuple[str, ...]:
+    """The arguments that download it."""
+    return (str(engine), "plugin", "install", "resource", "docker", f"v{version()}")
+
+
+def hint() -> str:
+    """How to get it, with a network and without."""
+    install_it = f"$(ragops engine path) plugin install resource docker v{version()}"
+    return (
+        f"`ragops up` downloads it where the network allows; else download it on another machine and run {install_it} "
+        f"--file FILE.tar.gz, or put the program at {_folder() / _BINARY}"
+    )
+
+
+def _folder() -> Path:
+    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    return home / "plugins" / f"resource-docker-v{version()}"
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1] if lines else ""

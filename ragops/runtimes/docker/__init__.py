@@ -1,0 +1,1 @@
+"""The docker runtime: containers of this machine, through Pulumi's Docker provider."""

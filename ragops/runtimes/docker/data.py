@@ -1,0 +1,135 @@
+"""The data of a service in its volume: set aside, replaced and brought back by renames inside the volume.
+
+They lie in the folder `current`. Beside it: `current.new-STAMP`, new data being put in; `current.ready`, whole ones
+that wait for the old to step aside (found without `current`, a restore was killed there: the next start of the service
+takes them); `current.LABEL-STAMP`, what was set aside. A short-lived container of the same image makes the renames.
+"""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ragops.adapters.docker.client import DockerHost, Entry, NotFoundError
+from ragops.errors import RagopsError
+from ragops.runtimes.docker.names import DATA_FOLDER, temporary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from ragops.adapters.docker.client import User
+    from ragops.adapters.docker.values import Container, Mount, Volume
+
+_ROOT = "/volume"
+_LIMIT = 3600.0  # to make gigabytes durable on a slow disk
+_PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
+_SYNC = "save() { sync -f . 2>/dev/null || sync; }; cd /volume; set -eu"
+_SWAP = f"""
+{_SYNC}; fresh=$1; aside=$2
+for left in {DATA_FOLDER}.new-*; do [ "$left" = "$fresh" ] || rm -rf "$left"; done
+rm -rf {DATA_FOLDER}.ready
+save
+mv "$fresh" {DATA_FOLDER}.ready
+moved=
+if [ -e {DATA_FOLDER} ]; then mv {DATA_FOLDER} "$aside"; moved=1; fi
+mv {DATA_FOLDER}.ready {DATA_FOLDER} || {{ [ -z "$moved" ] || mv "$aside" {DATA_FOLDER}; exit 1; }}
+save
+"""
+_BACK = f"""
+{_SYNC}; aside=$1; failed=$2
+[ -e "$aside" ] || exit 0
+if [ -e {DATA_FOLDER} ]; then mv {DATA_FOLDER} "$failed"; fi
+mv "$aside" {DATA_FOLDER}
+save
+"""
+
+
+@dataclass(frozen=True)
+class DataVolume:
+    """The data of the stopped `container`."""
+
+    host: DockerHost
+    container: Container
+
+    def replace(self, files: Mapping[str, Path], label: str) -> str:
+        """Put copies of `files` in place of the data; returns where those went, as VOLUME:FOLDER. Raises RagopsError.
+
+        Killed half-way, the old data are in place, or the new ones whole and ready.
+        """
+        fresh, aside = f"{DATA_FOLDER}.new-{_stamp()}", f"{DATA_FOLDER}.{label}-{_stamp()}"
+        with self._mover(_SWAP, fresh, aside) as name:
+            owner = self.host.user(name, self.container.user)
+            self.host.put_archive(name, _ROOT, _entries(fresh, files, owner))
+            self._run(name, "replace the data")
+        return f"{self.volume.source}:{aside}"
+
+    def bring_back(self, aside: str) -> None:
+        """Put what was set aside in place again; what is there now keeps a name of its own. Raises RagopsError."""
+        folder = aside.rpartition(":")[2]
+        if folder:
+            with self._mover(_BACK, folder, f"{DATA_FOLDER}.failed-restore-{_stamp()}") as name:
+                self._run(name, f"put {aside} back in place")
+
+    @property
+    def volume(self) -> Mount:
+        """The volume of the data. Raises RagopsError (not_provisioned)."""
+        return data_mount(self.container)
+
+    @contextmanager
+    def _mover(self, script: str, *arguments: str) -> Iterator[str]:
+        name, argv = f"{self.container.name}.move", ("sh", "-c", script, "move", *arguments)
+        with self.host.created(
+            name, self.container.image_id, argv, mounts={self.volume.source: _ROOT},
+            capabilities=["DAC_OVERRIDE", "FOWNER"],  # the volume's own folder may be sticky
+            labels=temporary(self.container.labels, "move"),
+        ):  # fmt: skip
+            yield name
+
+    def _run(self, name: str, doing: str) -> None:
+        done = self.host.run_created(name, limit=_LIMIT)
+        if done.code != 0:
+            what = f"could not {doing} in the volume {self.volume.source} (exit {done.code}): {done.said}"
+            raise RagopsError("data_not_replaced", what, "nothing of it was removed; see its folders there")
+
+
+def data_mount(container: Container) -> Mount:
+    """The one volume that the container may write. Raises RagopsError (not_provisioned)."""
+    for mount in container.mounts:
+        if mount.kind == "volume" and not mount.read_only:
+            return mount
+    raise RagopsError("not_provisioned", f"{container.name} has no volume for data", "run `ragops up`")
+
+
+def _entries(fresh: str, files: Mapping[str, Path], owner: User) -> Iterator[Entry]:
+    yield Entry(fresh, _PRIVATE_FOLDER, owner.uid, owner.gid)
+    for folder in sorted({parent for name in files for parent in _parents(name)}):
+        yield Entry(f"{fresh}/{folder}", _PRIVATE_FOLDER, owner.uid, owner.gid)
+    for name, source in files.items():
+        yield Entry(f"{fresh}/{name}", _PRIVATE_FILE, owner.uid, owner.gid, source)
+
+
+def _parents(name: str) -> Sequence[str]:
+    parts = name.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _stamp() -> str:
+    return f"{datetime.now(tz=UTC):%Y%m%dT%H%M%S%f}"
+
+
+def read_file(host: DockerHost, volume: Volume, image: str, name: str) -> str | None:
+    """The text of the file `name` of the data in a volume, None without it; `image` is an id of an image that is here.
+
+    Raises RagopsError.
+    """
+    helper, content = f"{volume.name}.look", io.BytesIO()
+    with host.created(helper, image, mounts={volume.name: _ROOT}, labels=temporary(volume.labels, "look")):
+        try:
+            host.get_file(helper, f"{_ROOT}/{DATA_FOLDER}/{name}", content)
+        except NotFoundError:
+            return None
+    return content.getvalue().decode(errors="replace")

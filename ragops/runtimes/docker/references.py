@@ -1,0 +1,89 @@
+"""Which image each service is made from, and which of them this very image is: names move, ids do not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import write_atomic
+from ragops.services import SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ragops.adapters.docker.values import Image
+    from ragops.config.load import Project
+    from ragops.config.model import Settings
+
+
+def references(settings: Settings) -> dict[str, str]:
+    """The image of every service that the settings ask for: theirs, or else the pinned one; by service."""
+    found = {}
+    for service in SERVICES:
+        section = getattr(settings, service.name, None)
+        pinned = getattr(sys.modules[type(service).__module__], "IMAGE", "")
+        if section is not None and (reference := getattr(section, "image", "") or pinned):
+            found[service.name] = reference
+    return found
+
+
+def is_made_here(settings: Settings, service: str) -> bool:
+    """Whether the image of the service is built from this package: the API's, unless the settings name another."""
+    return service == "api" and not settings.api.image
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The image that a reference meant at its first use; `digest` (`name@sha256:…`) is empty without a registry."""
+
+    id: str
+    digest: str = ""
+
+
+class Pins:
+    """What the references of one environment mean, kept in `images.json` of its run folder.
+
+    A tag that moves changes nothing by itself: what is used changes where the reference in the settings changes, or
+    where `ragops images pull` or `ragops images build` has said so.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __getitem__(self, reference: str) -> Pin | None:
+        """The image that is used for `reference`; None before its first use."""
+        return self._all().get(reference)
+
+    def set(self, reference: str, image: Image) -> None:
+        """From now on `reference` means this image. Raises RagopsError (not_permitted), MissingError (disk_full)."""
+        pins = {**self._all(), reference: Pin(image.id, digest_of(reference, image))}
+        values = {name: asdict(pin) for name, pin in sorted(pins.items())}
+        write_atomic(self._path, json.dumps(values, indent=2) + "\n")
+
+    def _all(self) -> Mapping[str, Pin]:
+        try:
+            values = json.loads(self._path.read_text())
+            return {name: Pin(pin["id"], pin["digest"]) for name, pin in values.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}  # made anew from what is here: no more is lost than which of two images of a moved tag it was
+
+
+def pins_of(project: Project) -> Pins:
+    """The pins of the project's environment."""
+    return Pins(project.paths.endpoints.with_name("images.json"))
+
+
+def digest_of(reference: str, image: Image) -> str:
+    """The digest that the registry of `reference` knows the image by; empty where it came from none."""
+    repository = repository_of(reference)
+    return next((digest for digest in image.digests if digest.partition("@")[0] == repository), "")
+
+
+def repository_of(reference: str) -> str:
+    """The reference without tag and digest, as Docker shortens it."""
+    name = reference.partition("@")[0]
+    path, slash, last = name.rpartition("/")
+    return f"{path}{slash}{last.partition(':')[0]}".removeprefix("docker.io/").removeprefix("library/")

@@ -1,0 +1,1 @@
+"""The embedded runtime: host processes from wheels."""

