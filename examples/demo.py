@@ -152,7 +152,8 @@ def ask(tour: Tour, token: str) -> list[list[str]]:
         for passage in result["passages"]:
             print(f"  {passage['score']:.3f}  {passage['path']}: {' '.join(passage['text'].split())[:90]}")
         check(bool(result["passages"]), "no passage was found")
-        answers.append([f"{passage['id']} {passage['score']:.5f}" for passage in result["passages"]])
+        # Passages of one score come in any order: each shard of a cluster gives its own.
+        answers.append(sorted(f"{passage['score']:.5f} {passage['id']}" for passage in result["passages"]))
     return answers
 
 
