@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ragops.adapters.docker.client import DockerHost
     from ragops.adapters.docker.values import Container
     from ragops.runtimes.docker.names import DockerNames
-    from ragops.runtimes.docker.record import Record
+    from ragops.runtimes.docker.record import Provisioned, Record
 
     OnProgress = Callable[[Progress], None]
 
@@ -95,8 +95,13 @@ def say_lost_data(docker: DockerHost, record: Record, say: OnProgress) -> None:
     for item in record.containers:
         for volume in item.volumes:
             if volume.endswith(DATA_SUFFIX) and docker.volume(volume) is None:
-                text = f"its volume {volume} was removed: it starts EMPTY; `ragops restore latest` brings the data back"
-                say(Progress(item.instance, text, final=True))
+                say(Progress(item.instance, f"its volume {volume} was removed: it starts EMPTY; {_way(item)}", final=True))
+
+
+def _way(item: Provisioned) -> str:
+    if item.instance != item.service:  # one node of several
+        return "the other nodes fill it again"
+    return "`ragops restore latest` brings the data back"
 
 
 def stop_all(docker: DockerHost, names: DockerNames) -> tuple[str, ...]:

@@ -62,5 +62,5 @@ def _engine() -> Any:
         import qdrant_edge
     except ImportError as error:
         what = "qdrant-edge-py is not installed"
-        raise MissingError("engine_not_installed", what, "run `pip install 'ragops[embedded]'`") from error
+        raise MissingError("engine_not_installed", what, "run `pip install 'ragops[docker]'`") from error
     return qdrant_edge
