@@ -95,7 +95,8 @@ def say_lost_data(docker: DockerHost, record: Record, say: OnProgress) -> None:
     for item in record.containers:
         for volume in item.volumes:
             if volume.endswith(DATA_SUFFIX) and docker.volume(volume) is None:
-                say(Progress(item.instance, f"its volume {volume} was removed: it starts EMPTY; {_way(item)}", final=True))
+                text = f"its volume {volume} was removed: it starts EMPTY; {_way(item)}"
+                say(Progress(item.instance, text, final=True))
 
 
 def _way(item: Provisioned) -> str:
