@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ragops.services.spec import Layout, Runtime
 
 INNER_PORT = 11434
+_HOME = "/var/lib/ollama"
 _PRESENT = "present"
 
 
@@ -67,7 +68,7 @@ def endpoint(settings: OllamaSettings, runtime: Runtime, layout: Layout) -> Endp
 
 def image_spec(settings: OllamaSettings) -> ImageSpec:
     """The image and what is known of its inside: it runs as root and keeps a key of its own beside the models."""
-    return ImageSpec(settings.image or IMAGE, mount="/root/.ollama", user="0:0", writable=("/tmp",))  # noqa: S108
+    return ImageSpec(settings.image or IMAGE, mount=_HOME, user="0:0", writable=("/tmp",))  # noqa: S108
 
 
 def service_spec(settings: OllamaSettings, layout: Layout) -> ServiceSpec:
@@ -80,7 +81,7 @@ def service_spec(settings: OllamaSettings, layout: Layout) -> ServiceSpec:
         ports={"ollama": INNER_PORT},
         health=ExecCheck(("ollama", "list")),
         environment={
-            "HOME": "/root",
+            "HOME": _HOME,
             "OLLAMA_HOST": f"{layout.listen}:{INNER_PORT}",
             "OLLAMA_MODELS": f"{layout.data_dir}/models",
         },

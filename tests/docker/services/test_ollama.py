@@ -74,7 +74,7 @@ def test_the_models_are_there_before_what_needs_them(
         assert OllamaEmbedder(f"http://127.0.0.1:{port}", MODELS[0]).dimensions == 3
         assert changes(stack.preview()) == ()
         container = runtime.handle("ollama")
-        docker.exec(container, ("rm", f"/root/.ollama/current/models/{MODELS[1]}:latest"))
+        docker.exec(container, ("rm", f"/var/lib/ollama/current/models/{MODELS[1]}:latest"))
         assert {item.resource: item.detail for item in drifted(stack.drift())} == {
             "ollama-models": f"missing {MODELS[1]}"
         }
