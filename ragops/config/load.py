@@ -228,7 +228,7 @@ def _validate(path: Path, sources: list[_Source]) -> Settings:
 def _problem(loc: Key, message: str, lines: dict[Key, str], path: Path) -> Problem:
     nearest = next((loc[:length] for length in range(len(loc), 0, -1) if loc[:length] in lines), ())
     wording = {"Extra inputs are not permitted": "is not a known key", "Field required": "is missing"}
-    text = wording.get(message, message)
+    text = wording.get(message, message).removeprefix("Value error, ")
     return Problem(lines.get(nearest, path.name), _dotted(loc), text)
 
 
