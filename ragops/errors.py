@@ -93,6 +93,10 @@ class MissingError(RagopsError):
     default_exit = ExitCode.MISSING
 
 
+class StoreMissingError(MissingError):
+    """A file of a repository is not there."""
+
+
 class InterruptedRunError(RagopsError):
     """The user ended the run; the state is consistent and the next run goes on."""
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from ragops.config.backup import BackupSettings
 from ragops.services.api.settings import ApiSettings
 from ragops.services.gateway.settings import GatewaySettings
 from ragops.services.ollama.settings import OllamaSettings  # noqa: TC001  pydantic reads the annotation
@@ -44,17 +45,6 @@ class PulumiSettings(BaseModel):
 
     backend: Line = Field("", description="state backend URL; empty: a folder under .ragops/")
     secrets_provider: Line = Field("passphrase", description="`passphrase` or the URL of a KMS key")
-
-
-class BackupSettings(BaseModel):
-    """Section `backup:`: where recovery points go and how long they stay."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    repository: Line = Field("backups", min_length=1, description="folder of the recovery points")
-    max_age_hours: float = Field(
-        26, gt=0, strict=True, allow_inf_nan=False, description="health warns when the newest one is older"
-    )
 
 
 class ExposeSettings(BaseModel):

@@ -1,0 +1,54 @@
+"""Where recovery points lie: files by path, in a folder or in an object store, behind one small protocol.
+
+Paths are relative, with `/` between folders, made of `[A-Za-z0-9._-]` alone; a store has no empty folders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from contextlib import AbstractContextManager
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file: its path below the store, size in bytes, and a mark that changes whenever its content does."""
+
+    path: str
+    size: int
+    mark: str
+
+
+class Store(Protocol):
+    """Files below one place. `name` is what people call it: a folder or a URL, never with credentials.
+
+    All methods raise RagopsError: StoreMissingError where a file is not there, MissingError (disk_full,
+    repository_unreachable, repository_read_only, repository_login), RagopsError (not_permitted, file_error,
+    repository_error). Every wait is bounded; what can be tried again is, a few times.
+    """
+
+    name: str
+
+    def writing(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """A stream that becomes the file `path` when its block ends: durable then, and whole.
+
+        Where the block fails there is no such file, or the one from before. A file that is only ours to read.
+        """
+
+    def reading(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """The file `path` as a stream, read as it is asked for, from where it lies (not from a cache of ours)."""
+
+    def read_all(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """Small files, many at once; those that are not there are left out."""
+
+    def entries(self, prefix: str = "") -> list[Entry]:
+        """Every file below the folder `prefix`, in the order of their paths; none where there is no such folder."""
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files, in this order; one that is not there is removed already."""
+
+    def free_bytes(self) -> int | None:
+        """Free space; None where nobody can tell."""
