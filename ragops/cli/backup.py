@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ragops.cli import schedule
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
 
@@ -19,6 +20,7 @@ Reference = Annotated[str, typer.Argument(metavar="[ID]", help="Its id, the star
 
 def register(app: typer.Typer) -> None:
     """Add the group and `restore` to the application."""
+    schedule.register(group)
     app.add_typer(group, name="backup")
     app.command()(restore)
 

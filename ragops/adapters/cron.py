@@ -1,0 +1,86 @@
+"""The crontab of whoever runs this, through the program `crontab`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import Protocol
+
+import psutil
+
+from ragops.errors import MissingError, RagopsError
+
+READ = ("crontab", "-l")
+WRITE = ("crontab", "-")
+
+_LIMIT = 30.0
+_DAEMONS = ("cron", "crond", "cronie", "fcron", "dcron")
+
+
+class Crontab(Protocol):
+    """Text of one user's crontab; bytes that are no UTF-8 come and go as surrogates."""
+
+    def available(self) -> bool:
+        """Whether there is a crontab to be had on this machine."""
+        ...
+
+    def read(self) -> str:
+        """All of it, empty where there is none. Raises MissingError (cron_missing), RagopsError."""
+        ...
+
+    def write(self, text: str) -> None:
+        """Put `text` in its place. Raises RagopsError (crontab_refused); it then is as it was before."""
+        ...
+
+
+class UserCrontab:
+    """The real one."""
+
+    def available(self) -> bool:
+        """Whether the program is there."""
+        return shutil.which(READ[0]) is not None
+
+    def read(self) -> str:
+        """All of it. What cannot be read is an error and never taken for an empty one: it would be overwritten."""
+        done = _run(READ)
+        said = _words(done.stderr)
+        if done.returncode != 0 and not _is_none(said):
+            hint = "can you run `crontab -l`?"
+            raise RagopsError("crontab_unreadable", f"the crontab cannot be read, so it was left alone: {said}", hint)
+        return "" if done.returncode != 0 else done.stdout.decode("utf-8", "surrogateescape")
+
+    def write(self, text: str) -> None:
+        """Put `text` in its place."""
+        done = _run(WRITE, text.encode("utf-8", "surrogateescape"))
+        if done.returncode != 0:
+            what = f"crontab did not take the new text, the old one stays: {_words(done.stderr)}"
+            raise RagopsError("crontab_refused", what, "look at it with `crontab -l`")
+
+
+def daemon_runs() -> bool:
+    """Whether a cron daemon is seen on this machine."""
+    return any((process.info["name"] or "").lower() in _DAEMONS for process in psutil.process_iter(["name"]))
+
+
+def _is_none(said: str) -> bool:
+    """Whether crontab only says that there is none yet: as Vixie's and cronie's do, or as busybox's does."""
+    lower = said.lower()
+    return "no crontab for" in lower or ("can't open" in lower and "no such file" in lower)
+
+
+def _run(arguments: tuple[str, ...], text: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    environment = {**os.environ, "LC_ALL": "C"}
+    try:
+        return subprocess.run(arguments, input=text, env=environment, capture_output=True, timeout=_LIMIT, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise RagopsError("crontab_timeout", f"{arguments[0]} took over {_LIMIT:.0f} s", "is it waiting?") from error
+    except OSError as error:
+        what = f"crontab cannot be run: {error.strerror}"
+        raise MissingError(
+            "cron_missing", what, "install cron: `apt-get install cron`, `dnf install cronie`"
+        ) from error
+
+
+def _words(said: bytes) -> str:
+    return said.decode(errors="replace").strip()[-500:] or "it gives no reason"

@@ -1,0 +1,184 @@
+"""Commands on the nightly run: backup schedule install, show, remove, and what it runs: backup scheduled."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragops.cli.console import Console
+from ragops.cli.state import State, state
+from ragops.errors import UsageError
+
+if TYPE_CHECKING:
+    from ragops.config.load import Project
+    from ragops.operations.schedule import LastRun
+
+group = typer.Typer(help="The nightly run: backup, prune, maintain.", no_args_is_help=True, rich_markup_mode=None)
+
+_LOCK_WAIT = 900.0  # seconds: an ingest that is still at work at night is no reason to leave anything out
+
+
+def register(parent: typer.Typer) -> None:
+    """Add `scheduled` and the group to the group of backups."""
+    parent.command()(scheduled)
+    parent.add_typer(group, name="schedule")
+
+
+@group.command()
+def install(
+    context: typer.Context,
+    at: Annotated[str, typer.Option(metavar="HH:MM", help="Time of day on this machine.")] = "02:00",
+    planner: Annotated[
+        str, typer.Option("--with", metavar="NAME", help="cron or systemd; systemd where it runs if not given.")
+    ] = "",
+    drill: Annotated[
+        str, typer.Option(metavar="WEEKDAY", help="Drill the newest recovery point that day, 2 h later; or none.")
+    ] = "none",
+) -> None:
+    """Have the nightly run started by cron or a systemd timer.
+
+    In your own crontab or units; other lines stay as they are, and installing again replaces what was installed.
+
+    Example: ragops backup schedule install --at 02:30 --with cron
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import schedule
+    from ragops.recovery.schedule import Schedule, minute_of, weekday_of
+
+    current = state(context)
+    if planner not in ("", schedule.CRON, schedule.SYSTEMD):
+        raise UsageError("unknown_planner", f"there is no {planner!r} to install into", "one of: cron, systemd")
+    minute, weekday = minute_of(at), weekday_of(drill)
+    session = current.session()
+    project = session.project
+    wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable, minute, weekday)
+    with session.changing(("schedule",)):
+        report = schedule.install(wanted, schedule.planners(), planner)
+    if current.console.as_json:
+        current.console.document(jsonable(report))
+        return
+    current.console.text(report.installed.text.rstrip("\n"))
+    for note in report.notes:
+        current.console.message(f"note: {note}")
+    current.console.message(
+        f"installed with {report.installed.planner}, next run {_instant(report.installed.next_run)}"
+    )
+
+
+@group.command()
+def show(context: typer.Context) -> None:
+    """Show what is installed, when it runs next and how it went last.
+
+    Exits with 7 where nothing is installed.
+
+    Example: ragops backup schedule show
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import schedule
+
+    current = state(context)
+    standing = schedule.show(current.project(), schedule.planners())
+    if current.console.as_json:
+        current.console.document(jsonable(standing))
+        return
+    for item in standing.installed:
+        current.console.text(item.text.rstrip("\n"))
+        current.console.text(f"{item.planner}, next run {_instant(item.next_run)}")
+    current.console.text(f"last run: {_last(standing.last)}")
+    current.console.text(f"log: {standing.log}")
+
+
+@group.command()
+def remove(context: typer.Context) -> None:
+    """Take the nightly run out of cron or systemd.
+
+    Exactly what was installed for this project and environment; log and recovery points stay.
+
+    Example: ragops backup schedule remove
+    """
+    from ragops.operations import schedule
+
+    current = state(context)
+    session = current.session()
+    with session.changing(("schedule",)):
+        gone = schedule.remove(session.project, schedule.planners())
+    if current.console.as_json:
+        current.console.document({"removed": list(gone)})
+        return
+    current.console.message(f"removed from {' and '.join(gone)}" if gone else "nothing was scheduled")
+
+
+def scheduled(context: typer.Context) -> None:
+    """Do what the schedule runs: backup, prune, maintain, pings, log.
+
+    Maintains the database whatever the backup came to. Ends with the exit code of the first step that failed; the log
+    is .ragops/schedule/ENV.log.
+
+    Example: ragops backup scheduled
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import scheduled as operation
+
+    current = state(context)
+    project = current.project()
+    # The log wants words, whatever the caller wants.
+    inner = State(Console(color=False, verbose=current.console.verbose), current.config, current.environment)
+    report = operation.run(
+        (("backup", lambda: _backup(inner, context)), ("maintain", lambda: _maintain(inner))),
+        operation.files_of(project.paths),
+        project.settings.backup.ping,
+        secrets=_known_secrets(project),
+        echo=None if current.console.quiet else sys.stderr,
+    )
+    if report.failure is not None:
+        raise report.failure
+    if current.console.as_json:
+        current.console.document(jsonable(report))
+
+
+def _known_secrets(project: Project) -> tuple[str, ...]:
+    """What no ping may hold; a file that cannot be read fails the steps, which then say so."""
+    from ragops.config import secrets
+    from ragops.errors import RagopsError
+
+    try:
+        return tuple(secrets.load(project.paths.secrets).values())
+    except RagopsError:
+        return ()
+
+
+def _backup(current: State, context: typer.Context) -> None:
+    from ragops.cli import backup
+
+    provided = getattr(backup, "run_scheduled", None)
+    if provided is not None:
+        provided(current)
+    else:
+        backup.run(typer.Context(context.command, obj=current))
+
+
+def _maintain(current: State) -> None:
+    from ragops.operations import migrate
+
+    session = current.session(_LOCK_WAIT)
+    with session.changing():
+        report = migrate.maintain(session.endpoint("timescaledb"))
+    counts = f"{len(report.partitions_made)} made, {len(report.refreshed)} refreshed, {len(report.dropped)} dropped"
+    current.console.message(counts)
+
+
+def _instant(when: object) -> str:
+    from datetime import datetime
+
+    return f"{when:%Y-%m-%d %H:%M}" if isinstance(when, datetime) else "not known: its time was changed by hand"
+
+
+def _last(last: LastRun | None) -> str:
+    if last is None:
+        return "none yet"
+    if last.exit_code is None:
+        return f"{last.start}, {'still running' if last.state == 'running' else 'killed before its end'}"
+    steps = ", ".join(f"{step['name']} {step['exit_code']}" for step in last.steps)
+    return f"{last.start}, exit code {last.exit_code} ({steps})"

@@ -1,0 +1,238 @@
+"""The nightly run as text: a block in a crontab, units of systemd, and the command that both of them call. No I/O."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ragops.errors import RagopsError, UsageError
+from ragops.render import render
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")  # as cron counts them
+
+_DRILL_LATER = 120  # minutes after the nightly run, so that the newest recovery point is that night's
+_CRON_LINE = re.compile(r"^(\d{1,2}) (\d{1,2}) \* \* \* ", re.MULTILINE)
+_CALENDAR_LINE = re.compile(r"^OnCalendar=\*-\*-\* (\d{2}):(\d{2}):00$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The nightly run of one environment: `minute` after midnight, `drill` a weekday (0 is Sunday) or None.
+
+    `python` is the interpreter that has this ragops, `config` the absolute path of ragops.yaml.
+    """
+
+    name: str
+    environment: str
+    config: Path
+    python: str
+    minute: int = 120
+    drill: int | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One file of systemd."""
+
+    name: str
+    text: str
+
+
+def minute_of(text: str) -> int:
+    """Minutes after midnight of HH:MM. Raises UsageError (invalid_time)."""
+    found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
+    if not found:
+        raise UsageError("invalid_time", f"{text!r} is no time of day", "write it as HH:MM, from 00:00 to 23:59")
+    return int(found[1]) * 60 + int(found[2])
+
+
+def weekday_of(text: str) -> int | None:
+    """A weekday as cron counts it, None for "none". Raises UsageError (invalid_weekday)."""
+    word = text.lower()
+    if word == "none":
+        return None
+    for number, name in enumerate(WEEKDAYS):
+        if word in (name, name[:3]):
+            return number
+    raise UsageError("invalid_weekday", f"{text!r} is no weekday", f"one of: {', '.join(WEEKDAYS)}, none")
+
+
+def nightly_command(schedule: Schedule) -> tuple[str, ...]:
+    """What is run every night; it needs nothing of its environment."""
+    return _command(schedule, "backup", "scheduled")
+
+
+def drill_command(schedule: Schedule) -> tuple[str, ...]:
+    """What is run every week."""
+    return _command(schedule, "backup", "drill", "latest")
+
+
+def _command(schedule: Schedule, *words: str) -> tuple[str, ...]:
+    # -P: cron starts in the home folder, and a folder there that is named ragops must not be taken for this one.
+    options = ("--config", str(schedule.config), "--env", schedule.environment, "--quiet")
+    return (schedule.python, "-P", "-m", "ragops", *options, *words)
+
+
+def mark(environment: str, config: Path) -> str:
+    """What tells the schedule of one environment from every other, in one line."""
+    return f"ragops backup schedule: {environment} {config}"
+
+
+# --- cron ------------------------------------------------------------------------------------------------------------
+
+
+def cron_block(schedule: Schedule) -> str:
+    """The lines for a crontab, with marks around them. Raises UsageError (path_not_schedulable)."""
+    _refuse_odd_paths(schedule, "\\")  # implementations of cron differ in what they make of it
+    begin, end = _marks(mark(schedule.environment, schedule.config))
+    hour, minute = divmod(schedule.minute, 60)
+    drill = None
+    if schedule.drill is not None:
+        weekday, later, more = _drill_time(schedule.minute, schedule.drill)
+        drill = {"weekday": weekday, "hour": later, "minute": more, "command": _for_cron(drill_command(schedule))}
+    command = _for_cron(nightly_command(schedule))
+    return render("schedule/crontab.j2", begin=begin, end=end, hour=hour, minute=minute, command=command, drill=drill)
+
+
+def with_block(crontab: str, block: str) -> str:
+    """The crontab with `block` in the place of the one with its marks, else at the end; all else stays as it is.
+
+    Raises RagopsError (crontab_damaged).
+    """
+    spans = list(_spans(crontab, block.partition("\n")[0], block.rstrip("\n").rpartition("\n")[2]))
+    if not spans:
+        return crontab + ("\n" if crontab and not crontab.endswith("\n") else "") + block
+    start, end = spans[0]
+    return crontab[:start] + block + _cut(crontab[end:], [(a - end, b - end) for a, b in spans[1:]])
+
+
+def without_block(crontab: str, name: str) -> str:
+    """The crontab without the block of this mark. Raises RagopsError (crontab_damaged)."""
+    return _cut(crontab, list(_spans(crontab, *_marks(name))))
+
+
+def block_of(crontab: str, name: str) -> str:
+    """The block of this mark as it stands in the crontab, empty where there is none. Raises as `with_block`."""
+    return "".join(crontab[start:end] for start, end in _spans(crontab, *_marks(name)))
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f"# BEGIN {name}", f"# END {name}"
+
+
+def _cut(text: str, spans: list[tuple[int, int]]) -> str:
+    for start, end in reversed(spans):
+        text = text[:start] + text[end:]
+    return text
+
+
+def _spans(crontab: str, begin: str, end: str) -> Iterator[tuple[int, int]]:
+    """Where blocks lie: from the first letter of their begin to after the line break of their end."""
+    position, start = 0, -1
+    for line in re.findall(r"[^\n]*\n|[^\n]+$", crontab):
+        words = line.rstrip("\r\n")
+        if (start >= 0) if words == begin else (start < 0 and words == end):
+            raise _damaged(begin, end)
+        if words == begin:
+            start = position
+        position += len(line)
+        if words == end:
+            yield start, position
+            start = -1
+    if start >= 0:
+        raise _damaged(begin, end)
+
+
+def _damaged(begin: str, end: str) -> RagopsError:
+    what = f"the crontab has a line `{begin}` or `{end}` without the other; it was left as it is"
+    return RagopsError("crontab_damaged", what, "run `crontab -e` and take out that line and those that belong to it")
+
+
+def _for_cron(command: tuple[str, ...]) -> str:
+    return shlex.join(command).replace("%", "\\%")  # cron ends the command at a bare one
+
+
+def _drill_time(minute: int, weekday: int) -> tuple[int, int, int]:
+    """Weekday, hour and minute of the drill that follows the nightly run of `weekday`."""
+    days, rest = divmod(minute + _DRILL_LATER, 24 * 60)
+    return (weekday + days) % 7, *divmod(rest, 60)
+
+
+# --- systemd ---------------------------------------------------------------------------------------------------------
+
+
+def units(schedule: Schedule, *, system: bool) -> tuple[Unit, ...]:
+    """Service and timer, and those of the drill; `system`: root's own. Raises UsageError (path_not_schedulable)."""
+    _refuse_odd_paths(schedule, "")
+    if odd := re.search(r"[$\"'\\]", schedule.python):  # in a program's name systemd has no way to quote them
+        raise _not_schedulable(schedule.python, odd[0], "systemd")
+    hour, minute = divmod(schedule.minute, 60)
+    what = f"Nightly backup of {schedule.name}, environment {schedule.environment}"
+    command = nightly_command(schedule)
+    found = _pair(schedule, "", what, command, f"*-*-* {hour:02}:{minute:02}:00", system=system)
+    if schedule.drill is None:
+        return found
+    weekday, hour, minute = _drill_time(schedule.minute, schedule.drill)
+    calendar = f"{WEEKDAYS[weekday][:3].title()} *-*-* {hour:02}:{minute:02}:00"
+    what = f"Weekly drill of {schedule.name}, environment {schedule.environment}"
+    return (*found, *_pair(schedule, "-drill", what, drill_command(schedule), calendar, system=system))
+
+
+def owned(found: Mapping[str, str], name: str) -> dict[str, str]:
+    """Those of the unit files that have this mark as their first line."""
+    return {unit: text for unit, text in sorted(found.items()) if text.partition("\n")[0] == f"# {name}"}
+
+
+def _pair(
+    schedule: Schedule, suffix: str, what: str, command: tuple[str, ...], calendar: str, *, system: bool
+) -> tuple[Unit, ...]:
+    stem = f"ragops-{schedule.name}-{schedule.environment}{suffix}"
+    first = f"# {mark(schedule.environment, schedule.config)}"
+    values = {"mark": first, "description": what, "command": _for_systemd(command), "calendar": calendar}
+    return tuple(
+        Unit(f"{stem}.{kind}", render(f"schedule/ragops-backup.{kind}.j2", system=system, **values))
+        for kind in ("service", "timer")
+    )
+
+
+def _for_systemd(command: tuple[str, ...]) -> str:
+    """The words quoted as systemd.service(5) reads them."""
+    escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "%": "%%", "$": "$$"})
+    return " ".join(f'"{word.translate(escapes)}"' for word in command)
+
+
+# --- both ------------------------------------------------------------------------------------------------------------
+
+
+def next_run(text: str, now: datetime) -> datetime | None:
+    """The next nightly run by a block or unit, in the zone of `now`; None where someone changed its time by hand."""
+    if found := _CRON_LINE.search(text):
+        hour, minute = int(found[2]), int(found[1])
+    elif found := _CALENDAR_LINE.search(text):
+        hour, minute = int(found[1]), int(found[2])
+    else:
+        return None
+    if hour > 23 or minute > 59:
+        return None
+    today = now.replace(tzinfo=None, hour=hour, minute=minute, second=0, microsecond=0)
+    coming = today if today > now.replace(tzinfo=None) else today + timedelta(days=1)
+    return coming.astimezone()  # the offset of that day, not of this one
+
+
+def _refuse_odd_paths(schedule: Schedule, letters: str) -> None:
+    """Refuse what would begin another line, or is not read alike everywhere."""
+    for path in (schedule.python, str(schedule.config)):
+        if odd := re.search(rf"[\x00-\x1f\x7f\ud800-\udfff{re.escape(letters)}]", path):
+            raise _not_schedulable(path, odd[0], "cron" if letters else "systemd")
+
+
+def _not_schedulable(path: str, letter: str, where: str) -> UsageError:
+    what = f"{where} cannot be given the path {path!r}: it holds {letter!r}"
+    return UsageError("path_not_schedulable", what, "move or rename that folder")
