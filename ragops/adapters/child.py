@@ -9,8 +9,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from typing import IO, TYPE_CHECKING
 
+from ragops.adapters import interrupt
 from ragops.adapters.files import SECRET_MODE, explain_os_error
 from ragops.errors import MissingError, RagopsError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 _STOP_GRACE = 10.0
+_POLL = 0.5
 _QUOTED = 1500
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -99,14 +102,24 @@ def _tool(
         process = _started(arguments, environment, stdin, stdout, said)
         try:
             yield
-            process.wait(limit)
-        except subprocess.TimeoutExpired as error:
-            raise RagopsError("tool_timeout", f"{name} took over {limit:.0f} s", "is a disk busy?") from error
+            _wait(process, limit, name)
         finally:
             _end(process)
         if process.returncode != 0:
             said.seek(0)
             raise _failed(name, process.returncode, said.read().decode(errors="replace").strip())
+
+
+def _wait(process: subprocess.Popen[bytes], limit: float, name: str) -> None:
+    """Until it ends, the run is to end, or `limit` seconds have passed."""
+    deadline = time.monotonic() + limit
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(min(_POLL, limit))
+            return
+        interrupt.check()
+        if time.monotonic() > deadline:
+            raise RagopsError("tool_timeout", f"{name} took over {limit:.0f} s", "is a disk busy?")
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from ragops.errors import MissingError, RagopsError
 
@@ -61,6 +62,11 @@ def write_atomic(path: Path, content: str | bytes, mode: int = PUBLIC_MODE) -> N
             Path(temporary).unlink()
         raise explain_os_error(error, f"write {path}") from error
     sync_dir(path.parent)
+
+
+def create_private(path: Path) -> BinaryIO:
+    """A stream to the new file `path` that only we may read. Raises OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE), "wb")
 
 
 def sync_dir(path: Path) -> None:

@@ -7,11 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """What is going on with `resource`; `final` is the last word on it."""
+    """What is going on with `resource`; `final` is the last word on it.
+
+    `done` of `total` bytes where those are known; a `total` of 0 says that nobody knows how many there will be.
+    """
 
     resource: str
     text: str
     final: bool = False
+    done: int = 0
+    total: int = 0
 
 
 def ignore(_progress: object) -> None:

@@ -1,193 +1,274 @@
-"""Commands on recovery points: backup run, list, show, verify, and restore."""
+"""Commands that write recovery points: backup run, copy, keep, prune, keygen."""
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragops.cli import schedule
-from ragops.cli.lifecycle import LockWait, Yes
-from ragops.cli.state import state
+from ragops.cli import points, schedule
+from ragops.cli.lifecycle import LockWait
+from ragops.cli.points import Reference
+from ragops.cli.state import State, state
 
 if TYPE_CHECKING:
-    from ragops.operations.restore import RestoreResult
-    from ragops.recovery.repository import RecoveryPoint
+    from contextlib import AbstractContextManager
+
+    from ragops.operations.backup import BackupResult, Hold
+    from ragops.operations.prune import PruneResult
+    from ragops.operations.session import Session
 
 group = typer.Typer(help="Recovery points: one set over all services.", no_args_is_help=True, rich_markup_mode=None)
-Reference = Annotated[str, typer.Argument(metavar="[ID]", help="Its id, the start of it, or latest.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the group and `restore` to the application."""
+    """Add the group to the application."""
+    group.command()(run)
+    points.register(group)
+    for command in (copy, keep, prune, keygen):
+        group.command()(command)
     schedule.register(group)
     app.add_typer(group, name="backup")
-    app.command()(restore)
 
 
-@group.command()
-def run(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
+def run(
+    context: typer.Context,
+    quiesce: Annotated[
+        bool, typer.Option("--quiesce", help="Keep writers waiting for a moment: all parts are of one instant.")
+    ] = False,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, max=32, metavar="N", help="Parts worked on at once; backup.jobs if not given.")
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Mark it, so that prune leaves it.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Then remove those that `backup.keep` does not keep.")] = False,
+    lock_wait: LockWait = 0.0,
+) -> None:
     """Take a recovery point and read it back.
 
-    Never asks: cron runs it as it is. It is done when the engines have read every part of it.
+    Never asks: cron runs it as it is. It is done when the engines have read every part of it, each file was read back
+    from every repository, and every copy is there.
 
-    Example: ragops backup run
+    Example: ragops backup run --quiesce
     """
-    from ragops.cli.views import duration, size
+    current = state(context)
+    with _started(current, lock_wait, quiesce=quiesce) as session:
+        result = _take(current, session, jobs, quiesce=quiesce, keep=keep)
+        pruned = _prune(session, dry_run=False) if prune else None
+    _show_taken(current, result, pruned)
+    result.require_copies()
+    if pruned:
+        pruned.require_all()
+
+
+def run_scheduled(current: State) -> None:
+    """What the schedule runs: a recovery point, then those removed that are not kept. Raises RagopsError."""
+    with _started(current, _SCHEDULED_WAIT, quiesce=False) as session:
+        result = _take(current, session, None, quiesce=False, keep=False)
+        pruned = _prune(session, dry_run=False)
+    _show_taken(current, result, pruned)
+    result.require_copies()
+    pruned.require_all()
+
+
+_SCHEDULED_WAIT = 900.0  # seconds
+
+
+@contextlib.contextmanager
+def _started(current: State, lock_wait: float, *, quiesce: bool) -> Any:
+    """The session of a backup, its locks held; ingest, which writes, is kept out where all is to be of one instant."""
+    session = current.session(lock_wait)
+    with session.changing(("backup", "ingest") if quiesce else ("backup",)):
+        yield session
+
+
+def _take(current: State, session: Session, jobs: int | None, *, quiesce: bool, keep: bool) -> BackupResult:
+    from ragops.cli.bars import bars
+    from ragops.operations import backup
+
+    request = backup.BackupRequest(jobs=jobs or session.project.settings.backup.jobs, keep=keep)
+    platform, vault = session.platform(), session.vault()
+    with bars(current.console) as on_progress:
+        result = backup.run(
+            platform, vault, request, locker=session.locker(), held=_hold(session, quiesce), on_progress=on_progress
+        )
+    session.rotate_logs()
+    return result
+
+
+def _hold(session: Session, quiesce: bool) -> AbstractContextManager[Hold] | None:
+    if not quiesce:
+        return None
+    from ragops.operations.quiesce import quiesced
+
+    return quiesced(session.endpoints(), session.notice)
+
+
+def _show_taken(current: State, result: BackupResult, pruned: PruneResult | None) -> None:
+    from ragops.cli.views import duration, jsonable, size
+
+    console, point = current.console, result.point
+    if console.as_json:
+        failed = next((copy.error for copy in result.copies if copy.error), None)
+        if failed is None and not (pruned and pruned.failures):  # else the error is the document
+            copies = [copy.repository for copy in result.copies]
+            removed = jsonable(_removed(pruned)) if pruned else []
+            console.document({**points.values(point), "copies": copies, "pruned": removed})
+        return
+    console.text(point.id)
+    manifest = point.manifest
+    more = f", {size(point.plain_size)} as the engines wrote it" if point.plain_size != point.size else ""
+    console.message(f"{size(point.size)}{more}, in {duration(manifest.duration)}, read back: {point.place}")
+    if manifest.quiesced:
+        console.message(f"all of it is of one instant: {manifest.quiesced:%H:%M:%S.%f} UTC")
+    if not manifest.encrypted:
+        console.message("not encrypted, so without secrets and gateway credentials; `ragops backup keygen FILE` begins")
+    for copy in result.copies:
+        console.message(f"copied to {copy.repository}" if not copy.error else f"NOT copied to {copy.repository}")
+    for line in _removed(pruned) if pruned else []:
+        console.message(f"removed {line}")
+
+
+def copy(context: typer.Context, point: Reference = "latest", lock_wait: LockWait = 0.0) -> None:
+    """Copy a recovery point to every repository that lacks it.
+
+    Each file is checked on its way and read back; a damaged copy is replaced.
+
+    Example: ragops backup copy latest
+    """
+    from ragops.cli.bars import bars
+    from ragops.operations import backup
+
+    current = state(context)
+    session = current.session(lock_wait)
+    with session.changing(("backup",)), bars(current.console) as on_progress:
+        vault = session.vault()
+        found = vault.primary.get(point)
+        found.require_trust(vault.trusted())
+        result = backup.BackupResult(found, backup.copy(vault, found, locker=session.locker(), on_progress=on_progress))
+    result.require_copies()
+    if current.console.as_json:
+        current.console.document({"id": found.id, "copies": [item.repository for item in result.copies]})
+        return
+    for item in result.copies:
+        current.console.text(f"{found.id} is in {item.repository}")
+    if not result.copies:
+        current.console.message("ragops.yaml names no further repository (`backup.copies`)")
+
+
+def keep(
+    context: typer.Context,
+    point: Reference = "latest",
+    off: Annotated[bool, typer.Option("--off", help="Take the mark away.")] = False,
+    lock_wait: LockWait = 0.0,
+) -> None:
+    """Mark a recovery point so that prune leaves it.
+
+    Example: ragops backup keep latest
+    """
     from ragops.operations import backup
 
     current = state(context)
     session = current.session(lock_wait)
     with session.changing(("backup",)):
-        point = backup.run(session.platform(), session.repository(), on_step=current.console.message)
-        session.rotate_logs()
+        vault = session.vault()
+        found = vault.primary.get(point)
+        backup.keep(vault, found, keep=not off, locker=session.locker())
     if current.console.as_json:
-        current.console.document(_values(point))
+        current.console.document({"id": found.id, "kept": not off})
         return
-    current.console.text(point.id)
-    current.console.message(f"{size(point.size)} in {duration(point.manifest.duration)}, read back: {point.folder}")
+    current.console.text(f"{found.id} {'is no longer kept' if off else 'is kept until the mark is taken away'}")
 
 
-@group.command(name="list")
-def list_points(context: typer.Context) -> None:
-    """List the recovery points, newest first.
-
-    Example: ragops backup list
-    """
-    from ragops.cli.views import size
-    from ragops.operations import backup
-
-    current = state(context)
-    listing = backup.list_points(current.session().repository())
-    if current.console.as_json:
-        unreadable = [{"code": error.code, "message": error.message} for error in listing.unreadable]
-        current.console.document({"points": [_values(point) for point in listing.points], "unreadable": unreadable})
-    else:
-        rows = [
-            (point.id, f"{point.manifest.created:%Y-%m-%d %H:%M}", point.manifest.kind.value, size(point.size))
-            for point in listing.points
-        ]
-        current.console.table(("ID", "CREATED (UTC)", "KIND", "SIZE"), rows)
-    for error in listing.unreadable:
-        current.console.message(f"unreadable: {error.message}")
-
-
-@group.command()
-def show(context: typer.Context, point: Reference = "latest") -> None:
-    """Show what a recovery point holds.
-
-    Example: ragops backup show latest
-    """
-    from ragops.cli.views import size
-
-    current = state(context)
-    found = current.session().repository().get(point)
-    if current.console.as_json:
-        current.console.document(_values(found))
-        return
-    manifest = found.manifest
-    current.console.text(f"{found.id} ({manifest.kind.value}) of {manifest.platform}, {manifest.runtime}")
-    current.console.text(
-        f"created {manifest.created:%Y-%m-%d %H:%M:%S} UTC by ragops {manifest.ragops}: {found.folder}"
-    )
-    rows = [
-        (part.path, size(part.size), f"{part.instant:%H:%M:%S}", _counted(part.counts), _counted(part.versions))
-        for part in manifest.parts
-    ]
-    current.console.table(("PART", "SIZE", "INSTANT", "HOLDS", "VERSIONS"), rows)
-
-
-@group.command()
-def verify(
+def prune(
     context: typer.Context,
-    point: Reference = "latest",
-    deep: Annotated[bool, typer.Option("--deep", help="Let the engines read every part.")] = False,
-) -> None:
-    """Check sizes and checksums of a recovery point.
-
-    Exits with 6 where something is damaged.
-
-    Example: ragops backup verify latest --deep
-    """
-    from ragops.operations import backup
-
-    current = state(context)
-    session = current.session()
-    on_step = current.console.message
-    platform = session.platform() if deep else None  # checksums need no engine
-    result = backup.verify(platform, session.repository(), point, on_step=on_step)
-    if current.console.as_json:
-        values = {"verified": True, "deep": deep, "extra_files": list(result.extra_files)}
-        current.console.document({**_values(result.point), **values})
-        return
-    current.console.text(f"{result.point.id}: whole{', and the engines read it' if deep else ''}")
-    for name in result.extra_files:
-        current.console.message(f"not part of it, never read: {name}")
-
-
-def restore(
-    context: typer.Context,
-    point: Reference = "latest",
-    service: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this service; repeatable.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
-    no_safety: Annotated[bool, typer.Option("--no-safety", help="Take no safety recovery point first.")] = False,
-    yes: Yes = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
     lock_wait: LockWait = 0.0,
 ) -> None:
-    """Bring a recovery point back.
+    """Remove recovery points that `backup.keep` in ragops.yaml does not keep.
 
-    Checks all of it before anything is touched, takes a safety recovery point first, and is done when the counts match.
+    Never the newest good one, nor one that is marked, nor what an interrupted restore still needs.
 
-    Example: ragops restore latest --yes
+    Example: ragops backup prune --dry-run
     """
-    from ragops.operations.refresh import refresh_answers
-    from ragops.operations.restore import RestoreRequest, refuse_unknown
-    from ragops.operations.restore import restore as operation
+    current = state(context)
+    session = current.session(lock_wait)
+    if dry_run:
+        result = _prune(session, dry_run=True)
+    else:
+        with session.changing(("backup",)):
+            result = _prune(session, dry_run=False)
+    _show_pruned(current, result)
+    result.require_all()
+
+
+def _prune(session: Session, *, dry_run: bool) -> PruneResult:
+    from ragops.operations.prune import prune as operation
+
+    left = session.restore_journal().read()
+    protected = {left.point, left.safety} if left else set()
+    rule = session.project.settings.backup.keep
+    return operation(session.vault(), rule, session.locker(), protected, dry_run=dry_run)
+
+
+def _show_pruned(current: State, result: PruneResult) -> None:
+    console = current.console
+    if console.as_json:
+        if not result.failures:
+            console.document(
+                {"dry_run": result.dry_run, "repositories": [_pruned(item) for item in result.repositories]}
+            )
+        return
+    word = "would go" if result.dry_run else "removed"
+    rows = [
+        (verdict.point.id, "stays" if verdict.stays else word, verdict.why, pruned.repository)
+        for pruned in result.repositories
+        for verdict in pruned.verdicts
+    ]
+    console.table(("ID", "", "WHY", "REPOSITORY"), rows)
+    for pruned in result.repositories:
+        for error in pruned.unreadable:
+            console.message(f"left alone, since it cannot be read: {error.message}")
+
+
+def _pruned(item: Any) -> dict[str, Any]:
+    verdicts = [{"id": one.point.id, "stays": one.stays, "why": one.why} for one in item.verdicts]
+    return {"repository": item.repository, "points": verdicts}
+
+
+def _removed(pruned: PruneResult) -> list[str]:
+    return [
+        f"{verdict.point.id} from {item.repository}"
+        for item in pruned.repositories
+        for verdict in item.verdicts
+        if not verdict.stays
+    ]
+
+
+def keygen(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")]) -> None:
+    """Make the key that opens encrypted recovery points.
+
+    Keep the file away from this machine: writing recovery points needs only the recipient in ragops.yaml, and without
+    the file nobody reads them.
+
+    Example: ragops backup keygen rag-identity.txt
+    """
+    from ragops.cli.views import jsonable
+    from ragops.errors import UsageError
+    from ragops.operations.keygen import keygen as operation
 
     current = state(context)
-    console = current.console
-    session = current.session(lock_wait)
-    refuse_unknown(service or ())
-    found = session.repository().get(point)
-    if not dry_run:
-        which = ", ".join(service or ()) or "all services"
-        console.confirm(f"This replaces the data of {which} by recovery point {found.id}.", yes=yes)
-    request = RestoreRequest(found.id, tuple(service or ()), not no_safety, dry_run)
-    with session.changing():
-        result = operation(request, session.platform(), session.repository(), on_step=console.message)
-        if not dry_run:
-            refresh_answers(session)
-    if console.as_json:
-        console.document(_restored(result))
+    try:
+        verify_key = current.session().vault().signing_key().public
+    except UsageError as error:
+        if error.code != "config_not_found" or current.config:
+            raise
+        verify_key = ""
+    made = operation(file, verify_key)
+    if current.console.as_json:
+        current.console.document(jsonable(made))
         return
-    rows = [
-        (item.service, kind, str(item.before.get(kind, 0)) if item.before else "down", str(item.counts.get(kind, 0)))
-        for item in result.services
-        for kind in {**item.counts, **item.before}
-    ]
-    console.table(("SERVICE", "WHAT", "BEFORE", "IN THE RECOVERY POINT" if dry_run else "RESTORED"), rows)
-    for note in (*result.notes, *(note for item in result.services for note in item.notes)):
-        console.message(note)
-    if result.safety:
-        console.message(f"to go back: `ragops restore {result.safety.id}`")
-
-
-def _counted(values: dict[str, Any] | Any) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
-
-
-def _values(point: RecoveryPoint) -> dict[str, Any]:
-    values: dict[str, Any] = point.manifest.model_dump(mode="json")
-    return {**values, "size": point.size, "folder": str(point.folder)}
-
-
-def _restored(result: RestoreResult) -> dict[str, Any]:
-    from ragops.cli.views import jsonable
-
-    return {
-        "point": result.point.id,
-        "dry_run": result.dry_run,
-        "safety": result.safety.id if result.safety else None,
-        "services": jsonable(result.services),
-        "notes": list(result.notes),
-    }
+    current.console.text(made.recipient)
+    current.console.message(f"wrote {made.file} (0600): keep it safe and elsewhere, it is the only way back")
+    current.console.message(f"then in ragops.yaml, under backup: `recipients: [{made.recipient}]`")

@@ -36,6 +36,11 @@ class Console:
         self._color = color and "NO_COLOR" not in os.environ
         self._out: RichConsole | None = None
 
+    @property
+    def color(self) -> bool:
+        """Whether colours are wanted, where the terminal has them."""
+        return self._color
+
     # --- data -------------------------------------------------------------------------------------------------
 
     def document(self, value: Any) -> None:

@@ -35,6 +35,12 @@ class Project:
     settings: Settings
     paths: ProjectPaths
     config: Path
+    overlay: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that it was read from."""
+        return (self.config, *([self.overlay] if self.overlay else []))
 
 
 @dataclass
@@ -69,20 +75,21 @@ def load(config: Path | None, environment: str | None) -> Project:
     name = environment or DEFAULT_ENVIRONMENT
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
         raise UsageError("invalid_environment", f"{name!r} is no name of an environment", "use a-z, 0-9 and -")
-    sources = [_read(path)]
+    sources, overlay = [_read(path)], None
     if environment and environment != DEFAULT_ENVIRONMENT:
-        sources.append(_overlay(path, environment))
+        overlay = _overlay(path, environment)
+        sources.append(_read(overlay))
     sources.append(_from_variables(os.environ))
     settings = _validate(path, sources)
-    return Project(settings, ProjectPaths(path.parent, name, settings.data_dir), path)
+    return Project(settings, ProjectPaths(path.parent, name, settings.data_dir), path, overlay)
 
 
-def _overlay(path: Path, environment: str) -> _Source:
+def _overlay(path: Path, environment: str) -> Path:
     overlay = path.with_name(f"{path.stem}.{environment}{path.suffix}")
     if not overlay.exists():
         what = f"{overlay} is not there"
         raise UsageError("config_not_found", what, f"create {overlay.name} with at least ports of its own")
-    return _read(overlay)
+    return overlay
 
 
 def _read(path: Path) -> _Source:

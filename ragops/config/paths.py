@@ -65,6 +65,31 @@ class ProjectPaths:
         return self.state / "gateway" / self.environment
 
     @property
+    def staging(self) -> Path:
+        """Parts of recovery points on their way, and notes of runs that were killed."""
+        return self.state / "staging" / self.environment
+
+    @property
+    def signing_key(self) -> Path:
+        """What signs recovery points (PEM, 0600); one for all environments, since one ragops.yaml pins it."""
+        return self.state / "secrets" / "signing.pem"
+
+    @property
+    def restore_journal(self) -> Path:
+        """How far a restore has come that has not come to its end."""
+        return self.state / "run" / self.environment / "restore.json"
+
+    @property
+    def cache(self) -> Path:
+        """What can be had again."""
+        return self.state / "cache"
+
+    @property
+    def drills(self) -> Path:
+        """One line for every restore drill."""
+        return self.state / "drills" / f"{self.environment}.jsonl"
+
+    @property
     def audit(self) -> Path:
         """One line for every change."""
         return self.state / "audit.jsonl"

@@ -1,49 +1,74 @@
-"""Takes recovery points, lists and verifies them. The caller holds the backup lock and writes the audit line."""
+"""Takes recovery points, copies and verifies them. The caller holds the backup lock and writes the audit line."""
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import tarfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import ragops
-from ragops.errors import MissingError
-from ragops.recovery.manifest import Kind
+from ragops.adapters.files import create_private
+from ragops.adapters.progress import Progress, ignore
+from ragops.errors import InterruptedRunError, MissingError, RagopsError
+from ragops.operations.taking import Taking
+from ragops.operations.unpacking import unpacked
+from ragops.recovery.manifest import FORMAT, PLATFORM, Kind, Manifest
+from ragops.recovery.repository import Locker, publish
 from ragops.services import SERVICES, backup_engine
 from ragops.services.contract import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from ragops.operations.platform import Platform
     from ragops.recovery.manifest import ManifestPart
-    from ragops.recovery.repository import Draft, Listing, RecoveryPoint, Repository
-    from ragops.services.contract import Control, Endpoint, Service
+    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repository import Draft, Listing, Repository
+    from ragops.recovery.vault import Vault
 
-PLATFORM = "platform"  # the parts that belong to no service
+SEALED_PART = "sealed.tar"
+_DEFAULT_JOBS = 2
 
 
 @dataclass(frozen=True)
-class Platform:
-    """The opened platform: its name, runtime, ragops.yaml, and how to reach and control its services by name."""
+class BackupRequest:
+    """What to take: of `services` (None: all), `jobs` parts at once, marked `keep` for prune to leave it."""
 
-    name: str
-    runtime: str
-    config: Path
-    endpoints: Mapping[str, Endpoint]
-    control_of: Callable[[Endpoint], Control]
+    kind: Kind = Kind.BACKUP
+    services: tuple[str, ...] | None = None
+    jobs: int = _DEFAULT_JOBS
+    keep: bool = False
 
-    def endpoint(self, service: str) -> Endpoint:
-        """The endpoint of `service`. Raises MissingError (not_provisioned)."""
-        if service not in self.endpoints:
-            raise MissingError("not_provisioned", f"{service} is not provisioned here", "run `ragops up` first")
-        return self.endpoints[service]
 
-    def services(self) -> tuple[Service, ...]:
-        """The provisioned services in the order that keeps references whole: metadata first."""
-        found = (service for service in SERVICES if service.name in self.endpoints)
-        return tuple(service for service in found if service.backup() is not None)
+@dataclass(frozen=True)
+class Copied:
+    """A copy in another repository; `error` where it did not happen."""
+
+    repository: str
+    error: RagopsError | None = None
+
+
+@dataclass(frozen=True)
+class BackupResult:
+    """A recovery point that was taken, and its copies, each of which was read back too."""
+
+    point: RecoveryPoint
+    copies: tuple[Copied, ...] = ()
+
+    def require_copies(self) -> None:
+        """Raise RagopsError (copy_failed) where one did not happen: a copy that was asked for is no extra."""
+        failed = [copy for copy in self.copies if copy.error]
+        if failed and failed[0].error:
+            rows = "".join(f"\n  {copy.repository}: {copy.error.message}" for copy in failed if copy.error)
+            what = (
+                f"recovery point {self.point.id} is whole, but lacks {len(failed)} of {len(self.copies)} copies:{rows}"
+            )
+            hint = f"then `ragops backup copy {self.point.id}`. {failed[0].error.hint}".strip()
+            raise RagopsError("copy_failed", what, hint)
 
 
 @dataclass(frozen=True)
@@ -51,78 +76,252 @@ class VerifyResult:
     """A recovery point that held; `deep` says whether the engines read it, `extra_files` what it should not have."""
 
     point: RecoveryPoint
+    repository: str
     deep: bool
     extra_files: tuple[str, ...]
 
 
-def silent(step: str) -> None:
-    """Progress that nobody wants to see."""
+class Hold:
+    """Writers that are kept waiting while instants are fixed; this one holds nobody."""
+
+    instant: datetime | None = None
+
+    def release(self) -> None:
+        """Let them go."""
 
 
 def run(
     platform: Platform,
-    repository: Repository,
+    vault: Vault,
+    request: BackupRequest = BackupRequest(),
     *,
-    kind: Kind = Kind.BACKUP,
-    services: Sequence[str] | None = None,
-    on_step: Callable[[str], None] = silent,
-) -> RecoveryPoint:
-    """Take a recovery point of `services` (None: all); when it returns, the engines have read back every part.
+    locker: Locker = Locker("ragops backup run"),  # noqa: B008  frozen
+    held: AbstractContextManager[Hold] | None = None,
+    on_progress: Callable[[Progress], None] = ignore,
+) -> BackupResult:
+    """Take a recovery point; when it returns, the engines have read back every part, and so have we where it lies.
 
-    Raises RagopsError; nothing that looks like a recovery point is left then.
+    `held` keeps writers waiting until all instants are fixed. Raises RagopsError; nothing that looks like a recovery
+    point is left then.
     """
-    chosen = [service for service in platform.services() if services is None or service.name in services]
-    if not chosen:
+    wanted = request.services
+    names = [item.name for item in platform.services() if wanted is None or item.name in wanted]
+    if not names:
         raise MissingError("not_provisioned", "there is no service to back up", "run `ragops up` first")
-    with repository.begin() as draft:
-        for service in chosen:
-            on_step(f"{service.name}: dump and read back")
-            endpoint = platform.endpoint(service.name)
-            folder = draft.folder_of(service.name)
-            draft.add(service.name, backup_engine(service.name).dump(endpoint, platform.control_of(endpoint), folder))
-        _add_config(draft, platform.config)
-        return draft.publish(platform.name, platform.runtime, kind)
+    key = vault.signing_key()
+    with vault.primary.begin(locker) as draft, vault.staged() as folder:
+        taking = Taking(draft, vault, folder, request.jobs, on_progress)
+        with held or contextlib.nullcontext(Hold()) as hold:
+            taking.take(platform, names, hold.release)
+        _add_project(taking, platform, sealed=bool(vault.recipients))
+        manifest = _manifest(draft, platform, vault, request.kind, taking.in_order(), hold.instant)
+        signed = publish(draft, manifest, key)
+    point = vault.primary.found(signed)
+    if request.keep:
+        keep(vault, point, keep=True, locker=locker)
+    return BackupResult(point, copy(vault, point, locker=locker, on_progress=on_progress))
 
 
-def _add_config(draft: Draft, config: Path) -> None:
-    instant = datetime.now(tz=UTC)
-    shutil.copyfile(config, draft.folder_of(PLATFORM) / config.name)
-    draft.add(PLATFORM, (Part(config.name, instant, {}, {"ragops": ragops.__version__}),))
+def _manifest(
+    draft: Draft,
+    platform: Platform,
+    vault: Vault,
+    kind: Kind,
+    parts: tuple[ManifestPart, ...],
+    quiesced: datetime | None,
+) -> Manifest:
+    return Manifest(
+        format=FORMAT,
+        id=draft.id,
+        sequence=draft.sequence,
+        kind=kind,
+        created=draft.created,
+        platform=platform.name,
+        environment=vault.primary.environment,
+        runtime=platform.runtime,
+        ragops=ragops.__version__,
+        duration=draft.seconds,
+        quiesced=quiesced,
+        recipients=vault.recipients,
+        images=dict(platform.images),
+        parts=parts,
+    )
 
 
-def list_points(repository: Repository) -> Listing:
-    """All recovery points, newest first, and what cannot be read as one."""
-    return repository.list()
+def _add_project(taking: Taking, platform: Platform, *, sealed: bool) -> None:
+    """The project's files, and where nobody else can read them, its secrets in one archive."""
+    sink = taking.sink(PLATFORM)
+    versions = {"ragops": ragops.__version__}
+    for name, path in platform.files.items():
+        with create_private(sink.folder / name) as target:
+            target.write(path.read_bytes())
+        sink.put(name, lambda name=name: Part(name, datetime.now(tz=UTC), {}, versions))  # type: ignore[misc]
+    if sealed:
+        count = _pack(platform.sealed, sink.folder / SEALED_PART)
+        sink.put(SEALED_PART, lambda: Part(SEALED_PART, datetime.now(tz=UTC), {"files": count}, versions))
+
+
+def _pack(sealed: Mapping[str, Path], target: Path) -> int:
+    """An archive of what is there of them, by name; returns the number of files."""
+    with create_private(target) as stream, tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, path in sealed.items():
+            if path.exists():
+                archive.add(path, arcname=name)
+        return sum(member.isfile() for member in archive.getmembers())
+
+
+# --- copies ----------------------------------------------------------------------------------------------------------
+
+
+def copy(
+    vault: Vault, point: RecoveryPoint, *, locker: Locker, on_progress: Callable[[Progress], None] = ignore
+) -> tuple[Copied, ...]:
+    """A copy in every further repository that lacks it or has it damaged; never raises for one of them."""
+    done = []
+    for repository in vault.copies:
+        try:
+            _copy_to(repository, point, locker, on_progress)
+        except (InterruptedRunError, KeyboardInterrupt):
+            raise
+        except RagopsError as error:
+            done.append(Copied(repository.name, error))
+        else:
+            done.append(Copied(repository.name))
+    return tuple(done)
+
+
+def _copy_to(
+    repository: Repository, point: RecoveryPoint, locker: Locker, on_progress: Callable[[Progress], None]
+) -> None:
+    there = next((found for found in repository.list().points if found.id == point.id), None)
+    if there is not None and there.signed == point.signed and not there.faults():
+        return
+    done = 0
+
+    def on_bytes(size: int) -> None:
+        nonlocal done
+        done += size
+        on_progress(Progress(repository.name, "copying", done=done, total=point.size))
+
+    repository.adopt(point, locker, on_bytes)
+    on_progress(Progress(repository.name, "copied and read back", final=True, done=point.size, total=point.size))
+
+
+def keep(vault: Vault, point: RecoveryPoint, *, keep: bool, locker: Locker) -> None:
+    """Mark it in every repository that has it, so that prune leaves it there, or take the marks away."""
+    for repository in vault.repositories:
+        if any(found.id == point.id for found in repository.list().points):
+            with repository.locked(locker):
+                repository.keep(point, keep=keep)
+
+
+# --- looking ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Line:
+    """A recovery point in a list; `whole` says for each repository whether it has it whole (None: not at all)."""
+
+    point: RecoveryPoint
+    whole: Mapping[str, bool | None]
+    signer_known: bool
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All recovery points of all repositories, newest first, what cannot be read, and repositories out of reach."""
+
+    lines: tuple[Line, ...]
+    unreadable: tuple[RagopsError, ...]
+    unreachable: tuple[tuple[str, RagopsError], ...]
+
+
+def overview(vault: Vault, repository: str | None = None) -> Overview:
+    """What there is, in one repository or in all. Raises RagopsError where none can be reached."""
+    chosen = (vault.repository(repository),) if repository else vault.repositories
+    listings: dict[str, Listing] = {}
+    unreachable: list[tuple[str, RagopsError]] = []
+    for item in chosen:
+        try:
+            listings[item.name] = item.list()
+        except RagopsError as error:
+            unreachable.append((item.name, error))
+    if not listings:
+        raise unreachable[0][1]
+    found: dict[str, dict[str, RecoveryPoint]] = {}
+    for name, listing in listings.items():
+        for point in listing.points:
+            found.setdefault(point.id, {})[name] = point
+    trusted = vault.trusted()
+    lines = [_line(places, list(listings), trusted) for places in found.values()]
+    lines.sort(key=lambda line: (line.point.manifest.sequence, line.point.manifest.created), reverse=True)
+    unreadable = tuple(error for listing in listings.values() for error in listing.unreadable)
+    return Overview(tuple(lines), unreadable, tuple(unreachable))
+
+
+def _line(places: Mapping[str, RecoveryPoint], names: Sequence[str], trusted: frozenset[str]) -> Line:
+    whole = {name: not places[name].faults() if name in places else None for name in names}
+    point = next(iter(places.values()))
+    return Line(point, whole, point.signed.signature.key in trusted)
 
 
 def verify(
     platform: Platform | None,
-    repository: Repository,
+    vault: Vault,
     reference: str = "latest",
     *,
-    on_step: Callable[[str], None] = silent,
+    repository: str | None = None,
+    on_progress: Callable[[Progress], None] = ignore,
 ) -> VerifyResult:
-    """Compare sizes and checksums; let each engine of `platform` read its parts too, unless it is None.
+    """Signature, sizes and checksums; where there is a `platform`, its engines read every part too.
 
-    Raises IntegrityError.
+    Raises IntegrityError, MissingError (identity_missing) where engines are to read what is encrypted.
     """
-    point = repository.get(reference)
-    on_step(f"{point.id}: sizes and checksums")
-    point.check()
+    chosen = vault.repository(repository)
+    point = chosen.get(reference)
+    point.require_trust(vault.trusted())
+    _check(point, on_progress)
     if platform:
-        read_parts(platform, point, [service.name for service in SERVICES], on_step)
-    return VerifyResult(point, platform is not None, point.extra_files())
+        names = [service.name for service in SERVICES if point.manifest.of(service.name)]
+        for name in names:
+            platform.endpoint(name)  # before hours of reading
+        for name in (*names, PLATFORM):
+            _read(platform, vault, point, name, on_progress)
+    return VerifyResult(point, chosen.name, platform is not None, point.extra_files())
 
 
-def read_parts(
-    platform: Platform, point: RecoveryPoint, services: Sequence[str], on_step: Callable[[str], None]
+def _check(point: RecoveryPoint, on_progress: Callable[[Progress], None]) -> None:
+    done = 0
+
+    def on_bytes(size: int) -> None:
+        nonlocal done
+        done += size
+        on_progress(Progress(point.id, "checksums", done=done, total=point.size))
+
+    point.check(on_bytes=on_bytes)
+    on_progress(
+        Progress(point.id, "signature, sizes and checksums hold", final=True, done=point.size, total=point.size)
+    )
+
+
+def _read(
+    platform: Platform, vault: Vault, point: RecoveryPoint, name: str, on_progress: Callable[[Progress], None]
 ) -> None:
-    """Let the engines read the parts of `services`. Raises IntegrityError, MissingError (not_provisioned)."""
-    for name in services:
-        for part in point.manifest.of(name):
-            on_step(f"{name}: read {part.name}")
-            control = platform.control_of(platform.endpoint(name))
-            backup_engine(name).verify(point.folder / name, engine_part(part), control)
+    """Let the engine of `name` read its parts, one after the other, as a restore would find them."""
+    for part in point.manifest.of(name):
+        with _one(vault, point, part, on_progress) as folder:
+            if name != PLATFORM:
+                on_progress(Progress(part.path, "the engine reads it"))
+                backup_engine(name).verify(folder, engine_part(part), platform.control(name))
+                on_progress(Progress(part.path, "read by its engine", final=True))
+
+
+@contextlib.contextmanager
+def _one(
+    vault: Vault, point: RecoveryPoint, part: ManifestPart, on_progress: Callable[[Progress], None]
+) -> Iterator[Path]:
+    with unpacked(vault, point, [part], on_progress) as folder:
+        yield folder / part.service
 
 
 def engine_part(part: ManifestPart) -> Part:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from ragops.operations.session import Session
-    from ragops.recovery.repository import RecoveryPoint
+    from ragops.recovery.point import RecoveryPoint
 
 NO_SCHEMA = "there is no rag schema yet"  # in the words of the probe
 DEFAULT_TIMEOUT = 5.0
@@ -101,7 +101,7 @@ def _backups(session: Session) -> ProbeResult:
     """How old the newest recovery point is; a young platform has its first one ahead of it."""
     started = time.monotonic()
     try:
-        newest = session.repository().latest()
+        newest = session.vault().primary.list().latest()
     except RagopsError as error:
         check = Check("recovery point", Status.DEGRADED, error.message, error.hint)
     else:

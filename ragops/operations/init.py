@@ -13,6 +13,7 @@ from ragops.config.load import CONFIG_NAME, load
 from ragops.config.model import ports_as_written
 from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
 from ragops.errors import MissingError, UsageError
+from ragops.recovery import signing
 from ragops.render import render
 from ragops.resources import templates_dir
 from ragops.services import SERVICES
@@ -52,10 +53,11 @@ def init(folder: Path, name: str | None, runtime: str) -> InitResult:
     paths = ProjectPaths(folder, DEFAULT_ENVIRONMENT)
     make_dir(paths.secrets.parent, 0o711)
     secrets.ensure(paths.secrets, [secret for service in SERVICES for secret in service.secrets()])
-    write_atomic(config, render("ragops.yaml.j2", name=chosen, runtime=runtime, ports=ports))
+    key = signing.ensure(paths.signing_key).public
+    write_atomic(config, render("ragops.yaml.j2", name=chosen, runtime=runtime, ports=ports, verify_key=key))
     load(config, None)  # what we wrote is valid, or we hear of it now
     others = [(folder / ".gitignore", ignored), (folder / _COLLECTIONS, _sample(folder / _COLLECTIONS))]
-    written = (config, *(path for path, was_written in others if was_written), paths.secrets)
+    written = (config, *(path for path, was_written in others if was_written), paths.secrets, paths.signing_key)
     return InitResult(str(config), tuple(map(str, written)), ports)
 
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import difflib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ragops.errors import RagopsError, UsageError
+from ragops.adapters.progress import Progress, ignore
+from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations import backup
+from ragops.operations.unpacking import unpacked
 from ragops.recovery.manifest import Kind
+from ragops.recovery.repository import Locker
 from ragops.services import SERVICES, backup_engine, by_name
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
-    from ragops.operations.backup import Platform
-    from ragops.recovery.repository import RecoveryPoint, Repository
+    from ragops.operations.platform import Platform
+    from ragops.operations.restore_journal import Interrupted, RestoreJournal
+    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.vault import Vault
     from ragops.services.contract import Part
 
 _PROBE_TIMEOUT = 5.0
@@ -25,12 +31,17 @@ _PROBE_TIMEOUT = 5.0
 
 @dataclass(frozen=True)
 class RestoreRequest:
-    """What to bring back: a recovery point by id, start of an id or `latest`; no `services` means all in it."""
+    """What to bring back: a recovery point by id, start of an id or `latest`; no `services` means all in it.
+
+    `repository` is where from, None: the first. `anew` restores again what an interrupted run had restored.
+    """
 
     reference: str = "latest"
     services: tuple[str, ...] = ()
     safety: bool = True
     dry_run: bool = False
+    repository: str | None = None
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,44 +57,54 @@ class RestoredService:
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """What was brought back, or would be where `dry_run`; `safety` is the recovery point taken before."""
+    """What was brought back, or would be where `dry_run`; `safety` is the id of the recovery point taken before."""
 
     point: RecoveryPoint
     services: tuple[RestoredService, ...]
-    safety: RecoveryPoint | None
+    safety: str
     notes: tuple[str, ...]
     dry_run: bool
+
+
+@dataclass
+class _Run:
+    """One restore of `names` from files in `folder`."""
+
+    platform: Platform
+    vault: Vault
+    point: RecoveryPoint
+    names: tuple[str, ...]
+    on_progress: Callable[[Progress], None]
+    folder: Path
+    before: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def restore(
     request: RestoreRequest,
     platform: Platform,
-    repository: Repository,
+    vault: Vault,
+    journal: RestoreJournal,
     *,
-    on_step: Callable[[str], None] = backup.silent,
+    locker: Locker = Locker("ragops restore"),  # noqa: B008  frozen
+    on_progress: Callable[[Progress], None] = ignore,
 ) -> RestoreResult:
     """Check everything, then replace the services' data by the recovery point's; counts match when it returns.
 
-    Raises before anything is touched: UsageError, IntegrityError (damaged, unreadable), MissingError (versions,
-    rights, space). Raises RagopsError where a service could not be restored: its old data then serve again.
+    Raises before anything is touched: UsageError, IntegrityError (damaged, unknown signer), MissingError (runtime,
+    versions, rights, space, identity). Raises RagopsError where a service could not be restored: its old data then
+    serve again, and the same command goes on with what is left.
     """
-    point = repository.get(request.reference)
+    point = vault.repository(request.repository).get(request.reference)
+    point.require_trust(vault.trusted())
     names = _chosen(request, point)
-    on_step(f"{point.id}: sizes and checksums")
-    point.check(names)
-    backup.read_parts(platform, point, names, on_step)
-    _preflight(platform, point, names)
-    reachable = _reachable(platform, names)
-    before = {name: backup_engine(name).counts(platform.endpoint(name)) for name in reachable}
-    if request.dry_run:
-        planned = tuple(RestoredService(name, before.get(name, {}), _counts(point, name), 0.0) for name in names)
-        return RestoreResult(point, planned, None, (), dry_run=True)
-    safety, notes = _save(request, platform, repository, names, reachable, on_step)
-    done: list[RestoredService] = []
-    for name in names:
-        on_step(f"{name}: restore")
-        done.append(_restore_one(platform, point, name, before.get(name, {}), _way_back(done, safety)))
-    return RestoreResult(point, tuple(done), safety, notes, dry_run=False)
+    _refuse_runtime(platform, point)
+    parts = [part for part in point.manifest.parts if part.service in names]
+    with unpacked(vault, point, parts, on_progress) as folder:
+        run = _Run(platform, vault, point, names, on_progress, folder)
+        _preflight(run)
+        if request.dry_run:
+            return _rehearsed(run)
+        return _bring_back(run, request, journal, locker)
 
 
 def refuse_unknown(names: Sequence[str]) -> None:
@@ -96,20 +117,71 @@ def refuse_unknown(names: Sequence[str]) -> None:
             raise UsageError("unknown_service", f"there is no service {name!r}", cure)
 
 
-def _chosen(request: RestoreRequest, point: RecoveryPoint) -> list[str]:
+def _chosen(request: RestoreRequest, point: RecoveryPoint) -> tuple[str, ...]:
     """The names of the services to restore, in their order of dependence."""
     held = [service.name for service in SERVICES if point.manifest.of(service.name)]
     if unknown := [name for name in request.services if name not in held]:
         what = f"recovery point {point.id} has no {', '.join(unknown)}"
         raise UsageError("not_in_recovery_point", what, f"it has {', '.join(held) or 'nothing'}")
-    return [name for name in held if not request.services or name in request.services]
+    return tuple(name for name in held if not request.services or name in request.services)
 
 
-def _preflight(platform: Platform, point: RecoveryPoint, names: Sequence[str]) -> None:
-    for name in names:
-        endpoint = platform.endpoint(name)
-        control = platform.control_of(endpoint)
-        backup_engine(name).preflight(endpoint, control, point.folder / name, _parts(point, name))
+def _refuse_runtime(platform: Platform, point: RecoveryPoint) -> None:
+    """Engines of one runtime do not read the files of the other's."""
+    if (there := point.manifest.runtime) != platform.runtime:
+        what = f"recovery point {point.id} was taken on the runtime {there}, this is {platform.runtime}"
+        hint = f"Redis and Valkey, TimescaleDB and PostgreSQL do not read each other's files: use `runtime: {there}`"
+        raise MissingError("runtime_differs", what, hint)
+
+
+def _preflight(run: _Run) -> None:
+    for name in run.names:
+        control = run.platform.control(name)
+        endpoint = run.platform.endpoint(name)
+        backup_engine(name).preflight(endpoint, control, run.folder / name, _parts(run.point, name))
+    for name in _reachable(run.platform, run.names):
+        run.before[name] = backup_engine(name).counts(run.platform.endpoint(name))
+
+
+def _rehearsed(run: _Run) -> RestoreResult:
+    """All that can be checked without touching anything: the engines read every part too."""
+    for name in run.names:
+        for part in _parts(run.point, name):
+            run.on_progress(Progress(f"{name}/{part.name}", "the engine reads it"))
+            backup_engine(name).verify(run.folder / name, part, run.platform.control(name))
+    planned = tuple(
+        RestoredService(name, run.before.get(name, {}), _counts(run.point, name), 0.0) for name in run.names
+    )
+    return RestoreResult(run.point, planned, "", (), dry_run=True)
+
+
+def _bring_back(run: _Run, request: RestoreRequest, journal: RestoreJournal, locker: Locker) -> RestoreResult:
+    state, notes = _begin(run, request, journal, locker)
+    done: list[RestoredService] = []
+    for name in run.names:
+        if name in state.done:
+            note = f"{name} was restored by the run that was interrupted and is left as it is; --anew restores it again"
+            done.append(RestoredService(name, run.before.get(name, {}), _counts(run.point, name), 0.0, (note,)))
+            continue
+        run.on_progress(Progress(name, "restoring"))
+        done.append(_restore_one(run, name, _way_back(done, state.safety)))
+        state = journal.did(state, name)
+        run.on_progress(Progress(name, f"restored in {done[-1].seconds:.1f} s, counts match", final=True))
+    journal.end()
+    return RestoreResult(run.point, tuple(done), state.safety, notes, dry_run=False)
+
+
+def _begin(
+    run: _Run, request: RestoreRequest, journal: RestoreJournal, locker: Locker
+) -> tuple[Interrupted, tuple[str, ...]]:
+    """Go on with an interrupted run of the same restore, whose way back is still the right one, or begin a new one."""
+    left = journal.read()
+    same = left is not None and (left.point, left.services) == (run.point.id, run.names)
+    if left and same and left.fresh and not request.anew:
+        back = f"; the way back is still {left.safety}" if left.safety else ""
+        return left, (f"going on with the restore that was interrupted{back}",)
+    safety, notes = _save(run, request, locker)
+    return journal.begin(run.point.id, run.names, safety), notes
 
 
 def _reachable(platform: Platform, names: Sequence[str]) -> list[str]:
@@ -122,52 +194,45 @@ def _reachable(platform: Platform, names: Sequence[str]) -> list[str]:
     return found
 
 
-def _save(
-    request: RestoreRequest,
-    platform: Platform,
-    repository: Repository,
-    names: Sequence[str],
-    reachable: Sequence[str],
-    on_step: Callable[[str], None],
-) -> tuple[RecoveryPoint | None, tuple[str, ...]]:
-    """The safety recovery point of what is reachable, and words on what is not in it."""
+def _save(run: _Run, request: RestoreRequest, locker: Locker) -> tuple[str, tuple[str, ...]]:
+    """The id of the safety recovery point of what is reachable, and words on what is not in it."""
     if not request.safety:
-        return None, ()
+        return "", ()
+    reachable = tuple(run.before)
     notes = tuple(
-        f"{name} is down: what it held is not in a safety recovery point" for name in names if name not in reachable
+        f"{name} is down: what it held is not in a safety recovery point" for name in run.names if name not in reachable
     )
     if not reachable:
-        return None, notes
+        return "", notes
+    wanted = backup.BackupRequest(kind=Kind.SAFETY, services=reachable)
     try:
-        return backup.run(platform, repository, kind=Kind.SAFETY, services=reachable, on_step=on_step), notes
+        taken = backup.run(run.platform, run.vault.alone(), wanted, locker=locker, on_progress=run.on_progress)
     except RagopsError as error:
         error.hint = (
             f"no safety recovery point could be taken and nothing was touched; --no-safety does without. {error.hint}"
         )
         raise
+    return taken.point.id, notes
 
 
-def _restore_one(
-    platform: Platform, point: RecoveryPoint, name: str, before: Mapping[str, int], way_back: str
-) -> RestoredService:
-    endpoint = platform.endpoint(name)
+def _restore_one(run: _Run, name: str, way_back: str) -> RestoredService:
+    endpoint, control = run.platform.endpoint(name), run.platform.control(name)
     started = time.monotonic()
     try:
-        notes = backup_engine(name).restore(
-            endpoint, platform.control_of(endpoint), point.folder / name, _parts(point, name)
-        )
+        notes = backup_engine(name).restore(endpoint, control, run.folder / name, _parts(run.point, name))
     except RagopsError as error:
         error.hint = f"{error.hint} {way_back}".strip()
         raise
-    return RestoredService(name, before, _counts(point, name), round(time.monotonic() - started, 3), notes)
+    seconds = round(time.monotonic() - started, 3)
+    return RestoredService(name, run.before.get(name, {}), _counts(run.point, name), seconds, notes)
 
 
-def _way_back(done: Sequence[RestoredService], safety: RecoveryPoint | None) -> str:
+def _way_back(done: Sequence[RestoredService], safety: str) -> str:
     """What to say of the services that were restored before one failed."""
     if not done:
         return ""
     names = ", ".join(service.service for service in done)
-    back = f"; to go back: `ragops restore {safety.id}`" if safety else ""
+    back = f"; to go back: `ragops restore {safety}`" if safety else ""
     return f"({names} already restored{back})"
 
 

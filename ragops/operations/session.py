@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from ragops.adapters import audit, locks
 from ragops.config import secrets
 from ragops.errors import MissingError, RagopsError, UsageError
-from ragops.operations.backup import Platform
-from ragops.recovery.repository import Repository
+from ragops.operations.platform import Platform
+from ragops.operations.restore_journal import RestoreJournal
+from ragops.recovery.repository import Locker, Repository
+from ragops.recovery.vault import Vault
 from ragops.runtimes.machines import machine_of
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
@@ -103,15 +105,48 @@ class Session:
 
     def platform(self) -> Platform:
         """The opened platform as backups and restores see it."""
-        project = self.project
+        project, paths = self.project, self.project.paths
         return Platform(
-            project.settings.name, project.settings.runtime, project.config, self.endpoints(), self.machine.control
+            name=project.settings.name,
+            runtime=project.settings.runtime,
+            endpoints=self.endpoints(),
+            control_of=self.machine.control,
+            files={path.name: path for path in project.files},
+            sealed={
+                "secrets.json": paths.secrets,
+                "signing.pem": paths.signing_key,
+                "gateway": paths.gateway,
+                "pulumi": paths.pulumi,
+            },
+            images=self.machine.made_from(),
         )
 
-    def repository(self) -> Repository:
-        """Where the recovery points of this environment lie."""
-        folder = self.project.paths.root / self.project.settings.backup.repository
-        return Repository(folder, self.project.paths.environment)
+    def vault(self, identity: Path | None = None) -> Vault:
+        """Where the recovery points of this environment lie, and what opens them (`identity`, else as configured).
+
+        Raises UsageError, MissingError where a repository's options cannot be read.
+        """
+        from ragops.adapters.store.open import open_store
+
+        paths, settings = self.project.paths, self.project.settings.backup
+        stores = [open_store(place, paths.root) for place in (settings.repository, *settings.copies)]
+        named = paths.root / settings.identity_file if settings.identity_file else None
+        return Vault(
+            repositories=tuple(Repository(store, paths.environment, paths.cache) for store in stores),
+            staging=paths.root / settings.staging if settings.staging else paths.staging,
+            signing_key_file=paths.signing_key,
+            recipients=settings.recipients,
+            pinned=settings.verify_keys,
+            identity_file=identity or named,
+        )
+
+    def restore_journal(self) -> RestoreJournal:
+        """How far a restore has come."""
+        return RestoreJournal(self.project.paths.restore_journal)
+
+    def locker(self) -> Locker:
+        """This command as the holder of a repository's lock."""
+        return Locker(self.command, self.lock_wait, self.notice)
 
     def rotate_logs(self) -> None:
         """Bound the services' logs; cron's backup does it every night."""

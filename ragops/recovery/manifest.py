@@ -1,17 +1,28 @@
-"""What a recovery point says about itself: the manifest that is written last and read first."""
+"""What a recovery point says about itself: the manifest that is written last, read first, and signed.
+
+The file holds two JSON documents: the manifest, and on its last line the signature of all bytes before that line. One
+file, so that a recovery point is there or is not in one step.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from ragops.errors import IntegrityError, MissingError
+from ragops.recovery.signing import Signature, sign, signature_of
 
-FORMAT = 1
+if TYPE_CHECKING:
+    from ragops.recovery.signing import SigningKey
+
+FORMAT = 2
 FILE_NAME = "manifest.json"
+PLATFORM = "platform"  # the parts that belong to no service
+_OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 # Names become paths below the recovery point's folder: nothing that could lead out of it.
 _FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")]
@@ -27,8 +38,18 @@ class Kind(StrEnum):
     SAFETY = "safety"
 
 
+class Stored(BaseModel):
+    """What lies in the repository for a part: `<service>/<file>`, its bytes compressed and perhaps encrypted."""
+
+    model_config = _STRICT
+
+    file: _FileName
+    size: int = Field(ge=0)
+    sha256: _Sha256
+
+
 class ManifestPart(BaseModel):
-    """One file of the recovery point: `<service>/<name>`, `size` in bytes, `counts` true of the file at `instant`."""
+    """One file of the recovery point as its engine wrote it: `size` in bytes, `counts` true of it at `instant`."""
 
     model_config = _STRICT
 
@@ -36,23 +57,35 @@ class ManifestPart(BaseModel):
     name: _FileName
     size: int = Field(ge=0)
     sha256: _Sha256
+    stored: Stored
     counts: dict[str, int]
     instant: AwareDatetime
     versions: dict[str, str]
 
     @property
     def path(self) -> str:
-        """Where the file lies below the recovery point's folder."""
+        """What it is called: service and name."""
         return f"{self.service}/{self.name}"
+
+    @property
+    def stored_path(self) -> str:
+        """Where it lies below the recovery point's folder."""
+        return f"{self.service}/{self.stored.file}"
 
 
 class Manifest(BaseModel):
-    """A whole recovery point; `duration` is the seconds that taking it took."""
+    """A whole recovery point.
+
+    `sequence` grows by one with each recovery point of the repository: the order in which they were taken, whatever
+    the clock said. `images` are the digests or ids of the images behind the services, `recipients` the age recipients
+    that its parts are encrypted to, `quiesced` the one instant that all of it is of. `duration` is in seconds.
+    """
 
     model_config = _STRICT
 
     format: int
     id: PointId
+    sequence: int = Field(ge=0)
     kind: Kind
     created: AwareDatetime
     platform: str
@@ -60,32 +93,68 @@ class Manifest(BaseModel):
     runtime: str
     ragops: str
     duration: float = Field(ge=0)
+    quiesced: AwareDatetime | None = None
+    recipients: tuple[str, ...] = ()
+    images: dict[str, str] = {}
     parts: tuple[ManifestPart, ...]
 
     def of(self, service: str) -> tuple[ManifestPart, ...]:
         """The parts of one service."""
         return tuple(part for part in self.parts if part.service == service)
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether an identity is needed to read it."""
+        return bool(self.recipients)
 
-def parse(text: str, where: str) -> Manifest:
-    """Read a manifest's text; `where` names it in errors.
 
-    Raises IntegrityError (manifest_invalid), MissingError (manifest_newer) where a newer ragops wrote it.
+@dataclass(frozen=True)
+class Signed:
+    """A manifest and who signed it; the signature held when it was read."""
+
+    manifest: Manifest
+    signature: Signature
+
+
+def write(manifest: Manifest, key: SigningKey) -> bytes:
+    """The file of a manifest."""
+    body = (manifest.model_dump_json(indent=2) + "\n").encode()
+    return body + (json.dumps(sign(key, body).to_dict()) + "\n").encode()
+
+
+def parse(content: bytes, where: str) -> Signed:
+    """Read a manifest's file; `where` names it in errors.
+
+    Raises IntegrityError (manifest_invalid, signature_invalid), MissingError (manifest_newer) where a newer ragops
+    wrote it.
     """
+    body, _, last = content.rstrip(b"\n").rpartition(b"\n")
     try:
-        values = json.loads(text)
-        written = values["format"]
-        if isinstance(written, int) and written > FORMAT:
-            what = f"{where} has format {written}, this ragops reads up to {FORMAT}: a newer ragops wrote it"
-            raise MissingError("manifest_newer", what, "upgrade ragops: `pip install -U ragops`")
-        return Manifest.model_validate(values)
+        _refuse_newer(content, where)
+        signature = signature_of(json.loads(last))
+        manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise _invalid(f"{where}: {key}: {first['msg']}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise _invalid(f"{where} is not a manifest: {type(error).__name__}") from error
+        raise _invalid(f"{where} is not a signed manifest: {type(error).__name__}") from error
+    if not signature.holds(body + b"\n"):
+        what = f"{where} was changed after it was signed: its signature does not hold"
+        raise IntegrityError("signature_invalid", what, _OTHER_POINT)
+    return Signed(manifest, signature)
+
+
+def _refuse_newer(content: bytes, where: str) -> None:
+    """A newer format may have another shape altogether; only where it says so is read here."""
+    values, _ = json.JSONDecoder().raw_decode(content.decode())
+    written = values["format"]
+    if isinstance(written, int) and written > FORMAT:
+        what = f"{where} has format {written}, this ragops reads up to {FORMAT}: a newer ragops wrote it"
+        raise MissingError("manifest_newer", what, "upgrade ragops: `pip install -U ragops`")
+    if written != FORMAT:
+        raise _invalid(f"{where} has format {written}, which only older versions of ragops read")
 
 
 def _invalid(message: str) -> IntegrityError:
-    return IntegrityError("manifest_invalid", message, "use another recovery point: `ragops backup list`")
+    return IntegrityError("manifest_invalid", message, _OTHER_POINT)

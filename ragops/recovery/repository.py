@@ -1,80 +1,40 @@
-"""Where recovery points lie: `<folder>/<environment>/<id>/`, each whole or not there."""
+"""Where recovery points lie: `<environment>/<id>/` in a store, each there from the instant that its manifest is.
+
+Parts are written first, the manifest last; what has no manifest is no recovery point, and is cleared by the next one
+that is taken. A recovery point is removed the other way round.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import os
 import re
 import secrets
-import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import ragops
-from ragops.adapters.files import SECRET_MODE, explain_os_error, sync_dir, write_atomic
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
-from ragops.recovery.manifest import FILE_NAME, FORMAT, Kind, Manifest, ManifestPart, parse
+from ragops.recovery import lock
+from ragops.recovery.cache import ManifestCache
+from ragops.recovery.manifest import FILE_NAME, Kind, Signed, parse, write
+from ragops.recovery.point import RecoveryPoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
+    from typing import BinaryIO
 
-    from ragops.services.contract import Part
+    from ragops.adapters.store import Entry, Store
+    from ragops.recovery.lock import Held
+    from ragops.recovery.manifest import Manifest
+    from ragops.recovery.signing import SigningKey
 
-_PARTIAL = ".partial-"
-_FOLDER_MODE = 0o700
-_BLOCK = 1 << 20
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
-
-
-@dataclass(frozen=True)
-class RecoveryPoint:
-    """A recovery point that is in place."""
-
-    folder: Path
-    manifest: Manifest
-
-    @property
-    def id(self) -> str:
-        """Its name."""
-        return self.manifest.id
-
-    @property
-    def size(self) -> int:
-        """Bytes of all parts."""
-        return sum(part.size for part in self.manifest.parts)
-
-    def extra_files(self) -> tuple[str, ...]:
-        """Files in its folder that its manifest does not name; nothing ever reads them."""
-        known = {part.path for part in self.manifest.parts} | {FILE_NAME}
-        found = (path.relative_to(self.folder).as_posix() for path in self.folder.rglob("*") if not path.is_dir())
-        return tuple(sorted(path for path in found if path not in known))
-
-    def check(self, services: Sequence[str] | None = None) -> None:
-        """Compare size and SHA-256 of every part (of `services`, None: all) with the manifest.
-
-        Raises IntegrityError (recovery_point_damaged) with every fault found.
-        """
-        parts = [part for part in self.manifest.parts if services is None or part.service in services]
-        faults = [fault for part in parts if (fault := self._fault(part))]
-        if faults:
-            what = f"recovery point {self.id} is damaged:" + "".join(f"\n  {fault}" for fault in faults)
-            raise IntegrityError("recovery_point_damaged", what, "use another one: `ragops backup list`")
-
-    def _fault(self, part: ManifestPart) -> str:
-        path = self.folder / part.path
-        try:
-            size = path.stat().st_size
-            if size != part.size:
-                return f"{part.path} has {size} bytes, {part.size} were written"
-            return "" if _sha256(path) == part.sha256 else f"{part.path} has changed: its SHA-256 is another"
-        except FileNotFoundError:
-            return f"{part.path} is missing"
-        except OSError as error:
-            return f"{part.path} cannot be read: {error.strerror}"
+_LOCKS = "locks"
+_KEPT = "kept"
+_LIST = "see `ragops backup list`"
 
 
 @dataclass(frozen=True)
@@ -84,171 +44,223 @@ class Listing:
     points: tuple[RecoveryPoint, ...]
     unreadable: tuple[RagopsError, ...]
 
+    @property
+    def next_sequence(self) -> int:
+        """Of the one that comes next."""
+        return max((point.manifest.sequence for point in self.points), default=0) + 1
+
+    def latest(self) -> RecoveryPoint | None:
+        """The newest one that was asked for: what a restore saved on its way does not count."""
+        return next((point for point in self.points if point.manifest.kind is Kind.BACKUP), None)
+
+
+@dataclass(frozen=True)
+class Locker:
+    """Who locks a repository: the command, how long it waits in seconds, and where words on a takeover go."""
+
+    command: str
+    wait: float = 0.0
+    notice: Callable[[str], None] = lambda _text: None
+
 
 class Draft:
     """A recovery point that is being written; nobody sees it until `publish`."""
 
-    def __init__(self, home: Path, environment: str) -> None:
+    def __init__(self, store: Store, environment: str, sequence: int, held: Held) -> None:
         self.created = datetime.now(tz=UTC)
         self.id = f"{self.created:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        self.folder = home / f"{_PARTIAL}{self.id}"
-        self._environment = environment
+        self.sequence = sequence
+        self.home = f"{environment}/{self.id}"
+        self.published = False
+        self._store = store
+        self._held = held
         self._started = time.monotonic()
-        self._parts: list[ManifestPart] = []
 
-    def folder_of(self, service: str) -> Path:
-        """The folder that takes the parts of `service`, made where it is missing."""
-        folder = self.folder / service
-        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-        return folder
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return round(time.monotonic() - self._started, 3)
 
-    def add(self, service: str, parts: Sequence[Part]) -> None:
-        """Take the finished files of `service` in: private, durable, their size and checksum noted."""
-        for part in parts:
-            path = self.folder / service / part.name
-            path.chmod(SECRET_MODE)
-            self._parts.append(
-                ManifestPart(
-                    service=service,
-                    name=part.name,
-                    size=path.stat().st_size,
-                    sha256=_sha256(path, sync=True),
-                    counts=dict(part.counts),
-                    instant=part.instant,
-                    versions=dict(part.versions),
-                )
-            )
-        sync_dir(self.folder / service)
+    def writing(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """A stream to the file `path` of the recovery point."""
+        return self._store.writing(f"{self.home}/{path}")
 
-    def publish(self, platform: str, runtime: str, kind: Kind) -> RecoveryPoint:
-        """Write the manifest, then put everything in place with one rename."""
-        manifest = Manifest(
-            format=FORMAT,
-            id=self.id,
-            kind=kind,
-            created=self.created,
-            platform=platform,
-            environment=self._environment,
-            runtime=runtime,
-            ragops=ragops.__version__,
-            duration=round(time.monotonic() - self._started, 3),
-            parts=tuple(self._parts),
-        )
-        write_atomic(self.folder / FILE_NAME, manifest.model_dump_json(indent=2) + "\n", SECRET_MODE)
-        final = self.folder.with_name(self.id)
-        self.folder.rename(final)
-        sync_dir(final.parent)
-        return RecoveryPoint(final, manifest)
+    def reading(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """What has been written as `path`."""
+        return self._store.reading(f"{self.home}/{path}")
+
+    def publish(self, content: bytes) -> None:
+        """Put the manifest's file in place, while the lock is still ours."""
+        self._held.check()
+        with self._store.writing(f"{self.home}/{FILE_NAME}") as stream:
+            stream.write(content)
+        self.published = True
 
 
 class Repository:
-    """The recovery points of one environment below `folder`."""
+    """The recovery points of one environment in `store`; `cache` keeps manifests of a store that is far away."""
 
-    def __init__(self, folder: Path, environment: str) -> None:
-        self.folder = folder / environment
-        self._environment = environment
+    def __init__(self, store: Store, environment: str, cache: Path | None = None) -> None:
+        self.store = store
+        self.environment = environment
+        self._cache = ManifestCache(cache, store.name)
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return self.store.name
+
+    # --- reading -----------------------------------------------------------------------------------------------------
 
     def list(self) -> Listing:
-        """All recovery points; reads the manifests only. Raises RagopsError where the folder cannot be read."""
+        """All recovery points by their manifests and the sizes of their files. Raises RagopsError."""
+        files: dict[str, dict[str, Entry]] = {}
+        kept = set()
+        for entry in self.store.entries(self.environment):
+            _, _, inner = entry.path.partition("/")
+            first, _, rest = inner.partition("/")
+            if _ID.fullmatch(first):
+                files.setdefault(first, {})[rest] = entry
+            elif first == _KEPT:
+                kept.add(rest)
+        found = {ident: its for ident, its in files.items() if FILE_NAME in its}
+        return self._read(found, kept)
+
+    def _read(self, found: Mapping[str, Mapping[str, Entry]], kept: set[str]) -> Listing:
         points: list[RecoveryPoint] = []
         unreadable: list[RagopsError] = []
-        for folder in self._folders():
+        texts = self._cache.read(self.store, [files[FILE_NAME] for files in found.values()])
+        for ident, files in found.items():
+            path = files[FILE_NAME].path
             try:
-                points.append(_read(folder))
+                signed = self._checked(ident, parse(texts.get(path, b""), f"{self.name}: {path}"))
             except RagopsError as error:
                 unreadable.append(error)
-        points.sort(key=lambda point: (point.manifest.created, point.id), reverse=True)
+                continue
+            sizes = {name: entry.size for name, entry in files.items()}
+            points.append(RecoveryPoint(self.store, signed, sizes, ident in kept))
+        points.sort(key=lambda point: (point.manifest.sequence, point.manifest.created, point.id), reverse=True)
         return Listing(tuple(points), tuple(unreadable))
 
-    def latest(self) -> RecoveryPoint | None:
-        """The newest one that was asked for: what a restore saved on its way does not count."""
-        return next((point for point in self.list().points if point.manifest.kind is Kind.BACKUP), None)
+    def _checked(self, ident: str, signed: Signed) -> Signed:
+        """A signed manifest in another's place says nothing about what lies there. Raises IntegrityError."""
+        there, said = (self.environment, ident), (signed.manifest.environment, signed.manifest.id)
+        if there != said:
+            what = f"{self.name}: {'/'.join(there)} holds the manifest of {'/'.join(said)}"
+            raise IntegrityError("manifest_misplaced", what, "use another recovery point: `ragops backup list`")
+        return signed
+
+    def found(self, signed: Signed) -> RecoveryPoint:
+        """The recovery point of a manifest that was just written here."""
+        home = f"{self.environment}/{signed.manifest.id}/"
+        sizes = {entry.path.removeprefix(home): entry.size for entry in self.store.entries(home.rstrip("/"))}
+        return RecoveryPoint(self.store, signed, sizes)
 
     def get(self, reference: str) -> RecoveryPoint:
         """The recovery point called `reference`: an id, the start of exactly one id, or `latest`.
 
-        Raises UsageError (no_recovery_point, ambiguous_recovery_point) and what reading it raises.
+        Raises UsageError (no_recovery_point, ambiguous_recovery_point), IntegrityError where it cannot be read.
         """
+        listing = self.list()
         if reference == "latest":
-            if (newest := self.latest()) is None:
-                raise MissingError(
-                    "no_recovery_point", f"there is no recovery point in {self.folder} yet", "run `ragops backup run`"
-                )
-            return newest
-        found = [folder for folder in self._folders() if reference and folder.name.startswith(reference)]
+            if (newest := listing.latest()) is not None:
+                return newest
+            if listing.unreadable:
+                raise listing.unreadable[0]
+            what = f"there is no recovery point in {self.name} yet"
+            raise MissingError("no_recovery_point", what, "run `ragops backup run`")
+        found = [point for point in listing.points if reference and point.id.startswith(reference)]
         if len(found) == 1:
-            return _read(found[0])
-        hint = "see `ragops backup list`"
+            return found[0]
         if found:
-            names = ", ".join(folder.name for folder in found)
-            raise UsageError("ambiguous_recovery_point", f"{reference!r} is the start of {names}", hint)
-        raise UsageError("no_recovery_point", f"there is no recovery point {reference!r} in {self.folder}", hint)
+            names = ", ".join(point.id for point in found)
+            raise UsageError("ambiguous_recovery_point", f"{reference!r} is the start of {names}", _LIST)
+        for error in listing.unreadable:
+            if len(reference) == _ID_LENGTH and reference in error.message:
+                raise error
+        raise UsageError("no_recovery_point", f"there is no recovery point {reference!r} in {self.name}", _LIST)
+
+    # --- writing -----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def begin(self) -> Iterator[Draft]:
-        """Start a recovery point; what is not published when the block ends is removed.
+    def locked(self, locker: Locker) -> Iterator[Held]:
+        """Hold the repository against other machines too. Raises LockedError (repository_locked)."""
+        prefix = f"{self.environment}/{_LOCKS}"
+        with lock.hold(self.store, prefix, locker.command, locker.wait, locker.notice) as held:
+            yield held
 
-        The caller holds the backup lock, so that what dead runs left belongs to nobody and is cleared here.
-        Raises MissingError (disk_full), RagopsError (not_permitted, file_error).
+    @contextlib.contextmanager
+    def begin(self, locker: Locker) -> Iterator[Draft]:
+        """Start a recovery point; what is not published when the block ends is removed. Raises RagopsError."""
+        with self.locked(locker) as held:
+            self.clear_leftovers()
+            draft = Draft(self.store, self.environment, self.list().next_sequence, held)
+            try:
+                yield draft
+            finally:
+                if not draft.published:
+                    with contextlib.suppress(RagopsError):  # the first failure is the one to tell; the next run clears
+                        self._remove(draft.home)
+
+    def clear_leftovers(self) -> None:
+        """Remove what killed runs left. The caller holds the lock, so that nobody else is writing it."""
+        homes: dict[str, set[str]] = {}
+        for entry in self.store.entries(self.environment):
+            ident, _, name = entry.path.partition("/")[2].partition("/")
+            if _ID.fullmatch(ident):
+                homes.setdefault(ident, set()).add(name)
+        for ident, names in homes.items():
+            if FILE_NAME not in names:
+                self._remove(f"{self.environment}/{ident}")
+
+    def adopt(self, point: RecoveryPoint, locker: Locker, on_bytes: Callable[[int], None]) -> RecoveryPoint:
+        """Copy a recovery point of another repository here, each file checked on its way and once more where it lies.
+
+        Raises IntegrityError, RagopsError; nothing of it is seen then.
         """
-        draft = Draft(self.folder, self._environment)
-        try:
-            _make_private(self.folder)
-            self._clear_leftovers()
-            draft.folder.mkdir(mode=_FOLDER_MODE)
-            yield draft
-        except OSError as error:
-            raise explain_os_error(error, f"write the recovery point in {self.folder}") from error
-        finally:
-            shutil.rmtree(draft.folder, ignore_errors=True)
+        home = f"{self.environment}/{point.id}"
+        with self.locked(locker) as held:
+            self.clear_leftovers()
+            if any(found.id == point.id for found in self.list().points):
+                self._remove(home)  # damaged, or the caller would not ask
+            try:
+                for part in point.manifest.parts:
+                    point.copy_part(part, self.store, f"{home}/{part.stored_path}", on_bytes)
+                held.check()
+                with self.store.writing(f"{home}/{FILE_NAME}") as stream:
+                    stream.write(point.content())
+            except BaseException:
+                with contextlib.suppress(RagopsError):
+                    self._remove(home)
+                raise
+        return self.get(point.id)
 
-    def _clear_leftovers(self) -> None:
-        for folder in self.folder.glob(f"{_PARTIAL}*"):
-            shutil.rmtree(folder, ignore_errors=True)
+    def keep(self, point: RecoveryPoint, *, keep: bool) -> None:
+        """Mark it so that `prune` leaves it, or take the mark away. The caller holds the lock."""
+        mark = f"{self.environment}/{_KEPT}/{point.id}"
+        if keep:
+            with self.store.writing(mark) as stream:
+                stream.write(b"\n")
+        else:
+            self.store.remove([mark])
 
-    def _folders(self) -> Sequence[Path]:
-        try:
-            return sorted(path for path in self.folder.iterdir() if _ID.fullmatch(path.name))
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise explain_os_error(error, f"read the repository {self.folder}") from error
+    def remove(self, points: Sequence[RecoveryPoint]) -> None:
+        """Remove recovery points for good. The caller holds the lock and was asked to."""
+        for point in points:
+            self._remove(f"{self.environment}/{point.id}")
+            self.store.remove([f"{self.environment}/{_KEPT}/{point.id}"])
 
-
-def _read(folder: Path) -> RecoveryPoint:
-    path = folder / FILE_NAME
-    try:
-        manifest = parse(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError as error:
-        what = f"{folder} has no {FILE_NAME}"
-        raise IntegrityError("manifest_invalid", what, "it is no recovery point: move it away") from error
-    except UnicodeDecodeError as error:
-        raise IntegrityError("manifest_invalid", f"{path} is not UTF-8", "use another recovery point") from error
-    except OSError as error:
-        raise explain_os_error(error, f"read {path}") from error
-    if manifest.id != folder.name:
-        what = f"{folder} says that it is {manifest.id}"
-        raise IntegrityError("manifest_invalid", what, "give it its own name back")
-    return RecoveryPoint(folder, manifest)
+    def _remove(self, home: str) -> None:
+        """Its manifest first: from then on it is no recovery point any more."""
+        names = [entry.path for entry in self.store.entries(home)]
+        self.store.remove(sorted(names, key=lambda name: not name.endswith(f"/{FILE_NAME}")))
 
 
-def _make_private(folder: Path) -> None:
-    """Create what is missing of the way; a repository holds all data of the platform."""
-    for path in [*reversed(folder.parents), folder]:
-        if not path.exists():
-            path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-    if not os.access(folder, os.W_OK):
-        what = f"{folder} cannot be written"
-        raise MissingError(
-            "repository_read_only", what, "check its owner and mode, or that it is not mounted read-only"
-        )
+_ID_LENGTH = len("20260102T030405Z-0a1b2c")
 
 
-def _sha256(path: Path, *, sync: bool = False) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-        if sync:
-            os.fsync(stream.fileno())
-    return digest.hexdigest()
+def publish(draft: Draft, manifest: Manifest, key: SigningKey) -> Signed:
+    """Sign the manifest and let the recovery point be seen."""
+    content = write(manifest, key)
+    draft.publish(content)
+    return parse(content, draft.home)

@@ -225,17 +225,49 @@ class Part:
     versions: Mapping[str, str]
 
 
+class Sink(Protocol):
+    """Takes the parts of one service while they are made.
+
+    `folder` is where the engine writes their files, `journal` a file that outlives a killed run, for notes on what it
+    would leave elsewhere. Every method may be called by several threads.
+    """
+
+    folder: Path
+    journal: Path
+
+    def begun(self) -> None:
+        """The instant of all parts is fixed: what has to come after this service may begin."""
+
+    def each(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Run all, several at once within the limit of the run. Raises the first failure, others are not begun then."""
+
+    def put(self, name: str, read_back: Callable[[], Part]) -> Part:
+        """Take the finished file `name` of `folder` away; it is in the repository when this returns.
+
+        Meanwhile `read_back` has the engine read it, and says what it holds.
+        """
+
+
 class BackupEngine(Protocol):
     """Dump, verify and restore of one service, together: what `verify` accepts, `restore` brings back."""
 
-    def dump(self, endpoint: Endpoint, control: Control, folder: Path) -> tuple[Part, ...]:
-        """Write the service's parts into `folder` and `verify` each, so that success means it was read back.
+    def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
+        """Give every part to `sink`, each read back by the engine, so that success means it was read back.
 
-        Raises RagopsError; leaves nothing behind on the server.
+        Raises RagopsError; leaves nothing behind on the server, nor what an earlier run that was killed left there.
+        """
+
+    def held(self, endpoint: Endpoint) -> AbstractContextManager[None]:
+        """No write is taken while the block lasts, reads go on; ends by itself when ragops dies.
+
+        Nothing for an engine that has no such thing. Raises RagopsError where writers do not let go.
         """
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
-        """Read the part with the engine's own reader; raises IntegrityError where it is not whole."""
+        """Read the part with the engine that wrote it, as a restore would; raises IntegrityError where it is not whole.
+
+        `control` may be of a service that is down.
+        """
 
     def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
         """Refuse, before anything is touched, what cannot be restored here (versions, rights, space, capabilities)."""

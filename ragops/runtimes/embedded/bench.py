@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters import child
 from ragops.adapters.files import SECRET_MODE, explain_os_error
 from ragops.adapters.scratch import scratch_folder
-from ragops.runtimes.embedded.programs import locate
+from ragops.runtimes.embedded.programs import ALIASES, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +27,12 @@ class HostBench:
 
     def tool(self, name: str) -> tuple[str, ...]:
         """The engine's program, from its wheel."""
-        return (str(locate(name)),)
+        if name not in ALIASES:
+            return (str(locate(name)),)
+        link = self._path / name
+        if not link.is_symlink():
+            link.symlink_to(locate(ALIASES[name]))
+        return (str(link),)
 
     def output(self, command: Sequence[str], limit: float) -> str:
         """What the engine's program prints."""

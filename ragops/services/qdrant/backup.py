@@ -15,13 +15,15 @@ from ragops.services.contract import Capability, Part
 from ragops.services.qdrant import catalogue, offline, restore
 from ragops.services.qdrant.catalogue import Catalogue
 from ragops.services.qdrant.nodes import connected, is_cluster
+from ragops.services.qdrant.server_copies import ServerCopies
 from ragops.services.qdrant.snapshots import Dump, kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from ragops.services.contract import Control, Endpoint
+    from ragops.services.contract import Control, Endpoint, Sink
     from ragops.services.qdrant.rest import Rest
 
 # Snapshots are made and put in place while the request waits, however long it takes.
@@ -36,25 +38,31 @@ class QdrantBackup:
     where a collection has several shards), read from the file by the engine.
     """
 
-    def dump(self, endpoint: Endpoint, control: Control, folder: Path) -> tuple[Part, ...]:
+    def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
         """Snapshot every shard, fetch it, read it back. Raises IntegrityError, MissingError, UnhealthyError."""
         del control
         with connected(endpoint, _REQUEST_SECONDS) as nodes:
-            versions = _versions(nodes.first, endpoint)
-            dump = Dump(nodes, folder, versions)
-            instant = datetime.now(tz=UTC)
-            aliases, parts, records = catalogue.aliases(nodes.first), [], []
+            copies = ServerCopies(sink.journal)
+            copies.clear(nodes)
+            versions, instant = _versions(nodes.first, endpoint), datetime.now(tz=UTC)
+            dump = Dump(nodes, sink, versions, copies)
+            aliases, takings = catalogue.aliases(nodes.first), []
             for number, name in enumerate(catalogue.names(nodes.first), 1):
                 with _skipped_when_deleted(name, nodes.first):
-                    record, its_parts = dump.collection(name, number)
-                    records.append(record)
-                    parts += its_parts
+                    takings.append(dump.collection(name, number))
+            sink.each([task for taking in takings for task in taking.tasks])
+            sink.begun()
+        records = tuple(taking.record() for taking in takings if not taking.gone)
         kept = {record.name for record in records}
-        whole = Catalogue(
-            collections=tuple(records), aliases={alias: name for alias, name in aliases.items() if name in kept}
-        )
-        write_atomic(folder / catalogue.PART, whole.model_dump_json(indent=2) + "\n", SECRET_MODE)
-        return (Part(catalogue.PART, instant, whole.counts(), versions), *parts)
+        whole = Catalogue(collections=records, aliases={alias: name for alias, name in aliases.items() if name in kept})
+        content = whole.model_dump_json(indent=2) + "\n"
+        write_atomic(sink.folder / catalogue.PART, content, SECRET_MODE)
+        sink.put(catalogue.PART, lambda: Part(catalogue.PART, instant, whole.counts(), versions))
+
+    def held(self, endpoint: Endpoint) -> AbstractContextManager[None]:
+        """Nothing: it has no such lock; ingest, which writes the vectors, is kept out by its own."""
+        del endpoint
+        return contextlib.nullcontext()
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Read the part, a snapshot with the engine where that can, and compare its counts."""

@@ -14,19 +14,21 @@ from shutil import disk_usage
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, cast
 
-from ragops.adapters import redis_client
+from ragops.adapters import interrupt, redis_client
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
+from ragops.services.redis.checking import count
 from ragops.services.redis.line import info, keys_of
 from ragops.services.redis.scratch import opened, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import redis
 
-    from ragops.services.contract import Control, Endpoint
+    from ragops.services.contract import Control, Endpoint, Sink
 
 PART = "dump.rdb"
 _SAVE_LIMIT = 3600.0
@@ -38,22 +40,30 @@ _OTHER_POINT = "use another recovery point: `ragops backup list`"
 class RedisBackup:
     """By the RDB file of a fresh BGSAVE.
 
-    Counts are those of the file: `keys` in all, `dbN.keys`, and `dbN.expires` of them with a time to live, expired or
-    not. A live server's are lower as soon as keys have expired.
+    Counts are those of the file: `keys` of all databases, and `expires` of them with a time to live, expired or not.
+    A live server's are lower as soon as keys have expired.
     """
 
-    def dump(self, endpoint: Endpoint, control: Control, folder: Path) -> tuple[Part, ...]:
+    def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
         """Save, copy, and read the copy with the engine. Raises MissingError (redis_files_unreadable, disk_full)."""
         _need(endpoint, Capability.READ_FILES, "backed up: the RDB file is copied from its data folder")
-        with _client(endpoint) as client:
-            versions = _versions(client)
-            instant = _save(client)
-            name = cast("dict[str, str]", client.config_get("dbfilename"))["dbfilename"]
-        target = folder / PART
-        control.get_data_file(name, target)
-        with opened(control, endpoint.engine, target) as scratch:
-            counts = scratch.counts()
-        return (Part(PART, instant, counts, versions),)
+
+        def dump() -> None:
+            with _client(endpoint) as client:
+                versions = _versions(client)
+                instant = _save(client, sink.begun)
+                name = cast("dict[str, str]", client.config_get("dbfilename"))["dbfilename"]
+            target = sink.folder / PART
+            control.get_data_file(name, target)
+            sink.put(PART, lambda: Part(PART, instant, count(control, endpoint.engine, target), versions))
+
+        sink.each([dump])
+
+    def held(self, endpoint: Endpoint) -> AbstractContextManager[None]:
+        """By a pause of its writers."""
+        from ragops.services.redis import quiet
+
+        return quiet.held(endpoint)
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Load the file with the engine and compare the keys of every database."""
@@ -86,7 +96,7 @@ class RedisBackup:
             return (_swap(endpoint, control, files, part),)
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
-        """Keys by database as they are now, expired ones that still take memory included."""
+        """Keys as they are now, expired ones that still take memory included."""
         with _client(endpoint) as client:
             return keys_of(info(client, "keyspace"))
 
@@ -114,7 +124,7 @@ def _need_space(where: str, free: int | None, needed: int) -> None:
         raise MissingError("disk_full", what, "free some space, then run the command again")
 
 
-def _save(client: redis.Redis) -> datetime:
+def _save(client: redis.Redis, begun: Callable[[], None]) -> datetime:
     """Have a snapshot written that starts now; returns when. Raises RagopsError (redis_save_failed)."""
     wait_for(
         lambda: not info(client, "persistence")["rdb_bgsave_in_progress"], _SAVE_LIMIT, "a running save did not end"
@@ -122,6 +132,7 @@ def _save(client: redis.Redis) -> datetime:
     before = info(client, "persistence")
     instant = datetime.now(tz=UTC)
     _start_save(client)
+    begun()  # the engine has forked
     wait_for(lambda: _saved(client, before["rdb_saves"]), _SAVE_LIMIT, "the save did not end")
     return instant
 
@@ -139,7 +150,7 @@ def _start_save(client: redis.Redis) -> None:
                 raise
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.2)
+            interrupt.sleep(0.2)
         else:
             return
 

@@ -110,9 +110,5 @@ def _value(text: str) -> Any:
 
 
 def keys_of(keyspace: Mapping[str, Any]) -> dict[str, int]:
-    """Keys in all, and by database keys and those of them that expire, from INFO's section `keyspace`."""
-    counts = {"keys": sum(values["keys"] for values in keyspace.values())}
-    for name, values in keyspace.items():
-        counts[f"{name}.keys"] = values["keys"]
-        counts[f"{name}.expires"] = values["expires"]
-    return counts
+    """Keys of all databases, and those of them that expire, from INFO's section `keyspace`."""
+    return {kind: sum(values[kind] for values in keyspace.values()) for kind in ("keys", "expires")}

@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from ragops.adapters import interrupt
 from ragops.adapters.child import die_with_parent
 from ragops.adapters.files import explain_os_error
 from ragops.adapters.logs import tail
@@ -53,7 +54,7 @@ class ScratchServer:
                 return
             if waited > (_LOAD_LIMIT if answers else _START_LIMIT):
                 raise RagopsError("rdb_slow", f"the RDB file was not read within {waited:.0f} s", "is the disk busy?")
-            time.sleep(_POLL)
+            interrupt.sleep(_POLL)
 
     def _ended(self, code: int) -> RagopsError:
         if code in _NO_SUCH_PROGRAM:
@@ -163,4 +164,4 @@ def wait_for(condition: Callable[[], bool], seconds: float, failure: str) -> Non
     while not condition():
         if time.monotonic() > deadline:
             raise RagopsError("redis_timeout", f"{failure} within {seconds:.0f} s", "is its disk busy or full?")
-        time.sleep(_POLL)
+        interrupt.sleep(_POLL)

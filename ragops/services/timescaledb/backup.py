@@ -21,12 +21,13 @@ from ragops.services.timescaledb import archive, extension, inventory, roles, sw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from ragops.services.contract import Control, Endpoint
+    from ragops.services.contract import Control, Endpoint, Sink
 
 TIMESCALE = "extension.timescaledb"
-_SPACE = 6  # a restored database is some times the size of its compressed dump
+_SPACE = 3  # a restored database is some times the size of its dump: indexes
 _NO_ANSWER = ("database_unreachable", "database_refused", "database_connection_lost")
 _DEAD_DATA = ("service_failed", "data_folder_foreign")
 
@@ -34,10 +35,29 @@ _DEAD_DATA = ("service_failed", "data_folder_foreign")
 class TimescaleBackup:
     """By pg_dump in one exported snapshot, in which all rows are counted too."""
 
-    def dump(self, endpoint: Endpoint, control: Control, folder: Path) -> tuple[Part, ...]:
+    def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
         """Dump and count as of one instant, then read the archive. Raises RagopsError."""
+
+        def dump() -> None:
+            part = self._dump(endpoint, control, sink)
+            sink.put(part.name, lambda: self._read_back(sink.folder, part, control))
+
+        sink.each([dump])
+
+    def held(self, endpoint: Endpoint) -> AbstractContextManager[None]:
+        """By a lock of all tables that readers do not mind."""
+        from ragops.services.timescaledb import quiet
+
+        return quiet.held(endpoint)
+
+    def _read_back(self, folder: Path, part: Part, control: Control) -> Part:
+        self.verify(folder, part, control)
+        return part
+
+    @staticmethod
+    def _dump(endpoint: Endpoint, control: Control, sink: Sink) -> Part:
         database = endpoint.options["database"]
-        target = folder / f"{database}.dump"
+        target = sink.folder / f"{database}.dump"
         with roles.operator(endpoint, database, limit=0) as connection, translated(f"database {database}"):
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.read_only = True
@@ -45,13 +65,12 @@ class TimescaleBackup:
             with connection.transaction(), archive.logged_in(endpoint) as environment:
                 row = connection.execute("SELECT pg_export_snapshot(), now()").fetchone()
                 snapshot, instant = row or ("", None)
+                sink.begun()
                 arguments = archive.dump_arguments(control.tool("pg_dump"), endpoint, snapshot)
                 with child.running(arguments, environment, archive.LIMIT, stdout=target, name="pg_dump"):
                     counts = inventory.counts(connection)
                     versions = inventory.versions(connection, endpoint.engine)
-        part = Part(target.name, instant, counts, versions)
-        self.verify(folder, part, control)
-        return (part,)
+        return Part(target.name, instant, counts, versions)
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Read the whole archive with pg_restore and look for every table that was counted."""

@@ -1,0 +1,162 @@
+"""Commands that look at recovery points: backup list, show, verify."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ragops.cli.state import state
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ragops.operations.backup import Line, Overview
+    from ragops.recovery.point import RecoveryPoint
+
+Reference = Annotated[str, typer.Argument(metavar="[ID]", help="Its id, the start of it, or latest.")]
+From = Annotated[
+    str | None, typer.Option("--repository", metavar="NAME", help="Of this repository: its URL, folder, or number.")
+]
+Identity = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The age identity that opens it; `backup.identity_file` if not given."),
+]
+
+
+def register(group: typer.Typer) -> None:
+    """Add the commands to the group of recovery points."""
+    group.command(name="list")(list_points)
+    group.command()(show)
+    group.command()(verify)
+
+
+def list_points(context: typer.Context, repository: From = None) -> None:
+    """List the recovery points of all repositories, newest first.
+
+    COPIES says in how many of them each is whole.
+
+    Example: ragops backup list
+    """
+    from ragops.operations.backup import overview
+
+    current = state(context)
+    found = overview(current.session().vault(), repository)
+    if current.console.as_json:
+        current.console.document(_listed(found))
+    else:
+        current.console.table(
+            ("ID", "CREATED (UTC)", "KIND", "SIZE", "COPIES", "NOTES"), [_row(line) for line in found.lines]
+        )
+    for error in found.unreadable:
+        current.console.message(f"unreadable: {error.message}")
+    for name, error in found.unreachable:
+        current.console.message(f"out of reach: {name}: {error.message}")
+
+
+def _row(line: Line) -> tuple[str, ...]:
+    from ragops.cli.views import size
+
+    point = line.point
+    whole = sum(1 for state in line.whole.values() if state)
+    return (
+        point.id,
+        f"{point.manifest.created:%Y-%m-%d %H:%M}",
+        point.manifest.kind.value,
+        size(point.size),
+        f"{whole}/{len(line.whole)}",
+        ", ".join(_notes(line)) or "-",
+    )
+
+
+def _notes(line: Line) -> list[str]:
+    damaged = [name for name, whole in line.whole.items() if whole is False]
+    notes = [f"damaged in {name}" for name in damaged]
+    if not line.signer_known:
+        notes.append("unknown signer")
+    if line.point.kept:
+        notes.append("kept")
+    return [*notes, *(["encrypted"] if line.point.manifest.encrypted else [])]
+
+
+def _listed(found: Overview) -> dict[str, Any]:
+    lines = [
+        {**values(line.point), "copies": dict(line.whole), "signer_known": line.signer_known} for line in found.lines
+    ]
+    return {
+        "points": lines,
+        "unreadable": [{"code": error.code, "message": error.message} for error in found.unreadable],
+        "unreachable": [{"repository": name, "message": error.message} for name, error in found.unreachable],
+    }
+
+
+def show(context: typer.Context, point: Reference = "latest", repository: From = None) -> None:
+    """Show what a recovery point holds.
+
+    Example: ragops backup show latest
+    """
+    from ragops.cli.views import duration, size
+
+    console = state(context).console
+    vault = state(context).session().vault()
+    found = vault.repository(repository).get(point)
+    if console.as_json:
+        console.document(values(found))
+        return
+    manifest = found.manifest
+    console.text(f"{found.id} ({manifest.kind.value}) of {manifest.platform}, {manifest.runtime}: {found.place}")
+    taken = f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC in {duration(manifest.duration)}"
+    console.text(f"taken {taken} by ragops {manifest.ragops}, the {manifest.sequence}. of its repository")
+    known = "trusted" if found.signed.signature.key in vault.trusted() else "NOT trusted here"
+    console.text(f"signed by {found.signed.signature.key} ({known})")
+    for recipient in manifest.recipients:
+        console.text(f"encrypted to {recipient}")
+    if manifest.quiesced:
+        console.text(f"all of one instant: {manifest.quiesced:%Y-%m-%d %H:%M:%S.%f} UTC")
+    rows = [
+        (part.path, size(part.stored.size), f"{part.instant:%H:%M:%S}", _pairs(part.counts), _pairs(part.versions))
+        for part in manifest.parts
+    ]
+    console.table(("PART", "SIZE", "INSTANT", "HOLDS", "VERSIONS"), rows)
+
+
+def verify(
+    context: typer.Context,
+    point: Reference = "latest",
+    deep: Annotated[bool, typer.Option("--deep", help="Let the engines read every part.")] = False,
+    repository: From = None,
+    identity: Identity = None,
+) -> None:
+    """Check signature, sizes and checksums of a recovery point.
+
+    Needs no identity and no engine, unless --deep asks for both. Exits with 6 where something is damaged.
+
+    Example: ragops backup verify latest --deep
+    """
+    from ragops.cli.bars import bars
+    from ragops.operations import backup
+
+    current = state(context)
+    session = current.session()
+    platform = session.platform() if deep else None
+    with bars(current.console) as on_progress:
+        result = backup.verify(platform, session.vault(identity), point, repository=repository, on_progress=on_progress)
+    if current.console.as_json:
+        checked = {"verified": True, "deep": deep, "repository": result.repository}
+        current.console.document({**values(result.point), **checked, "extra_files": list(result.extra_files)})
+        return
+    current.console.text(f"{result.point.id}: whole{', and the engines read it' if deep else ''}")
+    for name in result.extra_files:
+        current.console.message(f"not part of it, never read: {name}")
+
+
+def _pairs(found: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in found.items())
+
+
+def values(point: RecoveryPoint) -> dict[str, Any]:
+    """A recovery point as JSON values."""
+    found: dict[str, Any] = point.manifest.model_dump(mode="json")
+    more = {"size": point.size, "plain_size": point.plain_size, "place": point.place, "kept": point.kept}
+    return {**found, **more, "signer": point.signed.signature.key}

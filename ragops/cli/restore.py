@@ -1,0 +1,91 @@
+"""The command that brings a recovery point back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ragops.cli.lifecycle import LockWait, Yes
+from ragops.cli.points import From, Identity, Reference
+from ragops.cli.state import state
+
+if TYPE_CHECKING:
+    from ragops.cli.console import Console
+    from ragops.operations.restore import RestoreResult
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(restore)
+
+
+def restore(
+    context: typer.Context,
+    point: Reference = "latest",
+    service: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this service; repeatable.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
+    no_safety: Annotated[bool, typer.Option("--no-safety", help="Take no safety recovery point first.")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Restore again what an interrupted run had restored.")] = False,
+    repository: From = None,
+    identity: Identity = None,
+    yes: Yes = False,
+    lock_wait: LockWait = 0.0,
+) -> None:
+    """Bring a recovery point back.
+
+    Checks all of it before anything is touched, takes a safety recovery point first, and is done when the counts match.
+    Where a run was interrupted, the same command goes on with what is left.
+
+    Example: ragops restore latest --yes
+    """
+    from ragops.cli.bars import bars
+    from ragops.operations.refresh import refresh_answers
+    from ragops.operations.restore import RestoreRequest, refuse_unknown
+    from ragops.operations.restore import restore as operation
+
+    current = state(context)
+    console = current.console
+    session = current.session(lock_wait)
+    refuse_unknown(service or ())
+    vault = session.vault(identity)
+    found = vault.repository(repository).get(point)
+    if not dry_run:
+        which = ", ".join(service or ()) or "all services"
+        console.confirm(f"This replaces the data of {which} by recovery point {found.id}.", yes=yes)
+    request = RestoreRequest(found.id, tuple(service or ()), not no_safety, dry_run, repository, anew)
+    with session.changing():
+        with bars(console) as on_progress:
+            journal, locker = session.restore_journal(), session.locker()
+            result = operation(request, session.platform(), vault, journal, locker=locker, on_progress=on_progress)
+        if not dry_run:
+            refresh_answers(session)
+    if console.as_json:
+        console.document(_values(result))
+    else:
+        _show(console, result)
+
+
+def _show(console: Console, result: RestoreResult) -> None:
+    rows = [
+        (item.service, kind, str(item.before.get(kind, 0)) if item.before else "down", str(item.counts.get(kind, 0)))
+        for item in result.services
+        for kind in {**item.counts, **item.before}
+    ]
+    console.table(("SERVICE", "WHAT", "BEFORE", "IN THE RECOVERY POINT" if result.dry_run else "RESTORED"), rows)
+    for note in (*result.notes, *(note for item in result.services for note in item.notes)):
+        console.message(note)
+    if result.safety:
+        console.message(f"to go back: `ragops restore {result.safety}`")
+
+
+def _values(result: RestoreResult) -> dict[str, Any]:
+    from ragops.cli.views import jsonable
+
+    return {
+        "point": result.point.id,
+        "dry_run": result.dry_run,
+        "safety": result.safety or None,
+        "services": jsonable(result.services),
+        "notes": list(result.notes),
+    }

@@ -1,0 +1,63 @@
+"""Remembers how far a restore has come, so that the next run goes on where a killed one ended."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import SECRET_MODE, write_atomic
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FRESH = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A restore that has not come to its end: its recovery point, `services` in order, those `done`, its way back."""
+
+    point: str
+    services: tuple[str, ...]
+    started: str
+    done: tuple[str, ...] = ()
+    safety: str = ""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether what it has restored can still be taken for what the recovery point holds."""
+        age = datetime.now(tz=UTC) - datetime.fromisoformat(self.started)
+        return timedelta(0) <= age < _FRESH
+
+
+class RestoreJournal:
+    """The note in `path`; there is none while no restore is under way."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> Interrupted | None:
+        """The restore that has not come to its end, None without one or where the note cannot be read."""
+        try:
+            values = json.loads(self._path.read_text())
+            return Interrupted(**{**values, "services": tuple(values["services"]), "done": tuple(values["done"])})
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def begin(self, point: str, services: tuple[str, ...], safety: str) -> Interrupted:
+        """Note that a restore begins."""
+        return self._write(Interrupted(point, services, datetime.now(tz=UTC).isoformat(), (), safety))
+
+    def did(self, state: Interrupted, service: str) -> Interrupted:
+        """Note that `service` is back."""
+        return self._write(replace(state, done=(*state.done, service)))
+
+    def end(self) -> None:
+        """Note that it came to its end."""
+        self._path.unlink(missing_ok=True)
+
+    def _write(self, state: Interrupted) -> Interrupted:
+        write_atomic(self._path, json.dumps(asdict(state)), SECRET_MODE)
+        return state

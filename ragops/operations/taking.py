@@ -1,0 +1,182 @@
+"""Takes the parts of a recovery point: services begin one after the other, their parts go on side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+from ragops.adapters import interrupt
+from ragops.adapters.files import make_dir
+from ragops.adapters.progress import Progress
+from ragops.adapters.workers import Job, Limit, end, raise_failure
+from ragops.errors import IntegrityError
+from ragops.recovery.manifest import ManifestPart, Stored
+from ragops.recovery.sealing import Sealed, checksum, seal, suffix
+from ragops.services import SERVICES, backup_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from ragops.operations.platform import Platform
+    from ragops.recovery.repository import Draft
+    from ragops.recovery.vault import Vault
+    from ragops.services.contract import Part
+
+_POLL = 0.05
+_WATCH_SECONDS = 0.5
+
+
+class Taking:
+    """One run: into `draft`, by way of `folder`; `parts` are those that are done."""
+
+    def __init__(
+        self, draft: Draft, vault: Vault, folder: Path, jobs: int, on_progress: Callable[[Progress], None]
+    ) -> None:
+        self.parts: list[ManifestPart] = []
+        self.on_progress = on_progress
+        self.limit = Limit(jobs)
+        self._draft = draft
+        self._vault = vault
+        self._folder = folder
+        self._stored: set[str] = set()
+
+    def take(self, platform: Platform, services: Sequence[str], all_begun: Callable[[], None]) -> None:
+        """Every part of `services`. `all_begun` is called when the instants of all are fixed. Raises RagopsError."""
+        interrupt.begin()
+        jobs: list[Job[None]] = []
+        try:
+            with self._watched():
+                for name in services:
+                    sink = self.sink(name)
+                    jobs.append(Job(lambda sink=sink: self._dump(platform, sink), f"ragops-{name}"))  # type: ignore[misc]
+                    _until(lambda sink=sink, job=jobs[-1]: sink.has_begun or job.ended, jobs)  # type: ignore[misc]
+                all_begun()
+                _until(lambda: all(job.ended for job in jobs), jobs)
+        except BaseException:
+            end(jobs)
+            raise
+        finally:
+            interrupt.begin()
+
+    def sink(self, service: str) -> ServiceSink:
+        """What takes the parts of `service`."""
+        return ServiceSink(self, service, make_dir(self._folder / service, 0o700), self._vault.journal(service))
+
+    def in_order(self) -> tuple[ManifestPart, ...]:
+        """The parts by service in order of dependence, then by name."""
+        order = {service.name: number for number, service in enumerate(SERVICES)}
+        return tuple(sorted(self.parts, key=lambda part: (order.get(part.service, len(order)), part.name)))
+
+    def store(self, service: str, source: Path, read_back: Callable[[], Part]) -> Part:
+        """Put a file into the repository while its engine reads it, and compare what lies there then."""
+        name = f"{service}/{source.name}"
+        self._stored.add(name)
+        reading = Job(read_back, f"ragops-read-{source.name}")
+        file = source.name + suffix(self._vault.recipients)
+        sealed = self._seal(name, source, f"{service}/{file}")
+        self._compare(f"{service}/{file}", sealed)
+        self.on_progress(Progress(name, "the engine reads it", done=sealed.size, total=sealed.size))
+        part = reading.result()
+        self.parts.append(
+            ManifestPart(
+                service=service,
+                name=part.name,
+                size=sealed.size,
+                sha256=sealed.sha256,
+                stored=Stored(file=file, size=sealed.stored_size, sha256=sealed.stored_sha256),
+                counts=dict(part.counts),
+                instant=part.instant,
+                versions=dict(part.versions),
+            )
+        )
+        self.on_progress(Progress(name, "stored and read back", final=True, done=sealed.size, total=sealed.size))
+        return part
+
+    def _dump(self, platform: Platform, sink: ServiceSink) -> None:
+        endpoint = platform.endpoint(sink.service)
+        backup_engine(sink.service).dump(endpoint, platform.control_of(endpoint), sink)
+
+    def _seal(self, name: str, source: Path, path: str) -> Sealed:
+        total, done = source.stat().st_size, 0
+
+        def on_bytes(size: int) -> None:
+            nonlocal done
+            done += size
+            interrupt.check()
+            self.on_progress(Progress(name, "storing", done=done, total=total))
+
+        with source.open("rb") as plain, self._draft.writing(path) as target:
+            return seal(plain, target, self._vault.recipients, on_bytes)
+
+    def _compare(self, path: str, sealed: Sealed) -> None:
+        """Read it where it lies now: a disk or a server may have taken something else than it was given."""
+        with self._draft.reading(path) as stored:
+            found = checksum(stored, lambda _size: interrupt.check())
+        if found != (sealed.stored_size, sealed.stored_sha256):
+            what = f"{path} reads back otherwise than it was written"
+            raise IntegrityError("read_back_differs", what, "check the disk or server that the repository lies on")
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Tell how files grow that engines write."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(_WATCH_SECONDS):
+                with contextlib.suppress(OSError):
+                    self._tell_sizes()
+
+        watching = Job(watch, "ragops-watch")
+        try:
+            yield
+        finally:
+            over.set()
+            watching.wait(_WATCH_SECONDS)
+
+    def _tell_sizes(self) -> None:
+        for path in self._folder.glob("*/*"):
+            name = f"{path.parent.name}/{path.name}"
+            if name not in self._stored:
+                self.on_progress(Progress(name, "taking", done=path.stat().st_size))
+
+
+class ServiceSink:
+    """`Sink` of one service."""
+
+    def __init__(self, taking: Taking, service: str, folder: Path, journal: Path) -> None:
+        self.service = service
+        self.folder = folder
+        self.journal = journal
+        self._taking = taking
+        self._begun = threading.Event()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the instant of its parts is fixed."""
+        return self._begun.is_set()
+
+    def begun(self) -> None:
+        """Let what has to come after this service begin."""
+        self._begun.set()
+
+    def each(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Run all within the limit of the run."""
+        self._taking.limit.each(tasks)
+
+    def put(self, name: str, read_back: Callable[[], Part]) -> Part:
+        """Store and read back, then remove the file."""
+        path = self.folder / name
+        part = self._taking.store(self.service, path, read_back)
+        path.unlink()
+        return part
+
+
+def _until(condition: Callable[[], bool], jobs: Sequence[Job[None]]) -> None:
+    """Wait, unless one of the jobs fails. Raises what it failed with."""
+    while True:
+        raise_failure(jobs)
+        if condition():
+            return
+        interrupt.sleep(_POLL)

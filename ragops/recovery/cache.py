@@ -1,0 +1,54 @@
+"""Manifests of a repository that is far away, kept here: they never change, and a thousand of them take a while."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.errors import RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from ragops.adapters.store import Entry, Store
+
+
+class ManifestCache:
+    """One file of texts by path and mark; without a folder nothing is kept. A cache that fails is no failure."""
+
+    def __init__(self, folder: Path | None, name: str) -> None:
+        self._path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json" if folder else None
+
+    def read(self, store: Store, wanted: Sequence[Entry]) -> Mapping[str, bytes]:
+        """The content of each file, from here where it has not changed since."""
+        known = self._load()
+        there = {entry.path: known[key] for entry in wanted if (key := _key(entry)) in known}
+        fresh = store.read_all([entry.path for entry in wanted if entry.path not in there])
+        found = {**{path: text.encode() for path, text in there.items()}, **fresh}
+        if self._path and (fresh or len(there) < len(known)):
+            self._save({_key(entry): found[entry.path] for entry in wanted if entry.path in found})
+        return found
+
+    def _load(self) -> dict[str, str]:
+        if self._path is None:
+            return {}
+        try:
+            values = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return {}
+        good = isinstance(values, dict) and all(isinstance(text, str) for text in values.values())
+        return values if good else {}
+
+    def _save(self, texts: Mapping[str, bytes]) -> None:
+        if self._path:
+            with contextlib.suppress(RagopsError, UnicodeDecodeError):
+                content = json.dumps({key: text.decode() for key, text in texts.items()})
+                write_atomic(self._path, content, SECRET_MODE)
+
+
+def _key(entry: Entry) -> str:
+    return f"{entry.path} {entry.mark}"

@@ -1,0 +1,137 @@
+"""One recovery point that is in place: whether it is whole, who signed it, and how its parts come out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import create_private
+from ragops.errors import IntegrityError, RagopsError, StoreMissingError
+from ragops.recovery.manifest import FILE_NAME
+from ragops.recovery.sealing import checksum, unseal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from ragops.adapters.store import Store
+    from ragops.recovery.manifest import Manifest, ManifestPart, Signed
+
+_OTHER_POINT = "use another one: `ragops backup list`"
+
+
+def _nothing(_size: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class RecoveryPoint:
+    """A recovery point in `store`; `sizes` are those of its files there, `kept` says that prune leaves it."""
+
+    store: Store
+    signed: Signed
+    sizes: Mapping[str, int] = field(repr=False)
+    kept: bool = False
+
+    @property
+    def manifest(self) -> Manifest:
+        """What it says of itself."""
+        return self.signed.manifest
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return self.manifest.id
+
+    @property
+    def home(self) -> str:
+        """Its folder in the store."""
+        return f"{self.manifest.environment}/{self.id}"
+
+    @property
+    def place(self) -> str:
+        """Where it lies, in words."""
+        return f"{self.store.name.rstrip('/')}/{self.home}"
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes."""
+        return sum(part.stored.size for part in self.manifest.parts)
+
+    @property
+    def plain_size(self) -> int:
+        """Bytes of its parts as their engines wrote them."""
+        return sum(part.size for part in self.manifest.parts)
+
+    def faults(self) -> tuple[str, ...]:
+        """What can be seen to be wrong without reading: files that are missing or have another size."""
+        return tuple(fault for part in self.manifest.parts if (fault := self._size_fault(part)))
+
+    def extra_files(self) -> tuple[str, ...]:
+        """Files in its folder that its manifest does not name; nothing ever reads them."""
+        known = {part.stored_path for part in self.manifest.parts} | {FILE_NAME}
+        return tuple(sorted(name for name in self.sizes if name not in known))
+
+    def require_trust(self, trusted: Collection[str]) -> None:
+        """Raise IntegrityError (signer_unknown) where none of the keys that are `trusted` has signed it."""
+        if self.signed.signature.key not in trusted:
+            what = f"recovery point {self.id} was signed by {self.signed.signature.key}, which is not trusted here"
+            hint = "if that key is yours, add it to `backup.verify_keys` in ragops.yaml; otherwise use none of them"
+            raise IntegrityError("signer_unknown", what, hint)
+
+    def check(self, services: Sequence[str] | None = None, on_bytes: Callable[[int], None] = _nothing) -> None:
+        """Compare size and SHA-256 of every file (of `services`, None: all) with the manifest; needs no identity.
+
+        Raises IntegrityError (recovery_point_damaged) with every fault found, RagopsError where the store fails.
+        """
+        parts = [part for part in self.manifest.parts if services is None or part.service in services]
+        faults = [fault for part in parts if (fault := self._fault(part, on_bytes))]
+        if faults:
+            what = f"recovery point {self.id} is damaged:" + "".join(f"\n  {fault}" for fault in faults)
+            raise IntegrityError("recovery_point_damaged", what, _OTHER_POINT)
+
+    def fetch(
+        self, part: ManifestPart, target: Path, identities: Sequence[object], on_bytes: Callable[[int], None] = _nothing
+    ) -> None:
+        """Write the part as its engine wrote it to the new file `target`, ours alone. Raises as `unseal`, OSError."""
+        with self.store.reading(f"{self.home}/{part.stored_path}") as stored, create_private(target) as plain:
+            unseal(stored, plain, part, identities, on_bytes)
+
+    def copy_part(self, part: ManifestPart, store: Store, path: str, on_bytes: Callable[[int], None]) -> None:
+        """Copy a stored file to `path` of another store and read it back there. Raises IntegrityError."""
+        with self.store.reading(f"{self.home}/{part.stored_path}") as source, store.writing(path) as target:
+            self._compare(part, *checksum(source, on_bytes, target))
+        with store.reading(path) as copy:
+            self._compare(part, *checksum(copy))
+
+    def content(self) -> bytes:
+        """Its manifest's file as it lies there."""
+        return self.store.read_all([f"{self.home}/{FILE_NAME}"])[f"{self.home}/{FILE_NAME}"]
+
+    def _compare(self, part: ManifestPart, size: int, sha256: str) -> None:
+        if (size, sha256) != (part.stored.size, part.stored.sha256):
+            what = f"{part.stored_path} of {self.id} was copied with another checksum than its manifest says"
+            raise IntegrityError("recovery_point_damaged", what, "`ragops backup verify` tells which copy is damaged")
+
+    def _size_fault(self, part: ManifestPart) -> str:
+        size = self.sizes.get(part.stored_path)
+        if size is None:
+            return f"{part.stored_path} is missing"
+        if size != part.stored.size:
+            return f"{part.stored_path} has {size} bytes, {part.stored.size} were written"
+        return ""
+
+    def _fault(self, part: ManifestPart, on_bytes: Callable[[int], None]) -> str:
+        if fault := self._size_fault(part):
+            return fault
+        try:
+            with self.store.reading(f"{self.home}/{part.stored_path}") as stored:
+                size, found = checksum(stored, on_bytes)
+        except StoreMissingError:
+            return f"{part.stored_path} is missing"
+        except RagopsError as error:
+            if error.code not in ("file_error", "not_permitted"):
+                raise
+            return f"{part.stored_path} cannot be read: {error.message}"
+        if size != part.stored.size:
+            return f"{part.stored_path} has {size} bytes, {part.stored.size} were written"
+        return "" if found == part.stored.sha256 else f"{part.stored_path} has changed: its SHA-256 is another"

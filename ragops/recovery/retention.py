@@ -1,0 +1,84 @@
+"""Which recovery points stay: the newest of each of so many days, weeks and months, and what nobody may remove."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.recovery.manifest import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from datetime import datetime
+
+    from ragops.config.backup import KeepSettings
+    from ragops.recovery.point import RecoveryPoint
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What happens to a recovery point, and why."""
+
+    point: RecoveryPoint
+    stays: bool
+    why: str
+
+
+def judge(
+    points: Sequence[RecoveryPoint], rule: KeepSettings, trusted: Collection[str], protected: Collection[str] = ()
+) -> tuple[Verdict, ...]:
+    """A verdict for each of `points`, which come newest first.
+
+    Days, weeks (ISO 8601) and months are of UTC. Only whole ones that we trust fill them; which is the newest is told
+    by their order, not by the clock. `protected` are ids that something still needs.
+    """
+    good = [point for point in points if point.manifest.kind is Kind.BACKUP and _is_good(point, trusted)]
+    reasons = _reasons(good, rule)
+    oldest = min((point.manifest.sequence for point in good if point.id in reasons), default=0)
+    return tuple(_verdict(point, reasons, oldest, trusted, protected) for point in points)
+
+
+def _is_good(point: RecoveryPoint, trusted: Collection[str]) -> bool:
+    return not point.faults() and point.signed.signature.key in trusted
+
+
+def _reasons(good: Sequence[RecoveryPoint], rule: KeepSettings) -> dict[str, str]:
+    """Why each of those stays that do."""
+    found: dict[str, list[str]] = {point.id: ["the newest good one"] for point in good[:1]}
+    periods: tuple[tuple[int, str, Callable[[datetime], object]], ...] = (
+        (rule.daily, "day", lambda at: at.date()),
+        (rule.weekly, "week", lambda at: at.isocalendar()[:2]),
+        (rule.monthly, "month", lambda at: (at.year, at.month)),
+    )
+    for count, name, period in periods:
+        newest: dict[object, RecoveryPoint] = {}
+        for point in good:
+            newest.setdefault(period(point.manifest.created), point)
+        for point in list(newest.values())[:count]:
+            found.setdefault(point.id, []).append(f"the newest of its {name}")
+    return {ident: ", ".join(dict.fromkeys(why)) for ident, why in found.items()}
+
+
+def _verdict(
+    point: RecoveryPoint,
+    reasons: dict[str, str],
+    oldest: int,
+    trusted: Collection[str],
+    protected: Collection[str],
+) -> Verdict:
+    """`oldest` is the order of the oldest one that stays."""
+    if point.kept:
+        return Verdict(point, True, "marked keep")
+    if point.id in protected:
+        return Verdict(point, True, "an interrupted restore needs it")
+    if point.id in reasons:
+        return Verdict(point, True, reasons[point.id])
+    if point.signed.signature.key not in trusted:
+        return Verdict(point, True, "signed by somebody else: not ours to remove")
+    newer = point.manifest.sequence > oldest
+    if point.manifest.kind is Kind.SAFETY and newer:
+        return Verdict(point, True, "a restore's way back, newer than the oldest that stays")
+    if not oldest:
+        return Verdict(point, True, "there is no good one yet")
+    what = "a restore's way back" if point.manifest.kind is Kind.SAFETY else "beyond what is kept"
+    return Verdict(point, False, "damaged" if point.faults() else what)

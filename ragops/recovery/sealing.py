@@ -1,0 +1,315 @@
+"""Parts on their way into a repository and back: zstd (RFC 8878), then age (age-encryption.org/v1), in bounded memory.
+
+Both directions take the SHA-256 of what goes in and of what comes out, so that damage is named for what it is: bytes
+that changed where they lay, or a file that is not what its engine wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+import zstandard
+
+from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from ragops.recovery.manifest import ManifestPart
+
+BLOCK = 1 << 20
+_LEVEL = 1
+_WINDOW = 1 << 27  # bytes of memory that reading may take; ours are written with far less
+_OTHER_POINT = "use another recovery point: `ragops backup list`"
+
+
+class Writer(Protocol):
+    """Where bytes go."""
+
+    def write(self, data: bytes, /) -> Any:
+        """Take all of them."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A file before and after: sizes in bytes, SHA-256 in hexadecimal."""
+
+    size: int
+    sha256: str
+    stored_size: int
+    stored_sha256: str
+
+
+def suffix(recipients: Sequence[str]) -> str:
+    """What the name of a sealed file ends with."""
+    return ".zst.age" if recipients else ".zst"
+
+
+def seal(
+    source: BinaryIO, target: Writer, recipients: Sequence[str], on_bytes: Callable[[int], None] = lambda _size: None
+) -> Sealed:
+    """Compress `source`, encrypt it to `recipients` if there are any, write it to `target`.
+
+    `on_bytes` hears how many bytes of the source are done. Raises what reading and writing raise.
+    """
+    reader, writer = _Compressing(source, on_bytes), _Counting(target)
+    buffered: io.BufferedReader[Any] = io.BufferedReader(reader, BLOCK)
+    if recipients:
+        _encrypt(buffered, writer, recipients, (reader, writer))
+    else:
+        while block := buffered.read(BLOCK):
+            writer.write(block)
+    return Sealed(reader.size, reader.sha256.hexdigest(), writer.size, writer.sha256.hexdigest())
+
+
+def unseal(
+    stored: BinaryIO,
+    target: Writer,
+    part: ManifestPart,
+    identities: Sequence[object],
+    on_bytes: Callable[[int], None] = lambda _size: None,
+) -> None:
+    """Undo `seal` for one part of a recovery point, encrypted where there are `identities`.
+
+    Raises IntegrityError (recovery_point_damaged) where either side is not what the manifest says, UsageError
+    (identity_wrong).
+    """
+    reader = _Reading(stored, on_bytes)
+    plain = _Plain(target, part.size)
+    try:
+        _open(reader, _Decompressing(plain), identities)
+        while block := reader.read(BLOCK):  # what a damaged archive left unread
+            del block
+    except (zstandard.ZstdError, _TooLongError) as error:
+        reader.drain()
+        _compare_stored(part, reader)  # rather the cause than its effect
+        raise _damaged(f"{part.path} cannot be decompressed: {error}") from error
+    _compare_stored(part, reader)
+    if (plain.size, plain.sha256.hexdigest()) != (part.size, part.sha256):
+        raise _damaged(f"{part.path} is not the file that was written: its SHA-256 is another")
+
+
+def checksum(
+    source: BinaryIO, on_bytes: Callable[[int], None] = lambda _size: None, target: Writer | None = None
+) -> tuple[int, str]:
+    """Size and SHA-256 of a stream, copied to `target` on the way where there is one."""
+    size, digest = 0, hashlib.sha256()
+    while block := source.read(BLOCK):
+        size += len(block)
+        digest.update(block)
+        if target is not None:
+            target.write(block)
+        on_bytes(len(block))
+    return size, digest.hexdigest()
+
+
+def _open(reader: _Reading, writer: _Decompressing, identities: Sequence[object]) -> None:
+    if not identities:
+        while block := reader.read(BLOCK):
+            writer.write(block)
+        return
+    import pyrage
+
+    try:
+        pyrage.decrypt_io(io.BufferedReader(reader, BLOCK), writer, identities)
+    except Exception as error:  # pyrage wraps what our own objects raise
+        _raise_ours((reader, writer), error)
+        if "No matching keys" in str(error):
+            what = "the recovery point is encrypted to other recipients than this identity"
+            raise UsageError("identity_wrong", what, "name the file of the right one: --identity FILE") from error
+        reader.drain()
+        raise zstandard.ZstdError(f"age: {error}") from error
+
+
+def _encrypt(source: io.BufferedReader[Any], target: _Counting, recipients: Sequence[str], ours: Sequence[Any]) -> None:
+    import pyrage
+
+    try:
+        pyrage.encrypt_io(source, target, [pyrage.x25519.Recipient.from_str(text) for text in recipients])
+    except Exception as error:
+        _raise_ours(ours, error)
+        raise RagopsError("encryption_failed", f"age: {error}") from error
+
+
+def _raise_ours(objects: Sequence[Any], error: BaseException) -> None:
+    """Raise what one of our own objects failed with, which the library only quotes."""
+    for item in objects:
+        if item.failure is not None:
+            raise item.failure from error
+
+
+def identities(path: Path) -> tuple[object, ...]:
+    """The age identities of a file as `age-keygen` and `ragops backup keygen` write it; the rest of it is comments.
+
+    Raises MissingError (identity_missing), UsageError (identity_invalid).
+    """
+    import pyrage
+
+    hint = "name the file that `ragops backup keygen` wrote: --identity FILE"
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise MissingError("identity_missing", f"the identity file {path} cannot be read: {why}", hint) from error
+    texts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    try:
+        found = tuple(pyrage.x25519.Identity.from_str(text) for text in texts)
+    except pyrage.IdentityError as error:
+        raise UsageError("identity_invalid", f"{path} holds something else than age identities", hint) from error
+    if not found:
+        raise UsageError("identity_invalid", f"{path} holds no age identity", hint)
+    return found
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+
+class _Keeping:
+    """Keeps what it failed with."""
+
+    failure: BaseException | None = None
+
+    def _keep(self, error: BaseException) -> BaseException:
+        self.failure = error
+        return error
+
+
+class _Compressing(io.RawIOBase, _Keeping):
+    """A source, compressed as it is read; `size` and `sha256` are of the source."""
+
+    def __init__(self, source: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self._source = source
+        self._on_bytes = on_bytes
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compressobj()
+        self._ready = memoryview(b"")
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            while not self._ready and not self._ended:
+                self._ready = memoryview(self._next())
+        except BaseException as error:
+            raise self._keep(error) from None
+        taken = self._ready[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._ready = self._ready[len(taken) :]
+        return len(taken)
+
+    def _next(self) -> bytes:
+        block = self._source.read(BLOCK)
+        if not block:
+            self._ended = True
+            return self._compressor.flush()
+        self.sha256.update(block)
+        self.size += len(block)
+        self._on_bytes(len(block))
+        return self._compressor.compress(block)
+
+
+class _Counting(_Keeping):
+    """A target whose bytes are counted on the way."""
+
+    def __init__(self, target: Writer) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self._target = target
+
+    def write(self, data: bytes) -> int:
+        try:
+            self._target.write(data)
+        except BaseException as error:
+            raise self._keep(error) from None
+        self.sha256.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: the target is flushed by whoever opened it."""
+
+
+class _Reading(io.RawIOBase, _Keeping):
+    """A stored file whose bytes are counted as they are read."""
+
+    def __init__(self, stored: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self._stored = stored
+        self._on_bytes = on_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            block = self._stored.read(len(buffer))
+            self.sha256.update(block)
+        except BaseException as error:
+            raise self._keep(error) from None
+        buffer[: len(block)] = block
+        self.size += len(block)
+        self._on_bytes(len(block))
+        return len(block)
+
+    def drain(self) -> None:
+        """Read to the end, for the checksum's sake."""
+        while self.read(BLOCK):
+            pass
+
+
+class _TooLongError(Exception):
+    """More comes out than was put in: not ours, and perhaps meant to fill the disk."""
+
+
+class _Plain:
+    """A target whose bytes are counted; at most `limit` of them."""
+
+    def __init__(self, target: Writer, limit: int) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self._target = target
+        self._limit = limit
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        if self.size > self._limit:
+            raise _TooLongError("it is longer than its manifest says")
+        self.sha256.update(data)
+        self._target.write(data)
+        return len(data)
+
+
+class _Decompressing(_Keeping):
+    """What was compressed goes in, and out to `plain` in pieces: little can become much."""
+
+    def __init__(self, plain: _Plain) -> None:
+        self._writer = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_writer(plain, closefd=False)  # type: ignore[arg-type]
+
+    def write(self, data: bytes) -> int:
+        try:
+            self._writer.write(data)
+        except BaseException as error:
+            raise self._keep(error) from None
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: the target is flushed by whoever opened it."""
+
+
+def _compare_stored(part: ManifestPart, reader: _Reading) -> None:
+    if reader.size != part.stored.size:
+        raise _damaged(f"{part.stored_path} has {reader.size} bytes, {part.stored.size} were written")
+    if reader.sha256.hexdigest() != part.stored.sha256:
+        raise _damaged(f"{part.stored_path} has changed: its SHA-256 is another")
+
+
+def _damaged(what: str) -> IntegrityError:
+    return IntegrityError("recovery_point_damaged", what, _OTHER_POINT)

@@ -1,0 +1,113 @@
+"""What recovery points of one environment are written with and read by: repositories, keys, room on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import psutil
+
+from ragops.adapters.files import explain_os_error, make_dir
+from ragops.errors import MissingError, UsageError
+from ragops.recovery import signing
+from ragops.recovery.sealing import identities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repository import Repository
+    from ragops.recovery.signing import SigningKey
+
+_PRIVATE = 0o700
+
+
+@dataclass(frozen=True)
+class Vault:
+    """`repositories`: the first is written to, the others get copies. `pinned` are keys that are trusted.
+
+    `identity_file` opens what is encrypted to `recipients`; writing never needs it.
+    """
+
+    repositories: tuple[Repository, ...]
+    staging: Path
+    signing_key_file: Path
+    recipients: tuple[str, ...] = ()
+    pinned: tuple[str, ...] = ()
+    identity_file: Path | None = None
+
+    @property
+    def primary(self) -> Repository:
+        """The one that is written to."""
+        return self.repositories[0]
+
+    @property
+    def copies(self) -> tuple[Repository, ...]:
+        """The others."""
+        return self.repositories[1:]
+
+    def alone(self) -> Vault:
+        """The same without copies, for what only this machine needs."""
+        return replace(self, repositories=self.repositories[:1])
+
+    def repository(self, wanted: str | None) -> Repository:
+        """The repository called so: its URL or folder, or its number from 1 on. Raises UsageError."""
+        if wanted is None:
+            return self.primary
+        if wanted.isdecimal() and 0 < int(wanted) <= len(self.repositories):
+            return self.repositories[int(wanted) - 1]
+        for repository in self.repositories:
+            if wanted.rstrip("/") in (repository.name.rstrip("/"), repository.store.name.rstrip("/")):
+                return repository
+        names = ", ".join(f"{number} ({item.name})" for number, item in enumerate(self.repositories, 1))
+        raise UsageError("no_such_repository", f"there is no repository {wanted!r} in ragops.yaml", f"one of: {names}")
+
+    def signing_key(self) -> SigningKey:
+        """This project's own key, made where there is none yet."""
+        return signing.ensure(self.signing_key_file)
+
+    def trusted(self) -> frozenset[str]:
+        """Keys whose recovery points are taken for true: the pinned ones and our own."""
+        own = signing.load(self.signing_key_file)
+        return frozenset({*self.pinned, *([own.public] if own else [])})
+
+    def identities(self, point: RecoveryPoint) -> tuple[object, ...]:
+        """What opens the recovery point; nothing for one that is not encrypted. Raises MissingError, UsageError."""
+        if not point.manifest.encrypted:
+            return ()
+        if self.identity_file is None:
+            what = f"recovery point {point.id} is encrypted, and no identity is named that opens it"
+            hint = "name the file that `ragops backup keygen` wrote: --identity FILE"
+            raise MissingError("identity_missing", what, hint)
+        return identities(self.identity_file)
+
+    @contextlib.contextmanager
+    def staged(self) -> Iterator[Path]:
+        """A folder that only we may enter, for parts on their way; gone when the block ends. Raises RagopsError."""
+        self._clear()
+        folder = self.staging / f"{os.getpid()}-{secrets.token_hex(4)}"
+        try:
+            make_dir(folder, _PRIVATE)
+            yield folder
+        except OSError as error:
+            raise explain_os_error(error, f"write in {self.staging}") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def journal(self, name: str) -> Path:
+        """A file that outlives a killed run."""
+        return self.staging / "journal" / name
+
+    def _clear(self) -> None:
+        """Remove what runs left that were killed: whole copies of data."""
+        if not self.staging.is_dir():
+            return
+        for folder in self.staging.iterdir():
+            pid = folder.name.partition("-")[0]
+            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+                shutil.rmtree(folder, ignore_errors=True)
