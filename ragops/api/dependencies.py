@@ -95,7 +95,11 @@ class _Builder:
         if config is None:
             return None
         password, breaker = self.config.secret(config.password_file), self.breaker("redis", REDIS_SECONDS + _SLACK)
-        return AnswerCache(config, password, self.config.cache.seconds, breaker, self.metrics)
+        return AnswerCache(config, password, self.config.cache.seconds, breaker, self.metrics, self.clock)
+
+    def query_log(self, database: Database | None, cache: AnswerCache | None) -> QueryLog:
+        quiet = cache.quiet if cache else None
+        return QueryLog(database, self.config.privacy.query_text, self.clock, self.metrics, quiet)
 
     def database(self) -> Database | None:
         config = self.config.database
@@ -117,7 +121,7 @@ def build(config: ApiConfig, clock: Clock | None = None) -> Dependencies:
         breakers=builder.breakers,
         search=search,
         answers=Answers(search, builder.writer()),
-        query_log=QueryLog(database, config.privacy.query_text, builder.clock, builder.metrics),
+        query_log=builder.query_log(database, cache),
         cache=cache,
         database=database,
     )

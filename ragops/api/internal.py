@@ -31,9 +31,9 @@ async def breakers(deps: Deps) -> BreakersResponse:
 async def refresh(asked: Annotated[RefreshRequest, Body()], deps: Deps) -> RefreshResponse:
     """Forget the cached answers of the named collections, of all where none is named; told after an ingest or restore.
 
-    Where the cache cannot be reached, what it holds ends by itself after some seconds.
+    Where the cache cannot be reached, or a backup holds it read-only, what it holds ends by itself after some seconds.
     """
     if deps.cache is None or await deps.cache.forget(asked.collections):
         return RefreshResponse(forgotten=True, note=None)
     seconds = deps.config.cache.seconds
-    return RefreshResponse(forgotten=False, note=f"the cache cannot be reached; its answers end within {seconds} s")
+    return RefreshResponse(forgotten=False, note=f"the cache cannot be changed now; its answers end within {seconds} s")

@@ -51,6 +51,12 @@ class Metrics:
         self.log_dropped = Counter(
             "ragops_api_query_log_dropped_total", "Queries that could not be logged", registry=registry
         )
+        self.read_only = Gauge(
+            "ragops_api_read_only",
+            "1 while a backup holds the platform read-only",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self.legacy = Counter(
             "ragops_api_legacy_requests_total", "Requests on paths without version", ["path"], registry=registry
         )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ragops.api.clock import Clock
     from ragops.api.metrics import Metrics
+    from ragops.api.quiet import Quiet
     from ragops.api.stores import Database
 
 _LOG = logging.getLogger(__name__)
@@ -59,13 +60,19 @@ class Entry:
 
 
 class QueryLog:
-    """A bounded queue and one task that empties it; what does not fit is dropped and counted."""
+    """A bounded queue and one task that empties it; what does not fit is dropped and counted.
 
-    def __init__(self, database: Database | None, privacy: Privacy, clock: Clock, metrics: Metrics) -> None:
+    While `quiet` says that nothing may be written, rows wait in the queue.
+    """
+
+    def __init__(
+        self, database: Database | None, privacy: Privacy, clock: Clock, metrics: Metrics, quiet: Quiet | None = None
+    ) -> None:
         self._database = database
         self._privacy: Privacy = privacy
         self._clock = clock
         self._metrics = metrics
+        self._quiet = quiet
         self._queue: asyncio.Queue[tuple[object, ...]] = asyncio.Queue(_MOST_WAITING)
         self._task: asyncio.Task[None] | None = None
 
@@ -120,6 +127,8 @@ class QueryLog:
         """Until it succeeds: while the database is away the queue fills, and then the newest are dropped."""
         pause = _FIRST_PAUSE
         while True:
+            if self._quiet:
+                await self._quiet.over()
             try:
                 return await database.insert(_INSERT, rows)
             except ApiError as error:

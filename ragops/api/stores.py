@@ -11,10 +11,11 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from ragops.api.breakers import DependencyFailedError
 from ragops.api.problem import ApiError
+from ragops.api.quiet import CHANNEL, Quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from ragops.api.breakers import Breaker
+    from ragops.api.clock import Clock
     from ragops.api.config import DatabaseConfig, RedisConfig
     from ragops.api.metrics import Metrics
 
@@ -48,12 +50,14 @@ class AnswerCache:
     """Answers by collection, each collection's in one hash, so that forgetting a collection is one command.
 
     Never raises: without Redis nothing is found and nothing kept. `seconds` is the longest that an answer is given.
+    `quiet` says when a backup holds the platform read-only; then nothing is kept or forgotten either.
     """
 
     def __init__(
-        self, config: RedisConfig, password: SecretStr, seconds: int, breaker: Breaker, metrics: Metrics
+        self, config: RedisConfig, password: SecretStr, seconds: int, breaker: Breaker, metrics: Metrics, clock: Clock
     ) -> None:
         self.breaker = breaker
+        self.quiet = Quiet(self._held, clock, metrics)
         self._seconds = seconds
         self._metrics = metrics
         self._redis = Redis(
@@ -81,8 +85,8 @@ class AnswerCache:
         return answer
 
     async def put(self, collection: str, question: Sequence[object], answer: Any) -> None:
-        """Keep an answer."""
-        if not self._seconds:
+        """Keep an answer, unless nothing may be written now."""
+        if not self._seconds or await self.quiet.now():
             return
         key, text = _PREFIX + collection, json.dumps(answer)
 
@@ -99,6 +103,8 @@ class AnswerCache:
 
     async def forget(self, collections: Iterable[str]) -> bool:
         """Forget all answers of these collections, of every one where none is named; whether it could be done."""
+        if await self.quiet.now():
+            return False
         keys = [_PREFIX + name for name in collections]
         try:
             keys = keys or await self._guarded(self._kept)
@@ -115,6 +121,20 @@ class AnswerCache:
     async def close(self) -> None:
         """Give the connections back."""
         await self._redis.aclose()
+
+    async def _held(self) -> bool:
+        """Whether somebody is subscribed to the channel; nobody where Redis cannot be asked."""
+
+        async def subscribers() -> int:
+            try:
+                return sum(number for _, number in await self._redis.pubsub_numsub(CHANNEL))
+            except ResponseError:  # its ACL does not let us ask: it answers, so this is no failure
+                return 0
+
+        try:
+            return bool(await self._guarded(subscribers))
+        except ApiError:
+            return False
 
     async def _kept(self) -> list[Any]:
         return [key async for key in self._redis.scan_iter(match=f"{_PREFIX}*", count=1000)]
