@@ -7,7 +7,7 @@ import socket
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +19,7 @@ from ragops.adapters import redis_client
 from ragops.config import secrets
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
-from ragops.operations.backup import Platform
-from ragops.recovery.repository import Repository
+from ragops.operations.platform import Platform
 from ragops.runtimes.embedded import supervise
 from ragops.runtimes.embedded.control import control
 from ragops.runtimes.embedded.programs import unprivileged_user
@@ -31,12 +30,14 @@ from ragops.services.redis import component as redis_component
 from ragops.services.spec import Layout
 from ragops.services.timescaledb import component as timescale_component
 from ragops.services.timescaledb.roles import prepare
+from tests.backup_helpers import vault_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import redis
 
+    from ragops.recovery.vault import Vault
     from ragops.runtimes.embedded.control import ProcessControl
     from ragops.runtimes.embedded.process_spec import ProcessSpec
 
@@ -147,13 +148,14 @@ def make_engine(root: Path, name: str, component) -> Engine:
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return Repository(tmp_path / "backups", "default")
+def vault(tmp_path: Path) -> Vault:
+    """One repository, not encrypted."""
+    return vault_of(tmp_path)
 
 
 def platform_of(root: Path, *engines: Engine) -> Platform:
     endpoints = {engine.endpoint.service: engine.endpoint for engine in engines}
-    return Platform("test", "embedded", root / "ragops.yaml", endpoints, control)
+    return Platform("test", "embedded", endpoints, control, {"ragops.yaml": root / "ragops.yaml"})
 
 
 @pytest.fixture
@@ -178,7 +180,6 @@ def postgres_platform(root: Path, postgres: Engine) -> Platform:
 
 
 @pytest.fixture
-def whole_platform(root: Path, redis_platform: Platform, postgres_platform: Platform) -> Platform:
+def whole_platform(redis_platform: Platform, postgres_platform: Platform) -> Platform:
     """Both."""
-    endpoints = {**postgres_platform.endpoints, **redis_platform.endpoints}
-    return Platform("test", "embedded", root / "ragops.yaml", endpoints, control)
+    return replace(redis_platform, endpoints={**postgres_platform.endpoints, **redis_platform.endpoints})

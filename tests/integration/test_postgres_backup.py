@@ -20,12 +20,22 @@ from pydantic import SecretStr
 
 from ragops.errors import ExitCode, IntegrityError, MissingError, RagopsError
 from ragops.operations import backup
-from ragops.operations.restore import RestoreRequest, restore
-from ragops.recovery.manifest import FILE_NAME
+from ragops.operations.restore import RestoreRequest
+from ragops.recovery.manifest import Kind
 from ragops.services.contract import Login
 from ragops.services.timescaledb import schema
 from ragops.services.timescaledb.backup import TimescaleBackup
 from ragops.services.timescaledb.roles import operator, prepare
+from tests.backup_helpers import (
+    damage,
+    forge_counts,
+    forge_part,
+    nothing_left,
+    restore,
+    stored,
+    take,
+    unpack,
+)
 
 
 def rows(postgres) -> int:
@@ -49,24 +59,24 @@ def tidy(postgres):
         drop_kept(postgres)
 
 
-def test_backup_counts_rows_in_its_own_snapshot(postgres, postgres_platform, repository):
+def test_backup_counts_rows_in_its_own_snapshot(postgres, postgres_platform, vault):
     postgres.sql('CREATE TABLE rag."a table" (x int); INSERT INTO rag."a table" VALUES (1), (2)')
     postgres.sql("CREATE TABLE rag.log (at timestamptz NOT NULL) PARTITION BY RANGE (at)")
     postgres.sql("CREATE TABLE rag.log_1 PARTITION OF rag.log FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')")
     postgres.sql("INSERT INTO rag.log SELECT '2020-05-01'::timestamptz FROM generate_series(1, 7)")
-    point = backup.run(postgres_platform, repository)
+    point = take(postgres_platform, vault)
     part = point.manifest.of("timescaledb")[0]
     assert part.name == "rag.dump"
     assert part.counts == {
         "rag.a table": 2, "rag.documents": 100, "rag.log": 7, "indexes": 1, "constraints": 1,
     }  # fmt: skip
     assert part.versions == {"postgresql": "18.4", "extension.plpgsql": "1.0"}
-    backup.verify(postgres_platform, repository)
-    restore(RestoreRequest(safety=False), postgres_platform, repository)
+    backup.verify(postgres_platform, vault)
+    restore(RestoreRequest(safety=False), postgres_platform, vault)
     assert postgres.sql("SELECT count(*) FROM rag.log")[0][0] == 7
 
 
-def test_counts_are_true_while_others_write(postgres, postgres_platform, repository):
+def test_counts_are_true_while_others_write(postgres, postgres_platform, vault):
     stop = threading.Event()
 
     def write() -> None:
@@ -80,24 +90,24 @@ def test_counts_are_true_while_others_write(postgres, postgres_platform, reposit
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        points = [backup.run(postgres_platform, repository) for _ in range(3)]
+        points = [take(postgres_platform, vault) for _ in range(3)]
     finally:
         stop.set()
         writer.join()
     for point in points:
-        restore(RestoreRequest(point.id, safety=False), postgres_platform, repository)  # compares every count
+        restore(RestoreRequest(point.id, safety=False), postgres_platform, vault)  # compares every count
         assert rows(postgres) == point.manifest.of("timescaledb")[0].counts["rag.documents"]
         drop_kept(postgres)
 
 
-def test_restore_replaces_other_data_and_keeps_the_old(postgres, postgres_platform, repository):
-    backup.run(postgres_platform, repository)
+def test_restore_replaces_other_data_and_keeps_the_old(postgres, postgres_platform, vault):
+    take(postgres_platform, vault)
     postgres.sql("DELETE FROM rag.documents WHERE id > 10; CREATE TABLE rag.later (x int)")
-    result = restore(RestoreRequest(), postgres_platform, repository)
+    result = restore(RestoreRequest(), postgres_platform, vault)
     assert rows(postgres) == 100
     assert postgres.sql("SELECT to_regclass('rag.later')") == [(None,)]
     assert result.services[0].before["rag.documents"] == 10
-    assert result.safety is not None
+    assert vault.primary.get(result.safety).manifest.kind is Kind.SAFETY
     assert postgres.sql("SELECT count(*) FROM rag.documents", role="application") == [(100,)]
     (kept,) = [name for name in databases(postgres) if "_before_" in name]
     assert postgres.sql("SELECT count(*) FROM rag.documents", database=kept) == [(10,)]
@@ -109,8 +119,8 @@ def test_restore_replaces_other_data_and_keeps_the_old(postgres, postgres_platfo
     assert ",=" not in acl
 
 
-def test_restore_wins_against_clients_that_come_back_at_once(postgres, postgres_platform, repository):
-    backup.run(postgres_platform, repository)
+def test_restore_wins_against_clients_that_come_back_at_once(postgres, postgres_platform, vault):
+    take(postgres_platform, vault)
     stop, errors, seen = threading.Event(), [], []
 
     def hammer() -> None:
@@ -124,7 +134,7 @@ def test_restore_wins_against_clients_that_come_back_at_once(postgres, postgres_
     for client in clients:
         client.start()
     try:
-        restore(RestoreRequest(safety=False), postgres_platform, repository)
+        restore(RestoreRequest(safety=False), postgres_platform, vault)
     finally:
         stop.set()
         for client in clients:
@@ -136,53 +146,53 @@ def test_restore_wins_against_clients_that_come_back_at_once(postgres, postgres_
     assert rows(postgres) == 100
 
 
-def test_restore_of_the_whole_schema(postgres, postgres_platform, repository):
+def test_restore_of_the_whole_schema(postgres, postgres_platform, vault):
     postgres.sql("DROP SCHEMA rag CASCADE")
     with operator(postgres.endpoint, "rag") as connection:
         schema.apply(connection, application_role="rag_app")
     postgres.sql("INSERT INTO rag.embedding_models (name, dimensions) VALUES ('m', 3)")
     before = TimescaleBackup().counts(postgres.endpoint)
-    backup.run(postgres_platform, repository)
+    take(postgres_platform, vault)
     postgres.sql("DROP SCHEMA rag CASCADE")
-    restore(RestoreRequest(safety=False), postgres_platform, repository)
+    restore(RestoreRequest(safety=False), postgres_platform, vault)
     assert TimescaleBackup().counts(postgres.endpoint) == before
     with operator(postgres.endpoint, "rag") as connection:
         assert schema.status(connection).pending == 0
 
 
-def test_restore_after_the_database_was_dropped(postgres, postgres_platform, repository):
-    backup.run(postgres_platform, repository)
+def test_restore_after_the_database_was_dropped(postgres, postgres_platform, vault):
+    take(postgres_platform, vault)
     postgres.sql("DROP DATABASE rag WITH (FORCE)", database="postgres")
-    result = restore(RestoreRequest(), postgres_platform, repository)
+    result = restore(RestoreRequest(), postgres_platform, vault)
     assert rows(postgres) == 100
-    assert result.safety is None
+    assert result.safety == ""
 
 
-def test_restore_after_kill_and_lost_files(postgres, postgres_platform, repository):
-    backup.run(postgres_platform, repository)
+def test_restore_after_kill_and_lost_files(postgres, postgres_platform, vault):
+    take(postgres_platform, vault)
     postgres.kill()
     shutil.rmtree(postgres.data)
-    restore(RestoreRequest(), postgres_platform, repository)
+    restore(RestoreRequest(), postgres_platform, vault)
     assert rows(postgres) == 100
     assert postgres.sql("SELECT count(*) FROM rag.documents", role="application") == [(100,)]
 
 
-def test_a_restore_waits_for_the_recovery_of_good_data(postgres, postgres_platform, repository):
+def test_a_restore_waits_for_the_recovery_of_good_data(postgres, postgres_platform, vault):
     """Its port answers while it recovers; that is no reason to set its data aside."""
-    backup.run(postgres_platform, repository)
+    take(postgres_platform, vault)
     postgres.sql("INSERT INTO rag.documents SELECT i, repeat('x', 500) FROM generate_series(1000, 150000) i")
     postgres.kill()
-    result = restore(RestoreRequest(), postgres_platform, repository)
+    result = restore(RestoreRequest(), postgres_platform, vault)
     assert "could not start" not in str(result.services[0].notes)
     (kept,) = [name for name in databases(postgres) if "_before_" in name]
     assert postgres.sql("SELECT count(*) FROM rag.documents", database=kept) == [(149101,)]
 
 
-def test_restore_on_a_damaged_data_folder_keeps_it(postgres, postgres_platform, repository):
-    backup.run(postgres_platform, repository)
+def test_restore_on_a_damaged_data_folder_keeps_it(postgres, postgres_platform, vault):
+    take(postgres_platform, vault)
     postgres.kill()
     (postgres.data / "global" / "pg_control").unlink()
-    result = restore(RestoreRequest(), postgres_platform, repository)
+    result = restore(RestoreRequest(), postgres_platform, vault)
     assert rows(postgres) == 100
     assert "could not start on its old data" in result.services[0].notes[0]
     (aside,) = postgres.data.parent.glob("timescaledb.before-restore-*")
@@ -190,60 +200,49 @@ def test_restore_on_a_damaged_data_folder_keeps_it(postgres, postgres_platform, 
     shutil.rmtree(aside)
 
 
-def test_restore_after_files_were_removed_under_a_running_server(postgres, postgres_platform, repository):
-    backup.run(postgres_platform, repository)
+def test_restore_after_files_were_removed_under_a_running_server(postgres, postgres_platform, vault):
+    take(postgres_platform, vault)
     shutil.rmtree(postgres.data / "global")
-    restore(RestoreRequest(), postgres_platform, repository)
+    restore(RestoreRequest(), postgres_platform, vault)
     assert rows(postgres) == 100
 
 
-def damage(point, kind: str) -> None:
-    path = point.folder / "timescaledb" / "rag.dump"
-    content = bytearray(path.read_bytes())
-    if kind == "flipped":
-        middle = content.find(b"PGDMP") + len(content) * 9 // 10
-        content[middle : middle + 4] = b"\xff\xff\xff\xff"
-        path.write_bytes(content)
-    else:
-        path.write_bytes(content[: len(content) * 6 // 10])
-
-
 @pytest.mark.parametrize("kind", ["flipped", "truncated"])
-def test_damage_is_found_before_anything_is_touched(postgres, postgres_platform, repository, kind):
-    point = backup.run(postgres_platform, repository)
-    damage(point, kind)
+def test_damage_is_found_before_anything_is_touched(postgres, postgres_platform, vault, kind):
+    point = take(postgres_platform, vault)
+    damage(stored(point, "timescaledb/rag.dump"), kind)
     with pytest.raises(IntegrityError) as caught:
-        restore(RestoreRequest(), postgres_platform, repository)
+        restore(RestoreRequest(), postgres_platform, vault)
     assert caught.value.code == "recovery_point_damaged"
     assert databases(postgres) == {"rag", "postgres", "template0", "template1"}
 
 
-def forge(point, old: str, new: str) -> None:
-    path = point.folder / FILE_NAME
-    path.write_text(path.read_text().replace(old, new))
-
-
-def test_truncation_with_forged_checksum_is_found_by_the_engine(postgres, postgres_platform, repository):
-    import hashlib
-
+def test_truncation_with_forged_checksum_is_found_by_the_engine(postgres, postgres_platform, vault, tmp_path):
     postgres.sql("INSERT INTO rag.documents SELECT i, md5(i::text) FROM generate_series(1000, 30000) i")
-    point = backup.run(postgres_platform, repository)
-    part = point.manifest.of("timescaledb")[0]
-    damage(point, "truncated")
-    content = (point.folder / part.path).read_bytes()
-    forge(point, part.sha256, hashlib.sha256(content).hexdigest())
-    forge(point, f'"size": {part.size}', f'"size": {len(content)}')
-    with pytest.raises(IntegrityError) as caught:
-        restore(RestoreRequest(), postgres_platform, repository)
-    assert caught.value.code == "archive_unreadable"
+    point = take(postgres_platform, vault)
+    content = (unpack(vault, point, "timescaledb", tmp_path / "plain") / "rag.dump").read_bytes()
+    forge_part(vault, point, "timescaledb/rag.dump", content[: len(content) * 6 // 10])
+    backup.verify(None, vault)  # to whom has the key, and no engine, all is well
+    for attempt in (
+        lambda: backup.verify(postgres_platform, vault),
+        lambda: restore(RestoreRequest(dry_run=True), postgres_platform, vault),
+    ):
+        with pytest.raises(IntegrityError) as caught:
+            attempt()
+        assert caught.value.code == "archive_unreadable"
+    postgres.sql("INSERT INTO rag.documents VALUES (101, 'live')")
+    with pytest.raises(RagopsError, match="pg_restore"):
+        restore(RestoreRequest(), postgres_platform, vault)
+    assert rows(postgres) == 29102
+    assert databases(postgres) == {"rag", "postgres", "template0", "template1"}
 
 
-def test_wrong_counts_leave_the_old_database_serving(postgres, postgres_platform, repository):
-    point = backup.run(postgres_platform, repository)
-    forge(point, '"rag.documents": 100', '"rag.documents": 99')
+def test_wrong_counts_leave_the_old_database_serving(postgres, postgres_platform, vault):
+    point = take(postgres_platform, vault)
+    forge_counts(vault, point, "timescaledb/rag.dump", **{"rag.documents": 99})
     postgres.sql("INSERT INTO rag.documents VALUES (101, 'live')")
     with pytest.raises(IntegrityError) as caught:
-        restore(RestoreRequest(safety=False), postgres_platform, repository)
+        restore(RestoreRequest(safety=False), postgres_platform, vault)
     assert caught.value.code == "counts_differ"
     assert caught.value.exit_code is ExitCode.INTEGRITY
     assert "rag.documents: 100, not 99" in caught.value.message
@@ -251,17 +250,17 @@ def test_wrong_counts_leave_the_old_database_serving(postgres, postgres_platform
     assert databases(postgres) == {"rag", "postgres", "template0", "template1"}
 
 
-def test_a_table_that_the_archive_lacks_is_found(postgres, postgres_platform, repository):
-    point = backup.run(postgres_platform, repository)
-    forge(point, '"rag.documents": 100', '"rag.documents": 100, "rag.chunks": 5')
+def test_a_table_that_the_archive_lacks_is_found(postgres, postgres_platform, vault):
+    point = take(postgres_platform, vault)
+    forge_counts(vault, point, "timescaledb/rag.dump", **{"rag.chunks": 5})
     with pytest.raises(IntegrityError, match=r"rag\.chunks") as caught:
-        backup.verify(postgres_platform, repository)
+        backup.verify(postgres_platform, vault)
     assert caught.value.code == "tables_missing"
 
 
-def test_preflight_refuses_newer_versions_and_missing_extensions(postgres, postgres_platform, repository):
-    point = backup.run(postgres_platform, repository)
-    folder = point.folder / "timescaledb"
+def test_preflight_refuses_newer_versions_and_missing_extensions(postgres, postgres_platform, vault, tmp_path):
+    point = take(postgres_platform, vault)
+    folder = unpack(vault, point, "timescaledb", tmp_path / "plain")
     part = backup.engine_part(point.manifest.of("timescaledb")[0])
 
     def refused(versions) -> str:
@@ -274,26 +273,28 @@ def test_preflight_refuses_newer_versions_and_missing_extensions(postgres, postg
     assert refused({"postgresql": "18.4", "extension.timescaledb": "2.19.3"}) == "extension_missing"
 
 
-def test_failed_dump_leaves_nothing(postgres, postgres_platform, repository):
+def test_failed_dump_leaves_nothing(postgres, postgres_platform, vault):
     """A lock that pg_dump waits for in vain, cut short by an interrupt."""
     with operator(postgres.endpoint, "rag") as blocker:
         blocker.execute("BEGIN; LOCK TABLE rag.documents IN ACCESS EXCLUSIVE MODE")
         threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
-            backup.run(postgres_platform, repository)
+            take(postgres_platform, vault)
         blocker.execute("ROLLBACK")
-    assert list(repository.folder.iterdir()) == []
+    assert nothing_left(vault)
     time.sleep(0.2)
     assert postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ragops'") == [(0,)]
-    backup.run(postgres_platform, repository)
+    take(postgres_platform, vault)
 
 
-def test_leftovers_of_killed_runs_are_cleared(postgres, postgres_platform, repository):
-    backup.run(postgres_platform, repository)
-    (repository.folder / ".partial-20200101T000000Z-abcdef" / "redis").mkdir(parents=True)
+def test_leftovers_of_killed_runs_are_cleared(postgres, postgres_platform, vault):
+    take(postgres_platform, vault)
+    left = vault.primary.store.folder / "default" / "20200101T000000Z-abcdef" / "redis"
+    left.mkdir(parents=True)
+    (left / "dump.rdb.zst").write_bytes(b"half of it")
     postgres.sql("CREATE DATABASE rag_restore_20200101t000000123", database="postgres")
-    restore(RestoreRequest(), postgres_platform, repository)
-    assert not list(repository.folder.glob(".partial-*"))
+    restore(RestoreRequest(), postgres_platform, vault)
+    assert not left.exists()
     assert "rag_restore_20200101t000000123" not in databases(postgres)
 
 
@@ -302,7 +303,8 @@ KILLED_RUN = """
     from ragops.adapters import child
     from ragops.operations import restore as operation
     from ragops.services.timescaledb import backup, swap
-    platform, repository, point, when = pickle.load(open(sys.argv[1], "rb"))
+    from tests.backup_helpers import restore
+    platform, vault, point, when = pickle.load(open(sys.argv[1], "rb"))
     def die():
         os.kill(os.getpid(), signal.SIGKILL)
     def dying(module, name):
@@ -319,18 +321,18 @@ KILLED_RUN = """
         setattr(module, name, function)
     dying(backup, "_fill")
     dying(swap, "take_place")
-    operation.restore(operation.RestoreRequest(point, safety=False), platform, repository)
+    restore(operation.RestoreRequest(point, safety=False), platform, vault)
 """
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize("when", ["in _fill", "before take_place", "in take_place", "after take_place"])
-def test_killed_restore_is_completed_by_the_next(postgres, postgres_platform, repository, tmp_path, when):
+def test_killed_restore_is_completed_by_the_next(postgres, postgres_platform, vault, tmp_path, when):
     postgres.sql("INSERT INTO rag.documents SELECT i, md5(i::text) FROM generate_series(1000, 100000) i")
-    point = backup.run(postgres_platform, repository)
+    point = take(postgres_platform, vault)
     postgres.sql("DELETE FROM rag.documents WHERE id > 10")
     handover = tmp_path / "handover"
-    handover.write_bytes(pickle.dumps((postgres_platform, repository, point.id, when)))
+    handover.write_bytes(pickle.dumps((postgres_platform, vault, point.id, when)))
     code = textwrap.dedent(KILLED_RUN)
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run([sys.executable, "-c", code, str(handover)], timeout=120, check=False, env=environment)
@@ -339,7 +341,7 @@ def test_killed_restore_is_completed_by_the_next(postgres, postgres_platform, re
     assert serving in (10, 99101)  # the old or the new, whole, under its own name
     if when in ("in _fill", "before take_place"):
         assert serving == 10
-    restore(RestoreRequest(point.id, safety=False), postgres_platform, repository)
+    restore(RestoreRequest(point.id, safety=False), postgres_platform, vault)
     assert rows(postgres) == 99101
     assert not [name for name in databases(postgres) if "_restore_" in name]
 
@@ -366,12 +368,12 @@ def test_prepare_is_idempotent_and_sends_no_password(postgres, postgres_platform
         postgres.sql("CREATE DATABASE x", role="application")
 
 
-def test_wrong_password_is_said_and_not_repaired(postgres, postgres_platform, repository):
-    backup.run(postgres_platform, repository)
+def test_wrong_password_is_said_and_not_repaired(postgres, postgres_platform, vault):
+    take(postgres_platform, vault)
     login = postgres.endpoint.logins["operator"]
     logins = {**postgres.endpoint.logins, "operator": Login(login.user, login.secret, SecretStr("wrong"))}
     endpoint = replace(postgres.endpoint, logins=logins)
     with pytest.raises(RagopsError) as caught:
-        restore(RestoreRequest(), replace(postgres_platform, endpoints={"timescaledb": endpoint}), repository)
+        restore(RestoreRequest(), replace(postgres_platform, endpoints={"timescaledb": endpoint}), vault)
     assert caught.value.code == "database_login_refused"
     assert rows(postgres) == 100

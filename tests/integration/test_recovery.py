@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations import backup
-from ragops.operations.backup import Platform
-from ragops.operations.restore import RestoreRequest, restore
+from ragops.operations.restore import RestoreRequest
+from tests.backup_helpers import nothing_left, restore, stored, take
 
 
 def documents(postgres) -> int:
     return postgres.sql("SELECT count(*) FROM rag.documents")[0][0]
+
+
+def services_in(vault, ident: str) -> set[str]:
+    return {part.service for part in vault.primary.get(ident).manifest.parts}
 
 
 @pytest.fixture(autouse=True)
@@ -22,79 +28,81 @@ def tidy(postgres):
             postgres.sql(f'DROP DATABASE "{name}"', database="postgres")
 
 
-def test_one_set_over_all_services_metadata_first(valkey, postgres, whole_platform, repository):
+def test_one_set_over_all_services_metadata_first(valkey, postgres, whole_platform, vault):
     with valkey.redis() as client:
         client.set("a", 1)
     steps = []
-    point = backup.run(whole_platform, repository, on_step=steps.append)
+    point = take(whole_platform, vault, on_progress=steps.append)
     assert [part.path for part in point.manifest.parts] == [
         "timescaledb/rag.dump", "redis/dump.rdb", "platform/ragops.yaml",
     ]  # fmt: skip
-    assert [step.partition(":")[0] for step in steps] == ["timescaledb", "redis"]
+    last_words = [step.resource for step in steps if step.final]  # services go on side by side
+    assert sorted(last_words[:2]) == ["redis/dump.rdb", "timescaledb/rag.dump"]
+    assert last_words[2:] == ["platform/ragops.yaml"]
     instants = [part.instant for part in point.manifest.parts]
     assert instants == sorted(instants)
     with valkey.redis() as client:
         client.delete("a")
     postgres.sql("DELETE FROM rag.documents")
-    result = restore(RestoreRequest(), whole_platform, repository)
+    result = restore(RestoreRequest(), whole_platform, vault)
     assert [service.service for service in result.services] == ["timescaledb", "redis"]
     assert documents(postgres) == 100
     with valkey.redis() as client:
         assert client.get("a") == "1"
 
 
-def test_only_the_service_that_was_named(valkey, postgres, whole_platform, repository):
+def test_only_the_service_that_was_named(valkey, postgres, whole_platform, vault):
     with valkey.redis() as client:
         client.set("a", 1)
-    backup.run(whole_platform, repository)
+    take(whole_platform, vault)
     with valkey.redis() as client:
         client.delete("a")
     postgres.sql("DELETE FROM rag.documents")
-    result = restore(RestoreRequest(services=("redis",)), whole_platform, repository)
+    result = restore(RestoreRequest(services=("redis",)), whole_platform, vault)
     assert documents(postgres) == 0
-    assert {part.service for part in result.safety.manifest.parts} == {"redis", "platform"}
+    assert services_in(vault, result.safety) == {"redis", "platform"}
     with valkey.redis() as client:
         assert client.get("a") == "1"
     with pytest.raises(UsageError) as caught:
-        restore(RestoreRequest(services=("qdrant",)), whole_platform, repository)
+        restore(RestoreRequest(services=("qdrant",)), whole_platform, vault)
     assert caught.value.code == "not_in_recovery_point"
 
 
-def test_damage_of_the_last_part_stops_the_first_service_too(valkey, postgres, whole_platform, repository):
-    point = backup.run(whole_platform, repository)
-    (point.folder / "redis" / "dump.rdb").write_bytes(b"")
+def test_damage_of_the_last_part_stops_the_first_service_too(valkey, postgres, whole_platform, vault):
+    point = take(whole_platform, vault)
+    stored(point, "redis/dump.rdb").write_bytes(b"")
     postgres.sql("DELETE FROM rag.documents")
     with pytest.raises(IntegrityError):
-        restore(RestoreRequest(), whole_platform, repository)
+        restore(RestoreRequest(), whole_platform, vault)
     assert documents(postgres) == 0
 
 
-def test_a_service_that_is_down_stops_a_backup_and_leaves_nothing(valkey, postgres, whole_platform, repository):
+def test_a_service_that_is_down_stops_a_backup_and_leaves_nothing(valkey, postgres, whole_platform, vault):
     valkey.kill()
     with pytest.raises(RagopsError) as caught:
-        backup.run(whole_platform, repository)
+        take(whole_platform, vault)
     assert caught.value.code == "redis_unreachable"
-    assert list(repository.folder.iterdir()) == []
+    assert nothing_left(vault)
 
 
-def test_the_safety_point_has_what_is_up(valkey, postgres, whole_platform, repository):
-    backup.run(whole_platform, repository)
+def test_the_safety_point_has_what_is_up(valkey, postgres, whole_platform, vault):
+    take(whole_platform, vault)
     valkey.kill()
-    result = restore(RestoreRequest(), whole_platform, repository)
-    assert {part.service for part in result.safety.manifest.parts} == {"timescaledb", "platform"}
+    result = restore(RestoreRequest(), whole_platform, vault)
+    assert services_in(vault, result.safety) == {"timescaledb", "platform"}
     assert "redis is down" in result.notes[0]
     assert valkey.control.is_running()
 
 
-def test_what_is_not_provisioned_is_said(whole_platform, repository):
-    backup.run(whole_platform, repository)
-    bare = Platform("test", "embedded", whole_platform.config, {}, whole_platform.control_of)
+def test_what_is_not_provisioned_is_said(whole_platform, vault):
+    take(whole_platform, vault)
+    bare = replace(whole_platform, endpoints={})
     for attempt in (
-        lambda: restore(RestoreRequest(), bare, repository),
-        lambda: backup.verify(bare, repository),
-        lambda: backup.run(bare, repository),
+        lambda: restore(RestoreRequest(), bare, vault),
+        lambda: backup.verify(bare, vault),
+        lambda: backup.run(bare, vault),
     ):
         with pytest.raises(MissingError) as caught:
             attempt()
         assert caught.value.code == "not_provisioned"
-    assert not backup.verify(None, repository).deep  # checksums need no engine
+    assert not backup.verify(None, vault).deep  # checksums need no engine

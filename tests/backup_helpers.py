@@ -1,0 +1,181 @@
+"""Recovery points for tests: a sink that keeps every file, vaults in folders, and forgers who have the key."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from ragops.adapters.store.folder import FolderStore
+from ragops.adapters.workers import Limit
+from ragops.operations import backup
+from ragops.operations import restore as restoring
+from ragops.operations.restore_journal import RestoreJournal
+from ragops.recovery.manifest import FILE_NAME, Manifest, write
+from ragops.recovery.repository import Repository
+from ragops.recovery.sealing import seal, suffix
+from ragops.recovery.vault import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from ragops.operations.platform import Platform
+    from ragops.recovery.manifest import ManifestPart
+    from ragops.recovery.point import RecoveryPoint
+    from ragops.services.contract import BackupEngine, Control, Endpoint, Part
+
+
+class KeepingSink:
+    """`Sink` that leaves every file in `folder`: what is dumped can be verified and restored from there."""
+
+    def __init__(self, folder: Path, journal: Path | None = None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.journal = journal or folder.with_name(f"{folder.name}.journal")
+        self.parts: list[Part] = []
+        self.has_begun = False
+
+    def begun(self) -> None:
+        self.has_begun = True
+
+    def each(self, tasks: Sequence[Callable[[], None]]) -> None:
+        Limit(2).each(tasks)
+
+    def put(self, name: str, read_back: Callable[[], Part]) -> Part:
+        assert (self.folder / name).is_file()
+        part = read_back()
+        assert part.name == name
+        self.parts.append(part)
+        return part
+
+
+def dump(
+    engine: BackupEngine, endpoint: Endpoint, control: Control, folder: Path, journal: Path | None = None
+) -> tuple[Part, ...]:
+    """Have `engine` dump into `folder`; its parts by name."""
+    sink = KeepingSink(folder, journal)
+    engine.dump(endpoint, control, sink)
+    assert sink.has_begun, "nothing that comes after this service would ever begin"
+    return tuple(sorted(sink.parts, key=lambda part: part.name))
+
+
+# --- vaults ----------------------------------------------------------------------------------------------------------
+
+
+def vault_of(folder: Path, *copies: Path, environment: str = "default", **named: Any) -> Vault:
+    """A vault over `folder`/backups and `copies`, all else beside it."""
+    places = (folder / "backups", *copies)
+    return Vault(
+        repositories=tuple(Repository(FolderStore(place), environment, folder / "cache") for place in places),
+        staging=folder / "staging",
+        signing_key_file=folder / "signing.pem",
+        **named,
+    )
+
+
+def take(platform: Platform, vault: Vault, **named: Any) -> RecoveryPoint:
+    """A recovery point, as `ragops backup run` takes it."""
+    return backup.run(platform, vault, **named).point
+
+
+def journal_of(vault: Vault) -> RestoreJournal:
+    """The note on a restore that is under way."""
+    return RestoreJournal(vault.staging.parent / "restore.json")
+
+
+def restore(
+    request: restoring.RestoreRequest, platform: Platform, vault: Vault, **named: Any
+) -> restoring.RestoreResult:
+    """As `ragops restore` does it."""
+    return restoring.restore(request, platform, vault, journal_of(vault), **named)
+
+
+def files_of(folder: Path) -> list[str]:
+    """Every file below, temporary ones too."""
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
+
+
+def nothing_left(vault: Vault) -> bool:
+    """Whether no repository holds a file, and nothing is on its way; notes for the next run may be there."""
+    places = [repository.store.folder for repository in vault.repositories]  # type: ignore[attr-defined]
+    on_its_way = [name for name in files_of(vault.staging) if not name.startswith("journal/")]
+    return not any(files_of(place) for place in places) and not on_its_way
+
+
+# --- recovery points as they lie there -------------------------------------------------------------------------------
+
+
+def folder_of(point: RecoveryPoint) -> Path:
+    """Its folder, in a store that is one."""
+    found: Path = point.store.folder / point.home  # type: ignore[attr-defined]
+    return found
+
+
+def part_of(point: RecoveryPoint, path: str) -> ManifestPart:
+    """Its part called `path`."""
+    (found,) = [part for part in point.manifest.parts if part.path == path]
+    return found
+
+
+def stored(point: RecoveryPoint, path: str) -> Path:
+    """The file that lies in the repository for the part called `path`."""
+    return folder_of(point) / part_of(point, path).stored_path
+
+
+def unpack(vault: Vault, point: RecoveryPoint, service: str, folder: Path) -> Path:
+    """The parts of `service` as its engine wrote them, in the new folder `folder`."""
+    folder.mkdir(parents=True)
+    for part in point.manifest.of(service):
+        point.fetch(part, folder / part.name, vault.identities(point))
+    return folder
+
+
+def damage(path: Path, how: str) -> None:
+    """Flip a byte in the middle of a file, cut its end off, or remove it."""
+    content = bytearray(path.read_bytes())
+    if how == "missing":
+        path.unlink()
+    elif how == "truncated":
+        path.write_bytes(content[:-20])
+    else:
+        assert how == "flipped"
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+
+
+# --- forgers who have the project's key ------------------------------------------------------------------------------
+
+
+def forge(vault: Vault, point: RecoveryPoint, change: Callable[[dict[str, Any]], None]) -> None:
+    """Let `change` have the manifest's values, and sign what comes of it with the project's own key."""
+    values = json.loads(point.manifest.model_dump_json())
+    change(values)
+    content = write(Manifest.model_validate_json(json.dumps(values)), vault.signing_key())
+    (folder_of(point) / FILE_NAME).write_bytes(content)
+
+
+def forge_part(vault: Vault, point: RecoveryPoint, path: str, content: bytes) -> None:
+    """Put other content in the place of a part, all checksums and the signature right."""
+    part = part_of(point, path)
+    plain = vault.staging.parent / "forged"
+    plain.write_bytes(content)
+    with plain.open("rb") as source, (folder_of(point) / part.stored_path).open("wb") as target:
+        sealed = seal(source, target, vault.recipients)
+    assert part.stored.file.endswith(suffix(vault.recipients))
+
+    def change(values: dict[str, Any]) -> None:
+        (found,) = [item for item in values["parts"] if f"{item['service']}/{item['name']}" == path]
+        found["size"], found["sha256"] = sealed.size, sealed.sha256
+        found["stored"] = {**found["stored"], "size": sealed.stored_size, "sha256": sealed.stored_sha256}
+
+    forge(vault, point, change)
+
+
+def forge_counts(vault: Vault, point: RecoveryPoint, path: str, **counts: int) -> None:
+    """State other counts of a part."""
+
+    def change(values: dict[str, Any]) -> None:
+        (found,) = [item for item in values["parts"] if f"{item['service']}/{item['name']}" == path]
+        found["counts"] = {**found["counts"], **counts}
+
+    forge(vault, point, change)
