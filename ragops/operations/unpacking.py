@@ -30,6 +30,7 @@ def unpacked(
     Raises IntegrityError (recovery_point_damaged), MissingError (identity_missing, disk_full), UsageError
     (identity_wrong).
     """
+    point.check_sizes(parts)
     identities = vault.identities(point)
     with vault.staged() as folder:
         _need_space(folder, parts)

@@ -84,7 +84,13 @@ class RecoveryPoint:
         Raises IntegrityError (recovery_point_damaged) with every fault found, RagopsError where the store fails.
         """
         parts = [part for part in self.manifest.parts if services is None or part.service in services]
-        faults = [fault for part in parts if (fault := self._fault(part, on_bytes))]
+        self._refuse([fault for part in parts if (fault := self._fault(part, on_bytes))])
+
+    def check_sizes(self, parts: Sequence[ManifestPart]) -> None:
+        """The same of `parts` as far as it can be seen without reading. Raises IntegrityError."""
+        self._refuse([fault for part in parts if (fault := self._size_fault(part))])
+
+    def _refuse(self, faults: Sequence[str]) -> None:
         if faults:
             what = f"recovery point {self.id} is damaged:" + "".join(f"\n  {fault}" for fault in faults)
             raise IntegrityError("recovery_point_damaged", what, _OTHER_POINT)

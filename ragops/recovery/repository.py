@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from ragops.recovery.signing import SigningKey
 
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
-_LOCKS = "locks"
 _KEPT = "kept"
 _LIST = "see `ragops backup list`"
 
@@ -185,8 +184,7 @@ class Repository:
     @contextlib.contextmanager
     def locked(self, locker: Locker) -> Iterator[Held]:
         """Hold the repository against other machines too. Raises LockedError (repository_locked)."""
-        prefix = f"{self.environment}/{_LOCKS}"
-        with lock.hold(self.store, prefix, locker.command, locker.wait, locker.notice) as held:
+        with lock.hold(self.store, self.environment, locker.command, locker.wait, locker.notice) as held:
             yield held
 
     @contextlib.contextmanager
