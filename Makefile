@@ -8,7 +8,7 @@ STAMP := .venv/.complete
 ENGINE_INSTALL := $(BIN)/ragops engine install
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test test-docker test-images check bench bench-import bench-api bench-docker picture clean
+.PHONY: help venv engine demo test test-docker test-images check bench bench-import bench-api bench-docker bench-backup picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-api: venv engine .tools/k6  ## searches per second with k6, alone and thro
 
 bench-docker: venv engine  ## the platform on Docker against the bare Automation API and docker run; loss of a node
 	$(BIN)/python bench/docker.py
+
+bench-backup: venv engine  ## recovery points against pg_dump, snapshot downloads, BGSAVE; memory (RUNTIME=docker)
+	$(BIN)/python bench/backup.py
 
 .tools/k6:
 	@command -v k6 > /dev/null && mkdir -p .tools && ln -sf "$$(command -v k6)" $@ || \

@@ -6,10 +6,11 @@ file, so that a recovery point is there or is not in one step.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -83,7 +84,7 @@ class Manifest(BaseModel):
 
     model_config = _STRICT
 
-    format: int
+    format: Literal[2]
     id: PointId
     sequence: int = Field(ge=0)
     kind: Kind
@@ -130,14 +131,15 @@ def parse(content: bytes, where: str) -> Signed:
     """
     body, _, last = content.rstrip(b"\n").rpartition(b"\n")
     try:
-        _refuse_newer(content, where)
         signature = signature_of(json.loads(last))
         manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
+        _refuse_newer(content, where)
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise _invalid(f"{where}: {key}: {first['msg']}") from error
     except (ValueError, KeyError, TypeError) as error:
+        _refuse_newer(content, where)
         raise _invalid(f"{where} is not a signed manifest: {type(error).__name__}") from error
     if not signature.holds(body + b"\n"):
         what = f"{where} was changed after it was signed: its signature does not hold"
@@ -146,14 +148,16 @@ def parse(content: bytes, where: str) -> Signed:
 
 
 def _refuse_newer(content: bytes, where: str) -> None:
-    """A newer format may have another shape altogether; only where it says so is read here."""
-    values, _ = json.JSONDecoder().raw_decode(content.decode())
-    written = values["format"]
-    if isinstance(written, int) and written > FORMAT:
+    """A newer format may have another shape altogether; what it is called is all that is read here."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        values, _ = json.JSONDecoder().raw_decode(content.decode())
+        written = values["format"]
+        if not isinstance(written, int) or written == FORMAT:
+            return
+        if written < FORMAT:
+            raise _invalid(f"{where} has format {written}, which only older versions of ragops read")
         what = f"{where} has format {written}, this ragops reads up to {FORMAT}: a newer ragops wrote it"
         raise MissingError("manifest_newer", what, "upgrade ragops: `pip install -U ragops`")
-    if written != FORMAT:
-        raise _invalid(f"{where} has format {written}, which only older versions of ragops read")
 
 
 def _invalid(message: str) -> IntegrityError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ragops.recovery.manifest import Kind
@@ -34,8 +35,15 @@ def judge(
     """
     good = [point for point in points if point.manifest.kind is Kind.BACKUP and _is_good(point, trusted)]
     reasons = _reasons(good, rule)
-    oldest = min((point.manifest.sequence for point in good if point.id in reasons), default=0)
-    return tuple(_verdict(point, reasons, oldest, trusted, protected) for point in points)
+    needed = {point.id for point in points if _is_way_back(point, points[0], timedelta(days=max(rule.daily, 1)))}
+    judged = (_verdict(point, reasons, needed, trusted, protected) for point in points)
+    return tuple(judged) if good else tuple(Verdict(point, True, "there is no good one yet") for point in points)
+
+
+def _is_way_back(point: RecoveryPoint, newest: RecoveryPoint, span: timedelta) -> bool:
+    """Whether a restore saved it so lately that somebody may still want to go back; a clock that jumped keeps more."""
+    age = newest.manifest.created - point.manifest.created
+    return point.manifest.kind is Kind.SAFETY and age < span
 
 
 def _is_good(point: RecoveryPoint, trusted: Collection[str]) -> bool:
@@ -62,11 +70,10 @@ def _reasons(good: Sequence[RecoveryPoint], rule: KeepSettings) -> dict[str, str
 def _verdict(
     point: RecoveryPoint,
     reasons: dict[str, str],
-    oldest: int,
+    needed: Collection[str],
     trusted: Collection[str],
     protected: Collection[str],
 ) -> Verdict:
-    """`oldest` is the order of the oldest one that stays."""
     if point.kept:
         return Verdict(point, True, "marked keep")
     if point.id in protected:
@@ -75,10 +82,6 @@ def _verdict(
         return Verdict(point, True, reasons[point.id])
     if point.signed.signature.key not in trusted:
         return Verdict(point, True, "signed by somebody else: not ours to remove")
-    newer = point.manifest.sequence > oldest
-    if point.manifest.kind is Kind.SAFETY and newer:
-        return Verdict(point, True, "a restore's way back, newer than the oldest that stays")
-    if not oldest:
-        return Verdict(point, True, "there is no good one yet")
-    what = "a restore's way back" if point.manifest.kind is Kind.SAFETY else "beyond what is kept"
-    return Verdict(point, False, "damaged" if point.faults() else what)
+    if point.id in needed:
+        return Verdict(point, True, "the way back of a restore")
+    return Verdict(point, False, "damaged" if point.faults() else "beyond what is kept")
