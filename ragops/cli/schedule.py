@@ -126,7 +126,7 @@ def scheduled(context: typer.Context) -> None:
     # The log wants words, whatever the caller wants.
     inner = State(Console(color=False, verbose=current.console.verbose), current.config, current.environment)
     report = operation.run(
-        (("backup", lambda: _backup(inner, context)), ("maintain", lambda: _maintain(inner))),
+        (("backup", lambda: _backup(inner)), ("maintain", lambda: _maintain(inner))),
         operation.files_of(project.paths),
         project.settings.backup.ping,
         secrets=_known_secrets(project),
@@ -149,14 +149,10 @@ def _known_secrets(project: Project) -> tuple[str, ...]:
         return ()
 
 
-def _backup(current: State, context: typer.Context) -> None:
+def _backup(current: State) -> None:
     from ragops.cli import backup
 
-    provided = getattr(backup, "run_scheduled", None)
-    if provided is not None:
-        provided(current)
-    else:
-        backup.run(typer.Context(context.command, obj=current))
+    backup.run_scheduled(current)
 
 
 def _maintain(current: State) -> None:

@@ -298,6 +298,11 @@ JSON_LINES = {
     "backup list": ["backup list"],
     "backup show": ["backup show", "backup show nosuch"],
     "backup verify": ["backup verify --deep", "backup verify nosuch"],
+    "backup scheduled": ["backup scheduled"],
+    # What goes well is tried with a crontab of nobody, not with that of whoever runs the tests.
+    "backup schedule install": ["backup schedule install --at nonsense", "backup schedule install --with nosuch"],
+    "backup schedule show": ["backup schedule show"],
+    "backup schedule remove": ["backup schedule remove"],
     "restore": ["restore --dry-run", "restore", "restore nosuch --yes"],
     "ingest": ["ingest", "ingest nosuch"],
     "query": ["query words", "query words --collection nosuch"],
