@@ -24,6 +24,7 @@ RAGOPS = (sys.executable, "-m", "ragops")
 RUNTIME = os.environ.pop("RUNTIME", "embedded")
 MIN_COLLECTIONS, MIN_DOCUMENTS = 40, 50
 DESCRIPTIONS = "package_descriptions"
+IDENTITY = "identity.txt"
 TABLES = ("collections", "documents", "chunks")
 QUESTIONS = (
     "How do I retry a failing call with exponential backoff?",
@@ -275,18 +276,32 @@ def revoked(tour: Tour) -> None:
     print(f"  with the token of a guest: {before}; after it was revoked: {after}")
 
 
+def encrypt(tour: Tour) -> None:
+    """Name the recipient and a second repository in ragops.yaml, as a person would."""
+    recipient = str(tour.json("backup", "keygen", IDENTITY)["recipient"])
+    config = tour.folder / "ragops.yaml"
+    named = f"\nbackup:\n  recipients: [{recipient}]\n  copies: [offsite]\n"
+    config.write_text(config.read_text().replace("\nbackup:\n", named))
+    print(f"  encrypted to {recipient}")
+
+
 def tour_loss(tour: Tour, token: str) -> None:
     answers = ask(tour, token)
     before = counts(outputs(tour))
-    say(f"A recovery point of {before}.")
-    tour.run("backup", "run")
+    say("A key that opens recovery points, which nobody needs to write them; and a second repository.")
+    encrypt(tour)
+    say(f"A recovery point of {before}, all of one instant.")
+    tour.run("backup", "run", "--quiesce")
+    listed = tour.json("backup", "list")["points"][0]
+    check(list(listed["copies"].values()) == [True, True], f"not whole in both repositories: {listed['copies']}")
     tour.run("backup", "list")
+    tour.run("backup", "verify")
     say("Damage.")
     damage(tour)
     tour.run("health", expect=3)
     tour.run("drift", expect=4)
     say("Back again.")
-    tour.run("restore", "latest", "--yes")
+    tour.run("restore", "latest", "--yes", "--identity", IDENTITY)
     after = counts(outputs(tour))
     check(after == before, f"restored {after} instead of {before}")
     print(f"  the same counts again: {after}")
@@ -295,6 +310,8 @@ def tour_loss(tour: Tour, token: str) -> None:
     tour.run("health")
     check(tour.json("plan", "--exit-code")["changes"] == [], "the plan is not empty after the restore")
     print("  the plan is empty: what runs is what was provisioned")
+    say("The proof that it would work again: the recovery point in a platform of its own, compared, taken down.")
+    tour.run("backup", "drill", "latest", "--identity", IDENTITY)
 
 
 def main() -> None:

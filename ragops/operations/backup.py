@@ -6,7 +6,7 @@ import contextlib
 import tarfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import ragops
 from ragops.adapters.files import create_private
@@ -81,13 +81,24 @@ class VerifyResult:
     extra_files: tuple[str, ...]
 
 
-class Hold:
-    """Writers that are kept waiting while instants are fixed; this one holds nobody."""
+class Hold(Protocol):
+    """Writers that are kept waiting while instants are fixed."""
+
+    @property
+    def instant(self) -> datetime | None:
+        """Since when no write was taken; None where nobody is held."""
+
+    def release(self) -> None:
+        """Let them go."""
+
+
+class _Free:
+    """Nobody is held."""
 
     instant: datetime | None = None
 
     def release(self) -> None:
-        """Let them go."""
+        """Nothing."""
 
 
 def run(
@@ -111,7 +122,7 @@ def run(
     key = vault.signing_key()
     with vault.primary.begin(locker) as draft, vault.staged() as folder:
         taking = Taking(draft, vault, folder, request.jobs, on_progress)
-        with held or contextlib.nullcontext(Hold()) as hold:
+        with held or contextlib.nullcontext(_Free()) as hold:
             taking.take(platform, names, hold.release)
         _add_project(taking, platform, sealed=bool(vault.recipients))
         manifest = _manifest(draft, platform, vault, request.kind, taking.in_order(), hold.instant)

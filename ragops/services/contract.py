@@ -257,12 +257,6 @@ class BackupEngine(Protocol):
         Raises RagopsError; leaves nothing behind on the server, nor what an earlier run that was killed left there.
         """
 
-    def held(self, endpoint: Endpoint) -> AbstractContextManager[None]:
-        """No write is taken while the block lasts, reads go on; ends by itself when ragops dies.
-
-        Nothing for an engine that has no such thing. Raises RagopsError where writers do not let go.
-        """
-
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Read the part with the engine that wrote it, as a restore would; raises IntegrityError where it is not whole.
 

@@ -20,7 +20,6 @@ from ragops.services.qdrant.snapshots import Dump, kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from ragops.services.contract import Control, Endpoint, Sink
@@ -58,11 +57,6 @@ class QdrantBackup:
         content = whole.model_dump_json(indent=2) + "\n"
         write_atomic(sink.folder / catalogue.PART, content, SECRET_MODE)
         sink.put(catalogue.PART, lambda: Part(catalogue.PART, instant, whole.counts(), versions))
-
-    def held(self, endpoint: Endpoint) -> AbstractContextManager[None]:
-        """Nothing: it has no such lock; ingest, which writes the vectors, is kept out by its own."""
-        del endpoint
-        return contextlib.nullcontext()
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Read the part, a snapshot with the engine where that can, and compare its counts."""

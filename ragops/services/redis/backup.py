@@ -23,7 +23,6 @@ from ragops.services.redis.scratch import opened, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     import redis
@@ -58,12 +57,6 @@ class RedisBackup:
             sink.put(PART, lambda: Part(PART, instant, count(control, endpoint.engine, target), versions))
 
         sink.each([dump])
-
-    def held(self, endpoint: Endpoint) -> AbstractContextManager[None]:
-        """By a pause of its writers."""
-        from ragops.services.redis import quiet
-
-        return quiet.held(endpoint)
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Load the file with the engine and compare the keys of every database."""

@@ -21,7 +21,6 @@ from ragops.services.timescaledb import archive, extension, inventory, roles, sw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from ragops.services.contract import Control, Endpoint, Sink
@@ -43,12 +42,6 @@ class TimescaleBackup:
             sink.put(part.name, lambda: self._read_back(sink.folder, part, control))
 
         sink.each([dump])
-
-    def held(self, endpoint: Endpoint) -> AbstractContextManager[None]:
-        """By a lock of all tables that readers do not mind."""
-        from ragops.services.timescaledb import quiet
-
-        return quiet.held(endpoint)
 
     def _read_back(self, folder: Path, part: Part, control: Control) -> Part:
         self.verify(folder, part, control)
