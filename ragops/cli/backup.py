@@ -123,7 +123,7 @@ def _show_taken(current: State, result: BackupResult, pruned: PruneResult | None
     if manifest.quiesced:
         console.message(f"all of it is of one instant: {manifest.quiesced:%H:%M:%S.%f} UTC")
     if not manifest.encrypted:
-        console.message("not encrypted: it holds no secrets, no gateway credentials (`ragops backup keygen` makes a key)")
+        console.message("not encrypted, so without secrets and tokens' keys; `ragops backup keygen` makes a key")
     for copy in result.copies:
         console.message(f"copied to {copy.repository}" if not copy.error else f"NOT copied to {copy.repository}")
     for line in _removed(pruned) if pruned else []:
