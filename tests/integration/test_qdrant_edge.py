@@ -30,6 +30,7 @@ from ragops.services.qdrant.component import service_spec
 from ragops.services.qdrant.edge import archive, configuration, creation, snapshots
 from ragops.services.qdrant.edge.collection import Collection
 from ragops.services.qdrant.settings import QdrantSettings
+from tests import backup_helpers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -633,8 +634,7 @@ def test_snapshot_name_leads_nowhere_else(server: Server, api: httpx.Client) -> 
 
 
 def dump(server: Server, folder: Path) -> tuple[Part, ...]:
-    folder.mkdir()
-    return QdrantBackup().dump(server.endpoint, server, folder)
+    return backup_helpers.dump(QdrantBackup(), server.endpoint, server, folder)
 
 
 def populate(api: httpx.Client) -> None:
@@ -723,11 +723,12 @@ def test_failed_restore_leaves_the_old_collections_serving(server: Server, api: 
     populate(api)
     parts = dump(server, tmp_path / "point")
     put(api, "docs", [500])
-    damaged = tmp_path / "point" / parts[-1].name
+    snapshot = next(part for part in parts if part.counts == {"docs.points": 30})
+    damaged = tmp_path / "point" / snapshot.name
     damaged.write_bytes(damaged.read_bytes()[: damaged.stat().st_size // 2])
     engine = QdrantBackup()
     with pytest.raises(IntegrityError):
-        engine.verify(tmp_path / "point", parts[-1], server)
+        engine.verify(tmp_path / "point", snapshot, server)
     with pytest.raises(RagopsError):
         engine.restore(server.endpoint, server, tmp_path / "point", parts)
     assert engine.counts(server.endpoint) == {**STATE, "docs.points": 31}
@@ -762,14 +763,14 @@ def test_failed_dump_leaves_nothing_on_the_server(server: Server, api: httpx.Cli
     folder.mkdir()
     (folder / "0001-0.snapshot").write_text("in the way")
     with pytest.raises(RagopsError):
-        QdrantBackup().dump(server.endpoint, server, folder)
+        dump(server, folder)
     for name in ("docs", "empty", "näme with space"):
         assert ok(api.get(f"/collections/{name}/shards/0/snapshots")) == []
 
 
 def test_preflight_refuses(server: Server, api: httpx.Client, tmp_path: Path) -> None:
     make(api, "docs", 1)
-    catalogue, part = dump(server, tmp_path / "point")
+    part, catalogue = dump(server, tmp_path / "point")
     engine = QdrantBackup()
     other = Part(part.name, datetime.now(tz=UTC), part.counts, {"qdrant": "1.18.3"})
     newer = Part(part.name, datetime.now(tz=UTC), part.counts, {ENGINE: "0.10.0"})

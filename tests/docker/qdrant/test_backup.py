@@ -13,6 +13,7 @@ from ragops.services.qdrant import RESTORE_SUFFIX, catalogue, offline
 from ragops.services.qdrant.backup import QdrantBackup
 from ragops.services.qdrant.cluster import not_active
 from ragops.services.qdrant.rest import Rest
+from tests import backup_helpers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,8 +26,7 @@ ENGINE = QdrantBackup()
 
 
 def dump(cluster: Any, folder: Path) -> tuple[Part, ...]:
-    folder.mkdir(parents=True, exist_ok=True)
-    return ENGINE.dump(cluster.endpoint, cluster.control, folder)
+    return backup_helpers.dump(ENGINE, cluster.endpoint, cluster.control, folder)
 
 
 def restore(cluster: Any, folder: Path, parts: tuple[Part, ...]) -> tuple[str, ...]:

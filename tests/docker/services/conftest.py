@@ -14,8 +14,7 @@ from testcontainers.core.container import DockerContainer
 from ragops.adapters import redis_client
 from ragops.adapters.docker.client import Entry
 from ragops.config.model import Settings
-from ragops.operations.backup import Platform
-from ragops.recovery.repository import Repository
+from ragops.operations.platform import Platform
 from ragops.runtimes.docker import args as docker_args
 from ragops.runtimes.docker.control import DockerControl, control
 from ragops.runtimes.docker.names import DockerNames
@@ -23,6 +22,7 @@ from ragops.runtimes.docker.start import start_script
 from ragops.services import SERVICES
 from ragops.services.contract import Capability, Endpoint, Login
 from ragops.services.spec import ExecCheck
+from tests.backup_helpers import vault_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import redis
 
     from ragops.adapters.docker.client import DockerHost
+    from ragops.recovery.vault import Vault
     from ragops.services.spec import ImageSpec, Layout, ServiceSpec
 
 SECRETS = {secret: f"{secret}-hunter2" for service in SERVICES for secret in service.secrets()}
@@ -91,7 +92,7 @@ class Service:
     def platform(self, config: Path) -> Platform:
         """A platform of this service alone, as backups and restores see it."""
         config.write_text("name: test\nruntime: docker\n")
-        return Platform("test", "docker", config, {self.endpoint.service: self.endpoint}, control)
+        return Platform("test", "docker", {self.endpoint.service: self.endpoint}, control, {config.name: config})
 
 
 @dataclass
@@ -160,5 +161,6 @@ def start(docker: DockerHost, image: Callable[[str], str], module_mine: Any, fre
 
 
 @pytest.fixture
-def repository(tmp_path: Path) -> Repository:
-    return Repository(tmp_path / "backups", "default")
+def vault(tmp_path: Path) -> Vault:
+    """One repository, not encrypted."""
+    return vault_of(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pickle
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import textwrap
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -17,19 +19,18 @@ import pytest
 
 from ragops.errors import IntegrityError, MissingError
 from ragops.operations import backup
-from ragops.operations.restore import RestoreRequest, restore
+from ragops.operations.restore import RestoreRequest
 from ragops.services import by_name
 from ragops.services.contract import Status
 from ragops.services.timescaledb import schema
 from ragops.services.timescaledb.backup import TimescaleBackup
 from ragops.services.timescaledb.health import probe
 from ragops.services.timescaledb.roles import operator
+from tests.backup_helpers import restore, take, unpack
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from ragops.operations.backup import Platform
-    from ragops.recovery.repository import Repository
+    from ragops.operations.platform import Platform
+    from ragops.recovery.vault import Vault
 
 OLD = "SELECT now() - interval '1 year', 'an old question' FROM generate_series(1, 100)"
 
@@ -134,17 +135,17 @@ def test_prepare_again_changes_nothing(service: Any, platform: Platform) -> None
     assert ("timescaledb", service.endpoint.version.partition("-")[0]) in before
 
 
-def test_backup_and_restore(service: Any, platform: Platform, repository: Repository) -> None:
+def test_backup_and_restore(service: Any, platform: Platform, vault: Vault) -> None:
     before = TimescaleBackup().counts(service.endpoint)
     assert before["public.readings"] == 20000
-    point = backup.run(platform, repository)
+    point = take(platform, vault)
     (part,) = point.manifest.of("timescaledb")
     assert part.counts == before
     assert list(part.versions)[:2] == ["timescaledb", "postgresql"]
     assert part.versions["extension.timescaledb"] == part.versions["timescaledb"]
     assert "linux" in part.versions["build"]
     service.sql("DELETE FROM rag.embedding_models; DROP TABLE readings")
-    result = restore(RestoreRequest(), platform, repository)
+    result = restore(RestoreRequest(), platform, vault)
     assert result.services[0].counts == before
     assert TimescaleBackup().counts(service.endpoint) == before
     chunks = service.sql("SELECT count(*), count(*) FILTER (WHERE is_compressed) FROM timescaledb_information.chunks")
@@ -158,18 +159,18 @@ def test_backup_and_restore(service: Any, platform: Platform, repository: Reposi
 
 
 def test_jobs_run_in_the_restored_database_and_rest_in_the_old(
-    service: Any, platform: Platform, repository: Repository, wait_until: Any
+    service: Any, platform: Platform, vault: Vault, wait_until: Any
 ) -> None:
     """Retention would remove old rows: not before they were counted, and never from what is kept."""
     service.sql("CREATE TABLE old (at timestamptz NOT NULL, q text); SELECT create_hypertable('old', 'at')")
     service.sql(f"INSERT INTO old {OLD}")
-    backup.run(platform, repository)
+    take(platform, vault)
     try:
         # Its next start lies in the past as soon as it is there: it runs whenever a scheduler does.
         service.sql("SELECT add_retention_policy('old', interval '90 days')")
         wait_until(lambda: service.sql("SELECT count(*) FROM old") == [(0,)], 60)
         service.sql(f"INSERT INTO old {OLD}")
-        point = backup.run(platform, repository)
+        point = take(platform, vault)
         assert point.manifest.of("timescaledb")[0].counts["public.old"] == 100
         service.sql(
             "SELECT alter_job(job_id, next_start => now()) FROM timescaledb_information.jobs"
@@ -177,7 +178,7 @@ def test_jobs_run_in_the_restored_database_and_rest_in_the_old(
         )
         wait_until(lambda: service.sql("SELECT count(*) FROM old") == [(0,)], 60)
         service.sql(f"INSERT INTO old {OLD}")
-        restore(RestoreRequest(safety=False), platform, repository)  # compares every count
+        restore(RestoreRequest(safety=False), platform, vault)  # compares every count
         service.sql(
             "SELECT alter_job(job_id, next_start => now()) FROM timescaledb_information.jobs"
             " WHERE hypertable_name = 'old'"
@@ -195,9 +196,9 @@ def test_jobs_run_in_the_restored_database_and_rest_in_the_old(
         service.sql("DROP TABLE IF EXISTS old")
 
 
-def test_damage_is_found(service: Any, platform: Platform, repository: Repository) -> None:
-    point = backup.run(platform, repository)
-    path = point.folder / "timescaledb" / "rag.dump"
+def test_damage_is_found(service: Any, platform: Platform, vault: Vault, tmp_path: Path) -> None:
+    point = take(platform, vault)
+    path = unpack(vault, point, "timescaledb", tmp_path / "plain") / "rag.dump"
     part = backup.engine_part(point.manifest.of("timescaledb")[0])
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 6 // 10])
@@ -206,10 +207,10 @@ def test_damage_is_found(service: Any, platform: Platform, repository: Repositor
     assert caught.value.code == "archive_unreadable"
 
 
-def test_preflight_refuses_what_does_not_fit(service: Any, platform: Platform, repository: Repository) -> None:
-    point = backup.run(platform, repository)
+def test_preflight_refuses_what_does_not_fit(service: Any, platform: Platform, vault: Vault, tmp_path: Path) -> None:
+    point = take(platform, vault)
     part = backup.engine_part(point.manifest.of("timescaledb")[0])
-    folder = point.folder / "timescaledb"
+    folder = unpack(vault, point, "timescaledb", tmp_path / "plain")
 
     def refused(**changed: str) -> str:
         other = replace(part, versions={**part.versions, **changed})
@@ -225,12 +226,12 @@ def test_preflight_refuses_what_does_not_fit(service: Any, platform: Platform, r
 
 
 @pytest.mark.fault
-def test_a_restore_on_data_that_cannot_be_opened(service: Any, platform: Platform, repository: Repository) -> None:
-    backup.run(platform, repository)
+def test_a_restore_on_data_that_cannot_be_opened(service: Any, platform: Platform, vault: Vault) -> None:
+    take(platform, vault)
     counts = TimescaleBackup().counts(service.endpoint)
     service.sh("rm /var/lib/postgresql/data/current/global/pg_control")
     service.docker.kill(service.name)
-    result = restore(RestoreRequest(), platform, repository)
+    result = restore(RestoreRequest(), platform, vault)
     assert "could not start on its old data" in result.services[0].notes[0]
     assert f"{service.name}-data:current.before-restore-" in result.services[0].notes[0]
     assert TimescaleBackup().counts(service.endpoint) == counts
@@ -240,35 +241,37 @@ KILLED_RUN = """
     import os, pickle, signal, sys, threading
     from ragops.adapters import child
     from ragops.operations import restore as operation
-    platform, repository = pickle.load(open(sys.argv[1], "rb"))
+    from tests.backup_helpers import restore
+    platform, vault = pickle.load(open(sys.argv[1], "rb"))
     real = child.run
     def run(arguments, *rest, **named):
         if "--exit-on-error" in arguments:
             threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGKILL]).start()
         real(arguments, *rest, **named)
     child.run = run
-    operation.restore(operation.RestoreRequest(safety=False), platform, repository)
+    restore(operation.RestoreRequest(safety=False), platform, vault)
 """
 
 
 @pytest.mark.fault
 def test_a_killed_restore_is_completed_by_the_next(
-    service: Any, platform: Platform, repository: Repository, tmp_path: Path, wait_until: Any
+    service: Any, platform: Platform, vault: Vault, tmp_path: Path, wait_until: Any
 ) -> None:
     service.sql("INSERT INTO readings SELECT at + interval '1 s', kind, value || repeat('x', 300) FROM readings")
     counts = TimescaleBackup().counts(service.endpoint)
-    backup.run(platform, repository)
+    take(platform, vault)
     service.sql("DELETE FROM readings WHERE kind = 3")
     left = service.sql("SELECT count(*) FROM readings")
     handover = tmp_path / "handover"
-    handover.write_bytes(pickle.dumps((platform, repository)))
+    handover.write_bytes(pickle.dumps((platform, vault)))
     code = textwrap.dedent(KILLED_RUN)
-    done = subprocess.run([sys.executable, "-c", code, str(handover)], timeout=120, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    done = subprocess.run([sys.executable, "-c", code, str(handover)], timeout=120, check=False, env=environment)
     assert done.returncode == -signal.SIGKILL
     assert service.sql("SELECT count(*) FROM readings") == left, "the old database serves"
     tools = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_restore'"
     wait_until(lambda: service.sql(tools) == [(0,)], 60, "the end of the orphaned pg_restore")
-    restore(RestoreRequest(safety=False), platform, repository)
+    restore(RestoreRequest(safety=False), platform, vault)
     assert TimescaleBackup().counts(service.endpoint) == counts
     assert {name for name in databases(service) if "_restore_" in name} == set()
 
