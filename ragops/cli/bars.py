@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ragops.adapters.progress import Progress
     from ragops.cli.console import Console
 
+_LEAST_COLUMNS = 80  # narrower ones would break every bar
 _LINE_SECONDS = 10.0  # between two lines about one part where there is no terminal
 
 
@@ -25,7 +27,7 @@ def bars(console: Console) -> Iterator[Callable[[Progress], None]]:
     """A function that takes progress from several threads and shows it."""
     if console.quiet:
         yield lambda _progress: None
-    elif sys.stderr.isatty():
+    elif sys.stderr.isatty() and shutil.get_terminal_size().columns >= _LEAST_COLUMNS:
         with _live(console) as show:
             yield show
     else:

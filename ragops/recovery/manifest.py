@@ -155,7 +155,7 @@ def _refuse_newer(content: bytes, where: str) -> None:
         if not isinstance(written, int) or written == FORMAT:
             return
         if written < FORMAT:
-            raise _invalid(f"{where} has format {written}, which only older versions of ragops read")
+            raise _invalid(f"{where} has format {written}, which a version before the first release wrote")
         what = f"{where} has format {written}, this ragops reads up to {FORMAT}: a newer ragops wrote it"
         raise MissingError("manifest_newer", what, "upgrade ragops: `pip install -U ragops`")
 
