@@ -16,7 +16,7 @@ from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
 from ragops.errors import InvalidInputError, MissingError, Problem, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 CONFIG_NAME = "ragops.yaml"
 VARIABLE_PREFIX = "RAGOPS__"
@@ -66,7 +66,7 @@ def find_config(start: Path) -> Path:
     raise UsageError("config_not_found", f"no {CONFIG_NAME} in {start} or above", "run `ragops init` to write one")
 
 
-def load(config: Path | None, environment: str | None) -> Project:
+def load(config: Path | None, environment: str | None, variables: Mapping[str, str] = os.environ) -> Project:
     """Read ragops.yaml, its overlay for the environment and RAGOPS__SECTION__KEY variables.
 
     Raises InvalidInputError with all problems, UsageError where a file that was asked for is missing.
@@ -79,9 +79,22 @@ def load(config: Path | None, environment: str | None) -> Project:
     if environment and environment != DEFAULT_ENVIRONMENT:
         overlay = _overlay(path, environment)
         sources.append(_read(overlay))
-    sources.append(_from_variables(os.environ))
+    sources.append(_from_variables(variables))
     settings = _validate(path, sources)
     return Project(settings, ProjectPaths(path.parent, name, settings.data_dir), path, overlay)
+
+
+def values_of(files: Sequence[Path], variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """What files, the later over the earlier, and RAGOPS__SECTION__KEY variables say together.
+
+    Raises as `load`, for files that are no settings.
+    """
+    sources = [*map(_read, files), _from_variables(variables)]
+    _validate(files[0], sources)
+    values: dict[str, Any] = {}
+    for source in sources:
+        values = _merge(values, source.values)
+    return values
 
 
 def _overlay(path: Path, environment: str) -> Path:

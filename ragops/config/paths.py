@@ -90,6 +90,21 @@ class ProjectPaths:
         return self.state / "drills" / f"{self.environment}.jsonl"
 
     @property
+    def drill_projects(self) -> Path:
+        """A folder for each drill that is under way: a whole project of its own."""
+        return self.state / "drills" / self.environment
+
+    @property
+    def backup_record(self) -> Path:
+        """How the last run of a backup went."""
+        return self.state / "run" / self.environment / "backup.json"
+
+    @property
+    def recover_journal(self) -> Path:
+        """How far a recovery onto a new machine has come that has not come to its end."""
+        return self.state / "run" / self.environment / "recover.json"
+
+    @property
     def audit(self) -> Path:
         """One line for every change."""
         return self.state / "audit.jsonl"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import explain_os_error, make_dir, write_atomic
 from ragops.config import secrets
 from ragops.config.load import CONFIG_NAME, load
-from ragops.config.model import ports_as_written
 from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
-from ragops.errors import MissingError, UsageError
+from ragops.errors import UsageError
+from ragops.operations.ports import free_ports
 from ragops.recovery import signing
 from ragops.render import render
 from ragops.resources import templates_dir
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _IGNORED = (".ragops/", "backups/")
-_PORT_TRIES = 200
 _COLLECTIONS = "collections-config.json"
 
 
@@ -48,7 +46,7 @@ def init(folder: Path, name: str | None, runtime: str) -> InitResult:
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", chosen):
         raise UsageError("invalid_name", f"{chosen!r} is no name of a platform", "use a-z, 0-9 and -, a letter first")
     make_dir(folder)
-    ports = _free_ports(runtime)
+    ports = free_ports({"runtime": runtime})
     ignored = _ignore(folder / ".gitignore")
     paths = ProjectPaths(folder, DEFAULT_ENVIRONMENT)
     make_dir(paths.secrets.parent, 0o711)
@@ -85,35 +83,3 @@ def _sample(path: Path) -> bool:
         return False
     write_atomic(path, (templates_dir() / _COLLECTIONS).read_text())
     return True
-
-
-def _free_ports(runtime: str) -> dict[str, int]:
-    """For every key of a port its usual one, or the next from which on all that follow from it are free."""
-    chosen: dict[str, int] = {}
-    taken: set[int] = set()
-    for (service, key), usual in ports_as_written({"runtime": runtime}).items():
-        if "," not in key:
-            found = _free(runtime, service, key, usual, taken)
-            chosen[f"{service}.{key}"] = found[0]
-            taken |= {*found}
-    return chosen
-
-
-def _free(runtime: str, service: str, key: str, usual: int, taken: set[int]) -> list[int]:
-    """The first port from `usual` on that is free with all that follow from it, and those."""
-    for port in range(usual, usual + _PORT_TRIES):
-        wanted = ports_as_written({"runtime": runtime, service: {key: port}})
-        ports = [found for (owner, what), found in wanted.items() if owner == service and what.partition(",")[0] == key]
-        if not taken & {*ports} and all(map(_can_bind, ports)):
-            return ports
-    raise MissingError("no_free_port", f"ports {usual} to {usual + _PORT_TRIES - 1} are all taken", "free one of them")
-
-
-def _can_bind(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

@@ -1,0 +1,57 @@
+"""Finds ports of this machine that nobody listens on."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from ragops.config.model import ports_as_written
+from ragops.errors import MissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+_TRIES = 200
+
+
+def _usual(port: int) -> int:
+    return port
+
+
+def free_ports(
+    values: Mapping[str, Any], taken: Collection[int] = (), first: Callable[[int], int] = _usual
+) -> dict[str, int]:
+    """For every key of a port (`service.key`) that the values of a ragops.yaml lead to: a port that is free.
+
+    It is the next from `first` of the one there now on which is none of `taken`, with all ports that follow from it.
+    Raises MissingError (no_free_port).
+    """
+    chosen: dict[str, int] = {}
+    gone = set(taken)
+    for (service, key), now in ports_as_written(values).items():
+        if "," not in key:
+            found = _free(values, service, key, first(now), gone)
+            chosen[f"{service}.{key}"] = found[0]
+            gone |= {*found}
+    return chosen
+
+
+def _free(values: Mapping[str, Any], service: str, key: str, first: int, taken: set[int]) -> list[int]:
+    """The first port from `first` on that is free with all that follow from it, and those."""
+    for port in range(first, first + _TRIES):
+        section = {**(values.get(service) or {}), key: port}
+        wanted = ports_as_written({**values, service: section})
+        ports = [found for (owner, what), found in wanted.items() if owner == service and what.partition(",")[0] == key]
+        if not taken & {*ports} and all(map(_can_bind, ports)):
+            return ports
+    raise MissingError("no_free_port", f"ports {first} to {first + _TRIES - 1} are all taken", "free one of them")
+
+
+def _can_bind(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
