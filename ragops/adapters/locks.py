@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import psutil
 from filelock import FileLock, Timeout
 
 from ragops.adapters.files import explain_os_error, make_dir, write_atomic
@@ -62,6 +63,13 @@ def hold(
         except OSError as error:
             raise explain_os_error(error, f"lock {folder}") from error
         yield  # outside: what the command itself fails with is not about locks
+
+
+def holder(folder: Path, kind: str) -> Holder | None:
+    """Who holds the lock now, as far as the note tells: of a run that is gone, on this machine, there is none."""
+    found = _read(folder / f"{kind}.holder.json")
+    gone = found is not None and found.host == socket.gethostname() and not psutil.pid_exists(found.pid)
+    return None if gone else found
 
 
 @contextlib.contextmanager

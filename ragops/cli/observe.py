@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,8 +14,11 @@ from ragops.cli.state import state
 from ragops.errors import ExitCode, RagopsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ragops.cli.console import Console
     from ragops.operations.health import Health
+    from ragops.operations.session import Session
 
 
 _NAGIOS_UNKNOWN = 3
@@ -148,7 +152,8 @@ def health(
     current = state(context)
     try:
         session = current.session()
-        code = _show(current.console, check(session, services or (), timeout), output_format)
+        figures = partial(_figures, session) if not services else str
+        code = _show(current.console, check(session, services or (), timeout), output_format, figures)
     except RagopsError as error:
         if output_format is not HealthFormat.nagios or current.console.as_json:
             raise
@@ -159,12 +164,18 @@ def health(
         found = check(session, services or (), timeout)
         if output_format is HealthFormat.table:
             current.console.next_round(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}")
-        code = _show(current.console, found, output_format)
+        code = _show(current.console, found, output_format, figures)
     raise typer.Exit(code)
 
 
-def _show(console: Console, result: Health, output_format: HealthFormat) -> int:
-    """Print the health; returns the exit code in the terms of its format."""
+def _figures(session: Session) -> str:
+    from ragops.operations.metrics import text
+
+    return text(session)
+
+
+def _show(console: Console, result: Health, output_format: HealthFormat, figures: Callable[[], str]) -> int:
+    """Print the health, for Prometheus with the figures of backups; returns the exit code in its format's terms."""
     from ragops.cli import views
 
     if console.as_json:
@@ -174,7 +185,7 @@ def _show(console: Console, result: Health, output_format: HealthFormat) -> int:
         console.text(line)
         return code
     if output_format is HealthFormat.prometheus:
-        console.text(views.prometheus(result))
+        console.text(f"{views.prometheus(result)}\n{figures()}".rstrip("\n"))
     elif output_format is HealthFormat.json:
         console.document({"status": result.status.value, **views.jsonable(result)})
     else:

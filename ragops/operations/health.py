@@ -8,7 +8,9 @@ from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ragops.adapters.workers import Job
 from ragops.errors import RagopsError
+from ragops.operations import backup_health
 from ragops.services import SERVICES, by_name
 from ragops.services.contract import Check, ProbeResult, Status
 
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from ragops.operations.session import Session
-    from ragops.recovery.point import RecoveryPoint
 
 NO_SCHEMA = "there is no rag schema yet"  # in the words of the probe
 DEFAULT_TIMEOUT = 5.0
@@ -73,13 +74,15 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
     pool = ThreadPoolExecutor(max_workers=len(SERVICES) + 1, thread_name_prefix="probe")
     running = {name: pool.submit(by_name(name).probe, endpoint, timeout) for name, endpoint in endpoints.items()}
     truth = pool.submit(_truth, session, services) if session.machine.in_image else None
+    # A thread that nobody waits for at the end: a repository far away has longer waits than a probe may have.
+    backups = None if services else Job(lambda: backup_health.probe(session), "probe-backup")
     deadline = started + timeout
     probes = tuple(_result(name, future, deadline, timeout) for name, future in running.items())
     if truth:
         probes += (_result(_TRUTH, truth, deadline, timeout),)
     pool.shutdown(wait=False, cancel_futures=True)
-    if not services:
-        probes += (_backups(session),)
+    if backups:
+        probes += (backup_health.result(backups, deadline),)
     return Health(probes, time.monotonic() - started)
 
 
@@ -95,29 +98,6 @@ def _truth(session: Session, services: Sequence[str]) -> ProbeResult:
         checks = [Check(item.resource, Status.DEGRADED, item.now, "`ragops up` repairs it") for item in found]
     fine = Check("containers", Status.OK, "as provisioned")
     return ProbeResult(_TRUTH, tuple(checks) or (fine,), time.monotonic() - started)
-
-
-def _backups(session: Session) -> ProbeResult:
-    """How old the newest recovery point is; a young platform has its first one ahead of it."""
-    started = time.monotonic()
-    try:
-        newest = session.vault().primary.list().latest()
-    except RagopsError as error:
-        check = Check("recovery point", Status.DEGRADED, error.message, error.hint)
-    else:
-        check = _age(session, newest)
-    return ProbeResult("backup", (check,), time.monotonic() - started)
-
-
-def _age(session: Session, newest: RecoveryPoint | None) -> Check:
-    limit = session.project.settings.backup.max_age_hours
-    since = newest.manifest.created.timestamp() if newest else session.project.paths.secrets.stat().st_mtime
-    hours = (time.time() - since) / 3600
-    what = f"{newest.id}, {hours:.1f} h old" if newest else f"none yet; the first is due within {limit:.0f} h"
-    if hours <= limit:
-        return Check("recovery point", Status.OK, what)
-    what = f"the newest is {hours:.0f} h old" if newest else "there is none"
-    return Check("recovery point", Status.DEGRADED, what, "run `ragops backup run`")
 
 
 def _result(name: str, future: Future[ProbeResult], deadline: float, timeout: float) -> ProbeResult:

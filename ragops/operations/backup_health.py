@@ -1,0 +1,106 @@
+"""What health says of recovery points: their age, their copies, the clock, the last drill, a restore left half-way."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ragops.adapters import locks
+from ragops.errors import RagopsError
+from ragops.operations import backup_record, drill_record, metrics
+from ragops.services.contract import Check, ProbeResult, Status
+
+if TYPE_CHECKING:
+    from ragops.adapters.workers import Job
+    from ragops.operations.session import Session
+    from ragops.recovery.point import RecoveryPoint
+
+_NAME = "backup"
+_POINT = "recovery point"
+_DRILL = "restore drill"
+_PROVES = "`ragops backup drill` proves a restore"
+_CLOCK_SECONDS = 60.0  # that machines' clocks may differ by
+_DAY = 86_400.0
+
+
+def probe(session: Session) -> ProbeResult:
+    """All checks; asks the first repository for its list, and no other place than this machine's own records."""
+    started = time.monotonic()
+    try:
+        newest = session.vault().primary.list().latest()
+        checks = [_age(session, newest), *_clock(newest), *_copies(session)]
+    except RagopsError as error:
+        checks = [Check(_POINT, Status.DEGRADED, error.message, error.hint)]
+    checks += [_drill(session), *_restore(session)]
+    return ProbeResult(_NAME, tuple(checks), time.monotonic() - started)
+
+
+def result(job: Job[ProbeResult], deadline: float) -> ProbeResult:
+    """What it found by the deadline (of the monotonic clock); without an answer, that there is none."""
+    started = time.monotonic()
+    if not job.wait(max(0.0, deadline - started) + 0.1):
+        late = Check(_POINT, Status.DEGRADED, "the repository does not answer in time", "`ragops backup list`")
+        return ProbeResult(_NAME, (late,), time.monotonic() - started)
+    return job.result()
+
+
+def _age(session: Session, newest: RecoveryPoint | None) -> Check:
+    """How old the newest recovery point is; a young platform has its first one ahead of it."""
+    limit = session.project.settings.backup.max_age_hours
+    since = newest.manifest.created.timestamp() if newest else session.project.paths.secrets.stat().st_mtime
+    hours = (time.time() - since) / 3600
+    what = f"{newest.id}, {hours:.1f} h old" if newest else f"none yet; the first is due within {limit:.0f} h"
+    if hours <= limit:
+        return Check(_POINT, Status.OK, what)
+    what = f"the newest is {hours:.0f} h old" if newest else "there is none"
+    return Check(_POINT, Status.DEGRADED, what, "run `ragops backup run`")
+
+
+def _clock(newest: RecoveryPoint | None) -> list[Check]:
+    """One from the future would look new for ever."""
+    if newest is None or newest.manifest.created.timestamp() <= time.time() + _CLOCK_SECONDS:
+        return []
+    what = f"{newest.id} was taken at {newest.manifest.created:%Y-%m-%d %H:%M} UTC, which is yet to come"
+    return [Check("clock", Status.DEGRADED, what, "set the clock of this machine, or of the one that took it")]
+
+
+def _copies(session: Session) -> list[Check]:
+    """Whether every configured repository had the last recovery point, as the run that took it saw."""
+    record = backup_record.read(session.project.paths.backup_record)
+    if record is None or record.taken is None or not session.project.settings.backup.copies:
+        return []
+    missing, point = metrics.missing_copies(session, record), record.taken.point
+    if not missing:
+        return [Check("copies", Status.OK, f"{point} is in all {len(record.taken.copies)} further repositories")]
+    cure = f"run `ragops backup copy {point}`"
+    return [Check("copies", Status.DEGRADED, f"{point} is not in {', '.join(missing)}", cure)]
+
+
+def _drill(session: Session) -> Check:
+    records = drill_record.read(session.project.paths.drills)
+    limit = session.project.settings.backup.drill_max_age_days
+    good = next((record for record in reversed(records) if record.ok), None)
+    if records and not records[-1].ok:
+        what = f"the last one, of {records[-1].point}, failed: {records[-1].why}"
+        return Check(_DRILL, Status.DEGRADED, what, f"cure that, then {_PROVES}")
+    if good is None or good.time is None:
+        if limit is None:
+            return Check(_DRILL, Status.OK, f"none yet; {_PROVES}")
+        return Check(_DRILL, Status.DEGRADED, "there was none yet", _PROVES)
+    days = (time.time() - good.time.timestamp()) / _DAY
+    if limit is not None and days > limit:
+        return Check(_DRILL, Status.DEGRADED, f"the last good one is {days:.0f} days old", _PROVES)
+    age = good.data_age_seconds / 3600
+    what = f"{good.time:%Y-%m-%d}: {good.point} was back in {good.seconds:.0f} s, its data {age:.1f} h old"
+    return Check(_DRILL, Status.OK, what)
+
+
+def _restore(session: Session) -> list[Check]:
+    left = session.restore_journal().read()
+    if left is None:
+        return []
+    done = f"{', '.join(left.done)} done" if left.done else "nothing done yet"
+    if locks.holder(session.project.paths.locks, locks.KINDS[0]) is not None:  # whoever may restore holds all kinds
+        return [Check("restore", Status.DEGRADED, f"the restore of {left.point} is under way ({done})", "wait for it")]
+    what = f"the restore of {left.point} was interrupted ({done} of {', '.join(left.services)})"
+    return [Check("restore", Status.DEGRADED, what, f"`ragops restore {left.point}` goes on")]
