@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragops.cli import points, schedule
+from ragops.cli import drill, points, schedule
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.points import Reference
 from ragops.cli.state import State, state
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     points.register(group)
     for command in (copy, keep, prune, keygen):
         group.command()(command)
+    drill.register(group)
     schedule.register(group)
     app.add_typer(group, name="backup")
 
@@ -86,13 +87,18 @@ def _started(current: State, lock_wait: float, *, quiesce: bool) -> Any:
 def _take(current: State, session: Session, jobs: int | None, *, quiesce: bool, keep: bool) -> BackupResult:
     from ragops.cli.bars import bars
     from ragops.operations import backup
+    from ragops.operations.recorded import recorded
 
     request = backup.BackupRequest(jobs=jobs or session.project.settings.backup.jobs, keep=keep)
-    platform, vault = session.platform(), session.vault()
-    with bars(current.console) as on_progress:
-        result = backup.run(
-            platform, vault, request, locker=session.locker(), held=_hold(session, quiesce), on_progress=on_progress
-        )
+
+    def take() -> BackupResult:
+        platform, vault = session.platform(), session.vault()
+        with bars(current.console) as on_progress:
+            return backup.run(
+                platform, vault, request, locker=session.locker(), held=_hold(session, quiesce), on_progress=on_progress
+            )
+
+    result = recorded(session, take)
     session.rotate_logs()
     return result
 
@@ -139,6 +145,7 @@ def copy(context: typer.Context, point: Reference = "latest", lock_wait: LockWai
     """
     from ragops.cli.bars import bars
     from ragops.operations import backup
+    from ragops.operations.recorded import record_copies
 
     current = state(context)
     session = current.session(lock_wait)
@@ -147,6 +154,7 @@ def copy(context: typer.Context, point: Reference = "latest", lock_wait: LockWai
         found = vault.primary.get(point)
         found.require_trust(vault.trusted())
         result = backup.BackupResult(found, backup.copy(vault, found, locker=session.locker(), on_progress=on_progress))
+        record_copies(session, result)
     result.require_copies()
     if current.console.as_json:
         current.console.document({"id": found.id, "copies": [item.repository for item in result.copies]})

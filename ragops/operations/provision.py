@@ -185,7 +185,7 @@ def _cluster(session: Session) -> Endpoint | None:
     return endpoint if "," in endpoint.options.get("nodes", "") else None
 
 
-def _settled(session: Session) -> Health:
+def settled(session: Session) -> Health:
     """The health once it is ok but for the schema, or as it is after some seconds: breakers and Envoy look in turns."""
     deadline = time.monotonic() + _SETTLE
     while True:
@@ -198,7 +198,7 @@ def _settled(session: Session) -> Health:
 
 def _healthy(session: Session, *, changed: bool) -> Health:
     """The health after `up`; a service that is down is a failure, what is merely degraded is shown."""
-    health = _settled(session) if changed else check(session)
+    health = settled(session) if changed else check(session)
     down = [(probe.service, item) for probe in health.probes for item in probe.checks if item.status is Status.DOWN]
     if down:
         what = "; ".join(f"{service}: {item.detail}" for service, item in down)

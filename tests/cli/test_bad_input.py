@@ -298,6 +298,7 @@ JSON_LINES = {
     "backup list": ["backup list"],
     "backup show": ["backup show", "backup show nosuch"],
     "backup verify": ["backup verify --deep", "backup verify nosuch"],
+    "backup drill": ["backup drill nosuch"],  # one that goes well takes half a minute, and is tried elsewhere
     "backup scheduled": ["backup scheduled"],
     # What goes well is tried with a crontab of nobody, not with that of whoever runs the tests.
     "backup schedule install": ["backup schedule install --at nonsense", "backup schedule install --with nosuch"],

@@ -1,0 +1,111 @@
+"""Reads of single rows, for a look at whether a restored database is what it was."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID, uuid4
+
+from psycopg import sql
+
+from ragops.adapters.postgres import translated
+from ragops.services.timescaledb.roles import operator
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ragops.adapters.postgres import Connection
+    from ragops.services.contract import Endpoint
+
+_SUBJECT = "a sample of the database"
+_COLUMNS = sql.SQL("id, document_id, position, content, content_hash, point_collection FROM rag.chunks")
+# Of documents that are whole: an ingestion that was at work when the data were taken leaves others between the stores.
+_INDEXED = sql.SQL("document_id IN (SELECT id FROM rag.documents WHERE status = 'indexed')")
+_RETENTION = """
+    SELECT hypertable_schema || '.' || hypertable_name FROM timescaledb_information.jobs
+    WHERE proc_name = 'policy_retention'
+"""
+
+
+class Chunk(NamedTuple):
+    """A row of rag.chunks as a point of the vector store repeats it."""
+
+    id: UUID
+    document_id: int
+    position: int
+    content: str
+    content_hash: str
+    point_collection: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether its content is what it was when it was stored."""
+        return hashlib.sha256(self.content.encode()).hexdigest() == self.content_hash
+
+
+def read_rows(endpoint: Endpoint, tables: Iterable[str]) -> list[str]:
+    """Read a row of each of the tables (`schema.table`) with all of its columns; returns those that have none.
+
+    Raises RagopsError where a table cannot be read.
+    """
+    empty = []
+    with _connected(endpoint) as connection, translated(_SUBJECT):
+        for table in tables:
+            schema, _, name = table.partition(".")
+            statement = sql.SQL("SELECT * FROM {} LIMIT 1").format(sql.Identifier(schema, name))
+            if connection.execute(statement).fetchone() is None:
+                empty.append(table)
+    return empty
+
+
+def shrinking(endpoint: Endpoint) -> frozenset[str]:
+    """Tables whose old rows TimescaleDB removes by itself as soon as its jobs run."""
+    with _connected(endpoint) as connection, translated(_SUBJECT):
+        found = connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
+        return frozenset(name for (name,) in connection.execute(_RETENTION).fetchall()) if found else frozenset()
+
+
+def some_chunks(endpoint: Endpoint, limit: int) -> list[Chunk]:
+    """Chunks of indexed documents from a random place on; none where there is no rag schema.
+
+    Their ids are spread evenly, so that neighbours have nothing in common.
+    """
+    start = uuid4()
+    with _connected(endpoint) as connection, translated(_SUBJECT):
+        if not _has_chunks(connection):
+            return []
+        found = _page(connection, sql.SQL("id >= {}").format(sql.Literal(start)), limit)
+        if len(found) < limit:
+            found += _page(connection, sql.SQL("id < {}").format(sql.Literal(start)), limit - len(found))
+    return found
+
+
+def point_collections(endpoint: Endpoint) -> list[str]:
+    """The collections of points that chunks refer to."""
+    with _connected(endpoint) as connection, translated(_SUBJECT):
+        if not _has_chunks(connection):
+            return []
+        rows = connection.execute("SELECT DISTINCT point_collection FROM rag.chunks ORDER BY 1").fetchall()
+    return [name for (name,) in rows]
+
+
+def chunks(endpoint: Endpoint, ids: Sequence[UUID]) -> dict[UUID, Chunk]:
+    """Those of the chunks that are there, by id."""
+    with _connected(endpoint) as connection, translated(_SUBJECT):
+        rows = connection.execute(sql.SQL("SELECT {} WHERE id = ANY({})").format(_COLUMNS, sql.Placeholder()), [ids])
+        return {row[0]: Chunk._make(row) for row in rows.fetchall()}
+
+
+def _page(connection: Connection, where: sql.Composed, limit: int) -> list[Chunk]:
+    statement = sql.SQL("SELECT {} WHERE {} AND {} ORDER BY id LIMIT {}")
+    rows = connection.execute(statement.format(_COLUMNS, where, _INDEXED, sql.Literal(limit))).fetchall()
+    return [Chunk._make(row) for row in rows]
+
+
+def _has_chunks(connection: Connection) -> bool:
+    row = connection.execute("SELECT to_regclass('rag.chunks') IS NOT NULL").fetchone()
+    return bool(row and row[0])
+
+
+def _connected(endpoint: Endpoint) -> Connection:
+    return operator(endpoint, endpoint.options["database"])
