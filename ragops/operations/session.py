@@ -100,8 +100,11 @@ class Session:
         return MissingError("not_provisioned", what, "run `ragops up`")
 
     def endpoint(self, service: str) -> Endpoint:
-        """The endpoint of one service."""
-        return self.endpoints([service])[service]
+        """The endpoint of one service. Raises as `endpoints`, MissingError (not_provisioned) where it has none."""
+        found = self.endpoints([service])
+        if service not in found:
+            raise MissingError("not_provisioned", f"{service} is not provisioned here", "run `ragops up`")
+        return found[service]
 
     def platform(self) -> Platform:
         """The opened platform as backups and restores see it."""
