@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import tarfile
 import tempfile
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ragops.adapters.scratch import scratch_folder
 from ragops.errors import IntegrityError, MissingError
 from ragops.services.qdrant import SERVER_ENGINE
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Minor versions of the server whose snapshots Qdrant Edge 0.9 opens (seen: 1.18; 1.19 is its own).
 _READABLE = ((1, 18), (1, 19))
@@ -28,8 +31,8 @@ def count_points(snapshot: Path) -> int:
     Raises IntegrityError (snapshot_unreadable), MissingError (engine_not_installed, disk_full).
     """
     edge = _engine()
-    with tempfile.TemporaryDirectory(prefix="ragops-qdrant-") as folder:
-        shard = str(Path(folder) / "shard")
+    with scratch_folder() as folder:
+        shard = str(folder / "shard")
         try:
             edge.EdgeShard.unpack_snapshot(str(snapshot), shard)
             opened = edge.EdgeShard.load(shard)
