@@ -202,6 +202,8 @@ class Repository:
 
     def clear_leftovers(self) -> None:
         """Remove what killed runs left. The caller holds the lock, so that nobody else is writing it."""
+        with contextlib.suppress(RagopsError):  # what may write a file may not always look for half ones
+            self.store.clear_leftovers()
         homes: dict[str, set[str]] = {}
         for entry in self.store.entries(self.environment):
             ident, _, name = entry.path.partition("/")[2].partition("/")

@@ -52,3 +52,6 @@ class Store(Protocol):
 
     def free_bytes(self) -> int | None:
         """Free space; None where nobody can tell."""
+
+    def clear_leftovers(self) -> None:
+        """Remove what runs that were killed left half-written, of living ones nothing."""
