@@ -169,12 +169,12 @@ def identities(path: Path) -> tuple[object, ...]:
 
 
 class _Keeping:
-    """Keeps what it failed with."""
+    """Keeps what it failed with first: a library may go on writing, and that fails for other reasons."""
 
     failure: BaseException | None = None
 
     def _keep(self, error: BaseException) -> BaseException:
-        self.failure = error
+        self.failure = self.failure or error
         return error
 
 
