@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import io
 import json
+import threading
+from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from ragops.adapters.store import Entry
 from ragops.adapters.store.folder import FolderStore
 from ragops.adapters.workers import Limit
+from ragops.errors import StoreMissingError
 from ragops.operations import backup
 from ragops.operations import restore as restoring
 from ragops.operations.restore_journal import RestoreJournal
-from ragops.recovery.manifest import FILE_NAME, Manifest, write
+from ragops.recovery.manifest import FILE_NAME, FORMAT, Kind, Manifest, ManifestPart, Stored, parse, write
 from ragops.recovery.repository import Repository
 from ragops.recovery.sealing import seal, suffix
 from ragops.recovery.vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+    from typing import BinaryIO
 
     from ragops.operations.platform import Platform
-    from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.signing import SigningKey
     from ragops.services.contract import BackupEngine, Control, Endpoint, Part
 
 
@@ -100,6 +109,97 @@ def nothing_left(vault: Vault) -> bool:
     places = [repository.store.folder for repository in vault.repositories]  # type: ignore[attr-defined]
     on_its_way = [name for name in files_of(vault.staging) if not name.startswith("journal/")]
     return not any(files_of(place) for place in places) and not on_its_way
+
+
+# --- recovery points without engines ---------------------------------------------------------------------------------
+
+
+class MemoryStore:
+    """`Store` in memory that counts how often each file is read; `on_write` may fail before one is in place."""
+
+    def __init__(self, name: str = "memory://x", on_write: Callable[[str], None] = lambda _path: None) -> None:
+        self.name = name
+        self.files: dict[str, bytes] = {}
+        self.reads: Counter[str] = Counter()
+        self.removed: list[str] = []
+        self.on_write = on_write
+        self._turn = threading.Lock()
+
+    @contextlib.contextmanager
+    def writing(self, path: str) -> Iterator[BinaryIO]:
+        stream = io.BytesIO()
+        yield stream
+        self.on_write(path)
+        with self._turn:
+            self.files[path] = stream.getvalue()
+
+    @contextlib.contextmanager
+    def reading(self, path: str) -> Iterator[BinaryIO]:
+        with self._turn:
+            self.reads[path] += 1
+            content = self.files.get(path)
+        if content is None:
+            raise StoreMissingError("repository_file_missing", f"there is no {path}")
+        yield io.BytesIO(content)
+
+    def read_all(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        with self._turn:
+            wanted = list(paths)
+            self.reads.update(wanted)
+            return {path: self.files[path] for path in wanted if path in self.files}
+
+    def entries(self, prefix: str = "") -> list[Entry]:
+        start = f"{prefix.strip('/')}/" if prefix else ""
+        with self._turn:
+            found = sorted((path, content) for path, content in self.files.items() if path.startswith(start))
+        return [Entry(path, len(content), hashlib.md5(content).hexdigest()) for path, content in found]
+
+    def remove(self, paths: Iterable[str]) -> None:
+        for path in paths:
+            with self._turn:
+                if self.files.pop(path, None) is not None:
+                    self.removed.append(path)
+
+    def free_bytes(self) -> int | None:
+        return None
+
+
+def put_point(
+    repository: Repository,
+    key: SigningKey,
+    contents: Mapping[str, bytes] | None = None,
+    *,
+    sequence: int = 1,
+    created: datetime = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    kind: Kind = Kind.BACKUP,
+    ident: str = "",
+    recipients: tuple[str, ...] = (),
+) -> RecoveryPoint:
+    """Write a recovery point of `contents` by `service/name` as it lies in a repository, without a lock."""
+    ident = ident or f"{created:%Y%m%dT%H%M%SZ}-{sequence:06x}"
+    home = f"{repository.environment}/{ident}"
+    parts = []
+    for path, content in (contents or {"redis/dump.rdb": b"content"}).items():
+        service, _, name = path.partition("/")
+        file = name + suffix(recipients)
+        with repository.store.writing(f"{home}/{service}/{file}") as target:
+            sealed = seal(io.BytesIO(content), target, recipients)
+        stored_as = Stored(file=file, size=sealed.stored_size, sha256=sealed.stored_sha256)
+        parts.append(
+            ManifestPart(
+                service=service, name=name, size=sealed.size, sha256=sealed.sha256, stored=stored_as,
+                counts={"keys": len(content)}, instant=created, versions={"valkey": "9.1.2"},
+            )
+        )  # fmt: skip
+    manifest = Manifest(
+        format=FORMAT, id=ident, sequence=sequence, kind=kind, created=created, platform="p",
+        environment=repository.environment, runtime="embedded", ragops="0.1.0", duration=1.5,
+        recipients=recipients, parts=tuple(parts),
+    )  # fmt: skip
+    content = write(manifest, key)
+    with repository.store.writing(f"{home}/{FILE_NAME}") as stream:
+        stream.write(content)
+    return repository.found(parse(content, home))
 
 
 # --- recovery points as they lie there -------------------------------------------------------------------------------
