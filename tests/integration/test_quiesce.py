@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import uuid
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -207,6 +207,11 @@ def announced(valkey: Engine) -> bool:
         return client.pubsub_numsub(CHANNEL)[0][1] > 0
 
 
+def locked(postgres: Engine) -> bool:
+    query = "SELECT 1 FROM pg_locks WHERE granted AND mode = 'ShareLock' AND relation = 'load.rows'::regclass"
+    return bool(postgres.sql(query))
+
+
 def nobody_waits(postgres: Engine, valkey: Engine) -> None:
     """Both stores take writes."""
     assert not paused(valkey)
@@ -298,6 +303,15 @@ def test_the_pause_is_renewed_for_as_long_as_it_is_held(endpoints, valkey):
         while client.time()[0] < began + 5:
             assert paused(valkey)
             time.sleep(0.1)
+
+
+def test_the_lock_is_kept_for_as_long_as_ragops_is_heard_from(endpoints, postgres):
+    with database_quiet.held(postgres.endpoint, idle=2.0):
+        began = time.monotonic()
+        while time.monotonic() < began + 5:
+            assert locked(postgres)
+            time.sleep(0.1)
+    assert not locked(postgres)
 
 
 # --- what goes wrong -------------------------------------------------------------------------------------------------
@@ -423,54 +437,72 @@ HOLDER = """
 import json, sys, time
 from ragops.operations.quiesce import quiesced
 from ragops.services.contract import Endpoint
+from ragops.services.redis import quiet as redis_quiet
+from ragops.services.timescaledb import quiet as database_quiet
 
 given = json.loads(sys.stdin.readline())
 endpoints = {name: Endpoint.from_dict(values, given["secrets"]) for name, values in given["endpoints"].items()}
-with quiesced(endpoints, lambda words: None, pause=3.0):
+with HOLD:
     print("held", flush=True)
     time.sleep(600)
 """
+EVERYTHING = "quiesced(endpoints, lambda words: None, pause=3.0)"
+BRIEFLY = "database_quiet.held(endpoints['timescaledb'], idle=2.0), redis_quiet.held(endpoints['redis'], 2.0)"
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_a_holder_that_is_killed_blocks_nobody_for_long(endpoints, postgres, valkey, number):
+@contextmanager
+def holder(endpoints: dict[str, Endpoint], hold: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds, until somebody ends it."""
     given = {
-        "endpoints": {name: endpoint.to_dict() for name, endpoint in {**endpoints, "api": valkey.endpoint}.items()},
+        "endpoints": {name: endpoint.to_dict() for name, endpoint in endpoints.items()},
         "secrets": {
             login.secret: login.password.get_secret_value()
             for endpoint in endpoints.values()
             for login in endpoint.logins.values()
         },
     }
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+    command = [sys.executable, "-c", HOLDER.replace("HOLD:", f"{hold}:")]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
+    assert process.stdin
+    assert process.stdout
     try:
-        assert holder.stdin and holder.stdout
-        holder.stdin.write(json.dumps(given) + "\n")
-        holder.stdin.flush()
-        assert holder.stdout.readline() == "held\n"
+        process.stdin.write(json.dumps(given) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "held\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait(LIMIT)
+        process.stdin.close()
+        process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_holder_that_is_killed_blocks_nobody_for_long(endpoints, postgres, valkey, number):
+    with holder({**endpoints, "api": valkey.endpoint}, EVERYTHING) as process:
         assert paused(valkey)
         assert announced(valkey)
         with pytest.raises(psycopg.errors.QueryCanceled):
             postgres.sql("SET statement_timeout = '300ms'; INSERT INTO load.rows (kind) VALUES ('held off')")
-        holder.send_signal(number)
-        holder.wait(LIMIT)
-        # The last bound of the transaction is minutes away: it is the connection's end that lets this through.
+        process.send_signal(number)
+        process.wait(LIMIT)
+        # The server would end the transaction by itself only after a minute: this is the end of the connection.
         postgres.sql("SET statement_timeout = '10s'; INSERT INTO load.rows (kind) VALUES ('after')")
         wait_until(lambda: not announced(valkey), LIMIT)
         wait_until(lambda: not paused(valkey), LIMIT)
         nobody_waits(postgres, valkey)
-    finally:
-        with suppress(ProcessLookupError):
-            holder.kill()
-        holder.wait(LIMIT)
-        for pipe in (holder.stdin, holder.stdout):
-            pipe.close()
+
+
+def test_a_holder_that_hangs_blocks_nobody_for_long(endpoints, postgres, valkey):
+    with holder(endpoints, BRIEFLY) as process:
+        assert paused(valkey)
+        assert locked(postgres)
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: not paused(valkey), LIMIT)
+        wait_until(lambda: not locked(postgres), LIMIT)
+        nobody_waits(postgres, valkey)
 
 
 def test_the_application_may_neither_pause_nor_end_a_pause(valkey):

@@ -12,6 +12,7 @@ several tables, and it must never be that transaction which is ended for it.
 from __future__ import annotations
 
 import random
+import threading
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -30,15 +31,14 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
 
 PATIENCE = 30.0
+IDLE_SECONDS = 60.0
+_BEATS = 4  # signs of life within that time
 _LONGEST_TRY = 2.0
 _PAUSE = (0.2, 1.0)  # between two tries: writers go on meanwhile
 _SHOWN = 3
 _STATEMENT_LIMIT = "60s"
-# The first is the last bound, for a ragops that hangs; the others have the server notice soon when its machine is gone.
-_SESSION = """
-    SET idle_in_transaction_session_timeout = '10min';
-    SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3
-"""
+# The server notices soon when our machine is gone.
+_SESSION = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
 _BUSY = (
     psycopg.errors.QueryCanceled,
     psycopg.errors.LockNotAvailable,
@@ -72,24 +72,47 @@ _BLOCKERS = r"""
 
 
 @contextmanager
-def held(endpoint: Endpoint, patience: float = PATIENCE) -> Iterator[None]:
+def held(endpoint: Endpoint, patience: float = PATIENCE, idle: float = IDLE_SECONDS) -> Iterator[None]:
     """Let every write wait; `patience` seconds at most are spent on having that.
 
+    The server ends it when it has not heard from us for `idle` seconds: a ragops that hangs holds nobody.
     Raises LockedError (quiesce_blocked) naming who writes on; at the end UnhealthyError (quiesce_lost) where the lock
     was lost meanwhile; else as `translated` says.
     """
     database = endpoint.options["database"]
     with roles.operator(endpoint, database) as connection, translated(f"database {database}"):
         connection.execute(_SESSION)
+        limit = f"{int(idle * 1000)}ms"
+        connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", [limit])
         connection.autocommit = False
         _lock(connection, database, patience)
         try:
-            yield
+            with _heard(connection, idle / _BEATS):
+                yield
         except BaseException:
             with suppress(psycopg.Error):
                 connection.rollback()
             raise
         _unlock(connection, database)
+
+
+@contextmanager
+def _heard(connection: Connection, seconds: float) -> Iterator[None]:
+    """Let the server hear from us every some seconds; a failure shows when the lock is given back."""
+    over = threading.Event()
+
+    def beat() -> None:
+        with suppress(psycopg.Error):
+            while not over.wait(seconds):
+                connection.execute("SELECT 1")
+
+    thread = threading.Thread(target=beat, name="database-lock", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _lock(connection: Connection, database: str, patience: float) -> None:
