@@ -72,9 +72,7 @@ def load(config: Path | None, environment: str | None, variables: Mapping[str, s
     Raises InvalidInputError with all problems, UsageError where a file that was asked for is missing.
     """
     path = (config if config is not None else find_config(Path.cwd())).resolve()
-    name = environment or DEFAULT_ENVIRONMENT
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
-        raise UsageError("invalid_environment", f"{name!r} is no name of an environment", "use a-z, 0-9 and -")
+    name = environment_name(environment)
     sources, overlay = [_read(path)], None
     if environment and environment != DEFAULT_ENVIRONMENT:
         overlay = _overlay(path, environment)
@@ -82,6 +80,14 @@ def load(config: Path | None, environment: str | None, variables: Mapping[str, s
     sources.append(_from_variables(variables))
     settings = _validate(path, sources)
     return Project(settings, ProjectPaths(path.parent, name, settings.data_dir), path, overlay)
+
+
+def environment_name(environment: str | None) -> str:
+    """The environment that is meant; without a name the default one. Raises UsageError (invalid_environment)."""
+    name = environment or DEFAULT_ENVIRONMENT
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
+        raise UsageError("invalid_environment", f"{name!r} is no name of an environment", "use a-z, 0-9 and -")
+    return name
 
 
 def values_of(files: Sequence[Path], variables: Mapping[str, str] = os.environ) -> dict[str, Any]:

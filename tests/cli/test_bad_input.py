@@ -305,6 +305,7 @@ JSON_LINES = {
     "backup schedule show": ["backup schedule show"],
     "backup schedule remove": ["backup schedule remove"],
     "restore": ["restore --dry-run", "restore", "restore nosuch --yes"],
+    "recover": ["recover nosuch", "recover backups --into new --point nosuch", "recover nosuch --into new --env a/b"],
     "ingest": ["ingest", "ingest nosuch"],
     "query": ["query words", "query words --collection nosuch"],
     "token issue": ["token issue json", "token issue 'no name'"],

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 VALID = timedelta(days=397)  # the most that browsers take
 RENEW_BEFORE = timedelta(days=30)
+FILES = ("tls.crt", "tls.key")
 NAMES = ("localhost",)
 ADDRESSES = ("127.0.0.1", "::1")
 DUE = "a new one, for it ends soon"
@@ -49,7 +50,7 @@ def ensure(folder: Path, now: datetime, *, renew: bool = True) -> CertificateFil
     One that only nears its end stays where `renew` is false; its fingerprint then is DUE. Gateways read the files again
     when their configuration is applied. Raises RagopsError (disk_full, not_permitted, file_error).
     """
-    certificate, key = folder / "tls.crt", folder / "tls.key"
+    certificate, key = (folder / name for name in FILES)
     expires = _expires(certificate, key)
     due = expires is not None and expires - now < RENEW_BEFORE
     if expires is not None and due and not renew:

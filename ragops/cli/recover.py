@@ -1,0 +1,111 @@
+"""The command that makes a platform anew from a repository of recovery points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ragops.cli.lifecycle import Yes
+from ragops.cli.state import command_line, state
+from ragops.errors import ExitCode
+
+if TYPE_CHECKING:
+    from ragops.cli.console import Console
+    from ragops.operations.recover import RecoverResult
+    from ragops.operations.recover_find import Found
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command()(recover)
+
+
+def recover(
+    context: typer.Context,
+    repository: Annotated[str, typer.Argument(metavar="REPOSITORY", help="Folder or URL of the recovery points.")],
+    identity: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The age identity that opens them, where they are encrypted.")
+    ] = None,
+    into: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of the new project, without a ragops.yaml.")
+    ] = Path(),
+    point: Annotated[str, typer.Option(metavar="ID", help="Its id, the start of it, or latest.")] = "latest",
+    verify_key: Annotated[
+        str, typer.Option(metavar="KEY", help="Whose signature is taken; those in the identity's file if not given.")
+    ] = "",
+    options: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML file (0600) with keys for the repository.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Make the platform anew on this machine, from recovery points alone.
+
+    Writes ragops.yaml and the secrets out of the recovery point, provisions, restores, and looks at the health. Run
+    again it goes on where it was interrupted; ragops.yaml may be edited in between. Exits with 3 where the platform is
+    not well at the end.
+
+    Example: ragops recover backups --into anew --identity rag-identity.txt --yes
+    """
+    from ragops.cli.progress import steps
+    from ragops.operations.recover import recover as operation
+    from ragops.operations.recover_find import RecoverRequest, find
+
+    current = state(context)
+    console = current.console
+    request = RecoverRequest(repository, into, Path.cwd(), current.environment, point, identity, verify_key, options)
+    found = find(request)
+    if not found.vouched:
+        _ask(console, found, yes=yes)
+    with steps(console, "recover") as on_progress:
+        result = operation(found, command_line(), console.message, on_progress)
+    if console.as_json:
+        console.document(_values(found, result))
+    else:
+        _show(console, result)
+    if not result.healthy:
+        raise typer.Exit(ExitCode.UNHEALTHY)
+
+
+def _ask(console: Console, found: Found, *, yes: bool) -> None:
+    """The age-old question of a key that is seen for the first time."""
+    manifest = found.point.manifest
+    what = (
+        f"Recovery point {found.point.id} of {manifest.platform}, taken {manifest.created:%Y-%m-%d %H:%M} UTC, was"
+        f" signed by {found.signer}.\nNobody vouches for that key: no --verify-key was given, and no identity file"
+        " names one. Whoever can write to the repository may have signed it."
+    )
+    if yes:
+        console.message(f"{what} Taken as it is, for --yes was given.")
+    console.confirm(what, yes=yes)
+
+
+def _show(console: Console, result: RecoverResult) -> None:
+    console.text(f"{result.point.id} is back in {result.folder}: {result.health.status.value}")
+    console.message(
+        f"files {result.files_seconds:.1f} s, up {result.up_seconds:.1f} s, restore {result.restore_seconds:.1f} s,"
+        f" {result.seconds:.1f} s in all"
+    )
+    for service, check in result.health.unsettled:
+        console.message(f"  {service}: {check.detail}{f' → {check.hint}' if check.hint else ''}")
+    for note in result.notes:
+        console.message(f"note: {note}")
+
+
+def _values(found: Found, result: RecoverResult) -> dict[str, Any]:
+    return {
+        "point": result.point.id,
+        "folder": result.folder,
+        "environment": result.environment,
+        "signer": found.signer,
+        "vouched": found.vouched,
+        "seconds": {
+            "files": result.files_seconds,
+            "up": result.up_seconds,
+            "restore": result.restore_seconds,
+            "all": result.seconds,
+        },
+        "health": result.health.status.value,
+        "notes": list(result.notes),
+    }

@@ -1,0 +1,170 @@
+"""A platform on a new machine, from nothing but a repository and the key that opens it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragops.adapters import locks
+from ragops.adapters.files import make_dir
+from ragops.adapters.progress import Progress, ignore
+from ragops.config.load import CONFIG_NAME, load
+from ragops.operations import provision, recover_files
+from ragops.operations.backup import SEALED_PART
+from ragops.operations.project_files import project_files
+from ragops.operations.recover_find import Found, Progressed, keep_progress
+from ragops.operations.refresh import refresh_answers
+from ragops.operations.restore import RestoreRequest, restore
+from ragops.operations.session import Session
+from ragops.recovery.manifest import PLATFORM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ragops.adapters.pulumi.events import Step
+    from ragops.operations.health import Health
+    from ragops.recovery.point import RecoveryPoint
+
+_PASSAGE = 0o711
+_LOCK = ("recover",)
+_REVOKED = (
+    "tokens that were revoked after the recovery point was taken are valid again: look at `ragops token list`,"
+    " and revoke them once more"
+)
+_NEW_SECRETS = (
+    "the recovery point is not encrypted and so has no secrets: new ones were made, and applications need them"
+    " (`ragops outputs --show-secrets`), and new tokens (`ragops token issue NAME`)"
+)
+
+
+@dataclass(frozen=True)
+class RecoverResult:
+    """A platform that is back; times in seconds (`files`: settings and secrets), `notes` what is left to do."""
+
+    point: RecoveryPoint
+    folder: str
+    environment: str
+    files_seconds: float
+    up_seconds: float
+    restore_seconds: float
+    seconds: float
+    health: Health
+    notes: tuple[str, ...]
+
+    @property
+    def healthy(self) -> bool:
+        """Whether health finds nothing, but a schema that was not in the recovery point either."""
+        return not self.health.unsettled
+
+
+@dataclass
+class _Run:
+    """One run."""
+
+    found: Found
+    command: str
+    notice: Callable[[str], None]
+    on_progress: Callable[[Step | Progress], None]
+    progress: Progressed
+    notes: list[str]
+    seconds: dict[str, float]
+
+    def came_to(self, progress: Progressed) -> None:
+        """Note how far it is."""
+        self.progress = progress
+        keep_progress(self.found.request.paths, progress)
+
+
+def recover(
+    found: Found, command: str, notice: Callable[[str], None], on_progress: Callable[[Step | Progress], None] = ignore
+) -> RecoverResult:
+    """Settings, secrets, up, restore, health; a run that was interrupted is gone on with by the same call.
+
+    Raises as `find`, `up` and `restore` do, IntegrityError (sealed_part_invalid, project_files_missing).
+    """
+    paths, started = found.request.paths, time.monotonic()
+    make_dir(paths.root)
+    make_dir(paths.state, _PASSAGE)
+    with locks.hold(paths.locks, _LOCK, command, 0.0, notice):
+        run = _Run(found, command, notice, on_progress, found.earlier or Progressed(found.point.id), [], {})
+        run.came_to(run.progress)
+        _timed(run, "files", lambda: _files(run))
+        session = Session(load(paths.root / CONFIG_NAME, found.request.environment), command, notice)
+        _timed(run, "up", lambda: provision.up(session, None, on_progress))
+        _timed(run, "restore", lambda: _restore(run, session))
+        health = provision.settled(session)
+        notes = (*run.notes, *_notes(found, session))
+        paths.recover_journal.unlink(missing_ok=True)
+    seconds = {name: round(value, 3) for name, value in run.seconds.items()}
+    return RecoverResult(
+        point=found.point,
+        folder=str(paths.root),
+        environment=paths.environment,
+        files_seconds=seconds["files"],
+        up_seconds=seconds["up"],
+        restore_seconds=seconds["restore"],
+        seconds=round(time.monotonic() - started, 3),
+        health=health,
+        notes=notes,
+    )
+
+
+def _timed(run: _Run, name: str, step: Callable[[], object]) -> None:
+    started = time.monotonic()
+    step()
+    run.seconds[name] = time.monotonic() - started
+
+
+def _files(run: _Run) -> None:
+    """Secrets first: with settings alone somebody might start the platform, and others would be made."""
+    if run.progress.settled:
+        run.on_progress(Progress("files", "there from the run that was interrupted, left as they are", final=True))
+        return
+    paths = run.found.request.paths
+    with project_files(run.found.vault, run.found.point, run.on_progress, secrets=True) as files:
+        if files.sealed:
+            unknown = recover_files.write_secrets(paths, files.sealed)
+            run.notes += [f"{name} in the recovery point is nothing that this ragops knows" for name in unknown]
+        recover_files.write_settings(paths, files)
+    run.came_to(replace(run.progress, settled=True))
+    run.on_progress(Progress("files", f"settings{' and secrets' if files.sealed else ''} written", final=True))
+
+
+def _restore(run: _Run, session: Session) -> None:
+    """No safety recovery point: there was nothing here."""
+    if run.progress.restored:
+        return
+    request = RestoreRequest(run.found.point.id, safety=False)
+    with session.changing():
+        restore(request, session.platform(), run.found.vault, session.restore_journal(), on_progress=run.on_progress)
+        run.came_to(replace(run.progress, restored=True))
+        refresh_answers(session)
+
+
+# --- what is left to do ----------------------------------------------------------------------------------------------
+
+
+def _notes(found: Found, session: Session) -> Iterator[str]:
+    has_secrets = any(part.name == SEALED_PART for part in found.point.manifest.of(PLATFORM))
+    yield _REVOKED if has_secrets else _NEW_SECRETS
+    vault = session.vault()
+    here = _place(found.vault.primary.name)
+    if here not in {_place(repository.name) for repository in vault.repositories}:
+        yield (
+            f"ragops.yaml names another repository, {vault.primary.name}: later recovery points go there, and"
+            f" `ragops backup list` looks there alone; to go on with this one, under `backup:` set `repository: {here}`"
+        )
+    if found.signer not in vault.trusted():
+        yield (
+            f"the key that signed it, {found.signer}, is not trusted by ragops.yaml: to use its other recovery points,"
+            " add it under `backup:` to `verify_keys`"
+        )
+    if vault.recipients and vault.identity_file and not vault.identity_file.exists():
+        yield f"ragops.yaml names {vault.identity_file} as `backup.identity_file`, which is not here"
+
+
+def _place(name: str) -> str:
+    """A repository's name, whichever way its folder was written."""
+    return name.rstrip("/") if "://" in name else str(Path(name).resolve())
