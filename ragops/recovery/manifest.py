@@ -138,7 +138,7 @@ def parse(content: bytes, where: str) -> Signed:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise _invalid(f"{where}: {key}: {first['msg']}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         _refuse_newer(content, where)
         raise _invalid(f"{where} is not a signed manifest: {type(error).__name__}") from error
     if not signature.holds(body + b"\n"):
@@ -149,7 +149,7 @@ def parse(content: bytes, where: str) -> Signed:
 
 def _refuse_newer(content: bytes, where: str) -> None:
     """A newer format may have another shape altogether; what it is called is all that is read here."""
-    with contextlib.suppress(ValueError, KeyError, TypeError):
+    with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
         values, _ = json.JSONDecoder().raw_decode(content.decode())
         written = values["format"]
         if not isinstance(written, int) or written == FORMAT:
