@@ -49,8 +49,8 @@ class QdrantBackup:
             for number, name in enumerate(catalogue.names(nodes.first), 1):
                 with _skipped_when_deleted(name, nodes.first):
                     takings.append(dump.collection(name, number))
+            sink.begun()  # from here on only ingest would change them, which is kept out where it matters
             sink.each([task for taking in takings for task in taking.tasks])
-            sink.begun()
         records = tuple(taking.record() for taking in takings if not taking.gone)
         kept = {record.name for record in records}
         whole = Catalogue(collections=records, aliases={alias: name for alias, name in aliases.items() if name in kept})
