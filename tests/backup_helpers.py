@@ -163,6 +163,9 @@ class MemoryStore:
     def free_bytes(self) -> int | None:
         return None
 
+    def clear_leftovers(self) -> None:
+        """It has none."""
+
 
 def put_point(
     repository: Repository,

@@ -9,49 +9,189 @@ import stat
 import subprocess
 import sys
 import textwrap
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ragops.errors import ExitCode, IntegrityError, MissingError, RagopsError, UsageError
+from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError, UsageError
 from ragops.recovery.manifest import FILE_NAME, Kind
-from ragops.recovery.repository import Repository
-from ragops.services.contract import Part
+from ragops.recovery.repository import Locker, Repository, publish
+from ragops.recovery.signing import SigningKey
+from tests.backup_helpers import MemoryStore, files_of, folder_of, put_point, stored, vault_of
+
+KEY = SigningKey(Ed25519PrivateKey.generate())
+LOCKER = Locker("the tests")
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
 @pytest.fixture
-def repository(tmp_path) -> Repository:
-    return Repository(tmp_path / "backups", "default")
+def repository(tmp_path: Path) -> Repository:
+    return vault_of(tmp_path).primary
 
 
-def write(repository, content: bytes = b"content", kind: Kind = Kind.BACKUP):
-    with repository.begin() as draft:
-        (draft.folder_of("redis") / "dump.rdb").write_bytes(content)
-        draft.add("redis", [Part("dump.rdb", datetime.now(tz=UTC), {"keys": 1}, {"valkey": "9"})])
-        return draft.publish("p", "embedded", kind)
+@pytest.fixture
+def memory() -> MemoryStore:
+    return MemoryStore()
 
 
-def test_a_published_point_is_found_and_whole(repository):
+def home_of(repository: Repository) -> Path:
+    found: Path = repository.store.folder / repository.environment  # type: ignore[attr-defined]
+    return found
+
+
+def write(repository: Repository, content: bytes = b"content", kind: Kind = Kind.BACKUP) -> Any:
+    """A recovery point by way of a draft."""
+    example = put_point(Repository(MemoryStore(), repository.environment), KEY, {"redis/dump.rdb": content})
+    with repository.begin(LOCKER) as draft:
+        (part,) = example.manifest.parts
+        with draft.writing(part.stored_path) as stream:
+            stream.write(example.store.files[f"{example.home}/{part.stored_path}"])  # type: ignore[attr-defined]
+        values = {"id": draft.id, "sequence": draft.sequence, "created": draft.created, "kind": kind}
+        signed = publish(draft, example.manifest.model_copy(update=values), KEY)
+    return repository.found(signed)
+
+
+# --- only a manifest makes one ------------------------------------------------------------------------------------
+
+
+def test_a_published_point_is_found_and_whole(repository: Repository) -> None:
     point = write(repository)
-    assert [found.id for found in repository.list().points] == [point.id]
-    assert point.size == len(b"content")
-    assert point.folder.parent == repository.folder
-    point.check()
-    assert point.extra_files() == ()
-    assert stat.S_IMODE((point.folder / "redis" / "dump.rdb").stat().st_mode) == 0o600
-    assert stat.S_IMODE(point.folder.stat().st_mode) == 0o700
-    assert stat.S_IMODE(repository.folder.stat().st_mode) == 0o700
+    (found,) = repository.list().points
+    assert (found.id, found.signed, found.sizes) == (point.id, point.signed, point.sizes)
+    assert found.faults() == ()
+    assert found.size == stored(point, "redis/dump.rdb").stat().st_size
+    assert found.plain_size == len(b"content")
+    found.check()
+    assert found.extra_files() == ()
+    assert stat.S_IMODE(stored(point, "redis/dump.rdb").stat().st_mode) == 0o600
+    assert stat.S_IMODE((folder_of(point) / FILE_NAME).stat().st_mode) == 0o600
+    for folder in (folder_of(point), folder_of(point).parent, folder_of(point).parents[1]):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
 
 
-def test_newest_first_and_latest_was_asked_for(repository):
+def test_nothing_is_seen_of_one_until_its_manifest_is_there(repository: Repository) -> None:
+    with repository.begin(LOCKER) as draft:
+        with draft.writing("redis/dump.rdb.zst") as stream:
+            stream.write(b"content")
+        with draft.reading("redis/dump.rdb.zst") as again:
+            assert again.read() == b"content"
+        assert repository.list().points == ()
+        assert repository.list().unreadable == ()
+        with pytest.raises(UsageError):
+            repository.get(draft.id)
+
+
+def test_a_failed_one_leaves_nothing(repository: Repository) -> None:
+    with pytest.raises(KeyboardInterrupt), repository.begin(LOCKER) as draft:
+        with draft.writing("redis/dump.rdb.zst") as stream:
+            stream.write(b"x")
+        raise KeyboardInterrupt
+    assert files_of(home_of(repository).parent) == []
+
+
+def test_a_draft_that_lost_its_lock_is_not_published(memory: MemoryStore) -> None:
+    """A machine that slept, and another run that took over meanwhile."""
+    repository = Repository(memory, "default")
+    example = put_point(Repository(MemoryStore(), "default"), KEY)
+    with pytest.raises(RagopsError) as caught, repository.begin(LOCKER) as draft:
+        with draft.writing("redis/dump.rdb.zst") as stream:
+            stream.write(b"x")
+        memory.remove([path for path in memory.files if "/locks/" in path])
+        publish(draft, example.manifest.model_copy(update={"id": draft.id}), KEY)
+    assert caught.value.code == "repository_lock_lost"
+    assert memory.files == {}
+
+
+def test_two_at_once_are_refused(repository: Repository) -> None:
+    with repository.begin(LOCKER), pytest.raises(LockedError) as caught, repository.begin(Locker("another")):
+        raise AssertionError
+    assert caught.value.exit_code is ExitCode.LOCKED
+    assert "the tests" in caught.value.message
+
+
+def test_environments_do_not_see_one_another(memory: MemoryStore) -> None:
+    one, other = Repository(memory, "default"), Repository(memory, "staging")
+    point = put_point(one, KEY)
+    assert other.list().points == ()
+    with one.begin(LOCKER), other.begin(LOCKER):
+        pass
+    assert [found.id for found in one.list().points] == [point.id]
+
+
+@pytest.mark.fault
+def test_a_killed_one_is_invisible_and_cleared(repository: Repository) -> None:
+    code = """
+        import os, signal, sys
+        from pathlib import Path
+        from ragops.recovery.repository import Locker
+        from tests.backup_helpers import vault_of
+        with vault_of(Path(sys.argv[1])).primary.begin(Locker("killed")) as draft:
+            with draft.writing("redis/dump.rdb.zst") as stream:
+                stream.write(b"x")
+            with draft.writing("redis/other.zst") as stream:
+                stream.write(b"x" * 5_000_000)
+                os.kill(os.getpid(), signal.SIGKILL)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    arguments = [sys.executable, "-c", textwrap.dedent(code), str(home_of(repository).parents[1])]
+    assert subprocess.run(arguments, check=False, env=environment, timeout=60).returncode == -signal.SIGKILL
+    assert [name for name in files_of(home_of(repository)) if name.endswith("dump.rdb.zst")]
+    assert repository.list() == type(repository.list())((), ())
+    point = write(repository)  # its lock is taken over, too
+    left = {name.partition("/")[0] for name in files_of(home_of(repository))}
+    assert left == {point.id}
+
+
+def test_what_has_no_manifest_is_cleared_by_the_next_one_and_by_nobody_else(repository: Repository) -> None:
+    whole = write(repository)
+    left = home_of(repository) / "20260102T030405Z-aaaaaa" / "redis" / "dump.rdb.zst"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half")
+    repository.list()
+    repository.keep(whole, keep=True)
+    assert left.exists()
+    write(repository)
+    assert not left.exists()
+    assert not left.parents[1].exists()
+    assert whole.faults() == ()
+    assert {point.id for point in repository.list().points} > {whole.id}
+
+
+# --- lists --------------------------------------------------------------------------------------------------------
+
+
+def test_newest_first_and_latest_was_asked_for(repository: Repository) -> None:
     first, second, safety = write(repository), write(repository), write(repository, kind=Kind.SAFETY)
     assert [point.id for point in repository.list().points] == [safety.id, second.id, first.id]
+    assert [point.manifest.sequence for point in repository.list().points] == [3, 2, 1]
     assert repository.get("latest").id == second.id
-    assert repository.latest().id == second.id
+    latest = repository.list().latest()
+    assert latest is not None
+    assert latest.id == second.id
 
 
-def test_get_by_id_and_by_its_start(repository):
+def test_the_order_is_that_of_taking_whatever_the_clock_said(memory: MemoryStore) -> None:
+    repository = Repository(memory, "default")
+    for sequence, days in ((1, 10), (2, 0), (3, 5), (4, -400)):
+        put_point(repository, KEY, sequence=sequence, created=NOW + timedelta(days=days))
+    assert [point.manifest.sequence for point in repository.list().points] == [4, 3, 2, 1]
+    assert repository.get("latest").manifest.sequence == 4
+    assert repository.list().next_sequence == 5
+
+
+def test_a_number_is_not_given_twice_after_the_newest_was_removed_by_hand(memory: MemoryStore) -> None:
+    repository = Repository(memory, "default")
+    for sequence in (1, 2):
+        put_point(repository, KEY, sequence=sequence)
+    repository.remove(repository.list().points[1:])
+    with repository.begin(LOCKER) as draft:
+        assert draft.sequence == 3
+
+
+def test_get_by_id_and_by_its_start(repository: Repository) -> None:
     point = write(repository)
     assert repository.get(point.id).id == point.id
     assert repository.get(point.id[:-3]).id == point.id
@@ -65,99 +205,289 @@ def test_get_by_id_and_by_its_start(repository):
         assert caught.value.code == "no_recovery_point"
 
 
-def test_an_empty_repository(repository):
+def test_an_empty_repository(repository: Repository) -> None:
     assert repository.list().points == ()
-    assert repository.latest() is None
+    assert repository.list().latest() is None
     with pytest.raises(MissingError) as caught:
         repository.get("latest")
     assert "ragops backup run" in caught.value.hint
+    assert not home_of(repository).exists(), "looking makes nothing"
 
 
-def test_a_failed_one_leaves_nothing(repository):
-    with pytest.raises(KeyboardInterrupt), repository.begin() as draft:
-        (draft.folder_of("redis") / "dump.rdb").write_bytes(b"x")
-        raise KeyboardInterrupt
-    assert list(repository.folder.iterdir()) == []
-
-
-@pytest.mark.fault
-def test_a_killed_one_is_invisible_and_cleared(repository):
-    code = """
-        import os, signal, sys
-        from pathlib import Path
-        from ragops.recovery.repository import Repository
-        with Repository(Path(sys.argv[1]), "default").begin() as draft:
-            (draft.folder_of("redis") / "dump.rdb").write_bytes(b"x")
-            os.kill(os.getpid(), signal.SIGKILL)
-    """
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    arguments = [sys.executable, "-c", textwrap.dedent(code), str(repository.folder.parent)]
-    assert subprocess.run(arguments, check=False, env=environment, timeout=60).returncode == -signal.SIGKILL
-    assert len(list(repository.folder.iterdir())) == 1
-    assert repository.list().points == ()
-    point = write(repository)
-    assert list(repository.folder.iterdir()) == [point.folder]
-
-
-def test_every_damage_is_named(repository):
-    with repository.begin() as draft:
-        for name in ("a", "b", "c", "d"):
-            (draft.folder_of("redis") / name).write_bytes(b"content")
-            draft.add("redis", [Part(name, datetime.now(tz=UTC), {}, {})])
-        point = draft.publish("p", "embedded", Kind.BACKUP)
-    (point.folder / "redis" / "a").unlink()
-    (point.folder / "redis" / "b").write_bytes(b"conten")
-    (point.folder / "redis" / "c").write_bytes(b"Content")
-    (point.folder / "redis" / "e").write_bytes(b"")
-    with pytest.raises(IntegrityError) as caught:
-        point.check()
-    assert caught.value.exit_code is ExitCode.INTEGRITY
-    assert "redis/a is missing" in caught.value.message
-    assert "redis/b has 6 bytes, 7 were written" in caught.value.message
-    assert "redis/c has changed" in caught.value.message
-    assert "redis/d" not in caught.value.message
-    assert point.extra_files() == ("redis/e",)
-    point.check(["timescaledb"])
-
-
-@pytest.mark.parametrize("content", [None, b"", b"{", b"\xff\xfe"])
-def test_an_unreadable_manifest_does_not_hide_the_others(repository, content):
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
+def test_an_unreadable_manifest_does_not_hide_the_others(repository: Repository, content: bytes) -> None:
     bad, good = write(repository), write(repository)
-    path = bad.folder / FILE_NAME
-    path.unlink() if content is None else path.write_bytes(content)
+    (folder_of(bad) / FILE_NAME).write_bytes(content)
     listing = repository.list()
     assert [point.id for point in listing.points] == [good.id]
     assert [error.code for error in listing.unreadable] == ["manifest_invalid"]
+    assert bad.id in listing.unreadable[0].message
     with pytest.raises(IntegrityError):
         repository.get(bad.id)
+    (folder_of(good) / FILE_NAME).write_bytes(content)
+    with pytest.raises(IntegrityError):
+        repository.get("latest")
 
 
-def test_a_renamed_folder_is_not_trusted(repository):
+def test_one_whose_manifest_cannot_be_read_is_not_cleared(repository: Repository) -> None:
+    bad = write(repository)
+    (folder_of(bad) / FILE_NAME).write_bytes(b"{")
+    write(repository)
+    assert stored(bad, "redis/dump.rdb").exists()
+
+
+def test_a_manifest_in_anothers_place_is_not_trusted(repository: Repository) -> None:
+    one, other = write(repository, b"one"), write(repository, b"other")
+    texts = [(folder_of(point) / FILE_NAME).read_bytes() for point in (one, other)]
+    (folder_of(one) / FILE_NAME).write_bytes(texts[1])
+    (folder_of(other) / FILE_NAME).write_bytes(texts[0])
+    listing = repository.list()
+    assert listing.points == ()
+    assert [error.code for error in listing.unreadable] == ["manifest_misplaced"] * 2
+    with pytest.raises(IntegrityError, match="holds the manifest of"):
+        repository.get(one.id)
+
+
+def test_one_of_another_environment_is_not_trusted(memory: MemoryStore) -> None:
+    staging, default = Repository(memory, "staging"), Repository(memory, "default")
+    put_point(staging, KEY)
+    for path, content in list(memory.files.items()):
+        memory.files[path.replace("staging/", "default/")] = content
+    assert default.list().points == ()
+    assert default.list().unreadable[0].code == "manifest_misplaced"
+    assert "staging/" in default.list().unreadable[0].message
+    assert len(staging.list().points) == 1
+
+
+def test_a_renamed_folder_is_not_trusted(repository: Repository) -> None:
     point = write(repository)
-    point.folder.rename(point.folder.with_name("20200101T000000Z-000000"))
+    folder_of(point).rename(folder_of(point).with_name("20200101T000000Z-000000"))
     assert repository.list().points == ()
-    assert "says that it is" in repository.list().unreadable[0].message
+    assert "20200101T000000Z-000000 holds the manifest of" in repository.list().unreadable[0].message
 
 
-def test_other_things_in_the_folder_are_left_alone(repository):
+def test_other_things_in_the_folder_are_left_alone(repository: Repository) -> None:
     write(repository)
-    (repository.folder / "notes.txt").write_text("mine")
+    (home_of(repository) / "notes.txt").write_text("mine")
+    (home_of(repository) / "20260102T030405Z-AAAAAA").mkdir()
+    (home_of(repository) / "20260102T030405Z-AAAAAA" / "mine").write_text("mine")
     write(repository)
-    assert (repository.folder / "notes.txt").read_text() == "mine"
+    assert (home_of(repository) / "notes.txt").read_text() == "mine"
+    assert (home_of(repository) / "20260102T030405Z-AAAAAA" / "mine").read_text() == "mine"
     assert len(repository.list().points) == 2
     assert repository.list().unreadable == ()
 
 
-def test_a_file_in_its_place_is_said(tmp_path):
+def test_another_signer_is_listed_and_refused_where_it_counts(memory: MemoryStore) -> None:
+    repository = Repository(memory, "default")
+    other = SigningKey(Ed25519PrivateKey.generate())
+    put_point(repository, other)
+    (point,) = repository.list().points
+    point.require_trust({KEY.public, other.public})
+    with pytest.raises(IntegrityError) as caught:
+        point.require_trust({KEY.public})
+    assert caught.value.code == "signer_unknown"
+    assert other.public in caught.value.message
+
+
+# --- damage -------------------------------------------------------------------------------------------------------
+
+
+def test_every_damage_is_named(repository: Repository) -> None:
+    point = put_point(repository, KEY, {f"redis/{name}": b"content" for name in "abcd"} | {"timescaledb/x": b"x"})
+    size = stored(point, "redis/b").stat().st_size
+    stored(point, "redis/a").unlink()
+    stored(point, "redis/b").write_bytes(stored(point, "redis/b").read_bytes()[:-1])
+    content = bytearray(stored(point, "redis/c").read_bytes())
+    content[-1] ^= 1
+    stored(point, "redis/c").write_bytes(content)
+    (folder_of(point) / "redis" / "e").write_bytes(b"")
+    (found,) = repository.list().points
+    assert found.faults() == (
+        "redis/a.zst is missing",
+        f"redis/b.zst has {size - 1} bytes, {size} were written",
+    )
+    with pytest.raises(IntegrityError) as caught:
+        found.check()
+    assert caught.value.code == "recovery_point_damaged"
+    assert caught.value.exit_code is ExitCode.INTEGRITY
+    assert "redis/a.zst is missing" in caught.value.message
+    assert f"redis/b.zst has {size - 1} bytes, {size} were written" in caught.value.message
+    assert "redis/c.zst has changed" in caught.value.message
+    assert "redis/d" not in caught.value.message
+    assert found.extra_files() == ("redis/e",)
+    found.check(["timescaledb"])
+    with pytest.raises(IntegrityError):
+        found.check_sizes(found.manifest.of("redis"))
+    found.check_sizes(found.manifest.of("timescaledb"))
+
+
+def test_lists_compare_sizes_and_read_no_part(memory: MemoryStore) -> None:
+    repository = Repository(memory, "default")
+    point = put_point(repository, KEY)
+    path = f"{point.home}/{point.manifest.parts[0].stored_path}"
+    memory.files[path] += b"x"
+    memory.reads.clear()
+    (found,) = repository.list().points
+    assert "bytes" in found.faults()[0]
+    assert memory.reads == {f"{point.home}/{FILE_NAME}": 1}
+
+
+def test_what_goes_while_it_is_read_is_missing(memory: MemoryStore) -> None:
+    repository = Repository(memory, "default")
+    put_point(repository, KEY)
+    (point,) = repository.list().points
+    memory.remove([f"{point.home}/{point.manifest.parts[0].stored_path}"])
+    with pytest.raises(IntegrityError, match="is missing"):
+        point.check()
+
+
+# --- keep ---------------------------------------------------------------------------------------------------------
+
+
+def test_marks_are_seen_and_taken_away(repository: Repository) -> None:
+    first, second = write(repository), write(repository)
+    repository.keep(first, keep=True)
+    repository.keep(first, keep=True)
+    assert {point.id: point.kept for point in repository.list().points} == {first.id: True, second.id: False}
+    assert repository.get(first.id).extra_files() == ()
+    repository.keep(first, keep=False)
+    repository.keep(first, keep=False)
+    assert not any(point.kept for point in repository.list().points)
+
+
+def test_a_mark_goes_with_its_point(memory: MemoryStore) -> None:
+    repository = Repository(memory, "default")
+    point = put_point(repository, KEY)
+    repository.keep(point, keep=True)
+    repository.remove([point])
+    assert memory.files == {}
+
+
+# --- removal ------------------------------------------------------------------------------------------------------
+
+
+def test_a_manifest_goes_first(memory: MemoryStore) -> None:
+    """Whoever is killed on the way leaves what the next one clears, and nothing that looks whole and is not."""
+    repository = Repository(memory, "default")
+    point = put_point(repository, KEY, {"a/a": b"1", "platform/z": b"2", "redis/b": b"3"})
+    repository.remove([point])
+    assert memory.removed[0] == f"{point.home}/{FILE_NAME}"
+    assert len(memory.removed) == 4
+    assert memory.files == {}
+
+
+def test_a_removal_that_fails_on_the_way_is_finished_by_the_next_one(repository: Repository) -> None:
+    point = write(repository)
+    (folder_of(point) / FILE_NAME).unlink()
+    assert repository.list().points == ()
+    write(repository)
+    assert not folder_of(point).exists()
+
+
+# --- copies from another one --------------------------------------------------------------------------------------
+
+
+def copies(store: MemoryStore) -> tuple[Repository, Repository, Any]:
+    here, there = Repository(MemoryStore("memory://here"), "default"), Repository(store, "default")
+    contents = {"redis/dump.rdb": b"content" * 100, "timescaledb/rag.dump": b"rows" * 100}
+    return here, there, put_point(here, KEY, contents)
+
+
+def test_a_copy_is_the_same_to_the_byte_and_was_read_back(memory: MemoryStore) -> None:
+    here, there, point = copies(memory)
+    heard: list[int] = []
+    copied = there.adopt(point, LOCKER, heard.append)
+    assert copied.signed == point.signed
+    assert copied.store is memory
+    assert sum(heard) == point.size
+    assert memory.files == here.store.files  # type: ignore[attr-defined]
+    for part in point.manifest.parts:
+        assert memory.reads[f"{point.home}/{part.stored_path}"] == 1
+    copied.check()
+
+
+def test_a_damaged_copy_is_replaced(memory: MemoryStore) -> None:
+    here, there, point = copies(memory)
+    there.adopt(point, LOCKER, lambda _size: None)
+    path = f"{point.home}/{point.manifest.parts[0].stored_path}"
+    memory.files[path] = memory.files[path][:-1]
+    memory.files[f"{point.home}/redis/extra"] = b"left by somebody"
+    there.adopt(point, LOCKER, lambda _size: None)
+    assert memory.files == here.store.files  # type: ignore[attr-defined]
+
+
+def test_a_damaged_source_is_not_copied(memory: MemoryStore) -> None:
+    here, there, point = copies(memory)
+    path = f"{point.home}/{point.manifest.parts[1].stored_path}"
+    content = bytearray(here.store.files[path])  # type: ignore[attr-defined]
+    content[-1] ^= 1
+    here.store.files[path] = bytes(content)  # type: ignore[attr-defined]
+    with pytest.raises(IntegrityError) as caught:
+        there.adopt(point, LOCKER, lambda _size: None)
+    assert caught.value.code == "recovery_point_damaged"
+    assert memory.files == {}
+
+
+def test_a_place_that_keeps_other_bytes_gets_no_manifest() -> None:
+    class Lying(MemoryStore):
+        """Takes what it is given, and has something else."""
+
+        def reading(self, path: str) -> Any:
+            if path.endswith(".zst"):
+                self.files[path] = bytes(len(self.files[path]))
+            return super().reading(path)
+
+    store = Lying()
+    _, there, point = copies(store)
+    with pytest.raises(IntegrityError):
+        there.adopt(point, LOCKER, lambda _size: None)
+    assert store.files == {}
+
+
+@pytest.mark.parametrize("which", ["redis/dump.rdb.zst", "timescaledb/rag.dump.zst", FILE_NAME])
+def test_a_copy_that_fails_leaves_nothing(which: str) -> None:
+    def fail(path: str) -> None:
+        if path.endswith(which):
+            raise MissingError("disk_full", "no space left")
+
+    store = MemoryStore(on_write=fail)
+    _, there, point = copies(store)
+    with pytest.raises(MissingError):
+        there.adopt(point, LOCKER, lambda _size: None)
+    assert store.files == {}
+    store.on_write = lambda _path: None
+    there.adopt(point, LOCKER, lambda _size: None).check()
+
+
+def test_an_interrupted_copy_leaves_nothing(memory: MemoryStore) -> None:
+    def stop(_size: int) -> None:
+        raise KeyboardInterrupt
+
+    _, there, point = copies(memory)
+    with pytest.raises(KeyboardInterrupt):
+        there.adopt(point, LOCKER, stop)
+    assert memory.files == {}
+
+
+# --- places -------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:
     (tmp_path / "backups").write_text("a file")
     with pytest.raises(RagopsError) as caught:
-        write(Repository(tmp_path / "backups", "default"))
+        write(vault_of(tmp_path).primary)
     assert "backups" in caught.value.message
 
 
-def test_a_full_disk_is_said(repository):
-    with pytest.raises(MissingError) as caught, repository.begin():
-        raise OSError(errno.ENOSPC, "No space left on device")
+def test_a_full_disk_is_said(memory: MemoryStore) -> None:
+    def full(path: str) -> None:
+        if "/locks/" not in path:
+            raise MissingError("disk_full", os.strerror(errno.ENOSPC))
+
+    memory.on_write = full
+    with pytest.raises(MissingError) as caught:
+        write(Repository(memory, "default"))
     assert caught.value.code == "disk_full"
     assert caught.value.exit_code is ExitCode.MISSING
-    assert list(repository.folder.iterdir()) == []
+    assert memory.files == {}
