@@ -1,0 +1,269 @@
+"""A repository in a folder: of this machine, or of a server that is mounted here."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import shutil
+import stat
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ragops.adapters.files import SECRET_MODE, explain_os_error, sync_dir
+from ragops.adapters.store import Entry
+from ragops.adapters.store.names import PARTIAL, check_path
+from ragops.adapters.store.partials import clear_folder, temporary_name
+from ragops.errors import MissingError, RagopsError, StoreMissingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+_FOLDER_MODE = 0o700
+_BUFFER = 1 << 20
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_MISSING_HINT = "was it removed meanwhile? `ragops backup list` shows what is there"
+_LOST = (errno.ESTALE, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN)
+
+
+class FolderStore:
+    """Files below `folder`, which may be missing until the first one is written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = str(folder)
+        self._seen: tuple[int, int] | None = None
+
+    @contextlib.contextmanager
+    def writing(self, path: str) -> Iterator[BinaryIO]:
+        """See `Store`: a temporary file beside, put in place by one rename."""
+        target = self.folder / check_path(path)
+        temporary, stream = self._begin(target)
+        try:
+            yield stream
+            with self._words(f"write {target}"):
+                _sync(stream, temporary)
+                self._same_place()
+                temporary.replace(target)
+                sync_dir(target.parent)
+        finally:
+            with contextlib.suppress(OSError, RagopsError):  # the first error is the one to tell
+                stream.close()
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+    @contextlib.contextmanager
+    def reading(self, path: str) -> Iterator[BinaryIO]:
+        """See `Store`; what is no regular file, a symbolic link among them, is not there."""
+        with self._words(f"read {self.folder / check_path(path)}"):
+            handle = self._open(path)
+        with io.BufferedReader(_File(handle, "rb", self, f"read {self.folder / path}"), _BUFFER) as stream:
+            yield stream
+
+    def read_all(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """See `Store`."""
+        found: dict[str, bytes] = {}
+        for path in paths:
+            with contextlib.suppress(StoreMissingError), self.reading(path) as stream:
+                found[path] = stream.read()
+        return found
+
+    def entries(self, prefix: str = "") -> list[Entry]:
+        """See `Store`; temporary files and symbolic links are not listed."""
+        prefix = prefix.strip("/")
+        with self._words(f"list {self.folder / prefix}"):
+            if not self._same_place() or (prefix and self._link_on_the_way(check_path(prefix))):
+                return []
+            return sorted(_walk(self.folder / prefix, f"{prefix}/" if prefix else ""), key=lambda entry: entry.path)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """See `Store`; folders that this leaves empty go too."""
+        last: Path | None = None
+        for path in paths:
+            target = self.folder / check_path(path)
+            with self._words(f"remove {target}"):
+                if last is not None and last != target.parent:
+                    self._settle(last)  # before the next one: a crash must not keep this and lose that
+                last = self._unlink(target)
+        if last is not None:
+            with self._words(f"remove files in {last}"):
+                self._settle(last)
+
+    def free_bytes(self) -> int | None:
+        """See `Store`."""
+        place = next(folder for folder in (self.folder.absolute(), *self.folder.absolute().parents) if folder.exists())
+        with self._words(f"ask for the free space of {place}"):
+            return shutil.disk_usage(place).free
+
+    def clear_leftovers(self) -> None:
+        """Remove temporary files of runs that were killed, and any that nobody touched for a day."""
+        with self._words(f"clear {self.folder}"):
+            if self._same_place():
+                clear_folder(self.folder)
+
+    # --- what the above is made of
+
+    def _begin(self, target: Path) -> tuple[Path, BinaryIO]:
+        doing = f"write {target}"
+        with self._words(doing):
+            self._make_private(self.folder)
+            self._same_place()
+            temporary = target.parent / temporary_name()
+            handle = self._create(temporary)
+        return temporary, io.BufferedWriter(_File(handle, "wb", self, doing), _BUFFER)
+
+    def _create(self, temporary: Path) -> int:
+        """A folder may be removed by another run between our making it and our first file in it."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        for _ in range(10):
+            _make_folders(temporary.parent)
+            with contextlib.suppress(FileNotFoundError):
+                return os.open(temporary, flags, SECRET_MODE)
+        return os.open(temporary, flags, SECRET_MODE)
+
+    def _make_private(self, folder: Path) -> None:
+        """Create what is missing of the way; a repository holds all data of the platform."""
+        if self._seen is None:
+            _make_folders(folder)
+        if not os.access(folder, os.W_OK):
+            raise self._read_only()
+
+    def _read_only(self) -> MissingError:
+        what = f"{self.folder} cannot be written"
+        return MissingError(
+            "repository_read_only", what, "check its owner and mode, or that it is not mounted read-only"
+        )
+
+    def _same_place(self) -> bool:
+        """Whether the folder is there. Raises MissingError where it was and is not, or is another one now."""
+        try:
+            found = self.folder.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            if self._seen is None:
+                return False
+            raise self._lost("is gone") from None
+        if self._seen not in (None, (found.st_dev, found.st_ino)):
+            raise self._lost("is another folder than when this run began")
+        self._seen = (found.st_dev, found.st_ino)
+        return True
+
+    def _lost(self, how: str) -> MissingError:
+        return MissingError("repository_unreachable", f"the repository {self.folder} {how}", "is it still mounted?")
+
+    def _open(self, path: str) -> int:
+        missing = StoreMissingError("repository_file_missing", f"there is no {path} in {self.name}", _MISSING_HINT)
+        if not self._same_place() or self._link_on_the_way(path):
+            raise missing
+        try:
+            handle = os.open(self.folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno in _GONE:
+                raise missing from error
+            raise
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            os.close(handle)
+            raise missing
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        return handle
+
+    def _link_on_the_way(self, path: str) -> bool:
+        parts = path.split("/")
+        return any(self.folder.joinpath(*parts[: count + 1]).is_symlink() for count in range(len(parts)))
+
+    def _unlink(self, target: Path) -> Path:
+        self._same_place()
+        if not self._link_on_the_way(target.parent.relative_to(self.folder).as_posix()):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                target.unlink()
+        return target.parent
+
+    def _settle(self, folder: Path) -> None:
+        """Make removals in `folder` durable, and take away what is empty of the way up."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            sync_dir(folder)
+        while folder != self.folder and self.folder in folder.parents:
+            try:
+                folder.rmdir()
+            except FileNotFoundError:
+                pass
+            except OSError:
+                return  # not empty, most of the time; an empty folder is no harm
+            folder = folder.parent
+
+    @contextlib.contextmanager
+    def _words(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self.explain(error, doing) from error
+
+    def explain(self, error: OSError, doing: str) -> RagopsError:
+        """The RagopsError of a failed file operation in this repository."""
+        if error.errno == errno.EROFS:
+            return self._read_only()
+        if error.errno in _LOST:
+            return self._lost(f"does not answer any more: {error.strerror}")
+        return explain_os_error(error, doing)
+
+
+class _File(io.FileIO):
+    """A file whose failures are told in words, wherever in a pipeline of streams they come up."""
+
+    def __init__(self, handle: int, mode: str, store: FolderStore, doing: str) -> None:
+        super().__init__(handle, mode)
+        self._explain: Callable[[OSError, str], RagopsError] = store.explain
+        self._doing = doing
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise self._explain(error, self._doing) from error
+
+    def readinto(self, buffer: Any, /) -> int:
+        try:
+            return super().readinto(buffer)
+        except OSError as error:
+            raise self._explain(error, self._doing) from error
+
+    def readall(self) -> bytes:
+        try:
+            return super().readall()
+        except OSError as error:
+            raise self._explain(error, self._doing) from error
+
+
+def _sync(stream: BinaryIO, path: Path) -> None:
+    """Make what was written durable, also where whoever wrote has closed the stream, as compressors do."""
+    if stream.closed:
+        sync_dir(path)  # as good for a file
+        return
+    stream.flush()
+    os.fsync(stream.fileno())
+    stream.close()
+
+
+def _make_folders(folder: Path) -> None:
+    """Durable: a folder that a crash takes back takes its files with it."""
+    for path in [*reversed(folder.parents), folder]:
+        if not path.exists():
+            path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            sync_dir(path.parent)
+
+
+def _walk(folder: Path | str, prefix: str) -> Iterator[Entry]:
+    try:
+        with os.scandir(folder) as found:
+            children = [child for child in found if not child.name.startswith(PARTIAL)]
+    except (FileNotFoundError, NotADirectoryError):  # removed while we looked
+        return
+    for child in children:
+        if child.is_dir(follow_symlinks=False):
+            yield from _walk(child.path, f"{prefix}{child.name}/")
+        elif child.is_file(follow_symlinks=False):
+            with contextlib.suppress(FileNotFoundError):
+                facts = child.stat(follow_symlinks=False)
+                mark = f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}"
+                yield Entry(prefix + child.name, facts.st_size, mark)

@@ -1,0 +1,275 @@
+"""A repository in an object store, or on any server that fsspec reaches."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from ragops.adapters.store import Entry
+from ragops.adapters.store.drivers import ATOMIC, BLOCK, GCS, S3, SFTP, connect
+from ragops.adapters.store.faults import explain, is_missing, is_passing
+from ragops.adapters.store.names import PARTIAL, check_path, is_partial, password_of, public_name
+from ragops.adapters.store.partials import DAY, is_left
+from ragops.adapters.store.uploads import Told, Upload
+from ragops.errors import RagopsError, StoreMissingError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+_T = TypeVar("_T")
+_BUFFER = 1 << 20
+_TRIES = 4
+_MARKS = ("ETag", "etag", "generation", "md5Hash", "mtime", "LastModified", "updated", "created")
+_SECRET_WORDS = ("key", "secret", "token", "pass")
+_MISSING_HINT = "was it removed meanwhile? `ragops backup list` shows what is there"
+
+
+class ObjectStore:
+    """Files below `url`, with `options` of fsspec's file system for its protocol. Nothing is asked before first use."""
+
+    def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
+        self.name = public_name(url).rstrip("/")
+        self._protocol = url.partition("://")[0]
+        self._url, self._options = url, dict(options or {})
+        self._secrets = frozenset(_secrets_of(self._options)) | ({password_of(url)} - {""})
+        self._lock = threading.Lock()
+        self._pid, self._idle = os.getpid(), list[Any]()
+        if self._protocol in (*S3, *GCS) and self.name != url.rstrip("/"):
+            what = f"the url of {self.name} holds a user, a password or a query"
+            raise UsageError("repository_options", what, "put keys into options_file, a YAML file that is 0600")
+
+    @contextlib.contextmanager
+    def writing(self, path: str) -> Iterator[BinaryIO]:
+        """See `Store`: what is seen at once is written beside and renamed, an upload ends with its last part."""
+        doing = f"write {check_path(path)}"
+        with self._begun(doing, lambda files: Upload(files, self._protocol, self._full(files, path))) as upload:
+            raw = Told(lambda call: self._told(doing, call), sink=upload)
+            stream = io.BufferedWriter(raw, _BUFFER)
+            try:
+                yield stream
+                stream.close()
+                self._told(doing, upload.commit)
+            except BaseException:
+                raw.abandoned = True
+                upload.discard()
+                raise
+            finally:
+                stream.close()
+
+    @contextlib.contextmanager
+    def reading(self, path: str) -> Iterator[BinaryIO]:
+        """See `Store`; memory holds two blocks at most."""
+        doing = f"read {check_path(path)}"
+        with self._begun(doing, lambda files: self._open(files, path)) as source:
+            raw = Told(lambda call: self._told(doing, call), source=source)
+            try:
+                with io.BufferedReader(raw, _BUFFER) as stream:
+                    yield stream
+            finally:
+                with contextlib.suppress(Exception):
+                    source.close()
+
+    def read_all(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """See `Store`."""
+        wanted = [check_path(path) for path in paths]
+        return self._again("read", lambda files: self._read_all(files, wanted)) if wanted else {}
+
+    def entries(self, prefix: str = "") -> list[Entry]:
+        """See `Store`; temporary files are not listed."""
+        found = (entry for entry in self._all(prefix.strip("/")) if not is_partial(entry.path))
+        return sorted(found, key=lambda entry: entry.path)
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """See `Store`; folders that this leaves empty go too."""
+        for path in paths:
+            self._remove(check_path(path))
+
+    def free_bytes(self) -> int | None:
+        """See `Store`: no server says."""
+        return None
+
+    def clear_leftovers(self) -> None:
+        """Remove what killed runs left: temporary files, and parts of uploads that are older than a day."""
+        if self._protocol in S3:
+            self._again("clear", self._abort_uploads)
+        if self._protocol not in ATOMIC:
+            for entry in self._all("", self._is_left):
+                self._remove(entry.path)
+
+    # --- connections: one for all threads where the library permits it, else one for each that is at work
+
+    @contextlib.contextmanager
+    def _begun(self, doing: str, begin: Callable[[Any], _T]) -> Iterator[_T]:
+        """What `begin` opened, and its connection until the block ends. Only the beginning is tried again."""
+        with contextlib.ExitStack() as stack:
+
+            def once() -> _T:
+                with contextlib.ExitStack() as attempt:
+                    begun = begin(attempt.enter_context(self._files()))
+                    stack.push(attempt.pop_all())
+                    return begun
+
+            yield self._tried(doing, once)
+
+    def _again(self, doing: str, call: Callable[[Any], _T]) -> _T:
+        """`call` with a connection, again with a new one where that breaks off: for what may be done twice."""
+
+        def once() -> _T:
+            with self._files() as files:
+                return call(files)
+
+        return self._tried(doing, once)
+
+    @contextlib.contextmanager
+    def _files(self) -> Iterator[Any]:
+        files = self._borrow()
+        files.invalidate_cache()
+        if self._protocol not in SFTP:
+            yield files
+            return
+        try:
+            yield files
+        except BaseException:
+            files.close()  # who knows what it still has to say
+            raise
+        with self._lock:
+            self._idle.append(files)
+
+    def _borrow(self) -> Any:
+        with self._lock:
+            if self._pid != os.getpid():  # connections and threads of a parent are not ours
+                self._pid, self._idle = os.getpid(), []
+            if self._protocol not in SFTP:
+                if not self._idle:
+                    self._idle.append(connect(self._protocol, self._url, self._options))
+                return self._idle[0]
+            while self._idle:
+                if (files := self._idle.pop()).alive():
+                    return files
+        return connect(self._protocol, self._url, self._options)
+
+    # --- one step each
+
+    def _full(self, files: Any, path: str) -> str:
+        root = str(files._strip_protocol(self._url.partition("?")[0])).rstrip("/")
+        return f"{root}/{path}" if path else root
+
+    def _open(self, files: Any, path: str) -> Any:
+        full = self._full(files, path)
+        if self._protocol in SFTP:
+            return files.open_old(full)
+        if self._protocol == "memory":
+            return io.BytesIO(files.cat_file(full))  # its streams are one and the same for all readers
+        stream = files.open(full, "rb", block_size=BLOCK, cache_type="readahead")
+        if getattr(stream, "details", {}).get("type", "file") != "file":
+            raise FileNotFoundError(full)
+        return stream
+
+    def _read_all(self, files: Any, paths: list[str]) -> dict[str, bytes]:
+        full = {self._full(files, path): path for path in paths}
+        found: dict[str, bytes] = {}
+        for name, data in files.cat(list(full), on_error="return").items():
+            if isinstance(data, BaseException):
+                if not is_missing(data):
+                    raise data
+            else:
+                found[full[name]] = bytes(data)
+        return found
+
+    def _all(self, prefix: str, wanted: Callable[[Any], bool] | None = None) -> list[Entry]:
+        if prefix:
+            check_path(prefix)
+
+        def listed(files: Any) -> list[Entry]:
+            start = len(self._full(files, "")) + 1
+            infos = self._walk(files, self._full(files, prefix))
+            return [_entry(info, start) for info in infos if wanted is None or wanted(info)]
+
+        return self._again(f"list {prefix}".strip(), listed)
+
+    def _walk(self, files: Any, folder: str) -> Iterator[dict[str, Any]]:
+        if self._protocol in ATOMIC:
+            found: list[dict[str, Any]] = list(files.find(folder, detail=True).values())
+        else:
+            # not fsspec's own walk: a connection that breaks off is the end of a listing to it
+            found = _listing(files, folder)
+        for info in found:
+            if info["type"] == "directory":
+                yield from () if self._protocol in ATOMIC else self._walk(files, info["name"])
+            elif info["type"] == "file" and not info["name"].endswith("/"):
+                yield info
+
+    def _remove(self, path: str) -> None:
+        with contextlib.suppress(StoreMissingError):
+            self._again(f"remove {path}", lambda files: files.rm_file(self._full(files, path)))
+        if self._protocol not in ATOMIC:
+            self._again(f"remove {path}", lambda files: self._prune(files, path))
+
+    def _prune(self, files: Any, path: str) -> None:
+        with contextlib.suppress(OSError):  # not empty, most of the time; an empty folder is no harm
+            while "/" in path:
+                path = path.rpartition("/")[0]
+                files.rmdir(self._full(files, path))
+
+    def _is_left(self, info: dict[str, Any]) -> bool:
+        name = str(info["name"]).rpartition("/")[2]
+        changed = info.get("mtime") or info.get("created") or time.time()
+        stamp = changed.timestamp() if hasattr(changed, "timestamp") else float(changed)
+        return name.startswith(PARTIAL) and is_left(name, time.time() - stamp)
+
+    def _abort_uploads(self, files: Any) -> None:
+        bucket, _, folder = self._full(files, "").partition("/")
+        for upload in files.list_multipart_uploads(bucket):
+            ours = upload["Key"].startswith(f"{folder}/" if folder else "")
+            if ours and time.time() - upload["Initiated"].timestamp() > DAY:
+                files.abort_mpu(bucket, upload["Key"], upload["UploadId"])
+
+    # --- failures
+
+    def _told(self, doing: str, call: Callable[[], _T]) -> _T:
+        try:
+            return call()
+        except RagopsError:
+            raise
+        except Exception as error:
+            if is_missing(error) and not doing.startswith("write"):
+                what = f"cannot {doing} in {self.name}: there is no such file"
+                raise StoreMissingError("repository_file_missing", what, _MISSING_HINT) from error
+            raise explain(error, doing, self.name, self._secrets) from error
+
+    def _tried(self, doing: str, call: Callable[[], _T]) -> _T:
+        """Where the library tries each request again itself, once is enough."""
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+        tries = Retrying(
+            stop=stop_after_attempt(1 if self._protocol in ATOMIC else _TRIES),
+            wait=wait_random_exponential(multiplier=0.3, max=5),
+            retry=retry_if_exception(is_passing),
+            reraise=True,
+        )
+        return self._told(doing, lambda: tries(call))
+
+
+def _listing(files: Any, folder: str) -> list[dict[str, Any]]:
+    try:
+        return list(files.ls(folder or "/", detail=True))
+    except FileNotFoundError:
+        return []
+
+
+def _entry(info: dict[str, Any], start: int) -> Entry:
+    mark = next((str(info[name]).strip('"') for name in _MARKS if info.get(name)), "")
+    return Entry(str(info["name"])[start:], int(info["size"] or 0), f"{mark}-{info['size']}")
+
+
+def _secrets_of(options: Mapping[str, Any], inside: bool = False) -> Iterator[str]:
+    for name, value in options.items():
+        secret = inside or any(word in str(name).lower() for word in _SECRET_WORDS)
+        if isinstance(value, dict):
+            yield from _secrets_of(value, secret)
+        elif secret and isinstance(value, str) and value:
+            yield value
