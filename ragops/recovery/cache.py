@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from ragops.adapters.store import Entry, Store
 
+_ANY_BYTES = "surrogateescape"  # one that is damaged is kept as it is: it is not read every time either
+
 
 class ManifestCache:
     """One file of texts by path and mark; without a folder nothing is kept. A cache that fails is no failure."""
@@ -28,7 +30,7 @@ class ManifestCache:
         known = self._load()
         there = {entry.path: known[key] for entry in wanted if (key := _key(entry)) in known}
         fresh = store.read_all([entry.path for entry in wanted if entry.path not in there])
-        found = {**{path: text.encode() for path, text in there.items()}, **fresh}
+        found = {**{path: text.encode(errors=_ANY_BYTES) for path, text in there.items()}, **fresh}
         if self._path and (fresh or len(there) < len(known)):
             self._save({_key(entry): found[entry.path] for entry in wanted if entry.path in found})
         return found
@@ -45,8 +47,8 @@ class ManifestCache:
 
     def _save(self, texts: Mapping[str, bytes]) -> None:
         if self._path:
-            with contextlib.suppress(RagopsError, UnicodeDecodeError):
-                content = json.dumps({key: text.decode() for key, text in texts.items()})
+            with contextlib.suppress(RagopsError):
+                content = json.dumps({key: text.decode(errors=_ANY_BYTES) for key, text in texts.items()})
                 write_atomic(self._path, content, SECRET_MODE)
 
 

@@ -102,7 +102,7 @@ class Repository:
     def __init__(self, store: Store, environment: str, cache: Path | None = None) -> None:
         self.store = store
         self.environment = environment
-        self._cache = ManifestCache(cache, store.name)
+        self._cache = ManifestCache(cache, f"{store.name} {environment}")
 
     @property
     def name(self) -> str:
