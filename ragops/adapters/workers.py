@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ragops.adapters import interrupt
 from ragops.errors import InterruptedRunError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _POLL = 0.05
 _GRACE = 15.0
+_TASK_GRACE = 10.0  # shorter, so that whoever began the tasks ends in time too
 
 
 class Job(Generic[T]):
@@ -66,9 +67,11 @@ class Limit:
         failed = threading.Event()
 
         def work() -> None:
-            while waiting and not failed.is_set():
+            while waiting:
                 with self._free:
                     interrupt.check()
+                    if failed.is_set():
+                        return
                     try:
                         task = waiting.popleft()
                     except IndexError:
@@ -83,10 +86,17 @@ class Limit:
 
 
 def finish(jobs: Iterable[Job[None]]) -> None:
-    """Wait until all are over. Raises the first failure, one that only follows from an interrupt last."""
+    """Wait until all are over. Raises the first failure, one that only follows from an interrupt last.
+
+    Where the run is to end they get some seconds to clear up, with what the caller opened for them.
+    """
     waited = list(jobs)
-    while not all(job.wait(_POLL) for job in waited):
-        interrupt.check()
+    try:
+        while not all(job.wait(_POLL) for job in waited):
+            interrupt.check()
+    except InterruptedRunError:
+        _wait_for(waited, _TASK_GRACE)
+        raise
     raise_failure(waited)
 
 
@@ -98,9 +108,13 @@ def raise_failure(jobs: Iterable[Job[None]]) -> None:
         raise failures[0]
 
 
-def end(jobs: Iterable[Job[None]]) -> None:
+def end(jobs: Iterable[Job[Any]]) -> None:
     """Have them end, and give them some seconds to clear up behind themselves."""
     interrupt.end()
-    deadline = time.monotonic() + _GRACE
+    _wait_for(jobs, _GRACE)
+
+
+def _wait_for(jobs: Iterable[Job[Any]], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
     for job in jobs:
         job.wait(max(0.0, deadline - time.monotonic()))

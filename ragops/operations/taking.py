@@ -41,6 +41,7 @@ class Taking:
         self._vault = vault
         self._folder = folder
         self._stored: set[str] = set()
+        self._readings: list[Job[Part]] = []
 
     def take(self, platform: Platform, services: Sequence[str], all_begun: Callable[[], None]) -> None:
         """Every part of `services`. `all_begun` is called when the instants of all are fixed. Raises RagopsError."""
@@ -55,7 +56,7 @@ class Taking:
                 all_begun()
                 _until(lambda: all(job.ended for job in jobs), jobs)
         except BaseException:
-            end(jobs)
+            end([*jobs, *self._readings])
             raise
         finally:
             interrupt.begin()
@@ -74,6 +75,7 @@ class Taking:
         name = f"{service}/{source.name}"
         self._stored.add(name)
         reading = Job(read_back, f"ragops-read-{source.name}")
+        self._readings.append(reading)
         file = source.name + suffix(self._vault.recipients)
         sealed = self._seal(name, source, f"{service}/{file}")
         self._compare(f"{service}/{file}", sealed)
@@ -176,7 +178,8 @@ class ServiceSink:
 def _until(condition: Callable[[], bool], jobs: Sequence[Job[None]]) -> None:
     """Wait, unless one of the jobs fails. Raises what it failed with."""
     while True:
-        raise_failure(jobs)
-        if condition():
+        met = condition()
+        raise_failure(jobs)  # after it: one that fails in between has ended too
+        if met:
             return
         interrupt.sleep(_POLL)
