@@ -1,0 +1,226 @@
+"""Threads of one run: never more than the limit, ended by the first failure and by an interrupt."""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ragops.adapters import interrupt
+from ragops.adapters.workers import Job, Limit, end, finish, raise_failure
+from ragops.errors import InterruptedRunError, RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(autouse=True)
+def _own_run() -> Iterator[None]:
+    interrupt.begin()
+    yield
+    interrupt.begin()
+
+
+class Crowd:
+    """Tasks that wait for one another: `most` at once there ever were."""
+
+    def __init__(self, wanted: int) -> None:
+        self.most, self.now, self.done = 0, 0, 0
+        self._turn = threading.Lock()
+        self._meeting = threading.Barrier(wanted)
+
+    def task(self, meet: bool = True) -> None:
+        with self._turn:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        if meet:
+            self._meeting.wait(20)
+        with self._turn:
+            self.now -= 1
+            self.done += 1
+
+
+def nothing() -> None:
+    """A task without work."""
+
+
+def fail(code: str = "told_to") -> None:
+    raise RagopsError(code, "told to fail")
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_as_many_as_allowed_go_on_at_once(count: int) -> None:
+    crowd = Crowd(count)
+    Limit(count).each([crowd.task] * (4 * count))  # each waits until `count` are there
+    assert (crowd.most, crowd.done) == (count, 4 * count)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_limit_is_never_exceeded_whoever_asks(count: int) -> None:
+    crowd, limit = Crowd(1), Limit(count)
+    askers = [Job(lambda: limit.each([crowd.task] * 25)) for _ in range(4)]
+    finish(askers)
+    assert crowd.done == 100
+    assert crowd.most <= count
+
+
+def test_no_tasks_are_done_at_once() -> None:
+    Limit(3).each([])
+
+
+def test_fewer_tasks_than_allowed() -> None:
+    crowd = Crowd(2)
+    Limit(8).each([crowd.task, crowd.task])
+    assert crowd.done == 2
+
+
+def test_the_first_failure_stops_the_rest() -> None:
+    done: list[int] = []
+
+    def task(number: int) -> None:
+        done.append(number)
+        if number == 3:
+            fail()
+
+    with pytest.raises(RagopsError) as caught:
+        Limit(1).each([partial(task, number) for number in range(50)])
+    assert caught.value.code == "told_to"
+    assert done == [0, 1, 2, 3]
+
+
+def test_what_had_begun_when_one_failed_is_over_when_that_is_told() -> None:
+    failed, ended = threading.Event(), threading.Event()
+
+    def failing() -> None:
+        failed.set()
+        fail()
+
+    def slow() -> None:
+        failed.wait(20)
+        threading.Event().wait(0.2)
+        ended.set()
+
+    with pytest.raises(RagopsError):
+        Limit(2).each([slow, failing, *[lambda: pytest.fail("begun")] * 20])
+    assert ended.is_set()
+
+
+def test_one_that_waits_for_its_turn_is_not_begun_after_a_failure() -> None:
+    """Its place is taken by somebody else's task, and free again only when all is lost."""
+    limit, begun = Limit(2), []
+    place, free, blocked = threading.Event(), threading.Event(), threading.Event()
+
+    def other() -> None:
+        blocked.set()
+        free.wait(20)
+
+    def failing() -> None:
+        place.wait(20)
+        fail()
+
+    asker = Job(lambda: limit.each([other]))
+    blocked.wait(20)
+    mine = Job(lambda: limit.each([failing, lambda: begun.append(1)]))
+    place.set()
+    threading.Event().wait(0.2)
+    free.set()
+    with pytest.raises(RagopsError):
+        mine.result()
+    asker.result()
+    assert begun == []
+
+
+def test_any_kind_of_failure_is_passed_on() -> None:
+    def leave() -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        Limit(2).each([leave])
+
+
+def test_an_interrupt_ends_those_that_wait_and_begins_no_more() -> None:
+    begun: list[int] = []
+
+    def task() -> None:
+        begun.append(1)
+        interrupt.sleep(60)
+
+    job = Job(lambda: Limit(2).each([task] * 10))
+    while len(begun) < 2:
+        threading.Event().wait(0.01)
+    interrupt.end()
+    with pytest.raises(InterruptedRunError):
+        job.result()
+    assert len(begun) == 2
+
+
+def test_those_that_are_interrupted_may_clear_up_before_the_caller_goes_on() -> None:
+    began, cleared = threading.Event(), threading.Event()
+
+    def task() -> None:
+        try:
+            began.set()
+            interrupt.sleep(60)
+        finally:
+            threading.Event().wait(0.3)
+            cleared.set()
+
+    job = Job(lambda: Limit(2).each([task]))
+    began.wait(20)
+    interrupt.end()
+    assert job.wait(20)
+    assert cleared.is_set()
+
+
+def test_end_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ragops.adapters.workers._GRACE", 0.2)
+    forever = threading.Event()
+    deaf = [Job(lambda: bool(forever.wait(60)) and None) for _ in range(3)]
+    end(deaf)
+    assert interrupt.ending()
+    assert not any(job.ended for job in deaf), "else this test shows nothing"
+    forever.set()
+    assert all(job.wait(20) for job in deaf)
+
+
+# --- jobs ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_job_gives_its_value_or_its_failure() -> None:
+    assert Job(lambda: 7).result() == 7
+    with pytest.raises(RagopsError):
+        Job(fail).result()
+
+
+def test_waiting_for_a_job_ends_with_the_run() -> None:
+    free = threading.Event()
+    job: Job[Any] = Job(lambda: free.wait(60))
+    interrupt.end()
+    with pytest.raises(InterruptedRunError):
+        job.result()
+    free.set()
+    assert job.wait(20)
+
+
+def test_the_cause_is_told_before_what_follows_from_it() -> None:
+    def follows() -> None:
+        raise InterruptedRunError("interrupted", "interrupted")
+
+    jobs = [Job(follows), Job(lambda: fail("cause")), Job(nothing)]
+    with pytest.raises(RagopsError) as caught:
+        finish(jobs)
+    assert caught.value.code == "cause"
+    raise_failure([Job(nothing)])
+
+
+def test_threads_do_not_keep_a_process_alive() -> None:
+    free = threading.Event()
+    job: Job[Any] = Job(lambda: free.wait(60), "ragops-test-daemon")
+    (thread,) = [item for item in threading.enumerate() if item.name == "ragops-test-daemon"]
+    assert thread.daemon
+    free.set()
+    assert job.wait(20)
