@@ -125,6 +125,7 @@ def test_one_that_waits_for_its_turn_is_not_begun_after_a_failure() -> None:
     asker = Job(lambda: limit.each([other]))
     blocked.wait(20)
     mine = Job(lambda: limit.each([failing, lambda: begun.append(1)]))
+    threading.Event().wait(0.2)  # until the second one waits for a place
     place.set()
     threading.Event().wait(0.2)
     free.set()
