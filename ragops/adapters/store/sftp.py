@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import socket
 from typing import Any
 
 import paramiko  # type: ignore[import-untyped]
@@ -14,6 +15,7 @@ from fsspec.implementations.sftp import SFTPFileSystem
 
 _CONNECT, _ANSWER = 10.0, 60.0
 _FOLDER_MODE, _FILE_MODE = 0o700, 0o600
+_LAST = 1024
 _READ = 255 * 1024  # what OpenSSH answers with at most; paramiko's own 32 KiB wait for the line eight times as often
 _POLICIES = {"auto_add": paramiko.AutoAddPolicy, "warning": paramiko.WarningPolicy}
 
@@ -53,6 +55,8 @@ class Sftp(SFTPFileSystem):  # type: ignore[misc]
             self.client.connect(self.host, **self.ssh_kwargs)
             self.ftp = self.client.open_sftp()
             self.ftp.get_channel().settimeout(_ANSWER)
+            # without it each small packet of a large one waits 40 ms for the one before to be acknowledged
+            self.client.get_transport().sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except BaseException:
             self.client.close()
             raise
@@ -123,9 +127,12 @@ class CheckedWrites:
 
     def write(self, data: Any) -> int:
         """Take all of `data`."""
-        self._handle.write(self._held)
-        self._held = bytes(data)
-        return len(self._held)
+        if size := len(data):
+            self._handle.write(self._held)
+            rest = max(0, size - _LAST)
+            self._handle.write(data[:rest])
+            self._held = bytes(data[rest:])
+        return size
 
     def close(self) -> None:
         """Write the rest. Raises what any of the writes failed with."""
