@@ -144,7 +144,7 @@ def copy(context: typer.Context, point: Reference = "latest", lock_wait: LockWai
     Example: ragops backup copy latest
     """
     from ragops.cli.bars import bars
-    from ragops.operations import backup
+    from ragops.operations import backup, copies
     from ragops.operations.recorded import record_copies
 
     current = state(context)
@@ -153,7 +153,7 @@ def copy(context: typer.Context, point: Reference = "latest", lock_wait: LockWai
         vault = session.vault()
         found = vault.primary.get(point)
         found.require_trust(vault.trusted())
-        result = backup.BackupResult(found, backup.copy(vault, found, locker=session.locker(), on_progress=on_progress))
+        result = backup.BackupResult(found, copies.copy(vault, found, locker=session.locker(), on_progress=on_progress))
         record_copies(session, result)
     result.require_copies()
     if current.console.as_json:
@@ -175,14 +175,14 @@ def keep(
 
     Example: ragops backup keep latest
     """
-    from ragops.operations import backup
+    from ragops.operations import copies
 
     current = state(context)
     session = current.session(lock_wait)
     with session.changing(("backup",)):
         vault = session.vault()
         found = vault.primary.get(point)
-        backup.keep(vault, found, keep=not off, locker=session.locker())
+        copies.keep(vault, found, keep=not off, locker=session.locker())
     if current.console.as_json:
         current.console.document({"id": found.id, "kept": not off})
         return

@@ -12,6 +12,7 @@ from ragops.cli.state import state
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ragops.cli.state import State
     from ragops.operations.backup import Line, Overview
     from ragops.recovery.point import RecoveryPoint
 
@@ -125,6 +126,7 @@ def verify(
     context: typer.Context,
     point: Reference = "latest",
     deep: Annotated[bool, typer.Option("--deep", help="Let the engines read every part.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All recovery points of all repositories.")] = False,
     repository: From = None,
     identity: Identity = None,
 ) -> None:
@@ -139,6 +141,9 @@ def verify(
 
     current = state(context)
     session = current.session()
+    if every:
+        _verify_all(current, repository, deep=deep or point != "latest")
+        return
     platform = session.platform() if deep else None
     with bars(current.console) as on_progress:
         result = backup.verify(platform, session.vault(identity), point, repository=repository, on_progress=on_progress)
@@ -149,6 +154,27 @@ def verify(
     current.console.text(f"{result.point.id}: whole{', and the engines read it' if deep else ''}")
     for name in result.extra_files:
         current.console.message(f"not part of it, never read: {name}")
+
+
+def _verify_all(current: State, repository: str | None, *, deep: bool) -> None:
+    """Raises IntegrityError where one is not whole, after all of them are shown."""
+    from ragops.cli.bars import bars
+    from ragops.errors import IntegrityError, UsageError
+    from ragops.operations.backup import verify_all
+
+    if deep:
+        raise UsageError("usage", "--all goes with no ID and not with --deep", "see `ragops backup verify --help`")
+    with bars(current.console) as on_progress:
+        found = verify_all(current.session().vault(), repository, on_progress=on_progress)
+    faults = [item for item in found if item.error]
+    if faults and faults[0].error:
+        rows = "".join(f"\n  {item.repository}: {item.error.message}" for item in faults if item.error)
+        what = f"{len(faults)} of {len(found)} recovery points do not hold:{rows}"
+        raise IntegrityError("recovery_point_damaged", what, faults[0].error.hint)
+    if current.console.as_json:
+        current.console.document([{"id": item.point, "repository": item.repository} for item in found])
+        return
+    current.console.text(f"{len(found)} recovery points are whole")
 
 
 def _pairs(found: Mapping[str, Any]) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import tarfile
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 import ragops
-from ragops.adapters.files import create_private
 from ragops.adapters.progress import Progress, ignore
-from ragops.errors import InterruptedRunError, MissingError, RagopsError
+from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.operations import copies
+from ragops.operations.project_parts import add_project
 from ragops.operations.taking import Taking
 from ragops.operations.unpacking import unpacked
 from ragops.recovery.manifest import FORMAT, PLATFORM, Kind, Manifest
@@ -22,15 +21,16 @@ from ragops.services.contract import Part
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from datetime import datetime
     from pathlib import Path
 
+    from ragops.operations.copies import Copied
     from ragops.operations.platform import Platform
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
-    from ragops.recovery.repository import Draft, Listing, Repository
+    from ragops.recovery.repository import Draft, Listing
     from ragops.recovery.vault import Vault
 
-SEALED_PART = "sealed.tar"
 _DEFAULT_JOBS = 2
 
 
@@ -42,14 +42,6 @@ class BackupRequest:
     services: tuple[str, ...] | None = None
     jobs: int = _DEFAULT_JOBS
     keep: bool = False
-
-
-@dataclass(frozen=True)
-class Copied:
-    """A copy in another repository; `error` where it did not happen."""
-
-    repository: str
-    error: RagopsError | None = None
 
 
 @dataclass(frozen=True)
@@ -124,13 +116,14 @@ def run(
         taking = Taking(draft, vault, folder, request.jobs, on_progress)
         with held or contextlib.nullcontext(_Free()) as hold:
             taking.take(platform, names, hold.release)
-        _add_project(taking, platform, sealed=bool(vault.recipients))
+        add_project(taking, platform, sealed=bool(vault.recipients))
         manifest = _manifest(draft, platform, vault, request.kind, taking.in_order(), hold.instant)
         signed = publish(draft, manifest, key)
     point = vault.primary.found(signed)
+    copied = copies.copy(vault, point, locker=locker, on_progress=on_progress)
     if request.keep:
-        keep(vault, point, keep=True, locker=locker)
-    return BackupResult(point, copy(vault, point, locker=locker, on_progress=on_progress))
+        copies.keep(vault, point, keep=True, locker=locker)
+    return BackupResult(point, copied)
 
 
 def _manifest(
@@ -157,73 +150,6 @@ def _manifest(
         images=dict(platform.images),
         parts=parts,
     )
-
-
-def _add_project(taking: Taking, platform: Platform, *, sealed: bool) -> None:
-    """The project's files, and where nobody else can read them, its secrets in one archive."""
-    sink = taking.sink(PLATFORM)
-    versions = {"ragops": ragops.__version__}
-    for name, path in platform.files.items():
-        with create_private(sink.folder / name) as target:
-            target.write(path.read_bytes())
-        sink.put(name, lambda name=name: Part(name, datetime.now(tz=UTC), {}, versions))  # type: ignore[misc]
-    if sealed:
-        count = _pack(platform.sealed, sink.folder / SEALED_PART)
-        sink.put(SEALED_PART, lambda: Part(SEALED_PART, datetime.now(tz=UTC), {"files": count}, versions))
-
-
-def _pack(sealed: Mapping[str, Path], target: Path) -> int:
-    """An archive of what is there of them, by name; returns the number of files."""
-    with create_private(target) as stream, tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, path in sealed.items():
-            if path.exists():
-                archive.add(path, arcname=name)
-        return sum(member.isfile() for member in archive.getmembers())
-
-
-# --- copies ----------------------------------------------------------------------------------------------------------
-
-
-def copy(
-    vault: Vault, point: RecoveryPoint, *, locker: Locker, on_progress: Callable[[Progress], None] = ignore
-) -> tuple[Copied, ...]:
-    """A copy in every further repository that lacks it or has it damaged; never raises for one of them."""
-    done = []
-    for repository in vault.copies:
-        try:
-            _copy_to(repository, point, locker, on_progress)
-        except (InterruptedRunError, KeyboardInterrupt):
-            raise
-        except RagopsError as error:
-            done.append(Copied(repository.name, error))
-        else:
-            done.append(Copied(repository.name))
-    return tuple(done)
-
-
-def _copy_to(
-    repository: Repository, point: RecoveryPoint, locker: Locker, on_progress: Callable[[Progress], None]
-) -> None:
-    there = next((found for found in repository.list().points if found.id == point.id), None)
-    if there is not None and there.signed == point.signed and not there.faults():
-        return
-    done = 0
-
-    def on_bytes(size: int) -> None:
-        nonlocal done
-        done += size
-        on_progress(Progress(repository.name, "copying", done=done, total=point.size))
-
-    repository.adopt(point, locker, on_bytes)
-    on_progress(Progress(repository.name, "copied and read back", final=True, done=point.size, total=point.size))
-
-
-def keep(vault: Vault, point: RecoveryPoint, *, keep: bool, locker: Locker) -> None:
-    """Mark it in every repository that has it, so that prune leaves it there, or take the marks away."""
-    for repository in vault.repositories:
-        if any(found.id == point.id for found in repository.list().points):
-            with repository.locked(locker):
-                repository.keep(point, keep=keep)
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------
@@ -325,6 +251,38 @@ def _read(
                 on_progress(Progress(part.path, "the engine reads it"))
                 backup_engine(name).verify(folder, engine_part(part), platform.control(name))
                 on_progress(Progress(part.path, "read by its engine", final=True))
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One recovery point of one repository; `error` says what is wrong with it, None: whole."""
+
+    point: str
+    repository: str
+    error: RagopsError | None = None
+
+
+def verify_all(
+    vault: Vault, repository: str | None = None, *, on_progress: Callable[[Progress], None] = ignore
+) -> tuple[Checked, ...]:
+    """Signature, sizes and checksums of every recovery point, in one repository or in all.
+
+    Raises RagopsError where a repository cannot be reached, never for what is found.
+    """
+    chosen = (vault.repository(repository),) if repository else vault.repositories
+    found: list[Checked] = []
+    for place in chosen:
+        listing = place.list()
+        found += [Checked("?", place.name, error) for error in listing.unreadable]
+        for point in listing.points:
+            try:
+                point.require_trust(vault.trusted())
+                _check(point, on_progress)
+            except IntegrityError as error:
+                found.append(Checked(point.id, place.name, error))
+            else:
+                found.append(Checked(point.id, place.name))
+    return tuple(found)
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.errors import IntegrityError
-from ragops.operations.backup import SEALED_PART
+from ragops.operations.project_parts import SEALED_PART
 from ragops.operations.unpacking import unpacked
 from ragops.recovery.manifest import PLATFORM
 

@@ -12,8 +12,8 @@ from ragops.adapters.files import make_dir
 from ragops.adapters.progress import Progress, ignore
 from ragops.config.load import CONFIG_NAME, load
 from ragops.operations import provision, recover_files
-from ragops.operations.backup import SEALED_PART
 from ragops.operations.project_files import project_files
+from ragops.operations.project_parts import SEALED_PART
 from ragops.operations.recover_find import Found, Progressed, keep_progress
 from ragops.operations.refresh import refresh_answers
 from ragops.operations.restore import RestoreRequest, restore

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import zstandard
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
+from ragops.recovery.streams import BLOCK, Compressing, Counting, Decompressing, Plain, Reading, TooLongError, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,17 +22,7 @@ if TYPE_CHECKING:
 
     from ragops.recovery.manifest import ManifestPart
 
-BLOCK = 1 << 20
-_LEVEL = 1
-_WINDOW = 1 << 27  # bytes of memory that reading may take; ours are written with far less
 _OTHER_POINT = "use another recovery point: `ragops backup list`"
-
-
-class Writer(Protocol):
-    """Where bytes go."""
-
-    def write(self, data: bytes, /) -> Any:
-        """Take all of them."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +47,7 @@ def seal(
 
     `on_bytes` hears how many bytes of the source are done. Raises what reading and writing raise.
     """
-    reader, writer = _Compressing(source, on_bytes), _Counting(target)
+    reader, writer = Compressing(source, on_bytes), Counting(target)
     buffered: io.BufferedReader[Any] = io.BufferedReader(reader, BLOCK)
     if recipients:
         _encrypt(buffered, writer, recipients, (reader, writer))
@@ -78,13 +69,13 @@ def unseal(
     Raises IntegrityError (recovery_point_damaged) where either side is not what the manifest says, UsageError
     (identity_wrong).
     """
-    reader = _Reading(stored, on_bytes)
-    plain = _Plain(target, part.size)
+    reader = Reading(stored, on_bytes)
+    plain = Plain(target, part.size)
     try:
-        _open(reader, _Decompressing(plain), identities)
+        _open(reader, Decompressing(plain), identities)
         while block := reader.read(BLOCK):  # what a damaged archive left unread
             del block
-    except (zstandard.ZstdError, _TooLongError) as error:
+    except (zstandard.ZstdError, TooLongError) as error:
         reader.drain()
         _compare_stored(part, reader)  # rather the cause than its effect
         raise _damaged(f"{part.path} cannot be decompressed: {error}") from error
@@ -107,7 +98,7 @@ def checksum(
     return size, digest.hexdigest()
 
 
-def _open(reader: _Reading, writer: _Decompressing, identities: Sequence[object]) -> None:
+def _open(reader: Reading, writer: Decompressing, identities: Sequence[object]) -> None:
     if not identities:
         while block := reader.read(BLOCK):
             writer.write(block)
@@ -125,7 +116,7 @@ def _open(reader: _Reading, writer: _Decompressing, identities: Sequence[object]
         raise zstandard.ZstdError(f"age: {error}") from error
 
 
-def _encrypt(source: io.BufferedReader[Any], target: _Counting, recipients: Sequence[str], ours: Sequence[Any]) -> None:
+def _encrypt(source: io.BufferedReader[Any], target: Counting, recipients: Sequence[str], ours: Sequence[Any]) -> None:
     import pyrage
 
     try:
@@ -165,146 +156,7 @@ def identities(path: Path) -> tuple[object, ...]:
     return found
 
 
-# --- streams ---------------------------------------------------------------------------------------------------------
-
-
-class _Keeping:
-    """Keeps what it failed with first: a library may go on writing, and that fails for other reasons."""
-
-    failure: BaseException | None = None
-
-    def _keep(self, error: BaseException) -> BaseException:
-        self.failure = self.failure or error
-        return error
-
-
-class _Compressing(io.RawIOBase, _Keeping):
-    """A source, compressed as it is read; `size` and `sha256` are of the source."""
-
-    def __init__(self, source: BinaryIO, on_bytes: Callable[[int], None]) -> None:
-        self.size = 0
-        self.sha256 = hashlib.sha256()
-        self._source = source
-        self._on_bytes = on_bytes
-        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compressobj()
-        self._ready = memoryview(b"")
-        self._ended = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            while not self._ready and not self._ended:
-                self._ready = memoryview(self._next())
-        except BaseException as error:
-            raise self._keep(error) from None
-        taken = self._ready[: len(buffer)]
-        buffer[: len(taken)] = taken
-        self._ready = self._ready[len(taken) :]
-        return len(taken)
-
-    def _next(self) -> bytes:
-        block = self._source.read(BLOCK)
-        if not block:
-            self._ended = True
-            return self._compressor.flush()
-        self.sha256.update(block)
-        self.size += len(block)
-        self._on_bytes(len(block))
-        return self._compressor.compress(block)
-
-
-class _Counting(_Keeping):
-    """A target whose bytes are counted on the way."""
-
-    def __init__(self, target: Writer) -> None:
-        self.size = 0
-        self.sha256 = hashlib.sha256()
-        self._target = target
-
-    def write(self, data: bytes) -> int:
-        try:
-            self._target.write(data)
-        except BaseException as error:
-            raise self._keep(error) from None
-        self.sha256.update(data)
-        self.size += len(data)
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing: the target is flushed by whoever opened it."""
-
-
-class _Reading(io.RawIOBase, _Keeping):
-    """A stored file whose bytes are counted as they are read."""
-
-    def __init__(self, stored: BinaryIO, on_bytes: Callable[[int], None]) -> None:
-        self.size = 0
-        self.sha256 = hashlib.sha256()
-        self._stored = stored
-        self._on_bytes = on_bytes
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            block = self._stored.read(len(buffer))
-            self.sha256.update(block)
-        except BaseException as error:
-            raise self._keep(error) from None
-        buffer[: len(block)] = block
-        self.size += len(block)
-        self._on_bytes(len(block))
-        return len(block)
-
-    def drain(self) -> None:
-        """Read to the end, for the checksum's sake."""
-        while self.read(BLOCK):
-            pass
-
-
-class _TooLongError(Exception):
-    """More comes out than was put in: not ours, and perhaps meant to fill the disk."""
-
-
-class _Plain:
-    """A target whose bytes are counted; at most `limit` of them."""
-
-    def __init__(self, target: Writer, limit: int) -> None:
-        self.size = 0
-        self.sha256 = hashlib.sha256()
-        self._target = target
-        self._limit = limit
-
-    def write(self, data: bytes) -> int:
-        self.size += len(data)
-        if self.size > self._limit:
-            raise _TooLongError("it is longer than its manifest says")
-        self.sha256.update(data)
-        self._target.write(data)
-        return len(data)
-
-
-class _Decompressing(_Keeping):
-    """What was compressed goes in, and out to `plain` in pieces: little can become much."""
-
-    def __init__(self, plain: _Plain) -> None:
-        self._writer = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_writer(plain, closefd=False)  # type: ignore[arg-type]
-
-    def write(self, data: bytes) -> int:
-        try:
-            self._writer.write(data)
-        except BaseException as error:
-            raise self._keep(error) from None
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing: the target is flushed by whoever opened it."""
-
-
-def _compare_stored(part: ManifestPart, reader: _Reading) -> None:
+def _compare_stored(part: ManifestPart, reader: Reading) -> None:
     if reader.size != part.stored.size:
         raise _damaged(f"{part.stored_path} has {reader.size} bytes, {part.stored.size} were written")
     if reader.sha256.hexdigest() != part.stored.sha256:

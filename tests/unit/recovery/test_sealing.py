@@ -16,7 +16,8 @@ import zstandard
 from ragops.errors import ExitCode, IntegrityError, MissingError, RagopsError, UsageError
 from ragops.recovery import sealing
 from ragops.recovery.manifest import ManifestPart, Stored
-from ragops.recovery.sealing import BLOCK, Sealed, seal, suffix, unseal
+from ragops.recovery.sealing import Sealed, seal, suffix, unseal
+from ragops.recovery.streams import BLOCK
 
 if TYPE_CHECKING:
     from pathlib import Path

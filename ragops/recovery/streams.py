@@ -1,0 +1,159 @@
+"""Streams that count what goes through them, compress it or take it apart, and keep what they failed with."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+import zstandard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BLOCK = 1 << 20
+_LEVEL = 1
+_WINDOW = 1 << 27  # bytes of memory that reading may take; ours are written with far less
+
+
+class Writer(Protocol):
+    """Where bytes go."""
+
+    def write(self, data: bytes, /) -> Any:
+        """Take all of them."""
+
+
+class Keeping:
+    """Keeps what it failed with first: a library may go on writing, and that fails for other reasons."""
+
+    failure: BaseException | None = None
+
+    def _keep(self, error: BaseException) -> BaseException:
+        self.failure = self.failure or error
+        return error
+
+
+class Compressing(io.RawIOBase, Keeping):
+    """A source, compressed as it is read; `size` and `sha256` are of the source."""
+
+    def __init__(self, source: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self._source = source
+        self._on_bytes = on_bytes
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compressobj()
+        self._ready = memoryview(b"")
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            while not self._ready and not self._ended:
+                self._ready = memoryview(self._next())
+        except BaseException as error:
+            raise self._keep(error) from None
+        taken = self._ready[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._ready = self._ready[len(taken) :]
+        return len(taken)
+
+    def _next(self) -> bytes:
+        block = self._source.read(BLOCK)
+        if not block:
+            self._ended = True
+            return self._compressor.flush()
+        self.sha256.update(block)
+        self.size += len(block)
+        self._on_bytes(len(block))
+        return self._compressor.compress(block)
+
+
+class Counting(Keeping):
+    """A target whose bytes are counted on the way."""
+
+    def __init__(self, target: Writer) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self._target = target
+
+    def write(self, data: bytes) -> int:
+        try:
+            self._target.write(data)
+        except BaseException as error:
+            raise self._keep(error) from None
+        self.sha256.update(data)
+        self.size += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: the target is flushed by whoever opened it."""
+
+
+class Reading(io.RawIOBase, Keeping):
+    """A stored file whose bytes are counted as they are read."""
+
+    def __init__(self, stored: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self._stored = stored
+        self._on_bytes = on_bytes
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            block = self._stored.read(len(buffer))
+            self.sha256.update(block)
+        except BaseException as error:
+            raise self._keep(error) from None
+        buffer[: len(block)] = block
+        self.size += len(block)
+        self._on_bytes(len(block))
+        return len(block)
+
+    def drain(self) -> None:
+        """Read to the end, for the checksum's sake."""
+        while self.read(BLOCK):
+            pass
+
+
+class TooLongError(Exception):
+    """More comes out than was put in: not ours, and perhaps meant to fill the disk."""
+
+
+class Plain:
+    """A target whose bytes are counted; at most `limit` of them."""
+
+    def __init__(self, target: Writer, limit: int) -> None:
+        self.size = 0
+        self.sha256 = hashlib.sha256()
+        self._target = target
+        self._limit = limit
+
+    def write(self, data: bytes) -> int:
+        self.size += len(data)
+        if self.size > self._limit:
+            raise TooLongError("it is longer than its manifest says")
+        self.sha256.update(data)
+        self._target.write(data)
+        return len(data)
+
+
+class Decompressing(Keeping):
+    """What was compressed goes in, and out to `plain` in pieces: little can become much."""
+
+    def __init__(self, plain: Plain) -> None:
+        self._writer = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_writer(plain, closefd=False)  # type: ignore[arg-type]
+
+    def write(self, data: bytes) -> int:
+        try:
+            self._writer.write(data)
+        except BaseException as error:
+            raise self._keep(error) from None
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing: the target is flushed by whoever opened it."""
