@@ -46,9 +46,11 @@ class Compressing(io.RawIOBase, Keeping):
         self._ended = False
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Some of what is compressed; 0 at the end."""
         try:
             while not self._ready and not self._ended:
                 self._ready = memoryview(self._next())
@@ -79,6 +81,7 @@ class Counting(Keeping):
         self._target = target
 
     def write(self, data: bytes) -> int:
+        """Take all of it."""
         try:
             self._target.write(data)
         except BaseException as error:
@@ -101,9 +104,11 @@ class Reading(io.RawIOBase, Keeping):
         self._on_bytes = on_bytes
 
     def readable(self) -> bool:
+        """It is."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Some of what is stored; 0 at the end."""
         try:
             block = self._stored.read(len(buffer))
             self.sha256.update(block)
@@ -134,6 +139,7 @@ class Plain:
         self._limit = limit
 
     def write(self, data: bytes) -> int:
+        """Take all of it. Raises TooLongError."""
         self.size += len(data)
         if self.size > self._limit:
             raise TooLongError("it is longer than its manifest says")
@@ -149,6 +155,7 @@ class Decompressing(Keeping):
         self._writer = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_writer(plain, closefd=False)  # type: ignore[arg-type]
 
     def write(self, data: bytes) -> int:
+        """Take all of it, and write what comes out of it."""
         try:
             self._writer.write(data)
         except BaseException as error:
