@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ragops.operations.project_files import ProjectFiles
 
 _PASSAGE = 0o711  # others may pass through, not look: an engine may run as another user
+_ALWAYS = "secrets.json"
 _LARGEST = 64 << 20  # bytes of a file of secrets or credentials
 # The Pulumi state says which processes and containers there are, and this machine has none of them: `up` would take
 # them for lost, and with a state in common the old machine's would be taken for ours.
@@ -51,7 +52,7 @@ def _targets(paths: ProjectPaths) -> dict[str, tuple[Path, int]]:
     """Where each file of the archive belongs, and its mode."""
     pair = certificate.FILES
     return {
-        "secrets.json": (paths.secrets, SECRET_MODE),
+        _ALWAYS: (paths.secrets, SECRET_MODE),
         "signing.pem": (paths.signing_key, SECRET_MODE),
         f"gateway/{tokens.CREDENTIALS}": (paths.gateway / tokens.CREDENTIALS, SECRET_MODE),
         f"gateway/{tokens.JWKS}": (paths.gateway / tokens.JWKS, PUBLIC_MODE),
@@ -74,6 +75,8 @@ def _contents(sealed: Path, known: set[str]) -> tuple[dict[str, bytes], list[str
                     found[member.name] = stream.read()
     except (tarfile.TarError, OSError, ValueError) as error:
         raise _invalid(f"it cannot be read: {type(error).__name__}") from error
+    if _ALWAYS not in found:  # new ones would lock everybody out of the data that come back
+        raise _invalid(f"it has no {_ALWAYS}")
     return found, unknown
 
 

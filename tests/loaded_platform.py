@@ -1,0 +1,103 @@
+"""A platform with documents, vectors and keys in it, and an encrypted recovery point of all that."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import redis
+
+from ragops.config.load import load
+from ragops.operations.session import Session
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.vault import Vault
+
+DOCUMENTS, KEYS = 30, 60
+_COLLECTION = {
+    "name": "manuals", "directory": "manuals", "embeddingModel": "m", "chunkSize": 100, "chunkOverlap": 10,
+    "fileTypes": ["md"], "recursive": True, "enabled": True,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The project in `root`, `identity` opens its recovery points, `token` opens its gateway."""
+
+    root: Path
+    identity: Path
+    token: str
+    ragops: Any
+
+    def run(self, *arguments: str, code: int = 0, cwd: Path | None = None, **more: Any) -> Any:
+        """A command that has to end with `code`."""
+        done = self.ragops(*arguments, cwd=cwd or self.root, timeout=240, **more)
+        assert done.code == code, f"{arguments}: {done.code}\n{done.out}\n{done.err}"
+        return done
+
+    def session(self) -> Session:
+        return Session(load(self.root / "ragops.yaml", None, {}), "a test", lambda _text: None)
+
+    def vault(self) -> Vault:
+        return self.session().vault(self.identity)
+
+    def point(self, ident: str = "latest") -> RecoveryPoint:
+        return self.vault().primary.get(ident)
+
+    def take(self) -> RecoveryPoint:
+        return self.point(self.run("backup", "run", "--quiet").out.strip())
+
+    def pids(self) -> dict[str, str]:
+        services = self.run("status", "--json").json()["services"]
+        return {item["instance"]: item["ident"] for item in services}
+
+
+def make(root: Path, ragops: Any) -> Loaded:
+    """Fill the project in `root`, bring it up and back it up."""
+    identity = root.parent / "identity.txt"
+    recipient = ragops("backup", "keygen", str(identity), cwd=root).out.strip()
+    config = root / "ragops.yaml"
+    backup = f"backup:\n  metrics_file: metrics.prom\n  recipients: [{recipient}]\n"
+    config.write_text(config.read_text().replace("backup:\n", backup, 1))
+    (root / "manuals").mkdir()
+    for number in range(DOCUMENTS):
+        (root / "manuals" / f"{number}.md").write_text(f"# Page {number}\n\nRotating the secret number {number}.\n")
+    (root / "collections-config.json").write_text(json.dumps({"collections": [_COLLECTION]}))
+    bare = Loaded(root, identity, "", ragops)
+    for line in ("up --yes", "migrate up", "migrate json-to-db collections-config.json", "ingest"):
+        bare.run(*line.split())
+    with redis_of(root, ragops) as client:
+        for number in range(KEYS):
+            client.set(f"key:{number}", number)
+        client.rpush("list", "a", "b")
+        client.hset("hash", "field", "value")
+        client.set("bytes", b"\xff\xfe")
+    token = bare.run("token", "issue", "reader").out.strip()
+    bare.run("backup", "run")
+    return Loaded(root, identity, token, ragops)
+
+
+def outputs(root: Path, ragops: Any) -> dict[str, str]:
+    found: dict[str, str] = ragops("outputs", "--format", "json", "--show-secrets", cwd=root).json()
+    return found
+
+
+def redis_of(root: Path, ragops: Any) -> redis.Redis:
+    return redis.Redis.from_url(outputs(root, ragops)["REDIS_URL"])
+
+
+def counts(root: Path, ragops: Any) -> dict[str, int]:
+    """What the application sees with its own passwords."""
+    with redis_of(root, ragops) as client:
+        keys = sum(1 for key in client.scan_iter() if key.startswith((b"key:", b"list", b"hash", b"bytes")))
+    with psycopg.connect(outputs(root, ragops)["TIMESCALEDB_URL"]) as connection:
+        chunks = connection.execute("SELECT count(*) FROM rag.chunks").fetchone()
+        documents = connection.execute("SELECT count(*) FROM rag.documents").fetchone()
+    assert chunks is not None
+    assert documents is not None
+    return {"keys": keys, "chunks": chunks[0], "documents": documents[0]}

@@ -1,0 +1,94 @@
+"""Which recovery point a new machine is made from, and whether anybody vouches for it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
+from ragops.operations.keygen import keygen
+from ragops.operations.recover_find import Progressed, RecoverRequest, find, keep_progress
+from tests.backup_helpers import put_point, vault_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ragops.recovery.vault import Vault
+
+OLD, NEW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """A repository with two recovery points."""
+    vault = vault_of(tmp_path / "old")
+    put_point(vault.primary, vault.signing_key(), sequence=1, created=OLD)
+    put_point(vault.primary, vault.signing_key(), sequence=2, created=NEW)
+    return vault
+
+
+def request(vault: Vault, tmp_path: Path, **named: Any) -> RecoverRequest:
+    folder = tmp_path / "anew"
+    folder.mkdir(exist_ok=True)
+    return RecoverRequest(vault.primary.name, folder, tmp_path, **named)
+
+
+def failure(wanted: RecoverRequest, kind: type[RagopsError]) -> RagopsError:
+    with pytest.raises(kind) as caught:
+        find(wanted)
+    return caught.value
+
+
+def test_the_newest_is_taken_and_nobody_vouches_for_it(vault: Vault, tmp_path: Path) -> None:
+    found = find(request(vault, tmp_path))
+    assert found.point.manifest.created == NEW
+    assert not found.vouched
+    assert found.signer == vault.signing_key().public
+    assert found.vault.trusted() == {found.signer}
+    assert list((tmp_path / "anew").iterdir()) == [], "looking writes nothing"
+
+
+def test_a_key_that_is_named_vouches(vault: Vault, tmp_path: Path) -> None:
+    key = vault.signing_key().public
+    assert find(request(vault, tmp_path, verify_key=key)).vouched
+    keygen(tmp_path / "id.txt", key)
+    assert find(request(vault, tmp_path, identity=tmp_path / "id.txt")).vouched
+
+
+def test_a_key_that_is_named_and_is_another_refuses(vault: Vault, tmp_path: Path) -> None:
+    other = vault_of(tmp_path / "other").signing_key().public
+    error = failure(request(vault, tmp_path, verify_key=other), IntegrityError)
+    assert error.code == "signer_unknown"
+    assert vault.signing_key().public in error.message
+    keygen(tmp_path / "id.txt", other)
+    assert failure(request(vault, tmp_path, identity=tmp_path / "id.txt"), IntegrityError).code == "signer_unknown"
+    named = request(vault, tmp_path, identity=tmp_path / "id.txt", verify_key=vault.signing_key().public)
+    assert find(named).vouched, "what is typed goes before what a file says"
+
+
+def test_where_there_is_none_it_says_what_there_is(vault: Vault, tmp_path: Path) -> None:
+    error = failure(request(vault, tmp_path, environment="staging"), MissingError)
+    assert (error.code, "default" in error.hint) == ("no_recovery_point", True)
+    nowhere = RecoverRequest("nowhere", tmp_path / "anew", tmp_path)
+    assert "empty" in failure(nowhere, MissingError).hint
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_folder_that_is_in_use_is_left_alone(vault: Vault, tmp_path: Path) -> None:
+    wanted = request(vault, tmp_path)
+    wanted.paths.secrets.parent.mkdir(parents=True)
+    wanted.paths.secrets.write_text("{}")
+    assert failure(wanted, UsageError).code == "already_initialised"
+
+
+def test_an_interrupted_run_is_gone_on_with_whatever_came_after_it(vault: Vault, tmp_path: Path) -> None:
+    first = find(request(vault, tmp_path, reference="20260101"))
+    keep_progress(first.request.paths, Progressed(first.point.id, settled=True))
+    (tmp_path / "anew" / "ragops.yaml").write_text("name: rag\n")
+    again = find(request(vault, tmp_path))
+    assert again.point.id == first.point.id
+    assert again.earlier == Progressed(first.point.id, settled=True)
+    error = failure(request(vault, tmp_path, reference="20260102"), UsageError)
+    assert (error.code, first.point.id in error.hint) == ("other_recovery", True)
