@@ -1,0 +1,190 @@
+"""What health says of recovery points, from records and a repository in a folder."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ragops.adapters import audit
+from ragops.adapters.workers import Job
+from ragops.config.load import load
+from ragops.errors import MissingError, RagopsError
+from ragops.operations import backup_health, backup_record, drill_record, metrics
+from ragops.operations.backup import BackupResult
+from ragops.operations.copies import Copied
+from ragops.operations.drill_record import DrillRecord
+from ragops.operations.init import init
+from ragops.operations.recorded import record_copies, recorded
+from ragops.operations.session import Session
+from ragops.services.contract import ProbeResult, Status
+from tests.backup_helpers import put_point
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ragops.recovery.point import RecoveryPoint
+
+
+def session_in(folder: Path, backup: str = "") -> Session:
+    """A project with more lines in its section `backup:`."""
+    init(folder, "rag", "embedded")
+    config = folder / "ragops.yaml"
+    config.write_text(config.read_text().replace("backup:\n", f"backup:\n{backup}", 1))
+    return Session(load(config, None, {}), "test", lambda _text: None)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Session:
+    return session_in(tmp_path, "  metrics_file: m.prom\n  copies: [elsewhere]\n")
+
+
+def checks(session: Session) -> dict[str, tuple[Status, str]]:
+    return {item.name: (item.status, item.detail) for item in backup_health.probe(session).checks}
+
+
+def point_of(session: Session, created: datetime | None = None) -> RecoveryPoint:
+    vault = session.vault()
+    return put_point(vault.primary, vault.signing_key(), created=created or datetime.now(tz=UTC))
+
+
+def drilled(session: Session, **named: Any) -> None:
+    values: dict[str, Any] = {"seconds": 40.0, "restore_seconds": 4.0, "data_age_seconds": 7200.0, **named}
+    drill_record.append(session.project.paths.drills, DrillRecord("20260102T030405Z-000001", "backups", **values))
+
+
+# --- drills ---------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_drill_it_says_how_to_get_one(session: Session, tmp_path: Path) -> None:
+    status, detail = checks(session)["restore drill"]
+    assert status is Status.OK
+    assert "ragops backup drill" in detail
+    wanted = session_in(tmp_path / "wanted", "  drill_max_age_days: 7\n")
+    assert checks(wanted)["restore drill"][0] is Status.DEGRADED
+
+
+def test_the_last_drill_decides(session: Session) -> None:
+    drilled(session)
+    status, detail = checks(session)["restore drill"]
+    assert status is Status.OK
+    assert "40 s" in detail
+    assert "2.0 h old" in detail
+    drilled(session, error="drill_failed", why="1 chunk is missing")
+    status, detail = checks(session)["restore drill"]
+    assert status is Status.DEGRADED
+    assert "1 chunk is missing" in detail
+    drilled(session)
+    assert checks(session)["restore drill"][0] is Status.OK
+
+
+def test_a_drill_gets_old(tmp_path: Path) -> None:
+    session = session_in(tmp_path, "  drill_max_age_days: 7\n")
+    drilled(session)
+    assert checks(session)["restore drill"][0] is Status.OK
+    path = session.project.paths.drills
+    line = json.loads(path.read_text())
+    line["time"] = (datetime.now(tz=UTC) - timedelta(days=8)).isoformat()
+    path.write_text(json.dumps(line) + "\n")
+    status, detail = checks(session)["restore drill"]
+    assert status is Status.DEGRADED
+    assert "8 days" in detail
+
+
+def test_a_line_that_was_half_written_is_no_record(session: Session) -> None:
+    drilled(session)
+    path = session.project.paths.drills
+    path.write_text(path.read_text() + '{"point": "20260')
+    assert len(drill_record.read(path)) == 1
+    audit.append(path, point="other shape")
+    assert len(drill_record.read(path)) == 1
+
+
+# --- runs, copies, clock, restores ----------------------------------------------------------------------------------
+
+
+def test_a_run_that_fails_is_kept_with_the_last_good_point(session: Session) -> None:
+    point = point_of(session)
+    recorded(session, lambda: BackupResult(point, (Copied("elsewhere"),)))
+
+    def fail() -> BackupResult:
+        raise MissingError("disk_full", "full")
+
+    with pytest.raises(MissingError):
+        recorded(session, fail)
+    record = backup_record.read(session.project.paths.backup_record)
+    assert record is not None
+    assert record.taken is not None
+    assert (record.error, record.taken.point) == ("disk_full", point.id)
+    text = (session.project.paths.root / "m.prom").read_text()
+    assert 'ragops_backup_last_run_success{platform="rag",environment="default"} 0' in text
+    created = int(point.manifest.created.timestamp())
+    assert f'ragops_backup_last_success_timestamp_seconds{{platform="rag",environment="default"}} {created}' in text
+    assert metrics.text(session) == text
+
+
+def test_a_copy_that_did_not_happen_stays_a_word_until_it_does(session: Session) -> None:
+    point, name = point_of(session), session.vault().copies[0].name
+    recorded(session, lambda: BackupResult(point, (Copied(name, RagopsError("x", "out of reach")),)))
+    status, detail = checks(session)["copies"]
+    assert status is Status.DEGRADED
+    assert name in detail
+    assert "copies_missing" in metrics.text(session)
+    record_copies(session, BackupResult(point, (Copied(name),)))
+    assert checks(session)["copies"][0] is Status.OK
+    record = backup_record.read(session.project.paths.backup_record)
+    assert record is not None
+    assert record.error == ""
+
+
+def test_a_repository_that_was_added_since_has_no_copy(session: Session) -> None:
+    recorded(session, lambda: BackupResult(point_of(session), ()))
+    assert checks(session)["copies"][0] is Status.DEGRADED
+
+
+def test_metrics_that_cannot_be_written_fail_no_backup(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "m.prom").mkdir()
+    point = point_of(session)
+    said: list[str] = []
+    loud = Session(session.project, "test", said.append)
+    assert recorded(loud, lambda: BackupResult(point, ())).point == point
+    assert "metrics" in said[0]
+
+
+def test_a_recovery_point_from_the_future_is_the_clocks_fault(session: Session) -> None:
+    point_of(session)
+    assert "clock" not in checks(session)
+    point_of(session, datetime.now(tz=UTC) + timedelta(days=1))
+    assert checks(session)["clock"][0] is Status.DEGRADED
+
+
+def test_a_restore_that_was_interrupted_is_told_with_its_cure(session: Session) -> None:
+    assert "restore" not in checks(session)
+    journal = session.restore_journal()
+    state = journal.begin("20260102T030405Z-000001", ("timescaledb", "redis"), "")
+    journal.did(state, "timescaledb")
+    (found,) = [item for item in backup_health.probe(session).checks if item.name == "restore"]
+    assert found.status is Status.DEGRADED
+    assert "timescaledb done" in found.detail
+    assert found.hint == "`ragops restore 20260102T030405Z-000001` goes on"
+    with session.changing():
+        assert "under way" in checks(session)["restore"][1]
+
+
+def test_a_repository_that_does_not_answer_holds_nothing_up() -> None:
+    import threading
+
+    over = threading.Event()
+
+    def hang() -> ProbeResult:
+        over.wait(60)
+        return ProbeResult("backup", (), 0.0)
+
+    try:
+        found = backup_health.result(Job(hang), deadline=0.0)
+    finally:
+        over.set()
+    assert found.checks[0].status is Status.DEGRADED
+    assert "does not answer" in found.checks[0].detail
