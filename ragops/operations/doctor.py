@@ -13,6 +13,7 @@ import psutil
 from ragops.adapters.pulumi import install as pulumi_install
 from ragops.adapters.pulumi.pins import ENGINE_HINT
 from ragops.errors import RagopsError
+from ragops.operations.vaults import findings
 from ragops.runtimes.embedded.machine import disk, programs, refusal
 from ragops.runtimes.machines import machine_of
 from ragops.services.contract import Check, Status
@@ -46,6 +47,7 @@ def examine(project: Project | None) -> Diagnosis:
         _overcommit(),
         _huge_pages(),
         _clock(folder),
+        *(findings(project) if project else ()),
     )
     return Diagnosis(checks)
 

@@ -14,8 +14,8 @@ from ragops.config import secrets
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations.platform import Platform
 from ragops.operations.restore_journal import RestoreJournal
-from ragops.recovery.repository import Locker, Repository
-from ragops.recovery.vault import Vault
+from ragops.operations.vaults import vault_of
+from ragops.recovery.repository import Locker
 from ragops.runtimes.machines import machine_of
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.config.load import Project
+    from ragops.recovery.vault import Vault
     from ragops.runtimes.machine import Machine
 
 EXCLUSIVE = locks.KINDS
@@ -129,19 +130,7 @@ class Session:
 
         Raises UsageError, MissingError where a repository's options cannot be read.
         """
-        from ragops.adapters.store.open import open_store
-
-        paths, settings = self.project.paths, self.project.settings.backup
-        stores = [open_store(place, paths.root) for place in (settings.repository, *settings.copies)]
-        named = paths.root / settings.identity_file if settings.identity_file else None
-        return Vault(
-            repositories=tuple(Repository(store, paths.environment, paths.cache) for store in stores),
-            staging=paths.root / settings.staging if settings.staging else paths.staging,
-            signing_key_file=paths.signing_key,
-            recipients=settings.recipients,
-            pinned=settings.verify_keys,
-            identity_file=identity or named,
-        )
+        return vault_of(self.project, identity)
 
     def restore_journal(self) -> RestoreJournal:
         """How far a restore has come."""

@@ -1,0 +1,68 @@
+"""From what ragops.yaml says to the repositories and keys of an environment, and whether they can be had here."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from ragops.adapters.store.open import open_store
+from ragops.errors import RagopsError
+from ragops.recovery.repository import Repository
+from ragops.recovery.vault import Vault
+from ragops.services.contract import Check, Status
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ragops.config.load import Project
+
+_LITTLE = 2 << 30  # bytes
+
+
+def vault_of(project: Project, identity: Path | None = None) -> Vault:
+    """Where the recovery points of the environment lie, and what opens them (`identity`, else as configured).
+
+    Nothing is connected yet. Raises UsageError, MissingError where a repository's options cannot be read.
+    """
+    paths, settings = project.paths, project.settings.backup
+    stores = [open_store(place, paths.root) for place in (settings.repository, *settings.copies)]
+    named = paths.root / settings.identity_file if settings.identity_file else None
+    return Vault(
+        repositories=tuple(Repository(store, paths.environment, paths.cache) for store in stores),
+        staging=paths.root / settings.staging if settings.staging else paths.staging,
+        signing_key_file=paths.signing_key,
+        recipients=settings.recipients,
+        pinned=settings.verify_keys,
+        identity_file=identity or named,
+    )
+
+
+def findings(project: Project) -> tuple[Check, ...]:
+    """What `doctor` says of the repositories: each is asked for its locks, which is little."""
+    try:
+        vault = vault_of(project)
+    except RagopsError as error:
+        return (Check("repository", Status.DEGRADED, error.message, error.hint),)
+    return (*map(_finding, vault.repositories), _staging(vault))
+
+
+def _finding(repository: Repository) -> Check:
+    try:
+        repository.store.entries(f"{repository.environment}/locks")
+        free = repository.store.free_bytes()
+    except RagopsError as error:
+        return Check("repository", Status.DEGRADED, f"{repository.name}: {error.message}", error.hint)
+    if free is not None and free < _LITTLE:
+        hint = "free some space, or `ragops backup prune`"
+        return Check("repository", Status.DEGRADED, f"{repository.name}: {free / 1e9:.1f} GB free", hint)
+    room = f", {free / 1e9:.0f} GB free" if free is not None else ""
+    return Check("repository", Status.OK, f"{repository.name}{room}")
+
+
+def _staging(vault: Vault) -> Check:
+    there = next(folder for folder in (vault.staging, *vault.staging.parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    if free < _LITTLE:
+        hint = "name a folder with more room as `backup.staging`: parts pass through it"
+        return Check("staging", Status.DEGRADED, f"{vault.staging}: {free / 1e9:.1f} GB free", hint)
+    return Check("staging", Status.OK, f"{vault.staging}, {free / 1e9:.0f} GB free")
