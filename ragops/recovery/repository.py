@@ -42,6 +42,7 @@ class Listing:
 
     points: tuple[RecoveryPoint, ...]
     unreadable: tuple[RagopsError, ...]
+    unreadable_ids: tuple[str, ...] = ()
 
     @property
     def next_sequence(self) -> int:
@@ -127,19 +128,19 @@ class Repository:
 
     def _read(self, found: Mapping[str, Mapping[str, Entry]], kept: set[str]) -> Listing:
         points: list[RecoveryPoint] = []
-        unreadable: list[RagopsError] = []
+        unreadable: dict[str, RagopsError] = {}
         texts = self._cache.read(self.store, [files[FILE_NAME] for files in found.values()])
         for ident, files in found.items():
             path = files[FILE_NAME].path
             try:
                 signed = self._checked(ident, parse(texts.get(path, b""), f"{self.name}: {path}"))
             except RagopsError as error:
-                unreadable.append(error)
+                unreadable[ident] = error
                 continue
             sizes = {name: entry.size for name, entry in files.items()}
             points.append(RecoveryPoint(self.store, signed, sizes, ident in kept))
         points.sort(key=lambda point: (point.manifest.sequence, point.manifest.created, point.id), reverse=True)
-        return Listing(tuple(points), tuple(unreadable))
+        return Listing(tuple(points), tuple(unreadable.values()), tuple(unreadable))
 
     def _checked(self, ident: str, signed: Signed) -> Signed:
         """A signed manifest in another's place says nothing about what lies there. Raises IntegrityError."""
@@ -162,12 +163,7 @@ class Repository:
         """
         listing = self.list()
         if reference == "latest":
-            if (newest := listing.latest()) is not None:
-                return newest
-            if listing.unreadable:
-                raise listing.unreadable[0]
-            what = f"there is no recovery point in {self.name} yet"
-            raise MissingError("no_recovery_point", what, "run `ragops backup run`")
+            return self._latest(listing)
         found = [point for point in listing.points if reference and point.id.startswith(reference)]
         if len(found) == 1:
             return found[0]
@@ -178,6 +174,24 @@ class Repository:
             if len(reference) == _ID_LENGTH and reference in error.message:
                 raise error
         raise UsageError("no_recovery_point", f"there is no recovery point {reference!r} in {self.name}", _LIST)
+
+    def _latest(self, listing: Listing) -> RecoveryPoint:
+        """Not an older one where the newest cannot be read: whoever asks for the latest has to hear of that.
+
+        Which is the newer one of those is told by the time in their ids; their order cannot be read.
+        """
+        newest = listing.latest()
+        for ident, error in zip(listing.unreadable_ids, listing.unreadable, strict=True):
+            if newest is None:
+                raise error
+            if ident > newest.id:
+                what = f"{error.message}; the newest one that can be read is {newest.id}"
+                hint = f"name that one instead of `latest` if it will do. {error.hint}".strip()
+                raise RagopsError(error.code, what, hint, exit_code=error.exit_code) from error
+        if newest is None:
+            what = f"there is no recovery point in {self.name} yet"
+            raise MissingError("no_recovery_point", what, "run `ragops backup run`")
+        return newest
 
     # --- writing -----------------------------------------------------------------------------------------------------
 
