@@ -137,8 +137,9 @@ def _restore(run: _Run, session: Session) -> None:
     if run.progress.restored:
         return
     request = RestoreRequest(run.found.point.id, safety=False)
+    vault = replace(run.found.vault, staging=session.vault().staging)  # ragops.yaml may name a larger disk
     with session.changing():
-        restore(request, session.platform(), run.found.vault, session.restore_journal(), on_progress=run.on_progress)
+        restore(request, session.platform(), vault, session.restore_journal(), on_progress=run.on_progress)
         run.came_to(replace(run.progress, restored=True))
         refresh_answers(session)
 

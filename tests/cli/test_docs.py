@@ -70,8 +70,9 @@ def test_help_is_shown(name: str, ragops: Any, tmp_path: Path) -> None:
 # --- examples run ------------------------------------------------------------------------------------------------
 
 # In the order of the help, but documents come after the schema, a question after a token, a restore after a recovery
-# point; a token that is revoked opens nothing, and nothing is up after down.
-LATE = {"ingest": 1, "query": 2, "restore": 3, "token revoke": 4, "down": 5}
+# point; a token that is revoked opens nothing, nothing is up after down, and only then another platform can have its
+# ports.
+LATE = {"ingest": 1, "query": 2, "restore": 3, "token revoke": 4, "down": 5, "recover": 6}
 ORDER = sorted(COMMANDS, key=lambda name: LATE.get(name, 0))
 # Where their exit code is an answer, not a failure.
 ANSWERS = {"plan": {0, 4}, "drift": {0, 4}, "health": {0, 1, 2, 3}}
@@ -92,6 +93,7 @@ def test_every_example_runs(module_project: Path, ragops: Any) -> None:
         failures += [answer for name in late if (answer := run_example(name, module_project, ragops, token))]
     finally:
         ragops("down", "--yes", cwd=module_project)
+        ragops("down", "--yes", "--config", "anew/ragops.yaml", cwd=module_project)
     assert not failures, "\n".join(failures)
 
 
