@@ -18,7 +18,8 @@ _LOGIN_CODES = {
     "InvalidToken", "NotSignedUp", "SignatureDoesNotMatch", "Unauthorized", "UnauthorizedAccess", "401", "403",
 }  # fmt: skip
 _FULL_CODES = {"InsufficientStorage", "QuotaExceeded", "StorageFull", "XMinioStorageFull", "507"}
-_PASSING_CODES = {"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown", "500", "502", "503", "504"}
+_BUSY_CODES = {"RequestTimeout", "ServiceUnavailable", "SlowDown", "502", "503", "504"}
+_PASSING_CODES = _BUSY_CODES | {"InternalError", "500"}  # what a full disk of the server is called, among others
 _LOGIN_CLASSES = {
     "NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "TokenRetrievalError",
     "ProfileNotFound", "AuthenticationException", "PasswordRequiredException", "DefaultCredentialsError",
@@ -97,7 +98,7 @@ def _room(error: Exception, codes: set[str], doing: str, place: str) -> RagopsEr
 
 
 def _connection(error: Exception, codes: set[str], place: str) -> RagopsError | None:
-    if codes & _PASSING_CODES or _is_connection(error):
+    if codes & _BUSY_CODES or _is_connection(error):
         return MissingError(
             "repository_unreachable", f"{place} does not answer, or stopped answering",
             "check its address, its server and the network, then run the command again",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.errors import RagopsError, StoreMissingError
+from ragops.errors import LockedError, RagopsError, StoreMissingError
+from ragops.recovery.lock import Timing, hold
 
 if TYPE_CHECKING:
     from ragops.adapters.store import Store
@@ -192,3 +193,14 @@ def test_leftovers_are_cleared_and_nothing_else(place: Any) -> None:
         stream.write(b"2")
         place.open().clear_leftovers()
     assert paths(store) == ["prod/other", "prod/part"]
+
+
+def test_the_lock_of_a_repository_works_here(place: Any, wait_until: Any) -> None:
+    timing = Timing(beat=0.05, look=0.02)
+    with hold(place.open(), "prod", "ragops backup run", 0, print, timing) as held:
+        before = place.open().read_all([held.path])
+        with pytest.raises(LockedError, match="ragops backup run"), hold(place.open(), "prod", "x", 0, print, timing):
+            pass
+        wait_until(lambda: place.open().read_all([held.path]) not in ({}, before))
+        held.check()
+    assert paths(place.open()) == []
