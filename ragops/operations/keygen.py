@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -40,10 +42,14 @@ def keygen(path: Path, verify_key: str) -> Identity:
     try:
         with create_private(path) as stream:
             stream.write("\n".join([*lines, str(identity), ""]).encode())
+            stream.flush()
+            os.fsync(stream.fileno())
     except FileExistsError as error:
         what = f"{path} is already there: an identity is never overwritten"
         raise UsageError("file_exists", what, "name another file") from error
     except OSError as error:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)  # half a key opens nothing, and the next attempt would find it in the way
         raise explain_os_error(error, f"write {path}") from error
     return Identity(str(path), recipient, verify_key)
 

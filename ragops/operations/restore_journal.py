@@ -42,7 +42,8 @@ class RestoreJournal:
         """The restore that has not come to its end, None without one or where the note cannot be read."""
         try:
             values = json.loads(self._path.read_text())
-            return Interrupted(**{**values, "services": tuple(values["services"]), "done": tuple(values["done"])})
+            found = Interrupted(**{**values, "services": tuple(values["services"]), "done": tuple(values["done"])})
+            return found if datetime.fromisoformat(found.started).tzinfo else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
