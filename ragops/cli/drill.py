@@ -64,7 +64,7 @@ def _show(console: Console, result: DrillResult) -> None:
     for note in result.notes:
         console.message(f"note: {note}")
     if result.kept:
-        console.message(f"the scratch platform runs on: `ragops --config {result.kept}/ragops.yaml status`")
+        console.message(f"the scratch platform runs on until the next drill: --config {result.kept}/ragops.yaml")
 
 
 def _values(result: DrillResult) -> dict[str, Any]:

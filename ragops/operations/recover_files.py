@@ -101,5 +101,5 @@ def _checked(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _invalid(what: str) -> IntegrityError:
-    message = f"the archive of secrets in the recovery point is not what ragops packs: {what}"
+    message = f"the archive of secrets in the recovery point is not what it should be: {what}"
     return IntegrityError("sealed_part_invalid", message, "use another recovery point, and find out who wrote this one")
