@@ -298,6 +298,10 @@ JSON_LINES = {
     "backup list": ["backup list"],
     "backup show": ["backup show", "backup show nosuch"],
     "backup verify": ["backup verify --deep", "backup verify nosuch"],
+    "backup copy": ["backup copy", "backup copy nosuch"],
+    "backup keep": ["backup keep", "backup keep --off", "backup keep nosuch"],
+    "backup prune": ["backup prune --dry-run", "backup prune nonsense"],
+    "backup keygen": ["backup keygen identity-json.txt", "backup keygen /nosuch/identity.txt"],
     "backup drill": ["backup drill nosuch"],  # one that goes well takes half a minute, and is tried elsewhere
     "backup scheduled": ["backup scheduled"],
     # What goes well is tried with a crontab of nobody, not with that of whoever runs the tests.
