@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.config.load import load
+from ragops.operations import drill_record
 from ragops.operations.drill_samples import compare
 from ragops.services.qdrant.nodes import connected
 from tests import loaded_platform
@@ -163,6 +164,22 @@ def test_a_row_without_its_point_and_a_point_without_its_row(loaded: Loaded, sto
     assert found.missing == (f"manuals: chunk {store.point['id']} has no point",)
     assert found.strangers == 1
     assert found.wrong_counts == ()
+
+
+def test_what_only_samples_find_fails_the_drill(loaded: Loaded, store: Store) -> None:
+    store.put({**store.point, "payload": {**store.point["payload"], "text": "other"}})
+    point = loaded.take()
+    try:
+        error = loaded.run("backup", "drill", point.id, "--json", "--identity", str(loaded.identity), code=6).error
+        assert error["code"] == "drill_failed"
+        assert "another text than its row" in error["message"]
+        record = drill_record.read(loaded.session().project.paths.drills)[-1]
+        assert (record.point, record.error) == (point.id, "drill_failed")
+        assert record.samples["differing"] == 2
+        assert record.counts["qdrant"]["manuals.points"] == DOCUMENTS
+        assert drills(loaded) == []
+    finally:
+        shutil.rmtree(loaded.root / "backups" / "default" / point.id)
 
 
 # --- ended on the way ------------------------------------------------------------------------------------------------
