@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _FOLDER_MODE = 0o700
 _BUFFER = 1 << 20
+_TRIES = 100
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 _MISSING_HINT = "was it removed meanwhile? `ragops backup list` shows what is there"
 _LOST = (errno.ESTALE, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN)
@@ -116,9 +117,9 @@ class FolderStore:
     def _create(self, temporary: Path) -> int:
         """A folder may be removed by another run between our making it and our first file in it."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        for _ in range(10):
-            _make_folders(temporary.parent)
+        for _ in range(_TRIES):
             with contextlib.suppress(FileNotFoundError):
+                _make_folders(temporary.parent)
                 return os.open(temporary, flags, SECRET_MODE)
         return os.open(temporary, flags, SECRET_MODE)
 

@@ -25,6 +25,8 @@ _BUFFER = 1 << 20
 _TRIES = 4
 _MARKS = ("ETag", "etag", "generation", "md5Hash", "mtime", "LastModified", "updated", "created")
 _SECRET_WORDS = ("key", "secret", "token", "pass")
+# Runs write there at once, and some servers (rclone) remove a folder although a file in it is being written.
+_SHARED = ("locks",)
 _MISSING_HINT = "was it removed meanwhile? `ragops backup list` shows what is there"
 
 
@@ -213,6 +215,8 @@ class ObjectStore:
         with contextlib.suppress(OSError):  # not empty, most of the time; an empty folder is no harm
             while "/" in path:
                 path = path.rpartition("/")[0]
+                if path.rpartition("/")[2] in _SHARED:
+                    return
                 files.rmdir(self._full(files, path))
 
     def _is_left(self, info: dict[str, Any]) -> bool:

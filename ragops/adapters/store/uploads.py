@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # S3 takes 10,000 parts of a file: parts grow with it, from 8 MiB to 50 MiB at 100 GB, to 430 MiB at 870 GB.
 _PARTS = 2_000
+_TRIES = 20
 
 
 class Upload:
@@ -32,11 +33,18 @@ class Upload:
 
     def _open(self, folder: str, protocol: str) -> Any:
         if protocol in SFTP:
-            self._files.make_folders(folder)
-            return self._files.open_new(self._path)
+            return self._open_new(folder)
         if not self._atomic:
             self._files.makedirs(folder, exist_ok=True)
         return self._files.open(self._path, "wb", block_size=BLOCK)
+
+    def _open_new(self, folder: str) -> Any:
+        """A folder may be removed by another run between our making it and our first file in it."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(FileNotFoundError):
+                self._files.make_folders(folder)
+                return self._files.open_new(self._path)
+        return self._files.open_new(self._path)
 
     def write(self, data: Any) -> int:
         """Take all of `data`."""

@@ -162,6 +162,18 @@ def test_what_is_removed_is_gone_and_may_be_removed_again(place: Any) -> None:
     assert get(store, "prod/a/1") == b"again"
 
 
+def test_files_come_and_go_in_one_folder_at_once(place: Any) -> None:
+    def come_and_go(number: int) -> None:
+        store = place.open()
+        for _ in range(20):
+            put(store, f"prod/locks/{number}", b"1")
+            store.remove([f"prod/locks/{number}"])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, range(4)))
+    assert paths(place.open()) == []
+
+
 def test_a_missing_file_is_told_so(place: Any) -> None:
     store = place.open()
     put(store, "prod/here", b"1")
