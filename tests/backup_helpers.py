@@ -117,6 +117,8 @@ def nothing_left(vault: Vault) -> bool:
 class MemoryStore:
     """`Store` in memory that counts how often each file is read; `on_write` may fail before one is in place."""
 
+    far = True
+
     def __init__(self, name: str = "memory://x", on_write: Callable[[str], None] = lambda _path: None) -> None:
         self.name = name
         self.files: dict[str, bytes] = {}
@@ -153,6 +155,12 @@ class MemoryStore:
         with self._turn:
             found = sorted((path, content) for path, content in self.files.items() if path.startswith(start))
         return [Entry(path, len(content), hashlib.md5(content).hexdigest()) for path, content in found]
+
+    def folders(self, prefix: str = "") -> list[str]:
+        start = f"{prefix.strip('/')}/" if prefix else ""
+        with self._turn:
+            inner = [path.removeprefix(start) for path in self.files if path.startswith(start)]
+        return sorted({path.partition("/")[0] for path in inner if "/" in path})
 
     def remove(self, paths: Iterable[str]) -> None:
         for path in paths:

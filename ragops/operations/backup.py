@@ -180,7 +180,7 @@ def overview(vault: Vault, repository: str | None = None) -> Overview:
     unreachable: list[tuple[str, RagopsError]] = []
     for item in chosen:
         try:
-            listings[item.name] = item.list()
+            listings[item.name] = item.glance()
         except RagopsError as error:
             unreachable.append((item.name, error))
     if not listings:

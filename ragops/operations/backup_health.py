@@ -27,7 +27,7 @@ def probe(session: Session) -> ProbeResult:
     """All checks; asks the first repository for its list, and no other place than this machine's own records."""
     started = time.monotonic()
     try:
-        newest = session.vault().primary.list().latest()
+        newest = session.vault().primary.glance().latest()
         checks = [_age(session, newest), *_clock(newest), *_copies(session)]
     except RagopsError as error:
         checks = [Check(_POINT, Status.DEGRADED, error.message, error.hint)]

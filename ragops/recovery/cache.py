@@ -35,6 +35,17 @@ class ManifestCache:
             self._save({_key(entry): found[entry.path] for entry in wanted if entry.path in found})
         return found
 
+    def read_by_path(self, store: Store, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """The content of each file, from here where it was read before, though it may have changed since."""
+        known = self._load()
+        keys = {key.partition(" ")[0]: key for key in known}
+        there = {path: known[keys[path]] for path in paths if path in keys}
+        fresh = store.read_all([path for path in paths if path not in there])
+        if self._path and (fresh or len(there) < len(known)):
+            kept = {keys[path]: text.encode(errors=_ANY_BYTES) for path, text in there.items()}
+            self._save({**kept, **{f"{path} ": text for path, text in fresh.items()}})
+        return {**{path: text.encode(errors=_ANY_BYTES) for path, text in there.items()}, **fresh}
+
     def _load(self) -> dict[str, str]:
         if self._path is None:
             return {}

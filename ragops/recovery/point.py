@@ -25,11 +25,14 @@ def _nothing(_size: int) -> None: ...
 
 @dataclass(frozen=True)
 class RecoveryPoint:
-    """A recovery point in `store`; `sizes` are those of its files there, `kept` says that prune leaves it."""
+    """A recovery point in `store`; `kept` says that prune leaves it.
+
+    `sizes` are those of its files there, None where nobody has looked.
+    """
 
     store: Store
     signed: Signed
-    sizes: Mapping[str, int] = field(repr=False)
+    sizes: Mapping[str, int] | None = field(repr=False)
     kept: bool = False
 
     @property
@@ -69,7 +72,7 @@ class RecoveryPoint:
     def extra_files(self) -> tuple[str, ...]:
         """Files in its folder that its manifest does not name; nothing ever reads them."""
         known = {part.stored_path for part in self.manifest.parts} | {FILE_NAME}
-        return tuple(sorted(name for name in self.sizes if name not in known))
+        return tuple(sorted(name for name in self.sizes or () if name not in known))
 
     def require_trust(self, trusted: Collection[str]) -> None:
         """Raise IntegrityError (signer_unknown) where none of the keys that are `trusted` has signed it."""
@@ -119,6 +122,8 @@ class RecoveryPoint:
             raise IntegrityError("recovery_point_damaged", what, "`ragops backup verify` tells which copy is damaged")
 
     def _size_fault(self, part: ManifestPart) -> str:
+        if self.sizes is None:
+            return ""
         size = self.sizes.get(part.stored_path)
         if size is None:
             return f"{part.stored_path} is missing"

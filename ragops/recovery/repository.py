@@ -124,21 +124,36 @@ class Repository:
             elif first == _KEPT:
                 kept.add(rest)
         found = {ident: its for ident, its in files.items() if FILE_NAME in its}
-        return self._read(found, kept)
+        texts = self._cache.read(self.store, [its[FILE_NAME] for its in found.values()])
+        sizes = {ident: {name: entry.size for name, entry in its.items()} for ident, its in found.items()}
+        return self._listing({ident: texts.get(self._manifest(ident), b"") for ident in found}, kept, sizes)
 
-    def _read(self, found: Mapping[str, Mapping[str, Entry]], kept: set[str]) -> Listing:
+    def glance(self) -> Listing:
+        """As `list`, but of a store that is far away only what is new is read, and nobody looks at the files of each.
+
+        A thousand recovery points are twelve thousand files, and one question for a thousand folders.
+        """
+        if not self.store.far:
+            return self.list()
+        idents = [name for name in self.store.folders(self.environment) if _ID.fullmatch(name)]
+        kept = {entry.path.rpartition("/")[2] for entry in self.store.entries(f"{self.environment}/{_KEPT}")}
+        texts = self._cache.read_by_path(self.store, [self._manifest(ident) for ident in idents])
+        there = {ident: texts[path] for ident in idents if (path := self._manifest(ident)) in texts}
+        return self._listing(there, kept, {})
+
+    def _manifest(self, ident: str) -> str:
+        return f"{self.environment}/{ident}/{FILE_NAME}"
+
+    def _listing(self, texts: Mapping[str, bytes], kept: set[str], sizes: Mapping[str, Mapping[str, int]]) -> Listing:
         points: list[RecoveryPoint] = []
         unreadable: dict[str, RagopsError] = {}
-        texts = self._cache.read(self.store, [files[FILE_NAME] for files in found.values()])
-        for ident, files in found.items():
-            path = files[FILE_NAME].path
+        for ident, content in texts.items():
             try:
-                signed = self._checked(ident, parse(texts.get(path, b""), f"{self.name}: {path}"))
+                signed = self._checked(ident, parse(content, f"{self.name}: {self._manifest(ident)}"))
             except RagopsError as error:
                 unreadable[ident] = error
                 continue
-            sizes = {name: entry.size for name, entry in files.items()}
-            points.append(RecoveryPoint(self.store, signed, sizes, ident in kept))
+            points.append(RecoveryPoint(self.store, signed, sizes.get(ident), ident in kept))
         points.sort(key=lambda point: (point.manifest.sequence, point.manifest.created, point.id), reverse=True)
         return Listing(tuple(points), tuple(unreadable.values()), tuple(unreadable))
 
@@ -206,7 +221,7 @@ class Repository:
         """Start a recovery point; what is not published when the block ends is removed. Raises RagopsError."""
         with self.locked(locker) as held:
             self.clear_leftovers()
-            draft = Draft(self.store, self.environment, self.list().next_sequence, held)
+            draft = Draft(self.store, self.environment, self.glance().next_sequence, held)
             try:
                 yield draft
             finally:

@@ -25,12 +25,15 @@ class Entry:
 class Store(Protocol):
     """Files below one place. `name` is what people call it: a folder or a URL, never with credentials.
 
+    `far` says that every question costs a request to a server.
+
     All methods raise RagopsError: StoreMissingError where a file is not there, MissingError (disk_full,
     repository_unreachable, repository_read_only, repository_login), RagopsError (not_permitted, file_error,
     repository_error). Every wait is bounded; what can be tried again is, a few times.
     """
 
     name: str
+    far: bool
 
     def writing(self, path: str) -> AbstractContextManager[BinaryIO]:
         """A stream that becomes the file `path` when its block ends: durable then, and whole.
@@ -46,6 +49,9 @@ class Store(Protocol):
 
     def entries(self, prefix: str = "") -> list[Entry]:
         """Every file below the folder `prefix`, in the order of their paths; none where there is no such folder."""
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """Names of the folders directly below the folder `prefix`, sorted; empty ones may be missing."""
 
     def remove(self, paths: Iterable[str]) -> None:
         """Remove files, in this order; one that is not there is removed already."""

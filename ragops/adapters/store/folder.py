@@ -31,6 +31,8 @@ _LOST = (errno.ESTALE, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, err
 class FolderStore:
     """Files below `folder`, which may be missing until the first one is written."""
 
+    far = False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = str(folder)
@@ -77,6 +79,15 @@ class FolderStore:
             if not self._same_place() or (prefix and self._link_on_the_way(check_path(prefix))):
                 return []
             return sorted(_walk(self.folder / prefix, f"{prefix}/" if prefix else ""), key=lambda entry: entry.path)
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """See `Store`."""
+        prefix = prefix.strip("/")
+        with self._words(f"list {self.folder / prefix}"), contextlib.suppress(FileNotFoundError):
+            if self._same_place() and not (prefix and self._link_on_the_way(check_path(prefix))):
+                with os.scandir(self.folder / prefix) as found:
+                    return sorted(item.name for item in found if item.is_dir(follow_symlinks=False))
+        return []
 
     def remove(self, paths: Iterable[str]) -> None:
         """See `Store`; folders that this leaves empty go too."""
@@ -246,10 +257,10 @@ def _sync(stream: BinaryIO, path: Path) -> None:
     stream.close()
 
 
-def _make_folders(folder: Path) -> None:
-    """Durable: a folder that a crash takes back takes its files with it."""
+def _make_folders(folder: Path, below: Path | None = None) -> None:
+    """Durable: a folder that a crash takes back takes its files with it. None that is not `below` another one."""
     for path in [*reversed(folder.parents), folder]:
-        if not path.exists():
+        if not path.exists() and (below is None or below in path.parents):
             path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
             sync_dir(path.parent)
 

@@ -33,6 +33,8 @@ _MISSING_HINT = "was it removed meanwhile? `ragops backup list` shows what is th
 class ObjectStore:
     """Files below `url`, with `options` of fsspec's file system for its protocol. Nothing is asked before first use."""
 
+    far = True
+
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         self.name = public_name(url).rstrip("/")
         self._protocol = url.partition("://")[0]
@@ -84,6 +86,15 @@ class ObjectStore:
         """See `Store`; temporary files are not listed."""
         found = (entry for entry in self._all(prefix.strip("/")) if not is_partial(entry.path))
         return sorted(found, key=lambda entry: entry.path)
+
+    def folders(self, prefix: str = "") -> list[str]:
+        """See `Store`; one request for a thousand of them on S3."""
+
+        def listed(files: Any) -> list[str]:
+            found = _listing(files, self._full(files, check_path(prefix) if prefix else ""))
+            return sorted(info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == "directory")
+
+        return self._again(f"list {prefix}".strip(), listed)
 
     def remove(self, paths: Iterable[str]) -> None:
         """See `Store`; folders that this leaves empty go too."""

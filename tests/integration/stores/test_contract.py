@@ -216,3 +216,11 @@ def test_the_lock_of_a_repository_works_here(place: Any, wait_until: Any) -> Non
         wait_until(lambda: place.open().read_all([held.path]) not in ({}, before))
         held.check()
     assert paths(place.open()) == []
+
+
+def test_folders_are_those_directly_below(place: Any) -> None:
+    for path in ("a/b/one", "a/c/two", "a/three", "d/four"):
+        put(place.open(), path, b"x")
+    assert place.open().folders("a") == ["b", "c"]
+    assert {"a", "d"} <= set(place.open().folders())
+    assert place.open().folders("nosuch") == []

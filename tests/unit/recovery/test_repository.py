@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from ragops.adapters.store.folder import FolderStore
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError, UsageError
 from ragops.recovery.manifest import FILE_NAME, Kind
 from ragops.recovery.repository import Locker, Repository, publish
@@ -491,3 +492,39 @@ def test_a_full_disk_is_said(memory: MemoryStore) -> None:
     assert caught.value.code == "disk_full"
     assert caught.value.exit_code is ExitCode.MISSING
     assert memory.files == {}
+
+
+# --- a look from afar ------------------------------------------------------------------------------------------------
+
+
+def test_a_glance_at_a_far_store_reads_what_is_new_and_no_file_of_a_point(tmp_path: Path) -> None:
+    store = MemoryStore()
+    repository = Repository(store, "default", tmp_path / "cache")
+    first = put_point(repository, KEY, sequence=1)
+    assert [point.id for point in repository.glance().points] == [first.id]
+    second = put_point(repository, KEY, sequence=2)
+    store.reads.clear()
+    found = repository.glance()
+    assert [point.id for point in found.points] == [second.id, first.id]
+    assert list(store.reads) == [f"default/{second.id}/manifest.json"]
+    assert found.points[0].sizes is None
+    assert found.points[0].faults() == ()
+
+
+def test_a_glance_shows_marks_and_nothing_without_a_manifest(tmp_path: Path) -> None:
+    store = MemoryStore()
+    repository = Repository(store, "default", tmp_path / "cache")
+    point = put_point(repository, KEY)
+    repository.keep(point, keep=True)
+    with store.writing("default/20260102T030405Z-ffffff/redis/dump.rdb.zst") as stream:
+        stream.write(b"left by a run that was killed")
+    assert [(found.id, found.kept) for found in repository.glance().points] == [(point.id, True)]
+    repository.remove([point])
+    assert repository.glance().points == ()
+
+
+def test_a_glance_at_a_folder_sees_what_is_missing(tmp_path: Path) -> None:
+    repository = Repository(FolderStore(tmp_path), "default", tmp_path / "cache")
+    point = put_point(repository, KEY)
+    repository.store.remove([f"{point.home}/{point.manifest.parts[0].stored_path}"])
+    assert "is missing" in repository.glance().points[0].faults()[0]
