@@ -93,7 +93,10 @@ class BackupSettings(BaseModel):
     )
     keep: KeepSettings = KeepSettings()
     jobs: int = Field(2, ge=1, le=32, strict=True, description="parts that are worked on at once")
-    staging: _Line = Field("", description="folder for parts on their way; empty: .ragops/staging")
+    staging: _Line = Field(
+        "",
+        description="folder for parts on their way, one of its own in it for each environment; empty: .ragops/staging",
+    )
     max_age_hours: float = Field(
         26, gt=0, strict=True, allow_inf_nan=False, description="health warns when the newest one is older"
     )

@@ -29,7 +29,7 @@ def vault_of(project: Project, identity: Path | None = None) -> Vault:
     named = paths.root / settings.identity_file if settings.identity_file else None
     return Vault(
         repositories=tuple(Repository(store, paths.environment, paths.cache) for store in stores),
-        staging=paths.root / settings.staging if settings.staging else paths.staging,
+        staging=paths.root / settings.staging / paths.environment if settings.staging else paths.staging,
         signing_key_file=paths.signing_key,
         recipients=settings.recipients,
         pinned=settings.verify_keys,
