@@ -38,7 +38,7 @@ RENDER_ALL = textwrap.dedent("""
         for file in spec.files:
             assert file.content.strip(), file.name
     ports = {".".join(key): port for key, port in settings.ports().items()}
-    assert "wheel" in render("ragops.yaml.j2", name="wheel", runtime="embedded", ports=ports)
+    assert "wheel" in render("ragops.yaml.j2", name="wheel", runtime="embedded", ports=ports, verify_key="ed25519:")
     assert len(load_migrations()) == 7
     assert callable(_program())
     print("rendered")
@@ -71,6 +71,8 @@ def test_it_renders_everything_in_an_empty_environment(wheel: Path, tmp_path: Pa
     assert done.stdout == "rendered\n", done.stderr
     version = subprocess.run([tmp_path / "empty" / "bin" / "ragops", "--version"], capture_output=True, text=True)
     assert version.stdout.startswith("ragops ")
+    keygen = [tmp_path / "empty" / "bin" / "ragops", "backup", "keygen", "identity.txt"]
+    assert subprocess.run(keygen, cwd=tmp_path, capture_output=True, text=True).stdout.startswith("age1")
     missing = subprocess.run(
         [tmp_path / "empty" / "bin" / "ragops", "--json", "doctor"],
         cwd=tmp_path,

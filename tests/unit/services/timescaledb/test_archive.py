@@ -34,7 +34,7 @@ ENDPOINT = Endpoint(
 
 def test_dump_arguments():
     assert dump_arguments(("/x/pg_dump",), ENDPOINT, "0001-1") == [
-        "/x/pg_dump", "--format=custom", "--compress=gzip:1", "--no-password", "--lock-wait-timeout=60s",
+        "/x/pg_dump", "--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=60s",
         "--snapshot=0001-1", "--host=127.0.0.1", "--port=5432", "--username=rag_owner", "rag",
     ]  # fmt: skip
 
