@@ -39,8 +39,8 @@ def count(control: Control, engine: str, rdb: Path) -> dict[str, int]:
 
 def counts_in(said: str) -> dict[str, int]:
     """What the checker found, as it prints it. Raises IntegrityError (rdb_unreadable) where it does not say."""
-    if "RDB looks OK" not in said:
+    found = {kind: int(number) for number, kind in re.findall(r"^\[info\] (\d+) (keys|expires)\b", said, re.MULTILINE)}
+    if "RDB looks OK" not in said or len(found) != 2:
         last = "; ".join(line for line in said.splitlines() if "ERROR" in line or "rror" in line) or "no verdict"
         raise IntegrityError("rdb_unreadable", f"the engine cannot read the RDB file: {last}", _OTHER_POINT)
-    found = {kind: int(number) for number, kind in re.findall(r"^\[info\] (\d+) (keys|expires)\b", said, re.MULTILINE)}
-    return {"keys": found.get("keys", 0), "expires": found.get("expires", 0)}
+    return found
