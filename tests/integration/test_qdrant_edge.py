@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
+import pickle
 import random
 import shutil
 import signal
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import textwrap
 import threading
 import time
 from datetime import UTC, datetime
@@ -766,6 +769,38 @@ def test_failed_dump_leaves_nothing_on_the_server(server: Server, api: httpx.Cli
         dump(server, folder)
     for name in ("docs", "empty", "näme with space"):
         assert ok(api.get(f"/collections/{name}/shards/0/snapshots")) == []
+
+
+KILLED_DUMP = """
+    import os, pickle, signal, sys
+    from ragops.services.qdrant.backup import QdrantBackup
+    from ragops.services.qdrant.rest import Rest
+    from tests.backup_helpers import KeepingSink
+    endpoint, folder, journal = pickle.load(open(sys.argv[1], "rb"))
+    Rest.download = lambda *_arguments: os.kill(os.getpid(), signal.SIGKILL)
+    QdrantBackup().dump(endpoint, None, KeepingSink(folder, journal))
+"""
+
+
+@pytest.mark.fault
+def test_what_a_killed_dump_left_on_the_server_is_removed_by_the_next(
+    server: Server, api: httpx.Client, tmp_path: Path
+) -> None:
+    make(api, "docs", 30)
+    snapshots = "/collections/docs/shards/0/snapshots"
+    mine = ok(api.post(snapshots, params={"wait": "true"}))["name"]
+    journal = tmp_path / "journal" / "qdrant"
+    handover = tmp_path / "handover"
+    handover.write_bytes(pickle.dumps((server.endpoint, tmp_path / "killed", journal)))
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-c", textwrap.dedent(KILLED_DUMP), str(handover)]
+    assert subprocess.run(command, env=environment, timeout=60, check=False).returncode == -signal.SIGKILL
+    left = {item["name"] for item in ok(api.get(snapshots))}
+    assert len(left) == 2
+    assert mine in left
+    backup_helpers.dump(QdrantBackup(), server.endpoint, server, tmp_path / "next", journal)
+    assert [item["name"] for item in ok(api.get(snapshots))] == [mine]
+    assert json.loads(journal.read_text()) == []
 
 
 def test_preflight_refuses(server: Server, api: httpx.Client, tmp_path: Path) -> None:

@@ -65,6 +65,14 @@ def test_backup_counts_what_the_file_holds(valkey, redis_platform, vault):
     backup.verify(redis_platform, vault)
 
 
+def test_an_empty_server_comes_back_empty(valkey, redis_platform, vault):
+    point = take(redis_platform, vault)
+    assert point.manifest.of("redis")[0].counts == {"keys": 0, "expires": 0}
+    fill(valkey)
+    restore(RestoreRequest(safety=False), redis_platform, vault)
+    assert alive(valkey) == {}
+
+
 def test_backup_waits_for_a_rewrite_of_the_engine(valkey, redis_platform, vault):
     fill(valkey, keys=20_000)
     with valkey.redis() as client:
