@@ -120,7 +120,6 @@ class FolderStore:
         doing = f"write {target}"
         with self._words(doing):
             self._make_private(self.folder)
-            self._same_place()
             temporary = target.parent / temporary_name()
             handle = self._create(temporary)
         return temporary, io.BufferedWriter(_File(handle, "wb", self, doing), _BUFFER)
@@ -129,8 +128,9 @@ class FolderStore:
         """A folder may be removed by another run between our making it and our first file in it."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         for _ in range(_TRIES):
+            self._same_place()  # or the repository itself would be made anew, on a disk that is not its own
             with contextlib.suppress(FileNotFoundError):
-                _make_folders(temporary.parent)
+                _make_folders(temporary.parent, self.folder)
                 return os.open(temporary, flags, SECRET_MODE)
         return os.open(temporary, flags, SECRET_MODE)
 
@@ -138,6 +138,7 @@ class FolderStore:
         """Create what is missing of the way; a repository holds all data of the platform."""
         if self._seen is None:
             _make_folders(folder)
+        self._same_place()
         if not os.access(folder, os.W_OK):
             raise self._read_only()
 
@@ -217,6 +218,12 @@ class FolderStore:
             return self._read_only()
         if error.errno in _LOST:
             return self._lost(f"does not answer any more: {error.strerror}")
+        if error.errno in _GONE:
+            with contextlib.suppress(OSError):
+                try:
+                    self._same_place()
+                except MissingError as lost:  # the file is missing because all is
+                    return lost
         return explain_os_error(error, doing)
 
 
