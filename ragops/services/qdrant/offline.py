@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tarfile
 import tempfile
 from typing import TYPE_CHECKING, Any
@@ -41,11 +42,16 @@ def count_points(snapshot: Path) -> int:
             finally:
                 opened.close()
         except Exception as error:  # Edge raises nothing narrower
-            if "os error 28" in str(error):
+            if "os error 28" in str(error) or _is_full(folder, snapshot):
                 what = f"no space left in {tempfile.gettempdir()} to open {snapshot.name}"
                 raise MissingError("disk_full", what, "free some space, or set TMPDIR") from error
             what = f"the engine cannot read {snapshot.name}: {error}"
             raise IntegrityError("snapshot_unreadable", what, _OTHER_POINT) from error
+
+
+def _is_full(folder: Path, snapshot: Path) -> bool:
+    """Edge does not say why it could not unpack: whether there is no room for what it could not."""
+    return shutil.disk_usage(folder).free < snapshot.stat().st_size
 
 
 def check_archive(snapshot: Path) -> None:
