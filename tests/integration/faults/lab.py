@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -110,6 +111,10 @@ class Driver:
     def go(self) -> None:
         """Let it go on."""
         (self._signals / "go").touch()
+
+    def ended(self) -> bool:
+        """Whether it is over; waits a moment."""
+        return bool(select.select([self._process.stdout], [], [], 0.005)[0])
 
     def end(self) -> Ended:
         """Wait for its end."""
@@ -418,12 +423,12 @@ class Lab:
         try:
             deadline = time.monotonic() + 60
             while not self.driver.paused():
-                assert time.monotonic() < deadline, f"it never came to {at}"
-                time.sleep(0.005)
+                assert time.monotonic() < deadline and not self.driver.ended(), f"it never came to {at}"
             yield ended
         finally:
             self.driver.go()
             ended.append(self.driver.end())
+            print(*arguments, ended[0].code, ended[0].out, ended[0].err, sep="\n")  # where the test fails
         assert code is None or ended[0].code == code, f"{arguments}: {ended[0].code}\n{ended[0].out}\n{ended[0].err}"
 
     def killed(self, *arguments: str, point: int, of: int, total: int) -> str:
