@@ -7,6 +7,7 @@ import json
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.errors import RagopsError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.services.qdrant.nodes import Nodes
+    from ragops.services.qdrant.rest import Rest
 
 
 @dataclass
@@ -27,30 +29,42 @@ class ServerCopies:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
-    def noted(self, node: str, snapshots: str, before: set[str]) -> Iterator[None]:
-        """Keep a note while the block lasts; one that is killed leaves it."""
+    def noted(self, client: Rest, snapshots: str, before: set[str]) -> Iterator[None]:
+        """Keep a note while the block lasts; one that is killed leaves it.
+
+        Where the block fails, what the server has made since `before` is removed: a request that was given up may have
+        left a snapshot whose name nobody was told. Where that fails too, the note stays for the next run.
+        """
         with self._lock:
-            self._notes[node, snapshots] = sorted(before)
+            self._notes[client.name, snapshots] = sorted(before)
             self._write()
         try:
             yield
-        finally:
-            with self._lock:
-                del self._notes[node, snapshots]
-                with contextlib.suppress(RagopsError):  # a note too many costs a look
-                    self._write()
+        except BaseException:
+            with contextlib.suppress(RagopsError):  # the first failure is the one to tell
+                remove_others(client, snapshots, before)
+                self._forget(client, snapshots)
+            raise
+        self._forget(client, snapshots)
+
+    def _forget(self, client: Rest, snapshots: str) -> None:
+        with self._lock:
+            del self._notes[client.name, snapshots]
+            with contextlib.suppress(RagopsError):  # a note too many costs a look
+                self._write()
 
     def clear(self, nodes: Nodes) -> None:
         """Remove what a killed run left on those nodes that answer; the others are asked next time."""
-        from ragops.services.qdrant.snapshots import remove_others
-
         clients = {client.name: client for client in nodes.clients}
         for node, snapshots, before in self._read():
-            if node not in clients:
-                self._notes[node, snapshots] = before
-                continue
-            with contextlib.suppress(RagopsError):  # the collection may be gone, and its snapshots with it
-                remove_others(clients[node], snapshots, set(before))
+            try:
+                if node in clients:
+                    remove_others(clients[node], snapshots, set(before))
+                else:
+                    self._notes[node, snapshots] = before
+            except RagopsError as error:
+                if error.code != "qdrant_not_found":  # else the collection is gone, and its snapshots with it
+                    self._notes[node, snapshots] = before
         self._write()
 
     def _read(self) -> list[tuple[str, str, list[str]]]:
@@ -64,3 +78,14 @@ class ServerCopies:
         values = [{"node": node, "snapshots": path, "before": names} for (node, path), names in self._notes.items()]
         if values or self.journal.exists():
             write_atomic(self.journal, json.dumps(values), SECRET_MODE)
+
+
+def names_of(client: Rest, snapshots: str) -> set[str]:
+    """The snapshots that the server has there."""
+    return {item["name"] for item in client.get(snapshots)}
+
+
+def remove_others(client: Rest, snapshots: str, before: set[str]) -> None:
+    """Remove the snapshots that were not there `before`."""
+    for name in names_of(client, snapshots) - before:
+        client.send("DELETE", f"{snapshots}/{quote(name, safe='')}", wait="true")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -13,9 +12,11 @@ from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.contract import Part
 from ragops.services.qdrant import catalogue, offline
 from ragops.services.qdrant.catalogue import CollectionRecord, Shard, path_of
+from ragops.services.qdrant.server_copies import names_of
+from ragops.services.qdrant.shards import ShardMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from ragops.services.contract import Sink
@@ -65,9 +66,23 @@ class Dump:
         names = {peer: client.name for peer, client in holding.clients.items()}
         for shard, peer in holding.shards.sources(holding.clients).items():
             where = _whereabouts(replicas[shard], names)
-            take = partial(self._shard, taking, holding.clients[peer], shard, f"{number:04}-{shard}", len(replicas))
+            others = [one.peer for one in replicas[shard] if one.active and one.peer in names and one.peer != peer]
+            clients = [holding.clients[one] for one in (peer, *others)]
+            take = partial(self._from_any, clients, taking, shard, f"{number:04}-{shard}", len(replicas))
             taking.tasks.append(partial(self._unless_deleted, taking, take, where))
         return taking
+
+    def _from_any(self, clients: Sequence[Rest], taking: Taking, shard: int, file: str, shards: int) -> Shard:
+        """From the first node; from another one that has the shard where that one is lost meanwhile."""
+        first, *others = clients
+        try:
+            return self._shard(taking, first, shard, file, shards)
+        except UnhealthyError:
+            able = [client for client in others if _has_active(client, taking.bare.name, shard)]
+            if not able:
+                raise
+        (self.sink.folder / f"{file}.snapshot").unlink(missing_ok=True)
+        return self._from_any(able, taking, shard, file, shards)
 
     def _unless_deleted(self, taking: Taking, take: Callable[[], Shard], where: Mapping[str, object]) -> None:
         """A collection that its owner deletes meanwhile is no failure."""
@@ -103,6 +118,15 @@ class Dump:
         return None
 
 
+def _has_active(client: Rest, name: str, shard: int) -> bool:
+    """Whether the node answers and has an active replica, by its own word: it may have missed a write by now."""
+    try:
+        seen = ShardMap.of(client.get(f"{path_of(name)}/cluster"))
+    except UnhealthyError:
+        return False
+    return any(one.shard == shard and one.peer == seen.peer and one.active for one in seen.replicas)
+
+
 def _whereabouts(replicas: tuple[Replica, ...], names: Mapping[int, str]) -> dict[str, object]:
     holders = tuple(names[replica.peer] for replica in replicas if replica.active and replica.peer in names)
     return {"key": replicas[0].key, "nodes": holders}
@@ -116,30 +140,8 @@ def kind(name: str, shard: int, shards: int) -> str:
 def fetch(client: Rest, snapshots: str, target: Path, copies: ServerCopies) -> None:
     """Have a snapshot made, fetch it, and remove it from the server whatever happens."""
     before = names_of(client, snapshots)
-    with copies.noted(client.name, snapshots, before), _nothing_left(client, snapshots, before):
+    with copies.noted(client, snapshots, before):
         made = client.send("POST", snapshots, wait="true")
         path = f"{snapshots}/{quote(made['name'], safe='')}"
         client.download(path, target, made.get("checksum") or "")
         client.send("DELETE", path, wait="true")
-
-
-def names_of(client: Rest, snapshots: str) -> set[str]:
-    """The snapshots that the server has there."""
-    return {item["name"] for item in client.get(snapshots)}
-
-
-def remove_others(client: Rest, snapshots: str, before: set[str]) -> None:
-    """Remove the snapshots that were not there `before`."""
-    for name in names_of(client, snapshots) - before:
-        client.send("DELETE", f"{snapshots}/{quote(name, safe='')}", wait="true")
-
-
-@contextlib.contextmanager
-def _nothing_left(client: Rest, snapshots: str, before: set[str]) -> Iterator[None]:
-    """A request that was given up may have left a snapshot whose name nobody was told."""
-    try:
-        yield
-    except BaseException:
-        with contextlib.suppress(RagopsError):  # the first failure is the one to tell
-            remove_others(client, snapshots, before)
-        raise

@@ -204,6 +204,37 @@ def test_a_dump_goes_on_with_a_node_away(filled: Any, tmp_path: Path) -> None:
     assert sum(sum(part.counts.values()) for part in parts if part.name != catalogue.PART) == POINTS
 
 
+@pytest.mark.parametrize("when", ["while it makes a snapshot", "before it is sent"])
+def test_a_node_that_is_lost_in_the_middle_has_another_stand_in(
+    filled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """And what it had made by then is removed by the next dump after its return."""
+    name = {"while it makes a snapshot": "send", "before it is sent": "download"}[when]
+    lost: list[str] = []
+    real = getattr(Rest, name)
+
+    def losing(self: Rest, *arguments: Any, **more: Any) -> Any:
+        if not lost and (name == "download" or arguments[0] == "POST"):
+            lost.append(self.name)
+            filled.kill(int(self.name.rpartition("-")[2]))
+        return real(self, *arguments, **more)
+
+    monkeypatch.setattr(Rest, name, losing)
+    parts = dump(filled, tmp_path / "parts")
+    assert sum(sum(part.counts.values()) for part in parts if part.name != catalogue.PART) == POINTS
+    assert len(lost) == 1
+    filled.start(int(lost[0].rpartition("-")[2]))
+    journal = tmp_path / "parts.journal"
+    assert lost[0] in journal.read_text()
+    if name == "download":
+        assert left_on_servers(filled)
+    backup_helpers.dump(ENGINE, filled.endpoint, filled.control, tmp_path / "later", journal)
+    assert left_on_servers(filled) == []
+    assert lost[0] not in journal.read_text()
+    restore(filled, tmp_path / "parts", parts)
+    assert counts(filled, "docs") == [POINTS] * 3
+
+
 def test_a_dump_that_would_lack_a_shard_is_refused(cluster: Any, drop: None, tmp_path: Path) -> None:
     cluster.fill("single", 60, replication_factor=1)
     cluster.kill(3)
