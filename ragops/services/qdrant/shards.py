@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Container, Mapping, Sequence
 
 ACTIVE = "Active"
 
@@ -81,17 +81,42 @@ class ShardMap:
 
         Shards that none of them has are left out.
         """
-        load: Counter[int] = Counter()
-        chosen: dict[int, int] = {}
-        # Those with the least choice first, else what they leave over may all lie on one peer.
-        rows = sorted(self.shards().items(), key=lambda row: (len(row[1]), row[0]))
-        for shard, replicas in rows:
-            able = [replica.peer for replica in replicas if replica.active and replica.peer in peers]
-            if able:
-                chosen[shard] = min(able, key=lambda peer: (load[peer], peer))
-                load[chosen[shard]] += 1
-        return dict(sorted(chosen.items()))
+        able = {
+            shard: [replica.peer for replica in replicas if replica.active and replica.peer in peers]
+            for shard, replicas in self.shards().items()
+        }
+        able = {shard: found for shard, found in able.items() if found}
+        for most in range(1, len(able) + 1):
+            if chosen := _spread(able, most):
+                return dict(sorted(chosen.items()))
+        return {}
 
     def fewest_replicas(self) -> int:
         """Of the shard that has the fewest, in whatever state."""
         return min((len(replicas) for replicas in self.shards().values()), default=0)
+
+
+def _spread(able: Mapping[int, Sequence[int]], most: int) -> dict[int, int]:
+    """A peer for every shard, at most `most` shards on each; nothing where there is no such way.
+
+    A shard that finds all its peers full has one of theirs move on, which may have another one move on.
+    """
+    held: dict[int, list[int]] = defaultdict(list)
+
+    def place(shard: int, seen: set[int]) -> bool:
+        for peer in sorted(able[shard], key=lambda peer: (len(held[peer]), peer)):
+            if peer in seen:
+                continue
+            seen.add(peer)
+            shards = held[peer]
+            leaving = None if len(shards) < most else next((other for other in shards if place(other, seen)), None)
+            if leaving is not None:
+                shards.remove(leaving)  # it lies on another one by now
+            if len(shards) < most:
+                shards.append(shard)
+                return True
+        return False
+
+    if all(place(shard, set()) for shard in able):
+        return {shard: peer for peer, shards in held.items() for shard in shards}
+    return {}

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import itertools
+import random
 from collections import Counter
 from typing import Any
+
+import pytest
 
 from ragops.services.qdrant.rejoin import Copy, missing_copies
 from ragops.services.qdrant.shards import Replica, ShardMap
@@ -50,6 +54,29 @@ def test_sources_are_spread_over_those_that_answer() -> None:
 def test_shards_with_the_least_choice_come_first() -> None:
     found = shard_map((0, 1, "Active"), (0, 2, "Active"), (1, 1, "Active"))
     assert found.sources({1, 2}) == {0: 2, 1: 1}
+
+
+def fewest_possible(found: ShardMap, peers: int) -> int:
+    """Of all ways to choose, tried one by one, the least that the busiest peer has."""
+    able = [[replica.peer for replica in replicas if replica.peer <= peers] for replicas in found.shards().values()]
+    return min(max(Counter(way).values()) for way in itertools.product(*able))
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_no_other_choice_would_spread_them_better(seed: int) -> None:
+    chance = random.Random(seed)
+    peers, copies = chance.randrange(2, 6), chance.randrange(1, 3)
+    rows = [(s, peer, "Active") for s in range(8) for peer in chance.sample(range(1, peers + 1), copies)]
+    found = shard_map(*rows)
+    chosen = found.sources(set(range(1, peers + 1)))
+    assert sorted(chosen) == list(range(8))
+    assert {(shard, peer, "Active") for shard, peer in chosen.items()} <= set(rows)
+    assert max(Counter(chosen.values()).values()) == fewest_possible(found, peers)
+
+
+def test_hundreds_of_shards_are_spread_too() -> None:
+    chosen = ring(600, 9, 3).sources(set(range(1, 10)))
+    assert sorted(Counter(chosen.values()).values()) == [66] * 3 + [67] * 6
 
 
 def test_only_active_replicas_are_sources() -> None:
