@@ -186,12 +186,15 @@ def test_a_container_that_dies_shows_its_log(docker: DockerHost, image: Callable
 
 
 def test_a_container_that_crashes_again_and_again(docker: DockerHost, image: Callable[[str], str], mine) -> None:
+    """What it said last is told, not what it says while it is started once more."""
     host = {"RestartPolicy": {"Name": "unless-stopped"}}
-    body = {"Image": image(REDIS), "Entrypoint": ["sh", "-c", "exit 4"], "Healthcheck": {"Test": ["CMD", "false"]}}
+    script = "for n in 1 2 3 4 5 6 7 8 9; do echo begins; done; sleep 0.3; echo last words; exit 4"
+    body = {"Image": image(REDIS), "Entrypoint": ["sh", "-c", script], "Healthcheck": {"Test": ["CMD", "false"]}}
     docker.create(mine.name(), {**body, "HostConfig": host})
     docker.start(mine.name())
-    with pytest.raises(RagopsError, match="again and again"):
+    with pytest.raises(RagopsError, match="again and again") as failed:
         docker.wait_healthy(mine.name(), 60)
+    assert failed.value.hint.endswith("last words")
 
 
 def test_a_check_that_never_passes(docker: DockerHost, image: Callable[[str], str], mine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ragops.adapters.docker import values
@@ -12,12 +13,14 @@ from ragops.errors import MissingError, RagopsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
 _POLL = 0.1
 _CRASHES = 2  # a service that is restarted oftener while it is awaited will not come up
-_QUOTED = 8
+_READ, _QUOTED = 500, 8  # lines of the log: those that are looked through, and those that are told
 _MORE_MEMORY = "give the service more `memory:` in ragops.yaml"
 _CHECK_LIMIT = 5.0
+_LAST_WORDS = timedelta(seconds=0.05)  # Docker waits longer before it starts it again
 
 
 class DockerContainers(DockerExec):
@@ -94,7 +97,7 @@ class DockerContainers(DockerExec):
                 return
             crashes = state.restarts if crashes is None else crashes
             if state.status in ("exited", "dead") or state.restarts - crashes >= _CRASHES:
-                self._failed(name, _how_it_ended(state), _MORE_MEMORY if state.oom_killed else "")
+                self._failed(name, _how_it_ended(state), _MORE_MEMORY if state.oom_killed else "", state.finished)
             if time.monotonic() > deadline:
                 self._failed(name, f"is {state.health or state.status} and was not healthy within {timeout:.0f} s")
             time.sleep(_POLL)
@@ -109,12 +112,15 @@ class DockerContainers(DockerExec):
                 raise
             return False  # it hangs, or it ended meanwhile
 
-    def logs(self, name: str, lines: int, *, follow: bool = False) -> Iterator[str]:
+    def logs(
+        self, name: str, lines: int, *, follow: bool = False, until: datetime | None = None
+    ) -> Iterator[str]:  # fmt: skip
         """The last `lines` lines that it wrote, then those to come if `follow`, until it ends. Raises NotFoundError."""
         with self.translating(f"read the log of {name}"):
             chunks = self.api.logs(
-                name, stdout=True, stderr=True, stream=True, follow=follow, timestamps=False, tail=lines
-            )
+                name, stdout=True, stderr=True, stream=True, follow=follow, timestamps=False, tail=lines,
+                until=until.timestamp() if until else None,
+            )  # fmt: skip
             yield from _lines(chunks)
 
     def memory(self, name: str) -> int:
@@ -122,9 +128,10 @@ class DockerContainers(DockerExec):
         with self.translating(f"measure {name}"):
             return values.memory_used(self.api.stats(name, stream=False, one_shot=True))
 
-    def _failed(self, name: str, what: str, cure: str = "") -> NoReturn:
+    def _failed(self, name: str, what: str, cure: str = "", ended: datetime | None = None) -> NoReturn:
+        """`ended` is when: by now it may have been started again, and say how it starts instead of why it ended."""
         try:
-            tail = list(self.logs(name, _QUOTED))
+            tail = list(self.logs(name, _READ, until=ended + _LAST_WORDS if ended else None))[-_QUOTED:]
         except RagopsError:
             tail = []
         log = "its log ends:\n" + "\n".join(f"  {line}" for line in tail) if tail else "its log is empty"
