@@ -45,6 +45,7 @@ NAMES = ("timescaledb", "qdrant", "redis")
 COLLECTIONS = ("books", "notes")
 VECTOR = 4
 _FOLDER = Path(__file__).parent
+_TOOLS = ("pg_dump", "pg_restore", "valkey-server", "valkey-check-rdb")
 _COMPONENTS = {"redis": redis, "timescaledb": timescaledb, "qdrant": qdrant}
 _LOGINS = {
     "redis": {"operator": ("ragops", "redis_operator"), "application": ("rag", "redis_application")},
@@ -485,16 +486,14 @@ class Lab:
 
     def _tools(self) -> list[str]:
         """Tools and scratch servers that outlived the run that they worked for."""
-        names = ("pg_dump", "pg_restore", "valkey-server")
-        engines = {psutil.Process(self._pid("redis")).pid} if self.runs("redis") else set()
-        found = [
-            process for process in psutil.process_iter(["name", "cmdline", "status"]) if process.pid not in engines
-        ]
-        return [
-            f"pid {process.pid} {process.info['name']}" for process in found
-            if process.info["name"] in names and process.info["status"] != psutil.STATUS_ZOMBIE
-            and str(self.folder) in " ".join(process.info["cmdline"] or [])
-        ]  # fmt: skip
+        return [f"pid {process.pid} {process.name()}" for process in self.tools()]
 
-    def _pid(self, name: str) -> int:
-        return int(json.loads((self.paths.run_dir(name) / "process.json").read_text())["pid"])
+    def tools(self) -> list[psutil.Process]:
+        """What works for a run: tools, and the scratch server, which has another title than its command line."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.name() in _TOOLS and process.status() != psutil.STATUS_ZOMBIE:
+                    words = " ".join([*process.cmdline(), process.cwd()])
+                    found += [process] if str(self.folder / "tmp") in words or str(self.paths.staging) in words else []
+        return found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 
 from tests.integration.faults.lab import NAMES
@@ -92,10 +91,7 @@ def test_the_scratch_server_is_killed(changed: Lab, point_a: str) -> None:
     """The one that makes Valkey's new data: the live one has not heard of it yet."""
     lab = changed
     with lab.paused("restore", point_a, "--yes", "--json", at=r"redis CONFIG SET appendonly") as ended:
-        (scratch,) = [
-            process for process in psutil.process_iter(["cmdline"])
-            if "scratch.conf" in " ".join(process.info["cmdline"] or []) and str(lab.folder) in str(process.info)
-        ]  # fmt: skip
+        (scratch,) = lab.tools()
         scratch.kill()
     assert ended[0].code not in (0, 6), ended[0].err
     assert "fault in ragops" not in ended[0].out

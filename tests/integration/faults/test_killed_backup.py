@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.fault]
 
-POINTS = 8
+POINTS = 24
 DEEP = 6  # every so many kills the engines read what is listed, too
 RUN = ("backup", "run")
 

