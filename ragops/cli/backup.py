@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragops.cli import drill, points, schedule
+from ragops.cli import drill, points
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.points import Reference
 from ragops.cli.state import State, state
@@ -30,7 +30,6 @@ def register(app: typer.Typer) -> None:
     for command in (copy, keep, prune, keygen):
         group.command()(command)
     drill.register(group)
-    schedule.register(group)
     app.add_typer(group, name="backup")
 
 

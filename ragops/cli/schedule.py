@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli import backup
 from ragops.cli.console import Console
 from ragops.cli.state import State, state
 from ragops.errors import UsageError
@@ -20,10 +21,11 @@ group = typer.Typer(help="The nightly run: backup, prune, maintain.", no_args_is
 _LOCK_WAIT = 900.0  # seconds: an ingest that is still at work at night is no reason to leave anything out
 
 
-def register(parent: typer.Typer) -> None:
-    """Add `scheduled` and the group to the group of backups."""
-    parent.command()(scheduled)
-    parent.add_typer(group, name="schedule")
+def register(app: typer.Typer) -> None:
+    """Add `scheduled` and the group to the group of recovery points, which is there already."""
+    del app
+    backup.group.command()(scheduled)
+    backup.group.add_typer(group, name="schedule")
 
 
 @group.command()
@@ -150,7 +152,6 @@ def _known_secrets(project: Project) -> tuple[str, ...]:
 
 
 def _backup(current: State) -> None:
-    from ragops.cli import backup
 
     backup.run_scheduled(current)
 

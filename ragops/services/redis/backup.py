@@ -8,21 +8,20 @@ The live server serves until everything is ready, and whatever fails before that
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from shutil import disk_usage
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, cast
 
-from ragops.adapters import interrupt, redis_client
+from ragops.adapters import interrupt
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
 from ragops.services.redis.checking import count
-from ragops.services.redis.line import info, keys_of
+from ragops.services.redis.line import info, keys_of, operator_client
 from ragops.services.redis.scratch import opened, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import redis
@@ -48,7 +47,7 @@ class RedisBackup:
         _need(endpoint, Capability.READ_FILES, "backed up: the RDB file is copied from its data folder")
 
         def dump() -> None:
-            with _client(endpoint) as client:
+            with operator_client(endpoint, _COMMAND_LIMIT) as client:
                 versions = _versions(client)
                 instant = _save(client, sink.begun)
                 name = cast("dict[str, str]", client.config_get("dbfilename"))["dbfilename"]
@@ -90,19 +89,8 @@ class RedisBackup:
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Keys as they are now, expired ones that still take memory included."""
-        with _client(endpoint) as client:
+        with operator_client(endpoint, _COMMAND_LIMIT) as client:
             return keys_of(info(client, "keyspace"))
-
-
-@contextmanager
-def _client(endpoint: Endpoint) -> Iterator[redis.Redis]:
-    login = endpoint.logins["operator"]
-    with redis_client.translated(f"redis at {endpoint.host}:{endpoint.port}"):
-        client = redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=_COMMAND_LIMIT)
-        try:
-            yield client
-        finally:
-            client.close()
 
 
 def _need(endpoint: Endpoint, capability: Capability, purpose: str) -> None:
@@ -222,7 +210,7 @@ def _swap(endpoint: Endpoint, control: Control, files: Mapping[str, Path], part:
 
 def wait_loaded(endpoint: Endpoint) -> None:
     """Wait until the server has read its data. Raises RagopsError (redis_timeout)."""
-    with _client(endpoint) as client:
+    with operator_client(endpoint, _COMMAND_LIMIT) as client:
         _wait_loaded(client)
 
 
@@ -233,7 +221,7 @@ def _wait_loaded(client: redis.Redis) -> None:
 
 def _check_loaded(endpoint: Endpoint, part: Part) -> None:
     """The live server read every key of the file, and writes its append-only file again."""
-    with _client(endpoint) as client:
+    with operator_client(endpoint, _COMMAND_LIMIT) as client:
         _wait_loaded(client)
         state = info(client, "persistence")
     # What it loaded, not what it holds now: clients may write, keys may expire from the first instant on.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ragops.adapters import redis_client
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import redis
 
-    from ragops.services.contract import Bench
+    from ragops.services.contract import Bench, Endpoint
 
 _SOCKET = "socket"
 _LIMIT = 60.0  # seconds for one command
@@ -112,3 +113,15 @@ def _value(text: str) -> Any:
 def keys_of(keyspace: Mapping[str, Any]) -> dict[str, int]:
     """Keys of all databases, and those of them that expire, from INFO's section `keyspace`."""
     return {kind: sum(values[kind] for values in keyspace.values()) for kind in ("keys", "expires")}
+
+
+@contextmanager
+def operator_client(endpoint: Endpoint, limit: float) -> Iterator[redis.Redis]:
+    """The operator's client of the live server, `limit` seconds for each command. Raises RagopsError (redis_…)."""
+    login = endpoint.logins["operator"]
+    with redis_client.translated(f"redis at {endpoint.host}:{endpoint.port}"):
+        client = redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=limit)
+        try:
+            yield client
+        finally:
+            client.close()

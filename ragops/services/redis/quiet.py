@@ -13,6 +13,7 @@ import redis
 
 from ragops.adapters import redis_client
 from ragops.errors import RagopsError, UnhealthyError
+from ragops.services.redis.line import operator_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,7 @@ def announced(endpoint: Endpoint, channel: str) -> Iterator[None]:
     Not a key: while writes wait, a key's time could not be renewed, nor the key removed, and it would be in the
     recovery point. A subscription is no write, and the server ends it when we are gone.
     """
-    with _client(endpoint) as client, _subscription(client) as subscription:
+    with operator_client(endpoint, _COMMAND_LIMIT) as client, _subscription(client) as subscription:
         subscription.subscribe(channel)
         if subscription.get_message(timeout=_COMMAND_LIMIT) is None:
             raise UnhealthyError("redis_timeout", "redis: SUBSCRIBE was not answered", "look at `ragops logs redis`")
@@ -44,7 +45,7 @@ def held(endpoint: Endpoint, seconds: float = PAUSE_SECONDS) -> Iterator[None]:
 
     Raises RagopsError; at the end UnhealthyError (quiesce_lost) where writes may have gone through meanwhile.
     """
-    with _client(endpoint) as client:
+    with operator_client(endpoint, _COMMAND_LIMIT) as client:
         pause = _Pause(client, seconds)
         try:
             pause.begin()
@@ -130,14 +131,3 @@ class _Pause:
 
 def _subscription(client: redis.Redis) -> Any:
     return client.pubsub()  # type: ignore[no-untyped-call]
-
-
-@contextmanager
-def _client(endpoint: Endpoint) -> Iterator[redis.Redis]:
-    login = endpoint.logins["operator"]
-    with redis_client.translated(f"redis at {endpoint.host}:{endpoint.port}"):
-        client = redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=_COMMAND_LIMIT)
-        try:
-            yield client
-        finally:
-            client.close()
