@@ -110,6 +110,7 @@ def up(
         secrets = session.make_secrets()
         _refuse_changed_password(session)
         stack = open_stack(project, secrets)
+        restarted = session.machine.started_first()
         session.machine.before_up(on_step or ignore, lambda: {item.id for item in stack.resources()})
         _take_up_again(session, on_step or ignore)
         mark = fingerprint(project, secrets)
@@ -121,7 +122,7 @@ def up(
         endpoints = session.endpoints()
         for name, endpoint in endpoints.items():
             by_name(name).prepare(endpoint)
-        health = _healthy(session, changed=bool(changes(report.steps)))
+        health = _healthy(session, changed=bool(restarted or changes(report.steps)))
         write_atomic(project.paths.fingerprint, mark)
     return UpResult(changes(report.steps), endpoints, health, time.monotonic() - started)
 
