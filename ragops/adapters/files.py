@@ -26,7 +26,12 @@ def explain_os_error(error: OSError, doing: str) -> RagopsError:
         return RagopsError(
             "not_permitted", f"cannot {doing}: {error.strerror}", "check the owner and mode of that folder"
         )
-    return RagopsError("file_error", f"cannot {doing}: {error.strerror or error}")
+    hints = {
+        errno.ENOENT: "make the folder first",
+        errno.ENOTDIR: "a file is where a folder should be: name another place",
+        errno.EIO: "the disk or the connection to it has failed: look at the kernel's log",
+    }
+    return RagopsError("file_error", f"cannot {doing}: {error.strerror or error}", hints.get(error.errno or 0, ""))
 
 
 def make_dir(path: Path, mode: int = 0o755) -> Path:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ragops.operations.backup import BackupResult, Hold
+    from ragops.operations.copies import Spread
     from ragops.operations.prune import PruneResult
     from ragops.operations.session import Session
 
@@ -135,10 +136,17 @@ def _show_taken(current: State, result: BackupResult, pruned: PruneResult | None
         console.message(f"removed {line}")
 
 
-def copy(context: typer.Context, point: Reference = "latest", lock_wait: LockWait = 0.0) -> None:
-    """Copy a recovery point to every repository that lacks it.
+def copy(
+    context: typer.Context,
+    point: Reference = "latest",
+    every: Annotated[
+        bool, typer.Option("--all", help="Every recovery point that a repository lacks, but for the ways back.")
+    ] = False,
+    lock_wait: LockWait = 0.0,
+) -> None:
+    """Have a recovery point whole in every repository.
 
-    Each file is checked on its way and read back; a damaged copy is replaced.
+    Reads it in all of them; where it is missing or damaged, the first included, it is copied from where it is whole.
 
     Example: ragops backup copy latest
     """
@@ -148,20 +156,32 @@ def copy(context: typer.Context, point: Reference = "latest", lock_wait: LockWai
 
     current = state(context)
     session = current.session(lock_wait)
+    done = []
     with session.changing(("backup",)), bars(current.console) as on_progress:
         vault = session.vault()
-        found = vault.primary.get(point)
-        found.require_trust(vault.trusted())
-        result = backup.BackupResult(found, copies.copy(vault, found, locker=session.locker(), on_progress=on_progress))
-        record_copies(session, result)
-    result.require_copies()
+        further = {repository.name for repository in vault.copies}
+        for ident in copies.incomplete(vault) if every else (point,):
+            found = copies.spread(vault, ident, locker=session.locker(), on_progress=on_progress)
+            there = tuple(place for place in found.places if place.repository in further)
+            record_copies(session, backup.BackupResult(found.point, there))
+            done.append(found)
+    for found in done:
+        found.require_all()
     if current.console.as_json:
-        current.console.document({"id": found.id, "copies": [item.repository for item in result.copies]})
+        rows = [{"id": found.point.id, "repositories": _hows(found)} for found in done]
+        current.console.document(rows if every else rows[0])
         return
-    for item in result.copies:
-        current.console.text(f"{found.id} is in {item.repository}")
-    if not result.copies:
+    for found in done:
+        for place in found.places:
+            current.console.text(f"{found.point.id}: {place.how} in {place.repository}")
+    if not done:
+        current.console.text("no repository lacks any")
+    if not further:
         current.console.message("ragops.yaml names no further repository (`backup.copies`)")
+
+
+def _hows(found: Spread) -> dict[str, str]:
+    return {place.repository: place.how for place in found.places}
 
 
 def keep(
@@ -180,7 +200,7 @@ def keep(
     session = current.session(lock_wait)
     with session.changing(("backup",)):
         vault = session.vault()
-        found = vault.primary.get(point)
+        _, found = vault.find(point)
         copies.keep(vault, found, keep=not off, locker=session.locker())
     if current.console.as_json:
         current.console.document({"id": found.id, "kept": not off})
@@ -211,10 +231,13 @@ def prune(
 
 
 def _prune(session: Session, *, dry_run: bool) -> PruneResult:
+    from ragops.operations.backup_record import read as read_record
     from ragops.operations.prune import prune as operation
 
     left = session.restore_journal().read()
     protected = {left.point, left.safety} if left else set()
+    if (record := read_record(session.project.paths.backup_record)) and record.taken:
+        protected.add(record.taken.point)  # whatever its number says beside those of a repository that was replaced
     rule = session.project.settings.backup.keep
     return operation(session.vault(), rule, session.locker(), protected, dry_run=dry_run)
 

@@ -48,15 +48,17 @@ def list_points(context: typer.Context, repository: From = None) -> None:
         current.console.document(_listed(found))
     else:
         current.console.table(
-            ("ID", "CREATED (UTC)", "KIND", "SIZE", "COPIES", "NOTES"), [_row(line) for line in found.lines]
+            ("ID", "CREATED (UTC)", "KIND", "SIZE", "COPIES", "NOTES"),
+            [_row(line, len(found.unreachable)) for line in found.lines],
         )
     for error in found.unreadable:
         current.console.message(f"unreadable: {error.message}")
     for name, error in found.unreachable:
-        current.console.message(f"out of reach: {name}: {error.message}")
+        current.console.message(f"out of reach, so not counted as whole: {name}: {error.message}")
+        current.console.message(f"  → {error.hint}")
 
 
-def _row(line: Line) -> tuple[str, ...]:
+def _row(line: Line, unreachable: int) -> tuple[str, ...]:
     from ragops.cli.views import size
 
     point = line.point
@@ -66,7 +68,7 @@ def _row(line: Line) -> tuple[str, ...]:
         f"{point.manifest.created:%Y-%m-%d %H:%M}",
         point.manifest.kind.value,
         size(point.size),
-        f"{whole}/{len(line.whole)}",
+        f"{whole}/{len(line.whole) + unreachable}",
         ", ".join(_notes(line)) or "-",
     )
 
@@ -101,14 +103,14 @@ def show(context: typer.Context, point: Reference = "latest", repository: From =
 
     console = state(context).console
     vault = state(context).session().vault()
-    found = vault.repository(repository).get(point)
+    _, found = vault.find(point, repository)
     if console.as_json:
         console.document(values(found))
         return
     manifest = found.manifest
     console.text(f"{found.id} ({manifest.kind.value}) of {manifest.platform}, {manifest.runtime}: {found.place}")
     taken = f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC in {duration(manifest.duration)}"
-    console.text(f"taken {taken} by ragops {manifest.ragops}, the {manifest.sequence}. of its repository")
+    console.text(f"taken {taken} by ragops {manifest.ragops}, number {manifest.sequence}")
     known = "trusted" if found.signed.signature.key in vault.trusted() else "NOT trusted here"
     console.text(f"signed by {found.signed.signature.key} ({known})")
     for recipient in manifest.recipients:
@@ -174,7 +176,10 @@ def _verify_all(current: State, repository: str | None, *, deep: bool) -> None:
     if current.console.as_json:
         current.console.document([{"id": item.point, "repository": item.repository} for item in found])
         return
-    current.console.text(f"{len(found)} recovery points are whole")
+    plural = "" if len(found) == 1 else "s"
+    current.console.text(
+        f"{len(found)} recovery point{plural} in {len({item.repository for item in found})} repositories: whole"
+    )
 
 
 def _pairs(found: Mapping[str, Any]) -> str:

@@ -49,7 +49,7 @@ def restore(
     session = current.session(lock_wait)
     refuse_unknown(service or ())
     vault = session.vault(identity)
-    found = vault.repository(repository).get(point)
+    _, found = vault.find(point, repository)
     if not dry_run:
         which = ", ".join(service or ()) or "all services"
         console.confirm(f"This replaces the data of {which} by recovery point {found.id}.", yes=yes)

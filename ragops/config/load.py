@@ -253,7 +253,12 @@ def _validate(path: Path, sources: list[_Source]) -> Settings:
 
 def _problem(loc: Key, message: str, lines: dict[Key, str], path: Path) -> Problem:
     nearest = next((loc[:length] for length in range(len(loc), 0, -1) if loc[:length] in lines), ())
-    wording = {"Extra inputs are not permitted": "is not a known key", "Field required": "is missing"}
+    wording = {
+        "Extra inputs are not permitted": "is not a known key",
+        "Field required": "is missing",
+        "Input should be a valid tuple": "should be a list, such as [one, two]",
+        "Input should be a valid dictionary or instance of PlaceSettings": "should be a folder, a URL, or keys with `url`",
+    }
     text = wording.get(message, message).removeprefix("Value error, ")
     return Problem(lines.get(nearest, path.name), _dotted(loc), text)
 

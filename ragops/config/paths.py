@@ -80,6 +80,11 @@ class ProjectPaths:
         return self.state / "run" / self.environment / "restore.json"
 
     @property
+    def history(self) -> Path:
+        """The number of the last recovery point that was taken here."""
+        return self.state / "run" / self.environment / "recovery-points.json"
+
+    @property
     def cache(self) -> Path:
         """What can be had again."""
         return self.state / "cache"

@@ -59,7 +59,7 @@ class BackupResult:
             what = (
                 f"recovery point {self.point.id} is whole, but lacks {len(failed)} of {len(self.copies)} copies:{rows}"
             )
-            hint = f"then `ragops backup copy {self.point.id}`. {failed[0].error.hint}".strip()
+            hint = f"{failed[0].error.hint}; then `ragops backup copy {self.point.id}`".removeprefix("; then ")
             raise RagopsError("copy_failed", what, hint)
 
 
@@ -112,13 +112,15 @@ def run(
     if not names:
         raise MissingError("not_provisioned", "there is no service to back up", "run `ragops up` first")
     key = vault.signing_key()
-    with vault.primary.begin(locker) as draft, vault.staged() as folder:
+    with vault.primary.begin(locker, vault.last_sequence()) as draft, vault.staged() as folder:
         taking = Taking(draft, vault, folder, request.jobs, on_progress)
         with held or contextlib.nullcontext(_Free()) as hold:
             taking.take(platform, names, hold.release)
         add_project(taking, platform, sealed=bool(vault.recipients))
         manifest = _manifest(draft, platform, vault, request.kind, taking.in_order(), hold.instant)
         signed = publish(draft, manifest, key)
+    if vault.history:
+        vault.history.remember(manifest.sequence)
     point = vault.primary.found(signed)
     copied = copies.copy(vault, point, locker=locker, on_progress=on_progress)
     if request.keep:
@@ -214,10 +216,13 @@ def verify(
 
     Raises IntegrityError, MissingError (identity_missing) where engines are to read what is encrypted.
     """
-    chosen = vault.repository(repository)
-    point = chosen.get(reference)
+    chosen, point = vault.find(reference, repository)
     point.require_trust(vault.trusted())
-    _check(point, on_progress)
+    try:
+        _check(point, on_progress)
+    except IntegrityError as error:
+        vault.cure(error, chosen, point.id)
+        raise
     if platform:
         names = [service.name for service in SERVICES if point.manifest.of(service.name)]
         for name in names:
@@ -227,18 +232,16 @@ def verify(
     return VerifyResult(point, chosen.name, platform is not None, point.extra_files())
 
 
-def _check(point: RecoveryPoint, on_progress: Callable[[Progress], None]) -> None:
-    done = 0
+def _check(point: RecoveryPoint, on_progress: Callable[[Progress], None], name: str = "") -> None:
+    done, name = 0, name or point.id
 
     def on_bytes(size: int) -> None:
         nonlocal done
         done += size
-        on_progress(Progress(point.id, "checksums", done=done, total=point.size))
+        on_progress(Progress(name, "checksums", done=done, total=point.size))
 
     point.check(on_bytes=on_bytes)
-    on_progress(
-        Progress(point.id, "signature, sizes and checksums hold", final=True, done=point.size, total=point.size)
-    )
+    on_progress(Progress(name, "signature, sizes and checksums hold", final=True, done=point.size, total=point.size))
 
 
 def _read(
@@ -277,7 +280,7 @@ def verify_all(
         for point in listing.points:
             try:
                 point.require_trust(vault.trusted())
-                _check(point, on_progress)
+                _check(point, on_progress, f"{place.name}: {point.id}")
             except IntegrityError as error:
                 found.append(Checked(point.id, place.name, error))
             else:

@@ -27,8 +27,9 @@ def probe(session: Session) -> ProbeResult:
     """All checks; asks the first repository for its list, and no other place than this machine's own records."""
     started = time.monotonic()
     try:
-        newest = session.vault().primary.glance().latest()
-        checks = [_age(session, newest), *_clock(newest), *_copies(session)]
+        primary = session.vault().primary
+        newest = primary.glance().latest()
+        checks = [*_lost(session, primary.name, newest), _age(session, newest), *_clock(newest), *_copies(session)]
     except RagopsError as error:
         checks = [Check(_POINT, Status.DEGRADED, error.message, error.hint)]
     checks += [_drill(session), *_restore(session)]
@@ -42,6 +43,19 @@ def result(job: Job[ProbeResult], deadline: float) -> ProbeResult:
         late = Check(_POINT, Status.DEGRADED, "the repository does not answer in time", "`ragops backup list`")
         return ProbeResult(_NAME, (late,), time.monotonic() - started)
     return job.result()
+
+
+def _lost(session: Session, name: str, newest: RecoveryPoint | None) -> list[Check]:
+    """What the last run wrote and is not there any more: a folder that was emptied, or is not mounted."""
+    if newest is not None:
+        faults = newest.faults()
+        cure = f"`ragops backup copy {newest.id}`, or `ragops backup run`"
+        return [Check("damage", Status.DEGRADED, f"{newest.id}: {faults[0]}", cure)] if faults else []
+    record = backup_record.read(session.project.paths.backup_record)
+    if record is None or record.taken is None:
+        return []
+    what = f"{name} has no recovery point, though {record.taken.point} was written there"
+    return [Check("lost", Status.DEGRADED, what, "is it mounted? `ragops backup list` looks in all repositories")]
 
 
 def _age(session: Session, newest: RecoveryPoint | None) -> Check:

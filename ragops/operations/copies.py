@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import Progress, ignore
-from ragops.errors import InterruptedRunError, RagopsError
+from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
+from ragops.recovery.manifest import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,18 +18,22 @@ if TYPE_CHECKING:
     from ragops.recovery.vault import Vault
 
 
+COPIED, REPLACED, THERE = "copied", "replaced, it was damaged", "whole"
+
+
 @dataclass(frozen=True)
 class Copied:
-    """A copy in another repository; `error` where it did not happen."""
+    """A copy in a repository: how it came there, or the `error` for which it did not."""
 
     repository: str
     error: RagopsError | None = None
+    how: str = "copied"
 
 
 def copy(
     vault: Vault, point: RecoveryPoint, *, locker: Locker, on_progress: Callable[[Progress], None] = ignore
 ) -> tuple[Copied, ...]:
-    """A copy in every further repository that lacks it or has it damaged; never raises for one of them."""
+    """A copy of a new recovery point in every further repository; never raises for one of them."""
     done = []
     for repository in vault.copies:
         try:
@@ -44,9 +50,6 @@ def copy(
 def _copy_to(
     repository: Repository, point: RecoveryPoint, locker: Locker, on_progress: Callable[[Progress], None]
 ) -> None:
-    there = next((found for found in repository.list().points if found.id == point.id), None)
-    if there is not None and there.signed == point.signed and not there.faults():
-        return
     done = 0
 
     def on_bytes(size: int) -> None:
@@ -56,6 +59,100 @@ def _copy_to(
 
     repository.adopt(point, locker, on_bytes)
     on_progress(Progress(repository.name, "copied and read back", final=True, done=point.size, total=point.size))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A recovery point that is to be whole everywhere: what became of it in each repository."""
+
+    point: RecoveryPoint
+    places: tuple[Copied, ...]
+
+    def require_all(self) -> None:
+        """Raise RagopsError (copy_failed) where it is not."""
+        failed = [place for place in self.places if place.error]
+        if failed and failed[0].error:
+            rows = "".join(f"\n  {place.repository}: {place.error.message}" for place in failed if place.error)
+            what = f"recovery point {self.point.id} lacks {len(failed)} of {len(self.places)} repositories:{rows}"
+            raise RagopsError("copy_failed", what, failed[0].error.hint)
+
+
+def spread(vault: Vault, reference: str, *, locker: Locker, on_progress: Callable[[Progress], None] = ignore) -> Spread:
+    """Have the recovery point whole in every repository: read where it is, copied where it is missing or damaged.
+
+    It is read from the first repository where all of it holds. Raises as `Vault.find` does, IntegrityError where no
+    copy is whole.
+    """
+    wanted = _first(vault, reference)
+    source, first_fault = None, None
+    for repository in vault.repositories:
+        try:
+            _whole(vault, repository, wanted.id)
+        except RagopsError as error:
+            first_fault = first_fault or error
+        else:
+            source = source or repository
+    if source is None:
+        raise first_fault or RagopsError("copy_failed", f"{wanted.id} is whole nowhere")
+    point = source.get(wanted.id)
+    places = (_placed(vault, repository, source, point, locker, on_progress) for repository in vault.repositories)
+    return Spread(point, tuple(places))
+
+
+def incomplete(vault: Vault) -> tuple[str, ...]:
+    """Ids of the recovery points, oldest first, that a repository lacks or has damaged as far as a look can tell.
+
+    A restore's way back stays where it was taken. Raises RagopsError where a repository cannot be reached.
+    """
+    listings = [repository.glance() for repository in vault.repositories]
+    wanted = {
+        point.id
+        for listing in listings
+        for point in listing.points
+        if point.manifest.kind is Kind.BACKUP and point.signed.signature.key in vault.trusted()
+    }
+    whole = [{point.id for point in listing.points if not point.faults()} for listing in listings]
+    return tuple(sorted(ident for ident in wanted if not all(ident in there for there in whole)))
+
+
+def _first(vault: Vault, reference: str) -> RecoveryPoint:
+    """From the first repository that has it, whichever that is."""
+    for repository in vault.repositories:
+        with contextlib.suppress(RagopsError):
+            return repository.get(reference)
+    return vault.find(reference)[1]
+
+
+def _whole(vault: Vault, repository: Repository, ident: str) -> None:
+    """Raise RagopsError where it is not there, or not all of it as it was signed by somebody we trust."""
+    point = repository.get(ident)
+    point.require_trust(vault.trusted())
+    point.check()
+
+
+def _placed(
+    vault: Vault,
+    repository: Repository,
+    source: Repository,
+    point: RecoveryPoint,
+    locker: Locker,
+    on_progress: Callable[[Progress], None],
+) -> Copied:
+    if repository is source:
+        return Copied(repository.name, how=THERE)
+    try:
+        _whole(vault, repository, point.id)
+    except (InterruptedRunError, KeyboardInterrupt):
+        raise
+    except RagopsError as fault:
+        try:
+            _copy_to(repository, point, locker, on_progress)
+        except (InterruptedRunError, KeyboardInterrupt):
+            raise
+        except RagopsError as error:
+            return Copied(repository.name, error)
+        return Copied(repository.name, how=REPLACED if isinstance(fault, IntegrityError) else COPIED)
+    return Copied(repository.name, how=THERE)
 
 
 def keep(vault: Vault, point: RecoveryPoint, *, keep: bool, locker: Locker) -> None:

@@ -105,15 +105,19 @@ def drill(
     Raises IntegrityError (drill_failed) where anything is not as it should be, UsageError, MissingError (identity,
     engine, space, ports) and whatever else keeps the platform from coming up.
     """
-    repository = vault.repository(request.repository)
-    point = repository.get(request.reference)
+    repository, point = vault.find(request.reference, request.repository)
     point.require_trust(vault.trusted())
-    vault.identities(point)
+    run = _Run(session, vault, point, repository.name, on_progress, time.monotonic(), _age(point))
+    try:
+        vault.identities(point)
+    except RagopsError as error:  # at night nobody reads it, and health would go on as if all were well
+        _keep(session, run.record(error))
+        raise
     for folder in drill_project.left(session.project):
         on_progress(Progress(folder.name, "removing what an earlier drill left"))
         drill_project.remove(folder, session.command, session.notice)
         on_progress(Progress(folder.name, "an earlier drill had left it; removed", final=True))
-    run = _Run(session, vault, point, repository.name, on_progress, time.monotonic(), _age(point))
+    run.began = time.monotonic()
     try:
         result = _attempt(run, keep=request.keep)
     except InterruptedRunError:

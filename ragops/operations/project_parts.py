@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ragops.operations.taking import Taking
 
 SEALED_PART = "sealed.tar"
+OPTIONS = "options"  # the folder in it of files with keys of repositories
 
 
 def add_project(taking: Taking, platform: Platform, *, sealed: bool) -> None:

@@ -11,6 +11,7 @@ from ragops.adapters import locks
 from ragops.adapters.files import make_dir
 from ragops.adapters.progress import Progress, ignore
 from ragops.config.load import CONFIG_NAME, load
+from ragops.errors import RagopsError
 from ragops.operations import provision, recover_files
 from ragops.operations.project_files import project_files
 from ragops.operations.project_parts import SEALED_PART
@@ -18,6 +19,8 @@ from ragops.operations.recover_find import Found, Progressed, keep_progress
 from ragops.operations.refresh import refresh_answers
 from ragops.operations.restore import RestoreRequest, restore
 from ragops.operations.session import Session
+from ragops.operations.vaults import staging_of
+from ragops.recovery.history import History
 from ragops.recovery.manifest import PLATFORM
 
 if TYPE_CHECKING:
@@ -137,9 +140,10 @@ def _restore(run: _Run, session: Session) -> None:
     if run.progress.restored:
         return
     request = RestoreRequest(run.found.point.id, safety=False)
-    vault = replace(run.found.vault, staging=session.vault().staging)  # ragops.yaml may name a larger disk
+    vault = replace(run.found.vault, staging=staging_of(session.project))  # ragops.yaml may name a larger disk
     with session.changing():
         restore(request, session.platform(), vault, session.restore_journal(), on_progress=run.on_progress)
+        History(session.project.paths.history).remember(run.found.point.manifest.sequence)
         run.came_to(replace(run.progress, restored=True))
         refresh_answers(session)
 
@@ -150,7 +154,11 @@ def _restore(run: _Run, session: Session) -> None:
 def _notes(found: Found, session: Session) -> Iterator[str]:
     has_secrets = any(part.name == SEALED_PART for part in found.point.manifest.of(PLATFORM))
     yield _REVOKED if has_secrets else _NEW_SECRETS
-    vault = session.vault()
+    try:
+        vault = session.vault()
+    except RagopsError as error:  # such as keys of a repository, which the recovery point has not
+        yield f"before the next backup: {error.message}; {error.hint}"
+        return
     here = _place(found.vault.primary.name)
     if here not in {_place(repository.name) for repository in vault.repositories}:
         yield (

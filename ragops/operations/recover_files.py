@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import tarfile
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import PUBLIC_MODE, SECRET_MODE, make_dir, write_atomic
 from ragops.config.load import CONFIG_NAME
 from ragops.errors import IntegrityError
+from ragops.operations.project_parts import OPTIONS
 from ragops.services.gateway import certificate, tokens
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _PASSAGE = 0o711  # others may pass through, not look: an engine may run as another user
 _ALWAYS = "secrets.json"
+_OPTIONS = re.compile(rf"{OPTIONS}/(?!\.ragops/|ragops\.)[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _LARGEST = 64 << 20  # bytes of a file of secrets or credentials
 # The Pulumi state says which processes and containers there are, and this machine has none of them: `up` would take
 # them for lost, and with a state in common the old machine's would be taken for ours.
@@ -42,9 +45,10 @@ def write_secrets(paths: ProjectPaths, sealed: Path) -> tuple[str, ...]:
     targets = _targets(paths)
     contents, unknown = _contents(sealed, set(targets))
     for name, content in contents.items():
-        path, mode = targets[name]
+        path, mode = targets.get(name) or (paths.root / name.partition("/")[2], SECRET_MODE)
         make_dir(path.parent, _PASSAGE)
-        write_atomic(path, content, mode)
+        if name in targets or not path.exists():
+            write_atomic(path, content, mode)
     return tuple(unknown)
 
 
@@ -67,7 +71,7 @@ def _contents(sealed: Path, known: set[str]) -> tuple[dict[str, bytes], list[str
     try:
         with tarfile.open(sealed, "r:") as archive:
             for member in _checked(archive):
-                if member.name not in known:
+                if member.name not in known and not _OPTIONS.fullmatch(member.name):
                     unknown.append(member.name)
                 elif member.size > _LARGEST or (stream := archive.extractfile(member)) is None:
                     raise _invalid(f"{member.name} has {member.size} bytes")

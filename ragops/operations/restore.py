@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import Progress, ignore
-from ragops.errors import MissingError, RagopsError, UsageError
+from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations import backup
 from ragops.operations.unpacking import unpacked
 from ragops.recovery.manifest import Kind
@@ -17,12 +18,14 @@ from ragops.services import SERVICES, backup_engine, by_name
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ragops.operations.platform import Platform
     from ragops.operations.restore_journal import Interrupted, RestoreJournal
+    from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repository import Repository
     from ragops.recovery.vault import Vault
     from ragops.services.contract import Part
 
@@ -94,17 +97,35 @@ def restore(
     versions, rights, space, identity). Raises RagopsError where a service could not be restored: its old data then
     serve again, and the same command goes on with what is left.
     """
-    point = vault.repository(request.repository).get(request.reference)
+    chosen, point = vault.find(request.reference, request.repository)
     point.require_trust(vault.trusted())
     names = _chosen(request, point)
     _refuse_runtime(platform, point)
     parts = [part for part in point.manifest.parts if part.service in names]
-    with unpacked(vault, point, parts, on_progress) as folder:
+    with _unpacked(vault, chosen, point, parts, on_progress) as folder:
         run = _Run(platform, vault, point, names, on_progress, folder)
         _preflight(run)
         if request.dry_run:
             return _rehearsed(run)
         return _bring_back(run, request, journal, locker)
+
+
+@contextlib.contextmanager
+def _unpacked(
+    vault: Vault,
+    chosen: Repository,
+    point: RecoveryPoint,
+    parts: Sequence[ManifestPart],
+    on_progress: Callable[[Progress], None],
+) -> Iterator[Path]:
+    """As `unpacked`; where a file is damaged, the error says where there is another copy."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder = stack.enter_context(unpacked(vault, point, parts, on_progress))
+        except IntegrityError as error:
+            vault.cure(error, chosen, point.id)
+            raise
+        yield folder
 
 
 def refuse_unknown(names: Sequence[str]) -> None:

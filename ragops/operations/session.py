@@ -13,8 +13,9 @@ from ragops.adapters import audit, locks
 from ragops.config import secrets
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations.platform import Platform
+from ragops.operations.project_parts import OPTIONS
 from ragops.operations.restore_journal import RestoreJournal
-from ragops.operations.vaults import vault_of
+from ragops.operations.vaults import options_files, vault_of
 from ragops.recovery.repository import Locker
 from ragops.runtimes.machines import machine_of
 from ragops.services import SERVICES
@@ -121,6 +122,7 @@ class Session:
                 "signing.pem": paths.signing_key,
                 "gateway": paths.gateway,
                 "pulumi": paths.pulumi,
+                **{f"{OPTIONS}/{name}": path for name, path in options_files(project).items()},
             },
             images=self.machine.made_from(),
         )

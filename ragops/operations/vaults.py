@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.adapters.store.open import open_store
 from ragops.errors import RagopsError
+from ragops.recovery.history import History
 from ragops.recovery.repository import Repository
 from ragops.recovery.vault import Vault
 from ragops.services.contract import Check, Status
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ragops.config.load import Project
 
 _LITTLE = 2 << 30  # bytes
@@ -29,16 +31,31 @@ def vault_of(project: Project, identity: Path | None = None) -> Vault:
     named = paths.root / settings.identity_file if settings.identity_file else None
     return Vault(
         repositories=tuple(Repository(store, paths.environment, paths.cache) for store in stores),
-        staging=paths.root / settings.staging / paths.environment if settings.staging else paths.staging,
+        staging=staging_of(project),
         signing_key_file=paths.signing_key,
         recipients=settings.recipients,
         pinned=settings.verify_keys,
         identity_file=identity or named,
+        history=History(paths.history),
     )
 
 
+def staging_of(project: Project) -> Path:
+    """Where parts are on their way."""
+    named, paths = project.settings.backup.staging, project.paths
+    return paths.root / named / paths.environment if named else paths.staging
+
+
+def options_files(project: Project) -> dict[str, Path]:
+    """The files with keys of the repositories that lie inside the project, by their path there."""
+    settings, root = project.settings.backup, project.paths.root
+    named = (place.options_file for place in (settings.repository, *settings.copies) if place.options_file)
+    inside = (Path(os.path.normpath(root / name)) for name in named)
+    return {path.relative_to(root).as_posix(): path for path in inside if path.is_relative_to(root)}
+
+
 def findings(project: Project) -> tuple[Check, ...]:
-    """What `doctor` says of the repositories: each is asked for its locks, which is little."""
+    """What `doctor` says of the repositories: each is written to and read from, a few bytes."""
     try:
         vault = vault_of(project)
     except RagopsError as error:
@@ -48,7 +65,7 @@ def findings(project: Project) -> tuple[Check, ...]:
 
 def _finding(repository: Repository) -> Check:
     try:
-        repository.store.entries(f"{repository.environment}/locks")
+        _try_writing(repository)
         free = repository.store.free_bytes()
     except RagopsError as error:
         return Check("repository", Status.DEGRADED, f"{repository.name}: {error.message}", error.hint)
@@ -57,6 +74,18 @@ def _finding(repository: Repository) -> Check:
         return Check("repository", Status.DEGRADED, f"{repository.name}: {free / 1e9:.1f} GB free", hint)
     room = f", {free / 1e9:.0f} GB free" if free is not None else ""
     return Check("repository", Status.OK, f"{repository.name}{room}")
+
+
+def _try_writing(repository: Repository) -> None:
+    """Write a small file, read and remove it. Raises RagopsError."""
+    path = f"{repository.environment}/doctor-{secrets.token_hex(4)}"
+    with repository.store.writing(path) as stream:
+        stream.write(b"written by ragops doctor\n")
+    try:
+        with repository.store.reading(path) as stream:
+            stream.read()
+    finally:
+        repository.store.remove([path])
 
 
 def _staging(vault: Vault) -> Check:

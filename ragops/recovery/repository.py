@@ -49,6 +49,10 @@ class Listing:
         """Of the one that comes next."""
         return max((point.manifest.sequence for point in self.points), default=0) + 1
 
+    def starting_with(self, reference: str) -> list[RecoveryPoint]:
+        """Those whose ids begin so."""
+        return [point for point in self.points if reference and point.id.startswith(reference)]
+
     def latest(self) -> RecoveryPoint | None:
         """The newest one that was asked for: what a restore saved on its way does not count."""
         return next((point for point in self.points if point.manifest.kind is Kind.BACKUP), None)
@@ -179,7 +183,7 @@ class Repository:
         listing = self.list()
         if reference == "latest":
             return self._latest(listing)
-        found = [point for point in listing.points if reference and point.id.startswith(reference)]
+        found = listing.starting_with(reference)
         if len(found) == 1:
             return found[0]
         if found:
@@ -217,11 +221,15 @@ class Repository:
             yield held
 
     @contextlib.contextmanager
-    def begin(self, locker: Locker) -> Iterator[Draft]:
-        """Start a recovery point; what is not published when the block ends is removed. Raises RagopsError."""
+    def begin(self, locker: Locker, after: int = 0) -> Iterator[Draft]:
+        """Start a recovery point, its number higher than `after`. Raises RagopsError.
+
+        What is not published when the block ends is removed.
+        """
         with self.locked(locker) as held:
             self.clear_leftovers()
-            draft = Draft(self.store, self.environment, self.glance().next_sequence, held)
+            sequence = max(self.glance().next_sequence, after + 1)
+            draft = Draft(self.store, self.environment, sequence, held)
             try:
                 yield draft
             finally:

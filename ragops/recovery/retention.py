@@ -77,7 +77,7 @@ def _verdict(
     if point.kept:
         return Verdict(point, True, "marked keep")
     if point.id in protected:
-        return Verdict(point, True, "an interrupted restore needs it")
+        return Verdict(point, True, "the last one taken here, or an interrupted restore needs it")
     if point.id in reasons:
         return Verdict(point, True, reasons[point.id])
     if point.signed.signature.key not in trusted:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ragops.adapters.files import explain_os_error, make_dir
-from ragops.errors import MissingError, UsageError
+from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.recovery import signing
 from ragops.recovery.sealing import identities
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ragops.recovery.history import History
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repository import Repository
     from ragops.recovery.signing import SigningKey
@@ -40,6 +41,7 @@ class Vault:
     recipients: tuple[str, ...] = ()
     pinned: tuple[str, ...] = ()
     identity_file: Path | None = None
+    history: History | None = None
 
     @property
     def primary(self) -> Repository:
@@ -66,6 +68,42 @@ class Vault:
                 return repository
         names = ", ".join(f"{number} ({item.name})" for number, item in enumerate(self.repositories, 1))
         raise UsageError("no_such_repository", f"there is no repository {wanted!r} in ragops.yaml", f"one of: {names}")
+
+    def find(self, reference: str, wanted: str | None = None) -> tuple[Repository, RecoveryPoint]:
+        """The recovery point called `reference`, in the first repository or the `wanted` one.
+
+        Raises as `Repository.get`, with the way to another repository that has it.
+        """
+        chosen = self.repository(wanted)
+        try:
+            return chosen, chosen.get(reference)
+        except RagopsError as error:
+            error.hint = self._elsewhere(chosen, reference) or error.hint
+            raise
+
+    def cure(self, error: RagopsError, chosen: Repository, ident: str) -> None:
+        """Say on an error about a damaged recovery point where there is another copy, and what mends this one."""
+        if other := self._elsewhere(chosen, ident):
+            error.hint = f"{other}; `ragops backup copy {ident}` puts a whole copy in the place of a damaged one"
+
+    def _elsewhere(self, chosen: Repository, reference: str) -> str:
+        """Which other repositories have it; a look, and one that cannot be reached has none."""
+        found = []
+        for number, repository in enumerate(self.repositories, 1):
+            if repository is not chosen:
+                with contextlib.suppress(RagopsError):
+                    points = repository.glance()
+                    if points.latest() if reference == "latest" else points.starting_with(reference):
+                        found.append(f"`--repository {number}` ({repository.name})")
+        return f"there is one elsewhere: {' or '.join(found)}" if found else ""
+
+    def last_sequence(self) -> int:
+        """The highest number that a recovery point is known to have: here, and in the copies that can be reached."""
+        numbers = [self.history.last() if self.history else 0]
+        for repository in self.copies:
+            with contextlib.suppress(RagopsError):  # its copy will fail, and be told
+                numbers.append(repository.glance().next_sequence - 1)
+        return max(numbers)
 
     def signing_key(self) -> SigningKey:
         """This project's own key, made where there is none yet."""
