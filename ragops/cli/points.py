@@ -47,10 +47,8 @@ def list_points(context: typer.Context, repository: From = None) -> None:
     if current.console.as_json:
         current.console.document(_listed(found))
     else:
-        current.console.table(
-            ("ID", "CREATED (UTC)", "KIND", "SIZE", "COPIES", "NOTES"),
-            [_row(line, len(found.unreachable)) for line in found.lines],
-        )
+        rows = [_row(line, len(found.unreachable)) for line in found.lines]
+        current.console.table(("ID", "CREATED (UTC)", "KIND", "SIZE", "COPIES", "NOTES"), rows)
     for error in found.unreadable:
         current.console.message(f"unreadable: {error.message}")
     for name, error in found.unreachable:
@@ -176,10 +174,7 @@ def _verify_all(current: State, repository: str | None, *, deep: bool) -> None:
     if current.console.as_json:
         current.console.document([{"id": item.point, "repository": item.repository} for item in found])
         return
-    plural = "" if len(found) == 1 else "s"
-    current.console.text(
-        f"{len(found)} recovery point{plural} in {len({item.repository for item in found})} repositories: whole"
-    )
+    current.console.text(f"whole: all {len(found)} that there are, copies counted")
 
 
 def _pairs(found: Mapping[str, Any]) -> str:

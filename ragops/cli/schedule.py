@@ -55,7 +55,7 @@ def install(
     minute, weekday = minute_of(at), weekday_of(drill)
     session = current.session()
     project = session.project
-    if weekday and project.settings.backup.recipients and not project.settings.backup.identity_file:
+    if weekday is not None and project.settings.backup.recipients and not project.settings.backup.identity_file:
         what = "a drill at night has nobody to name the identity that opens the recovery points"
         raise UsageError("identity_missing", what, "set `backup.identity_file`, or drill by hand where the key is")
     wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable, minute, weekday)

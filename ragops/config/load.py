@@ -257,7 +257,7 @@ def _problem(loc: Key, message: str, lines: dict[Key, str], path: Path) -> Probl
         "Extra inputs are not permitted": "is not a known key",
         "Field required": "is missing",
         "Input should be a valid tuple": "should be a list, such as [one, two]",
-        "Input should be a valid dictionary or instance of PlaceSettings": "should be a folder, a URL, or keys with `url`",
+        "Input should be a valid dictionary or instance of PlaceSettings": "should be a folder or a URL",
     }
     text = wording.get(message, message).removeprefix("Value error, ")
     return Problem(lines.get(nearest, path.name), _dotted(loc), text)

@@ -156,8 +156,17 @@ def _placed(
 
 
 def keep(vault: Vault, point: RecoveryPoint, *, keep: bool, locker: Locker) -> None:
-    """Mark it in every repository that has it, so that prune leaves it there, or take the marks away."""
+    """Mark it in every repository that has it, so that prune leaves it there, or take the marks away.
+
+    Raises RagopsError where one of them cannot be reached, after the others are done.
+    """
+    failure: RagopsError | None = None
     for repository in vault.repositories:
-        if any(found.id == point.id for found in repository.list().points):
-            with repository.locked(locker):
-                repository.keep(point, keep=keep)
+        try:
+            if repository.glance().starting_with(point.id):
+                with repository.locked(locker):
+                    repository.keep(point, keep=keep)
+        except RagopsError as error:
+            failure = failure or error
+    if failure:
+        raise failure

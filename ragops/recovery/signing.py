@@ -41,7 +41,7 @@ class Signature:
     def holds(self, content: bytes) -> bool:
         """Whether `key` signed exactly `content`."""
         try:
-            public = Ed25519PublicKey.from_public_bytes(base64.b64decode(self.key.removeprefix(_PREFIX), validate=True))
+            public = Ed25519PublicKey.from_public_bytes(_decoded(self.key.removeprefix(_PREFIX)))
             public.verify(self.value, content)
         except (InvalidSignature, ValueError):
             return False
@@ -57,7 +57,7 @@ def signature_of(values: Any) -> Signature:
     key = values["key"]
     if not isinstance(key, str) or not key.startswith(_PREFIX) or set(values) != {"key", "signature"}:
         raise ValueError("no signature")
-    return Signature(key, base64.b64decode(values["signature"], validate=True))
+    return Signature(key, _decoded(values["signature"]))
 
 
 def sign(key: SigningKey, content: bytes) -> Signature:
@@ -92,6 +92,14 @@ def load(path: Path) -> SigningKey | None:
     if not isinstance(key, Ed25519PrivateKey):
         raise RagopsError("signing_key_unreadable", f"{path} holds another kind of key", hint)
     return SigningKey(key)
+
+
+def _decoded(text: str) -> bytes:
+    """From base64 in its one canonical form (RFC 4648, 3.5): else several texts would be the same signature."""
+    found = base64.b64decode(text, validate=True)
+    if base64.b64encode(found).decode() != text:
+        raise ValueError("not canonical")
+    return found
 
 
 def _text(key: Ed25519PublicKey) -> str:

@@ -23,7 +23,7 @@ from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.operations import backup, copies
 from ragops.operations.backup import BackupRequest
 from ragops.operations.taking import _until
-from ragops.recovery.manifest import FILE_NAME, Kind
+from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import Locker, Repository
 from tests.backup_helpers import (
     MemoryStore,
@@ -498,18 +498,6 @@ def test_a_copy_that_did_not_happen_is_a_failure_and_the_others_are_there(fakes:
     again = copies.copy(vault, result.point, locker=LOCKER)
     assert [copy.error for copy in again] == [None, None]
     vault.repositories[1].get(result.point.id).check()
-
-
-def test_copy_makes_damaged_ones_new_and_leaves_whole_ones(fakes: Any, tmp_path: Path) -> None:
-    vault = vault_of(tmp_path, tmp_path / "second", tmp_path / "third")
-    point = take(platform_of(), vault)
-    second, third = (repository.get(point.id) for repository in vault.copies)
-    stored(second, "redis/one").write_bytes(b"")
-    before = (folder_of(third) / FILE_NAME).stat().st_mtime_ns
-    copies.copy(vault, point, locker=LOCKER)
-    for repository in vault.copies:
-        repository.get(point.id).check()
-    assert (folder_of(third) / FILE_NAME).stat().st_mtime_ns == before
 
 
 def test_an_overview_says_where_each_is_whole(fakes: Any, tmp_path: Path) -> None:

@@ -1,0 +1,195 @@
+"""Several repositories: numbers that outlive one of them, damage mended from a whole copy, and where else one is."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ragops.adapters.store.folder import FolderStore
+from ragops.config.backup import KeepSettings
+from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.operations import backup, copies
+from ragops.operations.prune import prune
+from ragops.operations.restore import RestoreRequest
+from ragops.recovery.history import History
+from ragops.recovery.manifest import FILE_NAME, Kind
+from ragops.recovery.repository import Locker, Repository
+from tests.backup_helpers import damage, folder_of, restore, stored, take, vault_of
+from tests.fake_engines import engines, platform_of, plugged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ragops.recovery.vault import Vault
+
+pytestmark = pytest.mark.timeout(120)
+LOCKER = Locker("the tests")
+
+
+@pytest.fixture(autouse=True)
+def _fakes() -> Iterator[None]:
+    with plugged(engines()):
+        yield
+
+
+@pytest.fixture
+def vault(tmp_path: Path) -> Vault:
+    """Three repositories, and a memory of what was taken."""
+    found = vault_of(tmp_path, tmp_path / "second", tmp_path / "third")
+    return replace(found, history=History(tmp_path / "history.json"))
+
+
+def lose(vault: Vault, number: int) -> Vault:
+    """Its folder is gone; returns what the next command sees."""
+    folders = [repository.store.folder for repository in vault.repositories]  # type: ignore[attr-defined]
+    shutil.rmtree(folders[number])
+    places = (Repository(FolderStore(folder), "default", vault.staging.parent / "cache") for folder in folders)
+    return replace(vault, repositories=tuple(places)[: len(folders)])
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def test_numbers_go_on_where_the_first_repository_was_lost(vault: Vault) -> None:
+    for _ in range(3):
+        take(platform_of(), vault)
+    vault = lose(vault, 0)
+    newest = take(platform_of(), vault)
+    assert newest.manifest.sequence == 4
+    for repository in vault.repositories:
+        assert repository.get("latest").id == newest.id
+
+
+def test_numbers_go_on_by_the_copies_where_nothing_is_remembered(vault: Vault) -> None:
+    for _ in range(3):
+        take(platform_of(), vault)
+    vault = lose(vault, 0)
+    assert take(platform_of(), replace(vault, history=None)).manifest.sequence == 4
+
+
+def test_numbers_go_on_by_memory_where_no_copy_can_be_asked(vault: Vault) -> None:
+    for _ in range(2):
+        take(platform_of(), vault.alone())
+    vault = lose(vault.alone(), 0)
+    assert take(platform_of(), vault.alone()).manifest.sequence == 3
+    (vault.history.path).write_text("[]")  # type: ignore[union-attr]
+    assert take(platform_of(), vault.alone()).manifest.sequence == 4, "the repository itself knows"
+
+
+def test_prune_after_a_loss_removes_no_copy_of_the_newest(vault: Vault) -> None:
+    taken = [take(platform_of(), vault) for _ in range(3)]
+    vault = lose(vault, 0)
+    newest = take(platform_of(), vault)
+    result = prune(vault, KeepSettings(daily=1), LOCKER)
+    for repository, pruned in zip(vault.repositories, result.repositories, strict=True):
+        assert [point.id for point in repository.list().points] == [newest.id]
+        gone = {verdict.point.id for verdict in pruned.verdicts if not verdict.stays}
+        assert gone == (set() if repository is vault.primary else {point.id for point in taken})
+
+
+# --- spread ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["flipped", "truncated", "empty", "missing"])
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_damaged_one_is_replaced_wherever_it_lies(vault: Vault, number: int, how: str) -> None:
+    ident = take(platform_of(), vault).id
+    there = vault.repositories[number].get(ident)
+    path = stored(there, "redis/one")
+    if how == "empty":
+        path.write_bytes(b"")
+    else:
+        damage(path, how)
+    others = [repository for repository in vault.repositories if repository is not vault.repositories[number]]
+    before = [(folder_of(repository.get(ident)) / FILE_NAME).stat().st_mtime_ns for repository in others]
+    found = copies.spread(vault, ident, locker=LOCKER)
+    assert [place.how for place in found.places if place.how != copies.THERE] == [copies.REPLACED]
+    for repository in vault.repositories:
+        repository.get(ident).check()
+    after = [(folder_of(repository.get(ident)) / FILE_NAME).stat().st_mtime_ns for repository in others]
+    assert after == before, "those that were whole were left alone"
+
+
+def test_one_that_is_missing_is_copied_and_the_rest_read(vault: Vault) -> None:
+    ident = take(platform_of(), vault.alone()).id
+    found = copies.spread(vault, "latest", locker=LOCKER)
+    assert [place.how for place in found.places] == [copies.THERE, copies.COPIED, copies.COPIED]
+    vault = lose(vault, 0)
+    found = copies.spread(vault, "latest", locker=LOCKER)
+    assert [place.how for place in found.places] == [copies.COPIED, copies.THERE, copies.THERE]
+    assert vault.primary.get("latest").id == ident
+
+
+def test_whole_nowhere_is_said_and_nothing_is_touched(vault: Vault) -> None:
+    ident = take(platform_of(), vault).id
+    for repository in vault.repositories:
+        damage(stored(repository.get(ident), "redis/one"), "truncated")
+    with pytest.raises(IntegrityError):
+        copies.spread(vault, ident, locker=LOCKER)
+    assert all(repository.get(ident).faults() for repository in vault.repositories)
+
+
+def test_a_copy_that_fails_is_told_and_the_others_are_made(vault: Vault, tmp_path: Path) -> None:
+    take(platform_of(), vault.alone())
+    (tmp_path / "second").write_text("a file in its place")
+    found = copies.spread(vault, "latest", locker=LOCKER)
+    assert [bool(place.error) for place in found.places] == [False, True, False]
+    with pytest.raises(RagopsError) as caught:
+        found.require_all()
+    assert caught.value.code == "copy_failed"
+    assert str(tmp_path / "second") in caught.value.message
+
+
+def test_what_a_repository_lacks_is_known_but_for_ways_back(vault: Vault) -> None:
+    whole = take(platform_of(), vault)
+    alone = take(platform_of(), vault.alone())
+    take(platform_of(), vault.alone(), request=backup.BackupRequest(kind=Kind.SAFETY))
+    assert copies.incomplete(vault) == (alone.id,)
+    stored(vault.copies[0].get(whole.id), "redis/one").unlink()
+    assert set(copies.incomplete(vault)) == {whole.id, alone.id}
+
+
+# --- where else one is -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reference", ["latest", "id", "start"])
+def test_a_loss_says_where_another_one_is(vault: Vault, reference: str) -> None:
+    ident = take(platform_of(), vault).id
+    vault = lose(vault, 0)
+    wanted = {"latest": "latest", "id": ident, "start": ident[:-3]}[reference]
+    with pytest.raises(RagopsError) as caught:
+        vault.find(wanted)
+    assert "--repository 2" in caught.value.hint
+    assert "--repository 3" in caught.value.hint
+    assert vault.find(wanted, "2")[1].id == ident
+
+
+def test_without_another_one_the_hint_is_the_usual_one(vault: Vault) -> None:
+    with pytest.raises(MissingError) as caught:
+        vault.find("latest")
+    assert "ragops backup run" in caught.value.hint
+
+
+def test_damage_says_where_another_one_is_and_what_mends_it(vault: Vault) -> None:
+    ident = take(platform_of(), vault).id
+    damage(stored(vault.primary.get(ident), "redis/one"), "truncated")
+    for attempt in (
+        lambda: backup.verify(None, vault, ident),
+        lambda: restore(RestoreRequest(ident), platform_of(), vault),
+    ):
+        with pytest.raises(IntegrityError) as caught:
+            attempt()
+        assert "--repository 2" in caught.value.hint
+        assert f"ragops backup copy {ident}" in caught.value.hint
+
+
+def test_a_mark_is_set_wherever_it_is_though_the_first_repository_lost_it(vault: Vault) -> None:
+    take(platform_of(), vault)
+    vault = lose(vault, 0)
+    point: Any = vault.find("latest", "2")[1]
+    copies.keep(vault, point, keep=True, locker=LOCKER)
+    assert all(repository.get(point.id).kept for repository in vault.copies)
