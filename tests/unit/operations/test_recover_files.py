@@ -104,3 +104,20 @@ def test_settings_are_called_as_they_are_found_again(paths: ProjectPaths, tmp_pa
     write_settings(staging, ProjectFiles(config, overlay))
     assert sorted(path.name for path in paths.root.iterdir()) == ["ragops.staging.yaml", "ragops.yaml"]
     assert (paths.root / "ragops.yaml").read_text() == "name: rag\n"
+
+
+def test_keys_of_repositories_go_where_ragops_yaml_looks_for_them(paths: ProjectPaths, tmp_path: Path) -> None:
+    (paths.root / "mine.yaml").write_text("mine")
+    sealed = archive(tmp_path, "options/s3.yaml", "options/keys/nas.yaml", "options/mine.yaml")
+    assert write_secrets(paths, sealed) == ()
+    for name in ("s3.yaml", "keys/nas.yaml"):
+        assert (paths.root / name).stat().st_mode & 0o777 == 0o600
+    assert (paths.root / "mine.yaml").read_text() == "mine", "what somebody put there is theirs"
+
+
+@pytest.mark.parametrize("name", ["options/.ragops/secrets/default.json", "options/ragops.yaml", "options/.hidden/x"])
+def test_no_other_file_of_the_project_comes_as_keys(paths: ProjectPaths, tmp_path: Path, name: str) -> None:
+    assert write_secrets(paths, archive(tmp_path, name)) == (name,)
+    assert not (paths.root / name.partition("/")[2]).is_symlink()
+    if name != "options/.ragops/secrets/default.json":
+        assert not (paths.root / name.partition("/")[2]).exists()
