@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ragops.operations.upgrade import VersionChange
     from ragops.services.contract import Endpoint
 
-_SETTLE = 10.0  # seconds
+_SETTLE = 20.0  # seconds; a busy machine takes its time
 _LOGIN_SECONDS = 5.0
 
 _DISTURBING = (Action.REPLACE, Action.DELETE)
