@@ -432,13 +432,14 @@ class Lab:
             print(*arguments, ended[0].code, ended[0].out, ended[0].err, sep="\n")  # where the test fails
         assert code is None or ended[0].code == code, f"{arguments}: {ended[0].code}\n{ended[0].out}\n{ended[0].err}"
 
-    def killed(self, *arguments: str, point: int, of: int, total: int) -> str:
-        """Kill a command line at the `point`th of `of` points spread evenly over `total` effects; returns which."""
-        number = max(1, round(total * (point - 0.5) / of))
+    def killed(self, *arguments: str, point: int, of: int, span: tuple[int, int]) -> str:
+        """Kill a command line at the `point`th of `of` points, spread evenly over a span of effects; returns which."""
+        first, last = span
+        number = max(1, first + round((last - first) * (point - 0.5) / of))
         while (done := self(*arguments, code=None, kill=number)).code != -signal.SIGKILL:
             assert number > 1 and done.code == 0, f"{done.code} before effect {number}: {done.err}"
             number -= 3  # this run had fewer
-        return f"effect {number} of about {total}: {done.trace[-1]}"
+        return f"effect {number} of {first} to {last}: {done.trace[-1]}"
 
     # --- recovery points -----------------------------------------------------------------
 

@@ -53,7 +53,7 @@ def test_an_interrupted_restore_goes_on_under_another_clock(lab: Lab) -> None:
     done = lab("restore", point, "--yes", code=None, kill=10_000)
     assert done.code == 0
     lab.fill("B")
-    lab.killed("restore", point, "--yes", point=8, of=9, total=len(done.trace))
+    lab.killed("restore", point, "--yes", point=8, of=9, span=(1, len(done.trace)))
     lab("restore", point, "--yes", clock=-400 * DAY)
     assert lab.contents() == lab.expected("A")
     assert not lab.paths.restore_journal.exists()

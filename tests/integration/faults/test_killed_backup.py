@@ -52,7 +52,7 @@ def test_what_is_listed_after_a_kill_is_whole(
 ) -> None:
     """The kills follow one another without a run between them that could clear up."""
     lab = package_lab
-    where = lab.killed(*RUN, point=point, of=POINTS, total=total)
+    where = lab.killed(*RUN, point=point, of=POINTS, span=(1, total))
     try:
         everything_listed_is_whole(lab, verified, deep=point % DEEP == 0)
         assert lab.contents() == lab.expected("A"), "a backup changes nothing"
