@@ -20,12 +20,18 @@ _TASK_GRACE = 10.0  # shorter, so that whoever began the tasks ends in time too
 
 
 class Job(Generic[T]):
-    """Work that has begun in a thread of its own."""
+    """Work that has begun in a thread of its own.
 
-    def __init__(self, work: Callable[[], T], name: str = "") -> None:
+    It is among `known` before it begins: an interrupt may come while its thread is started.
+    """
+
+    def __init__(self, work: Callable[[], T], name: str = "", known: list[Job[T]] | None = None) -> None:
         self._work = work
         self._value: list[T] = []
         self.failure: BaseException | None = None
+        self._over = threading.Event()
+        if known is not None:
+            known.append(self)
         self._thread = threading.Thread(target=self._run, name=name or "ragops-job", daemon=True)
         self._thread.start()
 
@@ -34,15 +40,18 @@ class Job(Generic[T]):
             self._value.append(self._work())
         except BaseException as error:
             self.failure = error
+        finally:
+            self._over.set()
 
     @property
     def ended(self) -> bool:
         """Whether it is over, well or not."""
-        return not self._thread.is_alive()
+        return self._over.is_set()
 
     def wait(self, seconds: float) -> bool:
         """Wait so long at most; whether it has ended."""
-        self._thread.join(seconds)
+        if self._over.wait(seconds):
+            self._thread.join()
         return self.ended
 
     def result(self) -> T:

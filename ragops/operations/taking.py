@@ -51,8 +51,8 @@ class Taking:
             with self._watched():
                 for name in services:
                     sink = self.sink(name)
-                    jobs.append(Job(lambda sink=sink: self._dump(platform, sink), f"ragops-{name}"))  # type: ignore[misc]
-                    _until(lambda sink=sink, job=jobs[-1]: sink.has_begun or job.ended, jobs)  # type: ignore[misc]
+                    job = Job(lambda sink=sink: self._dump(platform, sink), f"ragops-{name}", jobs)  # type: ignore[misc]
+                    _until(lambda sink=sink, job=job: sink.has_begun or job.ended, jobs)  # type: ignore[misc]
                 all_begun()
                 _until(lambda: all(job.ended for job in jobs), jobs)
         except BaseException:
@@ -74,8 +74,7 @@ class Taking:
         """Put a file into the repository while its engine reads it, and compare what lies there then."""
         name = f"{service}/{source.name}"
         self._stored.add(name)
-        reading = Job(read_back, f"ragops-read-{source.name}")
-        self._readings.append(reading)
+        reading = Job(read_back, f"ragops-read-{source.name}", self._readings)
         file = source.name + suffix(self._vault.recipients)
         sealed = self._seal(name, source, f"{service}/{file}")
         self._compare(f"{service}/{file}", sealed)

@@ -197,6 +197,23 @@ def test_a_job_gives_its_value_or_its_failure() -> None:
         Job(fail).result()
 
 
+def test_an_interrupt_while_a_job_is_started_does_not_lose_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C may come after its thread has begun and before anybody has the job."""
+    free, real, known = threading.Event(), threading.Thread.start, []
+
+    def start(thread: threading.Thread) -> None:
+        real(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(threading.Thread, "start", start)
+        Job(lambda: free.wait(20), "", known)
+    (job,) = known
+    assert not job.ended
+    free.set()
+    assert job.wait(20)
+
+
 def test_waiting_for_a_job_ends_with_the_run() -> None:
     free = threading.Event()
     job: Job[Any] = Job(lambda: free.wait(60))
