@@ -26,6 +26,7 @@ _APPLY = "run `ragops gateway apply`"
 _ASKS = "/api/v1"
 _CLOSED = (400, 404, 429)
 _REFUSED = (401, 429)
+_CONNECTIONS = 6
 
 
 def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
@@ -107,10 +108,17 @@ def _upstream(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
 
 
 def _told(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
-    """What Kong says on its ready path."""
+    """What Kong says on its ready path: asked some times, since each connection may meet another worker.
+
+    Each finds out by itself where an API that was made anew is.
+    """
     with contextlib.suppress(httpx.HTTPError):
         url = f"http://{endpoint.host}:{endpoint.port}{READY_PATH}"
-        told = httpx.get(url, timeout=timeout, trust_env=False).headers.get(UPSTREAM_HEADER)
+        end, told = time.monotonic() + timeout / 2, None
+        for _ in range(_CONNECTIONS):
+            told = httpx.get(url, timeout=timeout / 2, trust_env=False).headers.get(UPSTREAM_HEADER)
+            if told != "healthy" or time.monotonic() > end:
+                break
         if told is not None:
             yield _passes(told == "healthy")
 
