@@ -58,8 +58,11 @@ def away(repository: Path) -> Iterator[Callable[..., None]]:
     assert not made_anew, f"it was made anew, on a disk that is not the repository's: {made_anew}"
 
 
-@pytest.mark.parametrize("emptied", [False, True], ids=["moved", "unmounted"])
-@pytest.mark.parametrize("moment", DURING)
+@pytest.mark.parametrize(
+    ("moment", "emptied"),
+    [(moment, True) for moment in DURING] + [("the first part", False), ("the manifest", False)],
+    ids=lambda value: value if isinstance(value, str) else "unmounted" if value else "moved",
+)
 def test_gone_during_a_backup(lab: Lab, moment: str, emptied: bool) -> None:
     repository = lab.repositories[0]
     before = lab.take()
@@ -112,13 +115,9 @@ def test_read_only_during_a_backup(lab: Lab, mounts: Mounts, moment: str) -> Non
     """The lock cannot be removed then: the next run takes it over."""
     mounts.require(lab.repositories[0], "8m")
     before = lab.take()
-    with lab.paused("backup", "run", "--json", at=DURING[moment]) as ended:
-        with suppress(subprocess.CalledProcessError):  # while a file is open for writing it cannot be
-            mounts.change(lab.repositories[0], "ro")
-        read_only = not os.access(lab.repositories[0], os.W_OK)
-    if not read_only:
-        assert ended[0].code == 0
-        pytest.skip("a file was open for writing")
+    # One part at a time: a file system on which a file is open for writing does not become read-only.
+    with lab.paused("backup", "run", "--jobs", "1", "--json", at=DURING[moment]) as ended:
+        mounts.change(lab.repositories[0], "ro")
     assert ended[0].code == MISSING, ended[0].err
     assert ended[0].error["code"] == "repository_read_only", ended[0].error
     assert [point["id"] for point in lab.listed()] == [before]
