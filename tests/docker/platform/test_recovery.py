@@ -136,7 +136,7 @@ class Safe:
         assert [path.name for path in staging.iterdir() if path.name != "journal"] == []
         assert json.loads((staging / "journal" / "qdrant").read_text()) == []
         repository = self.whole.root / "backups" / "default"
-        assert {path.name for path in repository.iterdir() if not (path / "manifest.json").exists()} == {"kept"}
+        assert {path.name for path in repository.iterdir() if not (path / "manifest.json").exists()} <= {"kept"}
         self.whole.assert_nothing_but_the_platform()
 
     def benches(self) -> list[Container]:
@@ -519,4 +519,5 @@ def test_recovered_into_an_empty_folder_after_all_is_gone(well: Safe, make_whole
     whole.run("recover", str(kept), "--identity", str(well.identity), "--yes")
     assert well.held() == held
     assert whole.answers(well.token) == answers
+    well.take()
     well.settled()
