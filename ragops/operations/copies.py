@@ -88,6 +88,8 @@ def spread(vault: Vault, reference: str, *, locker: Locker, on_progress: Callabl
     for repository in vault.repositories:
         try:
             _whole(vault, repository, wanted.id)
+        except InterruptedRunError:
+            raise
         except RagopsError as error:
             first_fault = first_fault or error
         else:
