@@ -111,6 +111,7 @@ def test_one_that_dies_at_every_start_is_seen_as_a_loop(whole: Any, kept: Any, w
     )
     assert done.code == 0, done.said
     whole.docker.kill(whole.name("redis"), "SIGTERM")
+    wait_for(lambda: not whole.container("redis").state.running, 60, "its end")
     whole.docker.start(whole.name("redis"))
     wait_for(lambda: whole.container("redis").state.restarts >= 3, 60, "three restarts")
     assert whole.states()["redis"].startswith("restarting in a loop")
