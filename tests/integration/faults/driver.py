@@ -25,6 +25,7 @@ _PATHS = {"os.rename": 2, "os.link": 2, "os.symlink": 2, "os.remove": 1, "os.rmd
 _POLLS = ("INFO", "AUTH", "HELLO", "CLIENT", "PING", "SELECT")
 _WAIT_SECONDS = 120.0
 _MODULES = (
+    "h2.connection", "httpcore", "jinja2", "qdrant_edge", "ragops.cli.main", "ragops.config.load",
     "httpx", "psycopg", "pyrage", "redis", "zstandard",
     "ragops.cli.app", "ragops.cli.backup", "ragops.cli.bars", "ragops.cli.points", "ragops.cli.restore",
     "ragops.cli.views", "ragops.operations.backup", "ragops.operations.prune", "ragops.operations.refresh",

@@ -79,7 +79,7 @@ def test_every_single_byte_of_a_manifest_counts(point: Point) -> None:
 # --- the newest one -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", [("backup", "verify"), ("restore", "--yes"), ("backup", "copy")])
+@pytest.mark.parametrize("command", [("backup", "verify"), ("restore", "--yes")])
 def test_the_latest_is_not_quietly_an_older_one(point: Point, command: tuple[str, ...]) -> None:
     """Where the newest one's manifest cannot be read, whoever asks for the latest hears of it."""
     lab = point.lab
@@ -90,6 +90,14 @@ def test_the_latest_is_not_quietly_an_older_one(point: Point, command: tuple[str
     assert newest.id in done.error["message"]
     engines_heard_nothing(done)
     lab("backup", "verify", point.id)
+
+
+def test_the_latest_is_mended_from_where_it_is_whole(point: Point) -> None:
+    """Also where nothing is left in the first repository that says which one it is."""
+    newest = Point(point.lab, point.lab.take())
+    flip(newest.manifest, 0.5)
+    assert point.lab("backup", "copy", "latest", "--json").json()["id"] == newest.id
+    assert point.lab("backup", "verify", "latest", "--deep", "--json").json()["id"] == newest.id
 
 
 # --- in each other's place -----------------------------------------------------------------
