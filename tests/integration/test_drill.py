@@ -99,8 +99,11 @@ def test_one_that_says_more_than_it_holds_fails(loaded: Loaded) -> None:
 def test_what_is_not_there_or_not_for_us_begins_nothing(loaded: Loaded) -> None:
     records = loaded.session().project.paths.drills.read_text()
     loaded.run("backup", "drill", "nosuch", code=2)
-    assert loaded.run("backup", "drill", "--json", code=7).error["code"] == "identity_missing"
     assert loaded.session().project.paths.drills.read_text() == records, "it says nothing about a recovery point"
+    assert loaded.run("backup", "drill", "--json", code=7).error["code"] == "identity_missing"
+    assert drills(loaded) == []
+    drilled = check(loaded, "restore drill")
+    assert (drilled["status"], "identity" in drilled["detail"]) == ("degraded", True), "nothing was proven, night by night"
 
 
 def test_no_restore_but_recover_reads_the_secrets_back(loaded: Loaded) -> None:
