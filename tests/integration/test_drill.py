@@ -103,7 +103,8 @@ def test_what_is_not_there_or_not_for_us_begins_nothing(loaded: Loaded) -> None:
     assert loaded.run("backup", "drill", "--json", code=7).error["code"] == "identity_missing"
     assert drills(loaded) == []
     drilled = check(loaded, "restore drill")
-    assert (drilled["status"], "identity" in drilled["detail"]) == ("degraded", True), "nothing was proven, night by night"
+    assert drilled["status"] == "degraded", "nothing was proven, night by night"
+    assert "identity" in drilled["detail"]
 
 
 def test_no_restore_but_recover_reads_the_secrets_back(loaded: Loaded) -> None:
