@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from ragops.services.gateway.rendering import Json
 
 # What the code asks Kong's sandbox for; `ngx` and `kong` are there anyway.
-SANDBOX_REQUIRES = ("cjson.safe", "ngx.ssl", "kong.runloop.balancer", "kong.runloop.certificate")
+SANDBOX_REQUIRES = (
+    "cjson.safe",
+    "ngx.ssl",
+    "kong.runloop.balancer",
+    "kong.runloop.balancer.balancers",
+    "kong.runloop.certificate",
+)
 
 UPSTREAM_ID = "7a0a0d3e-6a0f-5a0e-9c55-1c5f0a3b7f11"  # by which the code asks for its health
 _MAX_HEADERS = 100

@@ -58,7 +58,19 @@ local function is_flood()
   return refused
 end
 
+-- A name that was not found Kong asks for again after 30 s, and has no setting for that: an API that is started again
+-- would be refused for so long. The balancer is made anew with every configuration.
+local found, balancers = pcall(require, "kong.runloop.balancer.balancers")
+
+local function ask_again_soon()
+  local own = found and balancers.get_balancer_by_id(SETTINGS.upstream)
+  if own then
+    own.requeryInterval = 1
+  end
+end
+
 return function()
+  ask_again_soon()
   local headers, truncated = ngx.req.get_headers(SETTINGS.max_headers)
   local asked = headers["x-request-id"]
   local id = asked or ngx.var.kong_request_id
