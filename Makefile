@@ -57,7 +57,7 @@ bench-api: venv engine .tools/k6  ## searches per second with k6, alone and thro
 	$(BIN)/python bench/api.py
 
 bench-docker: venv engine  ## the platform on Docker against the bare Automation API and docker run; loss of a node
-	$(BIN)/python bench/docker.py
+	$(BIN)/python bench/containers.py
 
 bench-backup: venv engine  ## recovery points against pg_dump, snapshot downloads, BGSAVE; memory (RUNTIME=docker)
 	$(BIN)/python bench/backup.py
