@@ -56,13 +56,6 @@ class Mounts:
                 subprocess.run(["umount", "--lazy", folder], check=False)
 
 
-@pytest.fixture(scope="package")
-def package_mounts() -> Iterator[Mounts]:
-    mounts = Mounts()
-    yield mounts
-    mounts.close()
-
-
 @pytest.fixture
 def mounts() -> Iterator[Mounts]:
     """Mounts that end with the test."""
@@ -72,30 +65,31 @@ def mounts() -> Iterator[Mounts]:
 
 
 @contextmanager
-def _folder(processes_of: Callable[[Path], list[Any]]) -> Iterator[Path]:
+def _folder(processes_of: Callable[[Path], list[Any]], mounts: Mounts) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="ragops-test-"))
     folder.chmod(0o755)
-    yield folder
-    left = processes_of(folder)
-    for process in left:
-        process.kill()
+    try:
+        yield folder
+    finally:
+        left = processes_of(folder)
+        for process in left:
+            process.kill()
+        mounts.close()
+        shutil.rmtree(folder, ignore_errors=True)
     assert not left, f"left running: {left}"
 
 
 @pytest.fixture(scope="package")
-def package_lab(
-    processes_of: Callable[[Path], list[Any]], free_port: Callable[[], int], package_mounts: Mounts
-) -> Iterator[Lab]:
-    with _folder(processes_of) as folder:
+def package_lab(processes_of: Callable[[Path], list[Any]], free_port: Callable[[], int]) -> Iterator[Lab]:
+    mounts = Mounts()
+    with _folder(processes_of, mounts) as folder:
         lab = Lab(folder, {name: free_port() for name in NAMES})
-        lab.on_small_disk = package_mounts.make(lab.paths.all_data, _DATA_SIZE)
+        lab.on_small_disk = mounts.make(lab.paths.all_data, _DATA_SIZE)
         try:
             lab.build()
             yield lab
         finally:
             lab.close()
-    package_mounts.close()
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture
