@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 RAGOPS = [str(Path(sys.executable).with_name("ragops"))]
 RUNTIME = os.environ.get("RUNTIME", "embedded")
 SIZES = {"small": int(os.environ.get("SMALL_MB", "100")), "large": int(os.environ.get("LARGE_MB", "1100"))}
-ROUNDS = {"small": 5, "large": 3}
+ROUNDS = {"small": 5, "large": 3} if "ROUNDS" not in os.environ else dict.fromkeys(SIZES, int(os.environ["ROUNDS"]))
 BLOCK, KEY_BYTES, DIMENSIONS, TEXT = 20_000, 1000, 256, 2000
 WORDS = [f"{random.Random(n).getrandbits(40):x}" for n in range(20_000)]
 
@@ -87,11 +87,10 @@ class Platform:
         key = {"api-key": self.values["QDRANT_API_KEY"]}
         return httpx.Client(base_url=self.values["QDRANT_URL"], headers=key, timeout=3600)
 
-    def fill(self, megabytes: int) -> None:
-        """As many bytes in each store, in place of what there was."""
-        self.fill_postgres(megabytes)
-        self.fill_redis(megabytes)
-        self.fill_qdrant(megabytes)
+    def fill(self, service: str, megabytes: int) -> None:
+        """As many bytes in the store, in place of what there was."""
+        fillers = {"timescaledb": self.fill_postgres, "redis": self.fill_redis, "qdrant": self.fill_qdrant}
+        fillers[service](megabytes)
 
     def fill_postgres(self, megabytes: int) -> None:
         rng = random.Random(1)
@@ -317,21 +316,7 @@ def make(folder: Path) -> Platform:
     return Platform(folder)
 
 
-def main() -> None:
-    folder = Path(tempfile.mkdtemp(prefix="ragops-bench-"))
-    folder.chmod(0o755)
-    rows = []
-    try:
-        made = make(folder)
-        for size, megabytes in SIZES.items():
-            print(f"filling each store with {megabytes} MB", file=sys.stderr, flush=True)
-            made.fill(megabytes)
-            for engine in engines(made):
-                rows.append(row(made, engine, size))
-                print(rows[-1], file=sys.stderr, flush=True)
-    finally:
-        subprocess.run([*RAGOPS, "down", "--purge-data", "--yes"], cwd=folder, capture_output=True, timeout=300)
-        shutil.rmtree(folder, ignore_errors=True)
+def publish_rows(rows: list[str]) -> None:
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, runtime {RUNTIME}, {datetime.now(tz=UTC):%Y-%m-%d}"
     how = "encrypted" if os.environ.get("ENCRYPT") else "not encrypted"
     head = (
@@ -341,6 +326,23 @@ def main() -> None:
     note = f"`make bench-backup` on {machine}; median (least-most) of rounds in turn; {how}."
     section = "bench-backup" if RUNTIME == "embedded" else "bench-backup-docker"
     publish(section, f"{note}\n\n{head}\n" + "\n".join(rows))
+
+
+def main() -> None:
+    folder = Path(tempfile.mkdtemp(prefix="ragops-bench-"))
+    folder.chmod(0o755)
+    rows: list[str] = []
+    try:
+        made = make(folder)
+        for size, megabytes in SIZES.items():
+            for engine in engines(made):
+                print(f"filling {engine.title} with {megabytes} MB", file=sys.stderr, flush=True)
+                made.fill(engine.service, megabytes)
+                rows.append(row(made, engine, size))
+                publish_rows(rows)
+    finally:
+        subprocess.run([*RAGOPS, "down", "--purge-data", "--yes"], cwd=folder, capture_output=True, timeout=300)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 if __name__ == "__main__":
