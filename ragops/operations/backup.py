@@ -274,12 +274,13 @@ def verify_all(
     """
     chosen = (vault.repository(repository),) if repository else vault.repositories
     found: list[Checked] = []
+    trusted = vault.trusted()
     for place in chosen:
         listing = place.list()
         found += [Checked("?", place.name, error) for error in listing.unreadable]
         for point in listing.points:
             try:
-                point.require_trust(vault.trusted())
+                point.require_trust(trusted)
                 _check(point, on_progress, f"{place.name}: {point.id}")
             except IntegrityError as error:
                 found.append(Checked(point.id, place.name, error))

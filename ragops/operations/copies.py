@@ -84,20 +84,15 @@ def spread(vault: Vault, reference: str, *, locker: Locker, on_progress: Callabl
     copy is whole.
     """
     wanted = _first(vault, reference)
-    source, first_fault = None, None
-    for repository in vault.repositories:
-        try:
-            _whole(vault, repository, wanted.id)
-        except InterruptedRunError:
-            raise
-        except RagopsError as error:
-            first_fault = first_fault or error
-        else:
-            source = source or repository
+    faults = [_fault(vault, repository, wanted.id) for repository in vault.repositories]
+    source = next((place for place, fault in zip(vault.repositories, faults, strict=True) if fault is None), None)
     if source is None:
-        raise first_fault or RagopsError("copy_failed", f"{wanted.id} is whole nowhere")
+        raise next(fault for fault in faults if fault)
     point = source.get(wanted.id)
-    places = (_placed(vault, repository, source, point, locker, on_progress) for repository in vault.repositories)
+    places = (
+        _placed(repository, fault, point, locker, on_progress)
+        for repository, fault in zip(vault.repositories, faults, strict=True)
+    )
     return Spread(point, tuple(places))
 
 
@@ -106,12 +101,12 @@ def incomplete(vault: Vault) -> tuple[str, ...]:
 
     A restore's way back stays where it was taken. Raises RagopsError where a repository cannot be reached.
     """
-    listings = [repository.glance() for repository in vault.repositories]
+    listings, trusted = [repository.glance() for repository in vault.repositories], vault.trusted()
     wanted = {
         point.id
         for listing in listings
         for point in listing.points
-        if point.manifest.kind is Kind.BACKUP and point.signed.signature.key in vault.trusted()
+        if point.manifest.kind is Kind.BACKUP and point.signed.signature.key in trusted
     }
     whole = [{point.id for point in listing.points if not point.faults()} for listing in listings]
     return tuple(sorted(ident for ident in wanted if not all(ident in there for there in whole)))
@@ -125,36 +120,35 @@ def _first(vault: Vault, reference: str) -> RecoveryPoint:
     return vault.find(reference)[1]
 
 
-def _whole(vault: Vault, repository: Repository, ident: str) -> None:
-    """Raise RagopsError where it is not there, or not all of it as it was signed by somebody we trust."""
-    point = repository.get(ident)
-    point.require_trust(vault.trusted())
-    point.check()
+def _fault(vault: Vault, repository: Repository, ident: str) -> RagopsError | None:
+    """Why it is not there, or not all of it as it was signed by somebody we trust; None where it is whole."""
+    try:
+        point = repository.get(ident)
+        point.require_trust(vault.trusted())
+        point.check()
+    except InterruptedRunError:
+        raise
+    except RagopsError as error:
+        return error
+    return None
 
 
 def _placed(
-    vault: Vault,
     repository: Repository,
-    source: Repository,
+    fault: RagopsError | None,
     point: RecoveryPoint,
     locker: Locker,
     on_progress: Callable[[Progress], None],
 ) -> Copied:
-    if repository is source:
+    if fault is None:
         return Copied(repository.name, how=THERE)
     try:
-        _whole(vault, repository, point.id)
-    except (InterruptedRunError, KeyboardInterrupt):
+        _copy_to(repository, point, locker, on_progress)
+    except InterruptedRunError:
         raise
-    except RagopsError as fault:
-        try:
-            _copy_to(repository, point, locker, on_progress)
-        except (InterruptedRunError, KeyboardInterrupt):
-            raise
-        except RagopsError as error:
-            return Copied(repository.name, error)
-        return Copied(repository.name, how=REPLACED if isinstance(fault, IntegrityError) else COPIED)
-    return Copied(repository.name, how=THERE)
+    except RagopsError as error:
+        return Copied(repository.name, error)
+    return Copied(repository.name, how=REPLACED if isinstance(fault, IntegrityError) else COPIED)
 
 
 def keep(vault: Vault, point: RecoveryPoint, *, keep: bool, locker: Locker) -> None:
