@@ -362,7 +362,8 @@ def test_a_flood_is_429_and_says_when_to_come_back(gateway: Any) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert json.loads(body)["code"] == "rate_limited"
     deadline = time.monotonic() + 10
-    while gateway.request("GET", API).status_code == 429:
+    enough = min(50, gateway.policy.rate_limit.burst // 2)  # for the tests that come after, too
+    while int(gateway.request("GET", API).headers.get("x-ratelimit-remaining", 0)) < enough:
         assert time.monotonic() < deadline, "the limit never lets anybody in again"
         time.sleep(0.2)
 
