@@ -50,6 +50,11 @@ class KeepingSink:
     def each(self, tasks: Sequence[Callable[[], None]]) -> None:
         Limit(2).each(tasks)
 
+    @contextlib.contextmanager
+    def following(self, name: str) -> Iterator[None]:
+        yield
+        assert (self.folder / name).is_file()
+
     def put(self, name: str, read_back: Callable[[], Part]) -> Part:
         assert (self.folder / name).is_file()
         part = read_back()

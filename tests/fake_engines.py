@@ -33,7 +33,8 @@ def _nothing(_what: str) -> None: ...
 class FakeEngine:
     """`BackupEngine` of files by name. `at` hears every step, in the thread that does it, and may wait or fail.
 
-    Steps are `before`, `begun`, `dump NAME`, `read NAME`, `preflight`, `restore`.
+    Steps are `before`, `begun`, `dump NAME`, `read NAME`, `preflight`, `restore`; a part whose name begins with
+    `grown` is followed, with the step `half NAME`.
     """
 
     name: str
@@ -57,7 +58,11 @@ class FakeEngine:
         self._step(f"dump {name}")
         content = self.live[name]
         path = sink.folder / name
-        path.write_bytes(content)
+        if name.startswith("grown"):
+            with sink.following(name):
+                self._grow(path, content)
+        else:
+            path.write_bytes(content)
 
         def read_back() -> Part:
             self._step(f"read {name}")
@@ -65,6 +70,14 @@ class FakeEngine:
             return Part(name, instant, {f"{name}.bytes": len(content)}, {"fake": "1.0"})
 
         sink.put(name, read_back)
+
+    def _grow(self, path: Path, content: bytes) -> None:
+        """In pieces, half of it before step `half NAME`."""
+        half = len(content) // 2
+        with path.open("wb", buffering=0) as stream:
+            stream.write(content[:half])
+            self._step(f"half {path.name}")
+            stream.write(content[half:])
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         del control

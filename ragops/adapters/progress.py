@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True)
@@ -17,6 +21,20 @@ class Progress:
     final: bool = False
     done: int = 0
     total: int = 0
+
+
+def counting(
+    on_progress: Callable[[Progress], None], resource: str, text: str, total: int = 0
+) -> Callable[[int], None]:
+    """What to call with every number of bytes that is done: it adds them up and tells."""
+    done = 0
+
+    def on_bytes(size: int) -> None:
+        nonlocal done
+        done += size
+        on_progress(Progress(resource, text, done=done, total=total))
+
+    return on_bytes
 
 
 def ignore(_progress: object) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ragops.cli.state import State
-    from ragops.operations.backup import Line, Overview
+    from ragops.operations.overview import Line, Overview
     from ragops.recovery.point import RecoveryPoint
 
 Reference = Annotated[str, typer.Argument(metavar="[ID]", help="Its id, the start of it, or latest.")]
@@ -40,7 +40,7 @@ def list_points(context: typer.Context, repository: From = None) -> None:
 
     Example: ragops backup list
     """
-    from ragops.operations.backup import overview
+    from ragops.operations.overview import overview
 
     current = state(context)
     found = overview(current.session().vault(), repository)
@@ -137,7 +137,7 @@ def verify(
     Example: ragops backup verify latest --deep
     """
     from ragops.cli.bars import bars
-    from ragops.operations import backup
+    from ragops.operations.verify import verify as verified
 
     current = state(context)
     session = current.session()
@@ -146,7 +146,7 @@ def verify(
         return
     platform = session.platform() if deep else None
     with bars(current.console) as on_progress:
-        result = backup.verify(platform, session.vault(identity), point, repository=repository, on_progress=on_progress)
+        result = verified(platform, session.vault(identity), point, repository=repository, on_progress=on_progress)
     if current.console.as_json:
         checked = {"verified": True, "deep": deep, "repository": result.repository}
         current.console.document({**values(result.point), **checked, "extra_files": list(result.extra_files)})
@@ -160,7 +160,7 @@ def _verify_all(current: State, repository: str | None, *, deep: bool) -> None:
     """Raises IntegrityError where one is not whole, after all of them are shown."""
     from ragops.cli.bars import bars
     from ragops.errors import IntegrityError, UsageError
-    from ragops.operations.backup import verify_all
+    from ragops.operations.verify import verify_all
 
     if deep:
         raise UsageError("usage", "--all goes with no ID and not with --deep", "see `ragops backup verify --help`")

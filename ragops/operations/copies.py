@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters.progress import Progress, ignore
+from ragops.adapters.progress import Progress, counting, ignore
 from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
 from ragops.recovery.manifest import Kind
 
@@ -50,14 +50,7 @@ def copy(
 def _copy_to(
     repository: Repository, point: RecoveryPoint, locker: Locker, on_progress: Callable[[Progress], None]
 ) -> None:
-    done = 0
-
-    def on_bytes(size: int) -> None:
-        nonlocal done
-        done += size
-        on_progress(Progress(repository.name, "copying", done=done, total=point.size))
-
-    repository.adopt(point, locker, on_bytes)
+    repository.adopt(point, locker, counting(on_progress, repository.name, "copying", point.size))
     on_progress(Progress(repository.name, "copied and read back", final=True, done=point.size, total=point.size))
 
 

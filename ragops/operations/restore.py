@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.progress import Progress, ignore
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations import backup
-from ragops.operations.unpacking import unpacked
+from ragops.operations.unpacking import engine_part, unpacked
 from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import Locker
 from ragops.services import SERVICES, backup_engine, by_name
@@ -258,7 +258,7 @@ def _way_back(done: Sequence[RestoredService], safety: str) -> str:
 
 
 def _parts(point: RecoveryPoint, name: str) -> list[Part]:
-    return [backup.engine_part(part) for part in point.manifest.of(name)]
+    return [engine_part(part) for part in point.manifest.of(name)]
 
 
 def _counts(point: RecoveryPoint, name: str) -> dict[str, int]:

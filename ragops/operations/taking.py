@@ -8,24 +8,28 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import interrupt
 from ragops.adapters.files import make_dir
-from ragops.adapters.progress import Progress
+from ragops.adapters.progress import Progress, counting
 from ragops.adapters.workers import Job, Limit, end, raise_failure
 from ragops.errors import IntegrityError
+from ragops.recovery.following import Growing
 from ragops.recovery.manifest import ManifestPart, Stored
 from ragops.recovery.sealing import Sealed, checksum, seal, suffix
 from ragops.services import SERVICES, backup_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from ragops.operations.platform import Platform
     from ragops.recovery.repository import Draft
+    from ragops.recovery.streams import Source
     from ragops.recovery.vault import Vault
     from ragops.services.contract import Part
 
 _POLL = 0.05
 _WATCH_SECONDS = 0.5
+_ABANDON_SECONDS = 15.0
 
 
 class Taking:
@@ -42,6 +46,8 @@ class Taking:
         self._folder = folder
         self._stored: set[str] = set()
         self._readings: list[Job[Part]] = []
+        self._sealing: list[Job[Sealed]] = []
+        self._followed: dict[str, Job[Sealed]] = {}
 
     def take(self, platform: Platform, services: Sequence[str], all_begun: Callable[[], None]) -> None:
         """Every part of `services`. `all_begun` is called when the instants of all are fixed. Raises RagopsError."""
@@ -56,7 +62,7 @@ class Taking:
                 all_begun()
                 _until(lambda: all(job.ended for job in jobs), jobs)
         except BaseException:
-            end([*jobs, *self._readings])
+            end([*jobs, *self._readings, *self._sealing])
             raise
         finally:
             interrupt.begin()
@@ -70,14 +76,28 @@ class Taking:
         order = {service.name: number for number, service in enumerate(SERVICES)}
         return tuple(sorted(self.parts, key=lambda part: (order.get(part.service, len(order)), part.name)))
 
+    @contextlib.contextmanager
+    def following(self, service: str, source: Path) -> Iterator[None]:
+        """Put `source` into the repository while it is written inside the block: at its end only, and to its end."""
+        name = f"{service}/{source.name}"
+        growing = Growing(source)
+        job = Job(lambda: self._seal(name, growing, 0, self._path(name)), f"ragops-seal-{source.name}", self._sealing)
+        try:
+            yield
+        except BaseException:
+            growing.abandon()
+            job.wait(_ABANDON_SECONDS)  # or another try would write the same file
+            raise
+        growing.finish()
+        self._followed[name] = job
+
     def store(self, service: str, source: Path, read_back: Callable[[], Part]) -> Part:
         """Put a file into the repository while its engine reads it, and compare what lies there then."""
         name = f"{service}/{source.name}"
         self._stored.add(name)
         reading = Job(read_back, f"ragops-read-{source.name}", self._readings)
-        file = source.name + suffix(self._vault.recipients)
-        sealed = self._seal(name, source, f"{service}/{file}")
-        self._compare(f"{service}/{file}", sealed)
+        sealed = self._sealed(name, source)
+        self._compare(name, sealed)
         self.on_progress(Progress(name, "the engine reads it", done=sealed.size, total=sealed.size))
         part = reading.result()
         self.parts.append(
@@ -86,7 +106,7 @@ class Taking:
                 name=part.name,
                 size=sealed.size,
                 sha256=sealed.sha256,
-                stored=Stored(file=file, size=sealed.stored_size, sha256=sealed.stored_sha256),
+                stored=Stored(file=self._file(name), size=sealed.stored_size, sha256=sealed.stored_sha256),
                 counts=dict(part.counts),
                 instant=part.instant,
                 versions=dict(part.versions),
@@ -99,24 +119,42 @@ class Taking:
         endpoint = platform.endpoint(sink.service)
         backup_engine(sink.service).dump(endpoint, platform.control_of(endpoint), sink)
 
-    def _seal(self, name: str, source: Path, path: str) -> Sealed:
-        total, done = source.stat().st_size, 0
+    def _sealed(self, name: str, source: Path) -> Sealed:
+        """What came of it in the repository, begun before or now."""
+        followed = self._followed.pop(name, None)
+        if followed is None:
+            with source.open("rb") as plain:
+                return self._seal(name, plain, source.stat().st_size, self._path(name))
+        sealed = followed.result()
+        with source.open("rb") as plain:
+            if checksum(plain, lambda _size: interrupt.check()) != (sealed.size, sealed.sha256):
+                what = f"{name} was changed where it had been written before"
+                raise IntegrityError("part_rewritten", what, "run the command again")
+        return sealed
+
+    def _seal(self, name: str, source: Source, total: int, path: str) -> Sealed:
+        tell = counting(self.on_progress, name, "storing", total)
 
         def on_bytes(size: int) -> None:
-            nonlocal done
-            done += size
             interrupt.check()
-            self.on_progress(Progress(name, "storing", done=done, total=total))
+            tell(size)
 
-        with source.open("rb") as plain, self._draft.writing(path) as target:
-            return seal(plain, target, self._vault.recipients, on_bytes)
+        self._stored.add(name)
+        with self._draft.writing(path) as target:
+            return seal(source, target, self._vault.recipients, on_bytes)
 
-    def _compare(self, path: str, sealed: Sealed) -> None:
+    def _file(self, name: str) -> str:
+        return name.partition("/")[2] + suffix(self._vault.recipients)
+
+    def _path(self, name: str) -> str:
+        return f"{name.partition('/')[0]}/{self._file(name)}"
+
+    def _compare(self, name: str, sealed: Sealed) -> None:
         """Read it where it lies now: a disk or a server may have taken something else than it was given."""
-        with self._draft.reading(path) as stored:
+        with self._draft.reading(self._path(name)) as stored:
             found = checksum(stored, lambda _size: interrupt.check())
         if found != (sealed.stored_size, sealed.stored_sha256):
-            what = f"{path} reads back otherwise than it was written"
+            what = f"{self._path(name)} reads back otherwise than it was written"
             raise IntegrityError("read_back_differs", what, "check the disk or server that the repository lies on")
 
     @contextlib.contextmanager
@@ -165,6 +203,10 @@ class ServiceSink:
     def each(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run all within the limit of the run."""
         self._taking.limit.each(tasks)
+
+    def following(self, name: str) -> AbstractContextManager[None]:
+        """Store the file while it is written."""
+        return self._taking.following(self.service, self.folder / name)
 
     def put(self, name: str, read_back: Callable[[], Part]) -> Part:
         """Store and read back, then remove the file."""

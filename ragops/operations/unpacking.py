@@ -7,8 +7,9 @@ import shutil
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import make_dir
-from ragops.adapters.progress import Progress
+from ragops.adapters.progress import Progress, counting
 from ragops.errors import MissingError
+from ragops.services.contract import Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -47,17 +48,9 @@ def _fetch(
     identities: tuple[object, ...],
     on_progress: Callable[[Progress], None],
 ) -> None:
-    done = 0
-
-    def on_bytes(size: int) -> None:
-        nonlocal done
-        done += size
-        on_progress(Progress(part.path, "fetching", done=done, total=part.stored.size))
-
-    point.fetch(part, target, identities, on_bytes)
-    on_progress(
-        Progress(part.path, "fetched, checksums hold", final=True, done=part.stored.size, total=part.stored.size)
-    )
+    size = part.stored.size
+    point.fetch(part, target, identities, counting(on_progress, part.path, "fetching", size))
+    on_progress(Progress(part.path, "fetched, checksums hold", final=True, done=size, total=size))
 
 
 def _need_space(folder: Path, parts: Sequence[ManifestPart]) -> None:
@@ -66,3 +59,8 @@ def _need_space(folder: Path, parts: Sequence[ManifestPart]) -> None:
         what = f"unpacking the recovery point needs {needed >> 20} MiB in {folder.parent}, {free >> 20} MiB are free"
         hint = "free some space, name another folder as `backup.staging`, or restore one `--service` at a time"
         raise MissingError("disk_full", what, hint)
+
+
+def engine_part(part: ManifestPart) -> Part:
+    """The part as its engine knows it."""
+    return Part(part.name, part.instant, part.counts, part.versions)

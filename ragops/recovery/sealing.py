@@ -14,7 +14,17 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import zstandard
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
-from ragops.recovery.streams import BLOCK, Compressing, Counting, Decompressing, Plain, Reading, TooLongError, Writer
+from ragops.recovery.streams import (
+    BLOCK,
+    Compressing,
+    Counting,
+    Decompressing,
+    Plain,
+    Reading,
+    Source,
+    TooLongError,
+    Writer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +51,7 @@ def suffix(recipients: Sequence[str]) -> str:
 
 
 def seal(
-    source: BinaryIO, target: Writer, recipients: Sequence[str], on_bytes: Callable[[int], None] = lambda _size: None
+    source: Source, target: Writer, recipients: Sequence[str], on_bytes: Callable[[int], None] = lambda _size: None
 ) -> Sealed:
     """Compress `source`, encrypt it to `recipients` if there are any, write it to `target`.
 

@@ -23,6 +23,13 @@ class Writer(Protocol):
         """Take all of them."""
 
 
+class Source(Protocol):
+    """Where bytes come from."""
+
+    def read(self, size: int, /) -> bytes:
+        """Up to `size` of them, none at the end."""
+
+
 class Keeping:
     """Keeps what it failed with first: a library may go on writing, and that fails for other reasons."""
 
@@ -36,7 +43,7 @@ class Keeping:
 class Compressing(io.RawIOBase, Keeping):
     """A source, compressed as it is read; `size` and `sha256` are of the source."""
 
-    def __init__(self, source: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+    def __init__(self, source: Source, on_bytes: Callable[[int], None]) -> None:
         self.size = 0
         self.sha256 = hashlib.sha256()
         self._source = source

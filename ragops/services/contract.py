@@ -129,6 +129,10 @@ class Control(Protocol):
         They are owned and readable as the service needs, and durable before the folder takes its place.
         """
 
+    @property
+    def local_data(self) -> Path | None:
+        """The data folder as this machine sees it, None where it does not."""
+
     def get_data_file(self, name: str, target: Path) -> None:
         """Copy the file `name` of the data folder to `target`, readable by us alone."""
 
@@ -240,6 +244,12 @@ class Sink(Protocol):
 
     def each(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run all, several at once within the limit of the run. Raises the first failure, others are not begun then."""
+
+    def following(self, name: str) -> AbstractContextManager[None]:
+        """The file `name` of `folder` is written inside the block, at its end only, then `put`: a head start for it.
+
+        A block that fails may be entered again for the same file, which has to be gone then.
+        """
 
     def put(self, name: str, read_back: Callable[[], Part]) -> Part:
         """Take the finished file `name` of `folder` away; it is in the repository when this returns.

@@ -19,8 +19,9 @@ import pytest
 from pydantic import SecretStr
 
 from ragops.errors import ExitCode, IntegrityError, MissingError, RagopsError
-from ragops.operations import backup
 from ragops.operations.restore import RestoreRequest
+from ragops.operations.unpacking import engine_part
+from ragops.operations.verify import verify
 from ragops.recovery.manifest import Kind
 from ragops.services.contract import Login
 from ragops.services.timescaledb import schema
@@ -71,7 +72,7 @@ def test_backup_counts_rows_in_its_own_snapshot(postgres, postgres_platform, vau
         "rag.a table": 2, "rag.documents": 100, "rag.log": 7, "indexes": 1, "constraints": 1,
     }  # fmt: skip
     assert part.versions == {"postgresql": "18.4", "extension.plpgsql": "1.0"}
-    backup.verify(postgres_platform, vault)
+    verify(postgres_platform, vault)
     restore(RestoreRequest(safety=False), postgres_platform, vault)
     assert postgres.sql("SELECT count(*) FROM rag.log")[0][0] == 7
 
@@ -222,9 +223,9 @@ def test_truncation_with_forged_checksum_is_found_by_the_engine(postgres, postgr
     point = take(postgres_platform, vault)
     content = (unpack(vault, point, "timescaledb", tmp_path / "plain") / "rag.dump").read_bytes()
     forge_part(vault, point, "timescaledb/rag.dump", content[: len(content) * 6 // 10])
-    backup.verify(None, vault)  # to whom has the key, and no engine, all is well
+    verify(None, vault)  # to whom has the key, and no engine, all is well
     for attempt in (
-        lambda: backup.verify(postgres_platform, vault),
+        lambda: verify(postgres_platform, vault),
         lambda: restore(RestoreRequest(dry_run=True), postgres_platform, vault),
     ):
         with pytest.raises(IntegrityError) as caught:
@@ -254,14 +255,14 @@ def test_a_table_that_the_archive_lacks_is_found(postgres, postgres_platform, va
     point = take(postgres_platform, vault)
     forge_counts(vault, point, "timescaledb/rag.dump", **{"rag.chunks": 5})
     with pytest.raises(IntegrityError, match=r"rag\.chunks") as caught:
-        backup.verify(postgres_platform, vault)
+        verify(postgres_platform, vault)
     assert caught.value.code == "tables_missing"
 
 
 def test_preflight_refuses_newer_versions_and_missing_extensions(postgres, postgres_platform, vault, tmp_path):
     point = take(postgres_platform, vault)
     folder = unpack(vault, point, "timescaledb", tmp_path / "plain")
-    part = backup.engine_part(point.manifest.of("timescaledb")[0])
+    part = engine_part(point.manifest.of("timescaledb")[0])
 
     def refused(versions) -> str:
         with pytest.raises(MissingError) as caught:

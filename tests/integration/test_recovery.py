@@ -9,6 +9,7 @@ import pytest
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations import backup
 from ragops.operations.restore import RestoreRequest
+from ragops.operations.verify import verify
 from tests.backup_helpers import nothing_left, restore, stored, take
 
 
@@ -99,10 +100,10 @@ def test_what_is_not_provisioned_is_said(whole_platform, vault):
     bare = replace(whole_platform, endpoints={})
     for attempt in (
         lambda: restore(RestoreRequest(), bare, vault),
-        lambda: backup.verify(bare, vault),
+        lambda: verify(bare, vault),
         lambda: backup.run(bare, vault),
     ):
         with pytest.raises(MissingError) as caught:
             attempt()
         assert caught.value.code == "not_provisioned"
-    assert not backup.verify(None, vault).deep  # checksums need no engine
+    assert not verify(None, vault).deep  # checksums need no engine

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 
 from ragops.errors import ExitCode, IntegrityError, MissingError, RagopsError
-from ragops.operations import backup
 from ragops.operations.restore import RestoreRequest
+from ragops.operations.unpacking import engine_part
+from ragops.operations.verify import verify
 from ragops.recovery.manifest import Kind
 from ragops.services.contract import Capability
 from ragops.services.redis.backup import RedisBackup
@@ -62,7 +63,7 @@ def test_backup_counts_what_the_file_holds(valkey, redis_platform, vault):
     modes = {stat.S_IMODE(path.stat().st_mode) for path in folder_of(point).rglob("*") if path.is_file()}
     assert modes == {0o600}
     assert stat.S_IMODE(folder_of(point).stat().st_mode) == 0o700
-    backup.verify(redis_platform, vault)
+    verify(redis_platform, vault)
 
 
 def test_an_empty_server_comes_back_empty(valkey, redis_platform, vault):
@@ -90,7 +91,7 @@ def test_counts_hold_after_keys_have_expired(valkey, redis_platform, vault):
         client.set("goes", 1, px=400)
     point = take(redis_platform, vault)
     time.sleep(0.6)
-    backup.verify(redis_platform, vault)
+    verify(redis_platform, vault)
     restore(RestoreRequest(safety=False), redis_platform, vault)
     assert point.manifest.of("redis")[0].counts["keys"] == 2
     assert alive(valkey) == {"stays": "1"}
@@ -186,7 +187,7 @@ def test_wrong_counts_are_found(valkey, redis_platform, vault):
     point = take(redis_platform, vault)
     forge_counts(vault, point, "redis/dump.rdb", keys=551)
     with pytest.raises(IntegrityError) as caught:
-        backup.verify(redis_platform, vault)
+        verify(redis_platform, vault)
     assert caught.value.code == "counts_differ"
     assert "keys: 550, not 551" in caught.value.message
     assert caught.value.exit_code is ExitCode.INTEGRITY
@@ -198,7 +199,7 @@ def test_failed_start_brings_the_old_data_back(valkey, redis_platform, vault, tm
     point = take(redis_platform, vault)
     with valkey.redis() as client:
         client.set("live", 1)
-    part = backup.engine_part(point.manifest.of("redis")[0])
+    part = engine_part(point.manifest.of("redis")[0])
     folder = unpack(vault, point, "redis", tmp_path / "plain")
     with pytest.raises(RagopsError):
         RedisBackup().restore(valkey.endpoint, BrokenFirstStart(valkey.control), folder, [part])
@@ -228,7 +229,7 @@ def test_preflight_refuses_other_engines_and_missing_rights(valkey, redis_platfo
     fill(valkey)
     point = take(redis_platform, vault)
     folder = unpack(vault, point, "redis", tmp_path / "plain")
-    part = backup.engine_part(point.manifest.of("redis")[0])
+    part = engine_part(point.manifest.of("redis")[0])
     engine = RedisBackup()
 
     def refused(endpoint, part):

@@ -70,6 +70,11 @@ class DockerControl:
         """Put the folder that was set aside in place again; what is there now keeps a name of its own."""
         DataVolume(self._host, self._container()).bring_back(aside)
 
+    @property
+    def local_data(self) -> Path | None:
+        """None: a volume is the Docker engine's own."""
+        return None
+
     def get_data_file(self, name: str, target: Path) -> None:
         """Copy the file `name` of the data folder."""
         source = f"{data_mount(self._container()).target}/{DATA_FOLDER}/{name}"

@@ -71,11 +71,15 @@ class ProcessControl:
         try:
             if aside and Path(aside).exists():
                 self.set_data_aside("failed-restore")
-                data.rmdir()
-                Path(aside).rename(data)
+                Path(aside).rename(data)  # over the empty folder that was left there
                 sync_dir(data.parent)
         except OSError as error:
             raise explain_os_error(error, f"put {aside} back in place") from error
+
+    @property
+    def local_data(self) -> Path | None:
+        """The data folder."""
+        return self._data()
 
     def get_data_file(self, name: str, target: Path) -> None:
         """Copy the file `name` of the data folder."""

@@ -100,7 +100,7 @@ class Dump:
     def _shard(self, taking: Taking, client: Rest, shard: int, file: str, shards: int) -> Shard:
         name, instant = taking.bare.name, datetime.now(tz=UTC)
         target = self.sink.folder / f"{file}.snapshot"
-        fetch(client, f"{path_of(name)}/shards/{shard}/snapshots", target, self.copies)
+        fetch(client, f"{path_of(name)}/shards/{shard}/snapshots", target, self.copies, self.sink)
 
         def read_back() -> Part:
             points = self._points(target)
@@ -137,11 +137,12 @@ def kind(name: str, shard: int, shards: int) -> str:
     return f"{name}.points" if shards == 1 else f"{name}/{shard}.points"
 
 
-def fetch(client: Rest, snapshots: str, target: Path, copies: ServerCopies) -> None:
+def fetch(client: Rest, snapshots: str, target: Path, copies: ServerCopies, sink: Sink) -> None:
     """Have a snapshot made, fetch it, and remove it from the server whatever happens."""
     before = names_of(client, snapshots)
     with copies.noted(client, snapshots, before):
         made = client.send("POST", snapshots, wait="true")
         path = f"{snapshots}/{quote(made['name'], safe='')}"
-        client.download(path, target, made.get("checksum") or "")
+        with sink.following(target.name):
+            client.download(path, target, made.get("checksum") or "")
         client.send("DELETE", path, wait="true")

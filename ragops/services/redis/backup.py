@@ -7,21 +7,19 @@ The live server serves until everything is ready, and whatever fails before that
 
 from __future__ import annotations
 
-import time
-from datetime import UTC, datetime
 from shutil import disk_usage
 from tempfile import gettempdir
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from ragops.adapters import interrupt
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
 from ragops.services.redis.checking import count
 from ragops.services.redis.line import info, keys_of, operator_client
+from ragops.services.redis.saving import Save
 from ragops.services.redis.scratch import opened, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import redis
@@ -49,10 +47,12 @@ class RedisBackup:
         def dump() -> None:
             with operator_client(endpoint, _COMMAND_LIMIT) as client:
                 versions = _versions(client)
-                instant = _save(client, sink.begun)
-                name = cast("dict[str, str]", client.config_get("dbfilename"))["dbfilename"]
-            target = sink.folder / PART
-            control.get_data_file(name, target)
+                save = Save(client, control)
+                instant = save.begin()
+                sink.begun()  # the engine has forked
+                target = sink.folder / PART
+                with sink.following(PART):
+                    save.finish(target)
             sink.put(PART, lambda: Part(PART, instant, count(control, endpoint.engine, target), versions))
 
         sink.each([dump])
@@ -103,50 +103,6 @@ def _need_space(where: str, free: int | None, needed: int) -> None:
     if free is not None and free < needed:
         what = f"restoring redis needs {needed >> 20} MiB {where}, {free >> 20} MiB are free"
         raise MissingError("disk_full", what, "free some space, then run the command again")
-
-
-def _save(client: redis.Redis, begun: Callable[[], None]) -> datetime:
-    """Have a snapshot written that starts now; returns when. Raises RagopsError (redis_save_failed)."""
-    wait_for(
-        lambda: not info(client, "persistence")["rdb_bgsave_in_progress"], _SAVE_LIMIT, "a running save did not end"
-    )
-    before = info(client, "persistence")
-    instant = datetime.now(tz=UTC)
-    _start_save(client)
-    begun()  # the engine has forked
-    wait_for(lambda: _saved(client, before["rdb_saves"]), _SAVE_LIMIT, "the save did not end")
-    return instant
-
-
-def _start_save(client: redis.Redis) -> None:
-    """BGSAVE, again while the engine's own rewrite or save (its `save` rules) keeps it from starting."""
-    import redis
-
-    deadline = time.monotonic() + _SAVE_LIMIT
-    while True:
-        try:
-            client.bgsave(schedule=False)
-        except redis.ResponseError as error:
-            if "in progress" not in str(error) and "child process" not in str(error):
-                raise
-            if time.monotonic() > deadline:
-                raise
-            interrupt.sleep(0.2)
-        else:
-            return
-
-
-def _saved(client: redis.Redis, saves_before: int) -> bool:
-    """Whether our save has ended. Raises RagopsError (redis_save_failed) where it went wrong."""
-    state = info(client, "persistence")
-    if state["rdb_bgsave_in_progress"]:
-        return False
-    if state["rdb_last_bgsave_status"] != "ok":
-        what = "redis could not write its RDB file (rdb_last_bgsave_status is not ok)"
-        raise RagopsError(
-            "redis_save_failed", what, "see why with `ragops logs redis`; a full disk is the usual reason"
-        )
-    return bool(state["rdb_saves"] > saves_before)
 
 
 def _versions(client: redis.Redis) -> dict[str, str]:

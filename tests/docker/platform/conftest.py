@@ -403,7 +403,7 @@ def image_from(needed: DockerHost) -> Callable[..., contextlib.AbstractContextMa
 
     @contextlib.contextmanager
     def build(base: str, tag: str, instruction: str = "") -> Iterator[str]:
-        reference = f"{tag}-ragopst"
+        reference = f"{tag}-ragopst{uuid.uuid4().hex[:6]}"  # its own: what a tag means is remembered
         steps = f"FROM {base}\nLABEL io.ragops.test={uuid.uuid4().hex}\n"
         steps += f"USER 0\n{instruction}\n" if instruction else ""
         for line in needed.api.build(fileobj=io.BytesIO(steps.encode()), tag=reference, rm=True, decode=True):

@@ -48,7 +48,7 @@ def test_an_image_that_nobody_has(whole: Any, kept: Any) -> None:
 
 def test_an_image_whose_server_dies(whole: Any, kept: Any, image_from: Any) -> None:
     """The end of its log is in the error, and the old image brings the data back."""
-    broken = "RUN rm -f $(command -v redis-server)"
+    broken = "RUN rm -f $(command -v redis-server) /usr/bin/redis-server"
     with image_from("redis:8.0.2", "redis:8.0.3", broken) as reference:
         whole.configure(redis={"image": reference})
         try:
@@ -65,7 +65,7 @@ def test_an_image_whose_server_dies(whole: Any, kept: Any, image_from: Any) -> N
 
 
 def test_a_first_up_that_fails_is_repeated_once_the_cause_is_gone(fresh: Any, image_from: Any) -> None:
-    with image_from("redis:8.0.2", "redis:8.0.3", "RUN rm -f $(command -v redis-server)") as reference:
+    with image_from("redis:8.0.2", "redis:8.0.3", "RUN rm -f $(command -v redis-server) /usr/bin/redis-server") as reference:
         fresh.configure(redis={"image": reference})
         assert _failed(fresh, 1)["code"] == "service_failed"
         left = fresh.ours()["volumes"]

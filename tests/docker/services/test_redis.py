@@ -10,6 +10,7 @@ import pytest
 from ragops.errors import IntegrityError, MissingError
 from ragops.operations import backup
 from ragops.operations.restore import RestoreRequest
+from ragops.operations.unpacking import engine_part
 from ragops.recovery.manifest import Kind
 from ragops.services.contract import Status
 from ragops.services.redis.health import probe
@@ -115,7 +116,7 @@ def test_damage_that_the_engine_reads_is_found(service: Any, platform: Platform,
     point = take(platform, vault)
     path = unpack(vault, point, "redis", tmp_path / "plain") / "dump.rdb"
     damage(path, "flipped")
-    part = backup.engine_part(point.manifest.of("redis")[0])
+    part = engine_part(point.manifest.of("redis")[0])
     with pytest.raises(IntegrityError) as caught:
         backup.backup_engine("redis").verify(path.parent, part, service.control)
     assert caught.value.code == "rdb_unreadable"
@@ -128,7 +129,7 @@ def test_a_file_of_the_embedded_engine_is_refused_in_words(
     from dataclasses import replace
 
     point = take(platform, vault)
-    part = replace(backup.engine_part(point.manifest.of("redis")[0]), versions={"valkey": "9.1.2"})
+    part = replace(engine_part(point.manifest.of("redis")[0]), versions={"valkey": "9.1.2"})
     with pytest.raises(MissingError) as caught:
         backup.backup_engine("redis").verify(unpack(vault, point, "redis", tmp_path / "plain"), part, service.control)
     assert caught.value.code == "engine_differs"

@@ -18,8 +18,8 @@ import psycopg
 import pytest
 
 from ragops.errors import IntegrityError, MissingError
-from ragops.operations import backup
 from ragops.operations.restore import RestoreRequest
+from ragops.operations.unpacking import engine_part
 from ragops.services import by_name
 from ragops.services.contract import Status
 from ragops.services.timescaledb import schema
@@ -199,7 +199,7 @@ def test_jobs_run_in_the_restored_database_and_rest_in_the_old(
 def test_damage_is_found(service: Any, platform: Platform, vault: Vault, tmp_path: Path) -> None:
     point = take(platform, vault)
     path = unpack(vault, point, "timescaledb", tmp_path / "plain") / "rag.dump"
-    part = backup.engine_part(point.manifest.of("timescaledb")[0])
+    part = engine_part(point.manifest.of("timescaledb")[0])
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 6 // 10])
     with pytest.raises(IntegrityError) as caught:
@@ -209,7 +209,7 @@ def test_damage_is_found(service: Any, platform: Platform, vault: Vault, tmp_pat
 
 def test_preflight_refuses_what_does_not_fit(service: Any, platform: Platform, vault: Vault, tmp_path: Path) -> None:
     point = take(platform, vault)
-    part = backup.engine_part(point.manifest.of("timescaledb")[0])
+    part = engine_part(point.manifest.of("timescaledb")[0])
     folder = unpack(vault, point, "timescaledb", tmp_path / "plain")
 
     def refused(**changed: str) -> str:

@@ -14,6 +14,7 @@ from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.operations import backup, copies
 from ragops.operations.prune import prune
 from ragops.operations.restore import RestoreRequest
+from ragops.operations.verify import verify
 from ragops.recovery.history import History
 from ragops.recovery.manifest import FILE_NAME, Kind
 from ragops.recovery.repository import Locker, Repository
@@ -178,7 +179,7 @@ def test_damage_says_where_another_one_is_and_what_mends_it(vault: Vault) -> Non
     ident = take(platform_of(), vault).id
     damage(stored(vault.primary.get(ident), "redis/one"), "truncated")
     for attempt in (
-        lambda: backup.verify(None, vault, ident),
+        lambda: verify(None, vault, ident),
         lambda: restore(RestoreRequest(ident), platform_of(), vault),
     ):
         with pytest.raises(IntegrityError) as caught:

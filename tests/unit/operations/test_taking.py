@@ -22,9 +22,12 @@ from ragops.adapters.workers import Job
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.operations import backup, copies
 from ragops.operations.backup import BackupRequest
+from ragops.operations.overview import overview
 from ragops.operations.taking import _until
+from ragops.operations.verify import verify
 from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import Locker, Repository
+from ragops.services.contract import Part
 from tests.backup_helpers import (
     MemoryStore,
     files_of,
@@ -244,6 +247,117 @@ def test_an_engine_reads_a_part_while_it_is_stored(fakes: Any, vault: Vault) -> 
             storing.set()
 
     take(platform_of(["redis"]), vault, on_progress=on_progress)
+
+
+# --- parts that are stored while they are written -----------------------------------------------------------------
+
+
+@pytest.fixture
+def growing() -> Iterator[FakeEngine]:
+    """Redis alone, with one part of 3 MB that is followed."""
+    found = engines({"redis": {"grown": 300_000}})
+    with plugged({"redis": found["redis"]}):
+        yield found["redis"]
+
+
+def test_a_part_is_stored_while_it_is_written(growing: FakeEngine, vault: Vault, tmp_path: Path) -> None:
+    """Its second half is not written before its first has been stored."""
+    storing = threading.Event()
+    growing.at = lambda step: _require(storing.wait(20)) if step == "half grown" else None
+    point = take(
+        platform_of(["redis"]),
+        vault,
+        on_progress=lambda progress: storing.set() if progress.text == "storing" and progress.done else None,
+    )
+    assert (unpack(vault, point, "redis", tmp_path / "plain") / "grown").read_bytes() == growing.live["grown"]
+    assert point.manifest.parts[0].size == len(growing.live["grown"])
+    assert files_of(vault.staging) == []
+    assert threads() == []
+
+
+def test_what_is_rewritten_behind_our_back_is_found(growing: FakeEngine, vault: Vault) -> None:
+    """A file that grew otherwise than at its end, of the same size."""
+    content = growing.live["grown"]
+
+    def grow(path: Path, _content: bytes) -> None:
+        with path.open("wb", buffering=0) as stream:
+            stream.write(b"x" * 1000 + content[1000:])
+            stored_first.wait(20)
+            stream.seek(0)
+            stream.write(content[:1000])
+
+    stored_first = threading.Event()
+    growing._grow = grow  # type: ignore[method-assign]
+    with pytest.raises(IntegrityError) as found:
+        take(
+            platform_of(["redis"]),
+            vault,
+            on_progress=lambda progress: stored_first.set() if progress.done == len(content) else None,
+        )
+    assert found.value.code == "part_rewritten"
+    assert nothing_left(vault)
+
+
+def test_a_writer_that_fails_in_the_middle_leaves_nothing_and_says_why(growing: FakeEngine, vault: Vault) -> None:
+    def at(step: str) -> None:
+        if step == "half grown":
+            raise RagopsError("told_to", "told to fail")
+
+    growing.at = at
+    with pytest.raises(RagopsError) as found:
+        take(platform_of(["redis"]), vault)
+    assert found.value.code == "told_to"
+    assert nothing_left(vault)
+    assert threads() == []
+
+
+def test_the_same_part_may_be_begun_again(growing: FakeEngine, vault: Vault, tmp_path: Path) -> None:
+    """As Qdrant does where a node is lost in the middle of a download."""
+    grow, tries = growing._grow, []
+
+    def dump_one(sink: Any, name: str, instant: datetime) -> None:
+        try:
+            with sink.following(name):
+                tries.append(name)
+                (sink.folder / name).write_bytes(b"half of it")
+                _lose()
+        except ConnectionError:
+            (sink.folder / name).unlink()
+        with sink.following(name):
+            grow(sink.folder / name, growing.live[name])
+        sink.put(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
+
+    growing._dump_one = dump_one  # type: ignore[method-assign]
+    point = take(platform_of(["redis"]), vault)
+    assert tries == ["grown"]
+    assert (unpack(vault, point, "redis", tmp_path / "plain") / "grown").read_bytes() == growing.live["grown"]
+
+
+def test_a_repository_that_fails_meanwhile_is_the_failure(growing: FakeEngine, vault: Vault) -> None:
+    broken = RagopsError("disk_full", "no space left")
+    store = vault.primary.store
+    writing = store.writing
+
+    @contextmanager
+    def failing(path: str) -> Iterator[Any]:
+        with writing(path) as stream:
+            if path.endswith("grown.zst"):
+                raise broken
+            yield stream
+
+    store.writing = failing  # type: ignore[method-assign]
+    with pytest.raises(RagopsError) as found:
+        take(platform_of(["redis"]), vault)
+    assert found.value is broken
+    assert nothing_left(vault)
+
+
+def _lose() -> None:
+    raise ConnectionError
+
+
+def _require(condition: bool) -> None:
+    assert condition
 
 
 # --- all or nothing -----------------------------------------------------------------------------------------------
@@ -504,13 +618,13 @@ def test_an_overview_says_where_each_is_whole(fakes: Any, tmp_path: Path) -> Non
     vault = vault_of(tmp_path, tmp_path / "second")
     first, second = take(platform_of(), vault), take(platform_of(), vault.alone())
     stored(vault.copies[0].get(first.id), "redis/one").unlink()
-    found = backup.overview(vault)
+    found = overview(vault)
     here, there = (repository.name for repository in vault.repositories)
     assert [(line.point.id, dict(line.whole), line.signer_known) for line in found.lines] == [
         (second.id, {here: True, there: None}, True), (first.id, {here: True, there: False}, True),
     ]  # fmt: skip
     assert (found.unreadable, found.unreachable) == ((), ())
-    assert [line.point.id for line in backup.overview(vault, "2").lines] == [first.id]
+    assert [line.point.id for line in overview(vault, "2").lines] == [first.id]
 
 
 def test_an_overview_goes_on_without_a_repository_that_is_away(fakes: Any, tmp_path: Path) -> None:
@@ -522,11 +636,11 @@ def test_an_overview_goes_on_without_a_repository_that_is_away(fakes: Any, tmp_p
     point = take(platform_of(), vault)
     away = Repository(Away("memory://away"), "default")
     object.__setattr__(vault, "repositories", (*vault.repositories, away))
-    found = backup.overview(vault)
+    found = overview(vault)
     assert [line.point.id for line in found.lines] == [point.id]
     assert [(name, error.code) for name, error in found.unreachable] == [("memory://away", "repository_unreachable")]
     with pytest.raises(MissingError):
-        backup.overview(vault, "memory://away")
+        overview(vault, "memory://away")
 
 
 # --- verify -------------------------------------------------------------------------------------------------------
@@ -534,9 +648,9 @@ def test_an_overview_goes_on_without_a_repository_that_is_away(fakes: Any, tmp_p
 
 def test_deep_verify_lets_every_engine_read(fakes: Any, vault: Vault) -> None:
     point = take(platform_of(), vault)
-    assert not backup.verify(None, vault).deep
+    assert not verify(None, vault).deep
     assert not any("verify" in step for engine in fakes.values() for step in engine.steps)
-    found = backup.verify(platform_of(), vault)
+    found = verify(platform_of(), vault)
     assert (found.deep, found.point.id, found.extra_files) == (True, point.id, ())
     for engine in fakes.values():
         assert [step for step in engine.steps if "verify" in step] == ["verify one", "verify two"]
@@ -547,9 +661,9 @@ def test_checksums_need_no_identity_and_reading_does(fakes: Any, tmp_path: Path)
     recipient = str(pyrage.x25519.Identity.generate().to_public())
     vault = vault_of(tmp_path, recipients=(recipient,))
     take(platform_of(), vault)
-    backup.verify(None, vault)
+    verify(None, vault)
     with pytest.raises(MissingError) as caught:
-        backup.verify(platform_of(), vault)
+        verify(platform_of(), vault)
     assert caught.value.code == "identity_missing"
 
 
@@ -559,6 +673,6 @@ def test_another_signer_is_refused_until_it_is_pinned(fakes: Any, tmp_path: Path
     key = vault.signing_key().public
     vault.signing_key_file.unlink()
     with pytest.raises(IntegrityError) as caught:
-        backup.verify(None, vault)
+        verify(None, vault)
     assert caught.value.code == "signer_unknown"
-    backup.verify(None, vault_of(tmp_path, pinned=(key,)))
+    verify(None, vault_of(tmp_path, pinned=(key,)))

@@ -1,0 +1,71 @@
+"""A file that is read while another still writes it at its end."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, BinaryIO
+
+from ragops.adapters import interrupt
+from ragops.errors import RagopsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+_POLL = 0.02
+
+
+class AbandonedError(RagopsError):
+    """The file will never be whole: its writer failed, and says why."""
+
+
+class Growing:
+    """The file `path`, which may not be there yet; its end is where it ends once `finish` was called."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._finished = threading.Event()
+        self._abandoned = False
+
+    def finish(self) -> None:
+        """Its writer is done with it."""
+        self._finished.set()
+
+    def abandon(self) -> None:
+        """Its writer has failed: whoever reads it gives up."""
+        self._abandoned = True
+        self._finished.set()
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes as soon as there are some, none at the end. Raises AbandonedError, OSError."""
+        while True:
+            finished = self._finished.is_set()  # before the look: what was written until then is seen by it
+            if self._abandoned:
+                raise AbandonedError("part_abandoned", f"{self._path.name} was not written to its end")
+            if (stream := self._opened(finished)) is not None and (block := stream.read(size)):
+                return block
+            if finished:
+                return b""
+            self._finished.wait(_POLL)
+            interrupt.check()
+
+    def _opened(self, finished: bool) -> BinaryIO | None:
+        if self._file is None:
+            try:
+                self._file = self._path.open("rb", buffering=0)
+            except FileNotFoundError:
+                if finished:
+                    raise
+        return self._file
+
+    def __enter__(self) -> Growing:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        if self._file is not None:
+            self._file.close()
