@@ -114,17 +114,19 @@ def up(
         session.machine.before_up(on_step or ignore, lambda: {item.id for item in stack.resources()})
         _take_up_again(session, on_step or ignore)
         mark = fingerprint(project, secrets)
+        rolled: tuple[Step, ...] = ()
         if not _already_applied(session, mark):
-            _look_ahead(session, stack, versions, confirm, on_step or ignore)
+            rolled = _look_ahead(session, stack, versions, confirm, on_step or ignore)
         report = stack.up(on_step)
+        made = changes((*rolled, *report.steps))
         session.machine.after_up()
         write_atomic(project.paths.endpoints, json.dumps(report.outputs["endpoints"], indent=2), SECRET_MODE)
         endpoints = session.endpoints()
         for name, endpoint in endpoints.items():
             by_name(name).prepare(endpoint)
-        health = _healthy(session, changed=bool(restarted or changes(report.steps)))
+        health = _healthy(session, changed=bool(restarted or made))
         write_atomic(project.paths.fingerprint, mark)
-    return UpResult(changes(report.steps), endpoints, health, time.monotonic() - started)
+    return UpResult(made, endpoints, health, time.monotonic() - started)
 
 
 def _refuse_changed_password(session: Session) -> None:
@@ -157,17 +159,22 @@ def _look_ahead(
     versions: tuple[VersionChange, ...],
     confirm: Callable[[Plan], bool] | None,
     on_step: Callable[[Step | Progress], None],
-) -> None:
-    """Ask before anything is replaced or removed, then change a cluster node by node where it can stay available."""
+) -> tuple[Step, ...]:
+    """Ask before anything is replaced or removed, then change a cluster node by node where it can stay available.
+
+    Returns what was done to the nodes.
+    """
     cluster = _cluster(session)
     if not confirm and not cluster:
-        return
+        return ()
     found = Plan(changes(stack.preview()), versions)
     if confirm and found.disturbing and not confirm(found):
         raise InterruptedRunError("declined", "nothing was changed", "")
     nodes = disturbed(cluster, found.changes)
+    steps: list[Step] = []
     if cluster and len(nodes) > 1:
-        roll(cluster, nodes, lambda names: stack.up(on_step, resources=names), on_step)
+        roll(cluster, nodes, lambda names: steps.extend(stack.up(on_step, resources=names).steps), on_step)
+    return tuple(steps)
 
 
 def _take_up_again(session: Session, show: Callable[[Progress], None]) -> None:

@@ -9,6 +9,9 @@ import pytest
 
 pytestmark = pytest.mark.engine
 
+# Wherever the image has it, and behind a link.
+WITHOUT_SERVER = "RUN rm -f $(command -v redis-server) /usr/bin/redis-server"
+
 
 def _failed(whole: Any, code: int) -> dict[str, str]:
     """The error of an `up` that ends with `code`."""
@@ -48,8 +51,7 @@ def test_an_image_that_nobody_has(whole: Any, kept: Any) -> None:
 
 def test_an_image_whose_server_dies(whole: Any, kept: Any, image_from: Any) -> None:
     """The end of its log is in the error, and the old image brings the data back."""
-    broken = "RUN rm -f $(command -v redis-server) /usr/bin/redis-server"
-    with image_from("redis:8.0.2", "redis:8.0.3", broken) as reference:
+    with image_from("redis:8.0.2", "redis:8.0.3", WITHOUT_SERVER) as reference:
         whole.configure(redis={"image": reference})
         try:
             error = _failed(whole, 1)
@@ -65,7 +67,7 @@ def test_an_image_whose_server_dies(whole: Any, kept: Any, image_from: Any) -> N
 
 
 def test_a_first_up_that_fails_is_repeated_once_the_cause_is_gone(fresh: Any, image_from: Any) -> None:
-    with image_from("redis:8.0.2", "redis:8.0.3", "RUN rm -f $(command -v redis-server) /usr/bin/redis-server") as reference:
+    with image_from("redis:8.0.2", "redis:8.0.3", WITHOUT_SERVER) as reference:
         fresh.configure(redis={"image": reference})
         assert _failed(fresh, 1)["code"] == "service_failed"
         left = fresh.ours()["volumes"]
