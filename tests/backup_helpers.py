@@ -22,6 +22,7 @@ from ragops.recovery.manifest import FILE_NAME, FORMAT, Kind, Manifest, Manifest
 from ragops.recovery.repository import Repository
 from ragops.recovery.sealing import seal, suffix
 from ragops.recovery.vault import Vault
+from ragops.services.contract import drop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -51,9 +52,10 @@ class KeepingSink:
         Limit(2).each(tasks)
 
     @contextlib.contextmanager
-    def following(self, name: str) -> Iterator[None]:
+    def following(self, name: str, also: Callable[[bytes], None] = drop) -> Iterator[None]:
         yield
-        assert (self.folder / name).is_file()
+        also((self.folder / name).read_bytes())
+        also(b"")
 
     def put(self, name: str, read_back: Callable[[], Part]) -> Part:
         assert (self.folder / name).is_file()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from typing import IO, TYPE_CHECKING
 
@@ -24,6 +25,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 _STOP_GRACE = 10.0
 _POLL = 0.5
 _QUOTED = 1500
+_PIPE = 1 << 20  # the most that Linux gives without a privilege
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -89,6 +91,55 @@ def output(
         return printed.read().decode(errors="replace")
 
 
+class Fed:
+    """A tool that runs and takes its input as it comes."""
+
+    def __init__(self, process: subprocess.Popen[bytes], printed: IO[bytes], said: IO[bytes], name: str) -> None:
+        self._process = process
+        self._printed = printed
+        self._said = said
+        self._name = name
+        self._closed = threading.Event()
+
+    def write(self, block: bytes) -> None:
+        """Give it some of its input; nothing (`b""`) is the end of it. One that has ended misses nothing."""
+        pipe = self._process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            if block and pipe:
+                pipe.write(block)
+            elif pipe:
+                pipe.close()
+        if not block:
+            self._closed.set()
+
+    def output(self, limit: float) -> str:
+        """What it printed, once its input has ended and it too; raises as `running` does."""
+        while not self._closed.wait(_POLL):
+            interrupt.check()
+        _wait(self._process, limit, self._name)
+        _judge(self._process, self._said, self._name)
+        self._printed.seek(0)
+        return self._printed.read().decode(errors="replace")
+
+
+@contextlib.contextmanager
+def fed(arguments: Sequence[str], environment: Mapping[str, str], limit: float, *, name: str = "") -> Iterator[Fed]:
+    """A tool that is fed inside the block, and ended with it or after `limit` seconds. Raises MissingError."""
+    name = name or _name(arguments)
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
+        process = _started(arguments, environment, subprocess.PIPE, printed, said)
+        overdue = threading.Timer(limit, process.kill)  # a write to one that hangs would wait for ever
+        overdue.daemon = True
+        overdue.start()
+        try:
+            yield Fed(process, printed, said, name)
+        finally:
+            overdue.cancel()
+            _end(process)
+            with contextlib.suppress(OSError):
+                process.stdin and process.stdin.close()
+
+
 @contextlib.contextmanager
 def _tool(
     arguments: Sequence[str],
@@ -105,9 +156,7 @@ def _tool(
             _wait(process, limit, name)
         finally:
             _end(process)
-        if process.returncode != 0:
-            said.seek(0)
-            raise _failed(name, process.returncode, said.read().decode(errors="replace").strip())
+        _judge(process, said, name)
 
 
 def _wait(process: subprocess.Popen[bytes], limit: float, name: str) -> None:
@@ -151,7 +200,7 @@ def _writing(path: Path | None) -> Iterator[IO[bytes] | None]:
 def _started(
     arguments: Sequence[str],
     environment: Mapping[str, str],
-    stdin: IO[bytes] | None,
+    stdin: IO[bytes] | int | None,
     stdout: IO[bytes] | None,
     said: IO[bytes],
 ) -> subprocess.Popen[bytes]:
@@ -163,11 +212,18 @@ def _started(
             stdout=stdout or subprocess.DEVNULL,
             stderr=said,
             preexec_fn=die_with_parent,
+            pipesize=_PIPE,
         )
     except OSError as error:
         raise MissingError(
             "tool_missing", f"{arguments[0]} cannot be run: {error.strerror}", "see `ragops doctor`"
         ) from error
+
+
+def _judge(process: subprocess.Popen[bytes], said: IO[bytes], name: str) -> None:
+    if process.returncode != 0:
+        said.seek(0)
+        raise _failed(name, process.returncode, said.read().decode(errors="replace").strip())
 
 
 def _failed(name: str, code: int, said: str) -> RagopsError:

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import interrupt
 from ragops.adapters.files import make_dir
+from ragops.adapters.growing import Growing
 from ragops.adapters.progress import Progress, counting
 from ragops.adapters.workers import Job, Limit, end, raise_failure
 from ragops.errors import IntegrityError
-from ragops.recovery.following import Growing
 from ragops.recovery.manifest import ManifestPart, Stored
 from ragops.recovery.sealing import Sealed, checksum, seal, suffix
+from ragops.recovery.streams import Tee
 from ragops.services import SERVICES, backup_engine
+from ragops.services.contract import drop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -77,11 +79,11 @@ class Taking:
         return tuple(sorted(self.parts, key=lambda part: (order.get(part.service, len(order)), part.name)))
 
     @contextlib.contextmanager
-    def following(self, service: str, source: Path) -> Iterator[None]:
-        """Put `source` into the repository while it is written inside the block: at its end only, and to its end."""
+    def following(self, service: str, source: Path, also: Callable[[bytes], None] = drop) -> Iterator[None]:
+        """Put `source` into the repository, and what is read of it into `also`, while the block writes it."""
         name = f"{service}/{source.name}"
         growing = Growing(source)
-        job = Job(lambda: self._seal(name, growing, 0, self._path(name)), f"ragops-seal-{source.name}", self._sealing)
+        job = Job(lambda: self._follow(name, growing, also), f"ragops-seal-{source.name}", self._sealing)
         try:
             yield
         except BaseException:
@@ -126,10 +128,14 @@ class Taking:
             with source.open("rb") as plain:
                 return self._seal(name, plain, source.stat().st_size, self._path(name))
         sealed = followed.result()
-        with source.open("rb") as plain:
-            if checksum(plain, lambda _size: interrupt.check()) != (sealed.size, sealed.sha256):
-                what = f"{name} was changed where it had been written before"
-                raise IntegrityError("part_rewritten", what, "run the command again")
+        if sealed.size != source.stat().st_size:
+            raise IntegrityError("part_incomplete", f"{name} grew when it should have been whole", "run it again")
+        return sealed
+
+    def _follow(self, name: str, growing: Growing, also: Callable[[bytes], None]) -> Sealed:
+        with growing:
+            sealed = self._seal(name, Tee(growing, also), 0, self._path(name))
+        also(b"")
         return sealed
 
     def _seal(self, name: str, source: Source, total: int, path: str) -> Sealed:
@@ -204,9 +210,9 @@ class ServiceSink:
         """Run all within the limit of the run."""
         self._taking.limit.each(tasks)
 
-    def following(self, name: str) -> AbstractContextManager[None]:
+    def following(self, name: str, also: Callable[[bytes], None] = drop) -> AbstractContextManager[None]:
         """Store the file while it is written."""
-        return self._taking.following(self.service, self.folder / name)
+        return self._taking.following(self.service, self.folder / name, also)
 
     def put(self, name: str, read_back: Callable[[], Part]) -> Part:
         """Store and read back, then remove the file."""

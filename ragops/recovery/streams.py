@@ -30,6 +30,20 @@ class Source(Protocol):
         """Up to `size` of them, none at the end."""
 
 
+class Tee:
+    """A source whose bytes go to `also` too when they are read."""
+
+    def __init__(self, source: Source, also: Callable[[bytes], None]) -> None:
+        self._source = source
+        self._also = also
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, none at the end; the end is not passed on."""
+        if block := self._source.read(size):
+            self._also(block)
+        return block
+
+
 class Keeping:
     """Keeps what it failed with first: a library may go on writing, and that fails for other reasons."""
 

@@ -229,6 +229,10 @@ class Part:
     versions: Mapping[str, str]
 
 
+def drop(_block: bytes) -> None:
+    """Take bytes and do nothing with them."""
+
+
 class Sink(Protocol):
     """Takes the parts of one service while they are made.
 
@@ -245,10 +249,11 @@ class Sink(Protocol):
     def each(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run all, several at once within the limit of the run. Raises the first failure, others are not begun then."""
 
-    def following(self, name: str) -> AbstractContextManager[None]:
+    def following(self, name: str, also: Callable[[bytes], None] = drop) -> AbstractContextManager[None]:
         """The file `name` of `folder` is written inside the block, at its end only, then `put`: a head start for it.
 
-        A block that fails may be entered again for the same file, which has to be gone then.
+        `also` gets all that is stored of it, in blocks, the last one empty. A block that fails may be entered again
+        for the same file, which has to be gone then.
         """
 
     def put(self, name: str, read_back: Callable[[], Part]) -> Part:

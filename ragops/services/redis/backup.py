@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
-from ragops.services.redis.checking import count
+from ragops.services.redis.checking import checker
 from ragops.services.redis.line import info, keys_of, operator_client
 from ragops.services.redis.saving import Save
 from ragops.services.redis.scratch import opened, wait_for
@@ -41,19 +41,18 @@ class RedisBackup:
     """
 
     def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
-        """Save, copy, and read the copy with the engine. Raises MissingError (redis_files_unreadable, disk_full)."""
+        """Save, and have the engine read what it saves. Raises MissingError (redis_files_unreadable, disk_full)."""
         _need(endpoint, Capability.READ_FILES, "backed up: the RDB file is copied from its data folder")
 
         def dump() -> None:
-            with operator_client(endpoint, _COMMAND_LIMIT) as client:
+            with checker(control, endpoint.engine) as reading, operator_client(endpoint, _COMMAND_LIMIT) as client:
                 versions = _versions(client)
                 save = Save(client, control)
                 instant = save.begin()
                 sink.begun()  # the engine has forked
-                target = sink.folder / PART
-                with sink.following(PART):
-                    save.finish(target)
-            sink.put(PART, lambda: Part(PART, instant, count(control, endpoint.engine, target), versions))
+                with sink.following(PART, reading.write):
+                    save.finish(sink.folder / PART)
+                sink.put(PART, lambda: Part(PART, instant, reading.counts(), versions))
 
         sink.each([dump])
 

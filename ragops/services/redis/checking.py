@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from typing import TYPE_CHECKING
@@ -10,31 +11,43 @@ from ragops.adapters import child
 from ragops.errors import IntegrityError, RagopsError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from ragops.services.contract import Control
 
 _LIMIT = 3600.0
-_RDB = "dump.rdb"
+_INPUT = "/dev/stdin"
 _OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 
-def count(control: Control, engine: str, rdb: Path) -> dict[str, int]:
-    """How many `keys` the file holds, and how many of them have a time to live (`expires`).
+class Checker:
+    """The engine's checker, which takes the file in blocks by `write`, the last one empty."""
 
-    Raises IntegrityError (rdb_unreadable), MissingError (engine_not_installed, disk_full).
-    """
-    with control.bench() as bench:
-        bench.put(rdb, _RDB)
-        command = [*bench.tool(f"{engine}-check-rdb"), f"{bench.folder}/{_RDB}"]
+    def __init__(self, tool: child.Fed) -> None:
+        self.write = tool.write
+        self._tool = tool
+
+    def counts(self) -> dict[str, int]:
+        """How many `keys` the file holds, and how many of them have a time to live (`expires`); waits for its end.
+
+        Raises IntegrityError (rdb_unreadable).
+        """
         try:
-            said = child.output(command, os.environ, _LIMIT, name=f"{engine}-check-rdb")
+            said = self._tool.output(_LIMIT)
         except RagopsError as error:
             if error.code != "tool_failed":
                 raise
             what = f"the engine cannot read the RDB file: {error.message}"
             raise IntegrityError("rdb_unreadable", what, _OTHER_POINT) from error
-    return counts_in(said)
+        return counts_in(said)
+
+
+@contextlib.contextmanager
+def checker(control: Control, engine: str) -> Iterator[Checker]:
+    """A checker that runs while the block does. Raises MissingError (engine_not_installed, disk_full)."""
+    tool = f"{engine}-check-rdb"
+    with control.bench() as bench, child.fed([*bench.tool(tool), _INPUT], os.environ, _LIMIT, name=tool) as fed:
+        yield Checker(fed)
 
 
 def counts_in(said: str) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.operations import backup, copies
 from ragops.operations.backup import BackupRequest
 from ragops.operations.overview import overview
-from ragops.operations.taking import _until
+from ragops.operations.taking import Taking, _until
 from ragops.operations.verify import verify
 from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import Locker, Repository
@@ -275,26 +276,43 @@ def test_a_part_is_stored_while_it_is_written(growing: FakeEngine, vault: Vault,
     assert threads() == []
 
 
-def test_what_is_rewritten_behind_our_back_is_found(growing: FakeEngine, vault: Vault) -> None:
-    """A file that grew otherwise than at its end, of the same size."""
-    content = growing.live["grown"]
+def test_what_is_stored_is_what_is_read_meanwhile(growing: FakeEngine, vault: Vault) -> None:
+    """A checker beside gets the very bytes that are stored, and their end."""
+    blocks: list[bytes] = []
 
-    def grow(path: Path, _content: bytes) -> None:
-        with path.open("wb", buffering=0) as stream:
-            stream.write(b"x" * 1000 + content[1000:])
-            stored_first.wait(20)
-            stream.seek(0)
-            stream.write(content[:1000])
+    def dump_one(sink: Any, name: str, instant: datetime) -> None:
+        with sink.following(name, blocks.append):
+            growing._grow(sink.folder / name, growing.live[name])
+        sink.put(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
 
-    stored_first = threading.Event()
-    growing._grow = grow  # type: ignore[method-assign]
-    with pytest.raises(IntegrityError) as found:
-        take(
-            platform_of(["redis"]),
-            vault,
-            on_progress=lambda progress: stored_first.set() if progress.done == len(content) else None,
-        )
-    assert found.value.code == "part_rewritten"
+    growing._dump_one = dump_one  # type: ignore[method-assign]
+    point = take(platform_of(["redis"]), vault)
+    assert b"".join(blocks) == growing.live["grown"]
+    assert blocks[-1] == b""
+    assert all(blocks[:-1])
+    assert len(blocks) > 2
+    assert point.manifest.parts[0].sha256 == hashlib.sha256(growing.live["grown"]).hexdigest()
+
+
+def test_a_file_that_goes_on_growing_is_found(growing: FakeEngine, vault: Vault) -> None:
+    def dump_one(sink: Any, name: str, instant: datetime) -> None:
+        with sink.following(name):
+            (sink.folder / name).write_bytes(b"all")
+        sink.put(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
+
+    sealed = Taking._follow
+
+    def longer(taking: Taking, name: str, *rest: Any) -> Any:
+        done = sealed(taking, name, *rest)
+        with (taking._folder / name).open("ab") as stream:
+            stream.write(b"more")
+        return done
+
+    growing._dump_one = dump_one  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(IntegrityError) as found:
+        patch.setattr(Taking, "_follow", longer)
+        take(platform_of(["redis"]), vault)
+    assert found.value.code == "part_incomplete"
     assert nothing_left(vault)
 
 

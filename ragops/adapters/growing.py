@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -38,17 +39,20 @@ class Growing:
         self._finished.set()
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes as soon as there are some, none at the end. Raises AbandonedError, OSError."""
+        """`size` bytes as soon as there are so many, fewer at the end. Raises AbandonedError, OSError."""
         while True:
             finished = self._finished.is_set()  # before the look: what was written until then is seen by it
             if self._abandoned:
                 raise AbandonedError("part_abandoned", f"{self._path.name} was not written to its end")
-            if (stream := self._opened(finished)) is not None and (block := stream.read(size)):
-                return block
-            if finished:
-                return b""
+            stream = self._opened(finished)
+            if stream is not None and (finished or self._grown() >= size):
+                return stream.read(size)  # a regular file gives all that it has
             self._finished.wait(_POLL)
             interrupt.check()
+
+    def _grown(self) -> int:
+        """Bytes that have not been read."""
+        return os.fstat(self._file.fileno()).st_size - self._file.tell() if self._file else 0
 
     def _opened(self, finished: bool) -> BinaryIO | None:
         if self._file is None:
