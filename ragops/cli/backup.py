@@ -256,7 +256,7 @@ def _show_pruned(current: State, result: PruneResult) -> None:
         for pruned in result.repositories
         for verdict in pruned.verdicts
     ]
-    console.table(("ID", "", "WHY", "REPOSITORY"), rows)
+    console.table(("ID", "VERDICT", "WHY", "REPOSITORY"), rows)
     for pruned in result.repositories:
         for error in pruned.unreadable:
             console.message(f"left alone, since it cannot be read: {error.message}")

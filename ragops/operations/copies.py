@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import Progress, counting, ignore
-from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
+from ragops.errors import IntegrityError, InterruptedRunError, MissingError, RagopsError
 from ragops.recovery.manifest import Kind
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def copy(
     done = []
     for repository in vault.copies:
         try:
+            _refuse_emptied(vault, repository)
             _copy_to(repository, point, locker, on_progress)
         except (InterruptedRunError, KeyboardInterrupt):
             raise
@@ -44,7 +45,18 @@ def copy(
             done.append(Copied(repository.name, error))
         else:
             done.append(Copied(repository.name))
+    if vault.history:
+        vault.history.remember_copies(copied.repository for copied in done if not copied.error)
     return tuple(done)
+
+
+def _refuse_emptied(vault: Vault, repository: Repository) -> None:
+    """Raise MissingError (repository_emptied) where there are no recovery points any more: its disk may be away."""
+    known = vault.history is not None and vault.history.has_copies(repository.name)
+    if known and not repository.store.folders(repository.environment):
+        what = f"{repository.name} has no recovery points any more, copies went there before: is its disk mounted?"
+        hint = "mount it; where it is to begin anew, fill it: `ragops backup copy --all`"
+        raise MissingError("repository_emptied", what, hint)
 
 
 def _copy_to(

@@ -35,10 +35,11 @@ class PruneResult:
     dry_run: bool
 
     def require_all(self) -> None:
-        """Raise RagopsError (prune_failed) where a repository could not be pruned."""
+        """Raise RagopsError (prune_failed) where one could not be pruned, with the exit code of why."""
         if self.failures:
             name, error = self.failures[0]
-            raise RagopsError("prune_failed", f"{name} was not pruned: {error.message}", error.hint)
+            what = f"{name} was not pruned: {error.message}"
+            raise RagopsError("prune_failed", what, error.hint, exit_code=error.exit_code)
 
 
 def prune(

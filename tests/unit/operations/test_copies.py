@@ -194,3 +194,32 @@ def test_a_mark_is_set_wherever_it_is_though_the_first_repository_lost_it(vault:
     point: Any = vault.find("latest", "2")[1]
     copies.keep(vault, point, keep=True, locker=LOCKER)
     assert all(repository.get(point.id).kept for repository in vault.copies)
+
+
+# --- a copy's disk that is away --------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_held_copies_is_not_made_anew(vault: Vault) -> None:
+    """Its disk is not mounted: nothing is written on the disk below, and what to do is said."""
+    take(platform_of(), vault)
+    away = lose(vault, 1)
+    done = backup.run(platform_of(), away)
+    assert [copy.error.code if copy.error else "" for copy in done.copies] == ["repository_emptied", ""]
+    assert not (away.staging.parent / "second").exists()
+    with pytest.raises(RagopsError, match="mounted"):
+        done.require_copies()
+
+
+def test_it_is_made_anew_when_somebody_says_so(vault: Vault) -> None:
+    take(platform_of(), vault)
+    away = lose(vault, 1)
+    copies.spread(away, "latest", locker=LOCKER)
+    done = backup.run(platform_of(), away)
+    assert [copy.error for copy in done.copies] == [None, None]
+
+
+def test_a_new_repository_is_begun_without_a_word(vault: Vault, tmp_path: Path) -> None:
+    take(platform_of(), vault)
+    fourth = Repository(FolderStore(tmp_path / "fourth"), "default", tmp_path / "cache")
+    done = backup.run(platform_of(), replace(vault, repositories=(*vault.repositories, fourth)))
+    assert [copy.error for copy in done.copies] == [None] * 3
