@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from ragops.operations.platform import Platform
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.signing import SigningKey
-    from ragops.services.contract import BackupEngine, Control, Endpoint, Part
+    from ragops.services.contract import BackupEngine, Endpoint, Part
+    from ragops.services.control import Control
 
 
 class KeepingSink:

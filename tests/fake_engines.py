@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.services.contract import Control, Sink
+    from ragops.services.contract import Sink
+    from ragops.services.control import Control
 
 CLASSES: dict[str, Any] = {"timescaledb": TimescaleService, "redis": RedisService, "qdrant": QdrantService}
 ORDER = ("timescaledb", "redis", "qdrant")

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from ragops.services.contract import Control, Endpoint, Service
+    from ragops.services.contract import Endpoint, Service
+    from ragops.services.control import Control
 
 
 @dataclass(frozen=True)

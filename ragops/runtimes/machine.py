@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from ragops.adapters.progress import Progress
     from ragops.runtimes.gateway_door import Door
-    from ragops.services.contract import Check, Control, Endpoint
+    from ragops.services.contract import Check, Endpoint
+    from ragops.services.control import Control
     from ragops.services.gateway.component import GatewayRuntime
 
 RUNNING = "running"

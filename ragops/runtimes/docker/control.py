@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.docker.values import Container
-    from ragops.services.contract import Bench, Endpoint
+    from ragops.services.contract import Endpoint
+    from ragops.services.control import Bench
 
 _START_LIMIT = 300.0  # an engine may have to go through its logs first
 _STOP_GRACE = 60.0  # where the container has none of its own

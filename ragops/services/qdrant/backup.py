@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.services.contract import Control, Endpoint, Sink
+    from ragops.services.contract import Endpoint, Sink
+    from ragops.services.control import Control
     from ragops.services.qdrant.rest import Rest
 
 # Snapshots are made and put in place while the request waits, however long it takes.

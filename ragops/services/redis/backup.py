@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     import redis
 
-    from ragops.services.contract import Control, Endpoint, Sink
+    from ragops.services.contract import Endpoint, Sink
+    from ragops.services.control import Control
 
 PART = "dump.rdb"
 _SAVE_LIMIT = 3600.0

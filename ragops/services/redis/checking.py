@@ -13,7 +13,7 @@ from ragops.errors import IntegrityError, RagopsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ragops.services.contract import Control
+    from ragops.services.control import Control
 
 _LIMIT = 3600.0
 _INPUT = "/dev/stdin"

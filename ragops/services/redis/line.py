@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     import redis
 
-    from ragops.services.contract import Bench, Endpoint
+    from ragops.services.contract import Endpoint
+    from ragops.services.control import Bench
 
 _SOCKET = "socket"
 _LIMIT = 60.0  # seconds for one command

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from ragops.services.contract import Control
+    from ragops.services.control import Control
 
 _LIMIT = 3600.0
 _TEMPORARY = re.compile(r"temp-\d+\.rdb")  # of the process that saves, renamed when it is whole

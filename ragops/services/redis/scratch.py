@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from ragops.services.contract import Bench, Control
+    from ragops.services.control import Bench, Control
 
 AOF_FOLDER = "appendonlydir"
 _RDB = "dump.rdb"

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.services.contract import Control, Endpoint
+    from ragops.services.contract import Endpoint
+    from ragops.services.control import Control
 
 LIMIT = 12 * 3600.0  # seconds for one tool; a dump of a large database takes hours
 _LIST_LIMIT = 300.0

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.services.contract import Control, Endpoint, Sink
+    from ragops.services.contract import Endpoint, Sink
+    from ragops.services.control import Control
 
 TIMESCALE = "extension.timescaledb"
 _SPACE = 3  # a restored database is some times the size of its dump: indexes

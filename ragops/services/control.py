@@ -1,0 +1,80 @@
+"""What a runtime can do to a service beyond provisioning it: `Control` of the live one, a `Bench` away from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+
+class Control(Protocol):
+    """What a runtime can do to one service besides provisioning it; used by restores and repairs."""
+
+    def stop(self) -> None:
+        """Stop the service with its own grace; nothing to do if it is down."""
+
+    def start(self, extra_args: Sequence[str] = ()) -> None:
+        """Start it as provisioned, with `extra_args` added to its command, and wait for its health check."""
+
+    def is_running(self) -> bool:
+        """Whether the very process or container that was provisioned runs."""
+
+    def set_data_aside(self, label: str) -> str:
+        """Move the data of the stopped service beside itself, leave an empty folder; returns where the data went."""
+
+    def bring_data_back(self, aside: str) -> None:
+        """Undo `set_data_aside`: what was put in meanwhile is moved away under another name, never deleted."""
+
+    def replace_data(self, files: Mapping[str, Path], label: str) -> str:
+        """Like `set_data_aside`, with copies of `files` (by their path inside the data folder) in place at once.
+
+        They are owned and readable as the service needs, and durable before the folder takes its place.
+        """
+
+    @property
+    def local_data(self) -> Path | None:
+        """The data folder as this machine sees it, None where it does not."""
+
+    def get_data_file(self, name: str, target: Path) -> None:
+        """Copy the file `name` of the data folder to `target`, readable by us alone."""
+
+    def free_bytes(self) -> int | None:
+        """Free space where the data lie; None where the runtime cannot see it."""
+
+    def tool(self, name: str) -> tuple[str, ...]:
+        """Arguments that run the engine's own tool `name` (such as pg_dump) beside the running service.
+
+        It shares nothing with us for certain but its standard streams: no files, no environment, no addresses.
+        """
+
+    def bench(self) -> AbstractContextManager[Bench]:
+        """A place to run the engine's own programs on copies of data, whether the service runs or not."""
+
+
+class Bench(Protocol):
+    """A throw-away place with the programs of a service, away from the live one; gone when its block ends.
+
+    `folder` is an empty one that they may write, as they see it; `local` is the same as this machine sees it, None
+    where it does not.
+    """
+
+    folder: str
+    local: Path | None
+
+    def tool(self, name: str) -> tuple[str, ...]:
+        """Arguments that run the program `name` there; standard streams are passed on."""
+
+    def output(self, command: Sequence[str], limit: float) -> str:
+        """What a program there prints, within `limit` seconds. Raises RagopsError (tool_failed, tool_timeout)."""
+
+    def put(self, source: Path, name: str) -> None:
+        """Make `source` readable for them as the file `name` of the folder, which they do not change."""
+
+    def get(self, name: str, target: Path) -> None:
+        """Copy the file `name` of the folder to `target`, readable by us alone."""
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """Names of the files in `folder` of the folder, sorted."""
