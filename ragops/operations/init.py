@@ -20,7 +20,7 @@ from ragops.services import SERVICES
 if TYPE_CHECKING:
     from pathlib import Path
 
-_IGNORED = (".ragops/", "backups/")
+_IGNORED = (".ragops/", "backups/", "*identity*.txt")  # state and secrets, recovery points, the key that opens them
 _COLLECTIONS = "collections-config.json"
 
 
