@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -94,29 +95,50 @@ def output(
 class Fed:
     """A tool that runs and takes its input as it comes."""
 
-    def __init__(self, process: subprocess.Popen[bytes], printed: IO[bytes], said: IO[bytes], name: str) -> None:
+    def __init__(
+        self, process: subprocess.Popen[bytes], printed: IO[bytes], said: IO[bytes], limit: float, name: str
+    ) -> None:
         self._process = process
+        self._limit = limit
         self._printed = printed
         self._said = said
         self._name = name
         self._closed = threading.Event()
 
     def write(self, block: bytes) -> None:
-        """Give it some of its input; nothing (`b""`) is the end of it. One that has ended misses nothing."""
+        """Give it some of its input; nothing (`b""`) is the end of it. One that has ended misses nothing.
+
+        Raises RagopsError (tool_timeout) where it does not take it within the limit.
+        """
         pipe = self._process.stdin
-        with contextlib.suppress(BrokenPipeError):
-            if block and pipe:
-                pipe.write(block)
-            elif pipe:
+        if pipe is None:
+            raise TypeError("a process with no pipe cannot be fed")
+        if block:
+            self._give(pipe.fileno(), memoryview(block))
+        else:
+            with contextlib.suppress(BrokenPipeError):
                 pipe.close()
-        if not block:
             self._closed.set()
 
-    def output(self, limit: float) -> str:
+    def _give(self, pipe: int, block: memoryview) -> None:
+        deadline = time.monotonic() + self._limit
+        while block:
+            _, ready, _ = select.select((), (pipe,), (), _POLL)
+            if ready:
+                try:
+                    block = block[os.write(pipe, block) :]
+                except BrokenPipeError:
+                    return
+            else:
+                interrupt.check()
+                if time.monotonic() > deadline:
+                    raise _overdue(self._name, self._limit)
+
+    def output(self) -> str:
         """What it printed, once its input has ended and it too; raises as `running` does."""
         while not self._closed.wait(_POLL):
             interrupt.check()
-        _wait(self._process, limit, self._name)
+        _wait(self._process, self._limit, self._name)
         _judge(self._process, self._said, self._name)
         self._printed.seek(0)
         return self._printed.read().decode(errors="replace")
@@ -124,20 +146,21 @@ class Fed:
 
 @contextlib.contextmanager
 def fed(arguments: Sequence[str], environment: Mapping[str, str], limit: float, *, name: str = "") -> Iterator[Fed]:
-    """A tool that is fed inside the block, and ended with it or after `limit` seconds. Raises MissingError."""
+    """A tool that is fed inside the block and ended with it.
+
+    It may take `limit` seconds for each block that it is given, and as long again once it has all. Raises MissingError.
+    """
     name = name or _name(arguments)
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
         process = _started(arguments, environment, subprocess.PIPE, printed, said)
-        overdue = threading.Timer(limit, process.kill)  # a write to one that hangs would wait for ever
-        overdue.daemon = True
-        overdue.start()
         try:
-            yield Fed(process, printed, said, name)
+            if process.stdin is not None:
+                os.set_blocking(process.stdin.fileno(), False)
+            yield Fed(process, printed, said, limit, name)
         finally:
-            overdue.cancel()
             _end(process)
-            with contextlib.suppress(OSError):
-                process.stdin and process.stdin.close()
+            if process.stdin is not None:
+                process.stdin.close()
 
 
 @contextlib.contextmanager
@@ -168,7 +191,7 @@ def _wait(process: subprocess.Popen[bytes], limit: float, name: str) -> None:
             return
         interrupt.check()
         if time.monotonic() > deadline:
-            raise RagopsError("tool_timeout", f"{name} took over {limit:.0f} s", "is a disk busy?")
+            raise _overdue(name, limit)
 
 
 @contextlib.contextmanager
@@ -218,6 +241,10 @@ def _started(
         raise MissingError(
             "tool_missing", f"{arguments[0]} cannot be run: {error.strerror}", "see `ragops doctor`"
         ) from error
+
+
+def _overdue(name: str, limit: float) -> RagopsError:
+    return RagopsError("tool_timeout", f"{name} took over {limit:.0f} s", "is a disk busy?")
 
 
 def _judge(process: subprocess.Popen[bytes], said: IO[bytes], name: str) -> None:

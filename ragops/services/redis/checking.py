@@ -33,7 +33,7 @@ class Checker:
         Raises IntegrityError (rdb_unreadable).
         """
         try:
-            said = self._tool.output(_LIMIT)
+            said = self._tool.output()
         except RagopsError as error:
             if error.code != "tool_failed":
                 raise

@@ -1,0 +1,76 @@
+"""Tools that are fed: what they get, what becomes of one that ends early, hangs or is interrupted."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+
+import pytest
+
+from ragops.adapters import child, interrupt
+from ragops.errors import InterruptedRunError, MissingError, RagopsError
+
+pytestmark = pytest.mark.timeout(60)
+BLOCK = os.urandom(1 << 20)
+
+
+def python(program: str) -> list[str]:
+    return [sys.executable, "-c", f"import sys, time, hashlib\n{program}"]
+
+
+def test_it_gets_all_of_its_input_and_its_end() -> None:
+    with child.fed(python("print(len(sys.stdin.buffer.read()))"), os.environ, 30) as tool:
+        for _ in range(5):
+            tool.write(BLOCK)
+        tool.write(b"")
+        assert tool.output() == f"{5 * len(BLOCK)}\n"
+
+
+def test_one_that_ends_early_is_judged_by_how_it_ended() -> None:
+    with child.fed(python("sys.stdin.buffer.read(10); sys.exit('no such thing')"), os.environ, 30, name="it") as tool:
+        for _ in range(5):
+            tool.write(BLOCK)
+        tool.write(b"")
+        with pytest.raises(RagopsError, match="it ended with 1: no such thing") as found:
+            tool.output()
+    assert found.value.code == "tool_failed"
+
+
+def test_one_that_takes_nothing_is_given_up() -> None:
+    with child.fed(python("time.sleep(60)"), os.environ, 1, name="it") as tool:
+        with pytest.raises(RagopsError, match="it took over 1 s"):
+            for _ in range(5):
+                tool.write(BLOCK)
+        assert tool._process.poll() is None
+    assert tool._process.poll() is not None
+
+
+def test_the_limit_is_for_each_block_not_for_all() -> None:
+    """A slow store must not let a good file be called unreadable."""
+    with child.fed(python("print(len(sys.stdin.buffer.read()))"), os.environ, 0.5) as tool:
+        for _ in range(4):
+            tool.write(BLOCK)
+            time.sleep(0.3)
+        tool.write(b"")
+        assert tool.output() == f"{4 * len(BLOCK)}\n"
+
+
+def test_an_interrupt_ends_the_wait_for_one_that_takes_nothing() -> None:
+    interrupt.begin()
+    try:
+        with child.fed(python("time.sleep(60)"), os.environ, 60) as tool:
+            threading.Timer(0.5, interrupt.end).start()
+            with pytest.raises(InterruptedRunError):
+                for _ in range(5):
+                    tool.write(BLOCK)
+        assert tool._process.poll() is not None
+    finally:
+        interrupt.begin()
+
+
+def test_one_that_is_not_there() -> None:
+    with pytest.raises(MissingError) as found, child.fed(["/nonexistent/tool"], os.environ, 1):
+        pass
+    assert found.value.code == "tool_missing"
