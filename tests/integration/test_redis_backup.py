@@ -12,6 +12,7 @@ import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -25,6 +26,7 @@ from ragops.services.redis.backup import RedisBackup
 from tests.backup_helpers import (
     KeepingSink,
     damage,
+    files_of,
     folder_of,
     forge_counts,
     forge_part,
@@ -34,6 +36,9 @@ from tests.backup_helpers import (
     take,
     unpack,
 )
+
+if TYPE_CHECKING:
+    from ragops.adapters.progress import Progress
 
 
 def fill(valkey, keys: int = 500, expiring: int = 50) -> None:
@@ -83,6 +88,36 @@ def test_backup_waits_for_a_rewrite_of_the_engine(valkey, redis_platform, vault)
     assert point.manifest.of("redis")[0].counts["keys"] == 20_050
     with valkey.redis() as client:
         assert client.info("persistence")["rdb_saves"] == saves + 1
+
+
+def test_the_file_is_stored_while_the_engine_writes_it(valkey, redis_platform, vault):
+    """A slow save: what it has written is in the repository before it ends, from the engine's own file, uncopied."""
+    noise = os.urandom(3000).hex()  # the engine's own compression leaves it as long as it is
+    with valkey.redis() as client:
+        with client.pipeline() as batch:
+            for number in range(3000):
+                batch.set(f"key:{number}", noise[number:] + str(number))
+            batch.execute()
+        client.config_set("rdb-key-save-delay", 1000)  # microseconds: three seconds
+    staged = vault.staging
+    seen: dict[str, bool] = {}
+
+    def look(progress: Progress) -> None:
+        if progress.resource == "redis/dump.rdb" and progress.text == "storing" and not seen:
+            (part,) = staged.rglob("dump.rdb")
+            with valkey.redis() as other:
+                running = bool(other.info("persistence")["rdb_bgsave_in_progress"])
+            seen.update(running=running, linked=part.stat().st_nlink == 2)
+
+    try:
+        point = take(redis_platform, vault, on_progress=look)
+    finally:
+        with valkey.redis() as client:
+            client.config_set("rdb-key-save-delay", 0)
+    assert seen == {"running": True, "linked": True}
+    assert point.manifest.of("redis")[0].counts == {"keys": 3000, "expires": 0}
+    assert files_of(vault.staging) == []
+    verify(redis_platform, vault)
 
 
 def test_counts_hold_after_keys_have_expired(valkey, redis_platform, vault):
