@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.errors import IntegrityError, MissingError
-from ragops.operations import backup
 from ragops.operations.restore import RestoreRequest
 from ragops.operations.unpacking import engine_part
 from ragops.recovery.manifest import Kind
+from ragops.services import backup_engine
 from ragops.services.contract import Status
 from ragops.services.redis.health import probe
 from tests.backup_helpers import damage, restore, take, unpack
@@ -118,7 +118,7 @@ def test_damage_that_the_engine_reads_is_found(service: Any, platform: Platform,
     damage(path, "flipped")
     part = engine_part(point.manifest.of("redis")[0])
     with pytest.raises(IntegrityError) as caught:
-        backup.backup_engine("redis").verify(path.parent, part, service.control)
+        backup_engine("redis").verify(path.parent, part, service.control)
     assert caught.value.code == "rdb_unreadable"
     assert "CRC" in caught.value.message
 
@@ -131,7 +131,7 @@ def test_a_file_of_the_embedded_engine_is_refused_in_words(
     point = take(platform, vault)
     part = replace(engine_part(point.manifest.of("redis")[0]), versions={"valkey": "9.1.2"})
     with pytest.raises(MissingError) as caught:
-        backup.backup_engine("redis").verify(unpack(vault, point, "redis", tmp_path / "plain"), part, service.control)
+        backup_engine("redis").verify(unpack(vault, point, "redis", tmp_path / "plain"), part, service.control)
     assert caught.value.code == "engine_differs"
 
 
