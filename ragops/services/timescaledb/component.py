@@ -144,7 +144,8 @@ def _major(settings: TimescaleSettings) -> int:
 def _health(port: int, layout: Layout) -> HealthCheck:
     """Whether it lets clients in: while it recovers from a crash it answers with an error instead."""
     if layout.in_image:
-        return ExecCheck(("pg_isready", "-q", "-h", _SOCKET, "-p", str(port)))
+        # As the operator: a user that may not log in would be a line in the server's log each time.
+        return ExecCheck(("pg_isready", "-q", "-h", _SOCKET, "-p", str(port), "-U", OWNER_ROLE, "-d", "postgres"))
     return TcpCheck(port, _startup_packet(OWNER_ROLE, "postgres"), ("R",))  # asked for a password it serves
 
 

@@ -95,6 +95,15 @@ def test_probe(service: Any, platform: Platform) -> None:
     assert found.version == service.endpoint.version
 
 
+def test_being_asked_how_it_is_leaves_no_line_in_its_log(service: Any) -> None:
+    check = service.docker.api.inspect_container(service.name)["Config"]["Healthcheck"]["Test"][1:]
+    before = service.docker.api.logs(service.name)
+    for _ in range(3):
+        assert service.docker.exec(service.name, check).code == 0
+    added = service.docker.api.logs(service.name)[len(before) :].decode()
+    assert "FATAL" not in added
+
+
 def test_who_may_come_in(service: Any) -> None:
     """Two roles by password from the network; the operator's tools inside by the socket; nobody else at all."""
     inside = "psql -h /var/run/postgresql -d postgres -Atc 'SELECT current_user'"
