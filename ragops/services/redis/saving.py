@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import stat
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
@@ -62,7 +63,9 @@ class Save:
             return False
         with contextlib.suppress(OSError):  # renamed already, on another file system, not allowed: it is copied then
             os.link(folder / new[0], target, follow_symlinks=False)
-            return True
+            if stat.S_ISREG(target.lstat().st_mode):
+                return True
+            target.unlink()  # a link of the engine's user to who knows what
         return False
 
     def _temporaries(self) -> list[str]:
