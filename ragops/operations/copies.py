@@ -53,7 +53,7 @@ def copy(
 def _refuse_emptied(vault: Vault, repository: Repository) -> None:
     """Raise MissingError (repository_emptied) where there are no recovery points any more: its disk may be away."""
     known = vault.history is not None and vault.history.has_copies(repository.name)
-    if known and not repository.store.folders(repository.environment):
+    if known and repository.environment not in repository.store.folders():
         what = f"{repository.name} has no recovery points any more, copies went there before: is its disk mounted?"
         hint = "mount it; where it is to begin anew, fill it: `ragops backup copy --all`"
         raise MissingError("repository_emptied", what, hint)
