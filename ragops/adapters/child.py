@@ -88,8 +88,7 @@ def output(
             _tool(arguments, environment, limit, name or _name(arguments), source, printed),
         ):
             pass
-        printed.seek(0)
-        return printed.read().decode(errors="replace")
+        return _text(printed)
 
 
 class Fed:
@@ -140,8 +139,7 @@ class Fed:
             interrupt.check()
         _wait(self._process, self._limit, self._name)
         _judge(self._process, self._said, self._name)
-        self._printed.seek(0)
-        return self._printed.read().decode(errors="replace")
+        return _text(self._printed)
 
 
 @contextlib.contextmanager
@@ -249,8 +247,12 @@ def _overdue(name: str, limit: float) -> RagopsError:
 
 def _judge(process: subprocess.Popen[bytes], said: IO[bytes], name: str) -> None:
     if process.returncode != 0:
-        said.seek(0)
-        raise _failed(name, process.returncode, said.read().decode(errors="replace").strip())
+        raise _failed(name, process.returncode, _text(said).strip())
+
+
+def _text(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="replace")
 
 
 def _failed(name: str, code: int, said: str) -> RagopsError:

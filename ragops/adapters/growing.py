@@ -16,10 +16,6 @@ if TYPE_CHECKING:
 _POLL = 0.02
 
 
-class AbandonedError(RagopsError):
-    """The file will never be whole: its writer failed, and says why."""
-
-
 class Growing:
     """The file `path`, which may not be there yet; its end is where it ends once `finish` was called."""
 
@@ -39,11 +35,11 @@ class Growing:
         self._finished.set()
 
     def read(self, size: int) -> bytes:
-        """`size` bytes as soon as there are so many, fewer at the end. Raises AbandonedError, OSError."""
+        """`size` bytes as soon as there are so many, fewer at the end. Raises RagopsError (part_abandoned), OSError."""
         while True:
             finished = self._finished.is_set()  # before the look: what was written until then is seen by it
             if self._abandoned:
-                raise AbandonedError("part_abandoned", f"{self._path.name} was not written to its end")
+                raise RagopsError("part_abandoned", f"{self._path.name} was not written to its end")
             stream = self._opened(finished)
             if stream is not None and (finished or self._grown() >= size):
                 return stream.read(size)  # a regular file gives all that it has

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from ragops.adapters.blocks import Source
     from ragops.operations.platform import Platform
     from ragops.recovery.repository import Draft
-    from ragops.recovery.streams import Source
     from ragops.recovery.vault import Vault
     from ragops.services.contract import Part
 
@@ -96,7 +96,6 @@ class Taking:
     def store(self, service: str, source: Path, read_back: Callable[[], Part]) -> Part:
         """Put a file into the repository while its engine reads it, and compare what lies there then."""
         name = f"{service}/{source.name}"
-        self._stored.add(name)
         reading = Job(read_back, f"ragops-read-{source.name}", self._readings)
         sealed = self._sealed(name, source)
         self._compare(name, sealed)
@@ -108,7 +107,11 @@ class Taking:
                 name=part.name,
                 size=sealed.size,
                 sha256=sealed.sha256,
-                stored=Stored(file=self._file(name), size=sealed.stored_size, sha256=sealed.stored_sha256),
+                stored=Stored(
+                    file=source.name + suffix(self._vault.recipients),
+                    size=sealed.stored_size,
+                    sha256=sealed.stored_sha256,
+                ),
                 counts=dict(part.counts),
                 instant=part.instant,
                 versions=dict(part.versions),
@@ -126,7 +129,7 @@ class Taking:
         followed = self._followed.pop(name, None)
         if followed is None:
             with source.open("rb") as plain:
-                return self._seal(name, plain, source.stat().st_size, self._path(name))
+                return self._seal(name, plain, source.stat().st_size)
         sealed = followed.result()
         if sealed.size != source.stat().st_size:
             raise IntegrityError("part_incomplete", f"{name} grew when it should have been whole", "run it again")
@@ -134,11 +137,11 @@ class Taking:
 
     def _follow(self, name: str, growing: Growing, also: Callable[[bytes], None]) -> Sealed:
         with growing:
-            sealed = self._seal(name, Tee(growing, also), 0, self._path(name))
+            sealed = self._seal(name, Tee(growing, also), 0)
         also(b"")
         return sealed
 
-    def _seal(self, name: str, source: Source, total: int, path: str) -> Sealed:
+    def _seal(self, name: str, source: Source, total: int) -> Sealed:
         tell = counting(self.on_progress, name, "storing", total)
 
         def on_bytes(size: int) -> None:
@@ -146,14 +149,11 @@ class Taking:
             tell(size)
 
         self._stored.add(name)
-        with self._draft.writing(path) as target:
+        with self._draft.writing(self._path(name)) as target:
             return seal(source, target, self._vault.recipients, on_bytes)
 
-    def _file(self, name: str) -> str:
-        return name.partition("/")[2] + suffix(self._vault.recipients)
-
     def _path(self, name: str) -> str:
-        return f"{name.partition('/')[0]}/{self._file(name)}"
+        return name + suffix(self._vault.recipients)
 
     def _compare(self, name: str, sealed: Sealed) -> None:
         """Read it where it lies now: a disk or a server may have taken something else than it was given."""

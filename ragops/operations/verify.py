@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,11 +12,9 @@ from ragops.recovery.manifest import PLATFORM
 from ragops.services import SERVICES, backup_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable
 
     from ragops.operations.platform import Platform
-    from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.vault import Vault
 
@@ -71,10 +68,10 @@ def _read(
 ) -> None:
     """Let the engine of `name` read its parts, one after the other, as a restore would find them."""
     for part in point.manifest.of(name):
-        with _one(vault, point, part, on_progress) as folder:
+        with unpacked(vault, point, [part], on_progress) as folder:
             if name != PLATFORM:
                 on_progress(Progress(part.path, "the engine reads it"))
-                backup_engine(name).verify(folder, engine_part(part), platform.control(name))
+                backup_engine(name).verify(folder / name, engine_part(part), platform.control(name))
                 on_progress(Progress(part.path, "read by its engine", final=True))
 
 
@@ -109,11 +106,3 @@ def verify_all(
             else:
                 found.append(Checked(point.id, place.name))
     return tuple(found)
-
-
-@contextlib.contextmanager
-def _one(
-    vault: Vault, point: RecoveryPoint, part: ManifestPart, on_progress: Callable[[Progress], None]
-) -> Iterator[Path]:
-    with unpacked(vault, point, [part], on_progress) as folder:
-        yield folder / part.service

@@ -14,22 +14,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import zstandard
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
-from ragops.recovery.streams import (
-    BLOCK,
-    Compressing,
-    Counting,
-    Decompressing,
-    Plain,
-    Reading,
-    Source,
-    TooLongError,
-    Writer,
-)
+from ragops.recovery.streams import BLOCK, Compressing, Counting, Decompressing, Plain, Reading, TooLongError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from ragops.adapters.blocks import Sink, Source
     from ragops.recovery.manifest import ManifestPart
 
 _OTHER_POINT = "use another recovery point: `ragops backup list`"
@@ -51,7 +42,7 @@ def suffix(recipients: Sequence[str]) -> str:
 
 
 def seal(
-    source: Source, target: Writer, recipients: Sequence[str], on_bytes: Callable[[int], None] = lambda _size: None
+    source: Source, target: Sink, recipients: Sequence[str], on_bytes: Callable[[int], None] = lambda _size: None
 ) -> Sealed:
     """Compress `source`, encrypt it to `recipients` if there are any, write it to `target`.
 
@@ -69,7 +60,7 @@ def seal(
 
 def unseal(
     stored: BinaryIO,
-    target: Writer,
+    target: Sink,
     part: ManifestPart,
     identities: Sequence[object],
     on_bytes: Callable[[int], None] = lambda _size: None,
@@ -95,7 +86,7 @@ def unseal(
 
 
 def checksum(
-    source: BinaryIO, on_bytes: Callable[[int], None] = lambda _size: None, target: Writer | None = None
+    source: BinaryIO, on_bytes: Callable[[int], None] = lambda _size: None, target: Sink | None = None
 ) -> tuple[int, str]:
     """Size and SHA-256 of a stream, copied to `target` on the way where there is one."""
     size, digest = 0, hashlib.sha256()

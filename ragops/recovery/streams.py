@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import zstandard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ragops.adapters.blocks import Sink, Source
+
 BLOCK = 1 << 20
 _LEVEL = 1
 _WINDOW = 1 << 27  # bytes of memory that reading may take; ours are written with far less
-
-
-class Writer(Protocol):
-    """Where bytes go."""
-
-    def write(self, data: bytes, /) -> Any:
-        """Take all of them."""
-
-
-class Source(Protocol):
-    """Where bytes come from."""
-
-    def read(self, size: int, /) -> bytes:
-        """Up to `size` of them, none at the end."""
 
 
 class Tee:
@@ -96,7 +84,7 @@ class Compressing(io.RawIOBase, Keeping):
 class Counting(Keeping):
     """A target whose bytes are counted on the way."""
 
-    def __init__(self, target: Writer) -> None:
+    def __init__(self, target: Sink) -> None:
         self.size = 0
         self.sha256 = hashlib.sha256()
         self._target = target
@@ -153,7 +141,7 @@ class TooLongError(Exception):
 class Plain:
     """A target whose bytes are counted; at most `limit` of them."""
 
-    def __init__(self, target: Writer, limit: int) -> None:
+    def __init__(self, target: Sink, limit: int) -> None:
         self.size = 0
         self.sha256 = hashlib.sha256()
         self._target = target

@@ -7,29 +7,17 @@ import struct
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
+    from ragops.adapters.blocks import Sink, Source
+
 _HEADER = 8
 _STDERR = 2
 _BLOCK = 1 << 18
-
-
-class Source(Protocol):
-    """What is read from, in blocks."""
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes, none at the end."""
-
-
-class Sink(Protocol):
-    """What is written to."""
-
-    def write(self, data: bytes, /) -> object:
-        """Take all of `data`."""
 
 
 class HeldOpen:

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ragops.services.control import Control
 
 PART = "dump.rdb"
-_SAVE_LIMIT = 3600.0
 _LOAD_LIMIT = 3600.0
 _COMMAND_LIMIT = 30.0
 _OTHER_POINT = "use another recovery point: `ragops backup list`"

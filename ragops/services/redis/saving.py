@@ -33,13 +33,13 @@ class Save:
         self._client = client
         self._control = control
         self._saves_before = 0
-        self._others: frozenset[str] = frozenset()
+        self._others: set[Path] = set()
 
     def begin(self) -> datetime:
         """Start it, after any that runs; returns when. Raises RagopsError (redis_timeout)."""
         wait_for(lambda: not self._state()["rdb_bgsave_in_progress"], _LIMIT, "a running save did not end")
         self._saves_before = int(self._state()["rdb_saves"])
-        self._others = frozenset(self._temporaries())
+        self._others = self._temporaries()
         instant = datetime.now(tz=UTC)
         self._start()
         return instant
@@ -57,24 +57,22 @@ class Save:
 
     def _linked(self, target: Path) -> bool:
         """A second name for the file that is being written: it stays ours whatever the engine does with its own."""
-        folder = self._control.local_data
-        new = [name for name in self._temporaries() if name not in self._others]
-        if folder is None or len(new) != 1:
+        new = self._temporaries() - self._others
+        if len(new) != 1:
             return False
         with contextlib.suppress(OSError):  # renamed already, on another file system, not allowed: it is copied then
-            os.link(folder / new[0], target, follow_symlinks=False)
+            os.link(new.pop(), target, follow_symlinks=False)
             if stat.S_ISREG(target.lstat().st_mode):
                 return True
             target.unlink()  # a link of the engine's user to who knows what
         return False
 
-    def _temporaries(self) -> list[str]:
+    def _temporaries(self) -> set[Path]:
         folder = self._control.local_data
-        if folder is None:
-            return []
-        with contextlib.suppress(OSError):
-            return [path.name for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)]
-        return []
+        if folder is not None:
+            with contextlib.suppress(OSError):
+                return {path for path in folder.iterdir() if _TEMPORARY.fullmatch(path.name)}
+        return set()
 
     def _start(self) -> None:
         """BGSAVE, again while the engine's own rewrite or save (its `save` rules) keeps it from starting."""
