@@ -268,7 +268,8 @@ def _make_folders(folder: Path, below: Path | None = None) -> None:
     """Durable: a folder that a crash takes back takes its files with it. None that is not `below` another one."""
     for path in [*reversed(folder.parents), folder]:
         if not path.exists() and (below is None or below in path.parents):
-            path.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # another run's, which may be gone again by now
+                path.mkdir(mode=_FOLDER_MODE)
             sync_dir(path.parent)
 
 
