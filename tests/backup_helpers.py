@@ -44,6 +44,7 @@ class KeepingSink:
         self.folder = folder
         self.journal = journal or folder.with_name(f"{folder.name}.journal")
         self.parts: list[Part] = []
+        self.stated: dict[str, str] = {}
         self.has_begun = False
 
     def begun(self) -> None:
@@ -58,8 +59,10 @@ class KeepingSink:
         also((self.folder / name).read_bytes())
         also(b"")
 
-    def put(self, name: str, read_back: Callable[[], Part]) -> Part:
+    def put(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
         assert (self.folder / name).is_file()
+        if sha256:
+            self.stated[name] = sha256
         part = read_back()
         assert part.name == name
         self.parts.append(part)

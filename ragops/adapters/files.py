@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from pathlib import Path
 from typing import BinaryIO
@@ -72,6 +73,19 @@ def write_atomic(path: Path, content: str | bytes, mode: int = PUBLIC_MODE) -> N
 def create_private(path: Path) -> BinaryIO:
     """A stream to the new file `path` that only we may read. Raises OSError."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE), "wb")
+
+
+def link(source: Path, target: Path) -> bool:
+    """Make `target` a second name of a plain file: it stays whatever becomes of the first one.
+
+    False where that cannot be: the file is gone or is no plain one, another file system, not allowed.
+    """
+    with contextlib.suppress(OSError):
+        os.link(source, target, follow_symlinks=False)
+        if stat.S_ISREG(target.lstat().st_mode):
+            return True
+        target.unlink()
+    return False
 
 
 def sync_dir(path: Path) -> None:

@@ -93,11 +93,14 @@ class Taking:
         growing.finish()
         self._followed[name] = job
 
-    def store(self, service: str, source: Path, read_back: Callable[[], Part]) -> Part:
+    def store(self, service: str, source: Path, read_back: Callable[[], Part], sha256: str) -> Part:
         """Put a file into the repository while its engine reads it, and compare what lies there then."""
         name = f"{service}/{source.name}"
         reading = Job(read_back, f"ragops-read-{source.name}", self._readings)
         sealed = self._sealed(name, source)
+        if sha256 and sealed.sha256 != sha256.lower():
+            what = f"{name} has another checksum than its engine states"
+            raise IntegrityError("part_damaged", what, "run it again; a disk or a connection changes what it carries")
         self._compare(name, sealed)
         self.on_progress(Progress(name, "the engine reads it", done=sealed.size, total=sealed.size))
         part = reading.result()
@@ -214,10 +217,10 @@ class ServiceSink:
         """Store the file while it is written."""
         return self._taking.following(self.service, self.folder / name, also)
 
-    def put(self, name: str, read_back: Callable[[], Part]) -> Part:
+    def put(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
         """Store and read back, then remove the file."""
         path = self.folder / name
-        part = self._taking.store(self.service, path, read_back)
+        part = self._taking.store(self.service, path, read_back, sha256)
         path.unlink()
         return part
 

@@ -188,10 +188,11 @@ class Sink(Protocol):
         for the same file, which has to be gone then.
         """
 
-    def put(self, name: str, read_back: Callable[[], Part]) -> Part:
+    def put(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
         """Take the finished file `name` of `folder` away; it is in the repository when this returns.
 
-        Meanwhile `read_back` has the engine read it, and says what it holds.
+        Meanwhile `read_back` has the engine read it, and says what it holds. Raises IntegrityError (part_damaged)
+        where its checksum is not the one that its engine has stated, if it has.
         """
 
 

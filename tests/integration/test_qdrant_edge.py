@@ -27,7 +27,7 @@ from pydantic import SecretStr
 
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Endpoint, Login, Part, Status
-from ragops.services.qdrant import ENGINE, HEALTH_COLLECTION, RESTORE_SUFFIX, VERSION, QdrantService
+from ragops.services.qdrant import ENGINE, HEALTH_COLLECTION, RESTORE_SUFFIX, VERSION, QdrantService, offline
 from ragops.services.qdrant.backup import QdrantBackup
 from ragops.services.qdrant.component import service_spec
 from ragops.services.qdrant.edge import archive, configuration, creation, snapshots
@@ -58,6 +58,10 @@ class Server:
         (folder / "api_key").write_text(KEY + "\n")
         config = {"host": "127.0.0.1", "port": self.port, "storage": str(self.data)}
         (folder / "edge.json").write_text(json.dumps({**config, "api_key_file": str(folder / "api_key")}))
+
+    @property
+    def local_data(self) -> Path:
+        return self.data
 
     @property
     def command(self) -> list[str]:
@@ -773,25 +777,53 @@ def test_failed_dump_leaves_nothing_on_the_server(server: Server, api: httpx.Cli
 
 KILLED_DUMP = """
     import os, pickle, signal, sys
+    from types import SimpleNamespace
     from ragops.services.qdrant.backup import QdrantBackup
-    from ragops.services.qdrant.rest import Rest
     from tests.backup_helpers import KeepingSink
-    endpoint, folder, journal = pickle.load(open(sys.argv[1], "rb"))
-    Rest.download = lambda *_arguments: os.kill(os.getpid(), signal.SIGKILL)
-    QdrantBackup().dump(endpoint, None, KeepingSink(folder, journal))
+    endpoint, storage, folder, journal = pickle.load(open(sys.argv[1], "rb"))
+    class Killed(KeepingSink):
+        def following(self, name, also=None):
+            if storage is None:  # with it the server is about to make one
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().following(name, lambda _block: os.kill(os.getpid(), signal.SIGKILL))
+    QdrantBackup().dump(endpoint, SimpleNamespace(local_data=storage), Killed(folder, journal))
 """
 
 
+def test_a_snapshot_that_ends_the_engine_is_one_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is mapped and damaged may do so: it is a word about the file, and ragops goes on."""
+    engine = tmp_path / "engine"
+    engine.write_text("#!/bin/sh\nkill -BUS $$\n")
+    engine.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(engine))
+    (tmp_path / "1.snapshot").write_bytes(b"damaged")
+    with pytest.raises(IntegrityError) as found:
+        offline.count_points(tmp_path / "1.snapshot")
+    assert found.value.code == "snapshot_unreadable"
+    assert "-7" in found.value.message
+
+
+def test_a_collection_with_the_longest_name_has_snapshots(server: Server, api: httpx.Client, tmp_path: Path) -> None:
+    make(api, "ä" * 127, 3)
+    parts = dump(server, tmp_path / "point")
+    ok(api.delete(f"/collections/{'ä' * 127}"))
+    QdrantBackup().restore(server.endpoint, server, tmp_path / "point", parts)
+    assert count(api, "ä" * 127) == 3
+
+
 @pytest.mark.fault
+@pytest.mark.parametrize("here", [True, False], ids=["shared", "downloaded"])
 def test_what_a_killed_dump_left_on_the_server_is_removed_by_the_next(
-    server: Server, api: httpx.Client, tmp_path: Path
+    server: Server, api: httpx.Client, tmp_path: Path, here: bool
 ) -> None:
     make(api, "docs", 30)
     snapshots = "/collections/docs/shards/0/snapshots"
     mine = ok(api.post(snapshots, params={"wait": "true"}))["name"]
     journal = tmp_path / "journal" / "qdrant"
     handover = tmp_path / "handover"
-    handover.write_bytes(pickle.dumps((server.endpoint, tmp_path / "killed", journal)))
+    handover.write_bytes(pickle.dumps((server.endpoint, server.data if here else None, tmp_path / "killed", journal)))
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-c", textwrap.dedent(KILLED_DUMP), str(handover)]
     assert subprocess.run(command, env=environment, timeout=60, check=False).returncode == -signal.SIGKILL

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
-from ragops.services.qdrant import catalogue, offline, restore
+from ragops.services.qdrant import ENGINE, catalogue, offline, restore
 from ragops.services.qdrant.catalogue import Catalogue
 from ragops.services.qdrant.nodes import connected, is_cluster
 from ragops.services.qdrant.server_copies import ServerCopies
@@ -40,12 +40,12 @@ class QdrantBackup:
 
     def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
         """Snapshot every shard, fetch it, read it back. Raises IntegrityError, MissingError, UnhealthyError."""
-        del control
+        storage = control.local_data if endpoint.engine == ENGINE else None
         with connected(endpoint, _REQUEST_SECONDS) as nodes:
             copies = ServerCopies(sink.journal)
             copies.clear(nodes)
             versions, instant = _versions(nodes.first, endpoint), datetime.now(tz=UTC)
-            dump = Dump(nodes, sink, versions, copies)
+            dump = Dump(nodes, sink, versions, copies, storage)
             aliases, takings = catalogue.aliases(nodes.first), []
             for number, name in enumerate(catalogue.names(nodes.first), 1):
                 with _skipped_when_deleted(name, nodes.first):

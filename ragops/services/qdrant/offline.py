@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import sys
 import tarfile
 import tempfile
-from typing import TYPE_CHECKING, Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
+from ragops.adapters import child
 from ragops.adapters.scratch import scratch_folder
-from ragops.errors import IntegrityError, MissingError
+from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.qdrant import SERVER_ENGINE
 
 if TYPE_CHECKING:
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 # Minor versions of the server whose snapshots Qdrant Edge 0.9 opens (seen: 1.18; 1.19 is its own).
 _READABLE = ((1, 18), (1, 19))
 _OTHER_POINT = "use another recovery point"
+_ENGINE = "qdrant_edge"
+_LIMIT = 3600.0
 
 
 def is_readable(engine: str, version: str) -> bool:
@@ -29,23 +35,24 @@ def is_readable(engine: str, version: str) -> bool:
 def count_points(snapshot: Path) -> int:
     """Unpack and open a snapshot, its own or a Qdrant server's, and count its points.
 
-    Raises IntegrityError (snapshot_unreadable), MissingError (engine_not_installed, disk_full).
+    In a process of its own: the engine keeps all threads of ours waiting while it works, and a damaged file that it
+    maps may end its process. Raises IntegrityError (snapshot_unreadable), MissingError (engine_not_installed,
+    disk_full).
     """
-    edge = _engine()
+    if find_spec(_ENGINE) is None:
+        what = "qdrant-edge-py is not installed"
+        raise MissingError("engine_not_installed", what, "run `pip install 'ragops[docker]'`")
     with scratch_folder() as folder:
-        shard = str(folder / "shard")
+        arguments = (sys.executable, "-m", __name__, str(snapshot), str(folder / "shard"))
         try:
-            edge.EdgeShard.unpack_snapshot(str(snapshot), shard)
-            opened = edge.EdgeShard.load(shard)
-            try:
-                return int(opened.count(edge.CountRequest(exact=True)))
-            finally:
-                opened.close()
-        except Exception as error:  # Edge raises nothing narrower
-            if "os error 28" in str(error) or _is_full(folder, snapshot):
+            return int(child.output(arguments, os.environ, _LIMIT, name="the engine"))
+        except RagopsError as error:
+            if error.code == "disk_full" or (error.code == "tool_failed" and _is_full(folder, snapshot)):
                 what = f"no space left in {tempfile.gettempdir()} to open {snapshot.name}"
                 raise MissingError("disk_full", what, "free some space, or set TMPDIR") from error
-            what = f"the engine cannot read {snapshot.name}: {error}"
+            if error.code != "tool_failed":
+                raise
+            what = f"the engine cannot read {snapshot.name}: {error.message}"
             raise IntegrityError("snapshot_unreadable", what, _OTHER_POINT) from error
 
 
@@ -66,10 +73,18 @@ def check_archive(snapshot: Path) -> None:
         raise IntegrityError("snapshot_unreadable", f"{snapshot.name} is an empty archive", _OTHER_POINT)
 
 
-def _engine() -> Any:
+def main(snapshot: str, folder: str) -> str:
+    """Print how many points there are; returns why they cannot be counted."""
+    import qdrant_edge as edge
+
     try:
-        import qdrant_edge
-    except ImportError as error:
-        what = "qdrant-edge-py is not installed"
-        raise MissingError("engine_not_installed", what, "run `pip install 'ragops[docker]'`") from error
-    return qdrant_edge
+        edge.EdgeShard.unpack_snapshot(snapshot, folder)
+        opened = edge.EdgeShard.load(folder)
+        sys.stdout.write(f"{opened.count(edge.CountRequest(exact=True))}\n")
+    except BaseException as error:  # the library raises nothing narrower than Exception, and its panics are none
+        return str(error)
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]) or 0)

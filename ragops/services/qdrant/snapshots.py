@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.contract import Part
 from ragops.services.qdrant import catalogue, offline
 from ragops.services.qdrant.catalogue import CollectionRecord, Shard, path_of
-from ragops.services.qdrant.server_copies import names_of
+from ragops.services.qdrant.fetching import Source, fetch
 from ragops.services.qdrant.shards import ShardMap
 
 if TYPE_CHECKING:
@@ -43,12 +42,16 @@ class Taking:
 
 @dataclass(frozen=True)
 class Dump:
-    """Where the parts of a dump go, what is stated of their engine, and the copies that servers make meanwhile."""
+    """Where the parts of a dump go, what is stated of their engine, and the copies that servers make meanwhile.
+
+    `storage` is the folder of the development engine, where this machine sees it.
+    """
 
     nodes: Nodes
     sink: Sink
     versions: Mapping[str, str]
     copies: ServerCopies
+    storage: Path | None
 
     def collection(self, name: str, number: int) -> Taking:
         """What takes the shards of the collection, the `number`th.
@@ -100,14 +103,14 @@ class Dump:
     def _shard(self, taking: Taking, client: Rest, shard: int, file: str, shards: int) -> Shard:
         name, instant = taking.bare.name, datetime.now(tz=UTC)
         target = self.sink.folder / f"{file}.snapshot"
-        fetch(client, f"{path_of(name)}/shards/{shard}/snapshots", target, self.copies, self.sink)
+        checksum = fetch(client, Source(name, shard, self.storage), target, self.copies, self.sink)
 
         def read_back() -> Part:
             points = self._points(target)
             counts = {} if points is None else {kind(name, shard, shards): points}
             return Part(target.name, instant, counts, self.versions)
 
-        part = self.sink.put(target.name, read_back)
+        part = self.sink.put(target.name, read_back, checksum)
         return Shard(id=shard, file=target.name, points=next(iter(part.counts.values()), None))
 
     def _points(self, target: Path) -> int | None:
@@ -135,14 +138,3 @@ def _whereabouts(replicas: tuple[Replica, ...], names: Mapping[int, str]) -> dic
 def kind(name: str, shard: int, shards: int) -> str:
     """How the points of a shard are called among the counts; a collection's name cannot contain a slash."""
     return f"{name}.points" if shards == 1 else f"{name}/{shard}.points"
-
-
-def fetch(client: Rest, snapshots: str, target: Path, copies: ServerCopies, sink: Sink) -> None:
-    """Have a snapshot made, fetch it, and remove it from the server whatever happens."""
-    before = names_of(client, snapshots)
-    with copies.noted(client, snapshots, before):
-        made = client.send("POST", snapshots, wait="true")
-        path = f"{snapshots}/{quote(made['name'], safe='')}"
-        with sink.following(target.name):
-            client.download(path, target, made.get("checksum") or "")
-        client.send("DELETE", path, wait="true")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import stat
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from ragops.adapters import interrupt
+from ragops.adapters.files import link
 from ragops.errors import RagopsError
 from ragops.services.redis.line import info
 from ragops.services.redis.scratch import wait_for
@@ -58,14 +57,7 @@ class Save:
     def _linked(self, target: Path) -> bool:
         """A second name for the file that is being written: it stays ours whatever the engine does with its own."""
         new = self._temporaries() - self._others
-        if len(new) != 1:
-            return False
-        with contextlib.suppress(OSError):  # renamed already, on another file system, not allowed: it is copied then
-            os.link(new.pop(), target, follow_symlinks=False)
-            if stat.S_ISREG(target.lstat().st_mode):
-                return True
-            target.unlink()  # a link of the engine's user to who knows what
-        return False
+        return len(new) == 1 and link(new.pop(), target)  # else it is copied, once it is whole
 
     def _temporaries(self) -> set[Path]:
         folder = self._control.local_data

@@ -269,7 +269,7 @@ def test_a_damaged_snapshot_leaves_the_old_collection_serving(filled: Any, tmp_p
 def test_a_dump_that_fails_leaves_nothing_on_the_servers(
     filled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: Rest, path: str, target: Path, checksum: str) -> None:
+    def broken(self: Rest, path: str, target: Path) -> None:
         raise IntegrityError("snapshot_damaged", "told to fail", "")
 
     monkeypatch.setattr(Rest, "download", broken)

@@ -294,6 +294,25 @@ def test_what_is_stored_is_what_is_read_meanwhile(growing: FakeEngine, vault: Va
     assert point.manifest.parts[0].sha256 == hashlib.sha256(growing.live["grown"]).hexdigest()
 
 
+@pytest.mark.parametrize("stated", [hashlib.sha256(b"as it was").hexdigest(), "0" * 64])
+def test_a_checksum_that_the_engine_states_is_compared_with_what_is_stored(
+    growing: FakeEngine, vault: Vault, stated: str
+) -> None:
+    def dump_one(sink: Any, name: str, instant: datetime) -> None:
+        with sink.following(name):
+            (sink.folder / name).write_bytes(b"as it was")
+        sink.put(name, lambda: Part(name, instant, {}, {"fake": "1.0"}), stated)
+
+    growing._dump_one = dump_one  # type: ignore[method-assign]
+    if stated.startswith("0"):
+        with pytest.raises(IntegrityError) as found:
+            take(platform_of(["redis"]), vault)
+        assert found.value.code == "part_damaged"
+        assert nothing_left(vault)
+    else:
+        assert take(platform_of(["redis"]), vault).manifest.parts[0].sha256 == stated
+
+
 def test_a_file_that_goes_on_growing_is_found(growing: FakeEngine, vault: Vault) -> None:
     def dump_one(sink: Any, name: str, instant: datetime) -> None:
         with sink.following(name):

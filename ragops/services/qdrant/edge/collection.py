@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import qdrant_edge as edge
 
 from ragops.adapters.files import sync_dir
-from ragops.services.qdrant.edge import filters, indexes, values
+from ragops.services.qdrant.edge import filters, indexes, places, values
 from ragops.services.qdrant.edge.creation import Settings
 from ragops.services.qdrant.edge.errors import internal, no_collection, no_space, unsupported
 
@@ -49,7 +49,7 @@ class Collection:
     @property
     def snapshots(self) -> Path:
         """Where its snapshots lie."""
-        return self.folder / "snapshots"
+        return self.folder / places.SNAPSHOTS
 
     def create(self) -> None:
         """Write settings and an empty shard into a folder that nobody sees yet."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, sync_dir, write_atomic
-from ragops.services.qdrant.edge import archive
+from ragops.services.qdrant.edge import archive, places
 from ragops.services.qdrant.edge.collection import SHARD, check_space
 from ragops.services.qdrant.edge.errors import ApiError, bad_input, no_space, not_found, translate
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from ragops.services.qdrant.edge.collection import Collection
     from ragops.services.qdrant.edge.values import Json
 
-_SUFFIX = ".snapshot"
 _CHECKSUM = ".checksum"
 
 
@@ -26,9 +25,8 @@ def create(collection: Collection) -> Json:
     """Write a snapshot of the closed shard; it serves again when this returns or raises."""
     collection.shard()
     check_space(collection.folder)
-    now = datetime.now(tz=UTC)
-    name = f"{collection.name}-shard-0-{now:%Y-%m-%d-%H-%M-%S-%f}{_SUFFIX}"
-    draft, final = collection.snapshots / f".{now:%H%M%S%f}", collection.snapshots / name
+    final = collection.snapshots / places.snapshot_name(collection.name, datetime.now(tz=UTC))
+    draft = places.draft_of(final)
     try:
         collection.close()
         checksum = archive.write(collection.folder / SHARD, draft)
@@ -52,13 +50,13 @@ def describe(path: Path) -> Json:
 def listed(collection: Collection) -> list[Json]:
     """All snapshots, oldest first."""
     collection.shard()
-    return [describe(path) for path in sorted(collection.snapshots.glob(f"[!.]*{_SUFFIX}"))]
+    return [describe(path) for path in sorted(collection.snapshots.glob(f"[!.]*{places.SUFFIX}"))]
 
 
 def find(collection: Collection, name: str) -> Path:
     """The file of a snapshot. Raises ApiError (404)."""
     path = collection.snapshots / name
-    known = "/" not in name and not name.startswith(".") and name.endswith(_SUFFIX)
+    known = "/" not in name and not name.startswith(".") and name.endswith(places.SUFFIX)
     if not known or not path.is_file():
         raise not_found(f"Snapshot {name} not found")
     return path

@@ -14,6 +14,7 @@ from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, sync_
 from ragops.errors import LockedError, RagopsError
 from ragops.services.qdrant.edge.collection import Collection, check_space, remove
 from ragops.services.qdrant.edge.errors import bad_input, exists, no_collection
+from ragops.services.qdrant.edge.places import COLLECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +36,7 @@ class Storage:
         self.aliases: dict[str, str] = {}
         self.unknown: dict[str, str] = {}
         self.peer_id = 0
-        self._home = folder / "collections"
+        self._home = folder / COLLECTIONS
         self._lock = -1
 
     def open(self) -> None:

@@ -1,0 +1,95 @@
+"""One snapshot of a shard on its way from a server to us, which leaves none of its own behind."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ragops.adapters.files import link
+from ragops.adapters.workers import Job
+from ragops.services.qdrant.catalogue import path_of
+from ragops.services.qdrant.edge import places
+from ragops.services.qdrant.server_copies import names_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ragops.services.contract import Sink
+    from ragops.services.qdrant.rest import Rest
+    from ragops.services.qdrant.server_copies import ServerCopies
+
+_LOOK_SECONDS = 0.02
+_GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Source:
+    """A shard; `storage` is the folder of its server, where that is the development engine on a disk of ours."""
+
+    collection: str
+    shard: int
+    storage: Path | None
+
+    @property
+    def snapshots(self) -> str:
+        """The path of its snapshots."""
+        return f"{path_of(self.collection)}/shards/{self.shard}/snapshots"
+
+
+def fetch(client: Rest, source: Source, target: Path, copies: ServerCopies, sink: Sink) -> str:
+    """Have a snapshot made in `target`, and removed from the server whatever happens; returns its SHA-256 as stated.
+
+    From the server, or by a second name for the very file that it writes, which is stored while it grows.
+    """
+    before = names_of(client, source.snapshots)
+    with copies.noted(client, source.snapshots, before):
+        if source.storage is None:
+            made, here = _make(client, source), False
+        else:
+            made, here = _shared(client, source, source.storage, target, sink)
+        path = f"{source.snapshots}/{quote(made['name'], safe='')}"
+        if not here:
+            with sink.following(target.name):
+                client.download(path, target)
+        client.send("DELETE", path, wait="true")
+    return str(made.get("checksum") or "")
+
+
+def _make(client: Rest, source: Source) -> dict[str, Any]:
+    made: dict[str, Any] = client.send("POST", source.snapshots, wait="true")
+    return made
+
+
+def _shared(client: Rest, source: Source, storage: Path, target: Path, sink: Sink) -> tuple[dict[str, Any], bool]:
+    """A new snapshot, and whether `target` is a name of its file."""
+    others = _drafts(storage, source.collection)
+    making = Job(lambda: _make(client, source), "ragops-snapshot")
+    try:
+        while not making.wait(_LOOK_SECONDS):
+            new = _drafts(storage, source.collection) - others
+            if len(new) == 1 and link(new.pop(), target):
+                with sink.following(target.name):
+                    made = making.result()
+                return made, _is_it(target, storage, made["name"])
+        return making.result(), False
+    except BaseException:
+        making.wait(_GRACE_SECONDS)  # what it makes is to be removed
+        raise
+
+
+def _is_it(target: Path, storage: Path, name: str) -> bool:
+    """Whether it is that snapshot, and not another client's of the same instant, which is dropped then."""
+    with contextlib.suppress(OSError):
+        whole = places.snapshot(storage, name)
+        if whole is not None and target.samefile(whole):
+            return True
+    target.unlink()
+    return False
+
+
+def _drafts(storage: Path, collection: str) -> set[Path]:
+    with contextlib.suppress(OSError):
+        return places.drafts(storage, collection)
+    return set()
