@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import os
 import select
 import signal
@@ -154,11 +155,19 @@ def fed(arguments: Sequence[str], environment: Mapping[str, str], limit: float, 
         try:
             if process.stdin is not None:
                 os.set_blocking(process.stdin.fileno(), False)
+                _widen(process.stdin.fileno())
             yield Fed(process, printed, said, limit, name)
         finally:
             _end(process)
             if process.stdin is not None:
                 process.stdin.close()
+
+
+def _widen(pipe: int) -> None:
+    """Fewer turns between us and the tool, where the system lets us."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
 
 
 @contextlib.contextmanager
@@ -233,7 +242,6 @@ def _started(
             stdout=stdout or subprocess.DEVNULL,
             stderr=said,
             preexec_fn=die_with_parent,
-            pipesize=_PIPE,
         )
     except OSError as error:
         raise MissingError(

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ragops.recovery.vault import Vault
     from ragops.services.contract import Part
 
-_POLL = 0.05
+_POLL = 0.02
 _WATCH_SECONDS = 0.5
 _ABANDON_SECONDS = 15.0
 

@@ -21,6 +21,7 @@ from ragops.operations.restore import RestoreRequest
 from ragops.operations.unpacking import engine_part
 from ragops.operations.verify import verify
 from ragops.recovery.manifest import Kind
+from ragops.runtimes.embedded.control import ProcessControl
 from ragops.services.contract import Capability
 from ragops.services.redis.backup import RedisBackup
 from tests.backup_helpers import (
@@ -90,8 +91,17 @@ def test_backup_waits_for_a_rewrite_of_the_engine(valkey, redis_platform, vault)
         assert client.info("persistence")["rdb_saves"] == saves + 1
 
 
-def test_the_file_is_stored_while_the_engine_writes_it(valkey, redis_platform, vault):
-    """A slow save: what it has written is in the repository before it ends, from the engine's own file, uncopied."""
+def elsewhere(monkeypatch: pytest.MonkeyPatch, *shell: str) -> None:
+    """Let the data folder be one that this machine does not see, and the engine's `sh` be `shell`."""
+    monkeypatch.setattr(ProcessControl, "local_data", None)
+    monkeypatch.setattr(ProcessControl, "tool", lambda _self, name: shell if name == "sh" else (name,))
+
+
+@pytest.mark.parametrize("way", ["shared", "printed"])
+def test_the_file_is_stored_while_the_engine_writes_it(valkey, redis_platform, vault, way, monkeypatch):
+    """A slow save: what it has written is in the repository before it ends, uncopied where we see the folder."""
+    if way == "printed":
+        elsewhere(monkeypatch, "sh")
     noise = os.urandom(3000).hex()  # the engine's own compression leaves it as long as it is
     with valkey.redis() as client:
         with client.pipeline() as batch:
@@ -114,10 +124,44 @@ def test_the_file_is_stored_while_the_engine_writes_it(valkey, redis_platform, v
     finally:
         with valkey.redis() as client:
             client.config_set("rdb-key-save-delay", 0)
-    assert seen == {"running": True, "linked": True}
+    assert seen == {"running": True, "linked": way == "shared"}
     assert point.manifest.of("redis")[0].counts == {"keys": 3000, "expires": 0}
     assert files_of(vault.staging) == []
     verify(redis_platform, vault)
+
+
+@pytest.mark.parametrize("shell", [("false",), ("sleep", "600"), ("sh",)], ids=lambda shell: shell[0])
+def test_a_file_that_is_not_seen_in_time_is_copied_when_it_is_whole(
+    valkey, redis_platform, vault, shell, monkeypatch
+) -> None:
+    """Three keys are saved in no time; a shell may be missing, hang, or come too late."""
+    fill(valkey, keys=3, expiring=0)
+    command = {"sleep": ("sh", "-c", "sleep 600"), "sh": ("sh", "-c", 'sleep 1; shift; exec sh "$@"')}
+    elsewhere(monkeypatch, *command.get(shell[0], shell))
+    point = take(redis_platform, vault)
+    assert point.manifest.of("redis")[0].counts == {"keys": 3, "expires": 0}
+    assert files_of(vault.staging) == []
+    verify(redis_platform, vault)
+
+
+def test_a_save_that_fails_is_told_and_its_half_file_is_nowhere(valkey, redis_platform, vault, monkeypatch) -> None:
+    """A folder lies where the whole file is to be called."""
+    fill(valkey, keys=3000)
+    elsewhere(monkeypatch, "sh")
+    with valkey.redis() as client:
+        place = Path(client.config_get("dir")["dir"]) / "dump.rdb"
+        client.config_set("rdb-key-save-delay", 1000)
+    place.unlink(missing_ok=True)
+    place.mkdir()
+    try:
+        with pytest.raises(RagopsError) as failed:
+            take(redis_platform, vault)
+    finally:
+        place.rmdir()
+        with valkey.redis() as client:
+            client.config_set("rdb-key-save-delay", 0)
+    assert failed.value.code == "redis_save_failed"
+    assert nothing_left(vault)
 
 
 def test_counts_hold_after_keys_have_expired(valkey, redis_platform, vault):

@@ -45,13 +45,13 @@ class RedisBackup:
         _need(endpoint, Capability.READ_FILES, "backed up: the RDB file is copied from its data folder")
 
         def dump() -> None:
-            with checker(control, endpoint.engine) as reading, operator_client(endpoint, _COMMAND_LIMIT) as client:
+            with operator_client(endpoint, _COMMAND_LIMIT) as client, checker(control, endpoint.engine) as reading:
                 versions = _versions(client)
                 save = Save(client, control)
                 instant = save.begin()
                 sink.begun()  # the engine has forked
-                with sink.following(PART, reading.write):
-                    save.finish(sink.folder / PART)
+                with save.growing(sink.folder / PART) as finish, sink.following(PART, reading.write):
+                    finish()
                 sink.put(PART, lambda: Part(PART, instant, reading.counts(), versions))
 
         sink.each([dump])

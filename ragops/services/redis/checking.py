@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
-from ragops.adapters import child
+from ragops.adapters import child, interrupt
+from ragops.adapters.workers import Job
 from ragops.errors import IntegrityError, RagopsError
 
 if TYPE_CHECKING:
@@ -16,24 +19,36 @@ if TYPE_CHECKING:
     from ragops.services.control import Control
 
 _LIMIT = 3600.0
+_END_LIMIT = 60.0  # what takes longer is left to the next run to clear
+_POLL = 0.02
 _INPUT = "/dev/stdin"
 _OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 
 class Checker:
-    """The engine's checker, which takes the file in blocks by `write`, the last one empty."""
+    """The engine's checker, which takes the file in blocks by `write`, the last one empty; it may still be starting.
 
-    def __init__(self, tool: child.Fed) -> None:
-        self.write = tool.write
-        self._tool = tool
+    A thread of its own holds it: the kernel ends a child when the thread that has started it is gone.
+    """
+
+    def __init__(self, control: Control, tool: str) -> None:
+        self._control = control
+        self._name = tool
+        self._tool: Future[child.Fed] = Future()
+        self._over = threading.Event()
+        self._holding = Job(self._hold, "ragops-checker")
+
+    def write(self, block: bytes) -> None:
+        """Give it a block. Raises MissingError (engine_not_installed, disk_full), RagopsError (tool_timeout)."""
+        self._started().write(block)
 
     def counts(self) -> dict[str, int]:
         """How many `keys` the file holds, and how many of them have a time to live (`expires`); waits for its end.
 
-        Raises IntegrityError (rdb_unreadable).
+        Raises IntegrityError (rdb_unreadable), and what `write` raises.
         """
         try:
-            said = self._tool.output()
+            said = self._started().output()
         except RagopsError as error:
             if error.code != "tool_failed":
                 raise
@@ -41,13 +56,38 @@ class Checker:
             raise IntegrityError("rdb_unreadable", what, _OTHER_POINT) from error
         return counts_in(said)
 
+    def end(self) -> None:
+        """End it, and clear up behind it."""
+        self._over.set()
+        self._holding.wait(_END_LIMIT)
+
+    def _hold(self) -> None:
+        try:
+            with (
+                self._control.bench() as bench,
+                child.fed([*bench.tool(self._name), _INPUT], os.environ, _LIMIT, name=self._name) as tool,
+            ):
+                self._tool.set_result(tool)
+                self._over.wait()
+        except BaseException as error:
+            if not self._tool.done():
+                self._tool.set_exception(error)
+            raise
+
+    def _started(self) -> child.Fed:
+        while not wait((self._tool,), _POLL).done:
+            interrupt.check()
+        return self._tool.result()
+
 
 @contextlib.contextmanager
 def checker(control: Control, engine: str) -> Iterator[Checker]:
-    """A checker that runs while the block does. Raises MissingError (engine_not_installed, disk_full)."""
-    tool = f"{engine}-check-rdb"
-    with control.bench() as bench, child.fed([*bench.tool(tool), _INPUT], os.environ, _LIMIT, name=tool) as fed:
-        yield Checker(fed)
+    """A checker that starts beside the block and is gone after it."""
+    made = Checker(control, f"{engine}-check-rdb")
+    try:
+        yield made
+    finally:
+        made.end()
 
 
 def counts_in(said: str) -> dict[str, int]:

@@ -1,20 +1,22 @@
-"""A fresh BGSAVE, whose file we have from its first byte on where its folder is of this machine."""
+"""A fresh BGSAVE, whose file is copied while the engine writes it, or shared where its folder is of this machine."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-from ragops.adapters import interrupt
+from ragops.adapters import child, interrupt
 from ragops.adapters.files import link
 from ragops.errors import RagopsError
 from ragops.services.redis.line import info
 from ragops.services.redis.scratch import wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import redis
@@ -24,9 +26,28 @@ if TYPE_CHECKING:
 _LIMIT = 3600.0
 _TEMPORARY = re.compile(r"temp-\d+\.rdb")  # of the process that saves, renamed when it is whole
 
+# Prints the file of the process that saves, in the folder $1, until that process is gone. An open file is read to its
+# end whatever it is called by then. Runs where the engine does, with what every shell there has.
+_PRINT = """cd "$1" || exit
+while :; do
+  for file in temp-*.rdb; do
+    pid=${file#temp-}; pid=${pid%.rdb}
+    case $(tr '\\0' ' ' 2>/dev/null < "/proc/$pid/cmdline") in *rdb-bgsave*)
+      exec 3< "$file"
+      while [ -e "/proc/$pid" ]; do cat <&3; sleep 0.05; done
+      exec cat <&3
+    esac
+  done 2>/dev/null
+  sleep 0.02
+done"""
+
+
+class _MissedError(Exception):
+    """The save was over before its file was seen."""
+
 
 class Save:
-    """One save, the engine's own, begun with `begin` and waited for with `finish`."""
+    """One save, the engine's own, begun with `begin`; then its file is had by `growing`."""
 
     def __init__(self, client: redis.Redis, control: Control) -> None:
         self._client = client
@@ -43,16 +64,47 @@ class Save:
         self._start()
         return instant
 
-    def finish(self, target: Path) -> None:
-        """Wait for it; its file is `target` then, and grows there meanwhile where that can be.
+    @contextlib.contextmanager
+    def growing(self, target: Path) -> Iterator[Callable[[], None]]:
+        """Inside the block `target` grows at its end, or is not there yet; what is yielded waits until it is whole.
 
-        Raises RagopsError (redis_save_failed, redis_timeout).
+        That raises RagopsError (redis_save_failed, redis_timeout).
         """
-        wait_for(lambda: self._linked(target) or self._is_over(), _LIMIT, "the save did not end")
+        if self._control.local_data is not None:
+            wait_for(lambda: self._linked(target) or self._is_over(), _LIMIT, "the save did not end")
+        else:
+            with contextlib.suppress(_MissedError), self._printed(target) as finish:
+                yield finish
+                return
+        yield lambda: self._finish(target)
+
+    @contextlib.contextmanager
+    def _printed(self, target: Path) -> Iterator[Callable[[], None]]:
+        """`growing` by a process beside the engine. Raises _MissedError where it has not seen the file in time."""
+        command = (*self._control.tool("sh"), "-c", _PRINT, "sh", self._config("dir"))
+        try:
+            with contextlib.ExitStack() as printing:
+                printing.enter_context(child.running(command, os.environ, _LIMIT, stdout=target, name="the RDB copy"))
+                self._wait_for_first(target)
+
+                def finish() -> None:
+                    wait_for(self._is_over, _LIMIT, "the save did not end")
+                    printing.close()
+
+                yield finish
+        except _MissedError:
+            target.unlink()
+            raise
+
+    def _wait_for_first(self, target: Path) -> None:
+        wait_for(lambda: target.stat().st_size > 0 or self._is_over(), _LIMIT, "the save did not end")
+        if not target.stat().st_size:
+            raise _MissedError
+
+    def _finish(self, target: Path) -> None:
         wait_for(self._is_over, _LIMIT, "the save did not end")
         if not target.exists():
-            name = cast("dict[str, str]", self._client.config_get("dbfilename"))["dbfilename"]
-            self._control.get_data_file(name, target)
+            self._control.get_data_file(self._config("dbfilename"), target)
 
     def _linked(self, target: Path) -> bool:
         """A second name for the file that is being written: it stays ours whatever the engine does with its own."""
@@ -93,6 +145,9 @@ class Save:
             hint = "see why with `ragops logs redis`; a full disk is the usual reason"
             raise RagopsError("redis_save_failed", what, hint)
         return int(state["rdb_saves"]) > self._saves_before
+
+    def _config(self, name: str) -> str:
+        return cast("dict[str, str]", self._client.config_get(name))[name]
 
     def _state(self) -> dict[str, int | str]:
         return info(self._client, "persistence")

@@ -29,7 +29,7 @@ _CONFIG = "scratch.conf"
 _START_LIMIT = 60.0
 _LOAD_LIMIT = 3600.0
 _STOP_GRACE = 30.0
-_POLL = 0.05
+_POLL = 0.02
 _NO_SUCH_PROGRAM = (126, 127)  # what a shell, and Docker, end with
 
 
