@@ -177,7 +177,7 @@ class _Attempt:
             time.sleep(min(random.uniform(0.5, 1.0) * pause, max(0.0, deadline - time.monotonic())))  # noqa: S311
 
     def _ask(self) -> Held | _Lock:
-        """Write a lock of our own; ours when nobody else shows up in two looks, or the one to step back for."""
+        """Write a lock of our own; ours when nobody else shows up, or the one to step back for."""
         now = datetime.now(tz=UTC)
         path = f"{self._folder}/{now:%Y%m%dT%H%M%S}{now.microsecond:06d}Z-{secrets.token_hex(6)}.json"
         held: Held | None = None
@@ -196,13 +196,14 @@ class _Attempt:
 
     def _tie(self, path: str) -> _Lock | None:
         deadline = time.monotonic() + self._timing.tie
+        needed = 2 if self._store.far else 1  # a server may have a moment without a file that is being replaced
         quiet = 0
-        while quiet < 2:
+        while quiet < needed:
             other = self._living(besides=path)
             if other and (other.held or other.path < path or time.monotonic() > deadline):
                 return other
             quiet = 0 if other else quiet + 1
-            if quiet < 2:
+            if quiet < needed:
                 time.sleep(random.uniform(0.5, 1.0) * self._timing.look)  # noqa: S311
         return None
 
