@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -50,8 +50,30 @@ class Control(Protocol):
         It shares nothing with us for certain but its standard streams: no files, no environment, no addresses.
         """
 
+    def printing(
+        self, command: Sequence[str], target: Path, limit: float
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """Run any program beside the service, which prints into the new file `target` of ours (0600), and has no input.
+
+        What is yielded waits for its end, `limit` seconds at most; the end of the block ends it. Raises RagopsError
+        (tool_failed, tool_timeout), MissingError (disk_full).
+        """
+
     def bench(self) -> AbstractContextManager[Bench]:
         """A place to run the engine's own programs on copies of data, whether the service runs or not."""
+
+
+class Fed(Protocol):
+    """A program that runs and takes its input as it comes."""
+
+    def write(self, block: bytes) -> None:
+        """Give it some of its input; nothing (`b""`) is the end of it. One that has ended misses nothing.
+
+        Raises RagopsError (tool_timeout).
+        """
+
+    def output(self) -> str:
+        """What it printed, once its input has ended and it too. Raises RagopsError (tool_failed, tool_timeout)."""
 
 
 class Bench(Protocol):
@@ -66,6 +88,12 @@ class Bench(Protocol):
 
     def tool(self, name: str) -> tuple[str, ...]:
         """Arguments that run the program `name` there; standard streams are passed on."""
+
+    def fed(self, command: Sequence[str], limit: float) -> AbstractContextManager[Fed]:
+        """Run a program that is fed inside the block and ended with it.
+
+        It may take `limit` seconds for each block that it is given, and as long again once it has all.
+        """
 
     def output(self, command: Sequence[str], limit: float) -> str:
         """What a program there prints, within `limit` seconds. Raises RagopsError (tool_failed, tool_timeout)."""

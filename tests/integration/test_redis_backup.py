@@ -91,17 +91,22 @@ def test_backup_waits_for_a_rewrite_of_the_engine(valkey, redis_platform, vault)
         assert client.info("persistence")["rdb_saves"] == saves + 1
 
 
-def elsewhere(monkeypatch: pytest.MonkeyPatch, *shell: str) -> None:
-    """Let the data folder be one that this machine does not see, and the engine's `sh` be `shell`."""
+def elsewhere(monkeypatch: pytest.MonkeyPatch, *instead: str) -> None:
+    """Let the data folder be one that this machine does not see, and `instead` run in place of what prints its file."""
+    printing = ProcessControl.printing
     monkeypatch.setattr(ProcessControl, "local_data", None)
-    monkeypatch.setattr(ProcessControl, "tool", lambda _self, name: shell if name == "sh" else (name,))
+    monkeypatch.setattr(
+        ProcessControl,
+        "printing",
+        lambda self, command, *rest: printing(self, (*instead, *command) if instead else command, *rest),
+    )
 
 
 @pytest.mark.parametrize("way", ["shared", "printed"])
 def test_the_file_is_stored_while_the_engine_writes_it(valkey, redis_platform, vault, way, monkeypatch):
     """A slow save: what it has written is in the repository before it ends, uncopied where we see the folder."""
     if way == "printed":
-        elsewhere(monkeypatch, "sh")
+        elsewhere(monkeypatch)
     noise = os.urandom(3000).hex()  # the engine's own compression leaves it as long as it is
     with valkey.redis() as client:
         with client.pipeline() as batch:
@@ -130,14 +135,13 @@ def test_the_file_is_stored_while_the_engine_writes_it(valkey, redis_platform, v
     verify(redis_platform, vault)
 
 
-@pytest.mark.parametrize("shell", [("false",), ("sleep", "600"), ("sh",)], ids=lambda shell: shell[0])
+@pytest.mark.parametrize("instead", ["exit 1", "sleep 600", 'sleep 1; exec "$@"'])
 def test_a_file_that_is_not_seen_in_time_is_copied_when_it_is_whole(
-    valkey, redis_platform, vault, shell, monkeypatch
+    valkey, redis_platform, vault, instead, monkeypatch
 ) -> None:
-    """Three keys are saved in no time; a shell may be missing, hang, or come too late."""
+    """Three keys are saved in no time; what prints may fail, hang, or come too late."""
     fill(valkey, keys=3, expiring=0)
-    command = {"sleep": ("sh", "-c", "sleep 600"), "sh": ("sh", "-c", 'sleep 1; shift; exec sh "$@"')}
-    elsewhere(monkeypatch, *command.get(shell[0], shell))
+    elsewhere(monkeypatch, "sh", "-c", instead, "sh")
     point = take(redis_platform, vault)
     assert point.manifest.of("redis")[0].counts == {"keys": 3, "expires": 0}
     assert files_of(vault.staging) == []
@@ -147,7 +151,7 @@ def test_a_file_that_is_not_seen_in_time_is_copied_when_it_is_whole(
 def test_a_save_that_fails_is_told_and_its_half_file_is_nowhere(valkey, redis_platform, vault, monkeypatch) -> None:
     """A folder lies where the whole file is to be called."""
     fill(valkey, keys=3000)
-    elsewhere(monkeypatch, "sh")
+    elsewhere(monkeypatch)
     with valkey.redis() as client:
         place = Path(client.config_get("dir")["dir"]) / "dump.rdb"
         client.config_set("rdb-key-save-delay", 1000)
@@ -160,6 +164,7 @@ def test_a_save_that_fails_is_told_and_its_half_file_is_nowhere(valkey, redis_pl
         place.rmdir()
         with valkey.redis() as client:
             client.config_set("rdb-key-save-delay", 0)
+            client.save()  # or it takes no more writes
     assert failed.value.code == "redis_save_failed"
     assert nothing_left(vault)
 

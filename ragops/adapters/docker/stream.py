@@ -20,11 +20,23 @@ _STDERR = 2
 _BLOCK = 1 << 18
 
 
-class HeldOpen:
+class Waiting:
+    """A source whose `read` waits for somebody; nobody asks for more once it was let go."""
+
+    def __init__(self) -> None:
+        self.over = threading.Event()
+
+    def let_go(self) -> None:
+        """The conversation is over, or is to end."""
+        self.over.set()
+
+
+class HeldOpen(Waiting):
     """A source without data that does not end before the conversation: the command can tell when we are gone."""
 
     def read(self, size: int, /) -> bytes:  # noqa: ARG002  part of the protocol
-        """Nothing; never asked, because the end of the input is not to be sent."""
+        """Nothing, at the end."""
+        self.over.wait()
         return b""
 
 
@@ -50,7 +62,6 @@ class Conversation:
         # The head of the answer was read through this buffer, which may already hold the first frames.
         self._reader = self._response.raw._fp.fp
         self._socket: socket.socket = getattr(hijacked, "_sock", hijacked)
-        self._closed = threading.Event()
 
     def hold(self, source: Source | None, stdout: Sink, stderr: Sink, limit: float) -> None:
         """Send all of `source`, hand out what comes until the other side ends. Raises TimeoutError after `limit` s."""
@@ -67,6 +78,8 @@ class Conversation:
                 kind, size = struct.unpack(">BxxxL", header)
                 self._hand_out(stderr if kind == _STDERR else stdout, size, deadline)
         finally:
+            if isinstance(source, Waiting):
+                source.let_go()
             self.close()
             writer.join(timeout=10)
         if self._unreadable:
@@ -76,7 +89,6 @@ class Conversation:
         """End the connection; the command sees the end of its input."""
         import socket
 
-        self._closed.set()
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
         self._response.close()
@@ -100,9 +112,6 @@ class Conversation:
         """The command may end before it has read everything: then nobody misses the rest."""
         import socket
 
-        if isinstance(source, HeldOpen):
-            self._closed.wait()
-            return
         with contextlib.suppress(OSError):
             for data in self._blocks(source):
                 self._socket.sendall(data)

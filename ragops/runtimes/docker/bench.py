@@ -15,10 +15,12 @@ from ragops.adapters.docker.errors import NotFoundError
 from ragops.adapters.files import SECRET_MODE, explain_os_error
 from ragops.errors import MissingError, RagopsError
 from ragops.runtimes.docker import exec as docker_exec
+from ragops.runtimes.docker import piped
 from ragops.runtimes.docker.names import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from ragops.adapters.docker.client import DockerHost
@@ -45,6 +47,10 @@ class DockerBench:
     def tool(self, name: str) -> tuple[str, ...]:
         """The image's program, by a process of ours that stands for it."""
         return docker_exec.arguments(self._name, name)
+
+    def fed(self, command: Sequence[str], limit: float) -> AbstractContextManager[piped.Fed]:
+        """The image's program, which a thread of ours talks to."""
+        return piped.fed(self._host, self._name, command, limit)
 
     def output(self, command: Sequence[str], limit: float) -> str:
         """What the image's program prints; without a process of ours between, for what is asked often."""

@@ -10,12 +10,13 @@ from ragops.adapters.docker.client import DockerHost, NotFoundError
 from ragops.adapters.files import SECRET_MODE, explain_os_error
 from ragops.errors import RagopsError
 from ragops.runtimes.docker import exec as docker_exec
+from ragops.runtimes.docker import piped
 from ragops.runtimes.docker.bench import docker_bench
 from ragops.runtimes.docker.data import DataVolume, data_mount
 from ragops.runtimes.docker.names import DATA_FOLDER, TEMPORARY, temporary
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -107,6 +108,12 @@ class DockerControl:
     def tool(self, name: str) -> tuple[str, ...]:
         """The image's own tool, by a process of ours that stands for it."""
         return docker_exec.arguments(self._name, name)
+
+    def printing(
+        self, command: Sequence[str], target: Path, limit: float
+    ) -> AbstractContextManager[Callable[[], None]]:
+        """In the container, with a thread of ours that takes what comes."""
+        return piped.printing(self._host, self._name, command, target, limit)
 
     def bench(self) -> AbstractContextManager[Bench]:
         """A container of the same image away from this one."""

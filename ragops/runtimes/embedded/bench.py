@@ -14,6 +14,7 @@ from ragops.runtimes.embedded.programs import ALIASES, locate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
@@ -33,6 +34,11 @@ class HostBench:
         if not link.is_symlink():
             link.symlink_to(locate(ALIASES[name]))
         return (str(link),)
+
+    def fed(self, command: Sequence[str], limit: float) -> AbstractContextManager[child.Fed]:
+        """The engine's program as a child of this process."""
+        name, *arguments = command
+        return child.fed([*self.tool(name), *arguments], os.environ, limit, name=name)
 
     def output(self, command: Sequence[str], limit: float) -> str:
         """What the engine's program prints."""

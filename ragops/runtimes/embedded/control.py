@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from ragops.adapters import child
 from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, sync_dir
 from ragops.errors import RagopsError
 from ragops.runtimes.embedded import supervise
@@ -17,7 +19,7 @@ from ragops.runtimes.embedded.process_spec import ProcessSpec
 from ragops.runtimes.embedded.programs import locate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from ragops.services.contract import Endpoint
@@ -98,6 +100,13 @@ class ProcessControl:
     def tool(self, name: str) -> tuple[str, ...]:
         """The engine's own tool, from the same wheel."""
         return (str(locate(name)),)
+
+    @contextlib.contextmanager
+    def printing(self, command: Sequence[str], target: Path, limit: float) -> Iterator[Callable[[], None]]:
+        """A child of this process."""
+        with contextlib.ExitStack() as running:
+            running.enter_context(child.running(command, os.environ, limit, stdout=target))
+            yield running.close
 
     def bench(self) -> AbstractContextManager[HostBench]:
         """A scratch folder of this machine."""

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import threading
 from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
-from ragops.adapters import child, interrupt
+from ragops.adapters import interrupt
 from ragops.adapters.workers import Job
 from ragops.errors import IntegrityError, RagopsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ragops.services.control import Control
+    from ragops.services.control import Control, Fed
 
 _LIMIT = 3600.0
 _END_LIMIT = 60.0  # what takes longer is left to the next run to clear
@@ -34,7 +33,7 @@ class Checker:
     def __init__(self, control: Control, tool: str) -> None:
         self._control = control
         self._name = tool
-        self._tool: Future[child.Fed] = Future()
+        self._tool: Future[Fed] = Future()
         self._over = threading.Event()
         self._holding = Job(self._hold, "ragops-checker")
 
@@ -63,10 +62,7 @@ class Checker:
 
     def _hold(self) -> None:
         try:
-            with (
-                self._control.bench() as bench,
-                child.fed([*bench.tool(self._name), _INPUT], os.environ, _LIMIT, name=self._name) as tool,
-            ):
+            with self._control.bench() as bench, bench.fed((self._name, _INPUT), _LIMIT) as tool:
                 self._tool.set_result(tool)
                 self._over.wait()
         except BaseException as error:
@@ -74,7 +70,7 @@ class Checker:
                 self._tool.set_exception(error)
             raise
 
-    def _started(self) -> child.Fed:
+    def _started(self) -> Fed:
         while not wait((self._tool,), _POLL).done:
             interrupt.check()
         return self._tool.result()

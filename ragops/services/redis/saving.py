@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
-from ragops.adapters import child, interrupt
+from ragops.adapters import interrupt
 from ragops.adapters.files import link
 from ragops.errors import RagopsError
 from ragops.services.redis.line import info
@@ -81,15 +80,14 @@ class Save:
     @contextlib.contextmanager
     def _printed(self, target: Path) -> Iterator[Callable[[], None]]:
         """`growing` by a process beside the engine. Raises _MissedError where it has not seen the file in time."""
-        command = (*self._control.tool("sh"), "-c", _PRINT, "sh", self._config("dir"))
+        command = ("sh", "-c", _PRINT, "sh", self._config("dir"))
         try:
-            with contextlib.ExitStack() as printing:
-                printing.enter_context(child.running(command, os.environ, _LIMIT, stdout=target, name="the RDB copy"))
+            with self._control.printing(command, target, _LIMIT) as printed:
                 self._wait_for_first(target)
 
                 def finish() -> None:
                     wait_for(self._is_over, _LIMIT, "the save did not end")
-                    printing.close()
+                    printed()
 
                 yield finish
         except _MissedError:

@@ -1,0 +1,151 @@
+"""Programs in containers with threads of this process at their standard streams: no process stands between."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from queue import Empty, Full, Queue
+from typing import TYPE_CHECKING
+
+from ragops.adapters import interrupt
+from ragops.adapters.docker.stream import HeldOpen, Tail, Waiting
+from ragops.adapters.files import SECRET_MODE, explain_os_error
+from ragops.adapters.workers import Job
+from ragops.errors import RagopsError
+from ragops.runtimes.docker.exec import LIMIT, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from ragops.adapters.blocks import Sink, Source
+    from ragops.adapters.docker.client import DockerHost
+    from ragops.adapters.docker.values import ExecResult
+
+_POLL = 0.05
+_GRACE = 10.0
+_AHEAD = 2  # blocks that wait for the program
+_KEPT = 64 << 10  # of what it prints
+
+
+class Fed:
+    """A program that runs in a container and takes its input as it comes."""
+
+    def __init__(self, host: DockerHost, container: str, command: Sequence[str], limit: float) -> None:
+        self._name, self._limit = command[0], limit
+        self._input, self._printed = _Blocks(), Tail(_KEPT)
+        self._talk = _begun(host, container, command, self._input, self._printed)
+
+    def write(self, block: bytes) -> None:
+        """Give it some of its input, `b""` at the end. Raises RagopsError (tool_timeout)."""
+        deadline = time.monotonic() + self._limit
+        while not self._talk.ended:  # one that has ended misses nothing
+            with contextlib.suppress(Full):
+                self._input.queue.put(block, timeout=_POLL)
+                return
+            interrupt.check()
+            _refuse_after(deadline, self._name, self._limit)
+
+    def output(self) -> str:
+        """What it printed, once its input has ended and it too. Raises RagopsError (tool_failed, tool_timeout)."""
+        _wait(self._talk, self._name, self._limit)
+        return self._printed.data.decode(errors="replace")
+
+    def end(self) -> None:
+        """End its input, and wait a little for its end."""
+        self._input.let_go()
+        self._talk.wait(_GRACE)
+
+
+@contextlib.contextmanager
+def fed(host: DockerHost, container: str, command: Sequence[str], limit: float) -> Iterator[Fed]:
+    """A program that is fed inside the block, whose input ends with it."""
+    program = Fed(host, container, command, limit)
+    try:
+        yield program
+    finally:
+        program.end()
+
+
+@contextlib.contextmanager
+def printing(
+    host: DockerHost, container: str, command: Sequence[str], target: Path, limit: float
+) -> Iterator[Callable[[], None]]:
+    """A program without input that prints into the new file `target`, and is ended with the block.
+
+    What is yielded waits for its end, `limit` seconds at most. Raises MissingError (disk_full), RagopsError.
+    """
+    source = HeldOpen()
+    with contextlib.closing(_NewFile(target)) as file:
+        talk = _begun(host, container, wrapped(list(command)), source, file)
+        try:
+            yield lambda: _wait(talk, command[0], limit)
+        finally:
+            source.let_go()
+            talk.wait(_GRACE)
+
+
+def _begun(host: DockerHost, container: str, command: Sequence[str], source: Source, target: Sink) -> Job[ExecResult]:
+    return Job(lambda: host.exec_stream(container, command, source=source, target=target, limit=LIMIT), "ragops-exec")
+
+
+def _wait(talk: Job[ExecResult], name: str, limit: float) -> None:
+    deadline = time.monotonic() + limit
+    while not talk.wait(_POLL):
+        interrupt.check()
+        _refuse_after(deadline, name, limit)
+    done = talk.result()
+    if done.code:
+        raise RagopsError("tool_failed", f"{name} ended with {done.code}: {done.said}")
+
+
+def _refuse_after(deadline: float, name: str, limit: float) -> None:
+    if time.monotonic() > deadline:
+        raise RagopsError("tool_timeout", f"{name} took over {limit:.0f} s", "is a disk busy?")
+
+
+class _Blocks(Waiting):
+    """What a program is to read next, put in by another thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue: Queue[bytes] = Queue(_AHEAD)
+        self._rest = memoryview(b"")
+
+    def read(self, size: int, /) -> bytes:
+        """Some of it; nothing at the end."""
+        while not self._rest and not self.over.is_set():
+            with contextlib.suppress(Empty):
+                self._rest = memoryview(self.queue.get(timeout=_POLL))
+                if not self._rest:
+                    self.let_go()
+        block, self._rest = self._rest[:size], self._rest[size:]
+        return bytes(block)
+
+
+class _NewFile:
+    """Ours alone, and without a buffer: others look at how it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with self._words():
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
+
+    def write(self, data: bytes, /) -> None:
+        """Take all of it."""
+        rest = memoryview(data)
+        with self._words():
+            while rest:
+                rest = rest[os.write(self._file, rest) :]
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self._file)
+
+    @contextlib.contextmanager
+    def _words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise explain_os_error(error, f"write {self._path}") from error
