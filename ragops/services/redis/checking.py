@@ -53,6 +53,7 @@ class Checker:
                 raise
             what = f"the engine cannot read the RDB file: {error.message}"
             raise IntegrityError("rdb_unreadable", what, _OTHER_POINT) from error
+        self._over.set()
         return counts_in(said)
 
     def end(self) -> None:
