@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import signal
 import subprocess
@@ -11,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters import child
-from ragops.errors import RagopsError
+from ragops.errors import MissingError, RagopsError
+from ragops.runtimes.docker import piped
 from ragops.runtimes.docker.bench import BENCH, OWNER, docker_bench
 from ragops.runtimes.docker.exec import arguments
 
@@ -91,6 +94,75 @@ def test_a_killed_run_leaves_no_program_behind(docker: DockerHost, container: st
     process.wait()
     wait_until(lambda: f"sleep {word}" not in processes(docker, container), 60)
     wait_until(lambda: processes(docker, container) == ["sleep 600"], 60)
+
+
+def test_a_program_that_is_fed_reads_it_all_and_says_what_it_found(docker: DockerHost, container: str) -> None:
+    blocks = [os.urandom(PIECE), os.urandom(5), os.urandom(3 * PIECE + 1)]
+    with piped.fed(docker, container, ["sha256sum"], 30) as program:
+        for block in (*blocks, b""):
+            program.write(block)
+        said = program.output()
+    assert said.split()[0] == hashlib.sha256(b"".join(blocks)).hexdigest()
+
+
+def test_a_program_that_is_fed_and_ends_early_misses_nothing(docker: DockerHost, container: str) -> None:
+    with piped.fed(docker, container, ["sh", "-c", "head -c 10 >&2; exit 3"], 30) as program:
+        for _ in range(40):
+            program.write(b"x" * PIECE)
+        with pytest.raises(RagopsError, match="sh ended with 3: xxxxxxxxxx"):
+            program.output()
+
+
+def test_a_program_that_does_not_read_is_waited_for_as_long_as_was_said(docker: DockerHost, container: str) -> None:
+    with piped.fed(docker, container, ["sleep", "30"], 1) as program, pytest.raises(RagopsError) as failed:
+        for _ in range(40):
+            program.write(b"x" * PIECE)
+    assert failed.value.code == "tool_timeout"
+
+
+def test_what_a_program_prints_is_in_the_file_while_it_prints(
+    docker: DockerHost, container: str, tmp_path: Path, wait_until: Any
+) -> None:
+    target = tmp_path / "printed"
+    command = ["sh", "-c", "echo first; sleep 2; head -c 3000000 /dev/zero"]
+    with piped.printing(docker, container, command, target, 30) as finish:
+        wait_until(lambda: target.exists() and target.read_bytes() == b"first\n")
+        finish()
+        assert target.stat().st_size == 3_000_006
+    assert target.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_program_that_prints_is_gone_with_its_block(
+    docker: DockerHost, container: str, tmp_path: Path, wait_until: Any
+) -> None:
+    with piped.printing(docker, container, ["sleep", "4711"], tmp_path / "printed", 30):
+        wait_until(lambda: "sleep 4711" in processes(docker, container))
+    wait_until(lambda: "sleep 4711" not in processes(docker, container))
+
+
+def test_a_printing_program_that_fails_says_so(docker: DockerHost, container: str, tmp_path: Path) -> None:
+    command = ["sh", "-c", "echo not today >&2; exit 4"]
+    with (
+        pytest.raises(RagopsError, match="sh ended with 4: not today"),
+        piped.printing(docker, container, command, tmp_path / "printed", 30) as finish,
+    ):
+        finish()
+
+
+def test_a_disk_of_ours_that_is_full_is_the_failure(
+    docker: DockerHost, container: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int, _data: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(piped.os, "write", full)
+    command = ["head", "-c", "30000000", "/dev/zero"]
+    with (
+        pytest.raises(MissingError) as failed,
+        piped.printing(docker, container, command, tmp_path / "printed", 30) as finish,
+    ):
+        finish()
+    assert failed.value.code == "disk_full"
 
 
 def test_a_bench_is_apart_and_gone_at_the_end(docker: DockerHost, container: str, tmp_path: Path) -> None:
