@@ -163,7 +163,7 @@ def test_what_is_removed_is_gone_and_may_be_removed_again(place: Any) -> None:
 
 
 def test_files_come_and_go_in_one_folder_at_once(place: Any) -> None:
-    rounds = 1000 if place.kind == "folder" else 20  # a folder that goes between two calls of ours is rare
+    rounds = 500 if place.kind == "folder" else 20  # a folder that goes between two calls of ours is rare
 
     def come_and_go(number: int) -> None:
         store = place.open()

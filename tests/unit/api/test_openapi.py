@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 METHODS = {"get", "post", "put", "delete", "patch"}
-EXAMPLES = 50
+EXAMPLES = 25
 SERVICE_TOKEN = "operator-token-operator-token"
 
 
