@@ -129,6 +129,7 @@ class MemoryStore:
     """`Store` in memory that counts how often each file is read; `on_write` may fail before one is in place."""
 
     far = True
+    steady = False
 
     def __init__(self, name: str = "memory://x", on_write: Callable[[str], None] = lambda _path: None) -> None:
         self.name = name

@@ -263,7 +263,15 @@ def _text(stream: IO[bytes]) -> str:
     return stream.read().decode(errors="replace")
 
 
+def killed(name: str, number: int) -> RagopsError:
+    """A tool that somebody else has ended by the signal `number`, which says nothing of what it worked on."""
+    hint = "was there too little memory? the kernel's log says it (`dmesg`); run it again"
+    return RagopsError("tool_killed", f"{name} was ended by signal {number}", hint)
+
+
 def _failed(name: str, code: int, said: str) -> RagopsError:
+    if code in (-signal.SIGKILL, -signal.SIGTERM):
+        return killed(name, -code)
     if "No space left on device" in said:
         return MissingError("disk_full", f"{name}: no space left on the device", "free some space, then run it again")
     return RagopsError("tool_failed", f"{name} ended with {code}: {said[-_QUOTED:]}")

@@ -82,6 +82,9 @@ class Taking:
     def following(self, service: str, source: Path, also: Callable[[bytes], None] = drop) -> Iterator[None]:
         """Put `source` into the repository, and what is read of it into `also`, while the block writes it."""
         name = f"{service}/{source.name}"
+        earlier = self._followed.pop(name, None)
+        while earlier is not None and not earlier.wait(_POLL):  # a try that was dropped writes the same file
+            interrupt.check()
         growing = Growing(source)
         job = Job(lambda: self._follow(name, growing, also), f"ragops-seal-{source.name}", self._sealing)
         try:

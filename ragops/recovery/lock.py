@@ -196,7 +196,7 @@ class _Attempt:
 
     def _tie(self, path: str) -> _Lock | None:
         deadline = time.monotonic() + self._timing.tie
-        needed = 2 if self._store.far else 1  # a server may have a moment without a file that is being replaced
+        needed = 1 if self._store.steady else 2  # there may be a moment without a file that is being replaced
         quiet = 0
         while quiet < needed:
             other = self._living(besides=path)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -149,20 +150,30 @@ def test_a_printing_program_that_fails_says_so(docker: DockerHost, container: st
         finish()
 
 
-def test_a_disk_of_ours_that_is_full_is_the_failure(
-    docker: DockerHost, container: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(_file: int, _data: bytes) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(piped.os, "write", full)
+def test_a_disk_of_ours_that_is_full_is_the_failure(docker: DockerHost, container: str, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
     command = ["head", "-c", "30000000", "/dev/zero"]
-    with (
-        pytest.raises(MissingError) as failed,
-        piped.printing(docker, container, command, tmp_path / "printed", 30) as finish,
-    ):
-        finish()
+    try:
+        with (
+            pytest.raises(MissingError) as failed,
+            piped.printing(docker, container, command, disk / "printed", 30) as finish,
+        ):
+            finish()
+    finally:
+        subprocess.run(["umount", disk], check=True)
     assert failed.value.code == "disk_full"
+
+
+def test_the_limit_of_a_program_that_is_fed_begins_when_it_has_all(docker: DockerHost, container: str) -> None:
+    with piped.fed(docker, container, ["cksum"], 1) as program, ThreadPoolExecutor(1) as pool:
+        said = pool.submit(program.output)
+        time.sleep(2)
+        program.write(b"slow")
+        program.write(b"")
+        assert said.result(10).split()[1] == "4"
 
 
 def test_a_bench_is_apart_and_gone_at_the_end(docker: DockerHost, container: str, tmp_path: Path) -> None:

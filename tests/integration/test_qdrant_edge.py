@@ -805,6 +805,28 @@ def test_a_snapshot_that_ends_the_engine_is_one_that_cannot_be_read(
     assert "-7" in found.value.message
 
 
+def test_what_lies_in_the_current_folder_is_not_run(
+    server: Server, api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(api, "docs", 3)
+    part, _ = dump(server, tmp_path / "point")
+    (tmp_path / "tarfile.py").write_text("raise SystemExit(9)\n")
+    monkeypatch.chdir(tmp_path)
+    assert offline.count_points(tmp_path / "point" / part.name) == 3
+
+
+def test_an_engine_that_is_killed_says_nothing_of_the_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the kernel does where memory is short."""
+    engine = tmp_path / "engine"
+    engine.write_text("#!/bin/sh\nkill -KILL $$\n")
+    engine.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(engine))
+    (tmp_path / "1.snapshot").write_bytes(b"good")
+    with pytest.raises(RagopsError) as found:
+        offline.count_points(tmp_path / "1.snapshot")
+    assert found.value.code == "tool_killed"
+
+
 def test_a_collection_with_the_longest_name_has_snapshots(server: Server, api: httpx.Client, tmp_path: Path) -> None:
     make(api, "ä" * 127, 3)
     parts = dump(server, tmp_path / "point")

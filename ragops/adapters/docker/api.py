@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.docker.errors import translated
@@ -23,13 +24,15 @@ class DockerApi:
         self.url = url or os.environ.get("DOCKER_HOST") or DEFAULT_URL
         self._timeout = timeout
         self._client: APIClient | None = None
+        self._turn = threading.Lock()
 
     @property
     def api(self) -> APIClient:
         """The client. Raises MissingError (docker_missing) with the cure."""
-        if self._client is None:
-            self._client = self._connect()
-        return self._client
+        with self._turn:
+            if self._client is None:
+                self._client = self._connect()
+            return self._client
 
     def close(self) -> None:
         """Give the connections back; the next call makes new ones."""

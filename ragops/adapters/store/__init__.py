@@ -25,7 +25,8 @@ class Entry:
 class Store(Protocol):
     """Files below one place. `name` is what people call it: a folder or a URL, never with credentials.
 
-    `far` says that every question costs a request to a server.
+    `far` says that every question costs a request to a server, `steady` that a file which is being replaced is seen at
+    every moment, and one that was written by everybody who looks after that.
 
     All methods raise RagopsError: StoreMissingError where a file is not there, MissingError (disk_full,
     repository_unreachable, repository_read_only, repository_login), RagopsError (not_permitted, file_error,
@@ -34,6 +35,10 @@ class Store(Protocol):
 
     name: str
     far: bool
+
+    @property
+    def steady(self) -> bool:
+        """See above."""
 
     def writing(self, path: str) -> AbstractContextManager[BinaryIO]:
         """A stream that becomes the file `path` when its block ends: durable then, and whole.

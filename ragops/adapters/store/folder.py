@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ragops.adapters.files import SECRET_MODE, explain_os_error, sync_dir
 from ragops.adapters.store import Entry
+from ragops.adapters.store.mounts import is_local
 from ragops.adapters.store.names import PARTIAL, check_path
 from ragops.adapters.store.partials import clear_folder, temporary_name
 from ragops.errors import MissingError, RagopsError, StoreMissingError
@@ -37,6 +38,11 @@ class FolderStore:
         self.folder = folder
         self.name = str(folder)
         self._seen: tuple[int, int] | None = None
+
+    @property
+    def steady(self) -> bool:
+        """On file systems of this machine, where a folder is locked while it is read or changed."""
+        return is_local(self.folder)
 
     @contextlib.contextmanager
     def writing(self, path: str) -> Iterator[BinaryIO]:

@@ -34,6 +34,7 @@ class ObjectStore:
     """Files below `url`, with `options` of fsspec's file system for its protocol. Nothing is asked before first use."""
 
     far = True
+    steady = False  # some servers have a moment without a file that is being replaced
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         self.name = public_name(url).rstrip("/")

@@ -1,4 +1,4 @@
-"""Runs a program inside a container with the standard streams of this process: `python -m … CONTAINER PROGRAM …`.
+"""Runs a program inside a container with the standard streams of this process: `python -P -m … CONTAINER PROGRAM …`.
 
 It stands for the program: what is given to it the program reads, what the program prints it prints, and it ends as the
 program does. Docker leaves a program running when whoever started it is gone; here it is ended then, so that a ragops
@@ -29,7 +29,7 @@ _CANNOT = 125  # what `docker run` ends with where Docker itself fails
 
 def arguments(container: str, program: str) -> tuple[str, ...]:
     """The command line of this module; the program's own arguments follow."""
-    return (sys.executable, "-m", __name__, container, program)
+    return (sys.executable, "-P", "-m", __name__, container, program)
 
 
 def wrapped(command: list[str]) -> list[str]:

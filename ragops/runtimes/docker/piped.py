@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING
 
-from ragops.adapters import interrupt
+from ragops.adapters import child, interrupt
 from ragops.adapters.docker.stream import HeldOpen, Tail, Waiting
 from ragops.adapters.files import SECRET_MODE, explain_os_error
 from ragops.adapters.workers import Job
@@ -27,6 +28,7 @@ _POLL = 0.05
 _GRACE = 10.0
 _AHEAD = 2  # blocks that wait for the program
 _KEPT = 64 << 10  # of what it prints
+_KILLED = 137  # SIGKILL, as a shell and Docker say it
 
 
 class Fed:
@@ -35,6 +37,7 @@ class Fed:
     def __init__(self, host: DockerHost, container: str, command: Sequence[str], limit: float) -> None:
         self._name, self._limit = command[0], limit
         self._input, self._printed = _Blocks(), Tail(_KEPT)
+        self._has_all = threading.Event()
         self._talk = _begun(host, container, command, self._input, self._printed)
 
     def write(self, block: bytes) -> None:
@@ -43,12 +46,16 @@ class Fed:
         while not self._talk.ended:  # one that has ended misses nothing
             with contextlib.suppress(Full):
                 self._input.queue.put(block, timeout=_POLL)
-                return
+                break
             interrupt.check()
             _refuse_after(deadline, self._name, self._limit)
+        if not block:
+            self._has_all.set()
 
     def output(self) -> str:
         """What it printed, once its input has ended and it too. Raises RagopsError (tool_failed, tool_timeout)."""
+        while not self._has_all.wait(_POLL) and not self._talk.ended:  # its limit is for what it does then
+            interrupt.check()
         _wait(self._talk, self._name, self._limit)
         return self._printed.data.decode(errors="replace")
 
@@ -96,6 +103,8 @@ def _wait(talk: Job[ExecResult], name: str, limit: float) -> None:
         interrupt.check()
         _refuse_after(deadline, name, limit)
     done = talk.result()
+    if done.code == _KILLED:
+        raise child.killed(name, done.code - 128)
     if done.code:
         raise RagopsError("tool_failed", f"{name} ended with {done.code}: {done.said}")
 
@@ -130,18 +139,19 @@ class _NewFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._words():
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._file = os.fdopen(os.open(path, flags, SECRET_MODE), "wb", buffering=0)
 
     def write(self, data: bytes, /) -> None:
         """Take all of it."""
         rest = memoryview(data)
         with self._words():
             while rest:
-                rest = rest[os.write(self._file, rest) :]
+                rest = rest[self._file.write(rest) :]
 
     def close(self) -> None:
         """Close it."""
-        os.close(self._file)
+        self._file.close()
 
     @contextlib.contextmanager
     def _words(self) -> Iterator[None]:

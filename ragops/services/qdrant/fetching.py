@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from ragops.adapters import interrupt
 from ragops.adapters.files import link
 from ragops.adapters.workers import Job
 from ragops.services.qdrant.catalogue import path_of
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
     from ragops.services.qdrant.server_copies import ServerCopies
 
 _LOOK_SECONDS = 0.02
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 8.0  # less than tasks get to clear up
+
+
+class _OtherSnapshotError(Exception):
+    """What was taken for our snapshot is another one."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +76,25 @@ def _shared(client: Rest, source: Source, storage: Path, target: Path, sink: Sin
             new = _drafts(storage, source.collection) - others
             if len(new) == 1 and link(new.pop(), target):
                 with sink.following(target.name):
-                    made = making.result()
-                return made, _is_it(target, storage, made["name"])
+                    _check_it(target, storage, making.result()["name"])
+                return making.result(), True
+            interrupt.check()
+        return making.result(), False
+    except _OtherSnapshotError:
+        target.unlink()
         return making.result(), False
     except BaseException:
         making.wait(_GRACE_SECONDS)  # what it makes is to be removed
         raise
 
 
-def _is_it(target: Path, storage: Path, name: str) -> bool:
-    """Whether it is that snapshot, and not another client's of the same instant, which is dropped then."""
+def _check_it(target: Path, storage: Path, name: str) -> None:
+    """Raises _OtherSnapshotError where it is not that snapshot, but another client's of the same instant."""
     with contextlib.suppress(OSError):
         whole = places.snapshot(storage, name)
         if whole is not None and target.samefile(whole):
-            return True
-    target.unlink()
-    return False
+            return
+    raise _OtherSnapshotError
 
 
 def _drafts(storage: Path, collection: str) -> set[Path]:

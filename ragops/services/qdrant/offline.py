@@ -8,7 +8,6 @@ import shutil
 import sys
 import tarfile
 import tempfile
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from ragops.adapters import child
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 # Minor versions of the server whose snapshots Qdrant Edge 0.9 opens (seen: 1.18; 1.19 is its own).
 _READABLE = ((1, 18), (1, 19))
 _OTHER_POINT = "use another recovery point"
-_ENGINE = "qdrant_edge"
+_NOT_HERE = "the engine cannot be imported"
 _LIMIT = 3600.0
 
 
@@ -39,11 +38,8 @@ def count_points(snapshot: Path) -> int:
     maps may end its process. Raises IntegrityError (snapshot_unreadable), MissingError (engine_not_installed,
     disk_full).
     """
-    if find_spec(_ENGINE) is None:
-        what = "qdrant-edge-py is not installed"
-        raise MissingError("engine_not_installed", what, "run `pip install 'ragops[docker]'`")
     with scratch_folder() as folder:
-        arguments = (sys.executable, "-m", __name__, str(snapshot), str(folder / "shard"))
+        arguments = (sys.executable, "-P", "-m", __name__, str(snapshot), str(folder / "shard"))
         try:
             return int(child.output(arguments, os.environ, _LIMIT, name="the engine"))
         except RagopsError as error:
@@ -52,6 +48,9 @@ def count_points(snapshot: Path) -> int:
                 raise MissingError("disk_full", what, "free some space, or set TMPDIR") from error
             if error.code != "tool_failed":
                 raise
+            if _NOT_HERE in error.message:
+                what = "qdrant-edge-py is not installed, or does not work here"
+                raise MissingError("engine_not_installed", what, "run `pip install 'ragops[docker]'`") from error
             what = f"the engine cannot read {snapshot.name}: {error.message}"
             raise IntegrityError("snapshot_unreadable", what, _OTHER_POINT) from error
 
@@ -75,14 +74,16 @@ def check_archive(snapshot: Path) -> None:
 
 def main(snapshot: str, folder: str) -> str:
     """Print how many points there are; returns why they cannot be counted."""
-    import qdrant_edge as edge
-
+    try:
+        import qdrant_edge as edge
+    except ImportError as error:
+        return f"{_NOT_HERE}: {error}"
     try:
         edge.EdgeShard.unpack_snapshot(snapshot, folder)
         opened = edge.EdgeShard.load(folder)
         sys.stdout.write(f"{opened.count(edge.CountRequest(exact=True))}\n")
     except BaseException as error:  # the library raises nothing narrower than Exception, and its panics are none
-        return str(error)
+        return str(error) or type(error).__name__
     return ""
 
 

@@ -26,8 +26,10 @@ _LIMIT = 3600.0
 _TEMPORARY = re.compile(r"temp-\d+\.rdb")  # of the process that saves, renamed when it is whole
 
 # Prints the file of the process that saves, in the folder $1, until that process is gone. An open file is read to its
-# end whatever it is called by then. Runs where the engine does, with what every shell there has.
-_PRINT = """cd "$1" || exit
+# end whatever it is called by then. Runs where the engine does, with what every shell there has. Told to end it waits
+# for the program that it runs: an orphan would fall to the engine, which is the container's first process.
+_PRINT = """trap 'exit 143' TERM
+cd "$1" || exit
 while :; do
   for file in temp-*.rdb; do
     pid=${file#temp-}; pid=${pid%.rdb}

@@ -50,6 +50,17 @@ def platform(service: Any, tmp_path: Path) -> Platform:
 COUNTS = {"keys": 550, "expires": 50}
 
 
+def test_nothing_that_backups_run_beside_it_is_left_to_the_engine(
+    service: Any, platform: Platform, vault: Vault
+) -> None:
+    """A small save is over before it is seen; what was to print it ends, and what that had started too."""
+    before = len(service.control._host.api.top(service.endpoint.handle, ps_args="-eo pid,args")["Processes"])
+    for _ in range(3):
+        take(platform, vault)
+    rows = service.control._host.api.top(service.endpoint.handle, ps_args="-eo pid,stat,args")["Processes"]
+    assert len(rows) <= before, rows
+
+
 def test_the_file_is_stored_while_the_engine_writes_it(service: Any, platform: Platform, vault: Vault) -> None:
     """A slow save: what it has written is in the repository before it ends."""
     noise, seen = os.urandom(3000).hex(), set()

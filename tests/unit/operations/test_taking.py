@@ -10,6 +10,7 @@ import sys
 import tarfile
 import textwrap
 import threading
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -367,6 +368,36 @@ def test_the_same_part_may_be_begun_again(growing: FakeEngine, vault: Vault, tmp
     growing._dump_one = dump_one  # type: ignore[method-assign]
     point = take(platform_of(["redis"]), vault)
     assert tries == ["grown"]
+    assert (unpack(vault, point, "redis", tmp_path / "plain") / "grown").read_bytes() == growing.live["grown"]
+
+
+def test_a_try_that_was_whole_and_is_dropped_does_not_write_into_the_next(
+    growing: FakeEngine, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a snapshot that was another client's, in a store that is slow to take it."""
+    follow, tries = Taking._follow, []
+
+    def slow(taking: Taking, *rest: Any) -> Any:
+        tries.append("begun")
+        sealed = follow(taking, *rest)
+        if len(tries) == 1:
+            time.sleep(0.5)
+        tries.append("stored")
+        return sealed
+
+    def dump_one(sink: Any, name: str, instant: datetime) -> None:
+        with sink.following(name):
+            (sink.folder / name).write_bytes(b"another one")
+            time.sleep(0.1)
+        (sink.folder / name).unlink()
+        with sink.following(name):
+            (sink.folder / name).write_bytes(growing.live[name])
+        sink.put(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
+
+    monkeypatch.setattr(Taking, "_follow", slow)
+    growing._dump_one = dump_one  # type: ignore[method-assign]
+    point = take(platform_of(["redis"]), vault)
+    assert tries == ["begun", "stored"] * 2
     assert (unpack(vault, point, "redis", tmp_path / "plain") / "grown").read_bytes() == growing.live["grown"]
 
 
