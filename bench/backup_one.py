@@ -20,6 +20,7 @@ from ragops.operations.session import Session
 
 def warm_up() -> None:
     """Import what the work imports, so that its memory is not taken for the work's."""
+    import docker  # noqa: F401
     import pyrage  # noqa: F401
     import qdrant_edge  # noqa: F401
 
