@@ -10,7 +10,7 @@ import tarfile
 import tempfile
 from typing import TYPE_CHECKING
 
-from ragops.adapters import child
+from ragops.adapters import child, edge_snapshot
 from ragops.adapters.scratch import scratch_folder
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.qdrant import SERVER_ENGINE
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # Minor versions of the server whose snapshots Qdrant Edge 0.9 opens (seen: 1.18; 1.19 is its own).
 _READABLE = ((1, 18), (1, 19))
 _OTHER_POINT = "use another recovery point"
-_NOT_HERE = "the engine cannot be imported"
 _LIMIT = 3600.0
 
 
@@ -39,7 +38,7 @@ def count_points(snapshot: Path) -> int:
     disk_full).
     """
     with scratch_folder() as folder:
-        arguments = (sys.executable, "-P", "-m", __name__, str(snapshot), str(folder / "shard"))
+        arguments = (sys.executable, "-P", "-m", edge_snapshot.__name__, str(snapshot), str(folder / "shard"))
         try:
             return int(child.output(arguments, os.environ, _LIMIT, name="the engine"))
         except RagopsError as error:
@@ -48,7 +47,7 @@ def count_points(snapshot: Path) -> int:
                 raise MissingError("disk_full", what, "free some space, or set TMPDIR") from error
             if error.code != "tool_failed":
                 raise
-            if _NOT_HERE in error.message:
+            if edge_snapshot.NOT_HERE in error.message:
                 what = "qdrant-edge-py is not installed, or does not work here"
                 raise MissingError("engine_not_installed", what, "run `pip install 'ragops[docker]'`") from error
             what = f"the engine cannot read {snapshot.name}: {error.message}"
@@ -70,22 +69,3 @@ def check_archive(snapshot: Path) -> None:
         raise IntegrityError("snapshot_unreadable", what, _OTHER_POINT) from error
     if not whole:
         raise IntegrityError("snapshot_unreadable", f"{snapshot.name} is an empty archive", _OTHER_POINT)
-
-
-def main(snapshot: str, folder: str) -> str:
-    """Print how many points there are; returns why they cannot be counted."""
-    try:
-        import qdrant_edge as edge
-    except ImportError as error:
-        return f"{_NOT_HERE}: {error}"
-    try:
-        edge.EdgeShard.unpack_snapshot(snapshot, folder)
-        opened = edge.EdgeShard.load(folder)
-        sys.stdout.write(f"{opened.count(edge.CountRequest(exact=True))}\n")
-    except BaseException as error:  # the library raises nothing narrower than Exception, and its panics are none
-        return str(error) or type(error).__name__
-    return ""
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]) or 0)
