@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from ragops.services.qdrant.backup import QdrantBackup
 from ragops.services.qdrant.cluster import not_active
 from ragops.services.qdrant.rest import Rest
 from tests import backup_helpers
+from tests.backup_helpers import KeepingSink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,14 +106,16 @@ def test_snapshots_are_taken_from_every_node_alike(
     taken: Counter[str] = Counter()
     download = Rest.download
 
-    def counted(self: Rest, path: str, target: Path, checksum: str) -> None:
-        assert checksum
+    def counted(self: Rest, path: str, target: Path) -> None:
         taken[self.name] += 1
-        download(self, path, target, checksum)
+        download(self, path, target)
 
     monkeypatch.setattr(Rest, "download", counted)
-    dump(filled, tmp_path)
+    sink = KeepingSink(tmp_path)
+    ENGINE.dump(filled.endpoint, filled.control, sink)
     assert dict(taken) == {"qdrant-1": 2, "qdrant-2": 2, "qdrant-3": 2}
+    snapshots = sorted(tmp_path.glob("*.snapshot"))
+    assert sink.stated == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in snapshots}
 
 
 def test_the_engine_reads_snapshots_of_the_server_without_it(filled: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -74,3 +75,30 @@ def test_one_that_is_not_there() -> None:
     with pytest.raises(MissingError) as found, child.fed(["/nonexistent/tool"], os.environ, 1):
         pass
     assert found.value.code == "tool_missing"
+
+
+FORKS = """
+import os
+import ragops
+from concurrent.futures import ThreadPoolExecutor
+import grpc
+from ragops.adapters import child
+
+server = grpc.server(ThreadPoolExecutor(4))
+port = server.add_insecure_port("127.0.0.1:0")
+server.start()
+grpc.channel_ready_future(grpc.insecure_channel(f"127.0.0.1:{port}")).result(10)
+for _ in range(400):
+    child.run(["true"], os.environ, 10)
+print("all ran", flush=True)
+os._exit(0)
+"""
+
+
+def test_tools_start_beside_pulumis_grpc() -> None:
+    """Its fork handlers ended one in thirty before it was the tool: a drill that called a good file damaged."""
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_ENABLE_FORK_SUPPORT"}
+    done = subprocess.run(
+        [sys.executable, "-c", FORKS], env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout == "all ran\n", done.stderr[-2000:]
