@@ -135,7 +135,7 @@ def test_the_file_is_stored_while_the_engine_writes_it(valkey, redis_platform, v
     verify(redis_platform, vault)
 
 
-@pytest.mark.parametrize("instead", ["exit 1", "sleep 600", 'sleep 1; exec "$@"'])
+@pytest.mark.parametrize("instead", ["exit 1", "exec sleep 600", 'sleep 1; exec "$@"'])
 def test_a_file_that_is_not_seen_in_time_is_copied_when_it_is_whole(
     valkey, redis_platform, vault, instead, monkeypatch
 ) -> None:
