@@ -16,7 +16,7 @@ import time
 from typing import IO, TYPE_CHECKING
 
 from ragops.adapters import interrupt
-from ragops.adapters.files import SECRET_MODE, explain_os_error
+from ragops.adapters.files import create_private, explain_os_error
 from ragops.errors import MissingError, RagopsError
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Fed:
             else:
                 interrupt.check()
                 if time.monotonic() > deadline:
-                    raise _overdue(self._name, self._limit)
+                    raise overdue(self._name, self._limit)
 
     def output(self) -> str:
         """What it printed, once its input has ended and it too; raises as `running` does."""
@@ -198,7 +198,7 @@ def _wait(process: subprocess.Popen[bytes], limit: float, name: str) -> None:
             return
         interrupt.check()
         if time.monotonic() > deadline:
-            raise _overdue(name, limit)
+            raise overdue(name, limit)
 
 
 @contextlib.contextmanager
@@ -220,10 +220,10 @@ def _writing(path: Path | None) -> Iterator[IO[bytes] | None]:
         yield None
         return
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
+        stream = create_private(path)
     except OSError as error:
         raise explain_os_error(error, f"write {path}") from error
-    with os.fdopen(descriptor, "wb") as stream:
+    with stream:
         yield stream
 
 
@@ -249,7 +249,8 @@ def _started(
         ) from error
 
 
-def _overdue(name: str, limit: float) -> RagopsError:
+def overdue(name: str, limit: float) -> RagopsError:
+    """A tool that has taken more than its `limit` seconds."""
     return RagopsError("tool_timeout", f"{name} took over {limit:.0f} s", "is a disk busy?")
 
 

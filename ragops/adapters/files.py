@@ -70,9 +70,10 @@ def write_atomic(path: Path, content: str | bytes, mode: int = PUBLIC_MODE) -> N
     sync_dir(path.parent)
 
 
-def create_private(path: Path) -> BinaryIO:
-    """A stream to the new file `path` that only we may read. Raises OSError."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE), "wb")
+def create_private(path: Path, buffering: int = -1) -> BinaryIO:
+    """A stream to the new file `path` that only we may read, buffered as `open` does it. Raises OSError."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
+    return os.fdopen(handle, "wb", buffering)
 
 
 def link(source: Path, target: Path) -> bool:

@@ -790,14 +790,18 @@ KILLED_DUMP = """
 """
 
 
+def engine_that_ends_by(name: str, folder: Path) -> str:
+    engine = folder / "engine"
+    engine.write_text(f"#!/bin/sh\nkill -{name} $$\n")
+    engine.chmod(0o755)
+    return str(engine)
+
+
 def test_a_snapshot_that_ends_the_engine_is_one_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that is mapped and damaged may do so: it is a word about the file, and ragops goes on."""
-    engine = tmp_path / "engine"
-    engine.write_text("#!/bin/sh\nkill -BUS $$\n")
-    engine.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(engine))
+    monkeypatch.setattr(sys, "executable", engine_that_ends_by("BUS", tmp_path))
     (tmp_path / "1.snapshot").write_bytes(b"damaged")
     with pytest.raises(IntegrityError) as found:
         offline.count_points(tmp_path / "1.snapshot")
@@ -817,10 +821,7 @@ def test_what_lies_in_the_current_folder_is_not_run(
 
 def test_an_engine_that_is_killed_says_nothing_of_the_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the kernel does where memory is short."""
-    engine = tmp_path / "engine"
-    engine.write_text("#!/bin/sh\nkill -KILL $$\n")
-    engine.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(engine))
+    monkeypatch.setattr(sys, "executable", engine_that_ends_by("KILL", tmp_path))
     (tmp_path / "1.snapshot").write_bytes(b"good")
     with pytest.raises(RagopsError) as found:
         offline.count_points(tmp_path / "1.snapshot")

@@ -12,7 +12,7 @@ import psutil
 
 from ragops.adapters.docker.client import Entry
 from ragops.adapters.docker.errors import NotFoundError
-from ragops.adapters.files import SECRET_MODE, explain_os_error
+from ragops.adapters.files import create_private, explain_os_error
 from ragops.errors import MissingError, RagopsError
 from ragops.runtimes.docker import exec as docker_exec
 from ragops.runtimes.docker import piped
@@ -66,7 +66,7 @@ class DockerBench:
     def get(self, name: str, target: Path) -> None:
         """Copy a file out."""
         try:
-            with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE), "wb") as copy:
+            with create_private(target) as copy:
                 self._host.get_file(self._name, f"{self.folder}/{name}", copy)
         except OSError as error:
             raise explain_os_error(error, f"copy {name} to {target}") from error

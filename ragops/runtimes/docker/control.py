@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
 from ragops.adapters.docker.client import DockerHost, NotFoundError
-from ragops.adapters.files import SECRET_MODE, explain_os_error
+from ragops.adapters.files import create_private, explain_os_error
 from ragops.errors import RagopsError
 from ragops.runtimes.docker import exec as docker_exec
 from ragops.runtimes.docker import piped
@@ -81,7 +80,7 @@ class DockerControl:
         """Copy the file `name` of the data folder."""
         source = f"{data_mount(self._container()).target}/{DATA_FOLDER}/{name}"
         try:
-            with os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE), "wb") as copy:
+            with create_private(target) as copy:
                 self._host.get_file(self._name, source, copy)
         except OSError as error:
             target.unlink(missing_ok=True)

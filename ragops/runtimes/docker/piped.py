@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from queue import Empty, Full, Queue
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import child, interrupt
 from ragops.adapters.docker.stream import HeldOpen, Tail, Waiting
-from ragops.adapters.files import SECRET_MODE, explain_os_error
+from ragops.adapters.files import create_private, explain_os_error
 from ragops.adapters.workers import Job
 from ragops.errors import RagopsError
 from ragops.runtimes.docker.exec import LIMIT, wrapped
@@ -111,7 +110,7 @@ def _wait(talk: Job[ExecResult], name: str, limit: float) -> None:
 
 def _refuse_after(deadline: float, name: str, limit: float) -> None:
     if time.monotonic() > deadline:
-        raise RagopsError("tool_timeout", f"{name} took over {limit:.0f} s", "is a disk busy?")
+        raise child.overdue(name, limit)
 
 
 class _Blocks(Waiting):
@@ -139,8 +138,7 @@ class _NewFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         with self._words():
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            self._file = os.fdopen(os.open(path, flags, SECRET_MODE), "wb", buffering=0)
+            self._file = create_private(path, 0)
 
     def write(self, data: bytes, /) -> None:
         """Take all of it."""

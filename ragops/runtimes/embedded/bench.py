@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ragops.adapters import child
-from ragops.adapters.files import SECRET_MODE, explain_os_error
+from ragops.adapters.files import create_private, explain_os_error
 from ragops.adapters.scratch import scratch_folder
 from ragops.runtimes.embedded.programs import ALIASES, locate
 
@@ -54,7 +54,7 @@ class HostBench:
         try:
             with (
                 (self._path / name).open("rb") as source,
-                os.fdopen(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET_MODE), "wb") as copy,
+                create_private(target) as copy,
             ):
                 shutil.copyfileobj(source, copy, 1 << 20)
         except OSError as error:

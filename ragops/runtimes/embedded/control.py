@@ -7,10 +7,10 @@ import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from ragops.adapters import child
-from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, sync_dir
+from ragops.adapters.files import create_private, explain_os_error, make_dir, sync_dir
 from ragops.errors import RagopsError
 from ragops.runtimes.embedded import supervise
 from ragops.runtimes.embedded.bench import HostBench, host_bench
@@ -86,7 +86,7 @@ class ProcessControl:
     def get_data_file(self, name: str, target: Path) -> None:
         """Copy the file `name` of the data folder."""
         try:
-            with (self._data() / name).open("rb") as source, _create(target) as copy:
+            with (self._data() / name).open("rb") as source, create_private(target) as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
         except OSError as error:
             target.unlink(missing_ok=True)
@@ -130,7 +130,7 @@ class ProcessControl:
         if not target.parent.exists():
             target.parent.mkdir(mode=0o700)
             self._own(target.parent)
-        with source.open("rb") as stream, _create(target) as copy:
+        with source.open("rb") as stream, create_private(target) as copy:
             shutil.copyfileobj(stream, copy, 1 << 20)
             copy.flush()
             os.fsync(copy.fileno())
@@ -168,11 +168,6 @@ def _swap(fresh: Path, data: Path, aside: Path) -> None:
             aside.rename(data)
         raise
     sync_dir(data.parent)
-
-
-def _create(path: Path) -> BinaryIO:
-    """A new file that is ours alone from its first byte on."""
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE), "wb")
 
 
 def stop_remains(run_dir: Path) -> bool:

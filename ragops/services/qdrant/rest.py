@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ragops.adapters.files import SECRET_MODE, explain_os_error
+from ragops.adapters.files import create_private, explain_os_error
 from ragops.errors import MissingError, RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
@@ -59,9 +58,8 @@ class Rest:
     def download(self, path: str, target: Path) -> None:
         """Stream a file to `target`, ours alone."""
         try:
-            descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
             with (
-                os.fdopen(descriptor, "wb") as stream,
+                create_private(target) as stream,
                 _translated(self.name),
                 self._client.stream("GET", path) as response,
             ):

@@ -36,7 +36,6 @@ class Server:
         self.go_on = threading.Event()
         self.fails = False
         self.downloads = 0
-        self.draft: Path | None = None
 
     def get(self, _path: str) -> list[dict[str, str]]:
         return [{"name": path.name} for path in self.folder.glob("[!.]*")]
