@@ -8,10 +8,10 @@ STAMP := .venv/.complete
 ENGINE_INSTALL := $(BIN)/ragops engine install
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test test-docker test-images check bench bench-import bench-api bench-docker bench-backup picture clean
+.PHONY: help venv engine demo test test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-docker bench-backup picture clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: $(STAMP)  ## the virtual environment in .venv, made with PYTHON=python3
 
@@ -30,10 +30,13 @@ engine: venv  ## the pinned Pulumi engine: downloaded, or built where it cannot 
 demo: venv engine  ## a tour on real engines in a scratch folder (KEEP=1 leaves it running, RUNTIME=docker in containers)
 	$(BIN)/python examples/demo.py
 
-test: venv engine  ## all tests but the whole platform's on Docker, with coverage of ragops/ (ARGS="-k redis" for some)
+test: venv engine  ## all tests but the whole platform's on Docker and the kinds, with coverage of ragops/ (ARGS="-k redis" for some)
 	$(BIN)/coverage erase
-	@code=0; $(BIN)/coverage run -m pytest -m 'not platform' $(ARGS) || code=$$?; \
+	@code=0; $(BIN)/coverage run -m pytest -m 'not platform and not kinds' $(ARGS) || code=$$?; \
 	$(BIN)/coverage combine --quiet && $(BIN)/coverage report; exit $$code
+
+test-recovery-kinds: venv engine  ## databases with one peculiarity each: backup, restore, equal or refused by name
+	$(BIN)/python -m pytest -m kinds tests/recovery_kinds $(ARGS)
 
 test-docker: venv engine  ## all tests on Docker, the whole platform's too: an hour (ARGS="-k upgrade" for some)
 	$(BIN)/python -m pytest tests/docker $(ARGS)
