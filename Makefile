@@ -17,7 +17,7 @@ venv: $(STAMP)  ## the virtual environment in .venv, made with PYTHON=python3
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "ragops needs Python 3.11 or later: set PYTHON")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --editable '.[embedded]' --group dev
 	@touch $@

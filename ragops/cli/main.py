@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ragops.adapters.installation import require_own_package
 from ragops.cli.console import Console
 from ragops.errors import ExitCode, InterruptedRunError, MissingError, RagopsError, UsageError
 
@@ -102,6 +103,7 @@ def hoist(arguments: Sequence[str]) -> list[str]:
 
 
 def _call(arguments: list[str]) -> int:
+    require_own_package()
     from ragops.cli.app import app
 
     result: Any = app(arguments, standalone_mode=False, prog_name="ragops")

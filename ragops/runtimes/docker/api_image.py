@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import ragops
-from ragops import __version__
+from ragops import DISTRIBUTION, __version__
 from ragops.adapters import child
 from ragops.adapters.docker import build as docker_build
 from ragops.errors import MissingError, RagopsError
@@ -47,7 +47,7 @@ def base_image() -> str:
 def content_digest() -> str:
     """SHA-256 of what the image is made from here: Dockerfile, requirements, every file of the package."""
     digest = hashlib.sha256()
-    for text in (_dockerfile(), *requirements(metadata.requires("ragops") or ())):
+    for text in (_dockerfile(), *requirements(metadata.requires(DISTRIBUTION) or ())):
         digest.update(text.encode() + b"\0")
     for path in _package_files():
         digest.update(str(path.relative_to(_PACKAGE)).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
@@ -102,7 +102,7 @@ def _platforms(machine: str) -> Iterator[str]:
 
 
 def _install(target: Path, architecture: str) -> None:
-    wanted = requirements(metadata.requires("ragops") or ())
+    wanted = requirements(metadata.requires(DISTRIBUTION) or ())
     python = re.match(r".*:(\d+\.\d+)", base_image())
     arguments = pip_arguments(target, wanted, architecture, python[1] if python else "3.13")
     try:

