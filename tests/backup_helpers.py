@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 class KeepingSink:
     """`Sink` that leaves every file in `folder`: what is dumped can be verified and restored from there."""
 
+    encrypted = False
+
     def __init__(self, folder: Path, journal: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder

@@ -130,6 +130,8 @@ def _show_taken(current: State, result: BackupResult, pruned: PruneResult | None
         console.message(f"all of it is of one instant: {manifest.quiesced:%H:%M:%S.%f} UTC")
     if not manifest.encrypted:
         console.message("not encrypted, so without secrets and tokens' keys; `ragops backup keygen` makes a key")
+    for note in (note for part in manifest.parts for note in part.notes):
+        console.message(f"note: {note}")
     for copy in result.copies:
         console.message(f"copied to {copy.repository}" if not copy.error else f"NOT copied to {copy.repository}")
     for line in _removed(pruned) if pruned else []:

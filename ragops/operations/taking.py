@@ -43,6 +43,7 @@ class Taking:
         self.parts: list[ManifestPart] = []
         self.on_progress = on_progress
         self.limit = Limit(jobs)
+        self.encrypted = bool(vault.recipients)
         self._draft = draft
         self._vault = vault
         self._folder = folder
@@ -121,6 +122,7 @@ class Taking:
                 counts=dict(part.counts),
                 instant=part.instant,
                 versions=dict(part.versions),
+                notes=part.notes,
             )
         )
         self.on_progress(Progress(name, "stored and read back", final=True, done=sealed.size, total=sealed.size))
@@ -200,6 +202,7 @@ class ServiceSink:
         self.service = service
         self.folder = folder
         self.journal = journal
+        self.encrypted = taking.encrypted
         self._taking = taking
         self._begun = threading.Event()
 

@@ -63,4 +63,4 @@ def _need_space(folder: Path, parts: Sequence[ManifestPart]) -> None:
 
 def engine_part(part: ManifestPart) -> Part:
     """The part as its engine knows it."""
-    return Part(part.name, part.instant, part.counts, part.versions)
+    return Part(part.name, part.instant, part.counts, part.versions, part.notes)

@@ -51,7 +51,10 @@ class Stored(BaseModel):
 
 
 class ManifestPart(BaseModel):
-    """One file of the recovery point as its engine wrote it: `size` in bytes, `counts` true of it at `instant`."""
+    """One file of the recovery point as its engine wrote it: `size` in bytes, `counts` true of it at `instant`.
+
+    `notes` are the engine's words on it; those that older versions wrote have none.
+    """
 
     model_config = _STRICT
 
@@ -63,6 +66,7 @@ class ManifestPart(BaseModel):
     counts: dict[str, int]
     instant: AwareDatetime
     versions: dict[str, str]
+    notes: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:

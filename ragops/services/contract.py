@@ -152,13 +152,41 @@ class Part:
     """One file of a recovery point as its engine wrote it.
 
     `counts` are items by kind (rows by table, keys), taken so that they are true of the file; `instant` is when the
-    data was as it is in the file; `versions` are those of engine and extensions.
+    data was as it is in the file; `versions` are those of engine and extensions. `notes` are words for the user: what
+    of the service is not in the file by its nature, and what a restore has to go a way of its own for.
     """
 
     name: str
     instant: datetime
     counts: Mapping[str, int]
     versions: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+class Extent(StrEnum):
+    """How much of a recovery point was proven, least first."""
+
+    READ = "read"
+    SAMPLED = "sampled"
+    RESTORED = "restored"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was really proven of all parts of one service.
+
+    RESTORED: the engine has restored all of them, and every count is what the manifest says. SAMPLED: it has restored
+    the schema and the kinds (tables) in `proven`, whose counts are right; `left` are those that the budget had no time
+    for. READ: the engine has read every byte and restored nothing; `detail` says why. `notes` are words for the user,
+    `seconds` what it took.
+    """
+
+    extent: Extent
+    detail: str
+    seconds: float = 0.0
+    proven: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def drop(_block: bytes) -> None:
@@ -169,11 +197,13 @@ class Sink(Protocol):
     """Takes the parts of one service while they are made.
 
     `folder` is where the engine writes their files, `journal` a file that outlives a killed run, for notes on what it
-    would leave elsewhere. Every method may be called by several threads.
+    would leave elsewhere. `encrypted` says whether what is put can be read by whoever has an identity only: nothing
+    else may hold a secret. Every method may be called by several threads.
     """
 
     folder: Path
     journal: Path
+    encrypted: bool
 
     def begun(self) -> None:
         """The instant of all parts is fixed: what has to come after this service may begin."""
@@ -209,6 +239,16 @@ class BackupEngine(Protocol):
         """Read the part with the engine that wrote it, as a restore would; raises IntegrityError where it is not whole.
 
         `control` may be of a service that is down.
+        """
+
+    def prove(
+        self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part], budget: float = 0.0
+    ) -> Proof:
+        """Restore the parts away from the live data, as far as `budget` seconds (0: no limit) go, and compare counts.
+
+        Nothing that is live is changed, and nothing is left. Which kinds are taken first where not all can be changes
+        from day to day, so that each has had its turn after seven. Raises IntegrityError where a restore of them would
+        fail, or has other counts.
         """
 
     def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
+from ragops.services.proving import by_loading
 from ragops.services.qdrant import ENGINE, catalogue, offline, restore
 from ragops.services.qdrant.catalogue import Catalogue
 from ragops.services.qdrant.nodes import connected, is_cluster
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.services.contract import Endpoint, Sink
+    from ragops.services.contract import Endpoint, Proof, Sink
     from ragops.services.control import Control
     from ragops.services.qdrant.rest import Rest
 
@@ -69,6 +70,20 @@ class QdrantBackup:
             _compare(part, {counted: offline.count_points(folder / part.name)})
         else:
             offline.check_archive(folder / part.name)
+
+    def prove(
+        self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part], budget: float = 0.0
+    ) -> Proof:
+        """Have the engine load the files, as far as the budget goes. Raises as `verify` does."""
+        del endpoint
+        return by_loading(
+            self.verify,
+            folder,
+            parts,
+            control,
+            budget,
+            loads=lambda part: part.name == catalogue.PART or bool(part.counts),
+        )
 
     def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
         """Refuse another engine or minor version, missing parts, too little space, a server that cannot be started."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
+from ragops.services.proving import by_loading
 from ragops.services.redis.checking import checker
 from ragops.services.redis.line import info, keys_of, operator_client
 from ragops.services.redis.saving import Save
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from ragops.services.contract import Endpoint, Sink
+    from ragops.services.contract import Endpoint, Proof, Sink
     from ragops.services.control import Control
 
 PART = "dump.rdb"
@@ -67,6 +68,13 @@ class RedisBackup:
                 raise
             what = f"{part.name} was written by {engine}, which is not here, and no other engine reads it"
             raise MissingError("engine_differs", what, f"use it on a platform that runs {engine}") from error
+
+    def prove(
+        self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part], budget: float = 0.0
+    ) -> Proof:
+        """Have the engine load the files, as far as the budget goes. Raises as `verify` does."""
+        del endpoint
+        return by_loading(self.verify, folder, parts, control, budget)
 
     def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
         """Refuse another engine, an older server, a runtime that cannot restart it, too little space."""
