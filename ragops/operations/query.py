@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 
 from ragops.errors import RagopsError, UnhealthyError, UsageError
+from ragops.services.gateway.certificate import trust_only
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,10 +95,10 @@ def gateway_for(session: Session) -> Gateway:
 
 def _client(url: str, token: SecretStr, ca_file: Path | None) -> httpx.Client:
     try:
-        trusted = ssl.create_default_context(cafile=str(ca_file)) if ca_file else ssl.create_default_context()
-    except OSError as error:
-        what = f"the gateway's certificate {ca_file} cannot be read: {error.strerror or error}"
-        raise RagopsError("certificate_unreadable", what, "ragops up makes it again") from error
+        trusted = trust_only(ca_file) if ca_file else ssl.create_default_context()
+    except (OSError, ValueError) as error:
+        what = f"cannot read the gateway's certificate {ca_file}: {getattr(error, 'strerror', None) or error}"
+        raise RagopsError("certificate_unreadable", what, "run `ragops up`, which makes it if it is missing") from error
     headers = {"Authorization": f"Bearer {token.get_secret_value()}"}
     timeout = httpx.Timeout(_SECONDS, connect=_CONNECT_SECONDS)
     # A proxy of the environment has no business between us and our own gateway.
@@ -113,7 +114,7 @@ def _send(client: httpx.Client, method: str, path: str, **content: Any) -> httpx
         raise UnhealthyError("gateway_unreachable", what, "ragops health") from error
     except httpx.TransportError as error:
         if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE" in str(error):
-            hint = "is it this platform's gateway? ragops up renews the certificate"
+            hint = "run `ragops gateway apply` if this platform's gateway runs there; `ragops health gateway` shows why"
             raise UnhealthyError("certificate_refused", f"{where} shows another certificate", hint) from error
         hint = "is it running? ragops status; start it: ragops up"
         raise UnhealthyError("gateway_unreachable", f"{where} cannot be reached: {error}", hint) from error

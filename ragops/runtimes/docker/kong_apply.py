@@ -15,7 +15,7 @@ from ragops.errors import MissingError, RagopsError
 from ragops.runtimes.docker import files as docker_files
 from ragops.runtimes.docker import kong_admin
 from ragops.runtimes.docker.files import FileSet
-from ragops.runtimes.gateway_smoke import live_in_every_worker, rest
+from ragops.runtimes.gateway_smoke import back_in_force, live_configuration, live_in_every_worker, rest
 from ragops.services.gateway.kong_configuration import DOCUMENT, USER
 
 if TYPE_CHECKING:
@@ -52,9 +52,10 @@ def apply(docker: DockerHost, place: KongPlace, wanted: KongConfiguration) -> No
         validate(docker, place, wanted)
         store(docker, place, wanted)
         return
+    mark = live_configuration(wanted.smoke[0])
     kong_admin.post_configuration(docker, place.container, wanted.document)
     if failure := live_in_every_worker(wanted.smoke[0]) or rest(wanted.smoke):
-        raise _undone(docker, place, failure)
+        raise _undone(docker, place, wanted, mark, failure)
     store(docker, place, wanted)
     if live_in_every_worker(wanted.smoke[0]):  # it was restarted meanwhile, with the file as it was
         kong_admin.post_configuration(docker, place.container, wanted.document)
@@ -114,13 +115,13 @@ def digest(document: str) -> str:
     return hashlib.sha256(document.encode()).hexdigest()
 
 
-def _undone(docker: DockerHost, place: KongPlace, failure: str) -> RagopsError:
-    """Have Kong take again what lies in the volume; the error says whether it is as it was."""
+def _undone(docker: DockerHost, place: KongPlace, wanted: KongConfiguration, mark: str, failure: str) -> RagopsError:
+    """Have Kong take again what lies in the volume; the error says whether it works by `mark`, as it did before."""
     outcome = "there was no earlier configuration to go back to"
     if before := stored(docker, place):
         try:
             kong_admin.post_configuration(docker, place.container, before)
-            outcome = "the last good configuration is back in force"
+            outcome = back_in_force(wanted.smoke[0], mark)
         except RagopsError as error:
             outcome = f"the last good one could not be put back ({error.message}): restart it, it starts with that"
     return RagopsError(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.files import PUBLIC_MODE, explain_os_error, make_dir, sync_dir, write_atomic
 from ragops.errors import RagopsError
-from ragops.runtimes.gateway_smoke import answers, smoke
+from ragops.runtimes.gateway_smoke import answers, back_in_force, live_configuration, smoke
 from ragops.services.gateway.configuration import CHECK_PLACEHOLDER
 
 if TYPE_CHECKING:
@@ -37,9 +37,10 @@ def apply(wanted: GatewayConfiguration) -> None:
     folder = Path(wanted.folder)
     before = last_good(folder) or current(folder)
     asked = same_bootstrap(wanted) and answers(wanted.smoke[0])
+    mark = live_configuration(wanted.smoke[0]) if asked else ""
     _put(folder, wanted.files)
     if asked and (failure := smoke(wanted.smoke)):
-        raise _undone(wanted, before, failure)
+        raise _undone(wanted, before, mark, failure)
     _remember(folder, wanted.files)
 
 
@@ -121,12 +122,12 @@ def _put(folder: Path, files: Mapping[str, str]) -> None:
         raise explain_os_error(error, f"write to {folder}") from error
 
 
-def _undone(wanted: GatewayConfiguration, before: Mapping[str, str], failure: str) -> RagopsError:
-    """Put `before` back; the error says whether the gateway is as it was."""
+def _undone(wanted: GatewayConfiguration, before: Mapping[str, str], mark: str, failure: str) -> RagopsError:
+    """Put `before` back, whose mark is `mark`; the error says whether the gateway is as it was."""
     outcome = "there was no earlier configuration to go back to"
     if before:
         _put(Path(wanted.folder), before)
-        outcome = "the last good configuration is back in force"
+        outcome = back_in_force(wanted.smoke[0], mark)
     return RagopsError(
         "gateway_smoke_failed",
         f"the gateway took its new configuration but fails its smoke test: {failure}; {outcome}",

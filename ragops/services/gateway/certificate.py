@@ -1,35 +1,47 @@
-"""The gateway's own certificate: made here, for this machine's names, so that HTTPS works before anybody buys one."""
+"""The gateway's certificate: one of the user's own, else one that is made here for this machine's names.
+
+A file is only ever replaced if ragops made it: a certificate by its name and signature, a key by its certificate or by
+the record that is written before it.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ragops.adapters.files import PUBLIC_MODE, SECRET_MODE, explain_os_error, write_atomic
+from ragops.errors import RagopsError
 from ragops.services.gateway.rendering import Pair
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
 VALID = timedelta(days=397)  # the most that browsers take
 RENEW_BEFORE = timedelta(days=30)
 FILES = ("tls.crt", "tls.key")
 NAMES = ("localhost",)
 ADDRESSES = ("127.0.0.1", "::1")
-DUE = "a new one, for it ends soon"
+DUE = "a new one, because it ends soon"
+
+_RECORD = "tls.generated"  # the digest of the last key that was made here
+_NAME = "ragops gateway"
 
 
 @dataclass(frozen=True)
 class CertificateFiles:
-    """Where the certificate and its key lie, when it ends, and the start of its SHA-256."""
+    """Paths of the certificate and its key, when it ends, and the start of its SHA-256."""
 
     certificate: Path
     key: Path
@@ -38,47 +50,126 @@ class CertificateFiles:
 
     def pair(self) -> Pair:
         """The text of both. Raises RagopsError (not_permitted, file_error)."""
-        try:
-            return Pair(self.certificate.read_text(), self.key.read_text())
-        except OSError as error:
-            raise explain_os_error(error, f"read {self.key}") from error
+        return Pair(_read(self.certificate).decode(), _read(self.key).decode())
 
 
 def ensure(folder: Path, now: datetime, *, renew: bool = True) -> CertificateFiles:
-    """The certificate in `folder`; made anew where it is missing, broken, without its key, or 30 days from its end.
+    """Return the certificate in `folder`; make one if there is none, or if ours lacks its key or ends within 30 days.
 
-    One that only nears its end stays where `renew` is false; its fingerprint then is DUE. Gateways read the files again
-    when their configuration is applied. Raises RagopsError (disk_full, not_permitted, file_error).
+    One of ours that only nears its end stays if `renew` is false; its fingerprint then is DUE. One of the user's own is
+    used as it is, whenever it ends. Raises RagopsError: certificate_invalid if files of the user's own are no pair,
+    disk_full, not_permitted, file_error.
     """
     certificate, key = (folder / name for name in FILES)
-    expires = _expires(certificate, key)
-    due = expires is not None and expires - now < RENEW_BEFORE
-    if expires is not None and due and not renew:
-        return CertificateFiles(certificate, key, expires, DUE)
-    if expires is None or due:
-        expires = now + VALID
-        # The key first: a run that is killed in between leaves a pair that does not match, and is then made again.
-        private = ec.generate_private_key(ec.SECP256R1())
-        write_atomic(key, _key_text(private), SECRET_MODE)
-        write_atomic(certificate, _self_signed(private, now, expires), PUBLIC_MODE)
-    return CertificateFiles(certificate, key, expires, _fingerprint(certificate))
+    found, private = _certificate(certificate), _key(key)
+    whole = found is not None and private is not None and found.public_key() == private.public_key()
+    if (found is None or is_generated(found)) and _is_own_key(folder, found, private):
+        due = found is not None and found.not_valid_after_utc - now < RENEW_BEFORE
+        if found is not None and whole and due and not renew:
+            return CertificateFiles(certificate, key, found.not_valid_after_utc, DUE)
+        if found is None or not whole or due:
+            found = _make(folder, now)
+    elif found is None or not whole:
+        raise _not_a_pair(folder, found, private)
+    return CertificateFiles(certificate, key, found.not_valid_after_utc, _fingerprint(certificate))
+
+
+def is_generated(found: x509.Certificate) -> bool:
+    """Whether ragops made this certificate."""
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
+    if found.subject != name or found.issuer != name:
+        return False
+    try:
+        found.verify_directly_issued_by(found)
+    except (InvalidSignature, ValueError, TypeError):
+        return False
+    return True
+
+
+def load(path: Path) -> x509.Certificate:
+    """The first certificate of a file: the server's own. Raises OSError, ValueError."""
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def trust_only(path: Path) -> ssl.SSLContext:
+    """A TLS context for a client that takes the server's certificate in `path` and no other, whatever it is for.
+
+    Raises OSError, ValueError.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False  # one of the user's own is for the public name, and we ask on loopback
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a certificate that is no authority is trusted itself
+    context.load_verify_locations(cadata=load(path).public_bytes(serialization.Encoding.PEM).decode())
+    return context
+
+
+def _read(path: Path) -> bytes:
+    """The content; empty if there is no file."""
+    try:
+        return path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error
+
+
+def _certificate(path: Path) -> x509.Certificate | None:
+    content = _read(path)
+    try:
+        return x509.load_pem_x509_certificate(content) if content else None
+    except ValueError as error:
+        raise _invalid(path, "it is no certificate in PEM form") from error
+
+
+def _key(path: Path) -> PrivateKeyTypes | None:
+    content = _read(path)
+    try:
+        return serialization.load_pem_private_key(content, password=None) if content else None
+    except TypeError as error:
+        raise _invalid(path, "it is protected by a password, which a gateway cannot enter") from error
+    except ValueError as error:
+        raise _invalid(path, "it is no private key in PEM form") from error
+
+
+def _is_own_key(folder: Path, found: x509.Certificate | None, private: PrivateKeyTypes | None) -> bool:
+    if private is None or (found is not None and found.public_key() == private.public_key()):
+        return True
+    return _read(folder / _RECORD).decode().strip() == _digest(private.public_key())
+
+
+def _not_a_pair(folder: Path, found: x509.Certificate | None, private: PrivateKeyTypes | None) -> RagopsError:
+    certificate, key = (folder / name for name in FILES)
+    if found is None:
+        return _invalid(key, f"its certificate {certificate} is missing")
+    if private is None:
+        return _invalid(certificate, f"its key {key} is missing")
+    return _invalid(certificate, f"{key} is the key of another certificate")
+
+
+def _invalid(path: Path, reason: str) -> RagopsError:
+    names = " and ".join(FILES)
+    hint = (
+        f"put a certificate and its key into {path.parent} as {names}, or remove both files to have ragops make them; "
+        "then run `ragops gateway apply`"
+    )
+    return RagopsError("certificate_invalid", f"cannot use {path}: {reason}", hint)
+
+
+def _make(folder: Path, now: datetime) -> x509.Certificate:
+    """A new pair. The record and the key come first: a run that is killed in between is repeated by the next one."""
+    private, expires = ec.generate_private_key(ec.SECP256R1()), now + VALID
+    content = _self_signed(private, now, expires)
+    write_atomic(folder / _RECORD, _digest(private.public_key()), PUBLIC_MODE)
+    write_atomic(folder / FILES[1], _key_text(private), SECRET_MODE)
+    write_atomic(folder / FILES[0], content, PUBLIC_MODE)
+    return x509.load_pem_x509_certificate(content)
+
+
+def _digest(public: PublicKeyTypes) -> str:
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return hashlib.sha256(public.public_bytes(serialization.Encoding.DER, form)).hexdigest()
 
 
 def _fingerprint(certificate: Path) -> str:
-    try:
-        return hashlib.sha256(certificate.read_bytes()).hexdigest()[:12]
-    except OSError as error:
-        raise explain_os_error(error, f"read {certificate}") from error
-
-
-def _expires(certificate: Path, key: Path) -> datetime | None:
-    """When the pair ends; None where it is no pair."""
-    try:
-        found = x509.load_pem_x509_certificate(certificate.read_bytes())
-        private = serialization.load_pem_private_key(key.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError):
-        return None
-    return found.not_valid_after_utc if found.public_key() == private.public_key() else None
+    return hashlib.sha256(_read(certificate)).hexdigest()[:12]
 
 
 def _key_text(private: ec.EllipticCurvePrivateKey) -> bytes:
@@ -88,7 +179,7 @@ def _key_text(private: ec.EllipticCurvePrivateKey) -> bytes:
 
 
 def _self_signed(private: ec.EllipticCurvePrivateKey, now: datetime, expires: datetime) -> bytes:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ragops gateway")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
     names: list[x509.GeneralName] = [x509.DNSName(value) for value in NAMES]
     names += [x509.IPAddress(ipaddress.ip_address(value)) for value in ADDRESSES]
     builder = (

@@ -187,7 +187,7 @@ def _http(policy: GatewayPolicy, checks: list[Json], source: Json) -> Json:
         stream_idle_timeout=f"{policy.upstream.answer_timeout + 5}s",
         max_request_headers_kb=32,
         common_http_protocol_options={
-            "headers_with_underscores_action": "REJECT_REQUEST",
+            "headers_with_underscores_action": "ALLOW",  # the route table refuses some, a filter drops the rest
             "idle_timeout": "300s",
             "max_headers_count": 100,
         },
@@ -211,6 +211,7 @@ def _filters(policy: GatewayPolicy, checks: list[Json]) -> list[Json]:
             "typed_config": typed(f"{HTTP}.local_ratelimit.v3.LocalRateLimit", stat_prefix="gateway"),
         },
         *checks,
+        {"name": "envoy.filters.http.header_mutation", "typed_config": _drop_underscores()},
         {"name": BUFFER, "typed_config": typed(f"{HTTP}.buffer.v3.Buffer", max_request_bytes=policy.body_limit)},
         {
             "name": "envoy.filters.http.router",
@@ -227,6 +228,12 @@ def _drop_internal_headers() -> Json:
         "name": "envoy.http.early_header_mutation.header_mutation",
         "typed_config": typed(kind, mutations=mutations),
     }
+
+
+def _drop_underscores() -> Json:
+    """The route was chosen before, so those that are refused are answered and not dropped."""
+    kind = f"{HTTP}.header_mutation.v3.HeaderMutation"
+    return typed(kind, mutations={"request_mutations": [{"remove_on_match": {"key_matcher": {"contains": "_"}}}]})
 
 
 def _request_ids() -> Json:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from calendar import timegm
 from email.utils import formatdate
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from ragops.services.gateway.envoy_values import (
@@ -19,7 +20,7 @@ from ragops.services.gateway.envoy_values import (
     header,
     typed,
 )
-from ragops.services.gateway.policy import CONFIGURATION_HEADER, READY_PATH, SAFE_PATH, SAFE_REQUEST_ID
+from ragops.services.gateway.policy import CONFIGURATION_HEADER, HEADER_ALIASES, READY_PATH, SAFE_PATH, SAFE_REQUEST_ID
 from ragops.services.gateway.rendering import Json, digest
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from ragops.services.gateway.policy import Deprecation, GatewayPolicy, Route
 
 _NAMESPACE = "ragops.gateway"
+# RFC 9110, 11.1: the name of a scheme has no case, and Envoy compares letter by letter. The usual one first.
+_SCHEMES = tuple("".join(letters) for letters in product(*((letter, letter.lower()) for letter in "BEARER")))
+_SCHEMES = ("Bearer", *(scheme for scheme in _SCHEMES if scheme != "Bearer"))
 
 
 # --- filters -----------------------------------------------------------------------------------------------------
@@ -63,7 +67,7 @@ def jwt(policy: GatewayPolicy, keys: Json) -> Json:
     """Every request needs a token; routes that do not say so themselves."""
     provider = {
         "issuer": policy.jwt.issuer,
-        "from_headers": [{"name": "Authorization", "value_prefix": "Bearer "}],
+        "from_headers": [{"name": "Authorization", "value_prefix": f"{scheme} "} for scheme in _SCHEMES],
         "forward": True,
         "require_expiration": True,
         "clock_skew_seconds": policy.jwt.clock_skew,
@@ -100,6 +104,7 @@ def live_mark(policy: GatewayPolicy, keys: Json) -> str:
 def _table(policy: GatewayPolicy, version: str) -> Json:
     """First what is refused, then what is routed, then 404."""
     table = [
+        *(_refusal({"headers": [_present(alias)], "prefix": "/"}, 400, "ambiguous header") for alias in HEADER_ALIASES),
         _refusal({"headers": [_unlike("x-request-id", SAFE_REQUEST_ID)], "prefix": "/"}, 400, "bad request id"),
         _refusal({"headers": [_unlike(":path", SAFE_PATH)], "prefix": "/"}, 400, "ambiguous path"),
         _ready(version),
@@ -208,6 +213,10 @@ def _refusal(match: Mapping[str, Any], status: int, detail: str) -> Json:
 
 def _unlike(header: str, regex: str) -> Json:
     return {"name": header, "string_match": {"safe_regex": {"regex": regex}}, "invert_match": True}
+
+
+def _present(header: str) -> Json:
+    return {"name": header, "present_match": True}
 
 
 def _off() -> Json:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import ssl
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from ragops.services.contract import Capability, Check, ProbeResult, Status
-from ragops.services.gateway.certificate import RENEW_BEFORE
+from ragops.services.gateway import certificate
 from ragops.services.gateway.policy import DENIED, READY_PATH, UPSTREAM_HEADER
 
 if TYPE_CHECKING:
@@ -73,20 +73,34 @@ def _closed(client: httpx.Client) -> Check:
 
 def _certificate(endpoint: Endpoint, timeout: float, now: datetime) -> Check:
     """Whether HTTPS answers with the certificate on disk, and how long that holds."""
-    path = endpoint.options.get("certificate", "")
+    path = Path(endpoint.options.get("certificate", ""))
     try:
-        trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        trust.load_verify_locations(path)
-        url = f"https://{endpoint.host}:{endpoint.options['tls_port']}{READY_PATH}"
-        with httpx.Client(verify=trust, timeout=timeout, trust_env=False) as client:
-            client.get(url).raise_for_status()
-        expires = x509.load_pem_x509_certificate(Path(path).read_bytes()).not_valid_after_utc
+        found = certificate.load(path)
+        shown = _shown_certificate(endpoint, timeout)
     except (httpx.HTTPError, OSError, ValueError) as error:
         return Check("certificate", Status.DOWN, f"HTTPS does not answer as it should: {error}", f"`ragops up`; {_LOG}")
-    days = (expires - now).days
-    if expires - now < RENEW_BEFORE:
-        return Check("certificate", Status.DEGRADED, f"ends in {days} days", "`ragops up` makes a new one")
-    return Check("certificate", Status.OK, f"holds for {days} days more")
+    if shown != found.public_bytes(Encoding.DER):
+        return Check("certificate", Status.DEGRADED, f"HTTPS shows another certificate than {path}", _APPLY)
+    left = found.not_valid_after_utc - now
+    if left >= certificate.RENEW_BEFORE:
+        return Check("certificate", Status.OK, f"valid for {left.days} more days")
+    hint = f"renew it with its issuer, put both files into {path.parent}, then {_APPLY}"
+    if certificate.is_generated(found):
+        hint = "run `ragops up`, which makes a new one"
+    if left < timedelta(0):
+        return Check("certificate", Status.DOWN, f"expired on {found.not_valid_after_utc:%Y-%m-%d}", hint)
+    return Check("certificate", Status.DEGRADED, f"expires in {left.days} days", hint)
+
+
+def _shown_certificate(endpoint: Endpoint, timeout: float) -> bytes:
+    """The certificate that HTTPS answers with (DER); raises httpx.HTTPError if it does not answer."""
+    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE  # it is compared with ours, and nothing secret sent
+    url = f"https://{endpoint.host}:{endpoint.options['tls_port']}{READY_PATH}"
+    with httpx.Client(verify=trust, timeout=timeout, trust_env=False) as client:
+        answer = client.get(url).raise_for_status()
+        connection = answer.extensions["network_stream"].get_extra_info("ssl_object")
+        return bytes(connection.getpeercert(True) or b"")
 
 
 def _upstream(endpoint: Endpoint, timeout: float) -> Iterator[Check]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ragops.resources import templates_dir
 from ragops.services.gateway.answers import CHALLENGE, PROBLEMS, Problem
 from ragops.services.gateway.policy import (
+    HEADER_ALIASES,
     INTERNAL_HEADER_PREFIX,
     INTERNAL_HEADERS,
     READY_PATH,
@@ -50,6 +51,7 @@ def pre_function(policy: GatewayPolicy) -> Json:
     the id, and count only what a route let in, in fixed windows without a burst.
     """
     settings = {
+        "ambiguous": dict.fromkeys(HEADER_ALIASES, True),
         "dropped": dict.fromkeys(INTERNAL_HEADERS, True),
         "dropped_prefixes": [INTERNAL_HEADER_PREFIX, *_CONSUMER_PREFIXES],
         "single": {"authorization": True, "x-request-id": True},

@@ -7,7 +7,7 @@ that would let somebody near an inner path is refused before any gateway sees it
 from __future__ import annotations
 
 from datetime import date  # noqa: TC003  pydantic reads annotations at run time
-from itertools import combinations
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -43,6 +43,22 @@ INTERNAL_HEADERS = (
     "x-forwarded-proto", "x-forwarded-user", "x-forwarded-client-cert",
 )  # fmt: skip
 INTERNAL_HEADER_PREFIX = "x-envoy-"
+
+# To many servers `X_A` and `X-A` are the same header. One that could be taken for a header that matters is refused, any
+# other with an underscore is dropped, as nginx does by default.
+_ALIASED = (
+    *INTERNAL_HEADERS, "x-request-id", "content-length", "content-type", "content-encoding", "transfer-encoding",
+)  # fmt: skip
+
+
+def _aliases(header: str) -> Iterable[str]:
+    first, *rest = header.split("-")
+    for marks in product("_-", repeat=len(rest)):
+        if "_" in marks:
+            yield first + "".join(mark + part for mark, part in zip(marks, rest, strict=True))
+
+
+HEADER_ALIASES = tuple(alias for header in _ALIASED for alias in _aliases(header))
 
 
 class _Frozen(BaseModel):

@@ -15,7 +15,7 @@ end
 
 -- The jwt plugin fails on one that it did not expect, and would let a claim choose the key before the head does.
 local function is_token(value)
-  local head, payload = value:match("^[Bb]earer +([%w_-]+)%.([%w_-]+)%.[%w_-]+$")
+  local head, payload = value:match("^Bearer +([%w_-]+)%.([%w_-]+)%.[%w_-]+$")
   if not head then
     return false
   end
@@ -23,14 +23,30 @@ local function is_token(value)
   return type(head) == "table" and type(head.kid) == "string" and type(payload) == "table" and payload.kid == nil
 end
 
+-- RFC 9110, 11.1: the name of a scheme has no case. The jwt plugin takes `Bearer` and `bearer` alone.
+local function with_plain_scheme(value)
+  return type(value) == "string" and value:gsub("^[Bb][Ee][Aa][Rr][Ee][Rr] ", "Bearer ", 1) or value
+end
+
+local function check_token(value)
+  local plain = with_plain_scheme(value)
+  if not is_token(plain) then
+    ngx.req.clear_header("authorization")
+  elseif plain ~= value then
+    ngx.req.set_header("Authorization", plain)
+  end
+end
+
 -- One name, one reading: to some servers `X_A` and `X-A` are the same header.
 local function check_headers(headers)
   local ambiguous
   for name, value in pairs(headers) do
-    if name:find("_", 1, true) or (SETTINGS.single[name] and type(value) == "table") then
+    if SETTINGS.ambiguous[name] or (SETTINGS.single[name] and type(value) == "table") then
       ambiguous = true
-    elseif is_dropped(name) or (name == "authorization" and not is_token(value)) then
+    elseif is_dropped(name) or name:find("_", 1, true) then
       ngx.req.clear_header(name)
+    elseif name == "authorization" then
+      check_token(value)
     end
   end
   return ambiguous

@@ -14,6 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from ragops.errors import RagopsError
 from ragops.operations import gateway as gateway_operations
@@ -201,6 +206,50 @@ def test_a_lost_folder_of_the_certificate_is_made_again(engine: Any) -> None:
         certificate.ensure(folder, datetime.now(tz=UTC))
         running.apply(running.configuration())
         assert _served(gateway, "localhost") == Path(gateway.certificate).read_bytes().strip()
+
+
+def _put_own_pair(folder: Path, days: int) -> Path:
+    """A chain for a public name only, as an authority on the web would sign it."""
+    authority, private = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    chain = []
+    for subject, key, is_authority in (("rag.example", private, False), ("Some Authority", authority, True)):
+        built = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+            .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Some Authority")]))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(datetime.now(tz=UTC) - timedelta(days=60))
+            .not_valid_after(datetime.now(tz=UTC) + timedelta(days=days))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName("rag.example")]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+            .sign(authority, hashes.SHA256())
+        )
+        chain.append(built.public_bytes(Encoding.PEM))
+    (folder / "tls.crt").write_bytes(b"".join(chain))
+    (folder / "tls.key").write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return folder / "tls.crt"
+
+
+@pytest.mark.parametrize(("days", "status"), [(80, Status.OK), (10, Status.DEGRADED), (-2, Status.DOWN)])
+def test_a_certificate_of_the_users_own_is_served(engine: Any, days: int, status: Status) -> None:
+    running, gateway = engine
+    folder, now = Path(gateway.certificate).parent, datetime.now(tz=UTC)
+    saved = {name: (folder / name).read_bytes() for name in certificate.FILES}
+    try:
+        text = _put_own_pair(folder, days).read_bytes()
+        assert certificate.ensure(folder, now).certificate.read_bytes() == text
+        running.apply(running.configuration())
+        assert text.startswith(_served(gateway, "rag.example"))
+        check = next(check for check in probe(running.endpoint(), 5).checks if check.name == "certificate")
+        assert check.status is status
+        assert "ragops up" not in check.hint, "ragops does not renew what it did not make"
+        running.apply(running.configuration(keys={"keys": []}))  # a token is revoked
+        assert gateway.request("GET", API).status_code == 401
+    finally:
+        for name, content in saved.items():
+            (folder / name).write_bytes(content)
+        running.apply()
 
 
 def _served(gateway: Any, name: str | None) -> bytes:

@@ -260,8 +260,40 @@ def test_what_only_services_may_say_is_dropped(gateway: Any) -> None:
     assert "," not in seen.headers["x-forwarded-for"]
 
 
-def test_a_header_that_only_differs_by_an_underscore_is_refused(gateway: Any) -> None:
-    assert gateway.raw(API.encode(), b"GET", b"X_Service_Token: guess\r\n") == 400
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"X_Service_Token", b"x_service-token", b"X-Service_Name", b"X_Request_ID", b"Content_Length",
+        b"Transfer_Encoding", b"X_Forwarded_For", b"x_real_ip",
+    ],
+)  # fmt: skip
+def test_a_header_that_differs_by_an_underscore_from_one_that_matters_is_refused(gateway: Any, header: bytes) -> None:
+    assert gateway.raw(API.encode(), b"GET", header + b": 1\r\n") == 400
+    assert gateway.raw(API.encode(), b"GET", header + b": 1\r\n", authorized=False) == 400
+    assert gateway.upstream.seen == []
+
+
+def test_any_other_header_with_an_underscore_is_dropped(gateway: Any) -> None:
+    headers = {"X_Trace": "1", "_": "2", "client_version": "3", "X-Kept": "4"}
+    assert gateway.request("GET", API, headers=headers).status_code == 200
+    (seen,) = gateway.upstream.seen
+    assert not [name for name in seen.headers if "_" in name]
+    assert not {"x-trace", "client-version"} & set(seen.headers)
+    assert seen.headers["x-kept"] == "4"
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
+def test_the_scheme_of_a_token_has_no_case(gateway: Any, scheme: str) -> None:
+    for token, status in ((gateway.token(), 200), ("garbage", 401)):
+        headers = {"Authorization": f"{scheme} {token}"}
+        assert gateway.request("GET", API, token=None, headers=headers).status_code == status
+    assert len(gateway.upstream.seen) == 1
+
+
+@pytest.mark.parametrize("scheme", ["Bear", "Bearers", "Token", "Basic"])
+def test_another_scheme_is_no_token(gateway: Any, scheme: str) -> None:
+    headers = {"Authorization": f"{scheme} {gateway.token()}"}
+    assert gateway.request("GET", API, token=None, headers=headers).status_code == 401
     assert gateway.upstream.seen == []
 
 

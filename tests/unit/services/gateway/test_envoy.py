@@ -82,7 +82,7 @@ def test_every_listener_has_the_same_strict_door() -> None:
         "use_remote_address": True,
     }.items():
         assert doors[0][name] == value
-    assert doors[0]["common_http_protocol_options"]["headers_with_underscores_action"] == "REJECT_REQUEST"
+    assert doors[0]["common_http_protocol_options"]["headers_with_underscores_action"] == "ALLOW"
     assert doors[0]["http_filters"][-1]["name"] == "envoy.filters.http.router"
 
 
@@ -95,7 +95,11 @@ def test_without_tls_there_is_one_listener() -> None:
 
 def test_tokens_come_from_the_authorization_header_alone() -> None:
     provider = _resource(_render(), "tokens.json")["typed_config"]["providers"]["tokens"]
-    assert provider["from_headers"] == [{"name": "Authorization", "value_prefix": "Bearer "}]
+    assert provider["from_headers"][0] == {"name": "Authorization", "value_prefix": "Bearer "}
+    assert {(place["name"], place["value_prefix"].lower()) for place in provider["from_headers"]} == {
+        ("Authorization", "bearer ")
+    }
+    assert len({place["value_prefix"] for place in provider["from_headers"]}) == 64
     assert not {"from_params", "from_cookies"} & set(provider)
     assert provider["require_expiration"]
     assert json.loads(provider["local_jwks"]["inline_string"]) == KEYS

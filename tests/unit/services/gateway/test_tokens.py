@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 from datetime import UTC, datetime, timedelta
@@ -8,6 +9,15 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
 
 from ragops.errors import ExitCode, RagopsError, UsageError
 from ragops.operations import tokens as operations
@@ -211,8 +221,8 @@ def test_a_certificate_is_made_once_and_renewed_near_its_end(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["tls.key", "tls.crt"])
-@pytest.mark.parametrize("content", [None, "", "nonsense"])
-def test_half_a_pair_is_made_anew(tmp_path: Path, name: str, content: str | None) -> None:
+@pytest.mark.parametrize("content", [None, ""])
+def test_half_of_a_generated_pair_is_replaced(tmp_path: Path, name: str, content: str | None) -> None:
     certificate.ensure(tmp_path, NOW)
     if content is None:
         (tmp_path / name).unlink()
@@ -226,11 +236,94 @@ def test_half_a_pair_is_made_anew(tmp_path: Path, name: str, content: str | None
     )
 
 
-def test_a_key_of_another_certificate_is_not_kept(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    certificate.ensure(one, NOW)
-    certificate.ensure(two, NOW)
-    before = (two / "tls.crt").read_bytes()
-    (two / "tls.key").write_bytes((one / "tls.key").read_bytes())
-    certificate.ensure(two, NOW)
-    assert (two / "tls.crt").read_bytes() != before
+def test_a_run_that_was_killed_between_key_and_certificate_is_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate.ensure(tmp_path, NOW)
+    later, write = NOW + timedelta(days=380), certificate.write_atomic
+
+    def die(path: Path, content: str | bytes, mode: int) -> None:
+        if path.name == "tls.crt":
+            raise KeyboardInterrupt
+        write(path, content, mode)
+
+    monkeypatch.setattr(certificate, "write_atomic", die)
+    with pytest.raises(KeyboardInterrupt):
+        certificate.ensure(tmp_path, later)
+    monkeypatch.setattr(certificate, "write_atomic", write)
+    assert certificate.ensure(tmp_path, later).expires > later + timedelta(days=300)
+
+
+def own_pair(folder: Path, *, days: int, subject: str = "rag.example", password: bytes | None = None) -> bytes:
+    """A certificate and a key as an operator would put them there; returns the key."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Some Authority")])
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .issuer_name(issuer)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - timedelta(days=60))
+        .not_valid_after(NOW + timedelta(days=days))
+        .sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    )
+    cipher = BestAvailableEncryption(password) if password else NoEncryption()
+    key = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, cipher)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tls.crt").write_bytes(built.public_bytes(Encoding.PEM))
+    (folder / "tls.key").write_bytes(key)
+    return key
+
+
+@pytest.mark.parametrize("days", [80, 29, 1, -1])
+@pytest.mark.parametrize("subject", ["rag.example", "ragops gateway"])
+def test_a_pair_of_the_users_own_is_never_touched(tmp_path: Path, days: int, subject: str) -> None:
+    certificate.ensure(tmp_path, NOW)  # there was one of ours before
+    own_pair(tmp_path, days=days, subject=subject)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for renew in (True, False):
+        found = certificate.ensure(tmp_path, NOW, renew=renew)
+        assert found.fingerprint == hashlib.sha256(before["tls.crt"]).hexdigest()[:12]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_linked_pair_stays_linked(tmp_path: Path) -> None:
+    own_pair(tmp_path / "live", days=10)
+    (tmp_path / "tls").mkdir()
+    for name in certificate.FILES:
+        (tmp_path / "tls" / name).symlink_to(tmp_path / "live" / name)
+    certificate.ensure(tmp_path / "tls", NOW)
+    assert all((tmp_path / "tls" / name).is_symlink() for name in certificate.FILES)
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        ({"tls.crt": b"nonsense"}, "no certificate"),
+        ({"tls.key": b"nonsense"}, "no private key"),
+        ({"tls.crt": None}, "is missing"),
+        ({"tls.key": None}, "is missing"),
+        ({"tls.key": "other"}, "of another certificate"),
+        ({"tls.crt": "generated"}, "of another certificate"),
+        ({"tls.key": "protected"}, "password"),
+    ],
+)
+def test_what_is_no_pair_is_refused_and_left(tmp_path: Path, damage: dict[str, Any], reason: str) -> None:
+    own_pair(tmp_path / "tls", days=80)
+    made = {
+        "other": own_pair(tmp_path / "other", days=80),
+        "generated": certificate.ensure(tmp_path / "ours", NOW).certificate.read_bytes(),
+        "protected": own_pair(tmp_path / "protected", days=80, password=b"secret"),
+    }
+    for name, content in damage.items():
+        if content is None:
+            (tmp_path / "tls" / name).unlink()
+        else:
+            (tmp_path / "tls" / name).write_bytes(made.get(content, content))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "tls").iterdir()}
+    with pytest.raises(RagopsError, match=reason) as caught:
+        certificate.ensure(tmp_path / "tls", NOW)
+    assert caught.value.code == "certificate_invalid"
+    assert str(tmp_path / "tls") in caught.value.hint
+    assert {path.name: path.read_bytes() for path in (tmp_path / "tls").iterdir()} == before
