@@ -20,12 +20,14 @@ from ragops.recovery.repository import Locker
 from ragops.runtimes.machines import machine_of
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
+from ragops.services.redis import RedisService
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from ragops.config.load import Project
+    from ragops.config.model import Settings
     from ragops.recovery.vault import Vault
     from ragops.runtimes.machine import Machine
 
@@ -48,12 +50,12 @@ class Session:
 
     def secrets(self) -> dict[str, str]:
         """All secrets of the environment, made up where they are missing; nothing is written."""
-        return secrets.preview(self.project.paths.secrets, _secret_names())
+        return secrets.preview(self.project.paths.secrets, secret_names(self.project.settings))
 
     def make_secrets(self) -> dict[str, str]:
         """All secrets, generated and kept where they are missing. Raises MissingError (secret_missing)."""
         self.refuse_lost_secrets()
-        return secrets.ensure(self.project.paths.secrets, _secret_names())
+        return secrets.ensure(self.project.paths.secrets, secret_names(self.project.settings))
 
     def refuse_lost_secrets(self) -> None:
         """Raise MissingError (secret_missing) where data are there and the secret that opens them is not."""
@@ -172,8 +174,10 @@ class Session:
         )
 
 
-def _secret_names() -> list[str]:
-    return [name for service in SERVICES for name in service.secrets()]
+def secret_names(settings: Settings) -> list[str]:
+    """Every secret that the environment needs."""
+    own = [name for service in SERVICES for name in service.secrets()]
+    return own + list(RedisService().more_secrets(settings.redis))
 
 
 def _restore_hint(path: Path) -> str:

@@ -86,7 +86,7 @@ class ServiceSpec:
     `ports` are those that the service itself listens on. What follows is for runtimes that start images: `instance`
     names one of several nodes, `image` is what it is made from, `publish` the ports of this machine by the same names
     (those that are missing stay inside), `memory` the limit in bytes (0: none), `shm` the size of /dev/shm in bytes
-    (0: the runtime's default), `hot` the files of the image's `hot_dir`, whose change restarts nothing.
+    (0: the runtime's default). `hot` are the files of the layout's `hot_dir`, whose change restarts nothing.
     """
 
     service: str
@@ -135,6 +135,7 @@ class Runtime(Protocol):
 class Layout:
     """Where a runtime puts a service: folders as the service itself sees them, and the address it listens on.
 
+    `hot_dir` is for files whose change restarts nothing; empty where the runtime has none.
     `host` is the name that the other services reach it by. `in_image`: its programs are those of its image, and it
     listens on ports of its own.
     """
@@ -144,6 +145,16 @@ class Layout:
     listen: str
     host: str = "127.0.0.1"
     in_image: bool = False
+    hot_dir: str = ""
+
+    @property
+    def changing_dir(self) -> str:
+        """The folder of files that change while the service runs."""
+        return self.hot_dir or self.config_dir
+
+    def split(self, *changing: ConfigFile) -> tuple[tuple[ConfigFile, ...], tuple[ConfigFile, ...]]:
+        """Files of `changing_dir` as what a ServiceSpec has for them: `files` and `hot`, one of them empty."""
+        return ((), changing) if self.hot_dir else (changing, ())
 
     def port(self, published: int, inner: int) -> int:
         """The port that the service listens on: `inner` inside an image, else the one it is reached by."""

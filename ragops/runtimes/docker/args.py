@@ -28,7 +28,7 @@ _LOG = {"max-size": "10m", "max-file": "3"}
 def layout(instance: str, image: ImageSpec) -> Layout:
     """Where an instance finds its files inside its image, and what the others reach it by."""
     data_dir = f"{image.mount}/{DATA_FOLDER}" if image.mount else ""
-    return Layout(image.config_dir, data_dir, "0.0.0.0", host=instance, in_image=True)  # noqa: S104 - its network's own
+    return Layout(image.config_dir, data_dir, "0.0.0.0", instance, in_image=True, hot_dir=image.hot_dir)  # noqa: S104 - inner
 
 
 def container_args(

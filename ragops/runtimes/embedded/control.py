@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters import child
 from ragops.adapters.files import create_private, explain_os_error, make_dir, sync_dir
 from ragops.errors import RagopsError
-from ragops.runtimes.embedded import supervise
+from ragops.runtimes.embedded import rendered, supervise
 from ragops.runtimes.embedded.bench import HostBench, host_bench
 from ragops.runtimes.embedded.observe import living, read_spec
 from ragops.runtimes.embedded.process_spec import ProcessSpec
@@ -120,7 +120,7 @@ class ProcessControl:
         fresh = self._data().with_name(f"{self._data().name}.new")
         for left_over in (fresh, supervise.ready_folder(self._data())):
             shutil.rmtree(left_over, ignore_errors=True)
-        make_dir(fresh.parent, supervise.PASSAGE)
+        make_dir(fresh.parent, rendered.PASSAGE)
         fresh.mkdir(mode=0o700)
         self._own(fresh)
         return fresh
@@ -138,7 +138,7 @@ class ProcessControl:
         sync_dir(target.parent)
 
     def _own(self, path: Path) -> None:
-        supervise.own(path, self._spec().user)
+        rendered.own(path, self._spec().user)
 
     def _spec(self) -> ProcessSpec:
         """The spec that was started last, its files read back from the configuration folder."""
@@ -147,10 +147,15 @@ class ProcessControl:
             raise RagopsError("not_provisioned", f"nothing was started in {self._run_dir} yet", "run `ragops up`")
         bare = ProcessSpec.from_props(props)
         try:
-            contents = {path.name: path.read_text() for path in sorted(bare.config_dir.iterdir())}
+            contents = _texts(bare.config_dir)
+            hot = _texts(bare.hot_dir) if bare.hot_dir.exists() else {}
         except OSError as error:
             raise explain_os_error(error, f"read {bare.config_dir}") from error
-        return ProcessSpec.from_props({**props, "secret_files": contents})
+        return ProcessSpec.from_props({**props, "secret_files": contents, "hot": hot})
+
+
+def _texts(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in sorted(folder.iterdir())}
 
 
 def _swap(fresh: Path, data: Path, aside: Path) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+CONFIG, HOT = "config", "hot"  # folders inside a run folder
 RECORD = "process.json"
 SPEC = "spec.json"
 
@@ -83,8 +84,9 @@ def state_of(run_dir: Path, ports: Mapping[str, int], digests: Mapping[str, str]
 
 
 def changed_files(run_dir: Path, digests: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of configuration files that are not what was rendered."""
-    return tuple(name for name, digest in digests.items() if _file_digest(run_dir / "config" / name) != digest)
+    """Names of configuration files that are not what was rendered, those that restart nothing as `hot/NAME`."""
+    folders = {name: run_dir if name.startswith(f"{HOT}/") else run_dir / CONFIG for name in digests}
+    return tuple(name for name, digest in digests.items() if _file_digest(folders[name] / name) != digest)
 
 
 def _file_digest(path: Path) -> str:

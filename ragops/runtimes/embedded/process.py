@@ -35,12 +35,13 @@ class ProcessProvider(ResourceProvider):
         return UpdateResult(_ensure(news))
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """A difference is a new digest, or a process that is not as it was provisioned."""
+        """A difference is a new digest of it or of a file, or a process that is not as it was provisioned."""
         try:
-            digest = ProcessSpec.from_props(news).digest()
+            wanted = ProcessSpec.from_props(news)
+            digests = (wanted.digest(), wanted.file_digests())
         except (KeyError, TypeError, AttributeError, ValueError):
-            digest = ""  # a refresh compares a state that another version of ragops wrote
-        changed = olds.get("digest") != digest or olds.get("state") != RUNNING
+            digests = ("", {})  # a refresh compares a state that another version of ragops wrote
+        changed = (olds.get("digest"), olds.get("digests")) != digests or olds.get("state") != RUNNING
         return DiffResult(changes=changed, replaces=[], stables=[])
 
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:

@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragops.runtimes.embedded.observe import CONFIG, HOT
 from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, HttpCheck, InitStep, TcpCheck
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _CHECKS: dict[str, type[TcpCheck | HttpCheck | ExecCheck]] = {"tcp": TcpCheck, "http": HttpCheck, "exec": ExecCheck}
 
@@ -20,6 +21,7 @@ _CHECKS: dict[str, type[TcpCheck | HttpCheck | ExecCheck]] = {"tcp": TcpCheck, "
 class ProcessSpec:
     """One detached process. `run_dir` holds configuration, record and log; `data_dir` its data; times in seconds.
 
+    `hot` are files that it takes over while it runs: their change restarts nothing.
     `user` is whom the process runs as, empty for the caller; `lock_files` are what the engine leaves in `data_dir`
     when it is killed and would trip over after a reboot.
     """
@@ -39,22 +41,32 @@ class ProcessSpec:
     stop_signal: str = "SIGTERM"
     stop_grace: float = 10.0
     start_timeout: float = 60.0
+    hot: tuple[ConfigFile, ...] = ()
 
     @property
     def config_dir(self) -> Path:
         """Where the rendered files lie."""
-        return Path(self.run_dir) / "config"
+        return Path(self.run_dir) / CONFIG
+
+    @property
+    def hot_dir(self) -> Path:
+        """Where the files lie that change while it runs."""
+        return Path(self.run_dir) / HOT
 
     def file_digests(self) -> dict[str, str]:
-        """SHA-256 of every rendered file by name."""
-        return {file.name: hashlib.sha256(file.content.encode()).hexdigest() for file in self.files}
+        """SHA-256 of every rendered file, by its name or as `hot/NAME`."""
+        return {**_digests(self.files), **self.hot_digests()}
+
+    def hot_digests(self) -> dict[str, str]:
+        """The same of the hot files alone."""
+        return {f"{HOT}/{name}": digest for name, digest in _digests(self.hot).items()}
 
     def digest(self) -> str:
         """SHA-256 of all that makes a restart necessary when it changes."""
         values = {
             "version": self.version,
             "command": self.command,
-            "files": self.file_digests(),
+            "files": _digests(self.files),
             "environment": self.environment,
             "ports": self.ports,
             "data_dir": self.data_dir,
@@ -78,6 +90,7 @@ class ProcessSpec:
             "health": {"kind": kind, **asdict(self.health)},
             "files": {file.name: file.content for file in self.files if not file.secret},
             "secret_files": {file.name: file.content for file in self.files if file.secret},
+            "hot": {file.name: file.content for file in self.hot},
         }
 
     @classmethod
@@ -104,7 +117,12 @@ class ProcessSpec:
             stop_signal=props["stop_signal"],
             stop_grace=float(props["stop_grace"]),
             start_timeout=float(props["start_timeout"]),
+            hot=tuple(ConfigFile(name, content, secret=True) for name, content in props.get("hot", {}).items()),
         )
+
+
+def _digests(files: Iterable[ConfigFile]) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.content.encode()).hexdigest() for file in files}
 
 
 def _plain(value: Any) -> Any:

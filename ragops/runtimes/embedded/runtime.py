@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from ragops.runtimes.embedded.gateway_config import GatewayConfig
+from ragops.runtimes.embedded.observe import CONFIG, HOT
 from ragops.runtimes.embedded.process import Process
 from ragops.runtimes.embedded.process_spec import ProcessSpec
 from ragops.runtimes.embedded.programs import reachable, unprivileged_user
@@ -36,8 +37,9 @@ class EmbeddedRuntime:
 
     def layout(self, service: str, image: ImageSpec | None = None) -> Layout:  # noqa: ARG002  part of the protocol
         """Folders below .ragops/ and the loopback address; no image is needed."""
-        config = self._paths.run_dir(service) / "config"
-        return Layout(str(config), str(self._paths.data_dir(service)), "127.0.0.1")
+        run_dir = self._paths.run_dir(service)
+        data = str(self._paths.data_dir(service))
+        return Layout(str(run_dir / CONFIG), data, "127.0.0.1", hot_dir=str(run_dir / HOT))
 
     def handle(self, service: str) -> str:
         """The run folder, by which day-2 operations find the process."""
@@ -66,6 +68,7 @@ def process_spec(spec: ServiceSpec, layout: Layout, run_dir: str, user: str) -> 
         version=spec.version,
         command=(str(reachable(program, user)), *arguments),
         files=spec.files,
+        hot=spec.hot,
         environment=dict(spec.environment),
         ports=dict(spec.ports),
         health=spec.health,
@@ -83,4 +86,4 @@ def process_spec(spec: ServiceSpec, layout: Layout, run_dir: str, user: str) -> 
 def _with_secrets(process: ProcessSpec) -> dict[str, Any]:
     """The process as resource properties, secret contents marked so that the engine encrypts and hides them."""
     props = process.to_props()
-    return {**props, "secret_files": pulumi.Output.secret(props["secret_files"])}
+    return {**props, **{name: pulumi.Output.secret(props[name]) for name in ("secret_files", "hot")}}

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -17,19 +15,26 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, write_atomic
+from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir
 from ragops.adapters.logs import rotate, tail
 from ragops.errors import MissingError, RagopsError
-from ragops.runtimes.embedded import launch, occupants, unrecorded
+from ragops.runtimes.embedded import launch, occupants, rendered, unrecorded
 from ragops.runtimes.embedded.checks import passes
-from ragops.runtimes.embedded.observe import RECORD, SPEC, Record, changed_files, port_owner, read_record, record_of
+from ragops.runtimes.embedded.observe import (
+    RECORD,
+    Record,
+    changed_files,
+    port_owner,
+    read_record,
+    read_spec,
+    record_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ragops.runtimes.embedded.process_spec import ProcessSpec
 
-PASSAGE = 0o711  # others may pass through, not look: an engine may run as another user
 _POLL = 0.05
 _KILL_WAIT = 10.0
 _INIT_TIMEOUT = 300.0
@@ -48,12 +53,19 @@ def ensure_running(spec: ProcessSpec) -> None:
     tail.
     """
     record = read_record(Path(spec.run_dir))
+    run_dir = Path(spec.run_dir)
     provisioned = record and record.alive and record.digest == spec.digest()
-    if record and provisioned and not changed_files(Path(spec.run_dir), spec.file_digests()):
-        rotate(log_path(Path(spec.run_dir), spec.service))
+    changed = set(changed_files(run_dir, spec.file_digests()))
+    if record and provisioned and changed <= spec.hot_digests().keys():
+        rotate(log_path(run_dir, spec.service))
+        if changed or read_spec(run_dir).get("digests") != spec.file_digests():
+            try:
+                rendered.write_hot(spec)
+            except OSError as error:
+                raise explain_os_error(error, f"write the files of {spec.service}") from error
         wait_healthy(spec, record)
         return
-    stop(Path(spec.run_dir), spec.stop_signal, spec.stop_grace)
+    stop(run_dir, spec.stop_signal, spec.stop_grace)
     start(spec)
 
 
@@ -65,7 +77,7 @@ def start(spec: ProcessSpec, extra_args: Sequence[str] = ()) -> None:
         if owner := port_owner(port):
             raise port_taken(spec.service, owner.port, str(owner))
     try:
-        _write_files(spec)
+        rendered.write_all(spec)
         _initialise(spec)
         occupants.clear(Path(spec.data_dir), Path(spec.command[0]).name, spec.lock_files)
         _launch(spec, extra_args)
@@ -160,28 +172,6 @@ def _group_lives(group: int) -> bool:
     return False
 
 
-def own(path: Path, user: str) -> None:
-    """Give `path` to `user`; nothing to do where that is nobody in particular."""
-    if user:
-        entry = pwd.getpwnam(user)
-        os.chown(path, entry.pw_uid, entry.pw_gid)
-
-
-def _write_files(spec: ProcessSpec) -> None:
-    """Render the configuration folder anew: files that are no longer part of it go away."""
-    make_dir(Path(spec.run_dir), PASSAGE)
-    make_dir(spec.config_dir, PASSAGE)
-    wanted = {file.name for file in spec.files}
-    for path in spec.config_dir.iterdir():
-        if path.name not in wanted:
-            path.unlink()
-    for file in spec.files:
-        write_atomic(spec.config_dir / file.name, file.content, SECRET_MODE)
-        own(spec.config_dir / file.name, spec.user)
-    props = {**spec.to_props(), "files": {}, "secret_files": {}, "digests": spec.file_digests()}
-    write_atomic(Path(spec.run_dir) / SPEC, json.dumps(props), SECRET_MODE)
-
-
 def ready_folder(data: Path) -> Path:
     """Where whole new data wait for the old ones to step aside: found without them, a restore was killed in between."""
     return data.with_name(f"{data.name}.ready")
@@ -190,13 +180,13 @@ def ready_folder(data: Path) -> Path:
 def _initialise(spec: ProcessSpec) -> None:
     """Fill the data folder once, beside its place; a folder that an interrupted run left half full starts over."""
     data = Path(spec.data_dir)
-    make_dir(data.parent, PASSAGE)
+    make_dir(data.parent, rendered.PASSAGE)
     if not data.exists() and ready_folder(data).exists():
         ready_folder(data).rename(data)
     if spec.init is None or (data / spec.init.marker).exists():
         if not data.exists():
             data.mkdir(mode=0o700)
-            own(data, spec.user)
+            rendered.own(data, spec.user)
         return
     if data.exists() and any(data.iterdir()):
         what = f"{data} has files but no {spec.init.marker}: it is not a data folder of {spec.service}"
@@ -205,7 +195,7 @@ def _initialise(spec: ProcessSpec) -> None:
         shutil.rmtree(old, ignore_errors=True)
     # A name of its own: the engine's tool of a killed run may still be writing into the one before.
     fresh = Path(tempfile.mkdtemp(prefix=f"{data.name}.init-", dir=data.parent))
-    own(fresh, spec.user)
+    rendered.own(fresh, spec.user)
     _run_init(spec, [part.replace("{data}", str(fresh)) for part in spec.init.command])
     if data.exists():
         data.rmdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -25,6 +26,18 @@ OPERATOR_SECRET = "redis_operator"  # noqa: S105  the name of the secret
 APPLICATION_USER = "rag"
 HEALTH_USER = "health"  # may do nothing but PING, and needs no password for it
 APPLICATION_SECRET = "redis_application"  # noqa: S105  the name of the secret
+_LOAD_USERS_LIMIT = 10.0
+USER_ROLE = "user:"  # begins the role of an endpoint's login that is one of `redis.users`
+
+
+def variable(user: str) -> str:
+    """What stands for a user in the names of environment variables."""
+    return re.sub(r"[^A-Z0-9]", "_", user.upper())
+
+
+def user_secret(name: str) -> str:
+    """The name of the secret of a user of `redis.users`."""
+    return f"redis_user_{name}"
 
 
 class RedisService:
@@ -42,6 +55,10 @@ class RedisService:
     def secrets(self) -> tuple[str, ...]:
         """Passwords of both ACL users."""
         return (OPERATOR_SECRET, APPLICATION_SECRET)
+
+    def more_secrets(self, settings: RedisSettings) -> tuple[str, ...]:
+        """Passwords of the users in its section of the settings."""
+        return tuple(user_secret(name) for name in settings.users)
 
     def version(self, settings: RedisSettings, *, in_image: bool) -> str:
         """The image's, by its tag, or the wheel's."""
@@ -62,10 +79,14 @@ class RedisService:
         return Redis
 
     def prepare(self, endpoint: Endpoint) -> None:
-        """Its files hold all of its initial state; only its data may still have to be read."""
+        """Its data read, its users those of its file."""
         from ragops.services.redis.backup import wait_loaded
+        from ragops.services.redis.line import operator_client
+        from ragops.services.redis.users import load
 
         wait_loaded(endpoint)
+        with operator_client(endpoint, _LOAD_USERS_LIMIT) as client:
+            load(client, endpoint.options.get("users_file", ""))
 
     def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
         """Reachable, writable, persistence, memory."""
@@ -80,9 +101,17 @@ class RedisService:
         return RedisBackup()
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
-        """URL and parts of the application's login."""
-        user, where = endpoint.logins["application"].user, f"{endpoint.host}:{endpoint.port}"
-        return {
+        """URL and parts of the application's login, and of each user of `redis.users`."""
+        login, where = endpoint.logins["application"], f"{endpoint.host}:{endpoint.port}"
+        user, shown = login.user, password == login.password.get_secret_value()
+        others: dict[str, str] = {}
+        for role, one in endpoint.logins.items():
+            if role.startswith(USER_ROLE):
+                begin = f"REDIS_{variable(one.user)}"
+                own = one.password.get_secret_value() if shown else password
+                others[f"{begin}_USER"], others[f"{begin}_PASSWORD"] = one.user, own
+                others[f"{begin}_URL"] = f"redis://{one.user}:{own}@{where}/0"
+        return others | {
             "REDIS_HOST": endpoint.host,
             "REDIS_PORT": str(endpoint.port),
             "REDIS_USER": user,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from shutil import disk_usage
 from tempfile import gettempdir
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
 from ragops.services.proving import by_loading
 from ragops.services.redis.checking import checker
 from ragops.services.redis.line import info, keys_of, operator_client
+from ragops.services.redis.modules import by_hand
 from ragops.services.redis.saving import Save
 from ragops.services.redis.scratch import opened, wait_for
 
@@ -47,6 +48,7 @@ class RedisBackup:
 
         def dump() -> None:
             with operator_client(endpoint, _COMMAND_LIMIT) as client, checker(control, endpoint.engine) as reading:
+                _refuse_foreign_modules(client)
                 versions = _versions(client)
                 save = Save(client, control)
                 instant = save.begin()
@@ -110,6 +112,13 @@ def _need_space(where: str, free: int | None, needed: int) -> None:
     if free is not None and free < needed:
         what = f"restoring redis needs {needed >> 20} MiB {where}, {free >> 20} MiB are free"
         raise MissingError("disk_full", what, "free some space, then run the command again")
+
+
+def _refuse_foreign_modules(client: redis.Redis) -> None:
+    """Raise RagopsError (redis_module_foreign) for data that no server which restores them could read."""
+    if found := by_hand(cast("Any", client).execute_command("MODULE", "LIST")):
+        what = f"cannot back up redis: its module {found[0]} is not of its image, and nothing else reads its data"
+        raise RagopsError("redis_module_foreign", what, "put it into an image of your own: `redis: {image: …}`")
 
 
 def _versions(client: redis.Redis) -> dict[str, str]:

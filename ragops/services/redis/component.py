@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,8 +19,12 @@ from ragops.services.redis import (
     IMAGE_ENGINE,
     OPERATOR_SECRET,
     OPERATOR_USER,
+    USER_ROLE,
     VERSION,
+    user_secret,
 )
+from ragops.services.redis.modules import WITH_MODULES
+from ragops.services.redis.users import acl_text, mark_in
 from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, ImageSpec, ServiceSpec, TcpCheck
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from ragops.services.spec import Layout, Runtime
 
 _INNER_PORT = 6379
+USERS_FILE = "users.acl"
 
 
 @dataclass(frozen=True)
@@ -49,12 +53,17 @@ class Redis(pulumi.ComponentResource):
         super().__init__("ragops:service:Redis", "redis", None, opts)
         layout = args.runtime.layout("redis", image_spec(args.settings))
         self.process = args.runtime.run(service_spec(args.settings, args.secrets, layout), self)
-        self.endpoint = endpoint(args.settings, args.runtime, layout)
+        users = acl_text(args.settings, args.secrets, in_image=layout.in_image)
+        self.endpoint = endpoint(args.settings, args.runtime, layout, users)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
 
-def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout) -> Endpoint:
-    """How to reach it, from this machine and from the other services."""
+def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout, users: str = "") -> Endpoint:
+    """How to reach it, from this machine and from the other services.
+
+    `users` is the file of users; options: the names of all (`users`, by commas) and what marks the file (`users_file`).
+    """
+    names = (OPERATOR_USER, APPLICATION_USER, HEALTH_USER, *settings.users)
     return Endpoint(
         service="redis",
         engine=IMAGE_ENGINE if layout.in_image else ENGINE,
@@ -63,9 +72,11 @@ def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout) -> Endpo
         host="127.0.0.1",
         port=settings.port,
         handle=runtime.handle("redis"),
+        options={"users": ",".join(names), "users_file": mark_in(users)},
         logins={
             "operator": Login(OPERATOR_USER, OPERATOR_SECRET),
             "application": Login(APPLICATION_USER, APPLICATION_SECRET),
+            **{f"{USER_ROLE}{name}": Login(name, user_secret(name)) for name in sorted(settings.users)},
         },
         capabilities=runtime.capabilities,
         inner_host=layout.host if layout.in_image else "",
@@ -75,19 +86,21 @@ def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout) -> Endpo
 
 def image_spec(settings: RedisSettings) -> ImageSpec:
     """The image and what is known of its inside; its entrypoint would only change to the same user."""
-    return ImageSpec(reference=settings.image or IMAGE, mount="/data", user="redis")
+    return ImageSpec(reference=settings.image or IMAGE, mount="/data", user="redis", hot_dir="/etc/ragops-hot")
 
 
 def service_spec(settings: RedisSettings, secrets: Mapping[str, str], layout: Layout) -> ServiceSpec:
     """The service as a runtime sees it."""
     port = layout.port(settings.port, _INNER_PORT)
     conf = render("redis/redis.conf.j2", settings=settings, layout=layout, port=port)
-    program = "redis-server" if layout.in_image else "valkey-server"
+    users = ConfigFile(USERS_FILE, acl_text(settings, secrets, in_image=layout.in_image), secret=True)
+    own, hot = layout.split(users)
     return ServiceSpec(
         service="redis",
         version=_version(settings, layout),
-        command=(program, f"{layout.config_dir}/redis.conf"),
-        files=(ConfigFile("redis.conf", conf), ConfigFile("users.acl", _acl(secrets, layout), secret=True)),
+        command=_command(settings, layout),
+        files=(ConfigFile("redis.conf", conf), *own),
+        hot=hot,
         ports={"redis": port},
         health=_health(port, layout),
         stop_grace=30.0,
@@ -96,6 +109,14 @@ def service_spec(settings: RedisSettings, secrets: Mapping[str, str], layout: La
         publish={"redis": settings.port},
         memory=settings.memory_bytes,
     )
+
+
+def _command(settings: RedisSettings, layout: Layout) -> tuple[str, ...]:
+    """The server, inside an image with whatever modules that brings: it has none where there are no such files."""
+    conf = f"{layout.config_dir}/redis.conf"
+    if not layout.in_image:
+        return ("valkey-server", conf)
+    return ("sh", "-c", WITH_MODULES, "redis", conf) if settings.modules else ("redis-server", conf)
 
 
 def _version(settings: RedisSettings, layout: Layout) -> str:
@@ -113,24 +134,3 @@ def _health(port: int, layout: Layout) -> HealthCheck:
     # The word after --pass is no password: the login has none, and the client wants one to be given.
     ask = f"redis-cli -p {port} --user {HEALTH_USER} --pass none --no-auth-warning PING"
     return ExecCheck(("sh", "-c", f'test "$({ask})" = PONG'))
-
-
-def _acl(secrets: Mapping[str, str], layout: Layout) -> str:
-    """Who may log in, and as what.
-
-    Nobody can be the default user, but it has rights: until redis/redis#14545 (valkey #3984) the append-only file is
-    read as this user, and what it may not do is left out of every transaction, silently.
-    """
-    return render(
-        "redis/users.acl.j2",
-        operator=OPERATOR_USER,
-        operator_hash=_sha256(secrets[OPERATOR_SECRET]),
-        application=APPLICATION_USER,
-        application_hash=_sha256(secrets[APPLICATION_SECRET]),
-        health=HEALTH_USER if layout.in_image else "",
-    )
-
-
-def _sha256(password: str) -> str:
-    """How an ACL file holds a password (redis.io, ACL: `#<hash>`)."""
-    return hashlib.sha256(password.encode()).hexdigest()

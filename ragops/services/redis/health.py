@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ragops.adapters import redis_client
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
+from ragops.services.redis.users import strangers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +29,10 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
     checks: list[Check] = []
     version = ""
     try:
-        state, directory = _look(endpoint, timeout, checks)
+        state, directory, listed = _look(endpoint, timeout, checks)
         version = str(state.get("valkey_version", state.get("redis_version", "")))
         checks.append(_application(endpoint, timeout))
+        checks += _users(endpoint, listed)
         checks += _persistence(state)
         checks += [_memory(state), _replication(state)]
         checks += _disk(endpoint, directory)
@@ -41,8 +43,8 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
     return ProbeResult("redis", tuple(checks), time.monotonic() - started, version)
 
 
-def _look(endpoint: Endpoint, timeout: float, checks: list[Check]) -> tuple[dict[str, Any], str]:
-    """Everything in one round trip: INFO, the data folder, and a key written and read back."""
+def _look(endpoint: Endpoint, timeout: float, checks: list[Check]) -> tuple[dict[str, Any], str, list[str]]:
+    """Everything in one round trip: INFO, the data folder, the users, and a key written and read back."""
     login = endpoint.logins["operator"]
     started = time.monotonic()
     key, value = f"ragops:probe:{secrets.token_hex(8)}", secrets.token_hex(8)
@@ -51,16 +53,18 @@ def _look(endpoint: Endpoint, timeout: float, checks: list[Check]) -> tuple[dict
             batch = client.pipeline(transaction=False)
             batch.info()
             batch.config_get("dir")
+            batch.acl_list()
             batch.set(key, value, ex=_KEY_SECONDS)
             batch.get(key)
             batch.delete(key)
-            state, directory, *written = batch.execute(raise_on_error=False)
+            state, directory, listed, *written = batch.execute(raise_on_error=False)
         if isinstance(state, Exception):
             raise state
     milliseconds = (time.monotonic() - started) * 1000
     checks.append(Check("reachable", Status.OK, f"answers in {milliseconds:.0f} ms"))
     checks.append(_write(written, value))
-    return state, directory.get("dir", "") if isinstance(directory, dict) else ""
+    folder = directory.get("dir", "") if isinstance(directory, dict) else ""
+    return state, folder, listed if isinstance(listed, list) else []
 
 
 def _write(answers: list[Any], value: str) -> Check:
@@ -94,6 +98,20 @@ def _application(endpoint: Endpoint, timeout: float) -> Check:
     except RagopsError as error:
         return Check("application login", Status.DOWN, error.message, error.hint)
     return Check("application login", Status.OK, f"{login.user} can log in")
+
+
+def _users(endpoint: Endpoint, listed: list[str]) -> Iterator[Check]:
+    """Users that the next start does not bring back, and whether the others are those of the file."""
+    known, wanted = endpoint.options.get("users", ""), endpoint.options.get("users_file", "")
+    if not known:
+        return  # provisioned by a ragops that did not say
+    if not any(line.split()[1] == wanted for line in listed):
+        what = "it runs with other users than ragops.yaml has"
+        yield Check("users", Status.DEGRADED, what, "take them over: `ragops up`")
+    for name, yaml in strangers(listed, known.split(",")).items():
+        what = f"the user {name} is not in ragops.yaml: it is gone at the next start, and in no recovery point"
+        hint = f"add `{yaml}` to ragops.yaml, then `ragops up` (with a generated password: `ragops outputs`)"
+        yield Check("users", Status.DEGRADED, what, f"{hint}; or remove it: ACL DELUSER {name}")
 
 
 def _persistence(state: dict[str, Any]) -> Iterator[Check]:

@@ -16,6 +16,7 @@ from ragops.adapters.logs import tail
 from ragops.adapters.scratch import scratch_folder
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.redis.line import Line, keys_of, line_to
+from ragops.services.redis.modules import WITH_MODULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,7 +113,7 @@ def opened(control: Control, engine: str, rdb: Path) -> Iterator[ScratchServer]:
             bench.put(rdb, _RDB)
             (ours / _CONFIG).write_text(_config(bench.folder, nobody.getsockname()[1]))
             bench.put(ours / _CONFIG, _CONFIG)
-            process = _start([*bench.tool(f"{engine}-server"), f"{bench.folder}/{_CONFIG}"], ours)
+            process = _start(_server(bench, engine), ours)
             try:
                 scratch = ScratchServer(bench, process, line_to(bench), ours)
                 scratch.wait_loaded()
@@ -122,6 +123,14 @@ def opened(control: Control, engine: str, rdb: Path) -> Iterator[ScratchServer]:
                 process.wait(_STOP_GRACE)
     except OSError as error:
         raise explain_os_error(error, f"open {rdb} in a scratch server") from error
+
+
+def _server(bench: Bench, engine: str) -> list[str]:
+    """The server, with the modules of its image: without them it could not read their data."""
+    config = f"{bench.folder}/{_CONFIG}"
+    if bench.local:
+        return [*bench.tool(f"{engine}-server"), config]
+    return [*bench.tool("sh"), "-c", WITH_MODULES, engine, config]
 
 
 def _config(folder: str, dead_port: int) -> str:

@@ -118,11 +118,16 @@ class Starter:
         return Service(self.docker, container, spec, _logged_in(component.endpoint(settings, runtime, layout)))
 
     def _files(self, spec: ServiceSpec, image: ImageSpec) -> None:
-        helper, volume = f"{self.names.container(spec.name)}-files", self.names.config_volume(spec.name)
-        with self.docker.created(helper, image.reference, mounts={volume: "/config"}):
-            user = self.docker.user(helper, image.user)
-            entries = [Entry(file.name, 0o400, user.uid, user.gid, file.content.encode()) for file in spec.files]
-            self.docker.put_archive(helper, "/config", entries)
+        helper = f"{self.names.container(spec.name)}-files"
+        for volume, files in self._volumes(spec):
+            with self.docker.created(helper, image.reference, mounts={volume: "/config"}):
+                user = self.docker.user(helper, image.user)
+                entries = [Entry(file.name, 0o400, user.uid, user.gid, file.content.encode()) for file in files]
+                self.docker.put_archive(helper, "/config", entries)
+
+    def _volumes(self, spec: ServiceSpec) -> list[tuple[str, Any]]:
+        config = (self.names.config_volume(spec.name), spec.files)
+        return [config, *([(self.names.hot_volume(spec.name), spec.hot)] if spec.hot else [])]
 
     def _container(self, spec: ServiceSpec, image: ImageSpec, data_dir: str) -> DockerContainer:
         assert isinstance(spec.health, ExecCheck)
@@ -130,6 +135,8 @@ class Starter:
         container.with_command(list(spec.command))
         container.with_volume_mapping(self.names.data_volume(spec.name), image.mount, "rw")
         container.with_volume_mapping(self.names.config_volume(spec.name), image.config_dir, "ro")
+        if spec.hot:
+            container.with_volume_mapping(self.names.hot_volume(spec.name), image.hot_dir, "ro")
         container.ports = {spec.ports[key]: ("127.0.0.1", port) for key, port in spec.publish.items()}
         container.env = dict(spec.environment)
         container.tmpfs = dict.fromkeys(image.writable, "mode=1777,noexec,nosuid,nodev")
