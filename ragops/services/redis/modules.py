@@ -18,13 +18,13 @@ exec redis-server "$conf" "$@\""""
 def by_hand(loaded: Iterable[Mapping[Any, Any]]) -> list[str]:
     """Modules of the live server (the answer to MODULE LIST) that no other server of this platform would have.
 
-    One without a path is part of the engine itself.
+    One without the path of a file is part of the engine itself.
     """
     found = [{_text(key): _text(value) for key, value in module.items()} for module in loaded]
     return [
         module["name"]
         for module in found
-        if module.get("path") and not module["path"].startswith((f"{FOLDER}/", "/usr/lib/redis/modules/"))
+        if "/" in module.get("path", "") and not module["path"].startswith((f"{FOLDER}/", "/usr/lib/redis/modules/"))
     ]
 
 
