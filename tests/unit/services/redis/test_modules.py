@@ -16,7 +16,7 @@ def test_only_what_is_of_no_image_was_loaded_by_hand() -> None:
         {"name": "lua", "path": "lua"},
         {b"name": b"vectorset", b"path": b""},
         {"name": "ReJSON", "path": f"{FOLDER}/rejson.so"},
-        {"name": "mine", "path": "/data/mine.so"},
+        ["name", "mine", "path", "/data/mine.so", "args", []],
     ]
     assert by_hand(loaded) == ["mine"]
 
