@@ -294,7 +294,7 @@ def keygen(context: typer.Context, file: Annotated[Path, typer.Argument(metavar=
     try:
         verify_key = current.session().vault().signing_key().public
     except UsageError as error:
-        if error.code != "config_not_found" or current.config:
+        if error.code != "config_not_found" or current.config or current.environment:
             raise
         verify_key = ""
     made = operation(file, verify_key)

@@ -93,7 +93,7 @@ def _session(current: State) -> Session | None:
     try:
         return current.session()
     except UsageError as error:
-        if error.code != "config_not_found" or current.config:
+        if error.code != "config_not_found" or current.config or current.environment:
             raise
         return None
 

@@ -66,7 +66,7 @@ def doctor(context: typer.Context) -> None:
     try:
         project = current.project()
     except UsageError as error:
-        if error.code != "config_not_found" or current.config:
+        if error.code != "config_not_found" or current.config or current.environment:
             raise
         project = None  # a machine can be looked at before there is a project
     result = examine(project)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
+from ragops.config import unread
 from ragops.config.model import Settings, ports_as_written
 from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
 from ragops.errors import InvalidInputError, MissingError, Problem, UsageError
@@ -23,6 +24,7 @@ VARIABLE_PREFIX = "RAGOPS__"
 
 Key = tuple[str | int, ...]
 
+_ENVIRONMENT = r"[a-z][a-z0-9-]{0,30}"
 _MAX_VALUES = 100_000
 _TEXT = "tag:yaml.org,2002:str"
 _MERGE = "tag:yaml.org,2002:merge"
@@ -30,12 +32,13 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 @dataclass(frozen=True)
 class Project:
-    """A loaded environment of a project."""
+    """A loaded environment of a project; `unread` are keys without effect that `load` was told to pass over."""
 
     settings: Settings
     paths: ProjectPaths
     config: Path
     overlay: Path | None = None
+    unread: tuple[Problem, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -66,10 +69,17 @@ def find_config(start: Path) -> Path:
     raise UsageError("config_not_found", f"no {CONFIG_NAME} in {start} or above", "run `ragops init` to write one")
 
 
-def load(config: Path | None, environment: str | None, variables: Mapping[str, str] = os.environ) -> Project:
+def load(
+    config: Path | None,
+    environment: str | None,
+    variables: Mapping[str, str] = os.environ,
+    *,
+    pass_over_unread: bool = False,
+) -> Project:
     """Read ragops.yaml, its overlay for the environment and RAGOPS__SECTION__KEY variables.
 
-    Raises InvalidInputError with all problems, UsageError where a file that was asked for is missing.
+    Raises InvalidInputError with all problems, UsageError where a file that was asked for is missing. A key that the
+    runtime does not read is such a problem, unless `pass_over_unread` (files out of an older recovery point).
     """
     path = (config if config is not None else find_config(Path.cwd())).resolve()
     name = environment_name(environment)
@@ -78,14 +88,16 @@ def load(config: Path | None, environment: str | None, variables: Mapping[str, s
         overlay = _overlay(path, environment)
         sources.append(_read(overlay))
     sources.append(_from_variables(variables))
-    settings = _validate(path, sources)
-    return Project(settings, ProjectPaths(path.parent, name, settings.data_dir), path, overlay)
+    found = tuple(unread.problems((source.values, source.lines) for source in sources))
+    settings = _validate(path, sources, () if pass_over_unread else found)
+    data_dir = "" if "data_dir" in unread.unread(settings.runtime) else settings.data_dir
+    return Project(settings, ProjectPaths(path.parent, name, data_dir), path, overlay, found)
 
 
 def environment_name(environment: str | None) -> str:
     """The environment that is meant; without a name the default one. Raises UsageError (invalid_environment)."""
     name = environment or DEFAULT_ENVIRONMENT
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name):
+    if not re.fullmatch(_ENVIRONMENT, name):
         raise UsageError("invalid_environment", f"{name!r} is no name of an environment", "use a-z, 0-9 and -")
     return name
 
@@ -93,22 +105,31 @@ def environment_name(environment: str | None) -> str:
 def values_of(files: Sequence[Path], variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """What files, the later over the earlier, and RAGOPS__SECTION__KEY variables say together.
 
-    Raises as `load`, for files that are no settings.
+    Without what their runtime does not read. Raises as `load`, for files that are no settings.
     """
     sources = [*map(_read, files), _from_variables(variables)]
     _validate(files[0], sources)
     values: dict[str, Any] = {}
     for source in sources:
         values = _merge(values, source.values)
-    return values
+    return unread.without(values)
 
 
 def _overlay(path: Path, environment: str) -> Path:
     overlay = path.with_name(f"{path.stem}.{environment}{path.suffix}")
     if not overlay.exists():
-        what = f"{overlay} is not there"
-        raise UsageError("config_not_found", what, f"create {overlay.name} with at least ports of its own")
+        there = ", ".join((DEFAULT_ENVIRONMENT, *environments(path)))
+        what = f"there is no environment {environment!r}: {overlay} is not there"
+        hint = f"one of: {there}; for a new one create {overlay.name} with at least ports of its own"
+        raise UsageError("config_not_found", what, hint)
     return overlay
+
+
+def environments(path: Path) -> tuple[str, ...]:
+    """The environments besides the default one that have a file beside the ragops.yaml at `path`."""
+    found = (other.name for other in path.parent.glob(f"{path.stem}.*{path.suffix}"))
+    names = (name[len(path.stem) + 1 : len(name) - len(path.suffix)] for name in found)
+    return tuple(sorted(name for name in names if re.fullmatch(_ENVIRONMENT, name)))
 
 
 def _read(path: Path) -> _Source:
@@ -229,10 +250,10 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _validate(path: Path, sources: list[_Source]) -> Settings:
+def _validate(path: Path, sources: list[_Source], found: Sequence[Problem] = ()) -> Settings:
     values: dict[str, Any] = {}
     lines: dict[Key, str] = {}
-    problems: list[Problem] = []
+    problems: list[Problem] = list(found)
     for source in sources:
         values = _merge(values, source.values)
         lines.update(source.lines)

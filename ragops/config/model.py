@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import AddressValueError, IPv4Address
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
@@ -30,9 +30,14 @@ LOOPBACK = "127.0.0.1"
 
 def _is_address(text: str) -> str:
     try:
-        return str(IPv4Address(text))
-    except AddressValueError as error:
-        raise ValueError("is no IPv4 address of this machine, such as 127.0.0.1 or 0.0.0.0") from error
+        address = ip_address(text)
+    except ValueError as error:
+        raise ValueError("is no address of this machine, such as 127.0.0.1, 0.0.0.0, ::1 or ::") from error
+    if isinstance(address, IPv6Address) and address.scope_id:
+        raise ValueError(
+            f"has a zone ({address.scope_id}), which Docker does not take: leave out the % and what follows"
+        )
+    return str(address)
 
 
 Address = Annotated[str, AfterValidator(_is_address)]

@@ -94,7 +94,8 @@ def recover(
         run = _Run(found, command, notice, on_progress, found.earlier or Progressed(found.point.id), [], {})
         run.came_to(run.progress)
         _timed(run, "files", lambda: _files(run))
-        session = Session(load(paths.root / CONFIG_NAME, found.request.environment), command, notice)
+        project = load(paths.root / CONFIG_NAME, found.request.environment, pass_over_unread=True)
+        session = Session(project, command, notice)
         _timed(run, "up", lambda: provision.up(session, None, on_progress))
         _timed(run, "restore", lambda: _restore(run, session))
         health = provision.settled(session)
@@ -154,6 +155,7 @@ def _restore(run: _Run, session: Session) -> None:
 def _notes(found: Found, session: Session) -> Iterator[str]:
     has_secrets = any(part.name == SEALED_PART for part in found.point.manifest.of(PLATFORM))
     yield _REVOKED if has_secrets else _NEW_SECRETS
+    yield from (f"before the next command: {problem}" for problem in session.project.unread)
     try:
         vault = session.vault()
     except RagopsError as error:  # such as keys of a repository, which the recovery point has not

@@ -87,6 +87,16 @@ def test_hostile_environments(project: Path, ragops: Any, name: str) -> None:
     assert sorted(path.name for path in (project / ".ragops").iterdir()) == ["secrets"]
 
 
+@pytest.mark.parametrize(
+    "line", ["doctor", "plan", "up --yes", "down --yes", "health", "images list", "backup keygen x"]
+)
+def test_an_environment_without_a_file_is_refused_by_every_command(project: Path, ragops: Any, line: str) -> None:
+    (project / "ragops.live.yaml").write_text("redis: {port: 7101}\n")
+    error = refused(ragops, *line.split(), "--env", "nope", cwd=project, code=2, word="config_not_found")
+    assert error["hint"].startswith("one of: default, live;")
+    assert not (project / ".ragops" / "run").exists()
+
+
 def test_no_file_at_all(workspace: Path, ragops: Any) -> None:
     assert "ragops init" in refused(ragops, "status", cwd=workspace, code=2, word="config_not_found")["hint"]
 

@@ -32,12 +32,18 @@ def layout(instance: str, image: ImageSpec) -> Layout:
 
 
 def container_args(
-    spec: ServiceSpec, image: ImageSpec, names: DockerNames, *, image_id: str, network: Any, expose: str = LOOPBACK
+    spec: ServiceSpec,
+    image: ImageSpec,
+    names: DockerNames,
+    *,
+    image_id: str,
+    network: Any,
+    expose: str | tuple[str, ...] = LOOPBACK,
 ) -> dict[str, Any]:
     """All arguments of the container of `spec`, in the plugin's words.
 
     `network` is the id of the network: a network that was made anew has another one, and its name would say nothing.
-    `expose` is the address of this machine that the published ports listen on.
+    `expose` are the addresses of this machine that the published ports listen on.
     """
     start = start_script(layout(spec.name, image).data_dir, spec.init, spec.lock_files)
     grace = math.ceil(spec.stop_grace)
@@ -71,12 +77,20 @@ def container_args(
     }
 
 
-def _ports(spec: ServiceSpec, expose: str) -> list[dict[str, Any]]:
+def addresses(expose: str) -> tuple[str, ...]:
+    """Where ports listen that are to be reached at `expose`: on the loopback address too, for ragops' own commands."""
+    return (expose,) if expose in ("0.0.0.0", LOOPBACK) else (LOOPBACK, expose)  # noqa: S104 - compared, not bound
+
+
+def _ports(spec: ServiceSpec, expose: str | tuple[str, ...]) -> list[dict[str, Any]]:
     """In the order in which the plugin reads them back."""
     published = sorted((spec.ports[name], port) for name, port in spec.publish.items())
+    listened = (expose,) if isinstance(expose, str) else expose
     return [
-        {"internal": inner, "external": port, "ip": expose, "protocol": "tcp"} for inner, port in published
-    ]  # fmt: skip
+        {"internal": inner, "external": port, "ip": address, "protocol": "tcp"}
+        for inner, port in published
+        for address in listened
+    ]
 
 
 def _volumes(spec: ServiceSpec, image: ImageSpec, names: DockerNames) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ class DockerRuntime:
         ]
         arguments = docker_args.container_args(
             spec, image, self._names, image_id=image_id, network=self._shared_network().id,
-            expose=self._expose.get(spec.service, docker_args.LOOPBACK),
+            expose=docker_args.addresses(self._expose.get(spec.service, docker_args.LOOPBACK)),
         )  # fmt: skip
         options = pulumi.ResourceOptions(parent=parent, depends_on=needs, delete_before_replace=True)
         container = docker.Container(spec.name, **arguments, opts=options)

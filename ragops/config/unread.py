@@ -1,0 +1,86 @@
+"""Keys that a runtime does not read. They are refused: what somebody wrote and nothing follows is a trap."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ragops.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+_IMAGES = ("redis", "timescaledb", "qdrant", "api", "gateway")
+# By runtime; a section stands for all of its keys. tests/stacks/test_unread_keys.py compares this with the program.
+_UNREAD: Mapping[str, tuple[str, ...]] = {
+    "embedded": (
+        "expose",
+        *(f"{service}.image" for service in _IMAGES),
+        *(f"{service}.memory" for service in _IMAGES),
+        "timescaledb.cpus",
+        "timescaledb.license",
+        "qdrant.nodes",
+        "qdrant.replication_factor",
+        "qdrant.shards_per_node",
+    ),
+    "docker": ("data_dir", "run_as"),
+}  # fmt: skip
+_DEFAULT = "embedded"
+_INSTEAD = {
+    "data_dir": "the data lie in Docker's volumes",
+    "run_as": "each image has a user of its own",
+    "qdrant.nodes": "the engine is a single node",
+}
+
+Key = tuple[str | int, ...]
+
+
+def unread(runtime: str) -> tuple[str, ...]:
+    """The keys that `runtime` does not read, dotted."""
+    return _UNREAD.get(runtime, ())
+
+
+def problems(sources: Iterable[tuple[Mapping[str, Any], Mapping[Key, str]]]) -> Iterator[Problem]:
+    """What the sources (values and the place of each key, the later over the earlier) say that has no effect.
+
+    A key stays unreported where the runtime of its own file reads it and only a later source chooses another one:
+    ragops.yaml may describe containers, and ragops.dev.yaml the same platform as processes.
+    """
+    given = list(sources)
+    final = _runtime(values for values, _lines in given)
+    for index, (values, lines) in enumerate(given):
+        own = _runtime(values for values, _lines in given[: index + 1])
+        for dotted in unread(final):
+            if dotted in unread(own) or own == final:
+                yield from _written(values, lines, tuple(dotted.split(".")), final)
+
+
+def without(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values without the keys that their runtime does not read."""
+    kept = {name: dict(value) if isinstance(value, dict) else value for name, value in values.items()}
+    for dotted in unread(_runtime([values])):
+        section, _, name = dotted.partition(".")
+        if not name:
+            kept.pop(section, None)
+        elif isinstance(kept.get(section), dict):
+            kept[section].pop(name, None)
+    return kept
+
+
+def _runtime(sources: Iterable[Mapping[str, Any]]) -> str:
+    chosen = [str(values["runtime"]) for values in sources if values.get("runtime")]
+    return chosen[-1] if chosen else _DEFAULT
+
+
+def _written(values: Mapping[str, Any], lines: Mapping[Key, str], key: Key, runtime: str) -> Iterator[Problem]:
+    found: Any = values
+    for part in key:
+        if not isinstance(found, dict) or part not in found:
+            return
+        found = found[part]
+    if found in (None, "", {}):  # says nothing
+        return
+    below = [(*key, name) for name in found] if isinstance(found, dict) else [key]
+    why = _INSTEAD.get(".".join(map(str, key)))
+    text = f"has no effect with `runtime: {runtime}`{f': {why}' if why else ''}; remove it"
+    for each in below:
+        yield Problem(lines.get(each) or lines.get(key, ""), ".".join(map(str, each)), text)

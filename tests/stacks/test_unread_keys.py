@@ -1,0 +1,122 @@
+"""The list of keys without effect is what the program of the platform shows: a changed value changes nothing."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from ragops.config.load import Project
+from ragops.config.model import Settings
+from ragops.config.paths import ProjectPaths
+from ragops.config.unread import unread
+from ragops.operations.stack import PlatformInputs, platform_inputs
+from ragops.runtimes.docker.names import DockerNames
+from ragops.runtimes.docker.runtime import DockerRuntime
+from tests.stacks.test_platform import SECRETS, Engine, _program
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+# Not the runtime's to read: the name, the state, recovery points, and what is read only by processes of root.
+_OTHERS = ("name", "runtime", "pulumi", "backup", "ollama", "run_as")
+_MODELS = {"embedder": {"kind": "ollama", "ollama_url": "http://127.0.0.1:1"}, "chat": {"model": "a"}}
+_BASE: dict[str, Any] = {"name": "test", "api": _MODELS}
+_OTHER_VALUES = {
+    "redis.maxmemory": "128mb", "redis.maxmemory_policy": "noeviction", "timescaledb.database": "docs",
+    "timescaledb.shared_buffers": "64MB", "timescaledb.work_mem": "5MB", "timescaledb.license": "apache",
+    "api.embedder.kind": "hashing", "api.embedder.dimensions": 99, "api.privacy.query_text": "omit",
+    "api.chat.ollama_url": "http://127.0.0.1:2", "api.embedder.ollama_url": "http://127.0.0.1:2",
+    "gateway.rate_limit.per": "minute", "gateway.origins": ["https://a.example"], "gateway.body_limit": "9mb",
+    "qdrant.nodes": 5, "qdrant.replication_factor": 3, "data_dir": "elsewhere",
+}  # fmt: skip
+
+
+def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def other(key: str, value: Any) -> Any:
+    """A valid value that is not the default."""
+    if key in _OTHER_VALUES:
+        return _OTHER_VALUES[key]
+    if key.startswith("expose."):
+        return "10.1.2.3"
+    if key.endswith(".image"):
+        return "registry.example/other:v9.9.9-pg17"
+    if key.endswith(".memory"):
+        return "3gb"
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    if isinstance(value, datetime.date):
+        return value.replace(day=value.day - 1)
+    return f"{value}x"
+
+
+def declared(runtime: str, root: Path, changes: dict[str, Any]) -> str:
+    """What the program registers, as text."""
+    values = json.loads(json.dumps(_BASE)) | {"runtime": runtime}
+    for key, value in changes.items():
+        *sections, name = key.split(".")
+        section = values
+        for part in sections:
+            section = section.setdefault(part, {})
+        section[name] = value
+    settings = Settings.model_validate(values)
+    engine = Engine()
+    pulumi.runtime.set_mocks(engine, project="test", stack="default", preview=False)
+
+    @pulumi.runtime.test
+    def run() -> None:
+        project = Project(settings, ProjectPaths(root, "default", settings.data_dir), root / "ragops.yaml")
+        _program()(inputs_of(project))
+
+    run()
+    found = {f"{kind}::{name}": args.inputs for (kind, name), args in engine.resources.items()}
+    return json.dumps(found, sort_keys=True, default=str)
+
+
+def inputs_of(project: Project) -> PlatformInputs:
+    """As `up` makes them, but no Docker engine is asked which images it has."""
+    embedded = Project(project.settings.model_copy(update={"runtime": "embedded"}), project.paths, project.config)
+    made = platform_inputs(embedded, SECRETS, renew=False)
+    if project.settings.runtime == "embedded":
+        return made
+    names = DockerNames("test", "default")
+    runtime = DockerRuntime(names, project.settings.expose.addresses(), lambda reference: f"sha256:{reference}")
+    return PlatformInputs(project.settings, SECRETS, runtime, made.door, made.jwks_file)
+
+
+def _keys(runtime: str) -> list[tuple[str, Any]]:
+    found = leaves(Settings.model_validate({"name": "test", "runtime": runtime, **_BASE}))
+    return [(key, value) for key, value in found if key.partition(".")[0] not in _OTHERS]
+
+
+@pytest.mark.parametrize("runtime", ["embedded", "docker"])
+def test_the_list_is_complete_and_true(runtime: str, tmp_path: Path, pulumi_loop: None) -> None:
+    before = declared(runtime, tmp_path, {})
+    ignored = set()
+    for key, value in _keys(runtime):
+        if key == "expose.ollama":  # there is none here
+            continue
+        try:
+            after = declared(runtime, tmp_path, {key: other(key, value)})
+        except ValidationError as error:
+            raise AssertionError(f"{key}: no valid other value: {error}") from error
+        if after == before:
+            ignored.add(key)
+    listed = {key for key in unread(runtime) if key.partition(".")[0] not in (*_OTHERS, "expose")}
+    exposed = {f"expose.{name}" for name in ("gateway", "api", "qdrant", "timescaledb", "redis")}
+    assert ignored == listed | (exposed if "expose" in unread(runtime) else set())
