@@ -5,7 +5,6 @@ ARGS ?=
 
 BIN := .venv/bin
 STAMP := .venv/.complete
-ENGINE_INSTALL := $(BIN)/ragops engine install
 
 .DEFAULT_GOAL := help
 .PHONY: help venv engine demo test test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-docker bench-backup picture clean
@@ -22,10 +21,8 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[embedded]' --group dev
 	@touch $@
 
-# Exit code 7 is "something needed is missing": the download cannot be reached from here, so build instead.
-engine: venv  ## the pinned Pulumi engine: downloaded, or built where it cannot be
-	@$(ENGINE_INSTALL) > /dev/null || { code=$$?; [ $$code -eq 7 ] || exit $$code; \
-	echo "making the engine from source instead" >&2; $(ENGINE_INSTALL) --from-source > /dev/null; }
+engine: venv  ## the pinned Pulumi engine: downloaded, or built if it cannot be
+	@$(BIN)/ragops engine install --or-build > /dev/null
 
 demo: venv engine  ## a tour on real engines in a scratch folder (KEEP=1 leaves it running, RUNTIME=docker in containers)
 	$(BIN)/python examples/demo.py

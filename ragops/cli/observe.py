@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
 from functools import partial
@@ -14,7 +15,7 @@ from ragops.cli.state import state
 from ragops.errors import ExitCode, RagopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from ragops.cli.console import Console
     from ragops.operations.health import Health
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _NAGIOS_UNKNOWN = 3
+_WATCH_SECONDS = 2.0
 
 
 class HealthFormat(StrEnum):
@@ -101,11 +103,12 @@ def logs(
     if console.as_json and not follow:
         console.document({"service": service, "lines": list(found)})
         return
-    for line in found:
-        if console.as_json:
-            console.document({"service": service, "line": line})
-        else:
-            console.text(line)
+    with _until_interrupted(following=follow):
+        for line in found:
+            if console.as_json:
+                console.document({"service": service, "line": line})
+            else:
+                console.text(line)
 
 
 def drift(context: typer.Context) -> None:
@@ -135,7 +138,7 @@ def drift(context: typer.Context) -> None:
 def health(
     context: typer.Context,
     services: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="All if none is named.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Again every two seconds until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 seconds until interrupted.")] = False,
     output_format: Annotated[
         HealthFormat, typer.Option("--format", help="table, json, prometheus or nagios.")
     ] = HealthFormat.table,
@@ -150,22 +153,34 @@ def health(
     from ragops.operations.health import check
 
     current = state(context)
+    code: int = ExitCode.DONE
+    with _until_interrupted(following=watch):
+        try:
+            session = current.session()
+            figures = partial(_figures, session) if not services else str
+            code = _show(current.console, check(session, services or (), timeout), output_format, figures)
+        except RagopsError as error:
+            if output_format is not HealthFormat.nagios or current.console.as_json:
+                raise
+            current.console.text(f"RAGOPS UNKNOWN - {error.message.splitlines()[0]}")
+            raise typer.Exit(_NAGIOS_UNKNOWN) from error
+        while watch:
+            time.sleep(_WATCH_SECONDS)
+            found = check(session, services or (), timeout)
+            if output_format is HealthFormat.table:
+                current.console.next_round(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}")
+            code = _show(current.console, found, output_format, figures)
+    raise typer.Exit(ExitCode.DONE if watch else code)
+
+
+@contextmanager
+def _until_interrupted(*, following: bool) -> Iterator[None]:
+    """Ctrl-C is how a command that follows is meant to end: no failure."""
     try:
-        session = current.session()
-        figures = partial(_figures, session) if not services else str
-        code = _show(current.console, check(session, services or (), timeout), output_format, figures)
-    except RagopsError as error:
-        if output_format is not HealthFormat.nagios or current.console.as_json:
+        yield
+    except KeyboardInterrupt:
+        if not following:
             raise
-        current.console.text(f"RAGOPS UNKNOWN - {error.message.splitlines()[0]}")
-        raise typer.Exit(_NAGIOS_UNKNOWN) from error
-    while watch:
-        time.sleep(2)
-        found = check(session, services or (), timeout)
-        if output_format is HealthFormat.table:
-            current.console.next_round(f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S}")
-        code = _show(current.console, found, output_format, figures)
-    raise typer.Exit(code)
 
 
 def _figures(session: Session) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ragops.adapters.pulumi import install as pulumi_install
+from ragops.adapters.pulumi.install import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -12,12 +13,12 @@ if TYPE_CHECKING:
     from ragops.adapters.pulumi.install import Engine
 
 
-def install(*, from_source: bool = False, progress: Callable[[str], None] = pulumi_install.ignore) -> Engine:
-    """The engine to use, installed first where there is none: downloaded, or built when `from_source`.
+def install(source: Source = Source.DOWNLOAD, *, progress: Callable[[str], None] = pulumi_install.ignore) -> Engine:
+    """Return the engine to use, installed from `source` first if there is none.
 
     Raises what `ragops.adapters.pulumi.install.install` raises.
     """
-    return pulumi_install.install(from_source, progress)
+    return pulumi_install.install(source, progress)
 
 
 def path(note: Callable[[str], None] = pulumi_install.ignore) -> Engine:

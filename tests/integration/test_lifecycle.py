@@ -75,6 +75,15 @@ def test_up_makes_it_and_waits_until_it_is_healthy(platform: Platform) -> None:
     assert platform.run("health", "--json").json()["status"] == "ok"
 
 
+@pytest.mark.parametrize("command", [("logs", "redis", "--follow"), ("health", "--watch"), ("logs", "redis", "-f")])
+def test_an_interrupt_is_how_a_command_that_follows_ends(platform: Platform, ragops: Any, command: Any) -> None:
+    following = ragops.start(*command, cwd=platform.root)
+    assert following.stdout.readline()
+    following.send_signal(signal.SIGINT)
+    _, err = following.communicate(timeout=30)
+    assert (following.returncode, err) == (0, "")
+
+
 def test_a_second_up_changes_nothing(platform: Platform) -> None:
     before = platform.pids()
     assert platform.run("up", "--json").json()["changes"] == []

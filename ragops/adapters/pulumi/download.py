@@ -66,7 +66,7 @@ def download(version: str, urls: Sequence[str], folder: Path, binary: Path, prog
             else:
                 unpack_engine(archive, binary)
                 return
-    message = f"the Pulumi engine {version} could not be downloaded ({'; '.join(failures)})"
+    message = f"cannot download the Pulumi engine {version} ({'; '.join(failures)})"
     raise MissingError("engine_missing", message, ENGINE_HINT)
 
 

