@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ragops.errors import InterruptedRunError, UsageError
+from ragops.hints import aimed, aimed_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 # Columns whose cells may be folded; an address or a number in two pieces cannot be copied.
 _FOLDED = ("DETAIL", "ENGINE", "HOLDS", "VERSIONS", "WHAT")
+
+# Columns in which commands may be advised.
+_ADVISING = ("DETAIL", "WHAT", "WHY", "NOTES")
 
 _LEAST_TEXT = 12
 
@@ -45,7 +49,7 @@ class Console:
 
     def document(self, value: Any) -> None:
         """Print `value` as one JSON document on one line."""
-        _write(json.dumps(value))
+        _write(json.dumps(aimed_document(value)))
 
     def text(self, line: str) -> None:
         """Print a line of data as it is."""
@@ -56,6 +60,7 @@ class Console:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
         """Print a table: words such as `ok` and `down` in colour on a terminal, plain lines of any length elsewhere."""
+        rows = [[aimed(cell) if column in _ADVISING else cell for column, cell in _pairs(columns, row)] for row in rows]
         if self._out is None and not (self._color and sys.stdout.isatty() and _fits(columns, rows)):
             for line in _plain_table(columns, rows, title):
                 self.text(line)
@@ -93,7 +98,7 @@ class Console:
         """Say something to the person, unless they asked for quiet."""
         if not self.quiet:
             with contextlib.suppress(OSError):  # nobody listens: no reason to leave a change half done
-                _write(text, stream=sys.stderr)
+                _write(aimed(text), stream=sys.stderr)
 
     def error(self, error: RagopsError) -> None:
         """Show a failure: what happened and how to cure it."""
@@ -105,7 +110,7 @@ class Console:
     def complain(self, error: RagopsError) -> None:
         """Show a failure on stderr, in words."""
         label = "\x1b[1;31merror\x1b[0m" if self._color and sys.stderr.isatty() else "error"
-        lines = [f"{label}: {error.message}", *([f"  → {error.hint}"] if error.hint else [])]
+        lines = [f"{label}: {aimed(error.message)}", *([f"  → {aimed(error.hint)}"] if error.hint else [])]
         with contextlib.suppress(OSError):  # the exit code says it too
             _write("\n".join(lines), stream=sys.stderr)
 
@@ -121,11 +126,15 @@ class Console:
         if not (sys.stdin.isatty() and sys.stderr.isatty()) or self.as_json:
             raise UsageError("confirmation_needed", f"{question} No terminal to ask on", "add --yes if you mean it")
         prompt = f"type {expected} to go on: " if expected else "go on? [y/N] "
-        sys.stderr.write(f"{question}\n{prompt}")
+        sys.stderr.write(f"{aimed(question)}\n{prompt}")
         sys.stderr.flush()
         answer = sys.stdin.readline().strip()
         if answer != expected if expected else answer.lower() not in ("y", "yes"):
             raise InterruptedRunError("declined", "nothing was changed")
+
+
+def _pairs(columns: Sequence[str], row: Sequence[str]) -> list[tuple[str, str]]:
+    return list(zip(columns, row, strict=True))
 
 
 def _write(text: str, stream: Any = None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from ragops.adapters.installation import require_own_package
 from ragops.cli.console import Console
 from ragops.errors import ExitCode, InterruptedRunError, MissingError, RagopsError, UsageError
+from ragops.hints import aim_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +33,7 @@ def run(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal that has no arrow
     ordered = hoist(arguments)
+    aim_at(ordered)
     console = Console(as_json="--json" in ordered, verbose="--verbose" in ordered, color="--no-color" not in ordered)
     try:
         return _attempt(ordered, console)

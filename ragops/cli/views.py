@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
+from ragops.hints import aimed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,7 +58,7 @@ def show_versions(console: Console, versions: Sequence[VersionChange]) -> None:
         verdict = "" if change.allowed else "refused: "
         console.text(f"{change.service} {change.before} → {change.after}: {verdict}{change.detail}")
         if change.hint:
-            console.text(f"    {change.hint}")
+            console.text(f"    {aimed(change.hint)}")
 
 
 def show_status(console: Console, status: PlatformStatus) -> None:

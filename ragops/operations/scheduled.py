@@ -15,6 +15,7 @@ from ragops.adapters import audit, logs
 from ragops.adapters.files import SECRET_MODE, make_dir
 from ragops.adapters.ping import ping
 from ragops.errors import ExitCode, RagopsError
+from ragops.hints import aimed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -91,6 +92,7 @@ class Journal(io.TextIOBase):
 
     def line(self, text: str) -> None:
         """Take one line."""
+        text = aimed(text)  # a log is read by people as well
         stamped = f"{_now()} {text}"
         self.last.append(stamped)
         with contextlib.suppress(OSError):

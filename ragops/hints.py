@@ -1,0 +1,86 @@
+"""Commands of ragops inside messages and hints, completed so that they act where the command did that shows them.
+
+`ragops up` in a hint of `ragops plan --env live` would act on the default environment, which may be the one in
+production. Whatever is shown passes through `aimed`, so that no place which words a hint has to think of it.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# The first words of commands that act on an environment: all but `init` and `engine`.
+COMMANDS = (
+    "backup", "doctor", "down", "drift", "gateway", "health", "images", "ingest", "logs", "migrate", "outputs", "plan",
+    "query", "recover", "repair", "restore", "schedule", "secrets", "service", "status", "token", "unlock", "up",
+)  # fmt: skip
+_COMMAND = re.compile(rf"(?<![\w./-])ragops (?P<given>(?:--\S+ )*)(?=(?:{'|'.join(COMMANDS)})\b(?P<rest>[^`;\n]*))")
+_SHOWN = frozenset({"hint", "message", "detail", "notes", "note", "now", "question"})
+_OTHERS_DATA = frozenset({"passages", "metadata", "payload", "answer", "results"})
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The global options that chose where the command acts; empty where they were not given."""
+
+    environment: str = ""
+    config: str = ""
+
+    @property
+    def options(self) -> str:
+        """The options as they are typed."""
+        found = [("--config", self.config), ("--env", self.environment)]
+        return "".join(f"{name} {shlex.quote(value)} " for name, value in found if value)
+
+
+_current = Aim()
+
+
+def aim(environment: str | None, config: str | None) -> None:
+    """Have `aimed` complete commands with these options from now on."""
+    global _current
+    _current = Aim(environment or "", config or "")
+
+
+def aim_at(arguments: Sequence[str]) -> None:
+    """As `aim`, with the options that are among the arguments of a command line."""
+    found: dict[str, str] = {}
+    before = ""
+    for argument in arguments:
+        if argument == "--":
+            break
+        name, is_given, value = argument.partition("=")
+        if before in ("--env", "--config"):
+            found[before] = argument
+        elif is_given and name in ("--env", "--config"):
+            found[name] = value
+        before = argument if before not in ("--env", "--config") else ""
+    aim(found.get("--env"), found.get("--config"))
+
+
+def aimed(text: str, where: Aim | None = None) -> str:
+    """The text with every command of ragops in it completed; one that names an environment itself stays."""
+    options = (where or _current).options
+    if not options or "ragops " not in text:
+        return text
+
+    def complete(found: re.Match[str]) -> str:
+        if "--env" in found["given"] + found["rest"] or "--help" in found["rest"]:
+            return found[0]
+        return f"ragops {options}{found['given']}"
+
+    return _COMMAND.sub(complete, text)
+
+
+def aimed_document(value: Any, key: str = "") -> Any:
+    """JSON values with the texts that are meant for people completed; data stay as they are."""
+    if isinstance(value, dict):
+        return {name: item if name in _OTHERS_DATA else aimed_document(item, name) for name, item in value.items()}
+    if isinstance(value, list):
+        return [aimed_document(item, key) for item in value]
+    return aimed(value) if isinstance(value, str) and key in _SHOWN else value
