@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters.workers import Job
 from ragops.errors import RagopsError
 from ragops.operations import backup_health
-from ragops.services import SERVICES, by_name
+from ragops.services import by_name
 from ragops.services.contract import Check, ProbeResult, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
 
     from ragops.operations.session import Session
+    from ragops.services.contract import Endpoint
 
 NO_SCHEMA = "there is no rag schema yet"  # in the words of the probe
 DEFAULT_TIMEOUT = 5.0
@@ -71,19 +69,20 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
     """Probe the live services; never longer than `timeout` seconds and a moment."""
     endpoints = session.endpoints(services)
     started = time.monotonic()
-    pool = ThreadPoolExecutor(max_workers=len(SERVICES) + 1, thread_name_prefix="probe")
-    running = {name: pool.submit(by_name(name).probe, endpoint, timeout) for name, endpoint in endpoints.items()}
-    truth = pool.submit(_truth, session, services) if session.machine.in_image else None
-    # A thread that nobody waits for at the end: a repository far away has longer waits than a probe may have.
+    # In threads that the process does not wait for at its end: a server that accepts and never answers would hold it.
+    running = {name: Job(lambda one=one: _probe(one, timeout), f"probe-{name}") for name, one in endpoints.items()}  # type: ignore[misc]
+    if session.machine.in_image:
+        running[_TRUTH] = Job(lambda: _truth(session, services), "probe-docker")
     backups = None if services else Job(lambda: backup_health.probe(session), "probe-backup")
     deadline = started + timeout
-    probes = tuple(_result(name, future, deadline, timeout) for name, future in running.items())
-    if truth:
-        probes += (_result(_TRUTH, truth, deadline, timeout),)
-    pool.shutdown(wait=False, cancel_futures=True)
+    probes = tuple(_result(name, job, deadline, timeout) for name, job in running.items())
     if backups:
         probes += (backup_health.result(backups, deadline),)
     return Health(probes, time.monotonic() - started)
+
+
+def _probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
+    return by_name(endpoint.service).probe(endpoint, timeout)
 
 
 def _truth(session: Session, services: Sequence[str]) -> ProbeResult:
@@ -100,9 +99,8 @@ def _truth(session: Session, services: Sequence[str]) -> ProbeResult:
     return ProbeResult(_TRUTH, tuple(checks) or (fine,), time.monotonic() - started)
 
 
-def _result(name: str, future: Future[ProbeResult], deadline: float, timeout: float) -> ProbeResult:
-    try:
-        return future.result(timeout=max(0.0, deadline - time.monotonic()) + 0.1)
-    except FutureTimeoutError:
-        late = Check("deadline", Status.DOWN, f"no answer within {timeout:.0f} s", f"`ragops logs {name}`")
-        return ProbeResult(name, (late,), timeout)
+def _result(name: str, job: Job[ProbeResult], deadline: float, timeout: float) -> ProbeResult:
+    if job.wait(max(0.0, deadline - time.monotonic()) + 0.1):
+        return job.result()
+    late = Check("deadline", Status.DOWN, f"no answer within {timeout:.0f} s", f"`ragops logs {name}`")
+    return ProbeResult(name, (late,), timeout)

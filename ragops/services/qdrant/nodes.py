@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ragops.adapters.workers import Job
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant.rest import Rest, opened
 from ragops.services.qdrant.shards import ShardMap
@@ -89,8 +89,9 @@ def connected(endpoint: Endpoint, timeout: float) -> Iterator[Nodes]:
     Raises UnhealthyError (qdrant_unreachable) where no node answers.
     """
     wanted = addresses(endpoint)
-    with ThreadPoolExecutor(len(wanted), thread_name_prefix="qdrant") as pool:
-        failures = list(pool.map(lambda address: _greeting(endpoint, address, timeout), wanted))
+    # No pool: the process would wait for its threads at the end, however long a node takes to say nothing.
+    hellos = [Job(lambda one=one: _greeting(endpoint, one, timeout), "qdrant-hello") for one in wanted]  # type: ignore[misc]
+    failures = [hello.result() for hello in hellos]
     silent = {address.name: error for address, error in zip(wanted, failures, strict=True) if error}
     if len(silent) == len(wanted):
         raise silent[wanted[0].name]
