@@ -42,7 +42,7 @@ class SchemaMissingError(ApiError):
     """The database answers, and has no rag schema for us: no failure of the database."""
 
     def __init__(self) -> None:
-        detail = "database: there is no rag schema yet: ragops migrate up"
+        detail = "database: the rag schema is not all there: ragops migrate up, else see ragops health timescaledb"
         super().__init__(503, "schema_missing", detail, headers={"Retry-After": "5"}, dependency="database")
 
 

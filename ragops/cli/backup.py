@@ -16,7 +16,7 @@ from ragops.cli.state import State, state
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from ragops.operations.backup import BackupResult, Hold
+    from ragops.operations.backup import BackupRequest, BackupResult, Hold
     from ragops.operations.copies import Spread
     from ragops.operations.prune import PruneResult
     from ragops.operations.session import Session
@@ -44,20 +44,26 @@ def run(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Mark it, so that prune leaves it.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Then remove those that `backup.keep` does not keep.")] = False,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="What is gone since the last good one was removed on purpose.")
+    ] = False,
     lock_wait: LockWait = 0.0,
 ) -> None:
     """Take a recovery point and read it back.
 
     Never asks: cron runs it as it is. It is done when the engines have read every part of it, each file was read back
-    from every repository, and every copy is there.
+    from every repository, and every copy is there. That it restores is proven by `backup verify --deep` and by
+    `backup drill`. Of a platform that is down, or has lost what it held, it is marked and never `latest`; exits with 3.
 
     Example: ragops backup run --quiesce
     """
     current = state(context)
     with _started(current, lock_wait, quiesce=quiesce) as session:
-        result = _take(current, session, jobs, quiesce=quiesce, keep=keep)
+        wanted = _wanted(session, jobs, keep=keep)
+        result = _take(current, session, wanted, quiesce=quiesce, accept_loss=accept_loss)
         pruned = _prune(session, dry_run=False) if prune else None
     _show_taken(current, result, pruned)
+    result.require_healthy()
     result.require_copies()
     if pruned:
         pruned.require_all()
@@ -66,9 +72,10 @@ def run(
 def run_scheduled(current: State) -> None:
     """What the schedule runs: a recovery point, then those removed that are not kept. Raises RagopsError."""
     with _started(current, _SCHEDULED_WAIT, quiesce=False) as session:
-        result = _take(current, session, None, quiesce=False, keep=False)
+        result = _take(current, session, _wanted(session, None, keep=False), quiesce=False, accept_loss=False)
         pruned = _prune(session, dry_run=False)
     _show_taken(current, result, pruned)
+    result.require_healthy()
     result.require_copies()
     pruned.require_all()
 
@@ -84,19 +91,28 @@ def _started(current: State, lock_wait: float, *, quiesce: bool) -> Any:
         yield session
 
 
-def _take(current: State, session: Session, jobs: int | None, *, quiesce: bool, keep: bool) -> BackupResult:
+def _wanted(session: Session, jobs: int | None, *, keep: bool) -> BackupRequest:
+    from ragops.operations.backup import BackupRequest
+
+    return BackupRequest(jobs=jobs or session.project.settings.backup.jobs, keep=keep)
+
+
+def _take(
+    current: State, session: Session, request: BackupRequest, *, quiesce: bool, accept_loss: bool
+) -> BackupResult:
     from ragops.cli.bars import bars
     from ragops.operations import backup
+    from ragops.operations.good import condition_of
     from ragops.operations.recorded import recorded
-
-    request = backup.BackupRequest(jobs=jobs or session.project.settings.backup.jobs, keep=keep)
 
     def take() -> BackupResult:
         platform, vault = session.platform(), session.vault()
+        condition = condition_of(session, accept_loss=accept_loss)
         with bars(current.console) as on_progress:
             return backup.run(
-                platform, vault, request, locker=session.locker(), held=_hold(session, quiesce), on_progress=on_progress
-            )
+                platform, vault, request, locker=session.locker(), held=_hold(session, quiesce),
+                condition=condition, on_progress=on_progress,
+            )  # fmt: skip
 
     result = recorded(session, take)
     session.rotate_logs()
@@ -117,7 +133,8 @@ def _show_taken(current: State, result: BackupResult, pruned: PruneResult | None
     console, point = current.console, result.point
     if console.as_json:
         failed = next((copy.error for copy in result.copies if copy.error), None)
-        if failed is None and not (pruned and pruned.failures):  # else the error is the document
+        wrong = failed is not None or bool(point.manifest.unhealthy) or bool(pruned and pruned.failures)
+        if not wrong:  # else the error is the document
             copies = [copy.repository for copy in result.copies]
             removed = jsonable(_removed(pruned)) if pruned else []
             console.document({**points.values(point), "copies": copies, "pruned": removed})

@@ -9,6 +9,7 @@ import typer
 
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.state import state
+from ragops.errors import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,20 +28,28 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command()
-def up(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
+def up(
+    context: typer.Context,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Make an empty schema where the one that was there is gone.")
+    ] = False,
+    lock_wait: LockWait = 0.0,
+) -> None:
     """Apply pending migrations.
 
-    Each in a transaction of its own; an applied file that was edited since is refused.
+    Each in a transaction of its own; an applied file that was edited since is refused. Exits with 3 where tables or
+    other objects of applied migrations are missing, or the whole schema is gone: a restore brings them back.
 
     Example: ragops migrate up
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import migrate
+    from ragops.operations import good, migrate
 
     current = state(context)
     session = current.session(lock_wait)
     with session.changing():
-        report = migrate.up(session.endpoint(_SERVICE))
+        held, way_back = good.held(session), good.way_back(session)
+        report = migrate.up(session.endpoint(_SERVICE), held=held, way_back=way_back, fresh=fresh)
     if current.console.as_json:
         current.console.document(jsonable(report))
         return
@@ -54,18 +63,20 @@ def up(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
 def status(context: typer.Context) -> None:
     """Show which migrations are applied.
 
-    Says as well what the server can do: community, apache or postgresql.
+    Says as well what the server can do: community, apache or postgresql. Exits with 3 where objects that applied
+    migrations have made are missing.
 
     Example: ragops migrate status
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import migrate
+    from ragops.operations import good, migrate
 
     current = state(context)
-    result = migrate.status(current.session().endpoint(_SERVICE))
+    session = current.session()
+    result = migrate.status(session.endpoint(_SERVICE))
     if current.console.as_json:
         current.console.document(jsonable(result))
-        return
+        raise typer.Exit(ExitCode.UNHEALTHY if result.missing else ExitCode.DONE)
     rows = [
         (f"{row.version:03}", row.name, row.state.value, f"{row.applied_at:%Y-%m-%d %H:%M}" if row.applied_at else "-")
         for row in result.migrations
@@ -73,6 +84,7 @@ def status(context: typer.Context) -> None:
     extension = f", TimescaleDB {result.extension_version}" if result.extension_version else ""
     title = f"PostgreSQL {result.server_version}{extension} · edition {result.edition.value}"
     current.console.table(("VERSION", "NAME", "STATE", "APPLIED (UTC)"), rows, title=title)
+    migrate.require_whole(result, good.way_back(session))
 
 
 @group.command(name="json-to-db")

@@ -76,6 +76,8 @@ def _notes(line: Line) -> list[str]:
     notes = [f"damaged in {name}" for name in damaged]
     if not line.signer_known:
         notes.append("unknown signer")
+    if line.point.manifest.unhealthy:
+        notes.append("platform was down: never latest")
     if line.point.kept:
         notes.append("kept")
     return [*notes, *(["encrypted"] if line.point.manifest.encrypted else [])]
@@ -113,6 +115,8 @@ def show(context: typer.Context, point: Reference = "latest", repository: From =
     console.text(f"signed by {found.signed.signature.key} ({known})")
     for recipient in manifest.recipients:
         console.text(f"encrypted to {recipient}")
+    for fault in manifest.unhealthy:
+        console.text(f"the platform was down, so it is never latest: {fault}")
     if manifest.quiesced:
         console.text(f"all of one instant: {manifest.quiesced:%Y-%m-%d %H:%M:%S.%f} UTC")
     rows = [

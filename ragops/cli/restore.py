@@ -49,7 +49,12 @@ def restore(
     session = current.session(lock_wait)
     refuse_unknown(service or ())
     vault = session.vault(identity)
-    _, found = vault.find(point, repository)
+    chosen, found = vault.find(point, repository)
+    if point == "latest":
+        for newer in chosen.glance().passed_over():
+            console.message(f"{newer.id} is newer and passed over: {newer.manifest.unhealthy[0]}")
+    for fault in found.manifest.unhealthy:
+        console.message(f"the platform was down when {found.id} was taken: {fault}")
     if not dry_run:
         which = ", ".join(service or ()) or "all services"
         console.confirm(f"This replaces the data of {which} by recovery point {found.id}.", yes=yes)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from ragops.adapters import locks
 from ragops.errors import RagopsError
 from ragops.operations import backup_record, drill_record, metrics
+from ragops.recovery.history import History
 from ragops.services.contract import Check, ProbeResult, Status
 
 if TYPE_CHECKING:
     from ragops.adapters.workers import Job
     from ragops.operations.session import Session
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repository import Listing
 
 _NAME = "backup"
 _POINT = "recovery point"
@@ -28,8 +30,10 @@ def probe(session: Session) -> ProbeResult:
     started = time.monotonic()
     try:
         primary = session.vault().primary
-        newest = primary.glance().latest()
-        checks = [*_lost(session, primary.name, newest), _age(session, newest), *_clock(newest), *_copies(session)]
+        listing = primary.glance()
+        newest = listing.latest()
+        checks = [*_lost(session, primary.name, listing), _age(session, newest), *_marked(session, listing)]
+        checks += [*_clock(newest), *_copies(session)]
     except RagopsError as error:
         checks = [Check(_POINT, Status.DEGRADED, error.message, error.hint)]
     checks += [_drill(session), *_restore(session)]
@@ -45,14 +49,15 @@ def result(job: Job[ProbeResult], deadline: float) -> ProbeResult:
     return job.result()
 
 
-def _lost(session: Session, name: str, newest: RecoveryPoint | None) -> list[Check]:
+def _lost(session: Session, name: str, listing: Listing) -> list[Check]:
     """What the last run wrote and is not there any more: a folder that was emptied, or is not mounted."""
+    newest, any_there = listing.latest(), bool(listing.points)
     if newest is not None:
         faults = newest.faults()
         cure = f"`ragops backup copy {newest.id}`, or `ragops backup run`"
         return [Check("damage", Status.DEGRADED, f"{newest.id}: {faults[0]}", cure)] if faults else []
     record = backup_record.read(session.project.paths.backup_record)
-    if record is None or record.taken is None:
+    if record is None or record.taken is None or any_there:
         return []
     what = f"{name} has no recovery point, though {record.taken.point} was written there"
     return [Check("lost", Status.DEGRADED, what, "is it mounted? `ragops backup list` looks in all repositories")]
@@ -68,6 +73,19 @@ def _age(session: Session, newest: RecoveryPoint | None) -> Check:
         return Check(_POINT, Status.OK, what)
     what = f"the newest is {hours:.0f} h old" if newest else "there is none"
     return Check(_POINT, Status.DEGRADED, what, "run `ragops backup run`")
+
+
+def _marked(session: Session, listing: Listing) -> list[Check]:
+    """The last run, where the platform was down and was not restored since."""
+    restored = History(session.project.paths.history).restored()
+    marked, newest = listing.passed_over(), listing.latest()
+    if not marked or (restored and restored > marked[0].manifest.created):
+        return []
+    what = f"the platform was down when {marked[0].id} was taken: {marked[0].manifest.unhealthy[0]}"
+    cure = "repair it, then `ragops backup run`"
+    if newest:
+        cure = f"`ragops restore {newest.id}`, the newest good one; or {cure}"
+    return [Check("last run", Status.DEGRADED, what, cure)]
 
 
 def _clock(newest: RecoveryPoint | None) -> list[Check]:

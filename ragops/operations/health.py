@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ragops.adapters.workers import Job
 from ragops.errors import RagopsError
-from ragops.operations import backup_health
+from ragops.operations import backup_health, contents, good
+from ragops.operations.condition import schema_lost
 from ragops.services import by_name
 from ragops.services.contract import Check, ProbeResult, Status
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
 
 NO_SCHEMA = "there is no rag schema yet"  # in the words of the probe
+SCHEMA_GONE = "the rag schema is gone, which the last good recovery point has"
 DEFAULT_TIMEOUT = 5.0
 _TRUTH = "docker"
 
@@ -71,11 +73,14 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
     started = time.monotonic()
     # In threads that the process does not wait for at its end: a server that accepts and never answers would hold it.
     running = {name: Job(lambda one=one: _probe(one, timeout), f"probe-{name}") for name, one in endpoints.items()}  # type: ignore[misc]
+    if not services and contents.can_compare(endpoints):
+        running[contents.NAME] = Job(lambda: contents.probe(endpoints, timeout), "probe-contents")
     if session.machine.in_image:
         running[_TRUTH] = Job(lambda: _truth(session, services), "probe-docker")
     backups = None if services else Job(lambda: backup_health.probe(session), "probe-backup")
     deadline = started + timeout
     probes = tuple(_result(name, job, deadline, timeout) for name, job in running.items())
+    probes = tuple(_with_way_back(session, probe) for probe in probes)
     if backups:
         probes += (backup_health.result(backups, deadline),)
     return Health(probes, time.monotonic() - started)
@@ -83,6 +88,19 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
 
 def _probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
     return by_name(endpoint.service).probe(endpoint, timeout)
+
+
+def _with_way_back(session: Session, probe: ProbeResult) -> ProbeResult:
+    """The probe with the newest good recovery point in its hints, and a schema that is gone told from one to come."""
+    way_back = good.way_back(session)
+    if not way_back or all(item.status is Status.OK for item in probe.checks):
+        return probe
+    checks = []
+    for item in probe.checks:
+        if _is_missing_schema(item) and schema_lost(good.held(session), 0):
+            item = replace(item, status=Status.DOWN, detail=SCHEMA_GONE, hint=f"run {way_back}")
+        checks.append(replace(item, hint=item.hint.replace("ragops restore latest", way_back.strip("`"))))
+    return replace(probe, checks=tuple(checks))
 
 
 def _truth(session: Session, services: Sequence[str]) -> ProbeResult:

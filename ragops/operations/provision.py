@@ -12,6 +12,7 @@ from ragops.adapters.postgres import connect, is_password_refused
 from ragops.adapters.progress import Progress, ignore
 from ragops.adapters.pulumi.events import Action
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError, UsageError
+from ragops.operations import contents
 from ragops.operations.changes import Change, Drifted, changes, drifted, merged
 from ragops.operations.health import Health, check
 from ragops.operations.rolling import disturbed, roll
@@ -230,7 +231,12 @@ def settled(session: Session) -> Health:
 def _healthy(session: Session, *, changed: bool) -> Health:
     """The health after `up`; a service that is down is a failure, what is merely degraded is shown."""
     health = settled(session) if changed else check(session)
-    down = [(probe.service, item) for probe in health.probes for item in probe.checks if item.status is Status.DOWN]
+    down = [
+        (probe.service, item)
+        for probe in health.probes
+        for item in probe.checks
+        if item.status is Status.DOWN and probe.service != contents.NAME  # services that run may lack data
+    ]
     if down:
         what = "; ".join(f"{service}: {item.detail}" for service, item in down)
         service, first = down[0]

@@ -25,8 +25,9 @@ def recorded(session: Session, run: Callable[[], BackupResult]) -> BackupResult:
     except BaseException as error:
         _write(session, _code(error), time.monotonic() - started, None)
         raise
-    failed = any(copy.error for copy in result.copies)
-    _write(session, "copy_failed" if failed else "", time.monotonic() - started, _taken(result))
+    failed = "copy_failed" if any(copy.error for copy in result.copies) else ""
+    marked = "platform_unhealthy" if result.point.manifest.unhealthy else ""
+    _write(session, marked or failed, time.monotonic() - started, _taken(result))
     return result
 
 

@@ -13,6 +13,7 @@ from ragops.adapters.progress import Progress, ignore
 from ragops.config.load import CONFIG_NAME, load
 from ragops.errors import RagopsError
 from ragops.operations import provision, recover_files
+from ragops.operations.condition import held_by
 from ragops.operations.project_files import project_files
 from ragops.operations.project_parts import SEALED_PART
 from ragops.operations.recover_find import Found, Progressed, keep_progress
@@ -144,7 +145,9 @@ def _restore(run: _Run, session: Session) -> None:
     vault = replace(run.found.vault, staging=staging_of(session.project))  # ragops.yaml may name a larger disk
     with session.changing():
         restore(request, session.platform(), vault, session.restore_journal(), on_progress=run.on_progress)
-        History(session.project.paths.history).remember(run.found.point.manifest.sequence)
+        history, manifest = History(session.project.paths.history), run.found.point.manifest
+        history.remember(manifest.sequence)
+        history.remember_held(held_by(manifest.parts))
         run.came_to(replace(run.progress, restored=True))
         refresh_answers(session)
 

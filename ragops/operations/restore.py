@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.progress import Progress, ignore
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations import backup
+from ragops.operations.condition import held_by
 from ragops.operations.unpacking import engine_part, unpacked
 from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import Locker
@@ -189,6 +190,8 @@ def _bring_back(run: _Run, request: RestoreRequest, journal: RestoreJournal, loc
         state = journal.did(state, name)
         run.on_progress(Progress(name, f"restored in {done[-1].seconds:.1f} s, counts match", final=True))
     journal.end()
+    if run.vault.history:
+        run.vault.history.remember_held(held_by(part for part in run.point.manifest.parts if part.service in run.names))
     return RestoreResult(run.point, tuple(done), state.safety, notes, dry_run=False)
 
 

@@ -1,4 +1,5 @@
-"""What this machine remembers of the recovery points that it took: the number of the last one, and where copies went.
+"""What this machine remembers of the recovery points that it took: the number of the last one, where copies went, and
+what the platform held when the last good one was taken.
 
 A repository that was lost, replaced or is not mounted would let numbers begin anew, and then the newest recovery points
 would be the oldest of their copies: `latest` and `prune` go by these numbers. And the folder of a disk that is not
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 
@@ -33,6 +35,53 @@ class History:
         """Keep `sequence`, unless a higher one is known. Raises RagopsError."""
         if sequence > self.last():
             self._write({**self._all(), "sequence": sequence})
+
+    def good(self) -> str:
+        """The id of the newest one that was taken here of a platform that was well; empty where none is known."""
+        found = self._all().get("good")
+        return found if isinstance(found, str) else ""
+
+    def held(self) -> Mapping[str, Mapping[str, int]]:
+        """Items by kind and service that the platform had at the last good recovery point or restore.
+
+        Empty where nothing was noted, or a new platform was begun since.
+        """
+        found = self._all().get("held")
+        return found if isinstance(found, dict) else {}
+
+    def remember_good(self, ident: str, held: Mapping[str, Mapping[str, int]]) -> None:
+        """Keep that the recovery point is good, and what it holds. Raises RagopsError."""
+        self._write({**self._all(), "good": ident, "held": {**self.held(), **held}})
+
+    def remember_held(self, held: Mapping[str, Mapping[str, int]]) -> None:
+        """Keep what was brought back now of some services; that of the others stays. Raises RagopsError."""
+        restored = datetime.now(tz=UTC).isoformat()
+        self._write({**self._all(), "held": {**self.held(), **held}, "restored": restored})
+
+    def restored(self) -> datetime | None:
+        """When something was last brought back."""
+        try:
+            return datetime.fromisoformat(self._all()["restored"])
+        except (KeyError, TypeError, ValueError):
+            return None
+
+    def begun_new(self) -> bool:
+        """Whether a new platform was begun on purpose, and no good recovery point was taken or restored since."""
+        return self._all().get("held") == {}
+
+    def begin_new(self) -> None:
+        """Keep that a new platform was begun on purpose: what the old one held is lost no more. Raises RagopsError."""
+        self._write({**self._all(), "held": {}})
+
+    def written(self) -> frozenset[str]:
+        """The repositories that recovery points were written to from here, as the first one."""
+        found = self._all().get("written")
+        return frozenset(map(str, found)) if isinstance(found, list) else frozenset()
+
+    def remember_written(self, repository: str) -> None:
+        """Keep that one was written there. Raises RagopsError."""
+        if repository not in self.written():
+            self._write({**self._all(), "written": sorted({*self.written(), repository})})
 
     def has_copies(self, repository: str) -> bool:
         """Whether copies went to the repository before."""

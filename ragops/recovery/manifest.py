@@ -85,6 +85,8 @@ class Manifest(BaseModel):
     `sequence` grows by one with each recovery point of the repository: the order in which they were taken, whatever
     the clock said. `images` are the digests or ids of the images behind the services, `recipients` the age recipients
     that its parts are encrypted to, `quiesced` the one instant that all of it is of. `duration` is in seconds.
+    `unhealthy` says what was down or lost when it was taken: such a one is never `latest`. `schema_digest` is the
+    SHA-256 of the database's catalogue: two that differ need a proof each.
     """
 
     model_config = _STRICT
@@ -102,11 +104,18 @@ class Manifest(BaseModel):
     quiesced: AwareDatetime | None = None
     recipients: tuple[str, ...] = ()
     images: dict[str, str] = {}
+    unhealthy: tuple[str, ...] = ()
+    schema_digest: str = ""
     parts: tuple[ManifestPart, ...]
 
     def of(self, service: str) -> tuple[ManifestPart, ...]:
         """The parts of one service."""
         return tuple(part for part in self.parts if part.service == service)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it can be `latest` and fills a day of retention: asked for, of a platform that was not down."""
+        return self.kind is Kind.BACKUP and not self.unhealthy
 
     @property
     def encrypted(self) -> bool:

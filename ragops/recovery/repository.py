@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.recovery import lock
 from ragops.recovery.cache import ManifestCache
-from ragops.recovery.manifest import FILE_NAME, Kind, Signed, parse, write
+from ragops.recovery.manifest import FILE_NAME, Signed, parse, write
 from ragops.recovery.point import RecoveryPoint
 
 if TYPE_CHECKING:
@@ -54,8 +54,17 @@ class Listing:
         return [point for point in self.points if reference and point.id.startswith(reference)]
 
     def latest(self) -> RecoveryPoint | None:
-        """The newest one that was asked for: what a restore saved on its way does not count."""
-        return next((point for point in self.points if point.manifest.kind is Kind.BACKUP), None)
+        """The newest one that was asked for, of a platform that was not down; what a restore saved does not count."""
+        return next((point for point in self.points if point.manifest.is_good), None)
+
+    def passed_over(self) -> tuple[RecoveryPoint, ...]:
+        """Those newer than `latest` that are marked: taken of a platform that was down."""
+        newest = self.latest()
+        return tuple(
+            point
+            for point in self.points
+            if point.manifest.unhealthy and (newest is None or point.manifest.sequence > newest.manifest.sequence)
+        )
 
 
 @dataclass(frozen=True)
@@ -208,8 +217,11 @@ class Repository:
                 hint = f"name that one instead of `latest` if it will do. {error.hint}".strip()
                 raise RagopsError(error.code, what, hint, exit_code=error.exit_code) from error
         if newest is None:
-            what = f"there is no recovery point in {self.name} yet"
-            raise MissingError("no_recovery_point", what, "run `ragops backup run`")
+            what, hint = f"there is no recovery point in {self.name} yet", "run `ragops backup run`"
+            if marked := listing.passed_over():
+                what = f"{self.name} has no good recovery point: the platform was down when {marked[0].id} was taken"
+                hint = "name one by its id to take it all the same: `ragops backup list`"
+            raise MissingError("no_recovery_point", what, hint)
         return newest
 
     # --- writing -----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ragops.recovery.manifest import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from ragops.config.backup import KeepSettings
@@ -30,20 +30,24 @@ def judge(
 ) -> tuple[Verdict, ...]:
     """A verdict for each of `points`, which come newest first.
 
-    Days, weeks (ISO 8601) and months are of UTC. Only whole ones that we trust fill them; which is the newest is told
-    by their order, not by the clock. `protected` are ids that something still needs.
+    Days, weeks (ISO 8601) and months are of UTC. Only whole ones that we trust fill them, of a platform that was not
+    down; which is the newest is told by their order, not by the clock. `protected` are ids that something still needs.
     """
-    good = [point for point in points if point.manifest.kind is Kind.BACKUP and _is_good(point, trusted)]
+    good = [point for point in points if point.manifest.is_good and _is_good(point, trusted)]
     reasons = _reasons(good, rule)
-    needed = {point.id for point in points if _is_way_back(point, points[0], timedelta(days=max(rule.daily, 1)))}
+    span = timedelta(days=max(rule.daily, 1))
+    needed = {point.id: why for point in points if (why := _why_needed(point, points[0], span))}
     judged = (_verdict(point, reasons, needed, trusted, protected) for point in points)
     return tuple(judged) if good else tuple(Verdict(point, True, "there is no good one yet") for point in points)
 
 
-def _is_way_back(point: RecoveryPoint, newest: RecoveryPoint, span: timedelta) -> bool:
-    """Whether a restore saved it so lately that somebody may still want to go back; a clock that jumped keeps more."""
-    age = newest.manifest.created - point.manifest.created
-    return point.manifest.kind is Kind.SAFETY and age < span
+def _why_needed(point: RecoveryPoint, newest: RecoveryPoint, span: timedelta) -> str:
+    """What somebody may still want one that fills no day for, so soon after it; a clock that jumped keeps more."""
+    if newest.manifest.created - point.manifest.created >= span:
+        return ""
+    if point.manifest.kind is Kind.SAFETY:
+        return "the way back of a restore"
+    return "taken of a platform that was down; it fills no day" if point.manifest.unhealthy else ""
 
 
 def _is_good(point: RecoveryPoint, trusted: Collection[str]) -> bool:
@@ -70,7 +74,7 @@ def _reasons(good: Sequence[RecoveryPoint], rule: KeepSettings) -> dict[str, str
 def _verdict(
     point: RecoveryPoint,
     reasons: dict[str, str],
-    needed: Collection[str],
+    needed: Mapping[str, str],
     trusted: Collection[str],
     protected: Collection[str],
 ) -> Verdict:
@@ -83,5 +87,5 @@ def _verdict(
     if point.signed.signature.key not in trusted:
         return Verdict(point, True, "signed by somebody else: not ours to remove")
     if point.id in needed:
-        return Verdict(point, True, "the way back of a restore")
+        return Verdict(point, True, needed[point.id])
     return Verdict(point, False, "damaged" if point.faults() else "beyond what is kept")

@@ -30,14 +30,21 @@ def some_points(endpoint: Endpoint, collection: str, limit: int) -> dict[str, di
     return found if len(found) >= limit else _scroll(endpoint, collection, limit, None) | found
 
 
+def has_points(endpoint: Endpoint, collection: str, timeout: float) -> bool | None:
+    """Whether the collection has a point; None where there is no such collection. Raises RagopsError."""
+    body = {"limit": 1, "with_payload": False, "with_vector": False}
+    answer = _send(endpoint, f"{path_of(collection)}/points/scroll", body, timeout)
+    return None if answer is None else bool(answer["points"])
+
+
 def _scroll(endpoint: Endpoint, collection: str, limit: int, start: str | None) -> dict[str, dict[str, Any]]:
     body = {"limit": limit, "offset": start, "with_payload": True, "with_vector": False}
     answer = _send(endpoint, f"{path_of(collection)}/points/scroll", body) or {"points": []}
     return _payloads(answer["points"])
 
 
-def _send(endpoint: Endpoint, path: str, body: dict[str, Any]) -> Any:
-    with connected(endpoint, _SECONDS) as nodes:
+def _send(endpoint: Endpoint, path: str, body: dict[str, Any], seconds: float = _SECONDS) -> Any:
+    with connected(endpoint, seconds) as nodes:
         try:
             return nodes.first.send("POST", path, body)
         except RagopsError as error:

@@ -21,6 +21,11 @@ _SUBJECT = "a sample of the database"
 _COLUMNS = sql.SQL("id, document_id, position, content, content_hash, point_collection FROM rag.chunks")
 # Of documents that are whole: an ingestion that was at work when the data were taken leaves others between the stores.
 _INDEXED = sql.SQL("document_id IN (SELECT id FROM rag.documents WHERE status = 'indexed')")
+_OF_INDEXED = """
+    SELECT found.point_collection FROM rag.collections o CROSS JOIN LATERAL (
+        SELECT c.point_collection FROM rag.documents d JOIN rag.chunks c ON c.document_id = d.id
+        WHERE d.collection_id = o.id AND d.status = 'indexed' LIMIT 1) AS found
+"""
 _RETENTION = """
     SELECT hypertable_schema || '.' || hypertable_name FROM timescaledb_information.jobs
     WHERE proc_name = 'policy_retention'
@@ -87,6 +92,19 @@ def point_collections(endpoint: Endpoint) -> list[str]:
             return []
         rows = connection.execute("SELECT DISTINCT point_collection FROM rag.chunks ORDER BY 1").fetchall()
     return [name for (name,) in rows]
+
+
+def indexed_collections(endpoint: Endpoint, timeout: float) -> list[str]:
+    """The collections of points that indexed documents have chunks in: they have to be there, with points.
+
+    One document of each collection is looked at, so that a million chunks cost no more than ten.
+    """
+    database = endpoint.options["database"]
+    with operator(endpoint, database, timeout=timeout, limit=timeout) as connection, translated(_SUBJECT):
+        if not _has_chunks(connection):
+            return []
+        rows = connection.execute(_OF_INDEXED).fetchall()
+    return sorted({name for (name,) in rows})
 
 
 def chunks(endpoint: Endpoint, ids: Sequence[UUID]) -> dict[UUID, Chunk]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Edition",
     "Migration",
+    "MigrationState",
     "MigrationStatus",
     "apply",
     "detect",
@@ -66,12 +67,13 @@ class MigrationRow:
 
 @dataclass(frozen=True)
 class MigrationStatus:
-    """The schema of one database; `edition` is what it was made for, or what a new one would be made for."""
+    """The schema of one database; `edition` is what it was made for, or a new one would be; `missing` is in words."""
 
     edition: Edition
     server_version: str
     extension_version: str
     migrations: tuple[MigrationRow, ...]
+    missing: tuple[str, ...] = ()
 
     @property
     def pending(self) -> int:
