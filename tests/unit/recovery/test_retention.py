@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ragops.config.backup import KeepSettings
+from ragops.errors import MissingError
 from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import Repository
 from ragops.recovery.retention import judge
@@ -29,9 +30,12 @@ class History:
         self.repository = Repository(self.store, "default")
         self.count = 0
 
-    def take(self, at: datetime, kind: Kind = Kind.BACKUP, key: SigningKey = KEY, *, damaged: bool = False) -> str:
+    def take(
+        self, at: datetime, kind: Kind = Kind.BACKUP, key: SigningKey = KEY, *, damaged: bool = False, down: str = ""
+    ) -> str:
         self.count += 1
-        point = put_point(self.repository, key, sequence=self.count, created=at, kind=kind)
+        marks = (down,) if down else ()
+        point = put_point(self.repository, key, sequence=self.count, created=at, kind=kind, unhealthy=marks)
         if damaged:
             self.store.remove([f"{point.home}/{point.manifest.parts[0].stored_path}"])
         return point.id
@@ -211,3 +215,37 @@ def test_what_must_stay_stays(seed: int) -> None:
     history.repository.remove([point for ident, point in points.items() if ident not in found])
     history.count = len(found)
     assert set(history.staying(*facts["protected"], **rule)) == set(found)
+
+
+# --- a platform that was down ----------------------------------------------------------------------------------------
+
+
+def test_points_of_a_platform_that_was_down_push_no_good_one_out(history: History) -> None:
+    good = history.daily(3)
+    marked = [history.take(START + (3 + number) * DAY, down="qdrant: gone") for number in range(20)]
+    assert set(good) <= set(history.staying(daily=3))
+    assert history.staying(daily=1)[good[-1]].startswith("the newest good one")
+    assert "down" in history.why(marked[-1], daily=3)
+    assert history.why(marked[0], daily=3) == "beyond what is kept"
+
+
+def test_all_stay_where_every_one_is_of_a_platform_that_was_down(history: History) -> None:
+    marked = [history.take(START + number * DAY, down="redis: gone") for number in range(9)]
+    assert set(history.staying(daily=1)) == set(marked)
+
+
+def test_latest_is_the_newest_of_a_platform_that_was_well(history: History) -> None:
+    good = history.daily(2)[-1]
+    marked = history.take(START + 2 * DAY, down="timescaledb: rag.chunks is gone")
+    listing = history.repository.list()
+    assert history.repository.get("latest").id == good
+    assert [point.id for point in listing.passed_over()] == [marked]
+    assert history.repository.get(marked).manifest.unhealthy == ("timescaledb: rag.chunks is gone",)
+
+
+def test_latest_says_so_where_there_is_no_good_one(history: History) -> None:
+    marked = history.take(START, down="redis: gone")
+    with pytest.raises(MissingError) as caught:
+        history.repository.get("latest")
+    assert caught.value.code == "no_recovery_point"
+    assert marked in caught.value.message
