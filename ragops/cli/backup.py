@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragops.cli import drill, points
+from ragops.cli import drill, keygen, points
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.points import Reference
 from ragops.cli.state import State, state
@@ -28,7 +27,7 @@ def register(app: typer.Typer) -> None:
     """Add the group to the application."""
     group.command()(run)
     points.register(group)
-    for command in (copy, keep, prune, keygen):
+    for command in (copy, keep, prune, keygen.keygen):
         group.command()(command)
     drill.register(group)
     app.add_typer(group, name="backup")
@@ -293,31 +292,3 @@ def _removed(pruned: PruneResult) -> list[str]:
         for verdict in item.verdicts
         if not verdict.stays
     ]
-
-
-def keygen(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")]) -> None:
-    """Make the key that opens encrypted recovery points.
-
-    Keep the file away from this machine: writing recovery points needs only the recipient in ragops.yaml, and without
-    the file nobody reads them.
-
-    Example: ragops backup keygen rag-identity.txt
-    """
-    from ragops.cli.views import jsonable
-    from ragops.errors import UsageError
-    from ragops.operations.keygen import keygen as operation
-
-    current = state(context)
-    try:
-        verify_key = current.session().vault().signing_key().public
-    except UsageError as error:
-        if error.code != "config_not_found" or current.config or current.environment:
-            raise
-        verify_key = ""
-    made = operation(file, verify_key)
-    if current.console.as_json:
-        current.console.document(jsonable(made))
-        return
-    current.console.text(made.recipient)
-    current.console.message(f"wrote {made.file} (0600): keep it safe and elsewhere, it is the only way back")
-    current.console.message(f"then in ragops.yaml, under backup: `recipients: [{made.recipient}]`")
