@@ -8,7 +8,20 @@ from typing import Annotated
 import typer
 
 from ragops import __version__
-from ragops.cli import backup, engine, gateway, images, ingest, lifecycle, migrate, observe, recover, restore, schedule
+from ragops.cli import (
+    backup,
+    engine,
+    gateway,
+    images,
+    ingest,
+    lifecycle,
+    migrate,
+    observe,
+    recover,
+    repair,
+    restore,
+    schedule,
+)
 from ragops.cli.console import Console
 from ragops.cli.state import State
 
@@ -47,5 +60,18 @@ def options(
     context.obj = State(console, config, env)
 
 
-for module in (lifecycle, observe, migrate, ingest, backup, schedule, restore, recover, gateway, images, engine):
+for module in (
+    lifecycle,
+    observe,
+    migrate,
+    ingest,
+    backup,
+    schedule,
+    restore,
+    repair,
+    recover,
+    gateway,
+    images,
+    engine,
+):
     module.register(app)

@@ -10,6 +10,7 @@ from ragops.adapters.workers import Job
 from ragops.errors import RagopsError
 from ragops.operations import backup_health, contents, good
 from ragops.operations.condition import schema_lost
+from ragops.operations.repair import with_damage
 from ragops.services import by_name
 from ragops.services.contract import Check, ProbeResult, Status
 
@@ -80,7 +81,7 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
     backups = None if services else Job(lambda: backup_health.probe(session), "probe-backup")
     deadline = started + timeout
     probes = tuple(_result(name, job, deadline, timeout) for name, job in running.items())
-    probes = tuple(_with_way_back(session, probe) for probe in probes)
+    probes = tuple(_with_way_back(session, with_damage(session, probe)) for probe in probes)
     if backups:
         probes += (backup_health.result(backups, deadline),)
     return Health(probes, time.monotonic() - started)

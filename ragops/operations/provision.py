@@ -15,6 +15,7 @@ from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError, Usag
 from ragops.operations import contents
 from ragops.operations.changes import Change, Drifted, changes, drifted, merged
 from ragops.operations.health import Health, check
+from ragops.operations.repair import explaining
 from ragops.operations.rolling import disturbed, roll
 from ragops.operations.stack import fingerprint, open_stack
 from ragops.operations.upgrade import planned, refuse
@@ -106,7 +107,7 @@ def up(
     """
     started = time.monotonic()
     project = session.project
-    with session.changing():
+    with session.changing(), explaining(session):
         refuse(versions := planned(session))
         if cluster := _cluster(session):
             refuse_fewer(len(cluster.options["nodes"].split(",")), project.settings.qdrant)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of a data folder: bytes, and when it was written last (seconds since 1970)."""
+
+    size: int
+    modified: float
 
 
 class Control(Protocol):
@@ -37,6 +46,9 @@ class Control(Protocol):
     @property
     def local_data(self) -> Path | None:
         """The data folder as this machine sees it, None where it does not."""
+
+    def data_files(self) -> Mapping[str, DataFile]:
+        """Every file of the data folder by its path in it, whether the service runs or not; empty without a folder."""
 
     def get_data_file(self, name: str, target: Path) -> None:
         """Copy the file `name` of the data folder to `target`, readable by us alone."""
@@ -98,8 +110,11 @@ class Bench(Protocol):
     def output(self, command: Sequence[str], limit: float) -> str:
         """What a program there prints, within `limit` seconds. Raises RagopsError (tool_failed, tool_timeout)."""
 
-    def put(self, source: Path, name: str) -> None:
-        """Make `source` readable for them as the file `name` of the folder, which they do not change."""
+    def put(self, source: Path, name: str, *, changing: bool = False) -> None:
+        """Make `source` readable for them as the file `name` of the folder, which they do not change.
+
+        With `changing` they may: it is a copy, and `name` may be in a folder below that is made where it is missing.
+        """
 
     def get(self, name: str, target: Path) -> None:
         """Copy the file `name` of the folder to `target`, readable by us alone."""

@@ -319,6 +319,7 @@ JSON_LINES = {
     "backup schedule show": ["backup schedule show"],
     "backup schedule remove": ["backup schedule remove"],
     "restore": ["restore --dry-run", "restore", "restore nosuch --yes"],
+    "repair": ["repair redis", "repair redis --dry-run", "repair qdrant", "repair nosuch"],
     "recover": ["recover nosuch", "recover backups --into new --point nosuch", "recover nosuch --into new --env a/b"],
     "ingest": ["ingest", "ingest nosuch"],
     "query": ["query words", "query words --collection nosuch"],

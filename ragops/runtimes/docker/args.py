@@ -45,7 +45,7 @@ def container_args(
     `network` is the id of the network: a network that was made anew has another one, and its name would say nothing.
     `expose` are the addresses of this machine that the published ports listen on.
     """
-    start = start_script(layout(spec.name, image).data_dir, spec.init, spec.lock_files)
+    start = start_script(layout(spec.name, image).data_dir, spec.init, spec.lock_files, spec.guard)
     grace = math.ceil(spec.stop_grace)
     return {
         "name": names.container(spec.name),

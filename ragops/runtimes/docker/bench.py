@@ -59,9 +59,12 @@ class DockerBench:
             raise RagopsError("tool_failed", f"{command[0]} ended with {done.code}: {done.said}")
         return done.text
 
-    def put(self, source: Path, name: str) -> None:
-        """Copy a file in, for the programs to read."""
-        self._host.put_archive(self._name, self.folder, [Entry(name, 0o400, self._user.uid, self._user.gid, source)])
+    def put(self, source: Path, name: str, *, changing: bool = False) -> None:
+        """Copy a file in, for the programs to read, and to write where `changing`."""
+        ids = (self._user.uid, self._user.gid)
+        above = [Entry(folder, 0o700, *ids) for folder in (name.rpartition("/")[0],) if folder and changing]
+        file = Entry(name, 0o600 if changing else 0o400, *ids, source)
+        self._host.put_archive(self._name, self.folder, [*above, file])
 
     def get(self, name: str, target: Path) -> None:
         """Copy a file out."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.docker.values import Container
     from ragops.services.contract import Endpoint
-    from ragops.services.control import Bench
+    from ragops.services.control import Bench, DataFile
 
 _START_LIMIT = 300.0  # an engine may have to go through its logs first
 _STOP_GRACE = 60.0  # where the container has none of its own
@@ -75,6 +75,10 @@ class DockerControl:
     def local_data(self) -> Path | None:
         """None: a volume is the Docker engine's own."""
         return None
+
+    def data_files(self) -> dict[str, DataFile]:
+        """Every file of the folder, as a short-lived container sees it."""
+        return DataVolume(self._host, self._container()).files()
 
     def get_data_file(self, name: str, target: Path) -> None:
         """Copy the file `name` of the data folder."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.docker.client import DockerHost, Entry, NotFoundError
 from ragops.errors import RagopsError
 from ragops.runtimes.docker.names import DATA_FOLDER, temporary
+from ragops.services.control import DataFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +40,7 @@ if [ -e {DATA_FOLDER} ]; then mv {DATA_FOLDER} "$aside"; moved=1; fi
 mv {DATA_FOLDER}.ready {DATA_FOLDER} || {{ [ -z "$moved" ] || mv "$aside" {DATA_FOLDER}; exit 1; }}
 save
 """
+_LIST = f"cd /volume/{DATA_FOLDER} 2>/dev/null || exit 0; find . -type f -exec stat -c '%s %Y %n' {{}} +"
 _BACK = f"""
 {_SYNC}; aside=$1; failed=$2
 [ -e "$aside" ] || exit 0
@@ -66,6 +68,18 @@ class DataVolume:
             self.host.put_archive(name, _ROOT, _entries(fresh, files, owner))
             self._run(name, "replace the data")
         return f"{self.volume.source}:{aside}"
+
+    def files(self) -> dict[str, DataFile]:
+        """Every file of the data by its path. Raises RagopsError (data_unreadable)."""
+        done = self.host.run_once(
+            f"{self.container.name}.look", self.container.image_id, ("sh", "-c", _LIST),
+            mounts={self.volume.source: _ROOT}, capabilities=["DAC_OVERRIDE"],
+            labels=temporary(self.container.labels, "look"),
+        )  # fmt: skip
+        if done.code != 0:
+            raise RagopsError("data_unreadable", f"the volume {self.volume.source} cannot be read: {done.said}")
+        rows = (line.split(" ", 2) for line in done.text.splitlines())
+        return {name.removeprefix("./"): DataFile(int(size), float(when)) for size, when, name in rows}
 
     def bring_back(self, aside: str) -> None:
         """Put what was set aside in place again; what is there now keeps a name of its own. Raises RagopsError."""

@@ -14,22 +14,24 @@ if TYPE_CHECKING:
 _FOREIGN = "has files but no {marker}: move it away, or restore it from a recovery point"
 
 
-def start_script(data_dir: str, init: InitStep | None = None, lock_files: Sequence[str] = ()) -> str:
+def start_script(data_dir: str, init: InitStep | None = None, lock_files: Sequence[str] = (), guard: str = "") -> str:
     """A POSIX shell script that ends as the program in its arguments; `data_dir` is empty where there are no data.
 
     New data that a restore left waiting take their place, an empty folder is initialised beside it. A start that was
     killed is simply repeated.
     """
-    return "\n".join(("set -eu", "umask 077", *_data(data_dir, init, lock_files), 'exec "$@"'))
+    return "\n".join(("set -eu", "umask 077", *_data(data_dir, init, lock_files, guard), 'exec "$@"'))
 
 
-def _data(data_dir: str, init: InitStep | None, lock_files: Sequence[str]) -> Iterator[str]:
+def _data(data_dir: str, init: InitStep | None, lock_files: Sequence[str], guard: str) -> Iterator[str]:
     if not data_dir:
         return
     data = shlex.quote(data_dir)
     yield f"data={data}"
     yield '[ -e "$data" ] || [ ! -e "$data.ready" ] || mv "$data.ready" "$data"'
     yield from _initialised(data_dir, init) if init else ('mkdir -p "$data"',)
+    if guard:
+        yield f'(cd "$data" && sh -c {shlex.quote(guard)}) >&2 || exit 78'
     for name in lock_files:
         yield f'rm -f "$data"/{shlex.quote(name)}'
 

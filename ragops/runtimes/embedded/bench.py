@@ -45,9 +45,19 @@ class HostBench:
         name, *arguments = command
         return child.output([*self.tool(name), *arguments], os.environ, limit)
 
-    def put(self, source: Path, name: str) -> None:
-        """A link: the programs run as we do."""
-        (self._path / name).symlink_to(source.absolute())
+    def put(self, source: Path, name: str, *, changing: bool = False) -> None:
+        """A link, where they do not change it: the programs run as we do."""
+        target = self._path / name
+        if not changing:
+            target.symlink_to(source.absolute())
+            return
+        try:
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            target.unlink(missing_ok=True)
+            with source.open("rb") as stream, create_private(target) as copy:
+                shutil.copyfileobj(stream, copy, 1 << 20)
+        except OSError as error:
+            raise explain_os_error(error, f"copy {source} to {target}") from error
 
     def get(self, name: str, target: Path) -> None:
         """Copy a file out."""

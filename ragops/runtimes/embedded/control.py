@@ -17,6 +17,7 @@ from ragops.runtimes.embedded.bench import HostBench, host_bench
 from ragops.runtimes.embedded.observe import living, read_spec
 from ragops.runtimes.embedded.process_spec import ProcessSpec
 from ragops.runtimes.embedded.programs import locate
+from ragops.services.control import DataFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,6 +83,15 @@ class ProcessControl:
     def local_data(self) -> Path | None:
         """The data folder."""
         return self._data()
+
+    def data_files(self) -> dict[str, DataFile]:
+        """Every file below the data folder."""
+        data = self._data()
+        try:
+            found = {path: path.stat() for path in data.rglob("*") if path.is_file()}
+        except OSError as error:
+            raise explain_os_error(error, f"read {data}") from error
+        return {str(path.relative_to(data)): DataFile(info.st_size, info.st_mtime) for path, info in found.items()}
 
     def get_data_file(self, name: str, target: Path) -> None:
         """Copy the file `name` of the data folder."""

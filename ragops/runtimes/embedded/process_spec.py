@@ -42,6 +42,7 @@ class ProcessSpec:
     stop_grace: float = 10.0
     start_timeout: float = 60.0
     hot: tuple[ConfigFile, ...] = ()
+    guard: str = ""
 
     @property
     def config_dir(self) -> Path:
@@ -117,6 +118,7 @@ class ProcessSpec:
             stop_signal=props["stop_signal"],
             stop_grace=float(props["stop_grace"]),
             start_timeout=float(props["start_timeout"]),
+            guard=props.get("guard", ""),
             hot=tuple(ConfigFile(name, content, secret=True) for name, content in props.get("hot", {}).items()),
         )
 

@@ -19,7 +19,7 @@ _WHEELS = {
     "envoy": ("envoy", "_bin/envoy"),
 }
 # Programs that are another one under a name of their own: they look at what they are called.
-ALIASES = {"valkey-check-rdb": "valkey-server"}
+ALIASES = {"valkey-check-rdb": "valkey-server", "valkey-check-aof": "valkey-server"}
 # Services that are Python themselves: they run in this very environment, where the package has to be.
 _PACKAGES = {"python": "ragops", "qdrant-edge": "qdrant_edge", "rag-api": "fastapi"}
 _POSTGRES_TOOLS = ("initdb", "pg_dump", "pg_restore", "psql", "pg_isready", "pg_controldata")

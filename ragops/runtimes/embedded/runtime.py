@@ -69,6 +69,7 @@ def process_spec(spec: ServiceSpec, layout: Layout, run_dir: str, user: str) -> 
         command=(str(reachable(program, user)), *arguments),
         files=spec.files,
         hot=spec.hot,
+        guard=spec.guard,
         environment=dict(spec.environment),
         ports=dict(spec.ports),
         health=spec.health,

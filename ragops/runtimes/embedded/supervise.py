@@ -79,6 +79,7 @@ def start(spec: ProcessSpec, extra_args: Sequence[str] = ()) -> None:
     try:
         rendered.write_all(spec)
         _initialise(spec)
+        _refuse_guarded(spec)
         occupants.clear(Path(spec.data_dir), Path(spec.command[0]).name, spec.lock_files)
         _launch(spec, extra_args)
     except OSError as error:
@@ -200,6 +201,20 @@ def _initialise(spec: ProcessSpec) -> None:
     if data.exists():
         data.rmdir()
     fresh.rename(data)
+
+
+def _refuse_guarded(spec: ProcessSpec) -> None:
+    """Raise RagopsError (service_failed) where its guard speaks against a start; the log gets its words."""
+    if not spec.guard:
+        return
+    command = ["sh", "-c", spec.guard]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=_INIT_TIMEOUT, cwd=spec.data_dir, check=False
+    )
+    if done.returncode != 0:
+        with log_path(Path(spec.run_dir), spec.service).open("a") as log:
+            log.write(done.stdout)
+        raise RagopsError("service_failed", f"{spec.service} was not started: {done.stdout.strip()}", _log_hint(spec))
 
 
 def _run_init(spec: ProcessSpec, command: Sequence[str]) -> None:

@@ -85,16 +85,13 @@ class RedisBackup:
         for part in parts:
             _check_version(endpoint, part)
         size = sum((folder / part.name).stat().st_size for part in parts)
-        _need_space("beside its data", control.free_bytes(), 3 * size)
-        _need_space(f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * size)
+        need_space("restoring redis", "beside its data", control.free_bytes(), 3 * size)
+        need_space("restoring redis", f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * size)
 
     def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
         """Make the new data beside, put them in place, start, compare; on failure the old ones serve again."""
         (part,) = parts
-        with opened(control, endpoint.engine, folder / part.name) as scratch:
-            _compare(part.counts, scratch.counts())
-            files = {PART: folder / part.name, **scratch.write_aof()}
-            return (_swap(endpoint, control, files, part),)
+        return (put_in_place(endpoint, control, folder / part.name, part.counts, "before-restore"),)
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Keys as they are now, expired ones that still take memory included."""
@@ -108,9 +105,10 @@ def _need(endpoint: Endpoint, capability: Capability, purpose: str) -> None:
         raise MissingError("capability_missing", what, "run ragops where the service runs")
 
 
-def _need_space(where: str, free: int | None, needed: int) -> None:
+def need_space(doing: str, where: str, free: int | None, needed: int) -> None:
+    """Raise MissingError (disk_full) where `free` bytes are known to be less than `needed`."""
     if free is not None and free < needed:
-        what = f"restoring redis needs {needed >> 20} MiB {where}, {free >> 20} MiB are free"
+        what = f"{doing} needs {(needed >> 20) + 1} MiB {where}, {free >> 20} MiB are free"
         raise MissingError("disk_full", what, "free some space, then run the command again")
 
 
@@ -163,14 +161,27 @@ def _compare(expected: Mapping[str, int], found: Mapping[str, int]) -> None:
         )
 
 
-def _swap(endpoint: Endpoint, control: Control, files: Mapping[str, Path], part: Part) -> str:
+def put_in_place(endpoint: Endpoint, control: Control, rdb: Path, counts: Mapping[str, int], label: str) -> str:
+    """Let what the RDB file holds (`counts`) take the place of the data; returns words on where those are kept.
+
+    On failure the old ones are in place, and serve again if they did before. Raises IntegrityError on other counts.
+    """
+    with opened(control, endpoint.engine, rdb) as scratch:
+        _compare(counts, scratch.counts())
+        files = {PART: rdb, **scratch.write_aof()}
+        return _swap(endpoint, control, files, counts, label)
+
+
+def _swap(
+    endpoint: Endpoint, control: Control, files: Mapping[str, Path], counts: Mapping[str, int], label: str
+) -> str:
     """Let `files` take the place of the data; whatever goes wrong, the old ones serve again if they did before."""
     was_running, aside = control.is_running(), ""
     try:
         control.stop()
-        aside = control.replace_data(files, "before-restore")
+        aside = control.replace_data(files, label)
         control.start()
-        _check_loaded(endpoint, part)
+        _check_loaded(endpoint, counts)
     except BaseException:
         control.stop()
         control.bring_data_back(aside)
@@ -191,13 +202,13 @@ def _wait_loaded(client: redis.Redis) -> None:
     wait_for(lambda: not info(client, "persistence")["loading"], _LOAD_LIMIT, "it did not read its data")
 
 
-def _check_loaded(endpoint: Endpoint, part: Part) -> None:
+def _check_loaded(endpoint: Endpoint, counts: Mapping[str, int]) -> None:
     """The live server read every key of the file, and writes its append-only file again."""
     with operator_client(endpoint, _COMMAND_LIMIT) as client:
         _wait_loaded(client)
         state = info(client, "persistence")
     # What it loaded, not what it holds now: clients may write, keys may expire from the first instant on.
     loaded = state["rdb_last_load_keys_loaded"] + state["rdb_last_load_keys_expired"]
-    _compare({"keys": part.counts["keys"]}, {"keys": loaded})
+    _compare({"keys": counts["keys"]}, {"keys": loaded})
     if not state["aof_enabled"] or state["aof_last_write_status"] != "ok":
         raise RagopsError("aof_not_written", "redis does not write its append-only file", "see `ragops logs redis`")

@@ -23,6 +23,7 @@ from ragops.services.redis import (
     VERSION,
     user_secret,
 )
+from ragops.services.redis.aof import GUARD
 from ragops.services.redis.modules import WITH_MODULES
 from ragops.services.redis.users import acl_text, mark_in
 from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, ImageSpec, ServiceSpec, TcpCheck
@@ -108,6 +109,7 @@ def service_spec(settings: RedisSettings, secrets: Mapping[str, str], layout: La
         image=image_spec(settings),
         publish={"redis": settings.port},
         memory=settings.memory_bytes,
+        guard=GUARD,
     )
 
 

@@ -29,6 +29,9 @@ class Line(Protocol):
     def configure(self, name: str, value: str) -> None:
         """CONFIG SET."""
 
+    def save(self) -> None:
+        """BGSAVE."""
+
     def shut_down(self) -> None:
         """End it, its append-only files whole."""
 
@@ -48,6 +51,11 @@ class SocketLine:
         """CONFIG SET."""
         with redis_client.translated("the scratch server"):
             self._client.config_set(name, value)
+
+    def save(self) -> None:
+        """BGSAVE."""
+        with redis_client.translated("the scratch server"):
+            self._client.bgsave()
 
     def shut_down(self) -> None:
         """SHUTDOWN; the client takes the closed connection for the answer."""
@@ -69,6 +77,10 @@ class ToolLine:
     def configure(self, name: str, value: str) -> None:
         """CONFIG SET."""
         self._ask("CONFIG", "SET", name, value)
+
+    def save(self) -> None:
+        """BGSAVE."""
+        self._ask("BGSAVE")
 
     def shut_down(self) -> None:
         """SHUTDOWN."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 import subprocess
 import time
@@ -15,6 +16,7 @@ from ragops.adapters.files import explain_os_error
 from ragops.adapters.logs import tail
 from ragops.adapters.scratch import scratch_folder
 from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.services.redis.aof import FOLDER as AOF_FOLDER
 from ragops.services.redis.line import Line, keys_of, line_to
 from ragops.services.redis.modules import WITH_MODULES
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
 
     from ragops.services.control import Bench, Control
 
-AOF_FOLDER = "appendonlydir"
 _RDB = "dump.rdb"
 _CONFIG = "scratch.conf"
 _START_LIMIT = 60.0
@@ -85,6 +86,22 @@ class ScratchServer:
         self._process.wait(_STOP_GRACE)
         return {f"{AOF_FOLDER}/{name}": self._ours_of(name) for name in self._bench.names(AOF_FOLDER)}
 
+    def write_rdb(self) -> Path:
+        """Let the engine write all that it holds into one RDB file; returns where that lies on this machine."""
+        saves = int(self._line.info("persistence")["rdb_saves"])
+        self._line.save()
+        wait_for(lambda: self._saved(saves), _LOAD_LIMIT, "the RDB file was not written")
+        if self._bench.local:
+            return self._bench.local / _RDB
+        self._bench.get(_RDB, self._ours / _RDB)
+        return self._ours / _RDB
+
+    def _saved(self, before: int) -> bool:
+        state = self._line.info("persistence")
+        if not state["rdb_bgsave_in_progress"] and state["rdb_last_bgsave_status"] != "ok":
+            raise RagopsError("redis_save_failed", "the RDB file could not be written", "free some space")
+        return not state["rdb_bgsave_in_progress"] and int(state["rdb_saves"]) > before
+
     def _ours_of(self, name: str) -> Path:
         """Where the append-only file lies on this machine, copied there if need be."""
         if self._bench.local:
@@ -108,32 +125,41 @@ def opened(control: Control, engine: str, rdb: Path) -> Iterator[ScratchServer]:
     Raises IntegrityError (rdb_unreadable), MissingError (disk_full).
     """
     try:
-        with socket.socket() as nobody, scratch_folder() as ours, control.bench() as bench:
-            nobody.bind(("127.0.0.1", 0))
+        with scratch_folder() as ours, control.bench() as bench:
             bench.put(rdb, _RDB)
-            (ours / _CONFIG).write_text(_config(bench.folder, nobody.getsockname()[1]))
-            bench.put(ours / _CONFIG, _CONFIG)
-            process = _start(_server(bench, engine), ours)
-            try:
-                scratch = ScratchServer(bench, process, line_to(bench), ours)
-                scratch.wait_loaded()
+            with serving(bench, engine, ours) as scratch:
                 yield scratch
-            finally:
-                process.kill()
-                process.wait(_STOP_GRACE)
     except OSError as error:
         raise explain_os_error(error, f"open {rdb} in a scratch server") from error
 
 
-def _server(bench: Bench, engine: str) -> list[str]:
+@contextmanager
+def serving(bench: Bench, engine: str, ours: Path, *, append_only: bool = False) -> Iterator[ScratchServer]:
+    """The same on what lies on `bench`: its RDB file, or its append-only files. Raises as `opened`, and OSError."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        config = ours / f"{_CONFIG}-{secrets.token_hex(4)}"
+        config.write_text(_config(bench.folder, nobody.getsockname()[1], append_only=append_only))
+        bench.put(config, config.name)
+        process = _start(_server(bench, engine, config.name), ours)
+        try:
+            scratch = ScratchServer(bench, process, line_to(bench), ours)
+            scratch.wait_loaded()
+            yield scratch
+        finally:
+            process.kill()
+            process.wait(_STOP_GRACE)
+
+
+def _server(bench: Bench, engine: str, name: str) -> list[str]:
     """The server, with the modules of its image: without them it could not read their data."""
-    config = f"{bench.folder}/{_CONFIG}"
+    config = f"{bench.folder}/{name}"
     if bench.local:
         return [*bench.tool(f"{engine}-server"), config]
     return [*bench.tool("sh"), "-c", WITH_MODULES, engine, config]
 
 
-def _config(folder: str, dead_port: int) -> str:
+def _config(folder: str, dead_port: int, *, append_only: bool = False) -> str:
     """Reachable by its Unix socket alone, in a folder that only we may enter."""
     lines = [
         "port 0",
@@ -142,7 +168,7 @@ def _config(folder: str, dead_port: int) -> str:
         f"dir {folder}",
         f"dbfilename {_RDB}",
         'save ""',
-        "appendonly no",
+        f"appendonly {'yes' if append_only else 'no'}",
         f"appenddirname {AOF_FOLDER}",
         "aof-use-rdb-preamble yes",
         "maxmemory 0",

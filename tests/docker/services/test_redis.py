@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from redis.exceptions import NoPermissionError
 
 from ragops.errors import IntegrityError, MissingError
 from ragops.operations.restore import RestoreRequest
@@ -14,7 +15,9 @@ from ragops.operations.unpacking import engine_part
 from ragops.recovery.manifest import Kind
 from ragops.services import backup_engine
 from ragops.services.contract import Status
+from ragops.services.redis.backup import put_in_place
 from ragops.services.redis.health import probe
+from ragops.services.redis.repair import repaired
 from tests.backup_helpers import damage, restore, take, unpack
 
 if TYPE_CHECKING:
@@ -183,3 +186,52 @@ def test_a_killed_server_has_lost_no_more_than_a_second(service: Any, platform: 
     with service.redis() as client:
         assert client.get("before") == "1"
         assert client.dbsize() == 550, "what was written in transactions is there too"
+
+
+def damaged(service: Any, script: str) -> None:
+    """Kill it and run `script` in its data folder, as root."""
+    host, name = service.control._host, service.endpoint.handle
+    service.control.stop()
+    container = host.container(name)
+    mount = next(mount for mount in container.mounts if mount.kind == "volume" and not mount.read_only)
+    done = host.run_once(
+        f"{name}.damage", container.image_id, ("sh", "-ec", f"cd /v/current/appendonlydir; {script}"),
+        mounts={mount.source: "/v"}, capabilities=["DAC_OVERRIDE", "FOWNER"],
+    )  # fmt: skip
+    assert done.code == 0, done.said
+
+
+DAMAGES = {
+    "garbage": "for file in *.incr.aof; do printf garbage >> $file; printf more >> $file; done",
+    "no manifest": "rm *.manifest",
+    "no line for the base": "sed -i '/type b/d' *.manifest",
+}
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_data_are_repaired(service: Any, platform: Platform, name: str) -> None:
+    damaged(service, DAMAGES[name])
+    with repaired(service.control, "redis") as found:
+        assert found.faults
+        assert found.counts == COUNTS
+        kept = put_in_place(service.endpoint, service.control, found.rdb, found.counts, "before-repair")
+    assert "before-repair" in kept
+    with service.redis() as client:
+        assert client.dbsize() == 549  # one is in another database
+        assert client.get("key:7") == "value 7"
+
+
+def test_users_are_taken_over_without_a_restart(service: Any, platform: Platform) -> None:
+    with service.redis() as client:
+        assert "rag" in client.acl_users()
+        assert client.acl_load() == "OK" or client.acl_load() is True
+
+
+def test_the_application_has_the_documented_rights(service: Any, platform: Platform) -> None:
+    with service.redis("application") as client:
+        client.keys("nothing*")
+        client.flushdb()
+        for command in (("FLUSHALL",), ("CLIENT", "LIST"), ("CONFIG", "GET", "*")):
+            with pytest.raises(NoPermissionError):
+                client.execute_command(*command)

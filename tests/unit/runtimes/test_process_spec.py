@@ -75,6 +75,7 @@ NO_RESTART = {
     "stop_grace": 1.0,
     "start_timeout": 1.0,
     "service": "other",
+    "guard": "exit 1",
     "hot": (ConfigFile("users", "hush\n", secret=True),),
 }
 

@@ -1,0 +1,254 @@
+"""What can be read of damaged data: tried on copies with the engine's own programs, whatever becomes of the service.
+
+Increments are cut at the first fault by the engine's checker (`--fix`), one file after the other: with a manifest
+Valkey 9 takes a good base for a bad one and would cut that. A base cannot be cut; a snapshot of its own may be whole.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from shutil import disk_usage
+from tempfile import gettempdir
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import explain_os_error
+from ragops.adapters.scratch import scratch_folder
+from ragops.errors import IntegrityError, RagopsError
+from ragops.services.redis.aof import FOLDER, MANIFEST, AofFile, Chain, chain, find_command, last_time
+from ragops.services.redis.backup import PART, need_space
+from ragops.services.redis.scratch import opened, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from ragops.services.control import Bench, Control, DataFile
+
+_LIMIT = 3600.0
+_ANALYZED = re.compile(r"AOF analyzed: .*?size=(\d+), ok_up_to=(\d+)")
+_UNKNOWN = (  # Redis, Valkey
+    re.compile(r"Unknown command '(?P<name>.*?)' reading the append only file (?P<file>\S+?)[\s:]*$", re.MULTILINE),
+    re.compile(r"Error reading the append only file (?P<file>\S+), error: unknown command '(?P<name>.*?)'"),
+)
+_TRIES = 20  # unknown commands that are cut off one after the other
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """Data that the engine reads, made from damaged ones: `rdb` holds `counts`.
+
+    `faults` are what was wrong, none where nothing was; `source` says in words what the data were made from. They are
+    true of `instant`; `seconds` and `size` (bytes) are what was written after it and is lost.
+    """
+
+    rdb: Path
+    counts: Mapping[str, int]
+    source: str
+    faults: tuple[str, ...]
+    instant: datetime
+    seconds: float
+    size: int
+
+
+@contextmanager
+def repaired(control: Control, engine: str) -> Iterator[Repaired]:
+    """The most that can be read of the data of the stopped service; the copy is gone when the block ends.
+
+    Nothing of the service is changed. Raises MissingError (disk_full), IntegrityError (not_repairable).
+    """
+    files = control.data_files()
+    size = sum(file.size for file in files.values())
+    need_space("repairing redis", f"in {gettempdir()}", disk_usage(gettempdir()).free, 3 * size)
+    need_space("repairing redis", "beside its data", control.free_bytes(), 3 * size)
+    try:
+        with scratch_folder() as ours:
+            yield _Attempt(control, engine, files, ours).best()
+    except OSError as error:
+        raise explain_os_error(error, "repair a copy of the data of redis") from error
+
+
+class _Attempt:
+    """One look at a data folder; `ours` takes the copies."""
+
+    def __init__(self, control: Control, engine: str, files: Mapping[str, DataFile], ours: Path) -> None:
+        self._control = control
+        self._engine = engine
+        self._files = files
+        self._ours = ours
+        self._faults: list[str] = []
+        self._based = False  # whether the append-only files have a base that can be read
+
+    def best(self) -> Repaired:
+        """Append-only files up to the first fault, or the snapshot where that is younger or the only one."""
+        found = chain(self._manifest(), self._files)
+        aof = self._from_aof(found) if found.base or found.increments else None
+        if aof and not self._faults:
+            return aof
+        snapshot = self._from_snapshot()
+        ways = [way for way in (aof, snapshot) if way]
+        if not ways:
+            raise IntegrityError(
+                "not_repairable",
+                f"nothing of the data of redis can be read: {'; '.join(self._faults) or 'there are none'}",
+                "bring back a recovery point: `ragops restore latest --service redis`",
+            )
+        whole = [way for way in ways if way is snapshot or self._based] or ways
+        best = max(whole, key=lambda way: way.instant)
+        return replace(best, faults=tuple(dict.fromkeys(self._faults)))
+
+    def _manifest(self) -> str | None:
+        if MANIFEST not in self._files:
+            return None
+        return self._copy(MANIFEST).read_text(errors="replace")
+
+    def _copy(self, name: str) -> Path:
+        """The file itself where this machine sees it: nothing here writes to it."""
+        if self._control.local_data:
+            return self._control.local_data / name
+        target = self._ours / name.replace("/", "--")
+        if not target.exists():
+            self._control.get_data_file(name, target)
+        return target
+
+    # --- append-only files ---------------------------------------------------------------------------------------
+
+    def _from_aof(self, found: Chain) -> Repaired | None:
+        self._faults += found.faults
+        with self._control.bench() as bench:
+            base = found.base if found.base and self._good_base(bench, found.base) else None
+            self._based = base is not None
+            kept = self._cut(bench, found.increments)
+            if not base and not sum(kept.values()):
+                return None
+            rdb = self._loaded(bench, base, kept)
+            if rdb is None:
+                return None
+            lost = self._size(found.increments) + self._size(found.cut) - sum(kept.values())
+            lost += self._files[found.base.path].size if found.base and not base else 0
+            return self._result(rdb, self._words(base, kept), self._instant(base, kept, lost), lost)
+
+    def _good_base(self, bench: Bench, base: AofFile) -> bool:
+        bench.put(self._copy(base.path), base.path, changing=True)
+        if base.path.endswith(".aof"):
+            return self._fixed(bench, base) == self._files[base.path].size
+        try:
+            bench.output((f"{self._engine}-check-rdb", f"{bench.folder}/{base.path}"), _LIMIT)
+        except RagopsError as error:
+            if error.code != "tool_failed":
+                raise
+            self._faults.append(f"{base.path} is damaged, and no part of a base can be read")
+            return False
+        return True
+
+    def _cut(self, bench: Bench, increments: tuple[AofFile, ...]) -> dict[AofFile, int]:
+        """How many bytes of which increments are whole; the first that is not is the last."""
+        kept: dict[AofFile, int] = {}
+        for file in increments:
+            bench.put(self._copy(file.path), file.path, changing=True)
+            size = self._files[file.path].size
+            kept[file] = whole = self._fixed(bench, file) if size else 0
+            if whole < size:
+                self._faults.append(f"{file.path} is damaged at byte {whole} of {size}")
+                break
+        return kept
+
+    def _fixed(self, bench: Bench, file: AofFile) -> int:
+        """Have the checker cut the copy at its first fault; returns how long it is then."""
+        command = (f"{self._engine}-check-aof", "--fix", f"{bench.folder}/{file.path}")
+        with bench.fed(command, _LIMIT) as tool:
+            tool.write(b"y\n")
+            tool.write(b"")
+            said = tool.output()
+        matched = _ANALYZED.search(said)
+        if matched is None:
+            raise RagopsError("tool_failed", f"{command[0]} does not say what it found: {said[-300:]}")
+        return int(matched[2])
+
+    def _loaded(self, bench: Bench, base: AofFile | None, kept: dict[AofFile, int]) -> Path | None:
+        """An RDB file of what the engine reads; what it does not understand is cut off as well (`kept` follows)."""
+        for _ in range(_TRIES):
+            chosen = [*([base] if base else []), *kept]
+            manifest = self._ours / "manifest"
+            manifest.write_text("".join(file.line for file in chosen))
+            bench.put(manifest, MANIFEST, changing=True)
+            try:
+                with serving(bench, self._engine, self._ours, append_only=True) as scratch:
+                    return scratch.write_rdb().rename(self._ours / "from-aof.rdb")
+            except IntegrityError as error:
+                if not self._cut_unknown(bench, kept, error.message):
+                    self._faults.append(f"the engine does not read the append-only files: {error.message[-200:]}")
+                    return None
+        return None
+
+    def _cut_unknown(self, bench: Bench, kept: dict[AofFile, int], said: str) -> bool:
+        """Cut where a command begins that the engine does not know; False where that is not what it said."""
+        matched = next((found for pattern in _UNKNOWN if (found := pattern.search(said))), None)
+        file = next((one for one in kept if matched and one.path.endswith(matched["file"])), None)
+        if matched is None or file is None:
+            return False
+        place = find_command(self._copy(file.path), matched["name"])
+        if place is None or place >= kept[file]:
+            return False
+        self._faults.append(f"{file.path} is damaged at byte {place} of {self._files[file.path].size}")
+        for later in list(kept)[list(kept).index(file) + 1 :]:
+            del kept[later]
+        kept[file] = place
+        shorter = self._ours / "shorter"
+        with self._copy(file.path).open("rb") as stream:
+            shorter.write_bytes(stream.read(place))
+        bench.put(shorter, file.path, changing=True)
+        return True
+
+    def _instant(self, base: AofFile | None, kept: Mapping[AofFile, int], lost: int) -> datetime:
+        """When the data were as the kept files say."""
+        if not lost:
+            return self._end()
+        for file, end in reversed(list(kept.items())):
+            if found := last_time(self._copy(file.path), end):
+                return min(found, self._end())
+        return datetime.fromtimestamp(self._files[base.path].modified, tz=UTC) if base else self._end()
+
+    def _words(self, base: AofFile | None, kept: Mapping[AofFile, int]) -> str:
+        if base:
+            return "the append-only files"
+        first = next(iter(kept))
+        return f"{first.path} and what follows, without the base: only what was written since then"
+
+    # --- the snapshot --------------------------------------------------------------------------------------------
+
+    def _from_snapshot(self) -> Repaired | None:
+        if PART not in self._files:
+            return None
+        rdb = self._copy(PART)
+        written = datetime.fromtimestamp(self._files[PART].modified, tz=UTC)
+        try:
+            with opened(self._control, self._engine, rdb):
+                pass
+        except IntegrityError:
+            self._faults.append(f"{PART} is damaged")
+            return None
+        lost = self._size_of_folder()
+        return self._result(rdb, f"the snapshot {PART}", written, lost)
+
+    # --- what it comes to ----------------------------------------------------------------------------------------
+
+    def _result(self, rdb: Path, source: str, instant: datetime, lost: int) -> Repaired:
+        with opened(self._control, self._engine, rdb) as scratch:
+            counts = scratch.counts()
+        seconds = max(0.0, (self._end() - instant).total_seconds()) if lost else 0.0
+        return Repaired(rdb, counts, source, tuple(self._faults), instant, seconds, lost)
+
+    def _end(self) -> datetime:
+        """When data were written last."""
+        times = [file.modified for name, file in self._files.items() if name.startswith(f"{FOLDER}/")]
+        last = max(times, default=self._files[PART].modified if PART in self._files else 0.0)
+        return datetime.fromtimestamp(last, tz=UTC)
+
+    def _size(self, files: Iterable[AofFile]) -> int:
+        return sum(self._files[file.path].size for file in files)
+
+    def _size_of_folder(self) -> int:
+        return sum(file.size for name, file in self._files.items() if name.startswith(f"{FOLDER}/"))
