@@ -1,4 +1,4 @@
-"""Finds stacks/, templates/ and images/, in a wheel or in a checkout."""
+"""Finds stacks/, templates/, images/ and docs/, in a wheel or in a checkout."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ def stacks_dir() -> Path:
 def templates_dir() -> Path:
     """The folder of everything that is rendered, by service."""
     return _root() / "templates"
+
+
+def page(name: str) -> str:
+    """The URL of a page of the documentation, which lies in the wheel as in a checkout."""
+    return (_root() / "docs" / name).as_uri()
 
 
 def images_dir() -> Path:

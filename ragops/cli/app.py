@@ -24,6 +24,7 @@ from ragops.cli import (
 )
 from ragops.cli.console import Console
 from ragops.cli.state import State
+from ragops.resources import page
 
 app = typer.Typer(
     name="ragops",
@@ -31,6 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog=f"Documentation: {page('')}",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

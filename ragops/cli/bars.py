@@ -9,6 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from ragops.cli.printable import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -91,8 +93,8 @@ class _Bars:
         """Move the part's bar; without a total it only says that it moves."""
         with self._lock:
             if progress.resource not in self._tasks:
-                self._tasks[progress.resource] = self._shown.add_task("", total=None, name=progress.resource)
+                self._tasks[progress.resource] = self._shown.add_task("", total=None, name=one_line(progress.resource))
             task = self._tasks[progress.resource]
         total = progress.total or (1 if progress.final else None)
         done = total if progress.final else progress.done
-        self._shown.update(task, description=progress.text, total=total, completed=done)
+        self._shown.update(task, description=one_line(progress.text), total=total, completed=done)

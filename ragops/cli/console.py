@@ -9,6 +9,7 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ragops.cli.printable import one_line, printable
 from ragops.errors import InterruptedRunError, UsageError
 from ragops.hints import aimed, aimed_document
 
@@ -52,7 +53,8 @@ class Console:
         _write(json.dumps(aimed_document(value)))
 
     def text(self, line: str) -> None:
-        """Print a line of data as it is."""
+        """Print data, which may be several lines."""
+        line = printable(line)
         if self._out:
             self._out.print(line, markup=False)
         else:
@@ -60,7 +62,10 @@ class Console:
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
         """Print a table: words such as `ok` and `down` in colour on a terminal, plain lines of any length elsewhere."""
-        rows = [[aimed(cell) if column in _ADVISING else cell for column, cell in _pairs(columns, row)] for row in rows]
+        rows = [
+            [one_line(aimed(cell) if column in _ADVISING else cell) for column, cell in _pairs(columns, row)]
+            for row in rows
+        ]
         if self._out is None and not (self._color and sys.stdout.isatty() and _fits(columns, rows)):
             for line in _plain_table(columns, rows, title):
                 self.text(line)
@@ -98,7 +103,7 @@ class Console:
         """Say something to the person, unless they asked for quiet."""
         if not self.quiet:
             with contextlib.suppress(OSError):  # nobody listens: no reason to leave a change half done
-                _write(aimed(text), stream=sys.stderr)
+                _write(printable(aimed(text)), stream=sys.stderr)
 
     def error(self, error: RagopsError) -> None:
         """Show a failure: what happened and how to cure it."""
@@ -110,7 +115,8 @@ class Console:
     def complain(self, error: RagopsError) -> None:
         """Show a failure on stderr, in words."""
         label = "\x1b[1;31merror\x1b[0m" if self._color and sys.stderr.isatty() else "error"
-        lines = [f"{label}: {aimed(error.message)}", *([f"  → {aimed(error.hint)}"] if error.hint else [])]
+        words = [printable(aimed(error.message)), *([f"  → {printable(aimed(error.hint))}"] if error.hint else [])]
+        lines = [f"{label}: {words[0]}", *words[1:]]
         with contextlib.suppress(OSError):  # the exit code says it too
             _write("\n".join(lines), stream=sys.stderr)
 
@@ -126,7 +132,7 @@ class Console:
         if not (sys.stdin.isatty() and sys.stderr.isatty()) or self.as_json:
             raise UsageError("confirmation_needed", f"{question} No terminal to ask on", "add --yes if you mean it")
         prompt = f"type {expected} to go on: " if expected else "go on? [y/N] "
-        sys.stderr.write(f"{aimed(question)}\n{prompt}")
+        sys.stderr.write(f"{printable(aimed(question))}\n{prompt}")
         sys.stderr.flush()
         answer = sys.stdin.readline().strip()
         if answer != expected if expected else answer.lower() not in ("y", "yes"):

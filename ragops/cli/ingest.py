@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragops.cli.lifecycle import LockWait
+from ragops.cli.printable import one_line
 from ragops.cli.state import state
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _say(console: Console, one: CollectionReport) -> None:
     if one.refused:
         console.message(f"{one.name}: {one.refused.message}\n  → {one.refused.hint}")
     for failure in one.failed[:_SHOWN_FAILURES]:
-        console.message(f"{one.name}: {failure.path}: {failure.reason}")
+        console.message(one_line(f"{one.name}: {failure.path}: {failure.reason}"))
     if len(one.failed) > _SHOWN_FAILURES:
         console.message(f"{one.name}: and {len(one.failed) - _SHOWN_FAILURES} more; all of them with --json")
     if one.chunks:
@@ -164,7 +165,7 @@ def _show(console: Console, result: QueryResult, *, full: bool) -> None:
     if result.answer:
         console.text(f"{result.answer}\n")
     for number, passage in enumerate(shown, 1):
-        console.text(f"[{number}] {passage.path} ({passage.score:.3f})")
+        console.text(one_line(f"[{number}] {passage.path} ({passage.score:.3f})"))
         for line in passage.text.splitlines() if full else _shortened(passage.text):
             console.text(f"    {line}")
     written = f"written by {result.model}, " if result.model else ""
@@ -186,9 +187,10 @@ def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
         yield lambda _progress: None
     elif sys.stderr.isatty():
         from rich.console import Console as RichConsole
+        from rich.text import Text
 
         with RichConsole(stderr=True, highlight=False).status("ingest") as status:
-            yield lambda progress: status.update(_words(progress))
+            yield lambda progress: status.update(Text(one_line(_words(progress))))
     else:
         last: dict[str, float] = {}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ragops.adapters.installation import require_own_package
 from ragops.cli.console import Console
+from ragops.cli.printable import printable
 from ragops.errors import ExitCode, InterruptedRunError, MissingError, RagopsError, UsageError
 from ragops.hints import aim_at
 
@@ -48,21 +49,22 @@ def _attempt(arguments: list[str], console: Console) -> int:
     """Run the command and show its failure. Raises OSError, SystemExit where stdout does not take what is written."""
     try:
         return _call(arguments)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        cause: BaseException = interrupt
         error: RagopsError = InterruptedRunError("interrupted", "interrupted", "run the same command again to go on")
     except RagopsError as failure:
-        error = failure
+        cause = error = failure
     except Exception as failure:
         if isinstance(failure, OSError) and _was_output(failure):
             raise
         if type(failure).__name__ == "NoArgsIsHelpError" and not console.as_json:
             console.text(failure.format_message())  # type: ignore[attr-defined]  # Click's: the help
             return ExitCode.USAGE
-        error = _unexpected(failure)
+        cause, error = failure, _unexpected(failure)
     if console.verbose:
         import traceback
 
-        traceback.print_exc()
+        sys.stderr.write(printable("".join(traceback.format_exception(cause))))
     console.error(error)
     return error.exit_code
 

@@ -98,7 +98,7 @@ def json_to_db(
 
     In one transaction; a second import changes nothing. Every fault of the file is reported at once. A collection needs
     a name and a directory: {"collections": [{"name": "docs", "directory": "docs"}]}. `ragops init` writes a sample, and
-    docs/collections.md explains every key.
+    The page collections.md explains every key; `ragops --help` names its folder.
 
     Example: ragops migrate json-to-db collections-config.json --dry-run
     """

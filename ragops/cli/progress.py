@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import Progress
+from ragops.cli.printable import one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,15 +58,16 @@ def steps(console: Console, title: str) -> Iterator[Callable[[Step | Progress], 
 @contextlib.contextmanager
 def _live(title: str) -> Iterator[Callable[[str, bool], None]]:
     from rich.console import Console as RichConsole
+    from rich.text import Text
 
     rich = RichConsole(stderr=True, highlight=False)
     with rich.status(title) as status:
 
         def show(text: str, final: bool) -> None:
             if final:
-                rich.print(text, markup=False)
+                rich.print(printable(text), markup=False)
             else:
-                status.update(f"{title}: {text}")
+                status.update(Text(one_line(f"{title}: {text}")))
 
         yield show
 

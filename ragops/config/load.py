@@ -14,7 +14,9 @@ from pydantic import ValidationError
 from ragops.config import unread
 from ragops.config.model import Settings, ports_as_written
 from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
+from ragops.config.problems import dotted, problem, translate
 from ragops.errors import InvalidInputError, MissingError, Problem, UsageError
+from ragops.resources import page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -210,7 +212,7 @@ def _walk_mapping(node: yaml.MappingNode, key: Key, name: str, source: _Source) 
         child = (*key, key_node.value)
         where = f"{name}:{key_node.start_mark.line + 1}"
         if key_node.value in seen:
-            source.problems.append(Problem(where, _dotted(child), "stands twice"))
+            source.problems.append(Problem(where, dotted(child), "stands twice"))
         seen.add(key_node.value)
         source.lines[child] = where
         _walk(value_node, child, name, source)
@@ -225,11 +227,9 @@ def _from_variables(variables: Mapping[str, str]) -> _Source:
             try:
                 _put(source.values, key, _parse(text, f"${variable}", _Source()))
             except (yaml.YAMLError, RecursionError):
-                source.problems.append(Problem(f"${variable}", _dotted(key), "is not a YAML value"))
+                source.problems.append(Problem(f"${variable}", dotted(key), "is not a YAML value"))
             except TypeError:
-                source.problems.append(
-                    Problem(f"${variable}", _dotted(key), "another variable sets what it is part of")
-                )
+                source.problems.append(Problem(f"${variable}", dotted(key), "another variable sets what it is part of"))
     return source
 
 
@@ -263,25 +263,14 @@ def _validate(path: Path, sources: list[_Source], found: Sequence[Problem] = ())
         try:
             settings = Settings.model_validate(values)
         except ValidationError as error:
-            problems += [_problem(detail["loc"], detail["msg"], lines, path) for detail in error.errors()]
+            problems += [
+                problem(detail["loc"], translate(detail, Settings), lines, path.name) for detail in error.errors()
+            ]
         problems += _shared_ports(values, lines, path)
     if problems or settings is None:
-        raise InvalidInputError(
-            "invalid_config", f"{path} is not valid:", problems, "every key is explained in docs/configuration.md"
-        )
+        hint = f"see {page('configuration.md')}, which explains every key"
+        raise InvalidInputError("invalid_config", f"{path} is not valid:", problems, hint)
     return settings
-
-
-def _problem(loc: Key, message: str, lines: dict[Key, str], path: Path) -> Problem:
-    nearest = next((loc[:length] for length in range(len(loc), 0, -1) if loc[:length] in lines), ())
-    wording = {
-        "Extra inputs are not permitted": "is not a known key",
-        "Field required": "is missing",
-        "Input should be a valid tuple": "should be a list, such as [one, two]",
-        "Input should be a valid dictionary or instance of PlaceSettings": "should be a folder or a URL",
-    }
-    text = wording.get(message, message).removeprefix("Value error, ")
-    return Problem(lines.get(nearest, path.name), _dotted(loc), text)
 
 
 def _shared_ports(values: dict[str, Any], lines: dict[Key, str], path: Path) -> Iterator[Problem]:
@@ -289,10 +278,6 @@ def _shared_ports(values: dict[str, Any], lines: dict[Key, str], path: Path) -> 
     seen: dict[int, Key] = {}
     for key, port in ports_as_written(values).items():
         if port in seen:
-            text = f"{_dotted(key)} and {_dotted(seen[port])} are both {port}; each needs its own"
-            yield _problem((key[0], key[1].partition(",")[0]), text, lines, path)
+            text = f"{dotted(key)} and {dotted(seen[port])} are both {port}; each needs its own"
+            yield problem((key[0], key[1].partition(",")[0]), text, lines, path.name)
         seen.setdefault(port, key)
-
-
-def _dotted(key: Key) -> str:
-    return ".".join(str(part) for part in key)
