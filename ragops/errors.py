@@ -97,6 +97,10 @@ class StoreMissingError(MissingError):
     """A file of a repository is not there."""
 
 
+class StoreRefusedError(MissingError):
+    """A repository takes new files only: it lets none be replaced or removed, at least not this one."""
+
+
 class InterruptedRunError(RagopsError):
     """The user ended the run; the state is consistent and the next run goes on."""
 

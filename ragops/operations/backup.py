@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ragops.operations.condition import Condition
     from ragops.operations.copies import Copied
     from ragops.operations.platform import Platform
+    from ragops.recovery.draft import Draft
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
-    from ragops.recovery.repository import Draft
     from ragops.recovery.vault import Vault
 
 _DEFAULT_JOBS = 2

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.blocks import Source
     from ragops.operations.platform import Platform
-    from ragops.recovery.repository import Draft
+    from ragops.recovery.draft import Draft
     from ragops.recovery.vault import Vault
     from ragops.services.contract import Part
 

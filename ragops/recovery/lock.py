@@ -9,23 +9,25 @@ A holder writes its file anew every half minute, with a count. A lock is dead, a
 - of another one: when its last sign is ten minutes off the clock here, before or after, and its count then stands
   still for two and a half of its beats. The clock only says when to look: whoever still counts is alive, however
   wrong its clock or ours, and a time that lies ahead keeps nobody alive.
+
+Where a repository takes new files only (object lock, a key that may not delete), files are added instead: see
+`lock_files`. A lock that nobody ends lapses there by the same times.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 import secrets
 import threading
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ragops.adapters.locks import Holder
 from ragops.errors import LockedError, RagopsError
-from ragops.recovery.lock_owner import Identity, myself
+from ragops.recovery.lock_files import SLOWEST, Lock, LockFiles, Note
+from ragops.recovery.lock_owner import myself
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from ragops.adapters.store import Store
 
 _FOLDER = "locks"
-_SLOWEST = 120.0  # seconds between beats that we believe a note
 
 
 @dataclass(frozen=True)
@@ -46,43 +47,12 @@ class Timing:
     tie: float = 10.0
 
 
-@dataclass(frozen=True)
-class Note:
-    """What a lock file says: who, since when, and how many times it was written at what time."""
-
-    owner: Identity
-    command: str
-    since: str
-    held: bool
-    count: int
-    time: float
-    every: float
-
-    def __str__(self) -> str:
-        text = str(Holder(self.owner.host, self.owner.pid, self.command, self.since))
-        return "".join(letter for letter in text if letter.isprintable())  # it comes from another machine
-
-
-@dataclass(frozen=True)
-class _Lock:
-    path: str
-    content: bytes
-    note: Note | None
-
-    def __str__(self) -> str:
-        return str(self.note or "a run that did not say who it is")
-
-    @property
-    def held(self) -> bool:
-        return self.note is None or self.note.held
-
-
 class Held:
     """The lock while we hold it."""
 
-    def __init__(self, store: Store, path: str, note: Note, timing: Timing) -> None:
+    def __init__(self, files: LockFiles, name: str, path: str, note: Note, timing: Timing) -> None:
         self.path = path
-        self._store, self._note, self._timing = store, note, timing
+        self._files, self._name, self._note, self._timing = files, name, note, timing
         self._seen, self._gone = _boottime(), ""
         self._stop, self._turn = threading.Event(), threading.Lock()
         self._thread = threading.Thread(target=self._beat, name="repository-lock", daemon=True)
@@ -100,43 +70,43 @@ class Held:
                 self._look()
         if self._gone:
             raise RagopsError(
-                "repository_lock_lost", f"this run no longer holds the lock of {self._store.name}: {self._gone}",
+                "repository_lock_lost", f"this run no longer holds the lock of {self._files.store.name}: {self._gone}",
                 "nothing was put in place; run the command again",
             )  # fmt: skip
 
     def _look(self) -> None:
         """One that was gone for long, such as a machine that slept, may find another run at work."""
-        locks = _locks(self._store, self.path.rpartition("/")[0])
-        if self.path not in {lock.path for lock in locks}:
+        locks = self._files.living()
+        if self._name not in {lock.name for lock in locks}:
             self._gone = "it was taken over or removed"
         for lock in locks:
-            if lock.path != self.path and lock.held and not _is_dead_here(lock):
+            if lock.name != self._name and lock.held and not lock.is_dead_here:
                 self._gone = f"{lock} holds it too"
 
     def _beat(self) -> None:
-        while not self._stop.wait(self._timing.beat) and not self._gone:
+        while not self._stop.wait(self._files.every(self._timing.beat)) and not self._gone:
             with contextlib.suppress(RagopsError), self._turn:  # `check` sees how long that has been so
                 self._renew()
 
     def _renew(self) -> None:
         asked = _boottime()
-        if not self._store.read_all([self.path]):
+        if self._files.find(self._name) is None:
             self._gone = "it was taken over or removed"  # and must not come back: another may hold it by now
             return
         self._note = replace(self._note, count=self._note.count + 1, time=time.time())
-        _write(self._store, self.path, self._note)
+        self.path = self._files.write(self._name, self._note)
         self._seen = asked
         if self._stop.is_set():  # released while we wrote
-            self._store.remove([self.path])
+            self._files.end(self._name)
 
     def release(self, notice: Callable[[str], None]) -> None:
         """Give it back; a repository that is gone is a word, not a failure: the lock ends with this process."""
         self._stop.set()
         self._thread.join(timeout=self._timing.tie)
         try:
-            self._store.remove([self.path])
+            self._files.end(self._name)
         except RagopsError as error:
-            notice(f"the lock of {self._store.name} could not be removed: {error.message}")
+            notice(f"the lock of {self._files.store.name} could not be removed: {error.message}")
 
 
 @contextlib.contextmanager
@@ -159,7 +129,8 @@ def hold(
 
 class _Attempt:
     def __init__(self, store: Store, folder: str, command: str, notice: Callable[[str], None], timing: Timing) -> None:
-        self._store, self._folder, self._timing, self._notice = store, folder, timing, notice
+        self._store, self._timing, self._notice = store, timing, notice
+        self._files = LockFiles(store, folder)
         self._alive: dict[str, float] = {}  # seen counting, however wrong its clock
         since = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._note = Note(myself(), command, since, held=False, count=0, time=time.time(), every=timing.beat)
@@ -176,60 +147,61 @@ class _Attempt:
             pause = min(pause * 1.5, 5.0)
             time.sleep(min(random.uniform(0.5, 1.0) * pause, max(0.0, deadline - time.monotonic())))  # noqa: S311
 
-    def _ask(self) -> Held | _Lock:
+    def _ask(self) -> Held | Lock:
         """Write a lock of our own; ours when nobody else shows up, or the one to step back for."""
         now = datetime.now(tz=UTC)
-        path = f"{self._folder}/{now:%Y%m%dT%H%M%S}{now.microsecond:06d}Z-{secrets.token_hex(6)}.json"
+        name = f"{self._files.folder}/{now:%Y%m%dT%H%M%S}{now.microsecond:06d}Z-{secrets.token_hex(6)}"
         held: Held | None = None
         try:
-            _write(self._store, path, self._note)
-            if other := self._tie(path):
+            self._files.write(name, self._note)
+            if other := self._tie(name):
                 return other
             note = replace(self._note, held=True, count=1, time=time.time())
-            _write(self._store, path, note)
-            held = Held(self._store, path, note, self._timing)
+            path = self._files.write(name, note)
+            held = Held(self._files, name, path, note, self._timing)
+            self._files.sweep()
             return held
         finally:
             if held is None:
                 with contextlib.suppress(RagopsError):  # the first error is the one to tell
-                    self._store.remove([path])
+                    self._files.end(name)
 
-    def _tie(self, path: str) -> _Lock | None:
+    def _tie(self, name: str) -> Lock | None:
         deadline = time.monotonic() + self._timing.tie
         needed = 1 if self._store.steady else 2  # there may be a moment without a file that is being replaced
         quiet = 0
         while quiet < needed:
-            other = self._living(besides=path)
-            if other and (other.held or other.path < path or time.monotonic() > deadline):
+            other = self._living(besides=name)
+            if other and (other.held or other.name < name or time.monotonic() > deadline):
                 return other
             quiet = 0 if other else quiet + 1
             if quiet < needed:
                 time.sleep(random.uniform(0.5, 1.0) * self._timing.look)  # noqa: S311
         return None
 
-    def _living(self, besides: str = "", *, watch: bool = False) -> _Lock | None:
-        """A lock of a living run, its holder's before all others; dead ones are removed."""
-        living = [lock for lock in _locks(self._store, self._folder) if lock.path != besides]
-        for lock in [lock for lock in living if _is_dead_here(lock) or (watch and self._is_silent(lock))]:
-            self._store.remove([lock.path])
+    def _living(self, besides: str = "", *, watch: bool = False) -> Lock | None:
+        """A lock of a living run, its holder's before all others; dead ones are ended."""
+        living = [lock for lock in self._files.living() if lock.name != besides]
+        for lock in [lock for lock in living if lock.is_dead_here or (watch and self._is_silent(lock))]:
+            self._files.end(lock.name)
             self._notice(f"took over the lock of {lock} in {self._store.name}, which is gone")
             living.remove(lock)
-        return min(living, key=lambda lock: (not lock.held, lock.path), default=None)
+        return min(living, key=lambda lock: (not lock.held, lock.name), default=None)
 
-    def _is_silent(self, lock: _Lock) -> bool:
+    def _is_silent(self, lock: Lock) -> bool:
         note = lock.note
         if note and (note.owner.is_here() or abs(time.time() - note.time) <= self._timing.stale):
             return False
-        if _boottime() < self._alive.get(lock.path, 0.0):
+        if _boottime() < self._alive.get(lock.name, 0.0):
             return False
-        seconds = 2.5 * min(note.every if note else self._timing.beat, _SLOWEST)
+        seconds = 2.5 * min(note.every if note else self._timing.beat, SLOWEST)
         self._notice(f"the lock of {lock} in {self._store.name} looks left behind: watching it for {seconds:.0f} s")
-        silent = _stands_still(self._store, lock, seconds)
+        silent = _stands_still(self._files, lock, seconds)
         if not silent:
-            self._alive[lock.path] = _boottime() + self._timing.stale
+            self._alive[lock.name] = _boottime() + self._timing.stale
         return silent
 
-    def _locked(self, lock: _Lock) -> LockedError:
+    def _locked(self, lock: Lock) -> LockedError:
         minutes = round(self._timing.stale / 60)
         return LockedError(
             "repository_locked", f"the repository {self._store.name} is in use by {lock}",
@@ -238,36 +210,13 @@ class _Attempt:
         )  # fmt: skip
 
 
-def _stands_still(store: Store, lock: _Lock, seconds: float) -> bool:
+def _stands_still(files: LockFiles, lock: Lock, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         time.sleep(min(seconds / 10, max(0.0, deadline - time.monotonic())))
-        if store.read_all([lock.path]).get(lock.path) != lock.content:
+        if files.find(lock.name) != lock:
             return False
     return True
-
-
-def _locks(store: Store, folder: str) -> list[_Lock]:
-    contents = store.read_all(entry.path for entry in store.entries(folder))
-    return [_Lock(path, contents[path], _parse(contents[path])) for path in sorted(contents)]
-
-
-def _parse(content: bytes) -> Note | None:
-    try:
-        values = json.loads(content)
-        note = Note(**{**values, "owner": Identity(**values["owner"])})
-        return note if float(note.time) >= 0 and float(note.every) > 0 else None
-    except (ValueError, TypeError, KeyError):
-        return None
-
-
-def _write(store: Store, path: str, note: Note) -> None:
-    with store.writing(path) as stream:
-        stream.write(json.dumps(asdict(note)).encode())
-
-
-def _is_dead_here(lock: _Lock) -> bool:
-    return lock.note is not None and lock.note.owner.is_gone()
 
 
 def _boottime() -> float:

@@ -112,6 +112,14 @@ class RecoveryPoint:
         with store.reading(path) as copy:
             self._compare(part, *checksum(copy))
 
+    def has_copy(self, part: ManifestPart, store: Store, path: str) -> bool:
+        """Whether the very file lies at `path` of another store, read there."""
+        try:
+            with store.reading(path) as copy:
+                return checksum(copy) == (part.stored.size, part.stored.sha256)
+        except StoreMissingError:
+            return False
+
     def content(self) -> bytes:
         """Its manifest's file as it lies there."""
         return self.store.read_all([f"{self.home}/{FILE_NAME}"])[f"{self.home}/{FILE_NAME}"]

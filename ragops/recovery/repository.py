@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import re
-import secrets
-import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
+from ragops.errors import IntegrityError, MissingError, RagopsError, StoreRefusedError, UsageError
 from ragops.recovery import lock
 from ragops.recovery.cache import ManifestCache
+from ragops.recovery.draft import Draft
 from ragops.recovery.manifest import FILE_NAME, Signed, parse, write
 from ragops.recovery.point import RecoveryPoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from pathlib import Path
-    from typing import BinaryIO
 
     from ragops.adapters.store import Entry, Store
     from ragops.recovery.lock import Held
@@ -74,40 +70,6 @@ class Locker:
     command: str
     wait: float = 0.0
     notice: Callable[[str], None] = lambda _text: None
-
-
-class Draft:
-    """A recovery point that is being written; nobody sees it until `publish`."""
-
-    def __init__(self, store: Store, environment: str, sequence: int, held: Held) -> None:
-        self.created = datetime.now(tz=UTC)
-        self.id = f"{self.created:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-        self.sequence = sequence
-        self.home = f"{environment}/{self.id}"
-        self.published = False
-        self._store = store
-        self._held = held
-        self._started = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        """How long it has taken so far."""
-        return round(time.monotonic() - self._started, 3)
-
-    def writing(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """A stream to the file `path` of the recovery point."""
-        return self._store.writing(f"{self.home}/{path}")
-
-    def reading(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """What has been written as `path`."""
-        return self._store.reading(f"{self.home}/{path}")
-
-    def publish(self, content: bytes) -> None:
-        """Put the manifest's file in place, while the lock is still ours."""
-        self._held.check()
-        with self._store.writing(f"{self.home}/{FILE_NAME}") as stream:
-            stream.write(content)
-        self.published = True
 
 
 class Repository:
@@ -180,9 +142,11 @@ class Repository:
 
     def found(self, signed: Signed) -> RecoveryPoint:
         """The recovery point of a manifest that was just written here."""
-        home = f"{self.environment}/{signed.manifest.id}/"
-        sizes = {entry.path.removeprefix(home): entry.size for entry in self.store.entries(home.rstrip("/"))}
-        return RecoveryPoint(self.store, signed, sizes)
+        return RecoveryPoint(self.store, signed, self._files(f"{self.environment}/{signed.manifest.id}"))
+
+    def _files(self, home: str) -> dict[str, int]:
+        """The sizes of the files in a recovery point's folder."""
+        return {entry.path.removeprefix(f"{home}/"): entry.size for entry in self.store.entries(home)}
 
     def get(self, reference: str) -> RecoveryPoint:
         """The recovery point called `reference`: an id, the start of exactly one id, or `latest`.
@@ -250,7 +214,10 @@ class Repository:
                         self._remove(draft.home)
 
     def clear_leftovers(self) -> None:
-        """Remove what killed runs left. The caller holds the lock, so that nobody else is writing it."""
+        """Remove what killed runs left, where that is allowed.
+
+        The caller holds the lock, so that nobody else is writing it.
+        """
         with contextlib.suppress(RagopsError):  # what may write a file may not always look for half ones
             self.store.clear_leftovers()
         homes: dict[str, set[str]] = {}
@@ -258,35 +225,49 @@ class Repository:
             ident, _, name = entry.path.partition("/")[2].partition("/")
             if _ID.fullmatch(ident):
                 homes.setdefault(ident, set()).add(name)
-        for ident, names in homes.items():
-            if FILE_NAME not in names:
-                self._remove(f"{self.environment}/{ident}")
+        with contextlib.suppress(StoreRefusedError):  # who prunes such a repository clears it too
+            for ident, names in homes.items():
+                if FILE_NAME not in names:
+                    self._remove(f"{self.environment}/{ident}")
 
     def adopt(self, point: RecoveryPoint, locker: Locker, on_bytes: Callable[[int], None]) -> RecoveryPoint:
         """Copy a recovery point of another repository here, each file checked on its way and once more where it lies.
 
-        Raises IntegrityError, RagopsError; nothing of it is seen then.
+        Raises IntegrityError, RagopsError; nothing of it is seen then. StoreRefusedError where something else lies in
+        its place, and must not be replaced.
         """
         home = f"{self.environment}/{point.id}"
         with self.locked(locker) as held:
             self.clear_leftovers()
-            if any(found.id == point.id for found in self.list().points):
-                self._remove(home)  # damaged, or the caller would not ask
+            if FILE_NAME in self._files(home):  # damaged, or the caller would not ask
+                with contextlib.suppress(StoreRefusedError):  # then what is missing is added
+                    self._remove(home)
             try:
-                for part in point.manifest.parts:
-                    point.copy_part(part, self.store, f"{home}/{part.stored_path}", on_bytes)
-                held.check()
-                with self.store.writing(f"{home}/{FILE_NAME}") as stream:
-                    stream.write(point.content())
+                self._fill(home, point, held, on_bytes)
             except BaseException:
                 with contextlib.suppress(RagopsError):
                     self._remove(home)
                 raise
         return self.get(point.id)
 
+    def _fill(self, home: str, point: RecoveryPoint, held: Held, on_bytes: Callable[[int], None]) -> None:
+        """Copy what is not there: an interrupted run leaves what it copied where nothing can be removed."""
+        there = self._files(home)
+        for part in point.manifest.parts:
+            path = f"{home}/{part.stored_path}"
+            if part.stored_path not in there or not point.has_copy(part, self.store, path):
+                point.copy_part(part, self.store, path, on_bytes)
+        held.check()
+        manifest, content = f"{home}/{FILE_NAME}", point.content()
+        if FILE_NAME not in there or self.store.read_all([manifest]).get(manifest) != content:
+            with self.store.writing(manifest) as stream:
+                stream.write(content)
+
     def keep(self, point: RecoveryPoint, *, keep: bool) -> None:
         """Mark it so that `prune` leaves it, or take the mark away. The caller holds the lock."""
         mark = f"{self.environment}/{_KEPT}/{point.id}"
+        if keep and any(entry.path == mark for entry in self.store.entries(f"{self.environment}/{_KEPT}")):
+            return
         if keep:
             with self.store.writing(mark) as stream:
                 stream.write(b"\n")

@@ -42,7 +42,7 @@ def explain(error: Exception, doing: str, place: str, secrets: frozenset[str] = 
     """The RagopsError of what a file system raised; `doing` says what was attempted, `place` where, without secrets."""
     if isinstance(error, RagopsError):
         return error
-    codes = {code for link in _chain(error) if (code := _code(link))}
+    codes = codes_of(error)
     if "NoSuchBucket" in codes:
         return MissingError(
             "repository_missing", f"cannot {doing}: {place} names a bucket that does not exist",
@@ -65,6 +65,16 @@ def is_passing(error: BaseException) -> bool:
     return bool(codes & _PASSING_CODES) or _is_connection(error)
 
 
+def codes_of(error: BaseException) -> set[str]:
+    """The codes that servers have sent, of it and of what caused it."""
+    return {code for link in _chain(error) if (code := _code(link))}
+
+
+def errnos_of(error: BaseException) -> set[int | None]:
+    """The numbers of the system's errors, of it and of what caused it."""
+    return {link.errno for link in _chain(error) if isinstance(link, OSError)}
+
+
 def _login(error: Exception, codes: set[str], doing: str, place: str) -> RagopsError | None:
     if _named(error, _HOST_KEY_CLASSES):
         return MissingError(
@@ -78,19 +88,19 @@ def _login(error: Exception, codes: set[str], doing: str, place: str) -> RagopsE
     if codes & _LOGIN_CODES or _named(error, _LOGIN_CLASSES) or "No authentication methods" in str(error):
         return MissingError(
             "repository_login", f"cannot {doing}: {place} refuses these credentials, or there are none",
-            "check the keys or password in options_file, and that they may list, read, write and remove",
+            "check the keys or password in options_file, and that they may list, read and write",
         )  # fmt: skip
     return None
 
 
 def _room(error: Exception, codes: set[str], doing: str, place: str) -> RagopsError | None:
     text = " ".join(str(link).lower() for link in _chain(error))
-    full = "no space left" in text or "quota exceeded" in text or _errnos(error) & {errno.ENOSPC, errno.EDQUOT}
+    full = "no space left" in text or "quota exceeded" in text or errnos_of(error) & {errno.ENOSPC, errno.EDQUOT}
     if full or codes & _FULL_CODES:
         return MissingError("disk_full", f"cannot {doing}: no space left in {place}", "free some space there")
-    if errno.EROFS in _errnos(error):
+    if errno.EROFS in errnos_of(error):
         return MissingError("repository_read_only", f"{place} cannot be written", "make it writable on its server")
-    if _errnos(error) & {errno.EACCES, errno.EPERM}:
+    if errnos_of(error) & {errno.EACCES, errno.EPERM}:
         return RagopsError(
             "not_permitted", f"cannot {doing}: {place} does not permit it", "check owner and mode on its server"
         )
@@ -144,10 +154,6 @@ def _named(error: BaseException, names: set[str]) -> bool:
     return any(kind.__name__ in names for link in _chain(error) for kind in type(link).__mro__)
 
 
-def _errnos(error: BaseException) -> set[int | None]:
-    return {link.errno for link in _chain(error) if isinstance(link, OSError)}
-
-
 def _is_connection(error: BaseException) -> bool:
     closed = str(error) == "Socket is closed"  # paramiko's, an OSError without a number
-    return closed or _named(error, _CONNECTION_CLASSES) or bool(_errnos(error) & _CONNECTION_ERRNOS)
+    return closed or _named(error, _CONNECTION_CLASSES) or bool(errnos_of(error) & _CONNECTION_ERRNOS)

@@ -11,17 +11,20 @@ import stat
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ragops.adapters.files import SECRET_MODE, explain_os_error, sync_dir
-from ragops.adapters.store import Entry
+from ragops.adapters.store.adding import Added, put_in_place
+from ragops.adapters.store.folder_tree import make_folders, sync, walk
 from ragops.adapters.store.mounts import is_local
-from ragops.adapters.store.names import PARTIAL, check_path
+from ragops.adapters.store.names import check_path
 from ragops.adapters.store.partials import clear_folder, temporary_name
+from ragops.adapters.store.refusals import refused
 from ragops.errors import MissingError, RagopsError, StoreMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-_FOLDER_MODE = 0o700
+    from ragops.adapters.store import Entry
+
 _BUFFER = 1 << 20
 _TRIES = 100
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -38,6 +41,7 @@ class FolderStore:
         self.folder = folder
         self.name = str(folder)
         self._seen: tuple[int, int] | None = None
+        self._adds = False  # it is known to let nothing be renamed
 
     @property
     def steady(self) -> bool:
@@ -48,13 +52,17 @@ class FolderStore:
     def writing(self, path: str) -> Iterator[BinaryIO]:
         """See `Store`: a temporary file beside, put in place by one rename."""
         target = self.folder / check_path(path)
+        if self._adds:
+            with self._adding(target) as stream:
+                yield stream
+            return
         temporary, stream = self._begin(target)
         try:
             yield stream
-            with self._words(f"write {target}"):
-                _sync(stream, temporary)
+            with self._words(f"write {target}", target):
+                sync(stream, temporary)
                 self._same_place()
-                temporary.replace(target)
+                self._adds = put_in_place(temporary, target)
                 sync_dir(target.parent)
         finally:
             with contextlib.suppress(OSError, RagopsError):  # the first error is the one to tell
@@ -84,7 +92,7 @@ class FolderStore:
         with self._words(f"list {self.folder / prefix}"):
             if not self._same_place() or (prefix and self._link_on_the_way(check_path(prefix))):
                 return []
-            return sorted(_walk(self.folder / prefix, f"{prefix}/" if prefix else ""), key=lambda entry: entry.path)
+            return sorted(walk(self.folder / prefix, f"{prefix}/" if prefix else ""), key=lambda entry: entry.path)
 
     def folders(self, prefix: str = "") -> list[str]:
         """See `Store`."""
@@ -100,7 +108,7 @@ class FolderStore:
         last: Path | None = None
         for path in paths:
             target = self.folder / check_path(path)
-            with self._words(f"remove {target}"):
+            with self._words(f"remove {target}", target):
                 if last is not None and last != target.parent:
                     self._settle(last)  # before the next one: a crash must not keep this and lose that
                 last = self._unlink(target)
@@ -130,20 +138,40 @@ class FolderStore:
             handle = self._create(temporary)
         return temporary, io.BufferedWriter(_File(handle, "wb", self, doing), _BUFFER)
 
+    @contextlib.contextmanager
+    def _adding(self, target: Path) -> Iterator[BinaryIO]:
+        """A new file where nothing may be renamed."""
+        doing = f"write {target}"
+        with self._words(doing, target), contextlib.ExitStack() as stack:
+            self._make_private(self.folder)
+            make_folders(target.parent, self.folder)
+            added = Added(target)
+            stack.callback(added.close)
+            stream = io.BufferedWriter(_File(added.handle(), "wb", self, doing), _BUFFER)
+            closing = stack.enter_context(contextlib.closing(stream))
+            kept = stack.pop_all()
+        with kept:
+            yield stream
+            with self._words(doing, target):
+                closing.close()
+                self._same_place()
+                added.commit()
+                sync_dir(target.parent)
+
     def _create(self, temporary: Path) -> int:
         """A folder may be removed by another run between our making it and our first file in it."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         for _ in range(_TRIES):
             self._same_place()  # or the repository itself would be made anew, on a disk that is not its own
             with contextlib.suppress(FileNotFoundError):
-                _make_folders(temporary.parent, self.folder)
+                make_folders(temporary.parent, self.folder)
                 return os.open(temporary, flags, SECRET_MODE)
         return os.open(temporary, flags, SECRET_MODE)
 
     def _make_private(self, folder: Path) -> None:
         """Create what is missing of the way; a repository holds all data of the platform."""
         if self._seen is None:
-            _make_folders(folder)
+            make_folders(folder)
         self._same_place()
         if not os.access(folder, os.W_OK):
             raise self._read_only()
@@ -212,9 +240,14 @@ class FolderStore:
             folder = folder.parent
 
     @contextlib.contextmanager
-    def _words(self, doing: str) -> Iterator[None]:
+    def _words(self, doing: str, target: Path | None = None) -> Iterator[None]:
+        """Failures as ours; where `target` is there and must not be touched, the folder takes new files only."""
         try:
             yield
+        except (PermissionError, FileExistsError) as error:
+            if target is not None and target.is_file():
+                raise refused(doing, self.name) from error
+            raise self.explain(error, doing) from error
         except OSError as error:
             raise self.explain(error, doing) from error
 
@@ -258,38 +291,3 @@ class _File(io.FileIO):
             return super().readall()
         except OSError as error:
             raise self._explain(error, self._doing) from error
-
-
-def _sync(stream: BinaryIO, path: Path) -> None:
-    """Make what was written durable, also where whoever wrote has closed the stream, as compressors do."""
-    if stream.closed:
-        sync_dir(path)  # as good for a file
-        return
-    stream.flush()
-    os.fsync(stream.fileno())
-    stream.close()
-
-
-def _make_folders(folder: Path, below: Path | None = None) -> None:
-    """Durable: a folder that a crash takes back takes its files with it. None that is not `below` another one."""
-    for path in [*reversed(folder.parents), folder]:
-        if not path.exists() and (below is None or below in path.parents):
-            with contextlib.suppress(FileExistsError):  # another run's, which may be gone again by now
-                path.mkdir(mode=_FOLDER_MODE)
-            sync_dir(path.parent)
-
-
-def _walk(folder: Path | str, prefix: str) -> Iterator[Entry]:
-    try:
-        with os.scandir(folder) as found:
-            children = [child for child in found if not child.name.startswith(PARTIAL)]
-    except (FileNotFoundError, NotADirectoryError):  # removed while we looked
-        return
-    for child in children:
-        if child.is_dir(follow_symlinks=False):
-            yield from _walk(child.path, f"{prefix}{child.name}/")
-        elif child.is_file(follow_symlinks=False):
-            with contextlib.suppress(FileNotFoundError):
-                facts = child.stat(follow_symlinks=False)
-                mark = f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}"
-                yield Entry(prefix + child.name, facts.st_size, mark)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ragops.errors import RagopsError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
 PARTIAL = ".partial-"
+_SECRET_WORDS = ("key", "secret", "token", "pass")
 
 
 def check_path(path: str) -> str:
@@ -39,3 +44,13 @@ def password_of(url: str) -> str:
         return urlsplit(url).password or ""
     except ValueError:
         return ""
+
+
+def secrets_of(options: Mapping[str, Any], inside: bool = False) -> Iterator[str]:
+    """The values of options that may be keys or passwords."""
+    for name, value in options.items():
+        secret = inside or any(word in str(name).lower() for word in _SECRET_WORDS)
+        if isinstance(value, dict):
+            yield from secrets_of(value, secret)
+        elif secret and isinstance(value, str) and value:
+            yield value

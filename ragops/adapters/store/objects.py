@@ -9,22 +9,23 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from ragops.adapters.store import Entry
 from ragops.adapters.store.drivers import ATOMIC, BLOCK, GCS, S3, SFTP, connect
 from ragops.adapters.store.faults import explain, is_missing, is_passing
-from ragops.adapters.store.names import PARTIAL, check_path, is_partial, password_of, public_name
+from ragops.adapters.store.listing import entry, is_absent, is_there, listing, walk
+from ragops.adapters.store.names import PARTIAL, check_path, is_partial, password_of, public_name, secrets_of
 from ragops.adapters.store.partials import DAY, is_left
+from ragops.adapters.store.refusals import is_refusal, refused
 from ragops.adapters.store.uploads import Told, Upload
 from ragops.errors import RagopsError, StoreMissingError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from ragops.adapters.store import Entry
+
 _T = TypeVar("_T")
 _BUFFER = 1 << 20
 _TRIES = 4
-_MARKS = ("ETag", "etag", "generation", "md5Hash", "mtime", "LastModified", "updated", "created")
-_SECRET_WORDS = ("key", "secret", "token", "pass")
 # Runs write there at once, and some servers (rclone) remove a folder although a file in it is being written.
 _SHARED = ("locks",)
 _MISSING_HINT = "was it removed meanwhile? `ragops backup list` shows what is there"
@@ -40,9 +41,10 @@ class ObjectStore:
         self.name = public_name(url).rstrip("/")
         self._protocol = url.partition("://")[0]
         self._url, self._options = url, dict(options or {})
-        self._secrets = frozenset(_secrets_of(self._options)) | ({password_of(url)} - {""})
+        self._secrets = frozenset(secrets_of(self._options)) | ({password_of(url)} - {""})
         self._lock = threading.Lock()
         self._pid, self._idle = os.getpid(), list[Any]()
+        self._adds = False  # it is known to let nothing be renamed
         if self._protocol in (*S3, *GCS) and self.name != url.rstrip("/"):
             what = f"the url of {self.name} holds a user, a password or a query"
             raise UsageError("repository_options", what, "put keys into options_file, a YAML file that is 0600")
@@ -51,13 +53,14 @@ class ObjectStore:
     def writing(self, path: str) -> Iterator[BinaryIO]:
         """See `Store`: what is seen at once is written beside and renamed, an upload ends with its last part."""
         doing = f"write {check_path(path)}"
-        with self._begun(doing, lambda files: Upload(files, self._protocol, self._full(files, path))) as upload:
+        with self._named_refusal(path, doing), self._begun(doing, lambda files: self._upload(files, path)) as upload:
             raw = Told(lambda call: self._told(doing, call), sink=upload)
             stream = io.BufferedWriter(raw, _BUFFER)
             try:
                 yield stream
                 stream.close()
                 self._told(doing, upload.commit)
+                self._adds = self._adds or upload.adds
             except BaseException:
                 raw.abandoned = True
                 upload.discard()
@@ -85,14 +88,14 @@ class ObjectStore:
 
     def entries(self, prefix: str = "") -> list[Entry]:
         """See `Store`; temporary files are not listed."""
-        found = (entry for entry in self._all(prefix.strip("/")) if not is_partial(entry.path))
-        return sorted(found, key=lambda entry: entry.path)
+        found = (item for item in self._all(prefix.strip("/")) if not is_partial(item.path))
+        return sorted(found, key=lambda item: item.path)
 
     def folders(self, prefix: str = "") -> list[str]:
         """See `Store`; one request for a thousand of them on S3."""
 
         def listed(files: Any) -> list[str]:
-            found = _listing(files, self._full(files, check_path(prefix) if prefix else ""))
+            found = listing(files, self._full(files, check_path(prefix) if prefix else ""))
             return sorted(info["name"].rstrip("/").rpartition("/")[2] for info in found if info["type"] == "directory")
 
         return self._again(f"list {prefix}".strip(), listed)
@@ -111,8 +114,8 @@ class ObjectStore:
         if self._protocol in S3:
             self._again("clear", self._abort_uploads)
         if self._protocol not in ATOMIC:
-            for entry in self._all("", self._is_left):
-                self._remove(entry.path)
+            for item in self._all("", self._is_left):
+                self._remove(item.path)
 
     # --- connections: one for all threads where the library permits it, else one for each that is at work
 
@@ -166,7 +169,28 @@ class ObjectStore:
                     return files
         return connect(self._protocol, self._url, self._options)
 
+    # --- what may not be done
+
+    @contextlib.contextmanager
+    def _named_refusal(self, path: str, doing: str) -> Iterator[None]:
+        """Tell a file that must not be replaced from keys that are good for nothing: it can be listed."""
+        try:
+            yield
+        except RagopsError as error:
+            there = False
+            with contextlib.suppress(RagopsError):
+                there = is_refusal(error) and self._is_there(path)
+            if there:
+                raise refused(doing, self.name) from error
+            raise
+
+    def _is_there(self, path: str) -> bool:
+        return self._again("list", lambda files: is_there(files, self._full(files, path)))
+
     # --- one step each
+
+    def _upload(self, files: Any, path: str) -> Upload:
+        return Upload(files, self._protocol, self._full(files, path), adds=self._adds)
 
     def _full(self, files: Any, path: str) -> str:
         root = str(files._strip_protocol(self._url.partition("?")[0])).rstrip("/")
@@ -178,7 +202,12 @@ class ObjectStore:
             return files.open_old(full)
         if self._protocol == "memory":
             return io.BytesIO(files.cat_file(full))  # its streams are one and the same for all readers
-        stream = files.open(full, "rb", block_size=BLOCK, cache_type="readahead")
+        try:
+            stream = files.open(full, "rb", block_size=BLOCK, cache_type="readahead")
+        except OSError as error:
+            if is_absent(files, full, error):
+                raise FileNotFoundError(full) from error
+            raise
         if getattr(stream, "details", {}).get("type", "file") != "file":
             raise FileNotFoundError(full)
         return stream
@@ -188,7 +217,7 @@ class ObjectStore:
         found: dict[str, bytes] = {}
         for name, data in files.cat(list(full), on_error="return").items():
             if isinstance(data, BaseException):
-                if not is_missing(data):
+                if not is_absent(files, name, data):
                     raise data
             else:
                 found[full[name]] = bytes(data)
@@ -200,28 +229,24 @@ class ObjectStore:
 
         def listed(files: Any) -> list[Entry]:
             start = len(self._full(files, "")) + 1
-            infos = self._walk(files, self._full(files, prefix))
-            return [_entry(info, start) for info in infos if wanted is None or wanted(info)]
+            infos = walk(files, self._full(files, prefix), atomic=self._protocol in ATOMIC)
+            return [entry(info, start) for info in infos if wanted is None or wanted(info)]
 
         return self._again(f"list {prefix}".strip(), listed)
 
-    def _walk(self, files: Any, folder: str) -> Iterator[dict[str, Any]]:
-        if self._protocol in ATOMIC:
-            found: list[dict[str, Any]] = list(files.find(folder, detail=True).values())
-        else:
-            # not fsspec's own walk: a connection that breaks off is the end of a listing to it
-            found = _listing(files, folder)
-        for info in found:
-            if info["type"] == "directory":
-                yield from () if self._protocol in ATOMIC else self._walk(files, info["name"])
-            elif info["type"] == "file" and not info["name"].endswith("/"):
-                yield info
-
     def _remove(self, path: str) -> None:
-        with contextlib.suppress(StoreMissingError):
-            self._again(f"remove {path}", lambda files: files.rm_file(self._full(files, path)))
+        doing = f"remove {path}"
+        try:
+            self._again(doing, lambda files: files.rm_file(self._full(files, path)))
+        except StoreMissingError:
+            pass
+        except RagopsError as error:
+            if not is_refusal(error):
+                raise
+            if self._is_there(path):
+                raise refused(doing, self.name) from error
         if self._protocol not in ATOMIC:
-            self._again(f"remove {path}", lambda files: self._prune(files, path))
+            self._again(doing, lambda files: self._prune(files, path))
 
     def _prune(self, files: Any, path: str) -> None:
         with contextlib.suppress(OSError):  # not empty, most of the time; an empty folder is no harm
@@ -268,24 +293,3 @@ class ObjectStore:
             reraise=True,
         )
         return self._told(doing, lambda: tries(call))
-
-
-def _listing(files: Any, folder: str) -> list[dict[str, Any]]:
-    try:
-        return list(files.ls(folder or "/", detail=True))
-    except FileNotFoundError:
-        return []
-
-
-def _entry(info: dict[str, Any], start: int) -> Entry:
-    mark = next((str(info[name]).strip('"') for name in _MARKS if info.get(name)), "")
-    return Entry(str(info["name"])[start:], int(info["size"] or 0), f"{mark}-{info['size']}")
-
-
-def _secrets_of(options: Mapping[str, Any], inside: bool = False) -> Iterator[str]:
-    for name, value in options.items():
-        secret = inside or any(word in str(name).lower() for word in _SECRET_WORDS)
-        if isinstance(value, dict):
-            yield from _secrets_of(value, secret)
-        elif secret and isinstance(value, str) and value:
-            yield value

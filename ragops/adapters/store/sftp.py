@@ -73,16 +73,17 @@ class Sftp(SFTPFileSystem):  # type: ignore[misc]
 
     def make_folders(self, folder: str) -> None:
         """Make what is missing of the way, for us alone."""
-        if not folder.strip("/") or self._is_there(folder):
+        if not folder.strip("/") or self.is_there(folder):
             return
         self.make_folders(folder.rpartition("/")[0])
         try:
             self.ftp.mkdir(folder, _FOLDER_MODE)
         except OSError:
-            if not self._is_there(folder):  # else another run was faster
+            if not self.is_there(folder):  # else another run was faster
                 raise
 
-    def _is_there(self, path: str) -> bool:
+    def is_there(self, path: str) -> bool:
+        """Whether there is a file or folder of that name."""
         try:
             self.ftp.stat(path)
         except FileNotFoundError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.store.drivers import ATOMIC, BLOCK, SFTP
@@ -19,13 +21,17 @@ _TRIES = 20
 
 
 class Upload:
-    """`stream` takes the content; then either `commit` or `discard`."""
+    """`stream` takes the content; then either `commit` or `discard`.
 
-    def __init__(self, files: Any, protocol: str, target: str) -> None:
+    `adds`: the server lets nothing be renamed, so that the file is written in its place; then it has to be a new one.
+    """
+
+    def __init__(self, files: Any, protocol: str, target: str, *, adds: bool = False) -> None:
         self._files, self._target = files, target
+        self.adds = adds and protocol in SFTP
         self._atomic = protocol in ATOMIC
         folder = target.rpartition("/")[0]
-        self._path = target if self._atomic else f"{folder}/{temporary_name()}"
+        self._path = target if self._atomic or self.adds else f"{folder}/{temporary_name()}"
         self.size = 0
         self.stream: Any = self._open(folder, protocol)
         # Whoever forgets such a stream has it closed, and so committed, by the garbage collector.
@@ -43,8 +49,19 @@ class Upload:
         for _ in range(_TRIES):
             with contextlib.suppress(FileNotFoundError):
                 self._files.make_folders(folder)
-                return self._files.open_new(self._path)
-        return self._files.open_new(self._path)
+                return self._new(self._path)
+        return self._new(self._path)
+
+    def _new(self, path: str) -> Any:
+        """Some servers say no more than that it failed where the file is there."""
+        try:
+            return self._files.open_new(path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if self._files.is_there(path):
+                raise PermissionError(errno.EACCES, "there is such a file") from error
+            raise
 
     def write(self, data: Any) -> int:
         """Take all of `data`."""
@@ -64,7 +81,22 @@ class Upload:
         if found != self.size:  # a server that has no room left does not always say so
             what = f"the server kept {found} of {self.size} bytes"
             raise MissingError("disk_full", what, "free some space there, then run the command again")
-        self._files.mv(self._path, self._target)
+        if self._path == self._target:
+            return
+        try:
+            self._files.mv(self._path, self._target)
+        except PermissionError:
+            if not hasattr(self._files, "open_new"):
+                raise
+            self._add()
+
+    def _add(self) -> None:
+        """Write it once more, in its place; the other one stays where nothing may be removed."""
+        with self._files.open_old(self._path) as source, contextlib.closing(self._new(self._target)) as copy:
+            shutil.copyfileobj(source, copy, BLOCK)
+        self.adds = True
+        with contextlib.suppress(OSError):
+            self._files.rm_file(self._path)
 
     def discard(self) -> None:
         """Leave nothing behind, as far as the server still listens."""

@@ -1,0 +1,57 @@
+"""What a file system of fsspec lists, asked so that nothing has to be there and few rights are needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ragops.adapters.store import Entry
+from ragops.adapters.store.faults import is_missing
+from ragops.adapters.store.refusals import is_refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MARKS = ("ETag", "etag", "generation", "md5Hash", "mtime", "LastModified", "updated", "created")
+
+
+def listing(files: Any, folder: str) -> list[dict[str, Any]]:
+    """What lies directly in `folder`, nothing where it is not there."""
+    try:
+        return list(files.ls(folder or "/", detail=True))
+    except FileNotFoundError:
+        return []
+
+
+def walk(files: Any, folder: str, *, atomic: bool) -> Iterator[dict[str, Any]]:
+    """Every file below `folder`; `atomic` stores list all at once."""
+    # not fsspec's own walk: a connection that breaks off is the end of a listing to it
+    for info in _find(files, folder) if atomic else listing(files, folder):
+        if info["type"] == "directory":
+            yield from () if atomic else walk(files, info["name"], atomic=False)
+        elif info["type"] == "file" and not info["name"].endswith("/"):
+            yield info
+
+
+def is_there(files: Any, full: str) -> bool:
+    """Whether the file is in the list of its folder."""
+    return any(info["name"] == full for info in listing(files, full.rpartition("/")[0]))
+
+
+def is_absent(files: Any, full: str, error: BaseException) -> bool:
+    """Whether `error` says that a file is not there: some keys may not ask for one that is not, but may list."""
+    return is_missing(error) or (is_refusal(error) and not is_there(files, full))
+
+
+def entry(info: dict[str, Any], start: int) -> Entry:
+    """A file in a list, its path from `start` on."""
+    mark = next((str(info[name]).strip('"') for name in _MARKS if info.get(name)), "")
+    return Entry(str(info["name"])[start:], int(info["size"] or 0), f"{mark}-{info['size']}")
+
+
+def _find(files: Any, folder: str) -> list[dict[str, Any]]:
+    try:
+        return list(files.find(folder, detail=True).values())
+    except OSError as error:  # the library asks for the folder itself where there is nothing in it
+        if is_refusal(error) and not listing(files, folder):
+            return []
+        raise

@@ -1,0 +1,51 @@
+"""A recovery point on its way into a repository."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ragops.recovery.manifest import FILE_NAME
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from typing import BinaryIO
+
+    from ragops.adapters.store import Store
+    from ragops.recovery.lock import Held
+
+
+class Draft:
+    """A recovery point that is being written; nobody sees it until `publish`."""
+
+    def __init__(self, store: Store, environment: str, sequence: int, held: Held) -> None:
+        self.created = datetime.now(tz=UTC)
+        self.id = f"{self.created:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+        self.sequence = sequence
+        self.home = f"{environment}/{self.id}"
+        self.published = False
+        self._store = store
+        self._held = held
+        self._started = time.monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return round(time.monotonic() - self._started, 3)
+
+    def writing(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """A stream to the file `path` of the recovery point."""
+        return self._store.writing(f"{self.home}/{path}")
+
+    def reading(self, path: str) -> AbstractContextManager[BinaryIO]:
+        """What has been written as `path`."""
+        return self._store.reading(f"{self.home}/{path}")
+
+    def publish(self, content: bytes) -> None:
+        """Put the manifest's file in place, while the lock is still ours."""
+        self._held.check()
+        with self._store.writing(f"{self.home}/{FILE_NAME}") as stream:
+            stream.write(content)
+        self.published = True

@@ -1,0 +1,154 @@
+"""The files of locks: one for each run, written anew as it goes on, and removed at its end.
+
+Where a repository takes new files only, a run adds a file with a higher number each time it would write its own anew,
+and ends with an empty one, `<name>.ended`. The newest file of a name counts, and none where it has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING
+
+from ragops.adapters.locks import Holder
+from ragops.errors import RagopsError, StoreRefusedError
+from ragops.recovery.lock_owner import Identity
+
+if TYPE_CHECKING:
+    from ragops.adapters.store import Store
+
+SLOWEST = 120.0  # seconds between beats that a note is believed to have
+_FIRST, _ENDED = ".json", ".ended"
+_SPARING = 4  # times as long between beats each of which is a file that stays
+
+
+@dataclass(frozen=True)
+class Note:
+    """What a lock file says: who, since when, and how many times it was written at what time."""
+
+    owner: Identity
+    command: str
+    since: str
+    held: bool
+    count: int
+    time: float
+    every: float
+
+    def __str__(self) -> str:
+        text = str(Holder(self.owner.host, self.owner.pid, self.command, self.since))
+        return "".join(letter for letter in text if letter.isprintable())  # it comes from another machine
+
+
+@dataclass(frozen=True)
+class Lock:
+    """One run's lock: its name, the newest of its files, and what that says."""
+
+    name: str
+    path: str
+    content: bytes
+    note: Note | None
+
+    def __str__(self) -> str:
+        return str(self.note or "a run that did not say who it is")
+
+    @property
+    def held(self) -> bool:
+        """Whether it is more than a wish."""
+        return self.note is None or self.note.held
+
+    @property
+    def is_dead_here(self) -> bool:
+        """Whether its process was one of this machine, and is gone."""
+        return self.note is not None and self.note.owner.is_gone()
+
+
+class LockFiles:
+    """The files of all locks in the folder `folder` of `store`. All methods raise what the store raises."""
+
+    def __init__(self, store: Store, folder: str) -> None:
+        self.store = store
+        self.folder = folder
+        self.adds = False
+        self._numbers: dict[str, int] = {}
+
+    def living(self) -> list[Lock]:
+        """Those that have not ended, in the order of their names."""
+        found = [entry.path for entry in self.store.entries(self.folder)]
+        ended = {_name(path) for path in found if path.endswith(_ENDED)}
+        alive = sorted((path for path in found if _name(path) not in ended), key=_number)
+        paths = {_name(path): path for path in alive}  # the highest number comes last
+        contents = self.store.read_all(paths.values())
+        return [
+            Lock(name, path, contents[path], _parse(contents[path]))
+            for name, path in sorted(paths.items())
+            if path in contents
+        ]
+
+    def find(self, name: str) -> Lock | None:
+        """The one called so, None where it has ended."""
+        return next((lock for lock in self.living() if lock.name == name), None)
+
+    def write(self, name: str, note: Note) -> str:
+        """The first file of a lock, or one in its place or after it; returns its path."""
+        number = self._numbers.setdefault(name, -1)
+        if number >= 0 and not self.adds:
+            try:
+                return self._put(_path(name, number), self._content(note))
+            except StoreRefusedError:
+                self.adds = True
+        self._numbers[name] = number + 1
+        return self._put(_path(name, number + 1), self._content(note))
+
+    def every(self, beat: float) -> float:
+        """Seconds between two beats where a run is asked to beat each `beat` seconds."""
+        return min(beat * _SPARING, SLOWEST) if self.adds else beat
+
+    def end(self, name: str) -> None:
+        """Remove its files, the newest last; where they may not be removed, say that it has ended."""
+        paths = sorted(entry.path for entry in self.store.entries(self.folder) if _name(entry.path) == name)
+        try:
+            self.store.remove(sorted(paths, key=_number))
+        except StoreRefusedError:
+            self.adds = True
+            with contextlib.suppress(StoreRefusedError):  # another run has said so
+                self._put(f"{name}{_ENDED}", b"")
+
+    def sweep(self) -> None:
+        """Remove the files of those that have ended, as far as that is allowed; a failure is no failure."""
+        with contextlib.suppress(RagopsError):
+            found = [entry.path for entry in self.store.entries(self.folder)]
+            ended = {_name(path) for path in found if path.endswith(_ENDED)}
+            paths = [path for path in found if _name(path) in ended]
+            self.store.remove(sorted(paths, key=lambda path: (path.endswith(_ENDED), path)))
+
+    def _content(self, note: Note) -> bytes:
+        return json.dumps(asdict(replace(note, every=self.every(note.every)))).encode()
+
+    def _put(self, path: str, content: bytes) -> str:
+        with self.store.writing(path) as stream:
+            stream.write(content)
+        return path
+
+
+def _path(name: str, number: int) -> str:
+    return f"{name}.{number:06d}{_FIRST}" if number else f"{name}{_FIRST}"
+
+
+def _name(path: str) -> str:
+    folder, slash, file = path.rpartition("/")
+    return f"{folder}{slash}{file.partition('.')[0]}"
+
+
+def _number(path: str) -> int:
+    text = path.rpartition("/")[2].partition(".")[2].partition(".")[0]
+    return int(text) if text.isdecimal() else 0
+
+
+def _parse(content: bytes) -> Note | None:
+    try:
+        values = json.loads(content)
+        note = Note(**{**values, "owner": Identity(**values["owner"])})
+        return note if float(note.time) >= 0 and float(note.every) > 0 else None
+    except (ValueError, TypeError, KeyError):
+        return None
