@@ -48,6 +48,9 @@ class PlaceSettings(BaseModel):
         {}, description="options of the file system, such as endpoint_url; nothing secret"
     )
     options_file: _Line = Field("", description="YAML file (0600) with more of them: keys and passwords")
+    append_only: bool = Field(
+        False, strict=True, description="nothing may be removed there with these keys: `prune` is run elsewhere"
+    )
 
 
 def _as_place(value: Any) -> Any:

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ragops.errors import RagopsError
-from ragops.recovery.retention import judge
+from ragops.errors import RagopsError, StoreRefusedError
+from ragops.recovery.retention import Verdict, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from ragops.config.backup import KeepSettings
     from ragops.recovery.repository import Locker, Repository
-    from ragops.recovery.retention import Verdict
     from ragops.recovery.vault import Vault
+
+_ELSEWHERE = "append_only: prune is run elsewhere"
 
 
 @dataclass(frozen=True)
 class Pruned:
-    """One repository: a verdict for each recovery point, those that do not stay removed unless it was a dry run."""
+    """One repository: a verdict for each recovery point, those that do not stay removed unless it was a dry run.
+
+    `refusal` says why some were not, which have a verdict to stay.
+    """
 
     repository: str
     verdicts: tuple[Verdict, ...]
     unreadable: tuple[RagopsError, ...] = ()
+    refusal: RagopsError | None = None
 
 
 @dataclass(frozen=True)
@@ -49,9 +54,13 @@ def prune(
     done, failures = [], []
     for repository in vault.repositories:
         try:
-            done.append(_prune(repository, vault, rule, locker, protected, dry_run=dry_run))
+            pruned = _prune(repository, vault, rule, locker, protected, dry_run=dry_run)
         except RagopsError as error:
             failures.append((repository.name, error))
+            continue
+        done.append(pruned)
+        if pruned.refusal:
+            failures.append((repository.name, pruned.refusal))
     return PruneResult(tuple(done), tuple(failures), dry_run)
 
 
@@ -64,11 +73,43 @@ def _prune(
     *,
     dry_run: bool,
 ) -> Pruned:
-    if dry_run:
-        listing = repository.list()
-        return Pruned(repository.name, judge(listing.points, rule, vault.trusted(), protected), listing.unreadable)
-    with repository.locked(locker):
+    if dry_run or repository.append_only:
         listing = repository.list()
         verdicts = judge(listing.points, rule, vault.trusted(), protected)
-        repository.remove([verdict.point for verdict in verdicts if not verdict.stays])
-    return Pruned(repository.name, verdicts, listing.unreadable)
+        if repository.append_only:
+            verdicts = tuple(verdict if verdict.stays else _stays(verdict, _ELSEWHERE) for verdict in verdicts)
+        return Pruned(repository.name, verdicts, listing.unreadable)
+    with repository.locked(locker):
+        repository.clear_leftovers()
+        listing = repository.list()
+        verdicts, refusals = _remove(repository, judge(listing.points, rule, vault.trusted(), protected))
+    return Pruned(repository.name, verdicts, listing.unreadable, _refusal(repository, refusals))
+
+
+def _remove(
+    repository: Repository, verdicts: Sequence[Verdict]
+) -> tuple[tuple[Verdict, ...], tuple[StoreRefusedError, ...]]:
+    """Remove what does not stay; what the repository does not let go stays. Raises RagopsError where it fails."""
+    done, refusals = [], []
+    for verdict in verdicts:
+        if not verdict.stays:
+            try:
+                repository.remove([verdict.point])
+            except StoreRefusedError as error:
+                refusals.append(error)
+                done.append(_stays(verdict, "the repository does not let it be removed"))
+                continue
+        done.append(verdict)
+    return tuple(done), tuple(refusals)
+
+
+def _stays(verdict: Verdict, why: str) -> Verdict:
+    return replace(verdict, stays=True, why=why)
+
+
+def _refusal(repository: Repository, refusals: Sequence[StoreRefusedError]) -> RagopsError | None:
+    if not refusals:
+        return None
+    first = refusals[0]
+    what = f"{len(refusals)} recovery points cannot be removed here: {repository.name} lets nothing be removed"
+    return StoreRefusedError(first.code, what, first.hint)

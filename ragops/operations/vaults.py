@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.adapters.store.open import open_store
-from ragops.errors import RagopsError
+from ragops.errors import RagopsError, StoreRefusedError
 from ragops.recovery.history import History
 from ragops.recovery.repository import Repository
 from ragops.recovery.vault import Vault
@@ -27,10 +27,13 @@ def vault_of(project: Project, identity: Path | None = None) -> Vault:
     Nothing is connected yet. Raises UsageError, MissingError where a repository's options cannot be read.
     """
     paths, settings = project.paths, project.settings.backup
-    stores = [open_store(place, paths.root) for place in (settings.repository, *settings.copies)]
+    places = (settings.repository, *settings.copies)
+    stores = [(open_store(place, paths.root), place.append_only) for place in places]
     named = paths.root / settings.identity_file if settings.identity_file else None
     return Vault(
-        repositories=tuple(Repository(store, paths.environment, paths.cache) for store in stores),
+        repositories=tuple(
+            Repository(store, paths.environment, paths.cache, append_only=append_only) for store, append_only in stores
+        ),
         staging=staging_of(project),
         signing_key_file=paths.signing_key,
         recipients=settings.recipients,
@@ -65,7 +68,7 @@ def findings(project: Project) -> tuple[Check, ...]:
 
 def _finding(repository: Repository) -> Check:
     try:
-        _try_writing(repository)
+        removes = _try_writing(repository)
         free = repository.store.free_bytes()
     except RagopsError as error:
         return Check("repository", Status.DEGRADED, f"{repository.name}: {error.message}", error.hint)
@@ -73,19 +76,28 @@ def _finding(repository: Repository) -> Check:
         hint = "free some space, or `ragops backup prune`"
         return Check("repository", Status.DEGRADED, f"{repository.name}: {free / 1e9:.1f} GB free", hint)
     room = f", {free / 1e9:.0f} GB free" if free is not None else ""
-    return Check("repository", Status.OK, f"{repository.name}{room}")
+    if not removes and not repository.append_only:
+        hint = "set `append_only: true` for it in ragops.yaml, and run `ragops backup prune` where the key may remove"
+        return Check("repository", Status.DEGRADED, f"{repository.name} takes new files only: no prune here", hint)
+    only = "" if removes else ", takes new files only"
+    return Check("repository", Status.OK, f"{repository.name}{room}{only}")
 
 
-def _try_writing(repository: Repository) -> None:
-    """Write a small file, read and remove it. Raises RagopsError."""
+def _try_writing(repository: Repository) -> bool:
+    """Write a small file, read and remove it; returns whether it may be removed. Raises RagopsError."""
     path = f"{repository.environment}/doctor-{secrets.token_hex(4)}"
     with repository.store.writing(path) as stream:
         stream.write(b"written by ragops doctor\n")
+    removes = True
     try:
         with repository.store.reading(path) as stream:
             stream.read()
     finally:
-        repository.store.remove([path])
+        try:
+            repository.store.remove([path])
+        except StoreRefusedError:
+            removes = False
+    return removes
 
 
 def _staging(vault: Vault) -> Check:

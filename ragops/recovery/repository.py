@@ -73,10 +73,14 @@ class Locker:
 
 
 class Repository:
-    """The recovery points of one environment in `store`; `cache` keeps manifests of a store that is far away."""
+    """The recovery points of one environment in `store`; `cache` keeps manifests of a store that is far away.
 
-    def __init__(self, store: Store, environment: str, cache: Path | None = None) -> None:
+    `append_only` says that nothing is to be removed from here; a store that refuses to need not be declared so.
+    """
+
+    def __init__(self, store: Store, environment: str, cache: Path | None = None, *, append_only: bool = False) -> None:
         self.store = store
+        self.append_only = append_only
         self.environment = environment
         self._cache = ManifestCache(cache, f"{store.name} {environment}")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import io
-import shutil
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.store.drivers import ATOMIC, BLOCK, SFTP
@@ -53,9 +52,12 @@ class Upload:
         return self._new(self._path)
 
     def _new(self, path: str) -> Any:
+        return self._told_apart(lambda: self._files.open_new(path), path)
+
+    def _told_apart(self, call: Callable[[], Any], path: str) -> Any:
         """Some servers say no more than that it failed where the file is there."""
         try:
-            return self._files.open_new(path)
+            return call()
         except FileNotFoundError:
             raise
         except OSError as error:
@@ -86,14 +88,13 @@ class Upload:
         try:
             self._files.mv(self._path, self._target)
         except PermissionError:
-            if not hasattr(self._files, "open_new"):
+            if not hasattr(self._files, "copy_new"):
                 raise
             self._add()
 
     def _add(self) -> None:
         """Write it once more, in its place; the other one stays where nothing may be removed."""
-        with self._files.open_old(self._path) as source, contextlib.closing(self._new(self._target)) as copy:
-            shutil.copyfileobj(source, copy, BLOCK)
+        self._told_apart(lambda: self._files.copy_new(self._path, self._target), self._target)
         self.adds = True
         with contextlib.suppress(OSError):
             self._files.rm_file(self._path)
