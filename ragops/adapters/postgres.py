@@ -15,7 +15,7 @@ import psycopg
 from ragops.errors import LockedError, MissingError, RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from pydantic import SecretStr
 
@@ -58,12 +58,14 @@ def connect(
     autocommit: bool = False,
     statement_timeout: float = 60,
     lock_timeout: float = 10,
+    settings: Mapping[str, str] | None = None,
 ) -> Connection:
-    """Log in; all times in seconds, 0 means no limit for the last two.
+    """Log in; all times in seconds, 0 means no limit for the last two. `settings` win over those of the database.
 
     Raises RagopsError as `translated` says; a dead peer is noticed within about 30 seconds.
     """
     options = f"-c statement_timeout={_milliseconds(statement_timeout)} -c lock_timeout={_milliseconds(lock_timeout)}"
+    options += "".join(f" -c {name}={value}" for name, value in (settings or {}).items())
     with translated(f"database {database} at {host}:{port}"):
         return psycopg.connect(
             host=host,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters import child
@@ -35,11 +37,18 @@ def dump_arguments(tool: Sequence[str], endpoint: Endpoint, snapshot: str) -> li
     ]  # fmt: skip
 
 
-def restore_arguments(tool: Sequence[str], endpoint: Endpoint, database: str) -> list[str]:
-    """pg_restore into the empty `database` from its standard input, in one process."""
-    return [
-        *tool, "--format=custom", "--exit-on-error", "--no-password", *_server(endpoint), f"--dbname={database}",
-    ]  # fmt: skip
+def restore_arguments(
+    tool: Sequence[str], endpoint: Endpoint, database: str, settings: Mapping[str, str] | None = None
+) -> list[str]:
+    """pg_restore into the empty `database` from its standard input, in one process; `settings` are its sessions'."""
+    said = " ".join(f"-c {name}={value}" for name, value in (settings or {}).items())
+    target = f"dbname={_quoted(database)} options={_quoted(said)}" if said else database
+    return [*tool, "--format=custom", "--exit-on-error", "--no-password", *_server(endpoint), f"--dbname={target}"]
+
+
+def _quoted(value: str) -> str:
+    """As a value of a connection string."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def parallel(arguments: Sequence[str], source: Path, jobs: int) -> list[str]:
@@ -89,7 +98,7 @@ def check(path: Path, counts: Mapping[str, int], control: Control) -> None:
             what = f"{path.name} was written by a newer PostgreSQL than the one here"
             raise MissingError("engine_too_old", what, "use it on a platform that runs that version") from error
         raise IntegrityError("archive_unreadable", f"{path.name}: {error.message}", _OTHER_POINT) from error
-    if missing := sorted(tables(counts) - listed_tables(listing)):
+    if missing := missing_tables(counts, listing):
         what = f"{path.name} lacks tables that its manifest counts: {', '.join(missing)}"
         raise IntegrityError("tables_missing", what, _OTHER_POINT)
 
@@ -99,12 +108,52 @@ def tables(counts: Mapping[str, int]) -> set[str]:
     return {kind for kind in counts if "." in kind}
 
 
+def missing_tables(counts: Mapping[str, int], listing: str) -> list[str]:
+    """Tables of `counts` that the output of `pg_restore --list` lacks."""
+    texts = {entry.text for entry in entries(listing) if entry.kind == "TABLE"}
+    return sorted(name for name in tables(counts) - listed_tables(listing) if not is_in(name, texts))
+
+
 def listed_tables(listing: str) -> set[str]:
-    """The tables in the output of `pg_restore --list`: `1; 1259 16400 TABLE schema name owner`."""
+    """The tables in the output of `pg_restore --list`, of owners whose name is one word."""
     found = set()
-    for line in listing.splitlines():
-        _, is_table, rest = line.partition(" TABLE ")
-        if is_table and not line.startswith(";") and not rest.startswith(("DATA ", "ATTACH ")):
-            schema, _, name = rest.rpartition(" ")[0].partition(" ")
+    for entry in entries(listing):
+        if entry.kind == "TABLE":
+            schema, _, name = entry.text.rpartition(" ")[0].partition(" ")
             found.add(f"{schema}.{name}")
     return found
+
+
+def is_in(table: str, texts: set[str]) -> bool:
+    """Names and owners may have spaces, so that a line cannot be taken apart without knowing one of them."""
+    dots = [at for at, letter in enumerate(table) if letter == "."]
+    starts = tuple(f"{_one_line(table[:at])} {_one_line(table[at + 1 :])} " for at in dots)
+    return any(text.startswith(starts) for text in texts)
+
+
+def _one_line(name: str) -> str:
+    """As pg_restore writes names into a list."""
+    return name.replace("\n", " ").replace("\r", " ")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a table of contents: its number, kind (TABLE, TABLE DATA, SCHEMA), and `text`: schema, name, owner."""
+
+    number: str
+    kind: str
+    text: str
+    line: str
+
+    def is_of(self, schema: str, name: str) -> bool:
+        """Whether it is of that object."""
+        return self.text.startswith(f"{_one_line(schema)} {_one_line(name)} ")
+
+
+_LINE = re.compile(r"(\d+); \d+ \d+ (?:(TABLE DATA|TABLE|SCHEMA) (?!ATTACH ))?(.*)")
+
+
+def entries(listing: str) -> list[Entry]:
+    """The lines of `pg_restore --list`, such as `1; 1259 16400 TABLE schema name owner`; other kinds are left empty."""
+    found = [_LINE.fullmatch(line) for line in listing.splitlines()]
+    return [Entry(match[1], match[2] or "", match[3], match[0]) for match in found if match]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.postgres import connect, translated
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
-from ragops.services.timescaledb import inventory
+from ragops.services.timescaledb import inventory, remarks
 from ragops.services.timescaledb.roles import operator
 
 if TYPE_CHECKING:
@@ -177,6 +177,20 @@ def _replication(connection: Connection) -> Check:
     return Check("replication", Status.OK, f"primary with {standbys} standbys")
 
 
+def _indexes(connection: Connection) -> Check:
+    """An index that a failed CREATE INDEX CONCURRENTLY has left costs writes, guards nothing, and is in no dump."""
+    if invalid := inventory.invalid_indexes(connection):
+        hint = f"make it again, `REINDEX INDEX CONCURRENTLY {invalid[0]}`, or drop it: no recovery point contains it"
+        return Check("indexes", Status.DEGRADED, f"not valid: {', '.join(invalid)}", hint)
+    return Check("indexes", Status.OK, "all are valid")
+
+
+def _restorable(connection: Connection) -> Check:
+    if warning := remarks.version_warning(connection):
+        return Check("restorable", Status.DEGRADED, warning, remarks.UPGRADE)
+    return Check("restorable", Status.OK, "nothing is known that a dump would lose")
+
+
 _LOOKS: dict[str, Callable[[Connection], Check]] = {
     "write": _write,
     "schema": _schema,
@@ -184,6 +198,8 @@ _LOOKS: dict[str, Callable[[Connection], Check]] = {
     "transactions": _transactions,
     "wraparound": _wraparound,
     "replication": _replication,
+    "indexes": _indexes,
+    "restorable": _restorable,
 }
 
 

@@ -2,46 +2,144 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
 
-from psycopg import sql
+from psycopg import IsolationLevel, sql
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ragops.adapters.postgres import Connection
 
 SERVER = "postgresql"  # the server itself among the versions
+LARGE_OBJECTS = "large objects"
+
+# Locks that one transaction of a count may take: a chunk with its indexes has a dozen, and the server keeps a table of
+# all of them whose size is fixed.
+_LOCKS = 400
 
 # Of users: not the system's, not TimescaleDB's own (whose chunks a hypertable's count includes), not an extension's.
-_OF_USERS = """
+OF_USERS = """
     n.nspname <> 'information_schema' AND n.nspname !~ '^(pg_|_timescaledb_)'
     AND NOT EXISTS (
         SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
     )
 """
+# A partition that is half detached belongs to no table any more, for whoever asks now.
 _TABLES = f"""
-    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't' AND {_OF_USERS} ORDER BY 1, 2
+    WITH RECURSIVE tops AS (
+        SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND {OF_USERS} AND (
+            NOT c.relispartition
+            OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = c.oid AND i.inhdetachpending)
+        )
+    ), tree(top, member) AS (
+        SELECT oid, oid FROM tops
+        UNION
+        SELECT t.top, i.inhrelid FROM tree t JOIN pg_inherits i ON i.inhparent = t.member AND NOT i.inhdetachpending
+    )
+    SELECT tops.nspname, tops.relname, n.nspname, m.relname,
+           1 + (SELECT count(*) FROM pg_index x WHERE x.indrelid = m.oid)
+    FROM tops LEFT JOIN (tree JOIN pg_class m ON m.oid = tree.member AND m.relkind = 'r'
+        JOIN pg_namespace n ON n.oid = m.relnamespace) ON tree.top = tops.oid
+    ORDER BY 1, 2, 3, 4
 """  # noqa: S608  both parts are constants
+# Those that a dump contains: pg_dump leaves out what a failed CREATE INDEX CONCURRENTLY has left.
 _INDEXES = f"""
     SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.relpersistence <> 't' AND {_OF_USERS}
+    WHERE c.relpersistence <> 't' AND (i.indisvalid OR c.relkind = 'p') AND i.indisready AND {OF_USERS}
 """  # noqa: S608
 # Without NOT NULL, which is a constraint in some versions only.
 _CONSTRAINTS = f"""
     SELECT count(*) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n
-    ON n.oid = c.relnamespace WHERE k.contype <> 'n' AND c.relpersistence <> 't' AND {_OF_USERS}
+    ON n.oid = c.relnamespace WHERE k.contype <> 'n' AND c.relpersistence <> 't' AND {OF_USERS}
 """  # noqa: S608
+_INVALID = """
+    SELECT format('%I.%I', n.nspname, x.relname) FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
+    JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
+    WHERE NOT (i.indisvalid AND i.indisready) AND c.relkind <> 'p' AND c.relpersistence <> 't'
+    AND n.nspname !~ '^pg_' AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p WHERE p.index_relid = x.oid)
+    ORDER BY 1
+"""
 
 
-def counts(connection: Connection) -> dict[str, int]:
-    """Exact rows by `schema.table`, and how many `indexes` and `constraints`, in the connection's transaction."""
-    found = {}
-    for schema, table in connection.execute(_TABLES).fetchall():
-        statement = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, table))
-        found[f"{schema}.{table}"] = _number(connection, statement)
-    found["indexes"] = _number(connection, sql.SQL(_INDEXES))
-    found["constraints"] = _number(connection, sql.SQL(_CONSTRAINTS))
-    return found
+class _Member(NamedTuple):
+    """A table that holds rows of `table`, and the locks that reading it takes."""
+
+    table: tuple[str, str]
+    schema: str | None
+    name: str
+    locks: int
+
+
+def counts(connection: Connection, snapshot: str = "", only: str = "") -> dict[str, int]:
+    """Exact rows by `schema.table`, and how many `indexes` and `constraints`; `large objects` where there are some.
+
+    `connection` is in autocommit and in no transaction; all is as of the exported `snapshot`. Tables are counted part
+    by part in transactions of their own, since locks of thousands of chunks do not fit into one. `only` is the one
+    table to be counted.
+    """
+    with _at(connection, snapshot):
+        members = [
+            _Member((row[0], row[1]), row[2], row[3], int(row[4])) for row in connection.execute(_TABLES).fetchall()
+        ]
+        indexes, constraints = _number(connection, _INDEXES), _number(connection, _CONSTRAINTS)
+        members = [member for member in members if only in ("", ".".join(member.table))]
+        objects = _number(connection, "SELECT count(*) FROM pg_largeobject_metadata")
+    found = dict.fromkeys((member.table for member in members), 0)
+    for batch in _batches([member for member in members if member.schema is not None]):
+        parts = sql.SQL(", ").join(_count(member) for member in batch)
+        with _at(connection, snapshot):
+            row = connection.execute(sql.SQL("SELECT {}").format(parts)).fetchone() or ()
+        for member, number in zip(batch, row, strict=True):
+            found[member.table] += int(number)
+    named = {".".join(table): number for table, number in found.items()}
+    more = {LARGE_OBJECTS: objects} if objects else {}
+    return {**named, "indexes": indexes, "constraints": constraints, **more}
+
+
+def _count(member: _Member) -> sql.Composed:
+    """Its own rows: those of tables below it are members of their own. What a chunk has compressed counts as its."""
+    schema = member.schema or ""
+    only = sql.SQL("" if schema.startswith("_timescaledb_") else "ONLY ")
+    return sql.SQL("(SELECT count(*) FROM {}{})").format(only, sql.Identifier(schema, member.name))
+
+
+def _batches(members: list[_Member]) -> Iterator[list[_Member]]:
+    batch: list[_Member] = []
+    locks = 0
+    for member in members:
+        if batch and locks + member.locks > _LOCKS:
+            yield batch
+            batch, locks = [], 0
+        batch.append(member)
+        locks += 2 * member.locks  # a chunk may have another table that holds what is compressed
+    if batch:
+        yield batch
+
+
+@contextmanager
+def _at(connection: Connection, snapshot: str) -> Iterator[None]:
+    """A short transaction that sees what `snapshot` sees, or what is there now."""
+    if not snapshot:
+        with connection.transaction():
+            yield
+        return
+    before = connection.isolation_level, connection.read_only
+    connection.isolation_level, connection.read_only = IsolationLevel.REPEATABLE_READ, True
+    try:
+        with connection.transaction():
+            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
+            yield
+    finally:
+        if not connection.closed:
+            connection.isolation_level, connection.read_only = before
+
+
+def invalid_indexes(connection: Connection) -> list[str]:
+    """Indexes that no query uses and no dump contains, quoted; not those that are being made now."""
+    return [name for (name,) in connection.execute(_INVALID).fetchall()]
 
 
 def versions(connection: Connection, engine: str) -> dict[str, str]:
@@ -77,6 +175,6 @@ def available_extensions(connection: Connection) -> set[tuple[str, str]]:
     }
 
 
-def _number(connection: Connection, statement: sql.SQL | sql.Composed) -> int:
-    row = connection.execute(statement).fetchone()
+def _number(connection: Connection, statement: str) -> int:
+    row = connection.execute(sql.SQL(statement)).fetchone()
     return int(row[0]) if row else 0

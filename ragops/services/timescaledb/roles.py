@@ -11,6 +11,8 @@ from ragops.adapters.postgres import connect, translated
 from ragops.errors import RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint, Login
 
@@ -19,7 +21,14 @@ _RECOVERY_LIMIT = 600.0
 _POLL = 0.1
 
 
-def operator(endpoint: Endpoint, database: str, *, timeout: float = 10.0, limit: float = 60.0) -> Connection:
+def operator(
+    endpoint: Endpoint,
+    database: str,
+    *,
+    timeout: float = 10.0,
+    limit: float = 60.0,
+    settings: Mapping[str, str] | None = None,
+) -> Connection:
     """A connection of the operator in autocommit; a statement may take `limit` seconds, 0 means no limit."""
     login = endpoint.logins["operator"]
     return connect(
@@ -31,6 +40,7 @@ def operator(endpoint: Endpoint, database: str, *, timeout: float = 10.0, limit:
         timeout=timeout,
         autocommit=True,
         statement_timeout=limit,
+        settings=settings,
     )
 
 

@@ -26,6 +26,9 @@ class TimescaleSettings(BaseModel):
     shared_buffers: Memory = Field("", description="memory of the shared page cache; kB, MB or GB")
     work_mem: Memory = Field("", description="memory of one sort or hash; kB, MB or GB")
     max_connections: int = Field(100, ge=10, le=10000, description="most client connections at once")
+    max_locks_per_transaction: int = Field(
+        0, ge=0, le=100_000, description="locks that a session has room for; 0: by the memory"
+    )
     image: Reference = Field("", description="another image than the pinned one")
     memory: Size = Field("2gb", min_length=1, description="most memory of the container, which it is tuned to")
     cpus: int = Field(0, ge=0, le=1024, description="processors that it is tuned to; 0: those of this machine")

@@ -65,6 +65,9 @@ def _matching(connection: Connection, database: str, purpose: str) -> list[str]:
 
 def drop(connection: Connection, database: str) -> None:
     """Drop a scratch database, its sessions included: those of a pg_restore that was orphaned."""
+    row = connection.execute("SELECT datistemplate FROM pg_database WHERE datname = %s", [database]).fetchone()
+    if row and row[0]:
+        connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(database)))
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
 
 

@@ -24,7 +24,8 @@ def tuned(memory: int, cpus: int, connections: int) -> dict[str, str]:
     Consumption" and "Planner Cost Constants", and timescaledb-tune (pkg/pgtune/memory.go), which the rest follows too:
     an eighth, at most 2047 MB, for maintenance_work_mem; 128 MB for each GB, shared by all connections and by half the
     processors, for work_mem (never under PostgreSQL's default of 4 MB); workers for all processors beside TimescaleDB's
-    own, half of them for one query (parallel.go); locks for the chunks of large hypertables (misc.go). More than one
+    own, half of them for one query (parallel.go); locks for the chunks of large hypertables, twice
+    of which a dump takes at once (256 are room for 25,000). More than one
     GB of write-ahead log where there is memory to fill it, so that bulk loads do not force checkpoints.
     """
     half = max(1, round(cpus / 2))
@@ -39,7 +40,7 @@ def tuned(memory: int, cpus: int, connections: int) -> dict[str, str]:
         "max_worker_processes": str(_OWN_WORKERS + _BACKGROUND_WORKERS + cpus),
         "max_parallel_workers": str(cpus),
         "max_parallel_workers_per_gather": str(half if cpus > 1 else 0),
-        "max_locks_per_transaction": str(min(max(memory // _GIB * 16, 128), 512)),
+        "max_locks_per_transaction": str(min(max(memory // _GIB * 128, 256), 1024)),
         "random_page_cost": "1.1",
         "timescaledb.max_background_workers": str(_BACKGROUND_WORKERS),
     }
@@ -47,7 +48,12 @@ def tuned(memory: int, cpus: int, connections: int) -> dict[str, str]:
 
 def parameters(settings: TimescaleSettings) -> Mapping[str, str]:
     """`tuned` for the settings; what they say themselves wins."""
-    said = {"shared_buffers": settings.shared_buffers, "work_mem": settings.work_mem}
+    locks = str(settings.max_locks_per_transaction or "")
+    said = {
+        "shared_buffers": settings.shared_buffers,
+        "work_mem": settings.work_mem,
+        "max_locks_per_transaction": locks,
+    }
     cpus = settings.cpus or os.cpu_count() or 1
     found = tuned(settings.memory_bytes, cpus, settings.max_connections)
     return {**found, **{name: value for name, value in said.items() if value}}

@@ -1,0 +1,148 @@
+"""Proves a recovery point of the database by restoring it into a scratch database of the running server."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from ragops.adapters.postgres import translated
+from ragops.errors import IntegrityError, RagopsError, UnhealthyError
+from ragops.services.contract import Extent, Proof
+from ragops.services.timescaledb import archive, building, extension, filling, inventory, principals, roles
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ragops.services.contract import Endpoint, Part
+    from ragops.services.control import Control
+    from ragops.services.timescaledb.building import Order
+    from ragops.services.timescaledb.server_globals import Globals
+
+_SPACE = 3
+_TURNS = 7  # days after which every table was among the first
+_LEAST = 30.0  # seconds that a step is given
+_HINT = "use another recovery point: `ragops backup list`"
+
+
+def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part], budget: float) -> Proof:
+    """Restore all within `budget` seconds (0: no limit), else the schema and tables while there is time.
+
+    Roles that are missing here are stood for by bare ones, and dropped with the database. Extent.READ where the server
+    is down or short of space. Raises IntegrityError (restore_fails, counts_differ).
+    """
+    started = time.monotonic()
+    part, wanted = building.dump_of(parts), building.globals_of(folder, parts)
+    archive.check(folder / part.name, part.counts, control)
+    try:
+        roles.operator(endpoint, roles.MAINTENANCE).close()
+    except UnhealthyError as error:
+        return _read(f"the server is down ({error.message})", started)
+    size, free = (folder / part.name).stat().st_size, control.free_bytes()
+    if free is not None and free < _SPACE * size:
+        return _read(f"a restore needs about {_SPACE * size >> 20} MiB, {free >> 20} MiB are free", started)
+    try:
+        with _stand_ins(endpoint, wanted), building.new_database(endpoint, wanted) as fresh:
+            order = building.Order(endpoint, control, fresh, folder / part.name, part, wanted)
+            try:
+                return _restore(order, started, budget)
+            finally:
+                building.drop(endpoint, fresh)
+    except RagopsError as error:
+        if error.code != "tool_failed":
+            raise
+        raise IntegrityError("restore_fails", f"{part.name} cannot be restored: {error.message}", _HINT) from error
+
+
+def _restore(order: Order, started: float, budget: float) -> Proof:
+    if not budget:
+        notes = building.fill(order)
+        return _whole(order, started, notes)
+    deadline = started + budget
+    try:
+        notes = building.fill(replace(order, limit=max(budget / 2, _LEAST)))
+    except RagopsError as error:
+        if error.code != "tool_timeout":
+            raise
+    else:
+        return _whole(order, started, notes)
+    return _sample(order, started, deadline)
+
+
+def _whole(order: Order, started: float, notes: tuple[str, ...]) -> Proof:
+    names = tuple(sorted(archive.tables(order.part.counts)))
+    return Proof(Extent.RESTORED, "restored as a whole, and every count matches", _since(started), names, (), notes)
+
+
+def _sample(order: Order, started: float, deadline: float) -> Proof:
+    """The schema, then table by table, those first whose turn it is today."""
+    building.again(order)
+    stages = filling.Stages(order.filling, order.wanted)
+    proven: list[str] = []
+    with building.timescale_restoring(order):
+        stages.schema()
+        entries = [entry for entry in order.filling.entries() if entry.kind == "TABLE DATA"]
+        system = [entry for entry in entries if entry.text.startswith("_timescaledb")]
+        if system:
+            order.filling.restore("--section=data", chosen=system)
+        for name in _in_turn(order.part):
+            mine = [entry for entry in entries if archive.is_in(name, {entry.text})]
+            if mine and time.monotonic() < deadline:
+                _one(replace(order, limit=max(deadline - time.monotonic(), _LEAST)), name, mine, proven)
+    left = tuple(sorted(archive.tables(order.part.counts) - {*proven}))
+    detail = f"the schema and {len(proven)} of {len(proven) + len(left)} tables restored in the time there was"
+    return Proof(Extent.SAMPLED, f"{detail}; indexes were not made", _since(started), tuple(proven), left)
+
+
+def _one(order: Order, name: str, entries: list[archive.Entry], proven: list[str]) -> None:
+    try:
+        order.filling.restore("--section=data", chosen=entries)
+    except RagopsError as error:
+        if error.code == "tool_timeout":
+            return
+        raise
+    with order.filling.connected() as connection:
+        extension.look_through_restoring(connection)
+        found = inventory.counts(connection, only=name).get(name)
+    if found != order.part.counts[name]:
+        what = f"{name} has {found} rows after a restore, not {order.part.counts[name]}"
+        raise IntegrityError("counts_differ", what, _HINT)
+    proven.append(name)
+
+
+def _in_turn(part: Part) -> list[str]:
+    """All tables, a seventh of them first, another one each day."""
+    today = datetime.now(tz=UTC).toordinal()
+
+    def turn(name: str) -> tuple[int, int]:
+        number = sha256(name.encode()).digest()[0]
+        return ((number + today) % _TURNS, part.counts[name])
+
+    return sorted(archive.tables(part.counts), key=turn)
+
+
+@contextmanager
+def _stand_ins(endpoint: Endpoint, wanted: Globals | None) -> Iterator[None]:
+    if wanted is None:
+        yield
+        return
+    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated("the roles"):
+        principals.drop_scratch(connection)
+        principals.make_scratch(connection, wanted)
+    try:
+        yield
+    finally:
+        with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated("the roles"):
+            principals.drop_scratch(connection)
+
+
+def _read(why: str, started: float) -> Proof:
+    return Proof(Extent.READ, f"read as a whole, and not restored: {why}", _since(started))
+
+
+def _since(started: float) -> float:
+    return round(time.monotonic() - started, 3)
