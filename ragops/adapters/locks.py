@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-import psutil
 from filelock import FileLock, Timeout
 
 from ragops.adapters.files import explain_os_error, make_dir, write_atomic
+from ragops.adapters.process_identity import mark, mark_is_gone
 from ragops.errors import LockedError, RagopsError
 
 if TYPE_CHECKING:
@@ -28,12 +28,23 @@ KINDS = ("backup", "ingest")
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock."""
+    """Who holds a lock; `process` tells it from a later one with its pid."""
 
     host: str
     pid: int
     command: str
     since: str
+    process: str = ""
+
+    def is_gone(self) -> bool:
+        """Whether it is known to run no more; of another machine nothing is known."""
+        if self.host != socket.gethostname():
+            return False
+        try:
+            since = datetime.fromisoformat(self.since).timestamp()
+        except (TypeError, ValueError):
+            return False
+        return mark_is_gone(self.process or str(self.pid), since)
 
     def __str__(self) -> str:
         return f"`{self.command}` (pid {self.pid} on {self.host}, since {self.since})"
@@ -68,8 +79,7 @@ def hold(
 def holder(folder: Path, kind: str) -> Holder | None:
     """Who holds the lock now, as far as the note tells: of a run that is gone, on this machine, there is none."""
     found = _read(folder / f"{kind}.holder.json")
-    gone = found is not None and found.host == socket.gethostname() and not psutil.pid_exists(found.pid)
-    return None if gone else found
+    return None if found is not None and found.is_gone() else found
 
 
 @contextlib.contextmanager
@@ -93,7 +103,7 @@ def _leave(note: Path, command: str) -> None:
     """Say who holds the lock. A full disk is no obstacle: the lock holds without, and may be what frees the disk."""
     since = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
-        write_atomic(note, json.dumps(asdict(Holder(socket.gethostname(), os.getpid(), command, since))))
+        write_atomic(note, json.dumps(asdict(Holder(socket.gethostname(), os.getpid(), command, since, mark()))))
     except RagopsError as error:
         if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_ROOM:
             raise

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
+from ragops.adapters.process_identity import mark, mark_is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,13 +21,13 @@ _PREFIX = "ragops-scratch-"
 def scratch_folder() -> Iterator[Path]:
     """A folder that only we may enter, gone when the block ends. Raises OSError."""
     clear_leftovers()
-    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{os.getpid()}-") as name:
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{mark()}-") as name:
         yield Path(name)
 
 
 def clear_leftovers() -> None:
     """Remove the folders of runs that were killed: they hold passwords and whole copies of data."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
-        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # gone by now
+            if mark_is_gone(folder.name.removeprefix(_PREFIX), folder.stat().st_mtime):
+                shutil.rmtree(folder, ignore_errors=True)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from ragops.adapters import locks, logs
 from ragops.adapters.cron import UserCrontab, daemon_runs
+from ragops.adapters.process_identity import mark_is_gone
 from ragops.adapters.pulumi.install import cache_dir
 from ragops.adapters.systemd import unit_folder
 from ragops.errors import MissingError, RagopsError, UsageError
@@ -128,7 +127,8 @@ def last_run(record: Path) -> LastRun | None:
 
 def _last_run(values: dict[str, Any]) -> LastRun:
     if "end" not in values:
-        state = "running" if psutil.pid_exists(values["pid"]) else "killed"
+        begun = datetime.fromisoformat(values["start"]).timestamp()
+        state = "killed" if mark_is_gone(values.get("process") or str(values["pid"]), begun) else "running"
         return LastRun(values["start"], "", state, None, ())
     code = values["exit_code"]
     return LastRun(values["start"], values["end"], "failed" if code else "done", code, tuple(values["steps"]))

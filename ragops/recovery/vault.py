@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import shutil
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import psutil
-
 from ragops.adapters.files import explain_os_error, make_dir
+from ragops.adapters.process_identity import mark, mark_is_gone
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.recovery import signing
 from ragops.recovery.sealing import identities
@@ -128,7 +126,7 @@ class Vault:
     def staged(self) -> Iterator[Path]:
         """A folder that only we may enter, for parts on their way; gone when the block ends. Raises RagopsError."""
         self._clear()
-        folder = self.staging / f"{os.getpid()}-{secrets.token_hex(4)}"
+        folder = self.staging / f"{mark()}-{secrets.token_hex(4)}"
         try:
             make_dir(folder, _PRIVATE)
             yield folder
@@ -146,6 +144,6 @@ class Vault:
         if not self.staging.is_dir():
             return
         for folder in self.staging.iterdir():
-            pid = folder.name.partition("-")[0]
-            if pid.isdecimal() and not psutil.pid_exists(int(pid)):
-                shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # another run is clearing too
+                if mark_is_gone(folder.name, folder.stat().st_mtime):
+                    shutil.rmtree(folder, ignore_errors=True)

@@ -11,8 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from socket import gethostname
 
-import psutil
-
+from ragops.adapters.process_identity import MARK, mark, mark_is_gone, pid_is_gone
 from ragops.adapters.store.names import PARTIAL
 
 DAY = 86_400
@@ -20,13 +19,16 @@ DAY = 86_400
 
 def temporary_name() -> str:
     """A name of our own for a file that is being written."""
-    return f"{PARTIAL}{os.getpid()}-{_host()}-{secrets.token_hex(6)}"
+    return f"{PARTIAL}{mark()}-{secrets.token_hex(6)}"
 
 
 def is_left(name: str, age: float) -> bool:
     """Whether the run that wrote the temporary file is dead, or nobody has touched it for a day (`age` in seconds)."""
-    pid, _, rest = name.removeprefix(PARTIAL).partition("-")
-    dead = rest.startswith(_host()) and pid.isdecimal() and not psutil.pid_exists(int(pid))
+    written = name.removeprefix(PARTIAL)
+    if MARK.match(written):
+        return mark_is_gone(written) or age > DAY
+    pid, _, rest = written.partition("-")  # as older versions of ragops named it
+    dead = rest.startswith(_host()) and pid.isdecimal() and pid_is_gone(int(pid), time.time() - age)
     return dead or age > DAY
 
 

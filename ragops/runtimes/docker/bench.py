@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import psutil
-
 from ragops.adapters.docker.client import Entry
 from ragops.adapters.docker.errors import NotFoundError
 from ragops.adapters.files import create_private, explain_os_error
+from ragops.adapters.process_identity import mark, mark_is_gone
 from ragops.errors import MissingError, RagopsError
 from ragops.runtimes.docker import exec as docker_exec
 from ragops.runtimes.docker import piped
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from ragops.adapters.docker.values import Container
 
 BENCH = f"{PREFIX}bench"  # the container that it is like
-OWNER = f"{PREFIX}owner"  # the process that it is for, as HOST:PID
+OWNER = f"{PREFIX}owner"  # the process that it is for, as HOST:MARK
 _LIFE = 24 * 3600  # seconds; it goes by itself then, should nobody be left to remove it
 _FOLDER = "bench"
 _LIST_LIMIT = 60.0
@@ -126,14 +124,15 @@ def _config(service: Container, mount: str) -> dict[str, Any]:
 
 
 def _owner() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return f"{socket.gethostname()}:{mark()}"
 
 
 def _clear_leftovers(host: DockerHost, container: str) -> None:
     """Remove the benches of runs on this machine that were killed: they hold copies of data."""
     for bench in host.containers({BENCH: container}):
-        machine, _, pid = bench.labels.get(OWNER, "").rpartition(":")
-        if machine == socket.gethostname() and pid.isdecimal() and not psutil.pid_exists(int(pid)):
+        machine, _, owner = bench.labels.get(OWNER, "").rpartition(":")
+        made = bench.created.timestamp() if bench.created else None
+        if machine == socket.gethostname() and mark_is_gone(owner, made):
             try:
                 host.remove(bench.name, force=True)
             except NotFoundError:

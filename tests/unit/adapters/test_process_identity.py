@@ -1,0 +1,114 @@
+"""A pid that another process has by now belongs to nobody: start times, boots and machines are compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ragops.adapters import locks, scratch
+from ragops.adapters.process_identity import MARK, mark, mark_is_gone
+from ragops.adapters.store.partials import is_left
+from ragops.operations.schedule import last_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LONG_AGO = 1_000_000_000.0
+
+
+@pytest.fixture
+def living() -> Iterator[int]:
+    """Another process that runs."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        yield process.pid
+        process.kill()
+
+
+def of(text: str, **changes: str) -> str:
+    """The mark of this process with other parts."""
+    found = MARK.fullmatch(text)
+    assert found
+    parts = found.groupdict() | changes
+    return f"{parts['pid']}-{parts['place']}{parts['boot']}{parts['space']}-{parts['started']}"
+
+
+def test_a_living_process_is_not_gone_and_a_dead_one_is() -> None:
+    assert not mark_is_gone(mark() + "-0a1b2c")
+    code = "from ragops.adapters.process_identity import mark; print(mark())"
+    dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert MARK.fullmatch(dead)
+    assert mark_is_gone(dead)
+
+
+def test_another_process_with_its_pid_is_not_it(living: int) -> None:
+    assert mark_is_gone(of(mark(), pid=str(living)))
+    assert mark_is_gone(of(mark(), started="1"))
+
+
+def test_after_a_reboot_every_process_is_gone_and_of_other_machines_nothing_is_known() -> None:
+    assert mark_is_gone(of(mark(), boot="beef"))
+    assert not mark_is_gone(of(mark(), place="deadbeef", started="1"))
+    assert not mark_is_gone(of(mark(), space="beef", started="1")), "the pids of another container"
+
+
+def test_of_what_an_older_version_left_the_time_is_compared(living: int) -> None:
+    assert not mark_is_gone(f"{living}-0a1b2c3d", time.time())
+    assert mark_is_gone(f"{living}-0a1b2c3d", LONG_AGO)
+    assert not mark_is_gone("mine", LONG_AGO)
+
+
+def test_a_scratch_folder_of_a_reused_pid_is_cleared(
+    living: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with scratch.scratch_folder() as used:
+        left = tmp_path / f"ragops-scratch-{of(mark(), pid=str(living))}-x"
+        older = tmp_path / f"ragops-scratch-{living}-y"
+        left.mkdir()
+        older.mkdir()
+        os.utime(older, (LONG_AGO, LONG_AGO))
+        scratch.clear_leftovers()
+        assert [path for path in (left, older) if path.exists()] == []
+        assert used.exists()
+
+
+def test_a_partial_file_of_a_reused_pid_is_left_over(living: int) -> None:
+    assert is_left(f".partial-{of(mark(), pid=str(living))}-0a1b2c", 60.0)
+    assert not is_left(f".partial-{mark()}-0a1b2c", 60.0)
+    assert not is_left(f".partial-{of(mark(), place='deadbeef')}-0a1b2c", 60.0)
+    assert is_left(f".partial-{of(mark(), place='deadbeef')}-0a1b2c", 100_000.0), "after a day"
+
+
+def test_the_holder_of_a_lock_is_a_process_and_no_pid(living: int, tmp_path: Path) -> None:
+    with locks.hold(tmp_path, ("backup",), "ragops up", 0, print):
+        note = tmp_path / "backup.holder.json"
+        values = json.loads(note.read_text())
+        assert locks.holder(tmp_path, "backup") is not None
+        note.write_text(json.dumps({**values, "pid": living, "process": of(mark(), pid=str(living))}))
+        assert locks.holder(tmp_path, "backup") is None
+        older = {**values, "pid": living, "since": "2001-09-09T01:46:40Z"}
+        del older["process"]
+        note.write_text(json.dumps(older))
+        assert locks.holder(tmp_path, "backup") is None
+
+
+def test_a_nightly_run_whose_pid_another_process_has_was_killed(living: int, tmp_path: Path) -> None:
+    record = tmp_path / "default.jsonl"
+    start = "2026-01-01T02:00:00.000+00:00"
+    for more, state in (
+        ({}, "killed"),
+        ({"process": mark()}, "running"),
+        ({"process": of(mark(), started="1")}, "killed"),
+    ):
+        record.write_text(json.dumps({"pid": living, "start": start, **more}) + "\n")
+        found = last_run(record)
+        assert found is not None
+        assert found.state == state
