@@ -21,6 +21,7 @@ from ragops.cli import (
     repair,
     restore,
     schedule,
+    unlock,
 )
 from ragops.cli.console import Console
 from ragops.cli.state import State
@@ -75,5 +76,6 @@ for module in (
     gateway,
     images,
     engine,
+    unlock,
 ):
     module.register(app)

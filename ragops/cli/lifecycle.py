@@ -11,6 +11,7 @@ from ragops.cli.state import state
 from ragops.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
+    from ragops.adapters.pulumi.state import StateFault
     from ragops.operations.provision import Plan
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
@@ -101,10 +102,20 @@ def plan(
         raise typer.Exit(ExitCode.CHANGES)
 
 
-def up(context: typer.Context, yes: Yes = False, lock_wait: LockWait = 0.0) -> None:
+def up(
+    context: typer.Context,
+    yes: Yes = False,
+    lock_wait: LockWait = 0.0,
+    repair_state: Annotated[
+        bool, typer.Option("--repair-state", help="Keep a broken Pulumi state aside and take up again what runs.")
+    ] = False,
+) -> None:
     """Provision the platform, or repair it.
 
     Waits until it is healthy; safe to interrupt and to repeat. Asks before it replaces or removes anything.
+
+    With --repair-state a Pulumi state that cannot be read, or that no passphrase opens, is set aside first: services
+    and data are left as they are.
 
     Example: ragops up --yes
     """
@@ -123,8 +134,13 @@ def up(context: typer.Context, yes: Yes = False, lock_wait: LockWait = 0.0) -> N
         console.confirm(f"This replaces or removes {names}.", yes=False)
         return True
 
+    def ask_to_repair(fault: StateFault) -> None:
+        what = f"The Pulumi state {fault.file} cannot be used: {fault.reason}."
+        console.confirm(f"{what} It is kept aside, and what runs is taken up again; no data are touched.", yes=yes)
+
     with steps(console, "up") as on_step:
-        result = operation(current.session(lock_wait), None if yes else confirm, on_step)
+        repair = ask_to_repair if repair_state else None
+        result = operation(current.session(lock_wait), None if yes else confirm, on_step, repair)
     if console.as_json:
         values = jsonable(result)
         values["endpoints"] = {name: endpoint.to_dict() for name, endpoint in result.endpoints.items()}

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ragops.operations.taking import Taking
 
 SEALED_PART = "sealed.tar"
+_COPIES = {"history", "backups", "locks", "bin", "broken-state"}
 OPTIONS = "options"  # the folder in it of files with keys of repositories
 
 
@@ -40,5 +41,12 @@ def _pack(sealed: Mapping[str, Path], target: Path) -> int:
     with create_private(target) as stream, tarfile.open(fileobj=stream, mode="w") as archive:
         for name, path in sealed.items():
             if path.exists():
-                archive.add(path, arcname=name)
+                archive.add(path, arcname=name, filter=_without_history)
         return sum(member.isfile() for member in archive.getmembers())
+
+
+def _without_history(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """What belongs to a recovery point: the Pulumi state itself, none of the copies that the engine keeps of it."""
+    parts = member.name.split("/")
+    copies = parts[0] == "pulumi" and (_COPIES & set(parts) or member.name.endswith((".bak", ".attrs")))
+    return None if copies else member

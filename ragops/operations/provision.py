@@ -16,6 +16,7 @@ from ragops.operations import contents
 from ragops.operations.changes import Change, Drifted, changes, drifted, merged
 from ragops.operations.health import Health, check
 from ragops.operations.repair import explaining
+from ragops.operations.repair_state import repair_state
 from ragops.operations.rolling import disturbed, roll
 from ragops.operations.stack import fingerprint, open_stack
 from ragops.operations.upgrade import planned, refuse
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.pulumi.engine import PulumiStack
     from ragops.adapters.pulumi.events import Step
+    from ragops.adapters.pulumi.state import StateFault
     from ragops.operations.session import Session
     from ragops.operations.upgrade import VersionChange
     from ragops.services.contract import Endpoint
@@ -98,11 +100,15 @@ def drift(session: Session) -> Drift:
 
 
 def up(
-    session: Session, confirm: Callable[[Plan], bool] | None, on_step: Callable[[Step | Progress], None] | None = None
+    session: Session,
+    confirm: Callable[[Plan], bool] | None,
+    on_step: Callable[[Step | Progress], None] | None = None,
+    repair: Callable[[StateFault], None] | None = None,
 ) -> UpResult:
     """Make the platform as ragops.yaml says and wait until it is healthy.
 
-    `confirm` is asked before anything is replaced or removed; None means yes. Raises UsageError (version_refused) and
+    `confirm` is asked before anything is replaced or removed; None means yes. `repair` has a Pulumi state that cannot
+    be used kept aside, after it was asked. Raises UsageError (version_refused) and
     MissingError before anything starts where it cannot, UnhealthyError where a service does not become healthy.
     """
     started = time.monotonic()
@@ -115,6 +121,8 @@ def up(
         _refuse_bad_users(session)
         secrets = session.make_secrets()
         _refuse_changed_password(session)
+        if repair:
+            repair_state(session, repair)
         stack = open_stack(project, secrets)
         restarted = session.machine.started_first()
         session.machine.before_up(on_step or ignore, lambda: {item.id for item in stack.resources()})

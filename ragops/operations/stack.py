@@ -43,13 +43,18 @@ class PlatformInputs:
 
 def open_stack(project: Project, secrets: Mapping[str, str], *, renew: bool = True) -> PulumiStack:
     """The stack of the project's environment; `renew` is for what applies it. Raises MissingError (engine_missing)."""
-    settings, paths = project.settings, project.paths
     engine = pulumi_install.find()
     if engine is None:
         raise MissingError("engine_missing", "the Pulumi engine is not installed", ENGINE_HINT)
     program = _program()
     inputs = platform_inputs(project, secrets, renew=renew)
-    options = StackOptions(
+    return PulumiStack(engine, stack_options(project), lambda: program(inputs))
+
+
+def stack_options(project: Project) -> StackOptions:
+    """Which stack the environment is, and where its state lies."""
+    settings, paths = project.settings, project.paths
+    return StackOptions(
         project=settings.name,
         stack=paths.environment,
         work_dir=paths.pulumi,
@@ -57,7 +62,6 @@ def open_stack(project: Project, secrets: Mapping[str, str], *, renew: bool = Tr
         backend=settings.pulumi.backend,
         secrets_provider=settings.pulumi.secrets_provider,
     )
-    return PulumiStack(engine, options, lambda: program(inputs))
 
 
 def platform_inputs(project: Project, secrets: Mapping[str, str], *, renew: bool = True) -> PlatformInputs:

@@ -332,6 +332,7 @@ JSON_LINES = {
     "images list": ["images list"],
     "images pull": ["images pull", "images pull --load /nosuch/file.tar"],
     "images build": ["images build nonsense"],  # a whole build is tried with a Docker engine
+    "unlock": ["unlock", "unlock nonsense"],
     "engine install": ["engine install"],
     "engine path": ["engine path"],
 }

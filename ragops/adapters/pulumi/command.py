@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CANCEL_WAIT = 60.0
+_UMASK = 0o077  # the state holds what nobody else is to read
 
 
 class InterruptibleCommand(PulumiCommand):
@@ -50,6 +51,7 @@ class InterruptibleCommand(PulumiCommand):
             arguments(self.command, args),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             cwd=cwd, env=environment(additional_env), encoding="utf-8", errors="replace", start_new_session=True,
+            umask=_UMASK,
         ) as process:  # fmt: skip
             stdout, stderr = _Reader(process.stdout, on_output), _Reader(process.stderr, on_error)
             _wait(process, interrupts)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import re
-import secrets as random
-import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -13,26 +11,29 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import psutil
 from pulumi import automation
 from pulumi.automation.errors import CommandError, ConcurrentUpdateError
 
-from ragops.adapters.files import SECRET_MODE, make_dir, write_atomic
+from ragops.adapters.files import make_dir, write_atomic
 from ragops.adapters.pulumi.command import InterruptibleCommand
 from ragops.adapters.pulumi.errors import translate
 from ragops.adapters.pulumi.events import Recorder, Step
+from ragops.adapters.pulumi.locks import all_gone, holders
+from ragops.adapters.pulumi.passphrase import passphrase_variables
+from ragops.adapters.pulumi.state import local_state
 from ragops.errors import LockedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ragops.adapters.pulumi.install import Engine
+    from ragops.adapters.pulumi.state import LocalState
 
-_LOCK_HOLDER = re.compile(r"created by \S+@(?P<host>\S+) \(pid (?P<pid>\d+)\)")
 _LOCK_WAIT = 90.0
 _ORPHAN_POLL = 0.5
 _ENGINES_OWN = "pulumi:"
+_PRIVATE = 0o700
 
 _T = TypeVar("_T")
 
@@ -47,6 +48,17 @@ class StackOptions:
     passphrase_file: Path
     backend: str = ""
     secrets_provider: str = "passphrase"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the state lies in the work directory, where nothing else is."""
+        return not self.backend and not os.environ.get("PULUMI_BACKEND_URL")
+
+    def local(self) -> LocalState | None:
+        """The files of the state; None where it lies in no folder of this machine."""
+        own = (self.work_dir / "state").absolute().as_uri()
+        backend = self.backend or os.environ.get("PULUMI_BACKEND_URL") or own
+        return local_state(backend, self.work_dir, self.project, self.stack)
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,10 @@ class PulumiStack:
 
     def __init__(self, engine: Engine, options: StackOptions, program: Callable[[], None]) -> None:
         self._options = options
-        make_dir(options.work_dir)
+        make_dir(options.work_dir, _PRIVATE)
+        self._local = options.local()
+        if self._local and (fault := self._local.fault()):
+            raise fault.error()
         self._stack = self._translated(lambda: self._open(engine, program))
 
     def preview(self) -> tuple[Step, ...]:
@@ -136,6 +151,10 @@ class PulumiStack:
             if not values["type"].startswith(_ENGINES_OWN)
         )
 
+    def release_lock(self) -> None:
+        """Take the lock away from whoever holds it."""
+        self._translated(self._stack.cancel)
+
     def _open(self, engine: Engine, program: Callable[[], None]) -> automation.Stack:
         options = self._options
         workspace = automation.LocalWorkspace(
@@ -155,27 +174,34 @@ class PulumiStack:
     def _translated(self, call: Callable[[], _T], recorder: Recorder | None = None) -> _T:
         """Run `call`; a stale lock is cleared, every failure of the engine becomes a RagopsError."""
         give_up = time.monotonic() + _LOCK_WAIT
-        while True:
-            try:
-                return call()
-            except ConcurrentUpdateError as error:
-                self._clear_stale_lock(str(error), give_up)
-            except CommandError as error:
-                raise translate(str(error), recorder.messages if recorder else ()) from error
+        with self._kept_small():
+            while True:
+                try:
+                    return call()
+                except ConcurrentUpdateError as error:
+                    self._clear_stale_lock(str(error), give_up)
+                except CommandError as error:
+                    raise translate(str(error), recorder.messages if recorder else ()) from error
+
+    @contextlib.contextmanager
+    def _kept_small(self) -> Iterator[None]:
+        """The engine adds a copy of the state to its history each time, and lets everybody read it."""
+        try:
+            yield
+        finally:
+            if self._local and self._options.is_own:
+                self._local.bound()
+                self._local.protect()
 
     def _clear_stale_lock(self, text: str, give_up: float) -> None:
         """Cancel the lock of an engine that is gone; wait for one that a killed ragops left behind and is ending."""
-        holder = _LOCK_HOLDER.search(text)
-        if holder is None or holder["host"] != socket.gethostname():
-            where = f"by pid {holder['pid']} on {holder['host']}" if holder else "by another run"
-            raise LockedError(
-                "state_locked", f"the Pulumi state is locked {where}", "wait for it; if it is gone, `pulumi cancel`"
-            )
-        if not psutil.pid_exists(int(holder["pid"])):
+        found = holders(text)
+        if all_gone(found):
             self._stack.cancel()
-        elif time.monotonic() > give_up:
-            what = f"the Pulumi state is locked by pid {holder['pid']} of this machine"
-            raise LockedError("state_locked", what, f"wait for it, or end it: kill -INT {holder['pid']}")
+        elif time.monotonic() > give_up or not found or not all(holder.is_here for holder in found):
+            by = "; ".join(map(str, found)) or "another run"
+            hint = "wait for it; where it is gone for good, `ragops unlock` releases the lock"
+            raise LockedError("state_locked", f"the Pulumi state is locked by {by}", hint)
         else:
             time.sleep(_ORPHAN_POLL)
 
@@ -192,12 +218,9 @@ class _Stack(automation.Stack):
 
 def _backend(options: StackOptions) -> str:
     """The state's URL: ragops.yaml's, else the environment's, else a folder in the work directory."""
-    if options.backend:
+    if not options.is_own:
         return options.backend
-    if os.environ.get("PULUMI_BACKEND_URL"):
-        return ""
-    state = make_dir(options.work_dir / "state")
-    return state.as_uri()
+    return make_dir(options.work_dir / "state", _PRIVATE).as_uri()
 
 
 def _environment(options: StackOptions) -> dict[str, str]:
@@ -207,18 +230,25 @@ def _environment(options: StackOptions) -> dict[str, str]:
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    given = "PULUMI_CONFIG_PASSPHRASE" in os.environ or "PULUMI_CONFIG_PASSPHRASE_FILE" in os.environ
-    if options.secrets_provider == "passphrase" and not given:
-        if not options.passphrase_file.exists():
-            write_atomic(options.passphrase_file, random.token_urlsafe(32), SECRET_MODE)
-        variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(options.passphrase_file)
+    if options.secrets_provider == "passphrase":
+        local = options.local()
+        variables |= passphrase_variables(options.passphrase_file, in_use=bool(local and local.is_encrypted))
     return variables
 
 
 def _provider_host(work_dir: Path) -> Path:
     """A folder with the executable that the engine starts for dynamic providers, running this very Python."""
     host = work_dir / "bin" / "pulumi-resource-pulumi-python"
-    script = f'#!/bin/sh\nexec "{sys.executable}" -u -m ragops.adapters.pulumi.provider_host "$@"\n'
+    # The engine's own files are for this user alone; those of services are not: they get the mask of this process.
+    script = (
+        f'#!/bin/sh\numask {_umask():04o}\nexec "{sys.executable}" -u -m ragops.adapters.pulumi.provider_host "$@"\n'
+    )
     if not host.exists() or host.read_text() != script:
-        write_atomic(host, script, 0o755)
+        write_atomic(host, script, 0o700)
     return host.parent
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

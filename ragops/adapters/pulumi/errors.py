@@ -47,7 +47,8 @@ _KNOWN = (
         r"incorrect passphrase",
         "wrong_passphrase",
         "the passphrase does not open the Pulumi state",
-        "put the right one into the environment's passphrase file, or set PULUMI_CONFIG_PASSPHRASE",
+        "put the right one into the environment's passphrase file, or set PULUMI_CONFIG_PASSPHRASE; where it is lost,"
+        " `ragops up --repair-state` keeps the state aside and takes up again what runs",
     ),
     _Known(
         r"[Rr]esponse from daemon:[^\n]*no space left on device",

@@ -1,0 +1,77 @@
+"""The lock of a Pulumi state: who holds it, and whether that process is known to run no more."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import psutil
+
+from ragops.adapters.process_identity import pid_is_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_HELD = re.compile(
+    r"created by (?P<user>\S+)@(?P<host>\S+) \(pid (?P<pid>\d+)\)"
+    r"(?: at (?P<since>\d{4}-\d\d-\d\dT[0-9:.]+(?:Z|[+-][0-9:]+)))?"
+)
+_ENGINE = "pulumi"
+
+
+@dataclass(frozen=True)
+class LockHolder:
+    """Who holds the lock, as it was written down; `since` is ISO 8601, empty where it is not known."""
+
+    user: str
+    host: str
+    pid: int
+    since: str = ""
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} of {self.user} on {self.host}{f', since {self.since}' if self.since else ''}"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is a process of this machine."""
+        return self.host == socket.gethostname()
+
+    def is_gone(self) -> bool:
+        """Whether it runs no more: no such pid, or the pid of a process that began later or is no engine."""
+        if not self.is_here:
+            return False
+        return pid_is_gone(self.pid, self._since()) or not _is_engine(self.pid)
+
+    def _since(self) -> float | None:
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", self.since)).timestamp()
+        return None
+
+
+def holders(text: str) -> tuple[LockHolder, ...]:
+    """Those that the engine names when it finds the state locked."""
+    return tuple(
+        LockHolder(found["user"], found["host"], int(found["pid"]), found["since"] or "")
+        for found in _HELD.finditer(text)
+    )
+
+
+def all_gone(found: Iterable[LockHolder]) -> bool:
+    """Whether there are some, and none of them runs."""
+    known = list(found)
+    return bool(known) and all(holder.is_gone() for holder in known)
+
+
+def _is_engine(pid: int) -> bool:
+    """Whether the process is a Pulumi engine, as far as it can be seen: of what cannot be seen it is taken for one."""
+    try:
+        process = psutil.Process(pid)
+        return _ENGINE in process.name().lower() or any(_ENGINE in word for word in process.cmdline()[:1])
+    except psutil.NoSuchProcess:
+        return False
+    except psutil.Error:
+        return True

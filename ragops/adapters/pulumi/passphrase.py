@@ -1,0 +1,57 @@
+"""The passphrase of a Pulumi state: the stored one, or the one that the shell gives where none is stored."""
+
+from __future__ import annotations
+
+import os
+import secrets as random
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import SECRET_MODE, explain_os_error, write_atomic
+from ragops.errors import MissingError, RagopsError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VALUE, FILE = "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
+
+
+def passphrase_variables(stored: Path, *, in_use: bool, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What the engine finds in its environment; the file `stored` is made where there is none and none is given.
+
+    `in_use`: something is encrypted with the passphrase already. Raises UsageError (passphrase_differs) where the shell
+    gives another passphrase than the stored one: the engine would take the shell's. Raises MissingError
+    (passphrase_missing) where none is left, RagopsError (not_permitted) where it cannot be read.
+    """
+    name, given = _given(environment)
+    if not stored.exists():
+        if name:
+            return {}
+        if in_use:
+            what = f"the passphrase that opens the Pulumi state is gone: {stored} is not there"
+            hint = f"put the file back, set {VALUE}, or start a new state: `ragops up --repair-state`"
+            raise MissingError("passphrase_missing", what, hint)
+        write_atomic(stored, random.token_urlsafe(32), SECRET_MODE)
+    kept = _read(stored)
+    if name and given != kept:
+        what = f"{name} is set in this shell to another passphrase than that of this environment ({stored})"
+        raise UsageError("passphrase_differs", what, f"run the command without it: `unset {name}`")
+    # As both are the same, the stored one is named alone: the engine prefers a value to a file.
+    return {FILE: str(stored)} if not name else {}
+
+
+def _given(environment: Mapping[str, str]) -> tuple[str, str]:
+    """The variable that gives a passphrase, and the passphrase; as the engine does, a value goes before a file."""
+    if VALUE in environment:
+        return VALUE, environment[VALUE].strip()
+    if named := environment.get(FILE):
+        return FILE, _read(Path(named))
+    return "", ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        failed = explain_os_error(error, f"read the passphrase {path}")
+        raise RagopsError(failed.code, failed.message, failed.hint, exit_code=failed.exit_code) from error

@@ -1,0 +1,236 @@
+"""The files of a Pulumi state that lies in a folder: whether they are whole, set aside where not, and kept small.
+
+The engine's own words for a damaged file name no file, and every operation adds a copy of the state to its history.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import stat
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import yaml
+
+from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, write_atomic
+from ragops.errors import IntegrityError, RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPAIR_HINT = "`ragops up --repair-state` keeps the broken state aside and takes up again what runs"
+ASIDE = "broken-state"  # the folder, below the work directory, of what was set aside
+_PRIVATE = 0o700
+_NEWEST_FORMAT = 4  # of a checkpoint that the pinned engine reads
+_META_VERSIONS = (0, 1)
+_KEPT_RUNS = 5
+_GROWING = ("history", "backups")
+
+
+@dataclass(frozen=True)
+class StateFault:
+    """A file of the state that the engine cannot use, and why."""
+
+    file: Path
+    reason: str
+
+    def error(self) -> IntegrityError:
+        """The failure of every command that needs the state."""
+        return IntegrityError("state_damaged", f"cannot read the Pulumi state {self.file}: {self.reason}", REPAIR_HINT)
+
+
+@dataclass(frozen=True)
+class LocalState:
+    """The state of one stack: `root` is the backend's folder, `work_dir` has the stack's settings."""
+
+    root: Path
+    work_dir: Path
+    project: str
+    stack: str
+
+    @property
+    def checkpoint(self) -> Path:
+        """What the engine knows of every resource."""
+        return self.root / ".pulumi" / "stacks" / self.project / f"{self.stack}.json"
+
+    @property
+    def backup(self) -> Path:
+        """The checkpoint as it was one step before."""
+        return self.checkpoint.with_name(f"{self.checkpoint.name}.bak")
+
+    @property
+    def meta(self) -> Path:
+        """The version of the backend's layout."""
+        return self.root / ".pulumi" / "meta.yaml"
+
+    @property
+    def settings(self) -> Path:
+        """The stack's settings, with the salt of its encryption."""
+        return self.work_dir / f"Pulumi.{self.stack}.yaml"
+
+    @property
+    def locks(self) -> Path:
+        """The folder of the stack's locks."""
+        return self.root / ".pulumi" / "locks" / "organization" / self.project / self.stack
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether a passphrase has been used for it already."""
+        return bool(self._salt_of_settings() or _salt(_read_json(self.checkpoint)))
+
+    def fault(self) -> StateFault | None:
+        """The first file that cannot be used, None where all are whole or not there yet.
+
+        Raises RagopsError (not_permitted) for one that this user may not read: it may be whole.
+        """
+        for path, reason_of in ((self.meta, _meta_fault), (self.settings, _settings_fault)):
+            if (text := _text(path)) is not None and (reason := reason_of(text)):
+                return StateFault(path, reason)
+        text = _text(self.checkpoint)
+        reason = checkpoint_fault(text) if text is not None else ""
+        return StateFault(self.checkpoint, reason) if reason else None
+
+    def mend_salt(self) -> bool:
+        """Write the salt of the checkpoint into the stack's settings where they have another one; whether it did."""
+        salt = _salt(_read_json(self.checkpoint))
+        if not salt or self._salt_of_settings() == salt:
+            return False
+        write_atomic(self.settings, yaml.safe_dump({"encryptionsalt": salt}), SECRET_MODE)
+        return True
+
+    def set_aside(self, *, keep_backup: bool) -> tuple[Path, bool]:
+        """Move the state out of the way; with `keep_backup` what was saved one step before takes its place, if whole.
+
+        Returns where it is now, and whether the backup is in force. Data and services are not touched. Raises
+        RagopsError.
+        """
+        whole = _text(self.backup) if keep_backup else None
+        usable = whole is not None and not checkpoint_fault(whole)
+        stamp = datetime.now(tz=UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        target = make_dir(self.work_dir / ASIDE / stamp, _PRIVATE)
+        try:
+            for path in (self.settings, self.meta, self.checkpoint, self.backup):
+                if path.exists() or path.is_symlink():
+                    path.rename(target / path.name)
+        except OSError as error:
+            raise explain_os_error(error, f"move the Pulumi state {self.checkpoint} to {target}") from error
+        if usable and whole is not None:
+            write_atomic(self.checkpoint, whole, SECRET_MODE)
+            self.mend_salt()
+        return target, usable
+
+    def bound(self) -> None:
+        """Remove all but the newest copies in the history of the stack; what cannot be removed stays."""
+        for name in _GROWING:
+            folder = self.root / ".pulumi" / name / self.project / self.stack
+            with contextlib.suppress(OSError):
+                runs = sorted({_run_of(path) for path in folder.iterdir()})
+                for path in folder.iterdir():
+                    if _run_of(path) in runs[:-_KEPT_RUNS]:
+                        path.unlink(missing_ok=True)
+
+    def protect(self) -> None:
+        """Take every right of others from the work directory and all below it. What is another user's stays."""
+        above = (self.work_dir.parent,) if self.work_dir.parent.name == "pulumi" else ()
+        for path in (*above, self.work_dir, *self.work_dir.rglob("*")):
+            with contextlib.suppress(OSError):
+                mode = path.lstat().st_mode
+                if not stat.S_ISLNK(mode) and mode & 0o077:
+                    path.chmod(stat.S_IMODE(mode) & 0o700)
+
+    def _salt_of_settings(self) -> str:
+        try:
+            values = yaml.safe_load(self.settings.read_text())
+        except (OSError, ValueError, yaml.YAMLError):
+            return ""
+        return str(values.get("encryptionsalt") or "") if isinstance(values, dict) else ""
+
+
+def local_state(backend: str, work_dir: Path, project: str, stack: str) -> LocalState | None:
+    """The files of the state at `backend` (a URL); None where it is no folder of this machine."""
+    parts = urlsplit(backend)
+    if parts.scheme != "file":
+        return None
+    path = Path(unquote(f"{parts.netloc}{parts.path}")).expanduser()
+    return LocalState(path if path.is_absolute() else work_dir / path, work_dir, project, stack)
+
+
+def checkpoint_fault(text: str) -> str:
+    """Why this is no checkpoint; empty where it is one."""
+    if not text.strip():
+        return "it is empty"
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        return f"it is no JSON, or cut off ({error})"
+    if not isinstance(values, dict) or not isinstance(values.get("checkpoint"), dict):
+        return "it is JSON, but no checkpoint"
+    version = values.get("version")
+    if not isinstance(version, int) or not 1 <= version <= _NEWEST_FORMAT:
+        return f"its format is {version!r}, and this engine reads 1 to {_NEWEST_FORMAT}"
+    return "" if all(_is_resource(each) for each in _resources(values)) else "a resource in it has no name or type"
+
+
+def _resources(values: dict[str, Any]) -> Iterator[Any]:
+    latest = values["checkpoint"].get("latest") or {}
+    yield from (latest.get("resources") or ()) if isinstance(latest, dict) else (None,)
+
+
+def _is_resource(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("urn"), str) and isinstance(value.get("type"), str)
+
+
+def _meta_fault(text: str) -> str:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return "it is no YAML"
+    if not isinstance(values, dict):
+        return "it is empty" if values is None else "it is no list of keys"
+    version = values.get("version", 0)
+    return "" if version in _META_VERSIONS else f"its version is {version!r}, and this engine reads 0 and 1"
+
+
+def _settings_fault(text: str) -> str:
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return "it is no YAML"
+    return "" if values is None or isinstance(values, dict) else "it is no list of keys"
+
+
+def _salt(values: Any) -> str:
+    try:
+        return str(values["checkpoint"]["latest"]["secrets_providers"]["state"]["salt"])
+    except (KeyError, TypeError):
+        return ""
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _text(path: Path) -> str | None:
+    """The file's text, None where it is not there. Raises RagopsError (not_permitted, file_error)."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except IsADirectoryError:
+        return ""
+    except OSError as error:
+        failed = explain_os_error(error, f"read the Pulumi state {path}")
+        hint = f"look at its owner and mode (`ls -l {path}`) and give it back to the user of the project"
+        raise RagopsError(failed.code, failed.message, hint, exit_code=failed.exit_code) from error
+
+
+def _run_of(path: Path) -> str:
+    """The instant in a name such as default-1795861546465447458.checkpoint.json.attrs."""
+    return "".join(part for part in path.name.replace("-", ".").split(".") if part.isdecimal()).rjust(24, "0")
