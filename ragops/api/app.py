@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 import ragops
-from ragops.api import internal, legacy, ops, problem, v1, v2
+from ragops.api import internal, legacy, ops, problem, reference, v1, v2
 from ragops.api import schemas as schema_models
 from ragops.api.auth import Door, ServiceTokens, UserTokens
 from ragops.api.dependencies import build
@@ -43,7 +43,7 @@ def create_app(config: ApiConfig, deps: Dependencies | None = None) -> FastAPI:
         version=ragops.__version__,
         description=_DESCRIPTION,
         lifespan=_lifespan,
-        docs_url=None,  # they would load scripts from elsewhere
+        docs_url=None,  # they would load scripts from elsewhere: reference.py needs none
         redoc_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
@@ -58,6 +58,7 @@ def create_app(config: ApiConfig, deps: Dependencies | None = None) -> FastAPI:
 
 
 def _routes(app: FastAPI) -> None:
+    app.include_router(reference.router, tags=["reference"])
     app.include_router(v1.router, prefix="/api/v1", tags=["v1"], dependencies=[_USER])
     app.include_router(v2.router, prefix="/api/v2", tags=["v2"], dependencies=[_USER])
     app.include_router(legacy.router, tags=["legacy"], dependencies=[_USER])

@@ -106,6 +106,7 @@ RESTORE = "run `ragops restore latest`"
 
 
 def _schema(connection: Connection) -> Check:
+    from ragops.services.timescaledb.foreign import foreign_schema
     from ragops.services.timescaledb.objects import missing
     from ragops.services.timescaledb.schema import MigrationState, status
 
@@ -114,6 +115,9 @@ def _schema(connection: Connection) -> Check:
     applied = len(versions)
     edited = [row.name for row in found.migrations if row.state is MigrationState.EDITED]
     if not applied:
+        whose, hint = foreign_schema(connection)
+        if whose:
+            return Check("schema", Status.DOWN, whose, hint)
         return Check("schema", Status.DEGRADED, "there is no rag schema yet", "run `ragops migrate up`")
     if edited:
         return Check(

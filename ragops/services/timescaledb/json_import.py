@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from ragops.adapters.postgres import translated
 from ragops.errors import InvalidInputError, MissingError, Problem
+from ragops.services.timescaledb.foreign import refuse_foreign_schema
 from ragops.services.timescaledb.json_collections import COLUMNS, FIELDS, CollectionsDocument, found, parsed
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def import_collections(
 def _require_schema(connection: Connection) -> None:
     row = connection.execute("SELECT to_regclass('rag.audit_log') IS NOT NULL").fetchone()
     if not (row and row[0]):
-        raise MissingError("schema_missing", "the database has no rag schema yet", "run: ragops migrate up")
+        refuse_foreign_schema(connection)
+        raise MissingError("schema_missing", "the database has no rag schema yet", "run `ragops migrate up`")
 
 
 def _stage(connection: Connection, document: CollectionsDocument) -> None:

@@ -13,6 +13,7 @@ from psycopg import sql
 
 from ragops.adapters.postgres import translated
 from ragops.errors import MissingError
+from ragops.services.timescaledb.foreign import refuse_foreign_schema
 from ragops.services.timescaledb.schema import Edition, detect, lock_schema
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def maintain(connection: Connection, *, lock_timeout: float = 30) -> Maintenance
 def _kind(connection: Connection) -> str:
     row = connection.execute("SELECT relkind::text FROM pg_class WHERE oid = to_regclass('rag.query_logs')").fetchone()
     if row is None:
-        raise MissingError("schema_missing", "the database has no rag schema yet", "run: ragops migrate up")
+        refuse_foreign_schema(connection)
+        raise MissingError("schema_missing", "the database has no rag schema yet", "run `ragops migrate up`")
     return str(row[0])
 
 

@@ -14,6 +14,7 @@ from psycopg.pq import TransactionStatus
 import ragops
 from ragops.adapters.postgres import translate, translated
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError
+from ragops.services.timescaledb.foreign import foreign_schema, refuse_foreign_schema
 from ragops.services.timescaledb.migration_files import Migration, Statement, load_migrations, statements
 
 if TYPE_CHECKING:
@@ -204,6 +205,7 @@ def _apply_next(
     with translated(), connection.transaction():
         lock_schema(connection, lock_timeout)
         # Read after the lock is had: another run may have applied it while this one waited.
+        refuse_foreign_schema(connection)
         recorded = _recorded(connection)
         _refuse(known, recorded, edition)
         if migration.version in recorded:
@@ -232,6 +234,8 @@ def lock_schema(connection: Connection, timeout: float) -> None:
 def _recorded(connection: Connection) -> Mapping[int, _Recorded]:
     exists = connection.execute("SELECT to_regclass('rag.schema_migrations') IS NOT NULL").fetchone()
     if not (exists and exists[0]):
+        return {}
+    if foreign_schema(connection)[0]:  # a table of the same name with other columns
         return {}
     rows = connection.execute("SELECT version, name, checksum, edition, applied_at FROM rag.schema_migrations")
     return {version: _Recorded(name, checksum, Edition(edition), at) for version, name, checksum, edition, at in rows}
@@ -290,7 +294,7 @@ def _failed(migration: Migration, rendered: str, statement: Statement, error: ps
     cause = translate(error, place)
     if cause.exit_code is not ExitCode.FAILED:
         return cause
-    hint = "nothing of this file was applied; cure the cause, then run: ragops migrate up"
+    hint = "nothing of this file was applied; remove what the message names, then run `ragops migrate up`"
     return RagopsError("migration_failed", cause.message, hint)
 
 

@@ -224,7 +224,7 @@ def test_an_invalid_file_writes_nothing(ready, session, load):
 def test_an_import_without_a_schema_says_what_to_run(database, load):
     with pytest.raises(MissingError, match="no rag schema") as caught:
         load(database, document(PLAIN))
-    assert caught.value.hint == "run: ragops migrate up"
+    assert caught.value.hint == "run `ragops migrate up`"
 
 
 def test_a_killed_import_leaves_nothing_and_the_next_completes(plain, session, load):
