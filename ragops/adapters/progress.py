@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True)
@@ -44,3 +45,23 @@ def ignore(_progress: object) -> None:
 def megabytes(size: int) -> str:
     """A number of bytes as people compare them."""
     return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"
+
+
+# One for all threads of a run, as the word that it is to end: whoever waits deep inside an engine says so here.
+_shown: list[Callable[[Progress], None]] = []
+
+
+@contextlib.contextmanager
+def telling(show: Callable[[Progress], None]) -> Iterator[None]:
+    """Inside the block `tell` gives its progress to `show`."""
+    _shown.append(show)
+    try:
+        yield
+    finally:
+        _shown.remove(show)
+
+
+def tell(progress: Progress) -> None:
+    """Say how far something is, to those who listen."""
+    for show in tuple(_shown):
+        show(progress)

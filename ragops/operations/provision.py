@@ -17,7 +17,7 @@ from ragops.operations.changes import Change, Drifted, changes, drifted, merged
 from ragops.operations.health import Health, check
 from ragops.operations.repair import explaining
 from ragops.operations.repair_state import repair_state
-from ragops.operations.rolling import disturbed, roll
+from ragops.operations.rolling import disturbed, is_mixed, roll
 from ragops.operations.stack import fingerprint, open_stack
 from ragops.operations.upgrade import planned, refuse
 from ragops.services import by_name
@@ -203,10 +203,30 @@ def _look_ahead(
     found = Plan(changes(stack.preview()), versions)
     if confirm and found.disturbing and not confirm(found):
         raise InterruptedRunError("declined", "nothing was changed", "")
-    nodes = disturbed(cluster, found.changes)
-    steps: list[Step] = []
-    if cluster and len(nodes) > 1:
+    if not cluster:
+        return ()
+    opened = _roll_open(session, cluster, on_step)
+    nodes = disturbed(cluster, changes(stack.preview()) if opened else found.changes)
+    steps: list[Step] = [*opened]
+    if len(nodes) > 1 or opened:
         roll(cluster, nodes, lambda names: steps.extend(stack.up(on_step, resources=names).steps), on_step)
+    return tuple(steps)
+
+
+def _roll_open(session: Session, cluster: Endpoint, on_step: Callable[[Step | Progress], None]) -> tuple[Step, ...]:
+    """Bring the nodes of a cluster to a version that asks the others for the key, without asking yet.
+
+    The nodes that come later send none: a new one that asked would refuse them, and never be part of the cluster.
+    """
+    settings = session.project.settings.qdrant
+    refusing = is_mixed(cluster, by_name("qdrant").version(settings, in_image=session.machine.in_image))
+    if refusing is None:
+        return ()
+    on_step(Progress("qdrant", "the nodes ask one another for the key only when the last one is new"))
+    stack = open_stack(session.project, session.make_secrets(), nodes_ask=False)
+    nodes = disturbed(cluster, changes(stack.preview()))
+    steps: list[Step] = []
+    roll(cluster, nodes, lambda names: steps.extend(stack.up(on_step, resources=names).steps), on_step, refusing)
     return tuple(steps)
 
 

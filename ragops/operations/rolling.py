@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from ragops.adapters.progress import Progress
 from ragops.errors import RagopsError
 from ragops.services.qdrant.cluster import node_versions, wait_all_active
+from ragops.services.qdrant.versions import asks_nodes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from ragops.operations.changes import Change
     from ragops.services.contract import Endpoint
@@ -30,24 +31,42 @@ def resources(node: str) -> tuple[str, ...]:
     return tuple(f"{node}{part}" for part in _PARTS)
 
 
+def is_mixed(endpoint: Endpoint | None, wanted: str) -> frozenset[str] | None:
+    """The nodes that send one another the key already, where others that do not run and the version `wanted` does.
+
+    None where all nodes that answer are alike in this, or go on as they are: they may ask for the key then.
+    """
+    if endpoint is None or not asks_nodes(wanted):
+        return None
+    try:
+        versions = node_versions(endpoint)
+    except RagopsError:
+        return None
+    able = frozenset(node for node, version in versions.items() if asks_nodes(version))
+    return able if len(able) < len(versions) else None
+
+
 def roll(
     endpoint: Endpoint,
     nodes: Sequence[str],
     apply: Callable[[tuple[str, ...]], object],
     show: Callable[[Progress], None],
+    refusing: Collection[str] = (),
 ) -> None:
     """Change `nodes` one at a time through `apply`, which takes the resources to bring up to date.
 
-    Those that do not answer come first and at once: without them not every replica would ever be active. Where no node
-    answers there is nothing to keep available, and nothing is done here. Raises UnhealthyError (qdrant_not_active)
+    Those that do not answer come first and at once: without them not every replica would ever be active. So do
+    those that are `refusing` the others, which wait for them in vain. Where no node answers there is nothing to keep
+    available, and nothing is done here. Raises UnhealthyError (qdrant_not_active)
     where a replica does not become active; the nodes that follow then stay as they are.
     """
     answering = _answering(endpoint)
     if not answering:
         return
+    answering -= frozenset(refusing)
     for node in nodes:
         if node not in answering:
-            show(Progress("qdrant", f"{node} does not answer: it is brought back first"))
+            show(Progress("qdrant", f"{node} does not answer, or not the others: it is brought back first"))
             apply(resources(node))
     for node in nodes:
         if node not in answering:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -32,22 +32,31 @@ _PASSAGE = 0o711
 
 @dataclass(frozen=True)
 class PlatformInputs:
-    """All that the program declares the platform from; `jwks_file` is where the API reads the tokens' public keys."""
+    """All that the program declares the platform from; `jwks_file` is where the API reads the tokens' public keys.
+
+    `nodes_ask`: the nodes of Qdrant ask one another for the key.
+    """
 
     settings: Settings
     secrets: Mapping[str, str]
     runtime: GatewayRuntime
     door: GatewayInputs
     jwks_file: str
+    nodes_ask: bool = True
 
 
-def open_stack(project: Project, secrets: Mapping[str, str], *, renew: bool = True) -> PulumiStack:
-    """The stack of the project's environment; `renew` is for what applies it. Raises MissingError (engine_missing)."""
+def open_stack(
+    project: Project, secrets: Mapping[str, str], *, renew: bool = True, nodes_ask: bool = True
+) -> PulumiStack:
+    """The stack of the project's environment; `renew` is for what applies it. Raises MissingError (engine_missing).
+
+    Without `nodes_ask` its Qdrant is one whose nodes do not ask one another for the key.
+    """
     engine = pulumi_install.find()
     if engine is None:
         raise MissingError("engine_missing", "the Pulumi engine is not installed", ENGINE_HINT)
     program = _program()
-    inputs = platform_inputs(project, secrets, renew=renew)
+    inputs = replace(platform_inputs(project, secrets, renew=renew), nodes_ask=nodes_ask)
     return PulumiStack(engine, stack_options(project), lambda: program(inputs))
 
 

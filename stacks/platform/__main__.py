@@ -24,7 +24,7 @@ def program(inputs: PlatformInputs) -> None:
 
     timescale = Timescale(TimescaleArgs(settings.timescaledb, secrets, runtime))
     redis = Redis(RedisArgs(settings.redis, secrets, runtime))
-    qdrant = Qdrant(QdrantArgs(settings.qdrant, secrets, runtime))
+    qdrant = Qdrant(QdrantArgs(settings.qdrant, secrets, runtime, inputs.nodes_ask))
 
     ollama = (Ollama(OllamaArgs(settings.ollama, runtime)),) if settings.ollama else ()
 

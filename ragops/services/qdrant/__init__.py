@@ -25,13 +25,17 @@ API_KEY_SECRET = "qdrant_api_key"  # noqa: S105  the name of the secret
 
 # A collection of ragops' own, in which health checks write; no user's data, in no recovery point.
 HEALTH_COLLECTION = "ragops-health"
-# What a restore builds beside the collections; a killed one leaves some, the next one clears them.
+# What a restore builds of every collection first; a killed one leaves some, the next one goes on with them.
 RESTORE_SUFFIX = "__ragops-restore"
+# Aliases of such copies that say what they were proven against.
+PROVEN_PREFIX = "ragops-proven-"
 
 
 def is_internal(collection: str) -> bool:
     """Whether a collection is ragops' own and none that a user should see."""
-    return collection == HEALTH_COLLECTION or collection.endswith(RESTORE_SUFFIX)
+    return (
+        collection == HEALTH_COLLECTION or collection.endswith(RESTORE_SUFFIX) or collection.startswith(PROVEN_PREFIX)
+    )
 
 
 class QdrantService:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
 from ragops.errors import IntegrityError
-from ragops.services.qdrant import is_internal
+from ragops.services.qdrant import RESTORE_SUFFIX, copies, is_internal
+from ragops.services.qdrant.paths import path_of as path_of
 from ragops.services.qdrant.shards import ShardKey  # noqa: TC001  pydantic reads the annotations
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _PARAMS = (
     "vectors", "sparse_vectors", "shard_number", "sharding_method", "replication_factor", "write_consistency_factor",
     "on_disk_payload",
 )  # fmt: skip
+# What only a change of the collection takes, after it was made.
+_LATER = ("read_fan_out_factor", "read_fan_out_delay_ms")
 _CONFIG = {
     "hnsw_config": "hnsw_config",
     "optimizer_config": "optimizers_config",
@@ -60,7 +62,7 @@ class Index(BaseModel):
 
 
 class CollectionRecord(BaseModel):
-    """A collection; `create` is the body that makes it."""
+    """A collection; `create` is the body that makes it, `later` are parameters that are set once it is there."""
 
     model_config = _STRICT
 
@@ -68,6 +70,7 @@ class CollectionRecord(BaseModel):
     create: dict[str, JsonValue]
     indexes: tuple[Index, ...]
     shards: tuple[Shard, ...] = ()
+    later: dict[str, JsonValue] = {}
 
     @property
     def points(self) -> int | None:
@@ -90,20 +93,29 @@ class Catalogue(BaseModel):
         return {"collections": len(self.collections), "aliases": len(self.aliases)}
 
 
-def path_of(collection: str) -> str:
-    """The path of a collection."""
-    return f"/collections/{quote(collection, safe='')}"
-
-
 def names(rest: Rest) -> list[str]:
-    """The users' collections."""
-    return sorted(item["name"] for item in rest.get("/collections")["collections"] if not is_internal(item["name"]))
+    """The users' collections, those among them that the copy of a restore answers for."""
+    every = copies.all_names(rest)
+    return sorted({*(name for name in every if not is_internal(name)), *_stand_ins(rest, every)})
 
 
 def aliases(rest: Rest) -> dict[str, str]:
     """All aliases of users' collections, with what they stand for."""
-    found = {item["alias_name"]: item["collection_name"] for item in rest.get("/aliases")["aliases"]}
-    return {alias: name for alias, name in found.items() if not is_internal(name)}
+    every, found = copies.all_names(rest), copies.all_aliases(rest)
+    stand_ins = {copy.name: copy.base for copy in copies.sort_out(every, found).values() if copy.stands_in}
+    named = {alias: stand_ins.get(name, name) for alias, name in found.items()}
+    return {
+        alias: name
+        for alias, name in named.items()
+        if alias != name and not is_internal(name) and not is_internal(alias)
+    }
+
+
+def _stand_ins(rest: Rest, every: list[str]) -> list[str]:
+    """Collections that are answered for by a copy."""
+    if not any(name.endswith(RESTORE_SUFFIX) for name in every):
+        return []
+    return [copy.base for copy in copies.sort_out(every, copies.all_aliases(rest)).values() if copy.stands_in]
 
 
 def record(rest: Rest, name: str) -> CollectionRecord:
@@ -114,7 +126,9 @@ def record(rest: Rest, name: str) -> CollectionRecord:
         Index(field_name=field, field_schema=known.get("params") or known["data_type"])
         for field, known in sorted(schema.items())
     )
-    return CollectionRecord(name=name, create=_creation(info["config"]), indexes=tuple(indexes))
+    params = info["config"]["params"]
+    later = {name: params[name] for name in _LATER if params.get(name) is not None}
+    return CollectionRecord(name=name, create=_creation(info["config"]), indexes=tuple(indexes), later=later)
 
 
 def _creation(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,11 +24,12 @@ _LOGINS = {"operator": Login("", API_KEY_SECRET), "application": Login("", API_K
 
 @dataclass(frozen=True)
 class QdrantArgs:
-    """What the component is made from; `secrets` by name."""
+    """What the component is made from; `secrets` by name. `asks_nodes`: nodes ask one another for the key."""
 
     settings: QdrantSettings
     secrets: Mapping[str, str]
     runtime: Runtime
+    asks_nodes: bool = True
 
 
 class Qdrant(pulumi.ComponentResource):
@@ -53,7 +54,8 @@ class Qdrant(pulumi.ComponentResource):
         for number in range(1, len(layouts) + 1):
             options = pulumi.ResourceOptions(parent=self, depends_on=before)
             one = _Node(instance(number), options)
-            args.runtime.run(node.node_spec(args.settings, args.secrets, layouts, number), one)
+            spec = node.node_spec(args.settings, args.secrets, layouts, number, asks_nodes=args.asks_nodes)
+            args.runtime.run(spec, one)
             before = [one]
 
 

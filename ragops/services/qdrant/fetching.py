@@ -13,6 +13,7 @@ from ragops.adapters.workers import Job
 from ragops.services.qdrant.catalogue import path_of
 from ragops.services.qdrant.edge import places
 from ragops.services.qdrant.server_copies import names_of
+from ragops.services.qdrant.watching import while_answering
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,13 +58,13 @@ def fetch(client: Rest, source: Source, target: Path, copies: ServerCopies, sink
         path = f"{source.snapshots}/{quote(made['name'], safe='')}"
         if not here:
             with sink.following(target.name):
-                client.download(path, target)
+                while_answering(client, lambda: client.download(path, target))
         client.send("DELETE", path, wait="true")
     return str(made.get("checksum") or "")
 
 
 def _make(client: Rest, source: Source) -> dict[str, Any]:
-    made: dict[str, Any] = client.send("POST", source.snapshots, wait="true")
+    made: dict[str, Any] = while_answering(client, lambda: client.send("POST", source.snapshots, wait="true"))
     return made
 
 

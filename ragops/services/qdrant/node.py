@@ -40,9 +40,17 @@ def version(settings: QdrantSettings) -> str:
 
 
 def node_spec(
-    settings: QdrantSettings, secrets: Mapping[str, str], layouts: Sequence[Layout], number: int
+    settings: QdrantSettings,
+    secrets: Mapping[str, str],
+    layouts: Sequence[Layout],
+    number: int,
+    *,
+    asks_nodes: bool = True,
 ) -> ServiceSpec:
-    """Node `number`, counted from 1; `layouts` are those of all nodes in their order."""
+    """Node `number`, counted from 1; `layouts` are those of all nodes in their order.
+
+    `asks_nodes`: the other nodes have to send it the key too. Off while there are some that do not (versions.py).
+    """
     layout = layouts[number - 1]
     secret_file = f"{layout.config_dir}/key.yaml"
     others = [other.host for other in layouts if other is not layout]
@@ -67,7 +75,7 @@ def node_spec(
         ),
         ports={"rest": REST_PORT, "grpc": GRPC_PORT},
         health=ExecCheck(("/bin/bash", "-c", _HEALTHY)),
-        environment=_environment(settings, layout),
+        environment=_environment(settings, layout, asks_nodes=asks_nodes),
         # Idle it ends within a second. Under load it waits half a minute for connections to end that wait for it, and
         # writes through the other nodes wait as long. Killed it loses nothing: it reads its log at the next start.
         stop_grace=5.0,
@@ -78,7 +86,7 @@ def node_spec(
     )
 
 
-def _environment(settings: QdrantSettings, layout: Layout) -> dict[str, str]:
+def _environment(settings: QdrantSettings, layout: Layout, *, asks_nodes: bool) -> dict[str, str]:
     """Everything but the key, which anybody who may look at a container would see here."""
     values = {
         # Without a line for every request, which would push everything else out of a bounded log.
@@ -94,7 +102,7 @@ def _environment(settings: QdrantSettings, layout: Layout) -> dict[str, str]:
         "SERVICE__ENABLE_TLS": "false",
         "SERVICE__ENABLE_CORS": "false",
         # Since 1.18 the port between the nodes can ask for the key as well.
-        "SERVICE__ENFORCE_INTERNAL_AUTH": "true",
+        "SERVICE__ENFORCE_INTERNAL_AUTH": "true" if asks_nodes else "false",
         "SERVICE__ENABLE_SNAPSHOT_URL_RECOVERY": "false",
         "STORAGE__STORAGE_PATH": layout.data_dir,
         # Within the data, so that a snapshot is neither lost with the container nor on another disk.

@@ -160,12 +160,13 @@ def _begin_copies(nodes: Nodes) -> bool:
             continue  # a server does not even say how many replicas it is to have; health tells of it
         wanted = min(replication_factor(nodes.first, name), len(peers))
         for copy in missing_copies(shards, wanted, peers, load):
-            _begin(nodes.first, name, copy)
+            begin_copy(nodes.first, name, copy)
         waiting = waiting or shards.fewest_replicas() < wanted
     return waiting
 
 
-def _begin(client: Rest, name: str, copy: Copy) -> None:
+def begin_copy(client: Rest, name: str, copy: Copy) -> None:
+    """Have the replica made. Raises as `Rest`."""
     order = {"shard_id": copy.shard, "from_peer_id": copy.source, "to_peer_id": copy.target}
     try:
         change(client, "POST", f"{path_of(name)}/cluster", {"replicate_shard": order})

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CONNECT_SECONDS = 5.0
+# Reads and removals are short, however long the rest may take: a server that hangs keeps its connections open.
+_SHORT = ("GET", "DELETE")
+_SHORT_SECONDS = 90.0
 _LOG = "see `ragops logs qdrant`"
 
 
@@ -25,9 +28,21 @@ class Rest:
     RagopsError (qdrant_not_found, qdrant_exists, qdrant_error).
     """
 
-    def __init__(self, client: httpx.Client, name: str = "qdrant") -> None:
+    def __init__(self, client: httpx.Client, name: str = "qdrant", seconds: float | None = None) -> None:
         self.name = name
         self._client = client
+        self._seconds = seconds
+
+    def within(self, seconds: float) -> Rest:
+        """The same server, whose every answer to `get`, `send` and `status` may take up to `seconds`."""
+        return Rest(self._client, self.name, seconds)
+
+    def _limits(self, method: str) -> httpx.Timeout:
+        own = self._client.timeout
+        seconds = self._seconds if self._seconds is not None else own.read
+        if method in _SHORT:
+            seconds = _SHORT_SECONDS if seconds is None else min(seconds, _SHORT_SECONDS)
+        return own if seconds is None else httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
 
     def get(self, path: str) -> Any:
         """Read."""
@@ -36,7 +51,7 @@ class Rest:
     def send(self, method: str, path: str, body: object = None, **query: str) -> Any:
         """Ask for a change, with a JSON body where there is one."""
         with _translated(self.name):
-            response = self._client.request(method, path, json=body, params=query)
+            response = self._client.request(method, path, json=body, params=query, timeout=self._limits(method))
             _check(response, self.name)
             return response.json()["result"]
 
@@ -50,7 +65,7 @@ class Rest:
     def status(self, path: str, *, with_key: bool = True) -> int:
         """The bare status of a GET."""
         with _translated(self.name):
-            request = self._client.build_request("GET", path)
+            request = self._client.build_request("GET", path, timeout=self._limits("GET"))
             if not with_key:
                 del request.headers["api-key"]
             return self._client.send(request).status_code

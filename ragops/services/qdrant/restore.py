@@ -1,12 +1,12 @@
 """Puts collections back over the REST API, which can neither rename nor exchange them.
 
-First every snapshot goes into a collection beside, `<name>__ragops-restore`, and is counted: what fails here has
-touched nothing. Then each collection is deleted and made again from the same files. Between the two it is away, by its
-name and its aliases: for that long searches in this one collection answer 404. Should that step fail, the proven copy
-is still there under its own name, and the next run starts over from the recovery point.
+First every collection is built as a copy, `<name>__ragops-restore`, and counted on every node: what fails here has
+touched nothing. Then each collection is deleted and made again from the same snapshots, and counted too. Its aliases
+stand for the proven copy until that is done; by its own name it is away, or not yet whole, for as long. Where it cannot
+be made again, its name becomes an alias of the copy, which then answers for it: neither is ever missing.
 
-In a cluster each snapshot is sent to one node that has the shard; the other replicas are filled from that one. A
-collection is back when every replica is active on the word of every node, and every node counts the same points.
+One collection that fails keeps none of the others from coming back. A run that was killed leaves its proven copies,
+marked with what they were proven against (copies.py): the next one goes on with them, and health tells of them.
 """
 
 from __future__ import annotations
@@ -14,27 +14,41 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
-from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from ragops.errors import IntegrityError, RagopsError
-from ragops.services.qdrant import RESTORE_SUFFIX, catalogue
-from ragops.services.qdrant.catalogue import path_of
-from ragops.services.qdrant.consensus import change
-from ragops.services.qdrant.shards import ShardMap
+from ragops.adapters import interrupt
+from ragops.adapters.progress import Progress, tell
+from ragops.errors import InterruptedRunError, MissingError, RagopsError, UnhealthyError
+from ragops.services.qdrant import PROVEN_PREFIX, catalogue
+from ragops.services.qdrant.building import Builder, digests, replicas
+from ragops.services.qdrant.copies import (
+    Copy,
+    all_aliases,
+    all_names,
+    change_aliases,
+    creation,
+    delete,
+    deletion,
+    find,
+    free_name,
+    mark,
+    short,
+)
+from ragops.services.qdrant.watching import STUCK_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
     from pathlib import Path
 
     from ragops.services.qdrant.catalogue import Catalogue, CollectionRecord
     from ragops.services.qdrant.nodes import Nodes
     from ragops.services.qdrant.rest import Rest
 
-_STUCK_SECONDS = 600.0  # without anything changing
-_POLL = 0.1
-_LONGEST_NAME = 255
+_TRIES = 3  # where a node is lost on the way and comes back
+_POLL = 1.0
+_LOOK_SECONDS = 5.0
+_AGAIN = "the same `ragops restore` again goes on from what is proven"
 
 
 @dataclass(frozen=True)
@@ -45,198 +59,205 @@ class Restore:
     folder: Path
     wanted: Catalogue
     copies: int = 1
+    _checksums: dict[str, str] = field(default_factory=dict)
+    _proven: dict[str, Copy] = field(default_factory=dict)
+    _failed: dict[str, RagopsError] = field(default_factory=dict)
+    _back: set[str] = field(default_factory=set)
+    _notes: list[str] = field(default_factory=list)
 
     def run(self) -> tuple[str, ...]:
         """Make the server hold `wanted` and no other collection or alias; returns words for the user.
 
-        Raises IntegrityError (counts_differ), RagopsError; before the first collection was replaced, all are as they
-        were.
+        Raises RagopsError, with the state of every collection that is not back; those that could be are. Until the
+        first one is replaced all are as they were.
         """
         rest = self.nodes.first
-        clear(rest)
+        _clear_unproven(rest)
+        for record in self.wanted.collections:
+            self._checksums.update(digests(self.folder, record))
         try:
-            for number, record in enumerate(self.wanted.collections):
-                self._build(record, _beside(record.name, number), copies=1, most=1)
+            self._prove_all()
         except BaseException:
             with contextlib.suppress(RagopsError):  # the first failure is the one to tell; the next run clears them
-                clear(rest)
+                _clear_unproven(rest)
             raise
-        for number, record in enumerate(self.wanted.collections):
-            self._replace(record, _beside(record.name, number))
-        extra = sorted(set(catalogue.names(rest)) - {record.name for record in self.wanted.collections})
+        self._replace_all()
+        extra = sorted({*all_names(rest)} & {*catalogue.names(rest)} - self._back)
+        if self._failed:
+            _clear_unproven(rest)
+            self._set_aliases(sweep=False)
+            raise self._failure()
         for name in extra:
-            _delete(rest, name)
-        _set_aliases(rest, self.wanted.aliases)
-        clear(rest)
+            delete(rest, name)
+        self._set_aliases(sweep=True)
+        for copy in find(rest):
+            delete(rest, copy)
         gone = f"collections removed because the recovery point does not have them: {', '.join(extra)}"
-        return (gone,) if extra else ()
+        return (*self._notes, gone) if extra else tuple(self._notes)
 
-    def _build(self, record: CollectionRecord, name: str, *, copies: int, most: int) -> None:
-        """Make the collection `name` from the snapshots of `record`; it holds every point when this returns.
+    # --- the proof ---------------------------------------------------------------------------------------------------
 
-        A shard gets as many replicas as the record says, but at least `copies` and at most `most`.
+    def _prove_all(self) -> None:
+        """A proven copy of every collection. What is wrong with the platform ends the run, before anything is touched.
+
+        What is wrong with one collection is kept for the end.
         """
-        rest = self.nodes.first
-        change(rest, "PUT", path_of(name), _body(record, copies, most))
-        _make_shard_keys(rest, name, record)
-        # Before the data: a node keeps for new segments only those indexes that it was told of.
-        for index in record.indexes:
-            change(rest, "PUT", f"{path_of(name)}/index", index.model_dump(), wait="true")
-        self._wait_active(name)
-        self._upload(record, name)
-        known = rest.get(path_of(name))["payload_schema"]
-        for index in record.indexes:
-            if index.field_name not in known:
-                rest.send("PUT", f"{path_of(name)}/index", index.model_dump(), wait="true")
-        self._wait_active(name)
-        self._compare(record, name)
+        for number, record in enumerate(self.wanted.collections, 1):
+            place = f"{number} of {len(self.wanted.collections)}"
+            tell(Progress("qdrant", f"{record.name}: proving it, {place}"))
+            try:
+                self._proven[record.name] = self._prove(record, number)
+            except (UnhealthyError, MissingError, InterruptedRunError):
+                raise
+            except RagopsError as error:
+                if len(self.wanted.collections) == 1:
+                    raise
+                self._failed[record.name] = error
 
-    def _upload(self, record: CollectionRecord, name: str) -> None:
-        """Each snapshot to one node that has its shard, spread over the nodes."""
-        holding = self.nodes.holding(path_of(name))
-        targets = holding.shards.sources(holding.clients)
-        ids = _new_ids(record, holding.shards)
-        for shard in record.shards:
-            source = self.folder / shard.file
-            with source.open("rb") as stream:
-                checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-            here = ids[shard.id]
-            if here not in targets:
-                what = f"{name}: no node that answers has shard {here}"
-                raise RagopsError("qdrant_shard_away", what, "`ragops health qdrant`, then restore again")
-            client = holding.clients[targets[here]]
-            client.upload(f"{path_of(name)}/shards/{here}/snapshots/upload", source, checksum)
+    def _prove(self, record: CollectionRecord, number: int) -> Copy:
+        """A copy that holds all points: an earlier run's of the very same files, or a new one."""
+        builder = Builder(self.nodes, self.folder, self._checksums)
+        digest = short(_digest(record, self._checksums))
+        there = find(self.nodes.first)
+        for old in there.values():
+            if (old.base, old.digest) == (record.name, digest) and builder.is_whole(record, old.name):
+                return old
+        copy = Copy(free_name(record.name, number, there), record.name, digest)
+        self._patiently(record.name, lambda: _rebuilt(self.nodes.first, builder, record, copy.name))
+        mark(self.nodes.first, copy)
+        return copy
 
-    def _compare(self, record: CollectionRecord, name: str) -> None:
-        """Every node counts what the recovery point holds. Raises IntegrityError (counts_differ)."""
-        if record.points is None:
-            return
-        for client in self.nodes.clients:
-            if (found := catalogue.count(client, name)) != record.points:
-                what = f"{record.name}: {found} points came back, not {record.points}"
-                raise IntegrityError("counts_differ", what, "use another recovery point: `ragops backup list`")
+    def _patiently(self, name: str, build: Callable[[], str]) -> str:
+        """Build; where a node is lost on the way, wait for it and build again."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                return build()
+            except UnhealthyError as error:
+                if attempt == _TRIES:
+                    raise
+                tell(Progress("qdrant", f"{name}: {error.message}; waiting until every node answers"))
+                self._wait_for_nodes(error)
+        raise AssertionError("unreachable")
 
-    def _wait_active(self, name: str) -> None:
-        """Only then is a restore done: replicas have been left half-way by servers (field notes)."""
-        seen: object = None
-        since = time.monotonic()
-        while True:
-            views = [self._view(client, name) for client in self.nodes.clients]
-            if all(view is not None and ShardMap.of(view).settled for view in views):
-                return
-            if (picture := [_picture(view) for view in views]) != seen:
-                seen, since = picture, time.monotonic()
-            if time.monotonic() - since > _STUCK_SECONDS:
-                what = f"{name}: not every replica is active, and nothing has changed for {_STUCK_SECONDS:.0f} s"
-                raise RagopsError("qdrant_shards_inactive", what, "see `ragops logs qdrant`, then restore again")
-            time.sleep(_POLL)
+    def _wait_for_nodes(self, cause: UnhealthyError) -> None:
+        deadline = time.monotonic() + STUCK_SECONDS
+        while not all(_answers(client) for client in self.nodes.clients):
+            if time.monotonic() > deadline:
+                raise cause
+            interrupt.sleep(_POLL)
 
-    @staticmethod
-    def _view(client: Rest, name: str) -> dict[str, Any] | None:
-        """None where the node has not heard of the collection yet."""
-        try:
-            found: dict[str, Any] = client.get(f"{path_of(name)}/cluster")
-        except RagopsError as error:
-            if error.code == "qdrant_not_found":
-                return None
-            raise
-        return found
+    # --- the exchange ------------------------------------------------------------------------------------------------
 
-    def _replace(self, record: CollectionRecord, copy: str) -> None:
+    def _replace_all(self) -> None:
+        """Each on its own, until the platform itself fails or the run is to end."""
+        builder = Builder(self.nodes, self.folder, self._checksums)
+        for record in self.wanted.collections:
+            if record.name not in self._proven:
+                continue
+            try:
+                self._replace(record, self._proven[record.name], builder)
+                self._back.add(record.name)
+            except RagopsError as error:
+                self._failed[record.name] = error
+                if isinstance(error, UnhealthyError | MissingError | InterruptedRunError):
+                    return
+
+    def _replace(self, record: CollectionRecord, copy: Copy, builder: Builder) -> None:
         """Let the snapshots that were proven in `copy` take the place of the collection."""
         rest = self.nodes.first
+        aliases = [alias for alias, name in self._aliases_of(rest, record.name) if alias != record.name]
+        change_aliases(rest, [creation(alias, copy.name) for alias in aliases])
+        count = replicas(record, self.copies, len(self.nodes.clients))
+        tell(Progress("qdrant", f"{record.name}: making it again"))
         try:
-            if record.name in catalogue.aliases(rest):
-                _change(rest, [_deletion(record.name)])
-            _delete(rest, record.name)
-            self._build(record, record.name, copies=self.copies, most=len(self.nodes.clients))
-            live = set(catalogue.names(rest))
-            aliases = self.wanted.aliases.items()
-            own = {alias: name for alias, name in aliases if name == record.name and alias not in live}
-            _change(rest, [_creation(alias, name) for alias, name in own.items()])
-        except RagopsError as error:
-            hint = f"restore again; what it is to hold is in the collection {copy} meanwhile. {error.hint}".strip()
-            what = f"{record.name} is not back: {error.message}"
-            raise RagopsError(error.code, what, hint, exit_code=error.exit_code) from error
-        _delete(rest, copy)
+            note = self._patiently(
+                record.name, lambda: _rebuilt(rest, builder, record, record.name, copies=count, proven=copy.name)
+            )
+        except BaseException as error:
+            state = _stand_in(rest, record.name, copy.name)
+            if isinstance(error, RagopsError):
+                error.message = f"{error.message} ({state})"
+            raise
+        change_aliases(rest, [creation(alias, record.name) for alias in aliases])
+        for old in find(rest).values():
+            if old.base == record.name:
+                delete(rest, old.name)
+        self._notes.extend([note] if note else [])
+        tell(Progress("qdrant", f"{record.name}: back"))
+
+    def _aliases_of(self, rest: Rest, name: str) -> list[tuple[str, str]]:
+        """Those that stand for the collection or for a copy of it, and those that are to."""
+        copies = {copy.name for copy in find(rest).values() if copy.base == name}
+        live, there = all_aliases(rest), {*all_names(rest)}
+        now = {alias: target for alias, target in live.items() if target == name or target in copies}
+        wanted = {alias: target for alias, target in self.wanted.aliases.items() if target == name}
+        both = {**now, **wanted}
+        return [(alias, target) for alias, target in both.items() if alias not in there and not _is_mark(alias)]
+
+    def _set_aliases(self, *, sweep: bool) -> None:
+        """Those of the recovery point whose collections are back; `sweep` removes all others. In one request."""
+        rest = self.nodes.first
+        there = {*all_names(rest)}
+        wanted = {
+            alias: name for alias, name in self.wanted.aliases.items() if name in self._back and alias not in there
+        }
+        gone = [alias for alias in all_aliases(rest) if sweep and alias not in wanted and not _is_mark(alias)]
+        change_aliases(rest, [*map(deletion, gone), *(creation(alias, name) for alias, name in wanted.items())])
+
+    def _failure(self) -> RagopsError:
+        """One error that says the state of every collection that is not back."""
+        missing = [record.name for record in self.wanted.collections if record.name not in self._back]
+        words = [
+            f"{name}: {self._failed[name].message if name in self._failed else 'not reached, its data are untouched'}"
+            for name in missing
+        ]
+        first = max(self._failed.values(), key=lambda error: isinstance(error, InterruptedRunError))
+        what = f"{len(missing)} of {len(self.wanted.collections)} collections are not back: {'; '.join(words)}"
+        return type(first)(first.code, what, f"{first.hint}; {_AGAIN}".strip("; "), exit_code=first.exit_code)
 
 
-def clear(rest: Rest) -> None:
-    """Remove the copies of an earlier run."""
-    for item in rest.get("/collections")["collections"]:
-        if item["name"].endswith(RESTORE_SUFFIX):
-            _delete(rest, item["name"])
+def _rebuilt(
+    rest: Rest, builder: Builder, record: CollectionRecord, name: str, *, copies: int = 1, proven: str = ""
+) -> str:
+    """Build the collection in the place of whatever has its name."""
+    if name in all_aliases(rest):
+        change_aliases(rest, [deletion(name)])
+    if name in all_names(rest):
+        delete(rest, name)
+    return builder.build(record, name, copies, proven)
 
 
-def _body(record: CollectionRecord, copies: int, most: int) -> dict[str, Any]:
-    """What makes the collection here, where there may be another number of nodes."""
-    body = dict(record.create)
-    if "replication_factor" in body:
-        wanted = min(max(int(str(body["replication_factor"])), copies), most)
-        consistent = int(str(body.get("write_consistency_factor") or 1))
-        body |= {"replication_factor": wanted, "write_consistency_factor": min(consistent, wanted)}
-    return body
+def _stand_in(rest: Rest, name: str, copy: str) -> str:
+    """Let the copy answer for a collection that could not be made again; the state that this leaves, in words."""
+    try:
+        if name in all_names(rest):
+            delete(rest, name)
+        change_aliases(rest, [creation(name, copy)])
+    except RagopsError:
+        return f"{name} is not whole; all of it is in the proven copy {copy}"
+    return f"the proven copy {copy} answers for it"
 
 
-def _delete(rest: Rest, name: str) -> None:
-    change(rest, "DELETE", path_of(name))
+def _clear_unproven(rest: Rest) -> None:
+    """Remove the copies of an earlier run that hold nothing for sure, where what they are copies of is there."""
+    live = all_names(rest)
+    for copy in find(rest).values():
+        if not copy.digest and copy.base in live:
+            delete(rest, copy.name)
 
 
-def _beside(name: str, number: int) -> str:
-    """The name of the copy; a number where the name leaves no room for the suffix."""
-    beside = f"{name}{RESTORE_SUFFIX}"
-    return beside if len(beside.encode()) <= _LONGEST_NAME else f"{number}{RESTORE_SUFFIX}"
+def _answers(client: Rest) -> bool:
+    try:
+        return client.within(_LOOK_SECONDS).status("/healthz") == 200
+    except RagopsError:
+        return False
 
 
-def _picture(view: Mapping[str, Any] | None) -> object:
-    """What changes while replicas are filled."""
-    if view is None:
-        return None
-    points = [(shard["shard_id"], shard["state"], shard["points_count"]) for shard in view["local_shards"]]
-    return points, ShardMap.of(view)
+def _is_mark(alias: str) -> bool:
+    return alias.startswith(PROVEN_PREFIX)
 
 
-# --- custom sharding -------------------------------------------------------------------------------------------------
-
-
-def _make_shard_keys(rest: Rest, name: str, record: CollectionRecord) -> None:
-    """The keys in the order that they were made in, by the numbers of their shards."""
-    keyed = [shard for shard in record.shards if shard.key is not None]
-    for key, shards in groupby(sorted(keyed, key=lambda shard: shard.id), key=lambda shard: shard.key):
-        body = {"shard_key": key, "shards_number": sum(1 for _ in shards)}
-        change(rest, "PUT", f"{path_of(name)}/shards", body)
-
-
-def _new_ids(record: CollectionRecord, shards: ShardMap) -> dict[int, int]:
-    """The number of each shard in the new collection: where keys were dropped, numbers have been left out."""
-    keys = {replica.shard: replica.key for replica in shards.replicas}
-    if not any(shard.key is not None for shard in record.shards):
-        return {shard.id: shard.id for shard in record.shards}
-    ids: dict[int, int] = {}
-    for key in {shard.key for shard in record.shards}:
-        olds = sorted(shard.id for shard in record.shards if shard.key == key)
-        news = sorted(shard for shard, its_key in keys.items() if its_key == key)
-        ids |= dict(zip(olds, news, strict=True))
-    return ids
-
-
-# --- aliases ---------------------------------------------------------------------------------------------------------
-
-
-def _set_aliases(rest: Rest, wanted: Mapping[str, str]) -> None:
-    """In one request, which is carried out as a whole."""
-    gone = [alias for alias in catalogue.aliases(rest) if alias not in wanted]
-    _change(rest, [*map(_deletion, gone), *(_creation(alias, name) for alias, name in wanted.items())])
-
-
-def _change(rest: Rest, actions: list[dict[str, object]]) -> None:
-    if actions:
-        change(rest, "POST", "/collections/aliases", {"actions": actions})
-
-
-def _creation(alias: str, collection: str) -> dict[str, object]:
-    return {"create_alias": {"alias_name": alias, "collection_name": collection}}
-
-
-def _deletion(alias: str) -> dict[str, object]:
-    return {"delete_alias": {"alias_name": alias}}
+def _digest(record: CollectionRecord, checksums: dict[str, str]) -> str:
+    """Of all that a copy is made from."""
+    content = record.model_dump_json() + "".join(f"{shard.file} {checksums[shard.file]}\n" for shard in record.shards)
+    return hashlib.sha256(content.encode()).hexdigest()

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _COST = "node by node, each one only when all replicas are active again: reads and writes go on"
+# Since then nodes send the key to one another, and may ask for it (`enforce_internal_auth`).
+_ASKS_NODES = (1, 18)
 # The last patch of every minor version that is known here: each is passed through on the way up.
 _LAST_PATCH = {(1, 16): "1.16.3", (1, 17): "1.17.1", (1, 18): "1.18.3"}
 
@@ -46,6 +48,11 @@ def _way(was: tuple[int, int, int], becomes: tuple[int, int, int], after: str) -
         for minor in range(was[1] + 1, becomes[1]):
             yield _LAST_PATCH.get((becomes[0], minor), f"the last {becomes[0]}.{minor}")
     yield after
+
+
+def asks_nodes(version: str) -> bool:
+    """Whether a node of the version can ask the others for the key, and sends it to them."""
+    return (numbers(version) or (0, 0, 0))[:2] >= _ASKS_NODES
 
 
 def numbers(version: str) -> tuple[int, int, int] | None:

@@ -44,6 +44,13 @@ def test_the_key_is_in_a_secret_file_and_nowhere_else() -> None:
     assert "hunter2" not in "".join(open_to_all)
 
 
+def test_nodes_that_others_send_no_key_do_not_ask_for_it() -> None:
+    settings = QdrantSettings()
+    found = node_spec(settings, SECRETS, layouts(settings), 1, asks_nodes=False)
+    changed = dict(found.environment.items() - spec(1).environment.items())
+    assert changed == {"QDRANT__SERVICE__ENFORCE_INTERNAL_AUTH": "false"}
+
+
 def test_environment() -> None:
     assert spec(3, shards_per_node=4).environment == {
         "QDRANT__LOG_LEVEL": "INFO,actix_web::middleware::logger=WARN",
