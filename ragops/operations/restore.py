@@ -8,10 +8,11 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ragops.adapters.progress import Progress, ignore
+from ragops.adapters.progress import Progress, ignore, telling
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations import backup
 from ragops.operations.condition import held_by
+from ragops.operations.drill_samples import expected
 from ragops.operations.unpacking import engine_part, unpacked
 from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import Locker
@@ -243,12 +244,13 @@ def _restore_one(run: _Run, name: str, way_back: str) -> RestoredService:
     endpoint, control = run.platform.endpoint(name), run.platform.control(name)
     started = time.monotonic()
     try:
-        notes = backup_engine(name).restore(endpoint, control, run.folder / name, _parts(run.point, name))
+        with telling(run.on_progress):
+            notes = backup_engine(name).restore(endpoint, control, run.folder / name, _parts(run.point, name))
     except RagopsError as error:
         error.hint = f"{error.hint} {way_back}".strip()
         raise
     seconds = round(time.monotonic() - started, 3)
-    return RestoredService(name, run.before.get(name, {}), _counts(run.point, name), seconds, notes)
+    return RestoredService(name, run.before.get(name, {}), _held(run, name), seconds, notes)
 
 
 def _way_back(done: Sequence[RestoredService], safety: str) -> str:
@@ -265,4 +267,14 @@ def _parts(point: RecoveryPoint, name: str) -> list[Part]:
 
 
 def _counts(point: RecoveryPoint, name: str) -> dict[str, int]:
-    return {kind: number for part in point.manifest.of(name) for kind, number in part.counts.items()}
+    """Items by kind in the terms of the live service: the shards of a collection together."""
+    return expected(point.manifest.of(name))
+
+
+def _held(run: _Run, name: str) -> dict[str, int]:
+    """What the service holds now: as the recovery point says, or as counted where it does not say."""
+    known = _counts(run.point, name)
+    with contextlib.suppress(RagopsError):
+        live = backup_engine(name).counts(run.platform.endpoint(name))
+        return known | {kind: number for kind, number in live.items() if kind not in known}
+    return known

@@ -20,18 +20,20 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
 from ragops.errors import IntegrityError, MissingError, RagopsError
-from ragops.services.contract import Capability, Endpoint, Login, Part, Status
+from ragops.services.contract import Capability, Endpoint, Login, Part, ProbeResult, Status
 from ragops.services.qdrant import ENGINE, HEALTH_COLLECTION, RESTORE_SUFFIX, VERSION, QdrantService, offline
 from ragops.services.qdrant.backup import QdrantBackup
 from ragops.services.qdrant.component import service_spec
 from ragops.services.qdrant.edge import archive, configuration, creation, snapshots
 from ragops.services.qdrant.edge.collection import Collection
+from ragops.services.qdrant.rest import Rest
 from ragops.services.qdrant.settings import QdrantSettings
 from tests import backup_helpers
 
@@ -751,6 +753,127 @@ def test_restore_completes_what_a_killed_one_began(server: Server, api: httpx.Cl
     assert QdrantBackup().restore(server.endpoint, server, tmp_path / "point", parts) == ()
     assert QdrantBackup().counts(server.endpoint) == STATE
     assert not [name for name in names(api) if name.endswith(RESTORE_SUFFIX)]
+
+
+def failing_upload(monkeypatch: pytest.MonkeyPatch, *collections: str, error: RagopsError | None = None) -> list[str]:
+    """Snapshots that are sent to one of `collections` are refused; the paths of those that are not."""
+    sent: list[str] = []
+    real = Rest.upload
+
+    def upload(self: Rest, path: str, source: Path, checksum: str) -> None:
+        name = unquote(path.split("/")[2])
+        if name in collections:
+            raise error or RagopsError("qdrant_error", "qdrant answers 500: told to fail", "see the log")
+        sent.append(name)
+        real(self, path, source, checksum)
+
+    monkeypatch.setattr(Rest, "upload", upload)
+    return sent
+
+
+def text(result: ProbeResult, name: str) -> list[str]:
+    return [f"{check.status}: {check.detail}; {check.hint}" for check in result.checks if check.name == name]
+
+
+def test_a_collection_that_cannot_be_made_again_is_answered_for_by_its_copy(
+    server: Server, api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others come back; the next run goes on from the copy, and a recovery point has it meanwhile."""
+    populate(api)
+    QdrantService().prepare(server.endpoint)
+    parts = dump(server, tmp_path / "point")
+    put(api, "docs", [500])
+    engine, copy = QdrantBackup(), f"docs{RESTORE_SUFFIX}"
+    with monkeypatch.context() as patch:
+        failing_upload(patch, "docs")
+        with pytest.raises(RagopsError) as failed:
+            engine.restore(server.endpoint, server, tmp_path / "point", parts)
+    assert failed.value.message.startswith("1 of 3 collections are not back: docs: ")
+    assert f"the proven copy {copy} answers for it" in failed.value.message
+    assert "`ragops restore` again" in failed.value.hint
+    assert engine.counts(server.endpoint) == STATE
+    assert [count(api, name) for name in ("docs", "current", copy)] == [30] * 3
+    (told,) = text(QdrantService().probe(server.endpoint, 5), "restore")
+    assert told.startswith(f"degraded: docs is answered for by its copy {copy}")
+    again = dump(server, tmp_path / "again")
+    assert [part.counts for part in again] == [part.counts for part in parts]
+    with monkeypatch.context() as patch:
+        sent = failing_upload(patch)
+        assert engine.restore(server.endpoint, server, tmp_path / "point", parts) == ()
+    assert (sent.count("docs"), sent.count(copy)) == (1, 0), "the copy was proven already"
+    assert engine.counts(server.endpoint) == STATE
+    assert sorted(names(api)) == ["docs", "empty", "näme with space", HEALTH_COLLECTION]
+    assert text(QdrantService().probe(server.endpoint, 5), "restore") == []
+    assert ok(api.get("/aliases"))["aliases"] == [{"alias_name": "current", "collection_name": "docs"}]
+
+
+def test_another_recovery_point_leaves_the_last_copy_until_it_has_proven_its_own(
+    server: Server, api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    populate(api)
+    first = dump(server, tmp_path / "first")
+    put(api, "docs", [500])
+    second = dump(server, tmp_path / "second")
+    engine = QdrantBackup()
+    for folder, parts, refused, points in (
+        ("first", first, ["docs"], 30),
+        ("second", second, ["docs", f"docs__2{RESTORE_SUFFIX}"], 30),
+        ("second", second, ["docs"], 31),
+    ):
+        with monkeypatch.context() as patch:
+            failing_upload(patch, *refused)
+            with pytest.raises(RagopsError):
+                engine.restore(server.endpoint, server, tmp_path / folder, parts)
+        assert count(api, "docs") == points
+    assert engine.restore(server.endpoint, server, tmp_path / "second", second) == ()
+    assert engine.counts(server.endpoint) == {**STATE, "docs.points": 31}
+    assert not [name for name in names(api) if name.endswith(RESTORE_SUFFIX)]
+
+
+def test_one_collection_that_cannot_be_proven_keeps_no_other_from_coming_back(
+    server: Server, api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    populate(api)
+    parts = dump(server, tmp_path / "point")
+    put(api, "docs", [500])
+    put(api, "näme with space", [500])
+    make(api, "later", 4)
+    failing_upload(monkeypatch, f"docs{RESTORE_SUFFIX}")
+    with pytest.raises(RagopsError, match="1 of 3 collections are not back: docs") as failed:
+        QdrantBackup().restore(server.endpoint, server, tmp_path / "point", parts)
+    assert "told to fail" in failed.value.message
+    assert QdrantBackup().counts(server.endpoint) == {**STATE, "docs.points": 31, "collections": 4, "later.points": 4}
+    assert not [name for name in names(api) if name.endswith(RESTORE_SUFFIX)]
+
+
+def test_writers_at_work_do_not_keep_a_collection_from_coming_back(
+    server: Server, api: httpx.Client, tmp_path: Path
+) -> None:
+    """What they add is told; a collection of theirs under the name gives way."""
+    populate(api)
+    parts = dump(server, tmp_path / "point")
+    over = threading.Event()
+
+    def write() -> None:
+        with httpx.Client(base_url=str(api.base_url), headers=api.headers, trust_env=False, timeout=30) as own:
+            for number in range(1000, 100_000):
+                if over.is_set():
+                    return
+                body = {"points": [{"id": number, "vector": [1.0] * SIZE}]}
+                if own.put("/collections/docs/points", params={"wait": "true"}, json=body).status_code == 404:
+                    own.put("/collections/docs", json={"vectors": {"size": SIZE, "distance": "Dot"}})
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        notes = QdrantBackup().restore(server.endpoint, server, tmp_path / "point", parts)
+    finally:
+        over.set()
+        writer.join(30)
+    held = {point["id"] for point in ok(api.post("/collections/docs/points/scroll", json={"limit": 9999}))["points"]}
+    assert held >= set(range(30))
+    assert all("more than the recovery point" in note for note in notes)
+    assert ok(api.get("/collections/docs"))["payload_schema"]
 
 
 def test_alias_and_collection_that_changed_places(server: Server, api: httpx.Client, tmp_path: Path) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, Status
-from ragops.services.qdrant import is_internal
+from ragops.services.qdrant import catalogue, collection_health
 from ragops.services.qdrant.catalogue import path_of, replication_factor
 from ragops.services.qdrant.cluster import Member, lost_peers, member
+from ragops.services.qdrant.collection_health import Conditions
 from ragops.services.qdrant.nodes import addresses, is_cluster
 from ragops.services.qdrant.shards import ShardMap
 
@@ -25,6 +27,7 @@ _LOG = "see `ragops logs qdrant`"
 # Operations of consensus that a node may be behind the others while nothing is wrong.
 _BEHIND = 50
 _SHOWN = 5
+_AT_ONCE = 4
 
 
 def members(endpoint: Endpoint, nodes: Nodes) -> Check:
@@ -110,26 +113,35 @@ class _Found:
     inactive: list[str] = field(default_factory=list)
     few: list[str] = field(default_factory=list)
     unfilled: list[str] = field(default_factory=list)
-    looked: int = 0
+    looked: list[str] = field(default_factory=list)
+    conditions: Conditions = field(default_factory=Conditions)
 
 
 def shards(endpoint: Endpoint, nodes: Nodes, deadline: float) -> Iterator[Check]:
     """Every replica of every shard is active, and there are as many as are wanted."""
-    names = [item["name"] for item in nodes.first.get("/collections")["collections"] if not is_internal(item["name"])]
+    names = catalogue.names(nodes.first)
     hosts = _hosts(nodes) if is_cluster(endpoint) else {}
     wanted = int(endpoint.options.get("replication_factor") or 1)
     found = _Found()
-    for name in names:
-        if time.monotonic() > deadline:
-            hint = "give the probe more time"
-            what = f"{found.looked} of {len(names)} collections looked at in time"
-            yield Check("shards", Status.DEGRADED, what, hint)
-            return
-        _look_at(name, nodes, hosts, wanted, found)
-        found.looked += 1
-    yield _active(found, len(names))
-    if wanted > 1:
-        yield _replicated(found, wanted)
+
+    def look(name: str) -> None:
+        if time.monotonic() < deadline:
+            _look_at(name, nodes, hosts, wanted, found)
+            collection_health.look_at(name, nodes, deadline, found.conditions)
+            found.looked.append(name)
+
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="qdrant") as pool:
+        list(pool.map(look, names))
+    if len(found.looked) < len(names):
+        hint = "give the probe more time"
+        what = f"{len(found.looked)} of {len(names)} collections looked at in time"
+        yield Check("shards", Status.DEGRADED, what, hint)
+    else:
+        yield _active(found, len(names))
+        if wanted > 1:
+            yield _replicated(found, wanted)
+    yield from found.conditions.checks()
+    yield from collection_health.leftovers(nodes.first)
 
 
 def _hosts(nodes: Nodes) -> dict[int, str]:
@@ -168,7 +180,7 @@ def _active(found: _Found, total: int) -> Check:
     if found.inactive:
         hint = f"a node that was away is filled from the others; if that does not end {_LOG}"
         return Check("shards", Status.DEGRADED, "; ".join(found.inactive[:_SHOWN]), hint)
-    return Check("shards", Status.OK, f"{total} collections, all shards active")
+    return Check("shards", Status.OK, f"{total} collections, all shards active{found.conditions.words()}")
 
 
 def _replicated(found: _Found, wanted: int) -> Check:

@@ -7,6 +7,7 @@ could not be made again is answered for by its copy, through an alias of the col
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,12 @@ from ragops.services.qdrant.consensus import change
 from ragops.services.qdrant.paths import path_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from ragops.services.qdrant.rest import Rest
 
 _LONGEST_NAME = 255
+_NUMBER = re.compile(r"__\d+$")
 _DIGEST = 12
 CHANGE_SECONDS = 90.0
 
@@ -60,16 +62,22 @@ def find(rest: Rest) -> dict[str, Copy]:
 
 def sort_out(names: Iterable[str], aliases: Mapping[str, str]) -> dict[str, Copy]:
     """The copies among the collections `names`."""
-    found = {}
-    for name in names:
+    found, every = {}, frozenset(names)
+    for name in sorted(every):
         if not name.endswith(RESTORE_SUFFIX):
             continue
         own = sorted(alias for alias, target in aliases.items() if target == name)
         marks = [alias.removeprefix(PROVEN_PREFIX) for alias in own if alias.startswith(PROVEN_PREFIX)]
         digest, _, base = marks[0].partition("-") if marks else ("", "", "")
         asked = tuple(alias for alias in own if not alias.startswith(PROVEN_PREFIX))
-        found[name] = Copy(name, base or name.removesuffix(RESTORE_SUFFIX), digest, asked)
+        found[name] = Copy(name, base or _base(name, every), digest, asked)
     return found
+
+
+def _base(name: str, every: Container[str]) -> str:
+    """What an unproven copy is a copy of, by its name: a number may have been put to it."""
+    base = name.removesuffix(RESTORE_SUFFIX)
+    return base if base in every else _NUMBER.sub("", base)
 
 
 def mark(rest: Rest, copy: Copy) -> None:
@@ -85,8 +93,9 @@ def free_name(collection: str, number: int, taken: Iterable[str]) -> str:
     name = f"{collection}{RESTORE_SUFFIX}"
     if len(name.encode()) > _LONGEST_NAME:
         name = f"{number}{RESTORE_SUFFIX}"
-    others = set(taken)
-    tries = (f"{number}-{other}{RESTORE_SUFFIX}" for other in range(2, len(others) + 3))
+    others, longest = set(taken), f"{collection}__{len(collection)}{RESTORE_SUFFIX}"
+    base = collection if len(longest.encode()) <= _LONGEST_NAME else str(number)
+    tries = (f"{base}__{other}{RESTORE_SUFFIX}" for other in range(2, len(others) + 3))
     return name if name not in others else next(one for one in tries if one not in others)
 
 

@@ -60,6 +60,7 @@ class Restore:
     wanted: Catalogue
     copies: int = 1
     _checksums: dict[str, str] = field(default_factory=dict)
+    _begun: set[str] = field(default_factory=set)
     _proven: dict[str, Copy] = field(default_factory=dict)
     _failed: dict[str, RagopsError] = field(default_factory=dict)
     _back: set[str] = field(default_factory=set)
@@ -79,12 +80,12 @@ class Restore:
             self._prove_all()
         except BaseException:
             with contextlib.suppress(RagopsError):  # the first failure is the one to tell; the next run clears them
-                _clear_unproven(rest)
+                self._clear_begun(rest)
             raise
         self._replace_all()
         extra = sorted({*all_names(rest)} & {*catalogue.names(rest)} - self._back)
         if self._failed:
-            _clear_unproven(rest)
+            self._clear_begun(rest)
             self._set_aliases(sweep=False)
             raise self._failure()
         for name in extra:
@@ -123,9 +124,16 @@ class Restore:
             if (old.base, old.digest) == (record.name, digest) and builder.is_whole(record, old.name):
                 return old
         copy = Copy(free_name(record.name, number, there), record.name, digest)
+        self._begun.add(copy.name)
         self._patiently(record.name, lambda: _rebuilt(self.nodes.first, builder, record, copy.name))
         mark(self.nodes.first, copy)
         return copy
+
+    def _clear_begun(self, rest: Rest) -> None:
+        """Remove the copies of this run that are not proven."""
+        for copy in find(rest).values():
+            if copy.name in self._begun and not copy.digest:
+                delete(rest, copy.name)
 
     def _patiently(self, name: str, build: Callable[[], str]) -> str:
         """Build; where a node is lost on the way, wait for it and build again."""
