@@ -100,7 +100,7 @@ def test_all_services_come_back_in_order(fakes: Any, vault: Vault) -> None:
 def test_shards_of_a_collection_are_told_as_one_as_the_live_one_is(fakes: Any, vault: Vault) -> None:
     point = take(platform_of(), vault)
     forge_counts(vault, point, "qdrant/one", **{"docs/0.points": 41})
-    forge_counts(vault, point, "qdrant/two", **{"docs/1.points": 230})
+    forge_counts(vault, vault.primary.get(point.id), "qdrant/two", **{"docs/1.points": 230})
     for request in (RestoreRequest(dry_run=True), RestoreRequest()):
         found = {item.service: item.counts for item in restore(request, platform_of(), vault).services}
         assert found["qdrant"] == {"one.bytes": 11000, "two.bytes": 22000, "docs.points": 271}
