@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import tempfile
@@ -17,22 +18,69 @@ PUBLIC_MODE = 0o644
 
 def explain_os_error(error: OSError, doing: str) -> RagopsError:
     """The RagopsError of a failed file operation; `doing` says what was attempted, such as "write FILE"."""
-    import errno
-
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return MissingError(
             "disk_full", f"cannot {doing}: no space left on the device", "free some space, then run the command again"
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return RagopsError(
-            "not_permitted", f"cannot {doing}: {error.strerror}", "check the owner and mode of that folder"
-        )
+        return _not_permitted(error, doing)
     hints = {
         errno.ENOENT: "make the folder first",
         errno.ENOTDIR: "a file is where a folder should be: name another place",
         errno.EIO: "the disk or the connection to it has failed: look at the kernel's log",
     }
     return RagopsError("file_error", f"cannot {doing}: {error.strerror or error}", hints.get(error.errno or 0, ""))
+
+
+def _not_permitted(error: OSError, doing: str) -> RagopsError:
+    """Names what really stands in the way, which may be a folder above, or one that another user left."""
+    place = _in_the_way(Path(os.fsdecode(error.filename))) if isinstance(error.filename, str | bytes) else None
+    if place is None or error.errno == errno.EROFS:
+        hint = (
+            "check the mount of that folder"
+            if error.errno == errno.EROFS
+            else "check the owner and mode of that folder"
+        )
+        return RagopsError("not_permitted", f"cannot {doing}: {error.strerror}", hint)
+    info = place.lstat()
+    owner, me = _user(info.st_uid), _user(os.geteuid())
+    what = f"cannot {doing}: {error.strerror}: {place} belongs to {owner} (mode {stat.S_IMODE(info.st_mode):04o})"
+    if info.st_uid == os.geteuid():
+        return RagopsError("not_permitted", what, f"give yourself the right to it: `chmod u+rwX {place}`")
+    hint = f"give it to the user who runs this: `sudo chown -R {me} {place}`; or run the command as {owner}"
+    return RagopsError("not_permitted", what, hint)
+
+
+def _in_the_way(path: Path) -> Path | None:
+    """The topmost of the path and its folders that this user may not pass, write or read."""
+    for folder in reversed(path.absolute().parents):
+        try:
+            folder.lstat()
+        except OSError:
+            break
+        if not _may(folder, os.X_OK):
+            return folder
+    for place in (path.absolute(), *path.absolute().parents):
+        with contextlib.suppress(OSError):
+            place.lstat()
+            needed = os.W_OK | os.X_OK if place.is_dir() else os.R_OK | os.W_OK
+            if not _may(place, needed):
+                return place
+            if place != path.absolute():
+                return None
+    return None
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _user(uid: int) -> str:
+    with contextlib.suppress(KeyError, ImportError):
+        import pwd
+
+        return pwd.getpwuid(uid).pw_name
+    return str(uid)
 
 
 def make_dir(path: Path, mode: int = 0o755) -> Path:

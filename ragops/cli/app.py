@@ -53,6 +53,9 @@ def options(
     quiet: Annotated[bool, typer.Option("--quiet", help="No messages, only data and errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Tracebacks of failures.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="Plain text; so does NO_COLOR.")] = False,
+    as_owner: Annotated[
+        bool, typer.Option("--as-owner", help="Root only: run as the user whose project it is.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
@@ -60,7 +63,9 @@ def options(
     """Options of all commands; they may stand before or after the command's name."""
     del version  # its callback has done its work
     console = Console(as_json=json, quiet=quiet or json, verbose=verbose, color=not no_color)
-    context.obj = State(console, config, env)
+    context.obj = State(console, config, env, as_owner)
+    if as_owner:
+        context.obj.become_owner()
 
 
 for module in (

@@ -44,6 +44,7 @@ def init(
     if runtime not in ("embedded", "docker"):
         raise UsageError("unknown_runtime", f"there is no runtime {runtime!r}", "one of: embedded, docker")
     console = state(context).console
+    state(context).begin_project(directory)
     result = operation(directory, name, runtime)
     if console.as_json:
         console.document(jsonable(result))

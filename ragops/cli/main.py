@@ -16,7 +16,7 @@ from ragops.hints import aim_at
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_FLAGS = ("--json", "--quiet", "--verbose", "--no-color")
+_FLAGS = ("--json", "--quiet", "--verbose", "--no-color", "--as-owner")
 _VALUES = ("--config", "--env")
 
 
@@ -124,6 +124,10 @@ def _unexpected(failure: Exception) -> RagopsError:
         return UsageError("usage", failure.format_message(), f"see `{command} --help`")
     if type(failure).__name__ == "Abort":
         return InterruptedRunError("interrupted", "interrupted")
+    if isinstance(failure, PermissionError):
+        from ragops.adapters.files import explain_os_error
+
+        return explain_os_error(failure, f"use {failure.filename or 'a file'}")
     what = f"{type(failure).__name__}: {failure}"
     return RagopsError("internal_error", f"this is a fault in ragops: {what}", "run with --verbose and report it")
 

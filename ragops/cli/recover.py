@@ -54,6 +54,7 @@ def recover(
 
     current = state(context)
     console = current.console
+    current.begin_project(into)
     request = RecoverRequest(repository, into, Path.cwd(), current.environment, point, identity, verify_key, options)
     found = find(request)
     if not found.vouched:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ragops.adapters.owner import become_owner, refuse_others_project
 from ragops.cli.console import Console
+from ragops.errors import UsageError
 
 if TYPE_CHECKING:
     import typer
@@ -16,19 +18,44 @@ if TYPE_CHECKING:
     from ragops.operations.session import Session
 
 
+# What root may do in the project of another user, for it writes nothing there.
+_READ_ONLY = frozenset({"health", "logs", "migrate status", "outputs", "status", "token list"})
+
+
 @dataclass(frozen=True)
 class State:
-    """Global options of one run."""
+    """Global options of one run; `command` is what runs, without the program's name: `backup run`."""
 
     console: Console
     config: Path | None = None
     environment: str | None = None
+    as_owner: bool = False
+    command: str = ""
 
     def project(self) -> Project:
-        """Load ragops.yaml."""
-        from ragops.config.load import load
+        """Load ragops.yaml. Raises UsageError (not_owner) where the project is another user's."""
+        from ragops.config.load import find_config, load
 
+        path = (self.config or find_config(Path.cwd())).resolve()
+        if path.exists():
+            refuse_others_project(path.parent, self.command, reads_only=self.command in _READ_ONLY)
         return load(self.config, self.environment)
+
+    def begin_project(self, folder: Path) -> None:
+        """Make sure that a new project in `folder` will be its owner's. Raises UsageError (not_owner)."""
+        if self.as_owner:
+            become_owner(folder.resolve())
+        refuse_others_project(folder.resolve(), self.command, reads_only=False)
+
+    def become_owner(self) -> None:
+        """Go on as the owner of the project, where there is one already: before anything is opened."""
+        from ragops.config.load import find_config
+
+        try:
+            path = self.config or find_config(Path.cwd())
+        except UsageError:
+            return  # the command makes the project, or needs none
+        become_owner(path.resolve().parent)
 
     def session(self, lock_wait: float = 0.0) -> Session:
         """Open the environment for the command that is running."""
@@ -40,7 +67,8 @@ class State:
 def state(context: typer.Context) -> State:
     """The State of a command."""
     found = context.obj
-    return found if isinstance(found, State) else State(Console())
+    command = context.command_path.partition(" ")[2]
+    return replace(found if isinstance(found, State) else State(Console()), command=command)
 
 
 def command_line() -> str:

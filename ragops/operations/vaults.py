@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ragops.adapters.owner import is_ours
 from ragops.adapters.store.open import open_store
 from ragops.errors import RagopsError, StoreRefusedError
 from ragops.recovery.history import History
@@ -27,12 +28,13 @@ def vault_of(project: Project, identity: Path | None = None) -> Vault:
     Nothing is connected yet. Raises UsageError, MissingError where a repository's options cannot be read.
     """
     paths, settings = project.paths, project.settings.backup
+    cache = paths.cache if is_ours(paths.root) else None  # root may look at another user's project, and leaves nothing
     places = (settings.repository, *settings.copies)
     stores = [(open_store(place, paths.root), place.append_only) for place in places]
     named = paths.root / settings.identity_file if settings.identity_file else None
     return Vault(
         repositories=tuple(
-            Repository(store, paths.environment, paths.cache, append_only=append_only) for store, append_only in stores
+            Repository(store, paths.environment, cache, append_only=append_only) for store, append_only in stores
         ),
         staging=staging_of(project),
         signing_key_file=paths.signing_key,
