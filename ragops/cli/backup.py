@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragops.cli import drill, keygen, points
+from ragops.cli import delete, drill, keygen, points
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.points import Reference
 from ragops.cli.state import State, state
@@ -29,6 +29,7 @@ def register(app: typer.Typer) -> None:
     points.register(group)
     for command in (copy, keep, prune, keygen.keygen):
         group.command()(command)
+    delete.register(group)
     drill.register(group)
     app.add_typer(group, name="backup")
 
@@ -169,6 +170,7 @@ def copy(
     Example: ragops backup copy latest
     """
     from ragops.cli.bars import bars
+    from ragops.errors import IntegrityError, RagopsError
     from ragops.operations import backup, copies
     from ragops.operations.recorded import record_copies
 
@@ -178,11 +180,18 @@ def copy(
     with session.changing(("backup",)), bars(current.console) as on_progress:
         vault = session.vault()
         further = {repository.name for repository in vault.copies}
-        for ident in copies.incomplete(vault) if every else (point,):
-            found = copies.spread(vault, ident, locker=session.locker(), on_progress=on_progress)
+        wanted, failures = copies.incomplete(vault) if every else (point,), list[RagopsError]()
+        for ident in wanted:
+            try:
+                found = copies.spread(vault, ident, locker=session.locker(), on_progress=on_progress)
+            except IntegrityError as error:  # whole nowhere: the others are copied all the same
+                failures.append(error)
+                continue
             there = tuple(place for place in found.places if place.repository in further)
             record_copies(session, backup.BackupResult(found.point, there))
             done.append(found)
+    if failures:
+        raise failures[0]
     for found in done:
         found.require_all()
     if current.console.as_json:

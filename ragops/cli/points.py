@@ -49,8 +49,11 @@ def list_points(context: typer.Context, repository: From = None) -> None:
     else:
         rows = [_row(line, len(found.unreachable)) for line in found.lines]
         current.console.table(("ID", "CREATED (UTC)", "KIND", "SIZE", "COPIES", "NOTES"), rows)
-    for error in found.unreadable:
+    for ident, error in zip(found.unreadable_ids, found.unreadable, strict=True):
         current.console.message(f"unreadable: {error.message}")
+        current.console.message(
+            f"  → `ragops backup copy {ident}` if it is whole elsewhere, or `ragops backup delete {ident}`"
+        )
     for name, error in found.unreachable:
         current.console.message(f"out of reach, so not counted as whole: {name}: {error.message}")
         current.console.message(f"  → {error.hint}")
@@ -89,7 +92,10 @@ def _listed(found: Overview) -> dict[str, Any]:
     ]
     return {
         "points": lines,
-        "unreadable": [{"code": error.code, "message": error.message} for error in found.unreadable],
+        "unreadable": [
+            {"id": ident, "code": error.code, "message": error.message}
+            for ident, error in zip(found.unreadable_ids, found.unreadable, strict=True)
+        ],
         "unreachable": [{"repository": name, "message": error.message} for name, error in found.unreachable],
     }
 

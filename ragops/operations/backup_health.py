@@ -14,8 +14,8 @@ from ragops.services.contract import Check, ProbeResult, Status
 if TYPE_CHECKING:
     from ragops.adapters.workers import Job
     from ragops.operations.session import Session
+    from ragops.recovery.listing import Listing
     from ragops.recovery.point import RecoveryPoint
-    from ragops.recovery.repository import Listing
 
 _NAME = "backup"
 _POINT = "recovery point"
@@ -33,7 +33,7 @@ def probe(session: Session) -> ProbeResult:
         listing = primary.glance()
         newest = listing.latest()
         checks = [*_lost(session, primary.name, listing), _age(session, newest), *_marked(session, listing)]
-        checks += [*_clock(newest), *_copies(session)]
+        checks += [*_clock(newest), *_copies(session), *_unreadable(listing), *_untrusted(session, listing)]
     except RagopsError as error:
         checks = [Check(_POINT, Status.DEGRADED, error.message, error.hint)]
     checks += [_drill(session), *_restore(session)]
@@ -86,6 +86,26 @@ def _marked(session: Session, listing: Listing) -> list[Check]:
     if newest:
         cure = f"`ragops restore {newest.id}`, the newest good one; or {cure}"
     return [Check("last run", Status.DEGRADED, what, cure)]
+
+
+def _unreadable(listing: Listing) -> list[Check]:
+    """What lies among the recovery points and cannot be read as one."""
+    if not listing.unreadable:
+        return []
+    ident, error = listing.unreadable_ids[0], listing.unreadable[0]
+    more = f", and {len(listing.unreadable) - 1} more" if len(listing.unreadable) > 1 else ""
+    cure = f"`ragops backup copy {ident}` where another repository has it whole, else `ragops backup delete {ident}`"
+    return [Check("unreadable", Status.DEGRADED, f"{error.message}{more}", cure)]
+
+
+def _untrusted(session: Session, listing: Listing) -> list[Check]:
+    """The newest one, where a key has signed it that is not trusted: no restore takes it."""
+    newest = listing.latest()
+    if newest is None or newest.signed.signature.key in session.vault().trusted():
+        return []
+    what = f"{newest.id}, the newest, was signed by a key that is not trusted here"
+    cure = f"add the key to `backup.verify_keys` if it is yours, else `ragops backup delete {newest.id}`"
+    return [Check("signer", Status.DEGRADED, what, cure)]
 
 
 def _clock(newest: RecoveryPoint | None) -> list[Check]:

@@ -10,8 +10,8 @@ from ragops.errors import RagopsError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from ragops.recovery.listing import Listing
     from ragops.recovery.point import RecoveryPoint
-    from ragops.recovery.repository import Listing
     from ragops.recovery.vault import Vault
 
 
@@ -31,6 +31,7 @@ class Overview:
     lines: tuple[Line, ...]
     unreadable: tuple[RagopsError, ...]
     unreachable: tuple[tuple[str, RagopsError], ...]
+    unreadable_ids: tuple[str, ...] = ()
 
 
 def overview(vault: Vault, repository: str | None = None) -> Overview:
@@ -53,7 +54,8 @@ def overview(vault: Vault, repository: str | None = None) -> Overview:
     lines = [_line(places, list(listings), trusted) for places in found.values()]
     lines.sort(key=lambda line: (line.point.manifest.sequence, line.point.manifest.created), reverse=True)
     unreadable = tuple(error for listing in listings.values() for error in listing.unreadable)
-    return Overview(tuple(lines), unreadable, tuple(unreachable))
+    ids = tuple(ident for listing in listings.values() for ident in listing.unreadable_ids)
+    return Overview(tuple(lines), unreadable, tuple(unreachable), ids)
 
 
 def _line(places: Mapping[str, RecoveryPoint], names: Sequence[str], trusted: frozenset[str]) -> Line:

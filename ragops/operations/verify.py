@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import Progress, counting, ignore
-from ragops.errors import IntegrityError, RagopsError
+from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
 from ragops.operations.unpacking import engine_part, unpacked
 from ragops.recovery.manifest import PLATFORM
 from ragops.services import SERVICES, backup_engine
@@ -96,12 +96,15 @@ def verify_all(
     trusted = vault.trusted()
     for place in chosen:
         listing = place.list()
-        found += [Checked("?", place.name, error) for error in listing.unreadable]
+        unread = zip(listing.unreadable_ids, listing.unreadable, strict=True)
+        found += [Checked(ident, place.name, error) for ident, error in unread]
         for point in listing.points:
             try:
                 point.require_trust(trusted)
                 _check(point, on_progress, f"{place.name}: {point.id}")
-            except IntegrityError as error:
+            except RagopsError as error:
+                if isinstance(error, InterruptedRunError) or error.code == "repository_unreachable":
+                    raise
                 found.append(Checked(point.id, place.name, error))
             else:
                 found.append(Checked(point.id, place.name))

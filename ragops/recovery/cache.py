@@ -5,18 +5,55 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
-from ragops.errors import RagopsError
+from ragops.errors import InterruptedRunError, RagopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ragops.adapters.store import Entry, Store
 
+_AWAY = "repository_unreachable"
 _ANY_BYTES = "surrogateescape"  # one that is damaged is kept as it is: it is not read every time either
+
+
+class Reader(Protocol):
+    """What reads small files, many at once."""
+
+    def read_all(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """As `Store`."""
+
+
+class Each:
+    """A reader of `store` for which a file that cannot be read hides no others; `failures` says which and why.
+
+    Raises what the store raises where it is not one file's fault.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.failures: dict[str, RagopsError] = {}
+
+    def read_all(self, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """Many at once, and one by one where that fails."""
+        wanted = list(paths)
+        try:
+            return self._store.read_all(wanted)
+        except RagopsError as error:
+            if len(wanted) == 1:
+                self.failures[wanted[0]] = error
+                return {}
+            if isinstance(error, InterruptedRunError) or (self._store.far and error.code == _AWAY):
+                raise
+        return {path: text for one in wanted for path, text in self.read_all([one]).items()}
+
+    @property
+    def by_folder(self) -> dict[str, RagopsError]:
+        """The failures by the name of the folder that the file lies in."""
+        return {path.split("/")[-2]: error for path, error in self.failures.items()}
 
 
 class ManifestCache:
@@ -25,7 +62,7 @@ class ManifestCache:
     def __init__(self, folder: Path | None, name: str) -> None:
         self._path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json" if folder else None
 
-    def read(self, store: Store, wanted: Sequence[Entry]) -> Mapping[str, bytes]:
+    def read(self, store: Reader, wanted: Sequence[Entry]) -> Mapping[str, bytes]:
         """The content of each file, from here where it has not changed since."""
         known = self._load()
         there = {entry.path: known[key] for entry in wanted if (key := _key(entry)) in known}
@@ -35,7 +72,7 @@ class ManifestCache:
             self._save({_key(entry): found[entry.path] for entry in wanted if entry.path in found})
         return found
 
-    def read_by_path(self, store: Store, paths: Sequence[str]) -> Mapping[str, bytes]:
+    def read_by_path(self, store: Reader, paths: Sequence[str]) -> Mapping[str, bytes]:
         """The content of each file, from here where it was read before, though it may have changed since."""
         known = self._load()
         keys = {key.partition(" ")[0]: key for key in known}

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, StoreRefusedError, UsageError
 from ragops.recovery import lock
-from ragops.recovery.cache import ManifestCache
+from ragops.recovery.cache import Each, ManifestCache
 from ragops.recovery.draft import Draft
+from ragops.recovery.listing import Listing
 from ragops.recovery.manifest import FILE_NAME, Signed, parse, write
 from ragops.recovery.point import RecoveryPoint
 
@@ -30,37 +31,6 @@ if TYPE_CHECKING:
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 _KEPT = "kept"
 _LIST = "see `ragops backup list`"
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The recovery points, newest first, and what else lies there that cannot be read as one."""
-
-    points: tuple[RecoveryPoint, ...]
-    unreadable: tuple[RagopsError, ...]
-    unreadable_ids: tuple[str, ...] = ()
-
-    @property
-    def next_sequence(self) -> int:
-        """Of the one that comes next."""
-        return max((point.manifest.sequence for point in self.points), default=0) + 1
-
-    def starting_with(self, reference: str) -> list[RecoveryPoint]:
-        """Those whose ids begin so."""
-        return [point for point in self.points if reference and point.id.startswith(reference)]
-
-    def latest(self) -> RecoveryPoint | None:
-        """The newest one that was asked for, of a platform that was not down; what a restore saved does not count."""
-        return next((point for point in self.points if point.manifest.is_good), None)
-
-    def passed_over(self) -> tuple[RecoveryPoint, ...]:
-        """Those newer than `latest` that are marked: taken of a platform that was down."""
-        newest = self.latest()
-        return tuple(
-            point
-            for point in self.points
-            if point.manifest.unhealthy and (newest is None or point.manifest.sequence > newest.manifest.sequence)
-        )
 
 
 @dataclass(frozen=True)
@@ -103,9 +73,12 @@ class Repository:
             elif first == _KEPT:
                 kept.add(rest)
         found = {ident: its for ident, its in files.items() if FILE_NAME in its}
-        texts = self._cache.read(self.store, [its[FILE_NAME] for its in found.values()])
+        reader = Each(self.store)
+        texts = self._cache.read(reader, [its[FILE_NAME] for its in found.values()])
         sizes = {ident: {name: entry.size for name, entry in its.items()} for ident, its in found.items()}
-        return self._listing({ident: texts.get(self._manifest(ident), b"") for ident in found}, kept, sizes)
+        there = {ident: texts.get(self._manifest(ident), b"") for ident in found}
+        shut = {ident: self._shut(ident) for ident, its in files.items() if "" in its}
+        return self._listing(there, kept, sizes, {**shut, **reader.by_folder})
 
     def glance(self) -> Listing:
         """As `list`, but of a store that is far away only what is new is read, and nobody looks at the files of each.
@@ -116,17 +89,30 @@ class Repository:
             return self.list()
         idents = [name for name in self.store.folders(self.environment) if _ID.fullmatch(name)]
         kept = {entry.path.rpartition("/")[2] for entry in self.store.entries(f"{self.environment}/{_KEPT}")}
-        texts = self._cache.read_by_path(self.store, [self._manifest(ident) for ident in idents])
+        reader = Each(self.store)
+        texts = self._cache.read_by_path(reader, [self._manifest(ident) for ident in idents])
         there = {ident: texts[path] for ident in idents if (path := self._manifest(ident)) in texts}
-        return self._listing(there, kept, {})
+        return self._listing(there, kept, {}, reader.by_folder)
+
+    def _shut(self, ident: str) -> RagopsError:
+        what = f"cannot read {self.name}/{self.environment}/{ident}: its folder does not permit it"
+        return RagopsError("not_permitted", what, "check the owner and mode of that folder")
 
     def _manifest(self, ident: str) -> str:
         return f"{self.environment}/{ident}/{FILE_NAME}"
 
-    def _listing(self, texts: Mapping[str, bytes], kept: set[str], sizes: Mapping[str, Mapping[str, int]]) -> Listing:
+    def _listing(
+        self,
+        texts: Mapping[str, bytes],
+        kept: set[str],
+        sizes: Mapping[str, Mapping[str, int]],
+        failures: Mapping[str, RagopsError],
+    ) -> Listing:
         points: list[RecoveryPoint] = []
-        unreadable: dict[str, RagopsError] = {}
+        unreadable = dict(failures)
         for ident, content in texts.items():
+            if ident in failures:
+                continue
             try:
                 signed = self._checked(ident, parse(content, f"{self.name}: {self._manifest(ident)}"))
             except RagopsError as error:
@@ -161,15 +147,16 @@ class Repository:
         if reference == "latest":
             return self._latest(listing)
         found = listing.starting_with(reference)
-        if len(found) == 1:
-            return found[0]
+        unread = listing.unreadable_starting_with(reference)
+        names = [*(point.id for point in found), *unread]
+        if not names:
+            raise UsageError("no_recovery_point", f"there is no recovery point {reference!r} in {self.name}", _LIST)
+        if len(names) > 1:
+            what = f"{reference!r} is the start of {', '.join(names)}"
+            raise UsageError("ambiguous_recovery_point", what, _LIST)
         if found:
-            names = ", ".join(point.id for point in found)
-            raise UsageError("ambiguous_recovery_point", f"{reference!r} is the start of {names}", _LIST)
-        for error in listing.unreadable:
-            if len(reference) == _ID_LENGTH and reference in error.message:
-                raise error
-        raise UsageError("no_recovery_point", f"there is no recovery point {reference!r} in {self.name}", _LIST)
+            return found[0]
+        raise unread[names[0]]
 
     def _latest(self, listing: Listing) -> RecoveryPoint:
         """Not an older one where the newest cannot be read: whoever asks for the latest has to hear of that.
@@ -182,7 +169,9 @@ class Repository:
                 raise error
             if ident > newest.id:
                 what = f"{error.message}; the newest one that can be read is {newest.id}"
-                hint = f"name that one instead of `latest` if it will do. {error.hint}".strip()
+                hint = (
+                    f"name that one instead of `latest` if it will do; `ragops backup delete {ident}` removes the other"
+                )
                 raise RagopsError(error.code, what, hint, exit_code=error.exit_code) from error
         if newest is None:
             what, hint = f"there is no recovery point in {self.name} yet", "run `ragops backup run`"
@@ -229,10 +218,13 @@ class Repository:
             ident, _, name = entry.path.partition("/")[2].partition("/")
             if _ID.fullmatch(ident):
                 homes.setdefault(ident, set()).add(name)
-        with contextlib.suppress(StoreRefusedError):  # who prunes such a repository clears it too
-            for ident, names in homes.items():
-                if FILE_NAME not in names:
-                    self._remove(f"{self.environment}/{ident}")
+        for ident in [ident for ident, names in homes.items() if not names & {FILE_NAME, ""}]:
+            try:
+                self._remove(f"{self.environment}/{ident}")
+            except StoreRefusedError:
+                return  # who prunes such a repository clears it too
+            except RagopsError:
+                continue  # one that cannot be removed keeps nobody from taking the next
 
     def adopt(self, point: RecoveryPoint, locker: Locker, on_bytes: Callable[[int], None]) -> RecoveryPoint:
         """Copy a recovery point of another repository here, each file checked on its way and once more where it lies.
@@ -270,27 +262,34 @@ class Repository:
     def keep(self, point: RecoveryPoint, *, keep: bool) -> None:
         """Mark it so that `prune` leaves it, or take the mark away. The caller holds the lock."""
         mark = f"{self.environment}/{_KEPT}/{point.id}"
-        if keep and any(entry.path == mark for entry in self.store.entries(f"{self.environment}/{_KEPT}")):
-            return
-        if keep:
+        if not keep:
+            self.store.remove([mark])
+        elif all(entry.path != mark for entry in self.store.entries(f"{self.environment}/{_KEPT}")):
             with self.store.writing(mark) as stream:
                 stream.write(b"\n")
-        else:
-            self.store.remove([mark])
 
     def remove(self, points: Sequence[RecoveryPoint]) -> None:
         """Remove recovery points for good. The caller holds the lock and was asked to."""
         for point in points:
-            self._remove(f"{self.environment}/{point.id}")
-            self.store.remove([f"{self.environment}/{_KEPT}/{point.id}"])
+            self.discard(point.id)
+
+    def ids(self) -> tuple[str, ...]:
+        """All that lies where recovery points do, by name: also what cannot be read, or is only half there."""
+        return tuple(name for name in self.store.folders(self.environment) if _ID.fullmatch(name))
+
+    def size_of(self, ident: str) -> int:
+        """Bytes that lie there."""
+        return sum(self._files(f"{self.environment}/{ident}").values())
+
+    def discard(self, ident: str) -> None:
+        """Remove what is called so, readable or not. The caller holds the lock and was asked to."""
+        self._remove(f"{self.environment}/{ident}")
+        self.store.remove([f"{self.environment}/{_KEPT}/{ident}"])
 
     def _remove(self, home: str) -> None:
         """Its manifest first: from then on it is no recovery point any more."""
         names = [entry.path for entry in self.store.entries(home)]
         self.store.remove(sorted(names, key=lambda name: not name.endswith(f"/{FILE_NAME}")))
-
-
-_ID_LENGTH = len("20260102T030405Z-0a1b2c")
 
 
 def publish(draft: Draft, manifest: Manifest, key: SigningKey) -> Signed:

@@ -53,7 +53,10 @@ class Store(Protocol):
         """Small files, many at once; those that are not there are left out."""
 
     def entries(self, prefix: str = "") -> list[Entry]:
-        """Every file below the folder `prefix`, in the order of their paths; none where there is no such folder."""
+        """Every file below the folder `prefix`, in the order of their paths; none where there is no such folder.
+
+        A folder below it that we may not read is listed by its own path, with no size.
+        """
 
     def folders(self, prefix: str = "") -> list[str]:
         """Names of the folders directly below the folder `prefix`, sorted; empty ones may be missing."""

@@ -223,7 +223,10 @@ class FolderStore:
         self._same_place()
         if not self._link_on_the_way(target.parent.relative_to(self.folder).as_posix()):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                target.unlink()
+                try:
+                    target.unlink()
+                except IsADirectoryError as error:  # a folder that we may not read is listed as a file
+                    raise PermissionError(errno.EACCES, "we may not read it", str(target)) from error
         return target.parent
 
     def _settle(self, folder: Path) -> None:
@@ -245,7 +248,7 @@ class FolderStore:
         try:
             yield
         except (PermissionError, FileExistsError) as error:
-            if target is not None and target.is_file():
+            if target is not None and os.path.isfile(target):  # noqa: PTH113  which may not be told
                 raise refused(doing, self.name) from error
             raise self.explain(error, doing) from error
         except OSError as error:

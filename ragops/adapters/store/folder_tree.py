@@ -27,20 +27,27 @@ def make_folders(folder: Path, below: Path | None = None) -> None:
 
 
 def walk(folder: Path | str, prefix: str) -> Iterator[Entry]:
-    """Every file below, its path after `prefix`. Raises OSError."""
+    """Every file below, its path after `prefix`; a folder that we may not read is listed as if it were a file.
+
+    Raises OSError for `folder` itself.
+    """
     try:
         with os.scandir(folder) as found:
             children = [child for child in found if not child.name.startswith(PARTIAL)]
     except (FileNotFoundError, NotADirectoryError):  # removed while we looked
         return
     for child in children:
-        if child.is_dir(follow_symlinks=False):
-            yield from walk(child.path, f"{prefix}{child.name}/")
-        elif child.is_file(follow_symlinks=False):
-            with contextlib.suppress(FileNotFoundError):
+        path = prefix + child.name
+        try:
+            if child.is_dir(follow_symlinks=False):
+                yield from walk(child.path, f"{path}/")
+            elif child.is_file(follow_symlinks=False):
                 facts = child.stat(follow_symlinks=False)
-                mark = f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}"
-                yield Entry(prefix + child.name, facts.st_size, mark)
+                yield Entry(path, facts.st_size, f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}")
+        except PermissionError:
+            yield Entry(path, 0, "")
+        except FileNotFoundError:
+            continue
 
 
 def sync(stream: BinaryIO, path: Path) -> None:

@@ -27,9 +27,19 @@ def walk(files: Any, folder: str, *, atomic: bool) -> Iterator[dict[str, Any]]:
     # not fsspec's own walk: a connection that breaks off is the end of a listing to it
     for info in _find(files, folder) if atomic else listing(files, folder):
         if info["type"] == "directory":
-            yield from () if atomic else walk(files, info["name"], atomic=False)
+            yield from () if atomic else _walk_below(files, info["name"])
         elif info["type"] == "file" and not info["name"].endswith("/"):
             yield info
+
+
+def _walk_below(files: Any, folder: str) -> Iterator[dict[str, Any]]:
+    """A folder that we may not read is listed as if it were a file: it hides no others."""
+    try:
+        yield from walk(files, folder, atomic=False)
+    except OSError as error:
+        if not is_refusal(error):
+            raise
+        yield {"name": folder, "size": 0, "type": "file"}
 
 
 def is_there(files: Any, full: str) -> bool:

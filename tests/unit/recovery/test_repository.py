@@ -230,6 +230,81 @@ def test_an_unreadable_manifest_does_not_hide_the_others(repository: Repository,
         repository.get("latest")
 
 
+class Denying(MemoryStore):
+    """A store some of whose files may not be read."""
+
+    def __init__(self, denied: str, far: bool) -> None:
+        super().__init__()
+        self.denied, self.far = denied, far
+
+    def read_all(self, paths: Any) -> Any:
+        wanted = list(paths)
+        if any(self.denied and self.denied in path for path in wanted):
+            raise RagopsError("not_permitted", f"cannot read {wanted[0]}")
+        return super().read_all(wanted)
+
+
+@pytest.mark.parametrize("far", [False, True])
+def test_one_that_may_not_be_read_hides_no_others(far: bool) -> None:
+    store = Denying("", far)
+    repository = Repository(store, "default")
+    points = [put_point(repository, KEY, sequence=number, created=NOW + timedelta(days=number)) for number in (1, 2, 3)]
+    store.denied = points[1].id
+    for listing in (repository.list(), repository.glance()):
+        assert [point.id for point in listing.points] == [points[2].id, points[0].id]
+        assert listing.unreadable_ids == (points[1].id,)
+        assert listing.unreadable[0].code == "not_permitted"
+    assert repository.get("latest").id == points[2].id
+    with pytest.raises(RagopsError) as caught:
+        repository.get(points[1].id[:12])
+    assert caught.value.code == "not_permitted"
+
+
+def test_a_folder_that_may_not_be_read_hides_no_others(tmp_path: Path) -> None:
+    """By a user who is not root, to whom no folder is shut."""
+    code = """
+        import os, sys
+        from pathlib import Path
+        from ragops.operations.overview import overview
+        from ragops.recovery.repository import Locker, Repository
+        from tests.backup_helpers import MemoryStore, folder_of, put_point, vault_of
+        vault = vault_of(Path(sys.argv[1]))
+        with Repository(MemoryStore(), "x").begin(Locker("all modules, which another user may not read")):
+            put_point(Repository(MemoryStore(), "x"), vault.signing_key())
+        os.chown(vault.signing_key_file, 65534, 65534)
+        os.setegid(65534)
+        os.seteuid(65534)
+        points = [put_point(vault.primary, vault.signing_key(), sequence=number) for number in (1, 2, 3)]
+        folder_of(points[0]).chmod(0)
+        stored = folder_of(points[1]) / "redis"
+        stored.chmod(0)
+        for found in (vault.primary.list(), vault.primary.glance()):
+            assert [point.id for point in found.points] == [points[2].id, points[1].id], found
+            assert found.unreadable_ids == (points[0].id,), found
+            assert found.points[1].faults(), found.points[1].sizes
+        overview(vault)
+        with vault.primary.begin(Locker("another")):
+            pass
+        assert vault.primary.get("latest").id == points[2].id
+        vault.primary.discard(points[2].id)
+        for folder in (folder_of(points[0]), stored):
+            folder.chmod(0o700)
+    """
+    if os.geteuid() != 0:
+        pytest.skip("missing: root, to become another user")
+    place = tmp_path / "place"
+    place.mkdir()
+    os.chown(place, 65534, 65534)
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "HOME": str(place)}
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(place)], check=False, env=environment, timeout=60,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
 def test_one_whose_manifest_cannot_be_read_is_not_cleared(repository: Repository) -> None:
     bad = write(repository)
     (folder_of(bad) / FILE_NAME).write_bytes(b"{")

@@ -1,0 +1,46 @@
+"""What there is in a repository, as one look at it found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ragops.errors import RagopsError
+    from ragops.recovery.point import RecoveryPoint
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The recovery points, newest first, and what else lies there that cannot be read as one."""
+
+    points: tuple[RecoveryPoint, ...]
+    unreadable: tuple[RagopsError, ...]
+    unreadable_ids: tuple[str, ...] = ()
+
+    @property
+    def next_sequence(self) -> int:
+        """Of the one that comes next."""
+        return max((point.manifest.sequence for point in self.points), default=0) + 1
+
+    def starting_with(self, reference: str) -> list[RecoveryPoint]:
+        """Those whose ids begin so."""
+        return [point for point in self.points if reference and point.id.startswith(reference)]
+
+    def unreadable_starting_with(self, reference: str) -> dict[str, RagopsError]:
+        """Those that cannot be read and whose ids begin so, and why."""
+        known = zip(self.unreadable_ids, self.unreadable, strict=True)
+        return {ident: error for ident, error in known if reference and ident.startswith(reference)}
+
+    def latest(self) -> RecoveryPoint | None:
+        """The newest one that was asked for, of a platform that was not down; what a restore saved does not count."""
+        return next((point for point in self.points if point.manifest.is_good), None)
+
+    def passed_over(self) -> tuple[RecoveryPoint, ...]:
+        """Those newer than `latest` that are marked: taken of a platform that was down."""
+        newest = self.latest()
+        return tuple(
+            point
+            for point in self.points
+            if point.manifest.unhealthy and (newest is None or point.manifest.sequence > newest.manifest.sequence)
+        )
