@@ -17,10 +17,8 @@ from ragops.embedding.ollama import EMBED_PATH, embed_request, read_embeddings, 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-    from pydantic import SecretStr
-
     from ragops.api.clock import Clock
-    from ragops.api.config import ChatConfig, EmbedderConfig
+    from ragops.api.config import ChatConfig, EmbedderConfig, Secret
     from ragops.api.metrics import Metrics
 
 T = TypeVar("T")
@@ -64,12 +62,9 @@ class Qdrant:
     are others.
     """
 
-    def __init__(
-        self, urls: Sequence[str], api_key: SecretStr, *, timeout: float, clock: Clock, metrics: Metrics
-    ) -> None:
-        key = api_key.get_secret_value()
+    def __init__(self, urls: Sequence[str], api_key: Secret, *, timeout: float, clock: Clock, metrics: Metrics) -> None:
+        self._key = api_key
         self._http = httpx.AsyncClient(
-            headers={"api-key": key} if key else {},
             timeout=httpx.Timeout(timeout, connect=min(timeout, 0.5)),
             limits=_LIMITS,
             trust_env=False,
@@ -116,9 +111,13 @@ class Qdrant:
             return await _retried(self.attempts, lambda: self._attempt(next(nodes), method, path, body))
         return response
 
+    def _headers(self) -> dict[str, str]:
+        """The key as it is now: it may be rotated while the service runs."""
+        return {"api-key": key} if (key := next(iter(self._key()), "")) else {}
+
     async def _attempt(self, node: Node, method: str, path: str, body: Any) -> httpx.Response:
         try:
-            response = await self._http.request(method, node.url + path, json=body)
+            response = await self._http.request(method, node.url + path, json=body, headers=self._headers())
         except httpx.HTTPError as error:
             self._nodes.leave_out(node, type(error).__name__)
             raise NodeFailedError("qdrant", _words(error)) from error

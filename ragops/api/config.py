@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import date  # noqa: TC003  pydantic reads the annotation
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from ragops.adapters.changing import ChangingFile
 from ragops.errors import InvalidInputError, Problem, UsageError
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
@@ -110,6 +112,9 @@ class CacheConfig(Section):
     seconds: int = Field(30, ge=0)
 
 
+Secret = Callable[[], tuple[str, ...]]  # the values that may be good now, the one to send first
+
+
 class ApiConfig(Section):
     """The whole of api.json; files are named relative to its folder."""
 
@@ -135,12 +140,15 @@ class ApiConfig(Section):
         """A file that the configuration names."""
         return self.folder / name
 
-    def secret(self, name: str | None) -> SecretStr:
-        """The content of a file of one secret, empty where none is named; raises UsageError."""
+    def secret(self, name: str | None) -> Secret:
+        """The values in a file of one secret, as it is whenever it is asked; none where no file is named.
+
+        During a rotation there are two. Raises UsageError.
+        """
         if name is None:
-            return SecretStr("")
+            return lambda: ()
         try:
-            return SecretStr(self.path(name).read_text().strip())
+            return ChangingFile(self.path(name)).lines
         except OSError as error:
             raise UsageError("secret_unreadable", f"{self.path(name)}: {error.strerror}", "run: ragops up") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -11,6 +12,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError, ResponseError
 
 from ragops.api.breakers import DependencyFailedError
@@ -20,11 +22,9 @@ from ragops.api.quiet import CHANNEL, Quiet
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from pydantic import SecretStr
-
     from ragops.api.breakers import Breaker
     from ragops.api.clock import Clock
-    from ragops.api.config import DatabaseConfig, RedisConfig
+    from ragops.api.config import DatabaseConfig, RedisConfig, Secret
     from ragops.api.metrics import Metrics
 
 REDIS_SECONDS = 0.25
@@ -46,6 +46,18 @@ class SchemaMissingError(ApiError):
         super().__init__(503, "schema_missing", detail, headers={"Retry-After": "5"}, dependency="database")
 
 
+class _Login(CredentialProvider):
+    """The user and the password that is good when a connection is made."""
+
+    def __init__(self, user: str, password: Secret) -> None:
+        self._user = user
+        self._password = password
+
+    def get_credentials(self) -> tuple[str, str]:
+        """What to log in with."""
+        return self._user, next(iter(self._password()), "")
+
+
 class AnswerCache:
     """Answers by collection, each collection's in one hash, so that forgetting a collection is one command.
 
@@ -54,7 +66,7 @@ class AnswerCache:
     """
 
     def __init__(
-        self, config: RedisConfig, password: SecretStr, seconds: int, breaker: Breaker, metrics: Metrics, clock: Clock
+        self, config: RedisConfig, password: Secret, seconds: int, breaker: Breaker, metrics: Metrics, clock: Clock
     ) -> None:
         self.breaker = breaker
         self.quiet = Quiet(self._held, clock, metrics)
@@ -63,8 +75,7 @@ class AnswerCache:
         self._redis = Redis(
             host=config.host,
             port=config.port,
-            username=config.user,
-            password=password.get_secret_value(),
+            credential_provider=_Login(config.user, password),
             socket_timeout=REDIS_SECONDS,
             socket_connect_timeout=REDIS_SECONDS,
             retry=Retry(NoBackoff(), 0),
@@ -153,18 +164,32 @@ def _field(question: Sequence[object]) -> str:
     return hashlib.sha256(json.dumps(question).encode()).hexdigest()
 
 
+class _Connection(psycopg.AsyncConnection[Any]):
+    """Tries every password that may be good now: PostgreSQL has one, and changes it at an instant of its own."""
+
+    @classmethod
+    async def connect(cls, conninfo: str = "", *, password: Any = None, **named: Any) -> _Connection:
+        """As the class above does it; `password` is asked for its values."""
+        *others, last = password() or ("",)
+        for value in others:
+            with suppress(psycopg.OperationalError):
+                return await super().connect(conninfo, password=value, **named)
+        return await super().connect(conninfo, password=last, **named)
+
+
 class Database:
     """The metadata database as the application role; every call raises ApiError where it cannot be asked."""
 
-    def __init__(self, config: DatabaseConfig, password: SecretStr, breaker: Breaker) -> None:
+    def __init__(self, config: DatabaseConfig, password: Secret, breaker: Breaker) -> None:
         self.breaker = breaker
         self._pool = AsyncConnectionPool(
+            connection_class=_Connection,
             kwargs={
                 "host": config.host,
                 "port": config.port,
                 "dbname": config.dbname,
                 "user": config.user,
-                "password": password.get_secret_value(),
+                "password": password,
                 "connect_timeout": 2,
                 "application_name": "ragops-api",
                 "autocommit": True,

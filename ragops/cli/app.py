@@ -21,6 +21,7 @@ from ragops.cli import (
     repair,
     restore,
     schedule,
+    secrets,
     unlock,
 )
 from ragops.cli.console import Console
@@ -75,6 +76,7 @@ for module in (
     ingest,
     backup,
     schedule,
+    secrets,
     restore,
     repair,
     recover,

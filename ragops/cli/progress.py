@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _WORDS = {
     "create": ("starting", "started"),
-    "update": ("restarting", "restarted"),
+    "update": ("updating", "updated"),
     "replace": ("replacing", "replaced"),
     "delete": ("stopping", "stopped"),
 }

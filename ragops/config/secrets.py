@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import secrets as random
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 _BYTES = 24  # 192 bits, 32 characters of the URL-safe alphabet: no engine has to quote them
@@ -44,7 +45,39 @@ def preview(path: Path, names: Iterable[str]) -> dict[str, str]:
 
 def ensure(path: Path, names: Iterable[str]) -> dict[str, str]:
     """Generate what is missing of `names`, keep all else; returns every secret."""
-    values = preview(path, names)
-    if values.keys() != load(path).keys():
-        write_atomic(path, json.dumps(values, indent=2) + "\n", SECRET_MODE)
+    values, before = preview(path, names), load(path)
+    if values.keys() != before.keys():
+        save(path, values)
+        note_ages(path, values.keys() - before.keys())
     return values
+
+
+def save(path: Path, values: Mapping[str, str]) -> None:
+    """Put all secrets in place at once. Raises MissingError (disk_full), RagopsError; the old ones are there then."""
+    write_atomic(path, json.dumps(values, indent=2) + "\n", SECRET_MODE)
+
+
+def generate() -> str:
+    """A new value."""
+    return random.token_urlsafe(_BYTES)
+
+
+def ages(path: Path) -> dict[str, datetime]:
+    """When each secret was generated, as far as that is known. It is a note beside, which nothing depends on."""
+    try:
+        noted = json.loads(_ages_file(path).read_text())
+        return {str(name): datetime.fromisoformat(value) for name, value in noted.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def note_ages(path: Path, names: Iterable[str]) -> None:
+    """Note that `names` were generated now."""
+    now = datetime.now(tz=UTC).replace(microsecond=0)
+    noted = {**ages(path), **dict.fromkeys(names, now)}
+    content = {name: when.isoformat() for name, when in sorted(noted.items())}
+    write_atomic(_ages_file(path), json.dumps(content, indent=2) + "\n", SECRET_MODE)
+
+
+def _ages_file(path: Path) -> Path:
+    return path.with_name(f"{path.stem}.ages.json")

@@ -11,6 +11,7 @@ from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.postgres import connect, is_password_refused
 from ragops.adapters.progress import Progress, ignore
 from ragops.adapters.pulumi.events import Action
+from ragops.config.secrets import load as load_secrets
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError, UsageError
 from ragops.operations import contents
 from ragops.operations.changes import Change, Drifted, changes, drifted, merged
@@ -26,6 +27,7 @@ from ragops.services.qdrant.rejoin import RAFT_STATE, forget_lost
 from ragops.services.qdrant.settings import refuse_fewer
 from ragops.services.redis.line import operator_client
 from ragops.services.redis.users import refusal
+from ragops.services.secret_names import NEXT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -111,9 +113,17 @@ def up(
     be used kept aside, after it was asked. Raises UsageError (version_refused) and
     MissingError before anything starts where it cannot, UnhealthyError where a service does not become healthy.
     """
+    with session.changing():
+        return provision(session, confirm, on_step)
+
+
+def provision(
+    session: Session, confirm: Callable[[Plan], bool] | None, on_step: Callable[[Step | Progress], None] | None = None
+) -> UpResult:
+    """As `up`, inside a command that holds the locks already."""
     started = time.monotonic()
     project = session.project
-    with session.changing(), explaining(session):
+    with explaining(session):
         refuse(versions := planned(session))
         if cluster := _cluster(session):
             refuse_fewer(len(cluster.options["nodes"].split(",")), project.settings.qdrant)
@@ -177,6 +187,8 @@ def _refuse_changed_password(session: Session) -> None:
     except RagopsError as error:
         if is_password_refused(error):
             hint = f"put the old value of {login.secret} back into {paths.secrets}: the database keeps its own"
+            if login.secret + NEXT in load_secrets(paths.secrets):
+                hint = "a rotation was interrupted: `ragops secrets rotate --resume` completes it"
             raise RagopsError(error.code, error.message, hint) from error
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from ragops.runtimes.machines import machine_of
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
 from ragops.services.redis import RedisService
+from ragops.services.secret_names import without_expired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,12 +52,18 @@ class Session:
 
     def secrets(self) -> dict[str, str]:
         """All secrets of the environment, made up where they are missing; nothing is written."""
-        return secrets.preview(self.project.paths.secrets, secret_names(self.project.settings))
+        found = secrets.preview(self.project.paths.secrets, secret_names(self.project.settings))
+        return without_expired(found, datetime.now(tz=UTC))
 
     def make_secrets(self) -> dict[str, str]:
         """All secrets, generated and kept where they are missing. Raises MissingError (secret_missing)."""
         self.refuse_lost_secrets()
-        return secrets.ensure(self.project.paths.secrets, secret_names(self.project.settings))
+        path = self.project.paths.secrets
+        found = secrets.ensure(path, secret_names(self.project.settings))
+        valid = without_expired(found, datetime.now(tz=UTC))
+        if valid.keys() != found.keys():
+            secrets.save(path, valid)
+        return valid
 
     def refuse_lost_secrets(self) -> None:
         """Raise MissingError (secret_missing) where data are there and the secret that opens them is not."""

@@ -329,6 +329,8 @@ JSON_LINES = {
     "gateway diff": ["gateway diff"],
     "gateway check": ["gateway check"],
     "gateway apply": ["gateway apply"],
+    "secrets list": ["secrets list"],
+    "secrets rotate": ["secrets rotate", "secrets rotate nosuch --yes", "secrets rotate --resume --yes"],
     "images list": ["images list"],
     "images pull": ["images pull", "images pull --load /nosuch/file.tar"],
     "images build": ["images build nonsense"],  # a whole build is tried with a Docker engine

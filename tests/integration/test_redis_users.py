@@ -22,10 +22,12 @@ from ragops.runtimes.embedded.observe import read_record
 from ragops.runtimes.embedded.runtime import CAPABILITIES, process_spec
 from ragops.services.contract import Endpoint, Status
 from ragops.services.redis import RedisService, component, user_secret
+from ragops.services.redis.backup import RedisBackup
 from ragops.services.redis.health import probe
 from ragops.services.redis.settings import RedisSettings
 from ragops.services.redis.users import APPLICATION_RULES, refusal
 from ragops.services.spec import Layout
+from tests.backup_helpers import dump
 from tests.integration.conftest import Engine, free_port
 
 if TYPE_CHECKING:
@@ -199,3 +201,13 @@ def test_rules_that_the_server_does_not_take_are_refused_before_anything_is_chan
 def test_what_cannot_be_is_refused_by_the_settings(users: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         RedisSettings.model_validate({"users": users})
+
+
+def test_a_recovery_point_names_the_users_that_it_does_not_hold(place: Place, tmp_path: Path) -> None:
+    with place.engine.redis() as client:
+        client.execute_command("ACL", "SETUSER", "bob", "on", ">bobs-own-word", "+get", "~*")
+    (part,) = dump(RedisBackup(), place.engine.endpoint, place.engine.control, tmp_path / "dump")
+    (note,) = part.notes
+    assert "the user bob" in note
+    assert '"bob"' in note
+    assert "bobs-own-word" not in note

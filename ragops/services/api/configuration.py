@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ragops.errors import UsageError
 from ragops.services.api import IMAGE, INGEST_SECRET, INGEST_SERVICE, OPERATOR_SECRET, OPERATOR_SERVICE, VERSION
 from ragops.services.images import size_bytes
+from ragops.services.secret_names import UNTIL, values
 from ragops.services.spec import ConfigFile, ExecCheck, HttpCheck, ImageSpec, ServiceSpec
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ INNER_PORT = 8080
 KEYS_FILE = "jwks.json"  # of the hot files: a token that is issued or revoked restarts nothing
 _USER = "10001:10001"  # as images/api/Dockerfile makes it
 _ALIVE = "/healthz"
+QDRANT_FILE, REDIS_FILE, DATABASE_FILE = "qdrant.key", "redis.password", "database.password"
+TOKENS_FILE = "service_tokens.json"
+_FAR = "9999-12-31T00:00:00+00:00"  # until the rotation says otherwise
 _TOKENS = {OPERATOR_SERVICE: OPERATOR_SECRET, INGEST_SERVICE: INGEST_SECRET}
 
 
@@ -90,6 +94,7 @@ def service_spec(inputs: ApiInputs, layout: Layout, runtime: str) -> ServiceSpec
     settings, secrets = inputs.settings, inputs.secrets
     port = layout.port(settings.port, INNER_PORT)
     config = api_config(inputs, layout, runtime)
+    own, hot = layout.split(*_secret_files(inputs, secrets))
     keys = ConfigFile(KEYS_FILE, json.dumps(inputs.keys, indent=2) + "\n")
     return ServiceSpec(
         service="api",
@@ -97,10 +102,7 @@ def service_spec(inputs: ApiInputs, layout: Layout, runtime: str) -> ServiceSpec
         command=("python", "-m", "ragops.api", f"{layout.config_dir}/api.json"),
         files=(
             ConfigFile("api.json", json.dumps(config, indent=2) + "\n"),
-            ConfigFile("qdrant.key", secrets[_secret(inputs.qdrant)] + "\n", secret=True),
-            ConfigFile("redis.password", secrets[_secret(inputs.redis)] + "\n", secret=True),
-            ConfigFile("database.password", secrets[_secret(inputs.database)] + "\n", secret=True),
-            ConfigFile("service_tokens.json", _service_tokens(secrets), secret=True),
+            *own,
         ),
         ports={"api": port},
         # Not /readyz: a dependency that is away must not have the API taken for dead.
@@ -110,8 +112,16 @@ def service_spec(inputs: ApiInputs, layout: Layout, runtime: str) -> ServiceSpec
         image=image_spec(settings),
         publish={"api": settings.port},
         memory=size_bytes(settings.memory),
-        hot=(keys,) if layout.in_image else (),
+        hot=(*hot, *((keys,) if layout.in_image else ())),
     )
+
+
+def _secret_files(inputs: ApiInputs, secrets: Mapping[str, str]) -> tuple[ConfigFile, ...]:
+    """What the API logs in with, read again when it changes: a rotation restarts nothing here."""
+    stores = {QDRANT_FILE: inputs.qdrant, REDIS_FILE: inputs.redis, DATABASE_FILE: inputs.database}
+    files = {name: "".join(f"{one}\n" for one in values(secrets, _secret(store))) for name, store in stores.items()}
+    files[TOKENS_FILE] = _service_tokens(secrets)
+    return tuple(ConfigFile(name, content, secret=True) for name, content in files.items())
 
 
 def _asked_inside(port: int) -> ExecCheck:
@@ -123,26 +133,27 @@ def _asked_inside(port: int) -> ExecCheck:
 def api_config(inputs: ApiInputs, layout: Layout, runtime: str) -> dict[str, Any]:
     """The content of api.json (ragops.api.config.ApiConfig); it holds no secret."""
     settings, redis, database = inputs.settings, inputs.redis, inputs.database
+    hot = f"{layout.hot_dir}/" if layout.hot_dir else ""
     (redis_host, redis_port), (database_host, database_port) = redis.inner, database.inner
     return {
         "listen": {"host": layout.listen, "port": layout.port(settings.port, INNER_PORT)},
         "platform": inputs.platform,
         "issuer": f"ragops/{inputs.platform}",
         "jwks_file": f"{image_spec(settings).hot_dir}/{KEYS_FILE}" if layout.in_image else inputs.jwks_file,
-        "service_tokens_file": "service_tokens.json",
-        "qdrant": {"urls": _urls(inputs.qdrant), "api_key_file": "qdrant.key"},
+        "service_tokens_file": f"{hot}{TOKENS_FILE}",
+        "qdrant": {"urls": _urls(inputs.qdrant), "api_key_file": f"{hot}{QDRANT_FILE}"},
         "redis": {
             "host": redis_host,
             "port": redis_port,
             "user": redis.logins["application"].user,
-            "password_file": "redis.password",
+            "password_file": f"{hot}{REDIS_FILE}",
         },
         "database": {
             "host": database_host,
             "port": database_port,
             "dbname": database.options["database"],
             "user": database.logins["application"].user,
-            "password_file": "database.password",
+            "password_file": f"{hot}{DATABASE_FILE}",
         },
         "embedder": asdict(embedder(settings.embedder, runtime, inputs.ollama)),
         "chat": _chat(settings, inputs.ollama),
@@ -172,5 +183,14 @@ def _secret(endpoint: Endpoint) -> str:
 
 
 def _service_tokens(secrets: Mapping[str, str]) -> str:
-    tokens = [{"service": service, "current": secrets[name]} for service, name in _TOKENS.items()]
+    tokens = [_token(secrets, service, name) for service, name in _TOKENS.items()]
     return json.dumps({"tokens": tokens}, indent=2) + "\n"
+
+
+def _token(secrets: Mapping[str, str], service: str, name: str) -> dict[str, str]:
+    """A service's token, and the other one that is taken until a time during a rotation."""
+    current, *others = values(secrets, name)
+    token = {"service": service, "current": current}
+    if others:
+        token |= {"previous": others[0], "previous_until": secrets.get(name + UNTIL, _FAR)}
+    return token

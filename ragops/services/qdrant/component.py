@@ -11,6 +11,7 @@ import pulumi
 from ragops.services.contract import Endpoint, Login
 from ragops.services.qdrant import API_KEY_SECRET, ENGINE, SERVER_ENGINE, VERSION, node
 from ragops.services.qdrant.settings import instance
+from ragops.services.secret_names import values
 from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
 
 if TYPE_CHECKING:
@@ -119,7 +120,9 @@ def single_endpoint(settings: QdrantSettings, runtime: Runtime, layout: Layout) 
 
 def service_spec(settings: QdrantSettings, secrets: Mapping[str, str], layout: Layout) -> ServiceSpec:
     """The development engine as a runtime sees it."""
-    key_file = f"{layout.config_dir}/api_key"
+    key_file = f"{layout.changing_dir}/api_key"
+    keys = "".join(f"{value}\n" for value in values(secrets, API_KEY_SECRET))
+    own, hot = layout.split(ConfigFile("api_key", keys, secret=True))
     config: dict[str, Any] = {"host": layout.listen, "port": settings.port, "storage": layout.data_dir}
     return ServiceSpec(
         service="qdrant",
@@ -127,8 +130,9 @@ def service_spec(settings: QdrantSettings, secrets: Mapping[str, str], layout: L
         command=("python", "-m", "ragops.services.qdrant.edge", f"{layout.config_dir}/edge.json"),
         files=(
             ConfigFile("edge.json", json.dumps({**config, "api_key_file": key_file}, indent=2) + "\n"),
-            ConfigFile("api_key", secrets[API_KEY_SECRET] + "\n", secret=True),
+            *own,
         ),
+        hot=hot,
         ports={"qdrant": settings.port},
         # Not /readyz: one collection that cannot be opened must not keep the others, and a restore, from running.
         health=HttpCheck(settings.port, "/healthz"),

@@ -9,6 +9,7 @@ from ragops.render import render
 from ragops.services.images import size_bytes, tag_version
 from ragops.services.qdrant import API_KEY_SECRET, IMAGE, SERVER_VERSION
 from ragops.services.qdrant.settings import instance
+from ragops.services.secret_names import values
 from ragops.services.spec import ConfigFile, ExecCheck, ImageSpec, ServiceSpec
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def node_spec(
         files=(
             ConfigFile("join.sh", join),
             # JSON is YAML too, and quotes what a key may hold.
-            ConfigFile("key.yaml", json.dumps({"service": {"api_key": secrets[API_KEY_SECRET]}}) + "\n", secret=True),
+            ConfigFile("key.yaml", json.dumps({"service": _keys(secrets)}) + "\n", secret=True),
         ),
         ports={"rest": REST_PORT, "grpc": GRPC_PORT},
         health=ExecCheck(("/bin/bash", "-c", _HEALTHY)),
@@ -84,6 +85,11 @@ def node_spec(
         publish={"rest": settings.rest_port(number), "grpc": settings.grpc_port(number)},
         memory=size_bytes(settings.memory),
     )
+
+
+def _keys(secrets: Mapping[str, str]) -> dict[str, str]:
+    """The key, and during a rotation the other one that is taken: a node among others needs both meanwhile."""
+    return dict(zip(("api_key", "alt_api_key"), values(secrets, API_KEY_SECRET), strict=False))
 
 
 def _environment(settings: QdrantSettings, layout: Layout, *, asks_nodes: bool) -> dict[str, str]:

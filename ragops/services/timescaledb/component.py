@@ -87,6 +87,7 @@ def image_spec(settings: TimescaleSettings) -> ImageSpec:
         mount="/var/lib/postgresql/data",
         user=_USER,
         writable=(_SOCKET, "/tmp"),  # noqa: S108  inside the image
+        hot_dir="/etc/ragops-hot",
     )
 
 
@@ -98,9 +99,10 @@ def service_spec(settings: TimescaleSettings, secrets: Mapping[str, str], layout
         version=_version(settings, layout),
         command=("postgres", "-D", layout.data_dir, "-c", f"config_file={config}/postgresql.conf"),
         files=_files(settings, secrets, layout, port),
+        hot=layout.split(_owner_password(secrets))[1],
         ports={"timescaledb": port},
         health=_health(port, layout),
-        init=InitStep(_initdb(f"{config}/owner.password", _locale(settings, layout)), marker="PG_VERSION"),
+        init=InitStep(_initdb(f"{layout.changing_dir}/owner.password", _locale(settings, layout)), marker="PG_VERSION"),
         lock_files=("postmaster.pid",),
         stop_signal="SIGINT",  # fast shutdown; SIGTERM would wait for every client to leave
         stop_grace=60.0,
@@ -124,11 +126,16 @@ def _files(
     files = (
         ConfigFile("postgresql.conf", conf),
         ConfigFile("pg_hba.conf", render("timescaledb/pg_hba.conf.j2", roles=roles, in_image=layout.in_image)),
-        ConfigFile("owner.password", secrets[OWNER_SECRET] + "\n", secret=True),
+        *layout.split(_owner_password(secrets))[0],
     )
     # The owner of the data inside the image is the operator: it could read and change them anyway.
     own = (ConfigFile("pg_ident.conf", f"ragops  {_USER}  {OWNER_ROLE}\n"),) if layout.in_image else ()
     return files + own
+
+
+def _owner_password(secrets: Mapping[str, str]) -> ConfigFile:
+    """Read once, by what makes an empty data folder: a password that changes restarts nothing."""
+    return ConfigFile("owner.password", secrets[OWNER_SECRET] + "\n", secret=True)
 
 
 def _version(settings: TimescaleSettings, layout: Layout) -> str:

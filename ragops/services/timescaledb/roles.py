@@ -101,6 +101,12 @@ def grant_connect(connection: Connection, database: str, role: str) -> None:
     connection.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}").format(**names))
 
 
+def change_password(endpoint: Endpoint, new: Login) -> None:
+    """Give the role of `new` its password, as the operator with the endpoint's. Raises RagopsError."""
+    with operator(endpoint, MAINTENANCE) as connection, translated(f"role {new.user}"):
+        _set_password(connection, new)
+
+
 def _can_log_in(endpoint: Endpoint, login: Login) -> bool:
     """Whether the password holds already: setting it anew would change the role at every `up`."""
     try:

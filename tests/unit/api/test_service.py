@@ -73,9 +73,9 @@ def test_what_is_rendered_is_what_the_service_reads(tmp_path):
     assert config.legacy.sunset == date(2027, 5, 23)
     assert (config.breakers.failures, config.breakers.reset_seconds) == (5, 30)
     assert config.path(config.jwks_file).as_posix() == "/etc/ragops/jwks.json"
-    assert config.secret(config.qdrant.api_key_file).get_secret_value() == "qdrant-secret"
+    assert config.secret(config.qdrant.api_key_file)() == ("qdrant-secret",)
     assert config.database is not None
-    assert config.secret(config.database.password_file).get_secret_value() == "database-secret"
+    assert config.secret(config.database.password_file)() == ("database-secret",)
     create_app(config, build(config))
 
 

@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _serve(config: configuration.EdgeConfig) -> int:
-    key = configuration.read_key(config.api_key_file)
+    keys = configuration.read_keys(config.api_key_file)
     storage = Storage(config.storage)
     storage.open()
     for name, why in storage.faults().items():
@@ -39,7 +39,7 @@ def _serve(config: configuration.EdgeConfig) -> int:
     _log.info("storage is open", extra={"collections": len(storage.collections), "api_version": API_VERSION})
     server = uvicorn.Server(
         uvicorn.Config(
-            make_app(storage, key),
+            make_app(storage, keys),
             host=config.host,
             port=config.port,
             log_config=None,

@@ -21,7 +21,7 @@ from ragops.services.qdrant.edge.metrics import Metrics
 from ragops.services.qdrant.edge.values import plain_id, point_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from starlette.requests import Request
 
@@ -39,8 +39,8 @@ _QDRANT = (
 )  # fmt: skip
 
 
-def make_app(storage: Storage, key: bytes) -> Starlette:
-    """The ASGI application on an opened `storage`."""
+def make_app(storage: Storage, keys: Callable[[], Sequence[str]]) -> Starlette:
+    """The ASGI application on an opened `storage`; `keys` are those that are good now."""
     api = Api(Engine(storage))
 
     @asynccontextmanager
@@ -48,7 +48,7 @@ def make_app(storage: Storage, key: bytes) -> Starlette:
         async with api.engine.running():
             yield
 
-    guard = Middleware(Guard, key=key, metrics=api.metrics)
+    guard = Middleware(Guard, keys=keys, metrics=api.metrics)
     app = Starlette(routes=api.routes(), middleware=[guard], lifespan=lifespan)
     app.router.redirect_slashes = False
     return app

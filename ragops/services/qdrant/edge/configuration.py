@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable  # noqa: TC003
 from pathlib import Path  # noqa: TC003  pydantic looks it up
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ragops.adapters.changing import ChangingFile
 from ragops.errors import InvalidInputError, MissingError, Problem, UsageError
 
 
 class EdgeConfig(BaseModel):
-    """`storage` is a folder of the engine's own; `api_key_file` holds the key that every request must bring."""
+    """`storage` is a folder of the engine's own; every request must bring a key of `api_key_file`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,12 +33,15 @@ def load(path: Path) -> EdgeConfig:
         raise InvalidInputError("config_invalid", f"{path} is not valid", problems, "run `ragops up`") from error
 
 
-def read_key(path: Path) -> bytes:
-    """The API key. Raises MissingError (api_key_missing), UsageError (api_key_empty): it never runs without one."""
+def read_keys(path: Path) -> Callable[[], tuple[str, ...]]:
+    """What tells the API keys that are good now, one a line of the file: two during a rotation.
+
+    Raises MissingError (api_key_missing), UsageError (api_key_empty): it never runs without one.
+    """
     try:
-        key = path.read_bytes().strip()
+        file = ChangingFile(path)
     except OSError as error:
         raise MissingError("api_key_missing", f"cannot read {path}: {error.strerror}", "run `ragops up`") from error
-    if not key:
+    if not file.lines():
         raise UsageError("api_key_empty", f"{path} is empty", "run `ragops up`")
-    return key
+    return file.lines

@@ -17,6 +17,8 @@ from ragops.services.qdrant.edge.errors import ApiError
 from ragops.services.qdrant.edge.http import failure
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from ragops.services.qdrant.edge.metrics import Metrics
@@ -29,11 +31,11 @@ _log = logging.getLogger("ragops.qdrant.access")
 
 
 class Guard:
-    """ASGI middleware; `key` is what a request must bring as `api-key` or as a bearer token."""
+    """ASGI middleware; a request must bring one of `keys` as `api-key` or as a bearer token."""
 
-    def __init__(self, app: ASGIApp, key: bytes, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, keys: Callable[[], Sequence[str]], metrics: Metrics) -> None:
         self._app = app
-        self._key = key
+        self._keys = keys
         self._metrics = metrics
         self._slots = asyncio.Semaphore(_RUNNING)
         self._present = 0
@@ -96,8 +98,9 @@ class Guard:
             given = token if scheme == "Bearer" else None
         if given is None:
             return "Must provide an API key or an Authorization bearer token"
-        same = hmac.compare_digest(given.encode("latin-1", "replace"), self._key)
-        return "" if same else "Invalid API key or JWT"
+        sent = given.encode("latin-1", "replace")
+        same = [hmac.compare_digest(sent, key.encode()) for key in self._keys()]
+        return "" if any(same) else "Invalid API key or JWT"
 
 
 def _request_id(headers: Headers) -> str:

@@ -1,0 +1,89 @@
+"""Commands on generated secrets: secrets list, secrets rotate."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from ragops.cli.lifecycle import LockWait, Yes
+from ragops.cli.state import state
+
+secrets = typer.Typer(
+    help="Generated passwords and keys: who uses them, how old, new ones.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the application."""
+    app.add_typer(secrets, name="secrets")
+
+
+@secrets.command(name="list")
+def list_secrets(context: typer.Context) -> None:
+    """List every generated secret, never its value.
+
+    Example: ragops secrets list
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import secrets as operation
+
+    current = state(context)
+    lines = operation.list_secrets(current.project())
+    if current.console.as_json:
+        current.console.document({"secrets": jsonable(lines)})
+        return
+    rows = [
+        (
+            line.name,
+            line.service,
+            line.uses,
+            f"{'before ' if line.at_least else ''}{line.created:%Y-%m-%d}" if line.created else "-",
+            line.state or line.rotation,
+        )
+        for line in lines
+    ]
+    current.console.table(("NAME", "SERVICE", "USED BY", "SINCE", "CHANGED BY"), rows)
+
+
+@secrets.command()
+def rotate(
+    context: typer.Context,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Secrets of `secrets list`.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every generated password and key.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Complete a rotation, or end its grace time.")] = False,
+    grace: Annotated[int, typer.Option(min=0, metavar="MINUTES", help="Old values stay good for this long.")] = 0,
+    yes: Yes = False,
+    lock_wait: LockWait = 0.0,
+) -> None:
+    """Give secrets new values, without downtime where two can be good at once.
+
+    Servers take both values, then consumers get the new one, then the old one is refused. What cannot go without a
+    restart is said before. A run that was killed is completed by the next.
+
+    Example: ragops secrets rotate redis_application --yes
+    """
+    from ragops.cli.progress import steps
+    from ragops.cli.views import jsonable
+    from ragops.operations import secrets as operation
+
+    current = state(context)
+    console, session = current.console, current.session(lock_wait)
+    plan = operation.plan_rotation(session, names or (), every=every, resume=resume)
+    if not console.as_json:
+        for word in (*(f"{name} was begun before and is completed" for name in plan.begun), *plan.disturbs):
+            console.message(word)
+    console.confirm(f"This gives {', '.join(plan.names)} new values; applications of your own need them.", yes=yes)
+    with steps(console, "secrets rotate") as on_step:
+        result = operation.rotate(session, plan, timedelta(minutes=grace), on_step)
+    if console.as_json:
+        console.document(jsonable(result))
+        return
+    for name in result.names:
+        console.text(f"rotated {name}")
+    if result.until:
+        console.message(f"the old values are good until {result.until:%Y-%m-%d %H:%M} UTC and the next `ragops up`")
+    console.message("applications get the new ones by `ragops outputs --show-secrets`")
