@@ -114,11 +114,14 @@ def up(
     MissingError before anything starts where it cannot, UnhealthyError where a service does not become healthy.
     """
     with session.changing():
-        return provision(session, confirm, on_step)
+        return provision(session, confirm, on_step, repair)
 
 
 def provision(
-    session: Session, confirm: Callable[[Plan], bool] | None, on_step: Callable[[Step | Progress], None] | None = None
+    session: Session,
+    confirm: Callable[[Plan], bool] | None,
+    on_step: Callable[[Step | Progress], None] | None = None,
+    repair: Callable[[StateFault], None] | None = None,
 ) -> UpResult:
     """As `up`, inside a command that holds the locks already."""
     started = time.monotonic()

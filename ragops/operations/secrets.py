@@ -108,13 +108,13 @@ def _others(project: Project) -> list[SecretLine]:
     """Keys in files of their own, which other commands renew."""
     paths = project.paths
     rows = (
-        ("signing.pem", "recovery points", "signs them", paths.signing_key, "hand: docs/recovery.md"),
+        ("signing.pem", "recovery points", "signs them", paths.signing_key, "hand, see docs/recovery.md"),
         (
             "passphrase",
             "Pulumi",
             "encrypts its state",
             paths.passphrase,
-            "nothing: it opens the state as long as that lives",
+            "none: it opens the state",
         ),
         ("tls.key", "gateway", "its certificate", paths.gateway / "tls.key", "renewed 30 days before it ends"),
         ("tokens", "gateway", "one public key each", paths.gateway / "credentials.json", "ragops token issue, revoke"),

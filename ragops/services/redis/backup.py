@@ -19,6 +19,7 @@ from ragops.services.redis.line import info, keys_of, operator_client
 from ragops.services.redis.modules import by_hand
 from ragops.services.redis.saving import Save
 from ragops.services.redis.scratch import opened, wait_for
+from ragops.services.redis.users import strangers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,12 +51,13 @@ class RedisBackup:
             with operator_client(endpoint, _COMMAND_LIMIT) as client, checker(control, endpoint.engine) as reading:
                 _refuse_foreign_modules(client)
                 versions = _versions(client)
+                notes = _notes(client, endpoint)
                 save = Save(client, control)
                 instant = save.begin()
                 sink.begun()  # the engine has forked
                 with save.growing(sink.folder / PART) as finish, sink.following(PART, reading.write):
                     finish()
-                sink.put(PART, lambda: Part(PART, instant, reading.counts(), versions))
+                sink.put(PART, lambda: Part(PART, instant, reading.counts(), versions, notes))
 
         sink.each([dump])
 
@@ -110,6 +112,17 @@ def need_space(doing: str, where: str, free: int | None, needed: int) -> None:
     if free is not None and free < needed:
         what = f"{doing} needs {(needed >> 20) + 1} MiB {where}, {free >> 20} MiB are free"
         raise MissingError("disk_full", what, "free some space, then run the command again")
+
+
+def _notes(client: redis.Redis, endpoint: Endpoint) -> tuple[str, ...]:
+    """Users that no recovery point holds, by name: those of ragops.yaml are in that."""
+    if not (known := endpoint.options.get("users")):
+        return ()
+    found = strangers(map(str, client.acl_list()), known.split(","))
+    return tuple(
+        f"the user {name} of redis is not in ragops.yaml and so in no recovery point: add `{line}`"
+        for name, line in found.items()
+    )
 
 
 def _refuse_foreign_modules(client: redis.Redis) -> None:

@@ -42,7 +42,7 @@ def test_on_a_terminal_everything_is_shown() -> None:
         ("docker:index/volume:Volume", Action.CREATE, "making"),
         ("docker:index/network:Network", Action.DELETE, "removing"),
         ("pulumi-python:dynamic/ragops:VolumeFiles", Action.UPDATE, "changing"),
-        ("pulumi-python:dynamic/ragops:Process", Action.UPDATE, "restarting"),
+        ("pulumi-python:dynamic/ragops:Process", Action.UPDATE, "updating"),
     ],
 )
 def test_words_fit_what_it_is(kind: str, action: Action, words: str) -> None:
