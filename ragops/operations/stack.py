@@ -70,6 +70,7 @@ def stack_options(project: Project) -> StackOptions:
         passphrase_file=paths.passphrase,
         backend=settings.pulumi.backend,
         secrets_provider=settings.pulumi.secrets_provider,
+        variables=machine_of(project).engine_variables(),
     )
 
 

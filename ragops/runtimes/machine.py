@@ -76,6 +76,9 @@ class Machine(Protocol):
     def after_up(self) -> None:
         """Keep what there is now, for later looks to compare with."""
 
+    def engine_variables(self) -> Mapping[str, str]:
+        """What the Pulumi engine and its providers need in their environment to act on this very machine."""
+
     def made_from(self) -> Mapping[str, str]:
         """What the platform is made from besides its settings and secrets, such as the images that are here."""
 

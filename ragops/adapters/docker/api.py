@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import threading
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragops.adapters.docker.context import DockerPlace, docker_place
 from ragops.adapters.docker.errors import translated
-from ragops.errors import MissingError
+from ragops.errors import MissingError, RagopsError
 
 if TYPE_CHECKING:
     from docker import APIClient
 
 MINIMUM_API = (1, 41)  # Docker 20.10
-DEFAULT_URL = "unix:///var/run/docker.sock"
 _TIMEOUT = 60.0  # of one request: as long as an engine under load may be silent
 
 
@@ -21,10 +22,26 @@ class DockerApi:
     """What all parts of `DockerHost` share: one lazily made client of docker-py."""
 
     def __init__(self, url: str = "", timeout: float = _TIMEOUT) -> None:
-        self.url = url or os.environ.get("DOCKER_HOST") or DEFAULT_URL
+        self._given = url
         self._timeout = timeout
         self._client: APIClient | None = None
         self._turn = threading.Lock()
+
+    @cached_property
+    def place(self) -> DockerPlace:
+        """Which engine it is. Raises MissingError, UsageError as `docker_place`."""
+        if not self._given:
+            return docker_place()
+        try:
+            usual = docker_place()
+        except RagopsError:
+            return DockerPlace(self._given)
+        return usual if usual.url == self._given else DockerPlace(self._given)
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return self.place.url
 
     @property
     def api(self) -> APIClient:
@@ -43,15 +60,10 @@ class DockerApi:
     def _connect(self) -> APIClient:
         from docker import APIClient
         from docker.errors import InvalidVersion
-        from docker.tls import TLSConfig
 
-        folder = os.environ.get("DOCKER_CERT_PATH", "")
-        secure: Any = False
-        if os.environ.get("DOCKER_TLS_VERIFY") and self.url.startswith("tcp"):
-            pair = (f"{folder}/cert.pem", f"{folder}/key.pem")
-            secure = TLSConfig(client_cert=pair, ca_cert=f"{folder}/ca.pem", verify=True)
         with translated("be reached", self.url):
             try:
+                secure: Any = _tls(self.place) if self.place.certificates else False
                 client = APIClient(base_url=self.url, version="auto", timeout=int(self._timeout), tls=secure)
             except InvalidVersion as error:
                 raise _too_old("one below 1.24") from error
@@ -63,6 +75,20 @@ class DockerApi:
     def translating(self, doing: str) -> Any:
         """A block whose failures are RagopsErrors; `doing` completes "Docker could not …"."""
         return translated(doing, self.url)
+
+
+def _tls(place: DockerPlace) -> Any:
+    """What of the certificates is there; a context may have a CA alone."""
+    from docker.tls import TLSConfig
+
+    folder = Path(place.certificates)
+    pair = (str(folder / "cert.pem"), str(folder / "key.pem"))
+    authority = folder / "ca.pem"
+    return TLSConfig(
+        client_cert=pair if Path(pair[0]).exists() else None,
+        ca_cert=str(authority) if authority.exists() else None,
+        verify=place.verify,
+    )
 
 
 def _too_old(api: str) -> MissingError:

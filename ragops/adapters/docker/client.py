@@ -19,7 +19,7 @@ __all__ = ["DockerHost", "Entry", "NotFoundError", "PullProgress", "User", "find
 
 
 class DockerHost(DockerImages, DockerShortLived, DockerVolumes):
-    """One Docker engine: the one at `url`, else at DOCKER_HOST, else at its usual socket; `timeout` s a request."""
+    """One Docker engine: the one at `url`, else that of the docker command; `timeout` s a request."""
 
     def version(self) -> values.EngineVersion:
         """What engine it is, and how and where it keeps its data."""

@@ -56,7 +56,7 @@ def explained(error: Exception, doing: str, url: str = "") -> RagopsError:
         return MissingError(
             "docker_missing",
             f"no Docker engine answers at {url or 'its socket'}",
-            "install Docker or start it (`sudo systemctl start docker`); DOCKER_HOST says where else it is",
+            "install or start it (`sudo systemctl start docker`); `docker context use` or DOCKER_HOST names another",
         )
     if any(isinstance(cause, TimeoutError) or "timed out" in str(cause).lower() for cause in causes):
         return timed_out(doing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.docker import values
@@ -13,11 +14,11 @@ from ragops.errors import MissingError, RagopsError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+DOCKER_HUB = "Docker Hub"
 _ATTEMPTS = 5
 _PULLING = "pull it"
 _NO_USE_TO_RETRY = (
     "not found", "manifest unknown", "denied", "unauthorized", "no matching manifest", "invalid", "no such host",
-    "toomanyrequests",
 )  # fmt: skip
 
 
@@ -94,9 +95,33 @@ def _failure(reference: str, said: str) -> Exception:
     if "no space left on device" in said:
         what = f"Docker could not pull {reference}: no space left on the device"
         return MissingError("disk_full", what, "free some space where Docker keeps its data, then run it again")
+    if _LIMITED.search(said):
+        return _limited(reference, said)
     if any(word in said.lower() for word in _NO_USE_TO_RETRY):
         return _not_had(reference, said)
     return _InterruptedPullError(said)
+
+
+_LIMITED = re.compile(r"too ?many ?requests|rate limit|\b429\b", re.IGNORECASE)
+
+
+def _limited(reference: str, said: str) -> MissingError:
+    """The registry counts pulls of those who do not log in by their address, which an office or a cloud shares."""
+    name = registry_of(reference)
+    what = f"{name} refuses to give {reference}: too many requests from this address (429): {said}"
+    login = "`docker login`" if name == DOCKER_HUB else f"`docker login {name}`"
+    hint = (
+        f"log in, which raises the limit: {login}; or wait, up to six hours on Docker Hub; or bring the image from"
+        f" another machine: `docker save {reference} | ssh HOST docker load`"
+    )
+    return MissingError("registry_limit", what, hint)
+
+
+def registry_of(reference: str) -> str:
+    """The registry of an image's name, as Docker reads it: the first part where it looks like a host."""
+    first, slash, _rest = reference.partition("/")
+    is_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
+    return first if is_host and first not in ("docker.io", "index.docker.io") else DOCKER_HUB
 
 
 def _not_had(reference: str, said: str) -> MissingError:

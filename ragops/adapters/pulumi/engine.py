@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -40,7 +40,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class StackOptions:
-    """Which stack, where its state lives (`backend` URL) and what encrypts its secrets."""
+    """Which stack, where its state lives (`backend` URL), what encrypts its secrets, what providers find set."""
 
     project: str
     stack: str
@@ -48,6 +48,7 @@ class StackOptions:
     passphrase_file: Path
     backend: str = ""
     secrets_provider: str = "passphrase"
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_own(self) -> bool:
@@ -226,6 +227,7 @@ def _backend(options: StackOptions) -> str:
 def _environment(options: StackOptions) -> dict[str, str]:
     """What the engine finds in its environment: the passphrase's file and the host of our dynamic providers."""
     variables = {
+        **options.variables,
         "PATH": f"{_provider_host(options.work_dir)}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PYTHONDONTWRITEBYTECODE": "1",

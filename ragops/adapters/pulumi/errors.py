@@ -114,7 +114,7 @@ _KNOWN = (
         r"failed to connect to any docker daemon|[Cc]annot connect to the Docker daemon",
         "docker_missing",
         "no Docker engine answers",
-        "install Docker or start it (`sudo systemctl start docker`); DOCKER_HOST says where else it is",
+        "install or start it (`sudo systemctl start docker`); `docker context use` or DOCKER_HOST names another",
         missing=True,
     ),
 )

@@ -103,6 +103,10 @@ class DockerMachine:
         named = {pin.id: reference for reference in references(settings).values() if (pin := pins[reference])}
         docker_record.write(self._record_path, docker_record.take(self._docker, self._names, named))
 
+    def engine_variables(self) -> Mapping[str, str]:
+        """Which Docker engine is meant: Pulumi's plugin knows variables, and no contexts."""
+        return self._docker.place.variables()
+
     def made_from(self) -> Mapping[str, str]:
         """The image that each reference means here."""
         return {reference: self.image_id(reference) for reference in references(self._project.settings).values()}

@@ -70,6 +70,10 @@ class EmbeddedMachine:
     def after_up(self) -> None:
         """Nothing: every process has a record of its own."""
 
+    def engine_variables(self) -> Mapping[str, str]:
+        """Nothing: processes are started where the engine runs."""
+        return {}
+
     def made_from(self) -> Mapping[str, str]:
         """Nothing else: the wheels are this very ragops' own."""
         return {}
