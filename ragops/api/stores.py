@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 REDIS_SECONDS = 0.25
 _DATABASE_SECONDS = 3.0
+_RECONNECT_SECONDS = 0.3
 _PREFIX = "ragops:answers:"
 # A living database says by these that `ragops migrate up` has not been run yet.
 _NO_SCHEMA = (
@@ -198,7 +199,9 @@ class Database:
             min_size=1,
             max_size=4,
             timeout=1.0,
-            reconnect_timeout=30,
+            # Given up so soon, the next request has it tried again at once. The pool's own tries come 1, 2, 4, 8 s
+            # apart, and whoever asks in between is refused though the database is back, as after a restore.
+            reconnect_timeout=_RECONNECT_SECONDS,
             check=AsyncConnectionPool.check_connection,
             open=False,
             name="ragops-api",

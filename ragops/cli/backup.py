@@ -101,12 +101,13 @@ def _take(
     current: State, session: Session, request: BackupRequest, *, quiesce: bool, accept_loss: bool
 ) -> BackupResult:
     from ragops.cli.bars import bars
-    from ragops.operations import backup
+    from ragops.operations import backup, copies
     from ragops.operations.good import condition_of
     from ragops.operations.recorded import recorded
 
     def take() -> BackupResult:
         platform, vault = session.platform(), session.vault()
+        copies.refuse_emptied_primary(vault)
         condition = condition_of(session, accept_loss=accept_loss)
         with bars(current.console) as on_progress:
             return backup.run(

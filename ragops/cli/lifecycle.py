@@ -105,6 +105,9 @@ def plan(
 
 def up(
     context: typer.Context,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Begin with empty services where the data of a platform are gone.")
+    ] = False,
     yes: Yes = False,
     lock_wait: LockWait = 0.0,
     repair_state: Annotated[
@@ -113,7 +116,8 @@ def up(
 ) -> None:
     """Provision the platform, or repair it.
 
-    Waits until it is healthy; safe to interrupt and to repeat. Asks before it replaces or removes anything.
+    Waits until it is healthy; safe to interrupt and to repeat. Asks before it replaces or removes anything. Where data
+    are gone that were there, or that recovery points have, it starts nothing and exits with 7.
 
     With --repair-state a Pulumi state that cannot be read, or that no passphrase opens, is set aside first: services
     and data are left as they are.
@@ -122,6 +126,7 @@ def up(
     """
     from ragops.cli.progress import steps
     from ragops.cli.views import duration, jsonable, show_changes, show_versions
+    from ragops.operations.data_guard import Empty
     from ragops.operations.provision import up as operation
 
     current = state(context)
@@ -141,7 +146,8 @@ def up(
 
     with steps(console, "up") as on_step:
         repair = ask_to_repair if repair_state else None
-        result = operation(current.session(lock_wait), None if yes else confirm, on_step, repair)
+        empty = Empty.FRESH if fresh else Empty.REFUSE
+        result = operation(current.session(lock_wait), None if yes else confirm, on_step, repair, empty=empty)
     if console.as_json:
         values = jsonable(result)
         values["endpoints"] = {name: endpoint.to_dict() for name, endpoint in result.endpoints.items()}

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ragops.adapters import locks
+from ragops.adapters.workers import Job
 from ragops.errors import RagopsError
-from ragops.operations import backup_record, drill_record, metrics
+from ragops.operations import backup_record, drill_record
 from ragops.recovery.history import History
 from ragops.services.contract import Check, ProbeResult, Status
 
 if TYPE_CHECKING:
-    from ragops.adapters.workers import Job
     from ragops.operations.session import Session
     from ragops.recovery.listing import Listing
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repository import Repository
 
 _NAME = "backup"
 _POINT = "recovery point"
@@ -23,10 +25,11 @@ _DRILL = "restore drill"
 _PROVES = "`ragops backup drill` proves a restore"
 _CLOCK_SECONDS = 60.0  # that machines' clocks may differ by
 _DAY = 86_400.0
+_COPY_SECONDS = 2.0  # of a probe's five
 
 
 def probe(session: Session) -> ProbeResult:
-    """All checks; asks the first repository for its list, and no other place than this machine's own records."""
+    """All checks; asks every repository for its list, the first one in any case, the others for a moment."""
     started = time.monotonic()
     try:
         primary = session.vault().primary
@@ -117,15 +120,40 @@ def _clock(newest: RecoveryPoint | None) -> list[Check]:
 
 
 def _copies(session: Session) -> list[Check]:
-    """Whether every configured repository had the last recovery point, as the run that took it saw."""
+    """Whether every further repository has the last recovery point: each is asked, all at once.
+
+    One that does not answer in time is taken for what the run that took it saw.
+    """
     record = backup_record.read(session.project.paths.backup_record)
     if record is None or record.taken is None or not session.project.settings.backup.copies:
         return []
-    missing, point = metrics.missing_copies(session, record), record.taken.point
-    if not missing:
-        return [Check("copies", Status.OK, f"{point} is in all {len(record.taken.copies)} further repositories")]
-    cure = f"run `ragops backup copy {point}`"
-    return [Check("copies", Status.DEGRADED, f"{point} is not in {', '.join(missing)}", cure)]
+    vault, point = session.vault(), record.taken.point
+    looks = [(one, Job(partial(_in_copy, one, point), "probe-copy")) for one in vault.copies]
+    deadline = time.monotonic() + _COPY_SECONDS
+    faults, silent = [], []
+    for repository, look in looks:
+        if look.wait(max(0.0, deadline - time.monotonic())):
+            faults += [f"{repository.name}: {fault}" for fault in (look.result(),) if fault]
+        elif record.taken.copies.get(repository.name):
+            silent.append(repository.name)
+        else:
+            faults.append(f"{repository.name}: has not got it, as the last run saw")
+    if faults:
+        cure = f"is its disk mounted? `ragops backup copy {point}` puts it there"
+        return [Check("copies", Status.DEGRADED, f"{point} is not whole in {'; '.join(faults)}", cure)]
+    late = f"; not asked in time: {', '.join(silent)}" if silent else ""
+    return [Check("copies", Status.OK, f"{point} is in all {len(looks)} further repositories{late}")]
+
+
+def _in_copy(repository: Repository, point: str) -> str:
+    """What is wrong with the recovery point there; empty where it is whole as far as a look can tell."""
+    try:
+        found = repository.glance().starting_with(point)
+    except RagopsError as error:
+        return f"cannot be looked at: {error.message}"
+    if not found:
+        return "there is no recovery point of this id"
+    return next(iter(found[0].faults()), "")
 
 
 def _drill(session: Session) -> Check:

@@ -59,6 +59,27 @@ def _refuse_emptied(vault: Vault, repository: Repository) -> None:
         raise MissingError("repository_emptied", what, hint)
 
 
+def refuse_emptied_primary(vault: Vault) -> None:
+    """Raise MissingError (repository_emptied) where the first repository is empty and a copy has recovery points.
+
+    Its disk may not be mounted: numbers and days would begin again on the disk below. A copy out of reach says nothing.
+    """
+    listing = vault.primary.glance()
+    if listing.points or listing.unreadable:
+        return
+    for repository in vault.copies:
+        points: tuple[RecoveryPoint, ...] = ()
+        with contextlib.suppress(RagopsError):
+            points = repository.glance().points
+        if points:
+            what = (
+                f"cannot take a recovery point: {vault.primary.name} has none, and {repository.name} has {len(points)},"
+                f" the newest is {points[0].id}"
+            )
+            hint = "mount its disk; where it is to begin again, fill it from the copies: `ragops backup copy --all`"
+            raise MissingError("repository_emptied", what, hint)
+
+
 def _copy_to(
     repository: Repository, point: RecoveryPoint, locker: Locker, on_progress: Callable[[Progress], None]
 ) -> None:

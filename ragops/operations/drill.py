@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from ragops.adapters.progress import Progress, ignore
 from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
 from ragops.operations import drill_project, drill_record, metrics, provision
+from ragops.operations.answering import wait_for_answers
+from ragops.operations.data_guard import Empty
 from ragops.operations.drill_record import DrillRecord
 from ragops.operations.drill_samples import Comparison, compare
 from ragops.operations.project_files import project_files
@@ -177,7 +179,7 @@ def _attempt(run: _Run, *, keep: bool) -> DrillResult:
 def _prove(run: _Run, scratch: Scratch) -> Health:
     """Up, restore, health, compare: as on the day when it is needed. Raises IntegrityError (drill_failed)."""
     session = scratch.session
-    provision.up(session, None, run.on_progress)
+    provision.up(session, None, run.on_progress, empty=Empty.FILL)
     platform = session.platform()
     started = time.monotonic()
     request = RestoreRequest(run.point.id, safety=False, repository=run.repository)
@@ -189,6 +191,8 @@ def _prove(run: _Run, scratch: Scratch) -> Health:
     except IntegrityError as error:
         raise _failed(run, error.message) from error
     run.restore_seconds = time.monotonic() - started
+    if faults := wait_for_answers(session, on_progress=run.on_progress):
+        raise _failed(run, f"after it the API does not answer: {'; '.join(faults)}")
     health = provision.settled(session)
     down = [f"{probe.service}: {item.detail}" for probe in health.probes for item in probe.checks if _is_down(item)]
     if down:

@@ -13,14 +13,16 @@ from ragops.adapters.progress import Progress, ignore
 from ragops.adapters.pulumi.events import Action
 from ragops.config.secrets import load as load_secrets
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError, UsageError
-from ragops.operations import contents
+from ragops.operations import contents, data_guard
 from ragops.operations.changes import Change, Drifted, changes, drifted, merged
+from ragops.operations.data_guard import Empty
 from ragops.operations.health import Health, check
 from ragops.operations.repair import explaining
 from ragops.operations.repair_state import repair_state
 from ragops.operations.rolling import disturbed, is_mixed, roll
 from ragops.operations.stack import fingerprint, open_stack
 from ragops.operations.upgrade import planned, refuse
+from ragops.recovery.history import History
 from ragops.services import by_name
 from ragops.services.contract import Status
 from ragops.services.qdrant.rejoin import RAFT_STATE, forget_lost
@@ -106,14 +108,18 @@ def up(
     confirm: Callable[[Plan], bool] | None,
     on_step: Callable[[Step | Progress], None] | None = None,
     repair: Callable[[StateFault], None] | None = None,
+    *,
+    empty: Empty = Empty.REFUSE,
 ) -> UpResult:
     """Make the platform as ragops.yaml says and wait until it is healthy.
 
     `confirm` is asked before anything is replaced or removed; None means yes. `repair` has a Pulumi state that cannot
-    be used kept aside, after it was asked. Raises UsageError (version_refused) and
-    MissingError before anything starts where it cannot, UnhealthyError where a service does not become healthy.
+    be used kept aside, after it was asked. `empty` says what becomes of services whose data are gone. Raises UsageError
+    (version_refused) and MissingError (data_gone) before anything starts where it cannot, UnhealthyError where a
+    service does not become healthy.
     """
     with session.changing():
+        _guard_data(session, empty)
         return provision(session, confirm, on_step, repair)
 
 
@@ -151,9 +157,19 @@ def provision(
         endpoints = session.endpoints()
         for name, endpoint in endpoints.items():
             by_name(name).prepare(endpoint)
+        data_guard.note_data(session)
         health = _healthy(session, changed=bool(restarted or made))
         write_atomic(project.paths.fingerprint, mark)
     return UpResult(made, endpoints, health, time.monotonic() - started)
+
+
+def _guard_data(session: Session, empty: Empty) -> None:
+    if empty is Empty.REFUSE:
+        data_guard.refuse_lost_data(session)
+    elif empty is Empty.FRESH:
+        history, lost = History(session.project.paths.history), data_guard.lost_data(session)
+        if lost:
+            history.begin_new(lost.services if set(history.held()) - set(lost.services) else None)
 
 
 def _refuse_bad_users(session: Session) -> None:
@@ -301,5 +317,6 @@ def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] 
         names = session.machine.data()
         if purge_data:
             session.machine.purge()
+            History(paths.history).begin_new()  # their loss is what was asked for
     stopped = [change.resource for change in changes(steps) if change.action is Action.DELETE]
     return DownResult((*stopped, *remains), () if purge_data else names, names if purge_data else ())

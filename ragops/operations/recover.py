@@ -13,7 +13,9 @@ from ragops.adapters.progress import Progress, ignore
 from ragops.config.load import CONFIG_NAME, load
 from ragops.errors import RagopsError
 from ragops.operations import provision, recover_files
+from ragops.operations.answering import wait_for_answers
 from ragops.operations.condition import held_by
+from ragops.operations.data_guard import Empty
 from ragops.operations.project_files import project_files
 from ragops.operations.project_parts import SEALED_PART
 from ragops.operations.recover_find import Found, Progressed, keep_progress
@@ -97,8 +99,9 @@ def recover(
         _timed(run, "files", lambda: _files(run))
         project = load(paths.root / CONFIG_NAME, found.request.environment, pass_over_unread=True)
         session = Session(project, command, notice)
-        _timed(run, "up", lambda: provision.up(session, None, on_progress))
+        _timed(run, "up", lambda: provision.up(session, None, on_progress, empty=Empty.FILL))
         _timed(run, "restore", lambda: _restore(run, session))
+        wait_for_answers(session, on_progress=on_progress)
         health = provision.settled(session)
         notes = (*run.notes, *_notes(found, session))
         paths.recover_journal.unlink(missing_ok=True)

@@ -102,7 +102,7 @@ def restore(
     chosen, point = vault.find(request.reference, request.repository)
     point.require_trust(vault.trusted())
     names = _chosen(request, point)
-    _refuse_runtime(platform, point)
+    refuse_runtime(platform.runtime, point)
     parts = [part for part in point.manifest.parts if part.service in names]
     with _unpacked(vault, chosen, point, parts, on_progress) as folder:
         run = _Run(platform, vault, point, names, on_progress, folder)
@@ -149,10 +149,10 @@ def _chosen(request: RestoreRequest, point: RecoveryPoint) -> tuple[str, ...]:
     return tuple(name for name in held if not request.services or name in request.services)
 
 
-def _refuse_runtime(platform: Platform, point: RecoveryPoint) -> None:
-    """Engines of one runtime do not read the files of the other's."""
-    if (there := point.manifest.runtime) != platform.runtime:
-        what = f"recovery point {point.id} was taken on the runtime {there}, this is {platform.runtime}"
+def refuse_runtime(here: str, point: RecoveryPoint) -> None:
+    """Raise MissingError (runtime_differs): engines of one runtime do not read the files of the other's."""
+    if (there := point.manifest.runtime) != here:
+        what = f"recovery point {point.id} was taken on the runtime {there}, this is {here}"
         hint = f"Redis and Valkey, TimescaleDB and PostgreSQL do not read each other's files: use `runtime: {there}`"
         raise MissingError("runtime_differs", what, hint)
 

@@ -69,9 +69,22 @@ class History:
         """Whether a new platform was begun on purpose, and no good recovery point was taken or restored since."""
         return self._all().get("held") == {}
 
-    def begin_new(self) -> None:
-        """Keep that a new platform was begun on purpose: what the old one held is lost no more. Raises RagopsError."""
-        self._write({**self._all(), "held": {}})
+    def begin_new(self, services: Iterable[str] | None = None) -> None:
+        """Keep that `services` (None: all) were begun empty on purpose: they have lost nothing. Raises RagopsError."""
+        gone = set(self.held() if services is None else services)
+        held = {name: counts for name, counts in self.held().items() if name not in gone}
+        data = sorted(self.data() - gone) if services is not None else []
+        self._write({**self._all(), "held": held, "data": data})
+
+    def data(self) -> frozenset[str]:
+        """Services that had data on this machine when the platform came up last."""
+        found = self._all().get("data")
+        return frozenset(map(str, found)) if isinstance(found, list) else frozenset()
+
+    def remember_data(self, services: Iterable[str]) -> None:
+        """Keep that these have data here. Raises RagopsError."""
+        if set(services) != self.data():
+            self._write({**self._all(), "data": sorted(services)})
 
     def written(self) -> frozenset[str]:
         """The repositories that recovery points were written to from here, as the first one."""

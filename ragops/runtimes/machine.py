@@ -97,6 +97,13 @@ class Machine(Protocol):
     def has_data(self, service: str) -> bool:
         """Whether the service has data here."""
 
+    def lacks_data(self, service: str) -> bool:
+        """Whether no instance of the service has any data here, whoever's they are: it would start empty."""
+
+    @property
+    def place(self) -> str:
+        """Where the data of the services lie, in words."""
+
     def data_file(self, service: str, instance: str, name: str) -> str | None:
         """The text of the file `name` among the data of an instance, whether it runs or not; None without it."""
 

@@ -142,6 +142,15 @@ class DockerMachine:
         ours = self._owner.exists()  # what is another project's is refused by `before_up`, in words that fit
         return ours and any(volume.labels.get(SERVICE) == service for volume in self._volumes())
 
+    def lacks_data(self, service: str) -> bool:
+        """Whether there is no volume of its data; of a cluster one node's is enough for the others to be filled."""
+        return not any(volume.labels.get(SERVICE) == service for volume in self._volumes())
+
+    @property
+    def place(self) -> str:
+        """The volumes of this platform."""
+        return f"the Docker volumes of {self._names.platform}, environment {self._names.environment}"
+
     def data_file(self, service: str, instance: str, name: str) -> str | None:
         """From the volume of its data."""
         volume = self._docker.volume(self._names.data_volume(instance))

@@ -17,7 +17,7 @@ from ragops.runtimes.embedded.control import ProcessControl, stop_remains
 from ragops.runtimes.embedded.observe import living, read_record, read_spec, state_of
 from ragops.runtimes.embedded.process_spec import ProcessSpec
 from ragops.runtimes.embedded.programs import locate, unprivileged_user
-from ragops.runtimes.embedded.supervise import log_path
+from ragops.runtimes.embedded.supervise import log_path, ready_folder
 from ragops.runtimes.embedded.unrecorded import users
 from ragops.runtimes.machine import Difference, Instance
 from ragops.services import SERVICES
@@ -111,6 +111,16 @@ class EmbeddedMachine:
         """Whether its data folder is there."""
         return self._paths.data_dir(service).exists()
 
+    def lacks_data(self, service: str) -> bool:
+        """Whether its folder is missing or empty, and a restore that was killed has left none that is ready."""
+        folder = self._paths.data_dir(service)
+        return not _holds_something(folder) and not _holds_something(ready_folder(folder))
+
+    @property
+    def place(self) -> str:
+        """The folder of all data."""
+        return str(self._paths.all_data)
+
     def data_file(self, service: str, instance: str, name: str) -> str | None:  # noqa: ARG002  each has one instance
         """From its data folder."""
         path = self._paths.data_dir(service) / name
@@ -202,6 +212,15 @@ def refusal(name: str, look: Callable[[], str]) -> Check:
         return Check(name, Status.OK, look())
     except RagopsError as error:
         return Check(name, Status.DOWN, error.message, error.hint)
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise explain_os_error(error, f"read {folder}") from error
 
 
 def _lines(path: Path, lines: int, *, following: bool) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from tests.integration.faults.lab import Lab
 
-UNHEALTHY = 3
+UNHEALTHY, MISSING = 3, 7
 
 
 def drop_chunks(lab: Lab) -> None:
@@ -160,3 +161,18 @@ def test_migrate_names_the_newest_good_point(listed: Lab) -> None:
     drop_schema(listed)
     done = listed("migrate", "up", code=UNHEALTHY)
     assert f"`ragops restore {good}`" in done.err
+
+
+def test_a_first_repository_that_is_not_mounted_is_not_begun_again(listed: Lab) -> None:
+    listed.configure(recipients=[])
+    listed.empty_repositories()
+    taken = listed("backup", "run").out.strip()
+    shutil.rmtree(listed.root / "backups" / "default")
+    error = listed("backup", "run", "--json", code=MISSING).error
+    assert error["code"] == "repository_emptied"
+    assert taken in error["message"]
+    listed("backup", "copy", "--all")
+    listed("backup", "run")
+    shutil.rmtree(listed.folder / "copies" / "default")
+    health = listed("health", code=UNHEALTHY).out
+    assert "is not whole in" in health

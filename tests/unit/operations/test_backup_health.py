@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from ragops.operations.drill_record import DrillRecord
 from ragops.operations.init import init
 from ragops.operations.recorded import record_copies, recorded
 from ragops.operations.session import Session
+from ragops.recovery.repository import Locker
 from ragops.services.contract import ProbeResult, Status
 from tests.backup_helpers import put_point
 
@@ -132,11 +134,29 @@ def test_a_copy_that_did_not_happen_stays_a_word_until_it_does(session: Session)
     assert status is Status.DEGRADED
     assert name in detail
     assert "copies_missing" in metrics.text(session)
+    vault = session.vault()
+    vault.copies[0].adopt(point, Locker("test"), lambda _size: None)
     record_copies(session, BackupResult(point, (Copied(name),)))
     assert checks(session)["copies"][0] is Status.OK
     record = backup_record.read(session.project.paths.backup_record)
     assert record is not None
     assert record.error == ""
+
+
+def test_a_copy_that_vanished_is_missed_whatever_the_last_run_saw(session: Session) -> None:
+    point, copy = point_of(session), session.vault().copies[0]
+    copy.adopt(point, Locker("test"), lambda _size: None)
+    recorded(session, lambda: BackupResult(point, (Copied(copy.name),)))
+    assert checks(session)["copies"][0] is Status.OK
+    folder = session.project.paths.root / "elsewhere"
+    (folder / point.home.split("/")[0] / point.id / "redis" / "dump.rdb.zst").unlink()
+    status, detail = checks(session)["copies"]
+    assert (status, "is missing" in detail) == (Status.DEGRADED, True)
+    shutil.rmtree(folder)
+    status, detail = checks(session)["copies"]
+    assert status is Status.DEGRADED
+    assert copy.name in detail
+    assert checks(session)["recovery point"][0] is Status.OK
 
 
 def test_a_repository_that_was_added_since_has_no_copy(session: Session) -> None:

@@ -81,6 +81,21 @@ def test_numbers_go_on_by_memory_where_no_copy_can_be_asked(vault: Vault) -> Non
     assert take(platform_of(), vault.alone()).manifest.sequence == 4, "the repository itself knows"
 
 
+def test_a_first_repository_that_was_emptied_is_not_begun_again(vault: Vault) -> None:
+    copies.refuse_emptied_primary(vault)
+    taken = take(platform_of(), vault)
+    copies.refuse_emptied_primary(vault)
+    vault = lose(vault, 0)
+    with pytest.raises(MissingError) as caught:
+        copies.refuse_emptied_primary(vault)
+    assert caught.value.code == "repository_emptied"
+    assert taken.id in caught.value.message
+    assert "`ragops backup copy --all`" in caught.value.hint
+    copies.refuse_emptied_primary(vault.alone())  # nothing tells that there was anything
+    copies.spread(vault, taken.id, locker=LOCKER)
+    copies.refuse_emptied_primary(vault)
+
+
 def test_prune_after_a_loss_removes_no_copy_of_the_newest(vault: Vault) -> None:
     taken = [take(platform_of(), vault) for _ in range(3)]
     vault = lose(vault, 0)
