@@ -50,6 +50,15 @@ def lost_data(session: Session) -> Lost | None:
     return Lost(tuple(held), point, here=bool(noted)) if held else None
 
 
+def guard(session: Session, empty: Empty) -> None:
+    """Let `up` go on or not. Raises MissingError (data_gone)."""
+    if empty is Empty.REFUSE:
+        refuse_lost_data(session)
+    elif empty is Empty.FRESH and (lost := lost_data(session)):
+        history = History(session.project.paths.history)
+        history.begin_new(lost.services if set(history.held()) - set(lost.services) else None)
+
+
 def refuse_lost_data(session: Session) -> None:
     """Raise MissingError (data_gone) where `up` would start services empty that had data."""
     lost = lost_data(session)

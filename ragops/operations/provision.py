@@ -119,7 +119,7 @@ def up(
     service does not become healthy.
     """
     with session.changing():
-        _guard_data(session, empty)
+        data_guard.guard(session, empty)
         return provision(session, confirm, on_step, repair)
 
 
@@ -161,15 +161,6 @@ def provision(
         health = _healthy(session, changed=bool(restarted or made))
         write_atomic(project.paths.fingerprint, mark)
     return UpResult(made, endpoints, health, time.monotonic() - started)
-
-
-def _guard_data(session: Session, empty: Empty) -> None:
-    if empty is Empty.REFUSE:
-        data_guard.refuse_lost_data(session)
-    elif empty is Empty.FRESH:
-        history, lost = History(session.project.paths.history), data_guard.lost_data(session)
-        if lost:
-            history.begin_new(lost.services if set(history.held()) - set(lost.services) else None)
 
 
 def _refuse_bad_users(session: Session) -> None:

@@ -90,19 +90,15 @@ def test_recovery_points_alone_tell_that_there_was_a_platform(platform: Platform
     refused(platform, "recovery points of this environment")
 
 
-def test_a_fresh_platform_is_begun_on_purpose(platform: Platform) -> None:
+def test_a_fresh_platform_is_begun_on_purpose_and_missed_from_then_on(platform: Platform) -> None:
     platform.run("up", "--fresh", "--yes")
     platform.run("migrate", "up")
-    platform.run("up", "--yes")
     platform.run("backup", "run")
     platform.run("down", "--yes")
-    platform.run("up", "--yes")
+    shutil.rmtree(platform.data / "qdrant")
+    assert "qdrant" in platform.run("up", "--yes", "--json", code=MISSING).error["message"]
 
 
 def test_data_that_were_removed_on_purpose_are_not_missed(platform: Platform) -> None:
     platform.run("down", "--purge-data", "--yes")
     platform.run("up", "--yes")
-    platform.run("down", "--yes")
-    shutil.rmtree(platform.data / "qdrant")
-    assert "qdrant" in platform.run("up", "--yes", "--json", code=MISSING).error["message"], "from now on it is"
-    platform.run("up", "--fresh", "--yes")
