@@ -17,7 +17,8 @@ VERSION = "18.4"
 ENGINE = "postgresql"
 
 # The server as an image: PostgreSQL with TimescaleDB.
-IMAGE = "timescale/timescaledb:2.19.3-pg17"
+# Versions before 2.20.3 dump what they cannot restore (remarks.py).
+IMAGE = "timescale/timescaledb:2.29.2-pg17"
 IMAGE_ENGINE = "timescaledb"
 
 OWNER_ROLE = "rag_owner"
