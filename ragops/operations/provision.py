@@ -14,6 +14,7 @@ from ragops.adapters.pulumi.events import Action
 from ragops.config.secrets import load as load_secrets
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError, UsageError
 from ragops.operations import contents, data_guard
+from ragops.operations.before_upgrade import save_before
 from ragops.operations.changes import Change, Drifted, changes, drifted, merged
 from ragops.operations.data_guard import Empty
 from ragops.operations.health import Health, check
@@ -217,14 +218,13 @@ def _look_ahead(
 ) -> tuple[Step, ...]:
     """Ask before anything is replaced or removed, then change a cluster node by node where it can stay available.
 
-    Returns what was done to the nodes.
+    A recovery point of the database comes first where its version changes. Returns what was done to the nodes.
     """
     cluster = _cluster(session)
-    if not confirm and not cluster:
-        return ()
-    found = Plan(changes(stack.preview()), versions)
+    found = Plan(changes(stack.preview()), versions) if confirm or cluster else Plan((), versions)
     if confirm and found.disturbing and not confirm(found):
         raise InterruptedRunError("declined", "nothing was changed", "")
+    save_before(session, versions, on_step)
     if not cluster:
         return ()
     opened = _roll_open(session, cluster, on_step)
