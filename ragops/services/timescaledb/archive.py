@@ -138,7 +138,7 @@ def _one_line(name: str) -> str:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a table of contents: its number, kind (TABLE, TABLE DATA, SCHEMA), and `text`: schema, name, owner."""
+    """A line of a table of contents: number, kind (such as TABLE DATA), `text`: schema, name, owner."""
 
     number: str
     kind: str
@@ -150,7 +150,7 @@ class Entry:
         return self.text.startswith(f"{_one_line(schema)} {_one_line(name)} ")
 
 
-_LINE = re.compile(r"(\d+); \d+ \d+ (?:(TABLE DATA|TABLE|SCHEMA) (?!ATTACH ))?(.*)")
+_LINE = re.compile(r"(\d+); \d+ \d+ (?:(TABLE DATA|TABLE ATTACH|TABLE|SCHEMA|FUNCTION|PROCEDURE|DEFAULT) )?(.*)")
 
 
 def entries(listing: str) -> list[Entry]:

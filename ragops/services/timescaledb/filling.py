@@ -132,35 +132,44 @@ class Stages:
         self._path = list(wanted.path) if wanted else []
         self._thorough = thorough
         self._found = Evaluated()
+        self._set: list[str] = []
         self._dropped: list[Check] = []
 
     def schema(self) -> None:
         """All that comes before rows; then what would be evaluated too early is put right or aside."""
-        self._objects()
+        listed = self._filling.entries()
+        pinned = self._pinned(listed)
+        for segment in segments([entry for entry in listed if not (pinned and entry.kind == "SCHEMA")]):
+            self._filling.restore("--section=pre-data", chosen=segment)
+            with self._filling.connected() as connection:
+                self._see_to_functions(connection)
         with self._filling.connected() as connection:
             self._found = evaluated(connection)
-            names = self._found.all_functions if self._thorough else self._found.functions
-            self._path = self._path or _schemas(connection)
-            for name in names if self._path else ():
-                _routine(connection, name, self._path)
-            wanted = None if self._thorough else set(self._found.checks)
-            self._dropped = put_aside(connection, wanted)
+            self._dropped = put_aside(connection, None if self._thorough else set(self._found.checks))
 
-    def _objects(self) -> None:
-        """Extensions in the versions that they had, where the server would take others: schemas come before them."""
+    def _see_to_functions(self, connection: Connection) -> None:
+        """Give those that are there by now a search_path, before a table makes the server look into them."""
+        there = evaluated(connection).all_functions
+        known = set(self._wanted.functions) if self._wanted and not self._thorough else None
+        path = self._path or _schemas(connection)
+        for name in there if path else ():
+            if name not in self._set and (known is None or name in known):
+                _routine(connection, name, path)
+                self._set.append(name)
+
+    def _pinned(self, listed: Sequence[archive.Entry]) -> bool:
+        """Make extensions in the versions that they had, where the server would take others: after their schemas."""
         with self._filling.connected() as connection:
             pinned = pinned_extensions(connection, self._wanted)
         if not pinned:
-            self._filling.restore("--section=pre-data")
-            return
-        listed = self._filling.entries()
+            return False
         self._filling.restore("--section=pre-data", chosen=[entry for entry in listed if entry.kind == "SCHEMA"])
         with self._filling.connected() as connection:
             for name, (version, schema) in pinned.items():
                 statement = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA {} VERSION {} CASCADE")
                 words = (sql.Identifier(name), sql.Identifier(schema), sql.Identifier(version))
                 connection.execute(statement.format(*words))
-        self._filling.restore("--section=pre-data", chosen=[entry for entry in listed if entry.kind != "SCHEMA"])
+        return True
 
     def rows(self) -> None:
         """All rows, those first that others need."""
@@ -202,9 +211,8 @@ class Stages:
 
     def end(self) -> None:
         """Functions as they were."""
-        names = self._found.all_functions if self._thorough else self._found.functions
         with self._filling.connected() as connection:
-            for name in names if self._path else ():
+            for name in self._set:
                 _routine(connection, name, None)
 
     def run(self) -> None:
@@ -214,6 +222,19 @@ class Stages:
         self.rest()
         self.analyze()
         self.end()
+
+
+def segments(entries: Sequence[archive.Entry]) -> list[list[archive.Entry]]:
+    """The entries in runs, a new one before each table that comes after functions: it may use them at once."""
+    found: list[list[archive.Entry]] = [[]]
+    functions = False
+    for entry in entries:
+        if functions and entry.kind in ("TABLE", "TABLE ATTACH", "DEFAULT"):
+            found.append([])
+            functions = False
+        functions = functions or entry.kind in ("FUNCTION", "PROCEDURE")
+        found[-1].append(entry)
+    return found
 
 
 def pinned_extensions(connection: Connection, wanted: Globals | None) -> dict[str, tuple[str, str]]:

@@ -40,6 +40,21 @@ _PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database
 _MAPPINGS = """
     SELECT DISTINCT srvname FROM pg_user_mappings WHERE umoptions::text ~ 'password' ORDER BY 1
 """
+# A column that came with a default after a chunk was compressed has no value in the compressed rows: it is read from
+# the catalogue's entry of the chunk, which no dump contains, and would come back as NULL.
+_DEFAULTED = """
+    SELECT format('%I.%I', hn.nspname, h.relname), a.attname, kn.nspname, k.relname
+    FROM _timescaledb_catalog.compression_settings s
+    JOIN pg_attribute a ON a.attrelid = s.relid AND a.atthasmissing AND NOT a.attisdropped
+    JOIN pg_class k ON k.oid = s.compress_relid JOIN pg_namespace kn ON kn.oid = k.relnamespace
+    JOIN pg_attribute ka ON ka.attrelid = k.oid AND ka.attname = a.attname
+    JOIN pg_inherits i ON i.inhrelid = s.relid
+    JOIN pg_class h ON h.oid = i.inhparent JOIN pg_namespace hn ON hn.oid = h.relnamespace ORDER BY 1, 2
+"""
+_HAS_SETTINGS = """
+    SELECT FROM pg_attribute WHERE attname = 'compress_relid'
+    AND attrelid = to_regclass('_timescaledb_catalog.compression_settings')
+"""
 _COMPRESSED = """
     SELECT DISTINCT format('%I.%I', h.schema_name, h.table_name) FROM _timescaledb_catalog.hypertable h
     JOIN _timescaledb_catalog.chunk c ON c.hypertable_id = h.id WHERE c.compressed_chunk_id IS NOT NULL ORDER BY 1
@@ -59,10 +74,31 @@ def refuse(connection: Connection) -> None:
         for (name,) in connection.execute(_IN_SYSTEM).fetchall()
     ]
     hint = "move them: `ALTER TABLE … SET TABLESPACE pg_default`, `ALTER … SET SCHEMA public`; then run it again"
+    if not faults and timescale_version(connection):
+        faults = list(_defaulted(connection))
+        hint = (
+            "compress these chunks again: `SELECT compress_chunk(decompress_chunk(c)) FROM show_chunks('TABLE') c`"
+            " for each table, where is_compressed; then run it again"
+        )
     if faults:
         more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
         what = f"cannot take a recovery point that would restore: {'; '.join(faults[:_NAMED])}{more}"
         raise IntegrityError("not_restorable", what, hint)
+
+
+def _defaulted(connection: Connection) -> Iterator[str]:
+    """Columns of compressed chunks whose values no dump contains; each look is a transaction of its own."""
+    seen: set[tuple[str, str]] = set()
+    if connection.execute(_HAS_SETTINGS).fetchone() is None:  # older ones
+        return
+    for table, column, schema, name in connection.execute(_DEFAULTED).fetchall():
+        if (table, column) in seen:
+            continue
+        query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} IS NULL)")
+        row = connection.execute(query.format(sql.Identifier(schema, name), sql.Identifier(column))).fetchone()
+        if row and row[0]:
+            seen.add((table, column))
+            yield f"{table} has compressed chunks from before its column {column} came with a default"
 
 
 def remarks(connection: Connection, found: Globals, evaluated: Evaluated, *, encrypted: bool) -> tuple[str, ...]:

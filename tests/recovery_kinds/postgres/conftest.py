@@ -163,6 +163,17 @@ def restore(server: Server, database: str, taken: Taken) -> str:
     return "\n".join(engine.restore(endpoint, server.control, taken.folder, taken.parts))
 
 
+def _extension(root: Path) -> Path:
+    """A folder with an extension that comes in two versions, of which the second is the server's own."""
+    folder = root / "share" / "extension"
+    folder.mkdir(parents=True)
+    (folder / "two.control").write_text("default_version = '1.1'\nrelocatable = true\n")
+    for version in ("1.0", "1.1"):
+        text = f"CREATE FUNCTION two_says() RETURNS text LANGUAGE sql AS $$ SELECT '{version}' $$;\n"
+        (folder / f"two--{version}.sql").write_text(text)
+    return root / "share"
+
+
 def _server() -> Iterator[Server]:
     root = Path(tempfile.mkdtemp(prefix="ragops-kinds-"))
     root.chmod(0o755)
@@ -174,6 +185,7 @@ def _server() -> Iterator[Server]:
         server = Server(engine.endpoint, engine.control)
         server.sql("ALTER SYSTEM SET max_prepared_transactions = 5")
         server.sql("ALTER SYSTEM SET wal_level = 'logical'")
+        server.sql(f"ALTER SYSTEM SET extension_control_path = '{_extension(root)}:$system'")
         for name in ("fsync", "full_page_writes", "synchronous_commit"):
             server.sql(f"ALTER SYSTEM SET {name} = off")  # what is proven here survives no loss of power
         engine.control.stop()
@@ -195,13 +207,3 @@ def source() -> Iterator[Server]:
 def elsewhere() -> Iterator[Server]:
     """A fresh server, as a drill and `recover` have it."""
     yield from _server()
-
-
-@pytest.fixture(autouse=True)
-def tidy(source: Server, elsewhere: Server) -> Iterator[None]:
-    yield
-    for server in (source, elsewhere):
-        server.drop_all()
-        for (name,) in server.sql("SELECT quote_ident(rolname) FROM pg_roles WHERE rolname ~ '^k[0-9]+_'"):
-            server.sql(f"DROP OWNED BY {name} CASCADE")
-            server.sql(f"DROP ROLE {name}")

@@ -17,6 +17,7 @@ from tests.recovery_kinds.postgres.conftest import NUMBERS, Server, Taken, resto
 from tests.recovery_kinds.postgres.kinds import KINDS, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.kinds
@@ -75,6 +76,16 @@ def _interrupted(made: Made, connection: psycopg.Connection[Any], statement: str
         worker.cancel()
         thread.join()
         reader.execute("ROLLBACK")
+
+
+@pytest.fixture(autouse=True)
+def tidy(source: Server, elsewhere: Server) -> Iterator[None]:
+    yield
+    for server in (source, elsewhere):
+        server.drop_all()
+        for (name,) in server.sql("SELECT quote_ident(rolname) FROM pg_roles WHERE rolname ~ '^k[0-9]+_'"):
+            server.sql(f"DROP OWNED BY {name} CASCADE")
+            server.sql(f"DROP ROLE {name}")
 
 
 @pytest.fixture(scope="session", autouse=True)
