@@ -12,12 +12,13 @@ from ragops.adapters.postgres import connect, is_password_refused
 from ragops.adapters.progress import Progress, ignore
 from ragops.adapters.pulumi.events import Action
 from ragops.config.secrets import load as load_secrets
-from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError, UsageError
+from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
 from ragops.operations import contents, data_guard
 from ragops.operations.before_upgrade import save_before
 from ragops.operations.changes import Change, Drifted, changes, drifted, merged
 from ragops.operations.data_guard import Empty
 from ragops.operations.health import Health, check
+from ragops.operations.redis_users import refuse_users
 from ragops.operations.repair import explaining
 from ragops.operations.repair_state import repair_state
 from ragops.operations.rolling import disturbed, is_mixed, roll
@@ -28,8 +29,6 @@ from ragops.services import by_name
 from ragops.services.contract import Status
 from ragops.services.qdrant.rejoin import RAFT_STATE, forget_lost
 from ragops.services.qdrant.settings import refuse_fewer
-from ragops.services.redis.line import operator_client
-from ragops.services.redis.users import refusal
 from ragops.services.secret_names import NEXT
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from ragops.operations.session import Session
     from ragops.operations.upgrade import VersionChange
     from ragops.services.contract import Endpoint
-    from ragops.services.redis.settings import RedisSettings
 
 _SETTLE = 20.0  # seconds; a busy machine takes its time
 _LOGIN_SECONDS = 5.0
@@ -138,7 +136,7 @@ def provision(
         if cluster := _cluster(session):
             refuse_fewer(len(cluster.options["nodes"].split(",")), project.settings.qdrant)
         session.machine.refuse_what_cannot_start()
-        _refuse_bad_users(session)
+        refuse_users(session)
         secrets = session.make_secrets()
         _refuse_changed_password(session)
         if repair:
@@ -162,25 +160,6 @@ def provision(
         health = _healthy(session, changed=bool(restarted or made))
         write_atomic(project.paths.fingerprint, mark)
     return UpResult(made, endpoints, health, time.monotonic() - started)
-
-
-def _refuse_bad_users(session: Session) -> None:
-    """Raise UsageError (redis_user_refused) where Redis runs and does not take the rules of its users."""
-    settings = session.project.settings.redis
-    if settings.users and session.machine.runs("redis") and session.project.paths.endpoints.exists():
-        refuse_bad_users(session.endpoint("redis"), settings)
-
-
-def refuse_bad_users(endpoint: Endpoint, settings: RedisSettings) -> None:
-    """Raise UsageError (redis_user_refused): a server would not start with such users. Nothing where it is down."""
-    try:
-        with operator_client(endpoint, _LOGIN_SECONDS) as client:
-            refused = refusal(client, settings)
-    except UnhealthyError:
-        return
-    if refused:
-        hint = "change its rules in ragops.yaml: https://redis.io/docs/latest/operate/oss_and_stack/management/security/acl"
-        raise UsageError("redis_user_refused", f"cannot make {refused}", hint)
 
 
 def _refuse_changed_password(session: Session) -> None:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ragops.config import secrets
 from ragops.config.paths import ProjectPaths
 from ragops.errors import RagopsError
-from ragops.operations.provision import refuse_bad_users
+from ragops.operations.redis_users import refuse_bad_users
 from ragops.runtimes.embedded import supervise
 from ragops.runtimes.embedded.control import control
 from ragops.runtimes.embedded.observe import read_record

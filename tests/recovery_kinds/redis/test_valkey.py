@@ -1,0 +1,35 @@
+"""Every data set on Valkey, the engine of the embedded runtime."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.conftest import platform_of, root, valkey, vault
+from tests.recovery_kinds.redis.data_sets import DATA_SETS
+from tests.recovery_kinds.redis.kinds import prove
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ragops.recovery.vault import Vault
+    from tests.integration.conftest import Engine
+
+__all__ = ["root", "valkey", "vault"]  # fixtures
+pytestmark = pytest.mark.kinds
+
+
+@pytest.mark.parametrize("name", DATA_SETS)
+def test_it_comes_back_equal_or_is_named(name: str, root: Path, valkey: Engine, vault: Vault) -> None:
+    valkey.start()
+    valkey.endpoint = replace(valkey.endpoint, options={"users": "ragops,rag,health"})
+
+    def wipe() -> None:
+        valkey.kill()
+        shutil.rmtree(valkey.data)
+        valkey.start()
+
+    prove(name, valkey.endpoint, platform_of(root, valkey), vault, wipe)
