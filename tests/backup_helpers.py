@@ -200,6 +200,7 @@ def put_point(
     ident: str = "",
     recipients: tuple[str, ...] = (),
     unhealthy: tuple[str, ...] = (),
+    schema_digest: str = "",
 ) -> RecoveryPoint:
     """Write a recovery point of `contents` by `service/name` as it lies in a repository, without a lock."""
     ident = ident or f"{created:%Y%m%dT%H%M%SZ}-{sequence:06x}"
@@ -220,7 +221,7 @@ def put_point(
     manifest = Manifest(
         format=FORMAT, id=ident, sequence=sequence, kind=kind, created=created, platform="p",
         environment=repository.environment, runtime="embedded", ragops="0.1.0", duration=1.5,
-        recipients=recipients, parts=tuple(parts), unhealthy=unhealthy,
+        recipients=recipients, parts=tuple(parts), unhealthy=unhealthy, schema_digest=schema_digest,
     )  # fmt: skip
     content = write(manifest, key)
     with repository.store.writing(f"{home}/{FILE_NAME}") as stream:

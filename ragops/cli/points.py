@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ragops.cli.state import State
     from ragops.operations.overview import Line, Overview
+    from ragops.operations.verify import VerifyResult
     from ragops.recovery.point import RecoveryPoint
 
 Reference = Annotated[str, typer.Argument(metavar="[ID]", help="Its id, the start of it, or latest.")]
@@ -135,35 +136,89 @@ def show(context: typer.Context, point: Reference = "latest", repository: From =
 def verify(
     context: typer.Context,
     point: Reference = "latest",
-    deep: Annotated[bool, typer.Option("--deep", help="Let the engines read every part.")] = False,
+    deep: Annotated[bool, typer.Option("--deep", help="Have the engines restore it, away from the live data.")] = False,
+    budget: Annotated[
+        float, typer.Option(min=0, metavar="SECONDS", help="With --deep: for each service; 0 means no limit.")
+    ] = 0.0,
     every: Annotated[bool, typer.Option("--all", help="All recovery points of all repositories.")] = False,
     repository: From = None,
     identity: Identity = None,
 ) -> None:
     """Check signature, sizes and checksums of a recovery point.
 
-    Needs no identity and no engine, unless --deep asks for both. Exits with 6 where something is damaged.
+    Needs no identity and no engine, unless --deep asks for both: then each engine restores its parts into a place of
+    their own, compares the counts and removes them; what was not restored is said. Exits with 6 where it is damaged.
 
     Example: ragops backup verify latest --deep
     """
-    from ragops.cli.bars import bars
-    from ragops.operations.verify import verify as verified
-
     current = state(context)
-    session = current.session()
     if every:
         _verify_all(current, repository, deep=deep or point != "latest")
         return
-    platform = session.platform() if deep else None
-    with bars(current.console) as on_progress:
-        result = verified(platform, session.vault(identity), point, repository=repository, on_progress=on_progress)
+    result = verified(current, point, deep=deep, budget=budget, repository=repository, identity=identity)
     if current.console.as_json:
-        checked = {"verified": True, "deep": deep, "repository": result.repository}
-        current.console.document({**values(result.point), **checked, "extra_files": list(result.extra_files)})
+        current.console.document({**values(result.point), **_checked(result)})
         return
-    current.console.text(f"{result.point.id}: whole{', and the engines read it' if deep else ''}")
+    for one in result.proofs:
+        current.console.text(f"{one.service}: {one.proof.extent.value}: {one.proof.detail}")
+        for note in one.proof.notes:
+            current.console.message(f"{one.service}: {note}")
+    current.console.text(f"{result.point.id}: {_verdict(result)}")
     for name in result.extra_files:
         current.console.message(f"not part of it, never read: {name}")
+
+
+def verified(
+    current: State,
+    point: str,
+    *,
+    deep: bool,
+    budget: float = 0.0,
+    repository: str | None = None,
+    identity: Path | None = None,
+) -> VerifyResult:
+    """Verify, and keep what the engines proved or failed with for `ragops health`. Raises as the operation does."""
+    import time
+
+    from ragops.cli.bars import bars
+    from ragops.errors import IntegrityError
+    from ragops.operations import proof
+    from ragops.operations.verify import verify as operation
+
+    session, started = current.session(), time.monotonic()
+    platform, vault = session.platform() if deep else None, session.vault(identity)
+    try:
+        with bars(current.console) as on_progress:
+            result = operation(platform, vault, point, repository=repository, budget=budget, on_progress=on_progress)
+    except IntegrityError as error:
+        if deep:
+            chosen, found = vault.find(point, repository)
+            proof.note_verified(session, found, chosen.name, (), time.monotonic() - started, error)
+        raise
+    if deep:
+        proof.note_verified(session, result.point, result.repository, result.proofs, time.monotonic() - started)
+    return result
+
+
+def _verdict(result: VerifyResult) -> str:
+    if not result.deep:
+        return "whole: signature, sizes and checksums hold; that it restores was not tried (--deep)"
+    if result.restores:
+        return "whole, and it restores: every engine has restored all of its parts, away from the live data"
+    return "whole; not all of it was restored, see above: `ragops backup drill` restores all of it"
+
+
+def _checked(result: VerifyResult) -> dict[str, Any]:
+    from ragops.cli.views import jsonable
+
+    return {
+        "verified": True,
+        "deep": result.deep,
+        "restores": result.restores,
+        "proofs": jsonable(result.proofs),
+        "repository": result.repository,
+        "extra_files": list(result.extra_files),
+    }
 
 
 def _verify_all(current: State, repository: str | None, *, deep: bool) -> None:

@@ -48,6 +48,7 @@ def restore(
     """
     from ragops.cli.bars import bars
     from ragops.cli.progress import steps
+    from ragops.operations.proof import note_restored
     from ragops.operations.refresh import refresh_answers
     from ragops.operations.restore import RestoreRequest, refuse_unknown
     from ragops.operations.restore import restore as operation
@@ -82,6 +83,8 @@ def restore(
             result = operation(request, session.platform(), vault, journal, locker=locker, on_progress=on_progress)
         if not dry_run:
             refresh_answers(session)
+            restored = [item.service for item in result.services]
+            note_restored(session, result.point, restored, sum(item.seconds for item in result.services))
             with steps(console, "restore") as on_step:
                 failure = _answer(session, found.id, on_step)
     if failure is None or not console.as_json:

@@ -16,8 +16,16 @@ if TYPE_CHECKING:
     from ragops.config.load import Project
     from ragops.operations.schedule import LastRun
 
-group = typer.Typer(help="The nightly run: backup, prune, maintain.", no_args_is_help=True, rich_markup_mode=None)
+group = typer.Typer(
+    help="The nightly run: backup, prune, prove, maintain.", no_args_is_help=True, rich_markup_mode=None
+)
 
+DRILL_DAY = "sunday"
+_PROOF_SECONDS = 600.0  # for each service; what has no time tonight has it within a week
+_NO_DRILL = (
+    "no drill and no nightly proof: the recovery points are encrypted, and no `backup.identity_file` opens them; run"
+    " `ragops backup drill --identity FILE` where the key is"
+)
 _LOCK_WAIT = 900.0  # seconds: an ingest that is still at work at night is no reason to leave anything out
 
 
@@ -36,8 +44,9 @@ def install(
         str, typer.Option("--with", metavar="NAME", help="cron or systemd; systemd where it runs if not given.")
     ] = "",
     drill: Annotated[
-        str, typer.Option(metavar="WEEKDAY", help="Drill the newest recovery point that day, 2 h later; or none.")
-    ] = "none",
+        str | None,
+        typer.Option(metavar="WEEKDAY", help="Drill the newest one that day, 2 h later; or none. Sunday if not given."),
+    ] = None,
 ) -> None:
     """Have the nightly run started by cron or a systemd timer.
 
@@ -52,12 +61,15 @@ def install(
     current = state(context)
     if planner not in ("", schedule.CRON, schedule.SYSTEMD):
         raise UsageError("unknown_planner", f"there is no {planner!r} to install into", "one of: cron, systemd")
-    minute, weekday = minute_of(at), weekday_of(drill)
+    minute, weekday = minute_of(at), weekday_of(drill or DRILL_DAY)
     session = current.session()
     project = session.project
-    if weekday is not None and project.settings.backup.recipients and not project.settings.backup.identity_file:
+    locked = _is_locked(project)
+    if weekday is not None and locked and drill:
         what = "a drill at night has nobody to name the identity that opens the recovery points"
         raise UsageError("identity_missing", what, "set `backup.identity_file`, or drill by hand where the key is")
+    if locked:
+        weekday = None
     wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable, minute, weekday)
     with session.changing(("schedule",)):
         report = schedule.install(wanted, schedule.planners(), planner)
@@ -65,7 +77,7 @@ def install(
         current.console.document(jsonable(report))
         return
     current.console.text(report.installed.text.rstrip("\n"))
-    for note in report.notes:
+    for note in (*report.notes, *([_NO_DRILL] if locked and drill is None else [])):
         current.console.message(f"note: {note}")
     current.console.message(
         f"installed with {report.installed.planner}, next run {_instant(report.installed.next_run)}"
@@ -116,10 +128,11 @@ def remove(context: typer.Context) -> None:
 
 
 def scheduled(context: typer.Context) -> None:
-    """Do what the schedule runs: backup, prune, maintain, pings, log.
+    """Do what the schedule runs: backup, prune, prove, maintain, pings, log.
 
-    Maintains the database whatever the backup came to. Ends with the exit code of the first step that failed; the log
-    is .ragops/schedule/ENV.log.
+    What was taken is restored away from the live data, as far as ten minutes for each service go; what had no time
+    comes first another night. Maintains the database whatever the backup came to. Ends with the exit code of the first
+    step that failed; the log is .ragops/schedule/ENV.log.
 
     Example: ragops backup scheduled
     """
@@ -131,7 +144,10 @@ def scheduled(context: typer.Context) -> None:
     # The log wants words, whatever the caller wants.
     inner = State(Console(color=False, verbose=current.console.verbose), current.config, current.environment)
     report = operation.run(
-        (("backup", lambda: _backup(inner)), ("maintain", lambda: _maintain(inner))),
+        (
+            ("backup", lambda: _backup(inner, project)),
+            ("maintain", lambda: _maintain(inner)),
+        ),
         operation.files_of(project.paths),
         project.settings.backup.ping,
         secrets=_known_secrets(project),
@@ -154,9 +170,25 @@ def _known_secrets(project: Project) -> tuple[str, ...]:
         return ()
 
 
-def _backup(current: State) -> None:
-
+def _backup(current: State, project: Project) -> None:
     backup.run_scheduled(current)
+    _verify(current, project)
+
+
+def _is_locked(project: Project) -> bool:
+    """Whether nobody at night can open the recovery points."""
+    return bool(project.settings.backup.recipients) and not project.settings.backup.identity_file
+
+
+def _verify(current: State, project: Project) -> None:
+    from ragops.cli import points
+
+    if _is_locked(project):
+        current.console.message(_NO_DRILL)
+        return
+    result = points.verified(current, "latest", deep=True, budget=_PROOF_SECONDS)
+    for one in result.proofs:
+        current.console.message(f"{one.service}: {one.proof.extent.value}: {one.proof.detail}")
 
 
 def _maintain(current: State) -> None:

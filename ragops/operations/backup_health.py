@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters import locks
 from ragops.adapters.workers import Job
 from ragops.errors import RagopsError
-from ragops.operations import backup_record, drill_record
+from ragops.operations import backup_record, drill_record, proof
 from ragops.recovery.history import History
 from ragops.services.contract import Check, ProbeResult, Status
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _NAME = "backup"
 _POINT = "recovery point"
 _DRILL = "restore drill"
+_PROOF = "restore proof"
+_PROVE = "`ragops backup verify --deep` restores it away from the live data, `ragops backup drill` into a platform"
 _PROVES = "`ragops backup drill` proves a restore"
 _CLOCK_SECONDS = 60.0  # that machines' clocks may differ by
 _DAY = 86_400.0
@@ -37,6 +39,7 @@ def probe(session: Session) -> ProbeResult:
         newest = listing.latest()
         checks = [*_lost(session, primary.name, listing), _age(session, newest), *_marked(session, listing)]
         checks += [*_clock(newest), *_copies(session), *_unreadable(listing), *_untrusted(session, listing)]
+        checks += _proof(session, newest)
     except RagopsError as error:
         checks = [Check(_POINT, Status.DEGRADED, error.message, error.hint)]
     checks += [_drill(session), *_restore(session)]
@@ -157,7 +160,7 @@ def _in_copy(repository: Repository, point: str) -> str:
 
 
 def _drill(session: Session) -> Check:
-    records = drill_record.read(session.project.paths.drills)
+    records = drill_record.drills(session.project.paths.drills)
     limit = session.project.settings.backup.drill_max_age_days
     good = next((record for record in reversed(records) if record.ok), None)
     if records and not records[-1].ok:
@@ -173,6 +176,23 @@ def _drill(session: Session) -> Check:
     age = good.data_age_seconds / 3600
     what = f"{good.time:%Y-%m-%d}: {good.point} was back in {good.seconds:.0f} s, its data {age:.1f} h old"
     return Check(_DRILL, Status.OK, what)
+
+
+def _proof(session: Session, newest: RecoveryPoint | None) -> list[Check]:
+    """Whether a restore of the newest one's schema is proven; one that an older ragops took has none to compare."""
+    if newest is None or not newest.manifest.schema_digest:
+        return []
+    records = drill_record.read(session.project.paths.drills)
+    failed = proof.failure(records)
+    if failed and failed.how != drill_record.DRILL:  # of a drill another check speaks
+        what = f"{failed.point} did not stand {proof.WORDS[failed.how]}: {failed.why}"
+        return [Check(_PROOF, Status.DEGRADED, what, _PROVE)]
+    found = proof.of_schema(records, newest.manifest.schema_digest)
+    if found is None:
+        what = f"no restore of the schema of {newest.id} is proven yet: its parts were read, and not restored"
+        return [Check(_PROOF, Status.DEGRADED, what, _PROVE)]
+    when = f"{found.time:%Y-%m-%d}: " if found.time else ""
+    return [Check(_PROOF, Status.OK, f"{when}this schema was restored by {proof.WORDS[found.how]} of {found.point}")]
 
 
 def _restore(session: Session) -> list[Check]:

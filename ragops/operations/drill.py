@@ -96,6 +96,7 @@ class _Run:
             why=error.message if error else "",
             counts=found.counts if found else {},
             samples=found.samples if found else {},
+            schema_digest=self.point.manifest.schema_digest,
         )
 
 

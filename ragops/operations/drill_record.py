@@ -1,4 +1,4 @@
-"""What is kept of restore drills: one line for each, appended."""
+"""What is kept of drills, and of whatever else has proven that a recovery point restores: one line for each."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+DRILL, VERIFY, RESTORE = "drill", "verify", "restore"
+
+
 @dataclass(frozen=True)
 class DrillRecord:
     """One drill of the recovery point `point`, ended at `time`; `error` and `why` are empty where it went well.
 
     `seconds` of all of it, `restore_seconds` of the restore alone (0 where it did not come to that), `data_age_seconds`
-    from the oldest instant of the data to the drill. `counts` by service, `samples` by what came of them.
+    from the oldest instant of the data to the drill. `counts` by service, `samples` by what came of them. `how` it was
+    proven: by a drill, by `verify --deep`, by a restore; `full` where all of it was restored, else `proven` was and
+    `left` was not. `schema_digest` is the recovery point's.
     """
 
     point: str
@@ -33,6 +38,11 @@ class DrillRecord:
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     samples: Mapping[str, int] = field(default_factory=dict)
     time: datetime | None = None
+    how: str = DRILL
+    schema_digest: str = ""
+    full: bool = True
+    proven: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -46,8 +56,13 @@ def append(path: Path, record: DrillRecord) -> None:
     audit.append(path, ok=record.ok, **values)
 
 
+def drills(path: Path) -> tuple[DrillRecord, ...]:
+    """All drills, oldest first."""
+    return tuple(record for record in read(path) if record.how == DRILL)
+
+
 def read(path: Path) -> tuple[DrillRecord, ...]:
-    """All drills, oldest first; lines that cannot be read are left out."""
+    """All that is kept, oldest first; lines that cannot be read are left out."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError):
@@ -71,4 +86,9 @@ def _record(values: Mapping[str, Any]) -> DrillRecord:
         counts=values.get("counts", {}),
         samples=values.get("samples", {}),
         time=datetime.fromisoformat(values["time"]),
+        how=str(values.get("how", DRILL)),
+        schema_digest=str(values.get("schema_digest", "")),
+        full=bool(values.get("full", True)),
+        proven=tuple(values.get("proven", ())),
+        left=tuple(values.get("left", ())),
     )

@@ -53,7 +53,7 @@ def missing_copies(session: Session, record: backup_record.RunRecord) -> tuple[s
 
 
 def _drill(session: Session) -> metrics.DrillFigures | None:
-    records = drill_record.read(session.project.paths.drills)
+    records = drill_record.drills(session.project.paths.drills)
     if not records:
         return None
     good = [record.time.timestamp() for record in records if record.ok and record.time]

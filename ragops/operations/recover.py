@@ -18,6 +18,7 @@ from ragops.operations.condition import held_by
 from ragops.operations.data_guard import Empty
 from ragops.operations.project_files import project_files
 from ragops.operations.project_parts import SEALED_PART
+from ragops.operations.proof import note_restored
 from ragops.operations.recover_find import Found, Progressed, keep_progress
 from ragops.operations.refresh import refresh_answers
 from ragops.operations.restore import RestoreRequest, restore
@@ -144,6 +145,7 @@ def _restore(run: _Run, session: Session) -> None:
     """No safety recovery point: there was nothing here."""
     if run.progress.restored:
         return
+    started = time.monotonic()
     request = RestoreRequest(run.found.point.id, safety=False)
     vault = replace(run.found.vault, staging=staging_of(session.project))  # ragops.yaml may name a larger disk
     with session.changing():
@@ -151,6 +153,8 @@ def _restore(run: _Run, session: Session) -> None:
         history, manifest = History(session.project.paths.history), run.found.point.manifest
         history.remember(manifest.sequence)
         history.remember_held(held_by(manifest.parts))
+        services = [part.service for part in manifest.parts]
+        note_restored(session, run.found.point, services, time.monotonic() - started)
         run.came_to(replace(run.progress, restored=True))
         refresh_answers(session)
 

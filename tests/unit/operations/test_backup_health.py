@@ -95,6 +95,30 @@ def test_a_drill_gets_old(tmp_path: Path) -> None:
     assert "8 days" in detail
 
 
+def test_a_schema_is_unproven_until_it_was_restored(session: Session) -> None:
+    vault = session.vault()
+
+    def taken(sequence: int, schema: str) -> RecoveryPoint:
+        now = datetime.now(tz=UTC)
+        return put_point(vault.primary, vault.signing_key(), sequence=sequence, created=now, schema_digest=schema)
+
+    assert "restore proof" not in checks(session)
+    first = taken(1, "one")
+    status, detail = checks(session)["restore proof"]
+    assert (status, first.id in detail) == (Status.DEGRADED, True)
+    drilled(session, schema_digest="one")
+    assert checks(session)["restore proof"][0] is Status.OK
+    taken(2, "two")
+    assert checks(session)["restore proof"][0] is Status.DEGRADED, "the schema was changed since"
+    drilled(session, how="verify", schema_digest="two", full=False, left=("timescaledb",))
+    assert checks(session)["restore proof"][0] is Status.DEGRADED, "it was read"
+    drilled(session, how="verify", schema_digest="two")
+    assert checks(session)["restore proof"][0] is Status.OK
+    assert "2.0 h old" in checks(session)["restore drill"][1], "a drill is another thing"
+    drilled(session, how="verify", schema_digest="two", error="restore_fails", why="role is missing")
+    assert "role is missing" in checks(session)["restore proof"][1]
+
+
 def test_a_line_that_was_half_written_is_no_record(session: Session) -> None:
     drilled(session)
     path = session.project.paths.drills
