@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from ragops.adapters import locks
 from ragops.adapters.files import make_dir
 from ragops.adapters.progress import Progress, ignore
 from ragops.config.load import CONFIG_NAME, load
-from ragops.errors import RagopsError
+from ragops.errors import InterruptedRunError, RagopsError
 from ragops.operations import provision, recover_files
 from ragops.operations.answering import wait_for_answers
 from ragops.operations.condition import held_by
@@ -19,7 +20,7 @@ from ragops.operations.data_guard import Empty
 from ragops.operations.project_files import project_files
 from ragops.operations.project_parts import SEALED_PART
 from ragops.operations.proof import note_restored
-from ragops.operations.recover_find import Found, Progressed, keep_progress
+from ragops.operations.recover_find import Found, Progressed, command_of, keep_progress, older_good
 from ragops.operations.refresh import refresh_answers
 from ragops.operations.restore import RestoreRequest, restore
 from ragops.operations.session import Session
@@ -95,7 +96,8 @@ def recover(
     make_dir(paths.root)
     make_dir(paths.state, _PASSAGE)
     with locks.hold(paths.locks, _LOCK, command, 0.0, notice):
-        run = _Run(found, command, notice, on_progress, found.earlier or Progressed(found.point.id), [], {})
+        progress = replace(found.earlier or Progressed(""), point=found.point.id)  # another one than an earlier run's
+        run = _Run(found, command, notice, on_progress, progress, [], {})
         run.came_to(run.progress)
         _timed(run, "files", lambda: _files(run))
         project = load(paths.root / CONFIG_NAME, found.request.environment, pass_over_unread=True)
@@ -149,14 +151,39 @@ def _restore(run: _Run, session: Session) -> None:
     request = RestoreRequest(run.found.point.id, safety=False)
     vault = replace(run.found.vault, staging=staging_of(session.project))  # ragops.yaml may name a larger disk
     with session.changing():
-        restore(request, session.platform(), vault, session.restore_journal(), on_progress=run.on_progress)
+        try:
+            restore(request, session.platform(), vault, session.restore_journal(), on_progress=run.on_progress)
+        except InterruptedRunError:
+            raise
+        except RagopsError as error:
+            _say_state(run, session, error)
+            raise
         history, manifest = History(session.project.paths.history), run.found.point.manifest
         history.remember(manifest.sequence)
         history.remember_held(held_by(manifest.parts))
         services = [part.service for part in manifest.parts]
         note_restored(session, run.found.point, services, time.monotonic() - started)
-        run.came_to(replace(run.progress, restored=True))
+        run.came_to(replace(run.progress, restored=True, failed=False))
         refresh_answers(session)
+
+
+def _say_state(run: _Run, session: Session, error: RagopsError) -> None:
+    """Say on the error what runs now, what it holds, and the commands that go on from here."""
+    request, point = run.found.request, run.found.point
+    run.came_to(replace(run.progress, failed=True))
+    left = session.restore_journal().read()
+    done = left.done if left and left.point == point.id else ()
+    empty = [name for name in session.endpoints() if point.manifest.of(name) and name not in done]
+    error.message += (
+        f"\nthe platform in {request.paths.root} is up; restored: {', '.join(done) or 'nothing'}; still empty:"
+        f" {', '.join(empty) or 'nothing'}"
+    )
+    ways = [f"{error.hint}; then go on: `{command_of(request)}`" if error.hint else f"go on: `{command_of(request)}`"]
+    if older := older_good(run.found):
+        ways.append(f"or take the one before: `{command_of(request, older)}`")
+    config = request.paths.root / CONFIG_NAME
+    ways.append(f"or remove all of it: `{shlex.join(['ragops', '--config', str(config), 'down', '--purge-data'])}`")
+    error.hint = "; ".join(ways)
 
 
 # --- what is left to do ----------------------------------------------------------------------------------------------

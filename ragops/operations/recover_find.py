@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,10 @@ from ragops.adapters.files import SECRET_MODE, make_dir, write_atomic
 from ragops.adapters.store.open import open_store
 from ragops.config.backup import PlaceSettings
 from ragops.config.load import CONFIG_NAME, environment_name
-from ragops.config.paths import ProjectPaths
-from ragops.errors import IntegrityError, MissingError, UsageError
+from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
+from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations.keygen import verify_keys_in
+from ragops.recovery.manifest import FILE_NAME, is_id
 from ragops.recovery.repository import Repository
 from ragops.recovery.vault import Vault
 
@@ -49,11 +51,15 @@ class RecoverRequest:
 
 @dataclass(frozen=True)
 class Progressed:
-    """How far a run came with the recovery point `point`; `settled`: the files are there, and may be edited."""
+    """How far a run came with the recovery point `point`; `settled`: the files are there, and may be edited.
+
+    `failed`: its data could not be restored, so that another point may be tried in its place.
+    """
 
     point: str
     settled: bool = False
     restored: bool = False
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +100,26 @@ def find(request: RecoverRequest) -> Found:
     return Found(request, vault, point, bool(keys), earlier)
 
 
+def command_of(request: RecoverRequest, point: str = "") -> str:
+    """The command that asks for the same again, of `point` if another one is named."""
+    environment = ["--env", request.environment] if request.environment else []
+    words = ["ragops", *environment, "recover", request.repository, "--into", str(request.folder)]
+    named = (("--identity", request.identity), ("--verify-key", request.verify_key), ("--options", request.options))
+    for option, value in named:
+        words += [option, str(value)] if value else []
+    wanted = point or ("" if request.reference == "latest" else request.reference)
+    return shlex.join([*words, *(["--point", wanted] if wanted else [])])
+
+
+def older_good(found: Found) -> str:
+    """The id of the newest good recovery point that is older, of the same signer; empty without one."""
+    sequence = found.point.manifest.sequence
+    for point in found.vault.primary.glance().points:
+        if point.manifest.is_good and point.manifest.sequence < sequence and point.signed.signature.key == found.signer:
+            return point.id
+    return ""
+
+
 def keep_progress(paths: ProjectPaths, progress: Progressed) -> None:
     """Note how far it is, for a run that goes on. Raises RagopsError."""
     make_dir(paths.recover_journal.parent, _PASSAGE)
@@ -131,15 +157,31 @@ def _point(request: RecoverRequest, repository: Repository, earlier: Progressed 
     reference = earlier.point if earlier and request.reference == "latest" else request.reference
     try:
         point = repository.get(reference)
-    except MissingError as error:
-        if error.code == "no_recovery_point":
-            names = sorted({entry.path.partition("/")[0] for entry in repository.store.entries()})
-            there = f"it has the environments {', '.join(names)}: --env NAME" if names else "it is empty, or elsewhere"
-            what = f"there is no recovery point of environment {repository.environment} in {repository.name}"
-            raise MissingError("no_recovery_point", what, there) from error
-        raise
-    if earlier and earlier.point != point.id:
+    except RagopsError as error:
+        if error.code != "no_recovery_point" or repository.list().points:
+            raise
+        _refuse_inner_folder(request, repository)
+        names = sorted(name for name in repository.store.folders() if not is_id(name))
+        there = f"it has the environments {', '.join(names)}: --env NAME" if names else "it is empty, or elsewhere"
+        what = f"there is no recovery point of environment {repository.environment} in {repository.name}"
+        raise MissingError("no_recovery_point", what, there) from error
+    if earlier and earlier.point != point.id and not earlier.failed:
         what = f"an interrupted run began with recovery point {earlier.point} in {request.paths.root}"
         hint = f"go on with it: --point {earlier.point}; or name an empty folder: --into DIR"
         raise UsageError("other_recovery", what, hint)
     return point
+
+
+def _refuse_inner_folder(request: RecoverRequest, repository: Repository) -> None:
+    """Raise UsageError (not_a_repository) where the folder of an environment, or of one recovery point, was named."""
+    folders, here = repository.store.folders(), request.repository.rstrip("/")
+    above, _, name = here.rpartition("/")
+    if any(is_id(folder) for folder in folders):
+        what = f"{here} is the folder of an environment, and not of a repository, which is the one above"
+        environment = "" if name == DEFAULT_ENVIRONMENT else f"--env {name} "
+        raise UsageError("not_a_repository", what, f"`ragops {environment}recover {above or '..'}`")
+    if is_id(name) and any(entry.path == FILE_NAME for entry in repository.store.entries()):
+        upper, _, inner = above.rpartition("/")
+        what = f"{here} is the folder of one recovery point, and not of a repository, which is two above"
+        environment = "" if inner in ("", DEFAULT_ENVIRONMENT) else f"--env {inner} "
+        raise UsageError("not_a_repository", what, f"`ragops {environment}recover {upper or '../..'} --point {name}`")

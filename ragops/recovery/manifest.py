@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -31,6 +32,11 @@ _FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-
 _Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 PointId = Annotated[str, StringConstraints(pattern=r"^\d{8}T\d{6}Z-[0-9a-f]{6}$")]
 _STRICT = ConfigDict(frozen=True, extra="forbid")
+
+
+def is_id(name: str) -> bool:
+    """Whether it is the id of a recovery point."""
+    return re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", name) is not None
 
 
 class Kind(StrEnum):

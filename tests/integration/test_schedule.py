@@ -139,7 +139,7 @@ def table(workspace: Path) -> Table:
 
 def line_of(crontab: str, environment: str = "default") -> str:
     """What cron hands to /bin/sh: after the five fields, with its escapes undone."""
-    lines = [line for line in crontab.splitlines() if f"--env {environment} " in line and not line.startswith("#")]
+    lines = [line for line in crontab.splitlines() if f"--env {environment} " in line and line.endswith(" scheduled")]
     assert len(lines) == 1, crontab
     return lines[0].split(" ", 5)[5].replace("\\%", "%")
 
@@ -187,6 +187,29 @@ def test_install_show_remove_leave_other_lines_alone(project: Path, ragops: Any,
     assert table.file.read_text() == f"{theirs}\n"
     nothing = ragops("backup", "schedule", "remove", cwd=project, env=table.env)
     assert (nothing.code, nothing.err) == (0, "nothing was scheduled\n")
+
+
+def test_it_drills_on_sundays_unless_told_otherwise(project: Path, ragops: Any, table: Table) -> None:
+    def installed(*options: str) -> list[str]:
+        done = ragops("backup", "schedule", "install", "--with=cron", *options, cwd=project, env=table.env)
+        assert done.code == 0, done.err
+        return [line.split(" /")[0] for line in table.file.read_text().splitlines() if not line.startswith("#")]
+
+    assert installed() == ["0 2 * * *", "0 4 * * 0"]
+    assert installed("--drill=none") == ["0 2 * * *"]
+    assert installed("--drill=friday") == ["0 2 * * *", "0 4 * * 5"]
+
+
+def test_without_a_key_there_is_no_drill_and_that_is_said(project: Path, ragops: Any, table: Table) -> None:
+    recipient = ragops("backup", "keygen", str(project / "identity.txt"), cwd=project).out.strip()
+    config = project / "ragops.yaml"
+    config.write_text(config.read_text().replace("backup:\n", f"backup:\n  recipients: [{recipient}]\n", 1))
+    done = ragops("backup", "schedule", "install", "--with=cron", cwd=project, env=table.env)
+    assert done.code == 0, done.err
+    assert "no drill" in done.err
+    assert "backup drill latest" not in table.file.read_text()
+    refused = ragops("backup", "schedule", "install", "--with=cron", "--drill=sunday", cwd=project, env=table.env)
+    assert refused.code == 2
 
 
 def test_environments_of_one_project_have_blocks_of_their_own(project: Path, ragops: Any, table: Table) -> None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations.keygen import keygen
-from ragops.operations.recover_find import Progressed, RecoverRequest, find, keep_progress
+from ragops.operations.recover_find import (
+    Progressed,
+    RecoverRequest,
+    command_of,
+    find,
+    keep_progress,
+    older_good,
+)
 from tests.backup_helpers import put_point, vault_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ragops.recovery.vault import Vault
 
 OLD, NEW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
@@ -92,3 +98,31 @@ def test_an_interrupted_run_is_gone_on_with_whatever_came_after_it(vault: Vault,
     assert again.earlier == Progressed(first.point.id, settled=True)
     error = failure(request(vault, tmp_path, reference="20260102"), UsageError)
     assert (error.code, first.point.id in error.hint) == ("other_recovery", True)
+
+
+def test_a_point_that_could_not_be_restored_may_be_left_for_another(vault: Vault, tmp_path: Path) -> None:
+    newest = find(request(vault, tmp_path))
+    keep_progress(newest.request.paths, Progressed(newest.point.id, settled=True, failed=True))
+    older = older_good(newest)
+    assert older < newest.point.id
+    assert find(request(vault, tmp_path)).point.id == newest.point.id, "the same again goes on"
+    assert find(request(vault, tmp_path, reference=older)).point.id == older
+
+
+def test_the_command_that_goes_on_is_the_one_that_was_given(tmp_path: Path) -> None:
+    asked = RecoverRequest("s3://b/rag", Path("a b"), tmp_path, "live", identity=Path("id.txt"), verify_key="ed25519:x")
+    said = "ragops --env live recover s3://b/rag --into 'a b' --identity id.txt --verify-key ed25519:x"
+    assert command_of(asked) == said
+    assert command_of(asked, "20260101") == f"{said} --point 20260101"
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_folder_inside_a_repository_is_told_from_one(vault: Vault, tmp_path: Path, slash: str) -> None:
+    inner = RecoverRequest(f"old/backups/default{slash}", tmp_path / "anew", tmp_path)
+    error = failure(inner, UsageError)
+    assert (error.code, error.hint) == ("not_a_repository", "`ragops recover old/backups`")
+    ident = vault.primary.get("latest").id
+    single = RecoverRequest(f"{tmp_path}/old/backups/default/{ident}{slash}", tmp_path / "anew", tmp_path)
+    error = failure(single, UsageError)
+    assert error.code == "not_a_repository"
+    assert error.hint == f"`ragops recover {tmp_path}/old/backups --point {ident}`"
