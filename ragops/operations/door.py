@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.operations.stack import open_stack, platform_inputs
+from ragops.operations.stack import open_stack, platform_inputs, refuse_renamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ def opened(session: Session) -> tuple[Door, GatewayInputs]:
 def applier(session: Session) -> Callable[[], None]:
     """A function that brings gateway and API up to what is wanted: an update of the stack that targets them alone."""
     session.endpoint("gateway")
+    refuse_renamed(session.project)
 
     def apply() -> None:
         open_stack(session.project, session.secrets()).up(resources=session.machine.door().resources)

@@ -82,6 +82,8 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
     deadline = started + timeout
     probes = tuple(_result(name, job, deadline, timeout) for name, job in running.items())
     probes = tuple(_with_way_back(session, with_damage(session, probe)) for probe in probes)
+    if not session.machine.in_image:
+        probes = _with_lost_data(session, probes)
     if backups:
         probes += (backup_health.result(backups, deadline),)
     return Health(probes, time.monotonic() - started)
@@ -102,6 +104,19 @@ def _with_way_back(session: Session, probe: ProbeResult) -> ProbeResult:
             item = replace(item, status=Status.DOWN, detail=SCHEMA_GONE, hint=f"run {way_back}")
         checks.append(replace(item, hint=item.hint.replace("ragops restore latest", way_back.strip("`"))))
     return replace(probe, checks=tuple(checks))
+
+
+def _with_lost_data(session: Session, probes: tuple[ProbeResult, ...]) -> tuple[ProbeResult, ...]:
+    """The probes with what no answer tells: a service goes on for a while on a folder that is gone."""
+    lost = {item.resource: item.now for item in session.machine.differences()}
+    found = []
+    for probe in probes:
+        if words := lost.get(probe.service):
+            status = Status.DOWN if by_name(probe.service).backup() else Status.DEGRADED
+            check = Check("data", status, words, "mount the disk of the data, or put them back; then `ragops up`")
+            probe = replace(probe, checks=(*probe.checks, check))
+        found.append(probe)
+    return tuple(found)
 
 
 def _truth(session: Session, services: Sequence[str]) -> ProbeResult:

@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from ragops import __version__
 from ragops.adapters.files import make_dir
 from ragops.adapters.pulumi import install as pulumi_install
 from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
 from ragops.adapters.pulumi.pins import ENGINE_HINT
-from ragops.errors import MissingError
+from ragops.errors import MissingError, UsageError
 from ragops.resources import stacks_dir
 from ragops.runtimes.machines import machine_of
 from ragops.services.gateway import certificate, tokens
@@ -22,6 +24,7 @@ from ragops.services.gateway.configuration import GatewayInputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from ragops.config.load import Project
     from ragops.config.model import Settings
@@ -52,12 +55,43 @@ def open_stack(
 
     Without `nodes_ask` its Qdrant is one whose nodes do not ask one another for the key.
     """
+    refuse_renamed(project)
     engine = pulumi_install.find()
     if engine is None:
         raise MissingError("engine_missing", "the Pulumi engine is not installed", ENGINE_HINT)
     program = _program()
     inputs = replace(platform_inputs(project, secrets, renew=renew), nodes_ask=nodes_ask)
     return PulumiStack(engine, stack_options(project), lambda: program(inputs))
+
+
+def refuse_renamed(project: Project) -> None:
+    """Raise UsageError (name_changed) where what is up was provisioned under another name of the platform.
+
+    Tokens are issued for the name, and what Docker has is called by it: under another one none of them would be taken,
+    and another platform would be made beside this one's data.
+    """
+    before, now = _provisioned_name(project.paths.pulumi), project.settings.name
+    if before in ("", now) or not project.paths.endpoints.exists():
+        return
+    what = (
+        f"cannot rename the platform: it was provisioned as {before!r}, {project.config.name} now says `name: {now}`,"
+        " and every token that was issued would be refused"
+    )
+    hint = (
+        f"put `name: {before}` back; to rename it all the same, under the old name `ragops backup run` and"
+        " `ragops down`, then set the new one, `ragops up`, `ragops restore latest` where data are missing, and"
+        " `ragops token issue NAME` for everybody"
+    )
+    raise UsageError("name_changed", what, hint)
+
+
+def _provisioned_name(work_dir: Path) -> str:
+    """The name in the settings that the engine was last opened with; empty where there are none."""
+    try:
+        values = yaml.safe_load((work_dir / "Pulumi.yaml").read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return ""
+    return str(values.get("name") or "") if isinstance(values, dict) else ""
 
 
 def stack_options(project: Project) -> StackOptions:

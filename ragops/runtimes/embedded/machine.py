@@ -14,7 +14,7 @@ from ragops.adapters.logs import follow, read_tail, rotate
 from ragops.errors import RagopsError
 from ragops.runtimes.embedded import preflight as embedded_preflight
 from ragops.runtimes.embedded.control import ProcessControl, stop_remains
-from ragops.runtimes.embedded.observe import living, read_record, read_spec, state_of
+from ragops.runtimes.embedded.observe import RUNNING, living, lost_data, read_record, read_spec, state_of
 from ragops.runtimes.embedded.process_spec import ProcessSpec
 from ragops.runtimes.embedded.programs import locate, unprivileged_user
 from ragops.runtimes.embedded.supervise import log_path, ready_folder
@@ -79,8 +79,13 @@ class EmbeddedMachine:
         return {}
 
     def differences(self) -> tuple[Difference, ...]:
-        """None: the process provider's refresh looks at the machine itself."""
-        return ()
+        """Services whose data folder was taken from under them; all else the process provider's refresh sees itself."""
+        found = []
+        for service in SERVICES:
+            record, folder = living(self._paths.run_dir(service.name)), self._paths.data_dir(service.name)
+            if record and lost_data(record, folder):
+                found.append(Difference(service.name, RUNNING, f"running without its data: {folder} is gone"))
+        return tuple(found)
 
     def control(self, endpoint: Endpoint) -> ProcessControl:
         """Control of the service's process."""
@@ -90,12 +95,12 @@ class EmbeddedMachine:
         """The service's one process."""
         run_dir = Path(endpoint.handle)
         digests = ProcessSpec.recorded_digests(read_spec(run_dir))
-        record = read_record(run_dir)
+        record, data_dir = read_record(run_dir), str(self._paths.data_dir(endpoint.service))
         alive = record if record and record.alive else None
         found = Instance(
             service=endpoint.service,
             name=endpoint.service,
-            state=state_of(run_dir, {endpoint.service: endpoint.port}, digests),
+            state=state_of(run_dir, {endpoint.service: endpoint.port}, digests, data_dir),
             address=f"{endpoint.host}:{endpoint.port}",
             ident=str(alive.pid) if alive else "",
             uptime=max(0.0, time.time() - alive.started) if alive else 0.0,

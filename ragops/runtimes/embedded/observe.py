@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -14,13 +15,13 @@ from ragops.runtimes.embedded.launch import identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 CONFIG, HOT = "config", "hot"  # folders inside a run folder
 RECORD = "process.json"
 SPEC = "spec.json"
 
 
+_STORES = frozenset({"redis", "timescaledb", "qdrant"})  # services whose folder holds something from their start on
 RUNNING = "running"
 STOPPED = "stopped"
 
@@ -71,16 +72,43 @@ def read_spec(run_dir: Path) -> dict[str, object]:
     return values if isinstance(values, dict) else {}
 
 
-def state_of(run_dir: Path, ports: Mapping[str, int], digests: Mapping[str, str]) -> str:
-    """The truth about the process provisioned in `run_dir` with these ports and files: `running`, or what is wrong."""
+def state_of(run_dir: Path, ports: Mapping[str, int], digests: Mapping[str, str], data_dir: str = "") -> str:
+    """The truth about the process provisioned in `run_dir` with these ports and files: `running`, or what is wrong.
+
+    With `data_dir` also whether the folder of its data is still the one that it works in.
+    """
     record = read_record(run_dir)
     if record is None or not record.alive:
         if lost := unrecorded.leaders(run_dir):
             return f"running without its record (pid {lost[0]})"
         strangers = [str(owner) for port in ports.values() if (owner := port_owner(port))]
         return f"replaced by {strangers[0]}" if strangers else STOPPED
+    if data_dir and lost_data(record, Path(data_dir)):
+        return f"running without its data: {data_dir} is gone"
     changed = changed_files(run_dir, digests)
     return f"running with {', '.join(changed)} changed by hand" if changed else RUNNING
+
+
+def lost_data(record: Record, folder: Path) -> bool:
+    """Whether the folder of the process's data was removed under it, replaced, or its disk is not mounted any more.
+
+    A process that works elsewhere than in its data is judged by the folder alone: a store's is never empty.
+    """
+    try:
+        there = folder.stat()
+        is_empty = folder.name in _STORES and not any(folder.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError:  # not for this user to see
+        return False
+    place = Path(f"/proc/{record.pid}/cwd")
+    try:
+        works_in, seen = str(place.readlink()), place.stat()
+    except OSError:
+        return is_empty
+    if works_in == "/":
+        return is_empty
+    return (seen.st_dev, seen.st_ino) != (there.st_dev, there.st_ino)
 
 
 def changed_files(run_dir: Path, digests: Mapping[str, str]) -> tuple[str, ...]:

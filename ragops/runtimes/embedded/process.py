@@ -47,7 +47,7 @@ class ProcessProvider(ResourceProvider):
     def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
         """Look at the machine: the state never claims what is not so."""
         ports = {name: int(port) for name, port in props["ports"].items()}
-        state = state_of(Path(props["run_dir"]), ports, props["digests"])
+        state = state_of(Path(props["run_dir"]), ports, props["digests"], str(props.get("data_dir") or ""))
         return ReadResult(id_, {**props, "state": state})
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:

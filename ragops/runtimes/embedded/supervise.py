@@ -24,6 +24,7 @@ from ragops.runtimes.embedded.observe import (
     RECORD,
     Record,
     changed_files,
+    lost_data,
     port_owner,
     read_record,
     read_spec,
@@ -56,7 +57,7 @@ def ensure_running(spec: ProcessSpec) -> None:
     run_dir = Path(spec.run_dir)
     provisioned = record and record.alive and record.digest == spec.digest()
     changed = set(changed_files(run_dir, spec.file_digests()))
-    if record and provisioned and changed <= spec.hot_digests().keys():
+    if record and provisioned and not lost_data(record, Path(spec.data_dir)) and changed <= spec.hot_digests().keys():
         rotate(log_path(run_dir, spec.service))
         if changed or read_spec(run_dir).get("digests") != spec.file_digests():
             try:
