@@ -7,17 +7,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ragops.cli.lifecycle import LockWait, Yes
-from ragops.cli.points import From, Identity, Reference
+from ragops.cli.points import From, Identity
 from ragops.cli.state import state
+from ragops.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ragops.adapters.progress import Progress
     from ragops.cli.console import Console
+    from ragops.cli.state import State
     from ragops.errors import UnhealthyError
+    from ragops.operations.aside import Aside
     from ragops.operations.restore import RestoreResult
     from ragops.operations.session import Session
+
+
+_CLEAN = "clean"
+Wanted = Annotated[
+    str,
+    typer.Argument(metavar="[ID|clean]", help="Its id, the start of it, or latest; clean removes what restores kept."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -27,22 +37,29 @@ def register(app: typer.Typer) -> None:
 
 def restore(
     context: typer.Context,
-    point: Reference = "latest",
+    point: Wanted = "latest",
     service: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this service; repeatable.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
     no_safety: Annotated[bool, typer.Option("--no-safety", help="Take no safety recovery point first.")] = False,
     anew: Annotated[bool, typer.Option("--anew", help="Restore again what an interrupted run had restored.")] = False,
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", metavar="TIME", help="With clean: only what is older, such as 7d."),
+    ] = None,
     repository: From = None,
     identity: Identity = None,
     yes: Yes = False,
     lock_wait: LockWait = 0.0,
 ) -> None:
-    """Bring a recovery point back.
+    """Bring a recovery point back, or remove what restores have kept aside.
 
     Checks all of it before anything is touched, takes a safety recovery point first, and is done when the counts match
     and the API answers through the gateway: exits with 3 where it does not.
     Where a run was interrupted, the same command goes on with what is left. Services whose data are gone are started
     empty first.
+
+    What a restore replaces is kept: databases, folders of data. `ragops restore clean` lists it with sizes, asks, and
+    removes it for good; with --dry-run it only lists.
 
     Example: ragops restore latest --yes
     """
@@ -56,9 +73,14 @@ def restore(
     from ragops.recovery.manifest import PLATFORM
 
     current = state(context)
+    refuse_unknown(service or ())
+    if point == _CLEAN:
+        _clean(current, tuple(service or ()), older_than, lock_wait, dry_run=dry_run, yes=yes)
+        return
+    if older_than is not None:
+        raise UsageError("usage", "--older-than goes with `ragops restore clean`", "see `ragops restore --help`")
     console = current.console
     session = current.session(lock_wait)
-    refuse_unknown(service or ())
     vault = session.vault(identity)
     chosen, found = vault.find(point, repository)
     if point == "latest":
@@ -112,6 +134,67 @@ def _say(console: Console, result: RestoreResult) -> None:
         _show(console, result)
 
 
+def _clean(
+    current: State, services: Sequence[str], older_than: str | None, lock_wait: float, *, dry_run: bool, yes: bool
+) -> None:
+    from ragops.cli.views import size
+    from ragops.operations.aside import asides, clean, span
+
+    console, session = current.console, current.session(lock_wait)
+    limit = span(older_than) if older_than is not None else None
+    platform = session.platform()
+    found = asides(platform, services)
+    wanted = found.older(limit)
+    for item in found.found:
+        if item.kept.needed:
+            console.message(f"{item.kept.name} stays: {item.kept.needed}; `ragops restore` completes it")
+    if dry_run or not wanted:
+        _show_asides(console, wanted, removed=False)
+        found.require_all()
+        return
+    rows = "".join(f"\n  {item.service}: {item.kept.name}, {size(item.kept.size)}" for item in wanted)
+    total = size(sum(item.kept.size for item in wanted))
+    console.confirm(f"This removes what restores have kept, {total}, for good:{rows}", yes=yes)
+    with session.changing():
+        gone = clean(platform, session.restore_journal(), wanted)
+    if not (console.as_json and (gone.failures or found.failures)):  # then the error is the document
+        _show_asides(console, gone.found, removed=True)
+    gone.require_all()
+    found.require_all()
+
+
+def _show_asides(console: Console, items: Sequence[Aside], *, removed: bool) -> None:
+    from ragops.cli.views import size
+
+    if console.as_json:
+        rows = [
+            {
+                "service": item.service,
+                "kind": item.kept.kind,
+                "name": item.kept.name,
+                "since": item.kept.since.isoformat() if item.kept.since else None,
+                "size": item.kept.size,
+            }
+            for item in items
+        ]
+        console.document({"removed" if removed else "kept": rows, "size": sum(item.kept.size for item in items)})
+        return
+    if not items:
+        console.text("nothing is kept" if not removed else "nothing was removed")
+        return
+    word = "REMOVED" if removed else "KEPT"
+    table = [
+        (
+            item.service,
+            item.kept.name,
+            f"{item.kept.since:%Y-%m-%d %H:%M}" if item.kept.since else "-",
+            size(item.kept.size),
+        )
+        for item in items
+    ]
+    console.table(("SERVICE", word, "SINCE (UTC)", "SIZE"), table)
+
+
 def _show(console: Console, result: RestoreResult) -> None:
     rows = [
         (item.service, kind, str(item.before.get(kind, 0)) if item.before else "down", str(item.counts.get(kind, 0)))
@@ -121,6 +204,8 @@ def _show(console: Console, result: RestoreResult) -> None:
     console.table(("SERVICE", "WHAT", "BEFORE", "IN THE RECOVERY POINT" if result.dry_run else "RESTORED"), rows)
     for note in (*result.notes, *(note for item in result.services for note in item.notes)):
         console.message(note)
+    if not result.dry_run and any(item.notes for item in result.services):
+        console.message("`ragops restore clean` lists what restores have kept, and removes it")
     if result.safety:
         console.message(f"to go back: `ragops restore {result.safety}`")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from ragops.adapters import locks
 from ragops.adapters.workers import Job
 from ragops.errors import RagopsError
 from ragops.operations import backup_record, drill_record, proof
+from ragops.operations.aside import asides
 from ragops.recovery.history import History
 from ragops.services.contract import Check, ProbeResult, Status
 
@@ -28,6 +30,7 @@ _PROVES = "`ragops backup drill` proves a restore"
 _CLOCK_SECONDS = 60.0  # that machines' clocks may differ by
 _DAY = 86_400.0
 _COPY_SECONDS = 2.0  # of a probe's five
+_KEPT_DAYS = 7
 
 
 def probe(session: Session) -> ProbeResult:
@@ -42,7 +45,7 @@ def probe(session: Session) -> ProbeResult:
         checks += _proof(session, newest)
     except RagopsError as error:
         checks = [Check(_POINT, Status.DEGRADED, error.message, error.hint)]
-    checks += [_drill(session), *_restore(session)]
+    checks += [_drill(session), *_restore(session), *_kept(session)]
     return ProbeResult(_NAME, tuple(checks), time.monotonic() - started)
 
 
@@ -204,3 +207,18 @@ def _restore(session: Session) -> list[Check]:
         return [Check("restore", Status.DEGRADED, f"the restore of {left.point} is under way ({done})", "wait for it")]
     what = f"the restore of {left.point} was interrupted ({done} of {', '.join(left.services)})"
     return [Check("restore", Status.DEGRADED, what, f"`ragops restore {left.point}` goes on")]
+
+
+def _kept(session: Session) -> list[Check]:
+    """What restores have kept for longer than anybody goes back; a service that does not answer is told elsewhere."""
+    try:
+        old = asides(session.platform()).older(timedelta(days=_KEPT_DAYS))
+    except RagopsError:
+        return []
+    if not old:
+        return []
+    total = sum(item.kept.size for item in old)
+    oldest = min(item.kept.since for item in old if item.kept.since)
+    what = f"{len(old)} databases or folders take {total / 1e6:,.0f} MB, the oldest since {oldest:%Y-%m-%d}"
+    cure = f"`ragops restore clean --older-than {_KEPT_DAYS}d` removes them, with --dry-run it lists them"
+    return [Check("kept by restores", Status.DEGRADED, what, cure)]

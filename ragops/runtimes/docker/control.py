@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ragops.adapters.docker.values import Container
     from ragops.services.contract import Endpoint
     from ragops.services.control import Bench, DataFile
+    from ragops.services.kept import Kept
 
 _START_LIMIT = 300.0  # an engine may have to go through its logs first
 _STOP_GRACE = 60.0  # where the container has none of its own
@@ -70,6 +71,14 @@ class DockerControl:
     def bring_data_back(self, aside: str) -> None:
         """Put the folder that was set aside in place again; what is there now keeps a name of its own."""
         DataVolume(self._host, self._container()).bring_back(aside)
+
+    def asides(self) -> tuple[Kept, ...]:
+        """The folders beside the data, in the volume."""
+        return DataVolume(self._host, self._container()).asides()
+
+    def remove_aside(self, name: str) -> None:
+        """Remove one of them for good."""
+        DataVolume(self._host, self._container()).remove_aside(name)
 
     @property
     def local_data(self) -> Path | None:

@@ -14,9 +14,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ragops.adapters.docker.client import DockerHost, Entry, NotFoundError
-from ragops.errors import RagopsError
+from ragops.errors import RagopsError, UsageError
 from ragops.runtimes.docker.names import DATA_FOLDER, temporary
 from ragops.services.control import DataFile
+from ragops.services.kept import Kept, is_aside, since
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -41,6 +42,11 @@ mv {DATA_FOLDER}.ready {DATA_FOLDER} || {{ [ -z "$moved" ] || mv "$aside" {DATA_
 save
 """
 _LIST = f"cd /volume/{DATA_FOLDER} 2>/dev/null || exit 0; find . -type f -exec stat -c '%s %Y %n' {{}} +"
+_ASIDES = f"cd $1 2>/dev/null || exit 0; du -s -k {DATA_FOLDER}.* 2>/dev/null || true"
+_REMOVE = f"""
+{_SYNC}; rm -rf -- "$1"
+save
+"""
 _BACK = f"""
 {_SYNC}; aside=$1; failed=$2
 [ -e "$aside" ] || exit 0
@@ -87,6 +93,35 @@ class DataVolume:
         if folder:
             with self._mover(_BACK, folder, f"{DATA_FOLDER}.failed-restore-{_stamp()}") as name:
                 self._run(name, f"put {aside} back in place")
+
+    def asides(self) -> tuple[Kept, ...]:
+        """What was set aside, by VOLUME:FOLDER. Raises RagopsError (data_unreadable)."""
+        argv = ["sh", "-c", _ASIDES, "look"]
+        if self.container.state.running:
+            done = self.host.exec(self.container.name, [*argv, self.volume.target])
+        else:
+            done = self.host.run_once(
+                f"{self.container.name}.look", self.container.image_id, [*argv, _ROOT],
+                mounts={self.volume.source: _ROOT}, capabilities=["DAC_OVERRIDE"],
+                labels=temporary(self.container.labels, "look"),
+            )  # fmt: skip
+        if done.code != 0:
+            raise RagopsError("data_unreadable", f"the volume {self.volume.source} cannot be read: {done.said}")
+        rows = [line.split(None, 1) for line in done.text.splitlines()]
+        found = {row[1].strip(): int(row[0]) << 10 for row in rows if len(row) == 2 and row[0].isdecimal()}
+        return tuple(
+            Kept("folder", f"{self.volume.source}:{name}", since(name), size)
+            for name, size in sorted(found.items())
+            if is_aside(name, DATA_FOLDER)
+        )
+
+    def remove_aside(self, aside: str) -> None:
+        """Remove one of them for good. Raises RagopsError."""
+        volume, _, folder = aside.rpartition(":")
+        if volume != self.volume.source or not is_aside(folder, DATA_FOLDER):
+            raise UsageError("not_kept", f"{aside} is nothing that a restore set aside", "see `ragops restore clean`")
+        with self._mover(_REMOVE, folder) as name:
+            self._run(name, f"remove {aside}")
 
     @property
     def volume(self) -> Mount:

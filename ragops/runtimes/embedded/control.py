@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.adapters import child
-from ragops.adapters.files import create_private, explain_os_error, make_dir, sync_dir
-from ragops.errors import RagopsError
+from ragops.adapters.files import create_private, explain_os_error, make_dir, size_below, sync_dir
+from ragops.errors import RagopsError, UsageError
 from ragops.runtimes.embedded import rendered, supervise
 from ragops.runtimes.embedded.bench import HostBench, host_bench
 from ragops.runtimes.embedded.observe import living, read_spec
 from ragops.runtimes.embedded.process_spec import ProcessSpec
 from ragops.runtimes.embedded.programs import locate
+from ragops.runtimes.embedded.unrecorded import users
 from ragops.services.control import DataFile
+from ragops.services.kept import Kept, is_aside, since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -78,6 +80,31 @@ class ProcessControl:
                 sync_dir(data.parent)
         except OSError as error:
             raise explain_os_error(error, f"put {aside} back in place") from error
+
+    def asides(self) -> tuple[Kept, ...]:
+        """The folders beside the data."""
+        data = self._data()
+        try:
+            names = sorted(item.name for item in data.parent.iterdir() if is_aside(item.name, data.name))
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise explain_os_error(error, f"list {data.parent}") from error
+        folders = [data.parent / name for name in names]
+        return tuple(Kept("folder", str(folder), since(folder.name), size_below(folder)) for folder in folders)
+
+    def remove_aside(self, name: str) -> None:
+        """Remove a folder that lies beside the data and that nobody uses."""
+        data, folder = self._data(), Path(name)
+        if folder.parent != data.parent or not is_aside(folder.name, data.name):
+            raise UsageError("not_kept", f"{name} is nothing that a restore set aside", "see `ragops restore clean`")
+        for process in users(folder):
+            hint = "end that process, then run the command again"
+            raise RagopsError("data_in_use", f"pid {process.pid} uses {folder}: it is not removed", hint)
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise explain_os_error(error, f"remove {folder}") from error
 
     @property
     def local_data(self) -> Path | None:

@@ -13,7 +13,7 @@ from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
 from ragops.services.proving import by_loading
-from ragops.services.qdrant import ENGINE, catalogue, offline, restore
+from ragops.services.qdrant import ENGINE, catalogue, kept, offline, restore
 from ragops.services.qdrant.catalogue import Catalogue
 from ragops.services.qdrant.nodes import connected, is_cluster
 from ragops.services.qdrant.server_copies import ServerCopies
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ragops.services.contract import Endpoint, Proof, Sink
     from ragops.services.control import Control
+    from ragops.services.kept import Kept
     from ragops.services.qdrant.rest import Rest
 
 # Snapshots are made and put in place while the request waits, however long it takes.
@@ -114,6 +115,14 @@ class QdrantBackup:
             raise
         kept = f"its old data could not be opened and are kept in {aside}: remove that folder when you do not need them"
         return (*notes, kept) if aside else notes
+
+    def kept(self, endpoint: Endpoint) -> tuple[Kept, ...]:
+        """Copies that a restore has left."""
+        return kept.kept(endpoint)
+
+    def drop_kept(self, endpoint: Endpoint, names: Sequence[str]) -> None:
+        """Remove some of them for good."""
+        kept.drop(endpoint, names)
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Collections, aliases and points by collection as they are now."""

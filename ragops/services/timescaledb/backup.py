@@ -18,6 +18,7 @@ from ragops.services.timescaledb import (
     extension,
     filling,
     inventory,
+    kept,
     principals,
     proof,
     roles,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint, Part, Proof, Sink
     from ragops.services.control import Control
+    from ragops.services.kept import Kept
     from ragops.services.timescaledb.server_globals import Globals
 
 _SPACE = 3  # a restored database is some times the size of its dump: indexes
@@ -112,6 +114,14 @@ class TimescaleBackup:
             error.hint = " ".join([error.hint, *notes]).strip()
             raise
         return (*notes, *building.left_out(endpoint, wanted), *_kept(endpoint))
+
+    def kept(self, endpoint: Endpoint) -> tuple[Kept, ...]:
+        """Databases of earlier restores."""
+        return kept.kept(endpoint)
+
+    def drop_kept(self, endpoint: Endpoint, names: Sequence[str]) -> None:
+        """Drop some of them for good."""
+        kept.drop(endpoint, names)
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Rows of every table now, indexes and constraints."""
