@@ -171,28 +171,21 @@ def copy(
     Example: ragops backup copy latest
     """
     from ragops.cli.bars import bars
-    from ragops.errors import IntegrityError, RagopsError
     from ragops.operations import backup, copies
     from ragops.operations.recorded import record_copies
 
     current = state(context)
     session = current.session(lock_wait)
-    done = []
     with session.changing(("backup",)), bars(current.console) as on_progress:
         vault = session.vault()
         further = {repository.name for repository in vault.copies}
-        wanted, failures = copies.incomplete(vault) if every else (point,), list[RagopsError]()
-        for ident in wanted:
-            try:
-                found = copies.spread(vault, ident, locker=session.locker(), on_progress=on_progress)
-            except IntegrityError as error:  # whole nowhere: the others are copied all the same
-                failures.append(error)
-                continue
+        wanted = copies.incomplete(vault) if every else (point,)
+        done, failure = copies.spread_all(vault, wanted, locker=session.locker(), on_progress=on_progress)
+        for found in done:
             there = tuple(place for place in found.places if place.repository in further)
             record_copies(session, backup.BackupResult(found.point, there))
-            done.append(found)
-    if failures:
-        raise failures[0]
+    if failure:
+        raise failure
     for found in done:
         found.require_all()
     if current.console.as_json:

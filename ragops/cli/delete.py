@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.points import From
 from ragops.cli.state import state
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ragops.cli.console import Console
+    from ragops.operations.delete import Doomed
 
 
 def register(group: typer.Typer) -> None:
@@ -18,9 +24,10 @@ def register(group: typer.Typer) -> None:
 
 def delete(
     context: typer.Context,
-    point: Annotated[str, typer.Argument(metavar="ID", help="Its id, or the start of it.")],
+    point: Annotated[str, typer.Argument(metavar="ID", help="Its id, the start of it, or latest.")],
     repository: From = None,
     kept: Annotated[bool, typer.Option("--kept", help="Also one that is marked keep.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go, and what would not.")] = False,
     yes: Yes = False,
     lock_wait: LockWait = 0.0,
 ) -> None:
@@ -28,9 +35,9 @@ def delete(
 
     Never the last good one of a repository, nor what an interrupted restore needs.
 
-    Example: ragops backup delete 20260102T030405Z-0a1b2c --yes
+    Example: ragops backup delete latest --dry-run
     """
-    from ragops.cli.views import jsonable, size
+    from ragops.cli.views import size
     from ragops.operations.delete import DeleteRequest, doomed
     from ragops.operations.delete import delete as operation
 
@@ -40,6 +47,11 @@ def delete(
     needed = frozenset({left.point, left.safety} if left else ())
     request = DeleteRequest(point, repository, kept, needed)
     found = doomed(vault, request)
+    if dry_run:
+        _show(console, found)
+        return
+    for item in found:
+        item.require()
     rows = "".join(f"\n  {item.repository}: {size(item.size)}, {item.state}" for item in found)
     console.confirm(f"This deletes recovery point {found[0].point} for good:{rows}", yes=yes)
     with session.changing():
@@ -47,8 +59,33 @@ def delete(
         result = operation(vault, exact, session.locker())
     if console.as_json:
         if not result.failures:
-            console.document({"id": found[0].point, "removed": jsonable(result.removed)})
+            console.document({"id": found[0].point, "removed": [_values(item) for item in result.removed]})
     else:
         for item in result.removed:
             console.text(f"removed {item.point} from {item.repository}: {size(item.size)}, {item.state}")
     result.require_all()
+
+
+def _show(console: Console, found: Sequence[Doomed]) -> None:
+    """What a deletion would come to."""
+    from ragops.cli.views import size
+
+    if console.as_json:
+        rows = [{**_values(item), "refused": item.refusal.code if item.refusal else None} for item in found]
+        console.document({"id": found[0].point, "dry_run": True, "would_remove": rows})
+        return
+    table = [
+        (
+            item.point,
+            "stays" if item.refusal else "would go",
+            item.refusal.message if item.refusal else item.state,
+            size(item.size),
+            item.repository,
+        )
+        for item in found
+    ]
+    console.table(("ID", "VERDICT", "WHY", "SIZE", "REPOSITORY"), table)
+
+
+def _values(item: Doomed) -> dict[str, Any]:
+    return {"repository": item.repository, "size": item.size, "state": item.state}

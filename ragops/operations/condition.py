@@ -16,6 +16,7 @@ from ragops.operations.drill_samples import expected
 from ragops.services import by_name
 from ragops.services.contract import Check, Status
 from ragops.services.timescaledb.digest import schema_digest
+from ragops.services.timescaledb.foreign import FOREIGN_HINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -69,7 +70,7 @@ class Condition:
             f"{probe.service}: {check.detail}"
             for probe in self._probes(services)
             for check in probe.checks
-            if check.status is Status.DOWN
+            if check.status is Status.DOWN and check.hint != FOREIGN_HINT  # data of others are whole as they are
         )
         lost = tuple(losses(self.held, held_by(parts)))
         return Findings(down, lost, self._digest() if "timescaledb" in services else "")

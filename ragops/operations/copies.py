@@ -11,7 +11,7 @@ from ragops.errors import IntegrityError, InterruptedRunError, MissingError, Rag
 from ragops.recovery.manifest import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repository import Locker, Repository
@@ -120,6 +120,19 @@ def spread(vault: Vault, reference: str, *, locker: Locker, on_progress: Callabl
         for repository, fault in zip(vault.repositories, faults, strict=True)
     )
     return Spread(point, tuple(places))
+
+
+def spread_all(
+    vault: Vault, idents: Sequence[str], *, locker: Locker, on_progress: Callable[[Progress], None] = ignore
+) -> tuple[tuple[Spread, ...], RagopsError | None]:
+    """As `spread` each of them; one that is whole nowhere does not keep the others, and is what comes back second."""
+    done, failure = [], None
+    for ident in idents:
+        try:
+            done.append(spread(vault, ident, locker=locker, on_progress=on_progress))
+        except IntegrityError as error:
+            failure = failure or error
+    return tuple(done), failure
 
 
 def incomplete(vault: Vault) -> tuple[str, ...]:

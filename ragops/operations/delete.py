@@ -20,8 +20,9 @@ _LIST = "see `ragops backup list`"
 
 @dataclass(frozen=True)
 class DeleteRequest:
-    """Which one: an id or the start of exactly one, in `repository` (None: in all); `kept`: also where it is marked.
+    """Which one: an id, the start of exactly one, or `latest`, in `repository` (None: in all).
 
+    `kept`: also where it is marked.
     `needed` are ids that an interrupted restore goes on with.
     """
 
@@ -33,12 +34,21 @@ class DeleteRequest:
 
 @dataclass(frozen=True)
 class Doomed:
-    """One recovery point in one repository: its size in bytes, and whether it is whole, damaged or unreadable."""
+    """One recovery point in one repository: its size in bytes, and whether it is whole, damaged or unreadable.
+
+    `refusal` says why it may not go.
+    """
 
     point: str
     repository: str
     size: int
     state: str
+    refusal: RagopsError | None = None
+
+    def require(self) -> None:
+        """Raise what keeps it from going: UsageError (recovery_point_kept), RagopsError (last_recovery_point, …)."""
+        if self.refusal:
+            raise self.refusal
 
 
 @dataclass(frozen=True)
@@ -57,13 +67,12 @@ class DeleteResult:
 
 
 def doomed(vault: Vault, request: DeleteRequest) -> tuple[Doomed, ...]:
-    """What would go, and from where; changes nothing.
+    """What would go, from where, or why not; changes nothing.
 
-    Raises UsageError (no_recovery_point, ambiguous_recovery_point, recovery_point_kept), RagopsError
-    (last_recovery_point, recovery_point_needed, a repository that cannot be reached).
+    Raises UsageError (no_recovery_point, ambiguous_recovery_point), RagopsError where a repository cannot be reached.
     """
     places = _places(vault, request)
-    ident = _ident(places, request)
+    ident = _ident(vault, places, request)
     trusted = vault.trusted()
     return tuple(_look(place, ident, request, trusted) for place in places if ident in place.ids())
 
@@ -71,7 +80,7 @@ def doomed(vault: Vault, request: DeleteRequest) -> tuple[Doomed, ...]:
 def delete(vault: Vault, request: DeleteRequest, locker: Locker) -> DeleteResult:
     """Remove it, judged once more under the lock of each repository; never raises for one of them. Else as `doomed`."""
     places = _places(vault, request)
-    ident = _ident(places, request)
+    ident = _ident(vault, places, request)
     removed, failures = [], []
     for place in places:
         try:
@@ -79,6 +88,7 @@ def delete(vault: Vault, request: DeleteRequest, locker: Locker) -> DeleteResult
                 if ident not in place.ids():
                     continue
                 found = _look(place, ident, request, vault.trusted())
+                found.require()
                 place.discard(ident)
         except InterruptedRunError:
             raise
@@ -93,9 +103,11 @@ def _places(vault: Vault, request: DeleteRequest) -> tuple[Repository, ...]:
     return (vault.repository(request.repository),) if request.repository else vault.repositories
 
 
-def _ident(places: Collection[Repository], request: DeleteRequest) -> str:
-    """The one id that begins so; nobody deletes whatever the latest is."""
-    if not request.reference or request.reference == "latest":
+def _ident(vault: Vault, places: Collection[Repository], request: DeleteRequest) -> str:
+    """The one id that begins so."""
+    if request.reference == "latest":
+        return vault.find("latest", request.repository)[1].id
+    if not request.reference:
         raise UsageError("usage", "name the recovery point to delete by its id", _LIST)
     found = sorted({ident for place in places for ident in place.ids() if ident.startswith(request.reference)})
     if not found:
@@ -108,20 +120,34 @@ def _ident(places: Collection[Repository], request: DeleteRequest) -> str:
 
 
 def _look(place: Repository, ident: str, request: DeleteRequest, trusted: Collection[str]) -> Doomed:
-    if ident in request.needed:
-        what = f"a restore that was interrupted needs recovery point {ident}"
-        raise RagopsError("recovery_point_needed", what, "finish it first: `ragops health backup` says how")
     listing = place.list()
     point = next((point for point in listing.points if point.id == ident), None)
+    state = "unreadable" if point is None else "damaged" if point.faults() else "whole"
+    return Doomed(
+        ident, place.name, _size(place, ident), state, _refusal(place, ident, point, listing, request, trusted)
+    )
+
+
+def _refusal(
+    place: Repository,
+    ident: str,
+    point: RecoveryPoint | None,
+    listing: Listing,
+    request: DeleteRequest,
+    trusted: Collection[str],
+) -> RagopsError | None:
+    if ident in request.needed:
+        what = f"a restore that was interrupted needs recovery point {ident}"
+        return RagopsError("recovery_point_needed", what, "finish it first: `ragops health backup` says how")
     if point is None:
-        return Doomed(ident, place.name, _size(place, ident), "unreadable")
+        return None
     if point.kept and not request.kept:
         what = f"recovery point {ident} is marked keep in {place.name}"
-        raise UsageError("recovery_point_kept", what, "add --kept to delete it all the same")
+        return UsageError("recovery_point_kept", what, "add --kept to delete it all the same")
     if _is_good(point, trusted) and not _has_other(listing, ident, trusted):
         what = f"recovery point {ident} is the last good one in {place.name}"
-        raise RagopsError("last_recovery_point", what, "take another one first: `ragops backup run`")
-    return Doomed(ident, place.name, _size(place, ident), "damaged" if point.faults() else "whole")
+        return RagopsError("last_recovery_point", what, "take another one first: `ragops backup run`")
+    return None
 
 
 def _size(place: Repository, ident: str) -> int:

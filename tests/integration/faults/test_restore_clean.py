@@ -93,7 +93,7 @@ def test_only_what_is_older(clean_lab: Lab) -> None:
 
 def _backup_checks(lab: Lab) -> list[dict[str, Any]]:
     values = lab("health", "--json", code=None).json()
-    return [check for service in values["services"] for check in service["checks"] if service["service"] == "backup"]
+    return [check for service in values["probes"] for check in service["checks"] if service["service"] == "backup"]
 
 
 def test_copies_of_collections_that_are_there(clean_lab: Lab) -> None:
