@@ -174,14 +174,17 @@ def _point(request: RecoverRequest, repository: Repository, earlier: Progressed 
 
 def _refuse_inner_folder(request: RecoverRequest, repository: Repository) -> None:
     """Raise UsageError (not_a_repository) where the folder of an environment, or of one recovery point, was named."""
-    folders, here = repository.store.folders(), request.repository.rstrip("/")
+    here = request.repository.rstrip("/")
     above, _, name = here.rpartition("/")
-    if any(is_id(folder) for folder in folders):
+    if any(map(is_id, repository.store.folders())):
         what = f"{here} is the folder of an environment, and not of a repository, which is the one above"
-        environment = "" if name == DEFAULT_ENVIRONMENT else f"--env {name} "
-        raise UsageError("not_a_repository", what, f"`ragops {environment}recover {above or '..'}`")
+        raise UsageError("not_a_repository", what, _from(above or "..", name))
     if is_id(name) and any(entry.path == FILE_NAME for entry in repository.store.entries()):
-        upper, _, inner = above.rpartition("/")
+        upper, _, environment = above.rpartition("/")
         what = f"{here} is the folder of one recovery point, and not of a repository, which is two above"
-        environment = "" if inner in ("", DEFAULT_ENVIRONMENT) else f"--env {inner} "
-        raise UsageError("not_a_repository", what, f"`ragops {environment}recover {upper or '../..'} --point {name}`")
+        raise UsageError("not_a_repository", what, _from(upper or "../..", environment, "--point", name))
+
+
+def _from(repository: str, environment: str, *more: str) -> str:
+    named = [] if environment in ("", DEFAULT_ENVIRONMENT) else ["--env", environment]
+    return f"`{shlex.join(['ragops', *named, 'recover', repository, *more])}`"
