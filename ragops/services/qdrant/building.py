@@ -35,6 +35,7 @@ _LOOK_SECONDS = 10.0
 _COUNT_SECONDS = 120.0
 _TRIES = 5  # to copy a shard to a node
 _PAGE = 1000
+_LIMITS = "strict_mode_config"  # they hold for what a restore writes too
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Builder:
         self._index(record, name)
         wait(name, lambda: self._look(record, name, 1, proven=proven))
         if later := _later(record, copies):
-            change(rest, "PATCH", path_of(name), {"params": later})
+            change(rest, "PATCH", path_of(name), later)
         if copies > 1:
             self._copy(record, name, copies, proven)
         return self._more(record, name) if proven else ""
@@ -200,18 +201,20 @@ def _create(rest: Rest, name: str, body: dict[str, Any], *, replace: bool) -> No
 
 
 def _single(create: Mapping[str, Any]) -> dict[str, Any]:
-    """The body that makes the collection with one replica of every shard."""
-    body = dict(create)
+    """The body that makes the collection with one replica of every shard, and without the limits of its strict mode."""
+    body = {name: value for name, value in create.items() if name != _LIMITS}
     if "replication_factor" in body:
         body |= {"replication_factor": 1, "write_consistency_factor": 1}
     return body
 
 
 def _later(record: CollectionRecord, copies: int) -> dict[str, Any]:
-    """What is set once the data are there."""
+    """What is changed once the data are there."""
     consistent = min(int(str(record.create.get("write_consistency_factor") or 1)), copies)
     factors = {"replication_factor": copies, "write_consistency_factor": consistent} if copies > 1 else {}
-    return {**record.later, **factors}
+    params = {**record.later, **factors}
+    limits = {_LIMITS: record.create[_LIMITS]} if _LIMITS in record.create else {}
+    return limits | ({"params": params} if params else {})
 
 
 def _unsettled(shards: ShardMap, wanted: int) -> str:
