@@ -264,6 +264,7 @@ def test_another_projects_platform_of_the_same_name_is_left_alone(platform: Plat
     assert platform.machine.stop_remains() == ()
     assert platform.machine.data() == ()
     assert not platform.machine.has_data("redis")
+    assert not platform.machine.lacks_data("redis"), "whoever's it is: that it is another's is said elsewhere"
     assert platform.docker.container(container).state.running
 
 
@@ -333,8 +334,10 @@ def test_down_leaves_nothing_but_data(platform: Platform) -> None:
     assert platform.machine.data() == tuple(left)
     assert platform.machine.has_data("redis")
     assert platform.machine.differences() == ()
+    assert not platform.machine.lacks_data("redis")
     platform.machine.purge()
     assert not platform.machine.has_data("redis")
+    assert platform.machine.lacks_data("redis")
 
 
 def test_data_in_use_stay(platform: Platform) -> None:
