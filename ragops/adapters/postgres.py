@@ -29,6 +29,11 @@ _BROKEN = ("the connection is closed", "the connection is lost", "consuming inpu
 _LOGIN = "database_login_refused"
 _WRONG = "password authentication failed"
 _OLD_VALUE = "put the old password back into .ragops/secrets/ENV.json, where ENV is the environment"
+_NO_MEMORY = "53200"
+_MORE_LOCKS = (
+    "double it: `SHOW max_locks_per_transaction`, set twice as many as `timescaledb: {max_locks_per_transaction: N}` in"
+    " ragops.yaml, then `ragops up`"
+)
 _FULL = "database_too_many_connections"
 _CLOSE_SOME = "close clients or raise timescaledb.max_connections"
 
@@ -109,6 +114,8 @@ def translate(error: psycopg.Error, subject: str = "the database") -> RagopsErro
             f"{subject}: the connection was lost: {said}",
             "look at the server: ragops health timescaledb; then run the command again, it goes on",
         )
+    if state == _NO_MEMORY and "max_locks_per_transaction" in (error.diag.message_hint or ""):
+        return UnhealthyError("database_out_of_locks", f"{subject}: {said}: too many locks at once", _MORE_LOCKS)
     if state:
         return _by_state(state, said, subject)
     if isinstance(error, psycopg.OperationalError):

@@ -28,6 +28,11 @@ _LISTS = frozenset(
     }
 )
 _RESTORING = "timescaledb.restoring"  # a database in that mode sets it itself
+_GRANTEES = """
+    SELECT DISTINCT coalesce(t.rolname, '') FROM pg_database d,
+    aclexplode(coalesce(d.datacl, acldefault('d', d.datdba))) e LEFT JOIN pg_roles t ON t.oid = e.grantee
+    WHERE d.datname = %s
+"""
 _PROVIDERS = {"c": "libc", "i": "icu", "b": "builtin"}
 _PROVIDERS_SINCE, _LOCALES_SINCE = 15, 17
 
@@ -95,8 +100,9 @@ def put_rest(connection: Connection, name: str, like: Database) -> None:
     database = sql.Identifier(name)
     connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(like.owner)))
     if like.grants is not None:
-        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(database))
-        connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(database, sql.Identifier(like.owner)))
+        for (grantee,) in connection.execute(_GRANTEES, [name]).fetchall():
+            who = sql.Identifier(grantee) if grantee else sql.SQL("PUBLIC")
+            connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(database, who))
         for grant in _in_order(like.grants, like.owner):
             _grant(connection, database, grant, like.owner)
     limit = sql.Literal(like.connection_limit)

@@ -26,6 +26,10 @@ _OF_INDEXED = """
         SELECT c.point_collection FROM rag.documents d JOIN rag.chunks c ON c.document_id = d.id
         WHERE d.collection_id = o.id AND d.status = 'indexed' LIMIT 1) AS found
 """
+_BY_NAME = """
+    SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND n.nspname || '.' || c.relname = %s
+"""
 _RETENTION = """
     SELECT hypertable_schema || '.' || hypertable_name FROM timescaledb_information.jobs
     WHERE proc_name = 'policy_retention'
@@ -56,7 +60,8 @@ def read_rows(endpoint: Endpoint, tables: Iterable[str]) -> list[str]:
     empty = []
     with _connected(endpoint) as connection, translated(_SUBJECT):
         for table in tables:
-            schema, _, name = table.partition(".")
+            row = connection.execute(_BY_NAME, [table]).fetchone()  # either name may have a dot
+            schema, name = row or table.split(".", 1)
             statement = sql.SQL("SELECT * FROM {} LIMIT 1").format(sql.Identifier(schema, name))
             if connection.execute(statement).fetchone() is None:
                 empty.append(table)

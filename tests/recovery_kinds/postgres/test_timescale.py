@@ -86,9 +86,9 @@ KINDS = (
 
 @pytest.fixture(scope="module")
 def servers(start: Any) -> Iterator[tuple[Any, Any]]:  # noqa: F811
-    source = start("timescaledb", memory="512mb", cpus=2)
+    source = start("timescaledb", memory="2gb", cpus=2)
     other = replace(start, names=replace(start.names, environment="elsewhere"))
-    fresh = other("timescaledb", memory="512mb", cpus=2)
+    fresh = other("timescaledb", memory="2gb", cpus=2)
     for server in (source, fresh):
         by_name("timescaledb").prepare(server.endpoint)
     yield source, fresh
@@ -160,6 +160,7 @@ def test_a_default_that_compressed_rows_do_not_have_is_refused(servers: tuple[An
     assert caught.value.code == "not_restorable"
 
 
+@pytest.mark.timeout(1500)
 def test_thousands_of_chunks(servers: tuple[Any, Any], tmp_path: Path) -> None:
     source, _ = servers
     empty(source)
