@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from ragops.services.qdrant import SERVER_VERSION
+from ragops.services.redis import IMAGE as REDIS
+from ragops.services.timescaledb import IMAGE as TIMESCALEDB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 pytestmark = [pytest.mark.engine, pytest.mark.fault]
 
-QDRANT_BEFORE = "qdrant/qdrant:v1.17.1"
+
+@dataclass(frozen=True)
+class Step:
+    """One engine's way from the minor version before the pinned one; searches go on meanwhile `under_load`."""
+
+    service: str
+    image: str
+    before: str
+    after: str
+    under_load: bool = True
+
+
+STEPS = [
+    Step("qdrant", "qdrant/qdrant:v1.17.1", "1.17.1", SERVER_VERSION),
+    Step("redis", "redis:7.4.2", "7.4.2", REDIS.partition(":")[2]),
+    Step(
+        "timescaledb", "timescale/timescaledb:2.19.3-pg17", "2.19.3",
+        TIMESCALEDB.partition(":")[2].partition("-")[0], under_load=False,
+    ),
+]  # fmt: skip
 
 
 def _versions(whole: Any) -> dict[str, list[tuple[str, str]]]:
@@ -104,22 +129,29 @@ def test_a_step_that_loses_data_is_refused_before_anything_happens(
     assert whole.up() == {}
 
 
-def test_a_minor_of_qdrant_under_load(
-    fresh: Any, load: Any, image: Callable[[str], str], wait_for: Callable[..., None]
-) -> None:
-    """Two versions of the real server."""
-    image(QDRANT_BEFORE)
-    fresh.configure(qdrant={"image": QDRANT_BEFORE})
+@pytest.mark.parametrize("step", STEPS, ids=lambda step: f"{step.service} {step.before}")
+def test_the_first_minor_of_the_way(fresh: Any, load: Any, image: Callable[[str], str], step: Step) -> None:
+    """Two real versions of each engine: a pin moves when its row has passed."""
+    image(step.image)
+    fresh.configure(**{step.service: {"image": step.image}})
     fresh.up()
     fresh.fill()
     before = fresh.contents()
-    fresh.configure(qdrant={"image": None})
-    assert _versions(fresh)["qdrant"] == ("1.17.1", "1.18.3")
-    with load(fresh, fresh.token()) as running:
+    fresh.configure(**{step.service: {"image": None}})
+    assert _versions(fresh)[step.service] == (step.before, step.after)
+    with load(fresh, fresh.token()) if step.under_load else nullcontext() as running:
         fresh.up()
-        running.goes_on(reads=30)
-    running.assert_nothing_lost()
-    running.assert_active()
+        if running:
+            running.goes_on(reads=30)
+    if running:
+        running.assert_nothing_lost()
+        running.assert_active()
     after = fresh.contents()
-    assert before["qdrant texts"] == after["qdrant texts"]
+    assert {name: after[name] for name in ("qdrant texts", "rag.chunks")} == {
+        name: before[name] for name in ("qdrant texts", "rag.chunks")
+    }
     fresh.settled()
+    if step.service == "qdrant":  # in the same `up`: the nodes ask one another for the key at its end
+        for node in ("qdrant-1", "qdrant-2", "qdrant-3"):
+            found = fresh.docker.api.inspect_container(fresh.names.container(node))
+            assert "QDRANT__SERVICE__ENFORCE_INTERNAL_AUTH=true" in found["Config"]["Env"]
