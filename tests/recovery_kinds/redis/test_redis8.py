@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.docker.conftest import docker, free_port, image, module_mine
+from tests.docker.conftest import docker, image, module_mine
 from tests.docker.services.conftest import start, vault
 from tests.recovery_kinds.redis.data_sets import DATA_SETS
 from tests.recovery_kinds.redis.kinds import prove
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ragops.recovery.vault import Vault
 
-__all__ = ["docker", "free_port", "image", "module_mine", "start", "vault"]  # fixtures
+__all__ = ["docker", "image", "module_mine", "start", "vault"]  # fixtures
 pytestmark = pytest.mark.kinds
 
 
