@@ -45,8 +45,12 @@ def texts() -> Iterator[tuple[str, str]]:
                 yield where, node.value
 
 
+# In a text that a shell prints the mark has a backslash before it; one that is put in whole comes from elsewhere.
 COMMANDS_SHOWN = [
-    (where, command) for where, text in texts() for command in re.findall(r"`((?:\S+ )*?ragops [^`]+)`", text)
+    (where, command.rstrip("\\"))
+    for where, text in texts()
+    for command in re.findall(r"`((?:\S+ )*?ragops [^`]+)`", text)
+    if command != "sudo ragops --as-owner X"
 ]
 
 
