@@ -41,6 +41,19 @@ class DockerContainers(DockerExec):
         except NotFoundError:
             return None
 
+    def published(self, name: str) -> dict[int, tuple[str, ...]]:
+        """The addresses of this machine that its ports listen on by now, by port inside, in Docker's own order."""
+        try:
+            with self.translating(f"look at {name}"):
+                ports = (self.api.inspect_container(name).get("NetworkSettings") or {}).get("Ports") or {}
+        except NotFoundError:
+            return {}
+        return {
+            int(inner.partition("/")[0]): tuple(str(one.get("HostIp", "")) for one in bound)
+            for inner, bound in ports.items()
+            if bound
+        }
+
     def create(self, name: str, config: Mapping[str, Any]) -> str:
         """Create a container from a body as the API takes it, without starting it; returns its id."""
         with self.translating(f"create {name}"):

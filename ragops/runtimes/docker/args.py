@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ragops.runtimes.docker.names import CONFIG, DATA_FOLDER
@@ -39,11 +40,13 @@ def container_args(
     image_id: str,
     network: Any,
     expose: str | tuple[str, ...] = LOOPBACK,
+    published: Mapping[int, tuple[str, ...]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """All arguments of the container of `spec`, in the plugin's words.
 
     `network` is the id of the network: a network that was made anew has another one, and its name would say nothing.
-    `expose` are the addresses of this machine that the published ports listen on.
+    `expose` are the addresses of this machine that the published ports listen on; `published` are those by port of the
+    container as they are read back now.
     """
     start = start_script(layout(spec.name, image).data_dir, spec.init, spec.lock_files, spec.guard)
     grace = math.ceil(spec.stop_grace)
@@ -63,7 +66,7 @@ def container_args(
         # With the network's own name here the plugin loses the aliases; it takes the container off `bridge` itself.
         "network_mode": "bridge",
         "networks_advanced": [{"name": network, "aliases": [spec.name]}],
-        "ports": _ports(spec, expose),
+        "ports": _ports(spec, expose, published),
         "volumes": _volumes(spec, image, names),
         "read_only": True,
         "tmpfs": dict.fromkeys(image.writable, _TMPFS),
@@ -82,15 +85,20 @@ def addresses(expose: str) -> tuple[str, ...]:
     return (expose,) if expose in ("0.0.0.0", LOOPBACK) else (LOOPBACK, expose)  # noqa: S104 - compared, not bound
 
 
-def _ports(spec: ServiceSpec, expose: str | tuple[str, ...]) -> list[dict[str, Any]]:
-    """In the order in which the plugin reads them back."""
-    published = sorted((spec.ports[name], port) for name, port in spec.publish.items())
-    listened = (expose,) if isinstance(expose, str) else expose
-    return [
-        {"internal": inner, "external": port, "ip": address, "protocol": "tcp"}
-        for inner, port in published
-        for address in listened
-    ]
+def _ports(
+    spec: ServiceSpec, expose: str | tuple[str, ...], published: Mapping[int, tuple[str, ...]]
+) -> list[dict[str, Any]]:
+    """In the order in which the plugin reads them back: another one would replace the container.
+
+    Of several addresses of one port each version of Docker has an order of its own, so the container itself is asked.
+    """
+    wanted = (expose,) if isinstance(expose, str) else expose
+    found = []
+    for inner, port in sorted((spec.ports[name], port) for name, port in spec.publish.items()):
+        now = published.get(inner, ())
+        listened = now if sorted(now) == sorted(wanted) else wanted
+        found += [{"internal": inner, "external": port, "ip": ip, "protocol": "tcp"} for ip in listened]
+    return found
 
 
 def _volumes(spec: ServiceSpec, image: ImageSpec, names: DockerNames) -> list[dict[str, Any]]:

@@ -61,7 +61,9 @@ class DockerMachine:
         """What makes a specification a container; imports Pulumi."""
         from ragops.runtimes.docker.runtime import DockerRuntime
 
-        return DockerRuntime(self._names, self._project.settings.expose.addresses(), self.image_id)
+        return DockerRuntime(
+            self._names, self._project.settings.expose.addresses(), self.image_id, self._docker.published
+        )
 
     def door(self) -> KongDoor:
         """Kong, its container and the volume that it starts from."""

@@ -32,16 +32,23 @@ class DockerRuntime:
     """Makes a ServiceSpec volumes, files, a container, and the wait until it serves.
 
     `image_id` tells which image a reference means, `expose` on which address of this machine a service's published
-    ports listen where that is not 127.0.0.1.
+    ports listen where that is not 127.0.0.1, `published` on which a container's ports listen now.
     """
 
     name = "docker"
     capabilities = CAPABILITIES
 
-    def __init__(self, names: DockerNames, expose: Mapping[str, str], image_id: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        names: DockerNames,
+        expose: Mapping[str, str],
+        image_id: Callable[[str], str],
+        published: Callable[[str], Mapping[int, tuple[str, ...]]] = lambda _name: {},
+    ) -> None:
         self._names = names
         self._expose = expose
         self._image_id = image_id
+        self._published = published
         self._root: pulumi.Resource | None = None
         self._network: docker.Network | None = None
         self._images: dict[str, docker.RemoteImage] = {}
@@ -63,9 +70,10 @@ class DockerRuntime:
             *self._data(spec, image, parent),
             *self._files(spec, image, image_id, parent),
         ]
+        expose = docker_args.addresses(self._expose.get(spec.service, docker_args.LOOPBACK))
         arguments = docker_args.container_args(
             spec, image, self._names, image_id=image_id, network=self._shared_network().id,
-            expose=docker_args.addresses(self._expose.get(spec.service, docker_args.LOOPBACK)),
+            expose=expose, published=self._published(self.handle(spec.name)) if len(expose) > 1 else {},
         )  # fmt: skip
         options = pulumi.ResourceOptions(parent=parent, depends_on=needs, delete_before_replace=True)
         container = docker.Container(spec.name, **arguments, opts=options)

@@ -206,3 +206,21 @@ def test_files_are_divided_by_secrecy() -> None:
         "secret_files": {"password": "hunter2\n"},
         "labels": NAMES.labels("engine", "engine-2"),
     }
+
+
+@pytest.mark.parametrize(
+    ("read", "expected"),
+    [
+        ({}, ["127.0.0.1", "fd00::5"]),
+        ({6379: ("fd00::5", "127.0.0.1")}, ["fd00::5", "127.0.0.1"]),
+        ({6379: ("fd00::6", "127.0.0.1")}, ["127.0.0.1", "fd00::5"]),
+    ],
+)
+def test_several_addresses_are_in_the_order_of_the_container(
+    read: dict[int, tuple[str, ...]], expected: list[str]
+) -> None:
+    arguments = docker_args.container_args(
+        SPEC, IMAGE, NAMES, image_id="sha256:1", network="net-1", expose=docker_args.addresses("fd00::5"),
+        published={inner: read.get(6379, ()) for inner in SPEC.ports.values()} if read else {},
+    )  # fmt: skip
+    assert [port["ip"] for port in arguments["ports"]][:2] == expected
