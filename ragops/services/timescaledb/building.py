@@ -85,7 +85,7 @@ def new_database(endpoint: Endpoint, wanted: Globals | None) -> Iterator[str]:
     try:
         with roles.operator(endpoint, roles.MAINTENANCE, limit=0) as connection, translated(f"database {fresh}"):
             for left in swap.scratch_databases(connection, database):
-                swap.drop(connection, left)
+                swap.drop(connection, endpoint, left)
             _make(connection, endpoint, fresh, wanted)
         yield fresh
     except BaseException:
@@ -96,7 +96,7 @@ def new_database(endpoint: Endpoint, wanted: Globals | None) -> Iterator[str]:
 def drop(endpoint: Endpoint, database: str) -> None:
     """Drop a scratch database, if the server lets us."""
     with suppress(RagopsError), roles.operator(endpoint, roles.MAINTENANCE, limit=0) as connection, translated():
-        swap.drop(connection, database)
+        swap.drop(connection, endpoint, database)
 
 
 def _make(connection: Connection, endpoint: Endpoint, fresh: str, wanted: Globals | None) -> None:
@@ -138,7 +138,7 @@ def fill(order: Order) -> tuple[str, ...]:
 def again(order: Order) -> None:
     """Begin with an empty database once more."""
     with roles.operator(order.endpoint, roles.MAINTENANCE, limit=0) as connection, translated():
-        swap.drop(connection, order.database)
+        swap.drop(connection, order.endpoint, order.database)
         _make(connection, order.endpoint, order.database, order.wanted)
     _put_settings(order)
 

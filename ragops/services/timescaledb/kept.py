@@ -36,4 +36,4 @@ def drop(endpoint: Endpoint, names: Sequence[str]) -> None:
                 raise UsageError(
                     "not_kept", f"{name} is no database that a restore keeps", "see `ragops restore clean`"
                 )
-            swap.drop(connection, name)
+            swap.drop(connection, endpoint, name)

@@ -63,10 +63,22 @@ def _matching(connection: Connection, database: str, purpose: str) -> list[str]:
     return [name for (name,) in rows]
 
 
-def drop(connection: Connection, database: str) -> None:
-    """Drop a scratch database, its sessions included: those of a pg_restore that was orphaned."""
-    row = connection.execute("SELECT datistemplate FROM pg_database WHERE datname = %s", [database]).fetchone()
-    if row and row[0]:
+def drop(connection: Connection, endpoint: Endpoint, database: str) -> None:
+    """Drop a scratch database, its sessions included: those of a pg_restore that was orphaned.
+
+    Its subscriptions go first, which keep it from being dropped; the slots of their publishers are left alone.
+    """
+    row = connection.execute("SELECT oid, datistemplate FROM pg_database WHERE datname = %s", [database]).fetchone()
+    if row is None:
+        return
+    names = connection.execute("SELECT subname FROM pg_subscription WHERE subdbid = %s", [row[0]]).fetchall()
+    if names:
+        with operator(endpoint, database) as inside:
+            for (name,) in names:
+                for what in ("ALTER SUBSCRIPTION {} DISABLE", "ALTER SUBSCRIPTION {} SET (slot_name = NONE)"):
+                    inside.execute(sql.SQL(what).format(sql.Identifier(name)))
+                inside.execute(sql.SQL("DROP SUBSCRIPTION {}").format(sql.Identifier(name)))
+    if row[1]:
         connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(database)))
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from ragops.services.control import Control
 
 NUMBERS = itertools.count(1)
+_SUBSCRIPTIONS = (
+    "SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE datname = current_database()"
+)
 
 
 @dataclass
@@ -65,7 +68,7 @@ class Server:
                 self.sql(f'ALTER DATABASE "{name}" IS_TEMPLATE false')
                 for (gid,) in self.sql("SELECT gid FROM pg_prepared_xacts WHERE database = %s", values=[name]):
                     self.sql(f"ROLLBACK PREPARED '{gid}'", name)
-                for (sub,) in self.sql("SELECT subname FROM pg_subscription", name):
+                for (sub,) in self.sql(_SUBSCRIPTIONS, name):
                     self.sql(f'ALTER SUBSCRIPTION "{sub}" DISABLE', name)
                     self.sql(f'ALTER SUBSCRIPTION "{sub}" SET (slot_name = NONE)', name)
                     self.sql(f'DROP SUBSCRIPTION "{sub}"', name)
@@ -93,7 +96,9 @@ class Server:
         relations = self.sql(
             "SELECT format('%I.%I', n.nspname, c.relname), c.relkind::text FROM pg_class c"
             " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE (c.relkind IN ('r', 'p', 'S') OR (c.relkind = 'm' AND"
-            " c.relispopulated)) AND c.relpersistence <> 't' AND n.nspname !~ '^(pg_|_timescaledb_)'"
+            " c.relispopulated)) AND c.relpersistence <> 't' AND n.nspname !~ '^(pg_|_timescaledb_)' AND NOT EXISTS"
+            " (SELECT FROM pg_inherits i JOIN pg_class f ON f.oid = i.inhrelid AND f.relkind = 'f'"
+            " WHERE i.inhparent = c.oid)"
             " AND n.nspname <> 'information_schema' ORDER BY 1",
             database,
         )
