@@ -85,15 +85,22 @@ def plan(
 ) -> None:
     """Show what `up` would change.
 
-    Secrets are never shown.
+    Secrets are never shown. Where `up` would refuse because data are gone, it is said.
 
     Example: ragops plan --exit-code
     """
     from ragops.cli.views import jsonable, show_changes, show_versions
+    from ragops.errors import MissingError
+    from ragops.operations.data_guard import refuse_lost_data
     from ragops.operations.provision import plan as operation
 
     current = state(context)
-    result = operation(current.session())
+    session = current.session()
+    result = operation(session)
+    try:
+        refuse_lost_data(session)
+    except MissingError as error:
+        current.console.message(f"`ragops up` would refuse: {error.message}\n  → {error.hint}")
     if current.console.as_json:
         current.console.document(jsonable(result))
     else:

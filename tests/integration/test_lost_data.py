@@ -75,6 +75,7 @@ def test_one_service_alone_is_missed_and_brought_back(platform: Platform) -> Non
     error = platform.run("up", "--yes", "--json", code=MISSING).error
     assert "redis" in error["message"]
     assert "timescaledb" not in error["message"]
+    assert "`ragops up` would refuse" in platform.run("plan").err
     assert "--service redis`" in error["hint"]
     refusal = platform.run("restore", "latest", "--service", "qdrant", "--yes", "--json", code=MISSING).error
     assert refusal["code"] == "data_gone", "redis would stay empty"

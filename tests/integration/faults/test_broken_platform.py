@@ -176,3 +176,19 @@ def test_a_first_repository_that_is_not_mounted_is_not_begun_again(listed: Lab) 
     shutil.rmtree(listed.folder / "copies" / "default")
     health = listed("health", code=UNHEALTHY).out
     assert "is not whole in" in health
+
+
+def test_only_what_was_restored_is_proven(listed: Lab) -> None:
+    listed.paths.drills.unlink(missing_ok=True)
+    listed("backup", "run")
+    assert "was not tried" in listed("backup", "verify").out
+    assert "no restore of the schema" in listed("health", code=UNHEALTHY).out
+    deep = listed("backup", "verify", "--deep", "--json").json()
+    assert deep["restores"], deep["proofs"]
+    assert {one["service"] for one in deep["proofs"]} == {"timescaledb", "redis", "qdrant"}
+    assert "this schema was restored by `ragops backup verify --deep`" in listed("health", code=None).out
+    listed.sql("ALTER TABLE rag.documents ADD COLUMN note text")
+    listed("backup", "run")
+    assert "no restore of the schema" in listed("health", code=UNHEALTHY).out, "it was changed since"
+    listed("restore", "latest", "--yes", "--no-safety")
+    assert "this schema was restored by a restore" in listed("health", code=None).out
