@@ -16,6 +16,7 @@ _UNREAD: Mapping[str, tuple[str, ...]] = {
         "expose",
         *(f"{service}.image" for service in _IMAGES),
         *(f"{service}.memory" for service in _IMAGES),
+        "redis.modules",
         "timescaledb.cpus",
         "timescaledb.license",
         "qdrant.nodes",

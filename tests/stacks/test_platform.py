@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from pulumi.runtime import MockCallArgs, MockResourceArgs
 
-SECRETS = {secret: f"{secret}-hunter2" for service in SERVICES for secret in service.secrets()}
+_OF_SERVICES = [secret for service in SERVICES for secret in service.secrets()]
+SECRETS = {secret: f"{secret}-hunter2" for secret in (*_OF_SERVICES, "redis_user_worker")}
 PORTS = {"redis": 7001, "timescaledb": 7002, "qdrant": 7003, "api": 7004, "gateway": 7005}
 LISTENS = {
     "redis": ("redis.conf", "bind 127.0.0.1\n"),

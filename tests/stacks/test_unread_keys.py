@@ -34,6 +34,7 @@ _OTHER_VALUES = {
     "api.chat.ollama_url": "http://127.0.0.1:2", "api.embedder.ollama_url": "http://127.0.0.1:2",
     "gateway.rate_limit.per": "minute", "gateway.origins": ["https://a.example"], "gateway.body_limit": "9mb",
     "qdrant.nodes": 5, "qdrant.replication_factor": 3, "data_dir": "elsewhere",
+    "redis.users": {"worker": {"rules": ["+ping"]}},
 }  # fmt: skip
 
 
