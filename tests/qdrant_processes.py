@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 BINARY = "RAGOPS_TEST_QDRANT"
 BINARY_BEFORE = "RAGOPS_TEST_QDRANT_BEFORE"
 KEY = "the key of the tests"
+# As it is when tests are collected: each of them runs without ragops' own variables.
+_NAMED = {name: os.environ.get(name, "") for name in (BINARY, BINARY_BEFORE)}
 _START_SECONDS = 90.0
 
 
 def binary(variable: str = BINARY) -> Path:
     """The server that the variable names; skips the test without one."""
-    named = os.environ.get(variable, "")
+    named = _NAMED[variable]
     if not named:
         pytest.skip(f"not here: a Qdrant server ({variable} names no binary)")
     path = Path(named)
@@ -217,7 +219,7 @@ class Container:
 @contextlib.contextmanager
 def server() -> Iterator[Cluster | Container]:
     """One node: of the binary, else of the image; skips the test where neither is here."""
-    if os.environ.get(BINARY):
+    if _NAMED[BINARY]:
         with cluster() as made:
             yield made
         return

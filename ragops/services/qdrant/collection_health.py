@@ -74,18 +74,22 @@ def _judge(name: str, where: str, client: Rest, info: Mapping[str, Any], found: 
     status, optimizers = info.get("status", "green"), info.get("optimizer_status", "ok")
     if isinstance(optimizers, dict):
         said = str(optimizers.get("error", optimizers))[:200]
-        hint = f"a change of the collection has it try again: PATCH {path_of(name)} {{}}; {_LOG}"
+        hint = f"remove the cause ({_LOG}), then have it try again: {_again(name)}"
         found.fault(f"{name} cannot be optimized{where}: {said}", hint)
     elif status == "red":
         hint = f"{_LOG}; a restart of that node has it try again, `ragops restore` brings the collection back"
         found.fault(f"{name} is red{where}: an operation failed and was not made up for", hint)
     elif status == "grey":
-        hint = f'a change of the collection has it go on: PATCH {path_of(name)} {{"optimizers_config": {{}}}} in Qdrant'
+        hint = f"have it go on: {_again(name)}"
         found.fault(f"{name} is grey{where}: what is to be optimized since the last start is not", hint)
     if status in ("yellow", "grey"):
         _judge_backlog(name, where, info, found)
     if status == "yellow":
         _judge_time(name, where, client, found)
+
+
+def _again(name: str) -> str:
+    return f'PATCH {path_of(name)} {{"optimizers_config": {{}}}} in Qdrant'
 
 
 def _judge_backlog(name: str, where: str, info: Mapping[str, Any], found: Conditions) -> None:
