@@ -181,8 +181,8 @@ def fault(line: Line) -> str:
 
 # Words that follow the program's name in running text, where it is the subject and no command.
 PROSE = re.compile(
-    "again|and|at|builds|can|development|did|escape|gets|if|import|in|is|it|itself|keeps|knows|left|makes|may|needs|reads"
-    "|runs|shows|started|was|where|wrote"
+    "again|and|at|builds|can|development|did|escape|gets|if|import|in|is|it|itself|keeps|knows|left|makes|may|needs|on|reads"
+    "|runs|shows|started|to|was|where|wrote"
 )
 
 
@@ -208,9 +208,9 @@ def test_strings_of_the_source_name_commands_that_are_there() -> None:
 
 def test_a_command_that_is_not_there_is_found_in_a_string(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    (tmp_path / "x.py").write_text('HINT = "check the password: ragops secrets list"\n')
+    (tmp_path / "x.py").write_text('HINT = "check the password: ragops passwords list"\n')
     assert [fault(line) for line in in_strings(tmp_path / "x.py")] == [
-        "x.py:1: ragops secrets: there is no command secrets"
+        "x.py:1: ragops passwords: there is no command passwords"
     ]
 
 

@@ -96,7 +96,7 @@ def _supported(host: str, source: str) -> str:
         )
         raise UsageError("docker_context_unsupported", what, hint)
     if mark and scheme not in _SCHEMES:
-        what = f"cannot reach Docker at {host} (by {source}): {scheme} is no way that ragops has"
+        what = f"cannot reach Docker at {host} (by {source}): {scheme}:// is not taken"
         raise UsageError("docker_context_unsupported", what, "use unix:// or tcp://")
     return host
 
