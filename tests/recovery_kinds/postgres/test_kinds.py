@@ -162,3 +162,26 @@ def _differences(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any
 def test_there_are_enough_kinds() -> None:
     assert len({kind.name for kind in KINDS}) == len(KINDS) >= 40
     assert not [kind.name for kind in KINDS if not re.fullmatch(r"[\w ,-]+", kind.name)]
+
+
+def test_a_dump_that_is_out_of_locks_names_the_setting(source: Server, tmp_path: Path) -> None:
+    source.new("k_locks")
+    for begin in range(0, 1500, 100):
+        source.sql(
+            f"DO $$ BEGIN FOR i IN {begin}..{begin + 99} LOOP"
+            " EXECUTE format('CREATE TABLE t%s ()', i); END LOOP; END $$",
+            "k_locks",
+        )
+    source.sql("ALTER SYSTEM SET max_locks_per_transaction = 10")
+    source.control.stop()
+    source.control.start()
+    try:
+        with pytest.raises(RagopsError, match="max_locks_per_transaction is 10") as caught:
+            take(source, "k_locks", tmp_path / "point")
+    finally:
+        source.sql("ALTER SYSTEM RESET max_locks_per_transaction")
+        source.control.stop()
+        source.control.start()
+    assert caught.value.code == "database_out_of_locks"
+    number = int(re.search(r"max_locks_per_transaction: (\d+)", caught.value.hint)[1])  # type: ignore[index]
+    assert number * 105 > 1500

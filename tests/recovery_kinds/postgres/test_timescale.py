@@ -182,6 +182,27 @@ def test_thousands_of_chunks(servers: tuple[Any, Any], tmp_path: Path) -> None:
     assert TimescaleBackup().counts(source.endpoint)["public.m"] == 4320
 
 
+def test_a_version_that_restores_less_than_it_dumps(start: Any, tmp_path: Path) -> None:  # noqa: F811
+    """Chunk skipping comes back all the same; compressed chunks are named when they are dumped, and in health."""
+    other = replace(start, names=replace(start.names, environment="older"))
+    older = other("timescaledb", image="timescale/timescaledb:2.19.3-pg17", memory="512mb", cpus=2)
+    by_name("timescaledb").prepare(older.endpoint)
+    skipping = "SET timescaledb.enable_chunk_skipping = on; SELECT enable_chunk_skipping('m', 'big')"
+    for statement in (*SERIES, skipping):
+        older.sql(statement)
+    taken = take(older, tmp_path / "point")
+    restore(older, taken)
+    ranges = "SELECT column_name FROM _timescaledb_catalog.chunk_column_stats WHERE chunk_id = 0"
+    assert older.sql(ranges) == [("big",)]
+    assert older.sql("SELECT count(*) FROM m") == [(600,)]
+    for statement in COMPRESS:
+        older.sql(statement)
+    warning = "TimescaleDB 2.19.3 cannot restore compressed chunks"
+    assert warning in take(older, tmp_path / "compressed").notes
+    (check,) = [check for check in probe(older.endpoint, 10).checks if check.name == "restorable"]
+    assert (check.status.value, warning in check.detail) == ("degraded", True)
+
+
 def test_the_schema_of_the_platform(servers: tuple[Any, Any], tmp_path: Path) -> None:
     source, _ = servers
     empty(source)
