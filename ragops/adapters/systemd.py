@@ -1,4 +1,4 @@
-"""Timers of systemd: unit files in one folder, and systemctl."""
+"""Timers and services of systemd: unit files in one folder, and systemctl."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ragops.errors import RagopsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+BOOT = ".boot.service"  # what a service that is started at boot is called at its end
 _LIMIT = 90.0
 _SYSTEM = Path("/etc/systemd/system")
 _RUNNING = Path("/run/systemd/system")
@@ -83,16 +84,19 @@ class UnitFolder:
         try:
             self._write(units)
             self._tell("daemon-reload")
-            self._tell("enable", *_timers(units))
-            self._tell("restart", *_timers(units))
+            self._tell("enable", *_enabled(units))
+            if timers := _timers(units):
+                self._tell("restart", *timers)
         except RagopsError:
             self._put_back(units, before)
             raise
 
     def remove(self, names: Sequence[str]) -> None:
-        """Stop the timers, remove the files."""
+        """Stop the timers, remove the files; what a service has started goes on."""
         if timers := [name for name in _timers(names) if (self.folder / name).exists()]:
             self._tell("disable", "--now", *timers)
+        if services := [name for name in _booted(names) if (self.folder / name).exists()]:
+            self._tell("disable", *services)
         self._unlink(names)
         self._tell("daemon-reload")
 
@@ -107,7 +111,8 @@ class UnitFolder:
         new = [name for name in units if name not in before]
         old = {name: before[name] for name in units if name in before}
         steps: tuple[Callable[[], None], ...] = (
-            lambda: self._tell("disable", "--now", *_timers(new)) if new else None,
+            lambda: self._tell("disable", "--now", *_timers(new)) if _timers(new) else None,
+            lambda: self._tell("disable", *_booted(new)) if _booted(new) else None,
             lambda: self._unlink(new),
             lambda: self._write(old),
             lambda: self._tell("daemon-reload"),
@@ -143,3 +148,12 @@ def unit_folder(uid: int, environment: Mapping[str, str]) -> UnitFolder:
 
 def _timers(names: Mapping[str, str] | Sequence[str]) -> list[str]:
     return sorted(name for name in names if name.endswith(".timer"))
+
+
+def _booted(names: Mapping[str, str] | Sequence[str]) -> list[str]:
+    """Services that are started at boot."""
+    return sorted(name for name in names if name.endswith(BOOT))
+
+
+def _enabled(names: Mapping[str, str] | Sequence[str]) -> list[str]:
+    return [*_timers(names), *_booted(names)]

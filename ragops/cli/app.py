@@ -22,6 +22,7 @@ from ragops.cli import (
     restore,
     schedule,
     secrets,
+    service,
     unlock,
 )
 from ragops.cli.console import Console
@@ -76,6 +77,7 @@ for module in (
     ingest,
     backup,
     schedule,
+    service,
     secrets,
     restore,
     repair,

@@ -13,6 +13,8 @@ import psutil
 from ragops.adapters.pulumi import install as pulumi_install
 from ragops.adapters.pulumi.pins import ENGINE_HINT
 from ragops.errors import RagopsError
+from ragops.operations import boot
+from ragops.operations.schedule import planners
 from ragops.operations.vaults import findings
 from ragops.runtimes.embedded.machine import disk, programs, refusal
 from ragops.runtimes.machines import machine_of
@@ -48,6 +50,7 @@ def examine(project: Project | None) -> Diagnosis:
         _huge_pages(),
         _clock(folder),
         *(findings(project) if project else ()),
+        *(boot.finding(project, planners()) if project else ()),
     )
     return Diagnosis(checks)
 

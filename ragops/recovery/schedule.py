@@ -66,15 +66,16 @@ def weekday_of(text: str) -> int | None:
 
 def nightly_command(schedule: Schedule) -> tuple[str, ...]:
     """What is run every night; it needs nothing of its environment."""
-    return _command(schedule, "backup", "scheduled")
+    return command_of(schedule, "backup", "scheduled")
 
 
 def drill_command(schedule: Schedule) -> tuple[str, ...]:
     """What is run every week."""
-    return _command(schedule, "backup", "drill", "latest")
+    return command_of(schedule, "backup", "drill", "latest")
 
 
-def _command(schedule: Schedule, *words: str) -> tuple[str, ...]:
+def command_of(schedule: Schedule, *words: str) -> tuple[str, ...]:
+    """A command line of ragops on this environment that needs nothing of the one it is started in."""
     # -P: cron starts in the home folder, and a folder there that is named ragops must not be taken for this one.
     options = ("--config", str(schedule.config), "--env", schedule.environment, "--quiet")
     return (schedule.python, "-P", "-m", "ragops", *options, *words)
@@ -90,14 +91,14 @@ def mark(environment: str, config: Path) -> str:
 
 def cron_block(schedule: Schedule) -> str:
     """The lines for a crontab, with marks around them. Raises UsageError (path_not_schedulable)."""
-    _refuse_odd_paths(schedule, "\\")  # implementations of cron differ in what they make of it
-    begin, end = _marks(mark(schedule.environment, schedule.config))
+    refuse_odd_paths(schedule, "\\")  # implementations of cron differ in what they make of it
+    begin, end = marks(mark(schedule.environment, schedule.config))
     hour, minute = divmod(schedule.minute, 60)
     drill = None
     if schedule.drill is not None:
         weekday, later, more = _drill_time(schedule.minute, schedule.drill)
-        drill = {"weekday": weekday, "hour": later, "minute": more, "command": _for_cron(drill_command(schedule))}
-    command = _for_cron(nightly_command(schedule))
+        drill = {"weekday": weekday, "hour": later, "minute": more, "command": for_cron(drill_command(schedule))}
+    command = for_cron(nightly_command(schedule))
     return render("schedule/crontab.j2", begin=begin, end=end, hour=hour, minute=minute, command=command, drill=drill)
 
 
@@ -115,15 +116,16 @@ def with_block(crontab: str, block: str) -> str:
 
 def without_block(crontab: str, name: str) -> str:
     """The crontab without the block of this mark. Raises RagopsError (crontab_damaged)."""
-    return _cut(crontab, list(_spans(crontab, *_marks(name))))
+    return _cut(crontab, list(_spans(crontab, *marks(name))))
 
 
 def block_of(crontab: str, name: str) -> str:
     """The block of this mark as it stands in the crontab, empty where there is none. Raises as `with_block`."""
-    return "".join(crontab[start:end] for start, end in _spans(crontab, *_marks(name)))
+    return "".join(crontab[start:end] for start, end in _spans(crontab, *marks(name)))
 
 
-def _marks(name: str) -> tuple[str, str]:
+def marks(name: str) -> tuple[str, str]:
+    """The first and the last line of a block."""
     return f"# BEGIN {name}", f"# END {name}"
 
 
@@ -155,7 +157,8 @@ def _damaged(begin: str, end: str) -> RagopsError:
     return RagopsError("crontab_damaged", what, "run `crontab -e` and take out that line and those that belong to it")
 
 
-def _for_cron(command: tuple[str, ...]) -> str:
+def for_cron(command: tuple[str, ...]) -> str:
+    """The words quoted as a shell reads them, and cron before it."""
     return shlex.join(command).replace("%", "\\%")  # cron ends the command at a bare one
 
 
@@ -170,9 +173,7 @@ def _drill_time(minute: int, weekday: int) -> tuple[int, int, int]:
 
 def units(schedule: Schedule, *, system: bool) -> tuple[Unit, ...]:
     """Service and timer, and those of the drill; `system`: root's own. Raises UsageError (path_not_schedulable)."""
-    _refuse_odd_paths(schedule, "")
-    if odd := re.search(r"[$\"'\\]", schedule.python):  # in a program's name systemd has no way to quote them
-        raise _not_schedulable(schedule.python, odd[0], "systemd")
+    refuse_odd_program(schedule)
     hour, minute = divmod(schedule.minute, 60)
     what = f"Nightly backup of {schedule.name}, environment {schedule.environment}"
     command = nightly_command(schedule)
@@ -195,14 +196,14 @@ def _pair(
 ) -> tuple[Unit, ...]:
     stem = f"ragops-{schedule.name}-{schedule.environment}{suffix}"
     first = f"# {mark(schedule.environment, schedule.config)}"
-    values = {"mark": first, "description": what, "command": _for_systemd(command), "calendar": calendar}
+    values = {"mark": first, "description": what, "command": for_systemd(command), "calendar": calendar}
     return tuple(
         Unit(f"{stem}.{kind}", render(f"schedule/ragops-backup.{kind}.j2", system=system, **values))
         for kind in ("service", "timer")
     )
 
 
-def _for_systemd(command: tuple[str, ...]) -> str:
+def for_systemd(command: tuple[str, ...]) -> str:
     """The words quoted as systemd.service(5) reads them."""
     escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "%": "%%", "$": "$$"})
     return " ".join(f'"{word.translate(escapes)}"' for word in command)
@@ -226,11 +227,18 @@ def next_run(text: str, now: datetime) -> datetime | None:
     return coming.astimezone()  # the offset of that day, not of this one
 
 
-def _refuse_odd_paths(schedule: Schedule, letters: str) -> None:
-    """Refuse what would begin another line, or is not read alike everywhere."""
+def refuse_odd_paths(schedule: Schedule, letters: str = "") -> None:
+    """Raise UsageError (path_not_schedulable) for what would begin another line, or is not read alike everywhere."""
     for path in (schedule.python, str(schedule.config)):
         if odd := re.search(rf"[\x00-\x1f\x7f\ud800-\udfff{re.escape(letters)}]", path):
             raise _not_schedulable(path, odd[0], "cron" if letters else "systemd")
+
+
+def refuse_odd_program(schedule: Schedule) -> None:
+    """The same of the program's name, in which systemd has no way to quote some letters."""
+    refuse_odd_paths(schedule)
+    if odd := re.search(r"[$\"'\\]", schedule.python):
+        raise _not_schedulable(schedule.python, odd[0], "systemd")
 
 
 def _not_schedulable(path: str, letter: str, where: str) -> UsageError:

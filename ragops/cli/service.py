@@ -1,0 +1,139 @@
+"""Commands on what is started at boot: service install, show, stop, start, remove."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ragops.cli.lifecycle import LockWait
+from ragops.cli.state import state
+from ragops.errors import UsageError
+
+group = typer.Typer(
+    help="The platform started at boot (embedded runtime).", no_args_is_help=True, rich_markup_mode=None
+)
+_BOOT_WAIT = 300.0  # seconds: the nightly run may have begun just before
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to the application."""
+    app.add_typer(group, name="service")
+
+
+@group.command()
+def install(
+    context: typer.Context,
+    planner: Annotated[
+        str, typer.Option("--with", metavar="NAME", help="cron or systemd; systemd where it runs if not given.")
+    ] = "",
+) -> None:
+    """Have the platform started at boot by systemd, or by cron's @reboot.
+
+    As a unit of the system where you are root, else as one of your own, or in your own crontab; other lines stay as
+    they are, and installing again replaces what was installed. Containers need none: their restart policy does it.
+
+    Example: ragops service install --with cron
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import boot, schedule
+    from ragops.recovery.schedule import Schedule
+
+    current = state(context)
+    if planner not in ("", schedule.CRON, schedule.SYSTEMD):
+        raise UsageError("unknown_planner", f"there is no {planner!r} to install into", "one of: cron, systemd")
+    session = current.session()
+    project = session.project
+    boot.refuse_runtime(project)
+    wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable)
+    with session.changing(("schedule",)):
+        done = boot.install(wanted, schedule.planners(), planner)
+    if current.console.as_json:
+        current.console.document(jsonable(done))
+        return
+    current.console.text(done.text.rstrip("\n"))
+    for note in done.notes:
+        current.console.message(f"note: {note}")
+    current.console.message(f"installed with {done.planner}: it starts the platform at the next boot")
+
+
+@group.command()
+def show(context: typer.Context) -> None:
+    """Show what starts the platform at boot.
+
+    Exits with 7 where nothing is installed.
+
+    Example: ragops service show
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations import boot, schedule
+
+    current = state(context)
+    project = current.project()
+    boot.refuse_runtime(project)
+    found = boot.show(project, schedule.planners())
+    if current.console.as_json:
+        current.console.document([jsonable(item) for item in found])
+        return
+    for item in found:
+        current.console.text(item.text.rstrip("\n"))
+        current.console.message(f"installed with {item.planner}")
+
+
+@group.command()
+def stop(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
+    """Stop what runs, as systemd has it done before the machine goes down.
+
+    Unlike `ragops down` it leaves everything provisioned: `ragops service start` has it run again.
+
+    Example: ragops service stop
+    """
+    from ragops.operations import boot
+
+    current = state(context)
+    done = boot.stop(current.session(lock_wait or _BOOT_WAIT))
+    if current.console.as_json:
+        current.console.document({"stopped": list(done)})
+        return
+    current.console.message(f"stopped {', '.join(done)}" if done else "nothing ran")
+
+
+@group.command()
+def start(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
+    """Start what was provisioned and does not run: what the unit or cron runs at boot.
+
+    Applies nothing of ragops.yaml that `ragops up` has not, and refuses services whose data are gone.
+
+    Example: ragops service start
+    """
+    from ragops.cli.progress import steps
+    from ragops.operations import boot
+
+    current = state(context)
+    with steps(current.console, "start") as on_progress:
+        done = boot.start(current.session(lock_wait or _BOOT_WAIT), on_progress)
+    if current.console.as_json:
+        current.console.document({"started": list(done)})
+        return
+    current.console.message(f"started {', '.join(done)}" if done else "everything runs already")
+
+
+@group.command()
+def remove(context: typer.Context) -> None:
+    """Have nothing start the platform at boot any more.
+
+    Takes out exactly what was installed for this project and environment; what runs goes on.
+
+    Example: ragops service remove
+    """
+    from ragops.operations import boot, schedule
+
+    current = state(context)
+    session = current.session()
+    with session.changing(("schedule",)):
+        gone = boot.remove(session.project, schedule.planners())
+    if current.console.as_json:
+        current.console.document({"removed": list(gone)})
+        return
+    current.console.message(f"removed from {' and '.join(gone)}" if gone else "nothing was installed")
