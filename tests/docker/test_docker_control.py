@@ -150,6 +150,29 @@ def test_an_empty_folder_instead_of_the_data(redis: Redis) -> None:
     assert redis.ask("get", "key") == "value"
 
 
+@pytest.mark.parametrize("running", [True, False])
+def test_what_was_set_aside_is_listed_and_removed(redis: Redis, running: bool) -> None:
+    assert redis.control.asides() == ()
+    redis.ask("set", "key", "value")
+    redis.ask("save")
+    redis.control.stop()
+    aside = redis.control.set_data_aside("before-restore")
+    redis.volume("mkdir current.before-christmas")
+    if running:
+        redis.control.start()
+    (found,) = redis.control.asides()
+    assert (found.kind, found.name) == ("folder", aside)
+    assert found.size > 0
+    assert found.since is not None
+    for wrong in ("current", "current.before-christmas", f"{aside}/..", f"x:{aside.partition(':')[2]}"):
+        with pytest.raises(RagopsError) as raised:
+            redis.control.remove_aside(wrong if ":" in wrong else f"{aside.partition(':')[0]}:{wrong}")
+        assert raised.value.code == "not_kept"
+    redis.control.remove_aside(aside)
+    assert redis.control.asides() == ()
+    assert redis.volume("ls -d current*") == ["current", "current.before-christmas"]
+
+
 def test_a_restore_that_was_killed_between_the_renames(redis: Redis) -> None:
     redis.ask("set", "key", "value")
     redis.ask("save")
