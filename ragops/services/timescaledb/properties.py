@@ -115,7 +115,7 @@ def put_rest(connection: Connection, name: str, like: Database) -> None:
 
 def _in_order(grants: Iterable[Grant], owner: str) -> list[Grant]:
     """The owner's first: others may only hand on what they have."""
-    return sorted(grants, key=lambda grant: (grant.grantor != owner, not grant.grantable))
+    return sorted(grants, key=lambda grant: grant.grantor != owner)
 
 
 def _grant(connection: Connection, database: sql.Identifier, grant: Grant, owner: str) -> None:

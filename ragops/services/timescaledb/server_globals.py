@@ -145,8 +145,9 @@ _DATABASE = """
 """
 _DATABASE_GRANTS = """
     SELECT coalesce(g.rolname, ''), coalesce(t.rolname, ''), e.privilege_type, e.is_grantable
-    FROM pg_database d, aclexplode(d.datacl) e LEFT JOIN pg_roles g ON g.oid = e.grantor
-    LEFT JOIN pg_roles t ON t.oid = e.grantee WHERE d.datname = current_database() ORDER BY 2, 3
+    FROM pg_database d, aclexplode(d.datacl) WITH ORDINALITY e(grantor, grantee, privilege_type, is_grantable, number)
+    LEFT JOIN pg_roles g ON g.oid = e.grantor
+    LEFT JOIN pg_roles t ON t.oid = e.grantee WHERE d.datname = current_database() ORDER BY e.number
 """
 _SETTINGS = """
     SELECT coalesce(r.rolname, ''), s.setconfig FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole

@@ -209,7 +209,7 @@ def test_the_schema_of_the_platform(servers: tuple[Any, Any], tmp_path: Path) ->
     with operator(source.endpoint, "rag") as connection:
         schema.apply(connection, application_role=APPLICATION_ROLE)
     source.sql(
-        "INSERT INTO rag.query_logs (asked_at, query, latency_ms) SELECT now() - i * interval '1 day', 'q', 1 FROM generate_series(1, 60) i"
+        "INSERT INTO rag.query_logs (asked_at, query, duration_ms) SELECT now() - i * interval '1 day', 'q', 1 FROM generate_series(1, 60) i"
     )
     source.sql("ALTER TABLE rag.query_logs SET (timescaledb.compress)")
     source.sql("SELECT compress_chunk(c) FROM show_chunks('rag.query_logs', older_than => interval '10 days') c")
