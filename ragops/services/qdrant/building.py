@@ -7,6 +7,7 @@ active, and hold nothing, until the cluster has noticed (seen on 1.18.3).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
@@ -68,7 +69,15 @@ class Builder:
             change(rest, "PATCH", path_of(name), later)
         if copies > 1:
             self._copy(record, name, copies, proven)
+        self._optimize(name)
         return self._more(record, name) if proven else ""
+
+    def _optimize(self, name: str) -> None:
+        """Segments that came as they were wait for a change before they are optimized, and are grey for as long."""
+        with contextlib.suppress(RagopsError):  # all is there: what is left undone here is told by health
+            infos = [client.within(_LOOK_SECONDS).get(path_of(name)) for client in self.nodes.clients]
+            if any(info.get("status") == "grey" for info in infos):
+                change(self.nodes.first.within(CHANGE_SECONDS), "PATCH", path_of(name), {"optimizers_config": {}})
 
     def is_whole(self, record: CollectionRecord, name: str) -> bool:
         """Whether the collection is there with all points, on the word of every node."""

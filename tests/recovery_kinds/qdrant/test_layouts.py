@@ -133,6 +133,18 @@ def test_five_nodes(five: Cluster, tmp_path: Path, shards: int, copies: int) -> 
     whole(five)
 
 
+def test_nothing_is_grey_after_a_restore(three: Cluster, tmp_path: Path) -> None:
+    """Segments that were on their way into an index when they were taken: health has nothing to say of them."""
+    clear(three)
+    few = {"indexing_threshold": 10, "default_segment_number": 1}
+    with three.http() as api:
+        fill(api, "docs", 4000, size=64, shard_number=1, replication_factor=3, optimizers_config=few)
+        parts = dump(three, tmp_path / "point")
+    restore(three, tmp_path / "point", parts)
+    result = probe(three.endpoint, 30)
+    assert [check for check in result.checks if check.name == "collections"] == []
+
+
 def test_every_copy_holds_every_point(three: Cluster, tmp_path: Path) -> None:
     """A copy on every node: what could not be restored at all."""
     clear(three)
