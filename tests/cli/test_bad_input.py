@@ -311,6 +311,7 @@ JSON_LINES = {
     "backup copy": ["backup copy", "backup copy nosuch"],
     "backup keep": ["backup keep", "backup keep --off", "backup keep nosuch"],
     "backup prune": ["backup prune --dry-run", "backup prune nonsense"],
+    "backup delete": ["backup delete nosuch", "backup delete latest --dry-run"],
     "backup keygen": ["backup keygen identity-json.txt", "backup keygen /nosuch/identity.txt"],
     "backup drill": ["backup drill nosuch"],  # one that goes well takes half a minute, and is tried elsewhere
     "backup scheduled": ["backup scheduled"],
@@ -334,6 +335,11 @@ JSON_LINES = {
     "images list": ["images list"],
     "images pull": ["images pull", "images pull --load /nosuch/file.tar"],
     "images build": ["images build nonsense"],  # a whole build is tried with a Docker engine
+    "service install": ["service install --with nosuch"],
+    "service show": ["service show"],
+    "service stop": ["service stop"],
+    "service start": ["service start"],
+    "service remove": ["service remove"],
     "unlock": ["unlock", "unlock nonsense"],
     "engine install": ["engine install"],
     "engine path": ["engine path"],
@@ -534,12 +540,12 @@ def test_no_file_but_the_private_ones_holds_a_secret(platform: Path, ragops: Any
     assert holding == {
         "secrets/default.json",
         "pulumi/default/passphrase",
-        "run/default/timescaledb/config/owner.password",
-        "run/default/qdrant/config/api_key",
-        "run/default/api/config/service_tokens.json",
-        "run/default/api/config/redis.password",
-        "run/default/api/config/qdrant.key",
-        "run/default/api/config/database.password",
+        "run/default/timescaledb/hot/owner.password",
+        "run/default/qdrant/hot/api_key",
+        "run/default/api/hot/service_tokens.json",
+        "run/default/api/hot/redis.password",
+        "run/default/api/hot/qdrant.key",
+        "run/default/api/hot/database.password",
     }
 
 
