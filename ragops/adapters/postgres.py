@@ -158,6 +158,8 @@ def _by_state(state: str, said: str, subject: str) -> RagopsError:
             return RagopsError(
                 "database_permission_denied", message, "use the operator's login: ragops up sets its rights"
             )
+        case "42P01" | "42703" | "3F000":  # table, column, schema: lost, or never made
+            return RagopsError("database_object_missing", message, "see what is gone: `ragops health timescaledb`")
         case "53200" | "53300":
             return UnhealthyError("database_overloaded", message, "give the server more memory or connections")
     return RagopsError("database_error", message)

@@ -100,7 +100,8 @@ class Rows:
                 " FROM rag.collections ORDER BY name"
             ).fetchall()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
-            raise MissingError("schema_missing", "the database has no rag schema yet", "ragops migrate up") from error
+            hint = "run `ragops migrate up`"
+            raise MissingError("schema_missing", "the database has no rag schema yet", hint) from error
         except psycopg.Error:
             with translated(_SUBJECT):
                 raise

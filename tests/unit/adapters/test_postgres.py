@@ -35,6 +35,15 @@ def test_failures_have_a_code_and_an_exit(error, code, exit_code):
 
 
 @pytest.mark.parametrize(
+    "error", [psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.InvalidSchemaName]
+)
+def test_what_is_gone_from_the_database_leads_to_the_check_that_names_it(error):
+    result = translate(error('relation "rag.chunks" does not exist'), "rows of the ingestion")
+    assert result.code == "database_object_missing"
+    assert "`ragops health timescaledb`" in result.hint
+
+
+@pytest.mark.parametrize(
     ("words", "code", "exit_code"),
     [
         ('password authentication failed for user "a role of mine"', "database_login_refused", ExitCode.FAILED),
