@@ -149,7 +149,7 @@ def test_backup_and_restore(service: Any, platform: Platform, vault: Vault) -> N
     before = TimescaleBackup().counts(service.endpoint)
     assert before["public.readings"] == 20000
     point = take(platform, vault)
-    (part,) = point.manifest.of("timescaledb")
+    part = point.manifest.of("timescaledb")[0]
     assert part.counts == before
     assert list(part.versions)[:2] == ["timescaledb", "postgresql"]
     assert part.versions["extension.timescaledb"] == part.versions["timescaledb"]
