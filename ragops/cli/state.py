@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.owner import become_owner, refuse_others_project
 from ragops.cli.console import Console
@@ -38,14 +39,14 @@ class State:
 
         path = (self.config or find_config(Path.cwd())).resolve()
         if path.exists():
-            refuse_others_project(path.parent, self.command, reads_only=self.command in _READ_ONLY)
+            refuse_others_project(path.parent, _typed(self.command), reads_only=self.command in _READ_ONLY)
         return load(self.config, self.environment)
 
     def begin_project(self, folder: Path) -> None:
         """Make sure that a new project in `folder` will be its owner's. Raises UsageError (not_owner)."""
         if self.as_owner:
             become_owner(folder.resolve())
-        refuse_others_project(folder.resolve(), self.command, reads_only=False)
+        refuse_others_project(folder.resolve(), _typed(self.command), reads_only=False)
 
     def become_owner(self) -> None:
         """Go on as the owner of the project, where there is one already: before anything is opened."""
@@ -67,8 +68,18 @@ class State:
 def state(context: typer.Context) -> State:
     """The State of a command."""
     found = context.obj
-    command = context.command_path.partition(" ")[2]
-    return replace(found if isinstance(found, State) else State(Console()), command=command)
+    words: list[str] = []
+    inner: typer.Context | Any = context
+    while inner.parent is not None:  # the outermost one is the program, whatever it was started as
+        words.insert(0, str(inner.info_name))
+        inner = inner.parent
+    return replace(found if isinstance(found, State) else State(Console()), command=" ".join(words))
+
+
+def _typed(command: str) -> str:
+    """The command with its arguments as it was typed, for a hint that repeats it."""
+    words = sys.argv[1:]
+    return shlex.join(words) if set(command.split()) <= set(words) else command
 
 
 def command_line() -> str:

@@ -27,7 +27,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def documented() -> set[str]:
-    table = PAGE.read_text().split("## What ragops keeps")[0]
+    table = PAGE.read_text().split("\n## ")[0]  # the first table; others explain values
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
     return {key for row in rows for key in re.findall(r"`([a-z_.]+)`", row)}
 

@@ -105,6 +105,11 @@ def test_what_only_reads_writes_nothing(theirs: Path, monkeypatch: pytest.Monkey
         assert tree(theirs) == before
 
 
+def test_the_hint_repeats_the_command_as_it_was_typed(theirs: Path, ragops: Any) -> None:
+    done = ragops("restore", "latest", "--yes", cwd=theirs)
+    assert "`sudo ragops --as-owner restore latest --yes`" in done.err
+
+
 def test_the_command_line_ends_with_2(theirs: Path, ragops: Any) -> None:
     done = ragops("backup", "run", "--json", cwd=theirs)
     assert (done.code, json.loads(done.out)["error"]["code"]) == (2, "not_owner")
