@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import sys
 from typing import TYPE_CHECKING, Any
@@ -130,7 +131,9 @@ class Console:
         if yes:
             return
         if not (sys.stdin.isatty() and sys.stderr.isatty()) or self.as_json:
-            raise UsageError("confirmation_needed", f"{question} No terminal to ask on", "add --yes if you mean it")
+            again = shlex.join(["ragops", *sys.argv[1:], "--yes"])
+            what = f"{question}\nthere is no terminal to ask on"
+            raise UsageError("confirmation_needed", what, f"run `{again}` if you mean it")
         prompt = f"type {expected} to go on: " if expected else "go on? [y/N] "
         sys.stderr.write(f"{printable(aimed(question))}\n{prompt}")
         sys.stderr.flush()

@@ -165,7 +165,7 @@ def apply(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
         return
     for name in result.changed:
         current.console.text(f"~ {name}")
-    current.console.text(f"{len(result.changed) or 'no'} files changed")
+    current.console.text(f"{len(result.changed) or 'no'} files changed; applied with the certificate as it is now")
 
 
 def _show(console: Console, found: GatewayDiff) -> None:

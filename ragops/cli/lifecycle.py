@@ -164,7 +164,7 @@ def up(
     state_now = "up" if result.health.lacks_schema and not result.health.unsettled else result.health.status.value
     console.message(f"{state_now}: {changed or 'no'} change{'' if changed == 1 else 's'} in {duration(result.seconds)}")
     for service, check in result.health.unsettled:
-        console.message(f"  {service}: {check.detail}{f' → {check.hint}' if check.hint else ''}")
+        console.message(f"  {service} {check.name}: {check.detail}{f' → {check.hint}' if check.hint else ''}")
     if result.health.lacks_schema:
         console.message("next: `ragops migrate up`")
 

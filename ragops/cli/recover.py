@@ -1,4 +1,4 @@
-"""The command that makes a platform anew from a repository of recovery points."""
+"""The command that makes a platform again from a repository of recovery points."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def recover(
     ] = None,
     yes: Yes = False,
 ) -> None:
-    """Make the platform anew on this machine, from recovery points alone.
+    """Make the platform on a new machine, from recovery points alone.
 
     Writes ragops.yaml and the secrets out of the recovery point, provisions, restores, and looks at the health. Run
     again it goes on where it was interrupted; ragops.yaml may be edited in between. Exits with 3 where the platform is
     not well at the end.
 
-    Example: ragops recover backups --into anew --identity rag-identity.txt --yes
+    Example: ragops recover backups --into new --identity rag-identity.txt --yes
     """
     from ragops.cli.progress import steps
     from ragops.operations.recover import recover as operation

@@ -14,7 +14,9 @@ from ragops.adapters.pulumi import install as pulumi_install
 from ragops.adapters.pulumi.pins import ENGINE_HINT
 from ragops.errors import RagopsError
 from ragops.operations import boot
+from ragops.operations.data_guard import refuse_lost_data
 from ragops.operations.schedule import planners
+from ragops.operations.session import Session
 from ragops.operations.vaults import findings
 from ragops.runtimes.embedded.machine import disk, programs, refusal
 from ragops.runtimes.machines import machine_of
@@ -50,9 +52,19 @@ def examine(project: Project | None) -> Diagnosis:
         _huge_pages(),
         _clock(folder),
         *(findings(project) if project else ()),
+        *(_data(project) if project else ()),
         *(boot.finding(project, planners()) if project else ()),
     )
     return Diagnosis(checks)
+
+
+def _data(project: Project) -> tuple[Check, ...]:
+    """Nothing while the data are there, or there never were any."""
+    try:
+        refuse_lost_data(Session(project, "ragops doctor", lambda _text: None))
+    except RagopsError as error:
+        return (Check("data", Status.DOWN, error.message, error.hint),)
+    return ()
 
 
 def _python() -> Check:

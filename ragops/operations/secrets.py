@@ -24,6 +24,7 @@ from ragops.config import secrets
 from ragops.errors import RagopsError, UsageError
 from ragops.operations.provision import provision
 from ragops.operations.session import secret_names
+from ragops.resources import page
 from ragops.services.api import INGEST_SECRET, OPERATOR_SECRET
 from ragops.services.qdrant import API_KEY_SECRET
 from ragops.services.redis import APPLICATION_SECRET as REDIS_APPLICATION
@@ -108,7 +109,7 @@ def _others(project: Project) -> list[SecretLine]:
     """Keys in files of their own, which other commands renew."""
     paths = project.paths
     rows = (
-        ("signing.pem", "recovery points", "signs them", paths.signing_key, "hand, see docs/recovery.md"),
+        ("signing.pem", "recovery points", "signs them", paths.signing_key, f"hand, see {page('recovery.md')}"),
         (
             "passphrase",
             "Pulumi",

@@ -93,7 +93,7 @@ def test_every_example_runs(module_project: Path, ragops: Any) -> None:
         failures += [answer for name in late if (answer := run_example(name, module_project, ragops, token))]
     finally:
         ragops("down", "--yes", cwd=module_project)
-        ragops("down", "--yes", "--config", "anew/ragops.yaml", cwd=module_project)
+        ragops("down", "--yes", "--config", "new/ragops.yaml", cwd=module_project)
     assert not failures, "\n".join(failures)
 
 

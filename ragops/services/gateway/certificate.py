@@ -74,6 +74,16 @@ def ensure(folder: Path, now: datetime, *, renew: bool = True) -> CertificateFil
     return CertificateFiles(certificate, key, found.not_valid_after_utc, _fingerprint(certificate))
 
 
+def require_pair(folder: Path) -> None:
+    """Raise RagopsError (certificate_invalid, not_permitted, file_error) unless both files are there and match.
+
+    A gateway that runs keeps what it has read; the next start would find nothing to serve.
+    """
+    found, private = _certificate(folder / FILES[0]), _key(folder / FILES[1])
+    if found is None or private is None or found.public_key() != private.public_key():
+        raise _not_a_pair(folder, found, private)
+
+
 def is_generated(found: x509.Certificate) -> bool:
     """Whether ragops made this certificate."""
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import httpx
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from ragops.errors import RagopsError
 from ragops.services.contract import Capability, Check, ProbeResult, Status
 from ragops.services.gateway import certificate
-from ragops.services.gateway.policy import DENIED, READY_PATH, UPSTREAM_HEADER
+from ragops.services.gateway.policy import CONFIGURATION_HEADER, DENIED, READY_PATH, UPSTREAM_HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +56,10 @@ def _reachable(client: httpx.Client) -> Check:
     started = time.monotonic()
     answer = client.get(READY_PATH)
     milliseconds = (time.monotonic() - started) * 1000
+    if CONFIGURATION_HEADER not in answer.headers:
+        what = f"what answers on port {client.base_url.port} is not this gateway with its configuration"
+        hint = "run `ragops drift`, which names another program that listens there, else `ragops gateway apply`"
+        return Check("reachable", Status.DOWN, what, hint)
     if answer.status_code != httpx.codes.OK:
         return Check("reachable", Status.DOWN, f"{READY_PATH} answers {answer.status_code}", _APPLY)
     return Check("reachable", Status.OK, f"answers in {milliseconds:.0f} ms")
@@ -74,6 +79,10 @@ def _closed(client: httpx.Client) -> Check:
 def _certificate(endpoint: Endpoint, timeout: float, now: datetime) -> Check:
     """Whether HTTPS answers with the certificate on disk, and how long that holds."""
     path = Path(endpoint.options.get("certificate", ""))
+    try:
+        certificate.require_pair(path.parent)
+    except RagopsError as error:
+        return Check("certificate", Status.DEGRADED, error.message, error.hint)
     try:
         found = certificate.load(path)
         shown = _shown_certificate(endpoint, timeout)

@@ -98,5 +98,6 @@ def lab(package_lab: Lab) -> Lab:
     package_lab.configure()
     package_lab.empty_repositories()
     package_lab.paths.restore_journal.unlink(missing_ok=True)
+    package_lab.paths.history.unlink(missing_ok=True)  # what a test before had is not missed
     package_lab.fill("A")
     return package_lab
