@@ -22,7 +22,11 @@ _VALUES = ("--config", "--env")
 
 def main() -> NoReturn:
     """Run the command line of this process and exit."""
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    # An interrupt inside `exec` of a text, as dataclasses do it, has Python end by that signal though it was handled;
+    # evaluating any text takes that back (CPython, run_eval_code_obj in pythonrun.c).
+    eval("None")  # noqa: S307
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:

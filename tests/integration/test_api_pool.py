@@ -30,7 +30,7 @@ def database(postgres: Engine, postgres_platform: Platform) -> Database:
     )
     clock, metrics = Clock(), Metrics()
     breaker = Breaker("database", BreakerConfig(failures=1000, reset_seconds=30), 60, clock, metrics)
-    return Database(config, login.password, breaker)
+    return Database(config, lambda: (login.password.get_secret_value(),), breaker)
 
 
 async def refused(database: Database) -> bool:

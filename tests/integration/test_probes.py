@@ -149,7 +149,7 @@ def test_a_healthy_postgres(postgres, postgres_platform):
     assert result.version == "18.4"
     assert list(found(result)) == [
         "reachable", "write", "schema", "connections", "transactions", "wraparound", "replication",
-        "application login", "disk",
+        "indexes", "restorable", "application login", "disk",
     ]  # fmt: skip
     assert postgres.sql("SELECT count(*) FROM pg_class") == before
 

@@ -1006,7 +1006,7 @@ def test_spec_is_what_the_engine_reads(layout: Layout) -> None:
     assert spec.command[:3] == ("python", "-m", "ragops.services.qdrant.edge")
     read = configuration.load(Path(spec.command[3]))
     assert (read.host, read.port, str(read.storage)) == ("127.0.0.1", 16333, layout.data_dir)
-    assert configuration.read_key(read.api_key_file) == b"secret"
+    assert configuration.read_keys(read.api_key_file)() == ("secret",)
 
 
 @pytest.fixture

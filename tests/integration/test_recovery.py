@@ -35,11 +35,11 @@ def test_one_set_over_all_services_metadata_first(valkey, postgres, whole_platfo
     steps = []
     point = take(whole_platform, vault, on_progress=steps.append)
     assert [part.path for part in point.manifest.parts] == [
-        "timescaledb/rag.dump", "redis/dump.rdb", "platform/ragops.yaml",
+        "timescaledb/rag.dump", "timescaledb/server.json", "redis/dump.rdb", "platform/ragops.yaml",
     ]  # fmt: skip
     last_words = [step.resource for step in steps if step.final]  # services go on side by side
-    assert sorted(last_words[:2]) == ["redis/dump.rdb", "timescaledb/rag.dump"]
-    assert last_words[2:] == ["platform/ragops.yaml"]
+    assert sorted(last_words[:3]) == ["redis/dump.rdb", "timescaledb/rag.dump", "timescaledb/server.json"]
+    assert last_words[3:] == ["platform/ragops.yaml"]
     instants = [part.instant for part in point.manifest.parts]
     assert instants == sorted(instants)
     with valkey.redis() as client:
