@@ -48,6 +48,10 @@ class Builder:
     checksums: Mapping[str, str]
     load: Counter[int] = field(default_factory=Counter)
 
+    @property
+    def _is_alone(self) -> bool:
+        return len(self.nodes.clients) == 1
+
     def build(self, record: CollectionRecord, name: str, copies: int, proven: str = "") -> str:
         """Make the collection `name`, with `copies` replicas of every shard; it holds every point when this returns.
 
@@ -61,10 +65,10 @@ class Builder:
         # Before the data: a node keeps for new segments only those indexes that it was told of.
         for index in record.indexes:
             change(rest, "PUT", f"{path_of(name)}/index", index.model_dump(), wait="true")
-        wait(name, lambda: self._look(record, name, 1, counted=False))
+        wait(name, lambda: self._look(record, name, 1, counted=False), alone=self._is_alone)
         self._upload(record, name)
         self._index(record, name)
-        wait(name, lambda: self._look(record, name, 1, proven=proven))
+        wait(name, lambda: self._look(record, name, 1, proven=proven), alone=self._is_alone)
         if later := _later(record, copies):
             change(rest, "PATCH", path_of(name), later)
         if copies > 1:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 STUCK_SECONDS = 600.0  # without anything changing
 LAG_SECONDS = 120.0  # that counts may differ though every replica is active and nothing is on its way
+ALONE_SECONDS = 30.0  # that the only node there is may not answer: nothing can go on without it
 _SILENT_SECONDS = 60.0  # that a node which works for us may not answer
 _LOOK_SECONDS = 5.0
 _POLL = 0.2
@@ -28,23 +29,29 @@ _POLL = 0.2
 class Seen:
     """One look: `words` say what is missing, nothing where all is there; `picture` changes while something goes on.
 
-    `counts` says that all is there but the numbers are other ones.
+    `counts` says that all is there but the numbers are other ones, `silence` is why nothing could be seen.
     """
 
     words: str
     picture: object = None
     counts: bool = False
+    silence: UnhealthyError | None = None
 
 
-def wait(name: str, look: Callable[[], Seen]) -> None:
+def wait(name: str, look: Callable[[], Seen], *, alone: bool = False) -> None:
     """Look again and again until nothing is missing of `name`; a node that does not answer is waited for too.
 
-    Raises IntegrityError (counts_differ), UnhealthyError (qdrant_shards_inactive), InterruptedRunError.
+    `alone` says that it is the only one, which is waited for during half a minute. Raises IntegrityError
+    (counts_differ), UnhealthyError (qdrant_shards_inactive, or as the node's), InterruptedRunError.
     """
     picture: object = None
-    since = settled = time.monotonic()
+    since = settled = heard = time.monotonic()
     while (seen := _look(look)).words:
         now = time.monotonic()
+        if seen.silence is None:
+            heard = now
+        elif alone and now - heard > ALONE_SECONDS:
+            raise seen.silence
         if seen.picture != picture:
             picture, since = seen.picture, now
             tell(Progress("qdrant", f"{name}: {seen.words}"))
@@ -65,7 +72,7 @@ def _look(look: Callable[[], Seen]) -> Seen:
     try:
         return look()
     except UnhealthyError as error:
-        return Seen(error.message, error.message)
+        return Seen(error.message, error.message, silence=error)
 
 
 def while_answering(client: Rest, work: Callable[[], T]) -> T:

@@ -210,3 +210,20 @@ def test_a_server_that_hangs_while_it_works_for_us_is_given_up(monkeypatch: pyte
     over.clear()
     timer.start()
     assert watching.while_answering(client, work) == "done"
+
+
+def test_the_only_node_is_not_waited_for_as_one_of_several_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "ALONE_SECONDS", 0.02)
+    monkeypatch.setattr(watching, "STUCK_SECONDS", 60.0)
+    gone = UnhealthyError("qdrant_unreachable", "qdrant cannot be reached", "see `ragops health qdrant`")
+    looks = iter(range(10_000))
+
+    def look() -> watching.Seen:
+        if next(looks) > 200:
+            return watching.Seen("")
+        raise gone
+
+    with pytest.raises(UnhealthyError, match="cannot be reached"):
+        watching.wait("docs", look, alone=True)
+    looks = iter(range(10_000))
+    watching.wait("docs", look)
