@@ -35,7 +35,7 @@ from ragops.services.qdrant.copies import (
     mark,
     short,
 )
-from ragops.services.qdrant.watching import STUCK_SECONDS
+from ragops.services.qdrant.watching import ALONE_SECONDS, STUCK_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -148,7 +148,8 @@ class Restore:
         raise AssertionError("unreachable")
 
     def _wait_for_nodes(self, cause: UnhealthyError) -> None:
-        deadline = time.monotonic() + STUCK_SECONDS
+        alone = len(self.nodes.clients) == 1
+        deadline = time.monotonic() + (ALONE_SECONDS if alone else STUCK_SECONDS)
         while not all(_answers(client) for client in self.nodes.clients):
             if time.monotonic() > deadline:
                 raise cause

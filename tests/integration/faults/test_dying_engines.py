@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.fault]
 
 DUMPS = {
     "postgresql before pg_dump": ("timescaledb", r"start .*pg_dump"),
-    "postgresql while rows are counted": ("timescaledb", r"sql Composed.*count.*documents"),
+    "postgresql while rows are counted": ("timescaledb", r"sql Composed.*count"),
     "valkey before it saves": ("redis", r"redis BGSAVE"),
     "valkey after it saved": ("redis", r"redis CONFIG GET dbfilename"),
     "qdrant before a snapshot": ("qdrant", r"http POST /collections/books/shards/0/snapshots"),
