@@ -203,7 +203,7 @@ def test_s3_dies_during_a_backup(lab: Lab, s3: S3) -> None:
 def test_s3_dies_during_a_copy(lab: Lab, s3: S3) -> None:
     """The recovery point is whole where it was taken, the copy that is missing is a failure, and is made later."""
     lab.configure(copies=[s3.place])
-    with lab.paused("backup", "run", "--json", at=r"os.rmdir .*staging/default/\d+-\w+$", code=1) as ended:
+    with lab.paused("backup", "run", "--json", at=r"os.rmdir .*staging/default/[^/]+-[0-9a-f]{8}$", code=1) as ended:
         s3.kill()
     assert ended[0].error["code"] == "copy_failed", ended[0].error
     (listed,) = lab("backup", "list", "--json").json()["points"]
