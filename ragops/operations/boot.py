@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters import locks
 from ragops.adapters.cron import daemon_runs
-from ragops.adapters.pulumi.install import cache_dir
 from ragops.adapters.systemd import BOOT
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations import data_guard
-from ragops.operations.schedule import CRON, SYSTEMD
+from ragops.operations.schedule import CRON, SYSTEMD, hold_crontab, remove_block
 from ragops.recovery import schedule as texts
 from ragops.render import render
 from ragops.services.contract import Capability, Check, Status
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from ragops.operations.session import Session
     from ragops.recovery.schedule import Schedule
 
-_LOCK_WAIT = 30.0
 _INSTALL = "`ragops service install` has it started"
 
 
@@ -52,7 +48,7 @@ def install(wanted: Schedule, found: Planners, planner: str = "") -> Installed:
     name = mark(wanted.environment, wanted.config)
     if chosen == SYSTEMD:
         text = _install_unit(wanted, found.units, name)
-        other: Callable[[], bool] = lambda: _remove_block(found.crontab, name)  # noqa: E731
+        other: Callable[[], bool] = lambda: remove_block(found.crontab, name)  # noqa: E731
     else:
         text = _install_block(wanted, found.crontab, name)
         other = lambda: _remove_units(found.units, name)  # noqa: E731
@@ -76,7 +72,7 @@ def show(project: Project, found: Planners) -> tuple[Installed, ...]:
 def remove(project: Project, found: Planners) -> tuple[str, ...]:
     """Take out what `install` put in; returns from where, nothing where there was nothing."""
     name = mark(project.paths.environment, project.config)
-    gone = ((SYSTEMD, _remove_units(found.units, name)), (CRON, _remove_block(found.crontab, name)))
+    gone = ((SYSTEMD, _remove_units(found.units, name)), (CRON, remove_block(found.crontab, name)))
     return tuple(planner for planner, was in gone if was)
 
 
@@ -182,27 +178,9 @@ def unit_text(wanted: Schedule, *, system: bool) -> tuple[str, str]:
 
 def _install_block(wanted: Schedule, crontab: Crontab, name: str) -> str:
     block = block_text(wanted)
-    with _alone():
+    with hold_crontab("ragops service"):
         crontab.write(texts.with_block(crontab.read(), block))
         return texts.block_of(crontab.read(), name)
-
-
-def _remove_block(crontab: Crontab, name: str) -> bool:
-    if not crontab.available():
-        return False
-    with _alone():
-        before = crontab.read()
-        after = texts.without_block(before, name)
-        if after != before:
-            crontab.write(after)
-    return after != before
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """One at a time, the nightly run's installation too: each change of a crontab writes all of it."""
-    with locks.hold(cache_dir(), ("crontab",), "ragops service", _LOCK_WAIT, lambda _: None):
-        yield
 
 
 def _install_unit(wanted: Schedule, units: Units, name: str) -> str:

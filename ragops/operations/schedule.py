@@ -91,7 +91,7 @@ def install(schedule: Schedule, found: Planners, planner: str = "") -> InstallRe
     name = texts.mark(schedule.environment, schedule.config)
     if chosen == SYSTEMD:
         text = _install_units(schedule, found.units, name)
-        twice = _also_in(CRON, lambda: _remove_block(found.crontab, name))
+        twice = _also_in(CRON, lambda: remove_block(found.crontab, name))
     else:
         text = _install_block(schedule, found.crontab)
         twice = _also_in(SYSTEMD, lambda: _remove_units(found.units, name))
@@ -113,7 +113,7 @@ def show(project: Project, found: Planners) -> Standing:
 def remove(project: Project, found: Planners) -> tuple[str, ...]:
     """Take out what `install` put in; returns from where, nothing where there was nothing."""
     name = _name(project)
-    gone = ((SYSTEMD, _remove_units(found.units, name)), (CRON, _remove_block(found.crontab, name)))
+    gone = ((SYSTEMD, _remove_units(found.units, name)), (CRON, remove_block(found.crontab, name)))
     return tuple(planner for planner, was in gone if was)
 
 
@@ -139,15 +139,16 @@ def _last_run(values: dict[str, Any]) -> LastRun:
 
 def _install_block(schedule: Schedule, crontab: Crontab) -> str:
     block = texts.cron_block(schedule)
-    with _alone():
+    with hold_crontab("ragops backup schedule"):
         crontab.write(texts.with_block(crontab.read(), block))
     return block
 
 
-def _remove_block(crontab: Crontab, name: str) -> bool:
+def remove_block(crontab: Crontab, name: str) -> bool:
+    """Take the block `name` out of the crontab; returns whether it was there. Raises RagopsError."""
     if not crontab.available():
         return False
-    with _alone():
+    with hold_crontab("ragops backup schedule"):
         before = crontab.read()
         after = texts.without_block(before, name)
         if after != before:
@@ -156,9 +157,9 @@ def _remove_block(crontab: Crontab, name: str) -> bool:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
+def hold_crontab(command: str) -> Iterator[None]:
     """One at a time: every project of a user is in the same crontab, and each change of it writes all of it."""
-    with locks.hold(cache_dir(), ("crontab",), "ragops backup schedule", _LOCK_WAIT, lambda _: None):
+    with locks.hold(cache_dir(), ("crontab",), command, _LOCK_WAIT, lambda _: None):
         yield
 
 

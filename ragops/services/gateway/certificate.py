@@ -26,6 +26,7 @@ from ragops.services.gateway.rendering import Pair
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import httpx
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
 
 VALID = timedelta(days=397)  # the most that browsers take
@@ -111,6 +112,19 @@ def trust_only(path: Path) -> ssl.SSLContext:
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a certificate that is no authority is trusted itself
     context.load_verify_locations(cadata=load(path).public_bytes(serialization.Encoding.PEM).decode())
     return context
+
+
+def trust_any() -> ssl.SSLContext:
+    """A TLS context for a client that sends nothing secret and compares what the server shows afterwards."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def shown(answer: httpx.Response) -> bytes:
+    """The certificate (DER) of the server that answered; empty without TLS."""
+    connection = answer.extensions["network_stream"].get_extra_info("ssl_object")
+    return bytes(connection.getpeercert(True) or b"") if connection else b""
 
 
 def _read(path: Path) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ssl
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -103,13 +102,9 @@ def _certificate(endpoint: Endpoint, timeout: float, now: datetime) -> Check:
 
 def _shown_certificate(endpoint: Endpoint, timeout: float) -> bytes:
     """The certificate that HTTPS answers with (DER); raises httpx.HTTPError if it does not answer."""
-    trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    trust.check_hostname, trust.verify_mode = False, ssl.CERT_NONE  # it is compared with ours, and nothing secret sent
     url = f"https://{endpoint.host}:{endpoint.options['tls_port']}{READY_PATH}"
-    with httpx.Client(verify=trust, timeout=timeout, trust_env=False) as client:
-        answer = client.get(url).raise_for_status()
-        connection = answer.extensions["network_stream"].get_extra_info("ssl_object")
-        return bytes(connection.getpeercert(True) or b"")
+    with httpx.Client(verify=certificate.trust_any(), timeout=timeout, trust_env=False) as client:
+        return certificate.shown(client.get(url).raise_for_status())
 
 
 def _upstream(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
