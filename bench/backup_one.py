@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 from ragops.config.load import load
-from ragops.operations import backup, restore
-from ragops.operations.restore_journal import RestoreJournal
+from ragops.operations.backup import create
+from ragops.operations.records.restore_journal import RestoreJournal
+from ragops.operations.restore import restore
 from ragops.operations.session import Session
 
 
@@ -24,8 +25,8 @@ def warm_up() -> None:
     import pyrage  # noqa: F401
     import qdrant_edge  # noqa: F401
 
-    import ragops.services.qdrant.backup
-    import ragops.services.redis.scratch
+    import ragops.services.qdrant.backup.backup
+    import ragops.services.redis.scratch_server
     import ragops.services.timescaledb.backup  # noqa: F401
 
 
@@ -70,7 +71,7 @@ def main() -> None:
     started = time.perf_counter()
     with Memory() as memory:
         if what == "backup":
-            point = backup.run(platform, vault, backup.BackupRequest(services=names)).point
+            point = create.run(platform, vault, create.BackupRequest(services=names)).point
         else:
             request = restore.RestoreRequest(services=names, safety=False)
             point = restore.restore(request, platform, vault, RestoreJournal(folder / "journal.json")).point

@@ -12,7 +12,7 @@ from pulumi import automation
 from ragops.adapters.pulumi import install as pulumi_install
 from ragops.config import secrets
 from ragops.config.load import load
-from ragops.operations.stack import _program, platform_inputs
+from ragops.operations.lifecycle.stack import _program, platform_inputs
 
 project = load(None, None)
 paths, settings = project.paths, project.settings

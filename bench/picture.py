@@ -15,8 +15,8 @@ from rich.console import Console as RichConsole
 from ragops.cli.console import Console
 from ragops.cli.views import show_status
 from ragops.config.load import load
+from ragops.operations.observe.status import status
 from ragops.operations.session import Session
-from ragops.operations.status import status
 
 RAGOPS = str(Path(sys.executable).with_name("ragops"))
 TARGET = Path(__file__).parents[1] / "docs" / "status.svg"

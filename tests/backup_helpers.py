@@ -11,17 +11,17 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.store import Entry
-from ragops.adapters.store.folder import FolderStore
-from ragops.adapters.workers import Limit
+from ragops.adapters.background import Limit
+from ragops.adapters.storage import Entry
+from ragops.adapters.storage.folder import FolderStore
 from ragops.errors import StoreMissingError
-from ragops.operations import backup
-from ragops.operations import restore as restoring
-from ragops.operations.restore_journal import RestoreJournal
+from ragops.operations.backup import create
+from ragops.operations.records.restore_journal import RestoreJournal
+from ragops.operations.restore import restore as restoring
+from ragops.recovery.backup_target import Vault
+from ragops.recovery.codec import seal, suffix
 from ragops.recovery.manifest import FILE_NAME, FORMAT, Kind, Manifest, ManifestPart, Stored, parse, write
 from ragops.recovery.repository import Repository
-from ragops.recovery.sealing import seal, suffix
-from ragops.recovery.vault import Vault
 from ragops.services.contract import drop
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def vault_of(folder: Path, *copies: Path, environment: str = "default", **named:
 
 def take(platform: Platform, vault: Vault, **named: Any) -> RecoveryPoint:
     """A recovery point, as `ragops backup run` takes it."""
-    return backup.run(platform, vault, **named).point
+    return create.run(platform, vault, **named).point
 
 
 def journal_of(vault: Vault) -> RestoreJournal:

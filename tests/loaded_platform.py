@@ -15,8 +15,8 @@ from ragops.operations.session import Session
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ragops.recovery.backup_target import Vault
     from ragops.recovery.point import RecoveryPoint
-    from ragops.recovery.vault import Vault
 
 DOCUMENTS, KEYS = 30, 60
 _COLLECTION = {

@@ -26,7 +26,7 @@ from ragops.adapters.docker.client import DockerHost
 from ragops.errors import RagopsError
 from ragops.services.contract import Capability, Endpoint, Login
 from ragops.services.qdrant import API_KEY_SECRET, IMAGE, SERVER_ENGINE
-from ragops.services.qdrant.prepare import prepare
+from ragops.services.qdrant.cluster.prepare import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

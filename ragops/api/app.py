@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 import ragops
-from ragops.api import internal, legacy, ops, problem, reference, v1, v2
+from ragops.api import health_routes, internal, legacy, problem, reference, v1, v2
 from ragops.api import schemas as schema_models
 from ragops.api.auth import Door, ServiceTokens, UserTokens
 from ragops.api.dependencies import build
@@ -63,7 +63,7 @@ def _routes(app: FastAPI) -> None:
     app.include_router(v2.router, prefix="/api/v2", tags=["v2"], dependencies=[_USER])
     app.include_router(legacy.router, tags=["legacy"], dependencies=[_USER])
     app.include_router(internal.router, prefix="/internal", tags=["internal"], dependencies=[_SERVICE])
-    app.include_router(ops.router, tags=["operations"])
+    app.include_router(health_routes.router, tags=["operations"])
 
 
 def _surround(app: FastAPI, config: ApiConfig, deps: Dependencies) -> None:

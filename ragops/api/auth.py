@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 
 from ragops.api.logs import log
 from ragops.api.problem import ApiError
-from ragops.api.watched import Watched
+from ragops.api.reloading_file import Watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

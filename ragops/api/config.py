@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from ragops.adapters.changing import ChangingFile
+from ragops.adapters.secret_file import ChangingFile
 from ragops.errors import InvalidInputError, Problem, UsageError
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import Request  # noqa: TC002  FastAPI reads the annotations
 
-from ragops.api.answer import Answers, Writer
+from ragops.api.answering import Answers, Writer
 from ragops.api.breakers import Breaker
 from ragops.api.clients import Ollama, Qdrant
 from ragops.api.clock import Clock

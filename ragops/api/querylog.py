@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ragops.api.clock import Clock
     from ragops.api.metrics import Metrics
-    from ragops.api.quiet import Quiet
+    from ragops.api.read_only import Quiet
     from ragops.api.stores import Database
 
 _LOG = logging.getLogger(__name__)

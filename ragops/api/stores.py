@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ragops.api.breakers import DependencyFailedError
 from ragops.api.problem import ApiError
-from ragops.api.quiet import CHANNEL, Quiet
+from ragops.api.read_only import CHANNEL, Quiet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

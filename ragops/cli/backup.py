@@ -15,9 +15,9 @@ from ragops.cli.state import State, state
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from ragops.operations.backup import BackupRequest, BackupResult, Hold
-    from ragops.operations.copies import Spread
-    from ragops.operations.prune import PruneResult
+    from ragops.operations.backup.create import BackupRequest, BackupResult, Hold
+    from ragops.operations.backup.prune import PruneResult
+    from ragops.operations.backup.replicate import Spread
     from ragops.operations.session import Session
 
 group = typer.Typer(help="Recovery points: one set over all services.", no_args_is_help=True, rich_markup_mode=None)
@@ -92,7 +92,7 @@ def _started(current: State, lock_wait: float, *, quiesce: bool) -> Any:
 
 
 def _wanted(session: Session, jobs: int | None, *, keep: bool) -> BackupRequest:
-    from ragops.operations.backup import BackupRequest
+    from ragops.operations.backup.create import BackupRequest
 
     return BackupRequest(jobs=jobs or session.project.settings.backup.jobs, keep=keep)
 
@@ -101,16 +101,17 @@ def _take(
     current: State, session: Session, request: BackupRequest, *, quiesce: bool, accept_loss: bool
 ) -> BackupResult:
     from ragops.cli.bars import bars
-    from ragops.operations import backup, copies
-    from ragops.operations.good import condition_of
-    from ragops.operations.recorded import recorded
+    from ragops.operations.backup import create
+    from ragops.operations.backup import replicate as copies
+    from ragops.operations.backup.last_good import condition_of
+    from ragops.operations.backup.run_record import recorded
 
     def take() -> BackupResult:
         platform, vault = session.platform(), session.vault()
         copies.refuse_emptied_primary(vault)
         condition = condition_of(session, accept_loss=accept_loss)
         with bars(current.console) as on_progress:
-            return backup.run(
+            return create.run(
                 platform, vault, request, locker=session.locker(), held=_hold(session, quiesce),
                 condition=condition, on_progress=on_progress,
             )  # fmt: skip
@@ -123,7 +124,7 @@ def _take(
 def _hold(session: Session, quiesce: bool) -> AbstractContextManager[Hold] | None:
     if not quiesce:
         return None
-    from ragops.operations.quiesce import quiesced
+    from ragops.operations.backup.quiesce import quiesced
 
     return quiesced(session.endpoints(), session.notice)
 
@@ -171,8 +172,9 @@ def copy(
     Example: ragops backup copy latest
     """
     from ragops.cli.bars import bars
-    from ragops.operations import backup, copies
-    from ragops.operations.recorded import record_copies
+    from ragops.operations.backup import create
+    from ragops.operations.backup import replicate as copies
+    from ragops.operations.backup.run_record import record_copies
 
     current = state(context)
     session = current.session(lock_wait)
@@ -183,7 +185,7 @@ def copy(
         done, failure = copies.spread_all(vault, wanted, locker=session.locker(), on_progress=on_progress)
         for found in done:
             there = tuple(place for place in found.places if place.repository in further)
-            record_copies(session, backup.BackupResult(found.point, there))
+            record_copies(session, create.BackupResult(found.point, there))
     if failure:
         raise failure
     for found in done:
@@ -215,7 +217,7 @@ def keep(
 
     Example: ragops backup keep latest
     """
-    from ragops.operations import copies
+    from ragops.operations.backup import replicate as copies
 
     current = state(context)
     session = current.session(lock_wait)
@@ -252,8 +254,8 @@ def prune(
 
 
 def _prune(session: Session, *, dry_run: bool) -> PruneResult:
-    from ragops.operations.backup_record import read as read_record
-    from ragops.operations.prune import prune as operation
+    from ragops.operations.backup.prune import prune as operation
+    from ragops.operations.records.last_backup import read as read_record
 
     left = session.restore_journal().read()
     protected = {left.point, left.safety} if left else set()

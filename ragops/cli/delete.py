@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ragops.cli.console import Console
-    from ragops.operations.delete import Doomed
+    from ragops.operations.backup.delete import Doomed
 
 
 def register(group: typer.Typer) -> None:
@@ -38,8 +38,8 @@ def delete(
     Example: ragops backup delete latest --dry-run
     """
     from ragops.cli.views import size
-    from ragops.operations.delete import DeleteRequest, doomed
-    from ragops.operations.delete import delete as operation
+    from ragops.operations.backup.delete import DeleteRequest, doomed
+    from ragops.operations.backup.delete import delete as operation
 
     current = state(context)
     console, session = current.console, current.session(lock_wait)

@@ -12,7 +12,7 @@ from ragops.cli.state import state
 
 if TYPE_CHECKING:
     from ragops.cli.console import Console
-    from ragops.operations.drill import DrillResult
+    from ragops.operations.restore.drill import DrillResult
 
 
 def register(group: typer.Typer) -> None:
@@ -38,8 +38,8 @@ def drill(
     Example: ragops backup drill latest
     """
     from ragops.cli.progress import steps
-    from ragops.operations.drill import LOCK, DrillRequest
-    from ragops.operations.drill import drill as operation
+    from ragops.operations.restore.drill import LOCK, DrillRequest
+    from ragops.operations.restore.drill import drill as operation
 
     current = state(context)
     session = current.session(lock_wait)

@@ -34,7 +34,7 @@ def install(
     """
     from ragops.adapters.pulumi.install import Source
     from ragops.cli.views import jsonable
-    from ragops.operations import engine
+    from ragops.operations.lifecycle import engine
 
     console = state(context).console
     source = Source.BUILD if from_source else Source.EITHER if or_build else Source.DOWNLOAD
@@ -52,7 +52,7 @@ def path(context: typer.Context) -> None:
     Example: ragops engine path
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import engine
+    from ragops.operations.lifecycle import engine
 
     console = state(context).console
     found = engine.path(console.message)

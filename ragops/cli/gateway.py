@@ -13,7 +13,7 @@ from ragops.errors import ExitCode
 
 if TYPE_CHECKING:
     from ragops.cli.console import Console
-    from ragops.operations.gateway import GatewayDiff
+    from ragops.operations.gateway.config import GatewayDiff
 
 tokens = typer.Typer(
     help="Tokens that open the gateway, one key for each.", no_args_is_help=True, rich_markup_mode=None
@@ -41,15 +41,15 @@ def issue(
     Example: ragops token issue website --days 30
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import door
-    from ragops.operations import tokens as operation
+    from ragops.operations.gateway import adapter
+    from ragops.operations.gateway import tokens as operation
 
     current = state(context)
     session = current.session(lock_wait)
     paths, settings = session.project.paths, session.project.settings
     with session.changing():
         now = datetime.now(tz=UTC)
-        apply = door.applier(session)
+        apply = adapter.applier(session)
         result = operation.issue(paths.gateway, settings.name, name, now, apply, timedelta(days=days))
     if current.console.as_json:
         current.console.document(jsonable(result))
@@ -67,7 +67,7 @@ def list_tokens(context: typer.Context) -> None:
     Example: ragops token list
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import tokens as operation
+    from ragops.operations.gateway import tokens as operation
 
     current = state(context)
     lines = operation.list_tokens(current.project().paths.gateway, datetime.now(tz=UTC))
@@ -98,13 +98,13 @@ def revoke(
     Example: ragops token revoke website
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import door
-    from ragops.operations import tokens as operation
+    from ragops.operations.gateway import adapter
+    from ragops.operations.gateway import tokens as operation
 
     current = state(context)
     session = current.session(lock_wait)
     with session.changing():
-        apply = door.applier(session)
+        apply = adapter.applier(session)
         result = operation.revoke(session.project.paths.gateway, token, datetime.now(tz=UTC), apply)
     if current.console.as_json:
         current.console.document(jsonable(result))
@@ -119,11 +119,11 @@ def diff(context: typer.Context) -> None:
 
     Example: ragops gateway diff
     """
-    from ragops.operations import door
-    from ragops.operations import gateway as operation
+    from ragops.operations.gateway import adapter
+    from ragops.operations.gateway import config as operation
 
     current = state(context)
-    found = operation.diff(*door.opened(current.session()))
+    found = operation.diff(*adapter.opened(current.session()))
     _show(current.console, found)
     if found.changed:
         raise typer.Exit(ExitCode.CHANGES)
@@ -137,11 +137,11 @@ def check(context: typer.Context) -> None:
 
     Example: ragops gateway check
     """
-    from ragops.operations import door
-    from ragops.operations import gateway as operation
+    from ragops.operations.gateway import adapter
+    from ragops.operations.gateway import config as operation
 
     current = state(context)
-    found = operation.check(*door.opened(current.session()))
+    found = operation.check(*adapter.opened(current.session()))
     _show(current.console, found)
     current.console.message("the gateway accepts it")
 
@@ -153,13 +153,13 @@ def apply(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
     Example: ragops gateway apply
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import door
-    from ragops.operations import gateway as operation
+    from ragops.operations.gateway import adapter
+    from ragops.operations.gateway import config as operation
 
     current = state(context)
     session = current.session(lock_wait)
     with session.changing():
-        result = operation.apply(*door.opened(session), door.applier(session))
+        result = operation.apply(*adapter.opened(session), adapter.applier(session))
     if current.console.as_json:
         current.console.document(jsonable(result))
         return

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ragops.cli.console import Console
     from ragops.cli.state import State
-    from ragops.operations.images import ImageState
+    from ragops.operations.lifecycle.images import ImageState
     from ragops.operations.session import Session
 
 group = typer.Typer(
@@ -34,7 +34,7 @@ def list_(context: typer.Context) -> None:
 
     Example: ragops images list
     """
-    from ragops.operations.images import list_images
+    from ragops.operations.lifecycle.images import list_images
 
     current = state(context)
     _show(current.console, list_images(current.project()))
@@ -57,7 +57,7 @@ def pull(
     Example: ragops images pull
     """
     from ragops.cli.progress import steps
-    from ragops.operations.images import load_images, pull_images, save_images
+    from ragops.operations.lifecycle.images import load_images, pull_images, save_images
 
     current = state(context)
     session = current.session()
@@ -80,7 +80,7 @@ def build(context: typer.Context) -> None:
     Example: ragops images build
     """
     from ragops.cli.progress import steps
-    from ragops.operations.images import build_image
+    from ragops.operations.lifecycle.images import build_image
 
     current = state(context)
     with steps(current.console, "build") as on_progress:

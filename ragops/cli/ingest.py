@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ragops.cli.console import Console
     from ragops.ingest.report import CollectionReport
     from ragops.ingest.stages import Progress
-    from ragops.operations.query import QueryResult
+    from ragops.operations.data.query import QueryResult
 
 # A line in a log says enough this often, in seconds.
 _LINE_EVERY = 5.0
@@ -59,8 +59,8 @@ def ingest(
     Example: ragops ingest
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import ingest as operation
-    from ragops.operations.refresh import refresh_answers
+    from ragops.operations.data import ingest as operation
+    from ragops.operations.data.cache import refresh_answers
 
     current = state(context)
     console = current.console
@@ -104,7 +104,7 @@ def query(
     Example: ragops query "how do I rotate a secret?" --collection manuals
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import query as operation
+    from ragops.operations.data import query as operation
 
     current = state(context)
     gateway = operation.gateway_for(current.session())

@@ -20,7 +20,7 @@ def keygen(context: typer.Context, file: Annotated[Path, typer.Argument(metavar=
     """
     from ragops.cli.views import jsonable
     from ragops.errors import UsageError
-    from ragops.operations.keygen import keygen as operation
+    from ragops.operations.backup.keygen import keygen as operation
 
     current = state(context)
     try:

@@ -12,7 +12,7 @@ from ragops.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from ragops.adapters.pulumi.state import StateFault
-    from ragops.operations.provision import Plan
+    from ragops.operations.lifecycle.provision import Plan
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 LockWait = Annotated[float, typer.Option(metavar="SECONDS", help="Wait this long for another run to end.")]
@@ -39,7 +39,7 @@ def init(
     Example: ragops init my-rag
     """
     from ragops.cli.views import jsonable
-    from ragops.operations.init import init as operation
+    from ragops.operations.lifecycle.init import init as operation
 
     if runtime not in ("embedded", "docker"):
         raise UsageError("unknown_runtime", f"there is no runtime {runtime!r}", "one of: embedded, docker")
@@ -62,7 +62,7 @@ def doctor(context: typer.Context) -> None:
     Example: ragops doctor
     """
     from ragops.cli.views import jsonable, show_diagnosis
-    from ragops.operations.doctor import examine
+    from ragops.operations.lifecycle.doctor import examine
 
     current = state(context)
     try:
@@ -91,8 +91,8 @@ def plan(
     """
     from ragops.cli.views import jsonable, show_changes, show_versions
     from ragops.errors import MissingError
-    from ragops.operations.data_guard import refuse_lost_data
-    from ragops.operations.provision import plan as operation
+    from ragops.operations.lifecycle.data_guard import refuse_lost_data
+    from ragops.operations.lifecycle.provision import plan as operation
 
     current = state(context)
     session = current.session()
@@ -133,8 +133,8 @@ def up(
     """
     from ragops.cli.progress import steps
     from ragops.cli.views import duration, jsonable, show_changes, show_versions
-    from ragops.operations.data_guard import Empty
-    from ragops.operations.provision import up as operation
+    from ragops.operations.lifecycle.data_guard import Empty
+    from ragops.operations.lifecycle.provision import up as operation
 
     current = state(context)
     console = current.console
@@ -183,7 +183,7 @@ def down(
     """
     from ragops.cli.progress import steps
     from ragops.cli.views import jsonable
-    from ragops.operations.provision import down as operation
+    from ragops.operations.lifecycle.provision import down as operation
 
     current = state(context)
     console = current.console

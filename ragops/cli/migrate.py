@@ -43,12 +43,13 @@ def up(
     Example: ragops migrate up
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import good, migrate
+    from ragops.operations.backup import last_good
+    from ragops.operations.data import migrate
 
     current = state(context)
     session = current.session(lock_wait)
     with session.changing():
-        held, way_back = good.held(session), good.way_back(session)
+        held, way_back = last_good.held(session), last_good.way_back(session)
         report = migrate.up(session.endpoint(_SERVICE), held=held, way_back=way_back, fresh=fresh)
     if current.console.as_json:
         current.console.document(jsonable(report))
@@ -69,7 +70,8 @@ def status(context: typer.Context) -> None:
     Example: ragops migrate status
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import good, migrate
+    from ragops.operations.backup import last_good
+    from ragops.operations.data import migrate
 
     current = state(context)
     session = current.session()
@@ -84,7 +86,7 @@ def status(context: typer.Context) -> None:
     extension = f", TimescaleDB {result.extension_version}" if result.extension_version else ""
     title = f"PostgreSQL {result.server_version}{extension} · edition {result.edition.value}"
     current.console.table(("VERSION", "NAME", "STATE", "APPLIED (UTC)"), rows, title=title)
-    migrate.require_whole(result, good.way_back(session))
+    migrate.require_whole(result, last_good.way_back(session))
 
 
 @group.command(name="json-to-db")
@@ -104,8 +106,8 @@ def json_to_db(
     """
     from ragops.adapters.audit import actor
     from ragops.cli.views import jsonable
-    from ragops.operations import migrate
-    from ragops.operations.ingest import embedder_for
+    from ragops.operations.data import migrate
+    from ragops.operations.data.ingest import embedder_for
 
     current = state(context)
     session = current.session(lock_wait)
@@ -142,8 +144,8 @@ def db_to_json(
     Example: ragops migrate db-to-json exported.json
     """
     from ragops.adapters.files import write_atomic
-    from ragops.operations import migrate
-    from ragops.operations.ingest import embedder_for
+    from ragops.operations.data import migrate
+    from ragops.operations.data.ingest import embedder_for
 
     current = state(context)
     session = current.session()
@@ -166,7 +168,7 @@ def maintain(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
     Example: ragops migrate maintain
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import migrate
+    from ragops.operations.data import migrate
 
     current = state(context)
     session = current.session(lock_wait)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ragops.cli.console import Console
-    from ragops.operations.health import Health
+    from ragops.operations.observe.health import Health
     from ragops.operations.session import Session
 
 
@@ -54,7 +54,7 @@ def status(context: typer.Context) -> None:
     Example: ragops status
     """
     from ragops.cli.views import jsonable, show_status
-    from ragops.operations.status import status as operation
+    from ragops.operations.observe.status import status as operation
 
     current = state(context)
     result = operation(current.session())
@@ -75,7 +75,7 @@ def outputs(
 
     Example: ragops outputs --format env --show-secrets > .env
     """
-    from ragops.operations.status import outputs as operation
+    from ragops.operations.observe.status import outputs as operation
 
     current = state(context)
     values = operation(current.session(), show_secrets=show_secrets)
@@ -96,7 +96,7 @@ def logs(
 
     Example: ragops logs redis -n 20
     """
-    from ragops.operations.status import logs as operation
+    from ragops.operations.observe.status import logs as operation
 
     console = state(context).console
     found = operation(state(context).session(), service, lines, following=follow)
@@ -119,7 +119,7 @@ def drift(context: typer.Context) -> None:
     Example: ragops drift
     """
     from ragops.cli.views import jsonable
-    from ragops.operations.provision import drift as operation
+    from ragops.operations.lifecycle.provision import drift as operation
 
     current = state(context)
     result = operation(current.session())
@@ -150,7 +150,7 @@ def health(
 
     Example: ragops health --format nagios
     """
-    from ragops.operations.health import check
+    from ragops.operations.observe.health import check
 
     current = state(context)
     code: int = ExitCode.DONE
@@ -184,7 +184,7 @@ def _until_interrupted(*, following: bool) -> Iterator[None]:
 
 
 def _figures(session: Session) -> str:
-    from ragops.operations.metrics import text
+    from ragops.operations.records.metrics_file import text
 
     return text(session)
 

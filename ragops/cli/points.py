@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ragops.cli.state import State
-    from ragops.operations.overview import Line, Overview
-    from ragops.operations.verify import VerifyResult
+    from ragops.operations.backup.list_points import Line, Overview
+    from ragops.operations.backup.verify import VerifyResult
     from ragops.recovery.point import RecoveryPoint
 
 Reference = Annotated[str, typer.Argument(metavar="[ID]", help="Its id, the start of it, or latest.")]
@@ -41,7 +41,7 @@ def list_points(context: typer.Context, repository: From = None) -> None:
 
     Example: ragops backup list
     """
-    from ragops.operations.overview import overview
+    from ragops.operations.backup.list_points import overview
 
     current = state(context)
     found = overview(current.session().vault(), repository)
@@ -182,8 +182,8 @@ def verified(
 
     from ragops.cli.bars import bars
     from ragops.errors import IntegrityError
-    from ragops.operations import proof
-    from ragops.operations.verify import verify as operation
+    from ragops.operations.backup.verify import verify as operation
+    from ragops.operations.observe import restore_proof
 
     session, started = current.session(), time.monotonic()
     platform, vault = session.platform() if deep else None, session.vault(identity)
@@ -193,10 +193,10 @@ def verified(
     except IntegrityError as error:
         if deep:
             chosen, found = vault.find(point, repository)
-            proof.note_verified(session, found, chosen.name, (), time.monotonic() - started, error)
+            restore_proof.note_verified(session, found, chosen.name, (), time.monotonic() - started, error)
         raise
     if deep:
-        proof.note_verified(session, result.point, result.repository, result.proofs, time.monotonic() - started)
+        restore_proof.note_verified(session, result.point, result.repository, result.proofs, time.monotonic() - started)
     return result
 
 
@@ -225,7 +225,7 @@ def _verify_all(current: State, repository: str | None, *, deep: bool) -> None:
     """Raises IntegrityError where one is not whole, after all of them are shown."""
     from ragops.cli.bars import bars
     from ragops.errors import IntegrityError, UsageError
-    from ragops.operations.verify import verify_all
+    from ragops.operations.backup.verify import verify_all
 
     if deep:
         raise UsageError("usage", "--all goes with no ID and not with --deep", "see `ragops backup verify --help`")

@@ -13,8 +13,8 @@ from ragops.errors import ExitCode
 
 if TYPE_CHECKING:
     from ragops.cli.console import Console
-    from ragops.operations.recover import RecoverResult
-    from ragops.operations.recover_find import Found
+    from ragops.operations.restore.locate import Found
+    from ragops.operations.restore.recover import RecoverResult
 
 
 def register(app: typer.Typer) -> None:
@@ -49,8 +49,8 @@ def recover(
     Example: ragops recover backups --into new --identity rag-identity.txt --yes
     """
     from ragops.cli.progress import steps
-    from ragops.operations.recover import recover as operation
-    from ragops.operations.recover_find import RecoverRequest, find
+    from ragops.operations.restore.locate import RecoverRequest, find
+    from ragops.operations.restore.recover import recover as operation
 
     current = state(context)
     console = current.console

@@ -11,7 +11,7 @@ from ragops.cli.state import state
 
 if TYPE_CHECKING:
     from ragops.cli.console import Console
-    from ragops.operations.repair import RepairResult
+    from ragops.operations.restore.repair import RepairResult
     from ragops.services.redis.repair import Repaired
 
 
@@ -35,7 +35,7 @@ def repair(
     Example: ragops repair redis
     """
     from ragops.cli.views import jsonable
-    from ragops.operations.repair import repair as operation
+    from ragops.operations.restore.repair import repair as operation
 
     current = state(context)
     console = current.console

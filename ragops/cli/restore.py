@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ragops.cli.console import Console
     from ragops.cli.state import State
     from ragops.errors import UnhealthyError
-    from ragops.operations.aside import Aside
-    from ragops.operations.restore import RestoreResult
+    from ragops.operations.restore.clean import Aside
+    from ragops.operations.restore.restore import RestoreResult
     from ragops.operations.session import Session
 
 
@@ -65,11 +65,11 @@ def restore(
     """
     from ragops.cli.bars import bars
     from ragops.cli.progress import steps
-    from ragops.operations.proof import note_restored
-    from ragops.operations.refresh import refresh_answers
-    from ragops.operations.restore import RestoreRequest, refuse_unknown
-    from ragops.operations.restore import restore as operation
-    from ragops.operations.restore_start import start_empty
+    from ragops.operations.data.cache import refresh_answers
+    from ragops.operations.observe.restore_proof import note_restored
+    from ragops.operations.restore.restore import RestoreRequest, refuse_unknown
+    from ragops.operations.restore.restore import restore as operation
+    from ragops.operations.restore.start_empty import start_empty
     from ragops.recovery.manifest import PLATFORM
 
     current = state(context)
@@ -118,7 +118,7 @@ def restore(
 def _answer(session: Session, ident: str, on_progress: Callable[[Progress], None]) -> UnhealthyError | None:
     """The last step: a restore is over when the platform answers; what failed then is told after what was restored."""
     from ragops.errors import UnhealthyError
-    from ragops.operations.answering import require_answers
+    from ragops.operations.observe.wait_ready import require_answers
 
     try:
         require_answers(session, f"{ident} is restored", on_progress)
@@ -138,7 +138,7 @@ def _clean(
     current: State, services: Sequence[str], older_than: str | None, lock_wait: float, *, dry_run: bool, yes: bool
 ) -> None:
     from ragops.cli.views import size
-    from ragops.operations.aside import asides, clean, span
+    from ragops.operations.restore.clean import asides, clean, span
 
     console, session = current.console, current.session(lock_wait)
     limit = span(older_than) if older_than is not None else None

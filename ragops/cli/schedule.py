@@ -14,7 +14,7 @@ from ragops.errors import UsageError
 
 if TYPE_CHECKING:
     from ragops.config.load import Project
-    from ragops.operations.schedule import LastRun
+    from ragops.operations.schedule.install import LastRun
 
 group = typer.Typer(
     help="The nightly run: backup, prune, prove, maintain.", no_args_is_help=True, rich_markup_mode=None
@@ -55,8 +55,8 @@ def install(
     Example: ragops backup schedule install --at 02:30 --with cron
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import schedule
-    from ragops.recovery.schedule import Schedule, minute_of, weekday_of
+    from ragops.operations.schedule import install as schedule
+    from ragops.recovery.schedule_texts import Schedule, minute_of, weekday_of
 
     current = state(context)
     if planner not in ("", schedule.CRON, schedule.SYSTEMD):
@@ -93,7 +93,7 @@ def show(context: typer.Context) -> None:
     Example: ragops backup schedule show
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import schedule
+    from ragops.operations.schedule import install as schedule
 
     current = state(context)
     standing = schedule.show(current.project(), schedule.planners())
@@ -115,7 +115,7 @@ def remove(context: typer.Context) -> None:
 
     Example: ragops backup schedule remove
     """
-    from ragops.operations import schedule
+    from ragops.operations.schedule import install as schedule
 
     current = state(context)
     session = current.session()
@@ -137,7 +137,7 @@ def scheduled(context: typer.Context) -> None:
     Example: ragops backup scheduled
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import scheduled as operation
+    from ragops.operations.schedule import nightly as operation
 
     current = state(context)
     project = current.project()
@@ -192,7 +192,7 @@ def _verify(current: State, project: Project) -> None:
 
 
 def _maintain(current: State) -> None:
-    from ragops.operations import migrate
+    from ragops.operations.data import migrate
 
     session = current.session(_LOCK_WAIT)
     with session.changing():

@@ -29,7 +29,7 @@ def list_secrets(context: typer.Context) -> None:
     Example: ragops secrets list
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import secrets as operation
+    from ragops.operations.lifecycle import secrets as operation
 
     current = state(context)
     lines = operation.list_secrets(current.project())
@@ -68,7 +68,7 @@ def rotate(
     """
     from ragops.cli.progress import steps
     from ragops.cli.views import jsonable
-    from ragops.operations import secrets as operation
+    from ragops.operations.lifecycle import secrets as operation
 
     current = state(context)
     console, session = current.console, current.session(lock_wait)

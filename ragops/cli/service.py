@@ -37,8 +37,9 @@ def install(
     Example: ragops service install --with cron
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import boot, schedule
-    from ragops.recovery.schedule import Schedule
+    from ragops.operations.schedule import boot
+    from ragops.operations.schedule import install as schedule
+    from ragops.recovery.schedule_texts import Schedule
 
     current = state(context)
     if planner not in ("", schedule.CRON, schedule.SYSTEMD):
@@ -67,7 +68,8 @@ def show(context: typer.Context) -> None:
     Example: ragops service show
     """
     from ragops.cli.views import jsonable
-    from ragops.operations import boot, schedule
+    from ragops.operations.schedule import boot
+    from ragops.operations.schedule import install as schedule
 
     current = state(context)
     project = current.project()
@@ -89,7 +91,7 @@ def stop(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
 
     Example: ragops service stop
     """
-    from ragops.operations import boot
+    from ragops.operations.schedule import boot
 
     current = state(context)
     done = boot.stop(current.session(lock_wait or _BOOT_WAIT))
@@ -108,7 +110,7 @@ def start(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
     Example: ragops service start
     """
     from ragops.cli.progress import steps
-    from ragops.operations import boot
+    from ragops.operations.schedule import boot
 
     current = state(context)
     with steps(current.console, "start") as on_progress:
@@ -127,7 +129,8 @@ def remove(context: typer.Context) -> None:
 
     Example: ragops service remove
     """
-    from ragops.operations import boot, schedule
+    from ragops.operations.schedule import boot
+    from ragops.operations.schedule import install as schedule
 
     current = state(context)
     session = current.session()

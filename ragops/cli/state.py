@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.owner import become_owner, refuse_others_project
+from ragops.adapters.project_owner import become_owner, refuse_others_project
 from ragops.cli.console import Console
 from ragops.errors import UsageError
 

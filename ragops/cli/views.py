@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ragops.cli.console import Console
-    from ragops.operations.changes import Change
-    from ragops.operations.doctor import Diagnosis
-    from ragops.operations.health import Health
-    from ragops.operations.status import PlatformStatus
-    from ragops.operations.upgrade import VersionChange
+    from ragops.operations.lifecycle.doctor import Diagnosis
+    from ragops.operations.lifecycle.plan_diff import Change
+    from ragops.operations.lifecycle.version_changes import VersionChange
+    from ragops.operations.observe.health import Health
+    from ragops.operations.observe.status import PlatformStatus
     from ragops.services.contract import Check
 
 _MARKS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}

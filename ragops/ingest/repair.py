@@ -8,7 +8,7 @@ from uuid import UUID
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ragops.ingest.rows import Collection, Rows
+    from ragops.ingest.document_store import Collection, Rows
     from ragops.ingest.vectors import VectorStore
 
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from ragops.adapters import audit, locks
 from ragops.config import secrets
 from ragops.errors import MissingError, RagopsError, UsageError
+from ragops.operations.backup.project_archive import OPTIONS
 from ragops.operations.platform import Platform
-from ragops.operations.project_parts import OPTIONS
-from ragops.operations.restore_journal import RestoreJournal
-from ragops.operations.vaults import options_files, vault_of
+from ragops.operations.records.restore_journal import RestoreJournal
+from ragops.operations.repositories import options_files, vault_of
 from ragops.recovery.repository import Locker
-from ragops.runtimes.machines import machine_of
+from ragops.runtimes.registry import machine_of
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
 from ragops.services.redis import RedisService
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
     from ragops.config.load import Project
     from ragops.config.model import Settings
-    from ragops.recovery.vault import Vault
-    from ragops.runtimes.machine import Machine
+    from ragops.recovery.backup_target import Vault
+    from ragops.runtimes.contract import Machine
 
 EXCLUSIVE = locks.KINDS
 

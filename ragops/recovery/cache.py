@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.adapters.store import Entry, Store
+    from ragops.adapters.storage import Entry, Store
 
 _AWAY = "repository_unreachable"
 _ANY_BYTES = "surrogateescape"  # one that is damaged is kept as it is: it is not read every time either

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import BinaryIO
 
-    from ragops.adapters.store import Store
+    from ragops.adapters.storage import Store
     from ragops.recovery.lock import Held
 
 

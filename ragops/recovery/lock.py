@@ -32,7 +32,7 @@ from ragops.recovery.lock_owner import myself
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ragops.adapters.store import Store
+    from ragops.adapters.storage import Store
 
 _FOLDER = "locks"
 

@@ -16,7 +16,7 @@ from ragops.errors import RagopsError, StoreRefusedError
 from ragops.recovery.lock_owner import Identity
 
 if TYPE_CHECKING:
-    from ragops.adapters.store import Store
+    from ragops.adapters.storage import Store
 
 SLOWEST = 120.0  # seconds between beats that a note is believed to have
 _FIRST, _ENDED = ".json", ".ended"

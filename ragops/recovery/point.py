@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.files import create_private
 from ragops.errors import IntegrityError, RagopsError, StoreMissingError
+from ragops.recovery.codec import checksum, unseal
 from ragops.recovery.manifest import FILE_NAME
-from ragops.recovery.sealing import checksum, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.adapters.store import Store
+    from ragops.adapters.storage import Store
     from ragops.recovery.manifest import Manifest, ManifestPart, Signed
 
 _OTHER_POINT = "use another one: `ragops backup list`"

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.adapters.store import Entry, Store
+    from ragops.adapters.storage import Entry, Store
     from ragops.recovery.lock import Held
     from ragops.recovery.manifest import Manifest
     from ragops.recovery.signing import SigningKey

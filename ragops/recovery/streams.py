@@ -11,7 +11,7 @@ import zstandard
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ragops.adapters.blocks import Sink, Source
+    from ragops.adapters.streams import Sink, Source
 
 BLOCK = 1 << 20
 _LEVEL = 1

@@ -15,7 +15,7 @@ from ragops.services.redis.component import Redis, RedisArgs
 from ragops.services.timescaledb.component import Timescale, TimescaleArgs
 
 if TYPE_CHECKING:
-    from ragops.operations.stack import PlatformInputs
+    from ragops.operations.lifecycle.stack import PlatformInputs
 
 
 def program(inputs: PlatformInputs) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ragops as package
-from ragops.adapters.owner import Owner, unreadable_for
+from ragops.adapters.project_owner import Owner, unreadable_for
 from ragops.cli.app import app
 from ragops.cli.main import hoist
 from ragops.errors import RagopsError

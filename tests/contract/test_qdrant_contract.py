@@ -70,7 +70,7 @@ def development_engine() -> Iterator[Server]:
     config = {"host": "127.0.0.1", "port": port, "storage": str(folder / "data"), "api_key_file": str(folder / "key")}
     (folder / "edge.json").write_text(json.dumps(config))
     with (folder / "log").open("wb") as log:
-        command = [sys.executable, "-m", "ragops.services.qdrant.edge", str(folder / "edge.json")]
+        command = [sys.executable, "-m", "ragops.devserver.qdrant", str(folder / "edge.json")]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.errors import decode
-from ragops.runtimes.docker import files as docker_files
-from ragops.runtimes.docker.container_files import VolumeFilesProvider
+from ragops.runtimes.docker.containers import files as docker_files
+from ragops.runtimes.docker.provision.volume_files import VolumeFilesProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.docker.looks import resume
+from ragops.adapters.docker.inspect import resume
 from ragops.errors import RagopsError, decode
-from ragops.runtimes.docker.container_ready import ReadyProvider, Wanted, make_ready
+from ragops.runtimes.docker.provision.readiness import ReadyProvider, Wanted, make_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable

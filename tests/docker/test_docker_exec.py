@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters import child
+from ragops.adapters import subprocess_tool
 from ragops.errors import MissingError, RagopsError
-from ragops.runtimes.docker import piped
-from ragops.runtimes.docker.bench import BENCH, OWNER, docker_bench
-from ragops.runtimes.docker.exec import arguments
+from ragops.runtimes.docker.containers import exec_stream
+from ragops.runtimes.docker.containers.exec_proxy import arguments
+from ragops.runtimes.docker.sandbox import BENCH, OWNER, docker_bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,13 +52,15 @@ def processes(docker: DockerHost, container: str) -> list[str]:
 
 
 def test_output_code_and_words_are_the_programs(container: str) -> None:
-    assert child.output([*arguments(container, "echo"), "a b", "$c"], os.environ, 30) == "a b $c\n"
+    assert subprocess_tool.output([*arguments(container, "echo"), "a b", "$c"], os.environ, 30) == "a b $c\n"
     with pytest.raises(RagopsError, match=r"tool ended with 3: it said"):
-        child.run([*arguments(container, "sh"), "-c", "echo it said >&2; exit 3"], os.environ, 30, name="tool")
+        subprocess_tool.run(
+            [*arguments(container, "sh"), "-c", "echo it said >&2; exit 3"], os.environ, 30, name="tool"
+        )
     with pytest.raises(RagopsError, match="ended with 127"):
-        child.run(arguments(container, "no-such-program"), os.environ, 30)
+        subprocess_tool.run(arguments(container, "no-such-program"), os.environ, 30)
     with pytest.raises(RagopsError, match="o such container"):
-        child.run(arguments("ragops-test-no-such-container", "true"), os.environ, 30)
+        subprocess_tool.run(arguments("ragops-test-no-such-container", "true"), os.environ, 30)
 
 
 def test_a_large_file_goes_in_and_out_unchanged(container: str, tmp_path: Path) -> None:
@@ -66,7 +68,9 @@ def test_a_large_file_goes_in_and_out_unchanged(container: str, tmp_path: Path) 
     with (tmp_path / "in").open("wb") as file:
         for _ in range(48):
             file.write(piece)
-    with child.running(arguments(container, "cat"), os.environ, 60, stdin=tmp_path / "in", stdout=tmp_path / "out"):
+    with subprocess_tool.running(
+        arguments(container, "cat"), os.environ, 60, stdin=tmp_path / "in", stdout=tmp_path / "out"
+    ):
         pass
     assert (tmp_path / "out").stat().st_mode & 0o777 == 0o600
     done = subprocess.run(["cmp", tmp_path / "in", tmp_path / "out"], check=False)
@@ -75,14 +79,14 @@ def test_a_large_file_goes_in_and_out_unchanged(container: str, tmp_path: Path) 
 
 def test_a_program_that_reads_only_the_beginning(container: str, tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"first\n" + b"x" * (32 * PIECE))
-    said = child.output([*arguments(container, "head"), "-1"], os.environ, 60, stdin=tmp_path / "in")
+    said = subprocess_tool.output([*arguments(container, "head"), "-1"], os.environ, 60, stdin=tmp_path / "in")
     assert said == "first\n"
 
 
 def test_no_process_is_left_to_the_first_one(docker: DockerHost, container: str) -> None:
     """`sleep`, as the first process, waits for no child: an orphan would stay as a zombie."""
     for _ in range(5):
-        child.run(arguments(container, "true"), os.environ, 30)
+        subprocess_tool.run(arguments(container, "true"), os.environ, 30)
     assert processes(docker, container) == ["sleep 600"]
 
 
@@ -99,7 +103,7 @@ def test_a_killed_run_leaves_no_program_behind(docker: DockerHost, container: st
 
 def test_a_program_that_is_fed_reads_it_all_and_says_what_it_found(docker: DockerHost, container: str) -> None:
     blocks = [os.urandom(PIECE), os.urandom(5), os.urandom(3 * PIECE + 1)]
-    with piped.fed(docker, container, ["sha256sum"], 30) as program:
+    with exec_stream.fed(docker, container, ["sha256sum"], 30) as program:
         for block in (*blocks, b""):
             program.write(block)
         said = program.output()
@@ -107,7 +111,7 @@ def test_a_program_that_is_fed_reads_it_all_and_says_what_it_found(docker: Docke
 
 
 def test_a_program_that_is_fed_and_ends_early_misses_nothing(docker: DockerHost, container: str) -> None:
-    with piped.fed(docker, container, ["sh", "-c", "head -c 10 >&2; exit 3"], 30) as program:
+    with exec_stream.fed(docker, container, ["sh", "-c", "head -c 10 >&2; exit 3"], 30) as program:
         for _ in range(40):
             program.write(b"x" * PIECE)
         with pytest.raises(RagopsError, match="sh ended with 3: xxxxxxxxxx"):
@@ -115,7 +119,7 @@ def test_a_program_that_is_fed_and_ends_early_misses_nothing(docker: DockerHost,
 
 
 def test_a_program_that_does_not_read_is_waited_for_as_long_as_was_said(docker: DockerHost, container: str) -> None:
-    with piped.fed(docker, container, ["sleep", "30"], 1) as program, pytest.raises(RagopsError) as failed:
+    with exec_stream.fed(docker, container, ["sleep", "30"], 1) as program, pytest.raises(RagopsError) as failed:
         for _ in range(40):
             program.write(b"x" * PIECE)
     assert failed.value.code == "tool_timeout"
@@ -126,7 +130,7 @@ def test_what_a_program_prints_is_in_the_file_while_it_prints(
 ) -> None:
     target = tmp_path / "printed"
     command = ["sh", "-c", "echo first; sleep 2; head -c 3000000 /dev/zero"]
-    with piped.printing(docker, container, command, target, 30) as finish:
+    with exec_stream.printing(docker, container, command, target, 30) as finish:
         wait_until(lambda: target.exists() and target.read_bytes() == b"first\n")
         finish()
         assert target.stat().st_size == 3_000_006
@@ -136,7 +140,7 @@ def test_what_a_program_prints_is_in_the_file_while_it_prints(
 def test_a_program_that_prints_is_gone_with_its_block(
     docker: DockerHost, container: str, tmp_path: Path, wait_until: Any
 ) -> None:
-    with piped.printing(docker, container, ["sleep", "4711"], tmp_path / "printed", 30):
+    with exec_stream.printing(docker, container, ["sleep", "4711"], tmp_path / "printed", 30):
         wait_until(lambda: "sleep 4711" in processes(docker, container))
     wait_until(lambda: "sleep 4711" not in processes(docker, container))
 
@@ -145,7 +149,7 @@ def test_a_printing_program_that_fails_says_so(docker: DockerHost, container: st
     command = ["sh", "-c", "echo not today >&2; exit 4"]
     with (
         pytest.raises(RagopsError, match="sh ended with 4: not today"),
-        piped.printing(docker, container, command, tmp_path / "printed", 30) as finish,
+        exec_stream.printing(docker, container, command, tmp_path / "printed", 30) as finish,
     ):
         finish()
 
@@ -159,7 +163,7 @@ def test_a_disk_of_ours_that_is_full_is_the_failure(docker: DockerHost, containe
     try:
         with (
             pytest.raises(MissingError) as failed,
-            piped.printing(docker, container, command, disk / "printed", 30) as finish,
+            exec_stream.printing(docker, container, command, disk / "printed", 30) as finish,
         ):
             finish()
     finally:
@@ -168,7 +172,7 @@ def test_a_disk_of_ours_that_is_full_is_the_failure(docker: DockerHost, containe
 
 
 def test_the_limit_of_a_program_that_is_fed_begins_when_it_has_all(docker: DockerHost, container: str) -> None:
-    with piped.fed(docker, container, ["cksum"], 1) as program, ThreadPoolExecutor(1) as pool:
+    with exec_stream.fed(docker, container, ["cksum"], 1) as program, ThreadPoolExecutor(1) as pool:
         said = pool.submit(program.output)
         time.sleep(2)
         program.write(b"slow")
@@ -185,12 +189,12 @@ def test_a_bench_is_apart_and_gone_at_the_end(docker: DockerHost, container: str
         inner = (
             f"cd {bench.folder} && cp given out && mkdir sub && echo 1 > sub/b && echo 2 > sub/a && ls /sys/class/net"
         )
-        assert child.output([*bench.tool("sh"), "-c", inner], os.environ, 60).split() == ["lo"]
+        assert subprocess_tool.output([*bench.tool("sh"), "-c", inner], os.environ, 60).split() == ["lo"]
         assert bench.names("sub") == ("a", "b")
         bench.get("out", tmp_path / "copy")
-        assert child.output([*bench.tool("id"), "-un"], os.environ, 60) == "nobody\n"
+        assert subprocess_tool.output([*bench.tool("id"), "-un"], os.environ, 60) == "nobody\n"
         with pytest.raises(RagopsError, match="Read-only"):
-            child.run([*bench.tool("touch"), "/etc/x"], os.environ, 60)
+            subprocess_tool.run([*bench.tool("touch"), "/etc/x"], os.environ, 60)
     assert (tmp_path / "copy").read_bytes() == b"content"
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
     assert docker.containers({BENCH: container}) == ()
@@ -199,7 +203,7 @@ def test_a_bench_is_apart_and_gone_at_the_end(docker: DockerHost, container: str
 KILLED = """
 import os, signal, sys
 from ragops.adapters.docker.client import DockerHost
-from ragops.runtimes.docker.bench import docker_bench
+from ragops.runtimes.docker.sandbox import docker_bench
 with docker_bench(DockerHost(), sys.argv[1]):
     os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -12,9 +12,9 @@ from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.errors import RagopsError
-from ragops.runtimes.docker import prepare as docker_prepare
-from ragops.runtimes.docker import record as docker_record
-from ragops.runtimes.docker.machine import DockerMachine
+from ragops.runtimes.docker.containers import reconcile as docker_prepare
+from ragops.runtimes.docker.host import DockerMachine
+from ragops.runtimes.docker.inspect import provisioned as docker_record
 from ragops.services.contract import Endpoint
 
 if TYPE_CHECKING:

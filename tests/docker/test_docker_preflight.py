@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters.docker.client import DockerHost
-from ragops.adapters.docker.looks import facts, listed
+from ragops.adapters.docker.inspect import facts, listed
 from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.errors import ExitCode, RagopsError
-from ragops.runtimes.docker import findings as docker_findings
-from ragops.runtimes.docker import preflight as docker_preflight
-from ragops.runtimes.docker.preflight import Port
+from ragops.runtimes.docker.inspect import doctor as docker_findings
+from ragops.runtimes.docker.inspect import preflight as docker_preflight
+from ragops.runtimes.docker.inspect.preflight import Port
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from ragops.adapters.pulumi import install
 from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
 from ragops.adapters.pulumi.events import Action
-from ragops.runtimes.docker.args import _ports, addresses
+from ragops.runtimes.docker.provision.args import _ports, addresses
 from ragops.services.redis import IMAGE
 from ragops.services.spec import ServiceSpec, TcpCheck
 

@@ -18,7 +18,7 @@ from ragops.adapters.pulumi import install as pulumi_install
 from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
 from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.errors import RagopsError
-from ragops.operations.changes import drifted
+from ragops.operations.lifecycle.plan_diff import drifted
 from ragops.runtimes.docker.names import DockerNames
 from ragops.runtimes.docker.runtime import DockerRuntime
 from ragops.services.spec import ConfigFile, ExecCheck, ImageSpec, ServiceSpec

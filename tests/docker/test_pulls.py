@@ -18,10 +18,10 @@ import pytest
 from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
-from ragops.operations import images
+from ragops.operations.lifecycle import images
 from ragops.operations.session import Session
-from ragops.runtimes.docker import fetch as docker_fetch
-from ragops.runtimes.docker.references import pins_of
+from ragops.runtimes.docker.images import fetch as docker_fetch
+from ragops.runtimes.docker.images.pins import pins_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,8 +20,8 @@ from ragops.config import secrets
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.operations.platform import Platform
-from ragops.runtimes.embedded import supervise
 from ragops.runtimes.embedded.control import control
+from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.programs import unprivileged_user
 from ragops.runtimes.embedded.runtime import CAPABILITIES, process_spec
 from ragops.services import SERVICES
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
     import redis
 
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
     from ragops.runtimes.embedded.control import ProcessControl
-    from ragops.runtimes.embedded.process_spec import ProcessSpec
+    from ragops.runtimes.embedded.processes.spec import ProcessSpec
 
 LOGINS = {
     "redis": {"operator": ("ragops", "redis_operator"), "application": ("rag", "redis_application")},
@@ -85,7 +85,7 @@ class Engine:
 
     def kill(self) -> None:
         """SIGKILL to the whole process group, as the kernel would when memory runs out."""
-        supervise.stop(Path(self.spec.run_dir), "SIGKILL", 10)
+        supervisor.stop(Path(self.spec.run_dir), "SIGKILL", 10)
 
 
 def free_port() -> int:
@@ -107,7 +107,7 @@ def root() -> Iterator[Path]:
 @pytest.fixture(scope="module")
 def postgres(root: Path) -> Iterator[Engine]:
     engine = make_engine(root, "timescaledb", timescale_component)
-    supervise.ensure_running(engine.spec)
+    supervisor.ensure_running(engine.spec)
     prepare(engine.endpoint)
     yield engine
     engine.kill()
@@ -116,7 +116,7 @@ def postgres(root: Path) -> Iterator[Engine]:
 @pytest.fixture(scope="module")
 def valkey(root: Path) -> Iterator[Engine]:
     engine = make_engine(root, "redis", redis_component)
-    supervise.ensure_running(engine.spec)
+    supervisor.ensure_running(engine.spec)
     yield engine
     with suppress(Exception):
         engine.kill()

@@ -26,7 +26,7 @@ import pytest
 from pydantic import SecretStr
 
 from ragops.embedding.hashing import HashingEmbedder
-from ragops.runtimes.embedded import supervise
+from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.programs import unprivileged_user
 from ragops.runtimes.embedded.runtime import process_spec
 from ragops.services.api import ApiService
@@ -143,10 +143,10 @@ class Stack:
     def start_engine(self, name: str, spec: ServiceSpec) -> None:
         user = unprivileged_user("") if spec.needs_unprivileged_user else ""
         self.engines[name] = process_spec(spec, self.layout(name), str(self.root / name), user)
-        supervise.ensure_running(self.engines[name])
+        supervisor.ensure_running(self.engines[name])
 
     def kill_engine(self, name: str) -> None:
-        supervise.stop(Path(self.engines[name].run_dir), "SIGKILL", 10)
+        supervisor.stop(Path(self.engines[name].run_dir), "SIGKILL", 10)
 
     def start_program(self, name: str, spec: ServiceSpec) -> Program:
         self.programs[name] = Program(spec, self.root / name / "config")
@@ -457,7 +457,7 @@ def test_without_redis_it_answers(stack):
                 assert ask(client, f"no cache {number}").json()["cached"] is False
             assert client.get("/readyz").json()["status"] == "degraded"
     finally:
-        supervise.ensure_running(stack.engines["redis"])
+        supervisor.ensure_running(stack.engines["redis"])
     with stack.client() as client:
         wait_until(lambda: ask(client, "cached again").json()["cached"], 15)
 
@@ -475,7 +475,7 @@ def test_without_its_database_it_answers_and_logs_later(stack):
             assert listed.status_code == 503
             assert "Retry-After" in listed.headers
     finally:
-        supervise.ensure_running(stack.engines["timescaledb"])
+        supervisor.ensure_running(stack.engines["timescaledb"])
     statement = "SELECT count(*) FROM rag.query_logs WHERE request_id = %s"
     wait_until(lambda: stack.sql(statement, identifier) == [(3,)], 60, stack.programs["api"].log)
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from ragops.adapters.systemd import UnitFolder
-from ragops.operations import boot
-from ragops.recovery.schedule import Schedule
+from ragops.adapters.scheduler.systemd import UnitFolder
+from ragops.operations.schedule import boot
+from ragops.recovery.schedule_texts import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -112,7 +112,7 @@ def test_containers_need_none(project: Path, ragops: Any, machine: Machine) -> N
 def test_the_unit_is_enabled_and_taken_out(
     tmp_path: Path, machine: Machine, monkeypatch: pytest.MonkeyPatch, system: bool
 ) -> None:
-    monkeypatch.setattr("ragops.adapters.systemd._RUNNING", tmp_path)
+    monkeypatch.setattr("ragops.adapters.scheduler.systemd._RUNNING", tmp_path)
     (tmp_path / "systemd").mkdir()
     (tmp_path / "systemd" / "private").touch()
     units = UnitFolder(tmp_path / "units", system, tmp_path)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.config.load import load
-from ragops.operations import drill_record
-from ragops.operations.drill_samples import compare
-from ragops.services.qdrant.nodes import connected
+from ragops.operations.records import drill_log
+from ragops.operations.restore.compare import compare
+from ragops.services.qdrant.cluster.nodes import connected
 from tests import loaded_platform
 from tests.backup_helpers import files_of, forge_counts, stored
 from tests.loaded_platform import DOCUMENTS, KEYS, Loaded
@@ -22,7 +22,7 @@ from tests.loaded_platform import DOCUMENTS, KEYS, Loaded
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ragops.services.qdrant.rest import Rest
+    from ragops.adapters.qdrant.client import Rest
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
@@ -177,7 +177,7 @@ def test_what_only_samples_find_fails_the_drill(loaded: Loaded, store: Store) ->
         error = loaded.run("backup", "drill", point.id, "--json", "--identity", str(loaded.identity), code=6).error
         assert error["code"] == "drill_failed"
         assert "another text than its row" in error["message"]
-        record = drill_record.read(loaded.session().project.paths.drills)[-1]
+        record = drill_log.read(loaded.session().project.paths.drills)[-1]
         assert (record.point, record.error) == (point.id, "drill_failed")
         assert record.samples["differing"] == 2
         assert record.counts["qdrant"]["manuals.points"] == DOCUMENTS

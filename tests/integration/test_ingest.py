@@ -21,8 +21,8 @@ from pydantic import SecretStr
 from ragops.adapters.postgres import connect
 from ragops.embedding.hashing import HashingEmbedder
 from ragops.errors import ExitCode, LockedError, MissingError, RagopsError, UnhealthyError, UsageError
-from ragops.ingest.rows import opened
-from ragops.operations.ingest import ingest
+from ragops.ingest.document_store import opened
+from ragops.operations.data.ingest import ingest
 from ragops.services.contract import Endpoint, Login
 from ragops.services.timescaledb import schema
 
@@ -54,7 +54,7 @@ class Store:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "ragops.services.qdrant.edge", str(self.folder / "edge.json")]
+        command = [sys.executable, "-m", "ragops.devserver.qdrant", str(self.folder / "edge.json")]
         self.process = subprocess.Popen(command, stderr=(self.folder / "log").open("ab"), stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 30
         while True:

@@ -19,9 +19,9 @@ import pytest
 from pydantic import SecretStr
 
 from ragops.errors import ExitCode, IntegrityError, MissingError, RagopsError
-from ragops.operations.restore import RestoreRequest
-from ragops.operations.unpacking import engine_part
-from ragops.operations.verify import verify
+from ragops.operations.backup.staging import engine_part
+from ragops.operations.backup.verify import verify
+from ragops.operations.restore.restore import RestoreRequest
 from ragops.recovery.manifest import Kind
 from ragops.services.contract import Login
 from ragops.services.timescaledb import schema

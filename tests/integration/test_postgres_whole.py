@@ -12,7 +12,7 @@ import pytest
 
 from ragops.errors import IntegrityError
 from ragops.services.contract import Extent, Status
-from ragops.services.timescaledb import building, proof
+from ragops.services.timescaledb import database_builder, proof
 from ragops.services.timescaledb.backup import TimescaleBackup
 from ragops.services.timescaledb.health import probe
 from ragops.services.timescaledb.server_globals import PART
@@ -193,16 +193,16 @@ def test_a_proof_says_what_it_had_no_time_for(database, tmp_path, monkeypatch):
 
 def test_a_sample_counts_each_table(database, tmp_path):
     parts = dumped(database, tmp_path)
-    part, wanted = building.dump_of(parts), building.globals_of(tmp_path, parts)
-    with building.new_database(database.endpoint, wanted) as fresh:
-        order = building.Order(database.endpoint, database.control, fresh, tmp_path / part.name, part, wanted)
+    part, wanted = database_builder.dump_of(parts), database_builder.globals_of(tmp_path, parts)
+    with database_builder.new_database(database.endpoint, wanted) as fresh:
+        order = database_builder.Order(database.endpoint, database.control, fresh, tmp_path / part.name, part, wanted)
         now = time.monotonic()
         found = proof._sample(order, now, now + 600)
         assert (found.extent, found.proven, found.left) == (Extent.SAMPLED, ("rag.documents",), ())
         wrong = replace(order, part=replace(part, counts={**part.counts, "rag.documents": 7}))
         with pytest.raises(IntegrityError, match="100 rows after a restore, not 7"):
             proof._sample(wrong, now, now + 600)
-        building.drop(database.endpoint, fresh)
+        database_builder.drop(database.endpoint, fresh)
 
 
 def test_a_server_that_is_down_is_read_only_proof(database, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from ragops.runtimes.embedded.observe import read_record
+from ragops.runtimes.embedded.processes.state import read_record
 from ragops.services.contract import Capability, Login, Status
 from ragops.services.redis.health import probe as probe_redis
 from ragops.services.timescaledb import schema
@@ -193,17 +193,17 @@ def test_postgres_hangs_at_login(postgres, postgres_platform):
 
 def test_postgres_hangs_after_login(postgres, postgres_platform, monkeypatch):
     """The session itself is stopped by the kernel: only our own deadline ends the wait."""
-    from ragops.services.timescaledb import inventory
+    from ragops.services.timescaledb import counts
 
     stopped = []
-    real = inventory.server_version
+    real = counts.server_version
 
     def stopping(connection):
         stopped.append(connection.info.backend_pid)
         os.kill(stopped[0], signal.SIGSTOP)
         return real(connection)
 
-    monkeypatch.setattr(inventory, "server_version", stopping)
+    monkeypatch.setattr(counts, "server_version", stopping)
     try:
         result = probe_postgres(postgres.endpoint, 1)
     finally:

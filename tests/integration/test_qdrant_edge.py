@@ -26,14 +26,15 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
+from ragops.adapters.qdrant.client import Rest
+from ragops.devserver.qdrant import archive, configuration, creation, snapshots
+from ragops.devserver.qdrant.collection import Collection
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Endpoint, Login, Part, ProbeResult, Status
-from ragops.services.qdrant import ENGINE, HEALTH_COLLECTION, RESTORE_SUFFIX, VERSION, QdrantService, offline
-from ragops.services.qdrant.backup import QdrantBackup
+from ragops.services.qdrant import ENGINE, HEALTH_COLLECTION, RESTORE_SUFFIX, VERSION, QdrantService
+from ragops.services.qdrant.backup import snapshot_reader
+from ragops.services.qdrant.backup.backup import QdrantBackup
 from ragops.services.qdrant.component import service_spec
-from ragops.services.qdrant.edge import archive, configuration, creation, snapshots
-from ragops.services.qdrant.edge.collection import Collection
-from ragops.services.qdrant.rest import Rest
 from ragops.services.qdrant.settings import QdrantSettings
 from tests import backup_helpers
 
@@ -67,7 +68,7 @@ class Server:
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "ragops.services.qdrant.edge", str(self.folder / "edge.json")]
+        return [sys.executable, "-m", "ragops.devserver.qdrant", str(self.folder / "edge.json")]
 
     @property
     def log(self) -> str:
@@ -425,7 +426,7 @@ def test_bad_configuration(tmp_path: Path, change: dict[str, Any], code: str) ->
     (tmp_path / "key").write_text(KEY)
     config = {"port": 1024, "storage": str(tmp_path / "data"), "api_key_file": str(tmp_path / "key"), **change}
     (tmp_path / "edge.json").write_text(json.dumps(config))
-    command = [sys.executable, "-m", "ragops.services.qdrant.edge", str(tmp_path / "edge.json")]
+    command = [sys.executable, "-m", "ragops.devserver.qdrant", str(tmp_path / "edge.json")]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode in (2, 7)
     assert json.loads(ended.stderr.splitlines()[-1])["code"] == code
@@ -901,7 +902,7 @@ def test_failed_dump_leaves_nothing_on_the_server(server: Server, api: httpx.Cli
 KILLED_DUMP = """
     import os, pickle, signal, sys
     from types import SimpleNamespace
-    from ragops.services.qdrant.backup import QdrantBackup
+    from ragops.services.qdrant.backup.backup import QdrantBackup
     from tests.backup_helpers import KeepingSink
     endpoint, storage, folder, journal = pickle.load(open(sys.argv[1], "rb"))
     class Killed(KeepingSink):
@@ -927,7 +928,7 @@ def test_a_snapshot_that_ends_the_engine_is_one_that_cannot_be_read(
     monkeypatch.setattr(sys, "executable", engine_that_ends_by("BUS", tmp_path))
     (tmp_path / "1.snapshot").write_bytes(b"damaged")
     with pytest.raises(IntegrityError) as found:
-        offline.count_points(tmp_path / "1.snapshot")
+        snapshot_reader.count_points(tmp_path / "1.snapshot")
     assert found.value.code == "snapshot_unreadable"
     assert "-7" in found.value.message
 
@@ -939,7 +940,7 @@ def test_what_lies_in_the_current_folder_is_not_run(
     part, _ = dump(server, tmp_path / "point")
     (tmp_path / "tarfile.py").write_text("raise SystemExit(9)\n")
     monkeypatch.chdir(tmp_path)
-    assert offline.count_points(tmp_path / "point" / part.name) == 3
+    assert snapshot_reader.count_points(tmp_path / "point" / part.name) == 3
 
 
 def test_an_engine_that_is_killed_says_nothing_of_the_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -947,7 +948,7 @@ def test_an_engine_that_is_killed_says_nothing_of_the_snapshot(tmp_path: Path, m
     monkeypatch.setattr(sys, "executable", engine_that_ends_by("KILL", tmp_path))
     (tmp_path / "1.snapshot").write_bytes(b"good")
     with pytest.raises(RagopsError) as found:
-        offline.count_points(tmp_path / "1.snapshot")
+        snapshot_reader.count_points(tmp_path / "1.snapshot")
     assert found.value.code == "tool_killed"
 
 
@@ -1003,7 +1004,7 @@ def test_spec_is_what_the_engine_reads(layout: Layout) -> None:
         (Path(layout.config_dir) / file.name).write_text(file.content)
     assert [file.name for file in spec.files if file.secret] == ["api_key"]
     assert all("secret" not in file.content for file in spec.files if not file.secret)
-    assert spec.command[:3] == ("python", "-m", "ragops.services.qdrant.edge")
+    assert spec.command[:3] == ("python", "-m", "ragops.devserver.qdrant")
     read = configuration.load(Path(spec.command[3]))
     assert (read.host, read.port, str(read.storage)) == ("127.0.0.1", 16333, layout.data_dir)
     assert configuration.read_keys(read.api_key_file)() == ("secret",)

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from ragops.adapters.pulumi.events import Action, Phase, Step
-from ragops.operations import provision
-from ragops.services.qdrant.cluster import node_versions, not_active
+from ragops.operations.lifecycle import provision
+from ragops.services.qdrant.cluster.cluster import node_versions, not_active
 from ragops.services.qdrant.settings import QdrantSettings
 from tests.qdrant_processes import BINARY, BINARY_BEFORE, KEY, Cluster, binary, cluster, done, fill
 

@@ -20,11 +20,11 @@ import pytest
 import redis as redis_package
 
 from ragops.adapters import redis_client
-from ragops.api.quiet import CHANNEL
+from ragops.api.read_only import CHANNEL
 from ragops.errors import ExitCode, LockedError, RagopsError, UnhealthyError
-from ragops.operations.quiesce import quiesced
-from ragops.services.redis import quiet as redis_quiet
-from ragops.services.timescaledb import quiet as database_quiet
+from ragops.operations.backup.quiesce import quiesced
+from ragops.services.redis import quiesce as redis_quiet
+from ragops.services.timescaledb import quiesce as database_quiet
 from tests.integration.test_api import Stack, ask, stack, wait_until
 
 if TYPE_CHECKING:
@@ -435,7 +435,7 @@ def test_a_server_that_was_restarted_is_told_at_the_release(endpoints, postgres,
 
 HOLDER = """
 import json, sys, time
-from ragops.operations.quiesce import quiesced
+from ragops.operations.backup.quiesce import quiesced
 from ragops.services.contract import Endpoint
 from ragops.services.redis import quiet as redis_quiet
 from ragops.services.timescaledb import quiet as database_quiet

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
-from ragops.operations import backup
-from ragops.operations.restore import RestoreRequest
-from ragops.operations.verify import verify
+from ragops.operations.backup import create
+from ragops.operations.backup.verify import verify
+from ragops.operations.restore.restore import RestoreRequest
 from tests.backup_helpers import nothing_left, restore, stored, take
 
 
@@ -101,7 +101,7 @@ def test_what_is_not_provisioned_is_said(whole_platform, vault):
     for attempt in (
         lambda: restore(RestoreRequest(), bare, vault),
         lambda: verify(bare, vault),
-        lambda: backup.run(bare, vault),
+        lambda: create.run(bare, vault),
     ):
         with pytest.raises(MissingError) as caught:
             attempt()

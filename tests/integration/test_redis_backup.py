@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ragops.errors import ExitCode, IntegrityError, MissingError, RagopsError
-from ragops.operations.restore import RestoreRequest
-from ragops.operations.unpacking import engine_part
-from ragops.operations.verify import verify
+from ragops.operations.backup.staging import engine_part
+from ragops.operations.backup.verify import verify
+from ragops.operations.restore.restore import RestoreRequest
 from ragops.recovery.manifest import Kind
 from ragops.runtimes.embedded.control import ProcessControl
 from ragops.services.contract import Capability
@@ -231,7 +231,7 @@ def test_todays_credentials_hold_after_a_restore(valkey, redis_platform, vault):
 
 
 def supervise_digest(valkey) -> str:
-    from ragops.runtimes.embedded.observe import read_record
+    from ragops.runtimes.embedded.processes.state import read_record
 
     return read_record(Path(valkey.spec.run_dir)).digest
 

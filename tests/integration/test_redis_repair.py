@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.errors import IntegrityError, InterruptedRunError, MissingError, RagopsError, UnhealthyError, UsageError
-from ragops.operations import repair as operation
+from ragops.operations.restore import repair as operation
 from ragops.runtimes.embedded.control import control as control_of
-from ragops.runtimes.embedded.supervise import log_path
+from ragops.runtimes.embedded.processes.supervisor import log_path
 from ragops.services.contract import Status
 from ragops.services.redis import repair as service_repair
 from ragops.services.redis.aof import FOLDER, MANIFEST, PREFIX, find_command, last_time

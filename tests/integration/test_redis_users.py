@@ -15,10 +15,10 @@ from pydantic import ValidationError
 from ragops.config import secrets
 from ragops.config.paths import ProjectPaths
 from ragops.errors import RagopsError
-from ragops.operations.redis_users import refuse_bad_users
-from ragops.runtimes.embedded import supervise
+from ragops.operations.lifecycle.redis_users import refuse_bad_users
 from ragops.runtimes.embedded.control import control
-from ragops.runtimes.embedded.observe import read_record
+from ragops.runtimes.embedded.processes import supervisor
+from ragops.runtimes.embedded.processes.state import read_record
 from ragops.runtimes.embedded.runtime import CAPABILITIES, process_spec
 from ragops.services.contract import Endpoint, Status
 from ragops.services.redis import RedisService, component, user_secret
@@ -52,7 +52,7 @@ class Place:
         )
         runtime = SimpleNamespace(name="embedded", capabilities=CAPABILITIES, handle=lambda _name: str(run_dir))
         spec = process_spec(component.service_spec(settings, values, layout), layout, str(run_dir), "")
-        supervise.ensure_running(spec)
+        supervisor.ensure_running(spec)
         text = component.acl_text(settings, values, in_image=False)
         bare = component.endpoint(settings, runtime, layout, text)
         endpoint = Endpoint.from_dict(bare.to_dict(), values)

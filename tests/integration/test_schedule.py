@@ -20,15 +20,15 @@ import psutil
 import pytest
 
 from ragops.adapters import locks
-from ragops.adapters.cron import UserCrontab
-from ragops.adapters.ping import ping
-from ragops.adapters.systemd import UnitFolder, systemctl, unit_folder
+from ragops.adapters.healthcheck_ping import ping
+from ragops.adapters.scheduler.cron import UserCrontab
+from ragops.adapters.scheduler.systemd import UnitFolder, systemctl, unit_folder
 from ragops.config.backup import PingSettings
 from ragops.errors import MissingError, RagopsError, UsageError
-from ragops.operations import schedule as operation
-from ragops.operations import scheduled
-from ragops.operations.schedule import Planners
-from ragops.recovery.schedule import Schedule
+from ragops.operations.schedule import install as operation
+from ragops.operations.schedule import nightly
+from ragops.operations.schedule.install import Planners
+from ragops.recovery.schedule_texts import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -405,8 +405,8 @@ def test_a_run_that_was_killed_is_not_taken_for_the_one_before(
 
 
 # --- the run itself: steps, log, record, pings ---------------------------------------------------------------------
-def files_in(folder: Path) -> scheduled.Files:
-    return scheduled.Files(folder / "schedule" / "x.log", folder / "schedule" / "x.jsonl")
+def files_in(folder: Path) -> nightly.Files:
+    return nightly.Files(folder / "schedule" / "x.log", folder / "schedule" / "x.jsonl")
 
 
 def test_every_step_is_run_whatever_the_one_before_came_to(tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def test_every_step_is_run_whatever_the_one_before_came_to(tmp_path: Path) -> No
         ran.append("locked")
         raise MissingError("lacking", "not there", "get it")
 
-    report = scheduled.run(
+    report = nightly.run(
         (("one", bad), ("two", locked), ("three", lambda: print("words of the third"))),
         files_in(tmp_path),
         PingSettings(),
@@ -441,7 +441,7 @@ def test_no_step_follows_an_interrupt(tmp_path: Path) -> None:
     def stopped() -> None:
         raise KeyboardInterrupt
 
-    report = scheduled.run((("one", stopped), ("two", lambda: pytest.fail("ran"))), files_in(tmp_path), PingSettings())
+    report = nightly.run((("one", stopped), ("two", lambda: pytest.fail("ran"))), files_in(tmp_path), PingSettings())
     assert (report.exit_code, [step.exit_code for step in report.steps]) == (130, [130])
 
 
@@ -453,7 +453,7 @@ def test_a_failure_tells_no_secret(tmp_path: Path, watcher: Watcher) -> None:
         print(f"connecting with {secret} to {url}")
         raise RagopsError("broken", f"login as rag:{secret} failed")
 
-    scheduled.run((("one", step),), files_in(tmp_path), PingSettings(failure=url), secrets=(secret,))
+    nightly.run((("one", step),), files_in(tmp_path), PingSettings(failure=url), secrets=(secret,))
     body = watcher.body("failure")
     assert "connecting with *** to ***" in body
     assert "rag:*** failed" in body
@@ -467,7 +467,7 @@ def test_a_failure_tells_as_much_as_is_taken(tmp_path: Path, watcher: Watcher) -
             print("x" * 1000)
         raise RagopsError("broken", "the last words")
 
-    scheduled.run((("one", step),), files_in(tmp_path), PingSettings(failure=f"{watcher.url}/failure"))
+    nightly.run((("one", step),), files_in(tmp_path), PingSettings(failure=f"{watcher.url}/failure"))
     body = watcher.body("failure")
     assert len(body) <= 10_000
     assert body.startswith("exit code 1\n")
@@ -477,12 +477,12 @@ def test_a_failure_tells_as_much_as_is_taken(tmp_path: Path, watcher: Watcher) -
 def test_the_log_is_bounded_and_the_record_as_well(tmp_path: Path) -> None:
     files = files_in(tmp_path)
     for _ in range(12):
-        scheduled.run((("one", lambda: print("x" * 700_000)),), files, PingSettings())
+        nightly.run((("one", lambda: print("x" * 700_000)),), files, PingSettings())
     sizes = [path.stat().st_size for path in files.log.parent.glob("x.log*")]
     assert len(sizes) > 1
     assert sum(sizes) < 10 * 700_000
     files.record.write_text("{}\n" * 500_000)
-    scheduled.run((), files, PingSettings())
+    nightly.run((), files, PingSettings())
     assert files.record.stat().st_size < 10_000
     found = operation.last_run(files.record)
     assert found is not None
@@ -493,7 +493,7 @@ def test_a_log_that_cannot_be_written_fails_nothing(tmp_path: Path, watcher: Wat
     (tmp_path / "schedule").write_text("a file where the folder should be")
     ran: list[int] = []
     pings = PingSettings(success=f"{watcher.url}/success")
-    report = scheduled.run((("one", lambda: ran.append(1)),), files_in(tmp_path), pings)
+    report = nightly.run((("one", lambda: ran.append(1)),), files_in(tmp_path), pings)
     assert (report.exit_code, ran, watcher.words()) == (0, [1], ["success"])
     assert len(report.notices) >= 1
     assert "recorded" in report.notices[0]
@@ -502,7 +502,7 @@ def test_a_log_that_cannot_be_written_fails_nothing(tmp_path: Path, watcher: Wat
 def test_half_a_line_of_the_record_hides_no_run(tmp_path: Path) -> None:
     files = files_in(tmp_path)
     assert operation.last_run(files.record) is None
-    scheduled.run((), files, PingSettings())
+    nightly.run((), files, PingSettings())
     with files.record.open("a") as stream:
         stream.write('{"start": "2026-0')
     found = operation.last_run(files.record)
@@ -521,7 +521,7 @@ def test_a_server_that_is_ill_for_a_moment_is_asked_again(watcher: Watcher) -> N
 def test_a_ping_that_is_not_heard_is_one_notice(tmp_path: Path, watcher: Watcher, code: int, times: int) -> None:
     watcher.answers["success"] = [code]
     pings = PingSettings(success=f"{watcher.url}/{TOKEN}/success")
-    report = scheduled.run((), files_in(tmp_path), pings)
+    report = nightly.run((), files_in(tmp_path), pings)
     assert report.exit_code == 0, "the backup is done"
     assert report.notices == (f"the ping to 127.0.0.1 was not heard: it answered {code}",)
     assert len(watcher.heard) == times
@@ -539,7 +539,7 @@ def test_a_server_that_hangs_delays_by_its_three_tries_alone(watcher: Watcher) -
 def test_a_server_that_sends_a_letter_now_and_then_delays_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     import socket
 
-    monkeypatch.setattr("ragops.adapters.ping._PAUSE", 0.0)
+    monkeypatch.setattr("ragops.adapters.healthcheck_ping._PAUSE", 0.0)
     over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as server:
 

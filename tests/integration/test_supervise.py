@@ -23,12 +23,12 @@ import pytest
 from ragops.config.load import load
 from ragops.config.model import Settings
 from ragops.errors import ExitCode, MissingError, RagopsError
-from ragops.runtimes.embedded import launch, supervise, unrecorded
 from ragops.runtimes.embedded.control import ProcessControl, stop_remains
-from ragops.runtimes.embedded.machine import refuse_used
-from ragops.runtimes.embedded.observe import read_record, state_of
+from ragops.runtimes.embedded.host import refuse_used
 from ragops.runtimes.embedded.preflight import refuse_taken_port
-from ragops.runtimes.embedded.process_spec import ProcessSpec
+from ragops.runtimes.embedded.processes import by_log_file, exec_wrapper, supervisor
+from ragops.runtimes.embedded.processes.spec import ProcessSpec
+from ragops.runtimes.embedded.processes.state import read_record, state_of
 from ragops.runtimes.embedded.programs import unprivileged_user
 from ragops.runtimes.embedded.runtime import process_spec
 from ragops.services.redis import component as redis_component
@@ -64,7 +64,7 @@ http.server.HTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
 STARTER = """
 import json, sys
 from ragops.runtimes.embedded import supervise
-from ragops.runtimes.embedded.process_spec import ProcessSpec
+from ragops.runtimes.embedded.processes.spec import ProcessSpec
 sys.executable = sys.argv[2] or sys.executable
 supervise.ensure_running(ProcessSpec.from_props(json.load(open(sys.argv[1]))))
 """
@@ -92,7 +92,7 @@ def make(workspace: Path, free_port: Callable[[], int]) -> Iterator[Callable[...
 
     yield describe
     for run_dir in made:
-        supervise.stop(run_dir, "SIGKILL", 5)
+        supervisor.stop(run_dir, "SIGKILL", 5)
 
 
 def pid_of(spec: ProcessSpec) -> int:
@@ -124,7 +124,7 @@ def kill(spec: ProcessSpec) -> None:
 
 
 def stop(spec: ProcessSpec) -> None:
-    supervise.stop(Path(spec.run_dir), spec.stop_signal, spec.stop_grace)
+    supervisor.stop(Path(spec.run_dir), spec.stop_signal, spec.stop_grace)
 
 
 # --- start, adopt, change, stop ------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def stop(spec: ProcessSpec) -> None:
 
 def test_a_started_process_is_healthy_detached_and_known(make: Make) -> None:
     spec = make()
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     process = psutil.Process(pid_of(spec))
     assert state(spec) == "running"
     assert os.getsid(process.pid) == process.pid, "no terminal's Ctrl-C reaches it"
@@ -142,7 +142,7 @@ def test_a_started_process_is_healthy_detached_and_known(make: Make) -> None:
 
 def test_files_are_private_and_secrets_are_in_the_configuration_only(make: Make) -> None:
     spec = make()
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     run_dir = Path(spec.run_dir)
     assert {path.name: mode(path) for path in spec.config_dir.iterdir()} == {"shop.conf": 0o600, "key": 0o600}
     assert mode(run_dir / "shop.log") == 0o600
@@ -154,19 +154,19 @@ def test_files_are_private_and_secrets_are_in_the_configuration_only(make: Make)
 
 def test_a_second_run_changes_nothing(make: Make) -> None:
     spec = make()
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     first = pid_of(spec)
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert pid_of(spec) == first
 
 
 def test_a_change_restarts_it_and_keeps_its_data(make: Make) -> None:
     spec = make()
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     first = pid_of(spec)
     Path(spec.data_dir, "kept").write_text("x")
     changed = replace(spec, files=(ConfigFile("other.conf", "open = no\n"),))
-    supervise.ensure_running(changed)
+    supervisor.ensure_running(changed)
     assert pid_of(changed) != first
     assert not psutil.pid_exists(first)
     assert [path.name for path in spec.config_dir.iterdir()] == ["other.conf"], "what is no longer wanted goes away"
@@ -175,16 +175,16 @@ def test_a_change_restarts_it_and_keeps_its_data(make: Make) -> None:
 
 def test_a_process_started_otherwise_than_provisioned_is_not_adopted(make: Make) -> None:
     spec = make()
-    supervise.start(spec, ("extra",))
+    supervisor.start(spec, ("extra",))
     first = pid_of(spec)
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert psutil.Process(pid_of(spec)).cmdline()[-1] != "extra"
     assert pid_of(spec) != first
 
 
 def test_stop_is_gentle_and_leaves_the_data(make: Make) -> None:
     spec = make()
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     pid = pid_of(spec)
     stop(spec)
     assert state(spec) == "stopped"
@@ -195,7 +195,7 @@ def test_stop_is_gentle_and_leaves_the_data(make: Make) -> None:
 
 def test_one_that_ignores_the_signal_is_killed_with_its_children(make: Make, processes_of, wait_until) -> None:
     spec = make("stubborn", stop_grace=0.5)
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert len(processes_of(Path(spec.data_dir))) == 2
     stop(spec)
     wait_until(lambda: not processes_of(Path(spec.data_dir)), 5, "its end")
@@ -203,11 +203,11 @@ def test_one_that_ignores_the_signal_is_killed_with_its_children(make: Make, pro
 
 def test_its_log_is_kept_and_rotated(make: Make) -> None:
     spec = make()
-    log = supervise.log_path(Path(spec.run_dir), spec.service)
-    supervise.ensure_running(spec)
+    log = supervisor.log_path(Path(spec.run_dir), spec.service)
+    supervisor.ensure_running(spec)
     with log.open("ab") as stream:
         stream.truncate(11 * 1024 * 1024)
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert log.stat().st_size < 1024, "also while it runs: a service may run for years"
     assert log.with_name("shop.log.1").stat().st_size == 11 * 1024 * 1024
 
@@ -217,14 +217,14 @@ def test_its_log_is_kept_and_rotated(make: Make) -> None:
 
 def test_a_failure_shows_the_end_of_the_log(make: Make) -> None:
     with pytest.raises(RagopsError) as caught:
-        supervise.ensure_running(make("dies"))
+        supervisor.ensure_running(make("dies"))
     assert caught.value.code == "service_failed"
     assert "cannot open the shop" in caught.value.hint
 
 
 def test_a_program_that_is_not_there(make: Make) -> None:
     with pytest.raises(RagopsError) as caught:
-        supervise.ensure_running(make(command=("/no/such/program",)))
+        supervisor.ensure_running(make(command=("/no/such/program",)))
     assert caught.value.code == "service_failed"
     assert "/no/such/program" in caught.value.hint or "No such file" in caught.value.hint
 
@@ -232,7 +232,7 @@ def test_a_program_that_is_not_there(make: Make) -> None:
 def test_one_that_never_gets_healthy(make: Make) -> None:
     spec = make("mute", start_timeout=0.5)
     with pytest.raises(RagopsError) as caught:
-        supervise.ensure_running(spec)
+        supervisor.ensure_running(spec)
     assert "not healthy within" in caught.value.message
     stop(spec)
 
@@ -241,16 +241,16 @@ def test_a_stranger_that_answers_in_its_place_is_not_its_health(make: Make) -> N
     """The port was free when it was looked at; health is asked of whoever has it now."""
     spec = make("dies", health=ExecCheck(("sleep", "0.7")))
     with pytest.raises(RagopsError) as caught:
-        supervise.ensure_running(spec)
+        supervisor.ensure_running(spec)
     assert caught.value.code == "service_failed"
 
 
 def test_a_foreign_process_on_the_port_is_named_before_anything_starts(make: Make) -> None:
     owner, guest = make(name="owner"), make(name="guest")
-    supervise.ensure_running(owner)
+    supervisor.ensure_running(owner)
     guest = replace(guest, ports={"guest": owner.ports["owner"]})
     with pytest.raises(MissingError) as caught:
-        supervise.ensure_running(guest)
+        supervisor.ensure_running(guest)
     assert caught.value.code == "port_taken"
     assert str(owner.ports["owner"]) in caught.value.message
     assert f"pid {pid_of(owner)}" in caught.value.message
@@ -261,7 +261,7 @@ def test_a_full_disk_is_said(make: Make, small_disk: Path) -> None:
     spec = make(run_dir=str(small_disk / "run"), data_dir=str(small_disk / "data"))
     fill(small_disk)
     with pytest.raises(RagopsError) as caught:
-        supervise.ensure_running(spec)
+        supervisor.ensure_running(spec)
     assert (caught.value.code, caught.value.exit_code) == ("disk_full", ExitCode.MISSING)
 
 
@@ -313,7 +313,7 @@ def test_starter_killed_before_the_record(make: Make, workspace: Path, processes
     wait_until(Path(f"{gate}.reached").exists)
     first.kill()
     first.wait()
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     pid = pid_of(spec)
     gate.touch()
     wait_until(lambda: not [item for item in processes_of(workspace) if item.pid != pid], what="the launcher's end")
@@ -329,7 +329,7 @@ def test_starter_killed_while_it_waits_for_health(make: Make, workspace: Path, p
     first.kill()
     first.wait()
     pid = pid_of(spec)
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert pid_of(spec) == pid, "adopted, not started again"
     assert servers(spec, processes_of) == [pid]
 
@@ -346,19 +346,19 @@ def test_starter_killed_while_it_initialises(make: Make, workspace: Path, wait_u
     first.kill()
     first.wait()
     quick = replace(spec, init=InitStep(("/bin/sh", "-c", 'touch "$1/WHOLE"', "init", "{data}"), "WHOLE"))
-    supervise.ensure_running(quick)
+    supervisor.ensure_running(quick)
     time.sleep(1.2)
     assert [path.name for path in data.iterdir()] == ["WHOLE"]
     stop(quick)
     (data / "WHOLE").unlink()
-    supervise.ensure_running(quick)
+    supervisor.ensure_running(quick)
     assert [path.name for path in data.parent.iterdir()] == ["shop"], "remains are cleared by the next one"
 
 
 def test_an_init_step_that_fails_says_why_and_leaves_no_data(make: Make) -> None:
     spec = make(init=InitStep(("/bin/sh", "-c", "echo no luck >&2; exit 3"), "WHOLE"))
     with pytest.raises(RagopsError) as caught:
-        supervise.ensure_running(spec)
+        supervisor.ensure_running(spec)
     assert caught.value.code == "init_failed"
     assert "no luck" in caught.value.message
     assert not Path(spec.data_dir).exists()
@@ -369,7 +369,7 @@ def test_somebody_elses_data_are_not_touched(make: Make) -> None:
     Path(spec.data_dir).mkdir(parents=True)
     Path(spec.data_dir, "thesis.txt").write_text("x")
     with pytest.raises(RagopsError) as caught:
-        supervise.ensure_running(spec)
+        supervisor.ensure_running(spec)
     assert caught.value.code == "data_folder_foreign"
     assert Path(spec.data_dir, "thesis.txt").read_text() == "x"
 
@@ -379,20 +379,20 @@ def test_somebody_elses_data_are_not_touched(make: Make) -> None:
 
 def test_a_killed_process_is_noticed_and_repaired(make: Make) -> None:
     spec = make()
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     kill(spec)
     assert state(spec) == "stopped"  # a zombie of ours now: not waited for, not alive
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert state(spec) == "running"
 
 
 def test_a_stranger_in_its_place_is_named(make: Make) -> None:
     spec = make()
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     stop(spec)
     stranger = replace(make(name="stranger"), ports=spec.ports, health=spec.health)
     stranger = replace(stranger, command=(*spec.command[:2], str(spec.ports["shop"]), stranger.data_dir))
-    supervise.ensure_running(stranger)
+    supervisor.ensure_running(stranger)
     assert state(spec) == f"replaced by {psutil.Process(pid_of(stranger)).name()} (pid {pid_of(stranger)})"
 
 
@@ -408,48 +408,48 @@ def lose(spec: ProcessSpec) -> int:
 
 def test_stop_finds_what_lost_its_record(make: Make) -> None:
     spec, other = make(), make(name="shop-2")
-    supervise.ensure_running(spec)
-    supervise.ensure_running(other)
+    supervisor.ensure_running(spec)
+    supervisor.ensure_running(other)
     lost = lose(spec)
     assert control_of(spec).is_running()
-    supervise.stop(Path(spec.run_dir), "SIGTERM", 5)
-    assert not launch.identity(lost)
+    supervisor.stop(Path(spec.run_dir), "SIGTERM", 5)
+    assert not exec_wrapper.identity(lost)
     assert not control_of(spec).is_running()
     assert pid_of(other), "a neighbour whose name begins alike is not touched"
 
 
 def test_what_lost_its_record_is_told_and_started_anew(make: Make) -> None:
     spec = make()
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     lost = lose(spec)
     assert state(spec) == f"running without its record (pid {lost})"
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert pid_of(spec) != lost
-    assert not launch.identity(lost)
+    assert not exec_wrapper.identity(lost)
     assert state(spec) == "running"
 
 
 def test_real_engines_are_found_without_their_record(engines: dict[str, ProcessSpec]) -> None:
     for spec in engines.values():
-        supervise.ensure_running(spec)
+        supervisor.ensure_running(spec)
         lost = lose(spec)
         assert state(spec) == f"running without its record (pid {lost})"
-        assert unrecorded.leaders(Path(spec.run_dir)) == [lost], "PostgreSQL's backends end with it"
+        assert by_log_file.leaders(Path(spec.run_dir)) == [lost], "PostgreSQL's backends end with it"
         assert stop_remains(Path(spec.run_dir)), "valkey-server shows no path among its arguments"
-        assert not launch.identity(lost)
+        assert not exec_wrapper.identity(lost)
 
 
 def test_a_reader_of_the_files_is_not_the_service(make: Make) -> None:
     spec = make()
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     stop(spec)
-    log = str(supervise.log_path(Path(spec.run_dir), spec.service))
+    log = str(supervisor.log_path(Path(spec.run_dir), spec.service))
     reader = subprocess.Popen(
         ["tail", "-f", log, str(spec.config_dir / "shop.conf")],
         cwd=spec.data_dir, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     try:
-        supervise.stop(Path(spec.run_dir), "SIGTERM", 5)
+        supervisor.stop(Path(spec.run_dir), "SIGTERM", 5)
         assert reader.poll() is None
         assert state(spec) == "stopped"
     finally:
@@ -459,7 +459,7 @@ def test_a_reader_of_the_files_is_not_the_service(make: Make) -> None:
 
 def test_data_that_somebody_uses_are_not_removed(make: Make) -> None:
     spec = make()
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     with pytest.raises(RagopsError) as caught:
         refuse_used([Path(spec.data_dir)])
     assert (caught.value.code, caught.value.exit_code) == ("data_in_use", ExitCode.FAILED)
@@ -477,14 +477,14 @@ def test_a_port_of_another_environment_is_named_as_that(make: Make, workspace: P
     command = (sys.executable, str(workspace / "server.py"), str(port), str(data))
     spec = replace(make(name="redis"), run_dir=str(run_dir), data_dir=str(data), command=command)
     spec = replace(spec, ports={"redis": port}, health=HttpCheck(port))
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     try:
         lose(spec)
         refuse_taken_port(default, "redis", port)  # its own, which `up` starts anew
         with pytest.raises(MissingError) as caught:
             refuse_taken_port(staging, "redis", port)
     finally:
-        supervise.stop(run_dir, "SIGKILL", 5)
+        supervisor.stop(run_dir, "SIGKILL", 5)
     assert "environment default of this project" in caught.value.message
     assert caught.value.hint == "give redis another port in ragops.staging.yaml"
 
@@ -492,12 +492,12 @@ def test_a_port_of_another_environment_is_named_as_that(make: Make, workspace: P
 @pytest.mark.parametrize("how", ["changed", "removed"])
 def test_a_file_changed_by_hand_is_noticed_and_put_right(make: Make, how: str) -> None:
     spec = make()
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     first = pid_of(spec)
     file = spec.config_dir / "shop.conf"
     file.write_text("open = no\n") if how == "changed" else file.unlink()
     assert state(spec) == "running with shop.conf changed by hand"
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert file.read_text() == "open = yes\n"
     assert pid_of(spec) != first
 
@@ -507,7 +507,7 @@ def test_a_later_process_with_its_pid_is_not_it(make: Make) -> None:
     spec = make()
     innocent = subprocess.Popen(["sleep", "60"], start_new_session=True)
     try:
-        supervise.ensure_running(spec)
+        supervisor.ensure_running(spec)
         record = Path(spec.run_dir) / "process.json"
         values = json.loads(record.read_text())
         stop(spec)
@@ -516,7 +516,7 @@ def test_a_later_process_with_its_pid_is_not_it(make: Make) -> None:
         stop(spec)
         assert innocent.poll() is None
         record.write_text(json.dumps({**values, "pid": innocent.pid}))
-        supervise.ensure_running(spec)
+        supervisor.ensure_running(spec)
         assert pid_of(spec) != innocent.pid
         assert innocent.poll() is None
     finally:
@@ -532,7 +532,7 @@ def test_a_damaged_record_is_no_process(make: Make, text: str) -> None:
     Path(spec.run_dir).mkdir(parents=True)
     (Path(spec.run_dir) / "process.json").write_text(text)
     assert state(spec) == "stopped"
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert state(spec) == "running"
 
 
@@ -545,7 +545,7 @@ def test_a_stale_lock_file_is_removed(make: Make, text: str) -> None:
     spec = make(lock_files=("shop.pid",))
     Path(spec.data_dir).mkdir(parents=True)
     Path(spec.data_dir, "shop.pid").write_text(text)
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert not Path(spec.data_dir, "shop.pid").exists()
 
 
@@ -561,7 +561,7 @@ def test_an_engine_that_was_started_by_hand_on_the_data_is_left_alone(
         wait_until(lambda: psutil.Process(by_hand.pid).cwd() == str(data))
         (data / "shop.pid").write_text(f"{by_hand.pid}\n")
         with pytest.raises(RagopsError) as caught:
-            supervise.ensure_running(spec)
+            supervisor.ensure_running(spec)
         assert caught.value.code == "data_in_use"
         assert f"pid {by_hand.pid}" in caught.value.message
         assert by_hand.poll() is None
@@ -590,7 +590,7 @@ def engines(workspace: Path, free_port: Callable[[], int]) -> Iterator[dict[str,
         made[name] = process_spec(service, layout, str(run_dir), user)
     yield made
     for spec in made.values():
-        supervise.stop(Path(spec.run_dir), "SIGKILL", 10)
+        supervisor.stop(Path(spec.run_dir), "SIGKILL", 10)
 
 
 def command(port: int, *words: str) -> bytes:
@@ -607,15 +607,15 @@ def command(port: int, *words: str) -> bytes:
 
 def test_valkey_keeps_its_data_when_it_is_killed_and_when_it_is_stopped(engines: dict[str, ProcessSpec]) -> None:
     spec = engines["redis"]
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     port = spec.ports["redis"]
     assert command(port, "SET", "one", "1") == b"+OK"
     stop(spec)
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert command(port, "GET", "one") == b"$1\r\n1"
     time.sleep(1.2)  # what is younger than a second may be lost
     kill(spec)
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert command(port, "GET", "one") == b"$1\r\n1"
 
 
@@ -626,7 +626,7 @@ def test_valkeys_health_needs_no_password_and_passes_when_it_serves(engines: dic
 
 def test_postgresql_runs_as_somebody_else_than_root(engines: dict[str, ProcessSpec]) -> None:
     spec = engines["timescaledb"]
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     user = psutil.Process(pid_of(spec)).username()
     assert user != "root"
     for path in (Path(spec.data_dir), *spec.config_dir.iterdir()):
@@ -638,7 +638,7 @@ def test_postgresql_runs_as_somebody_else_than_root(engines: dict[str, ProcessSp
 def test_a_backend_that_outlives_its_postmaster_is_in_nobodys_way(engines: dict[str, ProcessSpec], wait_until) -> None:
     """It computes on until its query ends, holds the shared memory, and no new server starts meanwhile."""
     spec = engines["timescaledb"]
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     busy = threading.Thread(target=compute, args=(spec.ports["timescaledb"],), daemon=True)
     busy.start()
     postmaster = pid_of(spec)
@@ -649,7 +649,7 @@ def test_a_backend_that_outlives_its_postmaster_is_in_nobodys_way(engines: dict[
     kill(spec)
     time.sleep(0.3)
     assert orphan.is_running(), "else this test shows nothing"
-    supervise.ensure_running(spec)
+    supervisor.ensure_running(spec)
     assert not orphan.is_running()
     with connect(spec.ports["timescaledb"]) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)

@@ -22,7 +22,7 @@ RENDER_ALL = textwrap.dedent("""
     from ragops.services.spec import Layout
     from ragops.services.timescaledb.component import service_spec as timescaledb
     from ragops.services.timescaledb.migration_files import load_migrations
-    from ragops.operations.stack import _program
+    from ragops.operations.lifecycle.stack import _program
 
     assert "_bundled" in str(resources.templates_dir()), resources.templates_dir()
     layout = Layout("/etc/x", "/data", "127.0.0.1")

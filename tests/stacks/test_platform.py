@@ -14,9 +14,9 @@ from pulumi.runtime.settings import get_root_resource
 from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
-from ragops.operations.stack import platform_inputs
+from ragops.operations.lifecycle.stack import platform_inputs
 from ragops.resources import stacks_dir
-from ragops.runtimes.embedded.process_spec import ProcessSpec
+from ragops.runtimes.embedded.processes.spec import ProcessSpec
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
 

@@ -14,7 +14,7 @@ from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.config.unread import unread
-from ragops.operations.stack import PlatformInputs, platform_inputs
+from ragops.operations.lifecycle.stack import PlatformInputs, platform_inputs
 from ragops.runtimes.docker.names import DockerNames
 from ragops.runtimes.docker.runtime import DockerRuntime
 from tests.stacks.test_platform import SECRETS, Engine, _program

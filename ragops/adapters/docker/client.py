@@ -12,7 +12,7 @@ from ragops.adapters.docker.archive import Entry, User, find_user
 from ragops.adapters.docker.errors import NotFoundError
 from ragops.adapters.docker.images import DockerImages
 from ragops.adapters.docker.pull import PullProgress
-from ragops.adapters.docker.short_lived import DockerShortLived
+from ragops.adapters.docker.temporary_container import DockerShortLived
 from ragops.adapters.docker.volumes import DockerVolumes
 
 __all__ = ["DockerHost", "Entry", "NotFoundError", "PullProgress", "User", "find_user"]

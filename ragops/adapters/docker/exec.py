@@ -20,8 +20,8 @@ from ragops.errors import RagopsError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ragops.adapters.blocks import Sink, Source
     from ragops.adapters.docker.archive import Entry, User
+    from ragops.adapters.streams import Sink, Source
 
 LIMIT = 60.0
 KEPT = 4 << 20  # of the output of a command whose output is kept in memory

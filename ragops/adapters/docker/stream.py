@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
-    from ragops.adapters.blocks import Sink, Source
+    from ragops.adapters.streams import Sink, Source
 
 _HEADER = 8
 _STDERR = 2

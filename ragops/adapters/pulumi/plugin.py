@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters import child
+from ragops.adapters import subprocess_tool
 from ragops.errors import MissingError, RagopsError
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def install(engine: Engine) -> None:
     """Have the engine download it. Raises MissingError (plugin_missing) where it cannot."""
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
-        child.run(install_arguments(engine.path), environment, _SECONDS)
+        subprocess_tool.run(install_arguments(engine.path), environment, _SECONDS)
     except RagopsError as error:
         what = f"the Pulumi plugin for Docker {version()} could not be downloaded: {_last_line(error.message)}"
         raise MissingError("plugin_missing", what, hint()) from error

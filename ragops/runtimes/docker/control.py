@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from ragops.adapters.docker.client import DockerHost, NotFoundError
 from ragops.adapters.files import create_private, explain_os_error
 from ragops.errors import RagopsError
-from ragops.runtimes.docker import exec as docker_exec
-from ragops.runtimes.docker import piped
-from ragops.runtimes.docker.bench import docker_bench
-from ragops.runtimes.docker.data import DataVolume, data_mount
+from ragops.runtimes.docker.containers import exec_proxy as docker_exec
+from ragops.runtimes.docker.containers import exec_stream
+from ragops.runtimes.docker.containers.data_volume import DataVolume, data_mount
 from ragops.runtimes.docker.names import DATA_FOLDER, TEMPORARY, temporary
+from ragops.runtimes.docker.sandbox import docker_bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ragops.adapters.docker.values import Container
     from ragops.services.contract import Endpoint
     from ragops.services.control import Bench, DataFile
-    from ragops.services.kept import Kept
+    from ragops.services.kept_data import Kept
 
 _START_LIMIT = 300.0  # an engine may have to go through its logs first
 _STOP_GRACE = 60.0  # where the container has none of its own
@@ -125,7 +125,7 @@ class DockerControl:
         self, command: Sequence[str], target: Path, limit: float
     ) -> AbstractContextManager[Callable[[], None]]:
         """In the container, with a thread of ours that takes what comes."""
-        return piped.printing(self._host, self._name, command, target, limit)
+        return exec_stream.printing(self._host, self._name, command, target, limit)
 
     def bench(self) -> AbstractContextManager[Bench]:
         """A container of the same image away from this one."""

@@ -9,17 +9,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters import child
+from ragops.adapters import subprocess_tool
 from ragops.adapters.files import create_private, explain_os_error, make_dir, size_below, sync_dir
 from ragops.errors import RagopsError, UsageError
-from ragops.runtimes.embedded import rendered, supervise
-from ragops.runtimes.embedded.bench import HostBench, host_bench
-from ragops.runtimes.embedded.observe import living, read_spec
-from ragops.runtimes.embedded.process_spec import ProcessSpec
+from ragops.runtimes.embedded.processes import rendered_files, supervisor
+from ragops.runtimes.embedded.processes.by_log_file import users
+from ragops.runtimes.embedded.processes.spec import ProcessSpec
+from ragops.runtimes.embedded.processes.state import living, read_spec
 from ragops.runtimes.embedded.programs import locate
-from ragops.runtimes.embedded.unrecorded import users
+from ragops.runtimes.embedded.sandbox import HostBench, host_bench
 from ragops.services.control import DataFile
-from ragops.services.kept import Kept, is_aside, since
+from ragops.services.kept_data import Kept, is_aside, since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -41,11 +41,11 @@ class ProcessControl:
         """Stop it with its own signal and grace, or where those are lost with ones that suit every engine."""
         props = read_spec(self._run_dir)
         stop_signal, grace = props.get("stop_signal", _STOP_SIGNAL), props.get("stop_grace", _STOP_GRACE)
-        supervise.stop(self._run_dir, str(stop_signal), float(str(grace)))
+        supervisor.stop(self._run_dir, str(stop_signal), float(str(grace)))
 
     def start(self, extra_args: Sequence[str] = ()) -> None:
         """Start it as it was provisioned, with `extra_args` added, and wait until it is healthy."""
-        supervise.start(self._spec(), extra_args)
+        supervisor.start(self._spec(), extra_args)
 
     def is_running(self) -> bool:
         """Whether what was started in the run folder runs, with its record or without."""
@@ -65,7 +65,7 @@ class ProcessControl:
             for name, source in files.items():
                 self._fill(fresh / name, source)
             sync_dir(fresh)
-            _swap(fresh.rename(supervise.ready_folder(data)), data, aside)
+            _swap(fresh.rename(supervisor.ready_folder(data)), data, aside)
         except OSError as error:
             raise explain_os_error(error, f"replace the data in {data}") from error
         return str(aside)
@@ -142,7 +142,7 @@ class ProcessControl:
     def printing(self, command: Sequence[str], target: Path, limit: float) -> Iterator[Callable[[], None]]:
         """A child of this process."""
         with contextlib.ExitStack() as running:
-            running.enter_context(child.running(command, os.environ, limit, stdout=target))
+            running.enter_context(subprocess_tool.running(command, os.environ, limit, stdout=target))
             yield running.close
 
     def bench(self) -> AbstractContextManager[HostBench]:
@@ -155,9 +155,9 @@ class ProcessControl:
     def _fresh_folder(self) -> Path:
         """An empty folder beside the data; what a killed run left of one is cleared."""
         fresh = self._data().with_name(f"{self._data().name}.new")
-        for left_over in (fresh, supervise.ready_folder(self._data())):
+        for left_over in (fresh, supervisor.ready_folder(self._data())):
             shutil.rmtree(left_over, ignore_errors=True)
-        make_dir(fresh.parent, rendered.PASSAGE)
+        make_dir(fresh.parent, rendered_files.PASSAGE)
         fresh.mkdir(mode=0o700)
         self._own(fresh)
         return fresh
@@ -175,7 +175,7 @@ class ProcessControl:
         sync_dir(target.parent)
 
     def _own(self, path: Path) -> None:
-        rendered.own(path, self._spec().user)
+        rendered_files.own(path, self._spec().user)
 
     def _spec(self) -> ProcessSpec:
         """The spec that was started last, its files read back from the configuration folder."""

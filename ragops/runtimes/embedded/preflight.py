@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from ragops.config.paths import DEFAULT_ENVIRONMENT
 from ragops.errors import MissingError, UsageError
-from ragops.runtimes.embedded.observe import PortOwner, belongs_to, living, port_owner, read_spec
+from ragops.runtimes.embedded.processes.by_log_file import environment_of
+from ragops.runtimes.embedded.processes.state import PortOwner, belongs_to, living, port_owner, read_spec
+from ragops.runtimes.embedded.processes.supervisor import port_taken
 from ragops.runtimes.embedded.programs import blocking_folder, locate, unprivileged_user
-from ragops.runtimes.embedded.supervise import port_taken
-from ragops.runtimes.embedded.unrecorded import environment_of
 
 if TYPE_CHECKING:
     from ragops.config.load import Project

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragops.errors import UsageError
 from ragops.services.api import IMAGE, INGEST_SECRET, INGEST_SERVICE, OPERATOR_SECRET, OPERATOR_SERVICE, VERSION
-from ragops.services.images import size_bytes
+from ragops.services.image_references import size_bytes
 from ragops.services.secret_names import UNTIL, values
 from ragops.services.spec import ConfigFile, ExecCheck, HttpCheck, ImageSpec, ServiceSpec
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from ragops.services.images import Reference, Size  # noqa: TC001  pydantic reads the annotations
+from ragops.services.image_references import Reference, Size  # noqa: TC001  pydantic reads the annotations
 
 Url = Annotated[str, StringConstraints(pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?$")]
 

@@ -38,7 +38,7 @@ class GatewayService:
 
     def version(self, settings: GatewaySettings, *, in_image: bool) -> str:
         """The image's, by its tag, or the wheel's."""
-        from ragops.services.images import tag_version
+        from ragops.services.image_references import tag_version
 
         return tag_version(settings.image or IMAGE) if in_image else VERSION
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.services.gateway.answers import PROBLEMS
 from ragops.services.gateway.envoy_values import TYPES, header, typed
+from ragops.services.gateway.problems import PROBLEMS
 
 if TYPE_CHECKING:
-    from ragops.services.gateway.answers import Problem
+    from ragops.services.gateway.problems import Problem
     from ragops.services.gateway.rendering import Json
 
 _OWN_WORDS = "%LOCAL_REPLY_BODY%"

@@ -12,7 +12,7 @@ from ragops.services.gateway.configuration import smoke_tests
 from ragops.services.gateway.kong import render
 from ragops.services.gateway.kong_environment import HTTP_PORT, LOG_CONF, LOG_FORMAT, PREFIX, TLS_PORT, environment
 from ragops.services.gateway.policy import READY_PATH
-from ragops.services.images import size_bytes, tag_version
+from ragops.services.image_references import size_bytes, tag_version
 from ragops.services.spec import ConfigFile, ExecCheck, ImageSpec, ServiceSpec
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ import json
 from typing import TYPE_CHECKING
 
 from ragops.resources import templates_dir
-from ragops.services.gateway.answers import CHALLENGE, PROBLEMS, Problem
 from ragops.services.gateway.policy import (
     HEADER_ALIASES,
     INTERNAL_HEADER_PREFIX,
@@ -20,6 +19,7 @@ from ragops.services.gateway.policy import (
     UPSTREAM_HEADER,
     WORKER_HEADER,
 )
+from ragops.services.gateway.problems import CHALLENGE, PROBLEMS, Problem
 
 if TYPE_CHECKING:
     from ragops.services.gateway.policy import GatewayPolicy

@@ -8,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from ragops.services.gateway.policy import Origin, RateLimit
-from ragops.services.images import Reference  # noqa: TC001  pydantic reads annotations at run time
-from ragops.services.images import Size as Memory  # noqa: TC001
+from ragops.services.image_references import Reference  # noqa: TC001  pydantic reads annotations at run time
+from ragops.services.image_references import Size as Memory  # noqa: TC001
 
 _UNITS = {"kb": 1 << 10, "mb": 1 << 20}
 Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}(kb|mb)$")]

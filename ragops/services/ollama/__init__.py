@@ -34,7 +34,7 @@ class OllamaService:
 
     def version(self, settings: OllamaSettings, *, in_image: bool) -> str:
         """The image's, by its tag; there is no other."""
-        from ragops.services.images import tag_version
+        from ragops.services.image_references import tag_version
 
         return tag_version(settings.image or IMAGE) if in_image else ""
 

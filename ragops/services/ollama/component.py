@@ -10,7 +10,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 from ragops.errors import RagopsError, encode
 from ragops.services.contract import Endpoint
-from ragops.services.images import size_bytes, tag_version
+from ragops.services.image_references import size_bytes, tag_version
 from ragops.services.ollama import ENGINE, IMAGE
 from ragops.services.ollama.models import fetch, missing
 from ragops.services.spec import ExecCheck, ImageSpec, ServiceSpec

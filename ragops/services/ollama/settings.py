@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from ragops.services.images import Reference, Size  # noqa: TC001  pydantic reads the annotations
+from ragops.services.image_references import Reference, Size  # noqa: TC001  pydantic reads the annotations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -56,7 +56,7 @@ class QdrantService:
 
     def version(self, settings: QdrantSettings, *, in_image: bool) -> str:
         """The image's, by its tag, or the wheel's."""
-        from ragops.services.images import tag_version
+        from ragops.services.image_references import tag_version
 
         return (tag_version(settings.image) or SERVER_VERSION) if in_image else VERSION
 
@@ -74,7 +74,7 @@ class QdrantService:
 
     def prepare(self, endpoint: Endpoint) -> None:
         """The collection that health checks write in, made where it is missing."""
-        from ragops.services.qdrant.prepare import prepare
+        from ragops.services.qdrant.cluster.prepare import prepare
 
         prepare(endpoint)
 
@@ -86,7 +86,7 @@ class QdrantService:
 
     def backup(self) -> BackupEngine:
         """By a snapshot of every shard, with collections and aliases described beside."""
-        from ragops.services.qdrant.backup import QdrantBackup
+        from ragops.services.qdrant.backup.backup import QdrantBackup
 
         return QdrantBackup()
 

@@ -127,7 +127,7 @@ def service_spec(settings: QdrantSettings, secrets: Mapping[str, str], layout: L
     return ServiceSpec(
         service="qdrant",
         version=VERSION,
-        command=("python", "-m", "ragops.services.qdrant.edge", f"{layout.config_dir}/edge.json"),
+        command=("python", "-m", "ragops.devserver.qdrant", f"{layout.config_dir}/edge.json"),
         files=(
             ConfigFile("edge.json", json.dumps({**config, "api_key_file": key_file}, indent=2) + "\n"),
             *own,

@@ -10,19 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from ragops.adapters.qdrant.client import opened
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
-from ragops.services.qdrant import HEALTH_COLLECTION, cluster_health
-from ragops.services.qdrant.consensus import change
-from ragops.services.qdrant.nodes import addresses, connected, is_cluster, key_of
-from ragops.services.qdrant.rest import opened
+from ragops.services.qdrant import HEALTH_COLLECTION
+from ragops.services.qdrant.cluster import health
+from ragops.services.qdrant.cluster.consensus import change
+from ragops.services.qdrant.cluster.nodes import addresses, connected, is_cluster, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ragops.adapters.qdrant.client import Rest
     from ragops.services.contract import Endpoint
-    from ragops.services.qdrant.nodes import Nodes
-    from ragops.services.qdrant.rest import Rest
+    from ragops.services.qdrant.cluster.nodes import Nodes
 
 _LOG = "see `ragops logs qdrant`"
 _FULL = 0.9  # share of the disk from which on it is worth a word
@@ -59,8 +60,8 @@ class _Look:
     def checks(self) -> Iterator[Check]:
         """The shards before the write: a write of ours may wait for a node that is gone."""
         if is_cluster(self.endpoint):
-            yield cluster_health.members(self.endpoint, self.nodes)
-        yield from cluster_health.shards(self.endpoint, self.nodes, self.deadline)
+            yield health.members(self.endpoint, self.nodes)
+        yield from health.shards(self.endpoint, self.nodes, self.deadline)
         yield self._write()
         yield from _disk(self.endpoint)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ragops.errors import UsageError
-from ragops.services.images import Reference, Size  # noqa: TC001  pydantic reads the annotations
+from ragops.services.image_references import Reference, Size  # noqa: TC001  pydantic reads the annotations
 
 _STEP = 10  # from the ports of one node to those of the next
 _LAST_PORT = 65535

@@ -62,7 +62,7 @@ class RedisService:
 
     def version(self, settings: RedisSettings, *, in_image: bool) -> str:
         """The image's, by its tag, or the wheel's."""
-        from ragops.services.images import tag_version
+        from ragops.services.image_references import tag_version
 
         return tag_version(settings.image or IMAGE) if in_image else VERSION
 
@@ -81,7 +81,7 @@ class RedisService:
     def prepare(self, endpoint: Endpoint) -> None:
         """Its data read, its users those of its file."""
         from ragops.services.redis.backup import wait_loaded
-        from ragops.services.redis.line import operator_client
+        from ragops.services.redis.scratch_client import operator_client
         from ragops.services.redis.users import load
 
         wait_loaded(endpoint)

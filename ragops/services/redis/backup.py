@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
-from ragops.services.proving import by_loading
-from ragops.services.redis.checking import checker
-from ragops.services.redis.line import info, keys_of, operator_client
+from ragops.services.load_proof import by_loading
+from ragops.services.redis.bgsave import Save
 from ragops.services.redis.modules import by_hand
-from ragops.services.redis.saving import Save
-from ragops.services.redis.scratch import opened, wait_for
+from ragops.services.redis.rdb_check import checker
+from ragops.services.redis.scratch_client import info, keys_of, operator_client
+from ragops.services.redis.scratch_server import opened, wait_for
 from ragops.services.redis.users import strangers
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pulumi
 
 from ragops.render import render
 from ragops.services.contract import Endpoint, Login
-from ragops.services.images import tag_version
+from ragops.services.image_references import tag_version
 from ragops.services.redis import (
     APPLICATION_SECRET,
     APPLICATION_USER,

@@ -15,11 +15,11 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import explain_os_error
-from ragops.adapters.scratch import scratch_folder
+from ragops.adapters.temp_dirs import scratch_folder
 from ragops.errors import IntegrityError, RagopsError
 from ragops.services.redis.aof import FOLDER, MANIFEST, AofFile, Chain, chain, find_command, last_time
 from ragops.services.redis.backup import PART, need_space
-from ragops.services.redis.scratch import opened, serving
+from ragops.services.redis.scratch_server import opened, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from ragops.services.images import Reference, Size, size_bytes
+from ragops.services.image_references import Reference, Size, size_bytes
 from ragops.services.redis import APPLICATION_USER, HEALTH_USER, OPERATOR_USER, variable
 
 # Beside the data: connections, buffers, the engine itself. Twice the data, because a save forks: in the worst case

@@ -45,7 +45,7 @@ class TimescaleService:
 
     def version(self, settings: TimescaleSettings, *, in_image: bool) -> str:
         """The image's, by its tag, or the wheel's."""
-        from ragops.services.images import tag
+        from ragops.services.image_references import tag
 
         return tag(settings.image or IMAGE).removeprefix("v") if in_image else VERSION
 

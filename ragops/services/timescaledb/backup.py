@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 from ragops.adapters.postgres import translated
 from ragops.errors import LockedError, MissingError, RagopsError, UnhealthyError
 from ragops.services.contract import Capability
+from ragops.services.timescaledb import counts as inventory
 from ragops.services.timescaledb import (
-    archive,
-    building,
-    dumping,
+    database_builder,
     extension,
-    filling,
-    inventory,
-    kept,
-    principals,
+    pg_dump,
+    pg_restore,
     proof,
+    restore_roles,
     roles,
     server_globals,
     swap,
 )
+from ragops.services.timescaledb import dump as dumping
+from ragops.services.timescaledb import kept_databases as kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint, Part, Proof, Sink
     from ragops.services.control import Control
-    from ragops.services.kept import Kept
+    from ragops.services.kept_data import Kept
     from ragops.services.timescaledb.server_globals import Globals
 
 _SPACE = 3  # a restored database is some times the size of its dump: indexes
@@ -63,7 +63,7 @@ class TimescaleBackup:
         if part.name == server_globals.PART:
             server_globals.parse(folder / part.name)
         else:
-            archive.check(folder / part.name, part.counts, control)
+            pg_dump.check(folder / part.name, part.counts, control)
 
     def prove(
         self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part], budget: float = 0.0
@@ -82,7 +82,7 @@ class TimescaleBackup:
             with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated():
                 version = inventory.server_version(connection)
                 available = inventory.available_extensions(connection)
-                _refuse_here(connection, endpoint, building.globals_of(folder, parts))
+                _refuse_here(connection, endpoint, database_builder.globals_of(folder, parts))
         except UnhealthyError as error:
             if not endpoint.can(Capability.RESTART):
                 hint = f"start it where it runs. {error.hint}"
@@ -95,25 +95,25 @@ class TimescaleBackup:
 
     def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
         """Fill a new database, compare, and let it take the old one's place."""
-        part, wanted = building.dump_of(parts), building.globals_of(folder, parts)
+        part, wanted = database_builder.dump_of(parts), database_builder.globals_of(folder, parts)
         notes = list(_bring_up(endpoint, control))
         database = endpoint.options["database"]
         try:
             roles.prepare_role(endpoint)
-            notes += building.make_roles(endpoint, wanted)
-            with building.new_database(endpoint, wanted) as fresh:
-                notes += _fill(building.Order(endpoint, control, fresh, folder / part.name, part, wanted))
-                building.finish(endpoint, fresh, wanted)
+            notes += database_builder.make_roles(endpoint, wanted)
+            with database_builder.new_database(endpoint, wanted) as fresh:
+                notes += _fill(database_builder.Order(endpoint, control, fresh, folder / part.name, part, wanted))
+                database_builder.finish(endpoint, fresh, wanted)
                 kept = swap.take_place(endpoint, fresh, database, swap.kept_name(database))
-            if filling.TIMESCALE in part.versions:
+            if pg_restore.TIMESCALE in part.versions:
                 extension.wake(endpoint, database)
             if kept:
                 extension.quiet(endpoint, kept)
-                notes += building.quiet_subscriptions(endpoint, kept)
+                notes += database_builder.quiet_subscriptions(endpoint, kept)
         except RagopsError as error:
             error.hint = " ".join([error.hint, *notes]).strip()
             raise
-        return (*notes, *building.left_out(endpoint, wanted), *_kept(endpoint))
+        return (*notes, *database_builder.left_out(endpoint, wanted), *_kept(endpoint))
 
     def kept(self, endpoint: Endpoint) -> tuple[Kept, ...]:
         """Databases of earlier restores."""
@@ -130,9 +130,9 @@ class TimescaleBackup:
             return inventory.counts(connection)
 
 
-def _fill(order: building.Order) -> tuple[str, ...]:
+def _fill(order: database_builder.Order) -> tuple[str, ...]:
     """Words on what came back otherwise than it was."""
-    return building.fill(order)
+    return database_builder.fill(order)
 
 
 def _refuse_here(connection: Connection, endpoint: Endpoint, wanted: Globals | None) -> None:
@@ -144,7 +144,7 @@ def _refuse_here(connection: Connection, endpoint: Endpoint, wanted: Globals | N
         hint = f"end them in it, each: `COMMIT PREPARED '{prepared[0]}'` or `ROLLBACK PREPARED '{prepared[0]}'`"
         raise LockedError("transactions_prepared", what, hint)
     if wanted:
-        principals.refuse(connection, wanted)
+        restore_roles.refuse(connection, wanted)
 
 
 def _check_versions(endpoint: Endpoint, part: Part, version: str, available: set[tuple[str, str]] | None) -> None:

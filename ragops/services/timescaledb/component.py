@@ -10,7 +10,7 @@ import pulumi
 
 from ragops.render import render
 from ragops.services.contract import Endpoint, Login
-from ragops.services.images import tag
+from ragops.services.image_references import tag
 from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, ImageSpec, InitStep, ServiceSpec, TcpCheck
 from ragops.services.timescaledb import (
     APPLICATION_ROLE,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.postgres import connect, translated
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
-from ragops.services.timescaledb import inventory, remarks
+from ragops.services.timescaledb import counts, dump_warnings
 from ragops.services.timescaledb.roles import operator
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
 
 def _version(connection: Connection, endpoint: Endpoint) -> str:
     """In the terms of the endpoint's: PostgreSQL's, or that of TimescaleDB in it, such as 2.19.3-pg17."""
-    server = inventory.server_version(connection)
-    if endpoint.engine == inventory.SERVER:
+    server = counts.server_version(connection)
+    if endpoint.engine == counts.SERVER:
         return server
     extension = _one(connection, "SELECT extversion FROM pg_extension WHERE extname = %s", endpoint.engine)
     return f"{extension or 'none'}-pg{server.partition('.')[0]}"
@@ -106,9 +106,9 @@ RESTORE = "run `ragops restore latest`"
 
 
 def _schema(connection: Connection) -> Check:
-    from ragops.services.timescaledb.foreign import foreign_schema
-    from ragops.services.timescaledb.objects import missing
+    from ragops.services.timescaledb.foreign_schema import foreign_schema
     from ragops.services.timescaledb.schema import MigrationState, status
+    from ragops.services.timescaledb.schema_objects import missing
 
     found = status(connection)
     versions = [row.version for row in found.migrations if row.state is not MigrationState.PENDING]
@@ -183,15 +183,15 @@ def _replication(connection: Connection) -> Check:
 
 def _indexes(connection: Connection) -> Check:
     """An index that a failed CREATE INDEX CONCURRENTLY has left costs writes, guards nothing, and is in no dump."""
-    if invalid := inventory.invalid_indexes(connection):
+    if invalid := counts.invalid_indexes(connection):
         hint = f"make it again, `REINDEX INDEX CONCURRENTLY {invalid[0]}`, or drop it: no recovery point contains it"
         return Check("indexes", Status.DEGRADED, f"not valid: {', '.join(invalid)}", hint)
     return Check("indexes", Status.OK, "all are valid")
 
 
 def _restorable(connection: Connection) -> Check:
-    if warning := remarks.version_warning(connection):
-        return Check("restorable", Status.DEGRADED, warning, remarks.UPGRADE)
+    if warning := dump_warnings.version_warning(connection):
+        return Check("restorable", Status.DEGRADED, warning, dump_warnings.UPGRADE)
     return Check("restorable", Status.OK, "nothing is known that a dump would lose")
 
 

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from ragops.adapters.postgres import translated
 from ragops.errors import InvalidInputError, MissingError, Problem
-from ragops.services.timescaledb.foreign import refuse_foreign_schema
+from ragops.services.timescaledb.foreign_schema import refuse_foreign_schema
 from ragops.services.timescaledb.json_collections import COLUMNS, FIELDS, CollectionsDocument, found, parsed
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from ragops.adapters.postgres import translated
 from ragops.errors import MissingError
-from ragops.services.timescaledb.foreign import refuse_foreign_schema
+from ragops.services.timescaledb.foreign_schema import refuse_foreign_schema
 from ragops.services.timescaledb.schema import Edition, detect, lock_schema
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.postgres import translated
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 from ragops.services.contract import Extent, Proof
-from ragops.services.timescaledb import archive, building, extension, filling, inventory, principals, roles
+from ragops.services.timescaledb import counts, database_builder, extension, pg_dump, pg_restore, restore_roles, roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ragops.services.contract import Endpoint, Part
     from ragops.services.control import Control
-    from ragops.services.timescaledb.building import Order
+    from ragops.services.timescaledb.database_builder import Order
     from ragops.services.timescaledb.server_globals import Globals
 
 _SPACE = 3
@@ -36,8 +36,8 @@ def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Pa
     is down or short of space. Raises IntegrityError (restore_fails, counts_differ).
     """
     started = time.monotonic()
-    part, wanted = building.dump_of(parts), building.globals_of(folder, parts)
-    archive.check(folder / part.name, part.counts, control)
+    part, wanted = database_builder.dump_of(parts), database_builder.globals_of(folder, parts)
+    pg_dump.check(folder / part.name, part.counts, control)
     try:
         roles.operator(endpoint, roles.MAINTENANCE).close()
     except UnhealthyError as error:
@@ -46,12 +46,12 @@ def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Pa
     if free is not None and free < _SPACE * size:
         return _read(f"a restore needs about {_SPACE * size >> 20} MiB, {free >> 20} MiB are free", started)
     try:
-        with _stand_ins(endpoint, wanted), building.new_database(endpoint, wanted) as fresh:
-            order = building.Order(endpoint, control, fresh, folder / part.name, part, wanted)
+        with _stand_ins(endpoint, wanted), database_builder.new_database(endpoint, wanted) as fresh:
+            order = database_builder.Order(endpoint, control, fresh, folder / part.name, part, wanted)
             try:
                 return _restore(order, started, budget)
             finally:
-                building.drop(endpoint, fresh)
+                database_builder.drop(endpoint, fresh)
     except RagopsError as error:
         if error.code != "tool_failed":
             raise
@@ -60,11 +60,11 @@ def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Pa
 
 def _restore(order: Order, started: float, budget: float) -> Proof:
     if not budget:
-        notes = building.fill(order)
+        notes = database_builder.fill(order)
         return _whole(order, started, notes)
     deadline = started + budget
     try:
-        notes = building.fill(replace(order, limit=max(budget / 2, _LEAST)))
+        notes = database_builder.fill(replace(order, limit=max(budget / 2, _LEAST)))
     except RagopsError as error:
         if error.code != "tool_timeout":
             raise
@@ -74,31 +74,31 @@ def _restore(order: Order, started: float, budget: float) -> Proof:
 
 
 def _whole(order: Order, started: float, notes: tuple[str, ...]) -> Proof:
-    names = tuple(sorted(archive.tables(order.part.counts)))
+    names = tuple(sorted(pg_dump.tables(order.part.counts)))
     return Proof(Extent.RESTORED, "restored as a whole, and every count matches", _since(started), names, (), notes)
 
 
 def _sample(order: Order, started: float, deadline: float) -> Proof:
     """The schema, then table by table, those first whose turn it is today."""
-    building.again(order)
-    stages = filling.Stages(order.filling, order.wanted)
+    database_builder.again(order)
+    stages = pg_restore.Stages(order.filling, order.wanted)
     proven: list[str] = []
-    with building.timescale_restoring(order):
+    with database_builder.timescale_restoring(order):
         stages.schema()
         entries = [entry for entry in order.filling.entries() if entry.kind == "TABLE DATA"]
         system = [entry for entry in entries if entry.text.startswith("_timescaledb")]
         if system:
             order.filling.restore("--section=data", chosen=system)
         for name in _in_turn(order.part):
-            mine = [entry for entry in entries if archive.is_in(name, {entry.text})]
+            mine = [entry for entry in entries if pg_dump.is_in(name, {entry.text})]
             if mine and time.monotonic() < deadline:
                 _one(replace(order, limit=max(deadline - time.monotonic(), _LEAST)), name, mine, proven)
-    left = tuple(sorted(archive.tables(order.part.counts) - {*proven}))
+    left = tuple(sorted(pg_dump.tables(order.part.counts) - {*proven}))
     detail = f"the schema and {len(proven)} of {len(proven) + len(left)} tables restored in the time there was"
     return Proof(Extent.SAMPLED, f"{detail}; indexes were not made", _since(started), tuple(proven), left)
 
 
-def _one(order: Order, name: str, entries: list[archive.Entry], proven: list[str]) -> None:
+def _one(order: Order, name: str, entries: list[pg_dump.Entry], proven: list[str]) -> None:
     try:
         order.filling.restore("--section=data", chosen=entries)
     except RagopsError as error:
@@ -107,7 +107,7 @@ def _one(order: Order, name: str, entries: list[archive.Entry], proven: list[str
         raise
     with order.filling.connected() as connection:
         extension.look_through_restoring(connection)
-        found = inventory.counts(connection, only=name).get(name)
+        found = counts.counts(connection, only=name).get(name)
     if found != order.part.counts[name]:
         what = f"{name} has {found} rows after a restore, not {order.part.counts[name]}"
         raise IntegrityError("counts_differ", what, _HINT)
@@ -122,7 +122,7 @@ def _in_turn(part: Part) -> list[str]:
         number = sha256(name.encode()).digest()[0]
         return ((number + today) % _TURNS, part.counts[name])
 
-    return sorted(archive.tables(part.counts), key=turn)
+    return sorted(pg_dump.tables(part.counts), key=turn)
 
 
 @contextmanager
@@ -131,13 +131,13 @@ def _stand_ins(endpoint: Endpoint, wanted: Globals | None) -> Iterator[None]:
         yield
         return
     with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated("the roles"):
-        principals.drop_scratch(connection)
-        principals.make_scratch(connection, wanted)
+        restore_roles.drop_scratch(connection)
+        restore_roles.make_scratch(connection, wanted)
     try:
         yield
     finally:
         with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated("the roles"):
-            principals.drop_scratch(connection)
+            restore_roles.drop_scratch(connection)
 
 
 def _read(why: str, started: float) -> Proof:

@@ -14,7 +14,7 @@ from psycopg.pq import TransactionStatus
 import ragops
 from ragops.adapters.postgres import translate, translated
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError
-from ragops.services.timescaledb.foreign import foreign_schema, refuse_foreign_schema
+from ragops.services.timescaledb.foreign_schema import foreign_schema, refuse_foreign_schema
 from ragops.services.timescaledb.migration_files import Migration, Statement, load_migrations, statements
 
 if TYPE_CHECKING:

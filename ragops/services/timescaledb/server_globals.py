@@ -257,7 +257,7 @@ def _database(connection: Connection) -> Database:
 
 def _path(database: Database, application: str, schemas: tuple[str, ...]) -> tuple[str, ...]:
     """Schemas in which names are looked for, the application's way first, then all others."""
-    from ragops.services.timescaledb.properties import setting, words
+    from ragops.services.timescaledb.database_properties import setting, words
 
     found: list[str] = []
     for role in (application, ""):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from ragops.services.images import Reference, Size, size_bytes
+from ragops.services.image_references import Reference, Size, size_bytes
 
 # Names that need no quoting anywhere: SQL, shell, connection strings.
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,48}$")]

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import envoy
 import httpx
 
-from ragops.runtimes.embedded import gateway_apply
-from ragops.runtimes.embedded.envoy_door import EnvoyDoor
+from ragops.runtimes.embedded.envoy import apply as gateway_apply
+from ragops.runtimes.embedded.gateway import EnvoyDoor
 from ragops.services.contract import Capability, Endpoint
 from ragops.services.gateway import certificate
 from ragops.services.gateway.configuration import GatewayConfiguration, GatewayInputs, configuration, service_spec

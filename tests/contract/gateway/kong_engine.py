@@ -18,12 +18,12 @@ import pytest
 
 from ragops.adapters.docker.client import DockerHost
 from ragops.errors import RagopsError
-from ragops.runtimes.docker import args as docker_args
-from ragops.runtimes.docker import files as docker_files
-from ragops.runtimes.docker import kong_apply
-from ragops.runtimes.docker.files import FileSet
-from ragops.runtimes.docker.kong_apply import KongPlace
-from ragops.runtimes.docker.kong_door import KongDoor
+from ragops.runtimes.docker.containers import files as docker_files
+from ragops.runtimes.docker.containers.files import FileSet
+from ragops.runtimes.docker.gateway import KongDoor
+from ragops.runtimes.docker.kong import apply as kong_apply
+from ragops.runtimes.docker.kong.apply import KongPlace
+from ragops.runtimes.docker.provision import args as docker_args
 from ragops.services.contract import Capability, Endpoint
 from ragops.services.gateway import IMAGE, certificate
 from ragops.services.gateway.configuration import GatewayInputs

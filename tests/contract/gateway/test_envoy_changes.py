@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.errors import RagopsError, decode
-from ragops.runtimes.embedded import gateway_apply
-from ragops.runtimes.embedded.gateway_config import GatewayConfigProvider, from_props, to_props
+from ragops.runtimes.embedded.envoy import apply
+from ragops.runtimes.embedded.envoy.provider import GatewayConfigProvider, from_props, to_props
 
 if TYPE_CHECKING:
     from ragops.services.gateway.configuration import GatewayConfiguration
@@ -31,21 +31,21 @@ def test_an_interrupted_apply_is_seen_and_completed(envoy_gateway: Any) -> None:
     engine, gateway = envoy_gateway
     wanted = engine.configuration(keys={"keys": []}, settings={"origins": ("https://new.example",)})
     (engine.hot / "routes.json").write_text(wanted.files["routes.json"])  # as far as it came
-    assert gateway_apply.changed_files(engine.hot, gateway_apply.digests(wanted.files)) == ("live.json", "tokens.json")
-    gateway_apply.apply(wanted)
-    assert gateway_apply.changed_files(engine.hot, gateway_apply.digests(wanted.files)) == ()
+    assert apply.changed_files(engine.hot, apply.digests(wanted.files)) == ("live.json", "tokens.json")
+    apply.apply(wanted)
+    assert apply.changed_files(engine.hot, apply.digests(wanted.files)) == ()
     assert gateway.request("GET", API).status_code == 401
     assert not engine.hot.with_name("hot.new").exists()
 
 
 def test_the_last_good_one_outlives_an_interrupted_apply(envoy_gateway: Any) -> None:
     engine, _ = envoy_gateway
-    good = gateway_apply.current(engine.hot)
+    good = apply.current(engine.hot)
     broken = _altered(engine, "routes.json", lambda table: table["virtual_hosts"][0]["routes"].clear())
     (engine.hot / "routes.json").write_text(broken.files["routes.json"])
     with pytest.raises(RagopsError, match="back in force"):
-        gateway_apply.apply(broken)
-    assert gateway_apply.current(engine.hot) == good
+        apply.apply(broken)
+    assert apply.current(engine.hot) == good
 
 
 def test_the_provider_tells_the_truth(envoy_gateway: Any) -> None:
@@ -75,8 +75,8 @@ def test_a_gateway_that_is_about_to_restart_is_not_asked(envoy_gateway: Any) -> 
     engine, _ = envoy_gateway
     wanted = engine.configuration(keys={"keys": []})
     impossible = replace(wanted.smoke[0], statuses=(418,))
-    gateway_apply.apply(replace(wanted, bootstrap_digest="another", smoke=(impossible,)))
-    assert gateway_apply.last_good(engine.hot) == dict(wanted.files)
+    apply.apply(replace(wanted, bootstrap_digest="another", smoke=(impossible,)))
+    assert apply.last_good(engine.hot) == dict(wanted.files)
 
 
 def test_another_certificate_under_the_same_path_is_another_configuration(envoy_gateway: Any) -> None:

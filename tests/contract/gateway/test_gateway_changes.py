@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from ragops.errors import RagopsError
-from ragops.operations import gateway as gateway_operations
-from ragops.operations import tokens as token_operations
+from ragops.operations.gateway import config as gateway_operations
+from ragops.operations.gateway import tokens as token_operations
 from ragops.services.contract import Status
 from ragops.services.gateway import certificate, tokens
 from ragops.services.gateway.health import probe

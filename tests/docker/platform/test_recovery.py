@@ -22,8 +22,8 @@ import pytest
 import redis
 
 from ragops.config import secrets
-from ragops.runtimes.docker.bench import BENCH
 from ragops.runtimes.docker.names import TEMPORARY
+from ragops.runtimes.docker.sandbox import BENCH
 from ragops.services.qdrant import RESTORE_SUFFIX
 
 if TYPE_CHECKING:

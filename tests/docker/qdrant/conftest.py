@@ -13,15 +13,15 @@ import pytest
 from pydantic import SecretStr
 
 from ragops.errors import RagopsError
-from ragops.runtimes.docker import args as docker_args
-from ragops.runtimes.docker import files as docker_files
+from ragops.runtimes.docker.containers import files as docker_files
 from ragops.runtimes.docker.control import DockerControl
 from ragops.runtimes.docker.names import DockerNames
+from ragops.runtimes.docker.provision import args as docker_args
 from ragops.runtimes.docker.runtime import CAPABILITIES
 from ragops.services.contract import Login
 from ragops.services.qdrant import API_KEY_SECRET, IMAGE, node
+from ragops.services.qdrant.cluster.prepare import prepare
 from ragops.services.qdrant.component import cluster_endpoint
-from ragops.services.qdrant.prepare import prepare
 from ragops.services.qdrant.settings import QdrantSettings, instance
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ragops.adapters.qdrant.client import Rest
 from ragops.errors import IntegrityError, MissingError, RagopsError, UnhealthyError
 from ragops.services.contract import Part
-from ragops.services.qdrant import RESTORE_SUFFIX, catalogue, offline
-from ragops.services.qdrant.backup import QdrantBackup
-from ragops.services.qdrant.cluster import not_active
-from ragops.services.qdrant.rest import Rest
+from ragops.services.qdrant import RESTORE_SUFFIX
+from ragops.services.qdrant.backup import manifest, snapshot_reader
+from ragops.services.qdrant.backup.backup import QdrantBackup
+from ragops.services.qdrant.cluster.cluster import not_active
 from tests import backup_helpers
 from tests.backup_helpers import KeepingSink
 
@@ -87,13 +88,13 @@ def filled(cluster: Any, drop: None) -> Any:
 
 def test_one_replica_of_every_shard_from_all_nodes_and_nothing_left_there(filled: Any, tmp_path: Path) -> None:
     parts = dump(filled, tmp_path)
-    whole = catalogue.read(tmp_path / catalogue.PART)
+    whole = manifest.read(tmp_path / manifest.PART)
     (record,) = whole.collections
     assert [shard.id for shard in record.shards] == list(range(6))
     assert all(len(shard.nodes) == 2 for shard in record.shards)
     assert whole.aliases == {"current": "docs"}
     assert {index.field_name for index in record.indexes} == {"n", "g"}
-    snapshots = [part for part in parts if part.name != catalogue.PART]
+    snapshots = [part for part in parts if part.name != manifest.PART]
     assert len(snapshots) == 6
     assert sum(sum(part.counts.values()) for part in snapshots) == POINTS == record.points
     assert all(dict(part.versions) == {"qdrant": filled.endpoint.version} for part in parts)
@@ -122,7 +123,7 @@ def test_the_engine_reads_snapshots_of_the_server_without_it(filled: Any, tmp_pa
     parts = dump(filled, tmp_path)
     for part in parts:
         ENGINE.verify(tmp_path, part, filled.control)
-    assert offline.is_readable("qdrant", filled.endpoint.version)
+    assert snapshot_reader.is_readable("qdrant", filled.endpoint.version)
 
 
 def test_restore_brings_back_points_indexes_aliases_and_replicas(filled: Any, tmp_path: Path) -> None:
@@ -205,7 +206,7 @@ def test_custom_sharding_comes_back_under_its_keys(cluster: Any, drop: None, tmp
 def test_a_dump_goes_on_with_a_node_away(filled: Any, tmp_path: Path) -> None:
     filled.kill(2)
     parts = dump(filled, tmp_path)
-    assert sum(sum(part.counts.values()) for part in parts if part.name != catalogue.PART) == POINTS
+    assert sum(sum(part.counts.values()) for part in parts if part.name != manifest.PART) == POINTS
 
 
 @pytest.mark.parametrize("when", ["while it makes a snapshot", "before it is sent"])
@@ -225,7 +226,7 @@ def test_a_node_that_is_lost_in_the_middle_has_another_stand_in(
 
     monkeypatch.setattr(Rest, name, losing)
     parts = dump(filled, tmp_path / "parts")
-    assert sum(sum(part.counts.values()) for part in parts if part.name != catalogue.PART) == POINTS
+    assert sum(sum(part.counts.values()) for part in parts if part.name != manifest.PART) == POINTS
     assert len(lost) == 1
     filled.start(int(lost[0].rpartition("-")[2]))
     journal = tmp_path / "parts.journal"

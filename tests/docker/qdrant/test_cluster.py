@@ -13,11 +13,11 @@ import pytest
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.qdrant import HEALTH_COLLECTION
-from ragops.services.qdrant.cluster import all_active, member, node_versions, not_active, wait_all_active
+from ragops.services.qdrant.cluster.cluster import all_active, member, node_versions, not_active, wait_all_active
+from ragops.services.qdrant.cluster.membership import forget_lost
+from ragops.services.qdrant.cluster.nodes import connected
+from ragops.services.qdrant.cluster.prepare import prepare
 from ragops.services.qdrant.health import probe
-from ragops.services.qdrant.nodes import connected
-from ragops.services.qdrant.prepare import prepare
-from ragops.services.qdrant.rejoin import forget_lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable

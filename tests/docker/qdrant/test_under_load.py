@@ -15,7 +15,7 @@ from ragops.api.config import ApiConfig
 from ragops.api.dependencies import build
 from ragops.embedding.hashing import HashingEmbedder
 from ragops.ingest.vectors import Point, VectorStore
-from ragops.services.qdrant.cluster import wait_all_active
+from ragops.services.qdrant.cluster.cluster import wait_all_active
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,10 +15,10 @@ from ragops.adapters import redis_client
 from ragops.adapters.docker.client import Entry
 from ragops.config.model import Settings
 from ragops.operations.platform import Platform
-from ragops.runtimes.docker import args as docker_args
 from ragops.runtimes.docker.control import DockerControl, control
 from ragops.runtimes.docker.names import DockerNames
-from ragops.runtimes.docker.start import start_script
+from ragops.runtimes.docker.provision import args as docker_args
+from ragops.runtimes.docker.provision.entrypoint import start_script
 from ragops.services import SERVICES
 from ragops.services.contract import Capability, Endpoint, Login
 from ragops.services.spec import ExecCheck
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import redis
 
     from ragops.adapters.docker.client import DockerHost
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
     from ragops.services.spec import ImageSpec, Layout, ServiceSpec
 
 SECRETS = {secret: f"{secret}-hunter2" for service in SERVICES for secret in service.secrets()}

@@ -17,7 +17,7 @@ from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
 from ragops.adapters.pulumi.events import Action
 from ragops.embedding.ollama import OllamaEmbedder
 from ragops.errors import RagopsError
-from ragops.operations.changes import changes, drifted
+from ragops.operations.lifecycle.plan_diff import changes, drifted
 from ragops.runtimes.docker.names import DockerNames
 from ragops.runtimes.docker.runtime import DockerRuntime
 from ragops.services.contract import Status

@@ -10,8 +10,8 @@ import pytest
 from redis.exceptions import NoPermissionError
 
 from ragops.errors import IntegrityError, MissingError
-from ragops.operations.restore import RestoreRequest
-from ragops.operations.unpacking import engine_part
+from ragops.operations.backup.staging import engine_part
+from ragops.operations.restore.restore import RestoreRequest
 from ragops.recovery.manifest import Kind
 from ragops.services import backup_engine
 from ragops.services.contract import Status
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.progress import Progress
     from ragops.operations.platform import Platform
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,8 @@ import psycopg
 import pytest
 
 from ragops.errors import IntegrityError, MissingError
-from ragops.operations.restore import RestoreRequest
-from ragops.operations.unpacking import engine_part
+from ragops.operations.backup.staging import engine_part
+from ragops.operations.restore.restore import RestoreRequest
 from ragops.services import by_name
 from ragops.services.contract import Status
 from ragops.services.timescaledb import schema
@@ -31,7 +31,7 @@ from tests.backup_helpers import restore, take, unpack
 
 if TYPE_CHECKING:
     from ragops.operations.platform import Platform
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
 
 OLD = "SELECT now() - interval '1 year', 'an old question' FROM generate_series(1, 100)"
 

@@ -26,8 +26,8 @@ from ragops.adapters import redis_client
 from ragops.config import secrets
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
-from ragops.runtimes.embedded import supervise
 from ragops.runtimes.embedded.control import control
+from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.programs import unprivileged_user
 from ragops.runtimes.embedded.runtime import CAPABILITIES, process_spec
 from ragops.services import SERVICES
@@ -199,7 +199,7 @@ class Lab:
             version=described.version, runtime="embedded", host="127.0.0.1", port=self.ports[name],
             handle=str(run_dir), options=options.get(name, {}), logins=logins, capabilities=CAPABILITIES,
         )  # fmt: skip
-        supervise.ensure_running(process_spec(described, layout, str(run_dir), user))
+        supervisor.ensure_running(process_spec(described, layout, str(run_dir), user))
 
     def close(self) -> None:
         """End everything."""
@@ -232,7 +232,7 @@ class Lab:
 
     def kill(self, name: str) -> None:
         """SIGKILL to its whole group, as the kernel does when memory runs out."""
-        supervise.stop(Path(self.endpoints[name].handle), "SIGKILL", 10)
+        supervisor.stop(Path(self.endpoints[name].handle), "SIGKILL", 10)
 
     def counts(self, name: str) -> object:
         """Something that only an engine that serves can say."""

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.store.folder import FolderStore
-from ragops.adapters.store.objects import ObjectStore
+from ragops.adapters.storage.folder import FolderStore
+from ragops.adapters.storage.objects import ObjectStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ragops.adapters.store import Store
+    from ragops.adapters.storage import Store
 
 BUCKET, ACCESS, SECRET, PASSWORD = "backups", "AKIAragops", "a-secret-of-the-bucket", "a-password-of-the-server"
 _RCLONE = Path(sys.executable).with_name("rclone")

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.store.folder import FolderStore
+from ragops.adapters.storage.folder import FolderStore
 from ragops.config.backup import KeepSettings
 from ragops.errors import ExitCode, LockedError, MissingError, RagopsError, StoreRefusedError
-from ragops.operations.copies import copy, keep, spread
-from ragops.operations.prune import prune
-from ragops.operations.vaults import _finding
-from ragops.recovery.history import History
+from ragops.operations.backup.prune import prune
+from ragops.operations.backup.replicate import copy, keep, spread
+from ragops.operations.repositories import _finding
+from ragops.recovery.backup_target import Vault
 from ragops.recovery.lock import Timing, hold
 from ragops.recovery.repository import Locker, Repository
-from ragops.recovery.vault import Vault
+from ragops.recovery.sequence_history import History
 from tests.backup_helpers import MemoryStore, put_point, vault_of
 from tests.integration.stores.conftest import Place, s3_place
 from tests.integration.stores.narrow_sftp import sftp_without_renames
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ragops.adapters.store import Store
+    from ragops.adapters.storage import Store
     from ragops.recovery.point import RecoveryPoint
 
 MIB = 1 << 20

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.workers import Job
+from ragops.adapters.background import Job
 from ragops.errors import LockedError, RagopsError, StoreMissingError
 from ragops.recovery.lock import Timing, hold
 
 if TYPE_CHECKING:
-    from ragops.adapters.store import Store
+    from ragops.adapters.storage import Store
 
 MIB = 1 << 20
 

@@ -15,7 +15,7 @@ from ragops.errors import ExitCode, MissingError, RagopsError, StoreMissingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ragops.adapters.store import Store
+    from ragops.adapters.storage import Store
 
 MIB = 1 << 20
 
@@ -148,7 +148,7 @@ def test_a_run_that_is_ended_while_it_writes_leaves_nothing_to_be_seen(
     place: Any, wait_until: Callable[..., None], number: int
 ) -> None:
     code = (
-        "import sys; from ragops.adapters.store.objects import ObjectStore\n"
+        "import sys; from ragops.adapters.storage.objects import ObjectStore\n"
         f"with ObjectStore({place.url!r}, {place.options!r}).writing('prod/part') as stream:\n"
         "    stream.write(b'x' * (20 << 20)); print('begun', flush=True)\n"
         "    while True: stream.write(b'x' * (1 << 20))\n"

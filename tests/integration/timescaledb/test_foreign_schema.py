@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ragops.errors import RagopsError
-from ragops.operations import migrate
+from ragops.operations.data import migrate
 from ragops.services.timescaledb import health
-from ragops.services.timescaledb.foreign import foreign_schema
+from ragops.services.timescaledb.foreign_schema import foreign_schema
 
 OTHERS = {
     "empty": ("CREATE SCHEMA rag", "is empty"),

@@ -10,7 +10,7 @@ from hashlib import sha256
 import pytest
 
 from ragops.errors import ExitCode, InvalidInputError, LockedError, MissingError, UnhealthyError
-from ragops.operations import migrate
+from ragops.operations.data import migrate
 from ragops.services.timescaledb.json_import import FieldChange
 
 DEFAULTS = {

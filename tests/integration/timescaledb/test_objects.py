@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from ragops.errors import ExitCode, UnhealthyError
-from ragops.operations import migrate
+from ragops.operations.data import migrate
 from ragops.services.contract import Status
-from ragops.services.timescaledb.digest import schema_digest
 from ragops.services.timescaledb.health import probe
-from ragops.services.timescaledb.objects import expected, missing
+from ragops.services.timescaledb.schema_digest import schema_digest
+from ragops.services.timescaledb.schema_objects import expected, missing
 
 EVERY = frozenset(range(1, 8))
 # Made while it runs, by month: no migration's own.

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError, UnhealthyError
-from ragops.operations import migrate
+from ragops.operations.data import migrate
 from ragops.services.timescaledb import schema
 from ragops.services.timescaledb.schema import Edition, Migration, MigrationState
 

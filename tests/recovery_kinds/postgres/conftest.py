@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 
-from ragops.runtimes.embedded import supervise
+from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.programs import locate
-from ragops.services.timescaledb import archive
 from ragops.services.timescaledb import component as timescale_component
+from ragops.services.timescaledb import pg_dump
 from ragops.services.timescaledb.backup import TimescaleBackup
 from ragops.services.timescaledb.roles import prepare
 from tests.backup_helpers import KeepingSink
@@ -78,7 +78,7 @@ class Server:
     def schema(self, database: str) -> str:
         """The definitions of all that is in the database, and of the database itself."""
         endpoint = self.endpoint(database)
-        with archive.logged_in(endpoint) as environment:
+        with pg_dump.logged_in(endpoint) as environment:
             where = [
                 f"--host={endpoint.host}",
                 f"--port={endpoint.port}",
@@ -184,7 +184,7 @@ def _server() -> Iterator[Server]:
     root.chmod(0o755)
     (root / "ragops.yaml").write_text("name: test\n")
     engine = make_engine(root, "timescaledb", timescale_component)
-    supervise.ensure_running(engine.spec)
+    supervisor.ensure_running(engine.spec)
     try:
         prepare(engine.endpoint)
         server = Server(engine.endpoint, engine.control)

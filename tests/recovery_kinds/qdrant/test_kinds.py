@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from ragops.services.contract import Extent, Status
-from ragops.services.qdrant.backup import QdrantBackup
+from ragops.services.qdrant.backup.backup import QdrantBackup
 from ragops.services.qdrant.health import probe
 from tests import backup_helpers
 from tests.qdrant_processes import done

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from ragops.adapters import interrupt
+from ragops.adapters import cancellation
 from ragops.adapters.progress import Progress, telling
+from ragops.adapters.qdrant.client import Rest
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
 from ragops.services.contract import Status
-from ragops.services.qdrant import RESTORE_SUFFIX, watching
-from ragops.services.qdrant.backup import QdrantBackup
-from ragops.services.qdrant.cluster import not_active, wait_all_active
+from ragops.services.qdrant import RESTORE_SUFFIX
+from ragops.services.qdrant.backup.backup import QdrantBackup
+from ragops.services.qdrant.cluster import polling
+from ragops.services.qdrant.cluster.cluster import not_active, wait_all_active
 from ragops.services.qdrant.health import probe
-from ragops.services.qdrant.rest import Rest
 from tests import backup_helpers
 from tests.qdrant_processes import KEY, Cluster, NoControl, ask, cluster, done, fill, users_names
 
@@ -217,7 +218,7 @@ def test_a_node_that_is_lost_on_the_way_and_comes_back(
     filled: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str, when: str
 ) -> None:
     """It is waited for, with a word, and nothing has to be run again."""
-    monkeypatch.setattr(watching, "_SILENT_SECONDS", 6.0)
+    monkeypatch.setattr(polling, "_SILENT_SECONDS", 6.0)
     parts = dump(filled, tmp_path / "point")
     lost, said = [], []
     real = Rest.upload
@@ -270,13 +271,13 @@ def test_an_interrupted_restore_leaves_one_that_is_whole_and_goes_on(
 
     def stop(progress: Progress) -> None:
         if stage in progress.text:
-            interrupt.end()
+            cancellation.end()
 
     try:
         with telling(stop), pytest.raises(InterruptedRunError):
             restore(filled, tmp_path / "point", parts)
     finally:
-        interrupt.begin()
+        cancellation.begin()
     for alias in ("docs", "current"):  # by its own name or by its copy's
         with filled.http(2) as api:
             assert done(api.post(f"/collections/{alias}/points/count", json={"exact": True}))["count"] == POINTS

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from ragops.operations.restore import RestoreRequest
+from ragops.operations.restore.restore import RestoreRequest
 from tests.backup_helpers import restore, take
 from tests.recovery_kinds.redis.data_sets import DATA_SETS, NotHereError, content
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ragops.operations.platform import Platform
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
     from ragops.services.contract import Endpoint
 
 

@@ -14,7 +14,7 @@ from tests.recovery_kinds.redis.kinds import prove
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
 
 __all__ = ["docker", "image", "module_mine", "start", "vault"]  # fixtures
 pytestmark = pytest.mark.kinds

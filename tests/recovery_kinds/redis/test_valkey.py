@@ -15,7 +15,7 @@ from tests.recovery_kinds.redis.kinds import prove
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
     from tests.integration.conftest import Engine
 
 __all__ = ["root", "valkey", "vault"]  # fixtures

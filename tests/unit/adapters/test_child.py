@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from ragops.adapters import child, interrupt
+from ragops.adapters import cancellation, subprocess_tool
 from ragops.errors import InterruptedRunError, MissingError, RagopsError
 
 pytestmark = pytest.mark.timeout(60)
@@ -22,7 +22,7 @@ def python(program: str) -> list[str]:
 
 
 def test_it_gets_all_of_its_input_and_its_end() -> None:
-    with child.fed(python("print(len(sys.stdin.buffer.read()))"), os.environ, 30) as tool:
+    with subprocess_tool.fed(python("print(len(sys.stdin.buffer.read()))"), os.environ, 30) as tool:
         for _ in range(5):
             tool.write(BLOCK)
         tool.write(b"")
@@ -30,7 +30,9 @@ def test_it_gets_all_of_its_input_and_its_end() -> None:
 
 
 def test_one_that_ends_early_is_judged_by_how_it_ended() -> None:
-    with child.fed(python("sys.stdin.buffer.read(10); sys.exit('no such thing')"), os.environ, 30, name="it") as tool:
+    with subprocess_tool.fed(
+        python("sys.stdin.buffer.read(10); sys.exit('no such thing')"), os.environ, 30, name="it"
+    ) as tool:
         for _ in range(5):
             tool.write(BLOCK)
         tool.write(b"")
@@ -40,7 +42,7 @@ def test_one_that_ends_early_is_judged_by_how_it_ended() -> None:
 
 
 def test_one_that_takes_nothing_is_given_up() -> None:
-    with child.fed(python("time.sleep(60)"), os.environ, 1, name="it") as tool:
+    with subprocess_tool.fed(python("time.sleep(60)"), os.environ, 1, name="it") as tool:
         with pytest.raises(RagopsError, match="it took over 1 s"):
             for _ in range(5):
                 tool.write(BLOCK)
@@ -50,7 +52,7 @@ def test_one_that_takes_nothing_is_given_up() -> None:
 
 def test_the_limit_is_for_each_block_not_for_all() -> None:
     """A slow store must not let a good file be called unreadable."""
-    with child.fed(python("print(len(sys.stdin.buffer.read()))"), os.environ, 0.5) as tool:
+    with subprocess_tool.fed(python("print(len(sys.stdin.buffer.read()))"), os.environ, 0.5) as tool:
         for _ in range(4):
             tool.write(BLOCK)
             time.sleep(0.3)
@@ -59,20 +61,20 @@ def test_the_limit_is_for_each_block_not_for_all() -> None:
 
 
 def test_an_interrupt_ends_the_wait_for_one_that_takes_nothing() -> None:
-    interrupt.begin()
+    cancellation.begin()
     try:
-        with child.fed(python("time.sleep(60)"), os.environ, 60) as tool:
-            threading.Timer(0.5, interrupt.end).start()
+        with subprocess_tool.fed(python("time.sleep(60)"), os.environ, 60) as tool:
+            threading.Timer(0.5, cancellation.end).start()
             with pytest.raises(InterruptedRunError):
                 for _ in range(5):
                     tool.write(BLOCK)
         assert tool._process.poll() is not None
     finally:
-        interrupt.begin()
+        cancellation.begin()
 
 
 def test_one_that_is_not_there() -> None:
-    with pytest.raises(MissingError) as found, child.fed(["/nonexistent/tool"], os.environ, 1):
+    with pytest.raises(MissingError) as found, subprocess_tool.fed(["/nonexistent/tool"], os.environ, 1):
         pass
     assert found.value.code == "tool_missing"
 

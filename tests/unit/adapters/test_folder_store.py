@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters.store.folder import FolderStore
-from ragops.adapters.store.open import open_store
+from ragops.adapters.storage.folder import FolderStore
+from ragops.adapters.storage.open import open_store
 from ragops.config.backup import PlaceSettings
 from ragops.errors import ExitCode, MissingError, RagopsError, StoreMissingError, UsageError
 
@@ -122,7 +122,7 @@ def test_empty_folders_go_with_their_last_file_but_not_the_repository(tmp_path: 
 @pytest.mark.fault
 def test_files_of_killed_runs_are_cleared_and_those_of_living_ones_are_not(tmp_path: Path) -> None:
     code = (
-        "import sys, time, pathlib; from ragops.adapters.store.folder import FolderStore\n"
+        "import sys, time, pathlib; from ragops.adapters.storage.folder import FolderStore\n"
         "with FolderStore(pathlib.Path(sys.argv[1])).writing('prod/' + sys.argv[2]) as stream:\n"
         "    stream.write(b'x' * 5_000_000); print('begun', flush=True); time.sleep(600)\n"
     )

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from ragops.adapters.store.mounts import is_local
+from ragops.adapters.storage.mounts import is_local
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters import locks, scratch
+from ragops.adapters import locks, temp_dirs
 from ragops.adapters.process_identity import MARK, mark, mark_is_gone
-from ragops.adapters.store.partials import is_left
-from ragops.operations.schedule import last_run
+from ragops.adapters.storage.temp_files import is_left
+from ragops.operations.schedule.install import last_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,13 +69,13 @@ def test_a_scratch_folder_of_a_reused_pid_is_cleared(
     living: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with scratch.scratch_folder() as used:
+    with temp_dirs.scratch_folder() as used:
         left = tmp_path / f"ragops-scratch-{of(mark(), pid=str(living))}-x"
         older = tmp_path / f"ragops-scratch-{living}-y"
         left.mkdir()
         older.mkdir()
         os.utime(older, (LONG_AGO, LONG_AGO))
-        scratch.clear_leftovers()
+        temp_dirs.clear_leftovers()
         assert [path for path in (left, older) if path.exists()] == []
         assert used.exists()
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters import interrupt
-from ragops.adapters.workers import Job, Limit, end, finish, raise_failure
+from ragops.adapters import cancellation
+from ragops.adapters.background import Job, Limit, end, finish, raise_failure
 from ragops.errors import InterruptedRunError, RagopsError
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.fixture(autouse=True)
 def _own_run() -> Iterator[None]:
-    interrupt.begin()
+    cancellation.begin()
     yield
-    interrupt.begin()
+    cancellation.begin()
 
 
 class Crowd:
@@ -148,12 +148,12 @@ def test_an_interrupt_ends_those_that_wait_and_begins_no_more() -> None:
 
     def task() -> None:
         begun.append(1)
-        interrupt.sleep(60)
+        cancellation.sleep(60)
 
     job = Job(lambda: Limit(2).each([task] * 10))
     while len(begun) < 2:
         threading.Event().wait(0.01)
-    interrupt.end()
+    cancellation.end()
     with pytest.raises(InterruptedRunError):
         job.result()
     assert len(begun) == 2
@@ -165,24 +165,24 @@ def test_those_that_are_interrupted_may_clear_up_before_the_caller_goes_on() -> 
     def task() -> None:
         try:
             began.set()
-            interrupt.sleep(60)
+            cancellation.sleep(60)
         finally:
             threading.Event().wait(0.3)
             cleared.set()
 
     job = Job(lambda: Limit(2).each([task]))
     began.wait(20)
-    interrupt.end()
+    cancellation.end()
     assert job.wait(20)
     assert cleared.is_set()
 
 
 def test_end_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ragops.adapters.workers._GRACE", 0.2)
+    monkeypatch.setattr("ragops.adapters.background._GRACE", 0.2)
     forever = threading.Event()
     deaf = [Job(lambda: bool(forever.wait(60)) and None) for _ in range(3)]
     end(deaf)
-    assert interrupt.ending()
+    assert cancellation.ending()
     assert not any(job.ended for job in deaf), "else this test shows nothing"
     forever.set()
     assert all(job.wait(20) for job in deaf)
@@ -217,7 +217,7 @@ def test_an_interrupt_while_a_job_is_started_does_not_lose_it(monkeypatch: pytes
 def test_waiting_for_a_job_ends_with_the_run() -> None:
     free = threading.Event()
     job: Job[Any] = Job(lambda: free.wait(60))
-    interrupt.end()
+    cancellation.end()
     with pytest.raises(InterruptedRunError):
         job.result()
     free.set()

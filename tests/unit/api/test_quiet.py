@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.api import quiet
+from ragops.api import read_only
 from ragops.api.metrics import Metrics
 from ragops.api.querylog import QueryLog
-from ragops.api.quiet import CHANNEL, LOOK_SECONDS, Quiet
+from ragops.api.read_only import CHANNEL, LOOK_SECONDS, Quiet
 from tests.unit.api.fakes import free_port
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ async def test_forgetting_answers_is_refused_in_words(held_api, redis, clock):
 
 
 async def test_rows_of_the_query_log_wait_and_keep_their_time(clock, monkeypatch):
-    monkeypatch.setattr(quiet, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(read_only, "LOOK_SECONDS", 0.001)
     state, looked = {"held": True}, asyncio.Event()
 
     async def look() -> bool:

@@ -8,7 +8,7 @@ from ragops.adapters.docker.pull import PullProgress
 from ragops.adapters.progress import Progress, megabytes
 from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.cli.progress import _Lines
-from ragops.runtimes.docker.fetch import _pulling
+from ragops.runtimes.docker.images.fetch import _pulling
 
 CONTAINER = "docker:index/container:Container"
 READY = "pulumi-python:dynamic/ragops:Ready"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ragops.config.load import load
-from ragops.operations.answering import wait_for_answers
-from ragops.operations.init import init
+from ragops.operations.lifecycle.init import init
+from ragops.operations.observe.wait_ready import wait_for_answers
 from ragops.operations.session import Session
 from ragops.services.contract import Endpoint, Login
 

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters import audit
-from ragops.adapters.workers import Job
+from ragops.adapters.background import Job
 from ragops.config.load import load
 from ragops.errors import MissingError, RagopsError
-from ragops.operations import backup_health, backup_record, drill_record, metrics
-from ragops.operations.backup import BackupResult
-from ragops.operations.copies import Copied
-from ragops.operations.drill_record import DrillRecord
-from ragops.operations.init import init
-from ragops.operations.recorded import record_copies, recorded
+from ragops.operations.backup.create import BackupResult
+from ragops.operations.backup.replicate import Copied
+from ragops.operations.backup.run_record import record_copies, recorded
+from ragops.operations.lifecycle.init import init
+from ragops.operations.observe import backup_health
+from ragops.operations.records import drill_log, last_backup, metrics_file
+from ragops.operations.records.drill_log import DrillRecord
 from ragops.operations.session import Session
 from ragops.recovery.repository import Locker
 from ragops.services.contract import ProbeResult, Status
@@ -54,7 +55,7 @@ def point_of(session: Session, created: datetime | None = None) -> RecoveryPoint
 
 def drilled(session: Session, **named: Any) -> None:
     values: dict[str, Any] = {"seconds": 40.0, "restore_seconds": 4.0, "data_age_seconds": 7200.0, **named}
-    drill_record.append(session.project.paths.drills, DrillRecord("20260102T030405Z-000001", "backups", **values))
+    drill_log.append(session.project.paths.drills, DrillRecord("20260102T030405Z-000001", "backups", **values))
 
 
 # --- drills ---------------------------------------------------------------------------------------------------------
@@ -123,9 +124,9 @@ def test_a_line_that_was_half_written_is_no_record(session: Session) -> None:
     drilled(session)
     path = session.project.paths.drills
     path.write_text(path.read_text() + '{"point": "20260')
-    assert len(drill_record.read(path)) == 1
+    assert len(drill_log.read(path)) == 1
     audit.append(path, point="other shape")
-    assert len(drill_record.read(path)) == 1
+    assert len(drill_log.read(path)) == 1
 
 
 # --- runs, copies, clock, restores ----------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ def test_a_run_that_fails_is_kept_with_the_last_good_point(session: Session) -> 
 
     with pytest.raises(MissingError):
         recorded(session, fail)
-    record = backup_record.read(session.project.paths.backup_record)
+    record = last_backup.read(session.project.paths.backup_record)
     assert record is not None
     assert record.taken is not None
     assert (record.error, record.taken.point) == ("disk_full", point.id)
@@ -148,7 +149,7 @@ def test_a_run_that_fails_is_kept_with_the_last_good_point(session: Session) -> 
     assert 'ragops_backup_last_run_success{platform="rag",environment="default"} 0' in text
     created = int(point.manifest.created.timestamp())
     assert f'ragops_backup_last_success_timestamp_seconds{{platform="rag",environment="default"}} {created}' in text
-    assert metrics.text(session) == text
+    assert metrics_file.text(session) == text
 
 
 def test_a_copy_that_did_not_happen_stays_a_word_until_it_does(session: Session) -> None:
@@ -157,12 +158,12 @@ def test_a_copy_that_did_not_happen_stays_a_word_until_it_does(session: Session)
     status, detail = checks(session)["copies"]
     assert status is Status.DEGRADED
     assert name in detail
-    assert "copies_missing" in metrics.text(session)
+    assert "copies_missing" in metrics_file.text(session)
     vault = session.vault()
     vault.copies[0].adopt(point, Locker("test"), lambda _size: None)
     record_copies(session, BackupResult(point, (Copied(name),)))
     assert checks(session)["copies"][0] is Status.OK
-    record = backup_record.read(session.project.paths.backup_record)
+    record = last_backup.read(session.project.paths.backup_record)
     assert record is not None
     assert record.error == ""
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 
 from ragops.errors import RagopsError
-from ragops.operations import before_upgrade
-from ragops.operations.upgrade import VersionChange
+from ragops.operations.lifecycle import upgrade_backup
+from ragops.operations.lifecycle.version_changes import VersionChange
 from ragops.recovery.manifest import Kind
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.timescaledb import TimescaleService
@@ -39,7 +39,7 @@ def taken(monkeypatch):
         found.append((vault, request.kind, request.services))
         return SimpleNamespace(point=SimpleNamespace(id="20260101T000000Z-abcdef"))
 
-    monkeypatch.setattr(before_upgrade.backup, "run", run)
+    monkeypatch.setattr(upgrade_backup.backup, "run", run)
     monkeypatch.setattr(TimescaleService, "probe", lambda *_: probe(Status.OK))
     return found
 
@@ -50,21 +50,21 @@ def probe(status: Status) -> ProbeResult:
 
 def test_it_is_taken_of_the_database_alone(taken):
     said = []
-    assert before_upgrade.save_before(Session(), [CHANGE], said.append) == "20260101T000000Z-abcdef"
+    assert upgrade_backup.save_before(Session(), [CHANGE], said.append) == "20260101T000000Z-abcdef"
     assert taken == [("the first repository", Kind.SAFETY, ("timescaledb",))]
     assert said[-1].final
 
 
 @pytest.mark.parametrize("changes", [[], [VersionChange("qdrant", "1.17.1", "1.18.3", True, "", "")]])
 def test_nothing_is_taken_without_need(taken, changes):
-    assert before_upgrade.save_before(Session(), changes, print) == ""
+    assert upgrade_backup.save_before(Session(), changes, print) == ""
     assert taken == []
 
 
 def test_a_database_that_is_down_is_named(taken, monkeypatch):
     monkeypatch.setattr(TimescaleService, "probe", lambda *_: probe(Status.DOWN))
     session = Session()
-    assert before_upgrade.save_before(session, [CHANGE], print) == ""
+    assert upgrade_backup.save_before(session, [CHANGE], print) == ""
     assert taken == []
     assert "no recovery point" in session.notices[0]
 
@@ -73,7 +73,7 @@ def test_one_that_cannot_be_taken_keeps_it_from_happening(taken, monkeypatch):
     def run(*_arguments, **_named):
         raise RagopsError("repository_unreachable", "it is away", "mount it")
 
-    monkeypatch.setattr(before_upgrade.backup, "run", run)
+    monkeypatch.setattr(upgrade_backup.backup, "run", run)
     with pytest.raises(RagopsError, match="it is away") as caught:
-        before_upgrade.save_before(Session(), [CHANGE], print)
+        upgrade_backup.save_before(Session(), [CHANGE], print)
     assert caught.value.hint.startswith("no recovery point could be taken before the upgrade, and nothing was changed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ragops.adapters.pulumi.events import Action, Phase, Step
-from ragops.operations.changes import Change, Drifted, changes, drifted, merged
+from ragops.operations.lifecycle.plan_diff import Change, Drifted, changes, drifted, merged
 
 CONTAINER = "docker:index/container:Container"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ragops.operations.condition import losses, schema_lost
+from ragops.operations.backup.point_condition import losses, schema_lost
 
 HELD: dict[str, dict[str, int]] = {
     "timescaledb": {"rag.schema_migrations": 7, "rag.collections": 2, "rag.documents": 9, "rag.chunks": 40, "app.t": 5},

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.store.folder import FolderStore
+from ragops.adapters.storage.folder import FolderStore
 from ragops.config.backup import KeepSettings
 from ragops.errors import IntegrityError, MissingError, RagopsError
-from ragops.operations import backup, copies
-from ragops.operations.prune import prune
-from ragops.operations.restore import RestoreRequest
-from ragops.operations.verify import verify
-from ragops.recovery.history import History
+from ragops.operations.backup import create, replicate
+from ragops.operations.backup.prune import prune
+from ragops.operations.backup.verify import verify
+from ragops.operations.restore.restore import RestoreRequest
 from ragops.recovery.manifest import FILE_NAME, Kind
 from ragops.recovery.repository import Locker, Repository
+from ragops.recovery.sequence_history import History
 from tests.backup_helpers import damage, folder_of, restore, stored, take, vault_of
 from tests.fake_engines import engines, platform_of, plugged
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
 
 pytestmark = pytest.mark.timeout(120)
 LOCKER = Locker("the tests")
@@ -82,18 +82,18 @@ def test_numbers_go_on_by_memory_where_no_copy_can_be_asked(vault: Vault) -> Non
 
 
 def test_a_first_repository_that_was_emptied_is_not_begun_again(vault: Vault) -> None:
-    copies.refuse_emptied_primary(vault)
+    replicate.refuse_emptied_primary(vault)
     taken = take(platform_of(), vault)
-    copies.refuse_emptied_primary(vault)
+    replicate.refuse_emptied_primary(vault)
     vault = lose(vault, 0)
     with pytest.raises(MissingError) as caught:
-        copies.refuse_emptied_primary(vault)
+        replicate.refuse_emptied_primary(vault)
     assert caught.value.code == "repository_emptied"
     assert taken.id in caught.value.message
     assert "`ragops backup copy --all`" in caught.value.hint
-    copies.refuse_emptied_primary(vault.alone())  # nothing tells that there was anything
-    copies.spread(vault, taken.id, locker=LOCKER)
-    copies.refuse_emptied_primary(vault)
+    replicate.refuse_emptied_primary(vault.alone())  # nothing tells that there was anything
+    replicate.spread(vault, taken.id, locker=LOCKER)
+    replicate.refuse_emptied_primary(vault)
 
 
 def test_prune_after_a_loss_removes_no_copy_of_the_newest(vault: Vault) -> None:
@@ -122,8 +122,8 @@ def test_a_damaged_one_is_replaced_wherever_it_lies(vault: Vault, number: int, h
         damage(path, how)
     others = [repository for repository in vault.repositories if repository is not vault.repositories[number]]
     before = [(folder_of(repository.get(ident)) / FILE_NAME).stat().st_mtime_ns for repository in others]
-    found = copies.spread(vault, ident, locker=LOCKER)
-    assert [place.how for place in found.places if place.how != copies.THERE] == [copies.REPLACED]
+    found = replicate.spread(vault, ident, locker=LOCKER)
+    assert [place.how for place in found.places if place.how != replicate.THERE] == [replicate.REPLACED]
     for repository in vault.repositories:
         repository.get(ident).check()
     after = [(folder_of(repository.get(ident)) / FILE_NAME).stat().st_mtime_ns for repository in others]
@@ -132,11 +132,11 @@ def test_a_damaged_one_is_replaced_wherever_it_lies(vault: Vault, number: int, h
 
 def test_one_that_is_missing_is_copied_and_the_rest_read(vault: Vault) -> None:
     ident = take(platform_of(), vault.alone()).id
-    found = copies.spread(vault, "latest", locker=LOCKER)
-    assert [place.how for place in found.places] == [copies.THERE, copies.COPIED, copies.COPIED]
+    found = replicate.spread(vault, "latest", locker=LOCKER)
+    assert [place.how for place in found.places] == [replicate.THERE, replicate.COPIED, replicate.COPIED]
     vault = lose(vault, 0)
-    found = copies.spread(vault, "latest", locker=LOCKER)
-    assert [place.how for place in found.places] == [copies.COPIED, copies.THERE, copies.THERE]
+    found = replicate.spread(vault, "latest", locker=LOCKER)
+    assert [place.how for place in found.places] == [replicate.COPIED, replicate.THERE, replicate.THERE]
     assert vault.primary.get("latest").id == ident
 
 
@@ -145,14 +145,14 @@ def test_whole_nowhere_is_said_and_nothing_is_touched(vault: Vault) -> None:
     for repository in vault.repositories:
         damage(stored(repository.get(ident), "redis/one"), "truncated")
     with pytest.raises(IntegrityError):
-        copies.spread(vault, ident, locker=LOCKER)
+        replicate.spread(vault, ident, locker=LOCKER)
     assert all(repository.get(ident).faults() for repository in vault.repositories)
 
 
 def test_a_copy_that_fails_is_told_and_the_others_are_made(vault: Vault, tmp_path: Path) -> None:
     take(platform_of(), vault.alone())
     (tmp_path / "second").write_text("a file in its place")
-    found = copies.spread(vault, "latest", locker=LOCKER)
+    found = replicate.spread(vault, "latest", locker=LOCKER)
     assert [bool(place.error) for place in found.places] == [False, True, False]
     with pytest.raises(RagopsError) as caught:
         found.require_all()
@@ -163,10 +163,10 @@ def test_a_copy_that_fails_is_told_and_the_others_are_made(vault: Vault, tmp_pat
 def test_what_a_repository_lacks_is_known_but_for_ways_back(vault: Vault) -> None:
     whole = take(platform_of(), vault)
     alone = take(platform_of(), vault.alone())
-    take(platform_of(), vault.alone(), request=backup.BackupRequest(kind=Kind.SAFETY))
-    assert copies.incomplete(vault) == (alone.id,)
+    take(platform_of(), vault.alone(), request=create.BackupRequest(kind=Kind.SAFETY))
+    assert replicate.incomplete(vault) == (alone.id,)
     stored(vault.copies[0].get(whole.id), "redis/one").unlink()
-    assert set(copies.incomplete(vault)) == {whole.id, alone.id}
+    assert set(replicate.incomplete(vault)) == {whole.id, alone.id}
 
 
 # --- where else one is -----------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ def test_a_mark_is_set_wherever_it_is_though_the_first_repository_lost_it(vault:
     take(platform_of(), vault)
     vault = lose(vault, 0)
     point: Any = vault.find("latest", "2")[1]
-    copies.keep(vault, point, keep=True, locker=LOCKER)
+    replicate.keep(vault, point, keep=True, locker=LOCKER)
     assert all(repository.get(point.id).kept for repository in vault.copies)
 
 
@@ -218,7 +218,7 @@ def test_a_folder_that_held_copies_is_not_made_anew(vault: Vault) -> None:
     """Its disk is not mounted: nothing is written on the disk below, and what to do is said."""
     take(platform_of(), vault)
     away = lose(vault, 1)
-    done = backup.run(platform_of(), away)
+    done = create.run(platform_of(), away)
     assert [copy.error.code if copy.error else "" for copy in done.copies] == ["repository_emptied", ""]
     assert not (away.staging.parent / "second").exists()
     with pytest.raises(RagopsError, match="mounted"):
@@ -228,13 +228,13 @@ def test_a_folder_that_held_copies_is_not_made_anew(vault: Vault) -> None:
 def test_it_is_made_anew_when_somebody_says_so(vault: Vault) -> None:
     take(platform_of(), vault)
     away = lose(vault, 1)
-    copies.spread(away, "latest", locker=LOCKER)
-    done = backup.run(platform_of(), away)
+    replicate.spread(away, "latest", locker=LOCKER)
+    done = create.run(platform_of(), away)
     assert [copy.error for copy in done.copies] == [None, None]
 
 
 def test_a_new_repository_is_begun_without_a_word(vault: Vault, tmp_path: Path) -> None:
     take(platform_of(), vault)
     fourth = Repository(FolderStore(tmp_path / "fourth"), "default", tmp_path / "cache")
-    done = backup.run(platform_of(), replace(vault, repositories=(*vault.repositories, fourth)))
+    done = create.run(platform_of(), replace(vault, repositories=(*vault.repositories, fourth)))
     assert [copy.error for copy in done.copies] == [None] * 3

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ragops.errors import LockedError, RagopsError, UsageError
-from ragops.operations.delete import DeleteRequest, delete, doomed
+from ragops.operations.backup.delete import DeleteRequest, delete, doomed
 from ragops.recovery.manifest import FILE_NAME, Kind
 from ragops.recovery.repository import Locker, Repository
 from ragops.recovery.signing import SigningKey
@@ -18,7 +18,7 @@ from tests.backup_helpers import MemoryStore, folder_of, put_point, stored, vaul
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
 
 LOCKER = Locker("the tests")
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)

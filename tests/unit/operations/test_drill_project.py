@@ -10,21 +10,21 @@ import yaml
 
 from ragops.config.load import load
 from ragops.config.model import Settings
-from ragops.operations import drill_project
-from ragops.operations.init import init
-from ragops.operations.project_files import ProjectFiles
+from ragops.operations.lifecycle.init import init
+from ragops.operations.restore import scratch_platform
+from ragops.operations.restore.project_files import ProjectFiles
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def changed(folder: Path, **values: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-    return drill_project.settings({"name": "rag", **values}, folder / "rag-drill-0a1b", [])
+    return scratch_platform.settings({"name": "rag", **values}, folder / "rag-drill-0a1b", [])
 
 
 @pytest.mark.parametrize("name", ["r", "rag", "a" * 31, "a" * 19 + "-" + "b" * 11])
 def test_its_name_is_one_that_may_be(name: str) -> None:
-    found = drill_project.scratch_name(name)
+    found = scratch_platform.scratch_name(name)
     assert Settings.model_validate({"name": found}).name == found
     assert found != name
     assert "--" not in found
@@ -32,7 +32,7 @@ def test_its_name_is_one_that_may_be(name: str) -> None:
 
 def test_every_port_is_another_one_that_is_free(tmp_path: Path) -> None:
     live = Settings.model_validate({"name": "rag", "redis": {"port": 20000}})
-    values, _ = drill_project.settings(live.model_dump(mode="json"), tmp_path / "d", live.ports().values())
+    values, _ = scratch_platform.settings(live.model_dump(mode="json"), tmp_path / "d", live.ports().values())
     scratch = Settings.model_validate(values)
     assert scratch.ports().keys() == live.ports().keys()
     assert not {*scratch.ports().values()} & {*live.ports().values()}
@@ -78,16 +78,16 @@ def test_it_is_made_with_the_overlay_and_the_variables_of_the_live_one(
     monkeypatch.setenv("RAGOPS__TIMESCALEDB__MAX_CONNECTIONS", "50")
     monkeypatch.setenv("RAGOPS__NAME", "live")
     files = ProjectFiles(tmp_path / "ragops.yaml", overlay)
-    scratch = drill_project.make(live, files, drill_project.new_folder(live), "test", lambda _text: None)
+    scratch = scratch_platform.make(live, files, scratch_platform.new_folder(live), "test", lambda _text: None)
     found = scratch.session.project
     assert found.settings.name == scratch.folder.name
     assert found.settings.redis.maxmemory == "64mb"
     assert found.settings.timescaledb.max_connections == 50
     assert scratch.folder.parent == live.paths.drill_projects
-    assert drill_project.left(live) == (scratch.folder,)
+    assert scratch_platform.left(live) == (scratch.folder,)
     assert yaml.safe_load((scratch.folder / "ragops.yaml").read_text())["name"].startswith("rag-drill-")
-    drill_project.remove(scratch.folder, "test", lambda _text: None)
-    assert drill_project.left(live) == ()
+    scratch_platform.remove(scratch.folder, "test", lambda _text: None)
+    assert scratch_platform.left(live) == ()
 
 
 def test_data_go_to_the_disk_that_is_meant_for_data_and_away_from_there(tmp_path: Path) -> None:
@@ -96,12 +96,12 @@ def test_data_go_to_the_disk_that_is_meant_for_data_and_away_from_there(tmp_path
     (tmp_path / "large" / "default").mkdir(parents=True)
     config.write_text(f"{config.read_text()}\ndata_dir: {tmp_path}/large\n")
     live = load(config, None, {})
-    scratch = drill_project.make(
-        live, ProjectFiles(config, None), drill_project.new_folder(live), "test", lambda _text: None
+    scratch = scratch_platform.make(
+        live, ProjectFiles(config, None), scratch_platform.new_folder(live), "test", lambda _text: None
     )
     data = scratch.session.project.paths.data_dir("redis")
     assert tmp_path / "large" in data.parents
     assert live.paths.all_data not in data.parents
     data.mkdir(parents=True)
-    drill_project.remove(scratch.folder, "test", lambda _text: None)
+    scratch_platform.remove(scratch.folder, "test", lambda _text: None)
     assert [path.name for path in (tmp_path / "large").iterdir()] == ["default"]

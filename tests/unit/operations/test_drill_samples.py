@@ -8,9 +8,9 @@ from uuid import UUID
 
 import pytest
 
-from ragops.operations.drill_samples import Comparison, count_faults, difference, expected
+from ragops.operations.restore.compare import Comparison, count_faults, difference, expected
 from ragops.recovery.manifest import ManifestPart, Stored
-from ragops.services.timescaledb.samples import Chunk
+from ragops.services.timescaledb.sampling import Chunk
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HASH = "0" * 64

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ragops.operations.health import NO_SCHEMA, Health
+from ragops.operations.observe.health import NO_SCHEMA, Health
 from ragops.services.contract import Check, ProbeResult, Status
 
 MISSING = Check("schema", Status.DEGRADED, NO_SCHEMA)

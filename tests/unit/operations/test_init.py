@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from ragops.operations.init import init
+from ragops.operations.lifecycle.init import init
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ import pyrage
 import pytest
 
 from ragops.errors import RagopsError, UsageError
-from ragops.operations.keygen import keygen, verify_keys_in
-from ragops.recovery.sealing import identities
+from ragops.operations.backup.keygen import keygen, verify_keys_in
+from ragops.recovery.codec import identities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

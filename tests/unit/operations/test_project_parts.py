@@ -5,7 +5,7 @@ from __future__ import annotations
 import tarfile
 from typing import TYPE_CHECKING
 
-from ragops.operations.project_parts import _pack
+from ragops.operations.backup.project_archive import _pack
 
 if TYPE_CHECKING:
     from pathlib import Path

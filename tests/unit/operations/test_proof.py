@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from ragops.operations.drill_record import DRILL, RESTORE, VERIFY, DrillRecord
-from ragops.operations.proof import failure, of_schema
+from ragops.operations.observe.restore_proof import failure, of_schema
+from ragops.operations.records.drill_log import DRILL, RESTORE, VERIFY, DrillRecord
 
 NOW = datetime(2026, 3, 9, 3, 0, tzinfo=UTC)
 TABLES = ("timescaledb/a", "timescaledb/b", "timescaledb/c")

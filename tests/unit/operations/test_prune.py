@@ -9,7 +9,7 @@ import pytest
 
 from ragops.config.backup import KeepSettings
 from ragops.errors import LockedError, MissingError, RagopsError
-from ragops.operations.prune import prune
+from ragops.operations.backup.prune import prune
 from ragops.recovery.manifest import FILE_NAME
 from ragops.recovery.repository import Locker, Repository
 from tests.backup_helpers import MemoryStore, files_of, folder_of, put_point, stored, vault_of
@@ -17,7 +17,7 @@ from tests.backup_helpers import MemoryStore, files_of, folder_of, put_point, st
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
 
 LOCKER = Locker("the tests")
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)

@@ -13,7 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from ragops.errors import ExitCode, RagopsError, UnhealthyError, UsageError
-from ragops.operations.query import query
+from ragops.operations.data.query import query
 from ragops.services.gateway import certificate
 
 if TYPE_CHECKING:

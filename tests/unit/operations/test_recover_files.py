@@ -10,8 +10,8 @@ import pytest
 
 from ragops.config.paths import ProjectPaths
 from ragops.errors import IntegrityError
-from ragops.operations.project_files import ProjectFiles
-from ragops.operations.recover_files import write_secrets, write_settings
+from ragops.operations.restore.files import write_secrets, write_settings
+from ragops.operations.restore.project_files import ProjectFiles
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,19 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
-from ragops.operations.keygen import keygen
-from ragops.operations.recover_find import (
-    Progressed,
-    RecoverRequest,
-    command_of,
-    find,
-    keep_progress,
-    older_good,
-)
+from ragops.operations.backup.keygen import keygen
+from ragops.operations.restore.locate import Progressed, RecoverRequest, command_of, find, keep_progress, older_good
 from tests.backup_helpers import put_point, vault_of
 
 if TYPE_CHECKING:
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
 
 OLD, NEW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.errors import UsageError
-from ragops.operations.stack import open_stack, refuse_renamed
+from ragops.operations.lifecycle.stack import open_stack, refuse_renamed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ import pyrage
 import pytest
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
-from ragops.operations.restore import RestoreRequest
+from ragops.operations.restore.restore import RestoreRequest
 from ragops.recovery.manifest import Kind
 from tests.backup_helpers import (
     damage,
@@ -35,7 +35,7 @@ from tests.fake_engines import ORDER, FakeEngine, engines, platform_of, plugged
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
 
 pytestmark = pytest.mark.timeout(120)
 LATER = b"written later"
@@ -345,7 +345,7 @@ KILLED = """
     from pathlib import Path
     from tests.backup_helpers import restore, vault_of
     from tests.fake_engines import engines, platform_of, plugged
-    from ragops.operations.restore import RestoreRequest
+    from ragops.operations.restore.restore import RestoreRequest
 
     where, service = sys.argv[1:]
     found = engines()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.operations.restore_journal import Interrupted, RestoreJournal
+from ragops.operations.records.restore_journal import Interrupted, RestoreJournal
 
 if TYPE_CHECKING:
     from pathlib import Path

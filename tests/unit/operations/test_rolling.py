@@ -9,8 +9,9 @@ import pytest
 
 from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.errors import RagopsError
-from ragops.operations import provision, rolling
-from ragops.operations.changes import Change
+from ragops.operations.cluster import rolling_update
+from ragops.operations.lifecycle import provision
+from ragops.operations.lifecycle.plan_diff import Change
 from ragops.services.contract import Endpoint
 from ragops.services.qdrant.settings import QdrantSettings
 
@@ -22,13 +23,13 @@ CLUSTER = Endpoint("qdrant", "qdrant", "1", "docker", "127.0.0.1", 6333, options
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happens, in order."""
     happened: list[str] = []
-    monkeypatch.setattr(rolling, "wait_all_active", lambda _endpoint, _seconds: happened.append("all active"))
+    monkeypatch.setattr(rolling_update, "wait_all_active", lambda _endpoint, _seconds: happened.append("all active"))
     return happened
 
 
 def roll(done: list[str], monkeypatch: pytest.MonkeyPatch, *answering: str) -> None:
-    monkeypatch.setattr(rolling, "node_versions", lambda _endpoint: dict.fromkeys(answering, "1"))
-    rolling.roll(CLUSTER, NODES, lambda names: done.append(names[0]), lambda _progress: None)
+    monkeypatch.setattr(rolling_update, "node_versions", lambda _endpoint: dict.fromkeys(answering, "1"))
+    rolling_update.roll(CLUSTER, NODES, lambda names: done.append(names[0]), lambda _progress: None)
 
 
 def test_between_two_nodes_every_replica_is_active(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,8 +50,8 @@ def test_where_no_node_answers_there_is_nothing_to_keep_available(
     def refuse(_endpoint: Endpoint) -> dict[str, str]:
         raise RagopsError("unreachable", "no node answers")
 
-    monkeypatch.setattr(rolling, "node_versions", refuse)
-    rolling.roll(CLUSTER, NODES, lambda names: done.append(names[0]), lambda _progress: None)
+    monkeypatch.setattr(rolling_update, "node_versions", refuse)
+    rolling_update.roll(CLUSTER, NODES, lambda names: done.append(names[0]), lambda _progress: None)
     assert done == []
 
 
@@ -61,8 +62,8 @@ def test_which_nodes_are_disturbed() -> None:
         Change("qdrant-4", Action.CREATE),
         Change("redis", Action.REPLACE),
     ]
-    assert rolling.disturbed(CLUSTER, changes) == ("qdrant-1", "qdrant-3")
-    assert rolling.disturbed(None, changes) == ()
+    assert rolling_update.disturbed(CLUSTER, changes) == ("qdrant-1", "qdrant-3")
+    assert rolling_update.disturbed(None, changes) == ()
 
 
 # --- nodes that ask one another for the key ---------------------------------------------------------------------------
@@ -71,8 +72,8 @@ def test_which_nodes_are_disturbed() -> None:
 def test_a_node_that_refuses_the_others_is_changed_before_they_are_waited_for(
     done: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rolling, "node_versions", lambda _endpoint: dict.fromkeys(NODES, "1"))
-    rolling.roll(CLUSTER, NODES, lambda names: done.append(names[0]), lambda _progress: None, {"qdrant-2"})
+    monkeypatch.setattr(rolling_update, "node_versions", lambda _endpoint: dict.fromkeys(NODES, "1"))
+    rolling_update.roll(CLUSTER, NODES, lambda names: done.append(names[0]), lambda _progress: None, {"qdrant-2"})
     assert done == ["qdrant-2", "all active", "qdrant-1", "all active", "qdrant-3", "all active"]
 
 
@@ -91,9 +92,9 @@ def test_a_node_that_refuses_the_others_is_changed_before_they_are_waited_for(
 def test_which_clusters_are_mixed(
     monkeypatch: pytest.MonkeyPatch, running: tuple[str, ...], wanted: str, mixed: set[str] | None
 ) -> None:
-    monkeypatch.setattr(rolling, "node_versions", lambda _endpoint: dict(zip(NODES, running, strict=False)))
-    assert rolling.is_mixed(CLUSTER, wanted) == mixed
-    assert rolling.is_mixed(None, wanted) is None
+    monkeypatch.setattr(rolling_update, "node_versions", lambda _endpoint: dict(zip(NODES, running, strict=False)))
+    assert rolling_update.is_mixed(CLUSTER, wanted) == mixed
+    assert rolling_update.is_mixed(None, wanted) is None
 
 
 def replaced(node: str) -> Step:
@@ -157,8 +158,8 @@ def test_a_cluster_that_an_older_ragops_left_half_way_goes_on(monkeypatch: pytes
 def _looked_ahead(monkeypatch: pytest.MonkeyPatch, *left: tuple[str, bool]) -> Nodes:
     """The cluster after the part of `up` that changes it node by node."""
     nodes = Nodes(*left)
-    monkeypatch.setattr(rolling, "node_versions", nodes.versions)
-    monkeypatch.setattr(rolling, "wait_all_active", lambda _endpoint, _seconds: nodes.look())
+    monkeypatch.setattr(rolling_update, "node_versions", nodes.versions)
+    monkeypatch.setattr(rolling_update, "wait_all_active", lambda _endpoint, _seconds: nodes.look())
     monkeypatch.setattr(provision, "open_stack", nodes.stack)
     settings = SimpleNamespace(qdrant=QdrantSettings(image="qdrant/qdrant:v1.18.3"))
     session: Any = SimpleNamespace(

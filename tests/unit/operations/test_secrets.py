@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from ragops.config import secrets as store
 from ragops.errors import RagopsError, UsageError
-from ragops.operations import secrets as operation
+from ragops.operations.lifecycle import secrets as operation
 from ragops.operations.session import Session
 from ragops.services.contract import Login
 from ragops.services.secret_names import NEXT, PREVIOUS, UNTIL, values, without_expired

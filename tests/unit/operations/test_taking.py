@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 import pyrage
 import pytest
 
-from ragops.adapters import interrupt
-from ragops.adapters.workers import Job
+from ragops.adapters import cancellation
+from ragops.adapters.background import Job
 from ragops.errors import IntegrityError, MissingError, RagopsError
-from ragops.operations import backup, copies
-from ragops.operations.backup import BackupRequest
-from ragops.operations.overview import overview
-from ragops.operations.taking import Taking, _until
-from ragops.operations.verify import verify
+from ragops.operations.backup import create, replicate
+from ragops.operations.backup.create import BackupRequest
+from ragops.operations.backup.list_points import overview
+from ragops.operations.backup.part_writer import Taking, _until
+from ragops.operations.backup.verify import verify
 from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import Locker, Repository
 from ragops.services.contract import Part
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ragops.adapters.progress import Progress
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
 
 pytestmark = pytest.mark.timeout(120)
 LOCKER = Locker("the tests")
@@ -536,7 +536,7 @@ def test_an_engine_that_still_reads_ends_with_the_run(fakes: Any, vault: Vault) 
         if step == "read one":
             reading.set()
             try:
-                interrupt.sleep(600)
+                cancellation.sleep(600)
             finally:
                 threading.Event().wait(0.5)
                 cleared.set()
@@ -557,7 +557,7 @@ INTERRUPTED = """
     from tests.backup_helpers import take, vault_of
     from tests.fake_engines import engines, platform_of, plugged
     from ragops.adapters import interrupt
-    from ragops.operations.backup import BackupRequest
+    from ragops.operations.backup.create import BackupRequest
 
     where, step = sys.argv[1:]
     found = engines({"redis": {"one": 200_000}})
@@ -653,7 +653,7 @@ def test_a_run_after_an_interrupted_one_in_the_same_process_goes_well(fakes: Any
 
 def test_copies_are_made_and_read_back(fakes: Any, tmp_path: Path) -> None:
     vault = vault_of(tmp_path, tmp_path / "second", tmp_path / "third")
-    result = backup.run(platform_of(), vault, BackupRequest(keep=True))
+    result = create.run(platform_of(), vault, BackupRequest(keep=True))
     assert [(copy.repository, copy.error) for copy in result.copies] == [
         (str(tmp_path / "second"), None), (str(tmp_path / "third"), None),
     ]  # fmt: skip
@@ -668,7 +668,7 @@ def test_copies_are_made_and_read_back(fakes: Any, tmp_path: Path) -> None:
 def test_a_copy_that_did_not_happen_is_a_failure_and_the_others_are_there(fakes: Any, tmp_path: Path) -> None:
     vault = vault_of(tmp_path, tmp_path / "file" / "x", tmp_path / "third")
     (tmp_path / "file").write_text("in the way")
-    result = backup.run(platform_of(), vault)
+    result = create.run(platform_of(), vault)
     assert [copy.error is None for copy in result.copies] == [False, True]
     with pytest.raises(RagopsError) as caught:
         result.require_copies()
@@ -677,7 +677,7 @@ def test_a_copy_that_did_not_happen_is_a_failure_and_the_others_are_there(fakes:
     assert f"ragops backup copy {result.point.id}" in caught.value.hint
     result.point.check()
     (tmp_path / "file").unlink()
-    again = copies.copy(vault, result.point, locker=LOCKER)
+    again = replicate.copy(vault, result.point, locker=LOCKER)
     assert [copy.error for copy in again] == [None, None]
     vault.repositories[1].get(result.point.id).check()
 

@@ -8,13 +8,13 @@ import pytest
 
 from ragops.config.load import load
 from ragops.errors import UsageError
-from ragops.operations.vaults import findings, vault_of
+from ragops.operations.repositories import findings, vault_of
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.recovery.vault import Vault
+    from ragops.recovery.backup_target import Vault
 
 
 def read(folder: Path, text: str, environment: str | None = None, overlay: str = "") -> Vault:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.store.folder import FolderStore
+from ragops.adapters.storage.folder import FolderStore
 from ragops.errors import ExitCode, LockedError, MissingError, RagopsError
 from ragops.recovery.lock import Timing, hold
 from ragops.recovery.lock_owner import myself
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 QUICK = Timing(beat=0.05, stale=600, look=0.02, tie=5)
 HOLDER = """
 import pathlib, sys, time
-from ragops.adapters.store.folder import FolderStore
+from ragops.adapters.storage.folder import FolderStore
 from ragops.recovery.lock import Timing, hold
 folder, wait, seconds = pathlib.Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
 with hold(FolderStore(folder), "prod", "ragops backup run", wait, print, Timing(beat=0.05, look=0.02)) as held:
@@ -37,7 +37,7 @@ with hold(FolderStore(folder), "prod", "ragops backup run", wait, print, Timing(
 # Each adds one to a counter, in a way that loses counts when two do so at once.
 COUNTER = """
 import pathlib, sys, time
-from ragops.adapters.store.folder import FolderStore
+from ragops.adapters.storage.folder import FolderStore
 from ragops.recovery.lock import Timing, hold
 folder, counter = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
 for _ in range(5):

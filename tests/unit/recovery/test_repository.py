@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ragops.adapters.store.folder import FolderStore
+from ragops.adapters.storage.folder import FolderStore
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError, UsageError
 from ragops.recovery.manifest import FILE_NAME, Kind
 from ragops.recovery.repository import Locker, Repository, publish
@@ -265,7 +265,7 @@ def test_a_folder_that_may_not_be_read_hides_no_others(tmp_path: Path) -> None:
     code = """
         import os, sys
         from pathlib import Path
-        from ragops.operations.overview import overview
+        from ragops.operations.backup.list_points import overview
         from ragops.recovery.repository import Locker, Repository
         from tests.backup_helpers import MemoryStore, folder_of, put_point, vault_of
         vault = vault_of(Path(sys.argv[1]))

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ragops.errors import RagopsError, UsageError
-from ragops.recovery import schedule as texts
-from ragops.recovery.schedule import Schedule
+from ragops.recovery import schedule_texts as texts
+from ragops.recovery.schedule_texts import Schedule
 
 PLAIN = Schedule("rag", "default", Path("/srv/rag/ragops.yaml"), "/opt/ragops/bin/python")
 ODD = replace(PLAIN, config=Path('/srv/it\'s 100% "odd" $HOME ü/ragops.yaml'), python="/opt/my %tools/python")

@@ -14,9 +14,9 @@ import pytest
 import zstandard
 
 from ragops.errors import ExitCode, IntegrityError, MissingError, RagopsError, UsageError
-from ragops.recovery import sealing
+from ragops.recovery import codec
+from ragops.recovery.codec import Sealed, seal, suffix, unseal
 from ragops.recovery.manifest import ManifestPart, Stored
-from ragops.recovery.sealing import Sealed, seal, suffix, unseal
 from ragops.recovery.streams import BLOCK
 
 if TYPE_CHECKING:
@@ -344,7 +344,7 @@ def test_an_identity_file_may_hold_comments_and_several_keys(tmp_path: Path) -> 
     keys = [pyrage.x25519.Identity.generate() for _ in range(2)]
     path = tmp_path / "identity"
     path.write_text(f"# created: today\n\n  {keys[0]}\n# another\n{keys[1]}\n")
-    assert [str(found) for found in sealing.identities(path)] == [str(key) for key in keys]
+    assert [str(found) for found in codec.identities(path)] == [str(key) for key in keys]
 
 
 @pytest.mark.parametrize(
@@ -363,6 +363,6 @@ def test_other_files_are_no_identity(tmp_path: Path, content: bytes | None, code
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(RagopsError) as caught:
-        sealing.identities(path)
+        codec.identities(path)
     assert caught.value.code == code
     assert "NOTAKEY" not in caught.value.message + caught.value.hint

@@ -6,7 +6,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from ragops.runtimes.docker import api_image
+from ragops.runtimes.docker.images import api_image
 from ragops.services.api import IMAGE, VERSION
 
 LINES = (

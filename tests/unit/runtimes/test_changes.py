@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ragops.adapters.pulumi.events import Action, Phase, Step
-from ragops.operations.changes import Change, Drifted, changes, drifted
+from ragops.operations.lifecycle.plan_diff import Change, Drifted, changes, drifted
 
 CONF = "bind 127.0.0.1\nport 6379\n-- a comment\nmaxmemory 256mb\nmaxmemory-policy allkeys-lru\n"
 # How the engine shows a secret inside an object: a marker, and the ciphertext masked.

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from ragops.runtimes.docker import args as docker_args
 from ragops.runtimes.docker.names import DockerNames
+from ragops.runtimes.docker.provision import args as docker_args
 from ragops.services.spec import ConfigFile, ExecCheck, ImageSpec, InitStep, Layout, ServiceSpec, TcpCheck
 
 NAMES = DockerNames("shop", "prod")

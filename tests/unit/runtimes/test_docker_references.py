@@ -8,7 +8,7 @@ import pytest
 
 from ragops.adapters.docker.values import Image
 from ragops.config.model import Settings
-from ragops.runtimes.docker.references import Pin, Pins, digest_of, is_made_here, references, repository_of
+from ragops.runtimes.docker.images.pins import Pin, Pins, digest_of, is_made_here, references, repository_of
 from ragops.services.api import IMAGE
 
 if TYPE_CHECKING:

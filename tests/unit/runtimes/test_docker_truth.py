@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ragops.adapters.docker.looks import EngineFacts, settings_of
+from ragops.adapters.docker.inspect import EngineFacts, settings_of
 from ragops.adapters.docker.values import Container, State
-from ragops.runtimes.docker import findings as docker_findings
-from ragops.runtimes.docker import preflight as docker_preflight
-from ragops.runtimes.docker.record import Provisioned, Record, read, write
-from ragops.runtimes.docker.truth import state_of, uptime
+from ragops.runtimes.docker.inspect import doctor as docker_findings
+from ragops.runtimes.docker.inspect import preflight as docker_preflight
+from ragops.runtimes.docker.inspect.drift import state_of, uptime
+from ragops.runtimes.docker.inspect.provisioned import Provisioned, Record, read, write
 from ragops.services.contract import Status
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

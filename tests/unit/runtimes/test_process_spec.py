@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ragops.runtimes.embedded.process_spec import ProcessSpec
+from ragops.runtimes.embedded.processes.spec import ProcessSpec
 from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, HttpCheck, InitStep, TcpCheck
 
 SPEC = ProcessSpec(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ragops.runtimes.docker.container_files import VolumeFilesProvider
-from ragops.runtimes.docker.files import from_props
+from ragops.runtimes.docker.containers.files import from_props
 from ragops.runtimes.docker.names import temporary
+from ragops.runtimes.docker.provision.volume_files import VolumeFilesProvider
 
 PROPS = {
     "volume": "rag-default-redis-config",

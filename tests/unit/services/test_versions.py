@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ragops.errors import ExitCode, UsageError
-from ragops.operations.upgrade import refuse, version_changes
+from ragops.operations.lifecycle.version_changes import refuse, version_changes
 from ragops.services import by_name
 from ragops.services.contract import Endpoint
 

@@ -1,57 +1,8 @@
-"""`python -m ragops.services.qdrant.edge CONFIG.json` serves until it is told to stop by SIGTERM or SIGINT."""
+"""`python -m ragops.services.qdrant.edge CONFIG.json`: the development server under its former name."""
 
-from __future__ import annotations
-
-import logging
 import sys
-from pathlib import Path
 
-import uvicorn
-
-from ragops.errors import ExitCode, RagopsError
-from ragops.services.qdrant.edge import API_VERSION, configuration, logs
-from ragops.services.qdrant.edge.app import make_app
-from ragops.services.qdrant.edge.storage import Storage
-
-_GRACE_SECONDS = 15
-_log = logging.getLogger("ragops.qdrant")
-
-
-def main(arguments: list[str]) -> int:
-    """Serve what the configuration file says; returns the exit code."""
-    logs.set_up()
-    if len(arguments) != 1:
-        _log.error("usage: python -m ragops.services.qdrant.edge CONFIG.json")
-        return ExitCode.USAGE
-    try:
-        return _serve(configuration.load(Path(arguments[0])))
-    except RagopsError as error:
-        _log.error(error.message, extra={"code": error.code, "hint": error.hint})
-        return error.exit_code
-
-
-def _serve(config: configuration.EdgeConfig) -> int:
-    keys = configuration.read_keys(config.api_key_file)
-    storage = Storage(config.storage)
-    storage.open()
-    for name, why in storage.faults().items():
-        _log.error("a collection could not be opened", extra={"collection": name, "why": why})
-    _log.info("storage is open", extra={"collections": len(storage.collections), "api_version": API_VERSION})
-    server = uvicorn.Server(
-        uvicorn.Config(
-            make_app(storage, keys),
-            host=config.host,
-            port=config.port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_SECONDS,
-            timeout_keep_alive=75,
-        )
-    )
-    server.run()
-    return ExitCode.DONE if server.started else ExitCode.FAILED
-
+from ragops.devserver.qdrant.__main__ import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

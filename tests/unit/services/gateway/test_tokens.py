@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 
 from ragops.errors import ExitCode, RagopsError, UsageError
-from ragops.operations import tokens as operations
+from ragops.operations.gateway import tokens as operations
 from ragops.services.gateway import certificate, tokens
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from ragops.errors import RagopsError
 from ragops.services.contract import Status
 from ragops.services.qdrant import RESTORE_SUFFIX
-from ragops.services.qdrant.collection_health import Conditions, example_question, leftovers, look_at
+from ragops.services.qdrant.cluster.collection_health import Conditions, example_question, leftovers, look_at
 
 DENSE = {"vectors": {"size": 2, "distance": "Dot"}}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from ragops.runtimes.docker import args as docker_args
+from ragops.runtimes.docker.provision import args as docker_args
 from ragops.services.qdrant import API_KEY_SECRET, ENGINE, SERVER_ENGINE
 from ragops.services.qdrant.component import Qdrant, QdrantArgs
 from ragops.services.qdrant.settings import QdrantSettings

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ragops.errors import RagopsError
-from ragops.services.qdrant.consensus import change
+from ragops.services.qdrant.cluster.consensus import change
 
 LOST = RagopsError("qdrant_error", "qdrant-1 answers 500: Waiting for consensus operation commit failed. Timeout: 15 s")
 EXISTS = RagopsError("qdrant_exists", "qdrant-1 answers 409: Collection `docs` already exists!")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ragops.devserver.qdrant import places
 from ragops.errors import UnhealthyError
-from ragops.services.qdrant import fetching
-from ragops.services.qdrant.edge import places
-from ragops.services.qdrant.fetching import Source, fetch
-from ragops.services.qdrant.server_copies import ServerCopies
+from ragops.services.qdrant.backup import snapshot_download
+from ragops.services.qdrant.backup.snapshot_download import Source, fetch
+from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 from tests.backup_helpers import KeepingSink
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def test_it_is_downloaded_where_its_file_cannot_be_had(
 ) -> None:
     server = Server(storage)
     server.go_on.set()
-    monkeypatch.setattr(fetching, "link", lambda *_paths: False)
+    monkeypatch.setattr(snapshot_download, "link", lambda *_paths: False)
     _, target, _ = run(server, tmp_path, None if why == "elsewhere" else storage)
     assert (target.read_bytes(), server.downloads, list(server.folder.iterdir())) == (CONTENT, 1, [])
 

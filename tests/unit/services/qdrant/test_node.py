@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ragops.render import render
-from ragops.runtimes.docker import args as docker_args
+from ragops.runtimes.docker.provision import args as docker_args
 from ragops.services.qdrant import API_KEY_SECRET, IMAGE
 from ragops.services.qdrant.component import cluster_endpoint
 from ragops.services.qdrant.node import image, node_spec, version

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
-from ragops.services.qdrant import PROVEN_PREFIX, RESTORE_SUFFIX, catalogue, restore, watching
-from ragops.services.qdrant.catalogue import Catalogue, CollectionRecord, Shard
-from ragops.services.qdrant.nodes import Nodes
-from ragops.services.qdrant.restore import Restore
+from ragops.services.qdrant import PROVEN_PREFIX, RESTORE_SUFFIX
+from ragops.services.qdrant.backup import manifest, restore
+from ragops.services.qdrant.backup.manifest import Catalogue, CollectionRecord, Shard
+from ragops.services.qdrant.backup.restore import Restore
+from ragops.services.qdrant.cluster import polling
+from ragops.services.qdrant.cluster.nodes import Nodes
 from tests.unit.services.qdrant.fake_cluster import Cluster
 
 if TYPE_CHECKING:
@@ -21,9 +23,9 @@ COPY = f"docs{RESTORE_SUFFIX}"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "_POLL", 0.0005)
-    monkeypatch.setattr(watching, "LAG_SECONDS", 0.3)
-    monkeypatch.setattr(watching, "STUCK_SECONDS", 0.3)
+    monkeypatch.setattr(polling, "_POLL", 0.0005)
+    monkeypatch.setattr(polling, "LAG_SECONDS", 0.3)
+    monkeypatch.setattr(polling, "STUCK_SECONDS", 0.3)
     monkeypatch.setattr(restore, "_POLL", 0.0005)
 
 
@@ -50,7 +52,7 @@ def old(cluster: Cluster, *names: str) -> None:
 
 
 def counts(cluster: Cluster, name: str) -> set[int]:
-    return {catalogue.count(client, name) for client in cluster.clients()}
+    return {manifest.count(client, name) for client in cluster.clients()}
 
 
 @pytest.mark.parametrize("nodes", [1, 3, 5])
@@ -115,8 +117,8 @@ def test_copies_that_never_come_leave_the_proven_one_answering(tmp_path: Path) -
         "current": COPY,
     }
     assert counts(cluster, "docs") == {wanted.points}
-    assert catalogue.names(cluster.clients()[0]) == ["docs"]
-    assert catalogue.aliases(cluster.clients()[0]) == {"current": "docs"}
+    assert manifest.names(cluster.clients()[0]) == ["docs"]
+    assert manifest.aliases(cluster.clients()[0]) == {"current": "docs"}
     cluster.transfers_hang = False
     cluster.log.clear()
     run(cluster, tmp_path, wanted, current="docs")
@@ -180,20 +182,20 @@ def test_a_wait_goes_on_while_something_changes_and_ends_when_nothing_does() -> 
     looks = iter(range(10_000))
     seen: list[int] = []
 
-    def look() -> watching.Seen:
+    def look() -> polling.Seen:
         seen.append(next(looks))
-        return watching.Seen("0 of 3 copies are active", min(seen[-1], 5))
+        return polling.Seen("0 of 3 copies are active", min(seen[-1], 5))
 
     with pytest.raises(UnhealthyError, match="docs: 0 of 3 copies are active, and nothing has changed for"):
-        watching.wait("docs", look)
+        polling.wait("docs", look)
     assert len(seen) > 6
 
 
 def test_a_server_that_hangs_while_it_works_for_us_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     import threading
 
-    monkeypatch.setattr(watching, "_LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(watching, "_SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(polling, "_LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(polling, "_SILENT_SECONDS", 0.05)
     cluster = Cluster(1)
     (client,) = cluster.clients()
     over = threading.Event()
@@ -204,26 +206,26 @@ def test_a_server_that_hangs_while_it_works_for_us_is_given_up(monkeypatch: pyte
 
     cluster.away[1] = 10**6
     with pytest.raises(UnhealthyError, match="qdrant-1 hangs"):
-        watching.while_answering(client, work)
+        polling.while_answering(client, work)
     cluster.away[1] = 0
     timer: Any = threading.Timer(0.2, over.set)
     over.clear()
     timer.start()
-    assert watching.while_answering(client, work) == "done"
+    assert polling.while_answering(client, work) == "done"
 
 
 def test_the_only_node_is_not_waited_for_as_one_of_several_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "ALONE_SECONDS", 0.02)
-    monkeypatch.setattr(watching, "STUCK_SECONDS", 60.0)
+    monkeypatch.setattr(polling, "ALONE_SECONDS", 0.02)
+    monkeypatch.setattr(polling, "STUCK_SECONDS", 60.0)
     gone = UnhealthyError("qdrant_unreachable", "qdrant cannot be reached", "see `ragops health qdrant`")
     looks = iter(range(10_000))
 
-    def look() -> watching.Seen:
+    def look() -> polling.Seen:
         if next(looks) > 200:
-            return watching.Seen("")
+            return polling.Seen("")
         raise gone
 
     with pytest.raises(UnhealthyError, match="cannot be reached"):
-        watching.wait("docs", look, alone=True)
+        polling.wait("docs", look, alone=True)
     looks = iter(range(10_000))
-    watching.wait("docs", look)
+    polling.wait("docs", look)

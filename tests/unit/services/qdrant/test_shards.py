@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ragops.services.qdrant.rejoin import Copy, missing_copies
-from ragops.services.qdrant.shards import Replica, ShardMap
+from ragops.services.qdrant.cluster.membership import Copy, missing_copies
+from ragops.services.qdrant.cluster.shards import Replica, ShardMap
 
 
 def shard_map(*replicas: tuple[int, int, str], count: int = 0, moving: tuple[int, ...] = ()) -> ShardMap:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from ragops.services.contract import Endpoint, Login
-from ragops.services.timescaledb.archive import (
+from ragops.services.timescaledb.pg_dump import (
     dump_arguments,
     listed_tables,
     logged_in,

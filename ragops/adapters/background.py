@@ -1,0 +1,129 @@
+"""Threads of one run. They are daemons: a run that is interrupted ends though one of them still waits for a server."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ragops.adapters import cancellation
+from ragops.errors import InterruptedRunError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+T = TypeVar("T")
+_POLL = 0.05
+_GRACE = 15.0
+_TASK_GRACE = 10.0  # shorter, so that whoever began the tasks ends in time too
+
+
+class Job(Generic[T]):
+    """Work that has begun in a thread of its own.
+
+    It is among `known` before it begins: an interrupt may come while its thread is started.
+    """
+
+    def __init__(self, work: Callable[[], T], name: str = "", known: list[Job[T]] | None = None) -> None:
+        self._work = work
+        self._value: list[T] = []
+        self.failure: BaseException | None = None
+        self._over = threading.Event()
+        if known is not None:
+            known.append(self)
+        self._thread = threading.Thread(target=self._run, name=name or "ragops-job", daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._value.append(self._work())
+        except BaseException as error:
+            self.failure = error
+        finally:
+            self._over.set()
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, well or not."""
+        return self._over.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long at most; whether it has ended."""
+        if self._over.wait(seconds):
+            self._thread.join()
+        return self.ended
+
+    def result(self) -> T:
+        """What came of it; raises what it failed with, InterruptedRunError where the run is to end."""
+        while not self.wait(_POLL):
+            cancellation.check()
+        if self.failure is not None:
+            raise self.failure
+        return self._value[0]
+
+
+class Limit:
+    """At most `count` tasks at once, whoever asks for them."""
+
+    def __init__(self, count: int) -> None:
+        self._free = threading.Semaphore(count)
+        self._count = count
+
+    def each(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Run all; the first failure is raised when those that had begun are over, the others are not begun."""
+        waiting = deque(tasks)
+        failed = threading.Event()
+
+        def work() -> None:
+            while waiting:
+                with self._free:
+                    cancellation.check()
+                    if failed.is_set():
+                        return
+                    try:
+                        task = waiting.popleft()
+                    except IndexError:
+                        return
+                    try:
+                        task()
+                    except BaseException:
+                        failed.set()
+                        raise
+
+        finish([Job(work, "ragops-task") for _ in range(min(self._count, len(tasks)))])
+
+
+def finish(jobs: Iterable[Job[None]]) -> None:
+    """Wait until all are over. Raises the first failure, one that only follows from an interrupt last.
+
+    Where the run is to end they get some seconds to clear up, with what the caller opened for them.
+    """
+    waited = list(jobs)
+    try:
+        while not all(job.wait(_POLL) for job in waited):
+            cancellation.check()
+    except InterruptedRunError:
+        _wait_for(waited, _TASK_GRACE)
+        raise
+    raise_failure(waited)
+
+
+def raise_failure(jobs: Iterable[Job[None]]) -> None:
+    """Raise what one of them has failed with, if any has."""
+    failures = [job.failure for job in jobs if job.failure is not None]
+    failures.sort(key=lambda failure: isinstance(failure, InterruptedRunError))
+    if failures:
+        raise failures[0]
+
+
+def end(jobs: Iterable[Job[Any]]) -> None:
+    """Have them end, and give them some seconds to clear up behind themselves."""
+    cancellation.end()
+    _wait_for(jobs, _GRACE)
+
+
+def _wait_for(jobs: Iterable[Job[Any]], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    for job in jobs:
+        job.wait(max(0.0, deadline - time.monotonic()))

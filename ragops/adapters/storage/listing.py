@@ -1,0 +1,67 @@
+"""What a file system of fsspec lists, asked so that nothing has to be there and few rights are needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ragops.adapters.storage import Entry
+from ragops.adapters.storage.append_only_errors import is_refusal
+from ragops.adapters.storage.errors import is_missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MARKS = ("ETag", "etag", "generation", "md5Hash", "mtime", "LastModified", "updated", "created")
+
+
+def listing(files: Any, folder: str) -> list[dict[str, Any]]:
+    """What lies directly in `folder`, nothing where it is not there."""
+    try:
+        return list(files.ls(folder or "/", detail=True))
+    except FileNotFoundError:
+        return []
+
+
+def walk(files: Any, folder: str, *, atomic: bool) -> Iterator[dict[str, Any]]:
+    """Every file below `folder`; `atomic` stores list all at once."""
+    # not fsspec's own walk: a connection that breaks off is the end of a listing to it
+    for info in _find(files, folder) if atomic else listing(files, folder):
+        if info["type"] == "directory":
+            yield from () if atomic else _walk_below(files, info["name"])
+        elif info["type"] == "file" and not info["name"].endswith("/"):
+            yield info
+
+
+def _walk_below(files: Any, folder: str) -> Iterator[dict[str, Any]]:
+    """A folder that we may not read is listed as if it were a file: it hides no others."""
+    try:
+        yield from walk(files, folder, atomic=False)
+    except OSError as error:
+        if not is_refusal(error):
+            raise
+        yield {"name": folder, "size": 0, "type": "file"}
+
+
+def is_there(files: Any, full: str) -> bool:
+    """Whether the file is in the list of its folder."""
+    return any(info["name"] == full for info in listing(files, full.rpartition("/")[0]))
+
+
+def is_absent(files: Any, full: str, error: BaseException) -> bool:
+    """Whether `error` says that a file is not there: some keys may not ask for one that is not, but may list."""
+    return is_missing(error) or (is_refusal(error) and not is_there(files, full))
+
+
+def entry(info: dict[str, Any], start: int) -> Entry:
+    """A file in a list, its path from `start` on."""
+    mark = next((str(info[name]).strip('"') for name in _MARKS if info.get(name)), "")
+    return Entry(str(info["name"])[start:], int(info["size"] or 0), f"{mark}-{info['size']}")
+
+
+def _find(files: Any, folder: str) -> list[dict[str, Any]]:
+    try:
+        return list(files.find(folder, detail=True).values())
+    except OSError as error:  # the library asks for the folder itself where there is nothing in it
+        if is_refusal(error) and not listing(files, folder):
+            return []
+        raise

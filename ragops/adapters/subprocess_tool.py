@@ -1,0 +1,292 @@
+"""Tools that work for one run of ragops: bounded in time, ended with it, quoted in its errors."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from typing import IO, TYPE_CHECKING
+
+from ragops.adapters import cancellation
+from ragops.adapters.files import create_private, explain_os_error
+from ragops.errors import MissingError, RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_STOP_GRACE = 10.0
+_POLL = 0.5
+_QUOTED = 1500
+_PIPE = 1 << 20  # the most that Linux gives without a privilege
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def die_with_parent() -> None:
+    """For `preexec_fn`: the kernel ends the child when ragops is killed; nobody else would know of it."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def running(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    limit: float,
+    *,
+    stdin: Path | None = None,
+    stdout: Path | None = None,
+    name: str = "",
+) -> Iterator[None]:
+    """Run a tool beside the block and wait for it at the block's end, at most `limit` seconds.
+
+    It reads the file `stdin` and writes the new file `stdout` (0600); `name` is what errors call it. Raises
+    MissingError (tool_missing, disk_full), RagopsError (tool_failed, tool_timeout) with what it said. Ended with
+    SIGTERM where the block fails or is interrupted.
+    """
+    with (
+        _reading(stdin) as source,
+        _writing(stdout) as target,
+        _tool(arguments, environment, limit, name or _name(arguments), source, target),
+    ):
+        yield
+
+
+def run(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    limit: float,
+    *,
+    stdin: Path | None = None,
+    name: str = "",
+) -> None:
+    """Run a tool to its end; raises as `running` does."""
+    with running(arguments, environment, limit, stdin=stdin, name=name):
+        pass
+
+
+def output(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    limit: float,
+    *,
+    stdin: Path | None = None,
+    name: str = "",
+) -> str:
+    """What a tool prints; raises as `running` does."""
+    with tempfile.TemporaryFile() as printed:
+        with (
+            _reading(stdin) as source,
+            _tool(arguments, environment, limit, name or _name(arguments), source, printed),
+        ):
+            pass
+        return _text(printed)
+
+
+class Fed:
+    """A tool that runs and takes its input as it comes."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], printed: IO[bytes], said: IO[bytes], limit: float, name: str
+    ) -> None:
+        self._process = process
+        self._limit = limit
+        self._printed = printed
+        self._said = said
+        self._name = name
+        self._closed = threading.Event()
+
+    def write(self, block: bytes) -> None:
+        """Give it some of its input; nothing (`b""`) is the end of it. One that has ended misses nothing.
+
+        Raises RagopsError (tool_timeout) where it does not take it within the limit.
+        """
+        pipe = self._process.stdin
+        if pipe is None:
+            raise TypeError("a process with no pipe cannot be fed")
+        if block:
+            self._give(pipe.fileno(), memoryview(block))
+        else:
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+            self._closed.set()
+
+    def _give(self, pipe: int, block: memoryview) -> None:
+        deadline = time.monotonic() + self._limit
+        while block:
+            _, ready, _ = select.select((), (pipe,), (), _POLL)
+            if ready:
+                try:
+                    block = block[os.write(pipe, block) :]
+                except BrokenPipeError:
+                    return
+            else:
+                cancellation.check()
+                if time.monotonic() > deadline:
+                    raise overdue(self._name, self._limit)
+
+    def output(self) -> str:
+        """What it printed, once its input has ended and it too; raises as `running` does."""
+        while not self._closed.wait(_POLL):
+            cancellation.check()
+        _wait(self._process, self._limit, self._name)
+        _judge(self._process, self._said, self._name)
+        return _text(self._printed)
+
+
+@contextlib.contextmanager
+def fed(arguments: Sequence[str], environment: Mapping[str, str], limit: float, *, name: str = "") -> Iterator[Fed]:
+    """A tool that is fed inside the block and ended with it.
+
+    It may take `limit` seconds for each block that it is given, and as long again once it has all. Raises MissingError.
+    """
+    name = name or _name(arguments)
+    with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
+        process = _started(arguments, environment, subprocess.PIPE, printed, said)
+        try:
+            if process.stdin is not None:
+                os.set_blocking(process.stdin.fileno(), False)
+                _widen(process.stdin.fileno())
+            yield Fed(process, printed, said, limit, name)
+        finally:
+            _end(process)
+            if process.stdin is not None:
+                process.stdin.close()
+
+
+def _widen(pipe: int) -> None:
+    """Fewer turns between us and the tool, where the system lets us."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
+
+
+@contextlib.contextmanager
+def _tool(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    limit: float,
+    name: str,
+    stdin: IO[bytes] | None,
+    stdout: IO[bytes] | None,
+) -> Iterator[None]:
+    with tempfile.TemporaryFile() as said:
+        process = _started(arguments, environment, stdin, stdout, said)
+        try:
+            yield
+            _wait(process, limit, name)
+        finally:
+            _end(process)
+        _judge(process, said, name)
+
+
+def _wait(process: subprocess.Popen[bytes], limit: float, name: str) -> None:
+    """Until it ends, the run is to end, or `limit` seconds have passed."""
+    deadline = time.monotonic() + limit
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(min(_POLL, limit))
+            return
+        cancellation.check()
+        if time.monotonic() > deadline:
+            raise overdue(name, limit)
+
+
+@contextlib.contextmanager
+def _reading(path: Path | None) -> Iterator[IO[bytes] | None]:
+    if path is None:
+        yield None
+        return
+    try:
+        stream = path.open("rb")
+    except OSError as error:
+        raise explain_os_error(error, f"read {path}") from error
+    with stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def _writing(path: Path | None) -> Iterator[IO[bytes] | None]:
+    if path is None:
+        yield None
+        return
+    try:
+        stream = create_private(path)
+    except OSError as error:
+        raise explain_os_error(error, f"write {path}") from error
+    with stream:
+        yield stream
+
+
+def _started(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    stdin: IO[bytes] | int | None,
+    stdout: IO[bytes] | None,
+    said: IO[bytes],
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            arguments,
+            env=dict(environment),
+            stdin=stdin or subprocess.DEVNULL,
+            stdout=stdout or subprocess.DEVNULL,
+            stderr=said,
+            preexec_fn=die_with_parent,
+        )
+    except OSError as error:
+        raise MissingError(
+            "tool_missing", f"{arguments[0]} cannot be run: {error.strerror}", "see `ragops doctor`"
+        ) from error
+
+
+def overdue(name: str, limit: float) -> RagopsError:
+    """A tool that has taken more than its `limit` seconds."""
+    return RagopsError("tool_timeout", f"{name} took over {limit:.0f} s", "is a disk busy?")
+
+
+def _judge(process: subprocess.Popen[bytes], said: IO[bytes], name: str) -> None:
+    if process.returncode != 0:
+        raise _failed(name, process.returncode, _text(said).strip())
+
+
+def _text(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode(errors="replace")
+
+
+def killed(name: str, number: int) -> RagopsError:
+    """A tool that somebody else has ended by the signal `number`, which says nothing of what it worked on."""
+    hint = "was there too little memory? the kernel's log says it (`dmesg`); run it again"
+    return RagopsError("tool_killed", f"{name} was ended by signal {number}", hint)
+
+
+def _failed(name: str, code: int, said: str) -> RagopsError:
+    if code in (-signal.SIGKILL, -signal.SIGTERM):
+        return killed(name, -code)
+    if "No space left on device" in said:
+        return MissingError("disk_full", f"{name}: no space left on the device", "free some space, then run it again")
+    return RagopsError("tool_failed", f"{name} ended with {code}: {said[-_QUOTED:]}")
+
+
+def _name(arguments: Sequence[str]) -> str:
+    return arguments[0].rpartition("/")[2]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_STOP_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(_STOP_GRACE)

@@ -1,0 +1,1 @@
+"""Development servers, which run in place of an engine. Programs, not part of the operator."""

@@ -1,0 +1,204 @@
+"""JSON values to Edge's types and back: ids, vectors, points, selectors, answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import qdrant_edge as edge
+
+from ragops.devserver.qdrant.errors import bad_input, invalid, malformed, quoted, unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Json = dict[str, Any]
+
+_LARGEST_ID = 2**64 - 1
+_LARGEST_FLOAT32 = 3.4028234663852886e38
+# Deeper ones Edge writes to its log and then cannot read back, which makes the whole shard unreadable after a crash
+# (seen on 0.9.0: from about 125 levels on).
+_DEEPEST_PAYLOAD = 64
+
+
+def body_object(value: object) -> Json:
+    """The body as an object."""
+    if not isinstance(value, dict):
+        raise malformed(f"expected an object, found {quoted(value)}")
+    return value
+
+
+def required(body: Json, name: str) -> Any:
+    """The member `name`, in serde's words where it is missing."""
+    if name not in body:
+        raise malformed(f"missing field `{name}`")
+    return body[name]
+
+
+def item_list(value: object, name: str) -> list[Any]:
+    """A list."""
+    if not isinstance(value, list):
+        raise malformed(f"invalid type of `{name}`: {quoted(value)}, expected a sequence")
+    return value
+
+
+def whole(body: Json, name: str, default: int, least: int) -> int:
+    """A whole number of at least `least`."""
+    value = body.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise malformed(f"invalid value of `{name}`: {quoted(value)}, expected usize")
+    if value < least:
+        raise invalid("JSON body", name, f"value {value} invalid, must be {least} or larger")
+    return min(value, 2**32)
+
+
+def refuse(body: Json, *names: str) -> None:
+    """Answer 501 where the request uses one of `names`."""
+    for name in names:
+        if body.get(name) is not None:
+            raise unsupported(f"`{name}`")
+
+
+def point_id(value: object) -> int | UUID:
+    """An unsigned whole number or a UUID."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_ID:
+        return value
+    try:
+        if isinstance(value, str):
+            return UUID(value)
+    except ValueError:
+        pass
+    what = f"value {quoted(value)} is not a valid point ID, valid values are either an unsigned integer or a UUID"
+    raise malformed(what)
+
+
+def point_ids(value: object) -> list[int | UUID | str]:
+    """A list of ids."""
+    return [point_id(item) for item in item_list(value, "ids")]
+
+
+def plain_id(value: int | UUID) -> int | str:
+    """An id as JSON has it."""
+    return value if isinstance(value, int) else str(value)
+
+
+def vector(value: object, size: int) -> list[float]:
+    """One dense vector of `size` finite numbers."""
+    if isinstance(value, dict):
+        value = _unnamed(value)
+    numbers = item_list(value, "vector")
+    if numbers and isinstance(numbers[0], list):
+        raise unsupported("A multi-vector")
+    try:
+        largest = max(map(abs, numbers), default=0.0)
+    except TypeError:
+        raise malformed("invalid value of `vector`: expected numbers") from None
+    if largest > _LARGEST_FLOAT32:
+        raise malformed("invalid value of `vector`: a number is out of range")
+    if len(numbers) != size:
+        raise bad_input(f"Vector dimension error: expected dim: {size}, got {len(numbers)}")
+    return numbers
+
+
+def _unnamed(value: Json) -> object:
+    """The vector without a name of a set of named ones."""
+    if "text" in value or "image" in value or "object" in value:
+        raise unsupported("Inference on the server")
+    if not value:
+        raise unsupported("A point without a vector")
+    if other := [name for name in value if name]:
+        raise bad_input(f"Not existing vector name error: {other[0]}")
+    return value[""]
+
+
+def payload(value: object) -> Json:
+    """A payload that Edge can read back after a crash."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise malformed(f"invalid type of `payload`: {quoted(value)}, expected a map")
+    if _deeper(value, _DEEPEST_PAYLOAD):
+        raise malformed(f"recursion limit exceeded: a payload may have {_DEEPEST_PAYLOAD} levels")
+    return value
+
+
+def _deeper(value: object, levels: int) -> bool:
+    """Whether `value` has more than `levels` levels."""
+    if not isinstance(value, (dict, list)):
+        return False
+    inner = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_deeper(item, levels - 1) for item in inner)
+
+
+def points(body: Json, size: int) -> list[edge.Point]:
+    """The points of an upsert, written as a list of points or as a batch; all are checked before any is stored."""
+    refuse(body, "shard_key", "update_filter", "update_mode")
+    rows = _batch(body["batch"]) if "batch" in body else item_list(required(body, "points"), "points")
+    for number, row in enumerate(rows):
+        if body_object(row).get("vector") == []:
+            where = "batch.vector" if "batch" in body else f"points[{number}].vector.vector"
+            raise invalid("JSON body", where, "dense vector must not be empty")
+    return [_point(body_object(row), size) for row in rows]
+
+
+def _point(row: Json, size: int) -> edge.Point:
+    return edge.Point(point_id(required(row, "id")), vector(required(row, "vector"), size), payload(row.get("payload")))
+
+
+def _batch(value: object) -> list[Json]:
+    batch = body_object(value)
+    ids, vectors = item_list(required(batch, "ids"), "ids"), required(batch, "vectors")
+    if isinstance(vectors, dict):
+        vectors = _unnamed(vectors)
+    payloads: Sequence[object] = item_list(batch.get("payloads") or [None] * len(ids), "payloads")
+    if not len(ids) == len(item_list(vectors, "vectors")) == len(payloads):
+        counts = f"{len(ids)} ids, {len(vectors)} vectors, {len(payloads)} payloads"
+        raise bad_input(f"number of ids, vectors and payloads differ: {counts}")
+    return [
+        {"id": one, "vector": two, "payload": three} for one, two, three in zip(ids, vectors, payloads, strict=True)
+    ]
+
+
+def payload_selector(value: object, default: bool) -> bool | list[str] | edge.PayloadSelector:
+    """`with_payload`: all, nothing, or keys to include or exclude."""
+    if value is None or isinstance(value, bool):
+        return default if value is None else value
+    if isinstance(value, list):
+        return _keys(value)
+    chosen = body_object(value)
+    if "include" in chosen:
+        return _keys(chosen["include"])
+    return edge.PayloadSelector.Exclude(_keys(required(chosen, "exclude")))
+
+
+def _keys(value: object) -> list[str]:
+    keys = item_list(value, "with_payload")
+    if not all(isinstance(key, str) for key in keys):
+        raise malformed("invalid type of `with_payload`: expected names")
+    return keys
+
+
+def vector_selector(value: object) -> bool:
+    """`with_vector`: whether to return vectors."""
+    if isinstance(value, list):
+        raise unsupported("Choosing among named vectors")
+    if value is not None and not isinstance(value, bool):
+        raise malformed(f"invalid type of `with_vector`: {quoted(value)}, expected a boolean")
+    return bool(value)
+
+
+def record(found: edge.Record | edge.ScoredPoint) -> Json:
+    """A point as an answer shows it; what was not asked for is left out."""
+    answer: Json = {"id": plain_id(found.id)}  # type: ignore[arg-type]
+    if found.payload is not None:
+        answer["payload"] = found.payload
+    if found.vector is not None:
+        answer["vector"] = found.vector
+    return answer
+
+
+def scored(found: edge.ScoredPoint) -> Json:
+    """A hit of a search."""
+    return {"id": None, "version": found.version, "score": found.score, **record(found)}

@@ -1,0 +1,1 @@
+"""Write recovery points and look after them."""

@@ -1,0 +1,173 @@
+"""Takes recovery points, copies and verifies them. The caller holds the backup lock and writes the audit line."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import ragops
+from ragops.adapters.progress import Progress, ignore
+from ragops.errors import MissingError, RagopsError, UnhealthyError
+from ragops.operations.backup import replicate as copies
+from ragops.operations.backup.part_writer import Taking
+from ragops.operations.backup.point_condition import Findings, held_by
+from ragops.operations.backup.project_archive import add_project
+from ragops.recovery.manifest import FORMAT, Kind, Manifest
+from ragops.recovery.repository import Locker, publish
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+
+    from ragops.operations.backup.point_condition import Condition
+    from ragops.operations.backup.replicate import Copied
+    from ragops.operations.platform import Platform
+    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.draft import Draft
+    from ragops.recovery.manifest import ManifestPart
+    from ragops.recovery.point import RecoveryPoint
+
+_DEFAULT_JOBS = 2
+
+
+@dataclass(frozen=True)
+class BackupRequest:
+    """What to take: of `services` (None: all), `jobs` parts at once, marked `keep` for prune to leave it."""
+
+    kind: Kind = Kind.BACKUP
+    services: tuple[str, ...] | None = None
+    jobs: int = _DEFAULT_JOBS
+    keep: bool = False
+
+
+@dataclass(frozen=True)
+class BackupResult:
+    """A recovery point that was taken, and its copies, each of which was read back too.
+
+    `way_back` is the command that restores the newest good one from before, empty where there is none; `lost` says
+    that nothing is down, and something that was there before is gone.
+    """
+
+    point: RecoveryPoint
+    copies: tuple[Copied, ...] = ()
+    way_back: str = ""
+    lost: bool = False
+
+    def require_healthy(self) -> None:
+        """Raise UnhealthyError (platform_unhealthy) where the platform was down when it was taken."""
+        if faults := self.point.manifest.unhealthy:
+            rows = "".join(f"\n  {fault}" for fault in faults)
+            what = (
+                f"recovery point {self.point.id} was taken of a platform that is down or has lost data; it is marked,"
+                f" is never `latest` and fills no day of retention:{rows}"
+            )
+            back = f"bring the newest from before back: {self.way_back}" if self.way_back else "see `ragops health`"
+            accept = "; if what is gone was removed on purpose: `ragops backup run --accept-loss`" if self.lost else ""
+            raise UnhealthyError("platform_unhealthy", what, f"{back}{accept}")
+
+    def require_copies(self) -> None:
+        """Raise RagopsError (copy_failed) where one did not happen: a copy that was asked for is no extra."""
+        failed = [copy for copy in self.copies if copy.error]
+        if failed and failed[0].error:
+            rows = "".join(f"\n  {copy.repository}: {copy.error.message}" for copy in failed if copy.error)
+            what = (
+                f"recovery point {self.point.id} is whole, but lacks {len(failed)} of {len(self.copies)} copies:{rows}"
+            )
+            hint = f"{failed[0].error.hint}; then `ragops backup copy {self.point.id}`".removeprefix("; then ")
+            raise RagopsError("copy_failed", what, hint)
+
+
+class Hold(Protocol):
+    """Writers that are kept waiting while instants are fixed."""
+
+    @property
+    def instant(self) -> datetime | None:
+        """Since when no write was taken; None where nobody is held."""
+
+    def release(self) -> None:
+        """Let them go."""
+
+
+class _Free:
+    """Nobody is held."""
+
+    instant: datetime | None = None
+
+    def release(self) -> None:
+        """Nothing."""
+
+
+def run(
+    platform: Platform,
+    vault: Vault,
+    request: BackupRequest = BackupRequest(),
+    *,
+    locker: Locker = Locker("ragops backup run"),  # noqa: B008  frozen
+    held: AbstractContextManager[Hold] | None = None,
+    condition: Condition | None = None,
+    on_progress: Callable[[Progress], None] = ignore,
+) -> BackupResult:
+    """Take a recovery point; when it returns, the engines have read back every part, and so have we where it lies.
+
+    `held` keeps writers waiting until all instants are fixed. With a `condition` that finds the platform down it is
+    marked, and `BackupResult.require_healthy` raises. Raises RagopsError; nothing that looks like a recovery point is
+    left then.
+    """
+    wanted = request.services
+    names = [item.name for item in platform.services() if wanted is None or item.name in wanted]
+    if not names:
+        raise MissingError("not_provisioned", "there is no service to back up", "run `ragops up` first")
+    if condition:
+        condition.require_answers(names)
+    key = vault.signing_key()
+    with vault.primary.begin(locker, vault.last_sequence()) as draft, vault.staged() as folder:
+        taking = Taking(draft, vault, folder, request.jobs, on_progress)
+        with held or contextlib.nullcontext(_Free()) as hold:
+            taking.take(platform, names, hold.release)
+        add_project(taking, platform, sealed=bool(vault.recipients))
+        manifest = _manifest(draft, platform, vault, request.kind, taking.in_order(), hold.instant)
+        found = condition.look(names, manifest.parts) if condition else Findings()
+        manifest = manifest.model_copy(update={"unhealthy": found.words, "schema_digest": found.digest})
+        signed = publish(draft, manifest, key)
+    _remember(vault, manifest)
+    point = vault.primary.found(signed)
+    copied = copies.copy(vault, point, locker=locker, on_progress=on_progress)
+    if request.keep:
+        copies.keep(vault, point, keep=True, locker=locker)
+    return BackupResult(point, copied, condition.way_back if condition else "", bool(found.lost) and not found.down)
+
+
+def _remember(vault: Vault, manifest: Manifest) -> None:
+    if vault.history:
+        vault.history.remember(manifest.sequence)
+        vault.history.remember_written(vault.primary.name)
+        if manifest.is_good:
+            vault.history.remember_good(manifest.id, held_by(manifest.parts))
+
+
+def _manifest(
+    draft: Draft,
+    platform: Platform,
+    vault: Vault,
+    kind: Kind,
+    parts: tuple[ManifestPart, ...],
+    quiesced: datetime | None,
+) -> Manifest:
+    return Manifest(
+        format=FORMAT,
+        id=draft.id,
+        sequence=draft.sequence,
+        kind=kind,
+        created=draft.created,
+        platform=platform.name,
+        environment=vault.primary.environment,
+        runtime=platform.runtime,
+        ragops=ragops.__version__,
+        duration=draft.seconds,
+        quiesced=quiesced,
+        recipients=vault.recipients,
+        images=dict(platform.images),
+        parts=parts,
+    )

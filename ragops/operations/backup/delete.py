@@ -1,0 +1,165 @@
+"""Deletes one recovery point by its id. The caller asked, and holds the locks of this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.errors import InterruptedRunError, RagopsError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.listing import Listing
+    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repository import Locker, Repository
+
+_LIST = "see `ragops backup list`"
+
+
+@dataclass(frozen=True)
+class DeleteRequest:
+    """Which one: an id, the start of exactly one, or `latest`, in `repository` (None: in all).
+
+    `kept`: also where it is marked.
+    `needed` are ids that an interrupted restore goes on with.
+    """
+
+    reference: str
+    repository: str | None = None
+    kept: bool = False
+    needed: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Doomed:
+    """One recovery point in one repository: its size in bytes, and whether it is whole, damaged or unreadable.
+
+    `refusal` says why it may not go.
+    """
+
+    point: str
+    repository: str
+    size: int
+    state: str
+    refusal: RagopsError | None = None
+
+    def require(self) -> None:
+        """Raise what keeps it from going: UsageError (recovery_point_kept), RagopsError (last_recovery_point, …)."""
+        if self.refusal:
+            raise self.refusal
+
+
+@dataclass(frozen=True)
+class DeleteResult:
+    """What is gone; `failures` are the repositories where it is not."""
+
+    removed: tuple[Doomed, ...]
+    failures: tuple[tuple[str, RagopsError], ...]
+
+    def require_all(self) -> None:
+        """Raise RagopsError (delete_failed) where it is not gone everywhere, with the exit code of why."""
+        if self.failures:
+            name, error = self.failures[0]
+            what = f"it is not removed from {name}: {error.message}"
+            raise RagopsError("delete_failed", what, error.hint, exit_code=error.exit_code)
+
+
+def doomed(vault: Vault, request: DeleteRequest) -> tuple[Doomed, ...]:
+    """What would go, from where, or why not; changes nothing.
+
+    Raises UsageError (no_recovery_point, ambiguous_recovery_point), RagopsError where a repository cannot be reached.
+    """
+    places = _places(vault, request)
+    ident = _ident(vault, places, request)
+    trusted = vault.trusted()
+    return tuple(_look(place, ident, request, trusted) for place in places if ident in place.ids())
+
+
+def delete(vault: Vault, request: DeleteRequest, locker: Locker) -> DeleteResult:
+    """Remove it, judged once more under the lock of each repository; never raises for one of them. Else as `doomed`."""
+    places = _places(vault, request)
+    ident = _ident(vault, places, request)
+    removed, failures = [], []
+    for place in places:
+        try:
+            with place.locked(locker):
+                if ident not in place.ids():
+                    continue
+                found = _look(place, ident, request, vault.trusted())
+                found.require()
+                place.discard(ident)
+        except InterruptedRunError:
+            raise
+        except RagopsError as error:
+            failures.append((place.name, error))
+        else:
+            removed.append(found)
+    return DeleteResult(tuple(removed), tuple(failures))
+
+
+def _places(vault: Vault, request: DeleteRequest) -> tuple[Repository, ...]:
+    return (vault.repository(request.repository),) if request.repository else vault.repositories
+
+
+def _ident(vault: Vault, places: Collection[Repository], request: DeleteRequest) -> str:
+    """The one id that begins so."""
+    if request.reference == "latest":
+        return vault.find("latest", request.repository)[1].id
+    if not request.reference:
+        raise UsageError("usage", "name the recovery point to delete by its id", _LIST)
+    found = sorted({ident for place in places for ident in place.ids() if ident.startswith(request.reference)})
+    if not found:
+        where = ", ".join(place.name for place in places)
+        raise UsageError("no_recovery_point", f"there is no recovery point {request.reference!r} in {where}", _LIST)
+    if len(found) > 1:
+        what = f"{request.reference!r} is the start of {', '.join(found)}"
+        raise UsageError("ambiguous_recovery_point", what, _LIST)
+    return found[0]
+
+
+def _look(place: Repository, ident: str, request: DeleteRequest, trusted: Collection[str]) -> Doomed:
+    listing = place.list()
+    point = next((point for point in listing.points if point.id == ident), None)
+    state = "unreadable" if point is None else "damaged" if point.faults() else "whole"
+    return Doomed(
+        ident, place.name, _size(place, ident), state, _refusal(place, ident, point, listing, request, trusted)
+    )
+
+
+def _refusal(
+    place: Repository,
+    ident: str,
+    point: RecoveryPoint | None,
+    listing: Listing,
+    request: DeleteRequest,
+    trusted: Collection[str],
+) -> RagopsError | None:
+    if ident in request.needed:
+        what = f"a restore that was interrupted needs recovery point {ident}"
+        return RagopsError("recovery_point_needed", what, "finish it first: `ragops health backup` says how")
+    if point is None:
+        return None
+    if point.kept and not request.kept:
+        what = f"recovery point {ident} is marked keep in {place.name}"
+        return UsageError("recovery_point_kept", what, "add --kept to delete it all the same")
+    if _is_good(point, trusted) and not _has_other(listing, ident, trusted):
+        what = f"recovery point {ident} is the last good one in {place.name}"
+        return RagopsError("last_recovery_point", what, "take another one first: `ragops backup run`")
+    return None
+
+
+def _size(place: Repository, ident: str) -> int:
+    try:
+        return place.size_of(ident)
+    except RagopsError:  # of a folder that may not be read nothing is known
+        return 0
+
+
+def _has_other(listing: Listing, ident: str, trusted: Collection[str]) -> bool:
+    return any(point.id != ident and _is_good(point, trusted) for point in listing.points)
+
+
+def _is_good(point: RecoveryPoint, trusted: Collection[str]) -> bool:
+    return point.manifest.is_good and not point.faults() and point.signed.signature.key in trusted

@@ -1,0 +1,54 @@
+"""The newest good recovery point, as hints and looks at what was lost need it."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+from ragops.errors import RagopsError
+from ragops.operations.backup.point_condition import Condition, held_by
+from ragops.recovery.sequence_history import History
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ragops.operations.session import Session
+    from ragops.recovery.point import RecoveryPoint
+
+
+def newest_good(session: Session) -> RecoveryPoint | None:
+    """The newest one that may be `latest` and that we trust, in the first repository that has one; None without one."""
+    vault = session.vault()
+    trusted = vault.trusted()
+    for repository in vault.repositories:
+        with contextlib.suppress(RagopsError):
+            for point in repository.glance().points:
+                if point.manifest.is_good and point.signed.signature.key in trusted and not point.faults():
+                    return point
+    return None
+
+
+def way_back(session: Session, ident: str = "") -> str:
+    """The command that brings the newest good recovery point back (`ident`, if it is known), empty where there is none.
+
+    Without asking a repository: a hint is no reason to wait for one.
+    """
+    known = ident or History(session.project.paths.history).good()
+    return f"`ragops restore {known}`" if known else ""
+
+
+def held(session: Session) -> Mapping[str, Mapping[str, int]]:
+    """Items by service and kind that the platform had at the last good recovery point or restore, as far as noted."""
+    return History(session.project.paths.history).held()
+
+
+def condition_of(session: Session, *, accept_loss: bool = False) -> Condition:
+    """What a backup of the session's platform is judged by; with `accept_loss` nothing counts as lost."""
+    point = newest_good(session)
+    before: Mapping[str, Mapping[str, int]] = {}
+    if not accept_loss:
+        begun_new = History(session.project.paths.history).begun_new()
+        before = held(session)
+        if not before and point and not begun_new:
+            before = held_by(point.manifest.parts)
+    return Condition(session.endpoints(), before, way_back(session, point.id if point else ""))

@@ -1,0 +1,64 @@
+"""What recovery points there are, by a glance at every repository."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.errors import RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.listing import Listing
+    from ragops.recovery.point import RecoveryPoint
+
+
+@dataclass(frozen=True)
+class Line:
+    """A recovery point in a list; `whole` says for each repository whether it has it whole (None: not at all)."""
+
+    point: RecoveryPoint
+    whole: Mapping[str, bool | None]
+    signer_known: bool
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All recovery points of all repositories, newest first, what cannot be read, and repositories out of reach."""
+
+    lines: tuple[Line, ...]
+    unreadable: tuple[RagopsError, ...]
+    unreachable: tuple[tuple[str, RagopsError], ...]
+    unreadable_ids: tuple[str, ...] = ()
+
+
+def overview(vault: Vault, repository: str | None = None) -> Overview:
+    """What there is, in one repository or in all. Raises RagopsError where none can be reached."""
+    chosen = (vault.repository(repository),) if repository else vault.repositories
+    listings: dict[str, Listing] = {}
+    unreachable: list[tuple[str, RagopsError]] = []
+    for item in chosen:
+        try:
+            listings[item.name] = item.glance()
+        except RagopsError as error:
+            unreachable.append((item.name, error))
+    if not listings:
+        raise unreachable[0][1]
+    found: dict[str, dict[str, RecoveryPoint]] = {}
+    for name, listing in listings.items():
+        for point in listing.points:
+            found.setdefault(point.id, {})[name] = point
+    trusted = vault.trusted()
+    lines = [_line(places, list(listings), trusted) for places in found.values()]
+    lines.sort(key=lambda line: (line.point.manifest.sequence, line.point.manifest.created), reverse=True)
+    unreadable = tuple(error for listing in listings.values() for error in listing.unreadable)
+    ids = tuple(ident for listing in listings.values() for ident in listing.unreadable_ids)
+    return Overview(tuple(lines), unreadable, tuple(unreachable), ids)
+
+
+def _line(places: Mapping[str, RecoveryPoint], names: Sequence[str], trusted: frozenset[str]) -> Line:
+    whole = {name: not places[name].faults() if name in places else None for name in names}
+    point = next(iter(places.values()))
+    return Line(point, whole, point.signed.signature.key in trusted)

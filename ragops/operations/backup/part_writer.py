@@ -1,0 +1,241 @@
+"""Takes the parts of a recovery point: services begin one after the other, their parts go on side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+from ragops.adapters import cancellation
+from ragops.adapters.background import Job, Limit, end, raise_failure
+from ragops.adapters.files import make_dir
+from ragops.adapters.progress import Progress, counting
+from ragops.adapters.tail_reader import Growing
+from ragops.errors import IntegrityError
+from ragops.recovery.codec import Sealed, checksum, seal, suffix
+from ragops.recovery.manifest import ManifestPart, Stored
+from ragops.recovery.streams import Tee
+from ragops.services import SERVICES, backup_engine
+from ragops.services.contract import drop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from ragops.adapters.streams import Source
+    from ragops.operations.platform import Platform
+    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.draft import Draft
+    from ragops.services.contract import Part
+
+_POLL = 0.02
+_WATCH_SECONDS = 0.5
+_ABANDON_SECONDS = 15.0
+
+
+class Taking:
+    """One run: into `draft`, by way of `folder`; `parts` are those that are done."""
+
+    def __init__(
+        self, draft: Draft, vault: Vault, folder: Path, jobs: int, on_progress: Callable[[Progress], None]
+    ) -> None:
+        self.parts: list[ManifestPart] = []
+        self.on_progress = on_progress
+        self.limit = Limit(jobs)
+        self.encrypted = bool(vault.recipients)
+        self._draft = draft
+        self._vault = vault
+        self._folder = folder
+        self._stored: set[str] = set()
+        self._readings: list[Job[Part]] = []
+        self._sealing: list[Job[Sealed]] = []
+        self._followed: dict[str, Job[Sealed]] = {}
+
+    def take(self, platform: Platform, services: Sequence[str], all_begun: Callable[[], None]) -> None:
+        """Every part of `services`. `all_begun` is called when the instants of all are fixed. Raises RagopsError."""
+        cancellation.begin()
+        jobs: list[Job[None]] = []
+        try:
+            with self._watched():
+                for name in services:
+                    sink = self.sink(name)
+                    job = Job(lambda sink=sink: self._dump(platform, sink), f"ragops-{name}", jobs)  # type: ignore[misc]
+                    _until(lambda sink=sink, job=job: sink.has_begun or job.ended, jobs)  # type: ignore[misc]
+                all_begun()
+                _until(lambda: all(job.ended for job in jobs), jobs)
+        except BaseException:
+            end([*jobs, *self._readings, *self._sealing])
+            raise
+        finally:
+            cancellation.begin()
+
+    def sink(self, service: str) -> ServiceSink:
+        """What takes the parts of `service`."""
+        return ServiceSink(self, service, make_dir(self._folder / service, 0o700), self._vault.journal(service))
+
+    def in_order(self) -> tuple[ManifestPart, ...]:
+        """The parts by service in order of dependence, then by name."""
+        order = {service.name: number for number, service in enumerate(SERVICES)}
+        return tuple(sorted(self.parts, key=lambda part: (order.get(part.service, len(order)), part.name)))
+
+    @contextlib.contextmanager
+    def following(self, service: str, source: Path, also: Callable[[bytes], None] = drop) -> Iterator[None]:
+        """Put `source` into the repository, and what is read of it into `also`, while the block writes it."""
+        name = f"{service}/{source.name}"
+        earlier = self._followed.pop(name, None)
+        while earlier is not None and not earlier.wait(_POLL):  # a try that was dropped writes the same file
+            cancellation.check()
+        growing = Growing(source)
+        job = Job(lambda: self._follow(name, growing, also), f"ragops-seal-{source.name}", self._sealing)
+        try:
+            yield
+        except BaseException:
+            growing.abandon()
+            job.wait(_ABANDON_SECONDS)  # or another try would write the same file
+            raise
+        growing.finish()
+        self._followed[name] = job
+
+    def store(self, service: str, source: Path, read_back: Callable[[], Part], sha256: str) -> Part:
+        """Put a file into the repository while its engine reads it, and compare what lies there then."""
+        name = f"{service}/{source.name}"
+        reading = Job(read_back, f"ragops-read-{source.name}", self._readings)
+        sealed = self._sealed(name, source)
+        if sha256 and sealed.sha256 != sha256.lower():
+            what = f"{name} has another checksum than its engine states"
+            raise IntegrityError("part_damaged", what, "run it again; a disk or a connection changes what it carries")
+        self._compare(name, sealed)
+        self.on_progress(Progress(name, "the engine reads it", done=sealed.size, total=sealed.size))
+        part = reading.result()
+        self.parts.append(
+            ManifestPart(
+                service=service,
+                name=part.name,
+                size=sealed.size,
+                sha256=sealed.sha256,
+                stored=Stored(
+                    file=source.name + suffix(self._vault.recipients),
+                    size=sealed.stored_size,
+                    sha256=sealed.stored_sha256,
+                ),
+                counts=dict(part.counts),
+                instant=part.instant,
+                versions=dict(part.versions),
+                notes=part.notes,
+            )
+        )
+        self.on_progress(Progress(name, "stored and read back", final=True, done=sealed.size, total=sealed.size))
+        return part
+
+    def _dump(self, platform: Platform, sink: ServiceSink) -> None:
+        endpoint = platform.endpoint(sink.service)
+        backup_engine(sink.service).dump(endpoint, platform.control_of(endpoint), sink)
+
+    def _sealed(self, name: str, source: Path) -> Sealed:
+        """What came of it in the repository, begun before or now."""
+        followed = self._followed.pop(name, None)
+        if followed is None:
+            with source.open("rb") as plain:
+                return self._seal(name, plain, source.stat().st_size)
+        sealed = followed.result()
+        if sealed.size != source.stat().st_size:
+            raise IntegrityError("part_incomplete", f"{name} grew when it should have been whole", "run it again")
+        return sealed
+
+    def _follow(self, name: str, growing: Growing, also: Callable[[bytes], None]) -> Sealed:
+        with growing:
+            sealed = self._seal(name, Tee(growing, also), 0)
+        also(b"")
+        return sealed
+
+    def _seal(self, name: str, source: Source, total: int) -> Sealed:
+        tell = counting(self.on_progress, name, "storing", total)
+
+        def on_bytes(size: int) -> None:
+            cancellation.check()
+            tell(size)
+
+        self._stored.add(name)
+        with self._draft.writing(self._path(name)) as target:
+            return seal(source, target, self._vault.recipients, on_bytes)
+
+    def _path(self, name: str) -> str:
+        return name + suffix(self._vault.recipients)
+
+    def _compare(self, name: str, sealed: Sealed) -> None:
+        """Read it where it lies now: a disk or a server may have taken something else than it was given."""
+        with self._draft.reading(self._path(name)) as stored:
+            found = checksum(stored, lambda _size: cancellation.check())
+        if found != (sealed.stored_size, sealed.stored_sha256):
+            what = f"{self._path(name)} reads back otherwise than it was written"
+            raise IntegrityError("read_back_differs", what, "check the disk or server that the repository lies on")
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Tell how files grow that engines write."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.wait(_WATCH_SECONDS):
+                with contextlib.suppress(OSError):
+                    self._tell_sizes()
+
+        watching = Job(watch, "ragops-watch")
+        try:
+            yield
+        finally:
+            over.set()
+            watching.wait(_WATCH_SECONDS)
+
+    def _tell_sizes(self) -> None:
+        for path in self._folder.glob("*/*"):
+            name = f"{path.parent.name}/{path.name}"
+            if name not in self._stored:
+                self.on_progress(Progress(name, "taking", done=path.stat().st_size))
+
+
+class ServiceSink:
+    """`Sink` of one service."""
+
+    def __init__(self, taking: Taking, service: str, folder: Path, journal: Path) -> None:
+        self.service = service
+        self.folder = folder
+        self.journal = journal
+        self.encrypted = taking.encrypted
+        self._taking = taking
+        self._begun = threading.Event()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the instant of its parts is fixed."""
+        return self._begun.is_set()
+
+    def begun(self) -> None:
+        """Let what has to come after this service begin."""
+        self._begun.set()
+
+    def each(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Run all within the limit of the run."""
+        self._taking.limit.each(tasks)
+
+    def following(self, name: str, also: Callable[[bytes], None] = drop) -> AbstractContextManager[None]:
+        """Store the file while it is written."""
+        return self._taking.following(self.service, self.folder / name, also)
+
+    def put(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
+        """Store and read back, then remove the file."""
+        path = self.folder / name
+        part = self._taking.store(self.service, path, read_back, sha256)
+        path.unlink()
+        return part
+
+
+def _until(condition: Callable[[], bool], jobs: Sequence[Job[None]]) -> None:
+    """Wait, unless one of the jobs fails. Raises what it failed with."""
+    while True:
+        met = condition()
+        raise_failure(jobs)  # after it: one that fails in between has ended too
+        if met:
+            return
+        cancellation.sleep(_POLL)

@@ -1,0 +1,52 @@
+"""The project's own parts of a recovery point: its files, and where nobody else can read them, its secrets."""
+
+from __future__ import annotations
+
+import tarfile
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import ragops
+from ragops.adapters.files import create_private
+from ragops.recovery.manifest import PLATFORM
+from ragops.services.contract import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ragops.operations.backup.part_writer import Taking
+    from ragops.operations.platform import Platform
+
+SEALED_PART = "sealed.tar"
+_COPIES = {"history", "backups", "locks", "bin", "broken-state"}
+OPTIONS = "options"  # the folder in it of files with keys of repositories
+
+
+def add_project(taking: Taking, platform: Platform, *, sealed: bool) -> None:
+    """The project's files, and where nobody else can read them, its secrets in one archive."""
+    sink = taking.sink(PLATFORM)
+    versions = {"ragops": ragops.__version__}
+    for name, path in platform.files.items():
+        with create_private(sink.folder / name) as target:
+            target.write(path.read_bytes())
+        sink.put(name, lambda name=name: Part(name, datetime.now(tz=UTC), {}, versions))  # type: ignore[misc]
+    if sealed:
+        count = _pack(platform.sealed, sink.folder / SEALED_PART)
+        sink.put(SEALED_PART, lambda: Part(SEALED_PART, datetime.now(tz=UTC), {"files": count}, versions))
+
+
+def _pack(sealed: Mapping[str, Path], target: Path) -> int:
+    """An archive of what is there of them, by name; returns the number of files."""
+    with create_private(target) as stream, tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, path in sealed.items():
+            if path.exists():
+                archive.add(path, arcname=name, filter=_without_history)
+        return sum(member.isfile() for member in archive.getmembers())
+
+
+def _without_history(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """What belongs to a recovery point: the Pulumi state itself, none of the copies that the engine keeps of it."""
+    parts = member.name.split("/")
+    copies = parts[0] == "pulumi" and (_COPIES & set(parts) or member.name.endswith((".bak", ".attrs")))
+    return None if copies else member

@@ -1,0 +1,115 @@
+"""Removes recovery points that nobody wants kept: the one operation that deletes any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ragops.errors import RagopsError, StoreRefusedError
+from ragops.recovery.retention import Verdict, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from ragops.config.backup import KeepSettings
+    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.repository import Locker, Repository
+
+_ELSEWHERE = "append_only: prune is run elsewhere"
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """One repository: a verdict for each recovery point, those that do not stay removed unless it was a dry run.
+
+    `refusal` says why some were not, which have a verdict to stay.
+    """
+
+    repository: str
+    verdicts: tuple[Verdict, ...]
+    unreadable: tuple[RagopsError, ...] = ()
+    refusal: RagopsError | None = None
+
+
+@dataclass(frozen=True)
+class PruneResult:
+    """All repositories; `failures` are those that could not be pruned."""
+
+    repositories: tuple[Pruned, ...]
+    failures: tuple[tuple[str, RagopsError], ...]
+    dry_run: bool
+
+    def require_all(self) -> None:
+        """Raise RagopsError (prune_failed) where one could not be pruned, with the exit code of why."""
+        if self.failures:
+            name, error = self.failures[0]
+            what = f"{name} was not pruned: {error.message}"
+            raise RagopsError("prune_failed", what, error.hint, exit_code=error.exit_code)
+
+
+def prune(
+    vault: Vault, rule: KeepSettings, locker: Locker, protected: Collection[str] = (), *, dry_run: bool = False
+) -> PruneResult:
+    """Judge the recovery points of every repository and remove those that do not stay. Never raises for one of them."""
+    done, failures = [], []
+    for repository in vault.repositories:
+        try:
+            pruned = _prune(repository, vault, rule, locker, protected, dry_run=dry_run)
+        except RagopsError as error:
+            failures.append((repository.name, error))
+            continue
+        done.append(pruned)
+        if pruned.refusal:
+            failures.append((repository.name, pruned.refusal))
+    return PruneResult(tuple(done), tuple(failures), dry_run)
+
+
+def _prune(
+    repository: Repository,
+    vault: Vault,
+    rule: KeepSettings,
+    locker: Locker,
+    protected: Collection[str],
+    *,
+    dry_run: bool,
+) -> Pruned:
+    if dry_run or repository.append_only:
+        listing = repository.list()
+        verdicts = judge(listing.points, rule, vault.trusted(), protected)
+        if repository.append_only:
+            verdicts = tuple(verdict if verdict.stays else _stays(verdict, _ELSEWHERE) for verdict in verdicts)
+        return Pruned(repository.name, verdicts, listing.unreadable)
+    with repository.locked(locker):
+        repository.clear_leftovers()
+        listing = repository.list()
+        verdicts, refusals = _remove(repository, judge(listing.points, rule, vault.trusted(), protected))
+    return Pruned(repository.name, verdicts, listing.unreadable, _refusal(repository, refusals))
+
+
+def _remove(
+    repository: Repository, verdicts: Sequence[Verdict]
+) -> tuple[tuple[Verdict, ...], tuple[StoreRefusedError, ...]]:
+    """Remove what does not stay; what the repository does not let go stays. Raises RagopsError where it fails."""
+    done, refusals = [], []
+    for verdict in verdicts:
+        if not verdict.stays:
+            try:
+                repository.remove([verdict.point])
+            except StoreRefusedError as error:
+                refusals.append(error)
+                done.append(_stays(verdict, "the repository does not let it be removed"))
+                continue
+        done.append(verdict)
+    return tuple(done), tuple(refusals)
+
+
+def _stays(verdict: Verdict, why: str) -> Verdict:
+    return replace(verdict, stays=True, why=why)
+
+
+def _refusal(repository: Repository, refusals: Sequence[StoreRefusedError]) -> RagopsError | None:
+    if not refusals:
+        return None
+    first = refusals[0]
+    what = f"{len(refusals)} recovery points cannot be removed here: {repository.name} lets nothing be removed"
+    return StoreRefusedError(first.code, what, first.hint)

@@ -1,0 +1,207 @@
+"""Copies of a recovery point in further repositories, and its mark in all of them. The caller holds the backup lock."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.adapters.progress import Progress, counting, ignore
+from ragops.errors import IntegrityError, InterruptedRunError, MissingError, RagopsError
+from ragops.recovery.manifest import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repository import Locker, Repository
+
+
+COPIED, REPLACED, THERE = "copied", "replaced, it was damaged", "whole"
+
+
+@dataclass(frozen=True)
+class Copied:
+    """A copy in a repository: how it came there, or the `error` for which it did not."""
+
+    repository: str
+    error: RagopsError | None = None
+    how: str = "copied"
+
+
+def copy(
+    vault: Vault, point: RecoveryPoint, *, locker: Locker, on_progress: Callable[[Progress], None] = ignore
+) -> tuple[Copied, ...]:
+    """A copy of a new recovery point in every further repository; never raises for one of them."""
+    done = []
+    for repository in vault.copies:
+        try:
+            _refuse_emptied(vault, repository)
+            _copy_to(repository, point, locker, on_progress)
+        except (InterruptedRunError, KeyboardInterrupt):
+            raise
+        except RagopsError as error:
+            done.append(Copied(repository.name, error))
+        else:
+            done.append(Copied(repository.name))
+    if vault.history:
+        vault.history.remember_copies(copied.repository for copied in done if not copied.error)
+    return tuple(done)
+
+
+def _refuse_emptied(vault: Vault, repository: Repository) -> None:
+    """Raise MissingError (repository_emptied) where there are no recovery points any more: its disk may be away."""
+    known = vault.history is not None and vault.history.has_copies(repository.name)
+    if known and repository.environment not in repository.store.folders():
+        what = f"{repository.name} has no recovery points any more, copies went there before: is its disk mounted?"
+        hint = "mount it; where it is to begin anew, fill it: `ragops backup copy --all`"
+        raise MissingError("repository_emptied", what, hint)
+
+
+def refuse_emptied_primary(vault: Vault) -> None:
+    """Raise MissingError (repository_emptied) where the first repository is empty and a copy has recovery points.
+
+    Its disk may not be mounted: numbers and days would begin again on the disk below. A copy out of reach says nothing.
+    """
+    listing = vault.primary.glance()
+    if listing.points or listing.unreadable:
+        return
+    for repository in vault.copies:
+        points: tuple[RecoveryPoint, ...] = ()
+        with contextlib.suppress(RagopsError):
+            points = repository.glance().points
+        if points:
+            what = (
+                f"cannot take a recovery point: {vault.primary.name} has none, and {repository.name} has {len(points)},"
+                f" the newest is {points[0].id}"
+            )
+            hint = "mount its disk; where it is to begin again, fill it from the copies: `ragops backup copy --all`"
+            raise MissingError("repository_emptied", what, hint)
+
+
+def _copy_to(
+    repository: Repository, point: RecoveryPoint, locker: Locker, on_progress: Callable[[Progress], None]
+) -> None:
+    repository.adopt(point, locker, counting(on_progress, repository.name, "copying", point.size))
+    on_progress(Progress(repository.name, "copied and read back", final=True, done=point.size, total=point.size))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A recovery point that is to be whole everywhere: what became of it in each repository."""
+
+    point: RecoveryPoint
+    places: tuple[Copied, ...]
+
+    def require_all(self) -> None:
+        """Raise RagopsError (copy_failed) where it is not."""
+        failed = [place for place in self.places if place.error]
+        if failed and failed[0].error:
+            rows = "".join(f"\n  {place.repository}: {place.error.message}" for place in failed if place.error)
+            what = f"recovery point {self.point.id} lacks {len(failed)} of {len(self.places)} repositories:{rows}"
+            raise RagopsError("copy_failed", what, failed[0].error.hint)
+
+
+def spread(vault: Vault, reference: str, *, locker: Locker, on_progress: Callable[[Progress], None] = ignore) -> Spread:
+    """Have the recovery point whole in every repository: read where it is, copied where it is missing or damaged.
+
+    It is read from the first repository where all of it holds. Raises as `Vault.find` does, IntegrityError where no
+    copy is whole.
+    """
+    wanted = _first(vault, reference)
+    faults = [_fault(vault, repository, wanted.id) for repository in vault.repositories]
+    source = next((place for place, fault in zip(vault.repositories, faults, strict=True) if fault is None), None)
+    if source is None:
+        raise next(fault for fault in faults if fault)
+    point = source.get(wanted.id)
+    places = (
+        _placed(repository, fault, point, locker, on_progress)
+        for repository, fault in zip(vault.repositories, faults, strict=True)
+    )
+    return Spread(point, tuple(places))
+
+
+def spread_all(
+    vault: Vault, idents: Sequence[str], *, locker: Locker, on_progress: Callable[[Progress], None] = ignore
+) -> tuple[tuple[Spread, ...], RagopsError | None]:
+    """As `spread` each of them; one that is whole nowhere does not keep the others, and is what comes back second."""
+    done, failure = [], None
+    for ident in idents:
+        try:
+            done.append(spread(vault, ident, locker=locker, on_progress=on_progress))
+        except IntegrityError as error:
+            failure = failure or error
+    return tuple(done), failure
+
+
+def incomplete(vault: Vault) -> tuple[str, ...]:
+    """Ids of the recovery points, oldest first, that a repository lacks or has damaged as far as a look can tell.
+
+    A restore's way back stays where it was taken. Raises RagopsError where a repository cannot be reached.
+    """
+    listings, trusted = [repository.glance() for repository in vault.repositories], vault.trusted()
+    wanted = {
+        point.id
+        for listing in listings
+        for point in listing.points
+        if point.manifest.kind is Kind.BACKUP and point.signed.signature.key in trusted
+    }
+    whole = [{point.id for point in listing.points if not point.faults()} for listing in listings]
+    return tuple(sorted(ident for ident in wanted if not all(ident in there for there in whole)))
+
+
+def _first(vault: Vault, reference: str) -> RecoveryPoint:
+    """From the first repository that has it, whichever that is."""
+    for repository in vault.repositories:
+        with contextlib.suppress(RagopsError):
+            return repository.get(reference)
+    return vault.find(reference)[1]
+
+
+def _fault(vault: Vault, repository: Repository, ident: str) -> RagopsError | None:
+    """Why it is not there, or not all of it as it was signed by somebody we trust; None where it is whole."""
+    try:
+        point = repository.get(ident)
+        point.require_trust(vault.trusted())
+        point.check()
+    except InterruptedRunError:
+        raise
+    except RagopsError as error:
+        return error
+    return None
+
+
+def _placed(
+    repository: Repository,
+    fault: RagopsError | None,
+    point: RecoveryPoint,
+    locker: Locker,
+    on_progress: Callable[[Progress], None],
+) -> Copied:
+    if fault is None:
+        return Copied(repository.name, how=THERE)
+    try:
+        _copy_to(repository, point, locker, on_progress)
+    except InterruptedRunError:
+        raise
+    except RagopsError as error:
+        return Copied(repository.name, error)
+    return Copied(repository.name, how=REPLACED if isinstance(fault, IntegrityError) else COPIED)
+
+
+def keep(vault: Vault, point: RecoveryPoint, *, keep: bool, locker: Locker) -> None:
+    """Mark it in every repository that has it, so that prune leaves it there, or take the marks away.
+
+    Raises RagopsError where one of them cannot be reached, after the others are done.
+    """
+    failure: RagopsError | None = None
+    for repository in vault.repositories:
+        try:
+            if repository.glance().starting_with(point.id):
+                with repository.locked(locker):
+                    repository.keep(point, keep=keep)
+        except RagopsError as error:
+            failure = failure or error
+    if failure:
+        raise failure

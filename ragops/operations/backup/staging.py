@@ -1,0 +1,66 @@
+"""Brings parts of a recovery point back to files as their engines wrote them, each checked on its way."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import make_dir
+from ragops.adapters.progress import Progress, counting
+from ragops.errors import MissingError
+from ragops.services.contract import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.manifest import ManifestPart
+    from ragops.recovery.point import RecoveryPoint
+
+_MARGIN = 64 << 20  # bytes
+
+
+@contextlib.contextmanager
+def unpacked(
+    vault: Vault, point: RecoveryPoint, parts: Sequence[ManifestPart], on_progress: Callable[[Progress], None]
+) -> Iterator[Path]:
+    """A folder with `parts` as `<service>/<name>`, gone when the block ends; both checksums of every part hold.
+
+    Raises IntegrityError (recovery_point_damaged), MissingError (identity_missing, disk_full), UsageError
+    (identity_wrong).
+    """
+    point.check_sizes(parts)
+    identities = vault.identities(point)
+    with vault.staged() as folder:
+        _need_space(folder, parts)
+        for part in parts:
+            make_dir(folder / part.service, 0o700)
+            _fetch(point, part, folder / part.path, identities, on_progress)
+        yield folder
+
+
+def _fetch(
+    point: RecoveryPoint,
+    part: ManifestPart,
+    target: Path,
+    identities: tuple[object, ...],
+    on_progress: Callable[[Progress], None],
+) -> None:
+    size = part.stored.size
+    point.fetch(part, target, identities, counting(on_progress, part.path, "fetching", size))
+    on_progress(Progress(part.path, "fetched, checksums hold", final=True, done=size, total=size))
+
+
+def _need_space(folder: Path, parts: Sequence[ManifestPart]) -> None:
+    needed, free = sum(part.size for part in parts) + _MARGIN, shutil.disk_usage(folder).free
+    if free < needed:
+        what = f"unpacking the recovery point needs {needed >> 20} MiB in {folder.parent}, {free >> 20} MiB are free"
+        hint = "free some space, name another folder as `backup.staging`, or restore one `--service` at a time"
+        raise MissingError("disk_full", what, hint)
+
+
+def engine_part(part: ManifestPart) -> Part:
+    """The part as its engine knows it."""
+    return Part(part.name, part.instant, part.counts, part.versions, part.notes)

@@ -1,0 +1,153 @@
+"""Proves recovery points where they lie: by signature and checksums, and by their engines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.adapters.progress import Progress, counting, ignore
+from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
+from ragops.operations.backup.staging import engine_part, unpacked
+from ragops.recovery.manifest import PLATFORM
+from ragops.services import SERVICES, backup_engine
+from ragops.services.contract import Extent, Proof
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from ragops.operations.platform import Platform
+    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.point import RecoveryPoint
+    from ragops.services.contract import Endpoint, Part
+    from ragops.services.control import Control
+
+
+@dataclass(frozen=True)
+class ServiceProof:
+    """What was proven of all parts of a service."""
+
+    service: str
+    proof: Proof
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """A recovery point that held; `deep`: the engines were asked, `proofs` say what they proved and what they did not.
+
+    `extra_files` are what it should not have.
+    """
+
+    point: RecoveryPoint
+    repository: str
+    deep: bool
+    extra_files: tuple[str, ...]
+    proofs: tuple[ServiceProof, ...] = ()
+
+    @property
+    def restores(self) -> bool:
+        """Whether every engine has restored all of it."""
+        return bool(self.proofs) and all(one.proof.extent is Extent.RESTORED for one in self.proofs)
+
+
+def verify(
+    platform: Platform | None,
+    vault: Vault,
+    reference: str = "latest",
+    *,
+    repository: str | None = None,
+    budget: float = 0.0,
+    on_progress: Callable[[Progress], None] = ignore,
+) -> VerifyResult:
+    """Signature, sizes and checksums; where there is a `platform`, its engines restore every part too.
+
+    They do so away from the live data, within `budget` seconds for each service (0: no limit).
+
+    Raises IntegrityError, MissingError (identity_missing) where engines are to read what is encrypted.
+    """
+    chosen, point = vault.find(reference, repository)
+    point.require_trust(vault.trusted())
+    try:
+        _check(point, on_progress)
+    except IntegrityError as error:
+        vault.cure(error, chosen, point.id)
+        raise
+    proofs: list[ServiceProof] = []
+    if platform:
+        names = [service.name for service in SERVICES if point.manifest.of(service.name)]
+        for name in names:
+            platform.endpoint(name)  # before hours of reading
+        proofs = [ServiceProof(name, _prove(platform, vault, point, name, budget, on_progress)) for name in names]
+        for part in point.manifest.of(PLATFORM):
+            with unpacked(vault, point, [part], on_progress):
+                pass  # both of its checksums hold
+    return VerifyResult(point, chosen.name, platform is not None, point.extra_files(), tuple(proofs))
+
+
+def _check(point: RecoveryPoint, on_progress: Callable[[Progress], None], name: str = "") -> None:
+    name = name or point.id
+    point.check(on_bytes=counting(on_progress, name, "checksums", point.size))
+    on_progress(Progress(name, "signature, sizes and checksums hold", final=True, done=point.size, total=point.size))
+
+
+def _prove(
+    platform: Platform,
+    vault: Vault,
+    point: RecoveryPoint,
+    name: str,
+    budget: float,
+    on_progress: Callable[[Progress], None],
+) -> Proof:
+    """Have the engine of `name` restore its parts away from the live data, as far as it can."""
+    parts = point.manifest.of(name)
+    with unpacked(vault, point, parts, on_progress) as folder:
+        on_progress(Progress(name, "the engine restores it, away from the live data"))
+        control, whole = platform.control(name), [engine_part(part) for part in parts]
+        proof = _proof_of(platform.endpoint(name), control, folder / name, whole, budget)
+        on_progress(Progress(name, f"{proof.extent.value}: {proof.detail}", final=True))
+    return proof
+
+
+def _proof_of(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part], budget: float) -> Proof:
+    engine = backup_engine(endpoint.service)
+    if hasattr(engine, "prove"):
+        return engine.prove(endpoint, control, folder, parts, budget)
+    for part in parts:  # an engine that has no place to restore to
+        engine.verify(folder, part, control)
+    return Proof(Extent.READ, "the engine has read every part, and restored nothing")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One recovery point of one repository; `error` says what is wrong with it, None: whole."""
+
+    point: str
+    repository: str
+    error: RagopsError | None = None
+
+
+def verify_all(
+    vault: Vault, repository: str | None = None, *, on_progress: Callable[[Progress], None] = ignore
+) -> tuple[Checked, ...]:
+    """Signature, sizes and checksums of every recovery point, in one repository or in all.
+
+    Raises RagopsError where a repository cannot be reached, never for what is found.
+    """
+    chosen = (vault.repository(repository),) if repository else vault.repositories
+    found: list[Checked] = []
+    trusted = vault.trusted()
+    for place in chosen:
+        listing = place.list()
+        unread = zip(listing.unreadable_ids, listing.unreadable, strict=True)
+        found += [Checked(ident, place.name, error) for ident, error in unread]
+        for point in listing.points:
+            try:
+                point.require_trust(trusted)
+                _check(point, on_progress, f"{place.name}: {point.id}")
+            except RagopsError as error:
+                if isinstance(error, InterruptedRunError) or error.code == "repository_unreachable":
+                    raise
+                found.append(Checked(point.id, place.name, error))
+            else:
+                found.append(Checked(point.id, place.name))
+    return tuple(found)

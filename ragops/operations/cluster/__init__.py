@@ -1,0 +1,1 @@
+"""Change a cluster node by node."""

@@ -1,0 +1,1 @@
+"""Work on the data of a platform: migrate, ingest, query."""

@@ -1,0 +1,122 @@
+"""Collections' directories into documents, chunks and vectors: what `ragops ingest` does. Locks are the caller's."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragops.adapters import audit
+from ragops.embedding.hashing import DEFAULT_DIMENSIONS, HashingEmbedder
+from ragops.embedding.ollama import OllamaEmbedder
+from ragops.errors import RagopsError, UsageError
+from ragops.ingest.document_store import opened
+from ragops.ingest.report import CollectionReport, FailedDocument, IngestReport, Refusal
+from ragops.ingest.run import CollectionRun
+from ragops.ingest.stages import Progress
+from ragops.ingest.vectors import VectorStore
+from ragops.services.api import configuration
+from ragops.services.api.settings import ApiSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ragops.config.model import Settings
+    from ragops.embedding import Embedder
+    from ragops.ingest.document_store import Collection
+    from ragops.operations.session import Session
+    from ragops.services.contract import Endpoint
+
+__all__ = ["CollectionReport", "FailedDocument", "IngestReport", "Progress", "Refusal", "embedder_for", "ingest"]
+
+_NAMED = 10
+# What is wrong with one collection alone: the others are brought up to date all the same.
+_OWN_FAULTS = frozenset(
+    {
+        "chunk_size_invalid",
+        "collection_name_unusable",
+        "directory_empty",
+        "directory_missing",
+        "directory_unreadable",
+        "ingest_running",
+        "vectors_differ",
+    }
+)
+
+
+def ingest(
+    database: Endpoint,
+    vectors: Endpoint,
+    embedder: Embedder,
+    collections: Sequence[str],
+    on_progress: Callable[[Progress], None] = lambda _progress: None,
+    *,
+    root: Path = Path(),
+    actor: str = "",
+    allow_empty: bool = False,
+) -> IngestReport:
+    """Bring the named collections up to date, all that are enabled if none is named.
+
+    A relative directory is relative to `root`; `actor` is noted in the jobs; `allow_empty` takes an
+    empty directory at its word. Files that cannot be read as text and
+    collections that cannot be worked on are in the report. Raises UsageError (unknown_collection), UnhealthyError where
+    a service is lost, and what `Rows`, `VectorStore` and the embedder raise; the next run goes on from there.
+    """
+    began = time.monotonic()
+    with opened(database) as rows, VectorStore.at(vectors) as store:
+        chosen = _chosen(rows.collections(), collections)
+        if any(one.enabled for one in chosen):
+            embedder.embed(["ragops"])  # a model that is not there is no fault of any document
+
+        def bring_up_to_date(collection: Collection) -> CollectionReport:
+            if not collection.enabled:
+                return CollectionReport(collection.name, skipped=True, notes=("disabled: skipped",))
+            by = actor or audit.actor()
+            return _one(CollectionRun(rows, store, embedder, collection, root, by, on_progress, allow_empty))
+
+        reports = tuple(bring_up_to_date(collection) for collection in chosen)
+    return IngestReport(embedder.name, reports, time.monotonic() - began)
+
+
+def embedder_for(session: Session) -> Embedder:
+    """The embedder that the API of this environment asks with. Raises UsageError (embedder_missing)."""
+    settings = session.project.settings
+    # A project whose settings have no section `api:` is asked with the defaults of one.
+    api = getattr(settings, "api", None) or ApiSettings()
+    choice = configuration.embedder(api.embedder, settings.runtime, _own_ollama(settings))
+    if choice.kind == "ollama":
+        return OllamaEmbedder(choice.url or "", choice.model, choice.dimensions)
+    return HashingEmbedder(choice.dimensions or DEFAULT_DIMENSIONS)
+
+
+def _own_ollama(settings: Settings) -> str:
+    """The URL of the platform's own server of models from this machine; empty where it has none."""
+    ollama = getattr(settings, "ollama", None)
+    return f"http://127.0.0.1:{ollama.port}" if ollama else ""
+
+
+def _one(run: CollectionRun) -> CollectionReport:
+    try:
+        return run.run()
+    except RagopsError as error:
+        if error.code not in _OWN_FAULTS:
+            raise
+        refusal = Refusal(error.code, error.message, error.hint, error.exit_code)
+        return CollectionReport(run.collection.name, refused=refusal, total_seconds=run.stages.total)
+
+
+def _chosen(known: Sequence[Collection], names: Sequence[str]) -> list[Collection]:
+    by_name = {collection.name: collection for collection in known}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        near = [match for name in unknown for match in difflib.get_close_matches(name, by_name, n=3)]
+        hint = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else _there_are(list(by_name))
+        raise UsageError("unknown_collection", f"there is no collection {', '.join(unknown)}", hint)
+    return [collection for collection in known if not names or collection.name in names]
+
+
+def _there_are(names: Sequence[str]) -> str:
+    if not names:
+        return "there are none yet: ragops migrate json-to-db FILE"
+    return f"there are {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}"

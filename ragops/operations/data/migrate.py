@@ -1,0 +1,140 @@
+"""The metadata database's schema and its collections: what `ragops migrate` does. Locks and audit are the caller's."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ragops.adapters.postgres import connect, translated
+from ragops.errors import UnhealthyError
+from ragops.operations.backup.point_condition import schema_lost
+from ragops.services.timescaledb import maintenance, schema
+from ragops.services.timescaledb.json_collections import BUILT_IN, parsed
+from ragops.services.timescaledb.json_export import export_json as export_collections
+from ragops.services.timescaledb.json_import import import_collections
+from ragops.services.timescaledb.schema_objects import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from ragops.adapters.postgres import Connection
+    from ragops.services.contract import Endpoint
+    from ragops.services.timescaledb.json_import import ImportReport
+    from ragops.services.timescaledb.maintenance import MaintenanceReport
+    from ragops.services.timescaledb.schema import AppliedMigration, MigrationStatus
+
+    Held = Mapping[str, Mapping[str, int]]
+
+# Seconds for one statement: an index on ten million rows takes minutes, an answer about the schema does not.
+_CHANGE_TIMEOUT = 3600
+_READ_TIMEOUT = 60
+_NO_POINT = "no recovery point is known here: `ragops backup list`; else make them again as the migration files do"
+
+
+@dataclass(frozen=True)
+class UpReport:
+    """What this run applied, and how the database stands now."""
+
+    applied: tuple[AppliedMigration, ...]
+    status: MigrationStatus
+
+
+def up(
+    endpoint: Endpoint, *, lock_timeout: float = 30, held: Held | None = None, way_back: str = "", fresh: bool = False
+) -> UpReport:
+    """Apply pending migrations; `lock_timeout` in seconds. Raises what `schema.apply` raises.
+
+    Raises UnhealthyError before anything is applied: schema_damaged where objects of applied migrations are missing,
+    schema_gone where all of it is, though the platform had one (`held`) and no `fresh` one is wanted. `way_back` is the
+    command that brings the newest good recovery point back.
+    """
+    with _connected(endpoint, _CHANGE_TIMEOUT) as connection:
+        before = _status(connection)
+        require_whole(before, way_back)
+        if not fresh:
+            _refuse_gone(before, held or {}, way_back)
+        role = endpoint.logins["application"].user
+        applied = schema.apply(connection, application_role=role, lock_timeout=lock_timeout)
+        return UpReport(applied, _status(connection))
+
+
+def status(endpoint: Endpoint) -> MigrationStatus:
+    """How the database stands, with what is missing of it. Raises RagopsError where it cannot be asked."""
+    with _connected(endpoint, _READ_TIMEOUT) as connection:
+        return _status(connection)
+
+
+def require_whole(found: MigrationStatus, way_back: str) -> None:
+    """Raise UnhealthyError (schema_damaged) where objects that migrations have made are missing."""
+    if found.missing:
+        rows = "".join(f"\n  {name}" for name in found.missing)
+        what = f"{len(found.missing)} objects of applied migrations are missing, which no migration makes again:{rows}"
+        hint = f"bring the newest good recovery point back: {way_back}" if way_back else _NO_POINT
+        raise UnhealthyError("schema_damaged", what, hint)
+
+
+def _refuse_gone(found: MigrationStatus, held: Held, way_back: str) -> None:
+    applied = sum(row.applied_at is not None for row in found.migrations)
+    if schema_lost(held, applied):
+        what = "cannot make the rag schema: this database had one with its data, and it is gone"
+        fresh = "to begin with an empty one: `ragops migrate up --fresh`"
+        hint = f"bring the newest good recovery point back: {way_back}; {fresh}" if way_back else fresh
+        raise UnhealthyError("schema_gone", what, hint)
+
+
+def _status(connection: Connection) -> MigrationStatus:
+    found = schema.status(connection)
+    # Of a file that was edited since, nobody can tell what it made; `apply` refuses it.
+    versions = [row.version for row in found.migrations if row.state is schema.MigrationState.APPLIED]
+    if any(row.state is schema.MigrationState.EDITED for row in found.migrations):
+        return found
+    with translated():
+        return replace(found, missing=missing(connection, found.edition, versions).every)
+
+
+def import_json(
+    endpoint: Endpoint, file: Path, *, dry_run: bool, actor: str, embedding_model: str = ""
+) -> ImportReport:
+    """Import collections-config.json; the file is checked whole before the database is spoken to.
+
+    `embedding_model` is that of collections for which the file names none.
+    Raises what `parsed` and `import_collections` raise.
+    """
+    with parsed(file, _built_in(embedding_model)) as document, _connected(endpoint, _CHANGE_TIMEOUT) as connection:
+        return import_collections(connection, document, actor=actor, dry_run=dry_run)
+
+
+def export_json(endpoint: Endpoint, embedding_model: str = "") -> str:
+    """The collections as a document that imports to the same rows."""
+    with _connected(endpoint, _READ_TIMEOUT) as connection:
+        return export_collections(connection, _built_in(embedding_model))
+
+
+def maintain(endpoint: Endpoint) -> MaintenanceReport:
+    """Partitions ahead, fresh figures, and query logs beyond 90 days dropped. Raises what `maintenance` raises."""
+    with _connected(endpoint, _CHANGE_TIMEOUT) as connection:
+        return maintenance.maintain(connection)
+
+
+def _built_in(embedding_model: str) -> Mapping[str, Any]:
+    return {**BUILT_IN, "embeddingModel": embedding_model} if embedding_model else BUILT_IN
+
+
+@contextmanager
+def _connected(endpoint: Endpoint, statement_timeout: float) -> Iterator[Connection]:
+    login = endpoint.logins["operator"]
+    connection = connect(
+        endpoint.host,
+        endpoint.port,
+        endpoint.options["database"],
+        login.user,
+        login.password,
+        autocommit=True,
+        statement_timeout=statement_timeout,
+    )
+    try:
+        yield connection
+    finally:
+        connection.close()

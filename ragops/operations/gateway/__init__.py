@@ -1,0 +1,1 @@
+"""Change the live gateway: configuration and tokens."""

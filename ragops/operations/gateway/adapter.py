@@ -1,0 +1,32 @@
+"""Opens the gateway for `token` and `gateway` commands: what is wanted of it, and how it is applied."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ragops.operations.lifecycle.stack import open_stack, platform_inputs, refuse_renamed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ragops.operations.session import Session
+    from ragops.runtimes.gateway import Door
+    from ragops.services.gateway.configuration import GatewayInputs
+
+
+def opened(session: Session) -> tuple[Door, GatewayInputs]:
+    """The gateway, and what settings and credentials now ask of it."""
+    session.endpoint("gateway")  # says so where nothing is provisioned yet
+    inputs = platform_inputs(session.project, session.secrets(), renew=False).door
+    return session.machine.door(), inputs.behind(session.endpoint("api").inner)
+
+
+def applier(session: Session) -> Callable[[], None]:
+    """A function that brings gateway and API up to what is wanted: an update of the stack that targets them alone."""
+    session.endpoint("gateway")
+    refuse_renamed(session.project)
+
+    def apply() -> None:
+        open_stack(session.project, session.secrets()).up(resources=session.machine.door().resources)
+
+    return apply

@@ -1,0 +1,77 @@
+"""gateway diff, check and apply: the hot configuration, looked at, judged, and put in force."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ragops.runtimes.gateway import Door
+    from ragops.services.gateway.configuration import GatewayInputs
+
+
+@dataclass(frozen=True)
+class FileDiff:
+    """One file that would change; `lines` are those of a unified diff."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class GatewayDiff:
+    """How what would be applied differs from what is; `restart` says that the gateway would be started anew too."""
+
+    files: tuple[FileDiff, ...]
+    restart: bool
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to apply."""
+        return bool(self.files) or self.restart
+
+
+@dataclass(frozen=True)
+class GatewayApplied:
+    """What `apply` changed: names of files."""
+
+    changed: tuple[str, ...]
+
+
+def diff(door: Door, inputs: GatewayInputs) -> GatewayDiff:
+    """Rendered against applied. Raises RagopsError (not_permitted, file_error)."""
+    return GatewayDiff(_changed(door, inputs), restart=door.needs_restart(inputs))
+
+
+def check(door: Door, inputs: GatewayInputs) -> GatewayDiff:
+    """Let the gateway judge what would be applied, without applying it; returns what would change.
+
+    Raises RagopsError (gateway_config_invalid), MissingError (engine_not_installed, image_missing).
+    """
+    door.validate(inputs)
+    return diff(door, inputs)
+
+
+def apply(door: Door, inputs: GatewayInputs, apply_stack: Callable[[], None]) -> GatewayApplied:
+    """Put it in force through `apply_stack`, the update of the stack that targets this configuration.
+
+    Runs even where the files are the same: a state that an interrupted run left behind is brought up to date.
+    Raises RagopsError (gateway_config_invalid, gateway_smoke_failed); the old configuration then is in force.
+    """
+    found = _changed(door, inputs)
+    apply_stack()
+    return GatewayApplied(tuple(item.name for item in found))
+
+
+def _changed(door: Door, inputs: GatewayInputs) -> tuple[FileDiff, ...]:
+    there, wanted = door.current(), door.files(inputs)
+    changed = (name for name in sorted({*there, *wanted}) if there.get(name) != wanted.get(name))
+    return tuple(FileDiff(name, _unified(name, there, wanted)) for name in changed)
+
+
+def _unified(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
+    old, new = before.get(name, "").splitlines(), after.get(name, "").splitlines()
+    return tuple(difflib.unified_diff(old, new, f"applied/{name}", f"rendered/{name}", lineterm="", n=2))

@@ -1,0 +1,1 @@
+"""Make a platform exist, change it, remove it."""

@@ -1,0 +1,293 @@
+"""up, plan, drift and down: the way from settings to running services and back."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.adapters.postgres import connect, is_password_refused
+from ragops.adapters.progress import Progress, ignore
+from ragops.adapters.pulumi.events import Action
+from ragops.config.secrets import load as load_secrets
+from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
+from ragops.operations.cluster.rolling_update import disturbed, is_mixed, roll
+from ragops.operations.lifecycle import data_guard
+from ragops.operations.lifecycle.data_guard import Empty
+from ragops.operations.lifecycle.plan_diff import Change, Drifted, changes, drifted, merged
+from ragops.operations.lifecycle.redis_users import refuse_users
+from ragops.operations.lifecycle.repair_state import repair_state
+from ragops.operations.lifecycle.stack import fingerprint, open_stack
+from ragops.operations.lifecycle.upgrade_backup import save_before
+from ragops.operations.lifecycle.version_changes import planned, refuse
+from ragops.operations.observe import consistency
+from ragops.operations.observe.health import Health, check
+from ragops.operations.restore.repair import explaining
+from ragops.recovery.sequence_history import History
+from ragops.services import by_name
+from ragops.services.contract import Status
+from ragops.services.qdrant.cluster.membership import RAFT_STATE, forget_lost
+from ragops.services.qdrant.settings import refuse_fewer
+from ragops.services.secret_names import NEXT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ragops.adapters.pulumi.engine import PulumiStack
+    from ragops.adapters.pulumi.events import Step
+    from ragops.adapters.pulumi.state import StateFault
+    from ragops.operations.lifecycle.version_changes import VersionChange
+    from ragops.operations.session import Session
+    from ragops.services.contract import Endpoint
+
+_SETTLE = 20.0  # seconds; a busy machine takes its time
+_LOGIN_SECONDS = 5.0
+
+_DISTURBING = (Action.REPLACE, Action.DELETE)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `up` would change; `versions` are the engines that would run another version."""
+
+    changes: tuple[Change, ...]
+    versions: tuple[VersionChange, ...] = ()
+
+    @property
+    def disturbing(self) -> tuple[Change, ...]:
+        """The changes that replace or remove something."""
+        return tuple(change for change in self.changes if change.action in _DISTURBING)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Where the platform is not as it was provisioned."""
+
+    resources: tuple[Drifted, ...]
+
+
+@dataclass(frozen=True)
+class UpResult:
+    """What `up` changed, how long it took in seconds, and how healthy the platform is after it."""
+
+    changes: tuple[Change, ...]
+    endpoints: Mapping[str, Endpoint]
+    health: Health
+    seconds: float
+
+
+@dataclass(frozen=True)
+class DownResult:
+    """What was stopped; `purged` are the folders that were removed, `kept` those that stay."""
+
+    stopped: tuple[str, ...]
+    kept: tuple[str, ...]
+    purged: tuple[str, ...]
+
+
+def plan(session: Session) -> Plan:
+    """What `up` would change, after a look at what is really there. Raises MissingError (secret_missing), as `up`."""
+    session.refuse_lost_secrets()
+    steps = open_stack(session.project, session.secrets(), renew=False).preview()
+    return Plan(changes(steps, session.machine.started_first()), planned(session))
+
+
+def drift(session: Session) -> Drift:
+    """Where what is really there differs from what was provisioned. Raises MissingError (not_provisioned)."""
+    resources = drifted(open_stack(session.project, session.secrets(), renew=False).drift())
+    found = Drift(merged(resources, [(item.resource, item.now) for item in session.machine.differences()]))
+    if not found.resources and not session.project.paths.endpoints.exists():
+        raise session.not_provisioned()  # what was never provisioned whole cannot be as it was provisioned
+    return found
+
+
+def up(
+    session: Session,
+    confirm: Callable[[Plan], bool] | None,
+    on_step: Callable[[Step | Progress], None] | None = None,
+    repair: Callable[[StateFault], None] | None = None,
+    *,
+    empty: Empty = Empty.REFUSE,
+) -> UpResult:
+    """Make the platform as ragops.yaml says and wait until it is healthy.
+
+    `confirm` is asked before anything is replaced or removed; None means yes. `repair` has a Pulumi state that cannot
+    be used kept aside, after it was asked. `empty` says what becomes of services whose data are gone. Raises UsageError
+    (version_refused) and MissingError (data_gone) before anything starts where it cannot, UnhealthyError where a
+    service does not become healthy.
+    """
+    with session.changing():
+        data_guard.guard(session, empty)
+        return provision(session, confirm, on_step, repair)
+
+
+def provision(
+    session: Session,
+    confirm: Callable[[Plan], bool] | None,
+    on_step: Callable[[Step | Progress], None] | None = None,
+    repair: Callable[[StateFault], None] | None = None,
+) -> UpResult:
+    """As `up`, inside a command that holds the locks already."""
+    started = time.monotonic()
+    project = session.project
+    with explaining(session):
+        refuse(versions := planned(session))
+        if cluster := _cluster(session):
+            refuse_fewer(len(cluster.options["nodes"].split(",")), project.settings.qdrant)
+        session.machine.refuse_what_cannot_start()
+        refuse_users(session)
+        secrets = session.make_secrets()
+        _refuse_changed_password(session)
+        if repair:
+            repair_state(session, repair)
+        stack = open_stack(project, secrets)
+        restarted = session.machine.started_first()
+        session.machine.before_up(on_step or ignore, lambda: {item.id for item in stack.resources()})
+        _take_up_again(session, on_step or ignore)
+        mark = fingerprint(project, secrets)
+        rolled: tuple[Step, ...] = ()
+        if not _already_applied(session, mark):
+            rolled = _look_ahead(session, stack, versions, confirm, on_step or ignore)
+        report = stack.up(on_step)
+        made = changes((*rolled, *report.steps))
+        session.machine.after_up()
+        write_atomic(project.paths.endpoints, json.dumps(report.outputs["endpoints"], indent=2), SECRET_MODE)
+        endpoints = session.endpoints()
+        for name, endpoint in endpoints.items():
+            by_name(name).prepare(endpoint)
+        data_guard.note_data(session)
+        health = _healthy(session, changed=bool(restarted or made))
+        write_atomic(project.paths.fingerprint, mark)
+    return UpResult(made, endpoints, health, time.monotonic() - started)
+
+
+def _refuse_changed_password(session: Session) -> None:
+    """Raise RagopsError (database_login_refused) where PostgreSQL runs and the operator's password is another one.
+
+    The database keeps its passwords itself: a restart with another secrets file would not change them.
+    """
+    paths = session.project.paths
+    if not session.machine.runs("timescaledb") or not paths.endpoints.exists():
+        return
+    endpoint = session.endpoint("timescaledb")
+    login = endpoint.logins["operator"]
+    try:
+        connect(endpoint.host, endpoint.port, "postgres", login.user, login.password, timeout=_LOGIN_SECONDS).close()
+    except RagopsError as error:
+        if is_password_refused(error):
+            hint = f"put the old value of {login.secret} back into {paths.secrets}: the database keeps its own"
+            if login.secret + NEXT in load_secrets(paths.secrets):
+                hint = "a rotation was interrupted: `ragops secrets rotate --resume` completes it"
+            raise RagopsError(error.code, error.message, hint) from error
+
+
+def _already_applied(session: Session, mark: str) -> bool:
+    """The program is a pure function of what the mark is made from: unchanged, nothing can be replaced or removed."""
+    path = session.project.paths.fingerprint
+    return path.exists() and path.read_text() == mark
+
+
+def _look_ahead(
+    session: Session,
+    stack: PulumiStack,
+    versions: tuple[VersionChange, ...],
+    confirm: Callable[[Plan], bool] | None,
+    on_step: Callable[[Step | Progress], None],
+) -> tuple[Step, ...]:
+    """Ask before anything is replaced or removed, then change a cluster node by node where it can stay available.
+
+    A recovery point of the database comes first where its version changes. Returns what was done to the nodes.
+    """
+    cluster = _cluster(session)
+    found = Plan(changes(stack.preview()), versions) if confirm or cluster else Plan((), versions)
+    if confirm and found.disturbing and not confirm(found):
+        raise InterruptedRunError("declined", "nothing was changed", "")
+    save_before(session, versions, on_step)
+    if not cluster:
+        return ()
+    opened = _roll_open(session, cluster, on_step)
+    nodes = disturbed(cluster, changes(stack.preview()) if opened else found.changes)
+    steps: list[Step] = [*opened]
+    if len(nodes) > 1 or opened:
+        roll(cluster, nodes, lambda names: steps.extend(stack.up(on_step, resources=names).steps), on_step)
+    return tuple(steps)
+
+
+def _roll_open(session: Session, cluster: Endpoint, on_step: Callable[[Step | Progress], None]) -> tuple[Step, ...]:
+    """Bring the nodes of a cluster to a version that asks the others for the key, without asking yet.
+
+    The nodes that come later send none: a new one that asked would refuse them, and never be part of the cluster.
+    """
+    settings = session.project.settings.qdrant
+    refusing = is_mixed(cluster, by_name("qdrant").version(settings, in_image=session.machine.in_image))
+    if refusing is None:
+        return ()
+    on_step(Progress("qdrant", "the nodes ask one another for the key only when the last one is new"))
+    stack = open_stack(session.project, session.make_secrets(), nodes_ask=False)
+    nodes = disturbed(cluster, changes(stack.preview()))
+    steps: list[Step] = []
+    roll(cluster, nodes, lambda names: steps.extend(stack.up(on_step, resources=names).steps), on_step, refusing)
+    return tuple(steps)
+
+
+def _take_up_again(session: Session, show: Callable[[Progress], None]) -> None:
+    """Let nodes of a cluster that lost their data join it anew: it would refuse them under their old names."""
+    if cluster := _cluster(session):
+        for note in forget_lost(cluster, lambda node: session.machine.data_file("qdrant", node, RAFT_STATE)):
+            show(Progress("qdrant", note, final=True))
+
+
+def _cluster(session: Session) -> Endpoint | None:
+    """The endpoint of Qdrant as it was provisioned last, where it is a cluster of several nodes."""
+    try:
+        endpoint = session.endpoint("qdrant")
+    except RagopsError:
+        return None
+    return endpoint if "," in endpoint.options.get("nodes", "") else None
+
+
+def settled(session: Session) -> Health:
+    """The health once it is ok but for the schema, or as it is after some seconds: breakers and Envoy look in turns."""
+    deadline = time.monotonic() + _SETTLE
+    while True:
+        health = check(session)
+        moving = [service for service, _item in health.unsettled if service != "backup"]
+        if not moving or time.monotonic() > deadline:
+            return health
+        time.sleep(0.5)
+
+
+def _healthy(session: Session, *, changed: bool) -> Health:
+    """The health after `up`; a service that is down is a failure, what is merely degraded is shown."""
+    health = settled(session) if changed else check(session)
+    down = [
+        (probe.service, item)
+        for probe in health.probes
+        for item in probe.checks
+        if item.status is Status.DOWN and probe.service != consistency.NAME  # services that run may lack data
+    ]
+    if down:
+        what = "; ".join(f"{service}: {item.detail}" for service, item in down)
+        service, first = down[0]
+        raise UnhealthyError(
+            "not_healthy", f"the platform is up but not healthy: {what}", first.hint or f"see `ragops logs {service}`"
+        )
+    return health
+
+
+def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] | None = None) -> DownResult:
+    """Stop and forget every service. Data stay unless `purge_data`."""
+    paths = session.project.paths
+    with session.changing():
+        steps = open_stack(session.project, session.secrets(), renew=False).destroy(on_step)
+        remains = session.machine.stop_remains()
+        paths.endpoints.unlink(missing_ok=True)
+        paths.fingerprint.unlink(missing_ok=True)
+        names = session.machine.data()
+        if purge_data:
+            session.machine.purge()
+            History(paths.history).begin_new()  # their loss is what was asked for
+    stopped = [change.resource for change in changes(steps) if change.action is Action.DELETE]
+    return DownResult((*stopped, *remains), () if purge_data else names, names if purge_data else ())

@@ -1,0 +1,155 @@
+"""Opens the Pulumi stack of an environment: program, runtime, engine."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from ragops import __version__
+from ragops.adapters.files import make_dir
+from ragops.adapters.pulumi import install as pulumi_install
+from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
+from ragops.adapters.pulumi.pins import ENGINE_HINT
+from ragops.errors import MissingError, UsageError
+from ragops.resources import stacks_dir
+from ragops.runtimes.registry import machine_of
+from ragops.services.gateway import certificate, tokens
+from ragops.services.gateway.configuration import GatewayInputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ragops.config.load import Project
+    from ragops.config.model import Settings
+    from ragops.services.gateway.component import GatewayRuntime
+
+_PASSAGE = 0o711
+
+
+@dataclass(frozen=True)
+class PlatformInputs:
+    """All that the program declares the platform from; `jwks_file` is where the API reads the tokens' public keys.
+
+    `nodes_ask`: the nodes of Qdrant ask one another for the key.
+    """
+
+    settings: Settings
+    secrets: Mapping[str, str]
+    runtime: GatewayRuntime
+    door: GatewayInputs
+    jwks_file: str
+    nodes_ask: bool = True
+
+
+def open_stack(
+    project: Project, secrets: Mapping[str, str], *, renew: bool = True, nodes_ask: bool = True
+) -> PulumiStack:
+    """The stack of the project's environment; `renew` is for what applies it. Raises MissingError (engine_missing).
+
+    Without `nodes_ask` its Qdrant is one whose nodes do not ask one another for the key.
+    """
+    refuse_renamed(project)
+    engine = pulumi_install.find()
+    if engine is None:
+        raise MissingError("engine_missing", "the Pulumi engine is not installed", ENGINE_HINT)
+    program = _program()
+    inputs = replace(platform_inputs(project, secrets, renew=renew), nodes_ask=nodes_ask)
+    return PulumiStack(engine, stack_options(project), lambda: program(inputs))
+
+
+def refuse_renamed(project: Project) -> None:
+    """Raise UsageError (name_changed) where what is up was provisioned under another name of the platform.
+
+    Tokens are issued for the name, and what Docker has is called by it: under another one none of them would be taken,
+    and another platform would be made beside this one's data.
+    """
+    before, now = _provisioned_name(project.paths.pulumi), project.settings.name
+    if before in ("", now) or not project.paths.endpoints.exists():
+        return
+    what = (
+        f"cannot rename the platform: it was provisioned as {before!r}, {project.config.name} now says `name: {now}`,"
+        " and every token that was issued would be refused"
+    )
+    hint = (
+        f"put `name: {before}` back; to rename it all the same, under the old name `ragops backup run` and"
+        " `ragops down`, then set the new one, `ragops up`, `ragops restore latest` where data are missing, and"
+        " `ragops token issue NAME` for everybody"
+    )
+    raise UsageError("name_changed", what, hint)
+
+
+def _provisioned_name(work_dir: Path) -> str:
+    """The name in the settings that the engine was last opened with; empty where there are none."""
+    try:
+        values = yaml.safe_load((work_dir / "Pulumi.yaml").read_text())
+    except (OSError, ValueError, yaml.YAMLError):
+        return ""
+    return str(values.get("name") or "") if isinstance(values, dict) else ""
+
+
+def stack_options(project: Project) -> StackOptions:
+    """Which stack the environment is, and where its state lies."""
+    settings, paths = project.settings, project.paths
+    return StackOptions(
+        project=settings.name,
+        stack=paths.environment,
+        work_dir=paths.pulumi,
+        passphrase_file=paths.passphrase,
+        backend=settings.pulumi.backend,
+        secrets_provider=settings.pulumi.secrets_provider,
+        variables=machine_of(project).engine_variables(),
+    )
+
+
+def platform_inputs(project: Project, secrets: Mapping[str, str], *, renew: bool = True) -> PlatformInputs:
+    """The program's inputs, with the gateway's files made where they are missing, renewed only where `renew`."""
+    settings, paths = project.settings, project.paths
+    make_dir(paths.gateway, _PASSAGE)
+    credentials = tokens.ensure(paths.gateway)
+    now = datetime.now(tz=UTC)
+    tls = certificate.ensure(paths.gateway, now, renew=renew) if settings.gateway.tls else None
+    door = GatewayInputs(
+        settings=settings.gateway,
+        platform=settings.name,
+        upstream_host="127.0.0.1",
+        upstream_port=settings.api.port,
+        keys=tokens.jwks(credentials),
+        certificate=str(tls.certificate) if tls else "",
+        key=str(tls.key) if tls else "",
+        fingerprint=tls.fingerprint if tls else "",
+        pair=tls.pair() if tls else None,
+    )
+    return PlatformInputs(settings, secrets, machine_of(project).runtime(), door, str(paths.gateway / tokens.JWKS))
+
+
+def fingerprint(project: Project, secrets: Mapping[str, str]) -> str:
+    """SHA-256 of all that the stack is made from but tokens, which `up` never replaces or removes anything for.
+
+    Where it is unchanged, `up` can only repair.
+    """
+    values = [
+        __version__,
+        project.settings.model_dump(mode="json"),
+        str(project.paths.root),
+        sorted(secrets.items()),
+        sorted(machine_of(project).made_from().items()),
+    ]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def _program() -> Callable[..., Any]:
+    path = stacks_dir() / "platform" / "__main__.py"
+    spec = importlib.util.spec_from_file_location("ragops_platform_stack", path)
+    if spec is None or spec.loader is None:
+        raise MissingError("stack_missing", f"{path} is not there", "install ragops again")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    program: Callable[..., Any] = module.program
+    return program

@@ -1,0 +1,227 @@
+"""What health says of recovery points: their age, their copies, the clock, the last drill, a restore left half-way."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ragops.adapters import locks
+from ragops.adapters.background import Job
+from ragops.errors import RagopsError
+from ragops.operations.observe import restore_proof
+from ragops.operations.records import drill_log, last_backup
+from ragops.operations.restore.clean import asides
+from ragops.recovery.sequence_history import History
+from ragops.services.contract import Check, ProbeResult, Status
+
+if TYPE_CHECKING:
+    from ragops.operations.session import Session
+    from ragops.recovery.listing import Listing
+    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repository import Repository
+
+_NAME = "backup"
+_POINT = "recovery point"
+_DRILL = "restore drill"
+_PROOF = "restore proof"
+_PROVE = "`ragops backup verify --deep` restores it away from the live data, `ragops backup drill` into a platform"
+_PROVES = "`ragops backup drill` proves a restore"
+_CLOCK_SECONDS = 60.0  # that machines' clocks may differ by
+_DAY = 86_400.0
+_COPY_SECONDS = 2.0  # of a probe's five
+_KEPT_DAYS = 7
+
+
+def probe(session: Session) -> ProbeResult:
+    """All checks; asks every repository for its list, the first one in any case, the others for a moment."""
+    started = time.monotonic()
+    try:
+        primary = session.vault().primary
+        listing = primary.glance()
+        newest = listing.latest()
+        checks = [*_lost(session, primary.name, listing), _age(session, newest), *_marked(session, listing)]
+        checks += [*_clock(newest), *_copies(session), *_unreadable(listing), *_untrusted(session, listing)]
+        checks += _proof(session, newest)
+    except RagopsError as error:
+        checks = [Check(_POINT, Status.DEGRADED, error.message, error.hint)]
+    checks += [_drill(session), *_restore(session), *_kept(session)]
+    return ProbeResult(_NAME, tuple(checks), time.monotonic() - started)
+
+
+def result(job: Job[ProbeResult], deadline: float) -> ProbeResult:
+    """What it found by the deadline (of the monotonic clock); without an answer, that there is none."""
+    started = time.monotonic()
+    if not job.wait(max(0.0, deadline - started) + 0.1):
+        late = Check(_POINT, Status.DEGRADED, "the repository does not answer in time", "`ragops backup list`")
+        return ProbeResult(_NAME, (late,), time.monotonic() - started)
+    return job.result()
+
+
+def _lost(session: Session, name: str, listing: Listing) -> list[Check]:
+    """What the last run wrote and is not there any more: a folder that was emptied, or is not mounted."""
+    newest, any_there = listing.latest(), bool(listing.points)
+    if newest is not None:
+        faults = newest.faults()
+        cure = f"`ragops backup copy {newest.id}`, or `ragops backup run`"
+        return [Check("damage", Status.DEGRADED, f"{newest.id}: {faults[0]}", cure)] if faults else []
+    record = last_backup.read(session.project.paths.backup_record)
+    if record is None or record.taken is None or any_there:
+        return []
+    what = f"{name} has no recovery point, though {record.taken.point} was written there"
+    return [Check("lost", Status.DEGRADED, what, "is it mounted? `ragops backup list` looks in all repositories")]
+
+
+def _age(session: Session, newest: RecoveryPoint | None) -> Check:
+    """How old the newest recovery point is; a young platform has its first one ahead of it."""
+    limit = session.project.settings.backup.max_age_hours
+    since = newest.manifest.created.timestamp() if newest else session.project.paths.secrets.stat().st_mtime
+    hours = (time.time() - since) / 3600
+    what = f"{newest.id}, {hours:.1f} h old" if newest else f"none yet; the first is due within {limit:.0f} h"
+    if hours <= limit:
+        return Check(_POINT, Status.OK, what)
+    what = f"the newest is {hours:.0f} h old" if newest else "there is none"
+    return Check(_POINT, Status.DEGRADED, what, "run `ragops backup run`")
+
+
+def _marked(session: Session, listing: Listing) -> list[Check]:
+    """The last run, where the platform was down and was not restored since."""
+    restored = History(session.project.paths.history).restored()
+    marked, newest = listing.passed_over(), listing.latest()
+    if not marked or (restored and restored > marked[0].manifest.created):
+        return []
+    what = f"the platform was down when {marked[0].id} was taken: {marked[0].manifest.unhealthy[0]}"
+    cure = "repair it, then `ragops backup run`"
+    if newest:
+        cure = f"`ragops restore {newest.id}`, the newest good one; or {cure}"
+    return [Check("last run", Status.DEGRADED, what, cure)]
+
+
+def _unreadable(listing: Listing) -> list[Check]:
+    """What lies among the recovery points and cannot be read as one."""
+    if not listing.unreadable:
+        return []
+    ident, error = listing.unreadable_ids[0], listing.unreadable[0]
+    more = f", and {len(listing.unreadable) - 1} more" if len(listing.unreadable) > 1 else ""
+    cure = f"`ragops backup copy {ident}` where another repository has it whole, else `ragops backup delete {ident}`"
+    return [Check("unreadable", Status.DEGRADED, f"{error.message}{more}", cure)]
+
+
+def _untrusted(session: Session, listing: Listing) -> list[Check]:
+    """The newest one, where a key has signed it that is not trusted: no restore takes it."""
+    newest = listing.latest()
+    if newest is None or newest.signed.signature.key in session.vault().trusted():
+        return []
+    what = f"{newest.id}, the newest, was signed by a key that is not trusted here"
+    cure = f"add the key to `backup.verify_keys` if it is yours, else `ragops backup delete {newest.id}`"
+    return [Check("signer", Status.DEGRADED, what, cure)]
+
+
+def _clock(newest: RecoveryPoint | None) -> list[Check]:
+    """One from the future would look new for ever."""
+    if newest is None or newest.manifest.created.timestamp() <= time.time() + _CLOCK_SECONDS:
+        return []
+    what = f"{newest.id} was taken at {newest.manifest.created:%Y-%m-%d %H:%M} UTC, which is yet to come"
+    return [Check("clock", Status.DEGRADED, what, "set the clock of this machine, or of the one that took it")]
+
+
+def _copies(session: Session) -> list[Check]:
+    """Whether every further repository has the last recovery point: each is asked, all at once.
+
+    One that does not answer in time is taken for what the run that took it saw.
+    """
+    record = last_backup.read(session.project.paths.backup_record)
+    if record is None or record.taken is None or not session.project.settings.backup.copies:
+        return []
+    vault, point = session.vault(), record.taken.point
+    looks = [(one, Job(partial(_in_copy, one, point), "probe-copy")) for one in vault.copies]
+    deadline = time.monotonic() + _COPY_SECONDS
+    faults, silent = [], []
+    for repository, look in looks:
+        if look.wait(max(0.0, deadline - time.monotonic())):
+            faults += [f"{repository.name}: {fault}" for fault in (look.result(),) if fault]
+        elif record.taken.copies.get(repository.name):
+            silent.append(repository.name)
+        else:
+            faults.append(f"{repository.name}: has not got it, as the last run saw")
+    if faults:
+        cure = f"is its disk mounted? `ragops backup copy {point}` puts it there"
+        return [Check("copies", Status.DEGRADED, f"{point} is not whole in {'; '.join(faults)}", cure)]
+    late = f"; not asked in time: {', '.join(silent)}" if silent else ""
+    return [Check("copies", Status.OK, f"{point} is in all {len(looks)} further repositories{late}")]
+
+
+def _in_copy(repository: Repository, point: str) -> str:
+    """What is wrong with the recovery point there; empty where it is whole as far as a look can tell."""
+    try:
+        found = repository.glance().starting_with(point)
+    except RagopsError as error:
+        return f"cannot be looked at: {error.message}"
+    if not found:
+        return "there is no recovery point of this id"
+    return next(iter(found[0].faults()), "")
+
+
+def _drill(session: Session) -> Check:
+    records = drill_log.drills(session.project.paths.drills)
+    limit = session.project.settings.backup.drill_max_age_days
+    good = next((record for record in reversed(records) if record.ok), None)
+    if records and not records[-1].ok:
+        what = f"the last one, of {records[-1].point}, failed: {records[-1].why}"
+        return Check(_DRILL, Status.DEGRADED, what, f"cure that, then {_PROVES}")
+    if good is None or good.time is None:
+        if limit is None:
+            return Check(_DRILL, Status.OK, f"none yet; {_PROVES}")
+        return Check(_DRILL, Status.DEGRADED, "there was none yet", _PROVES)
+    days = (time.time() - good.time.timestamp()) / _DAY
+    if limit is not None and days > limit:
+        return Check(_DRILL, Status.DEGRADED, f"the last good one is {days:.0f} days old", _PROVES)
+    age = good.data_age_seconds / 3600
+    what = f"{good.time:%Y-%m-%d}: {good.point} was back in {good.seconds:.0f} s, its data {age:.1f} h old"
+    return Check(_DRILL, Status.OK, what)
+
+
+def _proof(session: Session, newest: RecoveryPoint | None) -> list[Check]:
+    """Whether a restore of the newest one's schema is proven; one that an older ragops took has none to compare."""
+    if newest is None or not newest.manifest.schema_digest:
+        return []
+    records = drill_log.read(session.project.paths.drills)
+    failed = restore_proof.failure(records)
+    if failed and failed.how != drill_log.DRILL:  # of a drill another check speaks
+        what = f"{failed.point} did not stand {restore_proof.WORDS[failed.how]}: {failed.why}"
+        return [Check(_PROOF, Status.DEGRADED, what, _PROVE)]
+    found = restore_proof.of_schema(records, newest.manifest.schema_digest)
+    if found is None:
+        what = f"no restore of the schema of {newest.id} is proven yet: its parts were read, and not restored"
+        return [Check(_PROOF, Status.DEGRADED, what, _PROVE)]
+    when = f"{found.time:%Y-%m-%d}: " if found.time else ""
+    return [
+        Check(_PROOF, Status.OK, f"{when}this schema was restored by {restore_proof.WORDS[found.how]} of {found.point}")
+    ]
+
+
+def _restore(session: Session) -> list[Check]:
+    left = session.restore_journal().read()
+    if left is None:
+        return []
+    done = f"{', '.join(left.done)} done" if left.done else "nothing done yet"
+    if locks.holder(session.project.paths.locks, locks.KINDS[0]) is not None:  # whoever may restore holds all kinds
+        return [Check("restore", Status.DEGRADED, f"the restore of {left.point} is under way ({done})", "wait for it")]
+    what = f"the restore of {left.point} was interrupted ({done} of {', '.join(left.services)})"
+    return [Check("restore", Status.DEGRADED, what, f"`ragops restore {left.point}` goes on")]
+
+
+def _kept(session: Session) -> list[Check]:
+    """What restores have kept for longer than anybody goes back; a service that does not answer is told elsewhere."""
+    try:
+        old = asides(session.platform()).older(timedelta(days=_KEPT_DAYS))
+    except RagopsError:
+        return []
+    if not old:
+        return []
+    total = sum(item.kept.size for item in old)
+    oldest = min(item.kept.since for item in old if item.kept.since)
+    what = f"{len(old)} databases or folders take {total / 1e6:,.0f} MB, the oldest since {oldest:%Y-%m-%d}"
+    cure = f"`ragops restore clean --older-than {_KEPT_DAYS}d` removes them, with --dry-run it lists them"
+    return [Check("kept by restores", Status.DEGRADED, what, cure)]

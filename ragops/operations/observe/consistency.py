@@ -1,0 +1,54 @@
+"""Whether the stores agree: the vectors of what the metadata database lists as indexed are there."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ragops.errors import RagopsError
+from ragops.services.contract import Check, ProbeResult, Status
+from ragops.services.qdrant.backup import sampling as qdrant
+from ragops.services.timescaledb import sampling as timescaledb
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ragops.services.contract import Endpoint
+
+NAME = "contents"
+_NEEDED = ("timescaledb", "qdrant")
+_SHOWN = 5
+
+
+def probe(endpoints: Mapping[str, Endpoint], timeout: float) -> ProbeResult:
+    """Look for at most about `timeout` seconds; never raises. What does not answer is its own probe's matter."""
+    started = time.monotonic()
+    check = Check("vectors", Status.OK, "not compared: a store does not answer")
+    try:
+        check = _vectors(endpoints, started + timeout, timeout / 2)
+    except RagopsError:
+        pass
+    except Exception as error:
+        check = Check("vectors", Status.DEGRADED, f"unexpected: {type(error).__name__}: {error}", "report it")
+    return ProbeResult(NAME, (check,), time.monotonic() - started)
+
+
+def can_compare(endpoints: Mapping[str, Endpoint]) -> bool:
+    """Whether both stores are among `endpoints`."""
+    return all(name in endpoints for name in _NEEDED)
+
+
+def _vectors(endpoints: Mapping[str, Endpoint], deadline: float, timeout: float) -> Check:
+    names = timescaledb.indexed_collections(endpoints["timescaledb"], timeout)
+    lost = []
+    for looked, name in enumerate(names):
+        if time.monotonic() > deadline:
+            return Check("vectors", Status.OK, f"{looked} of {len(names)} collections looked at in time")
+        there = qdrant.has_points(endpoints["qdrant"], name, timeout)
+        if not there:
+            lost.append(f"{name} is {'missing' if there is None else 'empty'} in Qdrant")
+    if lost:
+        words = "; ".join(lost[:_SHOWN]) + (f"; and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else "")
+        hint = "run `ragops restore latest --service qdrant`, or `ragops ingest` if the documents are here"
+        return Check("vectors", Status.DOWN, f"{words}, though the database lists its documents as indexed", hint)
+    return Check("vectors", Status.OK, f"{len(names)} collections of the database have their points")

@@ -1,0 +1,141 @@
+"""All probes at once, each with a deadline."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ragops.adapters.background import Job
+from ragops.errors import RagopsError
+from ragops.operations.backup import last_good
+from ragops.operations.backup.point_condition import schema_lost
+from ragops.operations.observe import backup_health, consistency
+from ragops.operations.restore.repair import with_damage
+from ragops.services import by_name
+from ragops.services.contract import Check, ProbeResult, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ragops.operations.session import Session
+    from ragops.services.contract import Endpoint
+
+NO_SCHEMA = "there is no rag schema yet"  # in the words of the probe
+SCHEMA_GONE = "the rag schema is gone, which the last good recovery point has"
+DEFAULT_TIMEOUT = 5.0
+_TRUTH = "docker"
+
+
+@dataclass(frozen=True)
+class Health:
+    """What every probe found; `seconds` is the time of all of them together."""
+
+    probes: tuple[ProbeResult, ...]
+    seconds: float
+
+    @property
+    def status(self) -> Status:
+        """The worst of all."""
+        order = list(Status)
+        return max((probe.status for probe in self.probes), key=order.index, default=Status.OK)
+
+    @property
+    def lacks_schema(self) -> bool:
+        """Whether the database waits for its first migration."""
+        return any(
+            probe.service == "timescaledb" and _is_missing_schema(item)
+            for probe in self.probes
+            for item in probe.checks
+        )
+
+    @property
+    def unsettled(self) -> tuple[tuple[str, Check], ...]:
+        """Service and check of what is not ok, without what only follows from a schema that is missing."""
+        return tuple(
+            (probe.service, item)
+            for probe in self.probes
+            for item in probe.checks
+            if item.status is not Status.OK and not (self.lacks_schema and _is_about_schema(probe.service, item))
+        )
+
+
+def _is_missing_schema(item: Check) -> bool:
+    return item.name == "schema" and item.status is Status.DEGRADED and item.detail == NO_SCHEMA
+
+
+def _is_about_schema(service: str, item: Check) -> bool:
+    """The finding itself, and the API's about its tables."""
+    return _is_missing_schema(item) or (service == "api" and item.name in ("database", "breaker database"))
+
+
+def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAULT_TIMEOUT) -> Health:
+    """Probe the live services; never longer than `timeout` seconds and a moment."""
+    endpoints = session.endpoints(services)
+    started = time.monotonic()
+    # In threads that the process does not wait for at its end: a server that accepts and never answers would hold it.
+    running = {name: Job(lambda one=one: _probe(one, timeout), f"probe-{name}") for name, one in endpoints.items()}  # type: ignore[misc]
+    if not services and consistency.can_compare(endpoints):
+        running[consistency.NAME] = Job(lambda: consistency.probe(endpoints, timeout), "probe-contents")
+    if session.machine.in_image:
+        running[_TRUTH] = Job(lambda: _truth(session, services), "probe-docker")
+    backups = None if services else Job(lambda: backup_health.probe(session), "probe-backup")
+    deadline = started + timeout
+    probes = tuple(_result(name, job, deadline, timeout) for name, job in running.items())
+    probes = tuple(_with_way_back(session, with_damage(session, probe)) for probe in probes)
+    if not session.machine.in_image:
+        probes = _with_lost_data(session, probes)
+    if backups:
+        probes += (backup_health.result(backups, deadline),)
+    return Health(probes, time.monotonic() - started)
+
+
+def _probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
+    return by_name(endpoint.service).probe(endpoint, timeout)
+
+
+def _with_way_back(session: Session, probe: ProbeResult) -> ProbeResult:
+    """The probe with the newest good recovery point in its hints, and a schema that is gone told from one to come."""
+    way_back = last_good.way_back(session)
+    if not way_back or all(item.status is Status.OK for item in probe.checks):
+        return probe
+    checks = []
+    for item in probe.checks:
+        if _is_missing_schema(item) and schema_lost(last_good.held(session), 0):
+            item = replace(item, status=Status.DOWN, detail=SCHEMA_GONE, hint=f"run {way_back}")
+        checks.append(replace(item, hint=item.hint.replace("ragops restore latest", way_back.strip("`"))))
+    return replace(probe, checks=tuple(checks))
+
+
+def _with_lost_data(session: Session, probes: tuple[ProbeResult, ...]) -> tuple[ProbeResult, ...]:
+    """The probes with what no answer tells: a service goes on for a while on a folder that is gone."""
+    lost = {item.resource: item.now for item in session.machine.differences()}
+    found = []
+    for probe in probes:
+        if words := lost.get(probe.service):
+            status = Status.DOWN if by_name(probe.service).backup() else Status.DEGRADED
+            check = Check("data", status, words, "mount the disk of the data, or put them back; then `ragops up`")
+            probe = replace(probe, checks=(*probe.checks, check))
+        found.append(probe)
+    return tuple(found)
+
+
+def _truth(session: Session, services: Sequence[str]) -> ProbeResult:
+    """Whether the containers are those that were provisioned, as Docker itself says."""
+    started = time.monotonic()
+    try:
+        every = session.machine.differences()
+        found = [item for item in every if not services or item.resource.startswith(tuple(services))]
+    except RagopsError as error:
+        checks = [Check("containers", Status.DOWN, error.message, error.hint)]
+    else:
+        checks = [Check(item.resource, Status.DEGRADED, item.now, "`ragops up` repairs it") for item in found]
+    fine = Check("containers", Status.OK, "as provisioned")
+    return ProbeResult(_TRUTH, tuple(checks) or (fine,), time.monotonic() - started)
+
+
+def _result(name: str, job: Job[ProbeResult], deadline: float, timeout: float) -> ProbeResult:
+    if job.wait(max(0.0, deadline - time.monotonic()) + 0.1):
+        return job.result()
+    late = Check("deadline", Status.DOWN, f"no answer within {timeout:.0f} s", f"`ragops logs {name}`")
+    return ProbeResult(name, (late,), timeout)

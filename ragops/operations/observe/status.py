@@ -1,0 +1,101 @@
+"""What runs and where, and how applications connect to it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.errors import MissingError, UsageError
+from ragops.services import SERVICES, by_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ragops.operations.session import Session
+    from ragops.runtimes.contract import Instance
+    from ragops.services.contract import Endpoint
+
+MASK = "********"
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """One instance of a service as it is now; `uptime` in seconds and `memory` in bytes are 0 where it does not run.
+
+    `ident` is what its runtime knows it by: a pid, a container's id.
+    """
+
+    service: str
+    instance: str
+    title: str
+    version: str
+    runtime: str
+    state: str
+    address: str
+    ident: str
+    image: str
+    uptime: float
+    memory: int
+
+
+@dataclass(frozen=True)
+class PlatformStatus:
+    """All services of an environment."""
+
+    name: str
+    environment: str
+    services: tuple[ServiceStatus, ...]
+
+
+def status(session: Session) -> PlatformStatus:
+    """Look at everything that was provisioned."""
+    settings, paths = session.project.settings, session.project.paths
+    endpoints = tuple(session.endpoints().values())
+    with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:  # Docker takes a second to tell a container's memory
+        observed = tuple(pool.map(session.machine.observe, endpoints))
+    services = tuple(
+        _line(endpoint, instance) for endpoint, found in zip(endpoints, observed, strict=True) for instance in found
+    )
+    return PlatformStatus(settings.name, paths.environment, services)
+
+
+def _line(endpoint: Endpoint, instance: Instance) -> ServiceStatus:
+    return ServiceStatus(
+        service=endpoint.service,
+        instance=instance.name,
+        title=by_name(endpoint.service).titles.get(endpoint.engine, endpoint.engine),
+        version=endpoint.version,
+        runtime=endpoint.runtime,
+        state=instance.state,
+        address=instance.address,
+        ident=instance.ident,
+        image=instance.image,
+        uptime=instance.uptime,
+        memory=instance.memory,
+    )
+
+
+def outputs(session: Session, *, show_secrets: bool) -> dict[str, str]:
+    """Connection settings of the application's login by environment variable; passwords masked unless asked for."""
+    values: dict[str, str] = {}
+    for name, endpoint in session.endpoints().items():
+        login = endpoint.logins.get("application")
+        password = login.password.get_secret_value() if login and show_secrets else MASK
+        values |= by_name(name).outputs(endpoint, password)
+    return values
+
+
+def logs(session: Session, service: str, lines: int, *, following: bool) -> Iterator[str]:
+    """The last `lines` lines of a service's log, then what is appended if `following`.
+
+    Raises UsageError (unknown_service), MissingError (not_provisioned) where it never ran.
+    """
+    known = [item.name for item in SERVICES]
+    if service not in known:
+        raise UsageError("unknown_service", f"there is no service {service!r}", f"one of: {', '.join(known)}")
+    found = session.machine.log(service, lines, following=following)
+    if found is None:
+        session.endpoints()  # raises before the first `up`
+        raise MissingError("no_log", f"{service} has not written a log yet", "see `ragops status`")
+    yield from found

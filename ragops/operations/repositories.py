@@ -1,0 +1,111 @@
+"""From what ragops.yaml says to the repositories and keys of an environment, and whether they can be had here."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragops.adapters.project_owner import is_ours
+from ragops.adapters.storage.open import open_store
+from ragops.errors import RagopsError, StoreRefusedError
+from ragops.recovery.backup_target import Vault
+from ragops.recovery.repository import Repository
+from ragops.recovery.sequence_history import History
+from ragops.services.contract import Check, Status
+
+if TYPE_CHECKING:
+    from ragops.config.load import Project
+
+_LITTLE = 2 << 30  # bytes
+
+
+def vault_of(project: Project, identity: Path | None = None) -> Vault:
+    """Where the recovery points of the environment lie, and what opens them (`identity`, else as configured).
+
+    Nothing is connected yet. Raises UsageError, MissingError where a repository's options cannot be read.
+    """
+    paths, settings = project.paths, project.settings.backup
+    cache = paths.cache if is_ours(paths.root) else None  # root may look at another user's project, and leaves nothing
+    places = (settings.repository, *settings.copies)
+    stores = [(open_store(place, paths.root), place.append_only) for place in places]
+    named = paths.root / settings.identity_file if settings.identity_file else None
+    return Vault(
+        repositories=tuple(
+            Repository(store, paths.environment, cache, append_only=append_only) for store, append_only in stores
+        ),
+        staging=staging_of(project),
+        signing_key_file=paths.signing_key,
+        recipients=settings.recipients,
+        pinned=settings.verify_keys,
+        identity_file=identity or named,
+        history=History(paths.history),
+    )
+
+
+def staging_of(project: Project) -> Path:
+    """Where parts are on their way."""
+    named, paths = project.settings.backup.staging, project.paths
+    return paths.root / named / paths.environment if named else paths.staging
+
+
+def options_files(project: Project) -> dict[str, Path]:
+    """The files with keys of the repositories that lie inside the project, by their path there."""
+    settings, root = project.settings.backup, project.paths.root
+    named = (place.options_file for place in (settings.repository, *settings.copies) if place.options_file)
+    inside = (Path(os.path.normpath(root / name)) for name in named)
+    return {path.relative_to(root).as_posix(): path for path in inside if path.is_relative_to(root)}
+
+
+def findings(project: Project) -> tuple[Check, ...]:
+    """What `doctor` says of the repositories: each is written to and read from, a few bytes."""
+    try:
+        vault = vault_of(project)
+    except RagopsError as error:
+        return (Check("repository", Status.DEGRADED, error.message, error.hint),)
+    return (*map(_finding, vault.repositories), _staging(vault))
+
+
+def _finding(repository: Repository) -> Check:
+    try:
+        removes = _try_writing(repository)
+        free = repository.store.free_bytes()
+    except RagopsError as error:
+        return Check("repository", Status.DEGRADED, f"{repository.name}: {error.message}", error.hint)
+    if free is not None and free < _LITTLE:
+        hint = "free some space, or `ragops backup prune`"
+        return Check("repository", Status.DEGRADED, f"{repository.name}: {free / 1e9:.1f} GB free", hint)
+    room = f", {free / 1e9:.0f} GB free" if free is not None else ""
+    if not removes and not repository.append_only:
+        hint = "set `append_only: true` for it in ragops.yaml, and run `ragops backup prune` where the key may remove"
+        return Check("repository", Status.DEGRADED, f"{repository.name} takes new files only: no prune here", hint)
+    only = "" if removes else ", takes new files only"
+    return Check("repository", Status.OK, f"{repository.name}{room}{only}")
+
+
+def _try_writing(repository: Repository) -> bool:
+    """Write a small file, read and remove it; returns whether it may be removed. Raises RagopsError."""
+    path = f"{repository.environment}/doctor-{secrets.token_hex(4)}"
+    with repository.store.writing(path) as stream:
+        stream.write(b"written by ragops doctor\n")
+    removes = True
+    try:
+        with repository.store.reading(path) as stream:
+            stream.read()
+    finally:
+        try:
+            repository.store.remove([path])
+        except StoreRefusedError:
+            removes = False
+    return removes
+
+
+def _staging(vault: Vault) -> Check:
+    there = next(folder for folder in (vault.staging, *vault.staging.parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    if free < _LITTLE:
+        hint = "name a folder with more room as `backup.staging`: parts pass through it"
+        return Check("staging", Status.DEGRADED, f"{vault.staging}: {free / 1e9:.1f} GB free", hint)
+    return Check("staging", Status.OK, f"{vault.staging}, {free / 1e9:.0f} GB free")

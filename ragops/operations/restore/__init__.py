@@ -1,0 +1,1 @@
+"""Read recovery points back: onto the live platform, a scratch platform, a new machine."""

@@ -1,0 +1,120 @@
+"""What restores have kept: listed, and removed when nobody wants the way back any more."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ragops.errors import InterruptedRunError, RagopsError, UsageError
+from ragops.services import SERVICES, by_name
+from ragops.services.kept_data import KeepsFolders, KeepsOwn, Kept
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ragops.operations.platform import Platform
+    from ragops.operations.records.restore_journal import RestoreJournal
+
+
+@dataclass(frozen=True)
+class Aside:
+    """One thing that is kept for `service`."""
+
+    service: str
+    kept: Kept
+
+    def age(self) -> timedelta | None:
+        """Since when, None where that is not known."""
+        return datetime.now(tz=UTC) - self.kept.since if self.kept.since else None
+
+
+@dataclass(frozen=True)
+class Asides:
+    """All that is kept; `failures` are the services that could not be asked."""
+
+    found: tuple[Aside, ...]
+    failures: tuple[tuple[str, RagopsError], ...] = ()
+
+    def older(self, than: timedelta | None) -> tuple[Aside, ...]:
+        """Those that may go and are older than that; of what has no date nothing is older. None: all that may go."""
+        free = (item for item in self.found if not item.kept.needed)
+        return tuple(item for item in free if than is None or ((age := item.age()) is not None and age > than))
+
+    def require_all(self) -> None:
+        """Raise RagopsError (clean_failed) where a service could not be asked, or something not be removed."""
+        if self.failures:
+            name, error = self.failures[0]
+            what = f"{name} keeps what it has: {error.message}"
+            raise RagopsError("clean_failed", what, error.hint, exit_code=error.exit_code)
+
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def span(text: str) -> timedelta:
+    """A time such as `7d`, `12h`, `30m`, `2w`. Raises UsageError."""
+    found = re.fullmatch(r"(\d{1,5})([mhdw])", text.strip())
+    if not found:
+        raise UsageError("usage", f"{text!r} is no length of time", "write it as 7d, 12h, 30m or 2w")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def asides(platform: Platform, services: Sequence[str] = ()) -> Asides:
+    """What is kept, in order of dependence; `services` (none: all). Never raises for one of them."""
+    found: list[Aside] = []
+    failures: list[tuple[str, RagopsError]] = []
+    for name in [service.name for service in SERVICES if service.name in platform.endpoints]:
+        if services and name not in services:
+            continue
+        for look in (_folders, _own):  # folders are there when the server is down
+            try:
+                found += [Aside(name, kept) for kept in look(platform, name)]
+            except InterruptedRunError:
+                raise
+            except RagopsError as error:
+                failures.append((name, error))
+    return Asides(tuple(found), tuple(failures))
+
+
+def clean(platform: Platform, journal: RestoreJournal, wanted: Sequence[Aside]) -> Asides:
+    """Remove what is `wanted` for good; returns what is gone, and what failed. The caller asked, and holds the locks.
+
+    Raises RagopsError (restore_interrupted) where a restore has not come to its end.
+    """
+    if left := journal.read():
+        hint = f"`ragops restore {left.point}` goes on with it; clean after it"
+        raise RagopsError("restore_interrupted", f"the restore of {left.point} was interrupted", hint)
+    gone: list[Aside] = []
+    failures: list[tuple[str, RagopsError]] = []
+    for item in wanted:
+        try:
+            _remove(platform, item)
+        except InterruptedRunError:
+            raise
+        except RagopsError as error:
+            failures.append((item.service, error))
+        else:
+            gone.append(item)
+    return Asides(tuple(gone), tuple(failures))
+
+
+def _folders(platform: Platform, name: str) -> tuple[Kept, ...]:
+    if by_name(name).backup() is None:
+        return ()
+    control = platform.control(name)
+    return control.asides() if isinstance(control, KeepsFolders) else ()
+
+
+def _own(platform: Platform, name: str) -> tuple[Kept, ...]:
+    engine = by_name(name).backup()
+    return engine.kept(platform.endpoint(name)) if isinstance(engine, KeepsOwn) else ()
+
+
+def _remove(platform: Platform, item: Aside) -> None:
+    control, engine = platform.control(item.service), by_name(item.service).backup()
+    if item.kept.kind == "folder" and isinstance(control, KeepsFolders):
+        control.remove_aside(item.kept.name)
+    elif isinstance(engine, KeepsOwn):
+        engine.drop_kept(platform.endpoint(item.service), [item.kept.name])

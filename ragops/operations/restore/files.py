@@ -1,0 +1,109 @@
+"""Puts the files of a project out of a recovery point into an empty folder: settings, secrets, credentials."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import PUBLIC_MODE, SECRET_MODE, make_dir, write_atomic
+from ragops.config.load import CONFIG_NAME
+from ragops.errors import IntegrityError
+from ragops.operations.backup.project_archive import OPTIONS
+from ragops.services.gateway import certificate, tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ragops.config.paths import ProjectPaths
+    from ragops.operations.restore.project_files import ProjectFiles
+
+_PASSAGE = 0o711  # others may pass through, not look: an engine may run as another user
+_ALWAYS = "secrets.json"
+_OPTIONS = re.compile(rf"{OPTIONS}/(?!\.ragops/|ragops\.)[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
+_LARGEST = 64 << 20  # bytes of a file of secrets or credentials
+# The Pulumi state says which processes and containers there are, and this machine has none of them: `up` would take
+# them for lost, and with a state in common the old machine's would be taken for ours.
+_LEFT_OUT = "pulumi"
+
+
+def write_settings(paths: ProjectPaths, files: ProjectFiles) -> None:
+    """Write ragops.yaml and its overlay, whatever they were called. Raises RagopsError."""
+    config = paths.root / CONFIG_NAME
+    if files.overlay:
+        write_atomic(config.with_name(f"{config.stem}.{paths.environment}{config.suffix}"), files.overlay.read_bytes())
+    write_atomic(config, files.config.read_bytes())
+
+
+def write_secrets(paths: ProjectPaths, sealed: Path) -> tuple[str, ...]:
+    """Write what the archive holds of secrets, signing key and credentials, each with the mode that it was made with.
+
+    Returns the names of files that nobody knows, which are left out. Raises IntegrityError (sealed_part_invalid) where
+    anything in it is not what ragops packs, before anything is written.
+    """
+    targets = _targets(paths)
+    contents, unknown = _contents(sealed, set(targets))
+    for name, content in contents.items():
+        path, mode = targets.get(name) or (paths.root / name.partition("/")[2], SECRET_MODE)
+        make_dir(path.parent, _PASSAGE)
+        if name in targets or not path.exists():
+            write_atomic(path, content, mode)
+    return tuple(unknown)
+
+
+def _targets(paths: ProjectPaths) -> dict[str, tuple[Path, int]]:
+    """Where each file of the archive belongs, and its mode."""
+    pair = certificate.FILES
+    return {
+        _ALWAYS: (paths.secrets, SECRET_MODE),
+        "signing.pem": (paths.signing_key, SECRET_MODE),
+        f"gateway/{tokens.CREDENTIALS}": (paths.gateway / tokens.CREDENTIALS, SECRET_MODE),
+        f"gateway/{tokens.JWKS}": (paths.gateway / tokens.JWKS, PUBLIC_MODE),
+        f"gateway/{pair[0]}": (paths.gateway / pair[0], PUBLIC_MODE),
+        f"gateway/{pair[1]}": (paths.gateway / pair[1], SECRET_MODE),
+    }
+
+
+def _contents(sealed: Path, known: set[str]) -> tuple[dict[str, bytes], list[str]]:
+    found: dict[str, bytes] = {}
+    unknown = []
+    try:
+        with tarfile.open(sealed, "r:") as archive:
+            for member in _checked(archive):
+                if member.name not in known and not _OPTIONS.fullmatch(member.name):
+                    unknown.append(member.name)
+                elif member.size > _LARGEST or (stream := archive.extractfile(member)) is None:
+                    raise _invalid(f"{member.name} has {member.size} bytes")
+                else:
+                    found[member.name] = stream.read()
+    except (tarfile.TarError, OSError, ValueError) as error:
+        raise _invalid(f"it cannot be read: {type(error).__name__}") from error
+    if _ALWAYS not in found:  # new ones would lock everybody out of the data that come back
+        raise _invalid(f"it has no {_ALWAYS}")
+    return found, unknown
+
+
+def _checked(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The regular files but those of the Pulumi state. Raises IntegrityError for what ragops never packs.
+
+    Nothing is ever extracted to where the archive says: files have places of their own. Still, an archive with a link
+    or a way out of its folder is nobody's backup, and nothing in it is to be trusted.
+    """
+    for member in archive:
+        parts = member.name.split("/")
+        if member.name.startswith("/") or ".." in parts or "" in parts or "\0" in member.name:
+            raise _invalid(f"{member.name!r} leads out of it")
+        if parts[0] == _LEFT_OUT:
+            continue
+        if member.isdir():
+            continue
+        if not member.isreg():
+            raise _invalid(f"{member.name!r} is no regular file")
+        tarfile.data_filter(member, "/nowhere")
+        yield member
+
+
+def _invalid(what: str) -> IntegrityError:
+    message = f"the archive of secrets in the recovery point is not what it should be: {what}"
+    return IntegrityError("sealed_part_invalid", message, "use another recovery point, and find out who wrote this one")

@@ -1,0 +1,57 @@
+"""The project's own files out of a recovery point."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.errors import IntegrityError
+from ragops.operations.backup.project_archive import SEALED_PART
+from ragops.operations.backup.staging import unpacked
+from ragops.recovery.manifest import PLATFORM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from ragops.adapters.progress import Progress
+    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.point import RecoveryPoint
+
+_OTHER_POINT = "use another recovery point: `ragops backup list`"
+
+
+@dataclass(frozen=True)
+class ProjectFiles:
+    """ragops.yaml, its overlay where there is one, and the archive of secrets where it was asked for and is there."""
+
+    config: Path
+    overlay: Path | None
+    sealed: Path | None = None
+
+    @property
+    def settings(self) -> tuple[Path, ...]:
+        """The files of settings, the later over the earlier."""
+        return (self.config, *([self.overlay] if self.overlay else []))
+
+
+@contextlib.contextmanager
+def project_files(
+    vault: Vault, point: RecoveryPoint, on_progress: Callable[[Progress], None], *, secrets: bool
+) -> Iterator[ProjectFiles]:
+    """The files, gone when the block ends; the secrets only where they are asked for.
+
+    Raises IntegrityError (project_files_missing), and as `unpacked`.
+    """
+    parts = [part for part in point.manifest.of(PLATFORM) if secrets or part.name != SEALED_PART]
+    # An overlay is called as the file that it lies over, with the environment in its name: it is the longer one.
+    names = sorted((part.name for part in parts if part.name != SEALED_PART), key=len)
+    if len(names) not in (1, 2):
+        what = f"recovery point {point.id} has {len(names)} files of settings, not one or two"
+        raise IntegrityError("project_files_missing", what, _OTHER_POINT)
+    with unpacked(vault, point, parts, on_progress) as folder:
+        own = folder / PLATFORM
+        sealed = own / SEALED_PART
+        overlay = own / names[1] if len(names) > 1 else None
+        yield ProjectFiles(own / names[0], overlay, sealed if sealed.exists() else None)

@@ -1,0 +1,1 @@
+"""Run ragops unattended: the nightly backup, start at boot."""

@@ -1,0 +1,229 @@
+"""The platform started at boot, where no other program does that: put into systemd or cron, looked at, taken out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.adapters.scheduler.cron import daemon_runs
+from ragops.adapters.scheduler.systemd import BOOT
+from ragops.errors import MissingError, RagopsError, UsageError
+from ragops.operations.lifecycle import data_guard
+from ragops.operations.schedule.install import CRON, SYSTEMD, hold_crontab, remove_block
+from ragops.recovery import schedule_texts as texts
+from ragops.render import render
+from ragops.services.contract import Capability, Check, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from ragops.adapters.progress import Progress
+    from ragops.adapters.scheduler.cron import Crontab
+    from ragops.adapters.scheduler.systemd import Units
+    from ragops.config.load import Project
+    from ragops.operations.schedule.install import Planners
+    from ragops.operations.session import Session
+    from ragops.recovery.schedule_texts import Schedule
+
+_INSTALL = "`ragops service install` has it started"
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What stands in `planner` (cron or systemd) for an environment; `notes` are what its owner has to know."""
+
+    planner: str
+    text: str
+    notes: tuple[str, ...] = ()
+
+
+def install(wanted: Schedule, found: Planners, planner: str = "") -> Installed:
+    """Have `ragops service start` run at boot by `planner`: systemd where none is named and it runs, else cron.
+
+    Raises UsageError (path_not_schedulable, unit_taken), MissingError (cron_missing, systemd_missing), RagopsError
+    (crontab_unreadable, crontab_refused, crontab_damaged, tool_failed): all then stands as it was.
+    """
+    chosen = planner or (SYSTEMD if found.units.available() else CRON)
+    name = mark(wanted.environment, wanted.config)
+    if chosen == SYSTEMD:
+        text = _install_unit(wanted, found.units, name)
+        other: Callable[[], bool] = lambda: remove_block(found.crontab, name)  # noqa: E731
+    else:
+        text = _install_block(wanted, found.crontab, name)
+        other = lambda: _remove_units(found.units, name)  # noqa: E731
+    notes = list(_notes(chosen, found))
+    try:
+        other()
+    except RagopsError as error:
+        notes.append(f"an older one may be left elsewhere: {error.message}")
+    return Installed(chosen, text, tuple(notes))
+
+
+def show(project: Project, found: Planners) -> tuple[Installed, ...]:
+    """What is installed. Raises MissingError (not_installed), RagopsError (crontab_unreadable, crontab_damaged)."""
+    installed = tuple(_found(found, mark(project.paths.environment, project.config)))
+    if not installed:
+        what = f"nothing starts environment {project.paths.environment!r} at boot"
+        raise MissingError("not_installed", what, "run `ragops service install`")
+    return installed
+
+
+def remove(project: Project, found: Planners) -> tuple[str, ...]:
+    """Take out what `install` put in; returns from where, nothing where there was nothing."""
+    name = mark(project.paths.environment, project.config)
+    gone = ((SYSTEMD, _remove_units(found.units, name)), (CRON, remove_block(found.crontab, name)))
+    return tuple(planner for planner, was in gone if was)
+
+
+def refuse_runtime(project: Project) -> None:
+    """Raise UsageError (boot_by_docker) where the Docker engine starts the services by itself."""
+    if project.settings.runtime != "embedded":
+        what = "cannot install anything for boot: the containers' restart policy has the Docker engine start them"
+        raise UsageError("boot_by_docker", what, "have the engine start at boot: `systemctl enable docker`")
+
+
+def finding(project: Project, found: Planners) -> tuple[Check, ...]:
+    """What `doctor` says of it; a note, for a laptop may not want it."""
+    if project.settings.runtime != "embedded":
+        return ()
+    try:
+        there = tuple(_found(found, mark(project.paths.environment, project.config)))
+    except RagopsError as error:
+        return (Check("boot", Status.OK, f"not known: {error.message}"),)
+    if there:
+        return (Check("boot", Status.OK, f"the platform is started by {there[0].planner}"),)
+    return (Check("boot", Status.OK, f"nothing starts the platform; {_INSTALL}"),)
+
+
+def mark(environment: str, config: object) -> str:
+    """What tells this of one environment from every other and from the nightly run, in one line."""
+    return f"ragops service: {environment} {config}"
+
+
+# --- what is started at boot ---------------------------------------------------------------------------------------
+
+
+def start(session: Session, on_progress: Callable[[Progress], None]) -> tuple[str, ...]:
+    """Start what was provisioned and does not run, as it was provisioned; returns the names.
+
+    Nothing of ragops.yaml is applied: that is `up`'s. Raises MissingError (not_provisioned, data_gone), RagopsError
+    (service_failed) where one does not come up, after the others were tried.
+    """
+    from ragops.adapters.progress import Progress
+
+    refuse_runtime(session.project)
+    done: list[str] = []
+    failure: RagopsError | None = None
+    with session.changing():
+        endpoints = session.endpoints()
+        data_guard.refuse_lost_data(session)
+        for name, endpoint in endpoints.items():
+            control = session.machine.control(endpoint)
+            if not endpoint.can(Capability.RESTART) or control.is_running():
+                continue
+            on_progress(Progress(name, "starting"))
+            try:
+                control.start()
+            except RagopsError as error:
+                failure = failure or error
+                continue
+            done.append(name)
+            on_progress(Progress(name, "runs", final=True))
+    if failure:
+        raise failure
+    return tuple(done)
+
+
+def stop(session: Session) -> tuple[str, ...]:
+    """Stop what runs, each in its own way, the last started first; returns the names. Nothing is taken down."""
+    refuse_runtime(session.project)
+    done: list[str] = []
+    with session.changing():
+        for name, endpoint in reversed(session.endpoints().items()):
+            control = session.machine.control(endpoint)
+            if endpoint.can(Capability.RESTART) and control.is_running():
+                control.stop()
+                done.append(name)
+    return tuple(done)
+
+
+# --- texts ---------------------------------------------------------------------------------------------------------
+
+
+def block_text(wanted: Schedule) -> str:
+    """The lines for a crontab. Raises UsageError (path_not_schedulable)."""
+    texts.refuse_odd_paths(wanted, "\\")
+    begin, end = texts.marks(mark(wanted.environment, wanted.config))
+    command = texts.for_cron(texts.command_of(wanted, "service", "start"))
+    return render("schedule/crontab-boot.j2", begin=begin, end=end, command=command)
+
+
+def unit_text(wanted: Schedule, *, system: bool) -> tuple[str, str]:
+    """Name and text of the unit; `system`: root's own. Raises UsageError (path_not_schedulable)."""
+    texts.refuse_odd_program(wanted)
+    values = {
+        "mark": f"# {mark(wanted.environment, wanted.config)}",
+        "description": f"RAG platform {wanted.name}, environment {wanted.environment}",
+        "start": texts.for_systemd(texts.command_of(wanted, "service", "start")),
+        "stop": texts.for_systemd(texts.command_of(wanted, "service", "stop")),
+        "target": "multi-user.target" if system else "default.target",
+    }
+    text = render("schedule/ragops-boot.service.j2", system=system, **values)
+    return f"ragops-{wanted.name}-{wanted.environment}{BOOT}", text
+
+
+# --- cron and systemd ----------------------------------------------------------------------------------------------
+
+
+def _install_block(wanted: Schedule, crontab: Crontab, name: str) -> str:
+    block = block_text(wanted)
+    with hold_crontab("ragops service"):
+        crontab.write(texts.with_block(crontab.read(), block))
+        return texts.block_of(crontab.read(), name)
+
+
+def _install_unit(wanted: Schedule, units: Units, name: str) -> str:
+    if not units.available():
+        hint = "take `--with cron`; a user's own systemd runs only where they logged in, or linger"
+        raise MissingError("systemd_missing", "no systemd runs here that could be told", hint)
+    unit, text = unit_text(wanted, system=units.system)
+    there = units.read()
+    mine = texts.owned(there, name)
+    if unit in there and unit not in mine:
+        what = f"{unit} is the service of another project"
+        raise UsageError("unit_taken", what, "give one of the two another name in ragops.yaml, or take `--with cron`")
+    units.install({unit: text})
+    if left := [item for item in mine if item != unit]:  # an older name
+        units.remove(left)
+    return text
+
+
+def _remove_units(units: Units, name: str) -> bool:
+    mine = texts.owned(units.read(), name)
+    if mine:
+        units.remove(list(mine))
+    return bool(mine)
+
+
+def _found(found: Planners, name: str) -> Iterator[Installed]:
+    mine: Mapping[str, str] = texts.owned(found.units.read(), name)
+    if mine:
+        yield Installed(SYSTEMD, "\n".join(mine.values()))
+    try:
+        block = texts.block_of(found.crontab.read(), name) if found.crontab.available() else ""
+    except RagopsError:
+        if not mine:
+            raise
+        block = ""
+    if block:
+        yield Installed(CRON, block)
+
+
+def _notes(chosen: str, found: Planners) -> Iterator[str]:
+    if names := sorted(name for name in os.environ if name.startswith("RAGOPS_") and name != "RAGOPS_TOKEN"):
+        yield f"{', '.join(names)}: set here, and not at boot; settings belong into ragops.yaml"
+    if chosen == CRON and not daemon_runs():
+        yield "no cron daemon is seen on this machine: nothing starts until one does"
+    if chosen == SYSTEMD and not found.units.lingers():
+        yield "it starts when you log in; `loginctl enable-linger` has it start at boot"

@@ -1,0 +1,149 @@
+"""What recovery points of one environment are written with and read by: repositories, keys, room on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import shutil
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ragops.adapters.files import explain_os_error, make_dir
+from ragops.adapters.process_identity import mark, mark_is_gone
+from ragops.errors import MissingError, RagopsError, UsageError
+from ragops.recovery import signing
+from ragops.recovery.codec import identities
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repository import Repository
+    from ragops.recovery.sequence_history import History
+    from ragops.recovery.signing import SigningKey
+
+_PRIVATE = 0o700
+
+
+@dataclass(frozen=True)
+class Vault:
+    """`repositories`: the first is written to, the others get copies. `pinned` are keys that are trusted.
+
+    `identity_file` opens what is encrypted to `recipients`; writing never needs it.
+    """
+
+    repositories: tuple[Repository, ...]
+    staging: Path
+    signing_key_file: Path
+    recipients: tuple[str, ...] = ()
+    pinned: tuple[str, ...] = ()
+    identity_file: Path | None = None
+    history: History | None = None
+
+    @property
+    def primary(self) -> Repository:
+        """The one that is written to."""
+        return self.repositories[0]
+
+    @property
+    def copies(self) -> tuple[Repository, ...]:
+        """The others."""
+        return self.repositories[1:]
+
+    def alone(self) -> Vault:
+        """The same without copies, for what only this machine needs."""
+        return replace(self, repositories=self.repositories[:1])
+
+    def repository(self, wanted: str | None) -> Repository:
+        """The repository called so: its URL or folder, or its number from 1 on. Raises UsageError."""
+        if wanted is None:
+            return self.primary
+        if wanted.isdecimal() and 0 < int(wanted) <= len(self.repositories):
+            return self.repositories[int(wanted) - 1]
+        for repository in self.repositories:
+            if wanted.rstrip("/") in (repository.name.rstrip("/"), repository.store.name.rstrip("/")):
+                return repository
+        names = ", ".join(f"{number} ({item.name})" for number, item in enumerate(self.repositories, 1))
+        raise UsageError("no_such_repository", f"there is no repository {wanted!r} in ragops.yaml", f"one of: {names}")
+
+    def find(self, reference: str, wanted: str | None = None) -> tuple[Repository, RecoveryPoint]:
+        """The recovery point called `reference`, in the first repository or the `wanted` one.
+
+        Raises as `Repository.get`, with the way to another repository that has it.
+        """
+        chosen = self.repository(wanted)
+        try:
+            return chosen, chosen.get(reference)
+        except RagopsError as error:
+            error.hint = self._elsewhere(chosen, reference) or error.hint
+            raise
+
+    def cure(self, error: RagopsError, chosen: Repository, ident: str) -> None:
+        """Say on an error about a damaged recovery point where there is another copy, and what mends this one."""
+        if other := self._elsewhere(chosen, ident):
+            error.hint = f"{other}; `ragops backup copy {ident}` puts a whole copy in the place of a damaged one"
+
+    def _elsewhere(self, chosen: Repository, reference: str) -> str:
+        """Which other repositories have it; a look, and one that cannot be reached has none."""
+        found = []
+        for number, repository in enumerate(self.repositories, 1):
+            if repository is not chosen:
+                with contextlib.suppress(RagopsError):
+                    points = repository.glance()
+                    if points.latest() if reference == "latest" else points.starting_with(reference):
+                        found.append(f"`--repository {number}` ({repository.name})")
+        return f"there is one elsewhere: {' or '.join(found)}" if found else ""
+
+    def last_sequence(self) -> int:
+        """The highest number that a recovery point is known to have: here, and in the copies that can be reached."""
+        numbers = [self.history.last() if self.history else 0]
+        for repository in self.copies:
+            with contextlib.suppress(RagopsError):  # its copy will fail, and be told
+                numbers.append(repository.glance().next_sequence - 1)
+        return max(numbers)
+
+    def signing_key(self) -> SigningKey:
+        """This project's own key, made where there is none yet."""
+        return signing.ensure(self.signing_key_file)
+
+    def trusted(self) -> frozenset[str]:
+        """Keys whose recovery points are taken for true: the pinned ones and our own."""
+        own = signing.load(self.signing_key_file)
+        return frozenset({*self.pinned, *([own.public] if own else [])})
+
+    def identities(self, point: RecoveryPoint) -> tuple[object, ...]:
+        """What opens the recovery point; nothing for one that is not encrypted. Raises MissingError, UsageError."""
+        if not point.manifest.encrypted:
+            return ()
+        if self.identity_file is None:
+            what = f"recovery point {point.id} is encrypted, and no identity is named that opens it"
+            hint = "name the file that `ragops backup keygen` wrote: --identity FILE"
+            raise MissingError("identity_missing", what, hint)
+        return identities(self.identity_file)
+
+    @contextlib.contextmanager
+    def staged(self) -> Iterator[Path]:
+        """A folder that only we may enter, for parts on their way; gone when the block ends. Raises RagopsError."""
+        self._clear()
+        folder = self.staging / f"{mark()}-{secrets.token_hex(4)}"
+        try:
+            make_dir(folder, _PRIVATE)
+            yield folder
+        except OSError as error:
+            raise explain_os_error(error, f"write in {self.staging}") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def journal(self, name: str) -> Path:
+        """A file that outlives a killed run."""
+        return self.staging / "journal" / name
+
+    def _clear(self) -> None:
+        """Remove what runs left that were killed: whole copies of data."""
+        if not self.staging.is_dir():
+            return
+        for folder in self.staging.iterdir():
+            with contextlib.suppress(FileNotFoundError):  # another run is clearing too
+                if mark_is_gone(folder.name, folder.stat().st_mtime):
+                    shutil.rmtree(folder, ignore_errors=True)

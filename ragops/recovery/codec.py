@@ -1,0 +1,168 @@
+"""Parts on their way into a repository and back: zstd (RFC 8878), then age (age-encryption.org/v1), in bounded memory.
+
+Both directions take the SHA-256 of what goes in and of what comes out, so that damage is named for what it is: bytes
+that changed where they lay, or a file that is not what its engine wrote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import zstandard
+
+from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
+from ragops.recovery.streams import BLOCK, Compressing, Counting, Decompressing, Plain, Reading, TooLongError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from ragops.adapters.streams import Sink, Source
+    from ragops.recovery.manifest import ManifestPart
+
+_OTHER_POINT = "use another recovery point: `ragops backup list`"
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A file before and after: sizes in bytes, SHA-256 in hexadecimal."""
+
+    size: int
+    sha256: str
+    stored_size: int
+    stored_sha256: str
+
+
+def suffix(recipients: Sequence[str]) -> str:
+    """What the name of a sealed file ends with."""
+    return ".zst.age" if recipients else ".zst"
+
+
+def seal(
+    source: Source, target: Sink, recipients: Sequence[str], on_bytes: Callable[[int], None] = lambda _size: None
+) -> Sealed:
+    """Compress `source`, encrypt it to `recipients` if there are any, write it to `target`.
+
+    `on_bytes` hears how many bytes of the source are done. Raises what reading and writing raise.
+    """
+    reader, writer = Compressing(source, on_bytes), Counting(target)
+    buffered: io.BufferedReader[Any] = io.BufferedReader(reader, BLOCK)
+    if recipients:
+        _encrypt(buffered, writer, recipients, (reader, writer))
+    else:
+        while block := buffered.read(BLOCK):
+            writer.write(block)
+    return Sealed(reader.size, reader.sha256.hexdigest(), writer.size, writer.sha256.hexdigest())
+
+
+def unseal(
+    stored: BinaryIO,
+    target: Sink,
+    part: ManifestPart,
+    identities: Sequence[object],
+    on_bytes: Callable[[int], None] = lambda _size: None,
+) -> None:
+    """Undo `seal` for one part of a recovery point, encrypted where there are `identities`.
+
+    Raises IntegrityError (recovery_point_damaged) where either side is not what the manifest says, UsageError
+    (identity_wrong).
+    """
+    reader = Reading(stored, on_bytes)
+    plain = Plain(target, part.size)
+    try:
+        _open(reader, Decompressing(plain), identities)
+        while block := reader.read(BLOCK):  # what a damaged archive left unread
+            del block
+    except (zstandard.ZstdError, TooLongError) as error:
+        reader.drain()
+        _compare_stored(part, reader)  # rather the cause than its effect
+        raise _damaged(f"{part.path} cannot be decompressed: {error}") from error
+    _compare_stored(part, reader)
+    if (plain.size, plain.sha256.hexdigest()) != (part.size, part.sha256):
+        raise _damaged(f"{part.path} is not the file that was written: its SHA-256 is another")
+
+
+def checksum(
+    source: BinaryIO, on_bytes: Callable[[int], None] = lambda _size: None, target: Sink | None = None
+) -> tuple[int, str]:
+    """Size and SHA-256 of a stream, copied to `target` on the way where there is one."""
+    size, digest = 0, hashlib.sha256()
+    while block := source.read(BLOCK):
+        size += len(block)
+        digest.update(block)
+        if target is not None:
+            target.write(block)
+        on_bytes(len(block))
+    return size, digest.hexdigest()
+
+
+def _open(reader: Reading, writer: Decompressing, identities: Sequence[object]) -> None:
+    if not identities:
+        while block := reader.read(BLOCK):
+            writer.write(block)
+        return
+    import pyrage
+
+    try:
+        pyrage.decrypt_io(io.BufferedReader(reader, BLOCK), writer, identities)
+    except Exception as error:  # pyrage wraps what our own objects raise
+        _raise_ours((reader, writer), error)
+        if "No matching keys" in str(error):
+            what = "the recovery point is encrypted to other recipients than this identity"
+            raise UsageError("identity_wrong", what, "name the file of the right one: --identity FILE") from error
+        reader.drain()
+        raise zstandard.ZstdError(f"age: {error}") from error
+
+
+def _encrypt(source: io.BufferedReader[Any], target: Counting, recipients: Sequence[str], ours: Sequence[Any]) -> None:
+    import pyrage
+
+    try:
+        pyrage.encrypt_io(source, target, [pyrage.x25519.Recipient.from_str(text) for text in recipients])
+    except Exception as error:
+        _raise_ours(ours, error)
+        raise RagopsError("encryption_failed", f"age: {error}") from error
+
+
+def _raise_ours(objects: Sequence[Any], error: BaseException) -> None:
+    """Raise what one of our own objects failed with, which the library only quotes."""
+    for item in objects:
+        if item.failure is not None:
+            raise item.failure from error
+
+
+def identities(path: Path) -> tuple[object, ...]:
+    """The age identities of a file as `age-keygen` and `ragops backup keygen` write it; the rest of it is comments.
+
+    Raises MissingError (identity_missing), UsageError (identity_invalid).
+    """
+    import pyrage
+
+    hint = "name the file that `ragops backup keygen` wrote: --identity FILE"
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is no text"
+        raise MissingError("identity_missing", f"the identity file {path} cannot be read: {why}", hint) from error
+    texts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    try:
+        found = tuple(pyrage.x25519.Identity.from_str(text) for text in texts)
+    except pyrage.IdentityError as error:
+        raise UsageError("identity_invalid", f"{path} holds something else than age identities", hint) from error
+    if not found:
+        raise UsageError("identity_invalid", f"{path} holds no age identity", hint)
+    return found
+
+
+def _compare_stored(part: ManifestPart, reader: Reading) -> None:
+    if reader.size != part.stored.size:
+        raise _damaged(f"{part.stored_path} has {reader.size} bytes, {part.stored.size} were written")
+    if reader.sha256.hexdigest() != part.stored.sha256:
+        raise _damaged(f"{part.stored_path} has changed: its SHA-256 is another")
+
+
+def _damaged(what: str) -> IntegrityError:
+    return IntegrityError("recovery_point_damaged", what, _OTHER_POINT)

@@ -1,0 +1,1 @@
+"""Containers of a running platform: commands, files, data."""

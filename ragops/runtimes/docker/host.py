@@ -1,0 +1,255 @@
+"""The docker runtime's day-2 side: containers, their volumes, their logs, and the engine itself."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ragops.adapters.docker import logs as docker_logs
+from ragops.adapters.docker.client import DockerHost
+from ragops.adapters.docker.inspect import users_of
+from ragops.adapters.files import write_atomic
+from ragops.adapters.progress import Progress
+from ragops.adapters.pulumi import install as pulumi_install
+from ragops.adapters.pulumi import plugin as pulumi_plugin
+from ragops.errors import RagopsError
+from ragops.runtimes.contract import Difference, Instance
+from ragops.runtimes.docker.containers import data_volume as docker_data
+from ragops.runtimes.docker.containers import reconcile as docker_prepare
+from ragops.runtimes.docker.containers.reconcile import DATA_SUFFIX
+from ragops.runtimes.docker.images import api_image
+from ragops.runtimes.docker.images import fetch as docker_fetch
+from ragops.runtimes.docker.images.pins import is_made_here, pins_of, references
+from ragops.runtimes.docker.inspect import doctor as docker_findings
+from ragops.runtimes.docker.inspect import drift as docker_truth
+from ragops.runtimes.docker.inspect import preflight as docker_preflight
+from ragops.runtimes.docker.inspect import provisioned as docker_record
+from ragops.runtimes.docker.names import INSTANCE, SERVICE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from ragops.adapters.docker.values import Container, Volume
+    from ragops.config.load import Project
+    from ragops.runtimes.docker.control import DockerControl
+    from ragops.runtimes.docker.gateway import KongDoor
+    from ragops.runtimes.docker.inspect.provisioned import Provisioned
+    from ragops.runtimes.docker.runtime import DockerRuntime
+    from ragops.services.contract import Check, Endpoint
+
+    OnProgress = Callable[[Progress], None]
+
+_OWNER = "docker-platform"
+
+
+class DockerMachine:
+    """`Machine` of one environment whose services are containers."""
+
+    name = "docker"
+    in_image = True
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._docker = DockerHost()
+        self._names = docker_preflight.names_of(project)
+        self._record_path = project.paths.endpoints.with_name("containers.json")
+        # That the containers of this name are this project's: in the folder that has their Pulumi state.
+        self._owner = project.paths.pulumi / _OWNER
+
+    def runtime(self) -> DockerRuntime:
+        """What makes a specification a container; imports Pulumi."""
+        from ragops.runtimes.docker.runtime import DockerRuntime
+
+        return DockerRuntime(
+            self._names, self._project.settings.expose.addresses(), self.image_id, self._docker.published
+        )
+
+    def door(self) -> KongDoor:
+        """Kong, its container and the volume that it starts from."""
+        from ragops.runtimes.docker.gateway import KongDoor, kong_place
+        from ragops.services.gateway.kong_configuration import image
+
+        spec = image(self._project.settings.gateway)
+        place = kong_place(self._names, self.image_id(spec.reference))
+        return KongDoor(self._docker, place, self.runtime().layout("gateway", spec))
+
+    def image_id(self, reference: str) -> str:
+        """The id of the image that `reference` means here; the reference itself where it is not here yet."""
+        pin = pins_of(self._project)[reference]
+        return pin.id if pin else self._docker.image_id(reference) or reference
+
+    def refuse_what_cannot_start(self) -> None:
+        """Raise MissingError or UsageError as `docker_preflight` does."""
+        docker_preflight.refuse_what_cannot_start(self._docker, self._project)
+
+    def before_up(self, on_progress: OnProgress, known: Callable[[], Collection[str]]) -> None:
+        """Plugin, images, what a killed run left, what is stopped. Raises MissingError, UsageError (name_taken)."""
+        if not self._owner.exists():
+            docker_prepare.refuse_foreign_platform(self._docker, self._names, known)
+            write_atomic(self._owner, f"{self._names.network}\n")
+        self._fetch(on_progress)
+        record = docker_record.read(self._record_path)
+        docker_prepare.say_lost_data(self._docker, record, on_progress)
+        docker_prepare.clear_left_over(self._docker, self._names, record, known, on_progress)
+        docker_prepare.start_stopped(self._docker, self._names, on_progress)
+
+    def started_first(self) -> Collection[str]:
+        """Instances whose containers are stopped or paused."""
+        found = docker_record.by_instance(docker_record.services(self._docker, self._names))
+        return {instance for instance, container in found.items() if docker_prepare.is_startable(container)}
+
+    def after_up(self) -> None:
+        """Keep what the containers are now, to compare with."""
+        pins, settings = pins_of(self._project), self._project.settings
+        named = {pin.id: reference for reference in references(settings).values() if (pin := pins[reference])}
+        docker_record.write(self._record_path, docker_record.take(self._docker, self._names, named))
+
+    def engine_variables(self) -> Mapping[str, str]:
+        """Which Docker engine is meant: Pulumi's plugin knows variables, and no contexts."""
+        return self._docker.place.variables()
+
+    def made_from(self) -> Mapping[str, str]:
+        """The image that each reference means here."""
+        return {reference: self.image_id(reference) for reference in references(self._project.settings).values()}
+
+    def differences(self) -> tuple[Difference, ...]:
+        """What is not as the last `up` left it."""
+        record = docker_record.read(self._record_path)
+        return tuple(docker_truth.differences(self._docker, self._names, record))
+
+    def control(self, endpoint: Endpoint) -> DockerControl:
+        """Control of the service's container, of a cluster's first one."""
+        from ragops.runtimes.docker.control import DockerControl
+
+        return DockerControl(endpoint.handle, self._docker)
+
+    def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
+        """The service's containers, those that are gone included."""
+        record = docker_record.read(self._record_path)
+        before = {item.instance: item for item in record.of(endpoint.service)}
+        found = docker_record.by_instance(self._containers(endpoint.service))
+        wanted = [name for name in endpoint.options.get("nodes", "").split(",") if name] or [endpoint.service]
+        names = tuple(dict.fromkeys((*wanted, *found)))
+        with ThreadPoolExecutor(max_workers=len(names)) as pool:  # a second each: Docker measures no oftener
+            look = partial(self._instance, endpoint)
+            return tuple(pool.map(look, names, map(found.get, names), map(before.get, names)))
+
+    def runs(self, service: str) -> bool:
+        """Whether a container of the service runs."""
+        return any(container.state.running for container in self._containers(service))
+
+    def has_data(self, service: str) -> bool:
+        """Whether there is a volume of its data that is this project's."""
+        ours = self._owner.exists()  # what is another project's is refused by `before_up`, in words that fit
+        return ours and any(volume.labels.get(SERVICE) == service for volume in self._volumes())
+
+    def lacks_data(self, service: str) -> bool:
+        """Whether there is no volume of its data; of a cluster one node's is enough for the others to be filled."""
+        return not any(volume.labels.get(SERVICE) == service for volume in self._volumes())
+
+    @property
+    def place(self) -> str:
+        """The volumes of this platform."""
+        return f"the Docker volumes of {self._names.platform}, environment {self._names.environment}"
+
+    def data_file(self, service: str, instance: str, name: str) -> str | None:
+        """From the volume of its data."""
+        volume = self._docker.volume(self._names.data_volume(instance))
+        image = self.image_id(references(self._project.settings)[service])
+        return docker_data.read_file(self._docker, volume, image, name) if volume else None
+
+    def data(self) -> tuple[str, ...]:
+        """The volumes of data; none where they are another project's."""
+        return tuple(volume.name for volume in self._volumes()) if self._owner.exists() else ()
+
+    def purge(self) -> None:
+        """Remove every volume of data. Raises RagopsError (data_in_use) where a container has one, before any goes."""
+        volumes = self.data()
+        for volume in volumes:
+            if users := users_of(self._docker, volume):
+                what = f"the container {users[0]} uses the volume {volume}: nothing was removed"
+                raise RagopsError("data_in_use", what, f"remove it (`docker rm -f {users[0]}`), then run this again")
+        for volume in volumes:
+            self._docker.remove_volume(volume)
+        self._owner.unlink(missing_ok=True)
+
+    def stop_remains(self) -> tuple[str, ...]:
+        """Remove the containers, networks and rendered files that no stack knows of."""
+        self._record_path.unlink(missing_ok=True)
+        return docker_prepare.stop_all(self._docker, self._names) if self._owner.exists() else ()
+
+    def log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
+        """From Docker; each line of a service of several containers begins with the name of its own."""
+        containers = {container.labels[INSTANCE]: container.name for container in self._containers(service)}
+        return self._lines(containers, lines, following=following) if containers else None
+
+    def rotate_logs(self) -> None:
+        """Nothing: Docker bounds them, as each container was made."""
+
+    def findings(self) -> tuple[Check, ...]:
+        """Engine, plugin, images, disk, ports."""
+        return docker_findings.findings(self._docker, self._project)
+
+    def _fetch(self, on_progress: OnProgress) -> None:
+        if pulumi_plugin.find() is None:
+            on_progress(Progress("pulumi-docker", f"downloading the plugin {pulumi_plugin.version()}"))
+            pulumi_plugin.install(pulumi_install.require())
+            on_progress(Progress("pulumi-docker", "installed", final=True))
+        docker_fetch.fetch_missing(self._docker, self._project, on_progress)
+        for service, reference in references(self._project.settings).items():
+            if is_made_here(self._project.settings, service) and not api_image.is_current(self._docker, reference):
+                text = "was built from other files than are here now; `ragops images build` renews it"
+                on_progress(Progress(reference, text, final=True))
+
+    def _containers(self, service: str) -> tuple[Container, ...]:
+        found = self._docker.containers(self._names.labels(service))
+        return tuple(container for container in found if docker_record.is_service(self._names, container))
+
+    def _volumes(self) -> tuple[Volume, ...]:
+        found = self._docker.volumes(self._names.labels())
+        return tuple(volume for volume in found if volume.name.endswith(DATA_SUFFIX))
+
+    def _lines(self, containers: Mapping[str, str], lines: int, *, following: bool) -> Iterator[str]:
+        width = max(map(len, containers)) if len(containers) > 1 else 0
+        last = docker_logs.tail(self._docker, containers, lines)
+        for line in last:
+            yield _prefixed(line, width)
+        if following:
+            for line in docker_logs.follow(self._docker, containers, last):
+                yield _prefixed(line, width)
+
+    def _instance(
+        self, endpoint: Endpoint, name: str, container: Container | None, before: Provisioned | None
+    ) -> Instance:
+        state = docker_truth.state_of(container, before.restarts if before else 0)
+        image = before.reference if before else ""
+        if container is None:
+            return Instance(endpoint.service, name, state, "-", image=image)
+        runs = container.state.running
+        return Instance(
+            service=endpoint.service,
+            name=name,
+            state=state,
+            address=_address(endpoint, container),
+            ident=container.id if runs else "",
+            image=image,
+            uptime=docker_truth.uptime(container),
+            memory=self._memory(container.id) if runs else 0,
+        )
+
+    def _memory(self, container: str) -> int:
+        try:
+            return self._docker.memory(container)
+        except RagopsError:  # it has ended meanwhile
+            return 0
+
+
+def _address(endpoint: Endpoint, container: Container) -> str:
+    """Where the port that the service is known by is published."""
+    ports = sorted(container.ports, key=lambda port: (port.inner != endpoint.inner_port, port.inner))
+    return f"{ports[0].host}:{ports[0].port}" if ports else "-"
+
+
+def _prefixed(line: docker_logs.Line, width: int) -> str:
+    return f"{line.source:<{width}} | {line.text}" if width else line.text

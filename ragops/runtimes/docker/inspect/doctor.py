@@ -1,0 +1,142 @@
+"""What `doctor` says of a machine for the docker runtime: one line each, with the cure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragops.adapters.docker import inspect as docker_looks
+from ragops.adapters.pulumi import plugin as pulumi_plugin
+from ragops.errors import RagopsError
+from ragops.runtimes.docker.images.pins import is_made_here, pins_of, references
+from ragops.runtimes.docker.inspect import preflight as docker_preflight
+from ragops.runtimes.docker.inspect.preflight import Port
+from ragops.services.contract import Check, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ragops.adapters.docker.client import DockerHost
+    from ragops.adapters.docker.inspect import EngineFacts
+    from ragops.adapters.docker.values import EngineVersion
+    from ragops.config.load import Project
+
+_LOOPBACK_SAFE = 28  # the first Docker whose 127.0.0.1 is private (moby 45610)
+_COMFORTABLE = 5 * 2**30
+_GOOD_DRIVERS = ("overlay2", "overlayfs", "btrfs", "zfs", "fuse-overlayfs")
+
+
+def findings(docker: DockerHost, project: Project) -> tuple[Check, ...]:
+    """All findings; where no engine answers only that and the plugin."""
+    plugin = refusal("plugin", lambda: f"{pulumi_plugin.version()} at {pulumi_plugin.require()}")
+    try:
+        version = docker.version()
+        facts = docker_looks.facts(docker)
+    except RagopsError as error:
+        return Check("docker", Status.DOWN, error.message, error.hint), plugin
+    return (
+        Check("docker", Status.OK, f"{version.version}, API {version.api}, on {version.os} at {docker.url}"),
+        plugin,
+        *_engine(docker, version, facts),
+        *_images(docker, project),
+        *_ports(docker, project),
+    )
+
+
+def _engine(docker: DockerHost, version: EngineVersion, facts: EngineFacts) -> Iterator[Check]:
+    yield _disk(docker)
+    yield storage(facts)
+    yield limits(facts)
+    yield security(facts)
+    if docker_preflight.is_local(docker):
+        yield loopback(version.version, _forwarding())
+    else:
+        detail = f"the engine is on another machine ({facts.name}): published ports are that machine's 127.0.0.1"
+        hint = "work on that machine, or publish with `expose:` on an address that reaches it from here"
+        yield Check("engine", Status.DEGRADED, detail, hint)
+
+
+def storage(facts: EngineFacts) -> Check:
+    """Whether the storage driver is one for production."""
+    if facts.storage_driver in _GOOD_DRIVERS:
+        return Check("storage", Status.OK, facts.storage_driver)
+    hint = "set overlay2 in Docker's daemon.json: this one is slow, and copies whole images"
+    return Check("storage", Status.DEGRADED, f"the storage driver is {facts.storage_driver}", hint)
+
+
+def limits(facts: EngineFacts) -> Check:
+    """Whether memory limits hold, and what else the engine warns of."""
+    about = [text for text in facts.warnings if re.search("memory limit|swap limit|oom kill", text, re.IGNORECASE)]
+    if not facts.memory_limit or any("No memory limit" in text for text in about):
+        hint = "enable the memory cgroup (cgroup_enable=memory on the kernel's command line)"
+        return Check("limits", Status.DEGRADED, "memory limits of containers do not hold on this machine", hint)
+    return Check("limits", Status.OK, "memory limits hold")
+
+
+def security(facts: EngineFacts) -> Check:
+    """How containers are confined."""
+    if "seccomp" not in facts.security and facts.security:
+        hint = "use a Docker and a kernel with seccomp, and no --security-opt seccomp=unconfined"
+        return Check("security", Status.DEGRADED, "containers run without seccomp", hint)
+    return Check("security", Status.OK, ", ".join(facts.security) or "not told by this engine")
+
+
+def loopback(version: str, forwarding: bool) -> Check:
+    """Whether ports published on 127.0.0.1 stay on this machine."""
+    major = re.match(r"\d+", version)
+    if major and int(major[0]) < _LOOPBACK_SAFE and forwarding:
+        detail = f"Docker {version} with IP forwarding: 127.0.0.1 is reachable from the same network segment"
+        hint = "upgrade Docker to 28, or drop packets from outside to 127.0.0.0/8 (moby 45610)"
+        return Check("loopback", Status.DEGRADED, detail, hint)
+    return Check("loopback", Status.OK, "ports published on 127.0.0.1 stay on this machine")
+
+
+def _forwarding() -> bool:
+    try:
+        return Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
+    except OSError:
+        return False
+
+
+def _disk(docker: DockerHost) -> Check:
+    found = docker_preflight.free_space(docker)
+    if found is None:
+        return Check("disk", Status.OK, "where Docker keeps its data cannot be seen from here")
+    text = f"{found.size / 2**30:.1f} GiB free in {found.folder}, where Docker keeps images and data"
+    if found.size < docker_preflight.MIN_FREE_BYTES:
+        return Check("disk", Status.DOWN, text, "free some of it: `docker system df` says what takes it")
+    hint = "" if found.size >= _COMFORTABLE else "data, images and recovery points will soon need more"
+    return Check("disk", Status.DEGRADED if hint else Status.OK, text, hint)
+
+
+def _images(docker: DockerHost, project: Project) -> Iterator[Check]:
+    pins = pins_of(project)
+    for service, reference in references(project.settings).items():
+        pin = pins[reference]
+        if docker.image(pin.id if pin else reference) or docker.image(reference):
+            yield Check("image", Status.OK, f"{reference} is here")
+        elif is_made_here(project.settings, service):
+            yield Check("image", Status.OK, f"{reference} will be built by `ragops up`")
+        else:
+            hint = "`ragops up` pulls it, `ragops images pull` does now; `--load FILE` where there is no network"
+            yield Check("image", Status.DEGRADED, f"{reference} is not here", hint)
+
+
+def _ports(docker: DockerHost, project: Project) -> Iterator[Check]:
+    containers = docker_looks.listed(docker)
+    for (service, _key), number in project.settings.ports().items():
+
+        def free(service: str = service, number: int = number) -> str:
+            docker_preflight.refuse_taken_port(docker, project, containers, Port(service, number))
+            return f"{number} for {service}"
+
+        yield refusal("port", free)
+
+
+def refusal(name: str, look: Callable[[], str]) -> Check:
+    """A check that is down with the message and cure of whatever `look` raises."""
+    try:
+        return Check(name, Status.OK, look())
+    except RagopsError as error:
+        return Check(name, Status.DOWN, error.message, error.hint)

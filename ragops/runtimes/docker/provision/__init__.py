@@ -1,0 +1,1 @@
+"""From a ServiceSpec to a container."""

@@ -1,0 +1,182 @@
+"""From a ServiceSpec to the exact arguments of its container. Pure values, no Pulumi."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from ragops.runtimes.docker.names import CONFIG, DATA_FOLDER
+from ragops.runtimes.docker.provision.entrypoint import start_script
+from ragops.services.spec import ExecCheck, Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from ragops.runtimes.docker.names import DockerNames
+    from ragops.services.spec import ConfigFile, HealthCheck, ImageSpec, ServiceSpec
+
+LOOPBACK = "127.0.0.1"
+_MIB = 1 << 20
+# Each round costs some 50 ms of processor time; whoever waits for a service runs the check himself.
+_INTERVAL, _TIMEOUT, _RETRIES = "10s", "5s", 3
+_TMPFS = "rw,nosuid,nodev,noexec,size=256m,mode=1777"
+_LOG = {"max-size": "10m", "max-file": "3"}
+
+
+def layout(instance: str, image: ImageSpec) -> Layout:
+    """Where an instance finds its files inside its image, and what the others reach it by."""
+    data_dir = f"{image.mount}/{DATA_FOLDER}" if image.mount else ""
+    return Layout(image.config_dir, data_dir, "0.0.0.0", instance, in_image=True, hot_dir=image.hot_dir)  # noqa: S104 - inner
+
+
+def container_args(
+    spec: ServiceSpec,
+    image: ImageSpec,
+    names: DockerNames,
+    *,
+    image_id: str,
+    network: Any,
+    expose: str | tuple[str, ...] = LOOPBACK,
+    published: Mapping[int, tuple[str, ...]] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """All arguments of the container of `spec`, in the plugin's words.
+
+    `network` is the id of the network: a network that was made anew has another one, and its name would say nothing.
+    `expose` are the addresses of this machine that the published ports listen on; `published` are those by port of the
+    container as they are read back now.
+    """
+    start = start_script(layout(spec.name, image).data_dir, spec.init, spec.lock_files, spec.guard)
+    grace = math.ceil(spec.stop_grace)
+    return {
+        "name": names.container(spec.name),
+        "hostname": spec.name,
+        "image": image_id,
+        "entrypoints": ["/bin/sh", "-c", start, "ragops"],
+        "command": list(spec.command),
+        "envs": [f"{name}={value}" for name, value in sorted(spec.environment.items())],
+        "user": image.user,
+        "must_run": True,
+        "restart": "unless-stopped",
+        "stop_signal": spec.stop_signal,
+        "stop_timeout": grace,
+        "destroy_grace_seconds": grace,  # without it the plugin kills at once
+        # With the network's own name here the plugin loses the aliases; it takes the container off `bridge` itself.
+        "network_mode": "bridge",
+        "networks_advanced": [{"name": network, "aliases": [spec.name]}],
+        "ports": _ports(spec, expose, published),
+        "volumes": _volumes(spec, image, names),
+        "read_only": True,
+        "tmpfs": dict.fromkeys(image.writable, _TMPFS),
+        "capabilities": {"drops": ["ALL"]},
+        "security_opts": ["no-new-privileges:true"],
+        "log_driver": "json-file",
+        "log_opts": _LOG,
+        "healthcheck": _healthcheck(spec.health, spec.start_timeout),
+        "labels": _labels({**names.labels(spec.service, spec.name), CONFIG: digest(spec, image)}),
+        **_sizes(spec),
+    }
+
+
+def addresses(expose: str) -> tuple[str, ...]:
+    """Where ports listen that are to be reached at `expose`: on the loopback address too, for ragops' own commands."""
+    return (expose,) if expose in ("0.0.0.0", LOOPBACK) else (LOOPBACK, expose)  # noqa: S104 - compared, not bound
+
+
+def _ports(
+    spec: ServiceSpec, expose: str | tuple[str, ...], published: Mapping[int, tuple[str, ...]]
+) -> list[dict[str, Any]]:
+    """In the order in which the plugin reads them back: another one would replace the container.
+
+    Of several addresses of one port each version of Docker has an order of its own, so the container itself is asked.
+    """
+    wanted = (expose,) if isinstance(expose, str) else expose
+    found = []
+    for inner, port in sorted((spec.ports[name], port) for name, port in spec.publish.items()):
+        now = published.get(inner, ())
+        listened = now if sorted(now) == sorted(wanted) else wanted
+        found += [{"internal": inner, "external": port, "ip": ip, "protocol": "tcp"} for ip in listened]
+    return found
+
+
+def _volumes(spec: ServiceSpec, image: ImageSpec, names: DockerNames) -> list[dict[str, Any]]:
+    mounts = (
+        (names.data_volume(spec.name), image.mount, False),
+        (names.config_volume(spec.name), image.config_dir if spec.files else "", True),
+        (names.hot_volume(spec.name), image.hot_dir, True),
+    )
+    return [
+        {"volume_name": volume, "container_path": folder, "read_only": read_only}
+        for volume, folder, read_only in mounts
+        if folder
+    ]
+
+
+def _sizes(spec: ServiceSpec) -> dict[str, int]:
+    """Limits in MiB; a memory limit counts for memory and swap together, or Docker would allow as much swap again."""
+    memory = math.ceil(spec.memory / _MIB)
+    found = {"memory": memory, "memory_swap": memory} if memory else {}
+    return found | ({"shm_size": math.ceil(spec.shm / _MIB)} if spec.shm else {})
+
+
+def _healthcheck(check: HealthCheck, start_timeout: float) -> dict[str, Any]:
+    if not isinstance(check, ExecCheck):
+        raise TypeError(f"inside an image a check is a command, not {check}")
+    return {
+        "tests": ["CMD", *check.command],
+        "interval": _INTERVAL,
+        "timeout": _TIMEOUT,
+        "start_period": duration(start_timeout),
+        "retries": _RETRIES,
+    }
+
+
+def duration(seconds: float) -> str:
+    """Whole seconds as Go writes them: read back in any other form, a duration would seem to have changed."""
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h{minutes}m{rest}s"
+    return f"{minutes}m{rest}s" if minutes else f"{rest}s"
+
+
+def digest(spec: ServiceSpec, image: ImageSpec) -> str:
+    """SHA-256 of what the container was made with and the plugin cannot change in place: with it its label changes."""
+    made = {
+        "files": {file.name: file.content for file in spec.files},
+        "healthcheck": _healthcheck(spec.health, spec.start_timeout),
+        "tmpfs": dict.fromkeys(image.writable, _TMPFS),
+        "limited": bool(spec.memory),
+    }
+    return hashlib.sha256(json.dumps(made, sort_keys=True).encode()).hexdigest()
+
+
+def _labels(labels: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"label": name, "value": value} for name, value in sorted(labels.items())]
+
+
+def network_args(names: DockerNames) -> dict[str, Any]:
+    """All arguments of the environment's network."""
+    return {"name": names.network, "driver": "bridge", "labels": _labels(names.labels())}
+
+
+def volume_args(spec: ServiceSpec, names: DockerNames) -> dict[str, Any]:
+    """All arguments of the volume of an instance's data."""
+    return {"name": names.data_volume(spec.name), "labels": _labels(names.labels(spec.service, spec.name))}
+
+
+def files_args(
+    spec: ServiceSpec, image: ImageSpec, names: DockerNames, *, image_id: str, files: Iterable[ConfigFile], volume: str
+) -> dict[str, Any]:
+    """All properties of a set of files in `volume`; what is under `secret_files` is to be sealed by the caller."""
+    chosen = tuple(files)
+    return {
+        "volume": volume,
+        "image": image_id,
+        "owner": image.user,
+        "files": {file.name: file.content for file in chosen if not file.secret},
+        "secret_files": {file.name: file.content for file in chosen if file.secret},
+        "labels": names.labels(spec.service, spec.name),
+    }

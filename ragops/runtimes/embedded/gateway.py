@@ -1,0 +1,48 @@
+"""The door of the embedded runtime: Envoy, and the files that it watches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragops.runtimes.embedded.envoy import apply
+from ragops.runtimes.embedded.programs import locate
+from ragops.runtimes.gateway import RESOURCE
+from ragops.services.gateway.configuration import configuration, hot_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ragops.services.gateway.configuration import GatewayConfiguration, GatewayInputs
+    from ragops.services.spec import Layout
+
+
+class EnvoyDoor:
+    """`Door` of an Envoy whose files lie as `layout` says; the API reads its keys from the same folder as ragops."""
+
+    resources: tuple[str, ...] = (RESOURCE,)
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def files(self, inputs: GatewayInputs) -> Mapping[str, str]:
+        """The hot files."""
+        return self._wanted(inputs).files
+
+    def current(self) -> Mapping[str, str]:
+        """The files that Envoy watches."""
+        return apply.current(Path(hot_folder(self._layout)))
+
+    def validate(self, inputs: GatewayInputs) -> None:
+        """By `envoy --mode validate`. Raises MissingError (engine_not_installed) too."""
+        wanted = self._wanted(inputs)
+        program, *arguments = wanted.command
+        apply.validate(replace(wanted, command=(str(locate(program)), *arguments)))
+
+    def needs_restart(self, inputs: GatewayInputs) -> bool:
+        """Whether the bootstrap is another one."""
+        return not apply.same_bootstrap(self._wanted(inputs))
+
+    def _wanted(self, inputs: GatewayInputs) -> GatewayConfiguration:
+        return configuration(inputs, self._layout)

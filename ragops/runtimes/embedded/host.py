@@ -1,0 +1,251 @@
+"""The embedded runtime's day-2 side: host processes, their folders and their logs."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from ragops.adapters.files import explain_os_error
+from ragops.adapters.logs import follow, read_tail, rotate
+from ragops.errors import RagopsError
+from ragops.runtimes.contract import Difference, Instance
+from ragops.runtimes.embedded import preflight as embedded_preflight
+from ragops.runtimes.embedded.control import ProcessControl, stop_remains
+from ragops.runtimes.embedded.processes.by_log_file import users
+from ragops.runtimes.embedded.processes.spec import ProcessSpec
+from ragops.runtimes.embedded.processes.state import RUNNING, living, lost_data, read_record, read_spec, state_of
+from ragops.runtimes.embedded.processes.supervisor import log_path, ready_folder
+from ragops.runtimes.embedded.programs import locate, unprivileged_user
+from ragops.services import SERVICES
+from ragops.services.contract import Check, Endpoint, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from ragops.adapters.progress import Progress
+    from ragops.config.load import Project
+    from ragops.runtimes.embedded.gateway import EnvoyDoor
+    from ragops.runtimes.embedded.runtime import EmbeddedRuntime
+
+_MIN_FREE_GB = 2
+
+
+class EmbeddedMachine:
+    """`Machine` of one environment whose services are host processes."""
+
+    name = "embedded"
+    in_image = False
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._paths = project.paths
+
+    def runtime(self) -> EmbeddedRuntime:
+        """What makes a specification a `Process`; imports Pulumi."""
+        from ragops.runtimes.embedded.runtime import EmbeddedRuntime
+
+        return EmbeddedRuntime(self._paths, self._project.settings.run_as)
+
+    def door(self) -> EnvoyDoor:
+        """Envoy, and the files that it watches."""
+        from ragops.runtimes.embedded.gateway import EnvoyDoor
+
+        return EnvoyDoor(self.runtime().layout("gateway"))
+
+    def refuse_what_cannot_start(self) -> None:
+        """Raise MissingError or UsageError as `embedded_preflight` does."""
+        embedded_preflight.refuse_what_cannot_start(self._project)
+
+    def before_up(self, on_progress: Callable[[Progress], None], known: Callable[[], Collection[str]]) -> None:
+        """Nothing: the process provider adopts and starts by itself."""
+
+    def started_first(self) -> Collection[str]:
+        """None: the engine starts a process that is stopped."""
+        return ()
+
+    def after_up(self) -> None:
+        """Nothing: every process has a record of its own."""
+
+    def engine_variables(self) -> Mapping[str, str]:
+        """Nothing: processes are started where the engine runs."""
+        return {}
+
+    def made_from(self) -> Mapping[str, str]:
+        """Nothing else: the wheels are this very ragops' own."""
+        return {}
+
+    def differences(self) -> tuple[Difference, ...]:
+        """Services whose data folder was taken from under them; all else the process provider's refresh sees itself."""
+        found = []
+        for service in SERVICES:
+            record, folder = living(self._paths.run_dir(service.name)), self._paths.data_dir(service.name)
+            if record and lost_data(record, folder):
+                found.append(Difference(service.name, RUNNING, f"running without its data: {folder} is gone"))
+        return tuple(found)
+
+    def control(self, endpoint: Endpoint) -> ProcessControl:
+        """Control of the service's process."""
+        return ProcessControl(Path(endpoint.handle))
+
+    def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
+        """The service's one process."""
+        run_dir = Path(endpoint.handle)
+        digests = ProcessSpec.recorded_digests(read_spec(run_dir))
+        record, data_dir = read_record(run_dir), str(self._paths.data_dir(endpoint.service))
+        alive = record if record and record.alive else None
+        found = Instance(
+            service=endpoint.service,
+            name=endpoint.service,
+            state=state_of(run_dir, {endpoint.service: endpoint.port}, digests, data_dir),
+            address=f"{endpoint.host}:{endpoint.port}",
+            ident=str(alive.pid) if alive else "",
+            uptime=max(0.0, time.time() - alive.started) if alive else 0.0,
+            memory=_memory(alive.pid) if alive else 0,
+        )
+        return (found,)
+
+    def runs(self, service: str) -> bool:
+        """Whether its process runs, with its record or without."""
+        return living(self._paths.run_dir(service)) is not None
+
+    def has_data(self, service: str) -> bool:
+        """Whether its data folder is there."""
+        return self._paths.data_dir(service).exists()
+
+    def lacks_data(self, service: str) -> bool:
+        """Whether its folder is missing or empty, and a restore that was killed has left none that is ready."""
+        folder = self._paths.data_dir(service)
+        return not _holds_something(folder) and not _holds_something(ready_folder(folder))
+
+    @property
+    def place(self) -> str:
+        """The folder of all data."""
+        return str(self._paths.all_data)
+
+    def data_file(self, service: str, instance: str, name: str) -> str | None:  # noqa: ARG002  each has one instance
+        """From its data folder."""
+        path = self._paths.data_dir(service) / name
+        return path.read_text() if path.exists() else None
+
+    def data(self) -> tuple[str, ...]:
+        """The folders of data, and what restores set aside."""
+        folder = self._paths.all_data
+        return tuple(map(str, sorted(folder.iterdir()))) if folder.exists() else ()
+
+    def purge(self) -> None:
+        """Remove every data folder. Raises RagopsError (data_in_use) where a living process uses one."""
+        folders = [Path(name) for name in self.data()]
+        refuse_used(folders)
+        for folder in folders:
+            _remove(folder)
+
+    def stop_remains(self) -> tuple[str, ...]:
+        """Stop the processes that no stack knows of."""
+        return tuple(service.name for service in SERVICES if stop_remains(self._paths.run_dir(service.name)))
+
+    def log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
+        """From the file that the process writes to."""
+        path = log_path(self._paths.run_dir(service), service)
+        return _lines(path, lines, following=following) if path.exists() else None
+
+    def rotate_logs(self) -> None:
+        """Bound the services' logs; cron's backup does it every night."""
+        for service in SERVICES:
+            rotate(log_path(self._paths.run_dir(service.name), service.name))
+
+    def findings(self) -> tuple[Check, ...]:
+        """Programs, disk, the user for PostgreSQL, ports."""
+        return (*programs(), disk(embedded_preflight.data_folder(self._project)), self._user(), *self._ports())
+
+    def _user(self) -> Check:
+        def look() -> str:
+            embedded_preflight.refuse_blocked_data(self._project)
+            user = unprivileged_user(self._project.settings.run_as)
+            return user or "PostgreSQL runs as you"
+
+        return refusal("user", look)
+
+    def _ports(self) -> list[Check]:
+        def free(service: str, port: int) -> str:
+            embedded_preflight.refuse_taken_port(self._project, service, port)
+            return f"{port} for {service}"
+
+        return [
+            refusal("port", lambda service=service, port=port: free(service, port))  # type: ignore[misc]
+            for (service, _key), port in self._project.settings.ports().items()
+        ]
+
+
+def refuse_used(folders: Sequence[Path]) -> None:
+    """Raise RagopsError (data_in_use) where a living process uses one of the folders."""
+    for folder in folders:
+        for process in users(folder):
+            what = f"pid {process.pid} uses {folder}: nothing was removed"
+            raise RagopsError("data_in_use", what, f"end it (`kill {process.pid}`), then run the command again")
+
+
+def programs() -> list[Check]:
+    """Each engine's program: here, or how to get it."""
+
+    def look(program: str) -> str:
+        locate(program)
+        return "is installed"
+
+    return [
+        refusal(program, lambda program=program: look(program))  # type: ignore[misc]
+        for program in embedded_preflight.PROGRAMS
+    ]
+
+
+def disk(folder: Path) -> Check:
+    """Free space where `folder` lies."""
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 2**30:.1f} GiB free where {folder} lies"
+    if free < embedded_preflight.MIN_FREE_BYTES:
+        return Check("disk", Status.DOWN, text, "free some space, or set `data_dir:` to a larger disk")
+    status = Status.OK if free >= _MIN_FREE_GB * 2**30 else Status.DEGRADED
+    return Check("disk", status, text, "" if status is Status.OK else "recovery points will soon need more")
+
+
+def refusal(name: str, look: Callable[[], str]) -> Check:
+    """A check that is down with the message and cure of whatever `look` raises."""
+    try:
+        return Check(name, Status.OK, look())
+    except RagopsError as error:
+        return Check(name, Status.DOWN, error.message, error.hint)
+
+
+def _holds_something(folder: Path) -> bool:
+    try:
+        return any(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise explain_os_error(error, f"read {folder}") from error
+
+
+def _lines(path: Path, lines: int, *, following: bool) -> Iterator[str]:
+    last, position = read_tail(path, lines)
+    yield from last
+    if following:
+        yield from follow(path, position)
+
+
+def _memory(pid: int) -> int:
+    """Resident memory of a process and its children, in bytes; shared pages count for each of them."""
+    try:
+        process = psutil.Process(pid)
+        return sum(item.memory_info().rss for item in (process, *process.children(recursive=True)))
+    except psutil.Error:
+        return 0
+
+
+def _remove(folder: Path) -> None:
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise explain_os_error(error, f"remove {folder}") from error

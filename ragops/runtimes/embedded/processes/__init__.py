@@ -1,0 +1,1 @@
+"""Host processes: started, stopped and found again."""

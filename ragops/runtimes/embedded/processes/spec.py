@@ -1,0 +1,133 @@
+"""A service as a host process: everything that starting it needs, as plain values that Pulumi can carry."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragops.runtimes.embedded.processes.state import CONFIG, HOT
+from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, HttpCheck, InitStep, TcpCheck
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_CHECKS: dict[str, type[TcpCheck | HttpCheck | ExecCheck]] = {"tcp": TcpCheck, "http": HttpCheck, "exec": ExecCheck}
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One detached process. `run_dir` holds configuration, record and log; `data_dir` its data; times in seconds.
+
+    `hot` are files that it takes over while it runs: their change restarts nothing.
+    `user` is whom the process runs as, empty for the caller; `lock_files` are what the engine leaves in `data_dir`
+    when it is killed and would trip over after a reboot.
+    """
+
+    service: str
+    version: str
+    command: tuple[str, ...]
+    files: tuple[ConfigFile, ...]
+    environment: dict[str, str]
+    ports: dict[str, int]
+    health: HealthCheck
+    run_dir: str
+    data_dir: str
+    user: str = ""
+    init: InitStep | None = None
+    lock_files: tuple[str, ...] = ()
+    stop_signal: str = "SIGTERM"
+    stop_grace: float = 10.0
+    start_timeout: float = 60.0
+    hot: tuple[ConfigFile, ...] = ()
+    guard: str = ""
+
+    @property
+    def config_dir(self) -> Path:
+        """Where the rendered files lie."""
+        return Path(self.run_dir) / CONFIG
+
+    @property
+    def hot_dir(self) -> Path:
+        """Where the files lie that change while it runs."""
+        return Path(self.run_dir) / HOT
+
+    def file_digests(self) -> dict[str, str]:
+        """SHA-256 of every rendered file, by its name or as `hot/NAME`."""
+        return {**_digests(self.files), **self.hot_digests()}
+
+    def hot_digests(self) -> dict[str, str]:
+        """The same of the hot files alone."""
+        return {f"{HOT}/{name}": digest for name, digest in _digests(self.hot).items()}
+
+    def digest(self) -> str:
+        """SHA-256 of all that makes a restart necessary when it changes."""
+        values = {
+            "version": self.version,
+            "command": self.command,
+            "files": _digests(self.files),
+            "environment": self.environment,
+            "ports": self.ports,
+            "data_dir": self.data_dir,
+            "user": self.user,
+        }
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    @staticmethod
+    def recorded_digests(props: Mapping[str, Any]) -> dict[str, str]:
+        """The file digests inside a recorded spec."""
+        return dict(props.get("digests", {}))
+
+    def to_props(self) -> dict[str, Any]:
+        """The JSON values that `from_props` reads, contents of secret files apart from the others.
+
+        Apart because the engine hides a whole list as soon as one of its items is secret.
+        """
+        kind = next(name for name, check in _CHECKS.items() if isinstance(self.health, check))
+        return {
+            **asdict(self),
+            "health": {"kind": kind, **asdict(self.health)},
+            "files": {file.name: file.content for file in self.files if not file.secret},
+            "secret_files": {file.name: file.content for file in self.files if file.secret},
+            "hot": {file.name: file.content for file in self.hot},
+        }
+
+    @classmethod
+    def from_props(cls, props: Mapping[str, Any]) -> ProcessSpec:
+        """Read `to_props`'s values, numbers as Pulumi returns them (floats) included."""
+        health = {name: _plain(value) for name, value in props["health"].items() if name != "kind"}
+        init = props.get("init")
+        return cls(
+            service=props["service"],
+            version=props["version"],
+            command=tuple(props["command"]),
+            files=(
+                *(ConfigFile(name, content) for name, content in props["files"].items()),
+                *(ConfigFile(name, content, secret=True) for name, content in props["secret_files"].items()),
+            ),
+            environment=dict(props["environment"]),
+            ports={name: int(port) for name, port in props["ports"].items()},
+            health=_CHECKS[props["health"]["kind"]](**health),
+            run_dir=props["run_dir"],
+            data_dir=props["data_dir"],
+            user=props["user"],
+            init=InitStep(tuple(init["command"]), init["marker"]) if init else None,
+            lock_files=tuple(props["lock_files"]),
+            stop_signal=props["stop_signal"],
+            stop_grace=float(props["stop_grace"]),
+            start_timeout=float(props["start_timeout"]),
+            guard=props.get("guard", ""),
+            hot=tuple(ConfigFile(name, content, secret=True) for name, content in props.get("hot", {}).items()),
+        )
+
+
+def _digests(files: Iterable[ConfigFile]) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.content.encode()).hexdigest() for file in files}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return int(value)
+    return tuple(value) if isinstance(value, list) else value

@@ -1,0 +1,159 @@
+"""What is true of a service's process right now, whoever started or ended it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psutil
+
+from ragops.runtimes.embedded.processes import by_log_file
+from ragops.runtimes.embedded.processes.exec_wrapper import identity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+CONFIG, HOT = "config", "hot"  # folders inside a run folder
+RECORD = "process.json"
+SPEC = "spec.json"
+
+
+_STORES = frozenset({"redis", "timescaledb", "qdrant"})  # services whose folder holds something from their start on
+RUNNING = "running"
+STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Record:
+    """Who the service's process is; written by the process itself before it became the service."""
+
+    pid: int
+    identity: str
+    digest: str
+    started: float
+
+    @property
+    def alive(self) -> bool:
+        """Whether this very process runs, not a later one with its pid."""
+        return bool(self.identity) and identity(self.pid) == self.identity
+
+
+def read_record(run_dir: Path) -> Record | None:
+    """The record of the process last started in `run_dir`; None where there is none that can be read."""
+    try:
+        values = json.loads((run_dir / RECORD).read_text())
+        return Record(int(values["pid"]), values["identity"], values["digest"], float(values["started"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def record_of(pid: int) -> Record:
+    """A record made from the living process itself, which is adopted for no provisioned one."""
+    return Record(pid, identity(pid), "", 0.0)
+
+
+def living(run_dir: Path) -> Record | None:
+    """The record of the process that runs in `run_dir`, made anew where it is lost; None where none runs."""
+    record = read_record(run_dir)
+    if record and record.alive:
+        return record
+    return next((record_of(pid) for pid in by_log_file.leaders(run_dir)), None)
+
+
+def read_spec(run_dir: Path) -> dict[str, object]:
+    """The values of the ProcessSpec that was last started; empty where there is none."""
+    try:
+        values = json.loads((run_dir / SPEC).read_text())
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def state_of(run_dir: Path, ports: Mapping[str, int], digests: Mapping[str, str], data_dir: str = "") -> str:
+    """The truth about the process provisioned in `run_dir` with these ports and files: `running`, or what is wrong.
+
+    With `data_dir` also whether the folder of its data is still the one that it works in.
+    """
+    record = read_record(run_dir)
+    if record is None or not record.alive:
+        if lost := by_log_file.leaders(run_dir):
+            return f"running without its record (pid {lost[0]})"
+        strangers = [str(owner) for port in ports.values() if (owner := port_owner(port))]
+        return f"replaced by {strangers[0]}" if strangers else STOPPED
+    if data_dir and lost_data(record, Path(data_dir)):
+        return f"running without its data: {data_dir} is gone"
+    changed = changed_files(run_dir, digests)
+    return f"running with {', '.join(changed)} changed by hand" if changed else RUNNING
+
+
+def lost_data(record: Record, folder: Path) -> bool:
+    """Whether the folder of the process's data was removed under it, replaced, or its disk is not mounted any more.
+
+    A process that works elsewhere than in its data is judged by the folder alone: a store's is never empty.
+    """
+    try:
+        there = folder.stat()
+        is_empty = folder.name in _STORES and not any(folder.iterdir())
+    except FileNotFoundError:
+        return True
+    except OSError:  # not for this user to see
+        return False
+    place = Path(f"/proc/{record.pid}/cwd")
+    try:
+        works_in, seen = str(place.readlink()), place.stat()
+    except OSError:
+        return is_empty
+    if works_in == "/":
+        return is_empty
+    return (seen.st_dev, seen.st_ino) != (there.st_dev, there.st_ino)
+
+
+def changed_files(run_dir: Path, digests: Mapping[str, str]) -> tuple[str, ...]:
+    """Names of configuration files that are not what was rendered, those that restart nothing as `hot/NAME`."""
+    folders = {name: run_dir if name.startswith(f"{HOT}/") else run_dir / CONFIG for name in digests}
+    return tuple(name for name, digest in digests.items() if _file_digest(folders[name] / name) != digest)
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+@dataclass(frozen=True)
+class PortOwner:
+    """The process that listens on a port; `pid` is 0 where the system does not tell."""
+
+    port: int
+    pid: int
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (pid {self.pid})" if self.pid else "a process of another user"
+
+
+def port_owner(port: int) -> PortOwner | None:
+    """Who listens on TCP `port` of this machine, None where it is free."""
+    for connection in psutil.net_connections(kind="tcp"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
+            return PortOwner(port, connection.pid or 0, _name(connection.pid))
+    return None
+
+
+def belongs_to(owner: PortOwner, record: Record) -> bool:
+    """Whether the listener is the recorded process or one that it started, such as one of several workers."""
+    try:
+        return record.pid in (owner.pid, *(parent.pid for parent in psutil.Process(owner.pid).parents()))
+    except psutil.Error:
+        return False
+
+
+def _name(pid: int | None) -> str:
+    try:
+        return psutil.Process(pid).name() if pid else ""
+    except psutil.Error:
+        return "a process"

@@ -1,0 +1,82 @@
+"""A throw-away folder of this machine, with the embedded engines' own programs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ragops.adapters import subprocess_tool
+from ragops.adapters.files import create_private, explain_os_error
+from ragops.adapters.temp_dirs import scratch_folder
+from ragops.runtimes.embedded.programs import ALIASES, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+
+class HostBench:
+    """The `Bench` protocol on a folder that only we may enter."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+        self.local: Path | None = folder
+        self._path = folder
+
+    def tool(self, name: str) -> tuple[str, ...]:
+        """The engine's program, from its wheel."""
+        if name not in ALIASES:
+            return (str(locate(name)),)
+        link = self._path / name
+        if not link.is_symlink():
+            link.symlink_to(locate(ALIASES[name]))
+        return (str(link),)
+
+    def fed(self, command: Sequence[str], limit: float) -> AbstractContextManager[subprocess_tool.Fed]:
+        """The engine's program as a child of this process."""
+        name, *arguments = command
+        return subprocess_tool.fed([*self.tool(name), *arguments], os.environ, limit, name=name)
+
+    def output(self, command: Sequence[str], limit: float) -> str:
+        """What the engine's program prints."""
+        name, *arguments = command
+        return subprocess_tool.output([*self.tool(name), *arguments], os.environ, limit)
+
+    def put(self, source: Path, name: str, *, changing: bool = False) -> None:
+        """A link, where they do not change it: the programs run as we do."""
+        target = self._path / name
+        if not changing:
+            target.symlink_to(source.absolute())
+            return
+        try:
+            target.parent.mkdir(mode=0o700, exist_ok=True)
+            target.unlink(missing_ok=True)
+            with source.open("rb") as stream, create_private(target) as copy:
+                shutil.copyfileobj(stream, copy, 1 << 20)
+        except OSError as error:
+            raise explain_os_error(error, f"copy {source} to {target}") from error
+
+    def get(self, name: str, target: Path) -> None:
+        """Copy a file out."""
+        try:
+            with (
+                (self._path / name).open("rb") as source,
+                create_private(target) as copy,
+            ):
+                shutil.copyfileobj(source, copy, 1 << 20)
+        except OSError as error:
+            raise explain_os_error(error, f"copy {name} to {target}") from error
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """Names of the files in a folder below."""
+        return tuple(sorted(path.name for path in (self._path / folder).iterdir()))
+
+
+@contextmanager
+def host_bench() -> Iterator[HostBench]:
+    """A bench on this machine, its folder gone when the block ends."""
+    with scratch_folder() as folder:
+        yield HostBench(folder)

@@ -1,0 +1,1 @@
+"""Snapshots of Qdrant's shards: dump, verify, restore."""

@@ -1,0 +1,215 @@
+"""Dump, verify and restore of Qdrant: one snapshot of every shard, and what snapshots lack in `collections.json`."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from datetime import UTC, datetime
+from shutil import disk_usage
+from tempfile import gettempdir
+from typing import TYPE_CHECKING, Any
+
+from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.services.contract import Capability, Part
+from ragops.services.load_proof import by_loading
+from ragops.services.qdrant import ENGINE
+from ragops.services.qdrant.backup import kept_collections as kept
+from ragops.services.qdrant.backup import manifest, restore, snapshot_reader
+from ragops.services.qdrant.backup.manifest import Catalogue
+from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
+from ragops.services.qdrant.backup.snapshots import Dump, kind
+from ragops.services.qdrant.cluster.nodes import connected, is_cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from ragops.adapters.qdrant.client import Rest
+    from ragops.services.contract import Endpoint, Proof, Sink
+    from ragops.services.control import Control
+    from ragops.services.kept_data import Kept
+
+# Snapshots are made and put in place while the request waits, however long it takes.
+_REQUEST_SECONDS = 3600.0
+_OTHER_POINT = "use another recovery point: `ragops backup list`"
+
+
+class QdrantBackup:
+    """By shard snapshots.
+
+    Counts are `collections` and `aliases`, and `<collection>.points` of every snapshot (`<collection>/<shard>.points`
+    where a collection has several shards), read from the file by the engine.
+    """
+
+    def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
+        """Snapshot every shard, fetch it, read it back. Raises IntegrityError, MissingError, UnhealthyError."""
+        storage = control.local_data if endpoint.engine == ENGINE else None
+        with connected(endpoint, _REQUEST_SECONDS) as nodes:
+            copies = ServerCopies(sink.journal)
+            copies.clear(nodes)
+            versions, instant = _versions(nodes.first, endpoint), datetime.now(tz=UTC)
+            dump = Dump(nodes, sink, versions, copies, storage)
+            aliases, takings = manifest.aliases(nodes.first), []
+            for number, name in enumerate(manifest.names(nodes.first), 1):
+                with _skipped_when_deleted(name, nodes.first):
+                    takings.append(dump.collection(name, number))
+            sink.begun()  # from here on only ingest would change them, which is kept out where it matters
+            sink.each([task for taking in takings for task in taking.tasks])
+        records = tuple(taking.record() for taking in takings if not taking.gone)
+        kept = {record.name for record in records}
+        whole = Catalogue(collections=records, aliases={alias: name for alias, name in aliases.items() if name in kept})
+        content = whole.model_dump_json(indent=2) + "\n"
+        write_atomic(sink.folder / manifest.PART, content, SECRET_MODE)
+        sink.put(manifest.PART, lambda: Part(manifest.PART, instant, whole.counts(), versions))
+
+    def verify(self, folder: Path, part: Part, control: Control) -> None:
+        """Read the part, a snapshot with the engine where that can, and compare its counts."""
+        del control
+        if part.name == manifest.PART:
+            _compare(part, manifest.read(folder / part.name).counts())
+        elif part.counts:
+            (counted,) = part.counts
+            _compare(part, {counted: snapshot_reader.count_points(folder / part.name)})
+        else:
+            snapshot_reader.check_archive(folder / part.name)
+
+    def prove(
+        self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part], budget: float = 0.0
+    ) -> Proof:
+        """Have the engine load the files, as far as the budget goes. Raises as `verify` does."""
+        del endpoint
+        return by_loading(
+            self.verify,
+            folder,
+            parts,
+            control,
+            budget,
+            loads=lambda part: part.name == manifest.PART or bool(part.counts),
+        )
+
+    def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
+        """Refuse another engine or minor version, missing parts, too little space, a server that cannot be started."""
+        for part in parts:
+            _check_version(endpoint, part)
+        _check_complete(folder, parts)
+        sizes = [(folder / part.name).stat().st_size for part in parts]
+        # A proven copy beside the collection, the upload it is made from, and every replica.
+        _need_space("beside its data", control.free_bytes(), (2 + _copies(endpoint)) * sum(sizes))
+        _need_space(f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * max(sizes, default=0))
+        if not control.is_running() and not endpoint.can(Capability.RESTART):
+            what = f"qdrant is down, and the runtime {endpoint.runtime} lacks `{Capability.RESTART}`"
+            raise MissingError("capability_missing", what, "start it, or run ragops where it runs")
+
+    def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
+        """Prove every snapshot in a collection beside, then replace the collections one by one (see restore.py)."""
+        _check_complete(folder, parts)
+        wanted = manifest.read(folder / manifest.PART)
+        aside = _started(endpoint, control)
+        try:
+            with connected(endpoint, _REQUEST_SECONDS) as nodes:
+                nodes.refuse_silent("a restore")
+                notes = restore.Restore(nodes, folder, wanted, _copies(endpoint)).run()
+        except BaseException:
+            if aside:
+                control.stop()
+                control.bring_data_back(aside)
+            raise
+        kept = f"its old data could not be opened and are kept in {aside}: remove that folder when you do not need them"
+        return (*notes, kept) if aside else notes
+
+    def kept(self, endpoint: Endpoint) -> tuple[Kept, ...]:
+        """Copies that a restore has left."""
+        return kept.kept(endpoint)
+
+    def drop_kept(self, endpoint: Endpoint, names: Sequence[str]) -> None:
+        """Remove some of them for good."""
+        kept.drop(endpoint, names)
+
+    def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
+        """Collections, aliases and points by collection as they are now."""
+        with connected(endpoint, _REQUEST_SECONDS) as nodes:
+            rest = nodes.first
+            names = manifest.names(rest)
+            found = {"collections": len(names), "aliases": len(manifest.aliases(rest))}
+            for name in names:
+                with _skipped_when_deleted(name, rest):
+                    found[kind(name, 0, 1)] = manifest.count(rest, name)
+            return found
+
+
+def _copies(endpoint: Endpoint) -> int:
+    """How many replicas of a shard a collection is to have at least."""
+    return int(endpoint.options.get("replication_factor") or 1)
+
+
+def _versions(rest: Rest, endpoint: Endpoint) -> dict[str, str]:
+    """Of the engine: a server's own, or that of the library behind the development engine."""
+    root: dict[str, Any] = rest.root()
+    return {endpoint.engine: str(root.get("engine") or root["version"])}
+
+
+@contextlib.contextmanager
+def _skipped_when_deleted(name: str, rest: Rest) -> Iterator[None]:
+    """A collection that its owner deletes meanwhile is no failure."""
+    try:
+        yield
+    except RagopsError as error:
+        if error.code != "qdrant_not_found" or name in manifest.names(rest):
+            raise
+
+
+def _compare(part: Part, found: Mapping[str, int]) -> None:
+    if dict(part.counts) != dict(found):
+        faults = ", ".join(f"{kind}: {found.get(kind, 0)}, not {count}" for kind, count in part.counts.items())
+        raise IntegrityError("counts_differ", f"{part.name} holds other counts than stated: {faults}", _OTHER_POINT)
+
+
+def _check_version(endpoint: Endpoint, part: Part) -> None:
+    engine, written = next(iter(part.versions.items()))
+    if engine != endpoint.engine:
+        what = f"{part.name} was written by {engine} {written}, this is {endpoint.engine}"
+        raise MissingError("engine_differs", what, f"restore it into a platform that runs {engine}")
+    if _numbers(written)[:2] != _numbers(endpoint.version)[:2] or _numbers(written) > _numbers(endpoint.version):
+        rule = "a restore stays in one minor version, and goes to no older patch"
+        what = f"{part.name} was written by {engine} {written}, this is {endpoint.version}: {rule}"
+        raise MissingError("version_differs", what, f"run {engine} {written} to restore it, then upgrade")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+
+
+def _check_complete(folder: Path, parts: Sequence[Part]) -> None:
+    """Every shard that the catalogue names is among the parts. Raises IntegrityError."""
+    names = {part.name for part in parts}
+    if manifest.PART not in names:
+        raise IntegrityError("parts_missing", f"the recovery point has no {manifest.PART} of qdrant", _OTHER_POINT)
+    wanted = {shard.file for record in manifest.read(folder / manifest.PART).collections for shard in record.shards}
+    if missing := sorted(wanted - names):
+        raise IntegrityError("parts_missing", f"the recovery point lacks {', '.join(missing)}", _OTHER_POINT)
+
+
+def _need_space(where: str, free: int | None, needed: int) -> None:
+    if free is not None and free < needed:
+        what = f"restoring qdrant needs {needed >> 20} MiB {where}, {free >> 20} MiB are free"
+        raise MissingError("disk_full", what, "free some space, then run the command again")
+
+
+def _started(endpoint: Endpoint, control: Control) -> str:
+    """Start it where it is down; where its data keep it from that, with empty ones. Returns where the old ones are.
+
+    A node of a cluster keeps its data: what the others hold of them is worth more than a node that forgot who it is.
+    """
+    if control.is_running():
+        return ""
+    try:
+        control.start()
+    except RagopsError:
+        control.stop()
+        if is_cluster(endpoint):
+            raise
+        aside = control.set_data_aside("before-restore")
+        control.start()
+        return aside
+    return ""

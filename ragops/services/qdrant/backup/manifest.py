@@ -1,0 +1,169 @@
+"""What shard snapshots do not hold: collections with their parameters, payload indexes and shards, and the aliases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
+
+from ragops.adapters.qdrant.paths import path_of as path_of
+from ragops.errors import IntegrityError
+from ragops.services.qdrant import RESTORE_SUFFIX, is_internal
+from ragops.services.qdrant.backup import proven_copies
+from ragops.services.qdrant.cluster.shards import ShardKey  # noqa: TC001  pydantic reads the annotations
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ragops.adapters.qdrant.client import Rest
+
+PART = "collections.json"
+_STRICT = ConfigDict(frozen=True, extra="forbid")
+_FileName = Annotated[str, StringConstraints(pattern=r"^\d{4,}-\d+\.snapshot$")]
+# Of what a server shows of a collection, what it takes when one is made; other names on the right.
+_PARAMS = (
+    "vectors", "sparse_vectors", "shard_number", "sharding_method", "replication_factor", "write_consistency_factor",
+    "on_disk_payload",
+)  # fmt: skip
+# What only a change of the collection takes, after it was made.
+_LATER = ("read_fan_out_factor", "read_fan_out_delay_ms")
+_CONFIG = {
+    "hnsw_config": "hnsw_config",
+    "optimizer_config": "optimizers_config",
+    "wal_config": "wal_config",
+    "quantization_config": "quantization_config",
+    "strict_mode_config": "strict_mode_config",
+    "metadata": "metadata",
+}
+
+
+class Shard(BaseModel):
+    """A shard and the part that holds it; `points` is None where no engine here can read that part.
+
+    `key` is the shard key of custom sharding, `nodes` are those that had an active replica.
+    """
+
+    model_config = _STRICT
+
+    id: int = Field(ge=0)
+    file: _FileName
+    points: int | None = Field(ge=0)
+    key: ShardKey | None = None
+    nodes: tuple[str, ...] = ()
+
+
+class Index(BaseModel):
+    """A payload index as Qdrant takes it."""
+
+    model_config = _STRICT
+
+    field_name: str
+    field_schema: JsonValue
+
+
+class CollectionRecord(BaseModel):
+    """A collection; `create` is the body that makes it, `later` are parameters that are set once it is there."""
+
+    model_config = _STRICT
+
+    name: str = Field(min_length=1)
+    create: dict[str, JsonValue]
+    indexes: tuple[Index, ...]
+    shards: tuple[Shard, ...] = ()
+    later: dict[str, JsonValue] = {}
+
+    @property
+    def points(self) -> int | None:
+        """Of all shards; None where they are not known."""
+        counts = [shard.points for shard in self.shards if shard.points is not None]
+        return sum(counts) if len(counts) == len(self.shards) else None
+
+
+class Catalogue(BaseModel):
+    """The whole of `collections.json`; `aliases` by their own names."""
+
+    model_config = _STRICT
+
+    format: int = 1
+    collections: tuple[CollectionRecord, ...]
+    aliases: dict[str, str]
+
+    def counts(self) -> dict[str, int]:
+        """For the manifest."""
+        return {"collections": len(self.collections), "aliases": len(self.aliases)}
+
+
+def names(rest: Rest) -> list[str]:
+    """The users' collections, those among them that the copy of a restore answers for."""
+    every = proven_copies.all_names(rest)
+    return sorted({*(name for name in every if not is_internal(name)), *_stand_ins(rest, every)})
+
+
+def aliases(rest: Rest) -> dict[str, str]:
+    """All aliases of users' collections, with what they stand for."""
+    every, found = proven_copies.all_names(rest), proven_copies.all_aliases(rest)
+    stand_ins = {copy.name: copy.base for copy in proven_copies.sort_out(every, found).values() if copy.stands_in}
+    named = {alias: stand_ins.get(name, name) for alias, name in found.items()}
+    return {
+        alias: name
+        for alias, name in named.items()
+        if alias != name and not is_internal(name) and not is_internal(alias)
+    }
+
+
+def _stand_ins(rest: Rest, every: list[str]) -> list[str]:
+    """Collections that are answered for by a copy."""
+    if not any(name.endswith(RESTORE_SUFFIX) for name in every):
+        return []
+    return [
+        copy.base for copy in proven_copies.sort_out(every, proven_copies.all_aliases(rest)).values() if copy.stands_in
+    ]
+
+
+def record(rest: Rest, name: str) -> CollectionRecord:
+    """A collection as it is now, without its shards."""
+    info = rest.get(path_of(name))
+    schema: Mapping[str, Any] = info["payload_schema"]
+    indexes = (
+        Index(field_name=field, field_schema=known.get("params") or known["data_type"])
+        for field, known in sorted(schema.items())
+    )
+    params = info["config"]["params"]
+    later = {name: params[name] for name in _LATER if params.get(name) is not None}
+    return CollectionRecord(name=name, create=_creation(info["config"]), indexes=tuple(indexes), later=later)
+
+
+def _creation(config: Mapping[str, Any]) -> dict[str, Any]:
+    given = {name: config["params"].get(name) for name in _PARAMS}
+    given |= {target: config.get(name) for name, target in _CONFIG.items()}
+    return {name: _without_nulls(value) for name, value in given.items() if value is not None}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_nulls(inner) for name, inner in value.items() if inner is not None}
+    return value
+
+
+def replication_factor(rest: Rest, name: str) -> int:
+    """How many replicas of a shard the collection is to have. Raises as `Rest`, also where a shard is out of reach."""
+    return int(rest.get(path_of(name))["config"]["params"].get("replication_factor") or 1)
+
+
+def count(rest: Rest, name: str) -> int:
+    """The points of a collection, counted exactly."""
+    return int(rest.send("POST", f"{path_of(name)}/points/count", {"exact": True})["count"])
+
+
+def read(path: Path) -> Catalogue:
+    """The part in `path`. Raises IntegrityError (collections_unreadable)."""
+    hint = "use another recovery point: `ragops backup list`"
+    try:
+        return Catalogue.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise IntegrityError("collections_unreadable", f"{path} cannot be read: {error.strerror}", hint) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise IntegrityError("collections_unreadable", what, hint) from error

@@ -1,0 +1,125 @@
+"""Copies that a restore proves before it replaces a collection: their names, and which of them count.
+
+A copy is called `<collection>__ragops-restore`. When it is proven it gets an alias that says of which files and for
+which collection, so that whoever finds it after a run that was killed can tell what it is worth. A collection that
+could not be made again is answered for by its copy, through an alias of the collection's name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.adapters.qdrant.paths import path_of
+from ragops.services.qdrant import PROVEN_PREFIX, RESTORE_SUFFIX
+from ragops.services.qdrant.cluster.consensus import change
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping
+
+    from ragops.adapters.qdrant.client import Rest
+
+_LONGEST_NAME = 255
+_NUMBER = re.compile(r"__\d+$")
+_DIGEST = 12
+CHANGE_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy on the servers; `digest` of the files that it was proven against, empty where it was not.
+
+    `base` is the collection that it is a copy of, empty where that cannot be told; `aliases` are those that users ask
+    it by.
+    """
+
+    name: str
+    base: str
+    digest: str = ""
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether it answers for its collection, which is away."""
+        return self.base in self.aliases
+
+
+def all_aliases(rest: Rest) -> dict[str, str]:
+    """Every alias, ragops' own too, with what it stands for."""
+    return {item["alias_name"]: item["collection_name"] for item in rest.get("/aliases")["aliases"]}
+
+
+def all_names(rest: Rest) -> list[str]:
+    """Every collection, ragops' own too."""
+    return sorted(item["name"] for item in rest.get("/collections")["collections"])
+
+
+def find(rest: Rest) -> dict[str, Copy]:
+    """The copies on the servers, by their names."""
+    return sort_out(all_names(rest), all_aliases(rest))
+
+
+def sort_out(names: Iterable[str], aliases: Mapping[str, str]) -> dict[str, Copy]:
+    """The copies among the collections `names`."""
+    found, every = {}, frozenset(names)
+    for name in sorted(every):
+        if not name.endswith(RESTORE_SUFFIX):
+            continue
+        own = sorted(alias for alias, target in aliases.items() if target == name)
+        marks = [alias.removeprefix(PROVEN_PREFIX) for alias in own if alias.startswith(PROVEN_PREFIX)]
+        digest, _, base = marks[0].partition("-") if marks else ("", "", "")
+        asked = tuple(alias for alias in own if not alias.startswith(PROVEN_PREFIX))
+        found[name] = Copy(name, base or _base(name, every), digest, asked)
+    return found
+
+
+def _base(name: str, every: Container[str]) -> str:
+    """What an unproven copy is a copy of, by its name: a number may have been put to it."""
+    base = name.removesuffix(RESTORE_SUFFIX)
+    return base if base in every else _NUMBER.sub("", base)
+
+
+def mark(rest: Rest, copy: Copy) -> None:
+    """Note on the servers that the copy is proven."""
+    marker = f"{PROVEN_PREFIX}{copy.digest}-{copy.base}"
+    if len(marker.encode()) > _LONGEST_NAME:
+        marker = f"{PROVEN_PREFIX}{copy.digest}"
+    change_aliases(rest, [creation(marker, copy.name)])
+
+
+def free_name(collection: str, number: int, taken: Iterable[str]) -> str:
+    """The name of a new copy of the `number`th collection; where it is too long or taken a number stands in it."""
+    name = f"{collection}{RESTORE_SUFFIX}"
+    if len(name.encode()) > _LONGEST_NAME:
+        name = f"{number}{RESTORE_SUFFIX}"
+    others, longest = set(taken), f"{collection}__{len(collection)}{RESTORE_SUFFIX}"
+    base = collection if len(longest.encode()) <= _LONGEST_NAME else str(number)
+    tries = (f"{base}__{other}{RESTORE_SUFFIX}" for other in range(2, len(others) + 3))
+    return name if name not in others else next(one for one in tries if one not in others)
+
+
+def short(digest: str) -> str:
+    """A digest as marks hold it."""
+    return digest[:_DIGEST]
+
+
+def delete(rest: Rest, name: str) -> None:
+    """Remove a collection."""
+    change(rest.within(CHANGE_SECONDS), "DELETE", path_of(name))
+
+
+def change_aliases(rest: Rest, actions: list[dict[str, object]]) -> None:
+    """In one request, which is carried out as a whole."""
+    if actions:
+        change(rest.within(CHANGE_SECONDS), "POST", "/collections/aliases", {"actions": actions})
+
+
+def creation(alias: str, collection: str) -> dict[str, object]:
+    """The action that makes an alias, or has it stand for another collection."""
+    return {"create_alias": {"alias_name": alias, "collection_name": collection}}
+
+
+def deletion(alias: str) -> dict[str, object]:
+    """The action that removes an alias."""
+    return {"delete_alias": {"alias_name": alias}}

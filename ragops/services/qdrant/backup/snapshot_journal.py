@@ -1,0 +1,91 @@
+"""Remembers which snapshots servers make for us, so that those of a run that was killed are removed by the next."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.errors import RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from ragops.adapters.qdrant.client import Rest
+    from ragops.services.qdrant.cluster.nodes import Nodes
+
+
+@dataclass
+class ServerCopies:
+    """Notes in the file `journal`: node, path of its snapshots, and those that were there before ours."""
+
+    journal: Path
+    _notes: dict[tuple[str, str], list[str]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextlib.contextmanager
+    def noted(self, client: Rest, snapshots: str, before: set[str]) -> Iterator[None]:
+        """Keep a note while the block lasts; one that is killed leaves it.
+
+        Where the block fails, what the server has made since `before` is removed: a request that was given up may have
+        left a snapshot whose name nobody was told. Where that fails too, the note stays for the next run.
+        """
+        with self._lock:
+            self._notes[client.name, snapshots] = sorted(before)
+            self._write()
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(RagopsError):  # the first failure is the one to tell
+                remove_others(client, snapshots, before)
+                self._forget(client, snapshots)
+            raise
+        self._forget(client, snapshots)
+
+    def _forget(self, client: Rest, snapshots: str) -> None:
+        with self._lock:
+            del self._notes[client.name, snapshots]
+            with contextlib.suppress(RagopsError):  # a note too many costs a look
+                self._write()
+
+    def clear(self, nodes: Nodes) -> None:
+        """Remove what a killed run left on those nodes that answer; the others are asked next time."""
+        clients = {client.name: client for client in nodes.clients}
+        for node, snapshots, before in self._read():
+            try:
+                if node in clients:
+                    remove_others(clients[node], snapshots, set(before))
+                else:
+                    self._notes[node, snapshots] = before
+            except RagopsError as error:
+                if error.code != "qdrant_not_found":  # else the collection is gone, and its snapshots with it
+                    self._notes[node, snapshots] = before
+        self._write()
+
+    def _read(self) -> list[tuple[str, str, list[str]]]:
+        try:
+            values: Any = json.loads(self.journal.read_text())
+            return [(item["node"], item["snapshots"], item["before"]) for item in values]
+        except (OSError, ValueError, KeyError, TypeError):
+            return []
+
+    def _write(self) -> None:
+        values = [{"node": node, "snapshots": path, "before": names} for (node, path), names in self._notes.items()]
+        if values or self.journal.exists():
+            write_atomic(self.journal, json.dumps(values), SECRET_MODE)
+
+
+def names_of(client: Rest, snapshots: str) -> set[str]:
+    """The snapshots that the server has there."""
+    return {item["name"] for item in client.get(snapshots)}
+
+
+def remove_others(client: Rest, snapshots: str, before: set[str]) -> None:
+    """Remove the snapshots that were not there `before`."""
+    for name in names_of(client, snapshots) - before:
+        client.send("DELETE", f"{snapshots}/{quote(name, safe='')}", wait="true")

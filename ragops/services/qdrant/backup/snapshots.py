@@ -1,0 +1,140 @@
+"""Takes a snapshot of one replica of every shard, spread over the nodes, and leaves none of them on a server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ragops.errors import RagopsError, UnhealthyError
+from ragops.services.contract import Part
+from ragops.services.qdrant.backup import manifest, snapshot_reader
+from ragops.services.qdrant.backup.manifest import CollectionRecord, Shard, path_of
+from ragops.services.qdrant.backup.snapshot_download import Source, fetch
+from ragops.services.qdrant.cluster.shards import ShardMap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from ragops.adapters.qdrant.client import Rest
+    from ragops.services.contract import Sink
+    from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
+    from ragops.services.qdrant.cluster.nodes import Nodes
+    from ragops.services.qdrant.cluster.shards import Replica
+
+
+@dataclass
+class Taking:
+    """One collection on its way: `tasks` take its shards, each on its own; then `record` says what was taken."""
+
+    bare: CollectionRecord
+    tasks: list[Callable[[], None]] = field(default_factory=list)
+    shards: dict[int, Shard] = field(default_factory=dict)
+    gone: bool = False
+
+    def record(self) -> CollectionRecord:
+        """The collection with the shards that were taken, in their order."""
+        ordered = tuple(shard for _, shard in sorted(self.shards.items()))
+        return self.bare.model_copy(update={"shards": ordered})
+
+
+@dataclass(frozen=True)
+class Dump:
+    """Where the parts of a dump go, what is stated of their engine, and the copies that servers make meanwhile.
+
+    `storage` is the folder of the development engine, where this machine sees it.
+    """
+
+    nodes: Nodes
+    sink: Sink
+    versions: Mapping[str, str]
+    copies: ServerCopies
+    storage: Path | None
+
+    def collection(self, name: str, number: int) -> Taking:
+        """What takes the shards of the collection, the `number`th.
+
+        Raises UnhealthyError (qdrant_shard_away) where no node that answers has a shard.
+        """
+        holding = self.nodes.holding(path_of(name))
+        if away := holding.shards.unserved(holding.clients):
+            what = f"{name}: no node that answers has shard {away[0]}"
+            raise UnhealthyError(
+                "qdrant_shard_away", what, "`ragops health qdrant`; `ragops up` starts what is stopped"
+            )
+        taking = Taking(manifest.record(self.nodes.first, name))
+        replicas = holding.shards.shards()
+        names = {peer: client.name for peer, client in holding.clients.items()}
+        for shard, peer in holding.shards.sources(holding.clients).items():
+            where = _whereabouts(replicas[shard], names)
+            others = [one.peer for one in replicas[shard] if one.active and one.peer in names and one.peer != peer]
+            clients = [holding.clients[one] for one in (peer, *others)]
+            take = partial(self._from_any, clients, taking, shard, f"{number:04}-{shard}", len(replicas))
+            taking.tasks.append(partial(self._unless_deleted, taking, take, where))
+        return taking
+
+    def _from_any(self, clients: Sequence[Rest], taking: Taking, shard: int, file: str, shards: int) -> Shard:
+        """From the first node; from another one that has the shard where that one is lost meanwhile."""
+        first, *others = clients
+        try:
+            return self._shard(taking, first, shard, file, shards)
+        except UnhealthyError:
+            able = [client for client in others if _has_active(client, taking.bare.name, shard)]
+            if not able:
+                raise
+        (self.sink.folder / f"{file}.snapshot").unlink(missing_ok=True)
+        return self._from_any(able, taking, shard, file, shards)
+
+    def _unless_deleted(self, taking: Taking, take: Callable[[], Shard], where: Mapping[str, object]) -> None:
+        """A collection that its owner deletes meanwhile is no failure."""
+        if taking.gone:
+            return
+        try:
+            shard = take()
+        except RagopsError as error:
+            if error.code != "qdrant_not_found" or taking.bare.name in manifest.names(self.nodes.first):
+                raise
+            taking.gone = True
+        else:
+            taking.shards[shard.id] = shard.model_copy(update=where)
+
+    def _shard(self, taking: Taking, client: Rest, shard: int, file: str, shards: int) -> Shard:
+        name, instant = taking.bare.name, datetime.now(tz=UTC)
+        target = self.sink.folder / f"{file}.snapshot"
+        checksum = fetch(client, Source(name, shard, self.storage), target, self.copies, self.sink)
+
+        def read_back() -> Part:
+            points = self._points(target)
+            counts = {} if points is None else {kind(name, shard, shards): points}
+            return Part(target.name, instant, counts, self.versions)
+
+        part = self.sink.put(target.name, read_back, checksum)
+        return Shard(id=shard, file=target.name, points=next(iter(part.counts.values()), None))
+
+    def _points(self, target: Path) -> int | None:
+        """By the engine, where it can read the file; None where it can only be seen to be whole."""
+        if snapshot_reader.is_readable(*next(iter(self.versions.items()))):
+            return snapshot_reader.count_points(target)
+        snapshot_reader.check_archive(target)
+        return None
+
+
+def _has_active(client: Rest, name: str, shard: int) -> bool:
+    """Whether the node answers and has an active replica, by its own word: it may have missed a write by now."""
+    try:
+        seen = ShardMap.of(client.get(f"{path_of(name)}/cluster"))
+    except UnhealthyError:
+        return False
+    return any(one.shard == shard and one.peer == seen.peer and one.active for one in seen.replicas)
+
+
+def _whereabouts(replicas: tuple[Replica, ...], names: Mapping[int, str]) -> dict[str, object]:
+    holders = tuple(names[replica.peer] for replica in replicas if replica.active and replica.peer in names)
+    return {"key": replicas[0].key, "nodes": holders}
+
+
+def kind(name: str, shard: int, shards: int) -> str:
+    """How the points of a shard are called among the counts; a collection's name cannot contain a slash."""
+    return f"{name}.points" if shards == 1 else f"{name}/{shard}.points"

@@ -1,0 +1,1 @@
+"""The Qdrant cluster: nodes, shards, membership, consensus."""

@@ -1,0 +1,33 @@
+"""Changes that all nodes of a cluster have to agree on, asked for again where they got lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ragops.errors import RagopsError
+
+if TYPE_CHECKING:
+    from ragops.adapters.qdrant.client import Rest
+
+_ATTEMPTS = 4
+_SECONDS = "15"
+_DONE_BEFORE = (("PUT", "qdrant_exists"), ("DELETE", "qdrant_not_found"))
+_LOST = "consensus operation commit failed"
+
+
+def change(client: Rest, method: str, path: str, body: object = None, **query: str) -> Any:
+    """The result of a request that changes the catalogue or the cluster, and that may be repeated.
+
+    What a node passes on to a leader that is no more is never done, and the node waits for it all the same (seen on
+    1.18.3): it is given little time and asked again. Raises as `Rest.send`; what an earlier try made after all counts
+    as made.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return client.send(method, path, body, timeout=_SECONDS, **query)
+        except RagopsError as error:
+            if attempt > 1 and (method, error.code) in _DONE_BEFORE:
+                return True
+            if attempt == _ATTEMPTS or _LOST not in error.message:
+                raise
+    raise AssertionError("unreachable")

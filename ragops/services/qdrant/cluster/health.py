@@ -1,0 +1,195 @@
+"""What the probe says of the cluster: its members, and the replicas of every shard."""
+
+from __future__ import annotations
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ragops.errors import RagopsError
+from ragops.services.contract import Check, Status
+from ragops.services.qdrant.backup import manifest
+from ragops.services.qdrant.backup.manifest import path_of, replication_factor
+from ragops.services.qdrant.cluster import collection_health
+from ragops.services.qdrant.cluster.cluster import Member, lost_peers, member
+from ragops.services.qdrant.cluster.collection_health import Conditions
+from ragops.services.qdrant.cluster.nodes import addresses, is_cluster
+from ragops.services.qdrant.cluster.shards import ShardMap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ragops.services.contract import Endpoint
+    from ragops.services.qdrant.cluster.nodes import Nodes
+
+_LOG = "see `ragops logs qdrant`"
+# Operations of consensus that a node may be behind the others while nothing is wrong.
+_BEHIND = 50
+_SHOWN = 5
+_AT_ONCE = 4
+
+
+def members(endpoint: Endpoint, nodes: Nodes) -> Check:
+    """Whether the nodes are one cluster with one leader."""
+    found = {client.name: known for client in nodes.clients if (known := member(client))}
+    wanted = len(addresses(endpoint))
+    if len(found) < len(nodes.clients):
+        alone = [client.name for client in nodes.clients if client.name not in found]
+        return Check("cluster", Status.DEGRADED, f"in no cluster: {', '.join(alone)}", "`ragops up`")
+    if faults := list(_faults(found, wanted, nodes)):
+        status = max((status for status, _words, _cure in faults), key=list(Status).index)
+        words = "; ".join(words for _status, words, _cure in faults[:_SHOWN])
+        return Check("cluster", status, words, faults[0][2])
+    one = next(iter(found.values()))
+    leader = one.peers.get(one.leader or 0, "")
+    return Check("cluster", Status.OK, f"{wanted} peers, {leader} leads, term {one.term}")
+
+
+def _faults(found: Mapping[str, Member], wanted: int, nodes: Nodes) -> Iterator[tuple[Status, str, str]]:
+    """Status, words and cure of each."""
+    up = "`ragops up` starts what is stopped"
+    if len(nodes.clients) <= wanted // 2:
+        yield Status.DOWN, f"{len(nodes.clients)} of {wanted} nodes are no majority", up
+    elif nodes.silent:
+        yield Status.DEGRADED, f"without {', '.join(nodes.silent)}", up
+    yield from _stopped(found)
+    yield from _divided(found, wanted)
+    leaders = {one.leader for one in found.values()}
+    if None in leaders or 0 in leaders:
+        yield Status.DEGRADED, "no leader is elected", f"it takes some seconds; then {_LOG}"
+    elif len(leaders) > 1:
+        yield Status.DEGRADED, "the nodes do not agree on a leader", f"look again in some seconds; then {_LOG}"
+    newest = max(one.commit for one in found.values())
+    late = [one.name for one in found.values() if newest - one.commit > _BEHIND]
+    if late:
+        yield Status.DEGRADED, f"behind the others: {', '.join(late)}", f"it catches up by itself; else {_LOG}"
+    for one in found.values():
+        for uri, error in one.failures.items():
+            if _goes_on(one, uri) and not any(name in uri for name in nodes.silent):
+                yield Status.DEGRADED, f"{one.name} cannot reach {uri}: {_said(error)}", _LOG
+
+
+def _goes_on(one: Member, uri: str) -> bool:
+    """Whether messages are sent there all the time: a failure is forgotten only when the next one arrives.
+
+    The leader sends to all, a follower to the leader; what it once failed to tell another may stay listed for ever.
+    """
+    return one.leader in (None, one.peer) or f"//{one.peers.get(one.leader)}:" in uri
+
+
+def _said(error: str) -> str:
+    """The words inside an error of gRPC, which quotes every layer that it passed through."""
+    found = re.search(r'message: "([^"]{1,100})', error)
+    return found[1] if found else error[:100]
+
+
+def _stopped(found: Mapping[str, Member]) -> Iterator[tuple[Status, str, str]]:
+    for one in found.values():
+        if one.fault:
+            yield Status.DEGRADED, f"the consensus of {one.name} has stopped: {one.fault}", f"restart it; {_LOG}"
+
+
+def _divided(found: Mapping[str, Member], wanted: int) -> Iterator[tuple[Status, str, str]]:
+    """Nodes that do not know all others: alone, or listed as the peer that they no longer are."""
+    for peer, host in lost_peers(found).items():
+        cure = f"stop {host}, remove the volume of its data, and `ragops up` while the other nodes run"
+        yield Status.DEGRADED, f"{host} has lost its data and is not peer {peer} any more", cure
+    if not lost_peers(found):
+        for one in found.values():
+            if len(one.peers) != wanted:
+                cure = f"wait until all have joined; then {_LOG}"
+                yield Status.DEGRADED, f"{one.name} knows {len(one.peers)} of {wanted} peers", cure
+
+
+# --- shards ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Found:
+    """What was seen of all collections, in words."""
+
+    down: list[str] = field(default_factory=list)
+    inactive: list[str] = field(default_factory=list)
+    few: list[str] = field(default_factory=list)
+    unfilled: list[str] = field(default_factory=list)
+    looked: list[str] = field(default_factory=list)
+    conditions: Conditions = field(default_factory=Conditions)
+
+
+def shards(endpoint: Endpoint, nodes: Nodes, deadline: float) -> Iterator[Check]:
+    """Every replica of every shard is active, and there are as many as are wanted."""
+    names = manifest.names(nodes.first)
+    hosts = _hosts(nodes) if is_cluster(endpoint) else {}
+    wanted = int(endpoint.options.get("replication_factor") or 1)
+    found = _Found()
+
+    def look(name: str) -> None:
+        if time.monotonic() < deadline:
+            _look_at(name, nodes, hosts, wanted, found)
+            collection_health.look_at(name, nodes, deadline, found.conditions)
+            found.looked.append(name)
+
+    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="qdrant") as pool:
+        list(pool.map(look, names))
+    if len(found.looked) < len(names):
+        hint = "give the probe more time"
+        what = f"{len(found.looked)} of {len(names)} collections looked at in time"
+        yield Check("shards", Status.DEGRADED, what, hint)
+    else:
+        yield _active(found, len(names))
+        if wanted > 1:
+            yield _replicated(found, wanted)
+    yield from found.conditions.checks()
+    yield from collection_health.leftovers(nodes.first)
+
+
+def _hosts(nodes: Nodes) -> dict[int, str]:
+    """Names of the nodes that answer, by peer."""
+    return {known.peer: known.name for client in nodes.clients if (known := member(client))}
+
+
+def _look_at(name: str, nodes: Nodes, hosts: Mapping[int, str], wanted: int, found: _Found) -> None:
+    try:
+        seen = ShardMap.of(nodes.first.get(f"{path_of(name)}/cluster"))
+    except RagopsError as error:
+        if error.code != "qdrant_not_found":  # deleted meanwhile
+            found.inactive.append(f"{name}: {error.message}")
+        return
+    if hosts and (lost := seen.unserved(hosts)):
+        found.down.append(f"{name}: no node that answers has shard {', '.join(map(str, lost))}")
+    for replica in seen.inactive():
+        where = f" on {hosts.get(replica.peer, f'peer {replica.peer}')}" if hosts else ""
+        found.inactive.append(f"{name}: shard {replica.shard}{where} is {replica.state}")
+    if seen.fewest_replicas() < wanted:
+        (found.few if _made_so(nodes, name, wanted) else found.unfilled).append(name)
+
+
+def _made_so(nodes: Nodes, name: str, wanted: int) -> bool:
+    """Whether the collection itself is to have fewer replicas than new ones get."""
+    try:
+        return replication_factor(nodes.first, name) < wanted
+    except RagopsError:  # a shard of it is out of reach, which is told elsewhere
+        return False
+
+
+def _active(found: _Found, total: int) -> Check:
+    if found.down:
+        hint = f"`ragops up` starts what is stopped; {_LOG}"
+        return Check("shards", Status.DOWN, "; ".join(found.down[:_SHOWN]), hint)
+    if found.inactive:
+        hint = f"a node that was away is filled from the others; if that does not end {_LOG}"
+        return Check("shards", Status.DEGRADED, "; ".join(found.inactive[:_SHOWN]), hint)
+    return Check("shards", Status.OK, f"{total} collections, all shards active{found.conditions.words()}")
+
+
+def _replicated(found: _Found, wanted: int) -> Check:
+    if not found.few and not found.unfilled:
+        return Check("replicas", Status.OK, f"every shard is on {wanted} nodes")
+    names = ", ".join([*found.unfilled, *found.few][:_SHOWN])
+    hint = "`ragops up` has the copies made"
+    if not found.unfilled:
+        change = f'PATCH /collections/{found.few[0]} {{"params": {{"replication_factor": {wanted}}}}}'
+        hint = f"it was made so; to change it: {change} in Qdrant, then {hint}"
+    return Check("replicas", Status.DEGRADED, f"fewer than {wanted} copies of a shard: {names}", hint)

@@ -1,0 +1,202 @@
+"""A throw-away server that reads an RDB file with the engine itself, away from the live one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ragops.adapters import cancellation
+from ragops.adapters.files import explain_os_error
+from ragops.adapters.logs import tail
+from ragops.adapters.subprocess_tool import die_with_parent
+from ragops.adapters.temp_dirs import scratch_folder
+from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.services.redis.aof import FOLDER as AOF_FOLDER
+from ragops.services.redis.modules import WITH_MODULES
+from ragops.services.redis.scratch_client import Line, keys_of, line_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from ragops.services.control import Bench, Control
+
+_RDB = "dump.rdb"
+_CONFIG = "scratch.conf"
+_START_LIMIT = 60.0
+_LOAD_LIMIT = 3600.0
+_STOP_GRACE = 30.0
+_POLL = 0.02
+_NO_SUCH_PROGRAM = (126, 127)  # what a shell, and Docker, end with
+
+
+class ScratchServer:
+    """The running server; `ours` is a folder of this machine for what belongs to it."""
+
+    def __init__(self, bench: Bench, process: subprocess.Popen[bytes], line: Line, ours: Path) -> None:
+        self._bench = bench
+        self._process = process
+        self._line = line
+        self._ours = ours
+
+    def wait_loaded(self) -> None:
+        """Wait until the file is read. Raises IntegrityError (rdb_unreadable) where the engine gives up on it."""
+        started = time.monotonic()
+        while True:
+            if (code := self._process.poll()) is not None:
+                raise self._ended(code)
+            waited = time.monotonic() - started
+            answers, loading = self._loading()
+            if answers and not loading:
+                return
+            if waited > (_LOAD_LIMIT if answers else _START_LIMIT):
+                raise RagopsError("rdb_slow", f"the RDB file was not read within {waited:.0f} s", "is the disk busy?")
+            cancellation.sleep(_POLL)
+
+    def _ended(self, code: int) -> RagopsError:
+        if code in _NO_SUCH_PROGRAM:
+            return MissingError("engine_not_installed", "the engine that wrote the RDB file is not here")
+        said = "\n".join(f"  {line}" for line in tail(self._ours / "log", 6))
+        what = f"the engine cannot read the RDB file:\n{said}"
+        return IntegrityError("rdb_unreadable", what, "use another recovery point: `ragops backup list`")
+
+    def _loading(self) -> tuple[bool, bool]:
+        """Whether it answers, and whether it still reads."""
+        try:
+            return True, bool(self._line.info("persistence")["loading"])
+        except RagopsError as error:
+            return error.code == "redis_loading", True
+
+    def counts(self) -> dict[str, int]:
+        """What the file holds, as `keys_of` says it."""
+        return keys_of(self._line.info("keyspace"))
+
+    def write_aof(self) -> dict[str, Path]:
+        """Let the engine write its append-only files, end it; returns them by their path inside a data folder."""
+        self._line.configure("appendonly", "yes")
+        wait_for(self._rewritten, _LOAD_LIMIT, "the append-only file was not written")
+        if self._line.info("persistence")["aof_last_bgrewrite_status"] != "ok":
+            raise RagopsError("aof_not_written", "the append-only file could not be written", "free some space")
+        self._line.shut_down()
+        self._process.wait(_STOP_GRACE)
+        return {f"{AOF_FOLDER}/{name}": self._ours_of(name) for name in self._bench.names(AOF_FOLDER)}
+
+    def write_rdb(self) -> Path:
+        """Let the engine write all that it holds into one RDB file; returns where that lies on this machine."""
+        saves = int(self._line.info("persistence")["rdb_saves"])
+        self._line.save()
+        wait_for(lambda: self._saved(saves), _LOAD_LIMIT, "the RDB file was not written")
+        if self._bench.local:
+            return self._bench.local / _RDB
+        self._bench.get(_RDB, self._ours / _RDB)
+        return self._ours / _RDB
+
+    def _saved(self, before: int) -> bool:
+        state = self._line.info("persistence")
+        if not state["rdb_bgsave_in_progress"] and state["rdb_last_bgsave_status"] != "ok":
+            raise RagopsError("redis_save_failed", "the RDB file could not be written", "free some space")
+        return not state["rdb_bgsave_in_progress"] and int(state["rdb_saves"]) > before
+
+    def _ours_of(self, name: str) -> Path:
+        """Where the append-only file lies on this machine, copied there if need be."""
+        if self._bench.local:
+            return self._bench.local / AOF_FOLDER / name
+        self._bench.get(f"{AOF_FOLDER}/{name}", self._ours / name)
+        return self._ours / name
+
+    def _rewritten(self) -> bool:
+        state = self._line.info("persistence")
+        return bool(
+            state["aof_enabled"] and not state["aof_rewrite_in_progress"] and not state["aof_rewrite_scheduled"]
+        )
+
+
+@contextmanager
+def opened(control: Control, engine: str, rdb: Path) -> Iterator[ScratchServer]:
+    """Load `rdb` into a scratch server of `engine` that is gone when the block ends.
+
+    It poses as a replica, because a primary drops at load what has expired since the file was written: so the counts
+    are those of the file, whenever it is read. Its primary is a port that we hold and nobody listens on.
+    Raises IntegrityError (rdb_unreadable), MissingError (disk_full).
+    """
+    try:
+        with scratch_folder() as ours, control.bench() as bench:
+            bench.put(rdb, _RDB)
+            with serving(bench, engine, ours) as scratch:
+                yield scratch
+    except OSError as error:
+        raise explain_os_error(error, f"open {rdb} in a scratch server") from error
+
+
+@contextmanager
+def serving(bench: Bench, engine: str, ours: Path, *, append_only: bool = False) -> Iterator[ScratchServer]:
+    """The same on what lies on `bench`: its RDB file, or its append-only files. Raises as `opened`, and OSError."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        config = ours / f"{_CONFIG}-{secrets.token_hex(4)}"
+        config.write_text(_config(bench.folder, nobody.getsockname()[1], append_only=append_only))
+        bench.put(config, config.name)
+        process = _start(_server(bench, engine, config.name), ours)
+        try:
+            scratch = ScratchServer(bench, process, line_to(bench), ours)
+            scratch.wait_loaded()
+            yield scratch
+        finally:
+            process.kill()
+            process.wait(_STOP_GRACE)
+
+
+def _server(bench: Bench, engine: str, name: str) -> list[str]:
+    """The server, with the modules of its image: without them it could not read their data."""
+    config = f"{bench.folder}/{name}"
+    if bench.local:
+        return [*bench.tool(f"{engine}-server"), config]
+    return [*bench.tool("sh"), "-c", WITH_MODULES, engine, config]
+
+
+def _config(folder: str, dead_port: int, *, append_only: bool = False) -> str:
+    """Reachable by its Unix socket alone, in a folder that only we may enter."""
+    lines = [
+        "port 0",
+        f"unixsocket {folder}/socket",
+        "unixsocketperm 600",
+        f"dir {folder}",
+        f"dbfilename {_RDB}",
+        'save ""',
+        f"appendonly {'yes' if append_only else 'no'}",
+        f"appenddirname {AOF_FOLDER}",
+        "aof-use-rdb-preamble yes",
+        "maxmemory 0",
+        "databases 65536",
+        f"replicaof 127.0.0.1 {dead_port}",
+        "replica-read-only yes",
+        "daemonize no",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _start(command: list[str], ours: Path) -> subprocess.Popen[bytes]:
+    with (ours / "log").open("wb") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=ours,
+            preexec_fn=die_with_parent,
+            env={**os.environ, "LC_ALL": "C.UTF-8"},
+        )
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, failure: str) -> None:
+    """Poll until `condition()`; RagopsError (redis_timeout) with `failure` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise RagopsError("redis_timeout", f"{failure} within {seconds:.0f} s", "is its disk busy or full?")
+        cancellation.sleep(_POLL)

@@ -1,0 +1,69 @@
+"""Takes the parts of a recovery point of the database: its dump, and what a dump of one database lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg import IsolationLevel
+
+from ragops.adapters import subprocess_tool
+from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.adapters.postgres import translated
+from ragops.services.contract import Part
+from ragops.services.timescaledb import counts as inventory
+from ragops.services.timescaledb import dump_locks, dump_warnings, pg_dump, roles, server_globals
+from ragops.services.timescaledb.evaluated_expressions import evaluated
+
+if TYPE_CHECKING:
+    from ragops.adapters.postgres import Connection
+    from ragops.services.contract import Endpoint, Sink
+    from ragops.services.control import Control
+    from ragops.services.timescaledb.server_globals import Globals
+
+
+def dump(endpoint: Endpoint, control: Control, sink: Sink) -> tuple[Part, Part]:
+    """Both files in the sink's folder, as of one instant.
+
+    Raises IntegrityError (not_restorable) where a restore would fail or lose something, UnhealthyError
+    (database_out_of_locks), RagopsError.
+    """
+    database = endpoint.options["database"]
+    target = sink.folder / f"{database}.dump"
+    with roles.operator(endpoint, database, limit=0) as connection, translated(f"database {database}"):
+        dump_warnings.refuse(connection)
+        dump_locks.need(connection)
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        connection.execute("SET idle_in_transaction_session_timeout = 0")
+        with connection.transaction(), pg_dump.logged_in(endpoint) as environment:
+            row = connection.execute("SELECT pg_export_snapshot(), now()").fetchone()
+            snapshot, instant = row or ("", None)
+            sink.begun()
+            arguments = pg_dump.dump_arguments(control.tool("pg_dump"), endpoint, snapshot)
+            with (
+                dump_locks.explained(endpoint),
+                subprocess_tool.running(arguments, environment, pg_dump.LIMIT, stdout=target, name="pg_dump"),
+            ):
+                found, notes = _describe(connection, endpoint, sink)
+                versions = inventory.versions(connection, endpoint.engine)
+                counts = _count(endpoint, database, snapshot)
+    write_atomic(sink.folder / server_globals.PART, found.model_dump_json(indent=2) + "\n", SECRET_MODE)
+    return (
+        Part(target.name, instant, counts, versions, notes),
+        Part(server_globals.PART, instant, {}, versions),
+    )
+
+
+def _describe(connection: Connection, endpoint: Endpoint, sink: Sink) -> tuple[Globals, tuple[str, ...]]:
+    found = server_globals.read(connection, endpoint.logins["application"].user, passwords=sink.encrypted)
+    looked = evaluated(connection)
+    notes = dump_warnings.remarks(connection, found, looked, encrypted=sink.encrypted)
+    checks = tuple(f"{name} of {owner}" for owner, name in looked.checks)
+    more = {"functions": looked.functions, "checks": checks, "staged": looked.needed}
+    return found.model_copy(update=more), notes
+
+
+def _count(endpoint: Endpoint, database: str, snapshot: str) -> dict[str, int]:
+    """By a connection of its own, whose transactions are short: their locks do not add up to those of the dump."""
+    with roles.operator(endpoint, database, limit=0) as connection, translated(f"database {database}"):
+        return inventory.counts(connection, snapshot)

@@ -1,0 +1,168 @@
+"""What a recovery point of the database cannot hold, or holds in another way: refused or named when it is taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from ragops.errors import IntegrityError
+from ragops.services.timescaledb import counts
+from ragops.services.timescaledb.evaluated_expressions import told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ragops.adapters.postgres import Connection
+    from ragops.services.timescaledb.evaluated_expressions import Evaluated
+    from ragops.services.timescaledb.server_globals import Globals
+
+_TABLESPACES = """
+    SELECT format('%I.%I', n.nspname, c.relname), s.spcname
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_tablespace s ON s.oid = c.reltablespace
+    WHERE s.spcname NOT IN ('pg_default', 'pg_global') AND n.nspname !~ '^pg_'
+    UNION ALL
+    SELECT 'the database', s.spcname FROM pg_database d JOIN pg_tablespace s ON s.oid = d.dattablespace
+    WHERE d.datname = current_database() AND s.spcname <> 'pg_default' ORDER BY 1
+"""
+# What users have put where no dump looks: into the system's schemas (OIDs of users begin at 16384).
+_IN_SYSTEM = """
+    SELECT format('%I.%I', n.nspname, x.name) FROM (
+        SELECT oid, relname AS name, relnamespace AS schema, 'pg_class'::regclass AS class FROM pg_class
+        WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+        UNION ALL SELECT oid, proname, pronamespace, 'pg_proc'::regclass FROM pg_proc
+    ) x JOIN pg_namespace n ON n.oid = x.schema
+    WHERE x.oid >= 16384 AND n.nspname IN ('pg_catalog', 'information_schema') AND NOT EXISTS (
+        SELECT FROM pg_depend d WHERE d.classid = x.class AND d.objid = x.oid AND d.deptype = 'e') ORDER BY 1
+"""
+_PREPARED = "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY 1"
+_MAPPINGS = """
+    SELECT DISTINCT srvname FROM pg_user_mappings WHERE umoptions::text ~ 'password' ORDER BY 1
+"""
+# A column that came with a default after a chunk was compressed has no value in the compressed rows: it is read from
+# the catalogue's entry of the chunk, which no dump contains, and would come back as NULL.
+_DEFAULTED = """
+    SELECT format('%I.%I', hn.nspname, h.relname), a.attname, kn.nspname, k.relname
+    FROM _timescaledb_catalog.compression_settings s
+    JOIN pg_attribute a ON a.attrelid = s.relid AND a.atthasmissing AND NOT a.attisdropped
+    JOIN pg_class k ON k.oid = s.compress_relid JOIN pg_namespace kn ON kn.oid = k.relnamespace
+    JOIN pg_attribute ka ON ka.attrelid = k.oid AND ka.attname = a.attname
+    JOIN pg_inherits i ON i.inhrelid = s.relid
+    JOIN pg_class h ON h.oid = i.inhparent JOIN pg_namespace hn ON hn.oid = h.relnamespace ORDER BY 1, 2
+"""
+_HAS_SETTINGS = """
+    SELECT FROM pg_attribute WHERE attname = 'compress_relid'
+    AND attrelid = to_regclass('_timescaledb_catalog.compression_settings')
+"""
+_COMPRESSED = """
+    SELECT DISTINCT format('%I.%I', h.schema_name, h.table_name) FROM _timescaledb_catalog.hypertable h
+    JOIN _timescaledb_catalog.chunk c ON c.hypertable_id = h.id WHERE c.compressed_chunk_id IS NOT NULL ORDER BY 1
+"""
+# TimescaleDB 2.20.3 is the first that restores what it dumps: columns that are NULL everywhere in compressed chunks
+# (its pull request 8153). For chunk skipping (8211) a restore has a way with older ones too.
+RESTORES_SINCE = (2, 20, 3)
+UPGRADE = "run `ragops up` with the pinned image, which updates the extension"
+_NAMED = 8
+
+
+def refuse(connection: Connection) -> None:
+    """Raise IntegrityError (not_restorable) where a restore would fail or lose something, by name."""
+    faults = [f"{name} lies in the tablespace {space}" for name, space in connection.execute(_TABLESPACES).fetchall()]
+    faults += [
+        f"{name} is in a schema of the system, which no dump contains"
+        for (name,) in connection.execute(_IN_SYSTEM).fetchall()
+    ]
+    hint = "move them: `ALTER TABLE … SET TABLESPACE pg_default`, `ALTER … SET SCHEMA public`; then run it again"
+    if not faults and timescale_version(connection):
+        faults = list(_defaulted(connection))
+        hint = (
+            "compress these chunks again: `SELECT compress_chunk(decompress_chunk(c)) FROM show_chunks('TABLE') c`"
+            " for each table, where is_compressed; then run it again"
+        )
+    if faults:
+        more = f"; and {len(faults) - _NAMED} more" if len(faults) > _NAMED else ""
+        what = f"cannot take a recovery point that would restore: {'; '.join(faults[:_NAMED])}{more}"
+        raise IntegrityError("not_restorable", what, hint)
+
+
+def _defaulted(connection: Connection) -> Iterator[str]:
+    """Columns of compressed chunks whose values no dump contains; each look is a transaction of its own."""
+    seen: set[tuple[str, str]] = set()
+    if connection.execute(_HAS_SETTINGS).fetchone() is None:  # older ones
+        return
+    for table, column, schema, name in connection.execute(_DEFAULTED).fetchall():
+        if (table, column) in seen:
+            continue
+        query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} IS NULL)")
+        row = connection.execute(query.format(sql.Identifier(schema, name), sql.Identifier(column))).fetchone()
+        if row and row[0]:
+            seen.add((table, column))
+            yield f"{table} has compressed chunks from before its column {column} came with a default"
+
+
+def remarks(connection: Connection, found: Globals, evaluated: Evaluated, *, encrypted: bool) -> tuple[str, ...]:
+    """Words on what is not in the recovery point by its nature, or comes back another way."""
+    return (*_elsewhere(connection, found), *_secrets(connection, found, encrypted=encrypted), *told(evaluated))
+
+
+def _elsewhere(connection: Connection, found: Globals) -> Iterator[str]:
+    if found.other_databases:
+        yield f"not in it: the other databases of the server, {_list(found.other_databases)}"
+    if found.server_settings:
+        yield f"not in it: settings made with ALTER SYSTEM, {_list(found.server_settings)}"
+    if found.slots:
+        yield f"not in it: the logical replication slots {_list(found.slots)}"
+    if found.subscriptions:
+        yield f"the subscriptions {_list(found.subscriptions)} come back disabled"
+    if prepared := [gid for (gid,) in connection.execute(_PREPARED).fetchall()]:
+        yield f"not in it: what the prepared transactions {_list(prepared)} have not committed"
+    if invalid := counts.invalid_indexes(connection):
+        yield f"not in it: the invalid indexes {_list(invalid)}; `REINDEX INDEX CONCURRENTLY {invalid[0]}` or drop it"
+    for parent, child in found.detaching:
+        yield (
+            f"the partition {child} is half detached and comes back as a table of its own;"
+            f" `ALTER TABLE {parent} DETACH PARTITION {child} FINALIZE`"
+        )
+    if warning := version_warning(connection):
+        yield warning
+
+
+def _secrets(connection: Connection, found: Globals, *, encrypted: bool) -> Iterator[str]:
+    if encrypted:
+        return
+    from ragops.services.timescaledb import APPLICATION_ROLE, OWNER_ROLE
+
+    own = (OWNER_ROLE, APPLICATION_ROLE)
+    if names := [role.name for role in found.roles if role.has_password and role.name not in own]:
+        yield f"not in it, since it is not encrypted: the passwords of the roles {_list(names)}"
+    mappings = [name for (name,) in connection.execute(sql.SQL(_MAPPINGS)).fetchall()]
+    if mappings:
+        yield f"it is not encrypted and has passwords in user mappings of the servers {_list(mappings)}"
+    if found.subscriptions:
+        yield f"it is not encrypted and has the connections of the subscriptions {_list(found.subscriptions)}"
+
+
+def version_warning(connection: Connection) -> str:
+    """Words on a TimescaleDB that dumps what it may not be able to restore, empty where all is well."""
+    version = timescale_version(connection)
+    if not version or version >= RESTORES_SINCE:
+        return ""
+    names = [name for (name,) in connection.execute(_COMPRESSED).fetchall()]
+    if not names:
+        return ""
+    return (
+        f"TimescaleDB {'.'.join(map(str, version))} cannot restore compressed chunks in which a column is NULL"
+        f" everywhere (2.20.3 can): {_list(names)}"
+    )
+
+
+def timescale_version(connection: Connection) -> tuple[int, ...]:
+    """The version of the extension in this database, empty where there is none."""
+    row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
+    return tuple(int(part) for part in str(row[0]).partition("-")[0].split(".")) if row else ()
+
+
+def _list(names: list[str] | tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_NAMED])
+    return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown

@@ -1,0 +1,159 @@
+"""pg_dump and pg_restore: their arguments, how they log in, and what an archive holds."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.adapters import subprocess_tool
+from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.adapters.temp_dirs import scratch_folder
+from ragops.errors import IntegrityError, MissingError, RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from ragops.services.contract import Endpoint
+    from ragops.services.control import Control
+
+LIMIT = 12 * 3600.0  # seconds for one tool; a dump of a large database takes hours
+_LIST_LIMIT = 300.0
+_NEWER = "unsupported version"
+_OTHER_POINT = "use another recovery point: `ragops backup list`"
+
+
+def dump_arguments(tool: Sequence[str], endpoint: Endpoint, snapshot: str) -> list[str]:
+    """pg_dump of the endpoint's database as `snapshot` sees it, to its standard output.
+
+    Not compressed: the repository does that, in another process than the one that has to keep up with the server.
+    """
+    return [
+        *tool, "--format=custom", "--compress=0", "--no-password", "--lock-wait-timeout=60s",
+        f"--snapshot={snapshot}", *_server(endpoint), endpoint.options["database"],
+    ]  # fmt: skip
+
+
+def restore_arguments(
+    tool: Sequence[str], endpoint: Endpoint, database: str, settings: Mapping[str, str] | None = None
+) -> list[str]:
+    """pg_restore into the empty `database` from its standard input, in one process; `settings` are its sessions'."""
+    said = " ".join(f"-c {name}={value}" for name, value in (settings or {}).items())
+    target = f"dbname={_quoted(database)} options={_quoted(said)}" if said else database
+    return [*tool, "--format=custom", "--exit-on-error", "--no-password", *_server(endpoint), f"--dbname={target}"]
+
+
+def _quoted(value: str) -> str:
+    """As a value of a connection string."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def parallel(arguments: Sequence[str], source: Path, jobs: int) -> list[str]:
+    """The same from the file `source` by `jobs` processes; hypertables lose their rows with more than one."""
+    return [*arguments, f"--jobs={jobs}", str(source)]
+
+
+def _server(endpoint: Endpoint) -> list[str]:
+    """How a tool reaches it: beside it in its image by its socket, where no password is needed or could be given."""
+    where = (endpoint.options.get("socket", endpoint.host), endpoint.inner_port or endpoint.port)
+    return [f"--host={where[0]}", f"--port={where[1]}", f"--username={endpoint.logins['operator'].user}"]
+
+
+@contextmanager
+def logged_in(endpoint: Endpoint) -> Iterator[dict[str, str]]:
+    """The environment of a tool that logs in: the password in a file that only we may read."""
+    login = endpoint.logins["operator"]
+    password = login.password.get_secret_value().replace("\\", "\\\\").replace(":", "\\:")
+    with scratch_folder() as folder:
+        file = folder / "pgpass"
+        write_atomic(file, f"*:*:*:{login.user}:{password}\n", SECRET_MODE)
+        yield {**_clean_environment(), "PGPASSFILE": str(file)}
+
+
+def _clean_environment() -> dict[str, str]:
+    """Ours without PG… variables, which would lead the tools elsewhere."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return {**inherited, "LC_ALL": "C.UTF-8", "PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "ragops"}
+
+
+def check(path: Path, counts: Mapping[str, int], control: Control) -> None:
+    """Read and decompress the whole archive, compare its tables with those of `counts`.
+
+    Raises IntegrityError (archive_unreadable, tables_missing), MissingError (engine_too_old).
+    """
+    environment = _clean_environment()
+    try:
+        with control.bench() as bench:
+            tool = bench.tool("pg_restore")
+            listing = subprocess_tool.output([*tool, "--list"], environment, _LIST_LIMIT, stdin=path, name="pg_restore")
+            reading = [*tool, "--format=custom", "--file=/dev/null"]
+            subprocess_tool.run(reading, environment, LIMIT, stdin=path, name="pg_restore")
+    except RagopsError as error:
+        if error.code != "tool_failed":
+            raise
+        if _NEWER in error.message:
+            what = f"{path.name} was written by a newer PostgreSQL than the one here"
+            raise MissingError("engine_too_old", what, "use it on a platform that runs that version") from error
+        raise IntegrityError("archive_unreadable", f"{path.name}: {error.message}", _OTHER_POINT) from error
+    if missing := missing_tables(counts, listing):
+        what = f"{path.name} lacks tables that its manifest counts: {', '.join(missing)}"
+        raise IntegrityError("tables_missing", what, _OTHER_POINT)
+
+
+def tables(counts: Mapping[str, int]) -> set[str]:
+    """The tables among `counts`, as `schema.table`; the other kinds have no dot."""
+    return {kind for kind in counts if "." in kind}
+
+
+def missing_tables(counts: Mapping[str, int], listing: str) -> list[str]:
+    """Tables of `counts` that the output of `pg_restore --list` lacks."""
+    texts = {entry.text for entry in entries(listing) if entry.kind == "TABLE"}
+    return sorted(name for name in tables(counts) - listed_tables(listing) if not is_in(name, texts))
+
+
+def listed_tables(listing: str) -> set[str]:
+    """The tables in the output of `pg_restore --list`, of owners whose name is one word."""
+    found = set()
+    for entry in entries(listing):
+        if entry.kind == "TABLE":
+            schema, _, name = entry.text.rpartition(" ")[0].partition(" ")
+            found.add(f"{schema}.{name}")
+    return found
+
+
+def is_in(table: str, texts: set[str]) -> bool:
+    """Names and owners may have spaces, so that a line cannot be taken apart without knowing one of them."""
+    dots = [at for at, letter in enumerate(table) if letter == "."]
+    starts = tuple(f"{_one_line(table[:at])} {_one_line(table[at + 1 :])} " for at in dots)
+    return any(text.startswith(starts) for text in texts)
+
+
+def _one_line(name: str) -> str:
+    """As pg_restore writes names into a list."""
+    return name.replace("\n", " ").replace("\r", " ")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a table of contents: number, kind (such as TABLE DATA), `text`: schema, name, owner."""
+
+    number: str
+    kind: str
+    text: str
+    line: str
+
+    def is_of(self, schema: str, name: str) -> bool:
+        """Whether it is of that object."""
+        return self.text.startswith(f"{_one_line(schema)} {_one_line(name)} ")
+
+
+_LINE = re.compile(r"(\d+); \d+ \d+ (?:(TABLE DATA|TABLE ATTACH|TABLE|SCHEMA|FUNCTION|PROCEDURE|DEFAULT) )?(.*)")
+
+
+def entries(listing: str) -> list[Entry]:
+    """The lines of `pg_restore --list`, such as `1; 1259 16400 TABLE schema name owner`; other kinds are left empty."""
+    found = [_LINE.fullmatch(line) for line in listing.splitlines()]
+    return [Entry(match[1], match[2] or "", match[3], match[0]) for match in found if match]

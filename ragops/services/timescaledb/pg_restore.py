@@ -1,0 +1,272 @@
+"""Fills an empty database from an archive: in one go, or in stages where the server evaluates more than rows."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import sql
+
+from ragops.adapters import subprocess_tool
+from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.adapters.postgres import translated
+from ragops.adapters.temp_dirs import scratch_folder
+from ragops.errors import RagopsError
+from ragops.services.timescaledb import pg_dump, roles
+from ragops.services.timescaledb.deferred_checks import Check, put_aside
+from ragops.services.timescaledb.evaluated_expressions import Evaluated, evaluated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ragops.adapters.postgres import Connection
+    from ragops.services.contract import Endpoint, Part
+    from ragops.services.control import Control
+    from ragops.services.timescaledb.server_globals import Globals
+
+TIMESCALE = "extension.timescaledb"
+_LIST_LIMIT = 300.0
+_EVENT_TRIGGERS_SINCE = 170000
+# What the settings of a database and its triggers on logins must not do to those who fill it.
+_SETTINGS = {"role": "none", "default_transaction_read_only": "off", "session_replication_role": "origin"}
+
+
+@dataclass(frozen=True)
+class Filling:
+    """One database to be filled from the archive `source`, within `limit` seconds for each run of a tool."""
+
+    endpoint: Endpoint
+    control: Control
+    database: str
+    source: Path
+    part: Part
+    limit: float = pg_dump.LIMIT
+
+    def restore(self, *options: str, chosen: Sequence[pg_dump.Entry] | None = None, strict: bool = True) -> None:
+        """Run pg_restore; of the entries `chosen` alone. Raises RagopsError (tool_failed, tool_timeout)."""
+        with self._list(chosen) as listed, pg_dump.logged_in(self.endpoint) as environment:
+            tool = self.control.tool("pg_restore")
+            settings = session_settings(self.endpoint)
+            arguments = pg_dump.restore_arguments(tool, self.endpoint, self.database, settings)
+            arguments = [*arguments, *options, *listed]
+            if not strict:
+                arguments.remove("--exit-on-error")
+            if self.jobs > 1:
+                arguments = pg_dump.parallel(arguments, self.source, self.jobs)
+                subprocess_tool.run(arguments, environment, self.limit, name="pg_restore")
+            else:
+                subprocess_tool.run(arguments, environment, self.limit, stdin=self.source, name="pg_restore")
+
+    @property
+    def jobs(self) -> int:
+        """Processes that may restore: one for hypertables, and where the tool cannot open our file."""
+        several = self.endpoint.files_here and TIMESCALE not in self.part.versions
+        return min(4, os.cpu_count() or 1) if several else 1
+
+    def entries(self) -> list[pg_dump.Entry]:
+        """The table of contents of the archive."""
+        with pg_dump.logged_in(self.endpoint) as environment:
+            tool = [*self.control.tool("pg_restore"), "--list"]
+            return pg_dump.entries(
+                subprocess_tool.output(tool, environment, _LIST_LIMIT, stdin=self.source, name="pg_restore")
+            )
+
+    @contextmanager
+    def connected(self) -> Iterator[Connection]:
+        """A connection to the database, whose settings and triggers on logins do nothing to it."""
+        with (
+            roles.operator(self.endpoint, self.database, limit=0, settings=session_settings(self.endpoint)) as found,
+            translated(f"database {self.database}"),
+        ):
+            yield found
+
+    @contextmanager
+    def _list(self, chosen: Sequence[pg_dump.Entry] | None) -> Iterator[list[str]]:
+        """Options that name a list of entries in a file that the tool can open."""
+        if chosen is None:
+            yield []
+            return
+        with scratch_folder() as folder:
+            local = folder / "list"
+            write_atomic(local, "".join(f"{entry.line}\n" for entry in chosen), SECRET_MODE)
+            if self.endpoint.files_here:
+                yield [f"--use-list={local}"]
+                return
+            there = f"/tmp/ragops-{secrets.token_hex(8)}.list"  # noqa: S108  inside the image
+            shell = self.control.tool("sh")
+            subprocess_tool.run([*shell, "-c", f"cat > {there}"], os.environ, _LIST_LIMIT, stdin=local, name="sh")
+            try:
+                yield [f"--use-list={there}"]
+            finally:
+                subprocess_tool.run([*shell, "-c", f"rm -f {there}"], os.environ, _LIST_LIMIT, name="sh")
+
+
+def session_settings(endpoint: Endpoint) -> dict[str, str]:
+    """Settings of a session that fills a database."""
+    with roles.operator(endpoint, roles.MAINTENANCE) as connection:
+        newer = connection.info.server_version >= _EVENT_TRIGGERS_SINCE
+        row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
+    if not (row and row[0]):
+        return {name: value for name, value in _SETTINGS.items() if name != "session_replication_role"}
+    return {**_SETTINGS, **({"event_triggers": "off"} if newer else {})}
+
+
+def may_help(error: RagopsError) -> bool:
+    """Whether a statement failed, which filling in stages may do better; not what is wrong with archive or server."""
+    return error.code == "tool_failed" and "ERROR:" in error.message
+
+
+class Stages:
+    """A database filled in stages; `thorough` has every function and check in it taken care of.
+
+    `notes` are words on what came back otherwise than it was.
+    """
+
+    def __init__(self, filling: Filling, wanted: Globals | None, *, thorough: bool = False) -> None:
+        self.notes: list[str] = []
+        self._filling = filling
+        self._wanted = wanted
+        self._path = list(wanted.path) if wanted else []
+        self._thorough = thorough
+        self._found = Evaluated()
+        self._set: list[str] = []
+        self._dropped: list[Check] = []
+
+    def schema(self) -> None:
+        """All that comes before rows; then what would be evaluated too early is put right or aside."""
+        listed = self._filling.entries()
+        pinned = self._pinned(listed)
+        for segment in segments([entry for entry in listed if not (pinned and entry.kind == "SCHEMA")]):
+            self._filling.restore("--section=pre-data", chosen=segment)
+            with self._filling.connected() as connection:
+                self._see_to_functions(connection)
+        with self._filling.connected() as connection:
+            self._found = evaluated(connection)
+            self._dropped = put_aside(connection, None if self._thorough else set(self._found.checks))
+
+    def _see_to_functions(self, connection: Connection) -> None:
+        """Give those that are there by now a search_path, before a table makes the server look into them."""
+        there = evaluated(connection).all_functions
+        known = set(self._wanted.functions) if self._wanted and not self._thorough else None
+        path = self._path or _schemas(connection)
+        for name in there if path else ():
+            if name not in self._set and (known is None or name in known):
+                _routine(connection, name, path)
+                self._set.append(name)
+
+    def _pinned(self, listed: Sequence[pg_dump.Entry]) -> bool:
+        """Make extensions in the versions that they had, where the server would take others: after their schemas."""
+        with self._filling.connected() as connection:
+            pinned = pinned_extensions(connection, self._wanted)
+        if not pinned:
+            return False
+        self._filling.restore("--section=pre-data", chosen=[entry for entry in listed if entry.kind == "SCHEMA"])
+        with self._filling.connected() as connection:
+            for name, (version, schema) in pinned.items():
+                statement = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA {} VERSION {} CASCADE")
+                words = (sql.Identifier(name), sql.Identifier(schema), sql.Identifier(version))
+                connection.execute(statement.format(*words))
+        return True
+
+    def rows(self) -> None:
+        """All rows, those first that others need."""
+        if not self._found.levels:
+            self._filling.restore("--section=data")
+            return
+        left = self._filling.entries()
+        for level in self._found.levels:
+            chosen = [
+                entry for entry in left if entry.kind == "TABLE DATA" and any(entry.is_of(*table) for table in level)
+            ]
+            if chosen:
+                self._filling.restore("--section=data", chosen=chosen)
+            left = [entry for entry in left if entry not in chosen]
+        self._filling.restore("--section=data", chosen=left)
+
+    def rest(self) -> None:
+        """Indexes, constraints, views; what cannot be made is named where all was taken care of before."""
+        try:
+            self._filling.restore("--section=post-data", strict=not self._thorough)
+        except RagopsError as error:
+            if not (self._thorough and "errors ignored on restore" in error.message):
+                raise
+            faults = [line for line in error.message.splitlines() if "error:" in line]
+            self.notes += [f"could not be made again: {line.partition('error:')[2].strip()}" for line in faults]
+        with self._filling.connected() as connection:
+            for check in reversed(self._dropped):
+                self.notes += check.put_back(connection)
+
+    def analyze(self) -> None:
+        """Gather statistics, which evaluates expressions of indexes too."""
+        with self._filling.connected() as connection:
+            try:
+                connection.execute("ANALYZE")
+            except psycopg.Error as error:
+                if connection.closed:
+                    raise
+                self.notes.append(f"statistics are not complete: {error.diag.message_primary}; run ANALYZE")
+
+    def end(self) -> None:
+        """Functions as they were."""
+        with self._filling.connected() as connection:
+            for name in self._set:
+                _routine(connection, name, None)
+
+    def run(self) -> None:
+        """All of it."""
+        self.schema()
+        self.rows()
+        self.rest()
+        self.analyze()
+        self.end()
+
+
+def segments(entries: Sequence[pg_dump.Entry]) -> list[list[pg_dump.Entry]]:
+    """The entries in runs, a new one before each table that comes after functions: it may use them at once."""
+    found: list[list[pg_dump.Entry]] = [[]]
+    functions = False
+    for entry in entries:
+        if functions and entry.kind in ("TABLE", "TABLE ATTACH", "DEFAULT"):
+            found.append([])
+            functions = False
+        functions = functions or entry.kind in ("FUNCTION", "PROCEDURE")
+        found[-1].append(entry)
+    return found
+
+
+def pinned_extensions(connection: Connection, wanted: Globals | None) -> dict[str, tuple[str, str]]:
+    """Version and schema of the extensions that are to be other than the server's own, and can be."""
+    if wanted is None:
+        return {}
+    query = "SELECT name, default_version FROM pg_available_extensions"
+    offered: dict[str, str] = dict(connection.execute(query).fetchall())
+    known = set(connection.execute("SELECT name, version FROM pg_available_extension_versions").fetchall())
+    return {
+        name: (version, schema)
+        for name, (version, schema) in wanted.extensions.items()
+        if name != "timescaledb" and offered.get(name) != version and (name, version) in known
+    }
+
+
+def _schemas(connection: Connection) -> list[str]:
+    """Where sessions may look for names, for an archive of which nothing is known."""
+    query = (
+        "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|_timescaledb_|timescaledb_)'"
+        " ORDER BY nspname <> 'public', 1"
+    )
+    return [name for (name,) in connection.execute(query).fetchall() if name != "information_schema"]
+
+
+def _routine(connection: Connection, signature: str, path: Sequence[str] | None) -> None:
+    """Give the routine a search_path, or take it away again."""
+    name = sql.SQL(signature)
+    if path is None:
+        connection.execute(sql.SQL("ALTER ROUTINE {} RESET search_path").format(name))
+    else:
+        words = sql.SQL(", ").join(map(sql.Literal, path))
+        connection.execute(sql.SQL("ALTER ROUTINE {} SET search_path TO {}").format(name, words))
