@@ -301,8 +301,8 @@ def test_leftovers_of_killed_runs_are_cleared(postgres, postgres_platform, vault
 
 KILLED_RUN = """
     import os, pickle, signal, sys, threading
-    from ragops.adapters import child
-    from ragops.operations import restore as operation
+    from ragops.adapters import subprocess_tool as child
+    from ragops.operations.restore import restore as operation
     from ragops.services.timescaledb import backup, swap
     from tests.backup_helpers import restore
     platform, vault, point, when = pickle.load(open(sys.argv[1], "rb"))

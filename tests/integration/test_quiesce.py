@@ -437,8 +437,8 @@ HOLDER = """
 import json, sys, time
 from ragops.operations.backup.quiesce import quiesced
 from ragops.services.contract import Endpoint
-from ragops.services.redis import quiet as redis_quiet
-from ragops.services.timescaledb import quiet as database_quiet
+from ragops.services.redis import quiesce as redis_quiet
+from ragops.services.timescaledb import quiesce as database_quiet
 
 given = json.loads(sys.stdin.readline())
 endpoints = {name: Endpoint.from_dict(values, given["secrets"]) for name, values in given["endpoints"].items()}

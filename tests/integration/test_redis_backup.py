@@ -360,7 +360,7 @@ def test_backup_of_a_dead_server_leaves_nothing(valkey, redis_platform, vault):
 
 KILLED_RUN = """
     import os, pickle, signal, sys
-    from ragops.operations import restore as operation
+    from ragops.operations.restore import restore as operation
     from ragops.runtimes.embedded import control as runtime
     from tests.backup_helpers import restore
     platform, vault, point, when = pickle.load(open(sys.argv[1], "rb"))

@@ -325,7 +325,7 @@ def test_times_and_commands_are_found(tmp_path: Path) -> None:
 KILLED = """
     import contextlib, os, pickle, signal, sys
     from types import SimpleNamespace
-    from ragops.operations import repair as operation
+    from ragops.operations.restore import repair as operation
     from ragops.runtimes.embedded import control as runtime
     endpoint, when = pickle.load(open(sys.argv[1], "rb"))
     def dying(name):

@@ -63,7 +63,7 @@ http.server.HTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
 
 STARTER = """
 import json, sys
-from ragops.runtimes.embedded import supervise
+from ragops.runtimes.embedded.processes import supervisor as supervise
 from ragops.runtimes.embedded.processes.spec import ProcessSpec
 sys.executable = sys.argv[2] or sys.executable
 supervise.ensure_running(ProcessSpec.from_props(json.load(open(sys.argv[1]))))

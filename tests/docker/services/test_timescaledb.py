@@ -253,8 +253,8 @@ def test_a_restore_on_data_that_cannot_be_opened(service: Any, platform: Platfor
 
 KILLED_RUN = """
     import os, pickle, signal, sys, threading
-    from ragops.adapters import child
-    from ragops.operations import restore as operation
+    from ragops.adapters import subprocess_tool as child
+    from ragops.operations.restore import restore as operation
     from tests.backup_helpers import restore
     platform, vault = pickle.load(open(sys.argv[1], "rb"))
     real = child.run

@@ -84,7 +84,7 @@ import os
 import ragops
 from concurrent.futures import ThreadPoolExecutor
 import grpc
-from ragops.adapters import child
+from ragops.adapters import subprocess_tool as child
 
 server = grpc.server(ThreadPoolExecutor(4))
 port = server.add_insecure_port("127.0.0.1:0")

@@ -39,7 +39,7 @@ def taken(monkeypatch):
         found.append((vault, request.kind, request.services))
         return SimpleNamespace(point=SimpleNamespace(id="20260101T000000Z-abcdef"))
 
-    monkeypatch.setattr(upgrade_backup.backup, "run", run)
+    monkeypatch.setattr(upgrade_backup.create, "run", run)
     monkeypatch.setattr(TimescaleService, "probe", lambda *_: probe(Status.OK))
     return found
 
@@ -73,7 +73,7 @@ def test_one_that_cannot_be_taken_keeps_it_from_happening(taken, monkeypatch):
     def run(*_arguments, **_named):
         raise RagopsError("repository_unreachable", "it is away", "mount it")
 
-    monkeypatch.setattr(upgrade_backup.backup, "run", run)
+    monkeypatch.setattr(upgrade_backup.create, "run", run)
     with pytest.raises(RagopsError, match="it is away") as caught:
         upgrade_backup.save_before(Session(), [CHANGE], print)
     assert caught.value.hint.startswith("no recovery point could be taken before the upgrade, and nothing was changed")

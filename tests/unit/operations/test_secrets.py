@@ -99,7 +99,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(operation, "change_password", found.change)
     monkeypatch.setattr(operation, "operator", found.operator)
     monkeypatch.setattr(operation, "is_password_refused", lambda error: error.code == "database_login_refused")
-    monkeypatch.setattr(operation.interrupt, "sleep", lambda _seconds: None)
+    monkeypatch.setattr(operation.cancellation, "sleep", lambda _seconds: None)
     return found
 
 

@@ -556,7 +556,7 @@ INTERRUPTED = """
     from pathlib import Path
     from tests.backup_helpers import take, vault_of
     from tests.fake_engines import engines, platform_of, plugged
-    from ragops.adapters import interrupt
+    from ragops.adapters import cancellation as interrupt
     from ragops.operations.backup.create import BackupRequest
 
     where, step = sys.argv[1:]
@@ -602,7 +602,8 @@ def child(code: str, vault: Vault, *arguments: str) -> Iterator[Any]:
 
 
 DEAF = INTERRUPTED.replace("interrupt.sleep(600)", "threading.Event().wait(600)").replace(
-    "from ragops.adapters import interrupt\n", "from ragops.adapters import workers\n    workers._GRACE = 0.5\n"
+    "from ragops.adapters import cancellation as interrupt\n",
+    "from ragops.adapters import background\n    background._GRACE = 0.5\n",
 )
 
 
