@@ -1,4 +1,4 @@
-"""What a runtime can do to a service beyond provisioning it: `Control` of the live one, a `Bench` away from it."""
+"""What a runtime can do to a service beyond provisioning it: `Control` of the live one, a `Sandbox` away from it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Control(Protocol):
         (tool_failed, tool_timeout), MissingError (disk_full).
         """
 
-    def bench(self) -> AbstractContextManager[Bench]:
+    def sandbox(self) -> AbstractContextManager[Sandbox]:
         """A place to run the engine's own programs on copies of data, whether the service runs or not."""
 
 
@@ -88,7 +88,7 @@ class Fed(Protocol):
         """What it printed, once its input has ended and it too. Raises RagopsError (tool_failed, tool_timeout)."""
 
 
-class Bench(Protocol):
+class Sandbox(Protocol):
     """A throw-away place with the programs of a service, away from the live one; gone when its block ends.
 
     `folder` is an empty one that they may write, as they see it; `local` is the same as this machine sees it, None

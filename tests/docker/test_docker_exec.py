@@ -1,4 +1,4 @@
-"""Programs inside containers by a process of ours that stands for them, and benches."""
+"""Programs inside containers by a process of ours that stands for them, and sandboxes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ragops.adapters import subprocess_tool
 from ragops.errors import MissingError, RagopsError
 from ragops.runtimes.docker.containers import exec_stream
 from ragops.runtimes.docker.containers.exec_proxy import arguments
-from ragops.runtimes.docker.sandbox import BENCH, OWNER, docker_bench
+from ragops.runtimes.docker.sandbox import OWNER, SANDBOX, docker_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -180,40 +180,40 @@ def test_the_limit_of_a_program_that_is_fed_begins_when_it_has_all(docker: Docke
         assert said.result(10).split()[1] == "4"
 
 
-def test_a_bench_is_apart_and_gone_at_the_end(docker: DockerHost, container: str, tmp_path: Path) -> None:
+def test_a_sandbox_is_apart_and_gone_at_the_end(docker: DockerHost, container: str, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"content")
     source.chmod(0o600)
-    with docker_bench(docker, container) as bench:
-        bench.put(source, "given")
+    with docker_sandbox(docker, container) as sandbox:
+        sandbox.put(source, "given")
         inner = (
-            f"cd {bench.folder} && cp given out && mkdir sub && echo 1 > sub/b && echo 2 > sub/a && ls /sys/class/net"
+            f"cd {sandbox.folder} && cp given out && mkdir sub && echo 1 > sub/b && echo 2 > sub/a && ls /sys/class/net"
         )
-        assert subprocess_tool.output([*bench.tool("sh"), "-c", inner], os.environ, 60).split() == ["lo"]
-        assert bench.names("sub") == ("a", "b")
-        bench.get("out", tmp_path / "copy")
-        assert subprocess_tool.output([*bench.tool("id"), "-un"], os.environ, 60) == "nobody\n"
+        assert subprocess_tool.output([*sandbox.tool("sh"), "-c", inner], os.environ, 60).split() == ["lo"]
+        assert sandbox.names("sub") == ("a", "b")
+        sandbox.get("out", tmp_path / "copy")
+        assert subprocess_tool.output([*sandbox.tool("id"), "-un"], os.environ, 60) == "nobody\n"
         with pytest.raises(RagopsError, match="Read-only"):
-            subprocess_tool.run([*bench.tool("touch"), "/etc/x"], os.environ, 60)
+            subprocess_tool.run([*sandbox.tool("touch"), "/etc/x"], os.environ, 60)
     assert (tmp_path / "copy").read_bytes() == b"content"
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
-    assert docker.containers({BENCH: container}) == ()
+    assert docker.containers({SANDBOX: container}) == ()
 
 
 KILLED = """
 import os, signal, sys
 from ragops.adapters.docker.client import DockerHost
-from ragops.runtimes.docker.sandbox import docker_bench
-with docker_bench(DockerHost(), sys.argv[1]):
+from ragops.runtimes.docker.sandbox import docker_sandbox
+with docker_sandbox(DockerHost(), sys.argv[1]):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.mark.fault
-def test_the_bench_of_a_killed_run_is_removed_by_the_next(docker: DockerHost, container: str) -> None:
+def test_the_sandbox_of_a_killed_run_is_removed_by_the_next(docker: DockerHost, container: str) -> None:
     subprocess.run([sys.executable, "-c", KILLED, container], check=False, timeout=60)
-    (left,) = docker.containers({BENCH: container})
+    (left,) = docker.containers({SANDBOX: container})
     assert left.labels[OWNER]
-    with docker_bench(docker, container):
-        assert [bench.id for bench in docker.containers({BENCH: container}) if bench.id == left.id] == []
-    assert docker.containers({BENCH: container}) == ()
+    with docker_sandbox(docker, container):
+        assert [sandbox.id for sandbox in docker.containers({SANDBOX: container}) if sandbox.id == left.id] == []
+    assert docker.containers({SANDBOX: container}) == ()

@@ -12,7 +12,7 @@ from ragops.runtimes.docker.containers import exec_proxy as docker_exec
 from ragops.runtimes.docker.containers import exec_stream
 from ragops.runtimes.docker.containers.data_volume import DataVolume, data_mount
 from ragops.runtimes.docker.names import DATA_FOLDER, TEMPORARY, temporary
-from ragops.runtimes.docker.sandbox import docker_bench
+from ragops.runtimes.docker.sandbox import docker_sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.docker.values import Container
     from ragops.services.contract import Endpoint
-    from ragops.services.control import Bench, DataFile
+    from ragops.services.control import DataFile, Sandbox
     from ragops.services.kept_data import Kept
 
 _START_LIMIT = 300.0  # an engine may have to go through its logs first
@@ -127,9 +127,9 @@ class DockerControl:
         """In the container, with a thread of ours that takes what comes."""
         return exec_stream.printing(self._host, self._name, command, target, limit)
 
-    def bench(self) -> AbstractContextManager[Bench]:
+    def sandbox(self) -> AbstractContextManager[Sandbox]:
         """A container of the same image away from this one."""
-        return docker_bench(self._host, self._name)
+        return docker_sandbox(self._host, self._name)
 
     @property
     def _temporary(self) -> str:

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from ragops.adapters.docker.client import DockerHost
     from ragops.adapters.docker.values import Container
 
-BENCH = f"{PREFIX}bench"  # the container that it is like
+SANDBOX = f"{PREFIX}bench"  # the label keeps its first name: an earlier release may have left one
 OWNER = f"{PREFIX}owner"  # the process that it is for, as HOST:MARK
 _LIFE = 24 * 3600  # seconds; it goes by itself then, should nobody be left to remove it
-_FOLDER = "bench"
+_FOLDER = "sandbox"
 _LIST_LIMIT = 60.0
 
 
-class DockerBench:
-    """The `Bench` protocol on the container `name`."""
+class DockerSandbox:
+    """The `Sandbox` protocol on the container `name`."""
 
     def __init__(self, host: DockerHost, name: str, mount: str, user: str) -> None:
         self.folder = f"{mount}/{_FOLDER}"
@@ -78,18 +78,18 @@ class DockerBench:
 
 
 @contextmanager
-def docker_bench(host: DockerHost, container: str) -> Iterator[DockerBench]:
-    """A bench like `container`, running or not, gone when the block ends. Raises MissingError (not_provisioned)."""
+def docker_sandbox(host: DockerHost, container: str) -> Iterator[DockerSandbox]:
+    """A sandbox like `container`, running or not, gone when the block ends. Raises MissingError (not_provisioned)."""
     service = host.container(container)
     if service is None:
         raise MissingError("not_provisioned", f"there is no container {container}", "run `ragops up`")
     mount = _data_mount(service)
     _clear_leftovers(host, container)
-    name = f"{container}-bench-{secrets.token_hex(4)}"
+    name = f"{container}-sandbox-{secrets.token_hex(4)}"
     host.create(name, _config(service, mount))
     try:
         host.start(name)
-        yield DockerBench(host, name, mount, service.user)
+        yield DockerSandbox(host, name, mount, service.user)
     finally:
         host.remove(name, force=True)
 
@@ -108,7 +108,7 @@ def _config(service: Container, mount: str) -> dict[str, Any]:
         "Entrypoint": ["sleep"],
         "Cmd": [str(_LIFE)],
         "User": service.user,
-        "Labels": {BENCH: service.name, OWNER: _owner()},
+        "Labels": {SANDBOX: service.name, OWNER: _owner()},
         "Healthcheck": {"Test": ["NONE"]},
         "Volumes": {mount: {}},
         "HostConfig": {
@@ -128,12 +128,12 @@ def _owner() -> str:
 
 
 def _clear_leftovers(host: DockerHost, container: str) -> None:
-    """Remove the benches of runs on this machine that were killed: they hold copies of data."""
-    for bench in host.containers({BENCH: container}):
-        machine, _, owner = bench.labels.get(OWNER, "").rpartition(":")
-        made = bench.created.timestamp() if bench.created else None
+    """Remove the sandboxes of runs on this machine that were killed: they hold copies of data."""
+    for sandbox in host.containers({SANDBOX: container}):
+        machine, _, owner = sandbox.labels.get(OWNER, "").rpartition(":")
+        made = sandbox.created.timestamp() if sandbox.created else None
         if machine == socket.gethostname() and mark_is_gone(owner, made):
             try:
-                host.remove(bench.name, force=True)
+                host.remove(sandbox.name, force=True)
             except NotFoundError:
                 continue

@@ -17,7 +17,7 @@ from ragops.runtimes.embedded.processes.by_log_file import users
 from ragops.runtimes.embedded.processes.spec import ProcessSpec
 from ragops.runtimes.embedded.processes.state import living, read_spec
 from ragops.runtimes.embedded.programs import locate
-from ragops.runtimes.embedded.sandbox import HostBench, host_bench
+from ragops.runtimes.embedded.sandbox import HostSandbox, host_sandbox
 from ragops.services.control import DataFile
 from ragops.services.kept_data import Kept, is_aside, since
 
@@ -145,9 +145,9 @@ class ProcessControl:
             running.enter_context(subprocess_tool.running(command, os.environ, limit, stdout=target))
             yield running.close
 
-    def bench(self) -> AbstractContextManager[HostBench]:
+    def sandbox(self) -> AbstractContextManager[HostSandbox]:
         """A scratch folder of this machine."""
-        return host_bench()
+        return host_sandbox()
 
     def _data(self) -> Path:
         return Path(self._spec().data_dir)

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class HostBench:
-    """The `Bench` protocol on a folder that only we may enter."""
+class HostSandbox:
+    """The `Sandbox` protocol on a folder that only we may enter."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = str(folder)
@@ -76,7 +76,7 @@ class HostBench:
 
 
 @contextmanager
-def host_bench() -> Iterator[HostBench]:
-    """A bench on this machine, its folder gone when the block ends."""
+def host_sandbox() -> Iterator[HostSandbox]:
+    """A sandbox on this machine, its folder gone when the block ends."""
     with scratch_folder() as folder:
-        yield HostBench(folder)
+        yield HostSandbox(folder)

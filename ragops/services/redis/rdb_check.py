@@ -63,7 +63,7 @@ class Checker:
 
     def _hold(self) -> None:
         try:
-            with self._control.bench() as bench, bench.fed((self._name, _INPUT), _LIMIT) as tool:
+            with self._control.sandbox() as sandbox, sandbox.fed((self._name, _INPUT), _LIMIT) as tool:
                 self._tool.set_result(tool)
                 self._over.wait()
         except BaseException as error:

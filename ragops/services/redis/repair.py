@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from ragops.services.control import Bench, Control, DataFile
+    from ragops.services.control import Control, DataFile, Sandbox
 
 _LIMIT = 3600.0
 _ANALYZED = re.compile(r"AOF analyzed: .*?size=(\d+), ok_up_to=(\d+)")
@@ -117,25 +117,25 @@ class _Attempt:
 
     def _from_aof(self, found: Chain) -> Repaired | None:
         self._faults += found.faults
-        with self._control.bench() as bench:
-            base = found.base if found.base and self._good_base(bench, found.base) else None
+        with self._control.sandbox() as sandbox:
+            base = found.base if found.base and self._good_base(sandbox, found.base) else None
             self._based = base is not None
-            kept = self._cut(bench, found.increments)
+            kept = self._cut(sandbox, found.increments)
             if not base and not sum(kept.values()):
                 return None
-            rdb = self._loaded(bench, base, kept)
+            rdb = self._loaded(sandbox, base, kept)
             if rdb is None:
                 return None
             lost = self._size(found.increments) + self._size(found.cut) - sum(kept.values())
             lost += self._files[found.base.path].size if found.base and not base else 0
             return self._result(rdb, self._words(base, kept), self._instant(base, kept, lost), lost)
 
-    def _good_base(self, bench: Bench, base: AofFile) -> bool:
-        bench.put(self._copy(base.path), base.path, changing=True)
+    def _good_base(self, sandbox: Sandbox, base: AofFile) -> bool:
+        sandbox.put(self._copy(base.path), base.path, changing=True)
         if base.path.endswith(".aof"):
-            return self._fixed(bench, base) == self._files[base.path].size
+            return self._fixed(sandbox, base) == self._files[base.path].size
         try:
-            bench.output((f"{self._engine}-check-rdb", f"{bench.folder}/{base.path}"), _LIMIT)
+            sandbox.output((f"{self._engine}-check-rdb", f"{sandbox.folder}/{base.path}"), _LIMIT)
         except RagopsError as error:
             if error.code != "tool_failed":
                 raise
@@ -143,22 +143,22 @@ class _Attempt:
             return False
         return True
 
-    def _cut(self, bench: Bench, increments: tuple[AofFile, ...]) -> dict[AofFile, int]:
+    def _cut(self, sandbox: Sandbox, increments: tuple[AofFile, ...]) -> dict[AofFile, int]:
         """How many bytes of which increments are whole; the first that is not is the last."""
         kept: dict[AofFile, int] = {}
         for file in increments:
-            bench.put(self._copy(file.path), file.path, changing=True)
+            sandbox.put(self._copy(file.path), file.path, changing=True)
             size = self._files[file.path].size
-            kept[file] = whole = self._fixed(bench, file) if size else 0
+            kept[file] = whole = self._fixed(sandbox, file) if size else 0
             if whole < size:
                 self._faults.append(f"{file.path} is damaged at byte {whole} of {size}")
                 break
         return kept
 
-    def _fixed(self, bench: Bench, file: AofFile) -> int:
+    def _fixed(self, sandbox: Sandbox, file: AofFile) -> int:
         """Have the checker cut the copy at its first fault; returns how long it is then."""
-        command = (f"{self._engine}-check-aof", "--fix", f"{bench.folder}/{file.path}")
-        with bench.fed(command, _LIMIT) as tool:
+        command = (f"{self._engine}-check-aof", "--fix", f"{sandbox.folder}/{file.path}")
+        with sandbox.fed(command, _LIMIT) as tool:
             tool.write(b"y\n")
             tool.write(b"")
             said = tool.output()
@@ -167,23 +167,23 @@ class _Attempt:
             raise RagopsError("tool_failed", f"{command[0]} does not say what it found: {said[-300:]}")
         return int(matched[2])
 
-    def _loaded(self, bench: Bench, base: AofFile | None, kept: dict[AofFile, int]) -> Path | None:
+    def _loaded(self, sandbox: Sandbox, base: AofFile | None, kept: dict[AofFile, int]) -> Path | None:
         """An RDB file of what the engine reads; what it does not understand is cut off as well (`kept` follows)."""
         for _ in range(_TRIES):
             chosen = [*([base] if base else []), *kept]
             manifest = self._ours / "manifest"
             manifest.write_text("".join(file.line for file in chosen))
-            bench.put(manifest, MANIFEST, changing=True)
+            sandbox.put(manifest, MANIFEST, changing=True)
             try:
-                with serving(bench, self._engine, self._ours, append_only=True) as scratch:
+                with serving(sandbox, self._engine, self._ours, append_only=True) as scratch:
                     return scratch.write_rdb().rename(self._ours / "from-aof.rdb")
             except IntegrityError as error:
-                if not self._cut_unknown(bench, kept, error.message):
+                if not self._cut_unknown(sandbox, kept, error.message):
                     self._faults.append(f"the engine does not read the append-only files: {error.message[-200:]}")
                     return None
         return None
 
-    def _cut_unknown(self, bench: Bench, kept: dict[AofFile, int], said: str) -> bool:
+    def _cut_unknown(self, sandbox: Sandbox, kept: dict[AofFile, int], said: str) -> bool:
         """Cut where a command begins that the engine does not know; False where that is not what it said."""
         matched = next((found for pattern in _UNKNOWN if (found := pattern.search(said))), None)
         file = next((one for one in kept if matched and one.path.endswith(matched["file"])), None)
@@ -199,7 +199,7 @@ class _Attempt:
         shorter = self._ours / "shorter"
         with self._copy(file.path).open("rb") as stream:
             shorter.write_bytes(stream.read(place))
-        bench.put(shorter, file.path, changing=True)
+        sandbox.put(shorter, file.path, changing=True)
         return True
 
     def _instant(self, base: AofFile | None, kept: Mapping[AofFile, int], lost: int) -> datetime:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import redis
 
     from ragops.services.contract import Endpoint
-    from ragops.services.control import Bench
+    from ragops.services.control import Sandbox
 
 _SOCKET = "socket"
 _LIMIT = 60.0  # seconds for one command
@@ -66,9 +66,9 @@ class SocketLine:
 class ToolLine:
     """redis-cli beside the server."""
 
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self._command = ("redis-cli", "-s", f"{bench.folder}/{_SOCKET}", "-e")
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._command = ("redis-cli", "-s", f"{sandbox.folder}/{_SOCKET}", "-e")
 
     def info(self, section: str) -> dict[str, Any]:
         """A section of INFO."""
@@ -87,15 +87,15 @@ class ToolLine:
         self._ask("SHUTDOWN", "NOSAVE")
 
     def _ask(self, *words: str) -> str:
-        said = self._bench.output([*self._command, *words], _LIMIT)
+        said = self._sandbox.output([*self._command, *words], _LIMIT)
         if said.startswith("LOADING"):
             raise RagopsError("redis_loading", "the scratch server still reads its file")
         return said
 
 
-def line_to(bench: Bench) -> Line:
-    """The way to the scratch server that runs on `bench`."""
-    return SocketLine(str(bench.local / _SOCKET)) if bench.local else ToolLine(bench)
+def line_to(sandbox: Sandbox) -> Line:
+    """The way to the scratch server that runs on `sandbox`."""
+    return SocketLine(str(sandbox.local / _SOCKET)) if sandbox.local else ToolLine(sandbox)
 
 
 def info(client: redis.Redis, section: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from ragops.services.control import Bench, Control
+    from ragops.services.control import Control, Sandbox
 
 _RDB = "dump.rdb"
 _CONFIG = "scratch.conf"
@@ -38,8 +38,8 @@ _NO_SUCH_PROGRAM = (126, 127)  # what a shell, and Docker, end with
 class ScratchServer:
     """The running server; `ours` is a folder of this machine for what belongs to it."""
 
-    def __init__(self, bench: Bench, process: subprocess.Popen[bytes], line: Line, ours: Path) -> None:
-        self._bench = bench
+    def __init__(self, sandbox: Sandbox, process: subprocess.Popen[bytes], line: Line, ours: Path) -> None:
+        self._sandbox = sandbox
         self._process = process
         self._line = line
         self._ours = ours
@@ -84,16 +84,16 @@ class ScratchServer:
             raise RagopsError("aof_not_written", "the append-only file could not be written", "free some space")
         self._line.shut_down()
         self._process.wait(_STOP_GRACE)
-        return {f"{AOF_FOLDER}/{name}": self._ours_of(name) for name in self._bench.names(AOF_FOLDER)}
+        return {f"{AOF_FOLDER}/{name}": self._ours_of(name) for name in self._sandbox.names(AOF_FOLDER)}
 
     def write_rdb(self) -> Path:
         """Let the engine write all that it holds into one RDB file; returns where that lies on this machine."""
         saves = int(self._line.info("persistence")["rdb_saves"])
         self._line.save()
         wait_for(lambda: self._saved(saves), _LOAD_LIMIT, "the RDB file was not written")
-        if self._bench.local:
-            return self._bench.local / _RDB
-        self._bench.get(_RDB, self._ours / _RDB)
+        if self._sandbox.local:
+            return self._sandbox.local / _RDB
+        self._sandbox.get(_RDB, self._ours / _RDB)
         return self._ours / _RDB
 
     def _saved(self, before: int) -> bool:
@@ -104,9 +104,9 @@ class ScratchServer:
 
     def _ours_of(self, name: str) -> Path:
         """Where the append-only file lies on this machine, copied there if need be."""
-        if self._bench.local:
-            return self._bench.local / AOF_FOLDER / name
-        self._bench.get(f"{AOF_FOLDER}/{name}", self._ours / name)
+        if self._sandbox.local:
+            return self._sandbox.local / AOF_FOLDER / name
+        self._sandbox.get(f"{AOF_FOLDER}/{name}", self._ours / name)
         return self._ours / name
 
     def _rewritten(self) -> bool:
@@ -125,25 +125,25 @@ def opened(control: Control, engine: str, rdb: Path) -> Iterator[ScratchServer]:
     Raises IntegrityError (rdb_unreadable), MissingError (disk_full).
     """
     try:
-        with scratch_folder() as ours, control.bench() as bench:
-            bench.put(rdb, _RDB)
-            with serving(bench, engine, ours) as scratch:
+        with scratch_folder() as ours, control.sandbox() as sandbox:
+            sandbox.put(rdb, _RDB)
+            with serving(sandbox, engine, ours) as scratch:
                 yield scratch
     except OSError as error:
         raise explain_os_error(error, f"open {rdb} in a scratch server") from error
 
 
 @contextmanager
-def serving(bench: Bench, engine: str, ours: Path, *, append_only: bool = False) -> Iterator[ScratchServer]:
-    """The same on what lies on `bench`: its RDB file, or its append-only files. Raises as `opened`, and OSError."""
+def serving(sandbox: Sandbox, engine: str, ours: Path, *, append_only: bool = False) -> Iterator[ScratchServer]:
+    """The same on what lies on `sandbox`: its RDB file, or its append-only files. Raises as `opened`, and OSError."""
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         config = ours / f"{_CONFIG}-{secrets.token_hex(4)}"
-        config.write_text(_config(bench.folder, nobody.getsockname()[1], append_only=append_only))
-        bench.put(config, config.name)
-        process = _start(_server(bench, engine, config.name), ours)
+        config.write_text(_config(sandbox.folder, nobody.getsockname()[1], append_only=append_only))
+        sandbox.put(config, config.name)
+        process = _start(_server(sandbox, engine, config.name), ours)
         try:
-            scratch = ScratchServer(bench, process, line_to(bench), ours)
+            scratch = ScratchServer(sandbox, process, line_to(sandbox), ours)
             scratch.wait_loaded()
             yield scratch
         finally:
@@ -151,12 +151,12 @@ def serving(bench: Bench, engine: str, ours: Path, *, append_only: bool = False)
             process.wait(_STOP_GRACE)
 
 
-def _server(bench: Bench, engine: str, name: str) -> list[str]:
+def _server(sandbox: Sandbox, engine: str, name: str) -> list[str]:
     """The server, with the modules of its image: without them it could not read their data."""
-    config = f"{bench.folder}/{name}"
-    if bench.local:
-        return [*bench.tool(f"{engine}-server"), config]
-    return [*bench.tool("sh"), "-c", WITH_MODULES, engine, config]
+    config = f"{sandbox.folder}/{name}"
+    if sandbox.local:
+        return [*sandbox.tool(f"{engine}-server"), config]
+    return [*sandbox.tool("sh"), "-c", WITH_MODULES, engine, config]
 
 
 def _config(folder: str, dead_port: int, *, append_only: bool = False) -> str:

@@ -86,8 +86,8 @@ def check(path: Path, counts: Mapping[str, int], control: Control) -> None:
     """
     environment = _clean_environment()
     try:
-        with control.bench() as bench:
-            tool = bench.tool("pg_restore")
+        with control.sandbox() as sandbox:
+            tool = sandbox.tool("pg_restore")
             listing = subprocess_tool.output([*tool, "--list"], environment, _LIST_LIMIT, stdin=path, name="pg_restore")
             reading = [*tool, "--format=custom", "--file=/dev/null"]
             subprocess_tool.run(reading, environment, LIMIT, stdin=path, name="pg_restore")

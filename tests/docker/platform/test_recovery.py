@@ -23,7 +23,7 @@ import redis
 
 from ragops.config import secrets
 from ragops.runtimes.docker.names import TEMPORARY
-from ragops.runtimes.docker.sandbox import BENCH
+from ragops.runtimes.docker.sandbox import SANDBOX
 from ragops.services.qdrant import RESTORE_SUFFIX
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class Safe:
             assert docker.exec(self.whole.name(node), command).text.split() == []
         for client in self.nodes():
             assert [name for name in names_of(client) if name.endswith(RESTORE_SUFFIX)] == []
-        assert self.benches() == []
+        assert self.sandboxes() == []
         running = docker.api.top(self.whole.name("timescaledb"))["Processes"]
         assert [row[-1] for row in running if "pg_dump" in row[-1] or "pg_restore" in row[-1]] == []
         assert [one.name for one in docker.containers(mine) if TEMPORARY in one.labels] == []
@@ -139,8 +139,8 @@ class Safe:
         assert {path.name for path in repository.iterdir() if not (path / "manifest.json").exists()} <= {"kept"}
         self.whole.assert_nothing_but_the_platform()
 
-    def benches(self) -> list[Container]:
-        return [one for one in self.whole.docker.containers({}) if one.labels.get(BENCH, "").startswith(self.prefix)]
+    def sandboxes(self) -> list[Container]:
+        return [one for one in self.whole.docker.containers({}) if one.labels.get(SANDBOX, "").startswith(self.prefix)]
 
     @property
     def prefix(self) -> str:
@@ -388,9 +388,9 @@ def being_replaced(safe: Safe) -> bool:
     return all(f"{BULK}{RESTORE_SUFFIX}" in names and BULK not in names for names in every)
 
 
-def on_a_bench(safe: Safe) -> bool:
+def on_a_sandbox(safe: Safe) -> bool:
     """An engine reads or writes a file."""
-    return bool(safe.benches())
+    return bool(safe.sandboxes())
 
 
 def database_beside(safe: Safe) -> bool:
@@ -437,7 +437,7 @@ def test_a_node_dies_in_the_middle_of_a_restore(well: Safe, point: Callable[[Saf
 # --- ragops killed with all that it started --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("point", [on_a_bench, snapshots_are_made])
+@pytest.mark.parametrize("point", [on_a_sandbox, snapshots_are_made])
 def test_a_killed_backup_leaves_nothing_that_looks_whole_and_the_next_clears_up(
     well: Safe, end_at: Any, point: Callable[[Safe], bool]
 ) -> None:
@@ -454,7 +454,7 @@ def test_a_killed_backup_leaves_nothing_that_looks_whole_and_the_next_clears_up(
     well.whole.run("backup", "verify", "--deep", "--identity", str(well.identity), taken["id"])
 
 
-@pytest.mark.parametrize("point", [on_a_bench, database_beside, cache_is_down, made_beside, being_replaced])
+@pytest.mark.parametrize("point", [on_a_sandbox, database_beside, cache_is_down, made_beside, being_replaced])
 def test_a_killed_restore_is_completed_by_the_next(well: Safe, end_at: Any, point: Callable[[Safe], bool]) -> None:
     before, answers, taken = well.held(), well.whole.answers(well.token), well.take()
     with well.owner() as connection:
