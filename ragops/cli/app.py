@@ -26,15 +26,14 @@ from ragops.cli import (
     unlock,
 )
 from ragops.cli.console import Console
+from ragops.cli.help import Application
 from ragops.cli.state import State
 from ragops.resources import page
 
-app = typer.Typer(
+app = Application(
     name="ragops",
     help="Provisions a self-hosted RAG platform from one file and keeps it alive.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
     epilog=f"Documentation: {page('')}",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ragops.cli import delete, drill, keygen, points
+from ragops.cli.help import PROTECT, Application
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.points import Reference
 from ragops.cli.state import State, state
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ragops.operations.backup.replicate import Spread
     from ragops.operations.session import Session
 
-group = typer.Typer(help="Recovery points: one set over all services.", no_args_is_help=True, rich_markup_mode=None)
+group = Application(help="Recovery points: one set over all services.")
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
         group.command()(command)
     delete.register(group)
     drill.register(group)
-    app.add_typer(group, name="backup")
+    app.add_typer(group, name="backup", rich_help_panel=PROTECT)
 
 
 def run(

@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
+from ragops.cli.help import TOOLS, Application
 from ragops.cli.state import state
 
-group = typer.Typer(help="The Pulumi engine that provisioning runs with.", no_args_is_help=True, rich_markup_mode=None)
+group = Application(help="The Pulumi engine that provisioning runs with.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to the application."""
-    app.add_typer(group, name="engine")
+    app.add_typer(group, name="engine", rich_help_panel=TOOLS)
 
 
 @group.command()

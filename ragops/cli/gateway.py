@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli.help import ACCESS, Application
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.state import state
 from ragops.errors import ExitCode
@@ -15,16 +16,14 @@ if TYPE_CHECKING:
     from ragops.cli.console import Console
     from ragops.operations.gateway.config import GatewayDiff
 
-tokens = typer.Typer(
-    help="Tokens that open the gateway, one key for each.", no_args_is_help=True, rich_markup_mode=None
-)
-gateway = typer.Typer(help="The gateway's hot configuration.", no_args_is_help=True, rich_markup_mode=None)
+tokens = Application(help="Tokens that open the gateway, one key for each.")
+gateway = Application(help="The gateway's hot configuration.")
 
 
 def register(app: typer.Typer) -> None:
     """Add both groups to the application."""
-    app.add_typer(tokens, name="token")
-    app.add_typer(gateway, name="gateway")
+    app.add_typer(tokens, name="token", rich_help_panel=ACCESS)
+    app.add_typer(gateway, name="gateway", rich_help_panel=ACCESS)
 
 
 @tokens.command()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli.help import TOOLS, Application
 from ragops.cli.state import state
 from ragops.errors import UsageError
 
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
     from ragops.operations.lifecycle.images import ImageState
     from ragops.operations.session import Session
 
-group = typer.Typer(
-    help="The container images of the docker runtime.", no_args_is_help=True, rich_markup_mode=None
+group = Application(
+    help="The container images of the docker runtime."
 )  # fmt: skip
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to the application."""
-    app.add_typer(group, name="images")
+    app.add_typer(group, name="images", rich_help_panel=TOOLS)
 
 
 @group.command("list")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli.help import DATA
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.printable import one_line
 from ragops.cli.state import state
@@ -37,8 +38,8 @@ _TOKEN_VARIABLE = "RAGOPS_TOKEN"  # noqa: S105  the name of the variable
 
 def register(app: typer.Typer) -> None:
     """Add both to the application."""
-    app.command()(ingest)
-    app.command()(query)
+    app.command(rich_help_panel=DATA)(ingest)
+    app.command(rich_help_panel=DATA)(query)
 
 
 def ingest(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli.help import PROVISION
 from ragops.cli.state import state
 from ragops.errors import ExitCode, UsageError
 
@@ -21,7 +22,7 @@ LockWait = Annotated[float, typer.Option(metavar="SECONDS", help="Wait this long
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     for command in (init, doctor, plan, up, down):
-        app.command()(command)
+        app.command(rich_help_panel=PROVISION)(command)
 
 
 def init(

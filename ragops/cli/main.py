@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ragops.adapters.installation import require_own_package
 from ragops.cli.console import Console
+from ragops.cli.global_options import hoist
 from ragops.cli.printable import printable
 from ragops.errors import ExitCode, InterruptedRunError, MissingError, RagopsError, UsageError
 from ragops.hints import aim_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_FLAGS = ("--json", "--quiet", "--verbose", "--no-color", "--as-owner")
-_VALUES = ("--config", "--env")
 
 
 def main() -> NoReturn:
@@ -91,23 +89,6 @@ def _without_output(failure: OSError, console: Console) -> int:
     error = MissingError("output_failed", f"the output cannot be written: {why}", "free some space where it goes")
     console.complain(error)
     return error.exit_code
-
-
-def hoist(arguments: Sequence[str]) -> list[str]:
-    """Put global options first, wherever they were typed: `ragops health --json` is what fingers write."""
-    first: list[str] = []
-    rest: list[str] = []
-    remaining = iter(arguments)
-    for argument in remaining:
-        if argument == "--":
-            rest += [argument, *remaining]
-        elif argument in _FLAGS or argument.startswith(tuple(f"{option}=" for option in _VALUES)):
-            first.append(argument)
-        elif argument in _VALUES:
-            first += [argument, *([value] if (value := next(remaining, None)) is not None else [])]
-        else:
-            rest.append(argument)
-    return first + rest
 
 
 def _call(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli.help import DATA, Application
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.state import state
 from ragops.errors import ExitCode
@@ -18,13 +19,13 @@ if TYPE_CHECKING:
 
 _SERVICE = "timescaledb"
 
-group = typer.Typer(help="The metadata database and its rag schema.", no_args_is_help=True, rich_markup_mode=None)
+group = Application(help="The metadata database and its rag schema.")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A collections-config.json.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to the application."""
-    app.add_typer(group, name="migrate")
+    app.add_typer(group, name="migrate", rich_help_panel=DATA)
 
 
 @group.command()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli.help import OBSERVE
 from ragops.cli.state import state
 from ragops.errors import ExitCode, RagopsError
 
@@ -45,7 +46,7 @@ class OutputFormat(StrEnum):
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     for command in (status, outputs, logs, drift, health):
-        app.command()(command)
+        app.command(rich_help_panel=OBSERVE)(command)
 
 
 def status(context: typer.Context) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import Yes
 from ragops.cli.state import command_line, state
 from ragops.errors import ExitCode
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(recover)
+    app.command(rich_help_panel=PROTECT)(recover)
 
 
 def recover(

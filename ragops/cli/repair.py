@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(repair)
+    app.command(rich_help_panel=PROTECT)(repair)
 
 
 def repair(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.points import From, Identity
 from ragops.cli.state import state
@@ -32,7 +33,7 @@ Wanted = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(restore)
+    app.command(rich_help_panel=PROTECT)(restore)
 
 
 def restore(

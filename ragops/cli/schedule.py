@@ -9,6 +9,7 @@ import typer
 
 from ragops.cli import backup
 from ragops.cli.console import Console
+from ragops.cli.help import Application
 from ragops.cli.state import State, state
 from ragops.errors import UsageError
 
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
     from ragops.config.load import Project
     from ragops.operations.schedule.install import LastRun
 
-group = typer.Typer(
-    help="The nightly run: backup, prune, prove, maintain.", no_args_is_help=True, rich_markup_mode=None
-)
+group = Application(help="The nightly run: backup, prune, prove, maintain.")
 
 DRILL_DAY = "sunday"
 _PROOF_SECONDS = 600.0  # for each service; what has no time tonight has it within a week

@@ -7,19 +7,16 @@ from typing import Annotated
 
 import typer
 
+from ragops.cli.help import ACCESS, Application
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
 
-secrets = typer.Typer(
-    help="Generated passwords and keys: who uses them, how old, new ones.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+secrets = Application(help="Generated passwords and keys: who uses them, how old, new ones.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to the application."""
-    app.add_typer(secrets, name="secrets")
+    app.add_typer(secrets, name="secrets", rich_help_panel=ACCESS)
 
 
 @secrets.command(name="list")

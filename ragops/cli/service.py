@@ -7,19 +7,18 @@ from typing import Annotated
 
 import typer
 
+from ragops.cli.help import TOOLS, Application
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.state import state
 from ragops.errors import UsageError
 
-group = typer.Typer(
-    help="The platform started at boot (embedded runtime).", no_args_is_help=True, rich_markup_mode=None
-)
+group = Application(help="The platform started at boot (embedded runtime).")
 _BOOT_WAIT = 300.0  # seconds: the nightly run may have begun just before
 
 
 def register(app: typer.Typer) -> None:
     """Add the group to the application."""
-    app.add_typer(group, name="service")
+    app.add_typer(group, name="service", rich_help_panel=TOOLS)
 
 
 @group.command()

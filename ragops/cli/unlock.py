@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer  # noqa: TC002  Typer reads the annotations
 
+from ragops.cli.help import TOOLS
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command()(unlock)
+    app.command(rich_help_panel=TOOLS)(unlock)
 
 
 def unlock(context: typer.Context, yes: Yes = False, lock_wait: LockWait = 0.0) -> None:
