@@ -103,6 +103,7 @@ class TimescaleBackup:
             notes += database_builder.make_roles(endpoint, wanted)
             with database_builder.new_database(endpoint, wanted) as fresh:
                 notes += _fill(database_builder.Order(endpoint, control, fresh, folder / part.name, part, wanted))
+                notes += extension.update(endpoint, fresh)
                 database_builder.finish(endpoint, fresh, wanted)
                 kept = swap.take_place(endpoint, fresh, database, swap.kept_name(database))
             if pg_restore.TIMESCALE in part.versions:

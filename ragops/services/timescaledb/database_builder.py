@@ -17,6 +17,7 @@ from ragops.services.timescaledb import (
     database_properties,
     dump_warnings,
     extension,
+    null_blocks,
     pg_dump,
     restore_roles,
     roles,
@@ -131,8 +132,9 @@ def fill(order: Order) -> tuple[str, ...]:
     except RagopsError as error:
         if not filling.may_help(error):
             raise
+        thorough = staged or not null_blocks.is_cause(error)
     again(order)
-    return (*notes, *_attempt(order, staged=True, thorough=True))
+    return (*notes, *_attempt(order, staged=True, thorough=thorough))
 
 
 def again(order: Order) -> None:

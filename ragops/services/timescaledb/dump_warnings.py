@@ -153,7 +153,7 @@ def version_warning(connection: Connection) -> str:
         return ""
     return (
         f"TimescaleDB {'.'.join(map(str, version))} cannot restore compressed chunks in which a column is NULL"
-        f" everywhere (2.20.3 can): {_list(names)}"
+        f" everywhere (2.20.3 can), which `ragops restore` works around: {_list(names)}"
     )
 
 

@@ -40,6 +40,20 @@ def prepare(endpoint: Endpoint, database: str) -> None:
     wake(endpoint, database)
 
 
+def update(endpoint: Endpoint, database: str) -> tuple[str, ...]:
+    """Bring a restored database up to the server's version; words on one that stays as it was in its recovery point."""
+    with roles.operator(endpoint, database) as connection, translated(f"database {database}"):
+        offered = _default_version(connection)
+        row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = %s", [NAME]).fetchone()
+    if row is None or row[0] == offered:
+        return ()
+    try:
+        _run(endpoint, database, sql.SQL("ALTER EXTENSION timescaledb UPDATE"))
+    except RagopsError as error:
+        return (f"TimescaleDB stays at {row[0]}, {offered} is here ({error.message}): `ragops up` updates it",)
+    return ()
+
+
 def _default_version(connection: Connection) -> str:
     query = "SELECT default_version FROM pg_available_extensions WHERE name = %s"
     row = connection.execute(query, [NAME]).fetchone()

@@ -16,7 +16,7 @@ from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.postgres import translated
 from ragops.adapters.temp_dirs import scratch_folder
 from ragops.errors import RagopsError
-from ragops.services.timescaledb import pg_dump, roles
+from ragops.services.timescaledb import null_blocks, pg_dump, roles
 from ragops.services.timescaledb.deferred_checks import Check, put_aside
 from ragops.services.timescaledb.evaluated_expressions import Evaluated, evaluated
 
@@ -136,6 +136,7 @@ class Stages:
         self._found = Evaluated()
         self._set: list[str] = []
         self._dropped: list[Check] = []
+        self._loosened: tuple[null_blocks.Loosened, ...] = ()
 
     def schema(self) -> None:
         """All that comes before rows; then what would be evaluated too early is put right or aside."""
@@ -148,6 +149,7 @@ class Stages:
         with self._filling.connected() as connection:
             self._found = evaluated(connection)
             self._dropped = put_aside(connection, None if self._thorough else set(self._found.checks))
+            self._loosened = null_blocks.loosen(connection)
 
     def _see_to_functions(self, connection: Connection) -> None:
         """Give those that are there by now a search_path, before a table makes the server look into them."""
@@ -175,6 +177,16 @@ class Stages:
 
     def rows(self) -> None:
         """All rows, those first that others need."""
+        self._fill_tables()
+        self.tighten()
+
+    def tighten(self) -> None:
+        """Once the compressed rows are there: their columns as they were."""
+        with self._filling.connected() as connection:
+            null_blocks.tighten(connection, self._loosened)
+        self._loosened = ()
+
+    def _fill_tables(self) -> None:
         if not self._found.levels:
             self._filling.restore("--section=data")
             return

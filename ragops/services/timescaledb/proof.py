@@ -89,6 +89,7 @@ def _sample(order: Order, started: float, deadline: float) -> Proof:
         system = [entry for entry in entries if entry.text.startswith("_timescaledb")]
         if system:
             order.filling.restore("--section=data", chosen=system)
+            stages.tighten()
         for name in _in_turn(order.part):
             mine = [entry for entry in entries if pg_dump.is_in(name, {entry.text})]
             if mine and time.monotonic() < deadline:

@@ -183,7 +183,7 @@ def test_thousands_of_chunks(servers: tuple[Any, Any], tmp_path: Path) -> None:
 
 
 def test_a_version_that_restores_less_than_it_dumps(start: Any, tmp_path: Path) -> None:  # noqa: F811
-    """Chunk skipping comes back all the same; compressed chunks are named when they are dumped, and in health."""
+    """Chunk skipping and compressed chunks come back all the same; those are named at the dump, and in health."""
     other = replace(start, names=replace(start.names, environment="older"))
     older = other("timescaledb", image="timescale/timescaledb:2.19.3-pg17", memory="512mb", cpus=2)
     by_name("timescaledb").prepare(older.endpoint)
@@ -195,8 +195,21 @@ def test_a_version_that_restores_less_than_it_dumps(start: Any, tmp_path: Path) 
     ranges = "SELECT column_name FROM _timescaledb_catalog.chunk_column_stats WHERE chunk_id = 0"
     assert older.sql(ranges) == [("big",)]
     assert older.sql("SELECT count(*) FROM m") == [(600,)]
-    for statement in COMPRESS:
+    for statement in ("ALTER TABLE m ADD COLUMN never text DEFAULT 'd'; UPDATE m SET never = NULL", *COMPRESS):
         older.sql(statement)
+    layout = (
+        "SELECT c.relname, a.attname, a.atttypid::regtype::text, a.attstorage, a.attstattarget FROM pg_attribute a"
+        " JOIN pg_class c ON c.oid = a.attrelid WHERE c.relname LIKE 'compress_hyper%' AND a.attnum > 0 ORDER BY 1, 2"
+    )
+    kind = Kind(
+        "compressed", (), (layout, "SELECT kind, count(*), count(extra), count(never) FROM m GROUP BY 1 ORDER BY 1")
+    )
+    before, compressed = picture(older, kind), take(older, tmp_path / "nowhere")
+    proof = TimescaleBackup().prove(older.endpoint, older.control, compressed.folder, compressed.parts)
+    assert proof.extent is Extent.RESTORED
+    older.sql("DELETE FROM m")
+    restore(older, compressed)
+    assert picture(older, kind) == before
     warning = "TimescaleDB 2.19.3 cannot restore compressed chunks"
     assert warning in take(older, tmp_path / "compressed").notes
     (check,) = [check for check in probe(older.endpoint, 10).checks if check.name == "restorable"]
