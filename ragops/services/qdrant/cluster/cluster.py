@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _ANSWER_SECONDS = 10.0
 _POLL = 0.5
+STEADY_SECONDS = 3.0  # a replica that missed a write while its node was away is found out a moment after its return
 _LOG = "see `ragops logs qdrant`"
 
 
@@ -101,16 +102,21 @@ def all_active(endpoint: Endpoint) -> bool:
 
 
 def wait_all_active(endpoint: Endpoint, timeout: float) -> None:
-    """Return as soon as all is active. Raises UnhealthyError (qdrant_not_active) after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
+    """Return once all is active and stays so for a moment.
+
+    Raises UnhealthyError (qdrant_not_active) after `timeout` seconds.
+    """
+    deadline, since = time.monotonic() + timeout, 0.0
     while True:
         try:
             faults = not_active(endpoint)
         except RagopsError as error:
             faults = (error.message,)
-        if not faults:
+        now = time.monotonic()
+        since = (since or now) if not faults else 0.0
+        if since and now >= min(since + STEADY_SECONDS, deadline):
             return
-        if time.monotonic() > deadline:
+        if now > deadline:
             what = f"after {timeout:.0f} s qdrant is still not whole: {'; '.join(faults[:3])}"
             raise UnhealthyError("qdrant_not_active", what, f"`ragops health qdrant`; {_LOG}")
         time.sleep(_POLL)
