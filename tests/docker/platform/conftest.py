@@ -29,6 +29,7 @@ import redis
 import yaml
 
 from ragops.errors import RagopsError
+from ragops.runtimes.docker.api_image import base_image
 from ragops.runtimes.docker.names import INSTANCE, DockerNames
 from ragops.services.api import IMAGE as API
 from ragops.services.gateway import IMAGE as KONG
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from ragops.adapters.docker.client import DockerHost
     from ragops.adapters.docker.values import Container
 
-IMAGES = (TIMESCALEDB, REDIS, QDRANT, API, KONG)
+IMAGES = (TIMESCALEDB, REDIS, QDRANT, KONG)
 NODES = ("qdrant-1", "qdrant-2", "qdrant-3")
 STORES = ("timescaledb", "redis", *NODES)
 INSTANCES = (*STORES, "api", "gateway")
@@ -322,10 +323,14 @@ def write_whole(root: Path, docker: DockerHost, ragops: Any, env: dict[str, str 
 
 
 @pytest.fixture(scope="session")
-def needed(docker: DockerHost, plugin: Path, image: Callable[[str], str]) -> DockerHost:
-    """Engine, plugin and every image, or the test is skipped."""
-    for reference in IMAGES:
+def needed(
+    docker: DockerHost, plugin: Path, image: Callable[[str], str], ragops: Any, tmp_path_factory: Any
+) -> DockerHost:
+    """Engine, plugin and every image, or the test is skipped; the API's is made from the files that are here now."""
+    for reference in (*IMAGES, base_image()):
         image(reference)
+    done = ragops("images", "build", cwd=tmp_path_factory.mktemp("images"), timeout=_UP_SECONDS)
+    assert done.code == 0, done.err
     return docker
 
 
@@ -384,7 +389,7 @@ def kept(whole: Whole) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture(scope="session")
 def images() -> tuple[str, ...]:
-    return IMAGES
+    return (*IMAGES, API, base_image())
 
 
 @pytest.fixture(scope="session")
@@ -509,6 +514,9 @@ class Load:
             self.acknowledged.add(number)
             return True
         self.refused.append(f"{done.status_code} {done.text[:200]}")
+        if done.status_code in (401, 403):  # as an application that is given the new key
+            known = json.loads((self.whole.root / ".ragops" / "secrets" / "default.json").read_text())
+            client.headers["api-key"] = known["qdrant_api_key"]
         return False
 
     def assert_nothing_lost(self) -> None:
@@ -520,7 +528,8 @@ class Load:
             assert self.acknowledged <= _points({**values, "QDRANT_URL": url})[f"qdrant {WRITES}"].keys(), url
 
     def assert_active(self) -> None:
-        assert replica_states(self.whole) == {"Active"}
+        """Once what its end has left half-written is filled."""
+        wait_for(lambda: replica_states(self.whole) == {"Active"}, 60, lambda: replica_states(self.whole))
 
 
 def replica_states(whole: Whole) -> set[str]:
