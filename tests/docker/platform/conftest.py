@@ -29,7 +29,7 @@ import redis
 import yaml
 
 from ragops.errors import RagopsError
-from ragops.runtimes.docker.api_image import base_image
+from ragops.runtimes.docker.images.api_image import base_image
 from ragops.runtimes.docker.names import INSTANCE, DockerNames
 from ragops.services.api import IMAGE as API
 from ragops.services.gateway import IMAGE as KONG
