@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ragops.services.contract import Check, Endpoint
     from ragops.services.control import Control
     from ragops.services.gateway.component import GatewayRuntime
+    from ragops.services.spec import RuntimeTraits
 
 RUNNING = "running"
 STOPPED = "stopped"
@@ -49,10 +50,10 @@ class Difference:
 
 
 class Machine(Protocol):
-    """One environment on this machine, seen by operations. `in_image`: its engines come as images, not as wheels."""
+    """One environment on this machine, seen by operations. `traits` are what services depend on."""
 
     name: str
-    in_image: bool
+    traits: RuntimeTraits
 
     def runtime(self) -> GatewayRuntime:
         """What components hand their specifications to."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from ragops.services.control import Control
+    from ragops.services.spec import RuntimeTraits
 
 
 # --- how to reach a service -----------------------------------------------------------------------------------
@@ -292,7 +293,7 @@ class Service(Protocol):
     def secrets(self) -> tuple[str, ...]:
         """Names of the secrets that are generated for it."""
 
-    def version(self, settings: Any, *, in_image: bool) -> str:
+    def version(self, settings: Any, traits: RuntimeTraits) -> str:
         """The version that its section of the settings asks for: of the image, or of the engine from a wheel."""
 
     def step(self, before: str, after: str) -> VersionStep:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -133,20 +134,49 @@ class Runtime(Protocol):
         """Declare the resources of `spec` below the component `parent`."""
 
 
+class Distribution(StrEnum):
+    """How the programs of services come to a machine."""
+
+    WHEEL = "wheel"
+    IMAGE = "image"
+
+
+class GatewayEngine(StrEnum):
+    """The programs that can be the gateway."""
+
+    ENVOY = "envoy"
+    KONG = "kong"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuntimeTraits:
+    """The facts about a runtime that services depend on.
+
+    With `shares_filesystem` services see the paths of this machine, else only what the runtime puts into their folders.
+    """
+
+    distribution: Distribution = Distribution.WHEEL
+    shares_filesystem: bool = True
+    gateway_engine: GatewayEngine = GatewayEngine.ENVOY
+
+    @property
+    def uses_images(self) -> bool:
+        """Whether the programs of services are those of container images, which settings may name."""
+        return self.distribution is Distribution.IMAGE
+
+
 @dataclass(frozen=True)
-class Layout:
+class Layout(RuntimeTraits):
     """Where a runtime puts a service: folders as the service itself sees them, and the address it listens on.
 
-    `hot_dir` is for files whose change restarts nothing; empty where the runtime has none.
-    `host` is the name that the other services reach it by. `in_image`: its programs are those of its image, and it
-    listens on ports of its own.
+    `internal_host` is the name that the other services reach it by on a port of its own; empty if they use the
+    published port, as this machine does. `hot_dir` is for files whose change restarts nothing; empty if there is none.
     """
 
     config_dir: str
     data_dir: str
     listen: str
-    host: str = "127.0.0.1"
-    in_image: bool = False
+    internal_host: str = ""
     hot_dir: str = ""
 
     @property
@@ -159,5 +189,5 @@ class Layout:
         return ((), changing) if self.hot_dir else (changing, ())
 
     def port(self, published: int, inner: int) -> int:
-        """The port that the service listens on: `inner` inside an image, else the one it is reached by."""
-        return inner if self.in_image else published
+        """Return the port that the service listens on: `inner` in a network of its own, else the published one."""
+        return inner if self.internal_host else published

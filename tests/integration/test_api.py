@@ -138,7 +138,7 @@ class Stack:
             jwks_file=str(self.issuer.jwks),
             secrets=self.secrets,
         )
-        return service_spec(inputs, self.layout("api"), "embedded")
+        return service_spec(inputs, self.layout("api"))
 
     def start_engine(self, name: str, spec: ServiceSpec) -> None:
         user = unprivileged_user("") if spec.needs_unprivileged_user else ""

@@ -16,6 +16,7 @@ import pytest
 
 from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.operations.lifecycle import provision
+from ragops.runtimes.docker.names import TRAITS as DOCKER_TRAITS
 from ragops.services.qdrant.cluster.cluster import node_versions, wait_all_active
 from ragops.services.qdrant.settings import QdrantSettings
 from tests.qdrant_processes import BINARY, BINARY_BEFORE, KEY, Cluster, binary, cluster, done, fill
@@ -117,8 +118,8 @@ def test_no_search_fails_and_no_write_is_lost(monkeypatch: pytest.MonkeyPatch, c
         endpoint = made.endpoint
         settings = SimpleNamespace(qdrant=QdrantSettings())
         session: Any = SimpleNamespace(
-            project=SimpleNamespace(settings=settings), machine=SimpleNamespace(in_image=True), make_secrets=dict,
-            endpoint=lambda _name: endpoint,
+            project=SimpleNamespace(settings=settings), machine=SimpleNamespace(traits=DOCKER_TRAITS),
+            make_secrets=dict, endpoint=lambda _name: endpoint,
         )  # fmt: skip
         with Load(made) as load:
             provision._look_ahead(session, stacks.stack(), (), None, lambda _progress: None)

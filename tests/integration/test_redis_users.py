@@ -53,7 +53,7 @@ class Place:
         runtime = SimpleNamespace(name="embedded", capabilities=CAPABILITIES, handle=lambda _name: str(run_dir))
         spec = process_spec(component.service_spec(settings, values, layout), layout, str(run_dir), "")
         supervisor.ensure_running(spec)
-        text = component.acl_text(settings, values, in_image=False)
+        text = component.acl_text(settings, values, health_user=False)
         bare = component.endpoint(settings, runtime, layout, text)
         endpoint = Endpoint.from_dict(bare.to_dict(), values)
         service.prepare(endpoint)

@@ -221,7 +221,7 @@ def _roll_open(session: Session, cluster: Endpoint, on_step: Callable[[Step | Pr
     The nodes that come later send none: a new one that asked would refuse them, and never be part of the cluster.
     """
     settings = session.project.settings.qdrant
-    refusing = is_mixed(cluster, by_name("qdrant").version(settings, in_image=session.machine.in_image))
+    refusing = is_mixed(cluster, by_name("qdrant").version(settings, session.machine.traits))
     if refusing is None:
         return ()
     on_step(Progress("qdrant", "the nodes ask one another for the key only when the last one is new"))

@@ -48,10 +48,10 @@ def planned(session: Session) -> tuple[VersionChange, ...]:
         endpoints = session.endpoints()
     except RagopsError:
         return ()
-    settings, in_image = session.project.settings, session.machine.in_image
+    settings, traits = session.project.settings, session.machine.traits
     same = {name: item for name, item in endpoints.items() if item.runtime == settings.runtime}
     wanted = {
-        service.name: service.version(getattr(settings, service.name), in_image=in_image)
+        service.name: service.version(getattr(settings, service.name), traits)
         for service in SERVICES
         if service.name in same
     }

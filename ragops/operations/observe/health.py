@@ -77,13 +77,13 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
     running = {name: Job(lambda one=one: _probe(one, timeout), f"probe-{name}") for name, one in endpoints.items()}  # type: ignore[misc]
     if not services and consistency.can_compare(endpoints):
         running[consistency.NAME] = Job(lambda: consistency.probe(endpoints, timeout), "probe-contents")
-    if session.machine.in_image:
+    if session.machine.traits.uses_images:
         running[_TRUTH] = Job(lambda: _truth(session, services), "probe-docker")
     backups = None if services else Job(lambda: backup_health.probe(session), "probe-backup")
     deadline = started + timeout
     probes = tuple(_result(name, job, deadline, timeout) for name, job in running.items())
     probes = tuple(_with_way_back(session, with_damage(session, probe)) for probe in probes)
-    if not session.machine.in_image:
+    if not session.machine.traits.uses_images:
         probes = _with_lost_data(session, probes)
     if backups:
         probes += (backup_health.result(backups, deadline),)

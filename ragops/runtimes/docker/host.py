@@ -25,7 +25,7 @@ from ragops.runtimes.docker.inspect import doctor as docker_findings
 from ragops.runtimes.docker.inspect import drift as docker_truth
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
 from ragops.runtimes.docker.inspect import provisioned as docker_record
-from ragops.runtimes.docker.names import INSTANCE, SERVICE
+from ragops.runtimes.docker.names import INSTANCE, SERVICE, TRAITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -47,7 +47,7 @@ class DockerMachine:
     """`Machine` of one environment whose services are containers."""
 
     name = "docker"
-    in_image = True
+    traits = TRAITS
 
     def __init__(self, project: Project) -> None:
         self._project = project

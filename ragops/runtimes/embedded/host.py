@@ -22,6 +22,7 @@ from ragops.runtimes.embedded.processes.supervisor import log_path, ready_folder
 from ragops.runtimes.embedded.programs import locate, unprivileged_user
 from ragops.services import SERVICES
 from ragops.services.contract import Check, Endpoint, Status
+from ragops.services.spec import RuntimeTraits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -38,7 +39,7 @@ class EmbeddedMachine:
     """`Machine` of one environment whose services are host processes."""
 
     name = "embedded"
-    in_image = False
+    traits = RuntimeTraits()
 
     def __init__(self, project: Project) -> None:
         self._project = project

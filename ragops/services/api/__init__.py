@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from ragops.services.api.settings import ApiSettings
     from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
+    from ragops.services.spec import RuntimeTraits
 
 VERSION = ragops.__version__
 IMAGE = f"ragops/api:{VERSION}"  # built here, from this very package
@@ -39,7 +40,7 @@ class ApiService:
         """The token of each service that may ask /internal."""
         return (OPERATOR_SECRET, INGEST_SECRET)
 
-    def version(self, settings: ApiSettings, *, in_image: bool) -> str:  # noqa: ARG002
+    def version(self, settings: ApiSettings, traits: RuntimeTraits) -> str:  # noqa: ARG002
         """This package's own, whichever way it is started."""
         return VERSION
 

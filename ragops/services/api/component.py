@@ -37,7 +37,7 @@ class Api(pulumi.ComponentResource):
         self._args = args
         runtime = args.runtime
         layout = runtime.layout("api", image_spec(args.inputs.settings))
-        self.process = runtime.run(service_spec(args.inputs, layout, runtime.name), self)
+        self.process = runtime.run(service_spec(args.inputs, layout), self)
         self.endpoint = self._endpoint(layout)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
@@ -52,7 +52,7 @@ class Api(pulumi.ComponentResource):
             port=settings.port,
             handle=runtime.handle("api"),
             options={
-                "embedder": embedder(settings.embedder, runtime.name, self._args.inputs.ollama).model,
+                "embedder": embedder(settings.embedder, layout.distribution, self._args.inputs.ollama).model,
                 "workers": str(settings.workers),
             },
             logins={
@@ -60,6 +60,6 @@ class Api(pulumi.ComponentResource):
                 "application": Login(INGEST_SERVICE, INGEST_SECRET),
             },
             capabilities=runtime.capabilities,
-            inner_host=layout.host if layout.in_image else "",
-            inner_port=INNER_PORT if layout.in_image else 0,
+            inner_host=layout.internal_host,
+            inner_port=INNER_PORT if layout.internal_host else 0,
         )

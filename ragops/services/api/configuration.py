@@ -10,7 +10,7 @@ from ragops.errors import UsageError
 from ragops.services.api import IMAGE, INGEST_SECRET, INGEST_SERVICE, OPERATOR_SECRET, OPERATOR_SERVICE, VERSION
 from ragops.services.image_references import size_bytes
 from ragops.services.secret_names import UNTIL, values
-from ragops.services.spec import ConfigFile, ExecCheck, HttpCheck, ImageSpec, ServiceSpec
+from ragops.services.spec import ConfigFile, Distribution, ExecCheck, HttpCheck, ImageSpec, ServiceSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,21 +40,21 @@ class EmbedderChoice:
     dimensions: int | None
 
 
-def embedder(settings: EmbedderSettings, runtime: str, ollama: str = "") -> EmbedderChoice:
+def embedder(settings: EmbedderSettings, distribution: Distribution, ollama: str = "") -> EmbedderChoice:
     """What questions and documents are embedded with; `ollama` is the URL of the platform's own server, if it has one.
 
-    Raises UsageError (embedder_missing) outside the embedded runtime where no model is named: hashing finds common
-    words only, and nobody should run that in production without having said so.
+    Raises UsageError (embedder_missing) if services run from images and no model is named: hashing finds common words
+    only, which in production has to be chosen explicitly.
     """
     url = settings.ollama_url or ollama
     if settings.kind == "ollama" or (settings.kind == "auto" and url):
         return EmbedderChoice("ollama", settings.model, url, settings.dimensions)
-    if settings.kind == "auto" and runtime != "embedded":
+    if settings.kind == "auto" and distribution is not Distribution.WHEEL:
         hint = (
             "add a section `ollama: {models: [nomic-embed-text]}`, name a server in `api: {embedder: {ollama_url: …}}`,"
             " or choose `kind: hashing` where matching words is enough"
         )
-        raise UsageError("embedder_missing", f"the {runtime} runtime needs an embedding model", hint)
+        raise UsageError("embedder_missing", "a platform from container images needs an embedding model", hint)
     dimensions = settings.dimensions or _HASHING_DIMENSIONS
     return EmbedderChoice("hashing", f"hashing-{dimensions}-v1", None, dimensions)
 
@@ -89,13 +89,13 @@ def image_spec(settings: ApiSettings) -> ImageSpec:
     )
 
 
-def service_spec(inputs: ApiInputs, layout: Layout, runtime: str) -> ServiceSpec:
+def service_spec(inputs: ApiInputs, layout: Layout) -> ServiceSpec:
     """The service as a runtime sees it; raises UsageError as `embedder` does."""
     settings, secrets = inputs.settings, inputs.secrets
     port = layout.port(settings.port, INNER_PORT)
-    config = api_config(inputs, layout, runtime)
-    own, hot = layout.split(*_secret_files(inputs, secrets))
+    config = api_config(inputs, layout)
     keys = ConfigFile(KEYS_FILE, json.dumps(inputs.keys, indent=2) + "\n")
+    own, hot = layout.split(*_secret_files(inputs, secrets), *(() if layout.shares_filesystem else (keys,)))
     return ServiceSpec(
         service="api",
         version=VERSION,
@@ -106,13 +106,13 @@ def service_spec(inputs: ApiInputs, layout: Layout, runtime: str) -> ServiceSpec
         ),
         ports={"api": port},
         # Not /readyz: a dependency that is away must not have the API taken for dead.
-        health=_asked_inside(port) if layout.in_image else HttpCheck(port, _ALIVE),
+        health=_asked_inside(port) if layout.internal_host else HttpCheck(port, _ALIVE),
         stop_grace=20.0,
         start_timeout=60.0,
         image=image_spec(settings),
         publish={"api": settings.port},
         memory=size_bytes(settings.memory),
-        hot=(*hot, *((keys,) if layout.in_image else ())),
+        hot=hot,
     )
 
 
@@ -130,7 +130,7 @@ def _asked_inside(port: int) -> ExecCheck:
     return ExecCheck(("python", "-I", "-c", ask))
 
 
-def api_config(inputs: ApiInputs, layout: Layout, runtime: str) -> dict[str, Any]:
+def api_config(inputs: ApiInputs, layout: Layout) -> dict[str, Any]:
     """The content of api.json (ragops.api.config.ApiConfig); it holds no secret."""
     settings, redis, database = inputs.settings, inputs.redis, inputs.database
     hot = f"{layout.hot_dir}/" if layout.hot_dir else ""
@@ -139,7 +139,7 @@ def api_config(inputs: ApiInputs, layout: Layout, runtime: str) -> dict[str, Any
         "listen": {"host": layout.listen, "port": layout.port(settings.port, INNER_PORT)},
         "platform": inputs.platform,
         "issuer": f"ragops/{inputs.platform}",
-        "jwks_file": f"{image_spec(settings).hot_dir}/{KEYS_FILE}" if layout.in_image else inputs.jwks_file,
+        "jwks_file": inputs.jwks_file if layout.shares_filesystem else f"{hot}{KEYS_FILE}",
         "service_tokens_file": f"{hot}{TOKENS_FILE}",
         "qdrant": {"urls": _urls(inputs.qdrant), "api_key_file": f"{hot}{QDRANT_FILE}"},
         "redis": {
@@ -155,7 +155,7 @@ def api_config(inputs: ApiInputs, layout: Layout, runtime: str) -> dict[str, Any
             "user": database.logins["application"].user,
             "password_file": f"{hot}{DATABASE_FILE}",
         },
-        "embedder": asdict(embedder(settings.embedder, runtime, inputs.ollama)),
+        "embedder": asdict(embedder(settings.embedder, layout.distribution, inputs.ollama)),
         "chat": _chat(settings, inputs.ollama),
         "breakers": settings.breakers.model_dump(),
         "legacy": settings.legacy.model_dump(mode="json"),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
     from ragops.services.gateway.settings import GatewaySettings
+    from ragops.services.spec import RuntimeTraits
 
 # Of host processes: Envoy.
 VERSION = "1.40.0"
@@ -36,11 +37,11 @@ class GatewayService:
         """None: it holds public keys only, and its TLS key is a file of its own."""
         return ()
 
-    def version(self, settings: GatewaySettings, *, in_image: bool) -> str:
+    def version(self, settings: GatewaySettings, traits: RuntimeTraits) -> str:
         """The image's, by its tag, or the wheel's."""
         from ragops.services.image_references import tag_version
 
-        return tag_version(settings.image or IMAGE) if in_image else VERSION
+        return tag_version(settings.image or IMAGE) if traits.uses_images else VERSION
 
     def step(self, before: str, after: str) -> VersionStep:  # noqa: ARG002
         """Any: all that it knows is rendered for it."""

@@ -9,11 +9,14 @@ import pulumi
 
 from ragops.services.contract import Endpoint
 from ragops.services.gateway import VERSION, configuration, kong_configuration
-from ragops.services.spec import Runtime
+from ragops.services.spec import GatewayEngine, Runtime
 
 if TYPE_CHECKING:
     from ragops.services.gateway.configuration import GatewayInputs
     from ragops.services.spec import Layout, ServiceSpec
+
+
+_SPECS = {GatewayEngine.ENVOY: configuration.service_spec, GatewayEngine.KONG: kong_configuration.service_spec}
 
 
 class GatewayRuntime(Runtime, Protocol):
@@ -47,25 +50,25 @@ class Gateway(pulumi.ComponentResource):
 
 
 def _spec(inputs: GatewayInputs, layout: Layout) -> ServiceSpec:
-    make = kong_configuration.service_spec if layout.in_image else configuration.service_spec
+    make = _SPECS[layout.gateway_engine]
     return make(inputs, layout)
 
 
 def _endpoint(args: GatewayArgs, layout: Layout, spec: ServiceSpec) -> Endpoint:
     runtime, settings = args.runtime, args.inputs.settings
-    options = {} if layout.in_image else {"admin": configuration.admin_socket(layout)}
+    options = {"admin": configuration.admin_socket(layout)} if layout.gateway_engine is GatewayEngine.ENVOY else {}
     if settings.tls and args.inputs.certificate:
         options |= {"tls_port": str(settings.tls_port), "certificate": args.inputs.certificate}
     return Endpoint(
         service="gateway",
-        engine="kong" if layout.in_image else "envoy",
-        version=spec.version if layout.in_image else VERSION,
+        engine=layout.gateway_engine.value,
+        version=spec.version if layout.uses_images else VERSION,
         runtime=runtime.name,
         host="127.0.0.1",
         port=settings.port,
         handle=runtime.handle("gateway"),
         options=options,
         capabilities=runtime.capabilities,
-        inner_host=layout.host if layout.in_image else "",
-        inner_port=spec.ports["http"] if layout.in_image else 0,
+        inner_host=layout.internal_host,
+        inner_port=spec.ports["http"] if layout.internal_host else 0,
     )

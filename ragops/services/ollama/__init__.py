@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
     from ragops.services.ollama.settings import OllamaSettings
+    from ragops.services.spec import RuntimeTraits
 
 IMAGE = "ollama/ollama:0.17.4"
 ENGINE = "ollama"
@@ -32,11 +33,11 @@ class OllamaService:
         """None: it knows no logins, and is reached from this machine alone."""
         return ()
 
-    def version(self, settings: OllamaSettings, *, in_image: bool) -> str:
+    def version(self, settings: OllamaSettings, traits: RuntimeTraits) -> str:
         """The image's, by its tag; there is no other."""
         from ragops.services.image_references import tag_version
 
-        return tag_version(settings.image or IMAGE) if in_image else ""
+        return tag_version(settings.image or IMAGE) if traits.uses_images else ""
 
     def step(self, before: str, after: str) -> VersionStep:
         """Forward only."""

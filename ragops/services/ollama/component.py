@@ -61,7 +61,7 @@ def endpoint(settings: OllamaSettings, runtime: Runtime, layout: Layout) -> Endp
         handle=runtime.handle("ollama"),
         options={"models": ",".join(settings.models)},
         capabilities=runtime.capabilities,
-        inner_host=layout.host,
+        inner_host=layout.internal_host,
         inner_port=INNER_PORT,
     )
 

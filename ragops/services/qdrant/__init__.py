@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
     from ragops.services.qdrant.settings import QdrantSettings
+    from ragops.services.spec import RuntimeTraits
 
 # The development engine: Qdrant Edge.
 VERSION = "0.9.0"
@@ -54,11 +55,11 @@ class QdrantService:
         """The key that opens its API."""
         return (API_KEY_SECRET,)
 
-    def version(self, settings: QdrantSettings, *, in_image: bool) -> str:
+    def version(self, settings: QdrantSettings, traits: RuntimeTraits) -> str:
         """The image's, by its tag, or the wheel's."""
         from ragops.services.image_references import tag_version
 
-        return (tag_version(settings.image) or SERVER_VERSION) if in_image else VERSION
+        return (tag_version(settings.image) or SERVER_VERSION) if traits.uses_images else VERSION
 
     def step(self, before: str, after: str) -> VersionStep:
         """One minor version at a time, node by node."""

@@ -40,7 +40,7 @@ class Qdrant(pulumi.ComponentResource):
         super().__init__("ragops:service:Qdrant", "qdrant", None, opts)
         runtime, settings = args.runtime, args.settings
         layout = runtime.layout("qdrant", node.image(settings))
-        if layout.in_image:
+        if layout.uses_images:
             layouts = [runtime.layout(name, node.image(settings)) for name in _instances(settings)]
             self._start_in_order(args, layouts)
             self.endpoint = cluster_endpoint(settings, runtime, layouts)
@@ -82,7 +82,7 @@ def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[L
         "nodes": _instances(settings),
         "urls": [f"http://127.0.0.1:{settings.rest_port(number)}" for number in numbers],
         "grpc_urls": [f"http://127.0.0.1:{settings.grpc_port(number)}" for number in numbers],
-        "inner_urls": [f"http://{layout.host}:{node.REST_PORT}" for layout in layouts],
+        "inner_urls": [f"http://{layout.internal_host}:{node.REST_PORT}" for layout in layouts],
         "replication_factor": [str(settings.copies)],
         "shard_number": [str(settings.shards)],
     }
@@ -97,7 +97,7 @@ def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[L
         options={name: ",".join(values) for name, values in options.items()},
         logins=_LOGINS,
         capabilities=runtime.capabilities,
-        inner_host=layouts[0].host,
+        inner_host=layouts[0].internal_host,
         inner_port=node.REST_PORT,
     )
 

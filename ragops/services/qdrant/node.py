@@ -54,14 +54,14 @@ def node_spec(
     """
     layout = layouts[number - 1]
     secret_file = f"{layout.config_dir}/key.yaml"
-    others = [other.host for other in layouts if other is not layout]
+    others = [other.internal_host for other in layouts if other is not layout]
     join = render(
         "qdrant/join.sh.j2",
         secrets=secret_file,
         program=_PROGRAM,
-        host=layout.host,
+        host=layout.internal_host,
         others=others,
-        first="" if number == 1 else layouts[0].host,
+        first="" if number == 1 else layouts[0].internal_host,
         port=PEER_PORT,
     )
     return ServiceSpec(

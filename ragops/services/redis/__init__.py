@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
     from ragops.services.redis.settings import RedisSettings
+    from ragops.services.spec import RuntimeTraits
 
 # The embedded engine: Valkey.
 VERSION = "9.1.2"
@@ -60,11 +61,11 @@ class RedisService:
         """Passwords of the users in its section of the settings."""
         return tuple(user_secret(name) for name in settings.users)
 
-    def version(self, settings: RedisSettings, *, in_image: bool) -> str:
+    def version(self, settings: RedisSettings, traits: RuntimeTraits) -> str:
         """The image's, by its tag, or the wheel's."""
         from ragops.services.image_references import tag_version
 
-        return tag_version(settings.image or IMAGE) if in_image else VERSION
+        return tag_version(settings.image or IMAGE) if traits.uses_images else VERSION
 
     def step(self, before: str, after: str) -> VersionStep:
         """Forward only."""

@@ -54,7 +54,7 @@ class Redis(pulumi.ComponentResource):
         super().__init__("ragops:service:Redis", "redis", None, opts)
         layout = args.runtime.layout("redis", image_spec(args.settings))
         self.process = args.runtime.run(service_spec(args.settings, args.secrets, layout), self)
-        users = acl_text(args.settings, args.secrets, in_image=layout.in_image)
+        users = acl_text(args.settings, args.secrets, health_user=layout.uses_images)
         self.endpoint = endpoint(args.settings, args.runtime, layout, users)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
@@ -67,7 +67,7 @@ def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout, users: s
     names = (OPERATOR_USER, APPLICATION_USER, HEALTH_USER, *settings.users)
     return Endpoint(
         service="redis",
-        engine=IMAGE_ENGINE if layout.in_image else ENGINE,
+        engine=IMAGE_ENGINE if layout.uses_images else ENGINE,
         version=_version(settings, layout),
         runtime=runtime.name,
         host="127.0.0.1",
@@ -80,8 +80,8 @@ def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout, users: s
             **{f"{USER_ROLE}{name}": Login(name, user_secret(name)) for name in sorted(settings.users)},
         },
         capabilities=runtime.capabilities,
-        inner_host=layout.host if layout.in_image else "",
-        inner_port=_INNER_PORT if layout.in_image else 0,
+        inner_host=layout.internal_host,
+        inner_port=_INNER_PORT if layout.internal_host else 0,
     )
 
 
@@ -94,7 +94,7 @@ def service_spec(settings: RedisSettings, secrets: Mapping[str, str], layout: La
     """The service as a runtime sees it."""
     port = layout.port(settings.port, _INNER_PORT)
     conf = render("redis/redis.conf.j2", settings=settings, layout=layout, port=port)
-    users = ConfigFile(USERS_FILE, acl_text(settings, secrets, in_image=layout.in_image), secret=True)
+    users = ConfigFile(USERS_FILE, acl_text(settings, secrets, health_user=layout.uses_images), secret=True)
     own, hot = layout.split(users)
     return ServiceSpec(
         service="redis",
@@ -116,13 +116,13 @@ def service_spec(settings: RedisSettings, secrets: Mapping[str, str], layout: La
 def _command(settings: RedisSettings, layout: Layout) -> tuple[str, ...]:
     """The server, inside an image with whatever modules that brings: it has none where there are no such files."""
     conf = f"{layout.config_dir}/redis.conf"
-    if not layout.in_image:
+    if not layout.uses_images:
         return ("valkey-server", conf)
     return ("sh", "-c", WITH_MODULES, "redis", conf) if settings.modules else ("redis-server", conf)
 
 
 def _version(settings: RedisSettings, layout: Layout) -> str:
-    return tag_version(image_spec(settings).reference) if layout.in_image else VERSION
+    return tag_version(image_spec(settings).reference) if layout.uses_images else VERSION
 
 
 def _health(port: int, layout: Layout) -> HealthCheck:
@@ -131,7 +131,7 @@ def _health(port: int, layout: Layout) -> HealthCheck:
     Without a login it answers -NOAUTH whatever it does, while it reads its data too: alive, but no more is known.
     Inside an image its own client asks by a login that may do nothing else, and hears -LOADING until they are read.
     """
-    if not layout.in_image:
+    if not layout.uses_images:
         return TcpCheck(port, "PING\r\n", ("+PONG", "-NOAUTH"))
     # The word after --pass is no password: the login has none, and the client wants one to be given.
     ask = f"redis-cli -p {port} --user {HEALTH_USER} --pass none --no-auth-warning PING"

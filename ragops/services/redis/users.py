@@ -45,7 +45,7 @@ _CHECK = "ragops-check-"  # begins the name of a user that is there for the mome
 _FLAGS = re.compile(r"on|off|nopass|sanitize-payload|skip-sanitize-payload|[#><!].*")
 
 
-def acl_text(settings: RedisSettings, secrets: Mapping[str, str], *, in_image: bool) -> str:
+def acl_text(settings: RedisSettings, secrets: Mapping[str, str], *, health_user: bool) -> str:
     """The file of users, with a mark of its content that tells whether the server has loaded it.
 
     Nobody can be the default user, but it has rights: until redis/redis#14545 (valkey #3984) the append-only file is
@@ -58,7 +58,7 @@ def acl_text(settings: RedisSettings, secrets: Mapping[str, str], *, in_image: b
         application=APPLICATION_USER,
         application_passwords=_passwords(secrets, APPLICATION_SECRET),
         application_rules=APPLICATION_RULES,
-        health=HEALTH_USER if in_image else "",
+        health=HEALTH_USER if health_user else "",
         users=[
             (name, _passwords(secrets, user_secret(name)), rules(user)) for name, user in sorted(settings.users.items())
         ],

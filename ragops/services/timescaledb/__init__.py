@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
+    from ragops.services.spec import RuntimeTraits
     from ragops.services.timescaledb.settings import TimescaleSettings
 
 # The embedded engine: PostgreSQL.
@@ -43,11 +44,11 @@ class TimescaleService:
         """Passwords of the owner and of the application role."""
         return (OWNER_SECRET, APPLICATION_SECRET)
 
-    def version(self, settings: TimescaleSettings, *, in_image: bool) -> str:
+    def version(self, settings: TimescaleSettings, traits: RuntimeTraits) -> str:
         """The image's, by its tag, or the wheel's."""
         from ragops.services.image_references import tag
 
-        return tag(settings.image or IMAGE).removeprefix("v") if in_image else VERSION
+        return tag(settings.image or IMAGE).removeprefix("v") if traits.uses_images else VERSION
 
     def step(self, before: str, after: str) -> VersionStep:
         """Within a major version of PostgreSQL, forward only."""

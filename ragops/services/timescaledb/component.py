@@ -59,11 +59,11 @@ class Timescale(pulumi.ComponentResource):
 def endpoint(settings: TimescaleSettings, runtime: Runtime, layout: Layout) -> Endpoint:
     """How to reach it; `socket` is where its own tools find it, where they run beside it in an image."""
     options = {"database": settings.database}
-    if layout.in_image:
+    if layout.uses_images:
         options |= {"socket": _SOCKET, "postgresql": str(_major(settings)), "license": settings.license}
     return Endpoint(
         service="timescaledb",
-        engine=IMAGE_ENGINE if layout.in_image else ENGINE,
+        engine=IMAGE_ENGINE if layout.uses_images else ENGINE,
         version=_version(settings, layout),
         runtime=runtime.name,
         host="127.0.0.1",
@@ -75,8 +75,8 @@ def endpoint(settings: TimescaleSettings, runtime: Runtime, layout: Layout) -> E
             "application": Login(APPLICATION_ROLE, APPLICATION_SECRET),
         },
         capabilities=runtime.capabilities,
-        inner_host=layout.host if layout.in_image else "",
-        inner_port=_INNER_PORT if layout.in_image else 0,
+        inner_host=layout.internal_host,
+        inner_port=_INNER_PORT if layout.internal_host else 0,
     )
 
 
@@ -118,18 +118,20 @@ def service_spec(settings: TimescaleSettings, secrets: Mapping[str, str], layout
 def _files(
     settings: TimescaleSettings, secrets: Mapping[str, str], layout: Layout, port: int
 ) -> tuple[ConfigFile, ...]:
-    socket, tuned = (_SOCKET, parameters(settings)) if layout.in_image else ("", {})
+    socket, tuned = (_SOCKET, parameters(settings)) if layout.uses_images else ("", {})
     conf = render(
         "timescaledb/postgresql.conf.j2", settings=settings, layout=layout, port=port, socket=socket, parameters=tuned
     )
     roles = (OWNER_ROLE, APPLICATION_ROLE)
     files = (
         ConfigFile("postgresql.conf", conf),
-        ConfigFile("pg_hba.conf", render("timescaledb/pg_hba.conf.j2", roles=roles, in_image=layout.in_image)),
+        ConfigFile(
+            "pg_hba.conf", render("timescaledb/pg_hba.conf.j2", roles=roles, networked=bool(layout.internal_host))
+        ),
         *layout.split(_owner_password(secrets))[0],
     )
     # The owner of the data inside the image is the operator: it could read and change them anyway.
-    own = (ConfigFile("pg_ident.conf", f"ragops  {_USER}  {OWNER_ROLE}\n"),) if layout.in_image else ()
+    own = (ConfigFile("pg_ident.conf", f"ragops  {_USER}  {OWNER_ROLE}\n"),) if layout.uses_images else ()
     return files + own
 
 
@@ -139,7 +141,7 @@ def _owner_password(secrets: Mapping[str, str]) -> ConfigFile:
 
 
 def _version(settings: TimescaleSettings, layout: Layout) -> str:
-    return tag(image_spec(settings).reference).removeprefix("v") if layout.in_image else VERSION
+    return tag(image_spec(settings).reference).removeprefix("v") if layout.uses_images else VERSION
 
 
 def _major(settings: TimescaleSettings) -> int:
@@ -150,7 +152,7 @@ def _major(settings: TimescaleSettings) -> int:
 
 def _health(port: int, layout: Layout) -> HealthCheck:
     """Whether it lets clients in: while it recovers from a crash it answers with an error instead."""
-    if layout.in_image:
+    if layout.uses_images:
         # As the operator: a user that may not log in would be a line in the server's log each time.
         return ExecCheck(("pg_isready", "-q", "-h", _SOCKET, "-p", str(port), "-U", OWNER_ROLE, "-d", "postgres"))
     return TcpCheck(port, _startup_packet(OWNER_ROLE, "postgres"), ("R",))  # asked for a password it serves
@@ -164,7 +166,7 @@ def _startup_packet(user: str, database: str) -> str:
 
 def _locale(settings: TimescaleSettings, layout: Layout) -> tuple[str, ...]:
     """Order by code point; PostgreSQL's own where it has it, for images differ in their C library's."""
-    own = layout.in_image and _major(settings) >= _BUILTIN_SINCE
+    own = layout.uses_images and _major(settings) >= _BUILTIN_SINCE
     return ("--locale=C.UTF-8", *(("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if own else ()))
 
 

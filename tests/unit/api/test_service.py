@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,13 @@ from ragops.api.app import create_app
 from ragops.api.config import load
 from ragops.api.dependencies import build
 from ragops.errors import InvalidInputError, UsageError
+from ragops.runtimes.docker.names import TRAITS
 from ragops.services.api import IMAGE
 from ragops.services.api.configuration import ApiInputs, api_config, embedder, service_spec
 from ragops.services.api.health import probe
 from ragops.services.api.settings import ApiSettings, EmbedderSettings
 from ragops.services.contract import Endpoint, Login, Status
-from ragops.services.spec import ExecCheck, HttpCheck, Layout
+from ragops.services.spec import Distribution, ExecCheck, HttpCheck, Layout
 from tests.unit.api.conftest import SERVICE_TOKEN
 from tests.unit.api.fakes import Server, free_port
 
@@ -62,7 +63,7 @@ def layout(folder: Path) -> Layout:
 
 
 def test_what_is_rendered_is_what_the_service_reads(tmp_path):
-    spec = service_spec(inputs(), layout(tmp_path), "embedded")
+    spec = service_spec(inputs(), layout(tmp_path))
     for file in spec.files:
         (tmp_path / file.name).write_text(file.content)
     config = load(tmp_path / "api.json")
@@ -88,31 +89,31 @@ def test_inside_an_image_it_listens_for_the_others_and_reaches_them_by_name(tmp_
         database=replace(endpoint("timescaledb", 7432, "rag_app", "timescaledb_application", database="rag"), **inner),
         keys={"keys": []},
     )
-    spec = service_spec(made, Layout("/etc/ragops", "", "0.0.0.0", host="api", in_image=True), "docker")
+    spec = service_spec(
+        made, Layout("/etc/ragops", "", "0.0.0.0", internal_host="api", hot_dir="/etc/ragops-hot", **asdict(TRAITS))
+    )
     config = json.loads(next(file.content for file in spec.files if file.name == "api.json"))
     assert config["listen"] == {"host": "0.0.0.0", "port": 8080}
     assert (config["redis"]["host"], config["redis"]["port"]) == ("redis", 6379)
     assert (config["database"]["host"], config["database"]["port"]) == ("timescaledb", 5432)
     assert config["qdrant"]["urls"] == ["http://qdrant-1:6333", "http://qdrant-2:6333"]
     assert config["jwks_file"] == f"{spec.image.hot_dir}/jwks.json"
-    assert [(file.name, file.content) for file in spec.hot] == [("jwks.json", '{\n  "keys": []\n}\n')]
+    assert [(file.name, file.content) for file in spec.hot if not file.secret] == [
+        ("jwks.json", '{\n  "keys": []\n}\n')
+    ]
     assert (spec.ports, spec.publish, spec.memory) == ({"api": 8080}, {"api": 8123}, 512 << 20)
     assert spec.image.reference == IMAGE
     assert isinstance(spec.health, ExecCheck)
-    assert service_spec(inputs(image="mine:1"), layout(tmp_path), "embedded").image.reference == "mine:1"
+    assert service_spec(inputs(image="mine:1"), layout(tmp_path)).image.reference == "mine:1"
 
 
 def test_secrets_are_in_secret_files_only(tmp_path):
-    for file in service_spec(inputs(), layout(tmp_path), "embedded").files:
+    for file in service_spec(inputs(), layout(tmp_path)).files:
         assert file.secret == any(secret in file.content for secret in SECRETS.values()), file.name
 
 
 def test_each_calling_service_has_a_token_of_its_own(tmp_path):
-    [file] = [
-        file
-        for file in service_spec(inputs(), layout(tmp_path), "embedded").files
-        if file.name == "service_tokens.json"
-    ]
+    [file] = [file for file in service_spec(inputs(), layout(tmp_path)).files if file.name == "service_tokens.json"]
     assert json.loads(file.content) == {
         "tokens": [
             {"service": "ragops", "current": "operator-token-of-the-file"},
@@ -122,38 +123,42 @@ def test_each_calling_service_has_a_token_of_its_own(tmp_path):
 
 
 def test_the_same_settings_render_the_same_text(tmp_path):
-    first, second = (service_spec(inputs(), layout(tmp_path), "embedded") for _ in range(2))
+    first, second = (service_spec(inputs(), layout(tmp_path)) for _ in range(2))
     assert first == second
 
 
 @pytest.mark.parametrize(
-    ("settings", "runtime", "found"),
+    ("settings", "distribution", "found"),
     [
-        ({}, "embedded", ("hashing", "hashing-384-v1", 384)),
-        ({"dimensions": 128}, "embedded", ("hashing", "hashing-128-v1", 128)),
-        ({"kind": "hashing"}, "docker", ("hashing", "hashing-384-v1", 384)),
-        ({"ollama_url": "http://ollama:11434"}, "embedded", ("ollama", "nomic-embed-text", None)),
-        ({"ollama_url": "http://ollama:11434", "model": "bge"}, "docker", ("ollama", "bge", None)),
-        ({"kind": "hashing", "ollama_url": "http://ollama:11434"}, "docker", ("hashing", "hashing-384-v1", 384)),
+        ({}, Distribution.WHEEL, ("hashing", "hashing-384-v1", 384)),
+        ({"dimensions": 128}, Distribution.WHEEL, ("hashing", "hashing-128-v1", 128)),
+        ({"kind": "hashing"}, Distribution.IMAGE, ("hashing", "hashing-384-v1", 384)),
+        ({"ollama_url": "http://ollama:11434"}, Distribution.WHEEL, ("ollama", "nomic-embed-text", None)),
+        ({"ollama_url": "http://ollama:11434", "model": "bge"}, Distribution.IMAGE, ("ollama", "bge", None)),
+        (
+            {"kind": "hashing", "ollama_url": "http://ollama:11434"},
+            Distribution.IMAGE,
+            ("hashing", "hashing-384-v1", 384),
+        ),
     ],
 )
-def test_which_embedder(settings, runtime, found):
-    choice = embedder(EmbedderSettings.model_validate(settings), runtime)
+def test_which_embedder(settings, distribution, found):
+    choice = embedder(EmbedderSettings.model_validate(settings), distribution)
     assert (choice.kind, choice.model, choice.dimensions) == found
 
 
 def test_production_does_not_start_without_a_model_unless_told_to():
     with pytest.raises(UsageError) as refused:
-        embedder(EmbedderSettings(), "docker")
+        embedder(EmbedderSettings(), Distribution.IMAGE)
     assert refused.value.code == "embedder_missing"
     assert "ollama_url" in refused.value.hint
 
 
 def test_chat_uses_the_embedders_server_where_it_has_none_of_its_own(tmp_path):
     ollama = {"ollama_url": "http://ollama:11434"}
-    config = api_config(inputs(embedder=ollama, chat={"model": "llama"}), layout(tmp_path), "docker")
+    config = api_config(inputs(embedder=ollama, chat={"model": "llama"}), layout(tmp_path))
     assert config["chat"] == {"model": "llama", "url": "http://ollama:11434"}
-    assert api_config(inputs(), layout(tmp_path), "embedded")["chat"] is None
+    assert api_config(inputs(), layout(tmp_path))["chat"] is None
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from ragops.errors import RagopsError
 from ragops.operations.cluster import rolling_update
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.plan_diff import Change
+from ragops.runtimes.docker.names import TRAITS as DOCKER_TRAITS
 from ragops.services.contract import Endpoint
 from ragops.services.qdrant.settings import QdrantSettings
 
@@ -163,7 +164,7 @@ def _looked_ahead(monkeypatch: pytest.MonkeyPatch, *left: tuple[str, bool]) -> N
     monkeypatch.setattr(provision, "open_stack", nodes.stack)
     settings = SimpleNamespace(qdrant=QdrantSettings(image="qdrant/qdrant:v1.18.3"))
     session: Any = SimpleNamespace(
-        project=SimpleNamespace(settings=settings), machine=SimpleNamespace(in_image=True), make_secrets=dict,
+        project=SimpleNamespace(settings=settings), machine=SimpleNamespace(traits=DOCKER_TRAITS), make_secrets=dict,
         endpoint=lambda _name: CLUSTER,
     )  # fmt: skip
     provision._look_ahead(session, nodes.stack(), (), None, lambda _progress: None)

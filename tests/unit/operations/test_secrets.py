@@ -16,6 +16,7 @@ from ragops.operations.lifecycle import secrets as operation
 from ragops.operations.session import Session
 from ragops.services.contract import Login
 from ragops.services.secret_names import NEXT, PREVIOUS, UNTIL, values, without_expired
+from ragops.services.spec import RuntimeTraits
 from ragops.services.timescaledb import APPLICATION_SECRET, OWNER_SECRET
 from tests.unit.operations.secrets_project import project_in
 
@@ -41,7 +42,7 @@ class World:
         self.steps_left = 10**6
         self.session: Any = SimpleNamespace(
             project=self.project, changing=contextlib.nullcontext, endpoint=self.endpoint,
-            endpoints=dict, machine=SimpleNamespace(in_image=False),
+            endpoints=dict, machine=SimpleNamespace(traits=RuntimeTraits()),
         )  # fmt: skip
 
     def endpoint(self, _service: str) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
-from ragops.runtimes.docker.names import DockerNames
+from ragops.runtimes.docker.names import TRAITS, DockerNames
 from ragops.runtimes.docker.provision import args as docker_args
 from ragops.services.spec import ConfigFile, ExecCheck, ImageSpec, InitStep, Layout, ServiceSpec, TcpCheck
 
@@ -180,7 +180,7 @@ def test_a_check_from_outside_is_refused() -> None:
 
 def test_layout_of_an_image() -> None:
     assert docker_args.layout("engine-2", IMAGE) == Layout(
-        "/etc/ragops", "/var/lib/engine/current", "0.0.0.0", host="engine-2", in_image=True
+        "/etc/ragops", "/var/lib/engine/current", "0.0.0.0", internal_host="engine-2", **asdict(TRAITS)
     )
     assert docker_args.layout("api", ImageSpec("api:1", "", "1000")).data_dir == ""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ragops.runtimes.docker.names import CONFIG, DATA_FOLDER
+from ragops.runtimes.docker.names import CONFIG, DATA_FOLDER, TRAITS
 from ragops.runtimes.docker.provision.entrypoint import start_script
 from ragops.services.spec import ExecCheck, Layout
 
@@ -29,7 +30,14 @@ _LOG = {"max-size": "10m", "max-file": "3"}
 def layout(instance: str, image: ImageSpec) -> Layout:
     """Where an instance finds its files inside its image, and what the others reach it by."""
     data_dir = f"{image.mount}/{DATA_FOLDER}" if image.mount else ""
-    return Layout(image.config_dir, data_dir, "0.0.0.0", instance, in_image=True, hot_dir=image.hot_dir)  # noqa: S104 - inner
+    return Layout(
+        image.config_dir,
+        data_dir,
+        "0.0.0.0",  # noqa: S104 - inside its own network
+        internal_host=instance,
+        hot_dir=image.hot_dir,
+        **asdict(TRAITS),
+    )
 
 
 def container_args(

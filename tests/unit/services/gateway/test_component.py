@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pulumi
 import pytest
 
+from ragops.runtimes.docker.names import TRAITS
 from ragops.services.contract import Capability
 from ragops.services.gateway import GatewayService
 from ragops.services.gateway.component import GatewayArgs
@@ -54,7 +56,7 @@ class _ImageRuntime(_Runtime):
 
     def layout(self, service: str, image: ImageSpec | None = None) -> Layout:
         assert image is not None
-        return Layout(image.config_dir, "", "0.0.0.0", host=service, in_image=True)
+        return Layout(image.config_dir, "", "0.0.0.0", internal_host=service, **asdict(TRAITS))
 
 
 @pytest.fixture(autouse=True)

@@ -35,12 +35,12 @@ class Runtime:
     name = "test"
     capabilities = frozenset()
 
-    def __init__(self, *, in_image: bool) -> None:
-        self.in_image = in_image
+    def __init__(self, *, images: bool) -> None:
+        self.images = images
         self.specs: list[ServiceSpec] = []
 
     def layout(self, instance: str, image: ImageSpec | None = None) -> Layout:
-        if self.in_image:
+        if self.images:
             assert image is not None
             return docker_args.layout(instance, image)
         return Layout("/run/config", "/data", "127.0.0.1")
@@ -66,7 +66,7 @@ def declared(runtime: Runtime, settings: QdrantSettings) -> tuple[Qdrant, Engine
 
 @pytest.mark.parametrize("nodes", [1, 3, 5])
 def test_every_node_is_an_instance_of_its_own(pulumi_loop: None, nodes: int) -> None:
-    runtime = Runtime(in_image=True)
+    runtime = Runtime(images=True)
     component, engine = declared(runtime, QdrantSettings(nodes=nodes))
     names = [f"qdrant-{number}" for number in range(1, nodes + 1)]
     assert [spec.name for spec in runtime.specs] == names
@@ -80,7 +80,7 @@ def test_every_node_is_an_instance_of_its_own(pulumi_loop: None, nodes: int) -> 
 
 
 def test_without_images_it_is_one_process(pulumi_loop: None) -> None:
-    runtime = Runtime(in_image=False)
+    runtime = Runtime(images=False)
     component, engine = declared(runtime, QdrantSettings(nodes=3))
     assert [spec.name for spec in runtime.specs] == ["qdrant"]
     assert engine.registered == [("ragops:service:Qdrant", "qdrant")]
