@@ -10,6 +10,7 @@ import typer
 from ragops import __version__
 from ragops.cli import (
     backup,
+    completion,
     engine,
     gateway,
     images,
@@ -49,7 +50,12 @@ def _version(wanted: bool) -> None:
 def options(
     context: typer.Context,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="ragops.yaml; found upward if not given.")] = None,
-    env: Annotated[str | None, typer.Option(metavar="NAME", help="Environment: adds ragops.NAME.yaml.")] = None,
+    env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", autocompletion=completion.environments, help="Environment: adds ragops.NAME.yaml."
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, errors included.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No messages, only data and errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Tracebacks of failures.")] = False,
@@ -85,5 +91,6 @@ for module in (
     images,
     engine,
     unlock,
+    completion,
 ):
     module.register(app)

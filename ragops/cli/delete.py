@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ragops.cli import completion
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.points import From
 from ragops.cli.state import state
@@ -24,7 +25,9 @@ def register(group: typer.Typer) -> None:
 
 def delete(
     context: typer.Context,
-    point: Annotated[str, typer.Argument(metavar="ID", help="Its id, the start of it, or latest.")],
+    point: Annotated[
+        str, typer.Argument(metavar="ID", autocompletion=completion.points, help="Its id, the start of it, or latest.")
+    ],
     repository: From = None,
     kept: Annotated[bool, typer.Option("--kept", help="Also one that is marked keep.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go, and what would not.")] = False,

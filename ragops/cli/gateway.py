@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli import completion
 from ragops.cli.help import ACCESS, Application
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.state import state
@@ -89,7 +90,9 @@ def list_tokens(context: typer.Context) -> None:
 @tokens.command()
 def revoke(
     context: typer.Context,
-    token: Annotated[str, typer.Argument(help="Its id, or a name for all of that name.")],
+    token: Annotated[
+        str, typer.Argument(autocompletion=completion.tokens, help="Its id, or a name for all of that name.")
+    ],
     lock_wait: LockWait = 0.0,
 ) -> None:
     """Revoke a token at once, without a restart.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli import completion
 from ragops.cli.help import DATA
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.printable import one_line
@@ -45,7 +46,12 @@ def register(app: typer.Typer) -> None:
 def ingest(
     context: typer.Context,
     collections: Annotated[
-        list[str] | None, typer.Argument(metavar="[COLLECTION]...", help="Which ones; all that are enabled if none.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[COLLECTION]...",
+            autocompletion=completion.collections,
+            help="Which ones; all that are enabled if none.",
+        ),
     ] = None,
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Empty a collection whose directory has no file left.")
@@ -90,7 +96,12 @@ def query(
     context: typer.Context,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What you want to know.")],
     collection: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where to look; may be left out if there is one.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            autocompletion=completion.collections,
+            help="Where to look; may be left out if there is one.",
+        ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=50, help="Most passages to show.")] = 5,
     token_file: Annotated[

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli import completion
 from ragops.cli.help import OBSERVE
 from ragops.cli.state import state
 from ragops.errors import ExitCode, RagopsError
@@ -89,7 +90,9 @@ def outputs(
 
 def logs(
     context: typer.Context,
-    service: Annotated[str, typer.Argument(help="redis, timescaledb, qdrant, api or gateway.")],
+    service: Annotated[
+        str, typer.Argument(autocompletion=completion.services, help="The name of a service, such as redis.")
+    ],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines from the end.")] = 100,
 ) -> None:
@@ -138,7 +141,10 @@ def drift(context: typer.Context) -> None:
 
 def health(
     context: typer.Context,
-    services: Annotated[list[str] | None, typer.Argument(metavar="[SERVICE]...", help="All if none is named.")] = None,
+    services: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SERVICE]...", autocompletion=completion.services, help="All if none is named."),
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 seconds until interrupted.")] = False,
     output_format: Annotated[
         HealthFormat, typer.Option("--format", help="table, json, prometheus or nagios.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ragops.cli import completion
 from ragops.cli.state import state
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from ragops.operations.backup.verify import VerifyResult
     from ragops.recovery.point import RecoveryPoint
 
-Reference = Annotated[str, typer.Argument(metavar="[ID]", help="Its id, the start of it, or latest.")]
+Reference = Annotated[
+    str, typer.Argument(metavar="[ID]", autocompletion=completion.points, help="Its id, the start of it, or latest.")
+]
 From = Annotated[
     str | None, typer.Option("--repository", metavar="NAME", help="Of this repository: its URL, folder, or number.")
 ]

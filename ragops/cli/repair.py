@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ragops.cli import completion
 from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
@@ -23,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 def repair(
     context: typer.Context,
-    service: Annotated[str, typer.Argument(help="The service: redis.")],
+    service: Annotated[str, typer.Argument(autocompletion=completion.repairable, help="The service: redis.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be lost, put nothing in place.")] = False,
     yes: Yes = False,
     lock_wait: LockWait = 0.0,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ragops.cli import completion
 from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.points import From, Identity
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
 _CLEAN = "clean"
 Wanted = Annotated[
     str,
-    typer.Argument(metavar="[ID|clean]", help="Its id, the start of it, or latest; clean removes what restores kept."),
+    typer.Argument(
+        metavar="[ID|clean]",
+        autocompletion=completion.points_or_clean,
+        help="Its id, the start of it, or latest; clean removes what restores kept.",
+    ),
 ]
 
 
@@ -39,7 +44,10 @@ def register(app: typer.Typer) -> None:
 def restore(
     context: typer.Context,
     point: Wanted = "latest",
-    service: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only this service; repeatable.")] = None,
+    service: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", autocompletion=completion.data_services, help="Only this service; repeatable."),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
     no_safety: Annotated[bool, typer.Option("--no-safety", help="Take no safety recovery point first.")] = False,
     anew: Annotated[bool, typer.Option("--anew", help="Restore again what an interrupted run had restored.")] = False,

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ragops.cli import completion
 from ragops.cli.help import ACCESS, Application
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
@@ -49,7 +50,10 @@ def list_secrets(context: typer.Context) -> None:
 @secrets.command()
 def rotate(
     context: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Secrets of `secrets list`.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", autocompletion=completion.secrets, help="Secrets of `secrets list`."),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every generated password and key.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Complete a rotation, or end its grace time.")] = False,
     grace: Annotated[int, typer.Option(min=0, metavar="MINUTES", help="Old values stay good for this long.")] = 0,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ragops.recovery.backup_target import Vault
     from ragops.recovery.listing import Listing
@@ -56,6 +57,19 @@ def overview(vault: Vault, repository: str | None = None) -> Overview:
     unreadable = tuple(error for listing in listings.values() for error in listing.unreadable)
     ids = tuple(ident for listing in listings.values() for ident in listing.unreadable_ids)
     return Overview(tuple(lines), unreadable, tuple(unreachable), ids)
+
+
+def each_id(vault: Vault) -> Iterator[str]:
+    """Yield the ids in all repositories, newest first, near repositories before remote ones.
+
+    One listing of each; nothing is read or checked. A repository that cannot be reached is left out.
+    """
+    seen: set[str] = set()
+    for repository in sorted(vault.repositories, key=lambda one: one.store.far):
+        with contextlib.suppress(RagopsError):
+            for ident in sorted(set(repository.ids()) - seen, reverse=True):
+                seen.add(ident)
+                yield ident
 
 
 def _line(places: Mapping[str, RecoveryPoint], names: Sequence[str], trusted: frozenset[str]) -> Line:

@@ -16,21 +16,23 @@ from ragops.ingest.report import CollectionReport, FailedDocument, IngestReport,
 from ragops.ingest.run import CollectionRun
 from ragops.ingest.stages import Progress
 from ragops.ingest.vectors import VectorStore
+from ragops.operations.session import Session
 from ragops.services.api import configuration
 from ragops.services.api.settings import ApiSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from ragops.config.load import Project
     from ragops.config.model import Settings
     from ragops.embedding import Embedder
     from ragops.ingest.document_store import Collection
-    from ragops.operations.session import Session
     from ragops.services.contract import Endpoint
 
 __all__ = ["CollectionReport", "FailedDocument", "IngestReport", "Progress", "Refusal", "embedder_for", "ingest"]
 
 _NAMED = 10
+_LIST_SECONDS = 5.0
 # What is wrong with one collection alone: the others are brought up to date all the same.
 _OWN_FAULTS = frozenset(
     {
@@ -104,6 +106,13 @@ def _one(run: CollectionRun) -> CollectionReport:
             raise
         refusal = Refusal(error.code, error.message, error.hint, error.exit_code)
         return CollectionReport(run.collection.name, refused=refusal, total_seconds=run.stages.total)
+
+
+def collection_names(project: Project) -> Iterator[str]:
+    """Yield the names of the collections in the database. Raises RagopsError if it cannot be asked."""
+    session = Session(project, "list collections", lambda _notice: None)
+    with opened(session.endpoint("timescaledb"), statement_timeout=_LIST_SECONDS) as rows:
+        yield from (one.name for one in rows.collections())
 
 
 def _chosen(known: Sequence[Collection], names: Sequence[str]) -> list[Collection]:
