@@ -18,7 +18,7 @@ from ragops.operations.platform import Platform
 from ragops.operations.records.restore_journal import RestoreJournal
 from ragops.operations.repositories import options_files, vault_of
 from ragops.recovery.repository import Locker
-from ragops.runtimes.registry import machine_of
+from ragops.runtimes.registry import host_of
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
 from ragops.services.redis import RedisService
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ragops.config.load import Project
     from ragops.config.model import Settings
     from ragops.recovery.backup_target import Vault
-    from ragops.runtimes.contract import Machine
+    from ragops.runtimes.contract import RuntimeHost
 
 EXCLUSIVE = locks.KINDS
 
@@ -46,9 +46,9 @@ class Session:
     lock_wait: float = 0.0
 
     @cached_property
-    def machine(self) -> Machine:
+    def host(self) -> RuntimeHost:
         """What there is of the environment on this machine."""
-        return machine_of(self.project)
+        return host_of(self.project)
 
     def secrets(self) -> dict[str, str]:
         """All secrets of the environment, made up where they are missing; nothing is written."""
@@ -71,7 +71,7 @@ class Session:
         known = secrets.load(paths.secrets)
         for service in SERVICES:
             lost = [name for name in service.secrets() if name not in known]
-            if lost and service.backup() and self.machine.has_data(service.name):
+            if lost and service.backup() and self.host.has_data(service.name):
                 what = f"the data of {service.name} are locked with a password that is gone: {lost[0]}"
                 raise MissingError("secret_missing", what, _restore_hint(paths.secrets))
 
@@ -105,7 +105,7 @@ class Session:
     def not_provisioned(self) -> MissingError:
         """The error before the first `up` went through; names what an interrupted one left running."""
         paths = self.project.paths
-        running = [service.name for service in SERVICES if self.machine.runs(service.name)]
+        running = [service.name for service in SERVICES if self.host.is_running(service.name)]
         what = f"environment {paths.environment!r} is not up"
         if running:
             what += f": an `up` was interrupted, or its files were removed; {', '.join(running)} already run"
@@ -125,7 +125,7 @@ class Session:
             name=project.settings.name,
             runtime=project.settings.runtime,
             endpoints=self.endpoints(),
-            control_of=self.machine.control,
+            control_of=self.host.control,
             files={path.name: path for path in project.files},
             sealed={
                 "secrets.json": paths.secrets,
@@ -134,7 +134,7 @@ class Session:
                 "pulumi": paths.pulumi,
                 **{f"{OPTIONS}/{name}": path for name, path in options_files(project).items()},
             },
-            images=self.machine.made_from(),
+            images=self.host.image_pins(),
         )
 
     def vault(self, identity: Path | None = None) -> Vault:
@@ -154,7 +154,7 @@ class Session:
 
     def rotate_logs(self) -> None:
         """Bound the services' logs; cron's backup does it every night."""
-        self.machine.rotate_logs()
+        self.host.rotate_logs()
 
     @contextlib.contextmanager
     def changing(self, kinds: Sequence[str] = EXCLUSIVE) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """The day-2 side of a runtime: what there is of an environment on this machine, and what can be done to it.
 
-Operations know this protocol and no runtime by name: whoever adds a runtime adds a `Machine` and registers it in
+Operations know this protocol and no runtime by name: whoever adds a runtime adds a `RuntimeHost` and registers it in
 `machines.py`.
 """
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from ragops.adapters.progress import Progress
-    from ragops.runtimes.gateway import Door
+    from ragops.runtimes.gateway import GatewayAdapter
     from ragops.services.contract import Check, Endpoint
     from ragops.services.control import Control
     from ragops.services.gateway.component import GatewayRuntime
@@ -49,7 +49,7 @@ class Difference:
     now: str
 
 
-class Machine(Protocol):
+class RuntimeHost(Protocol):
     """One environment on this machine, seen by operations. `traits` are what services depend on."""
 
     name: str
@@ -58,32 +58,32 @@ class Machine(Protocol):
     def runtime(self) -> GatewayRuntime:
         """What components hand their specifications to."""
 
-    def door(self) -> Door:
+    def gateway(self) -> GatewayAdapter:
         """How the gateway's hot configuration is rendered, looked at and judged here."""
 
     def refuse_what_cannot_start(self) -> None:
         """Raise for whatever would make `up` fail half-way: a missing engine, a port that is taken, a full disk."""
 
-    def before_up(self, on_progress: Callable[[Progress], None], known: Callable[[], Collection[str]]) -> None:
+    def prepare_up(self, on_progress: Callable[[Progress], None], known_ids: Callable[[], Collection[str]]) -> None:
         """Make ready what the engine cannot: fetch images, clear what an interrupted run left, start what is stopped.
 
-        `known` tells the ids in the engine's state; it is asked only where something is in doubt. Idempotent; runs
-        under the lock.
+        `known_ids` returns the ids in the engine's state; it is called only if something is in doubt. Idempotent;
+        runs under the lock.
         """
 
-    def started_first(self) -> Collection[str]:
-        """Instances that `before_up` would start, so that the engine never sees them stopped."""
+    def will_restart(self) -> Collection[str]:
+        """Instances that `prepare_up` would start, so that the engine never sees them stopped."""
 
-    def after_up(self) -> None:
+    def record_provisioned(self) -> None:
         """Keep what there is now, for later looks to compare with."""
 
     def engine_variables(self) -> Mapping[str, str]:
         """What the Pulumi engine and its providers need in their environment to act on this very machine."""
 
-    def made_from(self) -> Mapping[str, str]:
+    def image_pins(self) -> Mapping[str, str]:
         """What the platform is made from besides its settings and secrets, such as the images that are here."""
 
-    def differences(self) -> tuple[Difference, ...]:
+    def drift(self) -> tuple[Difference, ...]:
         """What is not as it was provisioned and the engine's own refresh does not see."""
 
     def control(self, endpoint: Endpoint) -> Control:
@@ -92,7 +92,7 @@ class Machine(Protocol):
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
         """Every instance of the service, as it is now."""
 
-    def runs(self, service: str) -> bool:
+    def is_running(self, service: str) -> bool:
         """Whether anything of the service runs, provisioned whole or not."""
 
     def has_data(self, service: str) -> bool:
@@ -102,26 +102,26 @@ class Machine(Protocol):
         """Whether no instance of the service has any data here, whoever's they are: it would start empty."""
 
     @property
-    def place(self) -> str:
+    def data_location(self) -> str:
         """Where the data of the services lie, in words."""
 
     def data_file(self, service: str, instance: str, name: str) -> str | None:
         """The text of the file `name` among the data of an instance, whether it runs or not; None without it."""
 
-    def data(self) -> tuple[str, ...]:
+    def list_data(self) -> tuple[str, ...]:
         """Folders or volumes of data, by name."""
 
-    def purge(self) -> None:
+    def purge_data(self) -> None:
         """Remove all of `data()` for good. Raises RagopsError (data_in_use) before anything is removed."""
 
-    def stop_remains(self) -> tuple[str, ...]:
+    def stop_orphans(self) -> tuple[str, ...]:
         """Stop what runs though the engine does not know of it; returns the services' names."""
 
-    def log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
+    def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
         """The last `lines` lines of its log, then what is appended if `following`; None where it never ran."""
 
     def rotate_logs(self) -> None:
         """Bound the logs, where the runtime does not by itself."""
 
-    def findings(self) -> tuple[Check, ...]:
+    def doctor_checks(self) -> tuple[Check, ...]:
         """What `doctor` says of this machine for this runtime."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 RESOURCE = "gateway-config"
 
 
-class Door(Protocol):
+class GatewayAdapter(Protocol):
     """The gateway of one environment. `resources` are what has to follow a change of its configuration, by name."""
 
     resources: tuple[str, ...]

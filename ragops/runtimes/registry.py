@@ -1,4 +1,4 @@
-"""Which `Machine` an environment is on: the one list of runtimes."""
+"""Which `RuntimeHost` an environment is on: the one list of runtimes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ragops.config.load import Project
-    from ragops.runtimes.contract import Machine
+    from ragops.runtimes.contract import RuntimeHost
 
 
-def _embedded(project: Project) -> Machine:
-    from ragops.runtimes.embedded.host import EmbeddedMachine
+def _embedded(project: Project) -> RuntimeHost:
+    from ragops.runtimes.embedded.host import EmbeddedRuntimeHost
 
-    return EmbeddedMachine(project)
-
-
-def _docker(project: Project) -> Machine:
-    from ragops.runtimes.docker.host import DockerMachine
-
-    return DockerMachine(project)
+    return EmbeddedRuntimeHost(project)
 
 
-_MACHINES: Mapping[str, Callable[[Project], Machine]] = {"embedded": _embedded, "docker": _docker}
+def _docker(project: Project) -> RuntimeHost:
+    from ragops.runtimes.docker.host import DockerRuntimeHost
+
+    return DockerRuntimeHost(project)
 
 
-def machine_of(project: Project) -> Machine:
-    """The machine of the runtime that ragops.yaml names."""
-    return _MACHINES[project.settings.runtime](project)
+_RUNTIMES: Mapping[str, Callable[[Project], RuntimeHost]] = {"embedded": _embedded, "docker": _docker}
+
+
+def host_of(project: Project) -> RuntimeHost:
+    """Return the host of the runtime that ragops.yaml names."""
+    return _RUNTIMES[project.settings.runtime](project)

@@ -13,7 +13,7 @@ from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.errors import RagopsError
 from ragops.runtimes.docker.containers import reconcile as docker_prepare
-from ragops.runtimes.docker.host import DockerMachine
+from ragops.runtimes.docker.host import DockerRuntimeHost
 from ragops.runtimes.docker.inspect import provisioned as docker_record
 from ragops.services.contract import Endpoint
 
@@ -38,12 +38,12 @@ class Platform:
     said: list[Progress] = field(default_factory=list)
 
     @property
-    def machine(self) -> DockerMachine:
-        return DockerMachine(self.project)
+    def host(self) -> DockerRuntimeHost:
+        return DockerRuntimeHost(self.project)
 
     @property
     def names(self) -> Any:
-        return self.machine._names
+        return self.host._names
 
     def name(self, instance: str) -> str:
         return self.names.container(instance)
@@ -74,11 +74,11 @@ class Platform:
         )
 
     def differences(self) -> dict[str, str]:
-        return {item.resource: item.now for item in self.machine.differences()}
+        return {item.resource: item.now for item in self.host.drift()}
 
     def own(self) -> None:
         self.project.paths.pulumi.mkdir(parents=True, exist_ok=True)
-        self.machine._owner.touch()
+        self.host._owner.touch()
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def platform(docker: DockerHost, image: Callable[[str], str], mine, tmp_path: Pa
 
 def test_nothing_differs_after_up(platform: Platform) -> None:
     platform.make("redis")
-    platform.machine.after_up()
-    assert platform.machine.differences() == ()
+    platform.host.record_provisioned()
+    assert platform.host.drift() == ()
 
 
 def stop(platform: Platform) -> None:
@@ -153,14 +153,14 @@ def rename(platform: Platform) -> None:
 )
 def test_what_is_changed_by_hand_is_said(platform: Platform, change: Callable, words: str) -> None:
     platform.make("redis", RestartPolicy={"Name": "unless-stopped"})
-    platform.machine.after_up()
+    platform.host.record_provisioned()
     change(platform)
     assert words in platform.differences()["redis"]
 
 
 def test_a_loop_is_told_from_a_crash_long_ago(platform: Platform, wait_until: Callable) -> None:
     name = platform.make("redis", script="echo no such file; exit 3", RestartPolicy={"Name": "always"})
-    platform.machine.after_up()
+    platform.host.record_provisioned()
     wait_until(lambda: platform.docker.container(name).state.restarts >= 1, 60)
     wait_until(lambda: "restarting in a loop" in platform.differences().get("redis", ""), 60)
     assert "it ended with 3" in platform.differences()["redis"]
@@ -169,8 +169,8 @@ def test_a_loop_is_told_from_a_crash_long_ago(platform: Platform, wait_until: Ca
 def test_a_container_that_needs_more_memory_says_so(platform: Platform, wait_until: Callable) -> None:
     script = "x=$(head -c 200m /dev/zero | tr '\\0' x); echo $x | wc -c"
     platform.make("redis", script=script, Memory=24 << 20, MemorySwap=24 << 20)
-    platform.machine.after_up()
-    wait_until(lambda: not platform.machine.runs("redis"), 60)
+    platform.host.record_provisioned()
+    wait_until(lambda: not platform.host.is_running("redis"), 60)
     container = platform.docker.container(platform.name("redis"))
     if not container.state.oom_killed:
         pytest.skip("this kernel ended a child, not the container")
@@ -179,7 +179,7 @@ def test_a_container_that_needs_more_memory_says_so(platform: Platform, wait_unt
 
 def test_a_stranger_in_the_network_is_named(platform: Platform, mine) -> None:
     platform.make("redis")
-    platform.machine.after_up()
+    platform.host.record_provisioned()
     name = mine.name("stranger")
     config = {"Image": platform.image, "Cmd": ["sleep", "60"], "HostConfig": {"NetworkMode": platform.names.network}}
     platform.docker.create(name, config)
@@ -189,14 +189,12 @@ def test_a_stranger_in_the_network_is_named(platform: Platform, mine) -> None:
 
 def test_lost_volumes_and_networks_are_named(platform: Platform) -> None:
     platform.make("redis")
-    platform.machine.after_up()
+    platform.host.record_provisioned()
     remove(platform)
     platform.docker.remove_volume(platform.names.data_volume("redis"))
     platform.docker.remove_network(platform.names.network)
     assert platform.differences() == {"redis": "is gone", "redis-data": "is gone", "network": "is gone"}
-    docker_prepare.say_lost_data(
-        platform.docker, docker_record.read(platform.machine._record_path), platform.said.append
-    )
+    docker_prepare.say_lost_data(platform.docker, docker_record.read(platform.host._record_path), platform.said.append)
     assert "starts EMPTY" in platform.said[0].text
 
 
@@ -204,7 +202,7 @@ def test_lost_volumes_and_networks_are_named(platform: Platform) -> None:
 
 
 def clear(platform: Platform, known: set[str]) -> list[str]:
-    record = docker_record.read(platform.machine._record_path)
+    record = docker_record.read(platform.host._record_path)
     docker_prepare.clear_left_over(platform.docker, platform.names, record, lambda: known, platform.said.append)
     return [item.resource for item in platform.said]
 
@@ -228,8 +226,8 @@ def test_an_unknown_network_goes_with_its_containers(platform: Platform) -> None
 
 def test_the_state_is_asked_only_in_doubt(platform: Platform) -> None:
     platform.make("redis")
-    platform.machine.after_up()
-    record = docker_record.read(platform.machine._record_path)
+    platform.host.record_provisioned()
+    record = docker_record.read(platform.host._record_path)
 
     def ask() -> set[str]:
         raise AssertionError("half a second for nothing")
@@ -251,7 +249,7 @@ def test_what_is_stopped_or_paused_is_started(platform: Platform) -> None:
     stop(platform)
     platform.docker.api.pause(platform.name("api"))
     docker_prepare.start_stopped(platform.docker, platform.names, platform.said.append)
-    assert all(platform.machine.runs(service) for service in ("redis", "api", "gateway"))
+    assert all(platform.host.is_running(service) for service in ("redis", "api", "gateway"))
     assert [item.resource for item in platform.said] == ["redis", "api"]
 
 
@@ -261,10 +259,10 @@ def test_another_projects_platform_of_the_same_name_is_left_alone(platform: Plat
         docker_prepare.refuse_foreign_platform(platform.docker, platform.names, set)
     assert (caught.value.code, caught.value.exit_code) == ("name_taken", 2)
     docker_prepare.refuse_foreign_platform(platform.docker, platform.names, lambda: {container})
-    assert platform.machine.stop_remains() == ()
-    assert platform.machine.data() == ()
-    assert not platform.machine.has_data("redis")
-    assert not platform.machine.lacks_data("redis"), "whoever's it is: that it is another's is said elsewhere"
+    assert platform.host.stop_orphans() == ()
+    assert platform.host.list_data() == ()
+    assert not platform.host.has_data("redis")
+    assert not platform.host.lacks_data("redis"), "whoever's it is: that it is another's is said elsewhere"
     assert platform.docker.container(container).state.running
 
 
@@ -275,23 +273,23 @@ def test_every_node_is_observed_the_lost_one_included(platform: Platform) -> Non
     nodes = ("qdrant-1", "qdrant-2", "qdrant-3")
     for node in nodes:
         platform.make("qdrant", node, PortBindings={})
-    platform.machine.after_up()
+    platform.host.record_provisioned()
     platform.docker.stop(platform.name("qdrant-2"), 1)
     platform.docker.remove(platform.name("qdrant-3"), force=True)
-    first, second, third = platform.machine.observe(platform.endpoint("qdrant", nodes=",".join(nodes)))
+    first, second, third = platform.host.observe(platform.endpoint("qdrant", nodes=",".join(nodes)))
     assert (first.name, first.state) == ("qdrant-1", "running")
     assert first.memory > 0
     assert first.ident == platform.docker.container(platform.name("qdrant-1")).id
     assert (second.name, second.state, second.ident, second.memory) == ("qdrant-2", "stopped", "", 0)
     assert (third.name, third.state) == ("qdrant-3", "gone")
-    assert platform.machine.runs("qdrant")
+    assert platform.host.is_running("qdrant")
 
 
 def test_logs_of_nodes_come_in_order_with_their_names(platform: Platform, wait_until: Callable) -> None:
     for node in ("qdrant-1", "qdrant-2"):
         platform.make("qdrant", node, script=f"echo from {node}; {SERVE}")
-    wait_until(lambda: len(list(platform.machine.log("qdrant", 10, following=False))) == 4, 30)
-    lines = list(platform.machine.log("qdrant", 10, following=False))
+    wait_until(lambda: len(list(platform.host.read_log("qdrant", 10, following=False))) == 4, 30)
+    lines = list(platform.host.read_log("qdrant", 10, following=False))
     assert sorted(lines) == [
         "qdrant-1 | from qdrant-1",
         "qdrant-1 | started",
@@ -299,19 +297,19 @@ def test_logs_of_nodes_come_in_order_with_their_names(platform: Platform, wait_u
         "qdrant-2 | started",
     ]
     assert lines[0].startswith("qdrant-1")
-    assert list(platform.machine.log("qdrant", 1, following=False)) == lines[-1:]
+    assert list(platform.host.read_log("qdrant", 1, following=False)) == lines[-1:]
 
 
 def test_one_containers_log_is_as_it_wrote_it(platform: Platform, wait_until: Callable) -> None:
     platform.make("redis")
-    wait_until(lambda: list(platform.machine.log("redis", 10, following=False)) == ["started"], 30)
-    assert platform.machine.log("api", 10, following=False) is None
+    wait_until(lambda: list(platform.host.read_log("redis", 10, following=False)) == ["started"], 30)
+    assert platform.host.read_log("api", 10, following=False) is None
 
 
 def test_a_log_is_followed_through_a_restart(platform: Platform, wait_until: Callable) -> None:
     platform.make("redis")
-    wait_until(lambda: list(platform.machine.log("redis", 10, following=False)), 30)
-    lines = platform.machine.log("redis", 10, following=True)
+    wait_until(lambda: list(platform.host.read_log("redis", 10, following=False)), 30)
+    lines = platform.host.read_log("redis", 10, following=True)
     assert next(lines) == "started"
     stop(platform)
     platform.docker.start(platform.name("redis"))
@@ -325,19 +323,19 @@ def test_down_leaves_nothing_but_data(platform: Platform) -> None:
     platform.own()
     for service in ("redis", "api"):
         platform.make(service)
-    platform.machine.after_up()
-    assert platform.machine.stop_remains() == ("redis", "api")
+    platform.host.record_provisioned()
+    assert platform.host.stop_orphans() == ("redis", "api")
     assert platform.docker.containers(platform.names.labels()) == ()
     assert platform.docker.networks(platform.names.labels()) == ()
     left = [volume.name for volume in platform.docker.volumes(platform.names.labels())]
     assert left == [platform.names.data_volume("api"), platform.names.data_volume("redis")]
-    assert platform.machine.data() == tuple(left)
-    assert platform.machine.has_data("redis")
-    assert platform.machine.differences() == ()
-    assert not platform.machine.lacks_data("redis")
-    platform.machine.purge()
-    assert not platform.machine.has_data("redis")
-    assert platform.machine.lacks_data("redis")
+    assert platform.host.list_data() == tuple(left)
+    assert platform.host.has_data("redis")
+    assert platform.host.drift() == ()
+    assert not platform.host.lacks_data("redis")
+    platform.host.purge_data()
+    assert not platform.host.has_data("redis")
+    assert platform.host.lacks_data("redis")
 
 
 def test_data_in_use_stay(platform: Platform) -> None:
@@ -347,7 +345,7 @@ def test_data_in_use_stay(platform: Platform) -> None:
     platform.docker.remove(platform.name("api"), force=True)
     stop(platform)
     with pytest.raises(RagopsError) as caught:
-        platform.machine.purge()
+        platform.host.purge_data()
     assert caught.value.code == "data_in_use"
     assert platform.name("redis") in caught.value.hint
-    assert len(platform.machine.data()) == 2
+    assert len(platform.host.list_data()) == 2

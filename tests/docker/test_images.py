@@ -14,7 +14,7 @@ from ragops.config.paths import ProjectPaths
 from ragops.errors import RagopsError
 from ragops.operations.lifecycle import images
 from ragops.operations.session import Session
-from ragops.runtimes.docker.host import DockerMachine
+from ragops.runtimes.docker.host import DockerRuntimeHost
 from ragops.runtimes.docker.images import api_image
 from ragops.runtimes.docker.images import fetch as docker_fetch
 from ragops.runtimes.docker.images.pins import pins_of
@@ -134,7 +134,7 @@ def test_a_name_that_moves_changes_nothing_until_it_is_said(
     first, second = image(REDIS), image(api_image.base_image())
     name = f"{mine.prefix}/redis"
     Only(monkeypatch, {"redis": f"{name}:1"})
-    machine = DockerMachine(session.project)
+    machine = DockerRuntimeHost(session.project)
     try:
         docker.api.tag(first, name, "1")
         assert states(images.list_images(session.project)) == {"redis": "here"}

@@ -118,7 +118,7 @@ def test_no_search_fails_and_no_write_is_lost(monkeypatch: pytest.MonkeyPatch, c
         endpoint = made.endpoint
         settings = SimpleNamespace(qdrant=QdrantSettings())
         session: Any = SimpleNamespace(
-            project=SimpleNamespace(settings=settings), machine=SimpleNamespace(traits=DOCKER_TRAITS),
+            project=SimpleNamespace(settings=settings), host=SimpleNamespace(traits=DOCKER_TRAITS),
             make_secrets=dict, endpoint=lambda _name: endpoint,
         )  # fmt: skip
         with Load(made) as load:

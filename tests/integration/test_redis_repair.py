@@ -45,7 +45,7 @@ def session_of(engine: Engine) -> Any:
     )
     project = SimpleNamespace(paths=SimpleNamespace(environment="live"))
     return SimpleNamespace(
-        endpoint=lambda _service: engine.endpoint, changing=contextlib.nullcontext, machine=machine, project=project
+        endpoint=lambda _service: engine.endpoint, changing=contextlib.nullcontext, host=machine, project=project
     )
 
 
@@ -341,7 +341,7 @@ KILLED = """
     for name in ("sandbox", "replace_data", "start"):
         dying(name)
     machine = SimpleNamespace(control=runtime.control)
-    session = SimpleNamespace(endpoint=lambda _name: endpoint, changing=contextlib.nullcontext, machine=machine)
+    session = SimpleNamespace(endpoint=lambda _name: endpoint, changing=contextlib.nullcontext, host=machine)
     operation.repair(session, lambda _found: None)
 """
 

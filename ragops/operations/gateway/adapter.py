@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ragops.operations.session import Session
-    from ragops.runtimes.gateway import Door
+    from ragops.runtimes.gateway import GatewayAdapter
     from ragops.services.gateway.configuration import GatewayInputs
 
 
-def opened(session: Session) -> tuple[Door, GatewayInputs]:
+def opened(session: Session) -> tuple[GatewayAdapter, GatewayInputs]:
     """The gateway, and what settings and credentials now ask of it."""
     session.endpoint("gateway")  # says so where nothing is provisioned yet
     inputs = platform_inputs(session.project, session.secrets(), renew=False).door
-    return session.machine.door(), inputs.behind(session.endpoint("api").inner)
+    return session.host.gateway(), inputs.behind(session.endpoint("api").inner)
 
 
 def applier(session: Session) -> Callable[[], None]:
@@ -27,6 +27,6 @@ def applier(session: Session) -> Callable[[], None]:
     refuse_renamed(session.project)
 
     def apply() -> None:
-        open_stack(session.project, session.secrets()).up(resources=session.machine.door().resources)
+        open_stack(session.project, session.secrets()).up(resources=session.host.gateway().resources)
 
     return apply

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from ragops.runtimes.gateway import Door
+    from ragops.runtimes.gateway import GatewayAdapter
     from ragops.services.gateway.configuration import GatewayInputs
 
 
@@ -41,12 +41,12 @@ class GatewayApplied:
     changed: tuple[str, ...]
 
 
-def diff(door: Door, inputs: GatewayInputs) -> GatewayDiff:
+def diff(door: GatewayAdapter, inputs: GatewayInputs) -> GatewayDiff:
     """Rendered against applied. Raises RagopsError (not_permitted, file_error)."""
     return GatewayDiff(_changed(door, inputs), restart=door.needs_restart(inputs))
 
 
-def check(door: Door, inputs: GatewayInputs) -> GatewayDiff:
+def check(door: GatewayAdapter, inputs: GatewayInputs) -> GatewayDiff:
     """Let the gateway judge what would be applied, without applying it; returns what would change.
 
     Raises RagopsError (gateway_config_invalid), MissingError (engine_not_installed, image_missing).
@@ -55,7 +55,7 @@ def check(door: Door, inputs: GatewayInputs) -> GatewayDiff:
     return diff(door, inputs)
 
 
-def apply(door: Door, inputs: GatewayInputs, apply_stack: Callable[[], None]) -> GatewayApplied:
+def apply(door: GatewayAdapter, inputs: GatewayInputs, apply_stack: Callable[[], None]) -> GatewayApplied:
     """Put it in force through `apply_stack`, the update of the stack that targets this configuration.
 
     Runs even where the files are the same: a state that an interrupted run left behind is brought up to date.
@@ -66,7 +66,7 @@ def apply(door: Door, inputs: GatewayInputs, apply_stack: Callable[[], None]) ->
     return GatewayApplied(tuple(item.name for item in found))
 
 
-def _changed(door: Door, inputs: GatewayInputs) -> tuple[FileDiff, ...]:
+def _changed(door: GatewayAdapter, inputs: GatewayInputs) -> tuple[FileDiff, ...]:
     there, wanted = door.current(), door.files(inputs)
     changed = (name for name in sorted({*there, *wanted}) if there.get(name) != wanted.get(name))
     return tuple(FileDiff(name, _unified(name, there, wanted)) for name in changed)

@@ -38,7 +38,7 @@ class Lost:
 
 def lost_data(session: Session) -> Lost | None:
     """What has lost its data, None where nothing has. A repository is asked only where a service has no data."""
-    lacking = [name for name in _services() if session.machine.lacks_data(name)]
+    lacking = [name for name in _services() if session.host.lacks_data(name)]
     if not lacking:
         return None
     history = History(session.project.paths.history)
@@ -65,10 +65,10 @@ def refuse_lost_data(session: Session) -> None:
     if lost is None:
         return
     names = ", ".join(lost.services)
-    what = f"cannot start {names} empty: the data are gone from {session.machine.place}"
+    what = f"cannot start {names} empty: the data are gone from {session.host.data_location}"
     if not lost.here and lost.point:
         what = (
-            f"cannot start a new platform: there are no data of {names} in {session.machine.place}, and"
+            f"cannot start a new platform: there are no data of {names} in {session.host.data_location}, and"
             f" {lost.point.store.name} has recovery points of this environment, the newest good one is {lost.point.id}"
         )
     raise MissingError("data_gone", what, _hint(lost))
@@ -86,7 +86,7 @@ def _hint(lost: Lost) -> str:
 
 def note_data(session: Session) -> None:
     """Keep which services have data here, for later looks. Raises RagopsError."""
-    have = [name for name in _services() if not session.machine.lacks_data(name)]
+    have = [name for name in _services() if not session.host.lacks_data(name)]
     History(session.project.paths.history).remember_data(have)
 
 

@@ -19,7 +19,7 @@ from ragops.operations.schedule import boot
 from ragops.operations.schedule.install import planners
 from ragops.operations.session import Session
 from ragops.runtimes.embedded.host import disk, programs, refusal
-from ragops.runtimes.registry import machine_of
+from ragops.runtimes.registry import host_of
 from ragops.services.contract import Check, Status
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def examine(project: Project | None) -> Diagnosis:
     checks = (
         _python(),
         _pulumi(),
-        *(machine_of(project).findings() if project else (*programs(), disk(folder))),
+        *(host_of(project).doctor_checks() if project else (*programs(), disk(folder))),
         _memory(),
         _overcommit(),
         _huge_pages(),

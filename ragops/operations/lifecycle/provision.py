@@ -91,13 +91,13 @@ def plan(session: Session) -> Plan:
     """What `up` would change, after a look at what is really there. Raises MissingError (secret_missing), as `up`."""
     session.refuse_lost_secrets()
     steps = open_stack(session.project, session.secrets(), renew=False).preview()
-    return Plan(changes(steps, session.machine.started_first()), planned(session))
+    return Plan(changes(steps, session.host.will_restart()), planned(session))
 
 
 def drift(session: Session) -> Drift:
     """Where what is really there differs from what was provisioned. Raises MissingError (not_provisioned)."""
     resources = drifted(open_stack(session.project, session.secrets(), renew=False).drift())
-    found = Drift(merged(resources, [(item.resource, item.now) for item in session.machine.differences()]))
+    found = Drift(merged(resources, [(item.resource, item.now) for item in session.host.drift()]))
     if not found.resources and not session.project.paths.endpoints.exists():
         raise session.not_provisioned()  # what was never provisioned whole cannot be as it was provisioned
     return found
@@ -136,15 +136,15 @@ def provision(
         refuse(versions := planned(session))
         if cluster := _cluster(session):
             refuse_fewer(len(cluster.options["nodes"].split(",")), project.settings.qdrant)
-        session.machine.refuse_what_cannot_start()
+        session.host.refuse_what_cannot_start()
         refuse_users(session)
         secrets = session.make_secrets()
         _refuse_changed_password(session)
         if repair:
             repair_state(session, repair)
         stack = open_stack(project, secrets)
-        restarted = session.machine.started_first()
-        session.machine.before_up(on_step or ignore, lambda: {item.id for item in stack.resources()})
+        restarted = session.host.will_restart()
+        session.host.prepare_up(on_step or ignore, lambda: {item.id for item in stack.resources()})
         _take_up_again(session, on_step or ignore)
         mark = fingerprint(project, secrets)
         rolled: tuple[Step, ...] = ()
@@ -152,7 +152,7 @@ def provision(
             rolled = _look_ahead(session, stack, versions, confirm, on_step or ignore)
         report = stack.up(on_step)
         made = changes((*rolled, *report.steps))
-        session.machine.after_up()
+        session.host.record_provisioned()
         write_atomic(project.paths.endpoints, json.dumps(report.outputs["endpoints"], indent=2), SECRET_MODE)
         endpoints = session.endpoints()
         for name, endpoint in endpoints.items():
@@ -169,7 +169,7 @@ def _refuse_changed_password(session: Session) -> None:
     The database keeps its passwords itself: a restart with another secrets file would not change them.
     """
     paths = session.project.paths
-    if not session.machine.runs("timescaledb") or not paths.endpoints.exists():
+    if not session.host.is_running("timescaledb") or not paths.endpoints.exists():
         return
     endpoint = session.endpoint("timescaledb")
     login = endpoint.logins["operator"]
@@ -221,7 +221,7 @@ def _roll_open(session: Session, cluster: Endpoint, on_step: Callable[[Step | Pr
     The nodes that come later send none: a new one that asked would refuse them, and never be part of the cluster.
     """
     settings = session.project.settings.qdrant
-    refusing = is_mixed(cluster, by_name("qdrant").version(settings, session.machine.traits))
+    refusing = is_mixed(cluster, by_name("qdrant").version(settings, session.host.traits))
     if refusing is None:
         return ()
     on_step(Progress("qdrant", "the nodes ask one another for the key only when the last one is new"))
@@ -235,7 +235,7 @@ def _roll_open(session: Session, cluster: Endpoint, on_step: Callable[[Step | Pr
 def _take_up_again(session: Session, show: Callable[[Progress], None]) -> None:
     """Let nodes of a cluster that lost their data join it anew: it would refuse them under their old names."""
     if cluster := _cluster(session):
-        for note in forget_lost(cluster, lambda node: session.machine.data_file("qdrant", node, RAFT_STATE)):
+        for note in forget_lost(cluster, lambda node: session.host.data_file("qdrant", node, RAFT_STATE)):
             show(Progress("qdrant", note, final=True))
 
 
@@ -282,12 +282,12 @@ def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] 
     paths = session.project.paths
     with session.changing():
         steps = open_stack(session.project, session.secrets(), renew=False).destroy(on_step)
-        remains = session.machine.stop_remains()
+        remains = session.host.stop_orphans()
         paths.endpoints.unlink(missing_ok=True)
         paths.fingerprint.unlink(missing_ok=True)
-        names = session.machine.data()
+        names = session.host.list_data()
         if purge_data:
-            session.machine.purge()
+            session.host.purge_data()
             History(paths.history).begin_new()  # their loss is what was asked for
     stopped = [change.resource for change in changes(steps) if change.action is Action.DELETE]
     return DownResult((*stopped, *remains), () if purge_data else names, names if purge_data else ())

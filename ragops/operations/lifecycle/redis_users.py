@@ -19,7 +19,7 @@ _LOGIN_SECONDS = 5.0
 def refuse_users(session: Session) -> None:
     """Raise UsageError (redis_user_refused) where Redis runs and does not take the rules of its users."""
     settings = session.project.settings.redis
-    if settings.users and session.machine.runs("redis") and session.project.paths.endpoints.exists():
+    if settings.users and session.host.is_running("redis") and session.project.paths.endpoints.exists():
         refuse_bad_users(session.endpoint("redis"), settings)
 
 

@@ -18,7 +18,7 @@ from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
 from ragops.adapters.pulumi.pins import ENGINE_HINT
 from ragops.errors import MissingError, UsageError
 from ragops.resources import stacks_dir
-from ragops.runtimes.registry import machine_of
+from ragops.runtimes.registry import host_of
 from ragops.services.gateway import certificate, tokens
 from ragops.services.gateway.configuration import GatewayInputs
 
@@ -104,7 +104,7 @@ def stack_options(project: Project) -> StackOptions:
         passphrase_file=paths.passphrase,
         backend=settings.pulumi.backend,
         secrets_provider=settings.pulumi.secrets_provider,
-        variables=machine_of(project).engine_variables(),
+        variables=host_of(project).engine_variables(),
     )
 
 
@@ -126,7 +126,7 @@ def platform_inputs(project: Project, secrets: Mapping[str, str], *, renew: bool
         fingerprint=tls.fingerprint if tls else "",
         pair=tls.pair() if tls else None,
     )
-    return PlatformInputs(settings, secrets, machine_of(project).runtime(), door, str(paths.gateway / tokens.JWKS))
+    return PlatformInputs(settings, secrets, host_of(project).runtime(), door, str(paths.gateway / tokens.JWKS))
 
 
 def fingerprint(project: Project, secrets: Mapping[str, str]) -> str:
@@ -139,7 +139,7 @@ def fingerprint(project: Project, secrets: Mapping[str, str]) -> str:
         project.settings.model_dump(mode="json"),
         str(project.paths.root),
         sorted(secrets.items()),
-        sorted(machine_of(project).made_from().items()),
+        sorted(host_of(project).image_pins().items()),
     ]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 

@@ -77,13 +77,13 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
     running = {name: Job(lambda one=one: _probe(one, timeout), f"probe-{name}") for name, one in endpoints.items()}  # type: ignore[misc]
     if not services and consistency.can_compare(endpoints):
         running[consistency.NAME] = Job(lambda: consistency.probe(endpoints, timeout), "probe-contents")
-    if session.machine.traits.uses_images:
+    if session.host.traits.uses_images:
         running[_TRUTH] = Job(lambda: _truth(session, services), "probe-docker")
     backups = None if services else Job(lambda: backup_health.probe(session), "probe-backup")
     deadline = started + timeout
     probes = tuple(_result(name, job, deadline, timeout) for name, job in running.items())
     probes = tuple(_with_way_back(session, with_damage(session, probe)) for probe in probes)
-    if not session.machine.traits.uses_images:
+    if not session.host.traits.uses_images:
         probes = _with_lost_data(session, probes)
     if backups:
         probes += (backup_health.result(backups, deadline),)
@@ -109,7 +109,7 @@ def _with_way_back(session: Session, probe: ProbeResult) -> ProbeResult:
 
 def _with_lost_data(session: Session, probes: tuple[ProbeResult, ...]) -> tuple[ProbeResult, ...]:
     """The probes with what no answer tells: a service goes on for a while on a folder that is gone."""
-    lost = {item.resource: item.now for item in session.machine.differences()}
+    lost = {item.resource: item.now for item in session.host.drift()}
     found = []
     for probe in probes:
         if words := lost.get(probe.service):
@@ -124,7 +124,7 @@ def _truth(session: Session, services: Sequence[str]) -> ProbeResult:
     """Whether the containers are those that were provisioned, as Docker itself says."""
     started = time.monotonic()
     try:
-        every = session.machine.differences()
+        every = session.host.drift()
         found = [item for item in every if not services or item.resource.startswith(tuple(services))]
     except RagopsError as error:
         checks = [Check("containers", Status.DOWN, error.message, error.hint)]

@@ -53,7 +53,7 @@ def status(session: Session) -> PlatformStatus:
     settings, paths = session.project.settings, session.project.paths
     endpoints = tuple(session.endpoints().values())
     with ThreadPoolExecutor(max_workers=len(SERVICES)) as pool:  # Docker takes a second to tell a container's memory
-        observed = tuple(pool.map(session.machine.observe, endpoints))
+        observed = tuple(pool.map(session.host.observe, endpoints))
     services = tuple(
         _line(endpoint, instance) for endpoint, found in zip(endpoints, observed, strict=True) for instance in found
     )
@@ -94,7 +94,7 @@ def logs(session: Session, service: str, lines: int, *, following: bool) -> Iter
     known = [item.name for item in SERVICES]
     if service not in known:
         raise UsageError("unknown_service", f"there is no service {service!r}", f"one of: {', '.join(known)}")
-    found = session.machine.log(service, lines, following=following)
+    found = session.host.read_log(service, lines, following=following)
     if found is None:
         session.endpoints()  # raises before the first `up`
         raise MissingError("no_log", f"{service} has not written a log yet", "see `ragops status`")

@@ -67,7 +67,7 @@ def repair(
     with session.changing():
         if _serves(endpoint):
             return RepairResult(service, ())
-        control = session.machine.control(endpoint)
+        control = session.host.control(endpoint)
         control.stop()  # one that starts again and again reads the files meanwhile
         with repaired(control, endpoint.engine) as found:
             result = RepairResult(
@@ -104,7 +104,7 @@ def _serves(endpoint: Endpoint) -> bool:
 def damage(session: Session) -> str:
     """What the log of Redis says of damaged data since its last start; empty where nothing."""
     try:
-        lines = session.machine.log("redis", _LOG_LINES, following=False)
+        lines = session.host.read_log("redis", _LOG_LINES, following=False)
         return in_log(lines or ())
     except RagopsError:
         return ""

@@ -120,7 +120,7 @@ def _stop(session: Session) -> None:
     try:
         provision.down(session, purge_data=True)
     except RagopsError:
-        session.machine.stop_remains()
+        session.host.stop_orphans()
         _purge(session)
 
 
@@ -128,12 +128,12 @@ def _purge(session: Session) -> None:
     """A killed engine writes a moment longer."""
     for _ in range(_TRIES):
         try:
-            return session.machine.purge()
+            return session.host.purge_data()
         except RagopsError as error:
             if error.code != "data_in_use":
                 raise
         time.sleep(_PAUSE)
-    return session.machine.purge()
+    return session.host.purge_data()
 
 
 def _remove_tree(folder: Path) -> None:

@@ -119,7 +119,7 @@ def start(session: Session, on_progress: Callable[[Progress], None]) -> tuple[st
         endpoints = session.endpoints()
         data_guard.refuse_lost_data(session)
         for name, endpoint in endpoints.items():
-            control = session.machine.control(endpoint)
+            control = session.host.control(endpoint)
             if not endpoint.can(Capability.RESTART) or control.is_running():
                 continue
             on_progress(Progress(name, "starting"))
@@ -141,7 +141,7 @@ def stop(session: Session) -> tuple[str, ...]:
     done: list[str] = []
     with session.changing():
         for name, endpoint in reversed(session.endpoints().items()):
-            control = session.machine.control(endpoint)
+            control = session.host.control(endpoint)
             if endpoint.can(Capability.RESTART) and control.is_running():
                 control.stop()
                 done.append(name)

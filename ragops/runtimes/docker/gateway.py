@@ -28,8 +28,8 @@ def kong_place(names: DockerNames, image_id: str) -> KongPlace:
     return KongPlace(names.container(_GATEWAY), names.hot_volume(_GATEWAY), image_id, labels)
 
 
-class KongDoor:
-    """`Door` of the Kong at `place`; the API has a copy of the keys of its own, which follows with them."""
+class KongAdapter:
+    """`GatewayAdapter` of the Kong at `place`; the API has a copy of the keys of its own, which follows with them."""
 
     resources: tuple[str, ...] = (RESOURCE, _KEYS_OF_THE_API)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ragops.adapters.docker.values import Container, Volume
     from ragops.config.load import Project
     from ragops.runtimes.docker.control import DockerControl
-    from ragops.runtimes.docker.gateway import KongDoor
+    from ragops.runtimes.docker.gateway import KongAdapter
     from ragops.runtimes.docker.inspect.provisioned import Provisioned
     from ragops.runtimes.docker.runtime import DockerRuntime
     from ragops.services.contract import Check, Endpoint
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 _OWNER = "docker-platform"
 
 
-class DockerMachine:
-    """`Machine` of one environment whose services are containers."""
+class DockerRuntimeHost:
+    """`RuntimeHost` of one environment whose services are containers."""
 
     name = "docker"
     traits = TRAITS
@@ -65,14 +65,14 @@ class DockerMachine:
             self._names, self._project.settings.expose.addresses(), self.image_id, self._docker.published
         )
 
-    def door(self) -> KongDoor:
+    def gateway(self) -> KongAdapter:
         """Kong, its container and the volume that it starts from."""
-        from ragops.runtimes.docker.gateway import KongDoor, kong_place
+        from ragops.runtimes.docker.gateway import KongAdapter, kong_place
         from ragops.services.gateway.kong_configuration import image
 
         spec = image(self._project.settings.gateway)
         place = kong_place(self._names, self.image_id(spec.reference))
-        return KongDoor(self._docker, place, self.runtime().layout("gateway", spec))
+        return KongAdapter(self._docker, place, self.runtime().layout("gateway", spec))
 
     def image_id(self, reference: str) -> str:
         """The id of the image that `reference` means here; the reference itself where it is not here yet."""
@@ -83,23 +83,23 @@ class DockerMachine:
         """Raise MissingError or UsageError as `docker_preflight` does."""
         docker_preflight.refuse_what_cannot_start(self._docker, self._project)
 
-    def before_up(self, on_progress: OnProgress, known: Callable[[], Collection[str]]) -> None:
+    def prepare_up(self, on_progress: OnProgress, known_ids: Callable[[], Collection[str]]) -> None:
         """Plugin, images, what a killed run left, what is stopped. Raises MissingError, UsageError (name_taken)."""
         if not self._owner.exists():
-            docker_prepare.refuse_foreign_platform(self._docker, self._names, known)
+            docker_prepare.refuse_foreign_platform(self._docker, self._names, known_ids)
             write_atomic(self._owner, f"{self._names.network}\n")
         self._fetch(on_progress)
         record = docker_record.read(self._record_path)
         docker_prepare.say_lost_data(self._docker, record, on_progress)
-        docker_prepare.clear_left_over(self._docker, self._names, record, known, on_progress)
+        docker_prepare.clear_left_over(self._docker, self._names, record, known_ids, on_progress)
         docker_prepare.start_stopped(self._docker, self._names, on_progress)
 
-    def started_first(self) -> Collection[str]:
+    def will_restart(self) -> Collection[str]:
         """Instances whose containers are stopped or paused."""
         found = docker_record.by_instance(docker_record.services(self._docker, self._names))
         return {instance for instance, container in found.items() if docker_prepare.is_startable(container)}
 
-    def after_up(self) -> None:
+    def record_provisioned(self) -> None:
         """Keep what the containers are now, to compare with."""
         pins, settings = pins_of(self._project), self._project.settings
         named = {pin.id: reference for reference in references(settings).values() if (pin := pins[reference])}
@@ -109,11 +109,11 @@ class DockerMachine:
         """Which Docker engine is meant: Pulumi's plugin knows variables, and no contexts."""
         return self._docker.place.variables()
 
-    def made_from(self) -> Mapping[str, str]:
+    def image_pins(self) -> Mapping[str, str]:
         """The image that each reference means here."""
         return {reference: self.image_id(reference) for reference in references(self._project.settings).values()}
 
-    def differences(self) -> tuple[Difference, ...]:
+    def drift(self) -> tuple[Difference, ...]:
         """What is not as the last `up` left it."""
         record = docker_record.read(self._record_path)
         return tuple(docker_truth.differences(self._docker, self._names, record))
@@ -135,13 +135,13 @@ class DockerMachine:
             look = partial(self._instance, endpoint)
             return tuple(pool.map(look, names, map(found.get, names), map(before.get, names)))
 
-    def runs(self, service: str) -> bool:
+    def is_running(self, service: str) -> bool:
         """Whether a container of the service runs."""
         return any(container.state.running for container in self._containers(service))
 
     def has_data(self, service: str) -> bool:
         """Whether there is a volume of its data that is this project's."""
-        ours = self._owner.exists()  # what is another project's is refused by `before_up`, in words that fit
+        ours = self._owner.exists()  # what is another project's is refused by `prepare_up`, in words that fit
         return ours and any(volume.labels.get(SERVICE) == service for volume in self._volumes())
 
     def lacks_data(self, service: str) -> bool:
@@ -149,7 +149,7 @@ class DockerMachine:
         return not any(volume.labels.get(SERVICE) == service for volume in self._volumes())
 
     @property
-    def place(self) -> str:
+    def data_location(self) -> str:
         """The volumes of this platform."""
         return f"the Docker volumes of {self._names.platform}, environment {self._names.environment}"
 
@@ -159,13 +159,13 @@ class DockerMachine:
         image = self.image_id(references(self._project.settings)[service])
         return docker_data.read_file(self._docker, volume, image, name) if volume else None
 
-    def data(self) -> tuple[str, ...]:
+    def list_data(self) -> tuple[str, ...]:
         """The volumes of data; none where they are another project's."""
         return tuple(volume.name for volume in self._volumes()) if self._owner.exists() else ()
 
-    def purge(self) -> None:
+    def purge_data(self) -> None:
         """Remove every volume of data. Raises RagopsError (data_in_use) where a container has one, before any goes."""
-        volumes = self.data()
+        volumes = self.list_data()
         for volume in volumes:
             if users := users_of(self._docker, volume):
                 what = f"the container {users[0]} uses the volume {volume}: nothing was removed"
@@ -174,12 +174,12 @@ class DockerMachine:
             self._docker.remove_volume(volume)
         self._owner.unlink(missing_ok=True)
 
-    def stop_remains(self) -> tuple[str, ...]:
+    def stop_orphans(self) -> tuple[str, ...]:
         """Remove the containers, networks and rendered files that no stack knows of."""
         self._record_path.unlink(missing_ok=True)
         return docker_prepare.stop_all(self._docker, self._names) if self._owner.exists() else ()
 
-    def log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
+    def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
         """From Docker; each line of a service of several containers begins with the name of its own."""
         containers = {container.labels[INSTANCE]: container.name for container in self._containers(service)}
         return self._lines(containers, lines, following=following) if containers else None
@@ -187,7 +187,7 @@ class DockerMachine:
     def rotate_logs(self) -> None:
         """Nothing: Docker bounds them, as each container was made."""
 
-    def findings(self) -> tuple[Check, ...]:
+    def doctor_checks(self) -> tuple[Check, ...]:
         """Engine, plugin, images, disk, ports."""
         return docker_findings.findings(self._docker, self._project)
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ragops.services.spec import Layout
 
 
-class EnvoyDoor:
-    """`Door` of an Envoy whose files lie as `layout` says; the API reads its keys from the same folder as ragops."""
+class EnvoyAdapter:
+    """`GatewayAdapter` of an Envoy with the folders of `layout`; it shares its keys with the API."""
 
     resources: tuple[str, ...] = (RESOURCE,)
 

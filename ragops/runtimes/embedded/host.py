@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
     from ragops.adapters.progress import Progress
     from ragops.config.load import Project
-    from ragops.runtimes.embedded.gateway import EnvoyDoor
+    from ragops.runtimes.embedded.gateway import EnvoyAdapter
     from ragops.runtimes.embedded.runtime import EmbeddedRuntime
 
 _MIN_FREE_GB = 2
 
 
-class EmbeddedMachine:
-    """`Machine` of one environment whose services are host processes."""
+class EmbeddedRuntimeHost:
+    """`RuntimeHost` of one environment whose services are host processes."""
 
     name = "embedded"
     traits = RuntimeTraits()
@@ -51,35 +51,35 @@ class EmbeddedMachine:
 
         return EmbeddedRuntime(self._paths, self._project.settings.run_as)
 
-    def door(self) -> EnvoyDoor:
+    def gateway(self) -> EnvoyAdapter:
         """Envoy, and the files that it watches."""
-        from ragops.runtimes.embedded.gateway import EnvoyDoor
+        from ragops.runtimes.embedded.gateway import EnvoyAdapter
 
-        return EnvoyDoor(self.runtime().layout("gateway"))
+        return EnvoyAdapter(self.runtime().layout("gateway"))
 
     def refuse_what_cannot_start(self) -> None:
         """Raise MissingError or UsageError as `embedded_preflight` does."""
         embedded_preflight.refuse_what_cannot_start(self._project)
 
-    def before_up(self, on_progress: Callable[[Progress], None], known: Callable[[], Collection[str]]) -> None:
+    def prepare_up(self, on_progress: Callable[[Progress], None], known_ids: Callable[[], Collection[str]]) -> None:
         """Nothing: the process provider adopts and starts by itself."""
 
-    def started_first(self) -> Collection[str]:
+    def will_restart(self) -> Collection[str]:
         """None: the engine starts a process that is stopped."""
         return ()
 
-    def after_up(self) -> None:
+    def record_provisioned(self) -> None:
         """Nothing: every process has a record of its own."""
 
     def engine_variables(self) -> Mapping[str, str]:
         """Nothing: processes are started where the engine runs."""
         return {}
 
-    def made_from(self) -> Mapping[str, str]:
+    def image_pins(self) -> Mapping[str, str]:
         """Nothing else: the wheels are this very ragops' own."""
         return {}
 
-    def differences(self) -> tuple[Difference, ...]:
+    def drift(self) -> tuple[Difference, ...]:
         """Services whose data folder was taken from under them; all else the process provider's refresh sees itself."""
         found = []
         for service in SERVICES:
@@ -109,7 +109,7 @@ class EmbeddedMachine:
         )
         return (found,)
 
-    def runs(self, service: str) -> bool:
+    def is_running(self, service: str) -> bool:
         """Whether its process runs, with its record or without."""
         return living(self._paths.run_dir(service)) is not None
 
@@ -123,7 +123,7 @@ class EmbeddedMachine:
         return not _holds_something(folder) and not _holds_something(ready_folder(folder))
 
     @property
-    def place(self) -> str:
+    def data_location(self) -> str:
         """The folder of all data."""
         return str(self._paths.all_data)
 
@@ -132,23 +132,23 @@ class EmbeddedMachine:
         path = self._paths.data_dir(service) / name
         return path.read_text() if path.exists() else None
 
-    def data(self) -> tuple[str, ...]:
+    def list_data(self) -> tuple[str, ...]:
         """The folders of data, and what restores set aside."""
         folder = self._paths.all_data
         return tuple(map(str, sorted(folder.iterdir()))) if folder.exists() else ()
 
-    def purge(self) -> None:
+    def purge_data(self) -> None:
         """Remove every data folder. Raises RagopsError (data_in_use) where a living process uses one."""
-        folders = [Path(name) for name in self.data()]
+        folders = [Path(name) for name in self.list_data()]
         refuse_used(folders)
         for folder in folders:
             _remove(folder)
 
-    def stop_remains(self) -> tuple[str, ...]:
+    def stop_orphans(self) -> tuple[str, ...]:
         """Stop the processes that no stack knows of."""
         return tuple(service.name for service in SERVICES if stop_remains(self._paths.run_dir(service.name)))
 
-    def log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
+    def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
         """From the file that the process writes to."""
         path = log_path(self._paths.run_dir(service), service)
         return _lines(path, lines, following=following) if path.exists() else None
@@ -158,7 +158,7 @@ class EmbeddedMachine:
         for service in SERVICES:
             rotate(log_path(self._paths.run_dir(service.name), service.name))
 
-    def findings(self) -> tuple[Check, ...]:
+    def doctor_checks(self) -> tuple[Check, ...]:
         """Programs, disk, the user for PostgreSQL, ports."""
         return (*programs(), disk(embedded_preflight.data_folder(self._project)), self._user(), *self._ports())
 

@@ -17,7 +17,7 @@ import envoy
 import httpx
 
 from ragops.runtimes.embedded.envoy import apply as gateway_apply
-from ragops.runtimes.embedded.gateway import EnvoyDoor
+from ragops.runtimes.embedded.gateway import EnvoyAdapter
 from ragops.services.contract import Capability, Endpoint
 from ragops.services.gateway import certificate
 from ragops.services.gateway.configuration import GatewayConfiguration, GatewayInputs, configuration, service_spec
@@ -64,8 +64,8 @@ class EnvoyGateway:
         return replace(self.inputs, settings=settings, **changes)
 
     @property
-    def door(self) -> EnvoyDoor:
-        return EnvoyDoor(self.layout)
+    def door(self) -> EnvoyAdapter:
+        return EnvoyAdapter(self.layout)
 
     def with_an_unknown_field(self) -> GatewayConfiguration:
         wanted = self.configuration(settings={"origins": ("https://new.example",)})

@@ -20,7 +20,7 @@ from ragops.adapters.docker.client import DockerHost
 from ragops.errors import RagopsError
 from ragops.runtimes.docker.containers import files as docker_files
 from ragops.runtimes.docker.containers.files import FileSet
-from ragops.runtimes.docker.gateway import KongDoor
+from ragops.runtimes.docker.gateway import KongAdapter
 from ragops.runtimes.docker.kong import apply as kong_apply
 from ragops.runtimes.docker.kong.apply import KongPlace
 from ragops.runtimes.docker.provision import args as docker_args
@@ -89,8 +89,8 @@ class KongGateway:
         return replace(self.inputs, settings=settings, **{"pair": pair, **changes})
 
     @property
-    def door(self) -> KongDoor:
-        return KongDoor(self.docker, self.place, self.layout)
+    def door(self) -> KongAdapter:
+        return KongAdapter(self.docker, self.place, self.layout)
 
     def altered(self, change: Callable[[dict[str, Any]], None]) -> KongConfiguration:
         """The configuration with a change, as a renderer with a mistake would make it."""

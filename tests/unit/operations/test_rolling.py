@@ -164,7 +164,7 @@ def _looked_ahead(monkeypatch: pytest.MonkeyPatch, *left: tuple[str, bool]) -> N
     monkeypatch.setattr(provision, "open_stack", nodes.stack)
     settings = SimpleNamespace(qdrant=QdrantSettings(image="qdrant/qdrant:v1.18.3"))
     session: Any = SimpleNamespace(
-        project=SimpleNamespace(settings=settings), machine=SimpleNamespace(traits=DOCKER_TRAITS), make_secrets=dict,
+        project=SimpleNamespace(settings=settings), host=SimpleNamespace(traits=DOCKER_TRAITS), make_secrets=dict,
         endpoint=lambda _name: CLUSTER,
     )  # fmt: skip
     provision._look_ahead(session, nodes.stack(), (), None, lambda _progress: None)

@@ -42,7 +42,7 @@ class World:
         self.steps_left = 10**6
         self.session: Any = SimpleNamespace(
             project=self.project, changing=contextlib.nullcontext, endpoint=self.endpoint,
-            endpoints=dict, machine=SimpleNamespace(traits=RuntimeTraits()),
+            endpoints=dict, host=SimpleNamespace(traits=RuntimeTraits()),
         )  # fmt: skip
 
     def endpoint(self, _service: str) -> Any:
