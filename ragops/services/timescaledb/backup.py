@@ -105,7 +105,8 @@ class TimescaleBackup:
                 notes += _fill(database_builder.Order(endpoint, control, fresh, folder / part.name, part, wanted))
                 notes += extension.update(endpoint, fresh)
                 database_builder.finish(endpoint, fresh, wanted)
-                kept = swap.take_place(endpoint, fresh, database, swap.kept_name(database))
+                rests = pg_restore.TIMESCALE in part.versions
+                kept = swap.take_place(endpoint, fresh, database, swap.kept_name(database), rests=rests)
             if pg_restore.TIMESCALE in part.versions:
                 extension.wake(endpoint, database)
             if kept:

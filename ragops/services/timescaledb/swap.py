@@ -83,9 +83,10 @@ def drop(connection: Connection, endpoint: Endpoint, database: str) -> None:
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
 
 
-def take_place(endpoint: Endpoint, fresh: str, database: str, kept: str) -> str:
+def take_place(endpoint: Endpoint, fresh: str, database: str, kept: str, *, rests: bool = False) -> str:
     """Rename `database` to `kept` and `fresh` to `database` at once; returns `kept`, empty where there was no old one.
 
+    What is kept `rests` from that moment on: TimescaleDB's jobs, retention among them, do not run in it.
     The first rename takes the lock that new sessions wait for and itself waits for old ones to go, TimescaleDB's own
     included. Those are ended by a second connection meanwhile, so that clients that come back at once cannot keep it
     from happening. One that waits at that instant is told that the database was renamed; its next attempt gets the new.
@@ -96,7 +97,8 @@ def take_place(endpoint: Endpoint, fresh: str, database: str, kept: str) -> str:
         rows = ending.execute("SELECT oid, datname FROM pg_database WHERE datname IN (%s, %s)", [database, fresh])
         numbers = {name: number for number, name in rows}
         pool = stack.enter_context(ThreadPoolExecutor(1))
-        done = pool.submit(_rename, renaming, [(database, kept)] if database in numbers else [], (fresh, database))
+        before = [(database, kept)] if database in numbers else []
+        done = pool.submit(_rename, renaming, before, (fresh, database), rests=rests)
         while not done.done():
             ending.execute(_END, [numbers.get(database), numbers[fresh]])
             time.sleep(_POLL)
@@ -104,8 +106,14 @@ def take_place(endpoint: Endpoint, fresh: str, database: str, kept: str) -> str:
         return kept if database in numbers else ""
 
 
-def _rename(connection: Connection, before: list[tuple[str, str]], last: tuple[str, str]) -> None:
+def _rename(
+    connection: Connection, before: list[tuple[str, str]], last: tuple[str, str], *, rests: bool = False
+) -> None:
     with connection.transaction():
         for old, new in [*before, last]:
             statement = sql.SQL("ALTER DATABASE {} RENAME TO {}")
             connection.execute(statement.format(sql.Identifier(old), sql.Identifier(new)))
+        for _, kept in before if rests else ():
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} SET timescaledb.restoring = 'on'").format(sql.Identifier(kept))
+            )

@@ -23,7 +23,7 @@ from ragops.operations.backup.staging import engine_part
 from ragops.operations.restore.restore import RestoreRequest
 from ragops.services import by_name
 from ragops.services.contract import Status
-from ragops.services.timescaledb import schema
+from ragops.services.timescaledb import extension, schema
 from ragops.services.timescaledb.backup import TimescaleBackup
 from ragops.services.timescaledb.health import probe
 from ragops.services.timescaledb.roles import operator
@@ -168,6 +168,22 @@ def test_backup_and_restore(service: Any, platform: Platform, vault: Vault) -> N
     assert {name for name in databases(service) if "_restore_" in name} == set()
 
 
+def retention_runs(service: Any) -> bool:
+    """Have the job that empties `old` run, and whether it did.
+
+    Told to run while it runs, the engine lets it fail, and tries again after five minutes: so it is told again.
+    """
+    for _ in range(6):
+        service.sql(
+            "SELECT alter_job(job_id, next_start => now()) FROM timescaledb_information.jobs"
+            " WHERE hypertable_name = 'old'"
+        )
+        time.sleep(10)
+        if service.sql("SELECT count(*) FROM old") == [(0,)]:
+            return True
+    return False
+
+
 def test_jobs_run_in_the_restored_database_and_rest_in_the_old(
     service: Any, platform: Platform, vault: Vault, wait_until: Any
 ) -> None:
@@ -182,22 +198,10 @@ def test_jobs_run_in_the_restored_database_and_rest_in_the_old(
         service.sql(f"INSERT INTO old {OLD}")
         point = take(platform, vault)
         assert point.manifest.of("timescaledb")[0].counts["public.old"] == 100
-        service.sql(
-            "SELECT alter_job(job_id, next_start => now()) FROM timescaledb_information.jobs"
-            " WHERE hypertable_name = 'old'"
-        )
-        wait_until(lambda: service.sql("SELECT count(*) FROM old") == [(0,)], 60)
+        assert retention_runs(service), "the job did not run in the database from before"
         service.sql(f"INSERT INTO old {OLD}")
         restore(RestoreRequest(safety=False), platform, vault)  # compares every count
-        for _ in range(6):  # told to run while it runs, the engine lets it fail, and tries again after five minutes
-            service.sql(
-                "SELECT alter_job(job_id, next_start => now()) FROM timescaledb_information.jobs"
-                " WHERE hypertable_name = 'old'"
-            )
-            time.sleep(10)
-            if service.sql("SELECT count(*) FROM old") == [(0,)]:
-                break
-        assert service.sql("SELECT count(*) FROM old") == [(0,)], "the job never ran in the restored database"
+        assert retention_runs(service), "the job never ran in the restored database"
         (kept,) = [name for name in databases(service) if "_before_" in name]
         assert service.sql("SELECT count(*) FROM old", database=kept) == [(100,)]
         rows = service.sql(
@@ -208,6 +212,18 @@ def test_jobs_run_in_the_restored_database_and_rest_in_the_old(
         assert "rag" in {name for name, _ in rows}, rows
     finally:
         service.sql("DROP TABLE IF EXISTS old")
+
+
+def test_what_is_kept_rests_from_the_swap_on(
+    service: Any, platform: Platform, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed right after it, retention would go on in the database from before."""
+    take(platform, vault)
+    monkeypatch.setattr(extension, "quiet", lambda *_: None)
+    restore(RestoreRequest(safety=False), platform, vault)
+    (kept,) = [name for name in databases(service) if "_before_" in name]
+    assert service.sql("SHOW timescaledb.restoring", database=kept) == [("on",)]
+    assert service.sql("SHOW timescaledb.restoring") == [("off",)]
 
 
 def test_damage_is_found(service: Any, platform: Platform, vault: Vault, tmp_path: Path) -> None:
