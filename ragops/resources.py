@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -30,3 +31,17 @@ def page(name: str) -> str:
 def images_dir() -> Path:
     """The folder that holds one folder per container image that ragops builds."""
     return _root() / "images"
+
+
+def source_digest() -> str:
+    """Return the SHA-256 of all that a platform is declared from: the program, the templates and this package.
+
+    In an editable checkout they change without a new version.
+    """
+    digest = hashlib.sha256()
+    for folder, pattern in ((stacks_dir(), "*.py"), (templates_dir(), "*"), (_PACKAGE, "*.py")):
+        for path in sorted(folder.rglob(pattern)):
+            if path.is_file() and "__pycache__" not in path.parts:
+                content = path.read_bytes()
+                digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()

@@ -18,7 +18,8 @@ from ragops.operations.repositories import findings
 from ragops.operations.schedule import boot
 from ragops.operations.schedule.install import planners
 from ragops.operations.session import Session
-from ragops.runtimes.embedded.host import disk, programs, refusal
+from ragops.runtimes.checks import run_check
+from ragops.runtimes.embedded.host import disk, programs
 from ragops.runtimes.registry import host_of
 from ragops.services.contract import Check, Status
 
@@ -78,7 +79,7 @@ def _pulumi() -> Check:
             raise RagopsError("engine_missing", "not installed", ENGINE_HINT)
         return f"{engine.version} from {engine.source}"
 
-    return refusal("pulumi", find)
+    return run_check("pulumi", find)
 
 
 def _memory() -> Check:

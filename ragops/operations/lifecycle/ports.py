@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING, Any
 
+from ragops.adapters.ports import is_free
 from ragops.config.model import ports_as_written
 from ragops.errors import MissingError
 
@@ -42,16 +42,6 @@ def _free(values: Mapping[str, Any], service: str, key: str, first: int, taken: 
         section = {**(values.get(service) or {}), key: port}
         wanted = ports_as_written({**values, service: section})
         ports = [found for (owner, what), found in wanted.items() if owner == service and what.partition(",")[0] == key]
-        if not taken & {*ports} and all(map(_can_bind, ports)):
+        if not taken & {*ports} and all(map(is_free, ports)):
             return ports
     raise MissingError("no_free_port", f"ports {first} to {first + _TRIES - 1} are all taken", "free one of them")
-
-
-def _can_bind(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True

@@ -17,7 +17,7 @@ from ragops.adapters.pulumi import install as pulumi_install
 from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
 from ragops.adapters.pulumi.pins import ENGINE_HINT
 from ragops.errors import MissingError, UsageError
-from ragops.resources import stacks_dir
+from ragops.resources import source_digest, stacks_dir
 from ragops.runtimes.registry import host_of
 from ragops.services.gateway import certificate, tokens
 from ragops.services.gateway.configuration import GatewayInputs
@@ -130,12 +130,13 @@ def platform_inputs(project: Project, secrets: Mapping[str, str], *, renew: bool
 
 
 def fingerprint(project: Project, secrets: Mapping[str, str]) -> str:
-    """SHA-256 of all that the stack is made from but tokens, which `up` never replaces or removes anything for.
+    """Return the SHA-256 of all that the stack is made from but tokens, which `up` never replaces anything for.
 
-    Where it is unchanged, `up` can only repair.
+    If it is unchanged, `up` can only repair.
     """
     values = [
         __version__,
+        source_digest(),
         project.settings.model_dump(mode="json"),
         str(project.paths.root),
         sorted(secrets.items()),

@@ -12,12 +12,13 @@ import psutil
 from ragops.adapters.files import explain_os_error
 from ragops.adapters.logs import follow, read_tail, rotate
 from ragops.errors import RagopsError
-from ragops.runtimes.contract import Difference, Instance
+from ragops.runtimes.checks import run_check
+from ragops.runtimes.contract import RUNNING, Difference, Instance
 from ragops.runtimes.embedded import preflight as embedded_preflight
 from ragops.runtimes.embedded.control import ProcessControl, stop_remains
 from ragops.runtimes.embedded.processes.by_log_file import users
 from ragops.runtimes.embedded.processes.spec import ProcessSpec
-from ragops.runtimes.embedded.processes.state import RUNNING, living, lost_data, read_record, read_spec, state_of
+from ragops.runtimes.embedded.processes.state import living, lost_data, read_record, read_spec, state_of
 from ragops.runtimes.embedded.processes.supervisor import log_path, ready_folder
 from ragops.runtimes.embedded.programs import locate, unprivileged_user
 from ragops.services import SERVICES
@@ -168,7 +169,7 @@ class EmbeddedRuntimeHost:
             user = unprivileged_user(self._project.settings.run_as)
             return user or "PostgreSQL runs as you"
 
-        return refusal("user", look)
+        return run_check("user", look)
 
     def _ports(self) -> list[Check]:
         def free(service: str, port: int) -> str:
@@ -176,7 +177,7 @@ class EmbeddedRuntimeHost:
             return f"{port} for {service}"
 
         return [
-            refusal("port", lambda service=service, port=port: free(service, port))  # type: ignore[misc]
+            run_check("port", lambda service=service, port=port: free(service, port))  # type: ignore[misc]
             for (service, _key), port in self._project.settings.ports().items()
         ]
 
@@ -197,7 +198,7 @@ def programs() -> list[Check]:
         return "is installed"
 
     return [
-        refusal(program, lambda program=program: look(program))  # type: ignore[misc]
+        run_check(program, lambda program=program: look(program))  # type: ignore[misc]
         for program in embedded_preflight.PROGRAMS
     ]
 
@@ -210,14 +211,6 @@ def disk(folder: Path) -> Check:
         return Check("disk", Status.DOWN, text, "free some space, or set `data_dir:` to a larger disk")
     status = Status.OK if free >= _MIN_FREE_GB * 2**30 else Status.DEGRADED
     return Check("disk", status, text, "" if status is Status.OK else "recovery points will soon need more")
-
-
-def refusal(name: str, look: Callable[[], str]) -> Check:
-    """A check that is down with the message and cure of whatever `look` raises."""
-    try:
-        return Check(name, Status.OK, look())
-    except RagopsError as error:
-        return Check(name, Status.DOWN, error.message, error.hint)
 
 
 def _holds_something(folder: Path) -> bool:

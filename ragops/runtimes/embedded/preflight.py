@@ -6,12 +6,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.config.paths import DEFAULT_ENVIRONMENT
+from ragops.adapters.ports import PortOwner, port_owner
 from ragops.errors import MissingError, UsageError
 from ragops.runtimes.embedded.processes.by_log_file import environment_of
-from ragops.runtimes.embedded.processes.state import PortOwner, belongs_to, living, port_owner, read_spec
-from ragops.runtimes.embedded.processes.supervisor import port_taken
+from ragops.runtimes.embedded.processes.state import belongs_to, living, read_spec
 from ragops.runtimes.embedded.programs import blocking_folder, locate, unprivileged_user
+from ragops.runtimes.ports import config_name, port_taken
 
 if TYPE_CHECKING:
     from ragops.config.load import Project
@@ -76,8 +76,7 @@ def refuse_taken_port(project: Project, service: str, port: int) -> None:
 
 def _taken(project: Project, service: str, owner: PortOwner) -> MissingError:
     """The error for the port that `owner` has; another environment of this project is nothing to be stopped."""
-    own, path = project.paths.environment, project.config
-    config = path.name if own == DEFAULT_ENVIRONMENT else f"{path.stem}.{own}{path.suffix}"
+    own, config = project.paths.environment, config_name(project)
     other = environment_of(owner.pid, project.paths.runs) if owner.pid else ""
     if other in ("", own):
         return port_taken(service, owner.port, str(owner), config)

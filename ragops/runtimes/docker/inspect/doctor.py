@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 from ragops.adapters.docker import inspect as docker_looks
 from ragops.adapters.pulumi import plugin as pulumi_plugin
 from ragops.errors import RagopsError
+from ragops.runtimes.checks import run_check
 from ragops.runtimes.docker.images.pins import is_made_here, pins_of, references
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
 from ragops.runtimes.docker.inspect.preflight import Port
 from ragops.services.contract import Check, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from ragops.adapters.docker.client import DockerHost
     from ragops.adapters.docker.inspect import EngineFacts
@@ -29,7 +30,7 @@ _GOOD_DRIVERS = ("overlay2", "overlayfs", "btrfs", "zfs", "fuse-overlayfs")
 
 def findings(docker: DockerHost, project: Project) -> tuple[Check, ...]:
     """All findings; where no engine answers only that and the plugin."""
-    plugin = refusal("plugin", lambda: f"{pulumi_plugin.version()} at {pulumi_plugin.require()}")
+    plugin = run_check("plugin", lambda: f"{pulumi_plugin.version()} at {pulumi_plugin.require()}")
     try:
         version = docker.version()
         facts = docker_looks.facts(docker)
@@ -131,12 +132,4 @@ def _ports(docker: DockerHost, project: Project) -> Iterator[Check]:
             docker_preflight.refuse_taken_port(docker, project, containers, Port(service, number))
             return f"{number} for {service}"
 
-        yield refusal("port", free)
-
-
-def refusal(name: str, look: Callable[[], str]) -> Check:
-    """A check that is down with the message and cure of whatever `look` raises."""
-    try:
-        return Check(name, Status.OK, look())
-    except RagopsError as error:
-        return Check(name, Status.DOWN, error.message, error.hint)
+        yield run_check("port", free)

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.adapters.docker.inspect import Listed, facts, listed
-from ragops.config.paths import DEFAULT_ENVIRONMENT
+from ragops.adapters.ports import port_owner
 from ragops.errors import MissingError, UsageError
 from ragops.runtimes.docker.names import PLATFORM, DockerNames
-from ragops.runtimes.embedded.processes.state import port_owner
+from ragops.runtimes.ports import config_name, port_taken
 from ragops.services import SERVICES
 
 if TYPE_CHECKING:
@@ -98,19 +98,12 @@ def _would_be_ours(names: DockerNames, name: str) -> bool:
 
 
 def refuse_taken_port(docker: DockerHost, project: Project, containers: Sequence[Listed], port: Port) -> None:
-    """Raise MissingError (port_taken) where anything but our own container listens on the port."""
+    """Raise MissingError (port_taken) if anything but our own container listens on the port."""
     ours = names_of(project).labels().items()
     for container in containers:
         if port.number in container.ports:
             if not ours <= container.labels.items():
-                raise _port_taken(project, port, f"the container {container.name}")
+                raise port_taken(port.service, port.number, f"the container {container.name}", config_name(project))
             return
     if is_local(docker) and (owner := port_owner(port.number)):
-        raise _port_taken(project, port, str(owner))
-
-
-def _port_taken(project: Project, port: Port, owner: str) -> MissingError:
-    path, environment = project.config, project.paths.environment
-    config = path.name if environment == DEFAULT_ENVIRONMENT else f"{path.stem}.{environment}{path.suffix}"
-    what = f"port {port.number} for {port.service} is taken by {owner}"
-    return MissingError("port_taken", what, f"stop it, or give {port.service} another port in {config}")
+        raise port_taken(port.service, port.number, str(owner), config_name(project))

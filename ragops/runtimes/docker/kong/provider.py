@@ -13,10 +13,10 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 from ragops.adapters.docker.client import DockerHost
 from ragops.errors import RagopsError, encode
+from ragops.runtimes.contract import RUNNING
 from ragops.runtimes.docker.containers import files as docker_files
 from ragops.runtimes.docker.kong import admin, apply
 from ragops.runtimes.docker.kong.apply import KongPlace
-from ragops.runtimes.embedded.processes.state import RUNNING
 from ragops.services.gateway.configuration import SmokeTest
 from ragops.services.gateway.kong_configuration import DOCUMENT, KongConfiguration
 

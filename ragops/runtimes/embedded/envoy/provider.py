@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from ragops.errors import RagopsError, encode
+from ragops.runtimes.contract import RUNNING
 from ragops.runtimes.embedded.envoy import apply
-from ragops.runtimes.embedded.processes.state import RUNNING
 from ragops.runtimes.embedded.programs import locate
 from ragops.services.gateway.configuration import GatewayConfiguration, SmokeTest
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from ragops.errors import RagopsError, encode
+from ragops.runtimes.contract import RUNNING
 from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.processes.spec import ProcessSpec
-from ragops.runtimes.embedded.processes.state import RUNNING, state_of
+from ragops.runtimes.embedded.processes.state import state_of
 
 if TYPE_CHECKING:
     import pulumi

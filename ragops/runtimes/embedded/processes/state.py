@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from ragops.adapters.ports import port_owner
+from ragops.runtimes.contract import RUNNING, STOPPED
 from ragops.runtimes.embedded.processes import by_log_file
 from ragops.runtimes.embedded.processes.exec_wrapper import identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from ragops.adapters.ports import PortOwner
 
 CONFIG, HOT = "config", "hot"  # folders inside a run folder
 RECORD = "process.json"
@@ -22,8 +26,6 @@ SPEC = "spec.json"
 
 
 _STORES = frozenset({"redis", "timescaledb", "qdrant"})  # services whose folder holds something from their start on
-RUNNING = "running"
-STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
@@ -124,36 +126,9 @@ def _file_digest(path: Path) -> str:
         return ""
 
 
-@dataclass(frozen=True)
-class PortOwner:
-    """The process that listens on a port; `pid` is 0 where the system does not tell."""
-
-    port: int
-    pid: int
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.name} (pid {self.pid})" if self.pid else "a process of another user"
-
-
-def port_owner(port: int) -> PortOwner | None:
-    """Who listens on TCP `port` of this machine, None where it is free."""
-    for connection in psutil.net_connections(kind="tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):
-            return PortOwner(port, connection.pid or 0, _name(connection.pid))
-    return None
-
-
 def belongs_to(owner: PortOwner, record: Record) -> bool:
     """Whether the listener is the recorded process or one that it started, such as one of several workers."""
     try:
         return record.pid in (owner.pid, *(parent.pid for parent in psutil.Process(owner.pid).parents()))
     except psutil.Error:
         return False
-
-
-def _name(pid: int | None) -> str:
-    try:
-        return psutil.Process(pid).name() if pid else ""
-    except psutil.Error:
-        return "a process"

@@ -17,19 +17,20 @@ import psutil
 
 from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir
 from ragops.adapters.logs import rotate, tail
-from ragops.errors import MissingError, RagopsError
+from ragops.adapters.ports import port_owner
+from ragops.errors import RagopsError
 from ragops.runtimes.embedded.processes import by_data_folder, by_log_file, exec_wrapper, rendered_files
 from ragops.runtimes.embedded.processes.state import (
     RECORD,
     Record,
     changed_files,
     lost_data,
-    port_owner,
     read_record,
     read_spec,
     record_of,
 )
 from ragops.runtimes.embedded.readiness import passes
+from ragops.runtimes.ports import port_taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,15 +90,6 @@ def start(spec: ProcessSpec, extra_args: Sequence[str] = ()) -> None:
     if record is None:
         raise RagopsError("service_failed", f"{spec.service} could not be executed", _log_hint(spec))
     wait_healthy(spec, record)
-
-
-def port_taken(service: str, port: int, owner: str, config: str = "ragops.yaml") -> MissingError:
-    """The error for a port that somebody else listens on; `config` is the file that sets another one."""
-    return MissingError(
-        "port_taken",
-        f"port {port} for {service} is taken by {owner}",
-        f"stop it, or give {service} a free port in {config}",
-    )
 
 
 def wait_healthy(spec: ProcessSpec, record: Record) -> None:
