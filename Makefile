@@ -7,7 +7,7 @@ BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-docker bench-backup picture clean
+.PHONY: help venv engine demo test coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-qdrant-client bench-docker bench-backup picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-import: venv engine  ## the import of 100,000 collections against psql's \
 
 bench-api: venv engine .tools/k6  ## searches per second with k6, alone and through the gateway; ingest
 	$(BIN)/python bench/api.py
+
+bench-qdrant-client: venv  ## searches over gRPC and REST on a real cluster of three (RAGOPS_TEST_QDRANT: a Qdrant server)
+	$(BIN)/python bench/vector_client.py
 
 bench-docker: venv engine  ## the platform on Docker against the bare Automation API and docker run; loss of a node
 	$(BIN)/python bench/containers.py

@@ -81,12 +81,16 @@ class Cluster:
     def url(self, number: int = 1) -> str:
         return f"http://127.0.0.1:{self.ports[number][0]}"
 
+    def grpc_url(self, number: int = 1) -> str:
+        return f"http://127.0.0.1:{self.ports[number][1]}"
+
     @property
     def endpoint(self) -> Endpoint:
         login = Login("", API_KEY_SECRET, SecretStr(KEY))
         options = {
             "nodes": ",".join(f"qdrant-{number}" for number in self.numbers),
             "urls": ",".join(self.url(number) for number in self.numbers),
+            "grpc_urls": ",".join(self.grpc_url(number) for number in self.numbers),
             "replication_factor": str(min(2, self.nodes)),
             "shard_number": str(2 * self.nodes),
         }

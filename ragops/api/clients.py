@@ -1,164 +1,123 @@
-"""What the service asks over HTTP: Qdrant, spread over its nodes, and Ollama."""
+"""Clients of the dependencies that answer questions: Qdrant, spread over its nodes, and Ollama."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+import asyncio
+import logging
+import random
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_random
 
+from ragops.adapters.qdrant.async_client import AsyncClient, Hit
+from ragops.adapters.qdrant.balancing import EJECTED_SECONDS
+from ragops.adapters.qdrant.failures import RequestFailedError, no_answer
 from ragops.api.breakers import DependencyFailedError
-from ragops.api.nodes import Node, Nodes
+from ragops.api.logs import log
 from ragops.api.problem import ApiError
 from ragops.embedding.ollama import EMBED_PATH, embed_request, read_embeddings, read_error
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from ragops.adapters.qdrant.addresses import Address
+    from ragops.adapters.qdrant.failures import Failure
     from ragops.api.clock import Clock
-    from ragops.api.config import ChatConfig, EmbedderConfig, Secret
+    from ragops.api.config import ChatConfig, EmbedderConfig, QdrantConfig, Secret
     from ragops.api.metrics import Metrics
 
-T = TypeVar("T")
-ATTEMPTS = 2
-_MOST_NODES_ASKED = 3
-_READY = "/readyz"
-_LOOK_SECONDS = 0.5
+_LOG = logging.getLogger(__name__)
+_PAUSE_SECONDS = 0.05
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=50)
 
 
-class NodeFailedError(DependencyFailedError):
-    """One attempt failed in a way that another attempt may not."""
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A point that was found; `score` is the cosine of the angle, 1 is the same direction."""
-
-    id: str
-    score: float
-    payload: Mapping[str, Any]
-
-
-async def _retried(attempts: int, attempt: Callable[[], Awaitable[T]]) -> T:
-    """What `attempt` returns; after NodeFailedError it is made again, `attempts` times in all."""
-    async for one in AsyncRetrying(
-        stop=stop_after_attempt(attempts),
-        wait=wait_random(0, 0.05),
-        retry=retry_if_exception_type(NodeFailedError),
-        reraise=True,
-    ):
-        with one:
-            return await attempt()
-    raise AssertionError("unreachable")
+class NotConnectedError(DependencyFailedError):
+    """There was no connection, so that the request may be sent again."""
 
 
 class Qdrant:
-    """Reads spread round robin over the nodes; one that fails is left out until it was seen well again.
+    """The vector store, with its failures as errors of this service.
 
     Every call raises DependencyFailedError when `attempts` attempts have failed, each on another node as long as there
     are others.
     """
 
-    def __init__(self, urls: Sequence[str], api_key: Secret, *, timeout: float, clock: Clock, metrics: Metrics) -> None:
-        self._key = api_key
-        self._http = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 0.5)),
-            limits=_LIMITS,
-            trust_env=False,
+    def __init__(
+        self, config: QdrantConfig, api_key: Secret, *, timeout: float, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._client = AsyncClient(
+            config.addresses(),
+            lambda: next(iter(api_key()), ""),  # the key as it is now: it may be rotated while the service runs
+            seconds=timeout,
+            monotonic=clock.monotonic,
+            observer=_NodeLog(metrics),
         )
-        self._nodes = Nodes(urls, self._is_ready, clock, metrics)
-        self.attempts = max(ATTEMPTS, min(len(urls), _MOST_NODES_ASKED))
+        self.attempts = self._client.attempts
 
     async def query(self, collection: str, vector: Sequence[float], limit: int) -> list[Hit]:
-        """The nearest points with their payloads; ApiError 404 and 409 where the collection is not there or other."""
-        body = {"query": list(vector), "limit": limit, "with_payload": True}
-        response = await self._ask("POST", f"/collections/{quote(collection, safe='')}/points/query", body)
-        if response.status_code == httpx.codes.NOT_FOUND:
-            raise ApiError(404, "collection_not_found", f"there is no collection {collection}")
-        if response.status_code == httpx.codes.BAD_REQUEST:
-            detail = f"the vectors of {collection} are not those of this embedder: ingest it again"
-            raise ApiError(409, "embedder_mismatch", detail)
-        return _read(response, _hits)
+        """Return the nearest points with their payloads.
+
+        Raises ApiError 404 if there is no such collection, 409 if its vectors are of another embedder.
+        """
+        try:
+            return await self._client.query(collection, vector, limit)
+        except RequestFailedError as error:
+            if error.failure.status == httpx.codes.NOT_FOUND:
+                raise ApiError(404, "collection_not_found", f"there is no collection {collection}") from error
+            if error.failure.status == httpx.codes.BAD_REQUEST:
+                detail = f"the vectors of {collection} are not those of this embedder: ingest it again"
+                raise ApiError(409, "embedder_mismatch", detail) from error
+            raise _qdrant_failed(error.failure) from error
 
     async def collections(self) -> list[str]:
-        """Names of all collections."""
-        response = await self._ask("GET", "/collections")
-        return _read(response, lambda values: [str(item["name"]) for item in values["result"]["collections"]])
+        """Return the names of all collections."""
+        try:
+            return await self._client.collections()
+        except RequestFailedError as error:
+            raise _qdrant_failed(error.failure) from error
 
     async def ready(self) -> None:
-        """Nothing where a node says that it is ready."""
-        response = await self._ask("GET", _READY)
-        if response.status_code != httpx.codes.OK:
-            raise DependencyFailedError("qdrant", f"{_READY} answers {response.status_code}")
+        """Return if a node reports that it is ready."""
+        try:
+            await self._client.check_ready()
+        except RequestFailedError as error:
+            raise _qdrant_failed(error.failure) from error
 
-    def left_out(self) -> list[str]:
-        """The nodes that get no reads at the moment."""
-        return self._nodes.left_out()
+    def ejected(self) -> list[str]:
+        """Return the URLs of the nodes that get no reads at the moment."""
+        return [address.url for address in self._client.balancer.ejected()]
 
     async def close(self) -> None:
-        """Give the connections back."""
-        await self._nodes.close()
-        await self._http.aclose()
-
-    async def _ask(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        nodes = self._nodes.in_turn()
-        response = await _retried(self.attempts, lambda: self._attempt(next(nodes), method, path, body))
-        if response.status_code == httpx.codes.NOT_FOUND and len(self._nodes) > 1:
-            # A node that has just come back may not have heard of the collection: another one has to say it too.
-            return await _retried(self.attempts, lambda: self._attempt(next(nodes), method, path, body))
-        return response
-
-    def _headers(self) -> dict[str, str]:
-        """The key as it is now: it may be rotated while the service runs."""
-        return {"api-key": key} if (key := next(iter(self._key()), "")) else {}
-
-    async def _attempt(self, node: Node, method: str, path: str, body: Any) -> httpx.Response:
-        try:
-            response = await self._http.request(method, node.url + path, json=body, headers=self._headers())
-        except httpx.HTTPError as error:
-            self._nodes.leave_out(node, type(error).__name__)
-            raise NodeFailedError("qdrant", _words(error)) from error
-        if response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            self._nodes.leave_out(node, f"status {response.status_code}")
-            raise NodeFailedError("qdrant", f"answers {response.status_code}")
-        if response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            raise DependencyFailedError("qdrant", "refuses the API key of this service")
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise DependencyFailedError("qdrant", "has too many requests")
-        self._nodes.take_back(node)
-        return response
-
-    async def _is_ready(self, node: Node) -> bool:
-        try:
-            response = await self._http.get(node.url + _READY, timeout=_LOOK_SECONDS)
-        except httpx.HTTPError:
-            return False
-        return response.status_code == httpx.codes.OK
+        """Close the connections."""
+        await self._client.close()
 
 
-def _words(error: httpx.HTTPError) -> str:
-    if isinstance(error, httpx.TimeoutException):
-        return "no answer in time"
-    return "cannot be reached" if isinstance(error, httpx.ConnectError) else "the connection broke"
+class _NodeLog:
+    """Logs and counts which nodes fail and come back."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def ejected(self, node: Address, reason: str) -> None:
+        """Log and count a failure."""
+        self._metrics.node_failures.labels(node.url).inc()
+        values = {"node": node.url, "reason": reason, "left_out_seconds": EJECTED_SECONDS}
+        log(_LOG, logging.WARNING, "qdrant_node_failed", **values)
+
+    def readmitted(self, node: Address) -> None:
+        """Log it."""
+        log(_LOG, logging.INFO, "qdrant_node_back", node=node.url)
 
 
-def _read(response: httpx.Response, reader: Callable[[Any], T]) -> T:
-    if response.status_code != httpx.codes.OK:
-        raise DependencyFailedError("qdrant", f"answers {response.status_code}")
-    try:
-        return reader(response.json())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DependencyFailedError("qdrant", "its answer is not one of Qdrant's") from error
-
-
-def _hits(values: Any) -> list[Hit]:
-    return [
-        Hit(str(point["id"]), float(point["score"]), dict(point.get("payload") or {}))
-        for point in values["result"]["points"]
-    ]
+def _qdrant_failed(failure: Failure) -> DependencyFailedError:
+    match failure.status:
+        case 401 | 403:
+            reason = "refuses the API key of this service"
+        case 429:
+            reason = "has too many requests"
+        case _:
+            reason = failure.reason
+    return DependencyFailedError("qdrant", reason)
 
 
 class Ollama:
@@ -195,7 +154,7 @@ class Ollama:
         try:
             response = await self._http.get("/api/version")
         except httpx.HTTPError as error:
-            raise DependencyFailedError(self._name, _words(error)) from error
+            raise DependencyFailedError(self._name, no_answer(error)) from error
         if response.status_code != httpx.codes.OK:
             raise DependencyFailedError(self._name, f"answers {response.status_code}")
 
@@ -205,15 +164,19 @@ class Ollama:
 
     async def _post(self, path: str, body: Any) -> Any:
         """Connections that could not be made are tried once more; a model that is at work is not asked twice."""
-        return await _retried(ATTEMPTS, lambda: self._attempt(path, body))
+        try:
+            return await self._attempt(path, body)
+        except NotConnectedError:
+            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311  spreads retries, no secret
+            return await self._attempt(path, body)
 
     async def _attempt(self, path: str, body: Any) -> Any:
         try:
             response = await self._http.post(path, json=body)
         except (httpx.ConnectError, httpx.RemoteProtocolError) as error:
-            raise NodeFailedError(self._name, _words(error)) from error
+            raise NotConnectedError(self._name, no_answer(error)) from error
         except httpx.HTTPError as error:
-            raise DependencyFailedError(self._name, _words(error)) from error
+            raise DependencyFailedError(self._name, no_answer(error)) from error
         if response.status_code != httpx.codes.OK:
             raise DependencyFailedError(self._name, read_error(response))
         try:

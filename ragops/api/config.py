@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
+from ragops.adapters.qdrant.addresses import Address
 from ragops.adapters.secret_file import ChangingFile
 from ragops.errors import InvalidInputError, Problem, UsageError
 
@@ -30,10 +31,23 @@ class Listen(Section):
 
 
 class QdrantConfig(Section):
-    """The vector store: the URL of every node."""
+    """The vector store: the URLs of every node, those of gRPC in the same order if it has it."""
 
     urls: tuple[Url, ...] = Field(min_length=1)
+    grpc_urls: tuple[Url, ...] = ()
     api_key_file: str | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> QdrantConfig:
+        if self.grpc_urls and len(self.grpc_urls) != len(self.urls):
+            raise ValueError("grpc_urls needs one URL for each of urls")
+        return self
+
+    def addresses(self) -> tuple[Address, ...]:
+        """Return the nodes, each called by its URL."""
+        grpc_urls = self.grpc_urls or ("",) * len(self.urls)
+        pairs = zip(self.urls, grpc_urls, strict=True)
+        return tuple(Address(url, url.rstrip("/"), grpc_url.rstrip("/")) for url, grpc_url in pairs)
 
 
 class RedisConfig(Section):

@@ -73,7 +73,7 @@ class _Builder:
     def search(self, cache: AnswerCache | None) -> Search:
         config, seconds = self.config.qdrant, self.config.timeouts.qdrant
         key = self.config.secret(config.api_key_file)
-        qdrant = Qdrant(config.urls, key, timeout=seconds, clock=self.clock, metrics=self.metrics)
+        qdrant = Qdrant(config, key, timeout=seconds, clock=self.clock, metrics=self.metrics)
         return Search(qdrant, self.breaker("qdrant", qdrant.attempts * seconds + _SLACK), self.embedder(), cache)
 
     def embedder(self) -> QueryEmbedder:

@@ -23,7 +23,7 @@ async def breakers(deps: Deps) -> BreakersResponse:
         worker=os.getpid(),
         workers=deps.config.workers,
         breakers=[BreakerInfo(**asdict(breaker.state())) for breaker in deps.breakers.values()],
-        qdrant_nodes_left_out=deps.search.qdrant.left_out(),
+        qdrant_nodes_left_out=deps.search.qdrant.ejected(),
     )
 
 

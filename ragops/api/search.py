@@ -13,8 +13,9 @@ from ragops.api.problem import ApiError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ragops.adapters.qdrant.async_client import Hit
     from ragops.api.breakers import Breaker
-    from ragops.api.clients import Hit, Ollama, Qdrant
+    from ragops.api.clients import Ollama, Qdrant
     from ragops.api.config import EmbedderConfig
     from ragops.api.stores import AnswerCache
     from ragops.embedding import Embedder

@@ -14,7 +14,7 @@ import pytest
 from ragops.config.load import load
 from ragops.operations.records import drill_log
 from ragops.operations.restore.compare import compare
-from ragops.services.qdrant.cluster.nodes import connected
+from ragops.services.qdrant.cluster.nodes import connect
 from tests import loaded_platform
 from tests.backup_helpers import files_of, forge_counts, stored
 from tests.loaded_platform import DOCUMENTS, KEYS, Loaded
@@ -22,7 +22,7 @@ from tests.loaded_platform import DOCUMENTS, KEYS, Loaded
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
@@ -126,7 +126,7 @@ def test_no_restore_but_recover_reads_the_secrets_back(loaded: Loaded) -> None:
 @pytest.fixture
 def store(loaded: Loaded) -> Iterator[Store]:
     """The vectors, with one point to play with, which is put back."""
-    with connected(loaded.session().endpoint("qdrant"), 30) as nodes:
+    with connect(loaded.session().endpoint("qdrant"), 30) as nodes:
         wanted = {"limit": 1, "with_payload": True, "with_vector": True}
         (point,) = nodes.first.send("POST", "/collections/manuals/points/scroll", wanted)["points"]
         store = Store(nodes.first, point)
@@ -136,7 +136,7 @@ def store(loaded: Loaded) -> Iterator[Store]:
 
 @dataclass
 class Store:
-    rest: Rest
+    rest: HttpClient
     point: dict[str, Any]
 
     def put(self, point: dict[str, Any]) -> None:

@@ -26,7 +26,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from ragops.adapters.qdrant.client import Rest
+from ragops.adapters.qdrant.http import HttpClient
 from ragops.devserver.qdrant import archive, configuration, creation, snapshots
 from ragops.devserver.qdrant.collection import Collection
 from ragops.errors import IntegrityError, MissingError, RagopsError
@@ -759,16 +759,16 @@ def test_restore_completes_what_a_killed_one_began(server: Server, api: httpx.Cl
 def failing_upload(monkeypatch: pytest.MonkeyPatch, *collections: str, error: RagopsError | None = None) -> list[str]:
     """Snapshots that are sent to one of `collections` are refused; the paths of those that are not."""
     sent: list[str] = []
-    real = Rest.upload
+    real = HttpClient.upload
 
-    def upload(self: Rest, path: str, source: Path, checksum: str) -> None:
+    def upload(self: HttpClient, path: str, source: Path, checksum: str) -> None:
         name = unquote(path.split("/")[2])
         if name in collections:
             raise error or RagopsError("qdrant_error", "qdrant answers 500: told to fail", "see the log")
         sent.append(name)
         real(self, path, source, checksum)
 
-    monkeypatch.setattr(Rest, "upload", upload)
+    monkeypatch.setattr(HttpClient, "upload", upload)
     return sent
 
 

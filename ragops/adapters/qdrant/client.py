@@ -1,141 +1,148 @@
-"""Qdrant's REST API as the operations of this service use it: httpx, with errors of ragops' own family."""
+"""The client of long runs (ingest, restore): points and collections on `QdrantClient`, one node after another."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from uuid import UUID
 
-import httpx
+from qdrant_client import models
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
-from ragops.adapters.files import create_private, explain_os_error
-from ragops.errors import MissingError, RagopsError, UnhealthyError
+from ragops.adapters.qdrant import library
+from ragops.adapters.qdrant.failures import RequestFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-_CONNECT_SECONDS = 5.0
-# Reads and removals are short, however long the rest may take: a server that hangs keeps its connections open.
-_SHORT = ("GET", "DELETE")
-_SHORT_SECONDS = 90.0
-_LOG = "see `ragops logs qdrant`"
+    from qdrant_client import QdrantClient
+
+    from ragops.adapters.qdrant.addresses import Address
+
+T = TypeVar("T")
+PointId = int | UUID
+_PAGE = 1000
+_TOO_MANY_REQUESTS = 429
 
 
-class Rest:
-    """A client of one server; `get` and `send` return what Qdrant calls `result`.
+class Point(NamedTuple):
+    """A point as it is stored."""
 
-    All raise UnhealthyError (qdrant_unreachable), MissingError (qdrant_key_refused, qdrant_not_supported, disk_full),
-    RagopsError (qdrant_not_found, qdrant_exists, qdrant_error).
+    id: UUID
+    vector: list[float]
+    payload: dict[str, Any]
+
+
+class VectorParams(NamedTuple):
+    """The vectors of a collection: None for one without a single unnamed dense vector."""
+
+    size: int | None
+    distance: str
+
+
+class Client:
+    """A client of one or several nodes: a request that failed at one of them is repeated at the next.
+
+    Every call takes at most about `attempts` times `seconds`; all raise RequestFailedError.
     """
 
-    def __init__(self, client: httpx.Client, name: str = "qdrant", seconds: float | None = None) -> None:
-        self.name = name
-        self._client = client
-        self._seconds = seconds
+    def __init__(self, addresses: Sequence[Address], key: str, *, seconds: float, attempts: int = 4) -> None:
+        self._nodes = [(address, library.open_client(address, key, seconds)) for address in addresses]
+        self._attempts = max(attempts, len(addresses) + 1)
 
-    def within(self, seconds: float) -> Rest:
-        """The same server, whose every answer to `get`, `send` and `status` may take up to `seconds`."""
-        return Rest(self._client, self.name, seconds)
+    def __enter__(self) -> Self:
+        return self
 
-    def _limits(self, method: str) -> httpx.Timeout:
-        own = self._client.timeout
-        seconds = self._seconds if self._seconds is not None else own.read
-        if method in _SHORT:
-            seconds = _SHORT_SECONDS if seconds is None else min(seconds, _SHORT_SECONDS)
-        return own if seconds is None else httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
+    def __exit__(self, *_: object) -> None:
+        for _address, client in self._nodes:
+            client.close()
 
-    def get(self, path: str) -> Any:
-        """Read."""
-        return self.send("GET", path)
+    def vector_params(self, collection: str) -> VectorParams:
+        """Return what the vectors of a collection are."""
+        vectors = self._call(lambda client, name: client.get_collection(name), collection).config.params.vectors
+        if isinstance(vectors, models.VectorParams):
+            return VectorParams(vectors.size, vectors.distance.value)
+        return VectorParams(None, "")
 
-    def send(self, method: str, path: str, body: object = None, **query: str) -> Any:
-        """Ask for a change, with a JSON body where there is one."""
-        with _translated(self.name):
-            response = self._client.request(method, path, json=body, params=query, timeout=self._limits(method))
-            _check(response, self.name)
-            return response.json()["result"]
+    def create_collection(self, collection: str, vectors: VectorParams, placement: Mapping[str, int]) -> None:
+        """Create a collection; `placement` has its shard_number, replication_factor and write_consistency_factor."""
+        config = models.VectorParams(size=vectors.size or 0, distance=models.Distance(vectors.distance))
+        options: Any = placement
+        self._call(lambda client, name: client.create_collection(name, config, **options), collection)
 
-    def root(self) -> dict[str, Any]:
-        """What the server says of itself: `title`, `version`, and `engine` where it is the development engine."""
-        with _translated(self.name):
-            response = self._client.get("/")
-            _check(response, self.name)
-            return dict(response.json())
+    def upsert(self, collection: str, points: Sequence[Point]) -> None:
+        """Store points; they can be found when this returns."""
+        rows = [models.PointStruct(id=str(point.id), vector=point.vector, payload=point.payload) for point in points]
+        self._call(lambda client, name: client.upsert(name, rows, wait=True), collection)
 
-    def status(self, path: str, *, with_key: bool = True) -> int:
-        """The bare status of a GET."""
-        with _translated(self.name):
-            request = self._client.build_request("GET", path, timeout=self._limits("GET"))
-            if not with_key:
-                del request.headers["api-key"]
-            return self._client.send(request).status_code
+    def delete(self, collection: str, ids: Sequence[UUID]) -> None:
+        """Delete points, those that are there."""
+        for start in range(0, len(ids), _PAGE):
+            page: list[Any] = [str(point) for point in ids[start : start + _PAGE]]
+            self._call(partial(_delete, models.PointIdsList(points=page)), collection)
 
-    def download(self, path: str, target: Path) -> None:
-        """Stream a file to `target`, ours alone."""
+    def count(self, collection: str) -> int:
+        """Return the exact number of points."""
+        return self._call(lambda client, name: client.count(name, exact=True), collection).count
+
+    def pages(self, collection: str) -> Iterator[list[PointId]]:
+        """Return the ids of all points, page by page."""
+        offset = None
+        while True:
+            points, offset = self._call(partial(_scroll, offset), collection)
+            if points:
+                yield [_point_id(point.id) for point in points]
+            if offset is None:
+                return
+
+    def retrieve(
+        self, collection: str, ids: Sequence[PointId], fields: Sequence[str] = ()
+    ) -> dict[PointId, dict[str, Any]]:
+        """Return these fields of the payloads of those points that are there, by id."""
+        wanted: list[Any] = [point if isinstance(point, int) else str(point) for point in ids]
+        selected: Any = list(fields) or False
+        points = self._call(
+            lambda client, name: client.retrieve(name, wanted, with_payload=selected, with_vectors=False), collection
+        )
+        return {_point_id(point.id): point.payload or {} for point in points}
+
+    # --- one request --------------------------------------------------------------------------------------------
+
+    def _call(self, request: Callable[[QdrantClient, str], T], collection: str) -> T:
+        for attempt in Retrying(
+            stop=stop_after_attempt(self._attempts),
+            wait=wait_exponential(multiplier=0.1, max=2) + wait_random(0, 0.1),
+            retry=retry_if_exception(_may_be_repeated),
+            reraise=True,
+        ):
+            with attempt:
+                return self._attempt(request, collection)
+        raise AssertionError("unreachable")
+
+    def _attempt(self, request: Callable[[QdrantClient, str], T], collection: str) -> T:
+        address, client = self._nodes[0]
         try:
-            with (
-                create_private(target) as stream,
-                _translated(self.name),
-                self._client.stream("GET", path) as response,
-            ):
-                _check(response, self.name)
-                for block in response.iter_bytes(1 << 20):
-                    stream.write(block)
-        except OSError as error:
-            raise explain_os_error(error, f"write {target}") from error
-
-    def upload(self, path: str, source: Path, checksum: str) -> None:
-        """Send `source` as a shard snapshot and wait until it is in place."""
-        query = {"priority": "snapshot", "wait": "true", "checksum": checksum}
-        try:
-            with _translated(self.name), source.open("rb") as stream:
-                files = {"snapshot": (source.name, stream, "application/octet-stream")}
-                _check(self._client.post(path, params=query, files=files), self.name)
-        except OSError as error:
-            raise explain_os_error(error, f"read {source}") from error
+            with library.translate_errors():
+                return request(client, library.collection_path(address, collection))
+        except RequestFailedError as error:
+            if _may_be_repeated(error):
+                self._nodes.append(self._nodes.pop(0))
+            raise
 
 
-@contextmanager
-def opened(url: str, key: str, timeout: float, name: str = "qdrant") -> Iterator[Rest]:
-    """A client of the server at `url`, called `name` in errors; every answer may take up to `timeout` seconds."""
-    limits = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS))
-    verify = url.startswith("https")  # reading the certificates of the world takes longer than a probe
-    with httpx.Client(base_url=url, headers={"api-key": key}, timeout=limits, trust_env=False, verify=verify) as client:
-        yield Rest(client, name)
+def _delete(points: models.PointIdsList, client: QdrantClient, name: str) -> object:
+    return client.delete(name, points, wait=True)
 
 
-@contextmanager
-def _translated(name: str) -> Iterator[None]:
-    try:
-        yield
-    except httpx.TimeoutException as error:
-        what = f"{name} did not answer in time ({type(error).__name__})"
-        raise UnhealthyError("qdrant_unreachable", what, _LOG) from error
-    except httpx.HTTPError as error:
-        what = f"{name} cannot be reached: {error}"
-        raise UnhealthyError("qdrant_unreachable", what, f"`ragops status`; {_LOG}") from error
-    except (ValueError, KeyError) as error:
-        what = f"{name} gave an unexpected answer: {type(error).__name__}: {error}"
-        raise RagopsError("qdrant_error", what, _LOG) from error
+def _scroll(start: Any, client: QdrantClient, name: str) -> tuple[list[models.Record], Any]:
+    return client.scroll(name, limit=_PAGE, offset=start, with_payload=False, with_vectors=False)
 
 
-def _check(response: httpx.Response, name: str) -> None:
-    if response.is_success:
-        return
-    response.read()
-    code, what = response.status_code, _reason(response)
-    if code in (401, 403):
-        raise MissingError("qdrant_key_refused", f"{name} refuses the key: {what}", "`ragops up` renews it")
-    if code == 501:
-        raise MissingError("qdrant_not_supported", f"{name}: {what}", "use another engine")
-    if code == 507:
-        raise MissingError("disk_full", f"{name}: {what}", "free some space, then run the command again")
-    names = {404: "qdrant_not_found", 409: "qdrant_exists"}
-    raise RagopsError(names.get(code, "qdrant_error"), f"{name} answers {code}: {what}", _LOG)
+def _may_be_repeated(error: BaseException) -> bool:
+    if not isinstance(error, RequestFailedError):
+        return False
+    return error.failure.is_of_node or error.failure.status == _TOO_MANY_REQUESTS
 
 
-def _reason(response: httpx.Response) -> str:
-    try:
-        return str(response.json()["status"]["error"])
-    except (ValueError, KeyError, TypeError):
-        return response.text[:200].strip()
+def _point_id(value: object) -> PointId:
+    return value if isinstance(value, int) else UUID(str(value))

@@ -141,7 +141,7 @@ def api_config(inputs: ApiInputs, layout: Layout) -> dict[str, Any]:
         "issuer": f"ragops/{inputs.platform}",
         "jwks_file": inputs.jwks_file if layout.shares_filesystem else f"{hot}{KEYS_FILE}",
         "service_tokens_file": f"{hot}{TOKENS_FILE}",
-        "qdrant": {"urls": _urls(inputs.qdrant), "api_key_file": f"{hot}{QDRANT_FILE}"},
+        "qdrant": {**_urls(inputs.qdrant), "api_key_file": f"{hot}{QDRANT_FILE}"},
         "redis": {
             "host": redis_host,
             "port": redis_port,
@@ -171,11 +171,16 @@ def _chat(settings: ApiSettings, ollama: str) -> dict[str, str] | None:
     return {"model": settings.chat.model, "url": settings.chat.ollama_url or settings.embedder.ollama_url or ollama}
 
 
-def _urls(qdrant: Endpoint) -> list[str]:
-    """Every node as the API reaches it (`inner_urls`, else `urls`, by commas)."""
-    listed = [url for url in (qdrant.options.get("inner_urls") or qdrant.options.get("urls", "")).split(",") if url]
+def _urls(qdrant: Endpoint) -> dict[str, list[str]]:
+    """Return the URLs of every node as the API reaches it, those of gRPC if they have it."""
+    prefix = "inner_" if qdrant.options.get("inner_urls") else ""
     host, port = qdrant.inner
-    return listed or [f"http://{host}:{port}"]
+    urls = _listed(qdrant, f"{prefix}urls") or [f"http://{host}:{port}"]
+    return {"urls": urls, "grpc_urls": _listed(qdrant, f"{prefix}grpc_urls")}
+
+
+def _listed(endpoint: Endpoint, option: str) -> list[str]:
+    return [value for value in endpoint.options.get(option, "").split(",") if value]
 
 
 def _secret(endpoint: Endpoint) -> str:

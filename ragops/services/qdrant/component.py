@@ -72,7 +72,7 @@ def _instances(settings: QdrantSettings) -> list[str]:
 
 
 def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[Layout]) -> Endpoint:
-    """How to reach every node: `urls` and `grpc_urls` from this machine, `inner_urls` from the other services.
+    """How to reach every node: `urls` and `grpc_urls` from this machine, `inner_…` from the other services.
 
     Node names and URLs are in the same order, divided by commas; `replication_factor` and `shard_number` are those of
     new collections.
@@ -83,6 +83,7 @@ def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[L
         "urls": [f"http://127.0.0.1:{settings.rest_port(number)}" for number in numbers],
         "grpc_urls": [f"http://127.0.0.1:{settings.grpc_port(number)}" for number in numbers],
         "inner_urls": [f"http://{layout.internal_host}:{node.REST_PORT}" for layout in layouts],
+        "inner_grpc_urls": [f"http://{layout.internal_host}:{node.GRPC_PORT}" for layout in layouts],
         "replication_factor": [str(settings.copies)],
         "shard_number": [str(settings.shards)],
     }

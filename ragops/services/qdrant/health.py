@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from ragops.adapters.qdrant.client import opened
+from ragops.adapters.qdrant.http import open_http
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.qdrant import HEALTH_COLLECTION
+from ragops.services.qdrant.addresses import addresses, is_cluster, operator_key
 from ragops.services.qdrant.cluster import health
 from ragops.services.qdrant.cluster.consensus import change
-from ragops.services.qdrant.cluster.nodes import addresses, connected, is_cluster, key_of
+from ragops.services.qdrant.cluster.nodes import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.contract import Endpoint
     from ragops.services.qdrant.cluster.nodes import Nodes
 
@@ -37,7 +38,7 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
     started = time.monotonic()
     checks: list[Check] = []
     try:
-        with connected(endpoint, timeout) as nodes:
+        with connect(endpoint, timeout) as nodes:
             checks.append(_reachable(endpoint, nodes, started, started + _READY_SHARE * timeout))
             checks.append(_key(nodes))
             checks += _Look(endpoint, nodes, started + timeout).checks()
@@ -70,10 +71,10 @@ class _Look:
         left = max(self.deadline - time.monotonic(), _LEAST_SECONDS)
         urls = {address.name: address.url for address in addresses(self.endpoint)}
         writer, reader = self.nodes.clients[0].name, self.nodes.clients[-1].name
-        key = key_of(self.endpoint)
-        with opened(urls[writer], key, left, writer) as one, opened(urls[reader], key, left, reader) as other:
-            check = _written(one, other, len(self.nodes.clients) + len(self.nodes.silent))
-        if check.status is Status.DOWN and self.nodes.silent:
+        key = operator_key(self.endpoint)
+        with open_http(urls[writer], key, left, writer) as one, open_http(urls[reader], key, left, reader) as other:
+            check = _written(one, other, len(self.nodes.clients) + len(self.nodes.unreachable))
+        if check.status is Status.DOWN and self.nodes.unreachable:
             # The first write after a node was lost waits until the cluster has noticed.
             return replace(check, status=Status.DEGRADED, detail=f"{check.detail}; a node is away", hint=_LOG)
         return check
@@ -81,9 +82,9 @@ class _Look:
 
 def _reachable(endpoint: Endpoint, nodes: Nodes, started: float, deadline: float) -> Check:
     milliseconds = (time.monotonic() - started) * 1000
-    total = len(nodes.clients) + len(nodes.silent)
-    if nodes.silent:
-        detail = "; ".join(error.message for error in nodes.silent.values())
+    total = len(nodes.clients) + len(nodes.unreachable)
+    if nodes.unreachable:
+        detail = "; ".join(error.message for error in nodes.unreachable.values())
         hint = f"`ragops up` starts what is stopped; {_LOG}"
         return Check("reachable", Status.DEGRADED, f"{len(nodes.clients)} of {total} nodes answer: {detail}", hint)
     if unready := [client.name for client in _unready(endpoint, nodes, deadline)]:
@@ -96,7 +97,7 @@ def _reachable(endpoint: Endpoint, nodes: Nodes, started: float, deadline: float
     return Check("reachable", Status.OK, f"{who} in {milliseconds:.0f} ms")
 
 
-def _unready(endpoint: Endpoint, nodes: Nodes, deadline: float) -> list[Rest]:
+def _unready(endpoint: Endpoint, nodes: Nodes, deadline: float) -> list[HttpClient]:
     """The nodes that are not ready by their own word.
 
     A server looks after itself only while it is asked, one step with each question: a node that nobody has asked since
@@ -118,7 +119,7 @@ def _key(nodes: Nodes) -> Check:
     return Check("key", Status.OK, "the key is asked for and accepted")
 
 
-def _written(writer: Rest, reader: Rest, nodes: int) -> Check:
+def _written(writer: HttpClient, reader: HttpClient, nodes: int) -> Check:
     """A point of its own, so that probes at the same time do not meet."""
     point, value = str(uuid4()), secrets.token_hex(8)
     try:
@@ -138,12 +139,12 @@ def _written(writer: Rest, reader: Rest, nodes: int) -> Check:
     return Check("write", Status.OK, "a point was written and read back")
 
 
-def _put(rest: Rest, point: str, value: str) -> None:
+def _put(rest: HttpClient, point: str, value: str) -> None:
     body = {"points": [{"id": point, "vector": [1.0], "payload": {"probe": value}}]}
     rest.send("PUT", f"{_SCRATCH}/points", body, wait="true")
 
 
-def make_scratch(rest: Rest, nodes: int) -> None:
+def make_scratch(rest: HttpClient, nodes: int) -> None:
     """Make the collection that probes write in, where it is missing: one shard, a replica on each of `nodes`."""
     placement = {"shard_number": 1, "replication_factor": nodes, "write_consistency_factor": 1}
     body = {"vectors": {"size": 1, "distance": "Dot"}, **placement}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.qdrant.client import Rest
+from ragops.adapters.qdrant.http import HttpClient
 from ragops.errors import IntegrityError, MissingError, RagopsError, UnhealthyError
 from ragops.services.contract import Part
 from ragops.services.qdrant import RESTORE_SUFFIX
@@ -105,13 +105,13 @@ def test_snapshots_are_taken_from_every_node_alike(
     filled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken: Counter[str] = Counter()
-    download = Rest.download
+    download = HttpClient.download
 
-    def counted(self: Rest, path: str, target: Path) -> None:
+    def counted(self: HttpClient, path: str, target: Path) -> None:
         taken[self.name] += 1
         download(self, path, target)
 
-    monkeypatch.setattr(Rest, "download", counted)
+    monkeypatch.setattr(HttpClient, "download", counted)
     sink = KeepingSink(tmp_path)
     ENGINE.dump(filled.endpoint, filled.control, sink)
     assert dict(taken) == {"qdrant-1": 2, "qdrant-2": 2, "qdrant-3": 2}
@@ -216,15 +216,15 @@ def test_a_node_that_is_lost_in_the_middle_has_another_stand_in(
     """And what it had made by then is removed by the next dump after its return."""
     name = {"while it makes a snapshot": "send", "before it is sent": "download"}[when]
     lost: list[str] = []
-    real = getattr(Rest, name)
+    real = getattr(HttpClient, name)
 
-    def losing(self: Rest, *arguments: Any, **more: Any) -> Any:
+    def losing(self: HttpClient, *arguments: Any, **more: Any) -> Any:
         if not lost and (name == "download" or arguments[0] == "POST"):
             lost.append(self.name)
             filled.kill(int(self.name.rpartition("-")[2]))
         return real(self, *arguments, **more)
 
-    monkeypatch.setattr(Rest, name, losing)
+    monkeypatch.setattr(HttpClient, name, losing)
     parts = dump(filled, tmp_path / "parts")
     assert sum(sum(part.counts.values()) for part in parts if part.name != manifest.PART) == POINTS
     assert len(lost) == 1
@@ -274,10 +274,10 @@ def test_a_damaged_snapshot_leaves_the_old_collection_serving(filled: Any, tmp_p
 def test_a_dump_that_fails_leaves_nothing_on_the_servers(
     filled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: Rest, path: str, target: Path) -> None:
+    def broken(self: HttpClient, path: str, target: Path) -> None:
         raise IntegrityError("snapshot_damaged", "told to fail", "")
 
-    monkeypatch.setattr(Rest, "download", broken)
+    monkeypatch.setattr(HttpClient, "download", broken)
     with pytest.raises(IntegrityError, match="told to fail"):
         dump(filled, tmp_path)
     assert left_on_servers(filled) == []

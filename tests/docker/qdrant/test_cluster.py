@@ -15,7 +15,7 @@ from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.qdrant import HEALTH_COLLECTION
 from ragops.services.qdrant.cluster.cluster import all_active, member, node_versions, not_active, wait_all_active
 from ragops.services.qdrant.cluster.membership import forget_lost
-from ragops.services.qdrant.cluster.nodes import connected
+from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.cluster.prepare import prepare
 from ragops.services.qdrant.health import probe
 
@@ -49,7 +49,7 @@ def test_three_nodes_are_one_cluster_and_well(cluster: Any) -> None:
     result = probe(cluster.endpoint, 10)
     assert result.status is Status.OK, words(result)
     assert [check.name for check in result.checks] == ["reachable", "key", "cluster", "shards", "replicas", "write"]
-    with connected(cluster.endpoint, 10) as nodes:
+    with connect(cluster.endpoint, 10) as nodes:
         members = [member(client) for client in nodes.clients]
     assert len({one.peer for one in members}) == 3
     assert {host for one in members for host in one.peers.values()} == {"qdrant-1", "qdrant-2", "qdrant-3"}

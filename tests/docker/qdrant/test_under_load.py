@@ -65,7 +65,7 @@ class Load:
         try:
             while not self.over:
                 await asyncio.gather(*(self._search(deps) for _ in range(3)))
-                out = deps.search.qdrant.left_out()
+                out = deps.search.qdrant.ejected()
                 self.left_out |= set(out)
                 self.out_now = len(out)
         finally:

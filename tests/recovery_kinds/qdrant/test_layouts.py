@@ -12,7 +12,7 @@ import pytest
 
 from ragops.adapters import cancellation
 from ragops.adapters.progress import Progress, telling
-from ragops.adapters.qdrant.client import Rest
+from ragops.adapters.qdrant.http import HttpClient
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
 from ragops.services.contract import Status
 from ragops.services.qdrant import RESTORE_SUFFIX
@@ -221,9 +221,9 @@ def test_a_node_that_is_lost_on_the_way_and_comes_back(
     monkeypatch.setattr(polling, "_SILENT_SECONDS", 6.0)
     parts = dump(filled, tmp_path / "point")
     lost, said = [], []
-    real = Rest.upload
+    real = HttpClient.upload
 
-    def upload(self: Rest, path: str, source: Path, checksum: str) -> None:
+    def upload(self: HttpClient, path: str, source: Path, checksum: str) -> None:
         copy = RESTORE_SUFFIX in path
         if not lost and copy == (when == "while it is proven"):
             number = int(self.name.rpartition("-")[2])
@@ -233,7 +233,7 @@ def test_a_node_that_is_lost_on_the_way_and_comes_back(
             back.start()
         real(self, path, source, checksum)
 
-    monkeypatch.setattr(Rest, "upload", upload)
+    monkeypatch.setattr(HttpClient, "upload", upload)
 
     def listen(progress: Progress) -> None:
         said.append(progress.text)
@@ -295,15 +295,15 @@ def test_a_server_that_refuses_one_collection_has_all_others_brought_back(
     with filled.http() as api:
         for name in ("docs", "notes", "zoo"):
             done(api.post(f"/collections/{name}/points/delete", params={"wait": "true"}, json={"points": [1, 2, 3]}))
-    real = Rest.upload
+    real = HttpClient.upload
 
-    def upload(self: Rest, path: str, source: Path, checksum: str) -> None:
+    def upload(self: HttpClient, path: str, source: Path, checksum: str) -> None:
         if path.startswith("/collections/docs/"):
             raise RagopsError("qdrant_error", "told to fail", "see the log")
         real(self, path, source, checksum)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Rest, "upload", upload)
+        patch.setattr(HttpClient, "upload", upload)
         with pytest.raises(RagopsError, match="1 of 3 collections are not back: docs"):
             restore(filled, tmp_path / "point", parts)
     assert [counts(filled, name)[0] for name in ("docs", "notes", "zoo")] == [POINTS, 50, 50]

@@ -135,13 +135,14 @@ class FakeQdrant:
     def _query(self, name: str, asked: dict[str, Any]) -> tuple[int, Any]:
         if name not in self.collections:
             return 404, {"status": {"error": f"Not found: Collection `{name}` doesn't exist!"}, "time": 0.0}
-        if len(asked["query"]) != self.dimensions:
+        vector = asked["query"]["nearest"]
+        if len(vector) != self.dimensions:
             return 400, {"status": {"error": "Wrong input: Vector dimension error"}, "time": 0.0}
         scored = [
             {
                 "id": point["id"],
                 "version": 0,
-                "score": _dot(asked["query"], point["vector"]),
+                "score": _dot(vector, point["vector"]),
                 "payload": point["payload"],
             }
             for point in self.collections[name]

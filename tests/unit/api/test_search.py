@@ -209,7 +209,7 @@ async def test_a_node_that_fails_is_left_out_and_no_read_fails(start, qdrant, ot
     clock.move(6)
     assert (await api.search("rotation again")).status_code == 200
     await until(lambda: "/readyz" in other.calls)
-    await until(lambda: api.deps.search.qdrant.left_out() == [])
+    await until(lambda: api.deps.search.qdrant.ejected() == [])
     for number in range(10, 20):
         assert (await api.search(f"rotation {number}")).status_code == 200
     assert len(other.calls) == 6, "one look and every other read"
@@ -231,8 +231,8 @@ async def test_no_read_is_spent_on_a_node_that_is_still_away(start, qdrant, othe
         looked = other.calls.count("/readyz")
         assert (await api.search(f"question {number}")).status_code == 200
         await until(lambda: other.calls.count("/readyz") > looked)  # noqa: B023  awaited at once
-        await until(lambda: not api.deps.search.qdrant._nodes._looks)
-    assert api.deps.search.qdrant.left_out() == [other.server.url]
+        await until(lambda: not api.deps.search.qdrant._client.balancer._probes)
+    assert api.deps.search.qdrant.ejected() == [other.server.url]
     assert len(other.calls) - other.calls.count("/readyz") == 1, "the read that found out"
 
 
@@ -241,7 +241,7 @@ async def test_where_all_are_left_out_they_are_asked_all_the_same(start, qdrant,
     qdrant.fail = other.fail = 503
     assert (await api.search()).status_code == 503
     qdrant.fail = other.fail = 0
-    assert len(api.deps.search.qdrant.left_out()) == 2
+    assert len(api.deps.search.qdrant.ejected()) == 2
     assert (await api.search()).status_code == 200
 
 

@@ -71,6 +71,7 @@ def test_what_is_rendered_is_what_the_service_reads(tmp_path):
     assert spec.health == HttpCheck(8080, "/healthz")
     assert config.issuer == "ragops/demo"
     assert config.qdrant.urls == ("http://127.0.0.1:6333", "http://127.0.0.1:6343")
+    assert config.qdrant.grpc_urls == (), "the development server answers REST only"
     assert config.legacy.sunset == date(2027, 5, 23)
     assert (config.breakers.failures, config.breakers.reset_seconds) == (5, 30)
     assert config.path(config.jwks_file).as_posix() == "/etc/ragops/jwks.json"
@@ -82,9 +83,14 @@ def test_what_is_rendered_is_what_the_service_reads(tmp_path):
 
 def test_inside_an_image_it_listens_for_the_others_and_reaches_them_by_name(tmp_path):
     inner = {"inner_host": "timescaledb", "inner_port": 5432}
+    urls = {
+        "inner_urls": "http://qdrant-1:6333,http://qdrant-2:6333",
+        "inner_grpc_urls": "http://qdrant-1:6334,http://qdrant-2:6334",
+        "grpc_urls": "http://127.0.0.1:7334,http://127.0.0.1:7344",
+    }
     made = replace(
         inputs(port=8123, memory="512mb", embedder={"kind": "hashing"}),
-        qdrant=endpoint("qdrant", 7333, "", "qdrant_api_key", inner_urls="http://qdrant-1:6333,http://qdrant-2:6333"),
+        qdrant=endpoint("qdrant", 7333, "", "qdrant_api_key", **urls),
         redis=replace(endpoint("redis", 7379, "rag", "redis_application"), inner_host="redis", inner_port=6379),
         database=replace(endpoint("timescaledb", 7432, "rag_app", "timescaledb_application", database="rag"), **inner),
         keys={"keys": []},
@@ -97,6 +103,7 @@ def test_inside_an_image_it_listens_for_the_others_and_reaches_them_by_name(tmp_
     assert (config["redis"]["host"], config["redis"]["port"]) == ("redis", 6379)
     assert (config["database"]["host"], config["database"]["port"]) == ("timescaledb", 5432)
     assert config["qdrant"]["urls"] == ["http://qdrant-1:6333", "http://qdrant-2:6333"]
+    assert config["qdrant"]["grpc_urls"] == ["http://qdrant-1:6334", "http://qdrant-2:6334"]
     assert config["jwks_file"] == f"{spec.image.hot_dir}/jwks.json"
     assert [(file.name, file.content) for file in spec.hot if not file.secret] == [
         ("jwks.json", '{\n  "keys": []\n}\n')

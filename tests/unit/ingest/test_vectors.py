@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from pydantic import SecretStr
 
+from ragops.adapters.qdrant.addresses import Address
 from ragops.errors import IntegrityError, MissingError, RagopsError, UnhealthyError
 from ragops.ingest.vectors import Point, PointsRefusedError, VectorStore
 from ragops.services.contract import Endpoint, Login
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ID = UUID(int=1)
+DONE = {"result": {"operation_id": 1, "status": "completed"}, "status": "ok", "time": 0.0}
+MADE = {"result": True, "status": "ok", "time": 0.0}
 
 
 class Server:
@@ -26,7 +29,7 @@ class Server:
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, object, str]] = []
-        self.answers: list[tuple[int, object]] = [(200, {"result": True})]
+        self.answers: list[tuple[int, object]] = [(200, DONE)]
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -65,7 +68,7 @@ def server() -> Iterator[Server]:
 
 
 def store(*servers: Server, attempts: int = 3) -> VectorStore:
-    return VectorStore([server.url for server in servers], "the-key", timeout=5, attempts=attempts)
+    return VectorStore([Address(server.url, server.url) for server in servers], "the-key", seconds=5, attempts=attempts)
 
 
 def error(words: str) -> dict:
@@ -73,7 +76,28 @@ def error(words: str) -> dict:
 
 
 def description(size: int, distance: str = "Cosine") -> dict:
-    return {"result": {"config": {"params": {"vectors": {"size": size, "distance": distance}}}}}
+    return info({"vectors": {"size": size, "distance": distance}})
+
+
+def info(params: dict) -> dict:
+    """A collection as Qdrant describes it."""
+    optimizers = {
+        "deleted_threshold": 0.2, "vacuum_min_vector_number": 1000, "default_segment_number": 0,
+        "flush_interval_sec": 5,
+    }  # fmt: skip
+    config = {
+        "params": params, "optimizer_config": optimizers,
+        "hnsw_config": {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000},
+    }  # fmt: skip
+    described = {
+        "status": "green", "optimizer_status": "ok", "segments_count": 1, "config": config, "payload_schema": {},
+    }  # fmt: skip
+    return {"result": described, "status": "ok", "time": 0.0}
+
+
+def page(ids: list, following: object) -> dict:
+    points = [{"id": one} for one in ids]
+    return {"result": {"points": points, "next_page_offset": following}, "status": "ok", "time": 0.0}
 
 
 def test_an_upsert_says_key_id_vector_and_waits(server: Server) -> None:
@@ -131,7 +155,7 @@ def test_an_answer_that_is_not_qdrants(server: Server) -> None:
 
 
 def test_a_collection_is_made_once(server: Server) -> None:
-    server.answers = [(404, error("no")), (200, {"result": True})]
+    server.answers = [(404, error("no")), (200, MADE)]
     with store(server) as client:
         client.ensure("docs", 4)
     assert [(method, body) for method, _, body, _ in server.asked] == [
@@ -148,7 +172,7 @@ def test_a_collection_of_a_cluster_is_spread_as_the_cluster_wants(server: Server
         service="qdrant", engine="qdrant", version="1.18.3", runtime="docker", host="127.0.0.1", port=1,
         options={"urls": server.url, "shard_number": "6", "replication_factor": "2"}, logins={"application": login},
     )  # fmt: skip
-    server.answers = [(404, error("Not found")), (200, {"result": True})]
+    server.answers = [(404, error("Not found")), (200, MADE)]
     with VectorStore.at(endpoint) as client:
         client.ensure("docs", 4)
     assert server.asked[1][2] == {
@@ -159,7 +183,7 @@ def test_a_collection_of_a_cluster_is_spread_as_the_cluster_wants(server: Server
     }
 
 
-@pytest.mark.parametrize("found", [description(8), description(4, "Dot"), {"result": {"config": {"params": {}}}}])
+@pytest.mark.parametrize("found", [description(8), description(4, "Dot"), info({})])
 def test_a_collection_for_other_vectors_is_refused(server: Server, found: dict) -> None:
     server.answers = [(200, found)]
     with store(server) as client, pytest.raises(IntegrityError) as caught:
@@ -170,8 +194,8 @@ def test_a_collection_for_other_vectors_is_refused(server: Server, found: dict) 
 
 def test_ids_come_page_by_page(server: Server) -> None:
     server.answers = [
-        (200, {"result": {"points": [{"id": 7}], "next_page_offset": str(ID)}}),
-        (200, {"result": {"points": [{"id": str(ID)}], "next_page_offset": None}}),
+        (200, page([7], str(ID))),
+        (200, page([str(ID)], None)),
     ]
     with store(server) as client:
         assert list(client.pages("docs")) == [[7], [ID]]

@@ -14,18 +14,19 @@ from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
 from ragops.services.load_proof import by_loading
 from ragops.services.qdrant import ENGINE
+from ragops.services.qdrant.addresses import is_cluster
 from ragops.services.qdrant.backup import kept_collections as kept
 from ragops.services.qdrant.backup import manifest, restore, snapshot_reader
 from ragops.services.qdrant.backup.manifest import Catalogue
 from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 from ragops.services.qdrant.backup.snapshots import Dump, kind
-from ragops.services.qdrant.cluster.nodes import connected, is_cluster
+from ragops.services.qdrant.cluster.nodes import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.contract import Endpoint, Proof, Sink
     from ragops.services.control import Control
     from ragops.services.kept_data import Kept
@@ -45,7 +46,7 @@ class QdrantBackup:
     def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
         """Snapshot every shard, fetch it, read it back. Raises IntegrityError, MissingError, UnhealthyError."""
         storage = control.local_data if endpoint.engine == ENGINE else None
-        with connected(endpoint, _REQUEST_SECONDS) as nodes:
+        with connect(endpoint, _REQUEST_SECONDS) as nodes:
             copies = ServerCopies(sink.journal)
             copies.clear(nodes)
             versions, instant = _versions(nodes.first, endpoint), datetime.now(tz=UTC)
@@ -107,8 +108,8 @@ class QdrantBackup:
         wanted = manifest.read(folder / manifest.PART)
         aside = _started(endpoint, control)
         try:
-            with connected(endpoint, _REQUEST_SECONDS) as nodes:
-                nodes.refuse_silent("a restore")
+            with connect(endpoint, _REQUEST_SECONDS) as nodes:
+                nodes.require_all("a restore")
                 notes = restore.Restore(nodes, folder, wanted, _copies(endpoint)).run()
         except BaseException:
             if aside:
@@ -128,7 +129,7 @@ class QdrantBackup:
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Collections, aliases and points by collection as they are now."""
-        with connected(endpoint, _REQUEST_SECONDS) as nodes:
+        with connect(endpoint, _REQUEST_SECONDS) as nodes:
             rest = nodes.first
             names = manifest.names(rest)
             found = {"collections": len(names), "aliases": len(manifest.aliases(rest))}
@@ -143,14 +144,14 @@ def _copies(endpoint: Endpoint) -> int:
     return int(endpoint.options.get("replication_factor") or 1)
 
 
-def _versions(rest: Rest, endpoint: Endpoint) -> dict[str, str]:
+def _versions(rest: HttpClient, endpoint: Endpoint) -> dict[str, str]:
     """Of the engine: a server's own, or that of the library behind the development engine."""
     root: dict[str, Any] = rest.root()
     return {endpoint.engine: str(root.get("engine") or root["version"])}
 
 
 @contextlib.contextmanager
-def _skipped_when_deleted(name: str, rest: Rest) -> Iterator[None]:
+def _skipped_when_deleted(name: str, rest: HttpClient) -> Iterator[None]:
     """A collection that its owner deletes meanwhile is no failure."""
     try:
         yield

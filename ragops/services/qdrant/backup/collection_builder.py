@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.qdrant.backup.manifest import CollectionRecord
     from ragops.services.qdrant.cluster.nodes import Nodes
 
@@ -92,7 +92,7 @@ class Builder:
 
     def _upload(self, record: CollectionRecord, name: str) -> None:
         """Each snapshot to the node that has its shard."""
-        holding = self.nodes.holding(path_of(name))
+        holding = self.nodes.shard_placement(path_of(name))
         targets = holding.shards.sources(holding.clients)
         ids = _new_ids(record, holding.shards)
         for number, shard in enumerate(record.shards, 1):
@@ -103,7 +103,7 @@ class Builder:
                 raise UnhealthyError("qdrant_shard_away", what, "`ragops health qdrant`")
             self._send(holding.clients[targets[here]], f"{path_of(name)}/shards/{here}/snapshots/upload", shard.file)
 
-    def _send(self, client: Rest, path: str, file: str) -> None:
+    def _send(self, client: HttpClient, path: str, file: str) -> None:
         while_answering(client, lambda: client.upload(path, self.folder / file, self.checksums[file]))
 
     def _index(self, record: CollectionRecord, name: str) -> None:
@@ -116,7 +116,7 @@ class Builder:
     def _copy(self, record: CollectionRecord, name: str, wanted: int, proven: str) -> None:
         """Have every shard copied until there are as many replicas as wanted, and count them."""
         begun: Counter[tuple[int, int]] = Counter()
-        clients = self.nodes.holding(path_of(name)).clients
+        clients = self.nodes.shard_placement(path_of(name)).clients
         first = ShardMap.of(self._view(self.nodes.first, name) or {})
         self.load.update(replica.peer for replica in first.replicas)
 
@@ -153,7 +153,7 @@ class Builder:
         return Seen(f"{found} points, not {record.points}", (picture, counts), counts=True)
 
     @staticmethod
-    def _view(client: Rest, name: str) -> dict[str, Any] | None:
+    def _view(client: HttpClient, name: str) -> dict[str, Any] | None:
         """None where the node has not heard of the collection yet."""
         try:
             found: dict[str, Any] = client.within(_LOOK_SECONDS).get(f"{path_of(name)}/cluster")
@@ -164,7 +164,7 @@ class Builder:
         return found
 
     @staticmethod
-    def _count(client: Rest, name: str) -> int:
+    def _count(client: HttpClient, name: str) -> int:
         return manifest.count(client.within(_COUNT_SECONDS), name)
 
     def _holds_all(self, proven: str, name: str) -> bool:
@@ -202,7 +202,7 @@ def replicas(record: CollectionRecord, least: int, most: int) -> int:
     return min(max(int(str(record.create.get("replication_factor") or 1)), least), most)
 
 
-def _create(rest: Rest, name: str, body: dict[str, Any], *, replace: bool) -> None:
+def _create(rest: HttpClient, name: str, body: dict[str, Any], *, replace: bool) -> None:
     """Make the collection; what a writer has made under its name since it was removed gives way where `replace`."""
     try:
         change(rest, "PUT", path_of(name), body)
@@ -252,7 +252,7 @@ def _picture(view: Mapping[str, Any] | None) -> object:
 # --- custom sharding -------------------------------------------------------------------------------------------------
 
 
-def _make_shard_keys(rest: Rest, name: str, record: CollectionRecord) -> None:
+def _make_shard_keys(rest: HttpClient, name: str, record: CollectionRecord) -> None:
     """The keys in the order that they were made in, by the numbers of their shards."""
     keyed = [shard for shard in record.shards if shard.key is not None]
     for key, shards in groupby(sorted(keyed, key=lambda shard: shard.id), key=lambda shard: shard.key):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ragops.services.kept_data import Kept
 from ragops.services.qdrant.backup import proven_copies
-from ragops.services.qdrant.cluster.nodes import connected
+from ragops.services.qdrant.cluster.nodes import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ _REQUEST_SECONDS = 60.0
 
 def kept(endpoint: Endpoint) -> tuple[Kept, ...]:
     """The copies on the servers; one whose collection is away is all that there is of it."""
-    with connected(endpoint, _REQUEST_SECONDS) as nodes:
+    with connect(endpoint, _REQUEST_SECONDS) as nodes:
         live = proven_copies.all_names(nodes.first)
         found = proven_copies.sort_out(live, proven_copies.all_aliases(nodes.first)).values()
     return tuple(Kept("collection", copy.name, None, needed=_needed(copy, live)) for copy in found)
@@ -27,7 +27,7 @@ def kept(endpoint: Endpoint) -> tuple[Kept, ...]:
 def drop(endpoint: Endpoint, names: Sequence[str]) -> None:
     """Remove those of them whose collection is there."""
     safe = [item.name for item in kept(endpoint) if not item.needed]
-    with connected(endpoint, _REQUEST_SECONDS) as nodes:
+    with connect(endpoint, _REQUEST_SECONDS) as nodes:
         for name in names:
             if name in safe:
                 proven_copies.delete(nodes.first, name)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
 
 PART = "collections.json"
 _STRICT = ConfigDict(frozen=True, extra="forbid")
@@ -94,13 +94,13 @@ class Catalogue(BaseModel):
         return {"collections": len(self.collections), "aliases": len(self.aliases)}
 
 
-def names(rest: Rest) -> list[str]:
+def names(rest: HttpClient) -> list[str]:
     """The users' collections, those among them that the copy of a restore answers for."""
     every = proven_copies.all_names(rest)
     return sorted({*(name for name in every if not is_internal(name)), *_stand_ins(rest, every)})
 
 
-def aliases(rest: Rest) -> dict[str, str]:
+def aliases(rest: HttpClient) -> dict[str, str]:
     """All aliases of users' collections, with what they stand for."""
     every, found = proven_copies.all_names(rest), proven_copies.all_aliases(rest)
     stand_ins = {copy.name: copy.base for copy in proven_copies.sort_out(every, found).values() if copy.stands_in}
@@ -112,7 +112,7 @@ def aliases(rest: Rest) -> dict[str, str]:
     }
 
 
-def _stand_ins(rest: Rest, every: list[str]) -> list[str]:
+def _stand_ins(rest: HttpClient, every: list[str]) -> list[str]:
     """Collections that are answered for by a copy."""
     if not any(name.endswith(RESTORE_SUFFIX) for name in every):
         return []
@@ -121,7 +121,7 @@ def _stand_ins(rest: Rest, every: list[str]) -> list[str]:
     ]
 
 
-def record(rest: Rest, name: str) -> CollectionRecord:
+def record(rest: HttpClient, name: str) -> CollectionRecord:
     """A collection as it is now, without its shards."""
     info = rest.get(path_of(name))
     schema: Mapping[str, Any] = info["payload_schema"]
@@ -146,12 +146,12 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def replication_factor(rest: Rest, name: str) -> int:
-    """How many replicas of a shard the collection is to have. Raises as `Rest`, also where a shard is out of reach."""
+def replication_factor(rest: HttpClient, name: str) -> int:
+    """Return how many replicas a shard of the collection is to have. Raises as `HttpClient`, also without a shard."""
     return int(rest.get(path_of(name))["config"]["params"].get("replication_factor") or 1)
 
 
-def count(rest: Rest, name: str) -> int:
+def count(rest: HttpClient, name: str) -> int:
     """The points of a collection, counted exactly."""
     return int(rest.send("POST", f"{path_of(name)}/points/count", {"exact": True})["count"])
 

@@ -18,7 +18,7 @@ from ragops.services.qdrant.cluster.consensus import change
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
 
 _LONGEST_NAME = 255
 _NUMBER = re.compile(r"__\d+$")
@@ -45,17 +45,17 @@ class Copy:
         return self.base in self.aliases
 
 
-def all_aliases(rest: Rest) -> dict[str, str]:
+def all_aliases(rest: HttpClient) -> dict[str, str]:
     """Every alias, ragops' own too, with what it stands for."""
     return {item["alias_name"]: item["collection_name"] for item in rest.get("/aliases")["aliases"]}
 
 
-def all_names(rest: Rest) -> list[str]:
+def all_names(rest: HttpClient) -> list[str]:
     """Every collection, ragops' own too."""
     return sorted(item["name"] for item in rest.get("/collections")["collections"])
 
 
-def find(rest: Rest) -> dict[str, Copy]:
+def find(rest: HttpClient) -> dict[str, Copy]:
     """The copies on the servers, by their names."""
     return sort_out(all_names(rest), all_aliases(rest))
 
@@ -80,7 +80,7 @@ def _base(name: str, every: Container[str]) -> str:
     return base if base in every else _NUMBER.sub("", base)
 
 
-def mark(rest: Rest, copy: Copy) -> None:
+def mark(rest: HttpClient, copy: Copy) -> None:
     """Note on the servers that the copy is proven."""
     marker = f"{PROVEN_PREFIX}{copy.digest}-{copy.base}"
     if len(marker.encode()) > _LONGEST_NAME:
@@ -104,12 +104,12 @@ def short(digest: str) -> str:
     return digest[:_DIGEST]
 
 
-def delete(rest: Rest, name: str) -> None:
+def delete(rest: HttpClient, name: str) -> None:
     """Remove a collection."""
     change(rest.within(CHANGE_SECONDS), "DELETE", path_of(name))
 
 
-def change_aliases(rest: Rest, actions: list[dict[str, object]]) -> None:
+def change_aliases(rest: HttpClient, actions: list[dict[str, object]]) -> None:
     """In one request, which is carried out as a whole."""
     if actions:
         change(rest.within(CHANGE_SECONDS), "POST", "/collections/aliases", {"actions": actions})

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.qdrant.backup.manifest import Catalogue, CollectionRecord
     from ragops.services.qdrant.cluster.nodes import Nodes
 
@@ -130,7 +130,7 @@ class Restore:
         mark(self.nodes.first, copy)
         return copy
 
-    def _clear_begun(self, rest: Rest) -> None:
+    def _clear_begun(self, rest: HttpClient) -> None:
         """Remove the copies of this run that are not proven."""
         for copy in find(rest).values():
             if copy.name in self._begun and not copy.digest:
@@ -195,7 +195,7 @@ class Restore:
         self._notes.extend([note] if note else [])
         tell(Progress("qdrant", f"{record.name}: back"))
 
-    def _aliases_of(self, rest: Rest, name: str) -> list[tuple[str, str]]:
+    def _aliases_of(self, rest: HttpClient, name: str) -> list[tuple[str, str]]:
         """Those that stand for the collection or for a copy of it, and those that are to."""
         copies = {copy.name for copy in find(rest).values() if copy.base == name}
         live, there = all_aliases(rest), {*all_names(rest)}
@@ -227,7 +227,7 @@ class Restore:
 
 
 def _rebuilt(
-    rest: Rest, builder: Builder, record: CollectionRecord, name: str, *, copies: int = 1, proven: str = ""
+    rest: HttpClient, builder: Builder, record: CollectionRecord, name: str, *, copies: int = 1, proven: str = ""
 ) -> str:
     """Build the collection in the place of whatever has its name."""
     if name in all_aliases(rest):
@@ -237,7 +237,7 @@ def _rebuilt(
     return builder.build(record, name, copies, proven)
 
 
-def _stand_in(rest: Rest, name: str, copy: str) -> str:
+def _stand_in(rest: HttpClient, name: str, copy: str) -> str:
     """Let the copy answer for a collection that could not be made again; the state that this leaves, in words."""
     try:
         if name in all_names(rest):
@@ -248,7 +248,7 @@ def _stand_in(rest: Rest, name: str, copy: str) -> str:
     return f"the proven copy {copy} answers for it"
 
 
-def _clear_unproven(rest: Rest) -> None:
+def _clear_unproven(rest: HttpClient) -> None:
     """Remove the copies of an earlier run that hold nothing for sure, where what they are copies of is there."""
     live = all_names(rest)
     for copy in find(rest).values():
@@ -256,7 +256,7 @@ def _clear_unproven(rest: Rest) -> None:
             delete(rest, copy.name)
 
 
-def _answers(client: Rest) -> bool:
+def _answers(client: HttpClient) -> bool:
     try:
         return client.within(_LOOK_SECONDS).status("/healthz") == 200
     except RagopsError:

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from ragops.errors import RagopsError
 from ragops.services.qdrant.backup.manifest import path_of
-from ragops.services.qdrant.cluster.nodes import connected
+from ragops.services.qdrant.cluster.nodes import connect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,7 +44,7 @@ def _scroll(endpoint: Endpoint, collection: str, limit: int, start: str | None) 
 
 
 def _send(endpoint: Endpoint, path: str, body: dict[str, Any], seconds: float = _SECONDS) -> Any:
-    with connected(endpoint, seconds) as nodes:
+    with connect(endpoint, seconds) as nodes:
         try:
             return nodes.first.send("POST", path, body)
         except RagopsError as error:

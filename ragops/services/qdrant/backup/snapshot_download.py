@@ -18,7 +18,7 @@ from ragops.services.qdrant.cluster.polling import while_answering
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.contract import Sink
     from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 
@@ -44,7 +44,7 @@ class Source:
         return f"{path_of(self.collection)}/shards/{self.shard}/snapshots"
 
 
-def fetch(client: Rest, source: Source, target: Path, copies: ServerCopies, sink: Sink) -> str:
+def fetch(client: HttpClient, source: Source, target: Path, copies: ServerCopies, sink: Sink) -> str:
     """Have a snapshot made in `target`, and removed from the server whatever happens; returns its SHA-256 as stated.
 
     From the server, or by a second name for the very file that it writes, which is stored while it grows.
@@ -63,12 +63,12 @@ def fetch(client: Rest, source: Source, target: Path, copies: ServerCopies, sink
     return str(made.get("checksum") or "")
 
 
-def _make(client: Rest, source: Source) -> dict[str, Any]:
+def _make(client: HttpClient, source: Source) -> dict[str, Any]:
     made: dict[str, Any] = while_answering(client, lambda: client.send("POST", source.snapshots, wait="true"))
     return made
 
 
-def _shared(client: Rest, source: Source, storage: Path, target: Path, sink: Sink) -> tuple[dict[str, Any], bool]:
+def _shared(client: HttpClient, source: Source, storage: Path, target: Path, sink: Sink) -> tuple[dict[str, Any], bool]:
     """A new snapshot, and whether `target` is a name of its file."""
     others = _drafts(storage, source.collection)
     making = Job(lambda: _make(client, source), "ragops-snapshot")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.qdrant.cluster.nodes import Nodes
 
 
@@ -29,7 +29,7 @@ class ServerCopies:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
-    def noted(self, client: Rest, snapshots: str, before: set[str]) -> Iterator[None]:
+    def noted(self, client: HttpClient, snapshots: str, before: set[str]) -> Iterator[None]:
         """Keep a note while the block lasts; one that is killed leaves it.
 
         Where the block fails, what the server has made since `before` is removed: a request that was given up may have
@@ -47,7 +47,7 @@ class ServerCopies:
             raise
         self._forget(client, snapshots)
 
-    def _forget(self, client: Rest, snapshots: str) -> None:
+    def _forget(self, client: HttpClient, snapshots: str) -> None:
         with self._lock:
             del self._notes[client.name, snapshots]
             with contextlib.suppress(RagopsError):  # a note too many costs a look
@@ -80,12 +80,12 @@ class ServerCopies:
             write_atomic(self.journal, json.dumps(values), SECRET_MODE)
 
 
-def names_of(client: Rest, snapshots: str) -> set[str]:
+def names_of(client: HttpClient, snapshots: str) -> set[str]:
     """The snapshots that the server has there."""
     return {item["name"] for item in client.get(snapshots)}
 
 
-def remove_others(client: Rest, snapshots: str, before: set[str]) -> None:
+def remove_others(client: HttpClient, snapshots: str, before: set[str]) -> None:
     """Remove the snapshots that were not there `before`."""
     for name in names_of(client, snapshots) - before:
         client.send("DELETE", f"{snapshots}/{quote(name, safe='')}", wait="true")

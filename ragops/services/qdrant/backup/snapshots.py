@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.contract import Sink
     from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
     from ragops.services.qdrant.cluster.nodes import Nodes
@@ -58,7 +58,7 @@ class Dump:
 
         Raises UnhealthyError (qdrant_shard_away) where no node that answers has a shard.
         """
-        holding = self.nodes.holding(path_of(name))
+        holding = self.nodes.shard_placement(path_of(name))
         if away := holding.shards.unserved(holding.clients):
             what = f"{name}: no node that answers has shard {away[0]}"
             raise UnhealthyError(
@@ -75,7 +75,7 @@ class Dump:
             taking.tasks.append(partial(self._unless_deleted, taking, take, where))
         return taking
 
-    def _from_any(self, clients: Sequence[Rest], taking: Taking, shard: int, file: str, shards: int) -> Shard:
+    def _from_any(self, clients: Sequence[HttpClient], taking: Taking, shard: int, file: str, shards: int) -> Shard:
         """From the first node; from another one that has the shard where that one is lost meanwhile."""
         first, *others = clients
         try:
@@ -100,7 +100,7 @@ class Dump:
         else:
             taking.shards[shard.id] = shard.model_copy(update=where)
 
-    def _shard(self, taking: Taking, client: Rest, shard: int, file: str, shards: int) -> Shard:
+    def _shard(self, taking: Taking, client: HttpClient, shard: int, file: str, shards: int) -> Shard:
         name, instant = taking.bare.name, datetime.now(tz=UTC)
         target = self.sink.folder / f"{file}.snapshot"
         checksum = fetch(client, Source(name, shard, self.storage), target, self.copies, self.sink)
@@ -121,7 +121,7 @@ class Dump:
         return None
 
 
-def _has_active(client: Rest, name: str, shard: int) -> bool:
+def _has_active(client: HttpClient, name: str, shard: int) -> bool:
     """Whether the node answers and has an active replica, by its own word: it may have missed a write by now."""
     try:
         seen = ShardMap.of(client.get(f"{path_of(name)}/cluster"))

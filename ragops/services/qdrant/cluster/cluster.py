@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ragops.errors import RagopsError, UnhealthyError
+from ragops.services.qdrant.addresses import addresses
 from ragops.services.qdrant.backup.manifest import path_of, replication_factor
-from ragops.services.qdrant.cluster.nodes import addresses, connected
+from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.cluster.shards import ShardMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.contract import Endpoint
     from ragops.services.qdrant.cluster.nodes import Nodes
 
@@ -67,7 +68,7 @@ def _host(uri: str) -> str:
     return uri.partition("://")[2].partition(":")[0].rstrip("/")
 
 
-def member(client: Rest) -> Member | None:
+def member(client: HttpClient) -> Member | None:
     """The cluster as this node sees it; None where the server is no cluster."""
     return Member.of(client.name, client.get("/cluster"))
 
@@ -88,8 +89,8 @@ def not_active(endpoint: Endpoint) -> tuple[str, ...]:
     Every node answers and knows the others, every replica of every shard is active and as many as the collection
     wants, on the word of every node. Raises RagopsError where none answers or the key is refused.
     """
-    with connected(endpoint, _ANSWER_SECONDS) as nodes:
-        faults = [error.message for error in nodes.silent.values()]
+    with connect(endpoint, _ANSWER_SECONDS) as nodes:
+        faults = [error.message for error in nodes.unreachable.values()]
         faults += _not_joined(endpoint, nodes)
         for client in nodes.clients:
             faults += _not_settled(client)
@@ -134,7 +135,7 @@ def _not_joined(endpoint: Endpoint, nodes: Nodes) -> Iterator[str]:
             yield f"{client.name} knows {len(found.peers)} peers, not {wanted}"
 
 
-def _not_settled(client: Rest) -> Iterator[str]:
+def _not_settled(client: HttpClient) -> Iterator[str]:
     for item in client.get("/collections")["collections"]:
         path = path_of(item["name"])
         try:
@@ -155,5 +156,5 @@ def node_versions(endpoint: Endpoint) -> dict[str, str]:
 
     Raises RagopsError where none answers.
     """
-    with connected(endpoint, _ANSWER_SECONDS) as nodes:
+    with connect(endpoint, _ANSWER_SECONDS) as nodes:
         return {client.name: str(client.root()["version"]) for client in nodes.clients}

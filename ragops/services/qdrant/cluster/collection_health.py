@@ -15,7 +15,7 @@ from ragops.services.qdrant.backup import proven_copies
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.qdrant.cluster.nodes import Nodes
 
 _LOG = "see `ragops logs qdrant`"
@@ -70,7 +70,7 @@ def look_at(name: str, nodes: Nodes, deadline: float, found: Conditions) -> None
     _ask(name, nodes.first.within(max(deadline - time.monotonic(), _LEAST_SECONDS)), info, found)
 
 
-def _judge(name: str, where: str, client: Rest, info: Mapping[str, Any], found: Conditions) -> None:
+def _judge(name: str, where: str, client: HttpClient, info: Mapping[str, Any], found: Conditions) -> None:
     status, optimizers = info.get("status", "green"), info.get("optimizer_status", "ok")
     if isinstance(optimizers, dict):
         said = str(optimizers.get("error", optimizers))[:200]
@@ -99,7 +99,7 @@ def _judge_backlog(name: str, where: str, info: Mapping[str, Any], found: Condit
         found.fault(f"{name}{where}: {waiting} of {points} points are not indexed yet", hint)
 
 
-def _judge_time(name: str, where: str, client: Rest, found: Conditions) -> None:
+def _judge_time(name: str, where: str, client: HttpClient, found: Conditions) -> None:
     """How long it is being optimized, where the server says."""
     try:
         running = client.get(f"{path_of(name)}/optimizations").get("running", [])
@@ -124,7 +124,7 @@ def _started(optimization: Mapping[str, Any]) -> datetime | None:
 # --- can it be asked? ------------------------------------------------------------------------------------------------
 
 
-def _ask(name: str, client: Rest, info: Mapping[str, Any], found: Conditions) -> None:
+def _ask(name: str, client: HttpClient, info: Mapping[str, Any], found: Conditions) -> None:
     """A search as an application makes it; of a collection without any shard a server breaks off (seen on 1.18.3)."""
     if not info.get("segments_count", 1):
         return
@@ -155,7 +155,7 @@ def example_question(params: Mapping[str, Any]) -> dict[str, Any]:
 # --- what restores have left -----------------------------------------------------------------------------------------
 
 
-def leftovers(client: Rest) -> Iterator[Check]:
+def leftovers(client: HttpClient) -> Iterator[Check]:
     """Copies that a restore has built and not removed: it was killed, failed, or goes on just now."""
     live = proven_copies.all_names(client)
     found = proven_copies.sort_out(live, proven_copies.all_aliases(client)).values()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
 
 _ATTEMPTS = 4
 _SECONDS = "15"
@@ -15,12 +15,12 @@ _DONE_BEFORE = (("PUT", "qdrant_exists"), ("DELETE", "qdrant_not_found"))
 _LOST = "consensus operation commit failed"
 
 
-def change(client: Rest, method: str, path: str, body: object = None, **query: str) -> Any:
+def change(client: HttpClient, method: str, path: str, body: object = None, **query: str) -> Any:
     """The result of a request that changes the catalogue or the cluster, and that may be repeated.
 
     What a node passes on to a leader that is no more is never done, and the node waits for it all the same (seen on
-    1.18.3): it is given little time and asked again. Raises as `Rest.send`; what an earlier try made after all counts
-    as made.
+    1.18.3): it gets little time and is repeated. Raises as `HttpClient.send`; what an earlier attempt made after all
+    counts as made.
     """
     for attempt in range(1, _ATTEMPTS + 1):
         try:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, Status
+from ragops.services.qdrant.addresses import addresses, is_cluster
 from ragops.services.qdrant.backup import manifest
 from ragops.services.qdrant.backup.manifest import path_of, replication_factor
 from ragops.services.qdrant.cluster import collection_health
 from ragops.services.qdrant.cluster.cluster import Member, lost_peers, member
 from ragops.services.qdrant.cluster.collection_health import Conditions
-from ragops.services.qdrant.cluster.nodes import addresses, is_cluster
 from ragops.services.qdrant.cluster.shards import ShardMap
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def _faults(found: Mapping[str, Member], wanted: int, nodes: Nodes) -> Iterator[
     up = "`ragops up` starts what is stopped"
     if len(nodes.clients) <= wanted // 2:
         yield Status.DOWN, f"{len(nodes.clients)} of {wanted} nodes are no majority", up
-    elif nodes.silent:
-        yield Status.DEGRADED, f"without {', '.join(nodes.silent)}", up
+    elif nodes.unreachable:
+        yield Status.DEGRADED, f"without {', '.join(nodes.unreachable)}", up
     yield from _stopped(found)
     yield from _divided(found, wanted)
     leaders = {one.leader for one in found.values()}
@@ -67,7 +67,7 @@ def _faults(found: Mapping[str, Member], wanted: int, nodes: Nodes) -> Iterator[
         yield Status.DEGRADED, f"behind the others: {', '.join(late)}", f"it catches up by itself; else {_LOG}"
     for one in found.values():
         for uri, error in one.failures.items():
-            if _goes_on(one, uri) and not any(name in uri for name in nodes.silent):
+            if _goes_on(one, uri) and not any(name in uri for name in nodes.unreachable):
                 yield Status.DEGRADED, f"{one.name} cannot reach {uri}: {_said(error)}", _LOG
 
 

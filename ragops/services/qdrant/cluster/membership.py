@@ -14,16 +14,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
+from ragops.services.qdrant.addresses import is_cluster
 from ragops.services.qdrant.backup.manifest import path_of, replication_factor
 from ragops.services.qdrant.cluster.cluster import Member, lost_peers, member
 from ragops.services.qdrant.cluster.consensus import change
-from ragops.services.qdrant.cluster.nodes import connected, is_cluster
+from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.cluster.shards import ShardMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.contract import Endpoint
     from ragops.services.qdrant.cluster.nodes import Nodes
 
@@ -44,8 +45,8 @@ def forget_lost(endpoint: Endpoint, state_of: Callable[[str], str | None]) -> tu
     if not is_cluster(endpoint):
         return ()
     try:
-        with connected(endpoint, _ANSWER_SECONDS) as nodes:
-            return tuple(_forget(nodes, state_of)) if nodes.silent else ()
+        with connect(endpoint, _ANSWER_SECONDS) as nodes:
+            return tuple(_forget(nodes, state_of)) if nodes.unreachable else ()
     except UnhealthyError:
         return ()
 
@@ -53,7 +54,7 @@ def forget_lost(endpoint: Endpoint, state_of: Callable[[str], str | None]) -> tu
 def _forget(nodes: Nodes, state_of: Callable[[str], str | None]) -> Iterator[str]:
     found = [known for client in nodes.clients if (known := member(client))]
     listed = {peer: host for known in found for peer, host in known.peers.items()}
-    kept = {name: _peer(state_of(name)) for name in nodes.silent}
+    kept = {name: _peer(state_of(name)) for name in nodes.unreachable}
     gone = {peer: host for peer, host in listed.items() if host in kept and kept[host] != peer}
     _refuse_last_replicas(nodes.first, gone)
     for peer, host in gone.items():
@@ -82,7 +83,7 @@ def _peer(state: str | None) -> int:
         return 0
 
 
-def _refuse_last_replicas(client: Rest, gone: Mapping[int, str]) -> None:
+def _refuse_last_replicas(client: HttpClient, gone: Mapping[int, str]) -> None:
     for name, shards in _collections(client):
         kept = {replica.peer for replica in shards.replicas} - set(gone)
         if lost := [shard for shard in shards.unserved(kept) if _held(shards, shard, gone)]:
@@ -96,7 +97,7 @@ def _held(shards: ShardMap, shard: int, gone: Mapping[int, str]) -> bool:
     return any(replica.peer in gone for replica in shards.shards().get(shard, ()))
 
 
-def _collections(client: Rest) -> Iterator[tuple[str, ShardMap]]:
+def _collections(client: HttpClient) -> Iterator[tuple[str, ShardMap]]:
     for item in client.get("/collections")["collections"]:
         try:
             yield item["name"], ShardMap.of(client.get(f"{path_of(item['name'])}/cluster"))
@@ -142,7 +143,7 @@ def fill_up(endpoint: Endpoint) -> None:
     within a minute, or by the next call. Raises RagopsError where no node answers.
     """
     deadline = time.monotonic() + _FILL_SECONDS
-    with connected(endpoint, _ANSWER_SECONDS) as nodes:
+    with connect(endpoint, _ANSWER_SECONDS) as nodes:
         while _begin_copies(nodes) and time.monotonic() < deadline:
             time.sleep(_POLL)
 
@@ -165,8 +166,8 @@ def _begin_copies(nodes: Nodes) -> bool:
     return waiting
 
 
-def begin_copy(client: Rest, name: str, copy: Copy) -> None:
-    """Have the replica made. Raises as `Rest`."""
+def begin_copy(client: HttpClient, name: str, copy: Copy) -> None:
+    """Have the replica made. Raises as `HttpClient`."""
     order = {"shard_id": copy.shard, "from_peer_id": copy.source, "to_peer_id": copy.target}
     try:
         change(client, "POST", f"{path_of(name)}/cluster", {"replicate_shard": order})

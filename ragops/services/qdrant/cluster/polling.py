@@ -14,7 +14,7 @@ from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
 
 T = TypeVar("T")
 STUCK_SECONDS = 600.0  # without anything changing
@@ -75,7 +75,7 @@ def _look(look: Callable[[], Seen]) -> Seen:
         return Seen(error.message, error.message, silence=error)
 
 
-def while_answering(client: Rest, work: Callable[[], T]) -> T:
+def while_answering(client: HttpClient, work: Callable[[], T]) -> T:
     """What comes of `work`, a request that may take hours, while its server goes on answering short ones.
 
     Raises as `work`, UnhealthyError (qdrant_unreachable) where the server is silent for a minute: one that hangs keeps

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant import HEALTH_COLLECTION
+from ragops.services.qdrant.addresses import addresses, is_cluster
 from ragops.services.qdrant.backup.manifest import path_of, replication_factor
 from ragops.services.qdrant.cluster.cluster import lost_peers, member
 from ragops.services.qdrant.cluster.consensus import change
 from ragops.services.qdrant.cluster.membership import fill_up
-from ragops.services.qdrant.cluster.nodes import addresses, connected, is_cluster
+from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.health import make_scratch
 
 if TYPE_CHECKING:
-    from ragops.adapters.qdrant.client import Rest
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.contract import Endpoint
 
 _ANSWER_SECONDS = 90.0  # a change of the cluster may take a minute
@@ -28,7 +29,7 @@ def prepare(endpoint: Endpoint) -> None:
     """Idempotent. Raises UnhealthyError (qdrant_not_joined) where the nodes do not become one cluster."""
     if is_cluster(endpoint):
         _wait_joined(endpoint)
-    with connected(endpoint, _ANSWER_SECONDS) as nodes:
+    with connect(endpoint, _ANSWER_SECONDS) as nodes:
         make_scratch(nodes.first, len(addresses(endpoint)))
         if is_cluster(endpoint):
             _spread_scratch(nodes.first, len(addresses(endpoint)))
@@ -36,7 +37,7 @@ def prepare(endpoint: Endpoint) -> None:
         fill_up(endpoint)
 
 
-def _spread_scratch(rest: Rest, nodes: int) -> None:
+def _spread_scratch(rest: HttpClient, nodes: int) -> None:
     """A replica on every node, those that were added later too."""
     if replication_factor(rest, HEALTH_COLLECTION) < nodes:
         change(rest, "PATCH", path_of(HEALTH_COLLECTION), {"params": {"replication_factor": nodes}})
@@ -55,9 +56,9 @@ def _not_joined(endpoint: Endpoint) -> str:
     """Why they are not one cluster with a leader, empty where they are."""
     wanted = len(addresses(endpoint))
     try:
-        with connected(endpoint, _LOOK_SECONDS) as nodes:
-            if nodes.silent:
-                return next(iter(nodes.silent.values())).message
+        with connect(endpoint, _LOOK_SECONDS) as nodes:
+            if nodes.unreachable:
+                return next(iter(nodes.unreachable.values())).message
             found = {client.name: known for client in nodes.clients if (known := member(client))}
     except RagopsError as error:
         return error.message

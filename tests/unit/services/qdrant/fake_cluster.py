@@ -103,7 +103,7 @@ class Cluster:
 
 @dataclass(eq=False)
 class Client:
-    """`Rest` of one node."""
+    """`HttpClient` of one node."""
 
     cluster: Cluster
     peer: int

@@ -16,8 +16,8 @@ def member(number: int, **failures: str) -> Member:
     return Member(f"qdrant-{number}", number, PEERS, 1, 7, 100, 0, "", found)
 
 
-def words(*members: Member, silent: tuple[str, ...] = ()) -> list[str]:
-    nodes: Any = SimpleNamespace(silent=dict.fromkeys(silent), clients=members)
+def words(*members: Member, unreachable: tuple[str, ...] = ()) -> list[str]:
+    nodes: Any = SimpleNamespace(unreachable=dict.fromkeys(unreachable), clients=members)
     return [text for _status, text, _cure in _faults({one.name: one for one in members}, 3, nodes)]
 
 
@@ -37,4 +37,4 @@ def test_what_one_follower_once_could_not_tell_another_is_none() -> None:
 
 
 def test_a_node_that_does_not_answer_is_told_of_once() -> None:
-    assert words(member(1, qdrant_3="refused"), member(2), silent=("qdrant-3",)) == ["without qdrant-3"]
+    assert words(member(1, qdrant_3="refused"), member(2), unreachable=("qdrant-3",)) == ["without qdrant-3"]

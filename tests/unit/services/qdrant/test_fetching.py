@@ -25,7 +25,7 @@ CONTENT = os.urandom(200_000)
 
 
 class Server:
-    """What `Rest` asks, on files: it writes a snapshot in two halves, the second one when `go_on` is set."""
+    """What `HttpClient` asks, on files: it writes a snapshot in two halves, the second one when `go_on` is set."""
 
     name = "qdrant"
 

@@ -103,6 +103,7 @@ def test_endpoint_names_every_node_from_both_sides() -> None:
         "nodes": "qdrant-1,qdrant-2,qdrant-3",
         "urls": "http://127.0.0.1:7000,http://127.0.0.1:7010,http://127.0.0.1:7020",
         "grpc_urls": "http://127.0.0.1:7001,http://127.0.0.1:7011,http://127.0.0.1:7021",
+        "inner_grpc_urls": "http://qdrant-1:6334,http://qdrant-2:6334,http://qdrant-3:6334",
         "inner_urls": "http://qdrant-1:6333,http://qdrant-2:6333,http://qdrant-3:6333",
         "replication_factor": "2",
         "shard_number": "6",

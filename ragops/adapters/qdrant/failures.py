@@ -1,0 +1,75 @@
+"""Failures of a request to Qdrant, the same for REST and gRPC, and ragops' errors for them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import httpx
+
+from ragops.errors import MissingError, RagopsError
+
+NO_ANSWER = 0
+LOG_HINT = "see `ragops logs qdrant`"
+_NOT_SUPPORTED, _DISK_FULL = 501, 507
+# These say something of the request or of the whole service, whichever node is asked.
+_SAME_EVERYWHERE = (_NOT_SUPPORTED, _DISK_FULL)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """`status` in HTTP's numbers, NO_ANSWER without one; `reason` holds no address, `detail` is the server's text."""
+
+    status: int
+    reason: str
+    detail: str = ""
+
+    @property
+    def is_of_node(self) -> bool:
+        """Whether another node may answer the same request."""
+        if self.status in _SAME_EVERYWHERE:
+            return False
+        return self.status in (NO_ANSWER, 408) or self.status >= 500
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
+
+
+class RequestFailedError(Exception):
+    """A request failed; raised inside ragops only, each caller translates it to an error of its own."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+def operator_error(failure: Failure, name: str) -> RagopsError | None:
+    """Return the error of a failure that an operator has to mend, None for any other; `name` is the server's.
+
+    MissingError: qdrant_key_refused, qdrant_not_supported, disk_full.
+    """
+    match failure.status:
+        case 401 | 403:
+            what = f"{name} refuses the key: {failure.detail}"
+            return MissingError("qdrant_key_refused", what, "`ragops up` renews it")
+        case 501:
+            return MissingError("qdrant_not_supported", f"{name}: {failure.detail}", "use a Qdrant server")
+        case 507:
+            hint = "free some space, then run the command again"
+            return MissingError("disk_full", f"{name}: {failure.detail}", hint)
+    return None
+
+
+def no_answer(error: httpx.HTTPError) -> str:
+    """Return why there was no answer, without an address."""
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    return "cannot be reached" if isinstance(error, httpx.ConnectError) else "the connection broke"
+
+
+def error_text(content: bytes) -> str:
+    """Return the text of an error in the body of a response, at most 300 characters of it."""
+    try:
+        return str(json.loads(content)["status"]["error"])[:300]
+    except (ValueError, KeyError, TypeError):
+        return content.decode(errors="replace")[:200].strip()

@@ -1,0 +1,134 @@
+"""The HTTP client of probes and operations: what ends within a second, streams files, or is of one node.
+
+The library (`library.py`) has no streams for snapshots, takes the configuration of a collection apart into its own
+models, and costs a second to import; a recovery point keeps that configuration as the server gave it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from ragops.adapters.files import create_private, explain_os_error
+from ragops.adapters.qdrant.failures import LOG_HINT, Failure, error_text, operator_error
+from ragops.errors import RagopsError, UnhealthyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_CONNECT_SECONDS = 5.0
+# Reads and removals are short, however long the rest may take: a server that hangs keeps its connections open.
+_SHORT = ("GET", "DELETE")
+_SHORT_SECONDS = 90.0
+
+
+class HttpClient:
+    """A client of one server; `get` and `send` return what Qdrant calls `result`.
+
+    All raise UnhealthyError (qdrant_unreachable), MissingError (qdrant_key_refused, qdrant_not_supported, disk_full),
+    RagopsError (qdrant_not_found, qdrant_exists, qdrant_error).
+    """
+
+    def __init__(self, client: httpx.Client, name: str = "qdrant", seconds: float | None = None) -> None:
+        self.name = name
+        self._client = client
+        self._seconds = seconds
+
+    def within(self, seconds: float) -> HttpClient:
+        """The same server, whose every answer to `get`, `send` and `status` may take up to `seconds`."""
+        return HttpClient(self._client, self.name, seconds)
+
+    def _limits(self, method: str) -> httpx.Timeout:
+        own = self._client.timeout
+        seconds = self._seconds if self._seconds is not None else own.read
+        if method in _SHORT:
+            seconds = _SHORT_SECONDS if seconds is None else min(seconds, _SHORT_SECONDS)
+        return own if seconds is None else httpx.Timeout(seconds, connect=min(seconds, _CONNECT_SECONDS))
+
+    def get(self, path: str) -> Any:
+        """Read."""
+        return self.send("GET", path)
+
+    def send(self, method: str, path: str, body: object = None, **query: str) -> Any:
+        """Ask for a change, with a JSON body where there is one."""
+        with _translate_errors(self.name):
+            response = self._client.request(method, path, json=body, params=query, timeout=self._limits(method))
+            _check(response, self.name)
+            return response.json()["result"]
+
+    def root(self) -> dict[str, Any]:
+        """Return the server's `title`, `version`, and `engine` if it is the development engine."""
+        with _translate_errors(self.name):
+            response = self._client.get("/")
+            _check(response, self.name)
+            return dict(response.json())
+
+    def status(self, path: str, *, with_key: bool = True) -> int:
+        """The bare status of a GET."""
+        with _translate_errors(self.name):
+            request = self._client.build_request("GET", path, timeout=self._limits("GET"))
+            if not with_key:
+                del request.headers["api-key"]
+            return self._client.send(request).status_code
+
+    def download(self, path: str, target: Path) -> None:
+        """Stream a file to `target`, ours alone."""
+        try:
+            with (
+                create_private(target) as stream,
+                _translate_errors(self.name),
+                self._client.stream("GET", path) as response,
+            ):
+                _check(response, self.name)
+                for block in response.iter_bytes(1 << 20):
+                    stream.write(block)
+        except OSError as error:
+            raise explain_os_error(error, f"write {target}") from error
+
+    def upload(self, path: str, source: Path, checksum: str) -> None:
+        """Send `source` as a shard snapshot and wait until it is in place."""
+        query = {"priority": "snapshot", "wait": "true", "checksum": checksum}
+        try:
+            with _translate_errors(self.name), source.open("rb") as stream:
+                files = {"snapshot": (source.name, stream, "application/octet-stream")}
+                _check(self._client.post(path, params=query, files=files), self.name)
+        except OSError as error:
+            raise explain_os_error(error, f"read {source}") from error
+
+
+@contextmanager
+def open_http(url: str, key: str, timeout: float, name: str = "qdrant") -> Iterator[HttpClient]:
+    """A client of the server at `url`, called `name` in errors; every answer may take up to `timeout` seconds."""
+    limits = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS))
+    verify = url.startswith("https")  # reading the certificates of the world takes longer than a probe
+    with httpx.Client(base_url=url, headers={"api-key": key}, timeout=limits, trust_env=False, verify=verify) as client:
+        yield HttpClient(client, name)
+
+
+@contextmanager
+def _translate_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        what = f"{name} did not answer in time ({type(error).__name__})"
+        raise UnhealthyError("qdrant_unreachable", what, LOG_HINT) from error
+    except httpx.HTTPError as error:
+        what = f"{name} cannot be reached: {error}"
+        raise UnhealthyError("qdrant_unreachable", what, f"`ragops status`; {LOG_HINT}") from error
+    except (ValueError, KeyError) as error:
+        what = f"{name} gave an unexpected answer: {type(error).__name__}: {error}"
+        raise RagopsError("qdrant_error", what, LOG_HINT) from error
+
+
+def _check(response: httpx.Response, name: str) -> None:
+    if response.is_success:
+        return
+    status = response.status_code
+    failure = Failure(status, f"answers {status}", error_text(response.read()))
+    if found := operator_error(failure, name):
+        raise found
+    codes = {404: "qdrant_not_found", 409: "qdrant_exists"}
+    raise RagopsError(codes.get(status, "qdrant_error"), f"{name} {failure}", LOG_HINT)
