@@ -35,6 +35,13 @@ _SCHEMES = tuple("".join(letters) for letters in product(*((letter, letter.lower
 _SCHEMES = ("Bearer", *(scheme for scheme in _SCHEMES if scheme != "Bearer"))
 
 
+# RFC 6750, 2.1: `Bearer`, spaces, one token. Envoy's own check looks for the scheme anywhere in the header, and stops
+# reading at the first character that no token has.
+_CREDENTIALS = "(?i:bearer) +[A-Za-z0-9._~+/-]+=*"
+_NEVER = "never"  # a requirement that no request meets
+_NO_KEYS = {"http_uri": {"uri": "http://gateway.invalid/no-token-was-issued", "cluster": "nowhere", "timeout": "1s"}}
+
+
 # --- filters -----------------------------------------------------------------------------------------------------
 
 
@@ -73,10 +80,16 @@ def jwt(policy: GatewayPolicy, keys: Json) -> Json:
         "clock_skew_seconds": policy.jwt.clock_skew,
         **_jwks(keys),
     }
+    never = {
+        "issuer": _NEVER,
+        "from_headers": [{"name": "Authorization", "value_prefix": _NEVER}],
+        "remote_jwks": _NO_KEYS,
+    }
     return typed(
         f"{HTTP}.jwt_authn.v3.JwtAuthentication",
-        providers={"tokens": provider},
+        providers={"tokens": provider, _NEVER: never},
         rules=[{"match": {"prefix": "/"}, "requires": {"provider_name": "tokens"}}],
+        requirement_map={_NEVER: {"provider_name": _NEVER}},
     )
 
 
@@ -84,8 +97,7 @@ def _jwks(keys: Json) -> Json:
     """The public keys. Envoy refuses an empty set: without any, one that can never be fetched lets nobody in."""
     if keys["keys"]:
         return {"local_jwks": {"inline_string": json.dumps(keys, sort_keys=True)}}
-    nowhere = {"uri": "http://gateway.invalid/no-token-was-issued", "cluster": "nowhere", "timeout": "1s"}
-    return {"remote_jwks": {"http_uri": nowhere}}
+    return {"remote_jwks": _NO_KEYS}
 
 
 # --- routes ------------------------------------------------------------------------------------------------------
@@ -145,7 +157,9 @@ def _entries(policy: GatewayPolicy, route: Route) -> list[Json]:
     for match, path in matches:
         refusal = _refusal(match, 405, "method not allowed")
         refusal["response_headers_to_add"] = [header("allow", ", ".join(route.methods))]
-        entries += [_forward(policy, route, match, path), *_preflight(policy, match), refusal]
+        forward = _forward(policy, route, match, path)
+        malformed = [_malformed(policy, forward["match"])] if route.authenticate else []
+        entries += [*malformed, forward, *_preflight(policy, match), refusal]
     return entries
 
 
@@ -178,6 +192,20 @@ def _forward(policy: GatewayPolicy, route: Route, match: Json, path: str) -> Jso
         },
         "response_headers_to_add": _deprecation(route.deprecation, path),
         "typed_per_filter_config": per_filter,
+    }
+
+
+def _malformed(policy: GatewayPolicy, match: Json) -> Json:
+    """The 401 of a request that `match` would forward, if its credentials are not of the form that they must have.
+
+    By the check of tokens, not a direct response: to that Envoy adds no CORS headers, and a page could not read it.
+    """
+    unlike = _unlike("authorization", _CREDENTIALS)
+    refused = typed(f"{HTTP}.jwt_authn.v3.PerRouteConfig", requirement_name=_NEVER)
+    return {
+        "match": {**match, "headers": [*match["headers"], unlike]},
+        "route": {"cluster": CLUSTER},
+        "typed_per_filter_config": {**_cors(policy), JWT: refused},
     }
 
 

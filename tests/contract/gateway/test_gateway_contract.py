@@ -297,6 +297,44 @@ def test_another_scheme_is_no_token(gateway: Any, scheme: str) -> None:
     assert gateway.upstream.seen == []
 
 
+@pytest.mark.parametrize("path", [API, "/search"])
+@pytest.mark.parametrize("around", ["Bearer  {}", "bearer   {}"])
+def test_spaces_may_stand_before_a_token(gateway: Any, around: str, path: str) -> None:
+    headers = {"Authorization": around.format(gateway.token())}
+    assert gateway.request("GET", path, token=None, headers=headers).status_code == 200
+
+
+MALFORMED = [
+    "x Bearer {}", "Basic abc Bearer {}", "Basic abc, Bearer {}", "Bearer Bearer {}", "bearer bearer {}", "xBearer {}",
+    "Bearer {} {}", "Bearer {} x", "Bearer {},", "Bearer {};x", "Bearer {}, Bearer {}", 'Bearer "{}"', "Bearer a={}",
+    "Bearer\t{}", "Bearer{}", "{}", "Bearer", "Bearer x {}", "Bearer !{}", "never{}", "never {}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [API, "/search"])
+@pytest.mark.parametrize("value", MALFORMED)
+def test_credentials_are_the_scheme_and_one_token_and_nothing_else(gateway: Any, value: str, path: str) -> None:
+    headers = {"Authorization": value.replace("{}", gateway.token())}
+    answer = gateway.request("GET", path, token=None, headers=headers)
+    assert_problem(answer, 401)
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+    assert gateway.upstream.seen == []
+
+
+def test_two_credentials_are_none(gateway: Any) -> None:
+    for first, second in ((gateway.token(), gateway.token()), ("garbage", gateway.token()), (gateway.token(), "x")):
+        lines = "".join(f"Authorization: Bearer {token}\r\n" for token in (first, second)).encode()
+        assert gateway.raw(API.encode(), b"GET", lines, authorized=False) in (400, 401)
+    assert gateway.upstream.seen == []
+
+
+def test_a_page_of_an_allowed_origin_reads_why_its_credentials_are_refused(gateway: Any) -> None:
+    for value in ("Bearer garbage", f"x Bearer {gateway.token()}"):
+        answer = gateway.request("GET", API, token=None, headers={"Authorization": value, "Origin": ORIGIN})
+        assert answer.status_code == 401
+        assert answer.headers.get("access-control-allow-origin") == ORIGIN, value
+
+
 def test_a_request_has_one_id_on_its_whole_way(gateway: Any) -> None:
     answer = gateway.request("GET", API)
     (seen,) = gateway.upstream.seen
