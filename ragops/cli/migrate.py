@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,7 +114,7 @@ def json_to_db(
     current = state(context)
     session = current.session(lock_wait)
     model = embedder_for(session).name
-    with session.changing(("ingest",)):
+    with contextlib.nullcontext() if dry_run else session.changing(("ingest",)):
         database = session.endpoint(_SERVICE)
         report = migrate.import_json(database, file, dry_run=dry_run, actor=actor(), embedding_model=model)
     if current.console.as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -108,7 +109,7 @@ def restore(
     held = {part.service for part in found.manifest.parts} - {PLATFORM}
     safety = not no_safety and not set(service or held) <= set(started)
     request = RestoreRequest(found.id, tuple(service or ()), safety, dry_run, repository, anew)
-    with session.changing():
+    with contextlib.nullcontext() if dry_run else session.changing():
         with bars(console) as on_progress:
             journal, locker = session.restore_journal(), session.locker()
             result = operation(request, session.platform(), vault, journal, locker=locker, on_progress=on_progress)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.adapters.project_owner import is_ours
+from ragops.adapters.storage.folder import FolderStore
 from ragops.adapters.storage.open import open_store
 from ragops.errors import RagopsError, StoreRefusedError
 from ragops.recovery.backup_target import Vault
@@ -17,6 +19,9 @@ from ragops.recovery.sequence_history import History
 from ragops.services.contract import Check, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ragops.adapters.storage import Store
     from ragops.config.load import Project
 
 _LITTLE = 2 << 30  # bytes
@@ -86,8 +91,29 @@ def _finding(repository: Repository) -> Check:
 
 
 def _try_writing(repository: Repository) -> bool:
-    """Write a small file, read and remove it; returns whether it may be removed. Raises RagopsError."""
+    """Write a small file, read and remove it; returns whether it may be removed. Raises RagopsError.
+
+    Folders that are made for it go again.
+    """
     path = f"{repository.environment}/doctor-{secrets.token_hex(4)}"
+    with _without_new_folders(repository.store):
+        return _try_file(repository, path)
+
+
+@contextlib.contextmanager
+def _without_new_folders(store: Store) -> Iterator[None]:
+    """Remove the way to a repository in a folder at the end if it was not there, as long as it is empty."""
+    folder = store.folder.absolute() if isinstance(store, FolderStore) else None
+    missing = [path for path in (folder, *folder.parents) if not path.exists()] if folder else []
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            for path in missing:
+                path.rmdir()
+
+
+def _try_file(repository: Repository, path: str) -> bool:
     with repository.store.writing(path) as stream:
         stream.write(b"written by ragops doctor\n")
     removes = True

@@ -92,7 +92,7 @@ def declared(runtime: str, root: Path, changes: dict[str, Any]) -> str:
 def inputs_of(project: Project) -> PlatformInputs:
     """As `up` makes them, but no Docker engine is asked which images it has."""
     embedded = Project(project.settings.model_copy(update={"runtime": "embedded"}), project.paths, project.config)
-    made = platform_inputs(embedded, SECRETS, renew=False)
+    made = platform_inputs(embedded, SECRETS)
     if project.settings.runtime == "embedded":
         return made
     names = DockerNames("test", "default")

@@ -6,13 +6,13 @@ import contextlib
 import os
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pulumi import automation
-from pulumi.automation.errors import CommandError, ConcurrentUpdateError
+from pulumi.automation.errors import CommandError, ConcurrentUpdateError, StackNotFoundError
 
 from ragops.adapters.files import make_dir, write_atomic
 from ragops.adapters.pulumi.command import InterruptibleCommand
@@ -21,7 +21,7 @@ from ragops.adapters.pulumi.events import Recorder, Step
 from ragops.adapters.pulumi.locks import all_gone, holders
 from ragops.adapters.pulumi.passphrase import passphrase_variables
 from ragops.adapters.pulumi.state import local_state
-from ragops.errors import LockedError
+from ragops.errors import LockedError, MissingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from ragops.adapters.pulumi.install import Engine
     from ragops.adapters.pulumi.state import LocalState
+
+NO_STACK = "no_stack"
 
 _LOCK_WAIT = 90.0
 _ORPHAN_POLL = 0.5
@@ -49,6 +51,28 @@ class StackOptions:
     backend: str = ""
     secrets_provider: str = "passphrase"
     variables: Mapping[str, str] = field(default_factory=dict)
+
+    def worked_in(self, folder: Path) -> StackOptions:
+        """The same with its settings in `folder`, and a passphrase of its own there if there is none."""
+        there = self.passphrase_file.exists()
+        return replace(
+            self,
+            work_dir=folder / "work",
+            passphrase_file=self.passphrase_file if there else folder / "passphrase",
+        )
+
+    def with_state_in(self, folder: Path) -> StackOptions:
+        """A stack of that name with all that belongs to it in `folder`."""
+        backend = make_dir(folder / "state", _PRIVATE).as_uri()
+        return replace(
+            self,
+            work_dir=folder / "work",
+            passphrase_file=folder / "passphrase",
+            backend=backend,
+            secrets_provider="passphrase",
+            # Set in the shell it would go before the backend of the project's settings.
+            variables={**self.variables, "PULUMI_BACKEND_URL": backend},
+        )
 
     @property
     def is_own(self) -> bool:
@@ -85,14 +109,21 @@ class UpReport:
 
 
 class PulumiStack:
-    """One stack, driven by an inline program."""
+    """One stack, driven by an inline program.
 
-    def __init__(self, engine: Engine, options: StackOptions, program: Callable[[], None]) -> None:
-        self._options = options
-        make_dir(options.work_dir, _PRIVATE)
+    Raises MissingError (no_stack) unless `create` if there is none.
+    """
+
+    def __init__(
+        self, engine: Engine, options: StackOptions, program: Callable[[], None], *, create: bool = True
+    ) -> None:
+        self._options, self._create = options, create
         self._local = options.local()
         if self._local and (fault := self._local.fault()):
             raise fault.error()
+        if not create and self._local and not self._local.checkpoint.exists():
+            raise _no_stack(options)
+        make_dir(options.work_dir, _PRIVATE)
         self._stack = self._translated(lambda: self._open(engine, program))
 
     def preview(self) -> tuple[Step, ...]:
@@ -170,7 +201,12 @@ class PulumiStack:
                 backend=automation.ProjectBackend(_backend(options)) if _backend(options) else None,
             ),
         )
-        return _Stack.create_or_select(options.stack, workspace)
+        if self._create:
+            return _Stack.create_or_select(options.stack, workspace)
+        try:
+            return _Stack.select(options.stack, workspace)
+        except StackNotFoundError as error:
+            raise _no_stack(options) from error
 
     def _translated(self, call: Callable[[], _T], recorder: Recorder | None = None) -> _T:
         """Run `call`; a stale lock is cleared, every failure of the engine becomes a RagopsError."""
@@ -215,6 +251,11 @@ class _Stack(automation.Stack):
 
     def info(self, show_secrets: bool = True) -> automation.UpdateSummary:  # noqa: ARG002
         return automation.UpdateSummary("update", datetime.now(tz=UTC), "", {}, {}, "succeeded")
+
+
+def _no_stack(options: StackOptions) -> MissingError:
+    what = f"environment {options.stack!r} was never provisioned: there is no Pulumi state of it"
+    return MissingError(NO_STACK, what, "run `ragops up`")
 
 
 def _backend(options: StackOptions) -> str:

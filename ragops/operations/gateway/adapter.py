@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def opened(session: Session) -> tuple[GatewayAdapter, GatewayInputs]:
     """The gateway, and what settings and credentials now ask of it."""
     session.endpoint("gateway")  # says so where nothing is provisioned yet
-    inputs = platform_inputs(session.project, session.secrets(), renew=False).door
+    inputs = platform_inputs(session.project, session.secrets(), write=False).door
     return session.host.gateway(), inputs.behind(session.endpoint("api").inner)
 
 

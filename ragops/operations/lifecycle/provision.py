@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.postgres import connect, is_password_refused
 from ragops.adapters.progress import Progress, ignore
+from ragops.adapters.pulumi.engine import NO_STACK
 from ragops.adapters.pulumi.events import Action
 from ragops.config.secrets import load as load_secrets
-from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
+from ragops.errors import InterruptedRunError, MissingError, RagopsError, UnhealthyError
 from ragops.operations.cluster.rolling_update import disturbed, is_mixed, roll
 from ragops.operations.lifecycle import data_guard
 from ragops.operations.lifecycle.data_guard import Empty
 from ragops.operations.lifecycle.plan_diff import Change, Drifted, changes, drifted, merged
 from ragops.operations.lifecycle.redis_users import refuse_users
 from ragops.operations.lifecycle.repair_state import repair_state
-from ragops.operations.lifecycle.stack import fingerprint, open_stack
+from ragops.operations.lifecycle.stack import fingerprint, open_existing, open_for_preview, open_stack
 from ragops.operations.lifecycle.upgrade_backup import save_before
 from ragops.operations.lifecycle.version_changes import planned, refuse
 from ragops.operations.observe import consistency
@@ -90,13 +91,15 @@ class DownResult:
 def plan(session: Session) -> Plan:
     """What `up` would change, after a look at what is really there. Raises MissingError (secret_missing), as `up`."""
     session.refuse_lost_secrets()
-    steps = open_stack(session.project, session.secrets(), renew=False).preview()
+    with open_for_preview(session.project, session.secrets()) as stack:
+        steps = stack.preview()
     return Plan(changes(steps, session.host.will_restart()), planned(session))
 
 
 def drift(session: Session) -> Drift:
     """Where what is really there differs from what was provisioned. Raises MissingError (not_provisioned)."""
-    resources = drifted(open_stack(session.project, session.secrets(), renew=False).drift())
+    with open_for_preview(session.project, session.secrets()) as stack:
+        resources = drifted(stack.drift())
     found = Drift(merged(resources, [(item.resource, item.now) for item in session.host.drift()]))
     if not found.resources and not session.project.paths.endpoints.exists():
         raise session.not_provisioned()  # what was never provisioned whole cannot be as it was provisioned
@@ -281,7 +284,7 @@ def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] 
     """Stop and forget every service. Data stay unless `purge_data`."""
     paths = session.project.paths
     with session.changing():
-        steps = open_stack(session.project, session.secrets(), renew=False).destroy(on_step)
+        steps = _destroy(session, on_step)
         remains = session.host.stop_orphans()
         paths.endpoints.unlink(missing_ok=True)
         paths.fingerprint.unlink(missing_ok=True)
@@ -291,3 +294,12 @@ def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] 
             History(paths.history).begin_new()  # their loss is what was asked for
     stopped = [change.resource for change in changes(steps) if change.action is Action.DELETE]
     return DownResult((*stopped, *remains), () if purge_data else names, names if purge_data else ())
+
+
+def _destroy(session: Session, on_step: Callable[[Step], None] | None) -> tuple[Step, ...]:
+    try:
+        return open_existing(session.project, session.secrets()).destroy(on_step)
+    except MissingError as error:
+        if error.code != NO_STACK:
+            raise
+        return ()  # what an interrupted `up` left running is stopped without it

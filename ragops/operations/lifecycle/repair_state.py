@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.pulumi.state import StateFault
 from ragops.errors import RagopsError, UsageError
-from ragops.operations.lifecycle.stack import open_stack, stack_options
+from ragops.operations.lifecycle.stack import open_existing, stack_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def _fault(session: Session, state: LocalState) -> StateFault | None:
     if fault := state.fault():
         return fault
     try:
-        open_stack(session.project, session.secrets(), renew=False).drift()  # which opens every secret
+        open_existing(session.project, session.secrets()).drift()  # which opens every secret
     except RagopsError as error:
         if error.code not in _UNUSABLE:
             raise

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
+import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -14,7 +17,7 @@ import yaml
 from ragops import __version__
 from ragops.adapters.files import make_dir
 from ragops.adapters.pulumi import install as pulumi_install
-from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
+from ragops.adapters.pulumi.engine import NO_STACK, PulumiStack, StackOptions
 from ragops.adapters.pulumi.pins import ENGINE_HINT
 from ragops.errors import MissingError, UsageError
 from ragops.resources import source_digest, stacks_dir
@@ -23,9 +26,9 @@ from ragops.services.gateway import certificate, tokens
 from ragops.services.gateway.configuration import GatewayInputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
+    from ragops.adapters.pulumi.install import Engine
     from ragops.config.load import Project
     from ragops.config.model import Settings
     from ragops.services.gateway.component import GatewayRuntime
@@ -48,20 +51,57 @@ class PlatformInputs:
     nodes_ask: bool = True
 
 
-def open_stack(
-    project: Project, secrets: Mapping[str, str], *, renew: bool = True, nodes_ask: bool = True
-) -> PulumiStack:
-    """The stack of the project's environment; `renew` is for what applies it. Raises MissingError (engine_missing).
+def open_stack(project: Project, secrets: Mapping[str, str], *, nodes_ask: bool = True) -> PulumiStack:
+    """The stack of the project's environment, made where there is none. Raises MissingError (engine_missing).
 
     Without `nodes_ask` its Qdrant is one whose nodes do not ask one another for the key.
     """
+    engine = _engine(project)
+    inputs = replace(platform_inputs(project, secrets), nodes_ask=nodes_ask)
+    return PulumiStack(engine, stack_options(project), _declared(inputs))
+
+
+def open_existing(project: Project, secrets: Mapping[str, str]) -> PulumiStack:
+    """The stack as it was provisioned; no file of the gateway is made or renewed.
+
+    Raises MissingError (engine_missing; no_stack if the environment was never provisioned).
+    """
+    engine = _engine(project)
+    inputs = platform_inputs(project, secrets, write=False)
+    return PulumiStack(engine, stack_options(project), _declared(inputs), create=False)
+
+
+@contextlib.contextmanager
+def open_for_preview(project: Project, secrets: Mapping[str, str]) -> Iterator[PulumiStack]:
+    """The stack as it was provisioned; if it never was, an empty one in a temporary folder, of which nothing stays.
+
+    Raises MissingError (engine_missing).
+    """
+    engine, options = _engine(project), stack_options(project)
+    declared = _declared(platform_inputs(project, secrets, write=False))
+    with tempfile.TemporaryDirectory(prefix="ragops-plan-") as name:
+        folder = Path(name)
+        known = options if options.work_dir.exists() else options.worked_in(folder)
+        try:
+            stack = PulumiStack(engine, known, declared, create=False)
+        except MissingError as error:
+            if error.code != NO_STACK:
+                raise
+            stack = PulumiStack(engine, options.with_state_in(folder), declared)
+        yield stack
+
+
+def _engine(project: Project) -> Engine:
     refuse_renamed(project)
     engine = pulumi_install.find()
     if engine is None:
         raise MissingError("engine_missing", "the Pulumi engine is not installed", ENGINE_HINT)
+    return engine
+
+
+def _declared(inputs: PlatformInputs) -> Callable[[], None]:
     program = _program()
-    inputs = replace(platform_inputs(project, secrets, renew=renew), nodes_ask=nodes_ask)
-    return PulumiStack(engine, stack_options(project), lambda: program(inputs))
+    return lambda: program(inputs)
 
 
 def refuse_renamed(project: Project) -> None:
@@ -108,13 +148,14 @@ def stack_options(project: Project) -> StackOptions:
     )
 
 
-def platform_inputs(project: Project, secrets: Mapping[str, str], *, renew: bool = True) -> PlatformInputs:
-    """The program's inputs, with the gateway's files made where they are missing, renewed only where `renew`."""
+def platform_inputs(project: Project, secrets: Mapping[str, str], *, write: bool = True) -> PlatformInputs:
+    """The program's inputs, with the gateway's files made if they are missing; nothing is written unless `write`."""
     settings, paths = project.settings, project.paths
-    make_dir(paths.gateway, _PASSAGE)
-    credentials = tokens.ensure(paths.gateway)
+    if write:
+        make_dir(paths.gateway, _PASSAGE)
+    credentials = tokens.ensure(paths.gateway) if write else tokens.load(paths.gateway)
     now = datetime.now(tz=UTC)
-    tls = certificate.ensure(paths.gateway, now, renew=renew) if settings.gateway.tls else None
+    tls = certificate.ensure(paths.gateway, now, write=write) if settings.gateway.tls else None
     door = GatewayInputs(
         settings=settings.gateway,
         platform=settings.name,

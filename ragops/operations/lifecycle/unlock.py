@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.files import explain_os_error
 from ragops.adapters.pulumi.locks import LockHolder
 from ragops.errors import LockedError
-from ragops.operations.lifecycle.stack import open_stack, stack_options
+from ragops.operations.lifecycle.stack import open_existing, stack_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,17 +31,19 @@ def unlock(session: Session, ask: Callable[[str], None]) -> Unlocked:
     `ask` hears who holds it and raises where the answer is no. Raises LockedError where a ragops command is at work in
     the environment, or the holder is a process of this machine that runs.
     """
+    state = stack_options(session.project).local()
+    if state and not _locks(state.locks):
+        return Unlocked(())  # nothing to change, so no trace of a change
     with session.changing():
-        state = stack_options(session.project).local()
         if state is None:
             ask("whoever holds the lock: the place of the state does not tell who that is")
-            open_stack(session.project, session.secrets(), renew=False).release_lock()
+            open_existing(session.project, session.secrets()).release_lock()
             return Unlocked(("the lock of the state, if there was one",))
         found = _locks(state.locks)
         for holder in found.values():
             _refuse_living(holder)
         if not found:
-            return Unlocked(())
+            return Unlocked(())  # its holder has ended since
         ask("; ".join(map(str, found.values())))
         for path in found:
             _remove(path)

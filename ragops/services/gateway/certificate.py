@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ FILES = ("tls.crt", "tls.key")
 NAMES = ("localhost",)
 ADDRESSES = ("127.0.0.1", "::1")
 DUE = "a new one, because it ends soon"
+NEW = "a new one"
 
 _RECORD = "tls.generated"  # the digest of the last key that was made here
 _NAME = "ragops gateway"
@@ -42,32 +43,38 @@ _NAME = "ragops gateway"
 
 @dataclass(frozen=True)
 class CertificateFiles:
-    """Paths of the certificate and its key, when it ends, and the start of its SHA-256."""
+    """Paths of the certificate and its key, when it ends, and the start of its SHA-256.
+
+    `unwritten` is the text of both where the files are not there yet.
+    """
 
     certificate: Path
     key: Path
     expires: datetime
     fingerprint: str
+    unwritten: Pair | None = field(default=None, repr=False)
 
     def pair(self) -> Pair:
         """The text of both. Raises RagopsError (not_permitted, file_error)."""
-        return Pair(_read(self.certificate).decode(), _read(self.key).decode())
+        return self.unwritten or Pair(_read(self.certificate).decode(), _read(self.key).decode())
 
 
-def ensure(folder: Path, now: datetime, *, renew: bool = True) -> CertificateFiles:
+def ensure(folder: Path, now: datetime, *, write: bool = True) -> CertificateFiles:
     """Return the certificate in `folder`; make one if there is none, or if ours lacks its key or ends within 30 days.
 
-    One of ours that only nears its end stays if `renew` is false; its fingerprint then is DUE. One of the user's own is
-    used as it is, whenever it ends. Raises RagopsError: certificate_invalid if files of the user's own are no pair,
-    disk_full, not_permitted, file_error.
+    Nothing is written if `write` is false: the fingerprint of one that would be made is NEW, that of one of ours that
+    would be renewed is DUE. One of the user's own is used as it is, whenever it ends. Raises RagopsError:
+    certificate_invalid if files of the user's own are no pair, disk_full, not_permitted, file_error.
     """
     certificate, key = (folder / name for name in FILES)
     found, private = _certificate(certificate), _key(key)
     whole = found is not None and private is not None and found.public_key() == private.public_key()
     if (found is None or is_generated(found)) and _is_own_key(folder, found, private):
         due = found is not None and found.not_valid_after_utc - now < RENEW_BEFORE
-        if found is not None and whole and due and not renew:
+        if found is not None and whole and due and not write:
             return CertificateFiles(certificate, key, found.not_valid_after_utc, DUE)
+        if not whole and not write:
+            return CertificateFiles(certificate, key, now + VALID, NEW, _new_pair(now))
         if found is None or not whole or due:
             found = _make(folder, now)
     elif found is None or not whole:
@@ -175,6 +182,11 @@ def _invalid(path: Path, reason: str) -> RagopsError:
         "then run `ragops gateway apply`"
     )
     return RagopsError("certificate_invalid", f"cannot use {path}: {reason}", hint)
+
+
+def _new_pair(now: datetime) -> Pair:
+    private = ec.generate_private_key(ec.SECP256R1())
+    return Pair(_self_signed(private, now, now + VALID).decode(), _key_text(private).decode())
 
 
 def _make(folder: Path, now: datetime) -> x509.Certificate:

@@ -214,7 +214,7 @@ def test_a_certificate_is_made_once_and_renewed_near_its_end(tmp_path: Path) -> 
     certificate.ensure(tmp_path, NOW + timedelta(days=300))
     assert first.certificate.read_bytes() == text
     later = NOW + timedelta(days=368)
-    assert certificate.ensure(tmp_path, later, renew=False).fingerprint == certificate.DUE != first.fingerprint
+    assert certificate.ensure(tmp_path, later, write=False).fingerprint == certificate.DUE != first.fingerprint
     assert first.certificate.read_bytes() == text, "a plan renews nothing"
     assert certificate.ensure(tmp_path, later).fingerprint not in (certificate.DUE, first.fingerprint)
     assert first.certificate.read_bytes() != text
@@ -282,8 +282,8 @@ def test_a_pair_of_the_users_own_is_never_touched(tmp_path: Path, days: int, sub
     certificate.ensure(tmp_path, NOW)  # there was one of ours before
     own_pair(tmp_path, days=days, subject=subject)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    for renew in (True, False):
-        found = certificate.ensure(tmp_path, NOW, renew=renew)
+    for write in (True, False):
+        found = certificate.ensure(tmp_path, NOW, write=write)
         assert found.fingerprint == hashlib.sha256(before["tls.crt"]).hexdigest()[:12]
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
