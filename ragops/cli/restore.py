@@ -12,7 +12,7 @@ from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.points import From, Identity
 from ragops.cli.state import state
-from ragops.errors import UsageError
+from ragops.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ragops.operations.restore.clean import Aside
     from ragops.operations.restore.restore import RestoreResult
     from ragops.operations.session import Session
+    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repository import Repository
 
 
 _CLEAN = "clean"
@@ -64,9 +66,9 @@ def restore(
     """Bring a recovery point back, or remove what restores have kept aside.
 
     Checks all of it before anything is touched, takes a safety recovery point first, and is done when the counts match
-    and the API answers through the gateway: exits with 3 where it does not.
-    Where a run was interrupted, the same command goes on with what is left. Services whose data are gone are started
-    empty first.
+    and the API answers through the gateway: exits with 3 if it does not, or if an index or constraint could not be
+    made again. If a run was interrupted, the same command goes on with what is left. Services whose data are gone are
+    started empty first.
 
     What a restore replaces is kept: databases, folders of data. `ragops restore clean` lists it with sizes, asks, and
     removes it for good; with --dry-run it only lists.
@@ -93,11 +95,7 @@ def restore(
     session = current.session(lock_wait)
     vault = session.vault(identity)
     chosen, found = vault.find(point, repository)
-    if point == "latest":
-        for newer in chosen.glance().passed_over():
-            console.message(f"{newer.id} is newer and passed over: {newer.manifest.unhealthy[0]}")
-    for fault in found.manifest.unhealthy:
-        console.message(f"the platform was down when {found.id} was taken: {fault}")
+    _say_which(console, chosen, found, latest=point == "latest")
     started: tuple[str, ...] = ()
     failure: UnhealthyError | None = None
     if not dry_run:
@@ -116,13 +114,24 @@ def restore(
         if not dry_run:
             refresh_answers(session)
             restored = [item.service for item in result.services]
-            note_restored(session, result.point, restored, sum(item.seconds for item in result.services))
+            if not result.missing:
+                note_restored(session, result.point, restored, sum(item.seconds for item in result.services))
             with steps(console, "restore") as on_step:
                 failure = _answer(session, found.id, on_step)
     if failure is None or not console.as_json:
         _say(console, result)
     if failure:
         raise failure
+    if result.missing:
+        raise typer.Exit(ExitCode.UNHEALTHY)
+
+
+def _say_which(console: Console, chosen: Repository, found: RecoveryPoint, *, latest: bool) -> None:
+    """Messages on the recovery point that was found, and on newer ones that are passed over."""
+    for newer in chosen.glance().passed_over() if latest else ():
+        console.message(f"{newer.id} is newer and passed over: {newer.manifest.unhealthy[0]}")
+    for fault in found.manifest.unhealthy:
+        console.message(f"the platform was down when {found.id} was taken: {fault}")
 
 
 def _answer(session: Session, ident: str, on_progress: Callable[[Progress], None]) -> UnhealthyError | None:
@@ -214,6 +223,8 @@ def _show(console: Console, result: RestoreResult) -> None:
     console.table(("SERVICE", "WHAT", "BEFORE", "IN THE RECOVERY POINT" if result.dry_run else "RESTORED"), rows)
     for note in (*result.notes, *(note for item in result.services for note in item.notes)):
         console.message(note)
+    if result.missing:
+        console.message("all rows are back; what is named above as missing is to be made by hand")
     if not result.dry_run and any(item.notes for item in result.services):
         console.message("`ragops restore clean` lists what restores have kept, and removes it")
     if result.safety:
@@ -228,5 +239,6 @@ def _values(result: RestoreResult) -> dict[str, Any]:
         "dry_run": result.dry_run,
         "safety": result.safety or None,
         "services": jsonable(result.services),
+        "missing": list(result.missing),
         "notes": list(result.notes),
     }

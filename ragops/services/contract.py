@@ -258,12 +258,19 @@ class BackupEngine(Protocol):
     def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
         """Replace the service's data by the parts' and compare the counts, whether the service was up or down before.
 
-        Returns words for the user, such as where the old data are kept. A failure leaves the old data serving or set
+        Returns words for the user, such as where the old data are kept; a NotRestored for each object that is missing
+        although all rows are back. A failure leaves the old data serving or set
         aside, never lost; a run that was killed is completed by the next one. Raises IntegrityError on other counts.
         """
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Items by kind that the live service holds now, in the terms of `Part.counts`."""
+
+
+class NotRestored(str):
+    """Words on an object that could not be made again, such as an index: the restore is done, but not complete."""
+
+    __slots__ = ()
 
 
 # --- changes of version ------------------------------------------------------------------------------------------

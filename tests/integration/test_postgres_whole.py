@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from ragops.errors import IntegrityError
-from ragops.services.contract import Extent, Status
+from ragops.services.contract import Extent, NotRestored, Status
 from ragops.services.timescaledb import database_builder, proof
 from ragops.services.timescaledb.backup import TimescaleBackup
 from ragops.services.timescaledb.health import probe
@@ -96,6 +96,26 @@ def test_an_invalid_index_is_named_and_in_the_way_of_nothing(database, tmp_path)
     restored(database, tmp_path, parts)
     with pytest.raises(IntegrityError, match="indexes"):
         restored(database, tmp_path, [*old, parts[1]])
+
+
+def test_what_cannot_be_made_again_is_named_and_no_proof(database, tmp_path):
+    database.sql(
+        "CREATE FUNCTION public.here(x int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN"
+        " IF current_database() <> 'rag' THEN RAISE EXCEPTION 'not here'; END IF; RETURN x; END $$;"
+        "CREATE TABLE public.items (x int); INSERT INTO public.items VALUES (1), (2);"
+        "CREATE INDEX on_here ON public.items (public.here(x)); CREATE INDEX plain ON public.items (x)"
+    )
+    parts = dumped(database, tmp_path)
+    with pytest.raises(IntegrityError, match="not here") as caught:
+        proof.prove(database.endpoint, database.control, tmp_path, parts, 0.0)
+    assert caught.value.code == "restore_incomplete"
+    database.sql("DELETE FROM public.items")
+    notes = ENGINE.restore(database.endpoint, database.control, tmp_path, parts)
+    missing = [note for note in notes if isinstance(note, NotRestored)]
+    assert any("not here" in note for note in missing), notes
+    assert any("indexes came back" in note for note in missing), notes
+    assert database.sql("SELECT count(*) FROM public.items") == [(2,)]
+    assert database.sql("SELECT indexname FROM pg_indexes WHERE tablename = 'items'") == [("plain",)]
 
 
 def test_a_check_with_names_without_a_schema_comes_back_as_it_was(database, tmp_path):

@@ -28,6 +28,7 @@ from ragops.operations.restore.restore import RestoreRequest, restore
 from ragops.operations.session import Session
 from ragops.recovery.manifest import PLATFORM
 from ragops.recovery.sequence_history import History
+from ragops.services.contract import NotRestored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,8 +65,8 @@ class RecoverResult:
 
     @property
     def healthy(self) -> bool:
-        """Whether health finds nothing, but a schema that was not in the recovery point either."""
-        return not self.health.unsettled
+        """Whether health finds nothing, but a schema that was not in the recovery point either, and all is back."""
+        return not self.health.unsettled and not any(isinstance(note, NotRestored) for note in self.notes)
 
 
 @dataclass
@@ -153,17 +154,19 @@ def _restore(run: _Run, session: Session) -> None:
     vault = replace(run.found.vault, staging=staging_of(session.project))  # ragops.yaml may name a larger disk
     with session.changing():
         try:
-            restore(request, session.platform(), vault, session.restore_journal(), on_progress=run.on_progress)
+            result = restore(request, session.platform(), vault, session.restore_journal(), on_progress=run.on_progress)
         except InterruptedRunError:
             raise
         except RagopsError as error:
             _say_state(run, session, error)
             raise
+        run.notes += [*result.notes, *(note for item in result.services for note in item.notes)]
         history, manifest = History(session.project.paths.history), run.found.point.manifest
         history.remember(manifest.sequence)
         history.remember_held(held_by(manifest.parts))
         services = [part.service for part in manifest.parts]
-        note_restored(session, run.found.point, services, time.monotonic() - started)
+        if not result.missing:
+            note_restored(session, run.found.point, services, time.monotonic() - started)
         run.came_to(replace(run.progress, restored=True, failed=False))
         refresh_answers(session)
 

@@ -17,7 +17,7 @@ from ragops.operations.restore.compare import expected
 from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import Locker
 from ragops.services import SERVICES, backup_engine, by_name
-from ragops.services.contract import Status
+from ragops.services.contract import NotRestored, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -69,6 +69,11 @@ class RestoreResult:
     safety: str
     notes: tuple[str, ...]
     dry_run: bool
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Words on what could not be made again, such as indexes; all rows are back."""
+        return tuple(note for item in self.services for note in item.notes if isinstance(note, NotRestored))
 
 
 @dataclass

@@ -16,6 +16,7 @@ from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.postgres import translated
 from ragops.adapters.temp_dirs import scratch_folder
 from ragops.errors import RagopsError
+from ragops.services.contract import NotRestored
 from ragops.services.timescaledb import null_blocks, pg_dump, roles
 from ragops.services.timescaledb.deferred_checks import Check, put_aside
 from ragops.services.timescaledb.evaluated_expressions import Evaluated, evaluated
@@ -208,7 +209,8 @@ class Stages:
             if not (self._thorough and "errors ignored on restore" in error.message):
                 raise
             faults = [line for line in error.message.splitlines() if "error:" in line]
-            self.notes += [f"could not be made again: {line.partition('error:')[2].strip()}" for line in faults]
+            said = (line.partition("error:")[2].strip() for line in faults)
+            self.notes += [NotRestored(f"could not be made again: {words}") for words in said]
         with self._filling.connected() as connection:
             for check in reversed(self._dropped):
                 self.notes += check.put_back(connection)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.postgres import translated
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
-from ragops.services.contract import Extent, Proof
+from ragops.services.contract import Extent, NotRestored, Proof
 from ragops.services.timescaledb import counts, database_builder, extension, pg_dump, pg_restore, restore_roles, roles
 
 if TYPE_CHECKING:
@@ -27,13 +27,14 @@ _SPACE = 3
 _TURNS = 7  # days after which every table was among the first
 _LEAST = 30.0  # seconds that a step is given
 _HINT = "use another recovery point: `ragops backup list`"
+_MEND = "mend what is named in the live database, so that it can be made again, then run `ragops backup run`"
 
 
 def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part], budget: float) -> Proof:
     """Restore all within `budget` seconds (0: no limit), else the schema and tables while there is time.
 
     Roles that are missing here are stood for by bare ones, and dropped with the database. Extent.READ where the server
-    is down or short of space. Raises IntegrityError (restore_fails, counts_differ).
+    is down or short of space. Raises IntegrityError (restore_fails, restore_incomplete, counts_differ).
     """
     started = time.monotonic()
     part, wanted = database_builder.dump_of(parts), database_builder.globals_of(folder, parts)
@@ -75,6 +76,9 @@ def _restore(order: Order, started: float, budget: float) -> Proof:
 
 def _whole(order: Order, started: float, notes: tuple[str, ...]) -> Proof:
     names = tuple(sorted(pg_dump.tables(order.part.counts)))
+    if missing := [note for note in notes if isinstance(note, NotRestored)]:
+        what = f"{order.part.name} restores in part only, all rows, but not all objects: {'; '.join(missing)}"
+        raise IntegrityError("restore_incomplete", what, _MEND)
     return Proof(Extent.RESTORED, "restored as a whole, and every count matches", _since(started), names, (), notes)
 
 
