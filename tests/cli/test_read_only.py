@@ -22,7 +22,7 @@ READING = [
     "backup delete latest --dry-run", "backup schedule show", "restore --dry-run", "restore clean --dry-run",
     "repair redis --dry-run", "migrate status", "migrate json-to-db collections-config.json --dry-run",
     "migrate db-to-json {outside}", "service show", "secrets list", "token list", "gateway diff", "gateway check",
-    "images list", "engine path",
+    "images list", "engine path", "completion bash",
 ]  # fmt: skip
 CHANGING = {
     "init", "up", "down", "ingest", "recover", "migrate up", "migrate maintain", "backup run", "backup copy",
