@@ -131,7 +131,8 @@ def _hold(session: Session, quiesce: bool) -> AbstractContextManager[Hold] | Non
 
 
 def _show_taken(current: State, result: BackupResult, pruned: PruneResult | None) -> None:
-    from ragops.cli.views import duration, jsonable, size
+    from ragops.cli.views import jsonable
+    from ragops.units import duration, size
 
     console, point = current.console, result.point
     if console.as_json:
@@ -280,7 +281,7 @@ def _show_pruned(current: State, result: PruneResult) -> None:
         for pruned in result.repositories
         for verdict in pruned.verdicts
     ]
-    console.table(("ID", "VERDICT", "WHY", "REPOSITORY"), rows)
+    console.table(("ID", "VERDICT", "WHY", "REPOSITORY"), rows, empty="there are no recovery points")
     for pruned in result.repositories:
         for error in pruned.unreadable:
             console.message(f"left alone, since it cannot be read: {error.message}")

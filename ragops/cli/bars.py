@@ -55,7 +55,7 @@ class _Lines:
 
 
 def _amount(progress: Progress) -> str:
-    from ragops.cli.views import size
+    from ragops.units import size
 
     if progress.final:
         return f" ({size(progress.total)})" if progress.total else ""

@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ragops.cli.printable import one_line, printable
+from ragops.cli.tables import Table, fit
 from ragops.errors import InterruptedRunError, UsageError
 from ragops.hints import aimed, aimed_document
 
@@ -21,13 +22,8 @@ if TYPE_CHECKING:
 
     from ragops.errors import RagopsError
 
-# Columns whose cells may be folded; an address or a number in two pieces cannot be copied.
-_FOLDED = ("DETAIL", "ENGINE", "HOLDS", "VERSIONS", "WHAT")
-
 # Columns in which commands may be advised.
 _ADVISING = ("DETAIL", "WHAT", "WHY", "NOTES")
-
-_LEAST_TEXT = 12
 
 _STYLES = {"ok": "green", "running": "green", "degraded": "yellow", "down": "red", "stopped": "red"}
 
@@ -61,25 +57,46 @@ class Console:
         else:
             _write(line)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-        """Print a table: words such as `ok` and `down` in colour on a terminal, plain lines of any length elsewhere."""
+    def table(
+        self,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        title: str = "",
+        *,
+        optional: Sequence[str] = (),
+        empty: str = "",
+    ) -> None:
+        """Print a table; a terminal gets what fits, with `ok` and `down` in colour, a pipe lines of any length.
+
+        Columns of `optional` are left out where there is no room, the first one first. Without rows, `empty` is said.
+        """
+        if not rows and empty:
+            self.message(empty)
+            return
         rows = [
             [one_line(aimed(cell) if column in _ADVISING else cell) for column, cell in _pairs(columns, row)]
             for row in rows
         ]
-        if self._out is None and not (self._color and sys.stdout.isatty() and _fits(columns, rows)):
-            for line in _plain_table(columns, rows, title):
+        if self._out is None and not sys.stdout.isatty():
+            for line in [*([title] if title else []), *Table(tuple(columns), tuple(map(tuple, rows))).plain()]:
                 self.text(line)
             return
-        from rich.table import Table
+        width = self._out.width if self._out else shutil.get_terminal_size().columns
+        table, wrapped = fit(columns, rows, optional, width)
+        self._draw(table, wrapped, title, width)
+        if table.left_out:
+            self.message(f"left out in {width} columns: {', '.join(table.left_out)}")
+
+    def _draw(self, table: Table, wrapped: frozenset[str], title: str, width: int) -> None:
+        from rich.table import Table as RichTable
         from rich.text import Text
 
-        table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, overflow="fold", no_wrap=column not in _FOLDED)
-        for row in rows:
-            table.add_row(*(Text(cell, style=_STYLES.get(cell.split(" ")[0], "")) for cell in row))
-        self._terminal().print(table)
+        drawn = RichTable(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+        for column, room in zip(table.columns, table.widths(wrapped, width), strict=True):
+            drawn.add_column(column, overflow="fold", no_wrap=column not in wrapped, width=room)
+        for row in table.rows:
+            drawn.add_row(*(Text(cell, style=_STYLES.get(cell.split(" ")[0], "")) for cell in row))
+        self._terminal(max(width, table.width(wrapped=wrapped))).print(drawn)
 
     def next_round(self, title: str) -> None:
         """Begin a picture that takes the place of the last one: on a clear terminal, below it elsewhere."""
@@ -89,10 +106,10 @@ class Console:
             sys.stdout.write("\x1b[H\x1b[2J")
         self.text(title)
 
-    def _terminal(self) -> RichConsole:
+    def _terminal(self, width: int) -> RichConsole:
         from rich.console import Console as RichConsole
 
-        return self._out or RichConsole(no_color=not self._color, highlight=False)
+        return self._out or RichConsole(width=width, color_system="auto" if self._color else None, highlight=False)
 
     def record(self, rich: RichConsole) -> None:
         """Print tables to `rich` instead: for pictures of a real run."""
@@ -150,18 +167,3 @@ def _write(text: str, stream: Any = None) -> None:
     target = stream or sys.stdout
     target.write(text + "\n")
     target.flush()
-
-
-def _fits(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the terminal is wide enough for what must not be folded, and some letters of what may be."""
-    widths = [
-        _LEAST_TEXT if column in _FOLDED else max(map(len, (column, *cells)))
-        for column, *cells in zip(columns, *rows, strict=True)
-    ]
-    return sum(widths) + 2 * (len(columns) - 1) <= shutil.get_terminal_size().columns
-
-
-def _plain_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> list[str]:
-    widths = [max(len(cell) for cell in cells) for cells in zip(columns, *rows, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (columns, *rows)]
-    return [title, *lines] if title else lines

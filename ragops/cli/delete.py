@@ -40,9 +40,9 @@ def delete(
 
     Example: ragops backup delete latest --dry-run
     """
-    from ragops.cli.views import size
     from ragops.operations.backup.delete import DeleteRequest, doomed
     from ragops.operations.backup.delete import delete as operation
+    from ragops.units import size
 
     current = state(context)
     console, session = current.console, current.session(lock_wait)
@@ -71,7 +71,7 @@ def delete(
 
 def _show(console: Console, found: Sequence[Doomed]) -> None:
     """What a deletion would come to."""
-    from ragops.cli.views import size
+    from ragops.units import size
 
     if console.as_json:
         rows = [{**_values(item), "refused": item.refusal.code if item.refusal else None} for item in found]
@@ -87,7 +87,7 @@ def _show(console: Console, found: Sequence[Doomed]) -> None:
         )
         for item in found
     ]
-    console.table(("ID", "VERDICT", "WHY", "SIZE", "REPOSITORY"), table)
+    console.table(("ID", "VERDICT", "WHY", "SIZE", "REPOSITORY"), table, optional=("SIZE",))
 
 
 def _values(item: Doomed) -> dict[str, Any]:

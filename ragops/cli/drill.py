@@ -9,6 +9,7 @@ import typer
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.points import From, Identity, Reference
 from ragops.cli.state import state
+from ragops.units import duration
 
 if TYPE_CHECKING:
     from ragops.cli.console import Console
@@ -53,13 +54,12 @@ def drill(
 
 
 def _show(console: Console, result: DrillResult) -> None:
-    from ragops.cli.views import duration
 
     found = result.comparison
     rows = [(name, kind, str(number)) for name, counts in found.counts.items() for kind, number in counts.items()]
     console.table(("SERVICE", "WHAT", "RESTORED"), rows)
-    parts = f"{result.restore_seconds:.1f} s of it restoring"
-    console.text(f"{result.point.id} restores: {result.seconds:.1f} s in all, {parts}")
+    parts = f"{duration(result.restore_seconds)} of it restoring"
+    console.text(f"{result.point.id} restores: {duration(result.seconds)} in all, {parts}")
     console.text(f"counts match, {found.checked} samples hold; the data were {duration(result.data_age)} old")
     for note in result.notes:
         console.message(f"note: {note}")

@@ -84,7 +84,12 @@ def list_tokens(context: typer.Context) -> None:
         )
         for line in lines
     ]
-    current.console.table(("ID", "NAME", "ISSUED", "UNTIL", "STATE"), rows)
+    current.console.table(
+        ("ID", "NAME", "ISSUED", "UNTIL", "STATE"),
+        rows,
+        optional=("ISSUED",),
+        empty="there are no tokens: `ragops token issue NAME` makes one",
+    )
 
 
 @tokens.command()

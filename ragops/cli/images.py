@@ -100,7 +100,8 @@ def _session(current: State) -> Session | None:
 
 
 def _show(console: Console, images: Sequence[ImageState]) -> None:
-    from ragops.cli.views import jsonable, size
+    from ragops.cli.views import jsonable
+    from ragops.units import size
 
     if console.as_json:
         console.document(jsonable(images))
@@ -119,4 +120,4 @@ def _show(console: Console, images: Sequence[ImageState]) -> None:
         )
         for item in images
     ]
-    console.table(("SERVICE", "IMAGE", "STATE", "ID", "DIGEST", "SIZE"), rows)
+    console.table(("SERVICE", "IMAGE", "STATE", "ID", "DIGEST", "SIZE"), rows, optional=("DIGEST", "ID", "SIZE"))

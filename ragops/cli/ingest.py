@@ -17,6 +17,7 @@ from ragops.cli.help import DATA
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.printable import one_line
 from ragops.cli.state import state
+from ragops.units import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,9 +83,10 @@ def ingest(
     if console.as_json:
         console.document({**jsonable(report), "exit_code": int(report.exit_code)})
     else:
-        console.table(_COLUMNS, [_row(one) for one in report.collections])
-        if not report.collections:
-            console.message("there are no collections yet: `ragops migrate json-to-db FILE`")
+        rows = [_row(one) for one in report.collections]
+        console.table(
+            _COLUMNS, rows, optional=_OPTIONAL, empty="there are no collections yet: `ragops migrate json-to-db FILE`"
+        )
     for one in report.collections:
         _say(console, one)
     if not refreshed:
@@ -146,13 +148,14 @@ def _token(file: Path | None) -> SecretStr:
 # --- what is shown ---------------------------------------------------------------------------------------------------
 
 _COLUMNS = ("COLLECTION", "ADDED", "CHANGED", "MOVED", "DELETED", "UNCHANGED", "FAILED", "CHUNKS", "POINTS", "TIME")
+_OPTIONAL = ("MOVED", "CHUNKS", "UNCHANGED", "POINTS", "TIME")  # the first is left out first
 
 
 def _row(one: CollectionReport) -> tuple[str, ...]:
     if one.skipped or one.refused:
         return (one.name, *["-"] * 8, "skipped" if one.skipped else "refused")
     counts = (one.added, one.changed, one.moved, one.deleted, one.unchanged, len(one.failed), one.chunks, one.points)
-    return (one.name, *map(str, counts), f"{one.total_seconds:.1f} s")
+    return (one.name, *map(str, counts), duration(one.total_seconds))
 
 
 def _say(console: Console, one: CollectionReport) -> None:
@@ -166,7 +169,7 @@ def _say(console: Console, one: CollectionReport) -> None:
     if len(one.failed) > _SHOWN_FAILURES:
         console.message(f"{one.name}: and {len(one.failed) - _SHOWN_FAILURES} more; all of them with --json")
     if one.chunks:
-        parts = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in one.seconds.items())
+        parts = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in one.seconds.items())
         speed = f"{one.files / one.total_seconds:.0f} files/s, {one.chunks / one.total_seconds:.0f} chunks/s"
         console.message(f"{one.name}: {speed}; {parts}")
 

@@ -133,9 +133,10 @@ def up(
     Example: ragops up --yes
     """
     from ragops.cli.progress import steps
-    from ragops.cli.views import duration, jsonable, show_changes, show_versions
+    from ragops.cli.views import jsonable, show_changes, show_versions
     from ragops.operations.lifecycle.data_guard import Empty
     from ragops.operations.lifecycle.provision import up as operation
+    from ragops.units import duration
 
     current = state(context)
     console = current.console

@@ -12,6 +12,7 @@ from ragops.cli.help import DATA, Application
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.state import state
 from ragops.errors import ExitCode
+from ragops.units import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ def up(
         current.console.document(jsonable(report))
         return
     for item in report.applied:
-        current.console.message(f"applied {item.version:03} {item.name} ({item.seconds:.2f} s)")
+        current.console.message(f"applied {item.version:03} {item.name} ({duration(item.seconds)})")
     total = len(report.status.migrations)
     current.console.text(f"{len(report.applied)} applied, {total} in all, made for {report.status.edition.value}")
 
@@ -87,7 +88,7 @@ def status(context: typer.Context) -> None:
     ]
     extension = f", TimescaleDB {result.extension_version}" if result.extension_version else ""
     title = f"PostgreSQL {result.server_version}{extension} · edition {result.edition.value}"
-    current.console.table(("VERSION", "NAME", "STATE", "APPLIED (UTC)"), rows, title=title)
+    current.console.table(("VERSION", "NAME", "STATE", "APPLIED (UTC)"), rows, title, optional=("APPLIED (UTC)",))
     migrate.require_whole(result, last_good.way_back(session))
 
 

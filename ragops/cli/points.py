@@ -52,7 +52,12 @@ def list_points(context: typer.Context, repository: From = None) -> None:
         current.console.document(_listed(found))
     else:
         rows = [_row(line, len(found.unreachable)) for line in found.lines]
-        current.console.table(("ID", "CREATED (UTC)", "KIND", "SIZE", "COPIES", "NOTES"), rows)
+        current.console.table(
+            ("ID", "CREATED (UTC)", "KIND", "SIZE", "COPIES", "NOTES"),
+            rows,
+            optional=("KIND", "COPIES", "SIZE", "CREATED (UTC)"),
+            empty="" if found.unreadable else "there are no recovery points yet: `ragops backup run` takes one",
+        )
     for ident, error in zip(found.unreadable_ids, found.unreadable, strict=True):
         current.console.message(f"unreadable: {error.message}")
         current.console.message(
@@ -64,7 +69,7 @@ def list_points(context: typer.Context, repository: From = None) -> None:
 
 
 def _row(line: Line, unreachable: int) -> tuple[str, ...]:
-    from ragops.cli.views import size
+    from ragops.units import size
 
     point = line.point
     whole = sum(1 for state in line.whole.values() if state)
@@ -109,7 +114,7 @@ def show(context: typer.Context, point: Reference = "latest", repository: From =
 
     Example: ragops backup show latest
     """
-    from ragops.cli.views import duration, size
+    from ragops.units import duration, size
 
     console = state(context).console
     vault = state(context).session().vault()
@@ -133,7 +138,7 @@ def show(context: typer.Context, point: Reference = "latest", repository: From =
         (part.path, size(part.stored.size), f"{part.instant:%H:%M:%S}", _pairs(part.counts), _pairs(part.versions))
         for part in manifest.parts
     ]
-    console.table(("PART", "SIZE", "INSTANT", "HOLDS", "VERSIONS"), rows)
+    console.table(("PART", "SIZE", "INSTANT", "HOLDS", "VERSIONS"), rows, optional=("VERSIONS", "INSTANT"))
 
 
 def verify(

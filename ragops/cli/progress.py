@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import Progress
 from ragops.cli.printable import one_line, printable
+from ragops.units import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,7 +97,7 @@ class _Lines:
             return
         seconds = time.monotonic() - self._started.get(step.resource, time.monotonic())
         word = words[1] if step.phase.value == "done" else "failed"
-        self._show(f"{step.resource}: {word} ({seconds:.1f} s)", True)
+        self._show(f"{step.resource}: {word} ({duration(seconds)})", True)
 
     def _progress(self, progress: Progress) -> None:
         now = time.monotonic()

@@ -11,6 +11,7 @@ from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import Yes
 from ragops.cli.state import command_line, state
 from ragops.errors import ExitCode
+from ragops.units import duration
 
 if TYPE_CHECKING:
     from ragops.cli.console import Console
@@ -85,10 +86,9 @@ def _ask(console: Console, found: Found, *, yes: bool) -> None:
 
 def _show(console: Console, result: RecoverResult) -> None:
     console.text(f"{result.point.id} is back in {result.folder}: {result.health.status.value}")
-    console.message(
-        f"files {result.files_seconds:.1f} s, up {result.up_seconds:.1f} s, restore {result.restore_seconds:.1f} s,"
-        f" {result.seconds:.1f} s in all"
-    )
+    took = {"files": result.files_seconds, "up": result.up_seconds, "restore": result.restore_seconds}
+    steps = ", ".join(f"{step} {duration(seconds)}" for step, seconds in took.items())
+    console.message(f"{steps}, {duration(result.seconds)} in all")
     for service, check in result.health.unsettled:
         console.message(f"  {service}: {check.detail}{f' → {check.hint}' if check.hint else ''}")
     for note in result.notes:

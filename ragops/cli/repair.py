@@ -10,6 +10,7 @@ from ragops.cli import completion
 from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
+from ragops.units import duration, size
 
 if TYPE_CHECKING:
     from ragops.cli.console import Console
@@ -77,4 +78,4 @@ def _describe(console: Console, found: Repaired | RepairResult) -> None:
 def _loss(found: Repaired | RepairResult) -> str:
     if not found.size:
         return "nothing that was written is lost"
-    return f"what was written in the last {found.seconds:.0f} s is lost ({found.size} bytes)"
+    return f"what was written in the last {duration(found.seconds)} is lost ({size(found.size)})"

@@ -156,8 +156,8 @@ def _say(console: Console, result: RestoreResult) -> None:
 def _clean(
     current: State, services: Sequence[str], older_than: str | None, lock_wait: float, *, dry_run: bool, yes: bool
 ) -> None:
-    from ragops.cli.views import size
     from ragops.operations.restore.clean import asides, clean, span
+    from ragops.units import size
 
     console, session = current.console, current.session(lock_wait)
     limit = span(older_than) if older_than is not None else None
@@ -183,7 +183,7 @@ def _clean(
 
 
 def _show_asides(console: Console, items: Sequence[Aside], *, removed: bool) -> None:
-    from ragops.cli.views import size
+    from ragops.units import size
 
     if console.as_json:
         rows = [
@@ -211,7 +211,7 @@ def _show_asides(console: Console, items: Sequence[Aside], *, removed: bool) -> 
         )
         for item in items
     ]
-    console.table(("SERVICE", word, "SINCE (UTC)", "SIZE"), table)
+    console.table(("SERVICE", word, "SINCE (UTC)", "SIZE"), table, optional=("SINCE (UTC)",))
 
 
 def _show(console: Console, result: RestoreResult) -> None:

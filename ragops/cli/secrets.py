@@ -44,7 +44,12 @@ def list_secrets(context: typer.Context) -> None:
         )
         for line in lines
     ]
-    current.console.table(("NAME", "SERVICE", "USED BY", "SINCE", "CHANGED BY"), rows)
+    current.console.table(
+        ("NAME", "SERVICE", "USED BY", "SINCE", "CHANGED BY"),
+        rows,
+        optional=("SINCE", "SERVICE"),
+        empty="there are no secrets yet: `ragops init` or `ragops up` makes them",
+    )
 
 
 @secrets.command()

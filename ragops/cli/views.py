@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from ragops.hints import aimed
+from ragops.units import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,14 +79,15 @@ def show_status(console: Console, status: PlatformStatus) -> None:
         )
         for item in status.services
     ]
-    console.table(columns, rows, title=f"{status.name} · environment {status.environment} · runtime {runtime}")
+    title = f"{status.name} · environment {status.environment} · runtime {runtime}"
+    console.table(columns, rows, title, optional=("MEMORY", "UP", "ENGINE"))
 
 
 def show_health(console: Console, health: Health) -> None:
     """One line for each check, then the verdict."""
     rows = [(probe.service, *_check_row(check)) for probe in health.probes for check in probe.checks]
     console.table(("SERVICE", "CHECK", "STATUS", "DETAIL"), rows)
-    console.text(f"{health.status.value} in {health.seconds:.2f} s")
+    console.text(f"{health.status.value} in {duration(health.seconds)}")
 
 
 def show_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
@@ -123,21 +125,3 @@ def nagios(health: Health) -> tuple[str, int]:
     ]
     times = " ".join(f"{probe.service}={probe.seconds:.3f}s" for probe in health.probes)
     return f"RAGOPS {word} - {'; '.join(wrong) or 'all services healthy'} | {times}", code
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person reads them."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.0f} h" if seconds < 172800 else f"{seconds / 86400:.0f} d"
-
-
-def size(number: float) -> str:
-    """Bytes as a person reads them."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024 or unit == "GiB":
-            return f"{number:.0f} {unit}" if unit in ("B", "KiB") else f"{number:.1f} {unit}"
-        number /= 1024
-    return ""

@@ -17,6 +17,7 @@ from ragops.recovery.backup_target import Vault
 from ragops.recovery.repository import Repository
 from ragops.recovery.sequence_history import History
 from ragops.services.contract import Check, Status
+from ragops.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,8 +82,8 @@ def _finding(repository: Repository) -> Check:
         return Check("repository", Status.DEGRADED, f"{repository.name}: {error.message}", error.hint)
     if free is not None and free < _LITTLE:
         hint = "free some space, or `ragops backup prune`"
-        return Check("repository", Status.DEGRADED, f"{repository.name}: {free / 1e9:.1f} GB free", hint)
-    room = f", {free / 1e9:.0f} GB free" if free is not None else ""
+        return Check("repository", Status.DEGRADED, f"{repository.name}: {size(free)} free", hint)
+    room = f", {size(free)} free" if free is not None else ""
     if not removes and not repository.append_only:
         hint = "set `append_only: true` for it in ragops.yaml, and run `ragops backup prune` where the key may remove"
         return Check("repository", Status.DEGRADED, f"{repository.name} takes new files only: no prune here", hint)
@@ -133,5 +134,5 @@ def _staging(vault: Vault) -> Check:
     free = shutil.disk_usage(there).free
     if free < _LITTLE:
         hint = "name a folder with more room as `backup.staging`: parts pass through it"
-        return Check("staging", Status.DEGRADED, f"{vault.staging}: {free / 1e9:.1f} GB free", hint)
-    return Check("staging", Status.OK, f"{vault.staging}, {free / 1e9:.0f} GB free")
+        return Check("staging", Status.DEGRADED, f"{vault.staging}: {size(free)} free", hint)
+    return Check("staging", Status.OK, f"{vault.staging}, {size(free)} free")

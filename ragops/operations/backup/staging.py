@@ -10,6 +10,7 @@ from ragops.adapters.files import make_dir
 from ragops.adapters.progress import Progress, counting
 from ragops.errors import MissingError
 from ragops.services.contract import Part
+from ragops.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,7 +57,7 @@ def _fetch(
 def _need_space(folder: Path, parts: Sequence[ManifestPart]) -> None:
     needed, free = sum(part.size for part in parts) + _MARGIN, shutil.disk_usage(folder).free
     if free < needed:
-        what = f"unpacking the recovery point needs {needed >> 20} MiB in {folder.parent}, {free >> 20} MiB are free"
+        what = f"unpacking the recovery point needs {size(needed)} in {folder.parent}, {size(free)} are free"
         hint = "free some space, name another folder as `backup.staging`, or restore one `--service` at a time"
         raise MissingError("disk_full", what, hint)
 

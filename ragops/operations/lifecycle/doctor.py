@@ -22,6 +22,7 @@ from ragops.runtimes.checks import run_check
 from ragops.runtimes.embedded.host import disk, programs
 from ragops.runtimes.registry import host_of
 from ragops.services.contract import Check, Status
+from ragops.units import size
 
 if TYPE_CHECKING:
     from ragops.config.load import Project
@@ -86,7 +87,7 @@ def _memory() -> Check:
     free = psutil.virtual_memory().available
     status = Status.OK if free >= _MIN_MEMORY_GB * 2**30 else Status.DEGRADED
     hint = "" if status is Status.OK else "lower redis.maxmemory and timescaledb.shared_buffers"
-    return Check("memory", status, f"{free / 2**30:.1f} GiB available", hint)
+    return Check("memory", status, f"{size(free)} available", hint)
 
 
 def _overcommit() -> Check:

@@ -15,6 +15,7 @@ from ragops.operations.records import drill_log, last_backup
 from ragops.operations.restore.clean import asides
 from ragops.recovery.sequence_history import History
 from ragops.services.contract import Check, ProbeResult, Status
+from ragops.units import size
 
 if TYPE_CHECKING:
     from ragops.operations.session import Session
@@ -222,6 +223,6 @@ def _kept(session: Session) -> list[Check]:
         return []
     total = sum(item.kept.size for item in old)
     oldest = min(item.kept.since for item in old if item.kept.since)
-    what = f"{len(old)} databases or folders take {total / 1e6:,.0f} MB, the oldest since {oldest:%Y-%m-%d}"
+    what = f"{len(old)} databases or folders take {size(total)}, the oldest since {oldest:%Y-%m-%d}"
     cure = f"`ragops restore clean --older-than {_KEPT_DAYS}d` removes them, with --dry-run it lists them"
     return [Check("kept by restores", Status.DEGRADED, what, cure)]

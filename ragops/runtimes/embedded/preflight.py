@@ -12,6 +12,7 @@ from ragops.runtimes.embedded.processes.by_log_file import environment_of
 from ragops.runtimes.embedded.processes.state import belongs_to, living, read_spec
 from ragops.runtimes.embedded.programs import blocking_folder, locate, unprivileged_user
 from ragops.runtimes.ports import config_name, port_taken
+from ragops.units import size
 
 if TYPE_CHECKING:
     from ragops.config.load import Project
@@ -41,7 +42,7 @@ def refuse_full_disk(folder: Path) -> None:
     """Raise MissingError (disk_full) where less is free than a first start needs."""
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE_BYTES:
-        what = f"{free // 2**20} MiB are free where {folder} lies; {MIN_FREE_BYTES // 2**20} MiB are needed"
+        what = f"{size(free)} are free where {folder} lies; {size(MIN_FREE_BYTES)} are needed"
         raise MissingError("disk_full", what, "free some space, or set `data_dir:` to a larger disk")
 
 

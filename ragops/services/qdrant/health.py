@@ -18,6 +18,7 @@ from ragops.services.qdrant.addresses import addresses, is_cluster, operator_key
 from ragops.services.qdrant.cluster import health
 from ragops.services.qdrant.cluster.consensus import change
 from ragops.services.qdrant.cluster.nodes import connect
+from ragops.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,5 +162,5 @@ def _disk(endpoint: Endpoint) -> Iterator[Check]:
         usage = shutil.disk_usage(storage)
         full = usage.used > _FULL * (usage.used + usage.free)
         status = Status.DEGRADED if full else Status.OK
-        detail = f"{usage.free / 2**20:.0f} MiB free"
+        detail = f"{size(usage.free)} free"
         yield Check("disk", status, detail, "free some space on that disk" if full else "")

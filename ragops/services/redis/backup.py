@@ -20,6 +20,7 @@ from ragops.services.redis.rdb_check import checker
 from ragops.services.redis.scratch_client import info, keys_of, operator_client
 from ragops.services.redis.scratch_server import opened, wait_for
 from ragops.services.redis.users import strangers
+from ragops.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,7 +111,7 @@ def _need(endpoint: Endpoint, capability: Capability, purpose: str) -> None:
 def need_space(doing: str, where: str, free: int | None, needed: int) -> None:
     """Raise MissingError (disk_full) where `free` bytes are known to be less than `needed`."""
     if free is not None and free < needed:
-        what = f"{doing} needs {(needed >> 20) + 1} MiB {where}, {free >> 20} MiB are free"
+        what = f"{doing} needs {size(needed)} {where}, {size(free)} are free"
         raise MissingError("disk_full", what, "free some space, then run the command again")
 
 

@@ -25,6 +25,7 @@ from ragops.services.timescaledb import (
 )
 from ragops.services.timescaledb import dump as dumping
 from ragops.services.timescaledb import kept_databases as kept
+from ragops.units import size as human
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -76,7 +77,7 @@ class TimescaleBackup:
         size = sum((folder / part.name).stat().st_size for part in parts)
         free = control.free_bytes()
         if free is not None and free < _SPACE * size:
-            what = f"restoring the database needs about {_SPACE * size >> 20} MiB, {free >> 20} MiB are free"
+            what = f"restoring the database needs about {human(_SPACE * size)}, {human(free)} are free"
             raise MissingError("disk_full", what, "free some space, then run the command again")
         try:
             with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated():

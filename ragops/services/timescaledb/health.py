@@ -16,6 +16,7 @@ from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.timescaledb import counts, dump_warnings
 from ragops.services.timescaledb.roles import operator
+from ragops.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -224,7 +225,7 @@ def _disk(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
         usage = shutil.disk_usage(folder)
         full = usage.used > _FULL * (usage.used + usage.free)
         status = Status.DEGRADED if full else Status.OK
-        yield Check("disk", status, f"{usage.free >> 20} MiB free", "free some space on that disk" if full else "")
+        yield Check("disk", status, f"{size(usage.free)} free", "free some space on that disk" if full else "")
 
 
 def _one(connection: Connection, query: str, *values: object) -> str:

@@ -13,6 +13,7 @@ from ragops.adapters.postgres import translated
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 from ragops.services.contract import Extent, NotRestored, Proof
 from ragops.services.timescaledb import counts, database_builder, extension, pg_dump, pg_restore, restore_roles, roles
+from ragops.units import size as human
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,7 +46,7 @@ def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Pa
         return _read(f"the server is down ({error.message})", started)
     size, free = (folder / part.name).stat().st_size, control.free_bytes()
     if free is not None and free < _SPACE * size:
-        return _read(f"a restore needs about {_SPACE * size >> 20} MiB, {free >> 20} MiB are free", started)
+        return _read(f"a restore needs about {human(_SPACE * size)}, {human(free)} are free", started)
     try:
         with _stand_ins(endpoint, wanted), database_builder.new_database(endpoint, wanted) as fresh:
             order = database_builder.Order(endpoint, control, fresh, folder / part.name, part, wanted)

@@ -21,6 +21,7 @@ from ragops.services.qdrant.backup.manifest import Catalogue
 from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 from ragops.services.qdrant.backup.snapshots import Dump, kind
 from ragops.services.qdrant.cluster.nodes import connect
+from ragops.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -193,7 +194,7 @@ def _check_complete(folder: Path, parts: Sequence[Part]) -> None:
 
 def _need_space(where: str, free: int | None, needed: int) -> None:
     if free is not None and free < needed:
-        what = f"restoring qdrant needs {needed >> 20} MiB {where}, {free >> 20} MiB are free"
+        what = f"restoring qdrant needs {size(needed)} {where}, {size(free)} are free"
         raise MissingError("disk_full", what, "free some space, then run the command again")
 
 

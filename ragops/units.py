@@ -1,0 +1,21 @@
+"""Sizes and times as a person reads them: one style in messages, tables and checks."""
+
+from __future__ import annotations
+
+
+def size(number: float) -> str:
+    """Return bytes in B, KiB, MiB or GiB: `104.9 MiB`."""
+    for unit in ("B", "KiB", "MiB"):
+        if number < 1024:
+            return f"{number:.1f} {unit}" if unit == "MiB" else f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.1f} GiB"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in s, min, h or d: `0.4 s`, `45 s`, `12 min`."""
+    if seconds < 120:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172800 else f"{seconds / 86400:.0f} d"

@@ -1,0 +1,23 @@
+"""Sizes and times in one style."""
+
+from __future__ import annotations
+
+import pytest
+
+from ragops.units import duration, size
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(0, "0 B"), (1023, "1023 B"), (15 << 10, "15 KiB"), (110_000_000, "104.9 MiB"), (3 << 40, "3072.0 GiB")],
+)
+def test_sizes(number: int, text: str) -> None:
+    assert size(number) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (45.2, "45 s"), (119, "119 s"), (700, "12 min"), (86400, "24 h"), (1e6, "12 d")],
+)
+def test_times(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
