@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 # The first words of commands that act on an environment: all but `init` and `engine`.
 COMMANDS = (
-    "backup", "completion", "doctor", "down", "drift", "gateway", "health", "images", "ingest", "logs", "migrate", "outputs", "plan",
+    "backup", "completion", "doctor", "down", "drift", "gateway", "health", "images", "ingest", "logs", "migrate",
+    "outputs", "plan",
     "query", "recover", "repair", "restore", "schedule", "secrets", "service", "status", "token", "unlock", "up",
 )  # fmt: skip
 _COMMAND = re.compile(rf"(?<![\w./-])ragops (?P<given>(?:--\S+ )*)(?=(?:{'|'.join(COMMANDS)})\b(?P<rest>[^`;\n]*))")
