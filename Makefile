@@ -2,12 +2,15 @@
 
 PYTHON ?= python3
 ARGS ?=
+WORKERS ?= 4
+PARALLEL = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 BIN := .venv/bin
 STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
-.PHONY: help venv engine demo test coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-qdrant-client bench-docker bench-backup picture clean
+# What the names of tiers mean, and how long each takes: docs/testing.md.
+.PHONY: help venv engine demo test test-faults test-wheel coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-qdrant-client bench-docker bench-backup picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,19 +30,27 @@ engine: venv  ## the pinned Pulumi engine: downloaded, or built if it cannot be
 demo: venv engine  ## a tour on real engines in a scratch folder (KEEP=1 leaves it running, RUNTIME=docker in containers)
 	$(BIN)/python examples/demo.py
 
-test: venv engine  ## all tests but the whole platform's on Docker and the kinds (ARGS="-k redis" for some)
-	$(BIN)/python -m pytest -m 'not platform and not kinds' $(ARGS)
+test: venv engine  ## unit, contract and integration tests, campaigns sampled (ARGS="-k redis", WORKERS=4)
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not docker and not platform and not kinds and not packaging and not fuzz' $(ARGS)
 
-coverage: venv engine  ## the same tests and the kinds, with branches and child processes counted; slower by a third
+test-faults: venv engine  ## all cases of the campaigns: kills, full disks, forgeries, interrupts
+	RAGOPS_TEST_CAMPAIGN=full $(BIN)/python -m pytest $(PARALLEL) -m campaign $(ARGS)
+
+test-wheel: venv  ## the package in an empty environment, and the API under a fuzzer
+	$(BIN)/python -m pytest $(PARALLEL) -m 'packaging or fuzz' $(ARGS)
+
+coverage: venv engine  ## all tiers with branches and child processes; fails under 90% (85% without Docker)
 	$(BIN)/coverage erase
-	@code=0; $(BIN)/coverage run -m pytest -m 'not platform' $(ARGS) || code=$$?; \
-	$(BIN)/coverage combine --quiet && $(BIN)/coverage report; exit $$code
+	@code=0; RAGOPS_TEST_CAMPAIGN=full RAGOPS_TEST_SLOW=3 $(BIN)/coverage run -m pytest $(PARALLEL) $(ARGS) || code=$$?; \
+	$(BIN)/coverage combine --quiet && $(BIN)/coverage report --fail-under=$$($(BIN)/python -c 'if True: \
+	  from ragops.adapters.docker.client import DockerHost; \
+	  DockerHost().version()' 2> /dev/null && echo 90 || echo 85) || code=$$?; exit $$code
 
 test-recovery-kinds: venv engine  ## databases with one peculiarity each: backup, restore, equal or refused by name
 	$(BIN)/python -m pytest -m kinds tests/recovery_kinds $(ARGS)
 
-test-docker: venv engine  ## all tests on Docker, the whole platform's too: an hour (ARGS="-k upgrade" for some)
-	$(BIN)/python -m pytest tests/docker $(ARGS)
+test-docker: venv engine  ## all that needs a Docker engine, whole platforms too: an hour (ARGS="-k upgrade" for some)
+	$(BIN)/python -m pytest -m '(docker or platform) and not kinds' $(ARGS)
 
 test-images:  ## stand-ins for the official images, from Debian's packages, where no registry can be reached
 	@tests/docker/images/build.sh

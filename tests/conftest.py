@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,12 +19,16 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.ports import free_port
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # A shell that starts the tests in the background has them ignore Ctrl-C, and every child would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+pytest_plugins = ["tests.tiers"]
 
 # Where the engine is must still be told to ragops where the machine has it in a place of its own.
 _KEPT = ("RAGOPS_PULUMI", "RAGOPS_CACHE_DIR")
@@ -114,8 +116,16 @@ def module_workspace(request: pytest.FixtureRequest) -> Iterator[Path]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """A test that leaves a process behind fails the whole run, whatever the test itself thought."""
-    if _LEFT_RUNNING:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_running"] = _LEFT_RUNNING
+    elif _LEFT_RUNNING:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker of pytest-xdist found: its exit status counts for nothing."""
+    _LEFT_RUNNING.extend(getattr(node, "workeroutput", {}).get("left_running", ()))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -197,15 +207,6 @@ def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- ports ---------------------------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on, below those that outgoing connections are given."""
-    while True:
-        port = random.randrange(12000, 32000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 @pytest.fixture(name="free_port", scope="session")

@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -27,6 +26,7 @@ from ragops.errors import RagopsError
 from ragops.services.contract import Capability, Endpoint, Login
 from ragops.services.qdrant import API_KEY_SECRET, IMAGE, SERVER_ENGINE
 from ragops.services.qdrant.cluster.prepare import prepare
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -169,19 +169,6 @@ class Cluster:
 
 def client(url: str, seconds: float = 60) -> httpx.Client:
     return httpx.Client(base_url=url, headers={"api-key": KEY}, timeout=seconds, trust_env=False)
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """Below the range that the system gives to connections."""
-    while True:
-        base = random.randrange(12000, 31000)
-        try:
-            with contextlib.ExitStack() as stack:
-                for port in range(base, base + count):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-        except OSError:
-            continue
-        return tuple(range(base, base + count))
 
 
 @contextlib.contextmanager

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +29,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from ragops.adapters.docker.client import DockerHost
 from ragops.errors import RagopsError
 from ragops.services.qdrant import IMAGE
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -47,7 +47,10 @@ class Server:
     development: bool
 
 
-@pytest.fixture(scope="module", params=["development", "server"])
+SERVER = pytest.param("server", marks=() if REAL_URL else pytest.mark.docker)
+
+
+@pytest.fixture(scope="module", params=["development", SERVER])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     if request.param == "development":
         yield from development_engine()
@@ -55,12 +58,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield Server(REAL_URL, REAL_KEY, development=False)
     else:
         yield from pinned_image()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def development_engine() -> Iterator[Server]:

@@ -1,6 +1,6 @@
 """What tests on a real Docker engine share: the engine, images, the plugin, names of their own, and a clean end.
 
-A test that needs what is not here skips with a reason that begins with NOT_HERE; the run ends by counting those.
+A test that needs what is not here skips with a reason that begins with NOT_HERE; tests/tiers.py counts those.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -103,21 +102,3 @@ def mine(docker: DockerHost) -> Iterator[Scratch]:
 def module_mine(docker: DockerHost) -> Iterator[Scratch]:
     """Names in Docker for the tests of a module."""
     yield from _scratch(docker)
-
-
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_terminal_summary(terminalreporter: Any) -> Iterator[None]:
-    """End with what was skipped for want of something: a line for each thing that was missing."""
-    yield
-    reasons = Counter(
-        str(report.longrepr[2]).partition(NOT_HERE)[2]
-        for report in terminalreporter.stats.get("skipped", ())
-        if isinstance(report.longrepr, tuple) and NOT_HERE in str(report.longrepr[2])
-    )
-    left = sum(1 for item in terminalreporter.stats.get("deselected", ()) if item.get_closest_marker("platform"))
-    if left and not terminalreporter.config.option.keyword:
-        terminalreporter.line(f"{left} tests of the whole platform on Docker were left to `make test-docker`")
-    if reasons:
-        terminalreporter.section("not here")
-        for what, count in sorted(reasons.items()):
-            terminalreporter.line(f"{count} tests skipped for want of {what}")

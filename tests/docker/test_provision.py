@@ -22,6 +22,7 @@ from ragops.operations.lifecycle.plan_diff import drifted
 from ragops.runtimes.docker.names import DockerNames
 from ragops.runtimes.docker.runtime import DockerRuntime
 from ragops.services.spec import ConfigFile, ExecCheck, ImageSpec, ServiceSpec
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,14 +127,6 @@ def platform(
 
 def _program(platform: Platform, runtime: DockerRuntime) -> None:
     Redis(platform.spec, runtime)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 import tempfile
 import time
 from contextlib import suppress
@@ -31,6 +30,7 @@ from ragops.services.spec import Layout
 from ragops.services.timescaledb import component as timescale_component
 from ragops.services.timescaledb.roles import prepare
 from tests.backup_helpers import vault_of
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,12 +86,6 @@ class Engine:
     def kill(self) -> None:
         """SIGKILL to the whole process group, as the kernel would when memory runs out."""
         supervisor.stop(Path(self.spec.run_dir), "SIGKILL", 10)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,8 @@ from ragops.services.spec import Layout
 from ragops.services.timescaledb import component as timescale_component
 from ragops.services.timescaledb import schema
 from ragops.services.timescaledb.settings import TimescaleSettings
-from tests.unit.api.fakes import Issuer, free_port
+from tests.ports import free_port
+from tests.unit.api.fakes import Issuer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from ragops.ingest.document_store import opened
 from ragops.operations.data.ingest import ingest
 from ragops.services.contract import Endpoint, Login
 from ragops.services.timescaledb import schema
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,9 +40,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         (folder / "key").write_text(KEY)
         config = {"host": "127.0.0.1", "port": self.port, "storage": str(folder / "data")}
         (folder / "edge.json").write_text(json.dumps({**config, "api_key_file": str(folder / "key")}))

@@ -28,7 +28,8 @@ from ragops.services.redis.settings import RedisSettings
 from ragops.services.redis.users import APPLICATION_RULES, refusal
 from ragops.services.spec import Layout
 from tests.backup_helpers import dump
-from tests.integration.conftest import Engine, free_port
+from tests.integration.conftest import Engine
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

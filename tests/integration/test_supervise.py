@@ -539,7 +539,9 @@ def test_a_damaged_record_is_no_process(make: Make, text: str) -> None:
 # --- lock files of the engine --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", ["999999\n", f"{os.getpid()}\n", "", "no number\n"])
+@pytest.mark.parametrize(
+    "text", ["999999\n", f"{os.getpid()}\n", "", "no number\n"], ids=["gone", "reused", "empty", "no number"]
+)
 def test_a_stale_lock_file_is_removed(make: Make, text: str) -> None:
     """Of a process that is gone, of one that has nothing to do with it, of nobody (a full disk leaves it empty)."""
     spec = make(lock_files=("shop.pid",))

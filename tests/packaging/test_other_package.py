@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.packaging
+
 ROOT = Path(__file__).parents[2]
 FILES = {
     "ragops/__init__.py": '__version__ = "2.0.2"\n',

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ORIGIN = "https://app.example"
 ENGINES: dict[str, Any] = {"envoy": running_envoy, "kong": running_kong}
+KINDS = ("envoy", pytest.param("kong", marks=pytest.mark.docker))
 PATIENT = {"requests": 1, "per": "minute", "burst": 100_000}  # what is used up stays so for the length of a test
 
 
@@ -44,7 +45,7 @@ def _given(path: Path) -> Gateway:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The contract of every gateway, or of the given one alone."""
     if "gateway" in metafunc.fixturenames:
-        engines = ["given"] if os.environ.get("RAGOPS_TEST_GATEWAY") else list(ENGINES)
+        engines = ["given"] if os.environ.get("RAGOPS_TEST_GATEWAY") else KINDS
         metafunc.parametrize("gateway", engines, indirect=True, scope="module")
 
 
@@ -62,7 +63,7 @@ def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
         yield found
 
 
-@pytest.fixture(scope="module", params=list(ENGINES))
+@pytest.fixture(scope="module", params=KINDS)
 def shared_engine(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Gateway]]:
     """Our own gateway of each kind for a module, as `engine` leaves it."""
     with ENGINES[request.param](rate_limit=PATIENT) as found:
@@ -76,7 +77,7 @@ def engine(shared_engine: tuple[Any, Gateway]) -> Iterator[tuple[Any, Gateway]]:
     shared_engine[0].apply()
 
 
-@pytest.fixture(params=list(ENGINES))
+@pytest.fixture(params=KINDS)
 def own_engine(request: pytest.FixtureRequest) -> Iterator[tuple[Any, Gateway]]:
     """Our own gateway of each kind for one test, to be stopped."""
     with ENGINES[request.param](rate_limit=PATIENT) as found:

@@ -24,7 +24,8 @@ from ragops.services.gateway.configuration import GatewayConfiguration, GatewayI
 from ragops.services.gateway.settings import GatewaySettings
 from ragops.services.spec import Layout
 from tests.contract.gateway.asked import Gateway, until_upstream_answers
-from tests.contract.gateway.upstream import Signer, Upstream, free_ports
+from tests.contract.gateway.upstream import Signer, Upstream
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -32,7 +32,8 @@ from ragops.services.gateway.policy import READY_PATH
 from ragops.services.gateway.rendering import Pair
 from ragops.services.gateway.settings import GatewaySettings
 from tests.contract.gateway.asked import Gateway, until_upstream_answers
-from tests.contract.gateway.upstream import Signer, Upstream, free_ports
+from tests.contract.gateway.upstream import Signer, Upstream
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,14 +18,6 @@ from jwt.algorithms import RSAAlgorithm
 PROBE = "X-Probe"
 
 
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-
-
 # --- the echo upstream ----------------------------------------------------------------------------------------------
 
 

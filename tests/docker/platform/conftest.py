@@ -12,7 +12,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -36,6 +35,7 @@ from ragops.services.gateway import IMAGE as KONG
 from ragops.services.qdrant import IMAGE as QDRANT
 from ragops.services.redis import IMAGE as REDIS
 from ragops.services.timescaledb import IMAGE as TIMESCALEDB
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -290,13 +290,7 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str | Callab
 
 def _free_block(length: int) -> int:
     """The first of so many free ports in a row."""
-    while True:
-        first = random.randrange(12000, 31000)
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in range(first, first + length):
-                stack.enter_context(probe := socket.socket())
-                probe.bind(("127.0.0.1", port))
-            return first
+    return free_ports(length)[0]
 
 
 def write_whole(root: Path, docker: DockerHost, ragops: Any, env: dict[str, str | None] | None = None) -> Whole:

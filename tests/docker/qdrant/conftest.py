@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from ragops.services.qdrant import API_KEY_SECRET, IMAGE, node
 from ragops.services.qdrant.cluster.prepare import prepare
 from ragops.services.qdrant.component import cluster_endpoint
 from ragops.services.qdrant.settings import QdrantSettings, instance
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -212,17 +212,7 @@ def done(response: httpx.Response) -> Any:
 
 def free_base(nodes: int) -> int:
     """The first of all the ports that so many nodes are published on, three at least."""
-    import socket
-
-    while True:
-        base = random.randrange(13000, 31000)
-        try:
-            with ExitStack() as stack:
-                for offset in (10 * number + one for number in range(max(nodes, 3)) for one in (0, 1)):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", base + offset))
-        except OSError:
-            continue
-        return base
+    return free_ports(10 * max(nodes, 3))[0]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import socket
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from ragops.services.contract import Status
 from ragops.services.ollama.component import Ollama, OllamaArgs, endpoint, image_spec
 from ragops.services.ollama.health import probe
 from ragops.services.ollama.settings import OllamaSettings
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,9 +58,7 @@ def test_the_models_are_there_before_what_needs_them(
     image(PYTHON)
     reference = f"{mine.name()}-ollama:1.0.0"
     build(docker, context(), reference, arguments={}, labels={}, on_line=print)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = OllamaSettings(models=MODELS, port=port, image=reference, memory="256mb")
     image_id = docker.image_id(reference)
     runtime = DockerRuntime(DockerNames(mine.name(), "default"), {}, lambda _reference: image_id or "")

@@ -46,6 +46,7 @@ def everything_listed_is_whole(lab: Lab, verified: set[tuple[str, str]], *, deep
                 verified.add((point["id"], repository))
 
 
+@pytest.mark.campaign(sample=4)
 @pytest.mark.parametrize("point", range(1, POINTS + 1))
 def test_what_is_listed_after_a_kill_is_whole(
     package_lab: Lab, total: int, verified: set[tuple[str, str]], point: int
@@ -61,6 +62,7 @@ def test_what_is_listed_after_a_kill_is_whole(
         raise
 
 
+@pytest.mark.campaign
 def test_the_run_after_all_kills_is_whole_and_clears_up(package_lab: Lab, total: int) -> None:
     lab = package_lab
     done = lab(*RUN, "--json").json()

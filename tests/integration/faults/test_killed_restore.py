@@ -60,6 +60,7 @@ def changed(package_lab: Lab, point_a: str) -> Lab:
     return package_lab
 
 
+@pytest.mark.campaign(sample=5)
 @pytest.mark.parametrize("point", range(1, BEFORE + AFTER + 1))
 def test_killed_and_run_again(
     changed: Lab, point_a: str, spans: tuple[tuple[int, int], tuple[int, int]], point: int

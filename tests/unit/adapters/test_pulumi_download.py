@@ -4,7 +4,6 @@ import hashlib
 import io
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tarfile
@@ -26,6 +25,7 @@ from ragops.adapters.pulumi.install import (
     reported_version,
 )
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,9 +134,7 @@ def release(cache: Path) -> Iterator[Release]:
 
 
 def closed_url() -> str:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{probe.getsockname()[1]}"
+    return f"http://127.0.0.1:{free_port()}"
 
 
 def installer(release: Release) -> subprocess.Popen[str]:
@@ -214,6 +212,7 @@ def test_an_archive_that_is_not_the_published_one_is_refused(cache: Path, releas
         (archive_of("#!/bin/sh\necho v3.1.0\n"), "engine_version"),
         (archive_of("no program"), "engine_version"),
     ],
+    ids=["above", "above by a way", "absolute", "no engine", "cut", "no archive", "another version", "no program"],
 )
 def test_what_is_not_the_engine_is_never_installed(
     cache: Path, release: Release, tmp_path: Path, archive: bytes, code: str

@@ -11,7 +11,7 @@ from ragops.api import read_only
 from ragops.api.metrics import Metrics
 from ragops.api.querylog import QueryLog
 from ragops.api.read_only import CHANNEL, LOOK_SECONDS, Quiet
-from tests.unit.api.fakes import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.embedding.hashing import HashingEmbedder
-from tests.unit.api.fakes import FakeOllama, FakeQdrant, Server, free_port
+from tests.ports import free_port
+from tests.unit.api.fakes import FakeOllama, FakeQdrant, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -21,8 +21,9 @@ from ragops.services.api.health import probe
 from ragops.services.api.settings import ApiSettings, EmbedderSettings
 from ragops.services.contract import Endpoint, Login, Status
 from ragops.services.spec import Distribution, ExecCheck, HttpCheck, Layout
+from tests.ports import free_port
 from tests.unit.api.conftest import SERVICE_TOKEN
-from tests.unit.api.fakes import Server, free_port
+from tests.unit.api.fakes import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -120,7 +120,7 @@ WRONG: list[tuple[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("key", "value"), WRONG, ids=lambda value: str(value)[:20])
+@pytest.mark.parametrize(("key", "value"), WRONG, ids=[f"{key}-{number}" for number, (key, _) in enumerate(WRONG)])
 def test_each_wrong_value_is_told_with_its_line(tmp_path: Path, key: str, value: Any) -> None:
     section, _, inner = key.partition(".")
     lines = [f"{section}:", f"  {inner}: {json.dumps(value)}"] if inner else [f"{section}: {json.dumps(value)}"]

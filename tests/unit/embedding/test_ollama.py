@@ -9,7 +9,8 @@ import pytest
 
 from ragops.embedding.ollama import OllamaEmbedder, read_embeddings, read_error
 from ragops.errors import RagopsError
-from tests.unit.api.fakes import FakeOllama, Server, free_port
+from tests.ports import free_port
+from tests.unit.api.fakes import FakeOllama, Server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

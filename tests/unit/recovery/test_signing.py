@@ -103,6 +103,7 @@ def test_other_values_are_no_signature(values: object) -> None:
         (pem(Ed25519PrivateKey.generate())[:-40], "holds no private key"),
         (pem(rsa.generate_private_key(65537, 2048)), "another kind of key"),
     ],
+    ids=["empty", "binary", "no key inside", "with a password", "cut", "RSA"],
 )
 def test_a_file_that_holds_no_key_is_never_replaced(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "signing.pem"

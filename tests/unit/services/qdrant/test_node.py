@@ -16,6 +16,7 @@ from ragops.services.qdrant import API_KEY_SECRET, IMAGE
 from ragops.services.qdrant.component import cluster_endpoint
 from ragops.services.qdrant.node import image, node_spec, version
 from ragops.services.qdrant.settings import QdrantSettings, instance
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,12 +123,6 @@ def listener() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def closed_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def started(folder: Path, port: int, first: str, others: list[str]) -> list[str]:
     """The arguments that the node would be started with."""
     script = folder / "join.sh"
@@ -145,7 +140,7 @@ BARE = ["--config-path", "/etc/ragops/key.yaml", "--uri"]
 
 
 def test_first_node_begins_a_cluster_where_nobody_answers(tmp_path: Path) -> None:
-    port = closed_port()
+    port = free_port()
     assert started(tmp_path, port, "", ["127.0.0.1", "127.0.0.1"]) == [*BARE, f"http://me:{port}"]
 
 
@@ -154,7 +149,7 @@ def test_single_node_begins_a_cluster(tmp_path: Path) -> None:
 
 
 def test_other_nodes_wait_for_the_first_where_nobody_answers(tmp_path: Path) -> None:
-    port = closed_port()
+    port = free_port()
     joined = ["--bootstrap", f"http://qdrant-1:{port}"]
     assert started(tmp_path, port, "qdrant-1", ["127.0.0.1"]) == [*BARE, f"http://me:{port}", *joined]
 

@@ -1,0 +1,153 @@
+"""Tiers of tests: what a run leaves out, in which groups and order its workers take the rest, how long one may take.
+
+docs/testing.md has the tiers. These are hooks of pytest, taken in by tests/conftest.py.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SEED, CAMPAIGN, SLOW = "RAGOPS_TEST_SEED", "RAGOPS_TEST_CAMPAIGN", "RAGOPS_TEST_SLOW"
+# Read here because every test runs without the RAGOPS_ variables of the environment.
+_WHOLE = os.environ.get(CAMPAIGN) == "full"
+_SLOW = float(os.environ.get(SLOW, "1"))
+BUDGET_SECONDS, TIMEOUT_SECONDS, LONG_TIMEOUT_SECONDS = 20.0, 60.0, 600.0
+# Tests with one of these have no budget: they start whole platforms, or kill one thing many times.
+LONG = ("engine", "campaign", "packaging", "fuzz", "platform", "kinds", "docker", "slow")
+NOT_HERE = "not here: "  # how the reason of a skip begins that is for want of something
+DOCKER_FIXTURES = {"docker", "kong_gateway"}
+_ROOT = Path(__file__).parents[1]
+# The longest groups begin first, else the last of them decides how long the run is.
+FIRST = ("tests/integration", "tests/contract", "tests/cli", "tests/recovery_kinds", "tests/packaging")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Choose the seed in the one process that starts the workers, so that all of them draw the same sample."""
+    os.environ.setdefault(SEED, _commit())
+    config.stash[_SEED] = os.environ[SEED]
+
+
+_SEED = pytest.StashKey[str]()
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(_ROOT), "rev-parse", "--short=12", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "no-commit"
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the seed and the way to repeat the sample."""
+    if _WHOLE:
+        return "campaigns: whole"
+    seed = config.stash[_SEED]
+    return f"campaigns: a sample by seed {seed} (the same again: {SEED}={seed} make test; all: make test-faults)"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Sample the campaigns, give each test its group and its time-out, and put the groups into order."""
+    for item in items:
+        if DOCKER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("docker")
+    if not _WHOLE and not any("::" in argument for argument in config.args):
+        left_out = sampled_out(items, config.stash[_SEED])
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(LONG_TIMEOUT_SECONDS if is_long(item) else TIMEOUT_SECONDS * _scale()))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=rank)
+
+
+def _group(item: pytest.Item) -> str:
+    """One Docker engine serves all; else a module, whose tests share their engines and follow one another."""
+    on_docker = item.get_closest_marker("docker") or item.get_closest_marker("platform")
+    return "docker" if on_docker else item.nodeid.partition("::")[0]
+
+
+def sampled_out(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
+    """All cases of `@pytest.mark.campaign(sample=N)` but N of each function, which the seed decides."""
+    cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("campaign") is not None:
+            cases[item.nodeid.partition("[")[0]].append(item)
+    left_out: list[pytest.Item] = []
+    for name, found in cases.items():
+        marker = found[0].get_closest_marker("campaign")
+        assert marker is not None
+        kept = random.Random(f"{seed} {name}").sample(found, min(len(found), marker.kwargs.get("sample", len(found))))
+        left_out += [item for item in found if item not in kept]
+    return left_out
+
+
+def rank(item: pytest.Item) -> tuple[int, int]:
+    """Where its group stands in the queue."""
+    marker = item.get_closest_marker("xdist_group")
+    group = str(marker.args[0]) if marker else ""
+    order = [number for number, start in enumerate(FIRST) if group.startswith(start)]
+    return (min(order, default=len(FIRST)), 0)
+
+
+# --- how long a test may take ----------------------------------------------------------------------------------------
+
+
+def is_long(item: pytest.Item) -> bool:
+    """Whether it has no budget."""
+    return any(item.get_closest_marker(name) for name in LONG)
+
+
+def _scale() -> float:
+    """How much longer everything takes than on an idle machine: workers or load for each processor, and SLOW."""
+    cores = os.cpu_count() or 1
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    return max(1.0, workers / cores, os.getloadavg()[0] / cores) * _SLOW
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[Any]:
+    """Fail an unmarked test that took longer than its budget, else the run grows back to what it was."""
+    report = yield
+    limit = BUDGET_SECONDS * _scale()
+    if call.when == "call" and report.passed and call.duration > limit and not is_long(item):
+        report.outcome = "failed"
+        report.longrepr = (
+            f"{item.nodeid} took {call.duration:.0f} s of {limit:.0f} s that an unmarked test has: make it shorter,"
+            " or mark it `slow` (docs/testing.md)"
+        )
+    return report
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Iterator[None]:
+    """End with a line for each thing that tests missed, and after a failure with the way to the same sample."""
+    yield
+    reasons = Counter(
+        str(report.longrepr[2]).partition(NOT_HERE)[2]
+        for report in terminalreporter.stats.get("skipped", ())
+        if isinstance(report.longrepr, tuple) and NOT_HERE in str(report.longrepr[2])
+    )
+    if reasons:
+        terminalreporter.section("not here")
+    for what, count in sorted(reasons.items()):
+        terminalreporter.line(f"{count} tests skipped for want of {what}")
+    if terminalreporter.stats.get("failed"):
+        terminalreporter.line(pytest_report_header(config))
