@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
 
+from tests.command_line import Cli
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -31,7 +28,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 pytest_plugins = ["tests.tiers"]
 
 # Where the engine is must still be told to ragops where the machine has it in a place of its own.
-_KEPT = ("RAGOPS_PULUMI", "RAGOPS_CACHE_DIR")
+KEPT = ("RAGOPS_PULUMI", "RAGOPS_CACHE_DIR")
 _LEFT_RUNNING: list[str] = []
 
 
@@ -139,70 +136,18 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 # --- the command line ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Result:
-    """What one command answered."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        """Stdout as exactly one JSON document."""
-        return json.loads(self.out)
-
-    @property
-    def error(self) -> dict[str, str]:
-        """The error document of a command with `--json`."""
-        return self.json()["error"]
-
-
-class Cli:
-    """`ragops` as a child process, in an environment without settings of whoever runs the tests."""
-
-    def __call__(
-        self, *arguments: str, cwd: Path, env: dict[str, str | None] | None = None, timeout: float = 120
-    ) -> Result:
-        """Run one command to its end; a variable of `env` that is None is taken out."""
-        done = subprocess.run(
-            self.command(*arguments), cwd=cwd, env=self.environment(env), timeout=timeout,
-            stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", check=False,
-        )  # fmt: skip
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    def start(self, *arguments: str, cwd: Path, env: dict[str, str | None] | None = None) -> subprocess.Popen[str]:
-        """Start one command in a process group of its own and leave it to the caller."""
-        return subprocess.Popen(
-            self.command(*arguments), cwd=cwd, env=self.environment(env), start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
-        )  # fmt: skip
-
-    @staticmethod
-    def command(*arguments: str) -> list[str]:
-        """The command line of this very Python."""
-        return [sys.executable, "-m", "ragops", *arguments]
-
-    @staticmethod
-    def environment(changes: dict[str, str | None] | None = None) -> dict[str, str]:
-        """The environment of a command."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name in _KEPT or not name.startswith(("RAGOPS_", "PULUMI_"))
-        }
-        return {name: value for name, value in {**kept, **(changes or {})}.items() if value is not None}
-
-
 @pytest.fixture(scope="session")
-def ragops() -> Cli:
+def ragops() -> Iterator[Cli]:
     """A function that runs `ragops ARGUMENTS` in `cwd`."""
-    return Cli()
+    cli = Cli(KEPT)
+    yield cli
+    cli.close()
 
 
 @pytest.fixture(autouse=True)
 def _no_settings_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith(("RAGOPS_", "PULUMI_")) and name not in _KEPT:
+        if name.startswith(("RAGOPS_", "PULUMI_")) and name not in KEPT:
             monkeypatch.delenv(name)
 
 

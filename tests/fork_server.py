@@ -1,0 +1,86 @@
+"""Runs command lines of ragops in forks of a process that has imported everything once: a twentieth of the start.
+
+A fork is as much a process of its own as `python -m ragops` is: arguments, folder, environment, exit code, both
+outputs, and its end with all that Python does then. What differs: modules are imported already. Reads a request a line,
+`{"arguments": …, "cwd": …, "env": …, "out": …, "err": …}`, answers with the pid, then with the exit code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+_ROOTS = ("adapters", "config", "recovery", "services", "runtimes", "operations", "cli")
+_ALSO = ("httpx", "psycopg", "redis", "yaml", "jinja2", "zstandard", "pyrage", "rich.table", "cryptography.x509")
+# They start threads, of which a fork would be without.
+_NEVER = ("pulumi", "grpc")
+
+
+def _import_all() -> None:
+    import ragops
+
+    for name in _NEVER:
+        sys.modules[name] = None  # type: ignore[assignment]
+    for root in _ROOTS:
+        for found in pkgutil.walk_packages([str(Path(ragops.__path__[0]) / root)], f"ragops.{root}."):
+            if not found.name.endswith("__main__"):
+                with contextlib.suppress(ImportError):
+                    importlib.import_module(found.name)
+    for name in _ALSO:
+        importlib.import_module(name)
+    for name in _NEVER:
+        del sys.modules[name]
+    assert threading.active_count() == 1, threading.enumerate()
+
+
+def _become(request: dict[str, Any]) -> int:
+    """One command line, in this fork."""
+    from ragops.cli.main import run
+
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    time.tzset()
+    for number, path in enumerate((os.devnull, request["out"], request["err"])):
+        opened = os.open(path, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(opened, number)
+        os.close(opened)
+    sys.argv = ["ragops", *request["arguments"]]
+    sys.path[0] = request["cwd"]  # as `python -m` has it
+    return run(request["arguments"])
+
+
+def main() -> int:
+    """Until there is nothing more to do; a fork leaves by the same door."""
+    answers = os.fdopen(os.dup(1), "w")
+    _import_all()
+    gc.collect()
+    gc.freeze()
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            answers.close()
+            code = _become(json.loads(line))
+            eval("None")  # as ragops.cli.main does it, and for the same reason
+            return code
+        answers.write(f"{child}\n")
+        answers.flush()
+        _, status = os.waitpid(child, 0)
+        answers.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        answers.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.exit(main())
