@@ -3,7 +3,7 @@
 PYTHON ?= python3
 ARGS ?=
 WORKERS ?= 4
-PARALLEL = -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+PARALLEL = -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 BIN := .venv/bin
 STAMP := .venv/.complete

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.scheduling import group, rank
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,8 +29,6 @@ LONG = ("engine", "campaign", "packaging", "fuzz", "platform", "kinds", "docker"
 NOT_HERE = "not here: "  # how the reason of a skip begins that is for want of something
 DOCKER_FIXTURES = {"docker", "kong_gateway"}
 _ROOT = Path(__file__).parents[1]
-# The longest groups begin first, else the last of them decides how long the run is.
-FIRST = ("tests/integration", "tests/contract", "tests/cli", "tests/recovery_kinds", "tests/packaging")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -56,9 +56,21 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"campaigns: a sample by seed {seed} (the same again: {SEED}={seed} make test; all: make test-faults)"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out the groups of tests/scheduling.py."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Groups(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group(nodeid)
+
+    return Groups(config, log) if config.getoption("dist") == "loadscope" else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Sample the campaigns, give each test its group and its time-out, and put the groups into order."""
+    """Sample the campaigns, give each test its time-out, and put the groups of a worker into order."""
     for item in items:
         if DOCKER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("docker")
@@ -67,18 +79,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(LONG_TIMEOUT_SECONDS if is_long(item) else TIMEOUT_SECONDS * _scale()))
     if "PYTEST_XDIST_WORKER" in os.environ:
-        items.sort(key=rank)
-
-
-def _group(item: pytest.Item) -> str:
-    """One Docker engine serves all; else a module, whose tests share their engines and follow one another."""
-    on_docker = item.get_closest_marker("docker") or item.get_closest_marker("platform")
-    return "docker" if on_docker else item.nodeid.partition("::")[0]
+        items.sort(key=lambda item: rank(item.nodeid))
 
 
 def sampled_out(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
@@ -94,14 +98,6 @@ def sampled_out(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
         kept = random.Random(f"{seed} {name}").sample(found, min(len(found), marker.kwargs.get("sample", len(found))))
         left_out += [item for item in found if item not in kept]
     return left_out
-
-
-def rank(item: pytest.Item) -> tuple[int, int]:
-    """Where its group stands in the queue."""
-    marker = item.get_closest_marker("xdist_group")
-    group = str(marker.args[0]) if marker else ""
-    order = [number for number, start in enumerate(FIRST) if group.startswith(start)]
-    return (min(order, default=len(FIRST)), 0)
 
 
 # --- how long a test may take ----------------------------------------------------------------------------------------
