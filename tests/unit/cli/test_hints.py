@@ -30,19 +30,20 @@ WITHOUT = ("init", "engine")  # they act on a folder and on this machine
 def texts() -> Iterator[tuple[str, str]]:
     """Every string of the source that is no docstring, with its place; what is put into it as X."""
     for path in sorted(SOURCE.rglob("*.py")):
-        tree = ast.parse(path.read_text())
+        nodes = list(ast.walk(ast.parse(path.read_text())))
         skipped: set[int] = set()
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.JoinedStr):
                 skipped |= {id(part) for part in node.values}
             elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
                 skipped.add(id(node.value))
-        for node in ast.walk(tree):
-            where = f"{path.relative_to(SOURCE)}:{getattr(node, 'lineno', 0)}"
+        name = path.relative_to(SOURCE)
+        for node in nodes:
             if isinstance(node, ast.JoinedStr):
-                yield where, "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+                values = [str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values]
+                yield f"{name}:{node.lineno}", "".join(values)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in skipped:
-                yield where, node.value
+                yield f"{name}:{node.lineno}", node.value
 
 
 # In a text that a shell prints the mark has a backslash before it; one that is put in whole comes from elsewhere.
