@@ -113,6 +113,7 @@ def victim(module_project: Path, ragops: Any, processes_of: Any, wait_until: Any
     ragops("down", "--yes", cwd=module_project)
 
 
+@pytest.mark.campaign
 def test_killed_while_the_database_is_initialised(victim: Victim) -> None:
     """The very first `up`. The other tests go on with what this one leaves."""
     victim.interrupt("up", victim.initialising, signal.SIGKILL)
@@ -121,6 +122,7 @@ def test_killed_while_the_database_is_initialised(victim: Victim) -> None:
     victim.assert_up_completes()
 
 
+@pytest.mark.campaign(sample=1)
 @pytest.mark.parametrize("point", ["locked", "engine_runs", "a_service_runs", "provisioned"])
 def test_up_killed(victim: Victim, point: str) -> None:
     victim.stop_services()
@@ -129,6 +131,7 @@ def test_up_killed(victim: Victim, point: str) -> None:
     victim.assert_up_completes()
 
 
+@pytest.mark.campaign(sample=1)
 @pytest.mark.parametrize(
     ("point", "number"),
     [
@@ -147,6 +150,7 @@ def test_up_interrupted(victim: Victim, point: str, number: signal.Signals) -> N
     victim.assert_up_completes()
 
 
+@pytest.mark.campaign(sample=1)
 @pytest.mark.parametrize(("point", "number"), [("engine_runs", signal.SIGKILL), ("a_service_is_gone", signal.SIGINT)])
 def test_down_interrupted(victim: Victim, point: str, number: signal.Signals) -> None:
     victim.run("up", "--yes")

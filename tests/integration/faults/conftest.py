@@ -79,7 +79,7 @@ def _folder(processes_of: Callable[[Path], list[Any]], mounts: Mounts) -> Iterat
     assert not left, f"left running: {left}"
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def package_lab(processes_of: Callable[[Path], list[Any]], free_port: Callable[[], int]) -> Iterator[Lab]:
     mounts = Mounts()
     with _folder(processes_of, mounts) as folder:

@@ -82,6 +82,7 @@ def listed(lab: Lab) -> Lab:
     return lab
 
 
+@pytest.mark.campaign(sample=2)
 @pytest.mark.parametrize("words", WAYS)
 def test_what_is_taken_of_a_broken_platform_is_marked_and_latest_is_the_one_before(listed: Lab, words: str) -> None:
     good = listed("backup", "run").out.strip()

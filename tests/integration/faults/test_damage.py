@@ -54,6 +54,7 @@ def point(kept: Point) -> Point:
     return undamaged(kept)
 
 
+@pytest.mark.campaign(sample=7)
 @pytest.mark.parametrize(("kept", "part", "damage"), CASES, indirect=["kept"])
 def test_a_damaged_part(point: Point, part: str, damage: str) -> None:
     """What belongs to no service is never read by a restore."""

@@ -58,6 +58,7 @@ def away(repository: Path) -> Iterator[Callable[..., None]]:
     assert not made_anew, f"it was made anew, on a disk that is not the repository's: {made_anew}"
 
 
+@pytest.mark.campaign(sample=2)
 @pytest.mark.parametrize(
     ("moment", "emptied"),
     [(moment, True) for moment in DURING] + [("the first part", False), ("the manifest", False)],
@@ -76,6 +77,7 @@ def test_gone_during_a_backup(lab: Lab, moment: str, emptied: bool) -> None:
     assert not lab.leftovers()
 
 
+@pytest.mark.campaign(sample=1)
 @pytest.mark.parametrize(
     "moment",
     {
@@ -110,6 +112,7 @@ def test_gone_while_the_services_are_restored(lab: Lab) -> None:
     assert lab.contents() == lab.expected("A")
 
 
+@pytest.mark.campaign(sample=1)
 @pytest.mark.parametrize("moment", DURING)
 def test_read_only_during_a_backup(lab: Lab, mounts: Mounts, moment: str) -> None:
     """The lock cannot be removed then: the next run takes it over."""
