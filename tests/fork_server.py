@@ -7,6 +7,7 @@ outputs, and its end with all that Python does then. What differs: modules are i
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -18,7 +19,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 _ROOTS = ("adapters", "config", "recovery", "services", "runtimes", "operations", "cli")
 _ALSO = ("httpx", "psycopg", "redis", "yaml", "jinja2", "zstandard", "pyrage", "rich.table", "cryptography.x509")
@@ -60,8 +61,20 @@ def _become(request: dict[str, Any]) -> int:
     return run(request["arguments"])
 
 
+def _leave(code: int) -> NoReturn:
+    """End as Python ends, but for the modules that it takes apart: a tenth of a second for nothing."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = 120  # as Python has it
+    os._exit(code)
+
+
 def main() -> int:
-    """Until there is nothing more to do; a fork leaves by the same door."""
+    """Until there is nothing more to do; a fork never comes back here."""
     answers = os.fdopen(os.dup(1), "w")
     _import_all()
     gc.collect()
@@ -70,9 +83,7 @@ def main() -> int:
         child = os.fork()
         if child == 0:
             answers.close()
-            code = _become(json.loads(line))
-            eval("None")  # as ragops.cli.main does it, and for the same reason
-            return code
+            _leave(_become(json.loads(line)))
         answers.write(f"{child}\n")
         answers.flush()
         _, status = os.waitpid(child, 0)
