@@ -48,7 +48,7 @@ class Cli:
         self._lock = threading.Lock()
 
     def __call__(
-        self, *arguments: str, cwd: Path, env: dict[str, str | None] | None = None, timeout: float = 120
+        self, *arguments: str, cwd: Path, env: dict[str, str | None] | None = None, timeout: float = 240
     ) -> Result:
         """Run one command to its end; a variable of `env` that is None is taken out."""
         if any(name.startswith(_OF_PYTHON) for name in env or {}) or not self._lock.acquire(blocking=False):
@@ -61,7 +61,7 @@ class Cli:
             self._lock.release()
 
     def spawn(
-        self, *arguments: str, cwd: Path, env: dict[str, str | None] | None = None, timeout: float = 120
+        self, *arguments: str, cwd: Path, env: dict[str, str | None] | None = None, timeout: float = 240
     ) -> Result:
         """The same as a Python of its own, started from nothing."""
         done = subprocess.run(

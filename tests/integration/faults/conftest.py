@@ -95,9 +95,6 @@ def package_lab(processes_of: Callable[[Path], list[Any]], free_port: Callable[[
 @pytest.fixture
 def lab(package_lab: Lab) -> Lab:
     """The platform, up and with contents A, its usual configuration, no recovery points."""
-    package_lab.configure()
-    package_lab.empty_repositories()
-    package_lab.paths.restore_journal.unlink(missing_ok=True)
-    package_lab.paths.history.unlink(missing_ok=True)  # what a test before had is not missed
+    package_lab.renew()
     package_lab.fill("A")
     return package_lab

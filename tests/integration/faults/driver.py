@@ -23,7 +23,7 @@ from typing import Any
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _PATHS = {"os.rename": 2, "os.link": 2, "os.symlink": 2, "os.remove": 1, "os.rmdir": 1, "os.mkdir": 1, "os.truncate": 1}
 _POLLS = ("INFO", "AUTH", "HELLO", "CLIENT", "PING", "SELECT")
-_WAIT_SECONDS = 120.0
+_WAIT_SECONDS = 240.0
 _MODULES = (
     "h2.connection", "httpcore", "jinja2", "qdrant_edge", "ragops.cli.main", "ragops.config.load",
     "httpx", "psycopg", "pyrage", "redis", "zstandard",

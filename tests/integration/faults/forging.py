@@ -112,7 +112,6 @@ def engines_heard_nothing(done: Ended) -> None:
 @contextmanager
 def one_point(lab: Lab) -> Iterator[Point]:
     """A recovery point of contents A in both repositories, the platform with contents B, and spares of the former."""
-    lab.empty_repositories()
     lab.fill("A")
     point = Point(lab, lab.take())
     lab.fill("B")

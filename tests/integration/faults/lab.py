@@ -422,7 +422,7 @@ class Lab:
         ended: list[Ended] = []
         self.driver.begin(self.root, arguments, pause=at, nth=nth)
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while not self.driver.paused():
                 assert time.monotonic() < deadline and not self.driver.ended(), f"it never came to {at}"
             yield ended
@@ -457,6 +457,13 @@ class Lab:
         found = self("backup", "list", "--json").json()
         assert not found["unreadable"], found["unreadable"]
         return list(found["points"])
+
+    def renew(self, **backup: Any) -> None:
+        """The usual configuration, no recovery points, and no memory of what a test before had, which is not missed."""
+        self.configure(**backup)
+        self.empty_repositories()
+        self.paths.restore_journal.unlink(missing_ok=True)
+        self.paths.history.unlink(missing_ok=True)
 
     def empty_repositories(self, keep: str = "") -> None:
         """Remove all recovery points but one."""

@@ -44,7 +44,7 @@ BOTH = pytest.mark.parametrize("kept", ["encrypted", "plain"], indirect=True)
 @pytest.fixture(scope="module")
 def kept(package_lab: Lab, request: pytest.FixtureRequest) -> Iterator[Point]:
     """Taken once for all tests."""
-    package_lab.configure(**({} if request.param == "encrypted" else {"recipients": [], "identity_file": ""}))
+    package_lab.renew(**({} if request.param == "encrypted" else {"recipients": [], "identity_file": ""}))
     with one_point(package_lab) as point:
         yield point
 

@@ -64,8 +64,7 @@ def test_killed_during_its_dump(lab: Lab, moment: str) -> None:
 @pytest.fixture(scope="module")
 def point_a(package_lab: Lab) -> str:
     """A recovery point of contents A, taken once."""
-    package_lab.configure()
-    package_lab.empty_repositories()
+    package_lab.renew()
     package_lab.fill("A")
     return package_lab.take()
 

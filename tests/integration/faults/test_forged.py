@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.fault]
 @pytest.fixture(scope="module")
 def kept(package_lab: Lab) -> Iterator[Point]:
     """Taken once for all tests."""
-    package_lab.configure()
+    package_lab.renew()
     with one_point(package_lab) as point:
         yield point
 

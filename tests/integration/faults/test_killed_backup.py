@@ -19,8 +19,7 @@ RUN = ("backup", "run")
 @pytest.fixture(scope="module")
 def total(package_lab: Lab) -> int:
     """Side effects of a backup that nobody kills, copy and manifests included; its recovery point stays."""
-    package_lab.configure()
-    package_lab.empty_repositories()
+    package_lab.renew()
     package_lab.fill("A")
     done = package_lab(*RUN)
     assert len(done.trace) > 150, "else the points lie far apart"

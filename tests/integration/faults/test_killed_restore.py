@@ -34,8 +34,7 @@ NARROW = {
 @pytest.fixture(scope="module")
 def point_a(package_lab: Lab) -> str:
     """A recovery point of contents A."""
-    package_lab.configure()
-    package_lab.empty_repositories()
+    package_lab.renew()
     package_lab.fill("A")
     return package_lab.take()
 
