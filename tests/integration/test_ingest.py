@@ -484,7 +484,7 @@ def _armed(effects: int) -> None:
     psycopg.Cursor.copy = counted(psycopg.Cursor.copy)
     psycopg.Cursor.executemany = counted(psycopg.Cursor.executemany)
     psycopg.Transaction.__exit__ = counted(psycopg.Transaction.__exit__)
-    httpx.Client.request = counted(httpx.Client.request)
+    httpx.Client.send = counted(httpx.Client.send)
 
 
 @pytest.mark.fault

@@ -57,7 +57,11 @@ class Load:
         (self.folder / "qdrant.key").write_text(self.cluster.endpoint.logins["application"].password.get_secret_value())
         values = {
             "listen": {"port": 8080}, "platform": "test", "issuer": "ragops/test", "jwks_file": "jwks.json",
-            "qdrant": {"urls": self.cluster.endpoint.options["urls"].split(","), "api_key_file": "qdrant.key"},
+            "qdrant": {
+                "urls": self.cluster.endpoint.options["urls"].split(","),
+                "grpc_urls": self.cluster.endpoint.options["grpc_urls"].split(","),
+                "api_key_file": "qdrant.key",
+            },
             "embedder": {"kind": "hashing", "dimensions": SIZE},
             "legacy": {"deprecated": "2026-11-23", "sunset": "2027-05-23"},
         }  # fmt: skip

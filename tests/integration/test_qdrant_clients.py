@@ -1,0 +1,245 @@
+"""The clients of ingest and API on real engines: the same over REST and gRPC, and no search lost with a node."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from ragops.adapters.qdrant.addresses import Address
+from ragops.adapters.qdrant.async_client import AsyncClient
+from ragops.adapters.qdrant.client import Point
+from ragops.adapters.qdrant.failures import RequestFailedError
+from ragops.errors import IntegrityError, MissingError
+from ragops.ingest.vectors import PointsRefusedError, VectorStore
+from ragops.services.qdrant.cluster.cluster import wait_all_active
+from tests.qdrant_processes import KEY, Cluster, binary, cluster, free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NAMES = ["docs", "ä b%c"]  # the library puts a name into a REST path as it is
+
+
+class Recorder:
+    """Records which nodes are ejected and come back."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def ejected(self, node: Address, reason: str) -> None:
+        self.events.append(f"{node.name} ejected")
+
+    def readmitted(self, node: Address) -> None:
+        self.events.append(f"{node.name} back")
+
+
+@pytest.fixture(scope="module")
+def development(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    folder, (port,) = tmp_path_factory.mktemp("edge"), free_ports(1)
+    (folder / "key").write_text(KEY)
+    config = {"host": "127.0.0.1", "port": port, "storage": str(folder / "data"), "api_key_file": str(folder / "key")}
+    (folder / "edge.json").write_text(json.dumps(config))
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ragops.devserver.qdrant", str(folder / "edge.json")], stdout=log, stderr=log
+        )
+    try:
+        wait_healthy(f"http://127.0.0.1:{port}", process, folder / "log")
+        yield Address("development", f"http://127.0.0.1:{port}")
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def wait_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{url}/healthz", trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            assert process.poll() is None, log.read_text()
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Cluster]:
+    binary()
+    with cluster() as made:
+        yield made
+
+
+@pytest.fixture(params=["development", "REST", "gRPC"])
+def address(request: pytest.FixtureRequest) -> Address:
+    if request.param == "development":
+        return request.getfixturevalue("development")
+    made = request.getfixturevalue("server")
+    return Address("one", made.url(), made.grpc_url() if request.param == "gRPC" else "")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_points_are_stored_found_and_deleted(address: Address, name: str) -> None:
+    points = [Point(UUID(int=n), [1.0, n / 10], {"collection": name, "n": n, "x": [n, None, 0.5]}) for n in range(3)]
+    with VectorStore([address], KEY) as store:
+        store.ensure(name, 2)
+        store.ensure(name, 2)
+        store.upsert(name, points)
+        assert store.count(name) == 3
+        assert [sorted(page) for page in store.pages(name)] == [[point.id for point in points]]
+        found = store.collections_of(name, [points[0].id, UUID(int=99)])
+        assert found == {points[0].id: name}
+        hits = asyncio.run(search(address, name, [1.0, 0.0]))
+        assert [hit.id for hit in hits] == [str(point.id) for point in points]
+        assert dict(hits[1].payload) == points[1].payload
+        assert hits[0].score == pytest.approx(1)
+        store.delete(name, [points[0].id])
+        assert store.count(name) == 2
+        with pytest.raises(IntegrityError, match="2 numbers, Cosine"):
+            store.ensure(name, 3)
+        with pytest.raises(PointsRefusedError):
+            store.upsert(name, [Point(UUID(int=1), [1.0], {})])
+    assert name in asyncio.run(names(address))
+
+
+def test_failures_have_the_same_status_everywhere(address: Address) -> None:
+    with VectorStore([address], KEY) as store:
+        store.ensure("known", 2)
+    for name, vector, status in (("unknown", [1.0, 0.0], 404), ("known", [1.0], 400)):
+        with pytest.raises(RequestFailedError) as caught:
+            asyncio.run(search(address, name, vector))
+        assert caught.value.failure.status == status
+    with VectorStore([address], "wrong") as store, pytest.raises(MissingError) as refused:
+        store.count("known")
+    assert refused.value.code == "qdrant_key_refused"
+
+
+def client(*addresses: Address, observer: Recorder | None = None) -> AsyncClient:
+    return AsyncClient(addresses, lambda: KEY, seconds=2, monotonic=time.monotonic, observer=observer or Recorder())
+
+
+async def search(address: Address, name: str, vector: list[float]) -> Any:
+    made = client(address)
+    try:
+        await made.check_ready()
+        return await made.query(name, vector, 10)
+    finally:
+        await made.close()
+
+
+async def names(address: Address) -> list[str]:
+    made = client(address)
+    try:
+        return await made.collections()
+    finally:
+        await made.close()
+
+
+# --- a node is lost ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def three() -> Iterator[Cluster]:
+    binary()
+    with cluster(3) as made:
+        with VectorStore.at(made.endpoint) as store:
+            store.ensure("docs", 4)
+            store.upsert("docs", [Point(UUID(int=n), [1.0, n, 0, 0], {}) for n in range(50)])
+        yield made
+
+
+class Load:
+    """Searches, and writes, until it is over."""
+
+    def __init__(self, made: Cluster) -> None:
+        self.made = made
+        self.recorder = Recorder()
+        self.failures: list[str] = []
+        self.searches = 0
+        self.stored: list[UUID] = []
+        self.ejected: list[Address] = []
+        self.is_over = False
+        self.threads = [
+            threading.Thread(target=lambda: asyncio.run(self.search())),
+            threading.Thread(target=self.write),
+        ]
+
+    def __enter__(self) -> Load:
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_over = True
+        for thread in self.threads:
+            thread.join(120)
+
+    async def search(self) -> None:
+        numbers = self.made.numbers
+        addresses = [Address(f"{n}", self.made.url(n), self.made.grpc_url(n)) for n in numbers]
+        made = client(*addresses, observer=self.recorder)
+        while not self.is_over:
+            try:
+                found = await asyncio.gather(*(made.query("docs", [1.0, 1, 0, 0], 5) for _ in range(3)))
+                assert [len(hits) for hits in found] == [5] * 3
+            except Exception as error:
+                self.failures.append(f"search: {error!r}")
+            self.ejected = made.balancer.ejected()
+            self.searches += 3
+            await asyncio.sleep(0.01)
+        await made.close()
+
+    def write(self) -> None:
+        number = 1000
+        with VectorStore.at(self.made.endpoint) as store:
+            while not self.is_over:
+                number += 1
+                try:
+                    store.upsert("docs", [Point(UUID(int=number), [1.0, number, 0, 0], {})])
+                    self.stored.append(UUID(int=number))
+                except Exception as error:
+                    self.failures.append(f"write: {error!r}")
+                time.sleep(0.02)
+
+
+def wait_until(condition: Any, what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_lost_node_fails_no_search_and_no_write(three: Cluster, how: signal.Signals) -> None:
+    with Load(three) as load:
+        wait_until(lambda: load.searches > 20 and load.stored, "load")
+        if how is signal.SIGKILL:
+            three.stop(2, how)
+        else:
+            three.send(2, how)
+        wait_until(lambda: "2 ejected" in load.recorder.events, "the node ejected")
+        searches, stored = load.searches, len(load.stored)
+        wait_until(lambda: load.searches > searches + 50 and len(load.stored) > stored + 5, "load without the node")
+        if how is signal.SIGKILL:
+            three.start(2)
+        else:
+            three.send(2, signal.SIGCONT)
+        wait_until(lambda: "2 back" in load.recorder.events and not load.ejected, "the node re-admitted")
+        searches = load.searches
+        wait_until(lambda: load.searches > searches + 20, "load over all nodes")
+    assert load.failures == []
+    wait_all_active(three.endpoint, 90)
+    with VectorStore.at(three.endpoint) as store:
+        assert set(store.collections_of("docs", load.stored)) == set(load.stored)
