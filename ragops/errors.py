@@ -110,13 +110,13 @@ class InterruptedRunError(RagopsError):
 _MARK = "ragops-error:"
 
 
-def encode(error: RagopsError) -> str:
+def encode_error(error: RagopsError) -> str:
     """The error as one line that survives being quoted by another program, to be found again by `decode`."""
     values = {"code": error.code, "message": error.message, "hint": error.hint, "exit_code": int(error.exit_code)}
     return _MARK + json.dumps(values)
 
 
-def decode(text: str) -> RagopsError | None:
+def decode_error(text: str) -> RagopsError | None:
     """The first encoded error inside `text`, None where there is none."""
     start = text.find(_MARK)
     if start < 0:

@@ -11,16 +11,16 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.background import Limit
-from ragops.adapters.storage import Entry
+from ragops.adapters.background import TaskPool
+from ragops.adapters.storage import FileEntry
 from ragops.adapters.storage.folder import FolderStore
 from ragops.errors import StoreMissingError
 from ragops.operations.backup import create
 from ragops.operations.records.restore_journal import RestoreJournal
 from ragops.operations.restore import restore as restoring
-from ragops.recovery.backup_target import Vault
-from ragops.recovery.codec import seal, suffix
-from ragops.recovery.manifest import FILE_NAME, FORMAT, Kind, Manifest, ManifestPart, Stored, parse, write
+from ragops.recovery.backup_target import BackupTarget
+from ragops.recovery.codec import encode, file_suffix
+from ragops.recovery.manifest import FILE_NAME, FORMAT, Kind, Manifest, ManifestPart, StoredFile, parse, serialize
 from ragops.recovery.repository import Repository
 from ragops.services.contract import drop
 
@@ -53,7 +53,7 @@ class KeepingSink:
         self.has_begun = True
 
     def each(self, tasks: Sequence[Callable[[], None]]) -> None:
-        Limit(2).each(tasks)
+        TaskPool(2).run_all(tasks)
 
     @contextlib.contextmanager
     def following(self, name: str, also: Callable[[bytes], None] = drop) -> Iterator[None]:
@@ -84,10 +84,10 @@ def dump(
 # --- vaults ----------------------------------------------------------------------------------------------------------
 
 
-def vault_of(folder: Path, *copies: Path, environment: str = "default", **named: Any) -> Vault:
+def vault_of(folder: Path, *copies: Path, environment: str = "default", **named: Any) -> BackupTarget:
     """A vault over `folder`/backups and `copies`, all else beside it."""
     places = (folder / "backups", *copies)
-    return Vault(
+    return BackupTarget(
         repositories=tuple(Repository(FolderStore(place), environment, folder / "cache") for place in places),
         staging=folder / "staging",
         signing_key_file=folder / "signing.pem",
@@ -95,18 +95,18 @@ def vault_of(folder: Path, *copies: Path, environment: str = "default", **named:
     )
 
 
-def take(platform: Platform, vault: Vault, **named: Any) -> RecoveryPoint:
+def take(platform: Platform, vault: BackupTarget, **named: Any) -> RecoveryPoint:
     """A recovery point, as `ragops backup run` takes it."""
     return create.run(platform, vault, **named).point
 
 
-def journal_of(vault: Vault) -> RestoreJournal:
+def journal_of(vault: BackupTarget) -> RestoreJournal:
     """The note on a restore that is under way."""
     return RestoreJournal(vault.staging.parent / "restore.json")
 
 
 def restore(
-    request: restoring.RestoreRequest, platform: Platform, vault: Vault, **named: Any
+    request: restoring.RestoreRequest, platform: Platform, vault: BackupTarget, **named: Any
 ) -> restoring.RestoreResult:
     """As `ragops restore` does it."""
     return restoring.restore(request, platform, vault, journal_of(vault), **named)
@@ -117,7 +117,7 @@ def files_of(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
 
 
-def nothing_left(vault: Vault) -> bool:
+def nothing_left(vault: BackupTarget) -> bool:
     """Whether no repository holds a file, and nothing is on its way; notes for the next run may be there."""
     places = [repository.store.folder for repository in vault.repositories]  # type: ignore[attr-defined]
     on_its_way = [name for name in files_of(vault.staging) if not name.startswith("journal/")]
@@ -130,8 +130,8 @@ def nothing_left(vault: Vault) -> bool:
 class MemoryStore:
     """`Store` in memory that counts how often each file is read; `on_write` may fail before one is in place."""
 
-    far = True
-    steady = False
+    is_remote = True
+    has_atomic_replace = False
 
     def __init__(self, name: str = "memory://x", on_write: Callable[[str], None] = lambda _path: None) -> None:
         self.name = name
@@ -142,7 +142,7 @@ class MemoryStore:
         self._turn = threading.Lock()
 
     @contextlib.contextmanager
-    def writing(self, path: str) -> Iterator[BinaryIO]:
+    def open_write(self, path: str) -> Iterator[BinaryIO]:
         stream = io.BytesIO()
         yield stream
         self.on_write(path)
@@ -150,7 +150,7 @@ class MemoryStore:
             self.files[path] = stream.getvalue()
 
     @contextlib.contextmanager
-    def reading(self, path: str) -> Iterator[BinaryIO]:
+    def open_read(self, path: str) -> Iterator[BinaryIO]:
         with self._turn:
             self.reads[path] += 1
             content = self.files.get(path)
@@ -164,13 +164,13 @@ class MemoryStore:
             self.reads.update(wanted)
             return {path: self.files[path] for path in wanted if path in self.files}
 
-    def entries(self, prefix: str = "") -> list[Entry]:
+    def list_entries(self, prefix: str = "") -> list[FileEntry]:
         start = f"{prefix.strip('/')}/" if prefix else ""
         with self._turn:
             found = sorted((path, content) for path, content in self.files.items() if path.startswith(start))
-        return [Entry(path, len(content), hashlib.md5(content).hexdigest()) for path, content in found]
+        return [FileEntry(path, len(content), hashlib.md5(content).hexdigest()) for path, content in found]
 
-    def folders(self, prefix: str = "") -> list[str]:
+    def list_folders(self, prefix: str = "") -> list[str]:
         start = f"{prefix.strip('/')}/" if prefix else ""
         with self._turn:
             inner = [path.removeprefix(start) for path in self.files if path.startswith(start)]
@@ -208,10 +208,10 @@ def put_point(
     parts = []
     for path, content in (contents or {"redis/dump.rdb": b"content"}).items():
         service, _, name = path.partition("/")
-        file = name + suffix(recipients)
-        with repository.store.writing(f"{home}/{service}/{file}") as target:
-            sealed = seal(io.BytesIO(content), target, recipients)
-        stored_as = Stored(file=file, size=sealed.stored_size, sha256=sealed.stored_sha256)
+        file = name + file_suffix(recipients)
+        with repository.store.open_write(f"{home}/{service}/{file}") as target:
+            sealed = encode(io.BytesIO(content), target, recipients)
+        stored_as = StoredFile(file=file, size=sealed.stored_size, sha256=sealed.stored_sha256)
         parts.append(
             ManifestPart(
                 service=service, name=name, size=sealed.size, sha256=sealed.sha256, stored=stored_as,
@@ -223,10 +223,10 @@ def put_point(
         environment=repository.environment, runtime="embedded", ragops="0.1.0", duration=1.5,
         recipients=recipients, parts=tuple(parts), unhealthy=unhealthy, schema_digest=schema_digest,
     )  # fmt: skip
-    content = write(manifest, key)
-    with repository.store.writing(f"{home}/{FILE_NAME}") as stream:
+    content = serialize(manifest, key)
+    with repository.store.open_write(f"{home}/{FILE_NAME}") as stream:
         stream.write(content)
-    return repository.found(parse(content, home))
+    return repository.open_point(parse(content, home))
 
 
 # --- recovery points as they lie there -------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def put_point(
 
 def folder_of(point: RecoveryPoint) -> Path:
     """Its folder, in a store that is one."""
-    found: Path = point.store.folder / point.home  # type: ignore[attr-defined]
+    found: Path = point.store.folder / point.path  # type: ignore[attr-defined]
     return found
 
 
@@ -249,11 +249,11 @@ def stored(point: RecoveryPoint, path: str) -> Path:
     return folder_of(point) / part_of(point, path).stored_path
 
 
-def unpack(vault: Vault, point: RecoveryPoint, service: str, folder: Path) -> Path:
+def unpack(vault: BackupTarget, point: RecoveryPoint, service: str, folder: Path) -> Path:
     """The parts of `service` as its engine wrote them, in the new folder `folder`."""
     folder.mkdir(parents=True)
-    for part in point.manifest.of(service):
-        point.fetch(part, folder / part.name, vault.identities(point))
+    for part in point.manifest.parts_of(service):
+        point.fetch(part, folder / part.name, vault.load_identities(point))
     return folder
 
 
@@ -273,22 +273,22 @@ def damage(path: Path, how: str) -> None:
 # --- forgers who have the project's key ------------------------------------------------------------------------------
 
 
-def forge(vault: Vault, point: RecoveryPoint, change: Callable[[dict[str, Any]], None]) -> None:
+def forge(vault: BackupTarget, point: RecoveryPoint, change: Callable[[dict[str, Any]], None]) -> None:
     """Let `change` have the manifest's values, and sign what comes of it with the project's own key."""
     values = json.loads(point.manifest.model_dump_json())
     change(values)
-    content = write(Manifest.model_validate_json(json.dumps(values)), vault.signing_key())
+    content = serialize(Manifest.model_validate_json(json.dumps(values)), vault.signing_key())
     (folder_of(point) / FILE_NAME).write_bytes(content)
 
 
-def forge_part(vault: Vault, point: RecoveryPoint, path: str, content: bytes) -> None:
+def forge_part(vault: BackupTarget, point: RecoveryPoint, path: str, content: bytes) -> None:
     """Put other content in the place of a part, all checksums and the signature right."""
     part = part_of(point, path)
     plain = vault.staging.parent / "forged"
     plain.write_bytes(content)
     with plain.open("rb") as source, (folder_of(point) / part.stored_path).open("wb") as target:
-        sealed = seal(source, target, vault.recipients)
-    assert part.stored.file.endswith(suffix(vault.recipients))
+        sealed = encode(source, target, vault.recipients)
+    assert part.stored.file.endswith(file_suffix(vault.recipients))
 
     def change(values: dict[str, Any]) -> None:
         (found,) = [item for item in values["parts"] if f"{item['service']}/{item['name']}" == path]
@@ -298,7 +298,7 @@ def forge_part(vault: Vault, point: RecoveryPoint, path: str, content: bytes) ->
     forge(vault, point, change)
 
 
-def forge_counts(vault: Vault, point: RecoveryPoint, path: str, **counts: int) -> None:
+def forge_counts(vault: BackupTarget, point: RecoveryPoint, path: str, **counts: int) -> None:
     """State other counts of a part."""
 
     def change(values: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from ragops.operations.session import Session
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
 
 DOCUMENTS, KEYS = 30, 60
@@ -43,7 +43,7 @@ class Loaded:
     def session(self) -> Session:
         return Session(load(self.root / "ragops.yaml", None, {}), "a test", lambda _text: None)
 
-    def vault(self) -> Vault:
+    def vault(self) -> BackupTarget:
         return self.session().vault(self.identity)
 
     def point(self, ident: str = "latest") -> RecoveryPoint:

@@ -19,13 +19,13 @@ _GRACE = 15.0
 _TASK_GRACE = 10.0  # shorter, so that whoever began the tasks ends in time too
 
 
-class Job(Generic[T]):
+class BackgroundTask(Generic[T]):
     """Work that has begun in a thread of its own.
 
     It is among `known` before it begins: an interrupt may come while its thread is started.
     """
 
-    def __init__(self, work: Callable[[], T], name: str = "", known: list[Job[T]] | None = None) -> None:
+    def __init__(self, work: Callable[[], T], name: str = "", known: list[BackgroundTask[T]] | None = None) -> None:
         self._work = work
         self._value: list[T] = []
         self.failure: BaseException | None = None
@@ -44,7 +44,7 @@ class Job(Generic[T]):
             self._over.set()
 
     @property
-    def ended(self) -> bool:
+    def is_done(self) -> bool:
         """Whether it is over, well or not."""
         return self._over.is_set()
 
@@ -52,7 +52,7 @@ class Job(Generic[T]):
         """Wait so long at most; whether it has ended."""
         if self._over.wait(seconds):
             self._thread.join()
-        return self.ended
+        return self.is_done
 
     def result(self) -> T:
         """What came of it; raises what it failed with, InterruptedRunError where the run is to end."""
@@ -63,14 +63,14 @@ class Job(Generic[T]):
         return self._value[0]
 
 
-class Limit:
+class TaskPool:
     """At most `count` tasks at once, whoever asks for them."""
 
     def __init__(self, count: int) -> None:
         self._free = threading.Semaphore(count)
         self._count = count
 
-    def each(self, tasks: Sequence[Callable[[], None]]) -> None:
+    def run_all(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run all; the first failure is raised when those that had begun are over, the others are not begun."""
         waiting = deque(tasks)
         failed = threading.Event()
@@ -91,10 +91,10 @@ class Limit:
                         failed.set()
                         raise
 
-        finish([Job(work, "ragops-task") for _ in range(min(self._count, len(tasks)))])
+        join_all([BackgroundTask(work, "ragops-task") for _ in range(min(self._count, len(tasks)))])
 
 
-def finish(jobs: Iterable[Job[None]]) -> None:
+def join_all(jobs: Iterable[BackgroundTask[None]]) -> None:
     """Wait until all are over. Raises the first failure, one that only follows from an interrupt last.
 
     Where the run is to end they get some seconds to clear up, with what the caller opened for them.
@@ -109,7 +109,7 @@ def finish(jobs: Iterable[Job[None]]) -> None:
     raise_failure(waited)
 
 
-def raise_failure(jobs: Iterable[Job[None]]) -> None:
+def raise_failure(jobs: Iterable[BackgroundTask[None]]) -> None:
     """Raise what one of them has failed with, if any has."""
     failures = [job.failure for job in jobs if job.failure is not None]
     failures.sort(key=lambda failure: isinstance(failure, InterruptedRunError))
@@ -117,13 +117,13 @@ def raise_failure(jobs: Iterable[Job[None]]) -> None:
         raise failures[0]
 
 
-def end(jobs: Iterable[Job[Any]]) -> None:
+def cancel_all(jobs: Iterable[BackgroundTask[Any]]) -> None:
     """Have them end, and give them some seconds to clear up behind themselves."""
     cancellation.end()
     _wait_for(jobs, _GRACE)
 
 
-def _wait_for(jobs: Iterable[Job[Any]], seconds: float) -> None:
+def _wait_for(jobs: Iterable[BackgroundTask[Any]], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     for job in jobs:
         job.wait(max(0.0, deadline - time.monotonic()))

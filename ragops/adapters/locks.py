@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from ragops.adapters.files import explain_os_error, make_dir, write_atomic
-from ragops.adapters.process_identity import mark, mark_is_gone
+from ragops.adapters.process_identity import format_mark, is_mark_gone
 from ragops.errors import LockedError, RagopsError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ KINDS = ("backup", "ingest")
 
 
 @dataclass(frozen=True)
-class Holder:
+class LockHolder:
     """Who holds a lock; `process` tells it from a later one with its pid."""
 
     host: str
@@ -44,14 +44,14 @@ class Holder:
             since = datetime.fromisoformat(self.since).timestamp()
         except (TypeError, ValueError):
             return False
-        return mark_is_gone(self.process or str(self.pid), since)
+        return is_mark_gone(self.process or str(self.pid), since)
 
     def __str__(self) -> str:
         return f"`{self.command}` (pid {self.pid} on {self.host}, since {self.since})"
 
 
 @contextlib.contextmanager
-def hold(
+def hold_locks(
     folder: Path, kinds: Sequence[str], command: str, wait: float, notice: Callable[[str], None]
 ) -> Iterator[None]:
     """Hold the locks of `kinds` in `folder`, waiting at most `wait` seconds for all of them together.
@@ -76,7 +76,7 @@ def hold(
         yield  # outside: what the command itself fails with is not about locks
 
 
-def holder(folder: Path, kind: str) -> Holder | None:
+def find_holder(folder: Path, kind: str) -> LockHolder | None:
     """Who holds the lock now, as far as the note tells: of a run that is gone, on this machine, there is none."""
     found = _read(folder / f"{kind}.holder.json")
     return None if found is not None and found.is_gone() else found
@@ -103,7 +103,9 @@ def _leave(note: Path, command: str) -> None:
     """Say who holds the lock. A full disk is no obstacle: the lock holds without, and may be what frees the disk."""
     since = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
-        write_atomic(note, json.dumps(asdict(Holder(socket.gethostname(), os.getpid(), command, since, mark()))))
+        write_atomic(
+            note, json.dumps(asdict(LockHolder(socket.gethostname(), os.getpid(), command, since, format_mark())))
+        )
     except RagopsError as error:
         if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_ROOM:
             raise
@@ -114,8 +116,8 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _HINT = "wait for it, or run again with `--lock-wait SECONDS`"
 
 
-def _read(note: Path) -> Holder | None:
+def _read(note: Path) -> LockHolder | None:
     try:
-        return Holder(**json.loads(note.read_text()))
+        return LockHolder(**json.loads(note.read_text()))
     except (OSError, ValueError, TypeError):
         return None

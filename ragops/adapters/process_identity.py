@@ -16,7 +16,7 @@ from socket import gethostname
 
 
 @dataclass(frozen=True)
-class Identity:
+class ProcessIdentity:
     """A process: `machine` is a hash of the machine's id, `boot` of this start of it, `space` numbers its pids,
     `started` tells it from another one that has its pid later. What cannot be found out is empty."""
 
@@ -29,7 +29,7 @@ class Identity:
 
     def is_here(self) -> bool:
         """Whether its pid means something in this very process."""
-        here = myself()
+        here = current_process()
         same = (self.host, self.machine, self.boot, self.space) == (here.host, here.machine, here.boot, here.space)
         return same and isinstance(self.pid, int)
 
@@ -38,17 +38,17 @@ class Identity:
         if self.is_here():
             now = _started(self.pid)
             return now != self.started if now else not _is_hidden(self.pid)
-        here = myself()
+        here = current_process()
         rebooted = self.host == here.host and bool(self.machine) and self.machine == here.machine
         return rebooted and bool(self.boot and here.boot) and self.boot != here.boot
 
 
-def myself() -> Identity:
+def current_process() -> ProcessIdentity:
     """This process."""
     pid = os.getpid()
     machine = _hash(_text("/etc/machine-id"))  # which its owner may want to keep private
-    return Identity(
-        gethostname(), machine, _hash(_text("/proc/sys/kernel/random/boot_id")), _space(), pid, _started(pid)
+    return ProcessIdentity(
+        gethostname(), machine, _hash(_text("/proc/sys/kernel/random/boot_id")), _pid_namespace(), pid, _started(pid)
     )
 
 
@@ -75,7 +75,7 @@ def _is_hidden(pid: int) -> bool:
     return False
 
 
-def _space() -> str:
+def _pid_namespace() -> str:
     """Containers number their processes each on their own, under one host's name when they share its network."""
     with contextlib.suppress(OSError):
         return str(Path("/proc/self/ns/pid").readlink())
@@ -101,13 +101,13 @@ MARK = re.compile(
 _SLACK = 5.0  # seconds between two clocks: that of a file system and that of the processes
 
 
-def mark() -> str:
+def format_mark() -> str:
     """This process as part of a file's name, some 30 characters of digits, letters and hyphens."""
-    me = myself()
+    me = current_process()
     return f"{me.pid}-{_place(me)}-{me.started or 0}"
 
 
-def mark_is_gone(text: str, written: float | None = None) -> bool:
+def is_mark_gone(text: str, written: float | None = None) -> bool:
     """Whether the process whose mark `text` begins with is known to run no more.
 
     A text with a pid alone, as older versions of ragops left it, is judged by the pid, and by when it was `written`
@@ -116,8 +116,8 @@ def mark_is_gone(text: str, written: float | None = None) -> bool:
     found = MARK.match(text)
     if found is None:
         pid = text.partition("-")[0]
-        return pid.isdecimal() and pid_is_gone(int(pid), written)
-    here = _place(myself())
+        return pid.isdecimal() and is_pid_gone(int(pid), written)
+    here = _place(current_process())
     theirs = found["place"] + found["boot"] + found["space"]
     if theirs == here:
         now = _started(int(found["pid"]))
@@ -125,7 +125,7 @@ def mark_is_gone(text: str, written: float | None = None) -> bool:
     return theirs[:8] == here[:8] and theirs[8:12] != here[8:12] and "0000" not in (theirs[8:12], here[8:12])
 
 
-def pid_is_gone(pid: int, written: float | None = None) -> bool:
+def is_pid_gone(pid: int, written: float | None = None) -> bool:
     """Whether no process of this machine has the pid, or one that was started after `written` (since the epoch)."""
     import psutil
 
@@ -138,7 +138,7 @@ def pid_is_gone(pid: int, written: float | None = None) -> bool:
     return written is not None and written > 0 and started > written + _SLACK and started <= time.time() + _SLACK
 
 
-def _place(identity: Identity) -> str:
+def _place(identity: ProcessIdentity) -> str:
     boot = sha256(identity.boot.encode()).hexdigest()[:4] if identity.boot else "0000"
     space = sha256(identity.space.encode()).hexdigest()[:4] if identity.space else "0000"
     return sha256(f"{identity.host} {identity.machine}".encode()).hexdigest()[:8] + boot + space

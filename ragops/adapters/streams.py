@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Source(Protocol):
+class ByteReader(Protocol):
     """What is read from, in blocks."""
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes, none at the end."""
 
 
-class Sink(Protocol):
+class ByteWriter(Protocol):
     """What is written to."""
 
     def write(self, data: bytes, /) -> object:

@@ -38,7 +38,7 @@ def die_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def running(
+def background_tool(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     limit: float,
@@ -61,7 +61,7 @@ def running(
         yield
 
 
-def run(
+def run_tool(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     limit: float,
@@ -70,11 +70,11 @@ def run(
     name: str = "",
 ) -> None:
     """Run a tool to its end; raises as `running` does."""
-    with running(arguments, environment, limit, stdin=stdin, name=name):
+    with background_tool(arguments, environment, limit, stdin=stdin, name=name):
         pass
 
 
-def output(
+def read_tool_output(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     limit: float,
@@ -92,7 +92,7 @@ def output(
         return _text(printed)
 
 
-class Fed:
+class StdinProcess:
     """A tool that runs and takes its input as it comes."""
 
     def __init__(
@@ -132,31 +132,33 @@ class Fed:
             else:
                 cancellation.check()
                 if time.monotonic() > deadline:
-                    raise overdue(self._name, self._limit)
+                    raise timeout_error(self._name, self._limit)
 
     def output(self) -> str:
         """What it printed, once its input has ended and it too; raises as `running` does."""
         while not self._closed.wait(_POLL):
             cancellation.check()
         _wait(self._process, self._limit, self._name)
-        _judge(self._process, self._said, self._name)
+        _check_exit(self._process, self._said, self._name)
         return _text(self._printed)
 
 
 @contextlib.contextmanager
-def fed(arguments: Sequence[str], environment: Mapping[str, str], limit: float, *, name: str = "") -> Iterator[Fed]:
+def piped_tool(
+    arguments: Sequence[str], environment: Mapping[str, str], limit: float, *, name: str = ""
+) -> Iterator[StdinProcess]:
     """A tool that is fed inside the block and ended with it.
 
     It may take `limit` seconds for each block that it is given, and as long again once it has all. Raises MissingError.
     """
     name = name or _name(arguments)
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
-        process = _started(arguments, environment, subprocess.PIPE, printed, said)
+        process = _start(arguments, environment, subprocess.PIPE, printed, said)
         try:
             if process.stdin is not None:
                 os.set_blocking(process.stdin.fileno(), False)
                 _widen(process.stdin.fileno())
-            yield Fed(process, printed, said, limit, name)
+            yield StdinProcess(process, printed, said, limit, name)
         finally:
             _end(process)
             if process.stdin is not None:
@@ -180,13 +182,13 @@ def _tool(
     stdout: IO[bytes] | None,
 ) -> Iterator[None]:
     with tempfile.TemporaryFile() as said:
-        process = _started(arguments, environment, stdin, stdout, said)
+        process = _start(arguments, environment, stdin, stdout, said)
         try:
             yield
             _wait(process, limit, name)
         finally:
             _end(process)
-        _judge(process, said, name)
+        _check_exit(process, said, name)
 
 
 def _wait(process: subprocess.Popen[bytes], limit: float, name: str) -> None:
@@ -198,7 +200,7 @@ def _wait(process: subprocess.Popen[bytes], limit: float, name: str) -> None:
             return
         cancellation.check()
         if time.monotonic() > deadline:
-            raise overdue(name, limit)
+            raise timeout_error(name, limit)
 
 
 @contextlib.contextmanager
@@ -227,7 +229,7 @@ def _writing(path: Path | None) -> Iterator[IO[bytes] | None]:
         yield stream
 
 
-def _started(
+def _start(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     stdin: IO[bytes] | int | None,
@@ -249,12 +251,12 @@ def _started(
         ) from error
 
 
-def overdue(name: str, limit: float) -> RagopsError:
+def timeout_error(name: str, limit: float) -> RagopsError:
     """A tool that has taken more than its `limit` seconds."""
     return RagopsError("tool_timeout", f"{name} took over {limit:.0f} s", "is a disk busy?")
 
 
-def _judge(process: subprocess.Popen[bytes], said: IO[bytes], name: str) -> None:
+def _check_exit(process: subprocess.Popen[bytes], said: IO[bytes], name: str) -> None:
     if process.returncode != 0:
         raise _failed(name, process.returncode, _text(said).strip())
 
@@ -264,7 +266,7 @@ def _text(stream: IO[bytes]) -> str:
     return stream.read().decode(errors="replace")
 
 
-def killed(name: str, number: int) -> RagopsError:
+def killed_error(name: str, number: int) -> RagopsError:
     """A tool that somebody else has ended by the signal `number`, which says nothing of what it worked on."""
     hint = "was there too little memory? the kernel's log says it (`dmesg`); run it again"
     return RagopsError("tool_killed", f"{name} was ended by signal {number}", hint)
@@ -272,7 +274,7 @@ def killed(name: str, number: int) -> RagopsError:
 
 def _failed(name: str, code: int, said: str) -> RagopsError:
     if code in (-signal.SIGKILL, -signal.SIGTERM):
-        return killed(name, -code)
+        return killed_error(name, -code)
     if "No space left on device" in said:
         return MissingError("disk_full", f"{name}: no space left on the device", "free some space, then run it again")
     return RagopsError("tool_failed", f"{name} ended with {code}: {said[-_QUOTED:]}")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _POLL = 0.02
 
 
-class Growing:
+class TailReader:
     """The file `path`, which may not be there yet; its end is where it ends once `finish` was called."""
 
     def __init__(self, path: Path) -> None:
@@ -40,17 +40,17 @@ class Growing:
             finished = self._finished.is_set()  # before the look: what was written until then is seen by it
             if self._abandoned:
                 raise RagopsError("part_abandoned", f"{self._path.name} was not written to its end")
-            stream = self._opened(finished)
-            if stream is not None and (finished or self._grown() >= size):
+            stream = self._open(finished)
+            if stream is not None and (finished or self._unread_bytes() >= size):
                 return stream.read(size)  # a regular file gives all that it has
             self._finished.wait(_POLL)
             cancellation.check()
 
-    def _grown(self) -> int:
+    def _unread_bytes(self) -> int:
         """Bytes that have not been read."""
         return os.fstat(self._file.fileno()).st_size - self._file.tell() if self._file else 0
 
-    def _opened(self, finished: bool) -> BinaryIO | None:
+    def _open(self, finished: bool) -> BinaryIO | None:
         if self._file is None:
             try:
                 self._file = self._path.open("rb", buffering=0)
@@ -59,7 +59,7 @@ class Growing:
                     raise
         return self._file
 
-    def __enter__(self) -> Growing:
+    def __enter__(self) -> TailReader:
         """Itself."""
         return self
 

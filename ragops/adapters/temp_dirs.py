@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.process_identity import mark, mark_is_gone
+from ragops.adapters.process_identity import format_mark, is_mark_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,10 +18,10 @@ _PREFIX = "ragops-scratch-"
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
+def private_temp_dir() -> Iterator[Path]:
     """A folder that only we may enter, gone when the block ends. Raises OSError."""
     clear_leftovers()
-    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{mark()}-") as name:
+    with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{format_mark()}-") as name:
         yield Path(name)
 
 
@@ -29,5 +29,5 @@ def clear_leftovers() -> None:
     """Remove the folders of runs that were killed: they hold passwords and whole copies of data."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
         with contextlib.suppress(OSError):  # gone by now
-            if mark_is_gone(folder.name.removeprefix(_PREFIX), folder.stat().st_mtime):
+            if is_mark_gone(folder.name.removeprefix(_PREFIX), folder.stat().st_mtime):
                 shutil.rmtree(folder, ignore_errors=True)

@@ -146,10 +146,10 @@ def _show_taken(current: State, result: BackupResult, pruned: PruneResult | None
     console.text(point.id)
     manifest = point.manifest
     more = f", {size(point.plain_size)} as the engines wrote it" if point.plain_size != point.size else ""
-    console.message(f"{size(point.size)}{more}, in {duration(manifest.duration)}, read back: {point.place}")
+    console.message(f"{size(point.size)}{more}, in {duration(manifest.duration)}, read back: {point.location}")
     if manifest.quiesced:
         console.message(f"all of it is of one instant: {manifest.quiesced:%H:%M:%S.%f} UTC")
-    if not manifest.encrypted:
+    if not manifest.is_encrypted:
         console.message("not encrypted, so without secrets and tokens' keys; `ragops backup keygen` makes a key")
     for note in (note for part in manifest.parts for note in part.notes):
         console.message(f"note: {note}")
@@ -277,7 +277,7 @@ def _show_pruned(current: State, result: PruneResult) -> None:
         return
     word = "would go" if result.dry_run else "removed"
     rows = [
-        (verdict.point.id, "stays" if verdict.stays else word, verdict.why, pruned.repository)
+        (verdict.point.id, "stays" if verdict.keep else word, verdict.reason, pruned.repository)
         for pruned in result.repositories
         for verdict in pruned.verdicts
     ]
@@ -288,7 +288,7 @@ def _show_pruned(current: State, result: PruneResult) -> None:
 
 
 def _pruned(item: Any) -> dict[str, Any]:
-    verdicts = [{"id": one.point.id, "stays": one.stays, "why": one.why} for one in item.verdicts]
+    verdicts = [{"id": one.point.id, "stays": one.keep, "why": one.reason} for one in item.verdicts]
     return {"repository": item.repository, "points": verdicts}
 
 
@@ -297,5 +297,5 @@ def _removed(pruned: PruneResult) -> list[str]:
         f"{verdict.point.id} from {item.repository}"
         for item in pruned.repositories
         for verdict in item.verdicts
-        if not verdict.stays
+        if not verdict.keep
     ]

@@ -90,9 +90,9 @@ def _notes(line: Line) -> list[str]:
         notes.append("unknown signer")
     if line.point.manifest.unhealthy:
         notes.append("platform was down: never latest")
-    if line.point.kept:
+    if line.point.is_pinned:
         notes.append("kept")
-    return [*notes, *(["encrypted"] if line.point.manifest.encrypted else [])]
+    return [*notes, *(["encrypted"] if line.point.manifest.is_encrypted else [])]
 
 
 def _listed(found: Overview) -> dict[str, Any]:
@@ -123,10 +123,10 @@ def show(context: typer.Context, point: Reference = "latest", repository: From =
         console.document(values(found))
         return
     manifest = found.manifest
-    console.text(f"{found.id} ({manifest.kind.value}) of {manifest.platform}, {manifest.runtime}: {found.place}")
+    console.text(f"{found.id} ({manifest.kind.value}) of {manifest.platform}, {manifest.runtime}: {found.location}")
     taken = f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC in {duration(manifest.duration)}"
     console.text(f"taken {taken} by ragops {manifest.ragops}, number {manifest.sequence}")
-    known = "trusted" if found.signed.signature.key in vault.trusted() else "NOT trusted here"
+    known = "trusted" if found.signed.signature.key in vault.trusted_keys() else "NOT trusted here"
     console.text(f"signed by {found.signed.signature.key} ({known})")
     for recipient in manifest.recipients:
         console.text(f"encrypted to {recipient}")
@@ -257,5 +257,5 @@ def _pairs(found: Mapping[str, Any]) -> str:
 def values(point: RecoveryPoint) -> dict[str, Any]:
     """A recovery point as JSON values."""
     found: dict[str, Any] = point.manifest.model_dump(mode="json")
-    more = {"size": point.size, "plain_size": point.plain_size, "place": point.place, "kept": point.kept}
+    more = {"size": point.size, "plain_size": point.plain_size, "place": point.location, "kept": point.is_pinned}
     return {**found, **more, "signer": point.signed.signature.key}

@@ -128,7 +128,7 @@ def restore(
 
 def _say_which(console: Console, chosen: Repository, found: RecoveryPoint, *, latest: bool) -> None:
     """Messages on the recovery point that was found, and on newer ones that are passed over."""
-    for newer in chosen.glance().passed_over() if latest else ():
+    for newer in chosen.list_cached().newer_unhealthy() if latest else ():
         console.message(f"{newer.id} is newer and passed over: {newer.manifest.unhealthy[0]}")
     for fault in found.manifest.unhealthy:
         console.message(f"the platform was down when {found.id} was taken: {fault}")

@@ -13,7 +13,7 @@ from ragops.adapters.project_owner import is_ours
 from ragops.adapters.storage.folder import FolderStore
 from ragops.adapters.storage.open import open_store
 from ragops.errors import RagopsError, StoreRefusedError
-from ragops.recovery.backup_target import Vault
+from ragops.recovery.backup_target import BackupTarget
 from ragops.recovery.repository import Repository
 from ragops.recovery.sequence_history import History
 from ragops.services.contract import Check, Status
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _LITTLE = 2 << 30  # bytes
 
 
-def vault_of(project: Project, identity: Path | None = None) -> Vault:
+def vault_of(project: Project, identity: Path | None = None) -> BackupTarget:
     """Where the recovery points of the environment lie, and what opens them (`identity`, else as configured).
 
     Nothing is connected yet. Raises UsageError, MissingError where a repository's options cannot be read.
@@ -38,14 +38,14 @@ def vault_of(project: Project, identity: Path | None = None) -> Vault:
     places = (settings.repository, *settings.copies)
     stores = [(open_store(place, paths.root), place.append_only) for place in places]
     named = paths.root / settings.identity_file if settings.identity_file else None
-    return Vault(
+    return BackupTarget(
         repositories=tuple(
             Repository(store, paths.environment, cache, append_only=append_only) for store, append_only in stores
         ),
         staging=staging_of(project),
         signing_key_file=paths.signing_key,
         recipients=settings.recipients,
-        pinned=settings.verify_keys,
+        verify_keys=settings.verify_keys,
         identity_file=identity or named,
         history=History(paths.history),
     )
@@ -115,11 +115,11 @@ def _without_new_folders(store: Store) -> Iterator[None]:
 
 
 def _try_file(repository: Repository, path: str) -> bool:
-    with repository.store.writing(path) as stream:
+    with repository.store.open_write(path) as stream:
         stream.write(b"written by ragops doctor\n")
     removes = True
     try:
-        with repository.store.reading(path) as stream:
+        with repository.store.open_read(path) as stream:
             stream.read()
     finally:
         try:
@@ -129,7 +129,7 @@ def _try_file(repository: Repository, path: str) -> bool:
     return removes
 
 
-def _staging(vault: Vault) -> Check:
+def _staging(vault: BackupTarget) -> Check:
     there = next(folder for folder in (vault.staging, *vault.staging.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     if free < _LITTLE:

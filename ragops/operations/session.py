@@ -17,7 +17,7 @@ from ragops.operations.backup.project_archive import OPTIONS
 from ragops.operations.platform import Platform
 from ragops.operations.records.restore_journal import RestoreJournal
 from ragops.operations.repositories import options_files, vault_of
-from ragops.recovery.repository import Locker
+from ragops.recovery.repository import LockRequest
 from ragops.runtimes.registry import host_of
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ragops.config.load import Project
     from ragops.config.model import Settings
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.runtimes.contract import RuntimeHost
 
 EXCLUSIVE = locks.KINDS
@@ -137,7 +137,7 @@ class Session:
             images=self.host.image_pins(),
         )
 
-    def vault(self, identity: Path | None = None) -> Vault:
+    def vault(self, identity: Path | None = None) -> BackupTarget:
         """Where the recovery points of this environment lie, and what opens them (`identity`, else as configured).
 
         Raises UsageError, MissingError where a repository's options cannot be read.
@@ -148,9 +148,9 @@ class Session:
         """How far a restore has come."""
         return RestoreJournal(self.project.paths.restore_journal)
 
-    def locker(self) -> Locker:
+    def locker(self) -> LockRequest:
         """This command as the holder of a repository's lock."""
-        return Locker(self.command, self.lock_wait, self.notice)
+        return LockRequest(self.command, self.lock_wait, self.notice)
 
     def rotate_logs(self) -> None:
         """Bound the services' logs; cron's backup does it every night."""
@@ -160,7 +160,7 @@ class Session:
     def changing(self, kinds: Sequence[str] = EXCLUSIVE) -> Iterator[None]:
         """Hold the locks of `kinds` and leave an audit line, whatever the outcome."""
         started = time.monotonic()
-        with locks.hold(self.project.paths.locks, kinds, self.command, self.lock_wait, self.notice):
+        with locks.hold_locks(self.project.paths.locks, kinds, self.command, self.lock_wait, self.notice):
             try:
                 yield
             except BaseException as error:

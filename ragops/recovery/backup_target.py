@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import explain_os_error, make_dir
-from ragops.adapters.process_identity import mark, mark_is_gone
+from ragops.adapters.process_identity import format_mark, is_mark_gone
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.recovery import signing
-from ragops.recovery.codec import identities
+from ragops.recovery.codec import load_identities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ _PRIVATE = 0o700
 
 
 @dataclass(frozen=True)
-class Vault:
+class BackupTarget:
     """`repositories`: the first is written to, the others get copies. `pinned` are keys that are trusted.
 
     `identity_file` opens what is encrypted to `recipients`; writing never needs it.
@@ -37,7 +37,7 @@ class Vault:
     staging: Path
     signing_key_file: Path
     recipients: tuple[str, ...] = ()
-    pinned: tuple[str, ...] = ()
+    verify_keys: tuple[str, ...] = ()
     identity_file: Path | None = None
     history: History | None = None
 
@@ -51,7 +51,7 @@ class Vault:
         """The others."""
         return self.repositories[1:]
 
-    def alone(self) -> Vault:
+    def without_copies(self) -> BackupTarget:
         """The same without copies, for what only this machine needs."""
         return replace(self, repositories=self.repositories[:1])
 
@@ -76,57 +76,57 @@ class Vault:
         try:
             return chosen, chosen.get(reference)
         except RagopsError as error:
-            error.hint = self._elsewhere(chosen, reference) or error.hint
+            error.hint = self._find_other_copies(chosen, reference) or error.hint
             raise
 
-    def cure(self, error: RagopsError, chosen: Repository, ident: str) -> None:
+    def add_copy_hint(self, error: RagopsError, chosen: Repository, ident: str) -> None:
         """Say on an error about a damaged recovery point where there is another copy, and what mends this one."""
-        if other := self._elsewhere(chosen, ident):
+        if other := self._find_other_copies(chosen, ident):
             error.hint = f"{other}; `ragops backup copy {ident}` puts a whole copy in the place of a damaged one"
 
-    def _elsewhere(self, chosen: Repository, reference: str) -> str:
+    def _find_other_copies(self, chosen: Repository, reference: str) -> str:
         """Which other repositories have it; a look, and one that cannot be reached has none."""
         found = []
         for number, repository in enumerate(self.repositories, 1):
             if repository is not chosen:
                 with contextlib.suppress(RagopsError):
-                    points = repository.glance()
-                    if points.latest() if reference == "latest" else points.starting_with(reference):
+                    points = repository.list_cached()
+                    if points.latest() if reference == "latest" else points.find_by_prefix(reference):
                         found.append(f"`--repository {number}` ({repository.name})")
         return f"there is one elsewhere: {' or '.join(found)}" if found else ""
 
     def last_sequence(self) -> int:
         """The highest number that a recovery point is known to have: here, and in the copies that can be reached."""
-        numbers = [self.history.last() if self.history else 0]
+        numbers = [self.history.last_sequence() if self.history else 0]
         for repository in self.copies:
             with contextlib.suppress(RagopsError):  # its copy will fail, and be told
-                numbers.append(repository.glance().next_sequence - 1)
+                numbers.append(repository.list_cached().next_sequence - 1)
         return max(numbers)
 
     def signing_key(self) -> SigningKey:
         """This project's own key, made where there is none yet."""
-        return signing.ensure(self.signing_key_file)
+        return signing.load_or_create(self.signing_key_file)
 
-    def trusted(self) -> frozenset[str]:
+    def trusted_keys(self) -> frozenset[str]:
         """Keys whose recovery points are taken for true: the pinned ones and our own."""
         own = signing.load(self.signing_key_file)
-        return frozenset({*self.pinned, *([own.public] if own else [])})
+        return frozenset({*self.verify_keys, *([own.public] if own else [])})
 
-    def identities(self, point: RecoveryPoint) -> tuple[object, ...]:
+    def load_identities(self, point: RecoveryPoint) -> tuple[object, ...]:
         """What opens the recovery point; nothing for one that is not encrypted. Raises MissingError, UsageError."""
-        if not point.manifest.encrypted:
+        if not point.manifest.is_encrypted:
             return ()
         if self.identity_file is None:
             what = f"recovery point {point.id} is encrypted, and no identity is named that opens it"
             hint = "name the file that `ragops backup keygen` wrote: --identity FILE"
             raise MissingError("identity_missing", what, hint)
-        return identities(self.identity_file)
+        return load_identities(self.identity_file)
 
     @contextlib.contextmanager
-    def staged(self) -> Iterator[Path]:
+    def staging_folder(self) -> Iterator[Path]:
         """A folder that only we may enter, for parts on their way; gone when the block ends. Raises RagopsError."""
         self._clear()
-        folder = self.staging / f"{mark()}-{secrets.token_hex(4)}"
+        folder = self.staging / f"{format_mark()}-{secrets.token_hex(4)}"
         try:
             make_dir(folder, _PRIVATE)
             yield folder
@@ -135,7 +135,7 @@ class Vault:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def journal(self, name: str) -> Path:
+    def journal_path(self, name: str) -> Path:
         """A file that outlives a killed run."""
         return self.staging / "journal" / name
 
@@ -145,5 +145,5 @@ class Vault:
             return
         for folder in self.staging.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another run is clearing too
-                if mark_is_gone(folder.name, folder.stat().st_mtime):
+                if is_mark_gone(folder.name, folder.stat().st_mtime):
                     shutil.rmtree(folder, ignore_errors=True)

@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.adapters.storage import Entry, Store
+    from ragops.adapters.storage import FileEntry, Store
 
 _AWAY = "repository_unreachable"
 _ANY_BYTES = "surrogateescape"  # one that is damaged is kept as it is: it is not read every time either
 
 
-class Reader(Protocol):
+class ManifestReader(Protocol):
     """What reads small files, many at once."""
 
     def read_all(self, paths: Iterable[str]) -> Mapping[str, bytes]:
         """As `Store`."""
 
 
-class Each:
+class TolerantReader:
     """A reader of `store` for which a file that cannot be read hides no others; `failures` says which and why.
 
     Raises what the store raises where it is not one file's fault.
@@ -46,12 +46,12 @@ class Each:
             if len(wanted) == 1:
                 self.failures[wanted[0]] = error
                 return {}
-            if isinstance(error, InterruptedRunError) or (self._store.far and error.code == _AWAY):
+            if isinstance(error, InterruptedRunError) or (self._store.is_remote and error.code == _AWAY):
                 raise
         return {path: text for one in wanted for path, text in self.read_all([one]).items()}
 
     @property
-    def by_folder(self) -> dict[str, RagopsError]:
+    def failures_by_folder(self) -> dict[str, RagopsError]:
         """The failures by the name of the folder that the file lies in."""
         return {path.split("/")[-2]: error for path, error in self.failures.items()}
 
@@ -62,7 +62,7 @@ class ManifestCache:
     def __init__(self, folder: Path | None, name: str) -> None:
         self._path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json" if folder else None
 
-    def read(self, store: Reader, wanted: Sequence[Entry]) -> Mapping[str, bytes]:
+    def read(self, store: ManifestReader, wanted: Sequence[FileEntry]) -> Mapping[str, bytes]:
         """The content of each file, from here where it has not changed since."""
         known = self._load()
         there = {entry.path: known[key] for entry in wanted if (key := _key(entry)) in known}
@@ -72,7 +72,7 @@ class ManifestCache:
             self._save({_key(entry): found[entry.path] for entry in wanted if entry.path in found})
         return found
 
-    def read_by_path(self, store: Reader, paths: Sequence[str]) -> Mapping[str, bytes]:
+    def read_by_path(self, store: ManifestReader, paths: Sequence[str]) -> Mapping[str, bytes]:
         """The content of each file, from here where it was read before, though it may have changed since."""
         known = self._load()
         keys = {key.partition(" ")[0]: key for key in known}
@@ -100,5 +100,5 @@ class ManifestCache:
                 write_atomic(self._path, content, SECRET_MODE)
 
 
-def _key(entry: Entry) -> str:
-    return f"{entry.path} {entry.mark}"
+def _key(entry: FileEntry) -> str:
+    return f"{entry.path} {entry.etag}"

@@ -14,20 +14,28 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import zstandard
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
-from ragops.recovery.streams import BLOCK, Compressing, Counting, Decompressing, Plain, Reading, TooLongError
+from ragops.recovery.streams import (
+    BLOCK,
+    BoundedWriter,
+    CompressingReader,
+    DecompressingWriter,
+    HashingReader,
+    HashingWriter,
+    TooLongError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from ragops.adapters.streams import Sink, Source
+    from ragops.adapters.streams import ByteReader, ByteWriter
     from ragops.recovery.manifest import ManifestPart
 
 _OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 
 @dataclass(frozen=True)
-class Sealed:
+class EncodedPart:
     """A file before and after: sizes in bytes, SHA-256 in hexadecimal."""
 
     size: int
@@ -36,31 +44,34 @@ class Sealed:
     stored_sha256: str
 
 
-def suffix(recipients: Sequence[str]) -> str:
+def file_suffix(recipients: Sequence[str]) -> str:
     """What the name of a sealed file ends with."""
     return ".zst.age" if recipients else ".zst"
 
 
-def seal(
-    source: Source, target: Sink, recipients: Sequence[str], on_bytes: Callable[[int], None] = lambda _size: None
-) -> Sealed:
+def encode(
+    source: ByteReader,
+    target: ByteWriter,
+    recipients: Sequence[str],
+    on_bytes: Callable[[int], None] = lambda _size: None,
+) -> EncodedPart:
     """Compress `source`, encrypt it to `recipients` if there are any, write it to `target`.
 
     `on_bytes` hears how many bytes of the source are done. Raises what reading and writing raise.
     """
-    reader, writer = Compressing(source, on_bytes), Counting(target)
+    reader, writer = CompressingReader(source, on_bytes), HashingWriter(target)
     buffered: io.BufferedReader[Any] = io.BufferedReader(reader, BLOCK)
     if recipients:
         _encrypt(buffered, writer, recipients, (reader, writer))
     else:
         while block := buffered.read(BLOCK):
             writer.write(block)
-    return Sealed(reader.size, reader.sha256.hexdigest(), writer.size, writer.sha256.hexdigest())
+    return EncodedPart(reader.size, reader.sha256.hexdigest(), writer.size, writer.sha256.hexdigest())
 
 
-def unseal(
+def decode(
     stored: BinaryIO,
-    target: Sink,
+    target: ByteWriter,
     part: ManifestPart,
     identities: Sequence[object],
     on_bytes: Callable[[int], None] = lambda _size: None,
@@ -70,10 +81,10 @@ def unseal(
     Raises IntegrityError (recovery_point_damaged) where either side is not what the manifest says, UsageError
     (identity_wrong).
     """
-    reader = Reading(stored, on_bytes)
-    plain = Plain(target, part.size)
+    reader = HashingReader(stored, on_bytes)
+    plain = BoundedWriter(target, part.size)
     try:
-        _open(reader, Decompressing(plain), identities)
+        _open(reader, DecompressingWriter(plain), identities)
         while block := reader.read(BLOCK):  # what a damaged archive left unread
             del block
     except (zstandard.ZstdError, TooLongError) as error:
@@ -86,7 +97,7 @@ def unseal(
 
 
 def checksum(
-    source: BinaryIO, on_bytes: Callable[[int], None] = lambda _size: None, target: Sink | None = None
+    source: BinaryIO, on_bytes: Callable[[int], None] = lambda _size: None, target: ByteWriter | None = None
 ) -> tuple[int, str]:
     """Size and SHA-256 of a stream, copied to `target` on the way where there is one."""
     size, digest = 0, hashlib.sha256()
@@ -99,7 +110,7 @@ def checksum(
     return size, digest.hexdigest()
 
 
-def _open(reader: Reading, writer: Decompressing, identities: Sequence[object]) -> None:
+def _open(reader: HashingReader, writer: DecompressingWriter, identities: Sequence[object]) -> None:
     if not identities:
         while block := reader.read(BLOCK):
             writer.write(block)
@@ -117,7 +128,9 @@ def _open(reader: Reading, writer: Decompressing, identities: Sequence[object]) 
         raise zstandard.ZstdError(f"age: {error}") from error
 
 
-def _encrypt(source: io.BufferedReader[Any], target: Counting, recipients: Sequence[str], ours: Sequence[Any]) -> None:
+def _encrypt(
+    source: io.BufferedReader[Any], target: HashingWriter, recipients: Sequence[str], ours: Sequence[Any]
+) -> None:
     import pyrage
 
     try:
@@ -134,7 +147,7 @@ def _raise_ours(objects: Sequence[Any], error: BaseException) -> None:
             raise item.failure from error
 
 
-def identities(path: Path) -> tuple[object, ...]:
+def load_identities(path: Path) -> tuple[object, ...]:
     """The age identities of a file as `age-keygen` and `ragops backup keygen` write it; the rest of it is comments.
 
     Raises MissingError (identity_missing), UsageError (identity_invalid).
@@ -157,7 +170,7 @@ def identities(path: Path) -> tuple[object, ...]:
     return found
 
 
-def _compare_stored(part: ManifestPart, reader: Reading) -> None:
+def _compare_stored(part: ManifestPart, reader: HashingReader) -> None:
     if reader.size != part.stored.size:
         raise _damaged(f"{part.stored_path} has {reader.size} bytes, {part.stored.size} were written")
     if reader.sha256.hexdigest() != part.stored.sha256:

@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from ragops.adapters.storage import Store
-    from ragops.recovery.lock import Held
+    from ragops.recovery.lock import LockHandle
 
 
 class Draft:
     """A recovery point that is being written; nobody sees it until `publish`."""
 
-    def __init__(self, store: Store, environment: str, sequence: int, held: Held) -> None:
+    def __init__(self, store: Store, environment: str, sequence: int, held: LockHandle) -> None:
         self.created = datetime.now(tz=UTC)
         self.id = f"{self.created:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         self.sequence = sequence
-        self.home = f"{environment}/{self.id}"
+        self.path = f"{environment}/{self.id}"
         self.published = False
         self._store = store
         self._held = held
@@ -35,17 +35,17 @@ class Draft:
         """How long it has taken so far."""
         return round(time.monotonic() - self._started, 3)
 
-    def writing(self, path: str) -> AbstractContextManager[BinaryIO]:
+    def open_write(self, path: str) -> AbstractContextManager[BinaryIO]:
         """A stream to the file `path` of the recovery point."""
-        return self._store.writing(f"{self.home}/{path}")
+        return self._store.open_write(f"{self.path}/{path}")
 
-    def reading(self, path: str) -> AbstractContextManager[BinaryIO]:
+    def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
         """What has been written as `path`."""
-        return self._store.reading(f"{self.home}/{path}")
+        return self._store.open_read(f"{self.path}/{path}")
 
     def publish(self, content: bytes) -> None:
         """Put the manifest's file in place, while the lock is still ours."""
         self._held.check()
-        with self._store.writing(f"{self.home}/{FILE_NAME}") as stream:
+        with self._store.open_write(f"{self.path}/{FILE_NAME}") as stream:
             stream.write(content)
         self.published = True

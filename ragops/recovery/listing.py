@@ -23,11 +23,11 @@ class Listing:
         """Of the one that comes next."""
         return max((point.manifest.sequence for point in self.points), default=0) + 1
 
-    def starting_with(self, reference: str) -> list[RecoveryPoint]:
+    def find_by_prefix(self, reference: str) -> list[RecoveryPoint]:
         """Those whose ids begin so."""
         return [point for point in self.points if reference and point.id.startswith(reference)]
 
-    def unreadable_starting_with(self, reference: str) -> dict[str, RagopsError]:
+    def find_unreadable_by_prefix(self, reference: str) -> dict[str, RagopsError]:
         """Those that cannot be read and whose ids begin so, and why."""
         known = zip(self.unreadable_ids, self.unreadable, strict=True)
         return {ident: error for ident, error in known if reference and ident.startswith(reference)}
@@ -36,7 +36,7 @@ class Listing:
         """The newest one that was asked for, of a platform that was not down; what a restore saved does not count."""
         return next((point for point in self.points if point.manifest.is_good), None)
 
-    def passed_over(self) -> tuple[RecoveryPoint, ...]:
+    def newer_unhealthy(self) -> tuple[RecoveryPoint, ...]:
         """Those newer than `latest` that are marked: taken of a platform that was down."""
         newest = self.latest()
         return tuple(

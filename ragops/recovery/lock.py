@@ -25,9 +25,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ragops.adapters.process_identity import current_process
 from ragops.errors import LockedError, RagopsError
-from ragops.recovery.lock_files import SLOWEST, Lock, LockFiles, Note
-from ragops.recovery.lock_owner import myself
+from ragops.recovery.lock_files import SLOWEST, Lock, LockFiles, LockRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,21 +41,21 @@ _FOLDER = "locks"
 class Timing:
     """Seconds: between two beats, until a lock without them is suspicious, between two looks, for a tie to break."""
 
-    beat: float = 30.0
+    heartbeat: float = 30.0
     stale: float = 600.0
-    look: float = 0.2
-    tie: float = 10.0
+    poll: float = 0.2
+    tie_break: float = 10.0
 
 
-class Held:
+class LockHandle:
     """The lock while we hold it."""
 
-    def __init__(self, files: LockFiles, name: str, path: str, note: Note, timing: Timing) -> None:
+    def __init__(self, files: LockFiles, name: str, path: str, note: LockRecord, timing: Timing) -> None:
         self.path = path
         self._files, self._name, self._note, self._timing = files, name, note, timing
         self._seen, self._gone = _boottime(), ""
         self._stop, self._turn = threading.Event(), threading.Lock()
-        self._thread = threading.Thread(target=self._beat, name="repository-lock", daemon=True)
+        self._thread = threading.Thread(target=self._heartbeat, name="repository-lock", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
@@ -67,24 +67,24 @@ class Held:
             self._gone = "it could not be renewed for too long"
         if not self._gone:
             with self._turn:  # not every store replaces a file without a moment in which there is none
-                self._look()
+                self._poll()
         if self._gone:
             raise RagopsError(
                 "repository_lock_lost", f"this run no longer holds the lock of {self._files.store.name}: {self._gone}",
                 "nothing was put in place; run the command again",
             )  # fmt: skip
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         """One that was gone for long, such as a machine that slept, may find another run at work."""
-        locks = self._files.living()
+        locks = self._files.list_active()
         if self._name not in {lock.name for lock in locks}:
             self._gone = "it was taken over or removed"
         for lock in locks:
-            if lock.name != self._name and lock.held and not lock.is_dead_here:
+            if lock.name != self._name and lock.is_held and not lock.is_dead_here:
                 self._gone = f"{lock} holds it too"
 
-    def _beat(self) -> None:
-        while not self._stop.wait(self._files.every(self._timing.beat)) and not self._gone:
+    def _heartbeat(self) -> None:
+        while not self._stop.wait(self._files.heartbeat_interval(self._timing.heartbeat)) and not self._gone:
             with contextlib.suppress(RagopsError), self._turn:  # `check` sees how long that has been so
                 self._renew()
 
@@ -97,22 +97,22 @@ class Held:
         self.path = self._files.write(self._name, self._note)
         self._seen = asked
         if self._stop.is_set():  # released while we wrote
-            self._files.end(self._name)
+            self._files.release(self._name)
 
     def release(self, notice: Callable[[str], None]) -> None:
         """Give it back; a repository that is gone is a word, not a failure: the lock ends with this process."""
         self._stop.set()
-        self._thread.join(timeout=self._timing.tie)
+        self._thread.join(timeout=self._timing.tie_break)
         try:
-            self._files.end(self._name)
+            self._files.release(self._name)
         except RagopsError as error:
             notice(f"the lock of {self._files.store.name} could not be removed: {error.message}")
 
 
 @contextlib.contextmanager
-def hold(
+def hold_lock(
     store: Store, prefix: str, command: str, wait: float, notice: Callable[[str], None], timing: Timing | None = None
-) -> Iterator[Held]:
+) -> Iterator[LockHandle]:
     """Hold the lock of what lies below the folder `prefix` of `store`, waiting at most `wait` seconds for its holder.
 
     A lock of another machine that looks dead is watched first, which takes 75 s even where `wait` is none.
@@ -120,81 +120,85 @@ def hold(
     holder, and what the store raises.
     """
     folder = f"{prefix.strip('/')}/{_FOLDER}".lstrip("/")
-    held = _Attempt(store, folder, command, notice, timing or Timing()).acquire(wait)
+    held = _Acquisition(store, folder, command, notice, timing or Timing()).acquire(wait)
     try:
         yield held
     finally:
         held.release(notice)
 
 
-class _Attempt:
+class _Acquisition:
     def __init__(self, store: Store, folder: str, command: str, notice: Callable[[str], None], timing: Timing) -> None:
         self._store, self._timing, self._notice = store, timing, notice
         self._files = LockFiles(store, folder)
         self._alive: dict[str, float] = {}  # seen counting, however wrong its clock
         since = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._note = Note(myself(), command, since, held=False, count=0, time=time.time(), every=timing.beat)
+        self._note = LockRecord(
+            current_process(), command, since, held=False, count=0, time=time.time(), every=timing.heartbeat
+        )
 
-    def acquire(self, wait: float) -> Held:
+    def acquire(self, wait: float) -> LockHandle:
         deadline = time.monotonic() + wait
-        pause = self._timing.look
+        pause = self._timing.poll
         while True:
-            other = self._living(watch=True) or self._ask()
-            if isinstance(other, Held):
+            other = self._find_active(watch=True) or self._request()
+            if isinstance(other, LockHandle):
                 return other
             if time.monotonic() >= deadline:
                 raise self._locked(other)
             pause = min(pause * 1.5, 5.0)
             time.sleep(min(random.uniform(0.5, 1.0) * pause, max(0.0, deadline - time.monotonic())))  # noqa: S311
 
-    def _ask(self) -> Held | Lock:
+    def _request(self) -> LockHandle | Lock:
         """Write a lock of our own; ours when nobody else shows up, or the one to step back for."""
         now = datetime.now(tz=UTC)
         name = f"{self._files.folder}/{now:%Y%m%dT%H%M%S}{now.microsecond:06d}Z-{secrets.token_hex(6)}"
-        held: Held | None = None
+        held: LockHandle | None = None
         try:
             self._files.write(name, self._note)
-            if other := self._tie(name):
+            if other := self._break_tie(name):
                 return other
             note = replace(self._note, held=True, count=1, time=time.time())
             path = self._files.write(name, note)
-            held = Held(self._files, name, path, note, self._timing)
-            self._files.sweep()
+            held = LockHandle(self._files, name, path, note, self._timing)
+            self._files.remove_released()
             return held
         finally:
             if held is None:
                 with contextlib.suppress(RagopsError):  # the first error is the one to tell
-                    self._files.end(name)
+                    self._files.release(name)
 
-    def _tie(self, name: str) -> Lock | None:
-        deadline = time.monotonic() + self._timing.tie
-        needed = 1 if self._store.steady else 2  # there may be a moment without a file that is being replaced
+    def _break_tie(self, name: str) -> Lock | None:
+        deadline = time.monotonic() + self._timing.tie_break
+        needed = (
+            1 if self._store.has_atomic_replace else 2
+        )  # there may be a moment without a file that is being replaced
         quiet = 0
         while quiet < needed:
-            other = self._living(besides=name)
-            if other and (other.held or other.name < name or time.monotonic() > deadline):
+            other = self._find_active(besides=name)
+            if other and (other.is_held or other.name < name or time.monotonic() > deadline):
                 return other
             quiet = 0 if other else quiet + 1
             if quiet < needed:
-                time.sleep(random.uniform(0.5, 1.0) * self._timing.look)  # noqa: S311
+                time.sleep(random.uniform(0.5, 1.0) * self._timing.poll)  # noqa: S311
         return None
 
-    def _living(self, besides: str = "", *, watch: bool = False) -> Lock | None:
+    def _find_active(self, besides: str = "", *, watch: bool = False) -> Lock | None:
         """A lock of a living run, its holder's before all others; dead ones are ended."""
-        living = [lock for lock in self._files.living() if lock.name != besides]
-        for lock in [lock for lock in living if lock.is_dead_here or (watch and self._is_silent(lock))]:
-            self._files.end(lock.name)
+        living = [lock for lock in self._files.list_active() if lock.name != besides]
+        for lock in [lock for lock in living if lock.is_dead_here or (watch and self._is_stale(lock))]:
+            self._files.release(lock.name)
             self._notice(f"took over the lock of {lock} in {self._store.name}, which is gone")
             living.remove(lock)
-        return min(living, key=lambda lock: (not lock.held, lock.name), default=None)
+        return min(living, key=lambda lock: (not lock.is_held, lock.name), default=None)
 
-    def _is_silent(self, lock: Lock) -> bool:
-        note = lock.note
+    def _is_stale(self, lock: Lock) -> bool:
+        note = lock.record
         if note and (note.owner.is_here() or abs(time.time() - note.time) <= self._timing.stale):
             return False
         if _boottime() < self._alive.get(lock.name, 0.0):
             return False
-        seconds = 2.5 * min(note.every if note else self._timing.beat, SLOWEST)
+        seconds = 2.5 * min(note.every if note else self._timing.heartbeat, SLOWEST)
         self._notice(f"the lock of {lock} in {self._store.name} looks left behind: watching it for {seconds:.0f} s")
         silent = _stands_still(self._files, lock, seconds)
         if not silent:

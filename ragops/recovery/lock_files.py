@@ -11,9 +11,9 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from ragops.adapters.locks import Holder
+from ragops.adapters.locks import LockHolder
+from ragops.adapters.process_identity import ProcessIdentity
 from ragops.errors import RagopsError, StoreRefusedError
-from ragops.recovery.lock_owner import Identity
 
 if TYPE_CHECKING:
     from ragops.adapters.storage import Store
@@ -24,10 +24,10 @@ _SPARING = 4  # times as long between beats each of which is a file that stays
 
 
 @dataclass(frozen=True)
-class Note:
+class LockRecord:
     """What a lock file says: who, since when, and how many times it was written at what time."""
 
-    owner: Identity
+    owner: ProcessIdentity
     command: str
     since: str
     held: bool
@@ -36,7 +36,7 @@ class Note:
     every: float
 
     def __str__(self) -> str:
-        text = str(Holder(self.owner.host, self.owner.pid, self.command, self.since))
+        text = str(LockHolder(self.owner.host, self.owner.pid, self.command, self.since))
         return "".join(letter for letter in text if letter.isprintable())  # it comes from another machine
 
 
@@ -47,20 +47,20 @@ class Lock:
     name: str
     path: str
     content: bytes
-    note: Note | None
+    record: LockRecord | None
 
     def __str__(self) -> str:
-        return str(self.note or "a run that did not say who it is")
+        return str(self.record or "a run that did not say who it is")
 
     @property
-    def held(self) -> bool:
+    def is_held(self) -> bool:
         """Whether it is more than a wish."""
-        return self.note is None or self.note.held
+        return self.record is None or self.record.held
 
     @property
     def is_dead_here(self) -> bool:
         """Whether its process was one of this machine, and is gone."""
-        return self.note is not None and self.note.owner.is_gone()
+        return self.record is not None and self.record.owner.is_gone()
 
 
 class LockFiles:
@@ -69,12 +69,12 @@ class LockFiles:
     def __init__(self, store: Store, folder: str) -> None:
         self.store = store
         self.folder = folder
-        self.adds = False
+        self.is_append_only = False
         self._numbers: dict[str, int] = {}
 
-    def living(self) -> list[Lock]:
+    def list_active(self) -> list[Lock]:
         """Those that have not ended, in the order of their names."""
-        found = [entry.path for entry in self.store.entries(self.folder)]
+        found = [entry.path for entry in self.store.list_entries(self.folder)]
         ended = {_name(path) for path in found if path.endswith(_ENDED)}
         alive = sorted((path for path in found if _name(path) not in ended), key=_number)
         paths = {_name(path): path for path in alive}  # the highest number comes last
@@ -87,46 +87,46 @@ class LockFiles:
 
     def find(self, name: str) -> Lock | None:
         """The one called so, None where it has ended."""
-        return next((lock for lock in self.living() if lock.name == name), None)
+        return next((lock for lock in self.list_active() if lock.name == name), None)
 
-    def write(self, name: str, note: Note) -> str:
+    def write(self, name: str, note: LockRecord) -> str:
         """The first file of a lock, or one in its place or after it; returns its path."""
         number = self._numbers.setdefault(name, -1)
-        if number >= 0 and not self.adds:
+        if number >= 0 and not self.is_append_only:
             try:
                 return self._put(_path(name, number), self._content(note))
             except StoreRefusedError:
-                self.adds = True
+                self.is_append_only = True
         self._numbers[name] = number + 1
         return self._put(_path(name, number + 1), self._content(note))
 
-    def every(self, beat: float) -> float:
+    def heartbeat_interval(self, beat: float) -> float:
         """Seconds between two beats where a run is asked to beat each `beat` seconds."""
-        return min(beat * _SPARING, SLOWEST) if self.adds else beat
+        return min(beat * _SPARING, SLOWEST) if self.is_append_only else beat
 
-    def end(self, name: str) -> None:
+    def release(self, name: str) -> None:
         """Remove its files, the newest last; where they may not be removed, say that it has ended."""
-        paths = sorted(entry.path for entry in self.store.entries(self.folder) if _name(entry.path) == name)
+        paths = sorted(entry.path for entry in self.store.list_entries(self.folder) if _name(entry.path) == name)
         try:
             self.store.remove(sorted(paths, key=_number))
         except StoreRefusedError:
-            self.adds = True
+            self.is_append_only = True
             with contextlib.suppress(StoreRefusedError):  # another run has said so
                 self._put(f"{name}{_ENDED}", b"")
 
-    def sweep(self) -> None:
+    def remove_released(self) -> None:
         """Remove the files of those that have ended, as far as that is allowed; a failure is no failure."""
         with contextlib.suppress(RagopsError):
-            found = [entry.path for entry in self.store.entries(self.folder)]
+            found = [entry.path for entry in self.store.list_entries(self.folder)]
             ended = {_name(path) for path in found if path.endswith(_ENDED)}
             paths = [path for path in found if _name(path) in ended]
             self.store.remove(sorted(paths, key=lambda path: (path.endswith(_ENDED), path)))
 
-    def _content(self, note: Note) -> bytes:
-        return json.dumps(asdict(replace(note, every=self.every(note.every)))).encode()
+    def _content(self, note: LockRecord) -> bytes:
+        return json.dumps(asdict(replace(note, every=self.heartbeat_interval(note.every)))).encode()
 
     def _put(self, path: str, content: bytes) -> str:
-        with self.store.writing(path) as stream:
+        with self.store.open_write(path) as stream:
             stream.write(content)
         return path
 
@@ -145,10 +145,10 @@ def _number(path: str) -> int:
     return int(text) if text.isdecimal() else 0
 
 
-def _parse(content: bytes) -> Note | None:
+def _parse(content: bytes) -> LockRecord | None:
     try:
         values = json.loads(content)
-        note = Note(**{**values, "owner": Identity(**values["owner"])})
+        note = LockRecord(**{**values, "owner": ProcessIdentity(**values["owner"])})
         return note if float(note.time) >= 0 and float(note.every) > 0 else None
     except (ValueError, TypeError, KeyError):
         return None

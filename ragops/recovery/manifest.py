@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from ragops.adapters.installation import upgrade_command
 from ragops.errors import IntegrityError, MissingError
-from ragops.recovery.signing import Signature, sign, signature_of
+from ragops.recovery.signing import Signature, parse_signature, sign
 
 if TYPE_CHECKING:
     from ragops.recovery.signing import SigningKey
@@ -34,7 +34,7 @@ PointId = Annotated[str, StringConstraints(pattern=r"^\d{8}T\d{6}Z-[0-9a-f]{6}$"
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
-def is_id(name: str) -> bool:
+def is_point_id(name: str) -> bool:
     """Whether it is the id of a recovery point."""
     return re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", name) is not None
 
@@ -46,7 +46,7 @@ class Kind(StrEnum):
     SAFETY = "safety"
 
 
-class Stored(BaseModel):
+class StoredFile(BaseModel):
     """What lies in the repository for a part: `<service>/<file>`, its bytes compressed and perhaps encrypted."""
 
     model_config = _STRICT
@@ -68,7 +68,7 @@ class ManifestPart(BaseModel):
     name: _FileName
     size: int = Field(ge=0)
     sha256: _Sha256
-    stored: Stored
+    stored: StoredFile
     counts: dict[str, int]
     instant: AwareDatetime
     versions: dict[str, str]
@@ -114,7 +114,7 @@ class Manifest(BaseModel):
     schema_digest: str = ""
     parts: tuple[ManifestPart, ...]
 
-    def of(self, service: str) -> tuple[ManifestPart, ...]:
+    def parts_of(self, service: str) -> tuple[ManifestPart, ...]:
         """The parts of one service."""
         return tuple(part for part in self.parts if part.service == service)
 
@@ -124,26 +124,26 @@ class Manifest(BaseModel):
         return self.kind is Kind.BACKUP and not self.unhealthy
 
     @property
-    def encrypted(self) -> bool:
+    def is_encrypted(self) -> bool:
         """Whether an identity is needed to read it."""
         return bool(self.recipients)
 
 
 @dataclass(frozen=True)
-class Signed:
+class SignedManifest:
     """A manifest and who signed it; the signature held when it was read."""
 
     manifest: Manifest
     signature: Signature
 
 
-def write(manifest: Manifest, key: SigningKey) -> bytes:
+def serialize(manifest: Manifest, key: SigningKey) -> bytes:
     """The file of a manifest."""
     body = (manifest.model_dump_json(indent=2) + "\n").encode()
     return body + (json.dumps(sign(key, body).to_dict()) + "\n").encode()
 
 
-def parse(content: bytes, where: str) -> Signed:
+def parse(content: bytes, where: str) -> SignedManifest:
     """Read a manifest's file; `where` names it in errors.
 
     Raises IntegrityError (manifest_invalid, signature_invalid), MissingError (manifest_newer) where a newer ragops
@@ -151,7 +151,7 @@ def parse(content: bytes, where: str) -> Signed:
     """
     body, _, last = content.rstrip(b"\n").rpartition(b"\n")
     try:
-        signature = signature_of(json.loads(last))
+        signature = parse_signature(json.loads(last))
         manifest = Manifest.model_validate_json(body)
     except ValidationError as error:
         _refuse_newer(content, where)
@@ -161,10 +161,10 @@ def parse(content: bytes, where: str) -> Signed:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         _refuse_newer(content, where)
         raise _invalid(f"{where} is not a signed manifest: {type(error).__name__}") from error
-    if not signature.holds(body + b"\n"):
+    if not signature.is_valid(body + b"\n"):
         what = f"{where} was changed after it was signed: its signature does not hold"
         raise IntegrityError("signature_invalid", what, _OTHER_POINT)
-    return Signed(manifest, signature)
+    return SignedManifest(manifest, signature)
 
 
 def _refuse_newer(content: bytes, where: str) -> None:

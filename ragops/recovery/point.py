@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.files import create_private
 from ragops.errors import IntegrityError, RagopsError, StoreMissingError
-from ragops.recovery.codec import checksum, unseal
+from ragops.recovery.codec import checksum, decode
 from ragops.recovery.manifest import FILE_NAME
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.storage import Store
-    from ragops.recovery.manifest import Manifest, ManifestPart, Signed
+    from ragops.recovery.manifest import Manifest, ManifestPart, SignedManifest
 
 _OTHER_POINT = "use another one: `ragops backup list`"
 
@@ -31,9 +31,9 @@ class RecoveryPoint:
     """
 
     store: Store
-    signed: Signed
+    signed: SignedManifest
     sizes: Mapping[str, int] | None = field(repr=False)
-    kept: bool = False
+    is_pinned: bool = False
 
     @property
     def manifest(self) -> Manifest:
@@ -46,14 +46,14 @@ class RecoveryPoint:
         return self.manifest.id
 
     @property
-    def home(self) -> str:
+    def path(self) -> str:
         """Its folder in the store."""
         return f"{self.manifest.environment}/{self.id}"
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where it lies, in words."""
-        return f"{self.store.name.rstrip('/')}/{self.home}"
+        return f"{self.store.name.rstrip('/')}/{self.path}"
 
     @property
     def size(self) -> int:
@@ -65,11 +65,11 @@ class RecoveryPoint:
         """Bytes of its parts as their engines wrote them."""
         return sum(part.size for part in self.manifest.parts)
 
-    def faults(self) -> tuple[str, ...]:
+    def find_faults(self) -> tuple[str, ...]:
         """What can be seen to be wrong without reading: files that are missing or have another size."""
         return tuple(fault for part in self.manifest.parts if (fault := self._size_fault(part)))
 
-    def extra_files(self) -> tuple[str, ...]:
+    def find_extra_files(self) -> tuple[str, ...]:
         """Files in its folder that its manifest does not name; nothing ever reads them."""
         known = {part.stored_path for part in self.manifest.parts} | {FILE_NAME}
         return tuple(sorted(name for name in self.sizes or () if name not in known))
@@ -81,7 +81,7 @@ class RecoveryPoint:
             hint = "if that key is yours, add it to `backup.verify_keys` in ragops.yaml; otherwise use none of them"
             raise IntegrityError("signer_unknown", what, hint)
 
-    def check(self, services: Sequence[str] | None = None, on_bytes: Callable[[int], None] = _nothing) -> None:
+    def verify(self, services: Sequence[str] | None = None, on_bytes: Callable[[int], None] = _nothing) -> None:
         """Compare size and SHA-256 of every file (of `services`, None: all) with the manifest; needs no identity.
 
         Raises IntegrityError (recovery_point_damaged) with every fault found, RagopsError where the store fails.
@@ -89,7 +89,7 @@ class RecoveryPoint:
         parts = [part for part in self.manifest.parts if services is None or part.service in services]
         self._refuse([fault for part in parts if (fault := self._fault(part, on_bytes))])
 
-    def check_sizes(self, parts: Sequence[ManifestPart]) -> None:
+    def verify_sizes(self, parts: Sequence[ManifestPart]) -> None:
         """The same of `parts` as far as it can be seen without reading. Raises IntegrityError."""
         self._refuse([fault for part in parts if (fault := self._size_fault(part))])
 
@@ -102,27 +102,27 @@ class RecoveryPoint:
         self, part: ManifestPart, target: Path, identities: Sequence[object], on_bytes: Callable[[int], None] = _nothing
     ) -> None:
         """Write the part as its engine wrote it to the new file `target`, ours alone. Raises as `unseal`, OSError."""
-        with self.store.reading(f"{self.home}/{part.stored_path}") as stored, create_private(target) as plain:
-            unseal(stored, plain, part, identities, on_bytes)
+        with self.store.open_read(f"{self.path}/{part.stored_path}") as stored, create_private(target) as plain:
+            decode(stored, plain, part, identities, on_bytes)
 
     def copy_part(self, part: ManifestPart, store: Store, path: str, on_bytes: Callable[[int], None]) -> None:
         """Copy a stored file to `path` of another store and read it back there. Raises IntegrityError."""
-        with self.store.reading(f"{self.home}/{part.stored_path}") as source, store.writing(path) as target:
+        with self.store.open_read(f"{self.path}/{part.stored_path}") as source, store.open_write(path) as target:
             self._compare(part, *checksum(source, on_bytes, target))
-        with store.reading(path) as copy:
+        with store.open_read(path) as copy:
             self._compare(part, *checksum(copy))
 
     def has_copy(self, part: ManifestPart, store: Store, path: str) -> bool:
         """Whether the very file lies at `path` of another store, read there."""
         try:
-            with store.reading(path) as copy:
+            with store.open_read(path) as copy:
                 return checksum(copy) == (part.stored.size, part.stored.sha256)
         except StoreMissingError:
             return False
 
-    def content(self) -> bytes:
+    def read_manifest(self) -> bytes:
         """Its manifest's file as it lies there."""
-        return self.store.read_all([f"{self.home}/{FILE_NAME}"])[f"{self.home}/{FILE_NAME}"]
+        return self.store.read_all([f"{self.path}/{FILE_NAME}"])[f"{self.path}/{FILE_NAME}"]
 
     def _compare(self, part: ManifestPart, size: int, sha256: str) -> None:
         if (size, sha256) != (part.stored.size, part.stored.sha256):
@@ -143,7 +143,7 @@ class RecoveryPoint:
         if fault := self._size_fault(part):
             return fault
         try:
-            with self.store.reading(f"{self.home}/{part.stored_path}") as stored:
+            with self.store.open_read(f"{self.path}/{part.stored_path}") as stored:
                 size, found = checksum(stored, on_bytes)
         except StoreMissingError:
             return f"{part.stored_path} is missing"

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, StoreRefusedError, UsageError
 from ragops.recovery import lock
-from ragops.recovery.cache import Each, ManifestCache
+from ragops.recovery.cache import ManifestCache, TolerantReader
 from ragops.recovery.draft import Draft
 from ragops.recovery.listing import Listing
-from ragops.recovery.manifest import FILE_NAME, Signed, parse, write
+from ragops.recovery.manifest import FILE_NAME, SignedManifest, parse, serialize
 from ragops.recovery.point import RecoveryPoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.adapters.storage import Entry, Store
-    from ragops.recovery.lock import Held
+    from ragops.adapters.storage import FileEntry, Store
+    from ragops.recovery.lock import LockHandle
     from ragops.recovery.manifest import Manifest
     from ragops.recovery.signing import SigningKey
 
@@ -34,7 +34,7 @@ _LIST = "see `ragops backup list`"
 
 
 @dataclass(frozen=True)
-class Locker:
+class LockRequest:
     """Who locks a repository: the command, how long it waits in seconds, and where words on a takeover go."""
 
     command: str
@@ -63,9 +63,9 @@ class Repository:
 
     def list(self) -> Listing:
         """All recovery points by their manifests and the sizes of their files. Raises RagopsError."""
-        files: dict[str, dict[str, Entry]] = {}
+        files: dict[str, dict[str, FileEntry]] = {}
         kept = set()
-        for entry in self.store.entries(self.environment):
+        for entry in self.store.list_entries(self.environment):
             _, _, inner = entry.path.partition("/")
             first, _, rest = inner.partition("/")
             if _ID.fullmatch(first):
@@ -73,35 +73,35 @@ class Repository:
             elif first == _KEPT:
                 kept.add(rest)
         found = {ident: its for ident, its in files.items() if FILE_NAME in its}
-        reader = Each(self.store)
+        reader = TolerantReader(self.store)
         texts = self._cache.read(reader, [its[FILE_NAME] for its in found.values()])
         sizes = {ident: {name: entry.size for name, entry in its.items()} for ident, its in found.items()}
-        there = {ident: texts.get(self._manifest(ident), b"") for ident in found}
-        shut = {ident: self._shut(ident) for ident, its in files.items() if "" in its}
-        return self._listing(there, kept, sizes, {**shut, **reader.by_folder})
+        there = {ident: texts.get(self._manifest_path(ident), b"") for ident in found}
+        shut = {ident: self._unreadable_folder(ident) for ident, its in files.items() if "" in its}
+        return self._build_listing(there, kept, sizes, {**shut, **reader.failures_by_folder})
 
-    def glance(self) -> Listing:
+    def list_cached(self) -> Listing:
         """As `list`, but of a store that is far away only what is new is read, and nobody looks at the files of each.
 
         A thousand recovery points are twelve thousand files, and one question for a thousand folders.
         """
-        if not self.store.far:
+        if not self.store.is_remote:
             return self.list()
-        idents = [name for name in self.store.folders(self.environment) if _ID.fullmatch(name)]
-        kept = {entry.path.rpartition("/")[2] for entry in self.store.entries(f"{self.environment}/{_KEPT}")}
-        reader = Each(self.store)
-        texts = self._cache.read_by_path(reader, [self._manifest(ident) for ident in idents])
-        there = {ident: texts[path] for ident in idents if (path := self._manifest(ident)) in texts}
-        return self._listing(there, kept, {}, reader.by_folder)
+        idents = [name for name in self.store.list_folders(self.environment) if _ID.fullmatch(name)]
+        kept = {entry.path.rpartition("/")[2] for entry in self.store.list_entries(f"{self.environment}/{_KEPT}")}
+        reader = TolerantReader(self.store)
+        texts = self._cache.read_by_path(reader, [self._manifest_path(ident) for ident in idents])
+        there = {ident: texts[path] for ident in idents if (path := self._manifest_path(ident)) in texts}
+        return self._build_listing(there, kept, {}, reader.failures_by_folder)
 
-    def _shut(self, ident: str) -> RagopsError:
+    def _unreadable_folder(self, ident: str) -> RagopsError:
         what = f"cannot read {self.name}/{self.environment}/{ident}: its folder does not permit it"
         return RagopsError("not_permitted", what, "check the owner and mode of that folder")
 
-    def _manifest(self, ident: str) -> str:
+    def _manifest_path(self, ident: str) -> str:
         return f"{self.environment}/{ident}/{FILE_NAME}"
 
-    def _listing(
+    def _build_listing(
         self,
         texts: Mapping[str, bytes],
         kept: set[str],
@@ -114,7 +114,7 @@ class Repository:
             if ident in failures:
                 continue
             try:
-                signed = self._checked(ident, parse(content, f"{self.name}: {self._manifest(ident)}"))
+                signed = self._check_location(ident, parse(content, f"{self.name}: {self._manifest_path(ident)}"))
             except RagopsError as error:
                 unreadable[ident] = error
                 continue
@@ -122,7 +122,7 @@ class Repository:
         points.sort(key=lambda point: (point.manifest.sequence, point.manifest.created, point.id), reverse=True)
         return Listing(tuple(points), tuple(unreadable.values()), tuple(unreadable))
 
-    def _checked(self, ident: str, signed: Signed) -> Signed:
+    def _check_location(self, ident: str, signed: SignedManifest) -> SignedManifest:
         """A signed manifest in another's place says nothing about what lies there. Raises IntegrityError."""
         there, said = (self.environment, ident), (signed.manifest.environment, signed.manifest.id)
         if there != said:
@@ -130,13 +130,13 @@ class Repository:
             raise IntegrityError("manifest_misplaced", what, "use another recovery point: `ragops backup list`")
         return signed
 
-    def found(self, signed: Signed) -> RecoveryPoint:
+    def open_point(self, signed: SignedManifest) -> RecoveryPoint:
         """The recovery point of a manifest that was just written here."""
         return RecoveryPoint(self.store, signed, self._files(f"{self.environment}/{signed.manifest.id}"))
 
     def _files(self, home: str) -> dict[str, int]:
         """The sizes of the files in a recovery point's folder."""
-        return {entry.path.removeprefix(f"{home}/"): entry.size for entry in self.store.entries(home)}
+        return {entry.path.removeprefix(f"{home}/"): entry.size for entry in self.store.list_entries(home)}
 
     def get(self, reference: str) -> RecoveryPoint:
         """The recovery point called `reference`: an id, the start of exactly one id, or `latest`.
@@ -146,8 +146,8 @@ class Repository:
         listing = self.list()
         if reference == "latest":
             return self._latest(listing)
-        found = listing.starting_with(reference)
-        unread = listing.unreadable_starting_with(reference)
+        found = listing.find_by_prefix(reference)
+        unread = listing.find_unreadable_by_prefix(reference)
         names = [*(point.id for point in found), *unread]
         if not names:
             raise UsageError("no_recovery_point", f"there is no recovery point {reference!r} in {self.name}", _LIST)
@@ -175,7 +175,7 @@ class Repository:
                 raise RagopsError(error.code, what, hint, exit_code=error.exit_code) from error
         if newest is None:
             what, hint = f"there is no recovery point in {self.name} yet", "run `ragops backup run`"
-            if marked := listing.passed_over():
+            if marked := listing.newer_unhealthy():
                 what = f"{self.name} has no good recovery point: the platform was down when {marked[0].id} was taken"
                 hint = "name one by its id to take it all the same: `ragops backup list`"
             raise MissingError("no_recovery_point", what, hint)
@@ -184,27 +184,27 @@ class Repository:
     # --- writing -----------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def locked(self, locker: Locker) -> Iterator[Held]:
+    def lock(self, locker: LockRequest) -> Iterator[LockHandle]:
         """Hold the repository against other machines too. Raises LockedError (repository_locked)."""
-        with lock.hold(self.store, self.environment, locker.command, locker.wait, locker.notice) as held:
+        with lock.hold_lock(self.store, self.environment, locker.command, locker.wait, locker.notice) as held:
             yield held
 
     @contextlib.contextmanager
-    def begin(self, locker: Locker, after: int = 0) -> Iterator[Draft]:
+    def create_draft(self, locker: LockRequest, after: int = 0) -> Iterator[Draft]:
         """Start a recovery point, its number higher than `after`. Raises RagopsError.
 
         What is not published when the block ends is removed.
         """
-        with self.locked(locker) as held:
+        with self.lock(locker) as held:
             self.clear_leftovers()
-            sequence = max(self.glance().next_sequence, after + 1)
+            sequence = max(self.list_cached().next_sequence, after + 1)
             draft = Draft(self.store, self.environment, sequence, held)
             try:
                 yield draft
             finally:
                 if not draft.published:
                     with contextlib.suppress(RagopsError):  # the first failure is the one to tell; the next run clears
-                        self._remove(draft.home)
+                        self._remove(draft.path)
 
     def clear_leftovers(self) -> None:
         """Remove what killed runs left, where that is allowed.
@@ -214,7 +214,7 @@ class Repository:
         with contextlib.suppress(RagopsError):  # what may write a file may not always look for half ones
             self.store.clear_leftovers()
         homes: dict[str, set[str]] = {}
-        for entry in self.store.entries(self.environment):
+        for entry in self.store.list_entries(self.environment):
             ident, _, name = entry.path.partition("/")[2].partition("/")
             if _ID.fullmatch(ident):
                 homes.setdefault(ident, set()).add(name)
@@ -226,27 +226,27 @@ class Repository:
             except RagopsError:
                 continue  # one that cannot be removed keeps nobody from taking the next
 
-    def adopt(self, point: RecoveryPoint, locker: Locker, on_bytes: Callable[[int], None]) -> RecoveryPoint:
+    def import_point(self, point: RecoveryPoint, locker: LockRequest, on_bytes: Callable[[int], None]) -> RecoveryPoint:
         """Copy a recovery point of another repository here, each file checked on its way and once more where it lies.
 
         Raises IntegrityError, RagopsError; nothing of it is seen then. StoreRefusedError where something else lies in
         its place, and must not be replaced.
         """
         home = f"{self.environment}/{point.id}"
-        with self.locked(locker) as held:
+        with self.lock(locker) as held:
             self.clear_leftovers()
             if FILE_NAME in self._files(home):  # damaged, or the caller would not ask
                 with contextlib.suppress(StoreRefusedError):  # then what is missing is added
                     self._remove(home)
             try:
-                self._fill(home, point, held, on_bytes)
+                self._copy_files(home, point, held, on_bytes)
             except BaseException:
                 with contextlib.suppress(RagopsError):
                     self._remove(home)
                 raise
         return self.get(point.id)
 
-    def _fill(self, home: str, point: RecoveryPoint, held: Held, on_bytes: Callable[[int], None]) -> None:
+    def _copy_files(self, home: str, point: RecoveryPoint, held: LockHandle, on_bytes: Callable[[int], None]) -> None:
         """Copy what is not there: an interrupted run leaves what it copied where nothing can be removed."""
         there = self._files(home)
         for part in point.manifest.parts:
@@ -254,46 +254,46 @@ class Repository:
             if part.stored_path not in there or not point.has_copy(part, self.store, path):
                 point.copy_part(part, self.store, path, on_bytes)
         held.check()
-        manifest, content = f"{home}/{FILE_NAME}", point.content()
+        manifest, content = f"{home}/{FILE_NAME}", point.read_manifest()
         if FILE_NAME not in there or self.store.read_all([manifest]).get(manifest) != content:
-            with self.store.writing(manifest) as stream:
+            with self.store.open_write(manifest) as stream:
                 stream.write(content)
 
-    def keep(self, point: RecoveryPoint, *, keep: bool) -> None:
+    def set_pinned(self, point: RecoveryPoint, *, keep: bool) -> None:
         """Mark it so that `prune` leaves it, or take the mark away. The caller holds the lock."""
         mark = f"{self.environment}/{_KEPT}/{point.id}"
         if not keep:
             self.store.remove([mark])
-        elif all(entry.path != mark for entry in self.store.entries(f"{self.environment}/{_KEPT}")):
-            with self.store.writing(mark) as stream:
+        elif all(entry.path != mark for entry in self.store.list_entries(f"{self.environment}/{_KEPT}")):
+            with self.store.open_write(mark) as stream:
                 stream.write(b"\n")
 
     def remove(self, points: Sequence[RecoveryPoint]) -> None:
         """Remove recovery points for good. The caller holds the lock and was asked to."""
         for point in points:
-            self.discard(point.id)
+            self.remove_id(point.id)
 
-    def ids(self) -> tuple[str, ...]:
+    def list_ids(self) -> tuple[str, ...]:
         """All that lies where recovery points do, by name: also what cannot be read, or is only half there."""
-        return tuple(name for name in self.store.folders(self.environment) if _ID.fullmatch(name))
+        return tuple(name for name in self.store.list_folders(self.environment) if _ID.fullmatch(name))
 
-    def size_of(self, ident: str) -> int:
+    def measure(self, ident: str) -> int:
         """Bytes that lie there."""
         return sum(self._files(f"{self.environment}/{ident}").values())
 
-    def discard(self, ident: str) -> None:
+    def remove_id(self, ident: str) -> None:
         """Remove what is called so, readable or not. The caller holds the lock and was asked to."""
         self._remove(f"{self.environment}/{ident}")
         self.store.remove([f"{self.environment}/{_KEPT}/{ident}"])
 
     def _remove(self, home: str) -> None:
         """Its manifest first: from then on it is no recovery point any more."""
-        names = [entry.path for entry in self.store.entries(home)]
+        names = [entry.path for entry in self.store.list_entries(home)]
         self.store.remove(sorted(names, key=lambda name: not name.endswith(f"/{FILE_NAME}")))
 
 
-def publish(draft: Draft, manifest: Manifest, key: SigningKey) -> Signed:
+def publish(draft: Draft, manifest: Manifest, key: SigningKey) -> SignedManifest:
     """Sign the manifest and let the recovery point be seen."""
-    content = write(manifest, key)
+    content = serialize(manifest, key)
     draft.publish(content)
-    return parse(content, draft.home)
+    return parse(content, draft.path)

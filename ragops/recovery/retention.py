@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """What happens to a recovery point, and why."""
 
     point: RecoveryPoint
-    stays: bool
-    why: str
+    keep: bool
+    reason: str
 
 
-def judge(
+def apply_policy(
     points: Sequence[RecoveryPoint], rule: KeepSettings, trusted: Collection[str], protected: Collection[str] = ()
-) -> tuple[Verdict, ...]:
+) -> tuple[Decision, ...]:
     """A verdict for each of `points`, which come newest first.
 
     Days, weeks (ISO 8601) and months are of UTC. Only whole ones that we trust fill them, of a platform that was not
@@ -38,7 +38,7 @@ def judge(
     span = timedelta(days=max(rule.daily, 1))
     needed = {point.id: why for point in points if (why := _why_needed(point, points[0], span))}
     judged = (_verdict(point, reasons, needed, trusted, protected) for point in points)
-    return tuple(judged) if good else tuple(Verdict(point, True, "there is no good one yet") for point in points)
+    return tuple(judged) if good else tuple(Decision(point, True, "there is no good one yet") for point in points)
 
 
 def _why_needed(point: RecoveryPoint, newest: RecoveryPoint, span: timedelta) -> str:
@@ -51,7 +51,7 @@ def _why_needed(point: RecoveryPoint, newest: RecoveryPoint, span: timedelta) ->
 
 
 def _is_good(point: RecoveryPoint, trusted: Collection[str]) -> bool:
-    return not point.faults() and point.signed.signature.key in trusted
+    return not point.find_faults() and point.signed.signature.key in trusted
 
 
 def _reasons(good: Sequence[RecoveryPoint], rule: KeepSettings) -> dict[str, str]:
@@ -77,15 +77,15 @@ def _verdict(
     needed: Mapping[str, str],
     trusted: Collection[str],
     protected: Collection[str],
-) -> Verdict:
-    if point.kept:
-        return Verdict(point, True, "marked keep")
+) -> Decision:
+    if point.is_pinned:
+        return Decision(point, True, "marked keep")
     if point.id in protected:
-        return Verdict(point, True, "the last one taken here, or an interrupted restore needs it")
+        return Decision(point, True, "the last one taken here, or an interrupted restore needs it")
     if point.id in reasons:
-        return Verdict(point, True, reasons[point.id])
+        return Decision(point, True, reasons[point.id])
     if point.signed.signature.key not in trusted:
-        return Verdict(point, True, "signed by somebody else: not ours to remove")
+        return Decision(point, True, "signed by somebody else: not ours to remove")
     if point.id in needed:
-        return Verdict(point, True, needed[point.id])
-    return Verdict(point, False, "damaged" if point.faults() else "beyond what is kept")
+        return Decision(point, True, needed[point.id])
+    return Decision(point, False, "damaged" if point.find_faults() else "beyond what is kept")

@@ -26,22 +26,22 @@ class History:
 
     path: Path
 
-    def last(self) -> int:
+    def last_sequence(self) -> int:
         """The number of the last recovery point, 0 where none is known."""
         found = self._all().get("sequence")
         return found if isinstance(found, int) else 0
 
-    def remember(self, sequence: int) -> None:
+    def record_sequence(self, sequence: int) -> None:
         """Keep `sequence`, unless a higher one is known. Raises RagopsError."""
-        if sequence > self.last():
+        if sequence > self.last_sequence():
             self._write({**self._all(), "sequence": sequence})
 
-    def good(self) -> str:
+    def last_good_id(self) -> str:
         """The id of the newest one that was taken here of a platform that was well; empty where none is known."""
         found = self._all().get("good")
         return found if isinstance(found, str) else ""
 
-    def held(self) -> Mapping[str, Mapping[str, int]]:
+    def last_counts(self) -> Mapping[str, Mapping[str, int]]:
         """Items by kind and service that the platform had at the last good recovery point or restore.
 
         Empty where nothing was noted, or a new platform was begun since.
@@ -49,58 +49,58 @@ class History:
         found = self._all().get("held")
         return found if isinstance(found, dict) else {}
 
-    def remember_good(self, ident: str, held: Mapping[str, Mapping[str, int]]) -> None:
+    def record_good_point(self, ident: str, held: Mapping[str, Mapping[str, int]]) -> None:
         """Keep that the recovery point is good, and what it holds. Raises RagopsError."""
-        self._write({**self._all(), "good": ident, "held": {**self.held(), **held}})
+        self._write({**self._all(), "good": ident, "held": {**self.last_counts(), **held}})
 
-    def remember_held(self, held: Mapping[str, Mapping[str, int]]) -> None:
+    def record_restored_counts(self, held: Mapping[str, Mapping[str, int]]) -> None:
         """Keep what was brought back now of some services; that of the others stays. Raises RagopsError."""
         restored = datetime.now(tz=UTC).isoformat()
-        self._write({**self._all(), "held": {**self.held(), **held}, "restored": restored})
+        self._write({**self._all(), "held": {**self.last_counts(), **held}, "restored": restored})
 
-    def restored(self) -> datetime | None:
+    def restored_at(self) -> datetime | None:
         """When something was last brought back."""
         try:
             return datetime.fromisoformat(self._all()["restored"])
         except (KeyError, TypeError, ValueError):
             return None
 
-    def begun_new(self) -> bool:
+    def is_new_platform(self) -> bool:
         """Whether a new platform was begun on purpose, and no good recovery point was taken or restored since."""
         return self._all().get("held") == {}
 
-    def begin_new(self, services: Iterable[str] | None = None) -> None:
+    def record_new_platform(self, services: Iterable[str] | None = None) -> None:
         """Keep that `services` (None: all) were begun empty on purpose: they have lost nothing. Raises RagopsError."""
-        gone = set(self.held() if services is None else services)
-        held = {name: counts for name, counts in self.held().items() if name not in gone}
-        data = sorted(self.data() - gone) if services is not None else []
+        gone = set(self.last_counts() if services is None else services)
+        held = {name: counts for name, counts in self.last_counts().items() if name not in gone}
+        data = sorted(self.services_with_data() - gone) if services is not None else []
         self._write({**self._all(), "held": held, "data": data})
 
-    def data(self) -> frozenset[str]:
+    def services_with_data(self) -> frozenset[str]:
         """Services that had data on this machine when the platform came up last."""
         found = self._all().get("data")
         return frozenset(map(str, found)) if isinstance(found, list) else frozenset()
 
-    def remember_data(self, services: Iterable[str]) -> None:
+    def record_data(self, services: Iterable[str]) -> None:
         """Keep that these have data here. Raises RagopsError."""
-        if set(services) != self.data():
+        if set(services) != self.services_with_data():
             self._write({**self._all(), "data": sorted(services)})
 
-    def written(self) -> frozenset[str]:
+    def written_repositories(self) -> frozenset[str]:
         """The repositories that recovery points were written to from here, as the first one."""
         found = self._all().get("written")
         return frozenset(map(str, found)) if isinstance(found, list) else frozenset()
 
-    def remember_written(self, repository: str) -> None:
+    def record_written(self, repository: str) -> None:
         """Keep that one was written there. Raises RagopsError."""
-        if repository not in self.written():
-            self._write({**self._all(), "written": sorted({*self.written(), repository})})
+        if repository not in self.written_repositories():
+            self._write({**self._all(), "written": sorted({*self.written_repositories(), repository})})
 
     def has_copies(self, repository: str) -> bool:
         """Whether copies went to the repository before."""
         return repository in self._copies()
 
-    def remember_copies(self, repositories: Iterable[str]) -> None:
+    def record_copies(self, repositories: Iterable[str]) -> None:
         """Keep that copies went there. Raises RagopsError."""
         known = self._copies()
         if more := set(repositories) - known:

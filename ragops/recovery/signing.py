@@ -38,7 +38,7 @@ class Signature:
     key: str
     value: bytes
 
-    def holds(self, content: bytes) -> bool:
+    def is_valid(self, content: bytes) -> bool:
         """Whether `key` signed exactly `content`."""
         try:
             public = Ed25519PublicKey.from_public_bytes(_decoded(self.key.removeprefix(_PREFIX)))
@@ -52,7 +52,7 @@ class Signature:
         return {"key": self.key, "signature": base64.b64encode(self.value).decode()}
 
 
-def signature_of(values: Any) -> Signature:
+def parse_signature(values: Any) -> Signature:
     """From `to_dict`'s values. Raises ValueError, KeyError, TypeError."""
     key = values["key"]
     if not isinstance(key, str) or not key.startswith(_PREFIX) or set(values) != {"key", "signature"}:
@@ -65,7 +65,7 @@ def sign(key: SigningKey, content: bytes) -> Signature:
     return Signature(key.public, key.private.sign(content))
 
 
-def ensure(path: Path) -> SigningKey:
+def load_or_create(path: Path) -> SigningKey:
     """The private key in `path` (PEM, 0600), made where there is none.
 
     Raises RagopsError (signing_key_unreadable, not_permitted), MissingError (disk_full).

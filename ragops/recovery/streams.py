@@ -11,17 +11,17 @@ import zstandard
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ragops.adapters.streams import Sink, Source
+    from ragops.adapters.streams import ByteReader, ByteWriter
 
 BLOCK = 1 << 20
 _LEVEL = 1
 _WINDOW = 1 << 27  # bytes of memory that reading may take; ours are written with far less
 
 
-class Tee:
+class TeeReader:
     """A source whose bytes go to `also` too when they are read."""
 
-    def __init__(self, source: Source, also: Callable[[bytes], None]) -> None:
+    def __init__(self, source: ByteReader, also: Callable[[bytes], None]) -> None:
         self._source = source
         self._also = also
 
@@ -32,20 +32,20 @@ class Tee:
         return block
 
 
-class Keeping:
+class ErrorKeepingStream:
     """Keeps what it failed with first: a library may go on writing, and that fails for other reasons."""
 
     failure: BaseException | None = None
 
-    def _keep(self, error: BaseException) -> BaseException:
+    def _record_failure(self, error: BaseException) -> BaseException:
         self.failure = self.failure or error
         return error
 
 
-class Compressing(io.RawIOBase, Keeping):
+class CompressingReader(io.RawIOBase, ErrorKeepingStream):
     """A source, compressed as it is read; `size` and `sha256` are of the source."""
 
-    def __init__(self, source: Source, on_bytes: Callable[[int], None]) -> None:
+    def __init__(self, source: ByteReader, on_bytes: Callable[[int], None]) -> None:
         self.size = 0
         self.sha256 = hashlib.sha256()
         self._source = source
@@ -64,7 +64,7 @@ class Compressing(io.RawIOBase, Keeping):
             while not self._ready and not self._ended:
                 self._ready = memoryview(self._next())
         except BaseException as error:
-            raise self._keep(error) from None
+            raise self._record_failure(error) from None
         taken = self._ready[: len(buffer)]
         buffer[: len(taken)] = taken
         self._ready = self._ready[len(taken) :]
@@ -81,10 +81,10 @@ class Compressing(io.RawIOBase, Keeping):
         return self._compressor.compress(block)
 
 
-class Counting(Keeping):
+class HashingWriter(ErrorKeepingStream):
     """A target whose bytes are counted on the way."""
 
-    def __init__(self, target: Sink) -> None:
+    def __init__(self, target: ByteWriter) -> None:
         self.size = 0
         self.sha256 = hashlib.sha256()
         self._target = target
@@ -94,7 +94,7 @@ class Counting(Keeping):
         try:
             self._target.write(data)
         except BaseException as error:
-            raise self._keep(error) from None
+            raise self._record_failure(error) from None
         self.sha256.update(data)
         self.size += len(data)
         return len(data)
@@ -103,7 +103,7 @@ class Counting(Keeping):
         """Nothing: the target is flushed by whoever opened it."""
 
 
-class Reading(io.RawIOBase, Keeping):
+class HashingReader(io.RawIOBase, ErrorKeepingStream):
     """A stored file whose bytes are counted as they are read."""
 
     def __init__(self, stored: BinaryIO, on_bytes: Callable[[int], None]) -> None:
@@ -122,7 +122,7 @@ class Reading(io.RawIOBase, Keeping):
             block = self._stored.read(len(buffer))
             self.sha256.update(block)
         except BaseException as error:
-            raise self._keep(error) from None
+            raise self._record_failure(error) from None
         buffer[: len(block)] = block
         self.size += len(block)
         self._on_bytes(len(block))
@@ -138,10 +138,10 @@ class TooLongError(Exception):
     """More comes out than was put in: not ours, and perhaps meant to fill the disk."""
 
 
-class Plain:
+class BoundedWriter:
     """A target whose bytes are counted; at most `limit` of them."""
 
-    def __init__(self, target: Sink, limit: int) -> None:
+    def __init__(self, target: ByteWriter, limit: int) -> None:
         self.size = 0
         self.sha256 = hashlib.sha256()
         self._target = target
@@ -157,10 +157,10 @@ class Plain:
         return len(data)
 
 
-class Decompressing(Keeping):
+class DecompressingWriter(ErrorKeepingStream):
     """What was compressed goes in, and out to `plain` in pieces: little can become much."""
 
-    def __init__(self, plain: Plain) -> None:
+    def __init__(self, plain: BoundedWriter) -> None:
         self._writer = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_writer(plain, closefd=False)  # type: ignore[arg-type]
 
     def write(self, data: bytes) -> int:
@@ -168,7 +168,7 @@ class Decompressing(Keeping):
         try:
             self._writer.write(data)
         except BaseException as error:
-            raise self._keep(error) from None
+            raise self._record_failure(error) from None
         return len(data)
 
     def flush(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.errors import decode
+from ragops.errors import decode_error
 from ragops.runtimes.docker.containers import files as docker_files
 from ragops.runtimes.docker.provision.volume_files import VolumeFilesProvider
 
@@ -145,7 +145,7 @@ def test_deleting_removes_the_volume_unless_it_is_in_use(docker: DockerHost, pro
 def test_an_unknown_user_is_an_error_that_survives_pulumi(docker: DockerHost, props: dict[str, Any]) -> None:
     with pytest.raises(RuntimeError) as raised:
         PROVIDER.create({**props, "owner": "nobody-of-that-name"})
-    error = decode(str(raised.value))
+    error = decode_error(str(raised.value))
     assert error is not None
     assert error.code == "user_unknown"
     assert "hunter2" not in str(raised.value)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters.docker.inspect import resume
-from ragops.errors import RagopsError, decode
+from ragops.errors import RagopsError, decode_error
 from ragops.runtimes.docker.provision.readiness import ReadyProvider, Wanted, make_ready
 
 if TYPE_CHECKING:
@@ -120,6 +120,6 @@ def test_the_provider_tells_what_is_so(docker: DockerHost, made: Any) -> None:
     assert provider.read(name, outs).outs["state"] == "gone"
     with pytest.raises(RuntimeError) as caught:
         provider.update(name, outs, props)
-    error = decode(str(caught.value))
+    error = decode_error(str(caught.value))
     assert error
     assert error.code == "docker_not_found"

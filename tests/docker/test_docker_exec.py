@@ -52,15 +52,15 @@ def processes(docker: DockerHost, container: str) -> list[str]:
 
 
 def test_output_code_and_words_are_the_programs(container: str) -> None:
-    assert subprocess_tool.output([*arguments(container, "echo"), "a b", "$c"], os.environ, 30) == "a b $c\n"
+    assert subprocess_tool.read_tool_output([*arguments(container, "echo"), "a b", "$c"], os.environ, 30) == "a b $c\n"
     with pytest.raises(RagopsError, match=r"tool ended with 3: it said"):
-        subprocess_tool.run(
+        subprocess_tool.run_tool(
             [*arguments(container, "sh"), "-c", "echo it said >&2; exit 3"], os.environ, 30, name="tool"
         )
     with pytest.raises(RagopsError, match="ended with 127"):
-        subprocess_tool.run(arguments(container, "no-such-program"), os.environ, 30)
+        subprocess_tool.run_tool(arguments(container, "no-such-program"), os.environ, 30)
     with pytest.raises(RagopsError, match="o such container"):
-        subprocess_tool.run(arguments("ragops-test-no-such-container", "true"), os.environ, 30)
+        subprocess_tool.run_tool(arguments("ragops-test-no-such-container", "true"), os.environ, 30)
 
 
 def test_a_large_file_goes_in_and_out_unchanged(container: str, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_large_file_goes_in_and_out_unchanged(container: str, tmp_path: Path) 
     with (tmp_path / "in").open("wb") as file:
         for _ in range(48):
             file.write(piece)
-    with subprocess_tool.running(
+    with subprocess_tool.background_tool(
         arguments(container, "cat"), os.environ, 60, stdin=tmp_path / "in", stdout=tmp_path / "out"
     ):
         pass
@@ -79,14 +79,16 @@ def test_a_large_file_goes_in_and_out_unchanged(container: str, tmp_path: Path) 
 
 def test_a_program_that_reads_only_the_beginning(container: str, tmp_path: Path) -> None:
     (tmp_path / "in").write_bytes(b"first\n" + b"x" * (32 * PIECE))
-    said = subprocess_tool.output([*arguments(container, "head"), "-1"], os.environ, 60, stdin=tmp_path / "in")
+    said = subprocess_tool.read_tool_output(
+        [*arguments(container, "head"), "-1"], os.environ, 60, stdin=tmp_path / "in"
+    )
     assert said == "first\n"
 
 
 def test_no_process_is_left_to_the_first_one(docker: DockerHost, container: str) -> None:
     """`sleep`, as the first process, waits for no child: an orphan would stay as a zombie."""
     for _ in range(5):
-        subprocess_tool.run(arguments(container, "true"), os.environ, 30)
+        subprocess_tool.run_tool(arguments(container, "true"), os.environ, 30)
     assert processes(docker, container) == ["sleep 600"]
 
 
@@ -189,12 +191,12 @@ def test_a_sandbox_is_apart_and_gone_at_the_end(docker: DockerHost, container: s
         inner = (
             f"cd {sandbox.folder} && cp given out && mkdir sub && echo 1 > sub/b && echo 2 > sub/a && ls /sys/class/net"
         )
-        assert subprocess_tool.output([*sandbox.tool("sh"), "-c", inner], os.environ, 60).split() == ["lo"]
+        assert subprocess_tool.read_tool_output([*sandbox.tool("sh"), "-c", inner], os.environ, 60).split() == ["lo"]
         assert sandbox.names("sub") == ("a", "b")
         sandbox.get("out", tmp_path / "copy")
-        assert subprocess_tool.output([*sandbox.tool("id"), "-un"], os.environ, 60) == "nobody\n"
+        assert subprocess_tool.read_tool_output([*sandbox.tool("id"), "-un"], os.environ, 60) == "nobody\n"
         with pytest.raises(RagopsError, match="Read-only"):
-            subprocess_tool.run([*sandbox.tool("touch"), "/etc/x"], os.environ, 60)
+            subprocess_tool.run_tool([*sandbox.tool("touch"), "/etc/x"], os.environ, 60)
     assert (tmp_path / "copy").read_bytes() == b"content"
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
     assert docker.containers({SANDBOX: container}) == ()

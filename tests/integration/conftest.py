@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.runtimes.embedded.control import ProcessControl
     from ragops.runtimes.embedded.processes.spec import ProcessSpec
 
@@ -142,7 +142,7 @@ def make_engine(root: Path, name: str, component) -> Engine:
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Vault:
+def vault(tmp_path: Path) -> BackupTarget:
     """One repository, not encrypted."""
     return vault_of(tmp_path)
 

@@ -66,7 +66,7 @@ def test_backup_counts_rows_in_its_own_snapshot(postgres, postgres_platform, vau
     postgres.sql("CREATE TABLE rag.log_1 PARTITION OF rag.log FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')")
     postgres.sql("INSERT INTO rag.log SELECT '2020-05-01'::timestamptz FROM generate_series(1, 7)")
     point = take(postgres_platform, vault)
-    part = point.manifest.of("timescaledb")[0]
+    part = point.manifest.parts_of("timescaledb")[0]
     assert part.name == "rag.dump"
     assert part.counts == {
         "rag.a table": 2, "rag.documents": 100, "rag.log": 7, "indexes": 1, "constraints": 1,
@@ -97,7 +97,7 @@ def test_counts_are_true_while_others_write(postgres, postgres_platform, vault):
         writer.join()
     for point in points:
         restore(RestoreRequest(point.id, safety=False), postgres_platform, vault)  # compares every count
-        assert rows(postgres) == point.manifest.of("timescaledb")[0].counts["rag.documents"]
+        assert rows(postgres) == point.manifest.parts_of("timescaledb")[0].counts["rag.documents"]
         drop_kept(postgres)
 
 
@@ -262,7 +262,7 @@ def test_a_table_that_the_archive_lacks_is_found(postgres, postgres_platform, va
 def test_preflight_refuses_newer_versions_and_missing_extensions(postgres, postgres_platform, vault, tmp_path):
     point = take(postgres_platform, vault)
     folder = unpack(vault, point, "timescaledb", tmp_path / "plain")
-    part = engine_part(point.manifest.of("timescaledb")[0])
+    part = engine_part(point.manifest.parts_of("timescaledb")[0])
 
     def refused(versions) -> str:
         with pytest.raises(MissingError) as caught:

@@ -78,7 +78,7 @@ def test_without_the_right_identity_nothing_begins(lost: Lost, place: Path) -> N
 
 
 def test_a_signer_whom_nobody_named_is_refused(lost: Lost, place: Path, workspace: Path) -> None:
-    other = signing.ensure(workspace / "other.pem").public
+    other = signing.load_or_create(workspace / "other.pem").public
     error = recover(lost, place, *with_identity(lost), "--verify-key", other, code=6).error
     assert error["code"] == "signer_unknown"
     assert other in error["message"]

@@ -62,10 +62,10 @@ def test_backup_counts_what_the_file_holds(valkey, redis_platform, vault):
     with valkey.redis() as client:
         client.move("key:0", 3)
     point = take(redis_platform, vault)
-    part = point.manifest.of("redis")[0]
+    part = point.manifest.parts_of("redis")[0]
     assert part.counts == {"keys": 550, "expires": 50}
     assert part.versions == {"valkey": "9.1.2"}
-    assert [part.path for part in point.manifest.of("platform")] == ["platform/ragops.yaml"]
+    assert [part.path for part in point.manifest.parts_of("platform")] == ["platform/ragops.yaml"]
     modes = {stat.S_IMODE(path.stat().st_mode) for path in folder_of(point).rglob("*") if path.is_file()}
     assert modes == {0o600}
     assert stat.S_IMODE(folder_of(point).stat().st_mode) == 0o700
@@ -74,7 +74,7 @@ def test_backup_counts_what_the_file_holds(valkey, redis_platform, vault):
 
 def test_an_empty_server_comes_back_empty(valkey, redis_platform, vault):
     point = take(redis_platform, vault)
-    assert point.manifest.of("redis")[0].counts == {"keys": 0, "expires": 0}
+    assert point.manifest.parts_of("redis")[0].counts == {"keys": 0, "expires": 0}
     fill(valkey)
     restore(RestoreRequest(safety=False), redis_platform, vault)
     assert alive(valkey) == {}
@@ -86,7 +86,7 @@ def test_backup_waits_for_a_rewrite_of_the_engine(valkey, redis_platform, vault)
         client.bgrewriteaof()
         saves = client.info("persistence")["rdb_saves"]
     point = take(redis_platform, vault)
-    assert point.manifest.of("redis")[0].counts["keys"] == 20_050
+    assert point.manifest.parts_of("redis")[0].counts["keys"] == 20_050
     with valkey.redis() as client:
         assert client.info("persistence")["rdb_saves"] == saves + 1
 
@@ -130,7 +130,7 @@ def test_the_file_is_stored_while_the_engine_writes_it(valkey, redis_platform, v
         with valkey.redis() as client:
             client.config_set("rdb-key-save-delay", 0)
     assert seen == {"running": True, "linked": way == "shared"}
-    assert point.manifest.of("redis")[0].counts == {"keys": 3000, "expires": 0}
+    assert point.manifest.parts_of("redis")[0].counts == {"keys": 3000, "expires": 0}
     assert files_of(vault.staging) == []
     verify(redis_platform, vault)
 
@@ -143,7 +143,7 @@ def test_a_file_that_is_not_seen_in_time_is_copied_when_it_is_whole(
     fill(valkey, keys=3, expiring=0)
     elsewhere(monkeypatch, "sh", "-c", instead, "sh")
     point = take(redis_platform, vault)
-    assert point.manifest.of("redis")[0].counts == {"keys": 3, "expires": 0}
+    assert point.manifest.parts_of("redis")[0].counts == {"keys": 3, "expires": 0}
     assert files_of(vault.staging) == []
     verify(redis_platform, vault)
 
@@ -177,7 +177,7 @@ def test_counts_hold_after_keys_have_expired(valkey, redis_platform, vault):
     time.sleep(0.6)
     verify(redis_platform, vault)
     restore(RestoreRequest(safety=False), redis_platform, vault)
-    assert point.manifest.of("redis")[0].counts["keys"] == 2
+    assert point.manifest.parts_of("redis")[0].counts["keys"] == 2
     assert alive(valkey) == {"stays": "1"}
 
 
@@ -283,7 +283,7 @@ def test_failed_start_brings_the_old_data_back(valkey, redis_platform, vault, tm
     point = take(redis_platform, vault)
     with valkey.redis() as client:
         client.set("live", 1)
-    part = engine_part(point.manifest.of("redis")[0])
+    part = engine_part(point.manifest.parts_of("redis")[0])
     folder = unpack(vault, point, "redis", tmp_path / "plain")
     with pytest.raises(RagopsError):
         RedisBackup().restore(valkey.endpoint, BrokenFirstStart(valkey.control), folder, [part])
@@ -313,7 +313,7 @@ def test_preflight_refuses_other_engines_and_missing_rights(valkey, redis_platfo
     fill(valkey)
     point = take(redis_platform, vault)
     folder = unpack(vault, point, "redis", tmp_path / "plain")
-    part = engine_part(point.manifest.of("redis")[0])
+    part = engine_part(point.manifest.parts_of("redis")[0])
     engine = RedisBackup()
 
     def refused(endpoint, part):

@@ -356,7 +356,7 @@ def test_a_run_that_is_told_to_stop_says_so(
     watcher.watch(project)
     folder = project / ".ragops" / "locks" / "default"
     log = project / ".ragops" / "schedule" / "default.log"
-    with locks.hold(folder, locks.KINDS, "a long change", 0, print):  # its first step waits for that
+    with locks.hold_locks(folder, locks.KINDS, "a long change", 0, print):  # its first step waits for that
         process = ragops.start("backup", "scheduled", cwd=project)
         wait_until(lambda: (log.exists() and "backup: begins" in log.read_text()) or process.poll() is not None, 60)
         process.send_signal(number)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ragops.adapters.docker.archive import Entry, User
-    from ragops.adapters.streams import Sink, Source
+    from ragops.adapters.streams import ByteReader, ByteWriter
 
 LIMIT = 60.0
 KEPT = 4 << 20  # of the output of a command whose output is kept in memory
@@ -46,7 +46,7 @@ class DockerExec(DockerApi):
         return ExecResult(done.code, bytes(out.data), done.stderr)
 
     def exec_stream(
-        self, name: str, argv: Sequence[str], *, source: Source | None = None, target: Sink | None = None,
+        self, name: str, argv: Sequence[str], *, source: ByteReader | None = None, target: ByteWriter | None = None,
         user: str = "", env: Mapping[str, str] | None = None, limit: float = LIMIT,
     ) -> ExecResult:  # fmt: skip
         """Like `exec` with any amount of input and output: from `source`, to `target`, in bounded memory.
@@ -96,7 +96,7 @@ class DockerExec(DockerApi):
             except tarfile.TarError as error:
                 raise RagopsError("docker_failed", f"{path} of {name} arrived broken: {error}") from error
 
-    def get_file(self, name: str, path: str, target: Sink) -> None:
+    def get_file(self, name: str, path: str, target: ByteWriter) -> None:
         """Copy one file of a container to `target`, in bounded memory. Raises NotFoundError."""
         with self.get_archive(name, path) as archive:
             for info in archive:
@@ -120,7 +120,9 @@ class DockerExec(DockerApi):
         return found
 
 
-def hold(conversation: Conversation, doing: str, source: Source | None, out: Sink, said: Sink, limit: float) -> None:
+def hold(
+    conversation: Conversation, doing: str, source: ByteReader | None, out: ByteWriter, said: ByteWriter, limit: float
+) -> None:
     """Hold the conversation, a wait that is too long as RagopsError (docker_timeout)."""
     try:
         conversation.hold(source, out, said, limit)

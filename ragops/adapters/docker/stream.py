@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
-    from ragops.adapters.streams import Sink, Source
+    from ragops.adapters.streams import ByteReader, ByteWriter
 
 _HEADER = 8
 _STDERR = 2
@@ -63,7 +63,7 @@ class Conversation:
         self._reader = self._response.raw._fp.fp
         self._socket: socket.socket = getattr(hijacked, "_sock", hijacked)
 
-    def hold(self, source: Source | None, stdout: Sink, stderr: Sink, limit: float) -> None:
+    def hold(self, source: ByteReader | None, stdout: ByteWriter, stderr: ByteWriter, limit: float) -> None:
         """Send all of `source`, hand out what comes until the other side ends. Raises TimeoutError after `limit` s."""
         deadline = time.monotonic() + limit
         self._socket.settimeout(limit)
@@ -93,7 +93,7 @@ class Conversation:
             self._socket.shutdown(socket.SHUT_RDWR)
         self._response.close()
 
-    def _hand_out(self, sink: Sink, size: int, deadline: float) -> None:
+    def _hand_out(self, sink: ByteWriter, size: int, deadline: float) -> None:
         while size:
             data = self._read(min(size, _BLOCK), deadline)
             if not data:
@@ -108,7 +108,7 @@ class Conversation:
         self._socket.settimeout(left)
         return bytes(self._reader.read(size) or b"")
 
-    def _send(self, source: Source | None) -> None:
+    def _send(self, source: ByteReader | None) -> None:
         """The command may end before it has read everything: then nobody misses the rest."""
         import socket
 
@@ -117,7 +117,7 @@ class Conversation:
                 self._socket.sendall(data)
             self._socket.shutdown(socket.SHUT_RDWR if self._unreadable else socket.SHUT_WR)
 
-    def _blocks(self, source: Source | None) -> Iterator[bytes]:
+    def _blocks(self, source: ByteReader | None) -> Iterator[bytes]:
         try:
             while source is not None and (data := source.read(_BLOCK)):
                 yield data

@@ -18,7 +18,7 @@ from ragops.adapters.files import make_dir, write_atomic
 from ragops.adapters.pulumi.command import InterruptibleCommand
 from ragops.adapters.pulumi.errors import translate
 from ragops.adapters.pulumi.events import Recorder, Step
-from ragops.adapters.pulumi.locks import all_gone, holders
+from ragops.adapters.pulumi.locks import are_all_gone, parse_holders
 from ragops.adapters.pulumi.passphrase import passphrase_variables
 from ragops.adapters.pulumi.state import local_state
 from ragops.errors import LockedError, MissingError
@@ -232,8 +232,8 @@ class PulumiStack:
 
     def _clear_stale_lock(self, text: str, give_up: float) -> None:
         """Cancel the lock of an engine that is gone; wait for one that a killed ragops left behind and is ending."""
-        found = holders(text)
-        if all_gone(found):
+        found = parse_holders(text)
+        if are_all_gone(found):
             self._stack.cancel()
         elif time.monotonic() > give_up or not found or not all(holder.is_here for holder in found):
             by = "; ".join(map(str, found)) or "another run"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters.pulumi import plugin as pulumi_plugin
-from ragops.errors import ExitCode, RagopsError, decode
+from ragops.errors import ExitCode, RagopsError, decode_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -127,7 +127,7 @@ def translate(text: str, messages: Sequence[str] = ()) -> RagopsError:
     One that a provider of ours raised, else what is known about it, else the last words.
     """
     for message in (*messages, text):
-        if found := decode(message):
+        if found := decode_error(message):
             return found
     if _PLUGIN in text:
         what = f"the Pulumi plugin for Docker {pulumi_plugin.version()} is not installed"

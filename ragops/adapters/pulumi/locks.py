@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from ragops.adapters.process_identity import pid_is_gone
+from ragops.adapters.process_identity import is_pid_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ _ENGINE = "pulumi"
 
 
 @dataclass(frozen=True)
-class LockHolder:
+class StateLockHolder:
     """Who holds the lock, as it was written down; `since` is ISO 8601, empty where it is not known."""
 
     user: str
@@ -44,7 +44,7 @@ class LockHolder:
         """Whether it runs no more: no such pid, or the pid of a process that began later or is no engine."""
         if not self.is_here:
             return False
-        return pid_is_gone(self.pid, self._since()) or not _is_engine(self.pid)
+        return is_pid_gone(self.pid, self._since()) or not _is_engine(self.pid)
 
     def _since(self) -> float | None:
         with contextlib.suppress(ValueError):
@@ -52,15 +52,15 @@ class LockHolder:
         return None
 
 
-def holders(text: str) -> tuple[LockHolder, ...]:
+def parse_holders(text: str) -> tuple[StateLockHolder, ...]:
     """Those that the engine names when it finds the state locked."""
     return tuple(
-        LockHolder(found["user"], found["host"], int(found["pid"]), found["since"] or "")
+        StateLockHolder(found["user"], found["host"], int(found["pid"]), found["since"] or "")
         for found in _HELD.finditer(text)
     )
 
 
-def all_gone(found: Iterable[LockHolder]) -> bool:
+def are_all_gone(found: Iterable[StateLockHolder]) -> bool:
     """Whether there are some, and none of them runs."""
     known = list(found)
     return bool(known) and all(holder.is_gone() for holder in known)

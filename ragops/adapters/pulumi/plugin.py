@@ -43,7 +43,7 @@ def install(engine: Engine) -> None:
     """Have the engine download it. Raises MissingError (plugin_missing) where it cannot."""
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
-        subprocess_tool.run(install_arguments(engine.path), environment, _SECONDS)
+        subprocess_tool.run_tool(install_arguments(engine.path), environment, _SECONDS)
     except RagopsError as error:
         what = f"the Pulumi plugin for Docker {version()} could not be downloaded: {_last_line(error.message)}"
         raise MissingError("plugin_missing", what, hint()) from error

@@ -134,7 +134,7 @@ class UnitFolder:
 
     def _tell(self, *words: str) -> None:
         environment = {"XDG_RUNTIME_DIR": str(self.runtime), **os.environ, "LC_ALL": "C"}
-        subprocess_tool.run(systemctl(self.system, *words), environment, _LIMIT)
+        subprocess_tool.run_tool(systemctl(self.system, *words), environment, _LIMIT)
 
 
 def unit_folder(uid: int, environment: Mapping[str, str]) -> UnitFolder:

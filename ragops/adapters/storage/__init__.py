@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class FileEntry:
     """One file: its path below the store, size in bytes, and a mark that changes whenever its content does."""
 
     path: str
     size: int
-    mark: str
+    etag: str
 
 
 class Store(Protocol):
@@ -34,31 +34,31 @@ class Store(Protocol):
     """
 
     name: str
-    far: bool
+    is_remote: bool
 
     @property
-    def steady(self) -> bool:
+    def has_atomic_replace(self) -> bool:
         """See above."""
 
-    def writing(self, path: str) -> AbstractContextManager[BinaryIO]:
+    def open_write(self, path: str) -> AbstractContextManager[BinaryIO]:
         """A stream that becomes the file `path` when its block ends: durable then, and whole.
 
         Where the block fails there is no such file, or the one from before. A file that is only ours to read.
         """
 
-    def reading(self, path: str) -> AbstractContextManager[BinaryIO]:
+    def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
         """The file `path` as a stream, read as it is asked for, from where it lies (not from a cache of ours)."""
 
     def read_all(self, paths: Iterable[str]) -> Mapping[str, bytes]:
         """Small files, many at once; those that are not there are left out."""
 
-    def entries(self, prefix: str = "") -> list[Entry]:
+    def list_entries(self, prefix: str = "") -> list[FileEntry]:
         """Every file below the folder `prefix`, in the order of their paths; none where there is no such folder.
 
         A folder below it that we may not read is listed by its own path, with no size.
         """
 
-    def folders(self, prefix: str = "") -> list[str]:
+    def list_folders(self, prefix: str = "") -> list[str]:
         """Names of the folders directly below the folder `prefix`, sorted; empty ones may be missing."""
 
     def remove(self, paths: Iterable[str]) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from ragops.adapters.storage import Entry
+    from ragops.adapters.storage import FileEntry
 
 _BUFFER = 1 << 20
 _TRIES = 100
@@ -35,7 +35,7 @@ _LOST = (errno.ESTALE, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, err
 class FolderStore:
     """Files below `folder`, which may be missing until the first one is written."""
 
-    far = False
+    is_remote = False
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -44,12 +44,12 @@ class FolderStore:
         self._adds = False  # it is known to let nothing be renamed
 
     @property
-    def steady(self) -> bool:
+    def has_atomic_replace(self) -> bool:
         """On file systems of this machine, where a folder is locked while it is read or changed."""
         return is_local(self.folder)
 
     @contextlib.contextmanager
-    def writing(self, path: str) -> Iterator[BinaryIO]:
+    def open_write(self, path: str) -> Iterator[BinaryIO]:
         """See `Store`: a temporary file beside, put in place by one rename."""
         target = self.folder / check_path(path)
         if self._adds:
@@ -71,7 +71,7 @@ class FolderStore:
                 temporary.unlink()
 
     @contextlib.contextmanager
-    def reading(self, path: str) -> Iterator[BinaryIO]:
+    def open_read(self, path: str) -> Iterator[BinaryIO]:
         """See `Store`; what is no regular file, a symbolic link among them, is not there."""
         with self._words(f"read {self.folder / check_path(path)}"):
             handle = self._open(path)
@@ -82,11 +82,11 @@ class FolderStore:
         """See `Store`."""
         found: dict[str, bytes] = {}
         for path in paths:
-            with contextlib.suppress(StoreMissingError), self.reading(path) as stream:
+            with contextlib.suppress(StoreMissingError), self.open_read(path) as stream:
                 found[path] = stream.read()
         return found
 
-    def entries(self, prefix: str = "") -> list[Entry]:
+    def list_entries(self, prefix: str = "") -> list[FileEntry]:
         """See `Store`; temporary files and symbolic links are not listed."""
         prefix = prefix.strip("/")
         with self._words(f"list {self.folder / prefix}"):
@@ -94,7 +94,7 @@ class FolderStore:
                 return []
             return sorted(walk(self.folder / prefix, f"{prefix}/" if prefix else ""), key=lambda entry: entry.path)
 
-    def folders(self, prefix: str = "") -> list[str]:
+    def list_folders(self, prefix: str = "") -> list[str]:
         """See `Store`."""
         prefix = prefix.strip("/")
         with self._words(f"list {self.folder / prefix}"), contextlib.suppress(FileNotFoundError):

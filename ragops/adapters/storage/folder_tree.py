@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, BinaryIO
 
 from ragops.adapters.files import sync_dir
-from ragops.adapters.storage import Entry
+from ragops.adapters.storage import FileEntry
 from ragops.adapters.storage.names import PARTIAL
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def make_folders(folder: Path, below: Path | None = None) -> None:
             sync_dir(path.parent)
 
 
-def walk(folder: Path | str, prefix: str) -> Iterator[Entry]:
+def walk(folder: Path | str, prefix: str) -> Iterator[FileEntry]:
     """Every file below, its path after `prefix`; a folder that we may not read is listed as if it were a file.
 
     Raises OSError for `folder` itself.
@@ -43,9 +43,9 @@ def walk(folder: Path | str, prefix: str) -> Iterator[Entry]:
                 yield from walk(child.path, f"{path}/")
             elif child.is_file(follow_symlinks=False):
                 facts = child.stat(follow_symlinks=False)
-                yield Entry(path, facts.st_size, f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}")
+                yield FileEntry(path, facts.st_size, f"{facts.st_mtime_ns}-{facts.st_size}-{facts.st_ino}")
         except PermissionError:
-            yield Entry(path, 0, "")
+            yield FileEntry(path, 0, "")
         except FileNotFoundError:
             continue
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.storage import Entry
+from ragops.adapters.storage import FileEntry
 from ragops.adapters.storage.append_only_errors import is_refusal
 from ragops.adapters.storage.errors import is_missing
 
@@ -52,10 +52,10 @@ def is_absent(files: Any, full: str, error: BaseException) -> bool:
     return is_missing(error) or (is_refusal(error) and not is_there(files, full))
 
 
-def entry(info: dict[str, Any], start: int) -> Entry:
+def entry(info: dict[str, Any], start: int) -> FileEntry:
     """A file in a list, its path from `start` on."""
     mark = next((str(info[name]).strip('"') for name in _MARKS if info.get(name)), "")
-    return Entry(str(info["name"])[start:], int(info["size"] or 0), f"{mark}-{info['size']}")
+    return FileEntry(str(info["name"])[start:], int(info["size"] or 0), f"{mark}-{info['size']}")
 
 
 def _find(files: Any, folder: str) -> list[dict[str, Any]]:

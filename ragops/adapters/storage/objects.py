@@ -21,7 +21,7 @@ from ragops.errors import RagopsError, StoreMissingError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from ragops.adapters.storage import Entry
+    from ragops.adapters.storage import FileEntry
 
 _T = TypeVar("_T")
 _BUFFER = 1 << 20
@@ -34,8 +34,8 @@ _MISSING_HINT = "was it removed meanwhile? `ragops backup list` shows what is th
 class ObjectStore:
     """Files below `url`, with `options` of fsspec's file system for its protocol. Nothing is asked before first use."""
 
-    far = True
-    steady = False  # some servers have a moment without a file that is being replaced
+    is_remote = True
+    has_atomic_replace = False  # some servers have a moment without a file that is being replaced
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
         self.name = public_name(url).rstrip("/")
@@ -50,7 +50,7 @@ class ObjectStore:
             raise UsageError("repository_options", what, "put keys into options_file, a YAML file that is 0600")
 
     @contextlib.contextmanager
-    def writing(self, path: str) -> Iterator[BinaryIO]:
+    def open_write(self, path: str) -> Iterator[BinaryIO]:
         """See `Store`: what is seen at once is written beside and renamed, an upload ends with its last part."""
         doing = f"write {check_path(path)}"
         with self._named_refusal(path, doing), self._begun(doing, lambda files: self._upload(files, path)) as upload:
@@ -69,7 +69,7 @@ class ObjectStore:
                 stream.close()
 
     @contextlib.contextmanager
-    def reading(self, path: str) -> Iterator[BinaryIO]:
+    def open_read(self, path: str) -> Iterator[BinaryIO]:
         """See `Store`; memory holds two blocks at most."""
         doing = f"read {check_path(path)}"
         with self._begun(doing, lambda files: self._open(files, path)) as source:
@@ -86,12 +86,12 @@ class ObjectStore:
         wanted = [check_path(path) for path in paths]
         return self._again("read", lambda files: self._read_all(files, wanted)) if wanted else {}
 
-    def entries(self, prefix: str = "") -> list[Entry]:
+    def list_entries(self, prefix: str = "") -> list[FileEntry]:
         """See `Store`; temporary files are not listed."""
         found = (item for item in self._all(prefix.strip("/")) if not is_partial(item.path))
         return sorted(found, key=lambda item: item.path)
 
-    def folders(self, prefix: str = "") -> list[str]:
+    def list_folders(self, prefix: str = "") -> list[str]:
         """See `Store`; one request for a thousand of them on S3."""
 
         def listed(files: Any) -> list[str]:
@@ -223,11 +223,11 @@ class ObjectStore:
                 found[full[name]] = bytes(data)
         return found
 
-    def _all(self, prefix: str, wanted: Callable[[Any], bool] | None = None) -> list[Entry]:
+    def _all(self, prefix: str, wanted: Callable[[Any], bool] | None = None) -> list[FileEntry]:
         if prefix:
             check_path(prefix)
 
-        def listed(files: Any) -> list[Entry]:
+        def listed(files: Any) -> list[FileEntry]:
             start = len(self._full(files, "")) + 1
             infos = walk(files, self._full(files, prefix), atomic=self._protocol in ATOMIC)
             return [entry(info, start) for info in infos if wanted is None or wanted(info)]

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from socket import gethostname
 
-from ragops.adapters.process_identity import MARK, mark, mark_is_gone, pid_is_gone
+from ragops.adapters.process_identity import MARK, format_mark, is_mark_gone, is_pid_gone
 from ragops.adapters.storage.names import PARTIAL
 
 DAY = 86_400
@@ -19,16 +19,16 @@ DAY = 86_400
 
 def temporary_name() -> str:
     """A name of our own for a file that is being written."""
-    return f"{PARTIAL}{mark()}-{secrets.token_hex(6)}"
+    return f"{PARTIAL}{format_mark()}-{secrets.token_hex(6)}"
 
 
 def is_left(name: str, age: float) -> bool:
     """Whether the run that wrote the temporary file is dead, or nobody has touched it for a day (`age` in seconds)."""
     written = name.removeprefix(PARTIAL)
     if MARK.match(written):
-        return mark_is_gone(written) or age > DAY
+        return is_mark_gone(written) or age > DAY
     pid, _, rest = written.partition("-")  # as older versions of ragops named it
-    dead = rest.startswith(_host()) and pid.isdecimal() and pid_is_gone(int(pid), time.time() - age)
+    dead = rest.startswith(_host()) and pid.isdecimal() and is_pid_gone(int(pid), time.time() - age)
     return dead or age > DAY
 
 

@@ -14,7 +14,7 @@ from ragops.operations.backup.part_writer import Taking
 from ragops.operations.backup.point_condition import Findings, held_by
 from ragops.operations.backup.project_archive import add_project
 from ragops.recovery.manifest import FORMAT, Kind, Manifest
-from ragops.recovery.repository import Locker, publish
+from ragops.recovery.repository import LockRequest, publish
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ragops.operations.backup.point_condition import Condition
     from ragops.operations.backup.replicate import Copied
     from ragops.operations.platform import Platform
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.draft import Draft
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
@@ -101,10 +101,10 @@ class _Free:
 
 def run(
     platform: Platform,
-    vault: Vault,
+    vault: BackupTarget,
     request: BackupRequest = BackupRequest(),
     *,
-    locker: Locker = Locker("ragops backup run"),  # noqa: B008  frozen
+    locker: LockRequest = LockRequest("ragops backup run"),  # noqa: B008  frozen
     held: AbstractContextManager[Hold] | None = None,
     condition: Condition | None = None,
     on_progress: Callable[[Progress], None] = ignore,
@@ -122,7 +122,7 @@ def run(
     if condition:
         condition.require_answers(names)
     key = vault.signing_key()
-    with vault.primary.begin(locker, vault.last_sequence()) as draft, vault.staged() as folder:
+    with vault.primary.create_draft(locker, vault.last_sequence()) as draft, vault.staging_folder() as folder:
         taking = Taking(draft, vault, folder, request.jobs, on_progress)
         with held or contextlib.nullcontext(_Free()) as hold:
             taking.take(platform, names, hold.release)
@@ -132,25 +132,25 @@ def run(
         manifest = manifest.model_copy(update={"unhealthy": found.words, "schema_digest": found.digest})
         signed = publish(draft, manifest, key)
     _remember(vault, manifest)
-    point = vault.primary.found(signed)
+    point = vault.primary.open_point(signed)
     copied = copies.copy(vault, point, locker=locker, on_progress=on_progress)
     if request.keep:
         copies.keep(vault, point, keep=True, locker=locker)
     return BackupResult(point, copied, condition.way_back if condition else "", bool(found.lost) and not found.down)
 
 
-def _remember(vault: Vault, manifest: Manifest) -> None:
+def _remember(vault: BackupTarget, manifest: Manifest) -> None:
     if vault.history:
-        vault.history.remember(manifest.sequence)
-        vault.history.remember_written(vault.primary.name)
+        vault.history.record_sequence(manifest.sequence)
+        vault.history.record_written(vault.primary.name)
         if manifest.is_good:
-            vault.history.remember_good(manifest.id, held_by(manifest.parts))
+            vault.history.record_good_point(manifest.id, held_by(manifest.parts))
 
 
 def _manifest(
     draft: Draft,
     platform: Platform,
-    vault: Vault,
+    vault: BackupTarget,
     kind: Kind,
     parts: tuple[ManifestPart, ...],
     quiesced: datetime | None,

@@ -10,10 +10,10 @@ from ragops.errors import InterruptedRunError, RagopsError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.listing import Listing
     from ragops.recovery.point import RecoveryPoint
-    from ragops.recovery.repository import Locker, Repository
+    from ragops.recovery.repository import LockRequest, Repository
 
 _LIST = "see `ragops backup list`"
 
@@ -66,30 +66,30 @@ class DeleteResult:
             raise RagopsError("delete_failed", what, error.hint, exit_code=error.exit_code)
 
 
-def doomed(vault: Vault, request: DeleteRequest) -> tuple[Doomed, ...]:
+def doomed(vault: BackupTarget, request: DeleteRequest) -> tuple[Doomed, ...]:
     """What would go, from where, or why not; changes nothing.
 
     Raises UsageError (no_recovery_point, ambiguous_recovery_point), RagopsError where a repository cannot be reached.
     """
     places = _places(vault, request)
     ident = _ident(vault, places, request)
-    trusted = vault.trusted()
-    return tuple(_look(place, ident, request, trusted) for place in places if ident in place.ids())
+    trusted = vault.trusted_keys()
+    return tuple(_look(place, ident, request, trusted) for place in places if ident in place.list_ids())
 
 
-def delete(vault: Vault, request: DeleteRequest, locker: Locker) -> DeleteResult:
+def delete(vault: BackupTarget, request: DeleteRequest, locker: LockRequest) -> DeleteResult:
     """Remove it, judged once more under the lock of each repository; never raises for one of them. Else as `doomed`."""
     places = _places(vault, request)
     ident = _ident(vault, places, request)
     removed, failures = [], []
     for place in places:
         try:
-            with place.locked(locker):
-                if ident not in place.ids():
+            with place.lock(locker):
+                if ident not in place.list_ids():
                     continue
-                found = _look(place, ident, request, vault.trusted())
+                found = _look(place, ident, request, vault.trusted_keys())
                 found.require()
-                place.discard(ident)
+                place.remove_id(ident)
         except InterruptedRunError:
             raise
         except RagopsError as error:
@@ -99,17 +99,17 @@ def delete(vault: Vault, request: DeleteRequest, locker: Locker) -> DeleteResult
     return DeleteResult(tuple(removed), tuple(failures))
 
 
-def _places(vault: Vault, request: DeleteRequest) -> tuple[Repository, ...]:
+def _places(vault: BackupTarget, request: DeleteRequest) -> tuple[Repository, ...]:
     return (vault.repository(request.repository),) if request.repository else vault.repositories
 
 
-def _ident(vault: Vault, places: Collection[Repository], request: DeleteRequest) -> str:
+def _ident(vault: BackupTarget, places: Collection[Repository], request: DeleteRequest) -> str:
     """The one id that begins so."""
     if request.reference == "latest":
         return vault.find("latest", request.repository)[1].id
     if not request.reference:
         raise UsageError("usage", "name the recovery point to delete by its id", _LIST)
-    found = sorted({ident for place in places for ident in place.ids() if ident.startswith(request.reference)})
+    found = sorted({ident for place in places for ident in place.list_ids() if ident.startswith(request.reference)})
     if not found:
         where = ", ".join(place.name for place in places)
         raise UsageError("no_recovery_point", f"there is no recovery point {request.reference!r} in {where}", _LIST)
@@ -122,7 +122,7 @@ def _ident(vault: Vault, places: Collection[Repository], request: DeleteRequest)
 def _look(place: Repository, ident: str, request: DeleteRequest, trusted: Collection[str]) -> Doomed:
     listing = place.list()
     point = next((point for point in listing.points if point.id == ident), None)
-    state = "unreadable" if point is None else "damaged" if point.faults() else "whole"
+    state = "unreadable" if point is None else "damaged" if point.find_faults() else "whole"
     return Doomed(
         ident, place.name, _size(place, ident), state, _refusal(place, ident, point, listing, request, trusted)
     )
@@ -141,7 +141,7 @@ def _refusal(
         return RagopsError("recovery_point_needed", what, "finish it first: `ragops health backup` says how")
     if point is None:
         return None
-    if point.kept and not request.kept:
+    if point.is_pinned and not request.kept:
         what = f"recovery point {ident} is marked keep in {place.name}"
         return UsageError("recovery_point_kept", what, "add --kept to delete it all the same")
     if _is_good(point, trusted) and not _has_other(listing, ident, trusted):
@@ -152,7 +152,7 @@ def _refusal(
 
 def _size(place: Repository, ident: str) -> int:
     try:
-        return place.size_of(ident)
+        return place.measure(ident)
     except RagopsError:  # of a folder that may not be read nothing is known
         return 0
 
@@ -162,4 +162,4 @@ def _has_other(listing: Listing, ident: str, trusted: Collection[str]) -> bool:
 
 
 def _is_good(point: RecoveryPoint, trusted: Collection[str]) -> bool:
-    return point.manifest.is_good and not point.faults() and point.signed.signature.key in trusted
+    return point.manifest.is_good and not point.find_faults() and point.signed.signature.key in trusted

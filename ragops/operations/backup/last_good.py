@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def newest_good(session: Session) -> RecoveryPoint | None:
     """The newest one that may be `latest` and that we trust, in the first repository that has one; None without one."""
     vault = session.vault()
-    trusted = vault.trusted()
+    trusted = vault.trusted_keys()
     for repository in vault.repositories:
         with contextlib.suppress(RagopsError):
-            for point in repository.glance().points:
-                if point.manifest.is_good and point.signed.signature.key in trusted and not point.faults():
+            for point in repository.list_cached().points:
+                if point.manifest.is_good and point.signed.signature.key in trusted and not point.find_faults():
                     return point
     return None
 
@@ -33,13 +33,13 @@ def way_back(session: Session, ident: str = "") -> str:
 
     Without asking a repository: a hint is no reason to wait for one.
     """
-    known = ident or History(session.project.paths.history).good()
+    known = ident or History(session.project.paths.history).last_good_id()
     return f"`ragops restore {known}`" if known else ""
 
 
 def held(session: Session) -> Mapping[str, Mapping[str, int]]:
     """Items by service and kind that the platform had at the last good recovery point or restore, as far as noted."""
-    return History(session.project.paths.history).held()
+    return History(session.project.paths.history).last_counts()
 
 
 def condition_of(session: Session, *, accept_loss: bool = False) -> Condition:
@@ -47,7 +47,7 @@ def condition_of(session: Session, *, accept_loss: bool = False) -> Condition:
     point = newest_good(session)
     before: Mapping[str, Mapping[str, int]] = {}
     if not accept_loss:
-        begun_new = History(session.project.paths.history).begun_new()
+        begun_new = History(session.project.paths.history).is_new_platform()
         before = held(session)
         if not before and point and not begun_new:
             before = held_by(point.manifest.parts)

@@ -11,7 +11,7 @@ from ragops.errors import RagopsError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.listing import Listing
     from ragops.recovery.point import RecoveryPoint
 
@@ -35,14 +35,14 @@ class Overview:
     unreadable_ids: tuple[str, ...] = ()
 
 
-def overview(vault: Vault, repository: str | None = None) -> Overview:
+def overview(vault: BackupTarget, repository: str | None = None) -> Overview:
     """What there is, in one repository or in all. Raises RagopsError where none can be reached."""
     chosen = (vault.repository(repository),) if repository else vault.repositories
     listings: dict[str, Listing] = {}
     unreachable: list[tuple[str, RagopsError]] = []
     for item in chosen:
         try:
-            listings[item.name] = item.glance()
+            listings[item.name] = item.list_cached()
         except RagopsError as error:
             unreachable.append((item.name, error))
     if not listings:
@@ -51,7 +51,7 @@ def overview(vault: Vault, repository: str | None = None) -> Overview:
     for name, listing in listings.items():
         for point in listing.points:
             found.setdefault(point.id, {})[name] = point
-    trusted = vault.trusted()
+    trusted = vault.trusted_keys()
     lines = [_line(places, list(listings), trusted) for places in found.values()]
     lines.sort(key=lambda line: (line.point.manifest.sequence, line.point.manifest.created), reverse=True)
     unreadable = tuple(error for listing in listings.values() for error in listing.unreadable)
@@ -59,20 +59,20 @@ def overview(vault: Vault, repository: str | None = None) -> Overview:
     return Overview(tuple(lines), unreadable, tuple(unreachable), ids)
 
 
-def each_id(vault: Vault) -> Iterator[str]:
+def each_id(vault: BackupTarget) -> Iterator[str]:
     """Yield the ids in all repositories, newest first, near repositories before remote ones.
 
     One listing of each; nothing is read or checked. A repository that cannot be reached is left out.
     """
     seen: set[str] = set()
-    for repository in sorted(vault.repositories, key=lambda one: one.store.far):
+    for repository in sorted(vault.repositories, key=lambda one: one.store.is_remote):
         with contextlib.suppress(RagopsError):
-            for ident in sorted(set(repository.ids()) - seen, reverse=True):
+            for ident in sorted(set(repository.list_ids()) - seen, reverse=True):
                 seen.add(ident)
                 yield ident
 
 
 def _line(places: Mapping[str, RecoveryPoint], names: Sequence[str], trusted: frozenset[str]) -> Line:
-    whole = {name: not places[name].faults() if name in places else None for name in names}
+    whole = {name: not places[name].find_faults() if name in places else None for name in names}
     point = next(iter(places.values()))
     return Line(point, whole, point.signed.signature.key in trusted)

@@ -7,14 +7,14 @@ import threading
 from typing import TYPE_CHECKING
 
 from ragops.adapters import cancellation
-from ragops.adapters.background import Job, Limit, end, raise_failure
+from ragops.adapters.background import BackgroundTask, TaskPool, cancel_all, raise_failure
 from ragops.adapters.files import make_dir
 from ragops.adapters.progress import Progress, counting
-from ragops.adapters.tail_reader import Growing
+from ragops.adapters.tail_reader import TailReader
 from ragops.errors import IntegrityError
-from ragops.recovery.codec import Sealed, checksum, seal, suffix
-from ragops.recovery.manifest import ManifestPart, Stored
-from ragops.recovery.streams import Tee
+from ragops.recovery.codec import EncodedPart, checksum, encode, file_suffix
+from ragops.recovery.manifest import ManifestPart, StoredFile
+from ragops.recovery.streams import TeeReader
 from ragops.services import SERVICES, backup_engine
 from ragops.services.contract import drop
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from ragops.adapters.streams import Source
+    from ragops.adapters.streams import ByteReader
     from ragops.operations.platform import Platform
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.draft import Draft
     from ragops.services.contract import Part
 
@@ -38,41 +38,41 @@ class Taking:
     """One run: into `draft`, by way of `folder`; `parts` are those that are done."""
 
     def __init__(
-        self, draft: Draft, vault: Vault, folder: Path, jobs: int, on_progress: Callable[[Progress], None]
+        self, draft: Draft, vault: BackupTarget, folder: Path, jobs: int, on_progress: Callable[[Progress], None]
     ) -> None:
         self.parts: list[ManifestPart] = []
         self.on_progress = on_progress
-        self.limit = Limit(jobs)
+        self.limit = TaskPool(jobs)
         self.encrypted = bool(vault.recipients)
         self._draft = draft
         self._vault = vault
         self._folder = folder
         self._stored: set[str] = set()
-        self._readings: list[Job[Part]] = []
-        self._sealing: list[Job[Sealed]] = []
-        self._followed: dict[str, Job[Sealed]] = {}
+        self._readings: list[BackgroundTask[Part]] = []
+        self._sealing: list[BackgroundTask[EncodedPart]] = []
+        self._followed: dict[str, BackgroundTask[EncodedPart]] = {}
 
     def take(self, platform: Platform, services: Sequence[str], all_begun: Callable[[], None]) -> None:
         """Every part of `services`. `all_begun` is called when the instants of all are fixed. Raises RagopsError."""
         cancellation.begin()
-        jobs: list[Job[None]] = []
+        jobs: list[BackgroundTask[None]] = []
         try:
             with self._watched():
                 for name in services:
                     sink = self.sink(name)
-                    job = Job(lambda sink=sink: self._dump(platform, sink), f"ragops-{name}", jobs)  # type: ignore[misc]
-                    _until(lambda sink=sink, job=job: sink.has_begun or job.ended, jobs)  # type: ignore[misc]
+                    job = BackgroundTask(lambda sink=sink: self._dump(platform, sink), f"ragops-{name}", jobs)  # type: ignore[misc]
+                    _until(lambda sink=sink, job=job: sink.has_begun or job.is_done, jobs)  # type: ignore[misc]
                 all_begun()
-                _until(lambda: all(job.ended for job in jobs), jobs)
+                _until(lambda: all(job.is_done for job in jobs), jobs)
         except BaseException:
-            end([*jobs, *self._readings, *self._sealing])
+            cancel_all([*jobs, *self._readings, *self._sealing])
             raise
         finally:
             cancellation.begin()
 
     def sink(self, service: str) -> ServiceSink:
         """What takes the parts of `service`."""
-        return ServiceSink(self, service, make_dir(self._folder / service, 0o700), self._vault.journal(service))
+        return ServiceSink(self, service, make_dir(self._folder / service, 0o700), self._vault.journal_path(service))
 
     def in_order(self) -> tuple[ManifestPart, ...]:
         """The parts by service in order of dependence, then by name."""
@@ -86,8 +86,8 @@ class Taking:
         earlier = self._followed.pop(name, None)
         while earlier is not None and not earlier.wait(_POLL):  # a try that was dropped writes the same file
             cancellation.check()
-        growing = Growing(source)
-        job = Job(lambda: self._follow(name, growing, also), f"ragops-seal-{source.name}", self._sealing)
+        growing = TailReader(source)
+        job = BackgroundTask(lambda: self._follow(name, growing, also), f"ragops-seal-{source.name}", self._sealing)
         try:
             yield
         except BaseException:
@@ -100,7 +100,7 @@ class Taking:
     def store(self, service: str, source: Path, read_back: Callable[[], Part], sha256: str) -> Part:
         """Put a file into the repository while its engine reads it, and compare what lies there then."""
         name = f"{service}/{source.name}"
-        reading = Job(read_back, f"ragops-read-{source.name}", self._readings)
+        reading = BackgroundTask(read_back, f"ragops-read-{source.name}", self._readings)
         sealed = self._sealed(name, source)
         if sha256 and sealed.sha256 != sha256.lower():
             what = f"{name} has another checksum than its engine states"
@@ -114,8 +114,8 @@ class Taking:
                 name=part.name,
                 size=sealed.size,
                 sha256=sealed.sha256,
-                stored=Stored(
-                    file=source.name + suffix(self._vault.recipients),
+                stored=StoredFile(
+                    file=source.name + file_suffix(self._vault.recipients),
                     size=sealed.stored_size,
                     sha256=sealed.stored_sha256,
                 ),
@@ -132,7 +132,7 @@ class Taking:
         endpoint = platform.endpoint(sink.service)
         backup_engine(sink.service).dump(endpoint, platform.control_of(endpoint), sink)
 
-    def _sealed(self, name: str, source: Path) -> Sealed:
+    def _sealed(self, name: str, source: Path) -> EncodedPart:
         """What came of it in the repository, begun before or now."""
         followed = self._followed.pop(name, None)
         if followed is None:
@@ -143,13 +143,13 @@ class Taking:
             raise IntegrityError("part_incomplete", f"{name} grew when it should have been whole", "run it again")
         return sealed
 
-    def _follow(self, name: str, growing: Growing, also: Callable[[bytes], None]) -> Sealed:
+    def _follow(self, name: str, growing: TailReader, also: Callable[[bytes], None]) -> EncodedPart:
         with growing:
-            sealed = self._seal(name, Tee(growing, also), 0)
+            sealed = self._seal(name, TeeReader(growing, also), 0)
         also(b"")
         return sealed
 
-    def _seal(self, name: str, source: Source, total: int) -> Sealed:
+    def _seal(self, name: str, source: ByteReader, total: int) -> EncodedPart:
         tell = counting(self.on_progress, name, "storing", total)
 
         def on_bytes(size: int) -> None:
@@ -157,15 +157,15 @@ class Taking:
             tell(size)
 
         self._stored.add(name)
-        with self._draft.writing(self._path(name)) as target:
-            return seal(source, target, self._vault.recipients, on_bytes)
+        with self._draft.open_write(self._path(name)) as target:
+            return encode(source, target, self._vault.recipients, on_bytes)
 
     def _path(self, name: str) -> str:
-        return name + suffix(self._vault.recipients)
+        return name + file_suffix(self._vault.recipients)
 
-    def _compare(self, name: str, sealed: Sealed) -> None:
+    def _compare(self, name: str, sealed: EncodedPart) -> None:
         """Read it where it lies now: a disk or a server may have taken something else than it was given."""
-        with self._draft.reading(self._path(name)) as stored:
+        with self._draft.open_read(self._path(name)) as stored:
             found = checksum(stored, lambda _size: cancellation.check())
         if found != (sealed.stored_size, sealed.stored_sha256):
             what = f"{self._path(name)} reads back otherwise than it was written"
@@ -181,7 +181,7 @@ class Taking:
                 with contextlib.suppress(OSError):
                     self._tell_sizes()
 
-        watching = Job(watch, "ragops-watch")
+        watching = BackgroundTask(watch, "ragops-watch")
         try:
             yield
         finally:
@@ -217,7 +217,7 @@ class ServiceSink:
 
     def each(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run all within the limit of the run."""
-        self._taking.limit.each(tasks)
+        self._taking.limit.run_all(tasks)
 
     def following(self, name: str, also: Callable[[bytes], None] = drop) -> AbstractContextManager[None]:
         """Store the file while it is written."""
@@ -231,7 +231,7 @@ class ServiceSink:
         return part
 
 
-def _until(condition: Callable[[], bool], jobs: Sequence[Job[None]]) -> None:
+def _until(condition: Callable[[], bool], jobs: Sequence[BackgroundTask[None]]) -> None:
     """Wait, unless one of the jobs fails. Raises what it failed with."""
     while True:
         met = condition()

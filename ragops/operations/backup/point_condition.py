@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ragops.adapters.background import Job
+from ragops.adapters.background import BackgroundTask
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.operations.observe import consistency
 from ragops.operations.restore.compare import expected
@@ -83,11 +83,11 @@ class Condition:
 
     def _probes(self, services: Sequence[str]) -> list[ProbeResult]:
         jobs = [
-            Job(lambda name=name: by_name(name).probe(self.endpoints[name], _SECONDS), f"probe-{name}")  # type: ignore[misc]
+            BackgroundTask(lambda name=name: by_name(name).probe(self.endpoints[name], _SECONDS), f"probe-{name}")  # type: ignore[misc]
             for name in services
         ]
         if consistency.can_compare({name: self.endpoints[name] for name in services}):
-            jobs.append(Job(lambda: consistency.probe(self.endpoints, _SECONDS), "probe-contents"))
+            jobs.append(BackgroundTask(lambda: consistency.probe(self.endpoints, _SECONDS), "probe-contents"))
         return [job.result() for job in jobs]
 
     def _hint(self, check: Check) -> str:

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError, StoreRefusedError
-from ragops.recovery.retention import Verdict, judge
+from ragops.recovery.retention import Decision, apply_policy
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from ragops.config.backup import KeepSettings
-    from ragops.recovery.backup_target import Vault
-    from ragops.recovery.repository import Locker, Repository
+    from ragops.recovery.backup_target import BackupTarget
+    from ragops.recovery.repository import LockRequest, Repository
 
 _ELSEWHERE = "append_only: prune is run elsewhere"
 
@@ -26,7 +26,7 @@ class Pruned:
     """
 
     repository: str
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Decision, ...]
     unreadable: tuple[RagopsError, ...] = ()
     refusal: RagopsError | None = None
 
@@ -48,7 +48,12 @@ class PruneResult:
 
 
 def prune(
-    vault: Vault, rule: KeepSettings, locker: Locker, protected: Collection[str] = (), *, dry_run: bool = False
+    vault: BackupTarget,
+    rule: KeepSettings,
+    locker: LockRequest,
+    protected: Collection[str] = (),
+    *,
+    dry_run: bool = False,
 ) -> PruneResult:
     """Judge the recovery points of every repository and remove those that do not stay. Never raises for one of them."""
     done, failures = [], []
@@ -66,33 +71,33 @@ def prune(
 
 def _prune(
     repository: Repository,
-    vault: Vault,
+    vault: BackupTarget,
     rule: KeepSettings,
-    locker: Locker,
+    locker: LockRequest,
     protected: Collection[str],
     *,
     dry_run: bool,
 ) -> Pruned:
     if dry_run or repository.append_only:
         listing = repository.list()
-        verdicts = judge(listing.points, rule, vault.trusted(), protected)
+        verdicts = apply_policy(listing.points, rule, vault.trusted_keys(), protected)
         if repository.append_only:
-            verdicts = tuple(verdict if verdict.stays else _stays(verdict, _ELSEWHERE) for verdict in verdicts)
+            verdicts = tuple(verdict if verdict.keep else _stays(verdict, _ELSEWHERE) for verdict in verdicts)
         return Pruned(repository.name, verdicts, listing.unreadable)
-    with repository.locked(locker):
+    with repository.lock(locker):
         repository.clear_leftovers()
         listing = repository.list()
-        verdicts, refusals = _remove(repository, judge(listing.points, rule, vault.trusted(), protected))
+        verdicts, refusals = _remove(repository, apply_policy(listing.points, rule, vault.trusted_keys(), protected))
     return Pruned(repository.name, verdicts, listing.unreadable, _refusal(repository, refusals))
 
 
 def _remove(
-    repository: Repository, verdicts: Sequence[Verdict]
-) -> tuple[tuple[Verdict, ...], tuple[StoreRefusedError, ...]]:
+    repository: Repository, verdicts: Sequence[Decision]
+) -> tuple[tuple[Decision, ...], tuple[StoreRefusedError, ...]]:
     """Remove what does not stay; what the repository does not let go stays. Raises RagopsError where it fails."""
     done, refusals = [], []
     for verdict in verdicts:
-        if not verdict.stays:
+        if not verdict.keep:
             try:
                 repository.remove([verdict.point])
             except StoreRefusedError as error:
@@ -103,8 +108,8 @@ def _remove(
     return tuple(done), tuple(refusals)
 
 
-def _stays(verdict: Verdict, why: str) -> Verdict:
-    return replace(verdict, stays=True, why=why)
+def _stays(verdict: Decision, why: str) -> Decision:
+    return replace(verdict, keep=True, reason=why)
 
 
 def _refusal(repository: Repository, refusals: Sequence[StoreRefusedError]) -> RagopsError | None:

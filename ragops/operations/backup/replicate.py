@@ -13,9 +13,9 @@ from ragops.recovery.manifest import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
-    from ragops.recovery.repository import Locker, Repository
+    from ragops.recovery.repository import LockRequest, Repository
 
 
 COPIED, REPLACED, THERE = "copied", "replaced, it was damaged", "whole"
@@ -31,7 +31,7 @@ class Copied:
 
 
 def copy(
-    vault: Vault, point: RecoveryPoint, *, locker: Locker, on_progress: Callable[[Progress], None] = ignore
+    vault: BackupTarget, point: RecoveryPoint, *, locker: LockRequest, on_progress: Callable[[Progress], None] = ignore
 ) -> tuple[Copied, ...]:
     """A copy of a new recovery point in every further repository; never raises for one of them."""
     done = []
@@ -46,31 +46,31 @@ def copy(
         else:
             done.append(Copied(repository.name))
     if vault.history:
-        vault.history.remember_copies(copied.repository for copied in done if not copied.error)
+        vault.history.record_copies(copied.repository for copied in done if not copied.error)
     return tuple(done)
 
 
-def _refuse_emptied(vault: Vault, repository: Repository) -> None:
+def _refuse_emptied(vault: BackupTarget, repository: Repository) -> None:
     """Raise MissingError (repository_emptied) where there are no recovery points any more: its disk may be away."""
     known = vault.history is not None and vault.history.has_copies(repository.name)
-    if known and repository.environment not in repository.store.folders():
+    if known and repository.environment not in repository.store.list_folders():
         what = f"{repository.name} has no recovery points any more, copies went there before: is its disk mounted?"
         hint = "mount it; where it is to begin anew, fill it: `ragops backup copy --all`"
         raise MissingError("repository_emptied", what, hint)
 
 
-def refuse_emptied_primary(vault: Vault) -> None:
+def refuse_emptied_primary(vault: BackupTarget) -> None:
     """Raise MissingError (repository_emptied) where the first repository is empty and a copy has recovery points.
 
     Its disk may not be mounted: numbers and days would begin again on the disk below. A copy out of reach says nothing.
     """
-    listing = vault.primary.glance()
+    listing = vault.primary.list_cached()
     if listing.points or listing.unreadable:
         return
     for repository in vault.copies:
         points: tuple[RecoveryPoint, ...] = ()
         with contextlib.suppress(RagopsError):
-            points = repository.glance().points
+            points = repository.list_cached().points
         if points:
             what = (
                 f"cannot take a recovery point: {vault.primary.name} has none, and {repository.name} has {len(points)},"
@@ -81,9 +81,9 @@ def refuse_emptied_primary(vault: Vault) -> None:
 
 
 def _copy_to(
-    repository: Repository, point: RecoveryPoint, locker: Locker, on_progress: Callable[[Progress], None]
+    repository: Repository, point: RecoveryPoint, locker: LockRequest, on_progress: Callable[[Progress], None]
 ) -> None:
-    repository.adopt(point, locker, counting(on_progress, repository.name, "copying", point.size))
+    repository.import_point(point, locker, counting(on_progress, repository.name, "copying", point.size))
     on_progress(Progress(repository.name, "copied and read back", final=True, done=point.size, total=point.size))
 
 
@@ -103,11 +103,13 @@ class Spread:
             raise RagopsError("copy_failed", what, failed[0].error.hint)
 
 
-def spread(vault: Vault, reference: str, *, locker: Locker, on_progress: Callable[[Progress], None] = ignore) -> Spread:
+def spread(
+    vault: BackupTarget, reference: str, *, locker: LockRequest, on_progress: Callable[[Progress], None] = ignore
+) -> Spread:
     """Have the recovery point whole in every repository: read where it is, copied where it is missing or damaged.
 
-    It is read from the first repository where all of it holds. Raises as `Vault.find` does, IntegrityError where no
-    copy is whole.
+    It is read from the first repository where all of it holds. Raises as `BackupTarget.find` does, IntegrityError if
+    no copy is whole.
     """
     wanted = _first(vault, reference)
     faults = [_fault(vault, repository, wanted.id) for repository in vault.repositories]
@@ -123,7 +125,7 @@ def spread(vault: Vault, reference: str, *, locker: Locker, on_progress: Callabl
 
 
 def spread_all(
-    vault: Vault, idents: Sequence[str], *, locker: Locker, on_progress: Callable[[Progress], None] = ignore
+    vault: BackupTarget, idents: Sequence[str], *, locker: LockRequest, on_progress: Callable[[Progress], None] = ignore
 ) -> tuple[tuple[Spread, ...], RagopsError | None]:
     """As `spread` each of them; one that is whole nowhere does not keep the others, and is what comes back second."""
     done, failure = [], None
@@ -135,23 +137,23 @@ def spread_all(
     return tuple(done), failure
 
 
-def incomplete(vault: Vault) -> tuple[str, ...]:
+def incomplete(vault: BackupTarget) -> tuple[str, ...]:
     """Ids of the recovery points, oldest first, that a repository lacks or has damaged as far as a look can tell.
 
     A restore's way back stays where it was taken. Raises RagopsError where a repository cannot be reached.
     """
-    listings, trusted = [repository.glance() for repository in vault.repositories], vault.trusted()
+    listings, trusted = [repository.list_cached() for repository in vault.repositories], vault.trusted_keys()
     wanted = {
         point.id
         for listing in listings
         for point in listing.points
         if point.manifest.kind is Kind.BACKUP and point.signed.signature.key in trusted
     }
-    whole = [{point.id for point in listing.points if not point.faults()} for listing in listings]
+    whole = [{point.id for point in listing.points if not point.find_faults()} for listing in listings]
     return tuple(sorted(ident for ident in wanted if not all(ident in there for there in whole)))
 
 
-def _first(vault: Vault, reference: str) -> RecoveryPoint:
+def _first(vault: BackupTarget, reference: str) -> RecoveryPoint:
     """From the first repository that has it, whichever that is."""
     for repository in vault.repositories:
         with contextlib.suppress(RagopsError):
@@ -159,12 +161,12 @@ def _first(vault: Vault, reference: str) -> RecoveryPoint:
     return vault.find(reference)[1]
 
 
-def _fault(vault: Vault, repository: Repository, ident: str) -> RagopsError | None:
+def _fault(vault: BackupTarget, repository: Repository, ident: str) -> RagopsError | None:
     """Why it is not there, or not all of it as it was signed by somebody we trust; None where it is whole."""
     try:
         point = repository.get(ident)
-        point.require_trust(vault.trusted())
-        point.check()
+        point.require_trust(vault.trusted_keys())
+        point.verify()
     except InterruptedRunError:
         raise
     except RagopsError as error:
@@ -176,7 +178,7 @@ def _placed(
     repository: Repository,
     fault: RagopsError | None,
     point: RecoveryPoint,
-    locker: Locker,
+    locker: LockRequest,
     on_progress: Callable[[Progress], None],
 ) -> Copied:
     if fault is None:
@@ -190,7 +192,7 @@ def _placed(
     return Copied(repository.name, how=REPLACED if isinstance(fault, IntegrityError) else COPIED)
 
 
-def keep(vault: Vault, point: RecoveryPoint, *, keep: bool, locker: Locker) -> None:
+def keep(vault: BackupTarget, point: RecoveryPoint, *, keep: bool, locker: LockRequest) -> None:
     """Mark it in every repository that has it, so that prune leaves it there, or take the marks away.
 
     Raises RagopsError where one of them cannot be reached, after the others are done.
@@ -198,9 +200,9 @@ def keep(vault: Vault, point: RecoveryPoint, *, keep: bool, locker: Locker) -> N
     failure: RagopsError | None = None
     for repository in vault.repositories:
         try:
-            if repository.glance().starting_with(point.id):
-                with repository.locked(locker):
-                    repository.keep(point, keep=keep)
+            if repository.list_cached().find_by_prefix(point.id):
+                with repository.lock(locker):
+                    repository.set_pinned(point, keep=keep)
         except RagopsError as error:
             failure = failure or error
     if failure:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
 
@@ -25,16 +25,16 @@ _MARGIN = 64 << 20  # bytes
 
 @contextlib.contextmanager
 def unpacked(
-    vault: Vault, point: RecoveryPoint, parts: Sequence[ManifestPart], on_progress: Callable[[Progress], None]
+    vault: BackupTarget, point: RecoveryPoint, parts: Sequence[ManifestPart], on_progress: Callable[[Progress], None]
 ) -> Iterator[Path]:
     """A folder with `parts` as `<service>/<name>`, gone when the block ends; both checksums of every part hold.
 
     Raises IntegrityError (recovery_point_damaged), MissingError (identity_missing, disk_full), UsageError
     (identity_wrong).
     """
-    point.check_sizes(parts)
-    identities = vault.identities(point)
-    with vault.staged() as folder:
+    point.verify_sizes(parts)
+    identities = vault.load_identities(point)
+    with vault.staging_folder() as folder:
         _need_space(folder, parts)
         for part in parts:
             make_dir(folder / part.service, 0o700)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.operations.platform import Platform
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
     from ragops.services.contract import Endpoint, Part
     from ragops.services.control import Control
@@ -52,7 +52,7 @@ class VerifyResult:
 
 def verify(
     platform: Platform | None,
-    vault: Vault,
+    vault: BackupTarget,
     reference: str = "latest",
     *,
     repository: str | None = None,
@@ -66,40 +66,40 @@ def verify(
     Raises IntegrityError, MissingError (identity_missing) where engines are to read what is encrypted.
     """
     chosen, point = vault.find(reference, repository)
-    point.require_trust(vault.trusted())
+    point.require_trust(vault.trusted_keys())
     try:
         _check(point, on_progress)
     except IntegrityError as error:
-        vault.cure(error, chosen, point.id)
+        vault.add_copy_hint(error, chosen, point.id)
         raise
     proofs: list[ServiceProof] = []
     if platform:
-        names = [service.name for service in SERVICES if point.manifest.of(service.name)]
+        names = [service.name for service in SERVICES if point.manifest.parts_of(service.name)]
         for name in names:
             platform.endpoint(name)  # before hours of reading
         proofs = [ServiceProof(name, _prove(platform, vault, point, name, budget, on_progress)) for name in names]
-        for part in point.manifest.of(PLATFORM):
+        for part in point.manifest.parts_of(PLATFORM):
             with unpacked(vault, point, [part], on_progress):
                 pass  # both of its checksums hold
-    return VerifyResult(point, chosen.name, platform is not None, point.extra_files(), tuple(proofs))
+    return VerifyResult(point, chosen.name, platform is not None, point.find_extra_files(), tuple(proofs))
 
 
 def _check(point: RecoveryPoint, on_progress: Callable[[Progress], None], name: str = "") -> None:
     name = name or point.id
-    point.check(on_bytes=counting(on_progress, name, "checksums", point.size))
+    point.verify(on_bytes=counting(on_progress, name, "checksums", point.size))
     on_progress(Progress(name, "signature, sizes and checksums hold", final=True, done=point.size, total=point.size))
 
 
 def _prove(
     platform: Platform,
-    vault: Vault,
+    vault: BackupTarget,
     point: RecoveryPoint,
     name: str,
     budget: float,
     on_progress: Callable[[Progress], None],
 ) -> Proof:
     """Have the engine of `name` restore its parts away from the live data, as far as it can."""
-    parts = point.manifest.of(name)
+    parts = point.manifest.parts_of(name)
     with unpacked(vault, point, parts, on_progress) as folder:
         on_progress(Progress(name, "the engine restores it, away from the live data"))
         control, whole = platform.control(name), [engine_part(part) for part in parts]
@@ -127,7 +127,7 @@ class Checked:
 
 
 def verify_all(
-    vault: Vault, repository: str | None = None, *, on_progress: Callable[[Progress], None] = ignore
+    vault: BackupTarget, repository: str | None = None, *, on_progress: Callable[[Progress], None] = ignore
 ) -> tuple[Checked, ...]:
     """Signature, sizes and checksums of every recovery point, in one repository or in all.
 
@@ -135,7 +135,7 @@ def verify_all(
     """
     chosen = (vault.repository(repository),) if repository else vault.repositories
     found: list[Checked] = []
-    trusted = vault.trusted()
+    trusted = vault.trusted_keys()
     for place in chosen:
         listing = place.list()
         unread = zip(listing.unreadable_ids, listing.unreadable, strict=True)

@@ -42,11 +42,11 @@ def lost_data(session: Session) -> Lost | None:
     if not lacking:
         return None
     history = History(session.project.paths.history)
-    noted = [name for name in lacking if name in history.data()]
+    noted = [name for name in lacking if name in history.services_with_data()]
     point = newest_good(session)
-    if point is None or history.begun_new():  # it was begun on purpose: what older points hold is not missed
+    if point is None or history.is_new_platform():  # it was begun on purpose: what older points hold is not missed
         return Lost(tuple(noted), point, here=True) if noted else None
-    held = [name for name in lacking if name in noted or point.manifest.of(name)]
+    held = [name for name in lacking if name in noted or point.manifest.parts_of(name)]
     return Lost(tuple(held), point, here=bool(noted)) if held else None
 
 
@@ -56,7 +56,7 @@ def guard(session: Session, empty: Empty) -> None:
         refuse_lost_data(session)
     elif empty is Empty.FRESH and (lost := lost_data(session)):
         history = History(session.project.paths.history)
-        history.begin_new(lost.services if set(history.held()) - set(lost.services) else None)
+        history.record_new_platform(lost.services if set(history.last_counts()) - set(lost.services) else None)
 
 
 def refuse_lost_data(session: Session) -> None:
@@ -78,7 +78,7 @@ def _hint(lost: Lost) -> str:
     fresh = "to begin without those data: `ragops up --fresh`"
     if lost.point is None:
         return f"mount the disk of the data, or put them back from your copy; {fresh}"
-    some = [name for name in _services() if lost.point.manifest.of(name)]
+    some = [name for name in _services() if lost.point.manifest.parts_of(name)]
     which = "".join(f" --service {name}" for name in lost.services) if set(lost.services) < set(some) else ""
     back = f"to bring back the newest recovery point: `ragops restore {lost.point.id}{which}`"
     return f"mount the disk of the data; {back}; {fresh}"
@@ -87,7 +87,7 @@ def _hint(lost: Lost) -> str:
 def note_data(session: Session) -> None:
     """Keep which services have data here, for later looks. Raises RagopsError."""
     have = [name for name in _services() if not session.host.lacks_data(name)]
-    History(session.project.paths.history).remember_data(have)
+    History(session.project.paths.history).record_data(have)
 
 
 def _services() -> tuple[str, ...]:

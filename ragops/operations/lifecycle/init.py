@@ -51,7 +51,7 @@ def init(folder: Path, name: str | None, runtime: str) -> InitResult:
     paths = ProjectPaths(folder, DEFAULT_ENVIRONMENT)
     make_dir(paths.secrets.parent, 0o711)
     secrets.ensure(paths.secrets, [secret for service in SERVICES for secret in service.secrets()])
-    key = signing.ensure(paths.signing_key).public
+    key = signing.load_or_create(paths.signing_key).public
     write_atomic(config, render("ragops.yaml.j2", name=chosen, runtime=runtime, ports=ports, verify_key=key))
     load(config, None)  # what we wrote is valid, or we hear of it now
     others = [(folder / ".gitignore", ignored), (folder / _COLLECTIONS, _sample(folder / _COLLECTIONS))]

@@ -291,7 +291,7 @@ def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] 
         names = session.host.list_data()
         if purge_data:
             session.host.purge_data()
-            History(paths.history).begin_new()  # their loss is what was asked for
+            History(paths.history).record_new_platform()  # their loss is what was asked for
     stopped = [change.resource for change in changes(steps) if change.action is Action.DELETE]
     return DownResult((*stopped, *remains), () if purge_data else names, names if purge_data else ())
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import explain_os_error
-from ragops.adapters.pulumi.locks import LockHolder
+from ragops.adapters.pulumi.locks import StateLockHolder
 from ragops.errors import LockedError
 from ragops.operations.lifecycle.stack import open_existing, stack_options
 
@@ -50,20 +50,22 @@ def unlock(session: Session, ask: Callable[[str], None]) -> Unlocked:
         return Unlocked(tuple(map(str, found.values())))
 
 
-def _locks(folder: Path) -> dict[Path, LockHolder]:
+def _locks(folder: Path) -> dict[Path, StateLockHolder]:
     """The locks and their holders; one that cannot be read is somebody's all the same."""
     found = {}
     for path in sorted(folder.glob("*.json")):
         try:
             values = json.loads(path.read_text())
-            holder = LockHolder(values["username"], values["hostname"], int(values["pid"]), values.get("timestamp", ""))
+            holder = StateLockHolder(
+                values["username"], values["hostname"], int(values["pid"]), values.get("timestamp", "")
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            holder = LockHolder("unknown", f"unknown ({path.name} cannot be read)", 0)
+            holder = StateLockHolder("unknown", f"unknown ({path.name} cannot be read)", 0)
         found[path] = holder
     return found
 
 
-def _refuse_living(holder: LockHolder) -> None:
+def _refuse_living(holder: StateLockHolder) -> None:
     if holder.is_here and not holder.is_gone():
         what = f"the Pulumi state is in use by {holder}, and that engine runs"
         hint = f"wait for it; to end it, which finishes its steps and saves its state: `kill -INT {holder.pid}`"

@@ -36,7 +36,9 @@ def save_before(session: Session, changes: Iterable[VersionChange], on_progress:
         return ""
     request = create.BackupRequest(kind=Kind.SAFETY, services=(_SERVICE,))
     try:
-        taken = create.run(platform, session.vault().alone(), request, locker=session.locker(), on_progress=on_progress)
+        taken = create.run(
+            platform, session.vault().without_copies(), request, locker=session.locker(), on_progress=on_progress
+        )
     except RagopsError as error:
         error.hint = f"no recovery point could be taken before the upgrade, and nothing was changed. {error.hint}"
         raise

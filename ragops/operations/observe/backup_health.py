@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ragops.adapters import locks
-from ragops.adapters.background import Job
+from ragops.adapters.background import BackgroundTask
 from ragops.errors import RagopsError
 from ragops.operations.observe import restore_proof
 from ragops.operations.records import drill_log, last_backup
@@ -40,7 +40,7 @@ def probe(session: Session) -> ProbeResult:
     started = time.monotonic()
     try:
         primary = session.vault().primary
-        listing = primary.glance()
+        listing = primary.list_cached()
         newest = listing.latest()
         checks = [*_lost(session, primary.name, listing), _age(session, newest), *_marked(session, listing)]
         checks += [*_clock(newest), *_copies(session), *_unreadable(listing), *_untrusted(session, listing)]
@@ -51,7 +51,7 @@ def probe(session: Session) -> ProbeResult:
     return ProbeResult(_NAME, tuple(checks), time.monotonic() - started)
 
 
-def result(job: Job[ProbeResult], deadline: float) -> ProbeResult:
+def result(job: BackgroundTask[ProbeResult], deadline: float) -> ProbeResult:
     """What it found by the deadline (of the monotonic clock); without an answer, that there is none."""
     started = time.monotonic()
     if not job.wait(max(0.0, deadline - started) + 0.1):
@@ -64,7 +64,7 @@ def _lost(session: Session, name: str, listing: Listing) -> list[Check]:
     """What the last run wrote and is not there any more: a folder that was emptied, or is not mounted."""
     newest, any_there = listing.latest(), bool(listing.points)
     if newest is not None:
-        faults = newest.faults()
+        faults = newest.find_faults()
         cure = f"`ragops backup copy {newest.id}`, or `ragops backup run`"
         return [Check("damage", Status.DEGRADED, f"{newest.id}: {faults[0]}", cure)] if faults else []
     record = last_backup.read(session.project.paths.backup_record)
@@ -88,8 +88,8 @@ def _age(session: Session, newest: RecoveryPoint | None) -> Check:
 
 def _marked(session: Session, listing: Listing) -> list[Check]:
     """The last run, where the platform was down and was not restored since."""
-    restored = History(session.project.paths.history).restored()
-    marked, newest = listing.passed_over(), listing.latest()
+    restored = History(session.project.paths.history).restored_at()
+    marked, newest = listing.newer_unhealthy(), listing.latest()
     if not marked or (restored and restored > marked[0].manifest.created):
         return []
     what = f"the platform was down when {marked[0].id} was taken: {marked[0].manifest.unhealthy[0]}"
@@ -112,7 +112,7 @@ def _unreadable(listing: Listing) -> list[Check]:
 def _untrusted(session: Session, listing: Listing) -> list[Check]:
     """The newest one, where a key has signed it that is not trusted: no restore takes it."""
     newest = listing.latest()
-    if newest is None or newest.signed.signature.key in session.vault().trusted():
+    if newest is None or newest.signed.signature.key in session.vault().trusted_keys():
         return []
     what = f"{newest.id}, the newest, was signed by a key that is not trusted here"
     cure = f"add the key to `backup.verify_keys` if it is yours, else `ragops backup delete {newest.id}`"
@@ -136,7 +136,7 @@ def _copies(session: Session) -> list[Check]:
     if record is None or record.taken is None or not session.project.settings.backup.copies:
         return []
     vault, point = session.vault(), record.taken.point
-    looks = [(one, Job(partial(_in_copy, one, point), "probe-copy")) for one in vault.copies]
+    looks = [(one, BackgroundTask(partial(_in_copy, one, point), "probe-copy")) for one in vault.copies]
     deadline = time.monotonic() + _COPY_SECONDS
     faults, silent = [], []
     for repository, look in looks:
@@ -156,12 +156,12 @@ def _copies(session: Session) -> list[Check]:
 def _in_copy(repository: Repository, point: str) -> str:
     """What is wrong with the recovery point there; empty where it is whole as far as a look can tell."""
     try:
-        found = repository.glance().starting_with(point)
+        found = repository.list_cached().find_by_prefix(point)
     except RagopsError as error:
         return f"cannot be looked at: {error.message}"
     if not found:
         return "there is no recovery point of this id"
-    return next(iter(found[0].faults()), "")
+    return next(iter(found[0].find_faults()), "")
 
 
 def _drill(session: Session) -> Check:
@@ -207,7 +207,9 @@ def _restore(session: Session) -> list[Check]:
     if left is None:
         return []
     done = f"{', '.join(left.done)} done" if left.done else "nothing done yet"
-    if locks.holder(session.project.paths.locks, locks.KINDS[0]) is not None:  # whoever may restore holds all kinds
+    if (
+        locks.find_holder(session.project.paths.locks, locks.KINDS[0]) is not None
+    ):  # whoever may restore holds all kinds
         return [Check("restore", Status.DEGRADED, f"the restore of {left.point} is under way ({done})", "wait for it")]
     what = f"the restore of {left.point} was interrupted ({done} of {', '.join(left.services)})"
     return [Check("restore", Status.DEGRADED, what, f"`ragops restore {left.point}` goes on")]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-from ragops.adapters.background import Job
+from ragops.adapters.background import BackgroundTask
 from ragops.errors import RagopsError
 from ragops.operations.backup import last_good
 from ragops.operations.backup.point_condition import schema_lost
@@ -74,12 +75,12 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
     endpoints = session.endpoints(services)
     started = time.monotonic()
     # In threads that the process does not wait for at its end: a server that accepts and never answers would hold it.
-    running = {name: Job(lambda one=one: _probe(one, timeout), f"probe-{name}") for name, one in endpoints.items()}  # type: ignore[misc]
+    running = {name: BackgroundTask(partial(_probe, one, timeout), f"probe-{name}") for name, one in endpoints.items()}
     if not services and consistency.can_compare(endpoints):
-        running[consistency.NAME] = Job(lambda: consistency.probe(endpoints, timeout), "probe-contents")
+        running[consistency.NAME] = BackgroundTask(lambda: consistency.probe(endpoints, timeout), "probe-contents")
     if session.host.traits.uses_images:
-        running[_TRUTH] = Job(lambda: _truth(session, services), "probe-docker")
-    backups = None if services else Job(lambda: backup_health.probe(session), "probe-backup")
+        running[_TRUTH] = BackgroundTask(lambda: _truth(session, services), "probe-docker")
+    backups = None if services else BackgroundTask(lambda: backup_health.probe(session), "probe-backup")
     deadline = started + timeout
     probes = tuple(_result(name, job, deadline, timeout) for name, job in running.items())
     probes = tuple(_with_way_back(session, with_damage(session, probe)) for probe in probes)
@@ -134,7 +135,7 @@ def _truth(session: Session, services: Sequence[str]) -> ProbeResult:
     return ProbeResult(_TRUTH, tuple(checks) or (fine,), time.monotonic() - started)
 
 
-def _result(name: str, job: Job[ProbeResult], deadline: float, timeout: float) -> ProbeResult:
+def _result(name: str, job: BackgroundTask[ProbeResult], deadline: float, timeout: float) -> ProbeResult:
     if job.wait(max(0.0, deadline - time.monotonic()) + 0.1):
         return job.result()
     late = Check("deadline", Status.DOWN, f"no answer within {timeout:.0f} s", f"`ragops logs {name}`")

@@ -72,12 +72,12 @@ class _Look:
 
 def compare(platform: Platform, point: RecoveryPoint) -> Comparison:
     """Count what the platform holds and read samples of it. Raises RagopsError where it cannot be read."""
-    held = [service.name for service in platform.services() if point.manifest.of(service.name)]
+    held = [service.name for service in platform.services() if point.manifest.parts_of(service.name)]
     counts = {name: backup_engine(name).counts(platform.endpoint(name)) for name in held}
     wrong: list[str] = []
     for name in held:
         shrinking = timescaledb.shrinking(platform.endpoint(name)) if name == "timescaledb" else frozenset[str]()
-        faults = count_faults(name, expected(point.manifest.of(name)), counts[name], shrinking)
+        faults = count_faults(name, expected(point.manifest.parts_of(name)), counts[name], shrinking)
         wrong += [f"{name}: {fault}" for fault in faults]
     look = _Look()
     if "timescaledb" in held:

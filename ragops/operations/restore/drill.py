@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ragops.operations.observe.health import Health
     from ragops.operations.restore.scratch_platform import Scratch
     from ragops.operations.session import Session
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
 
 LOCK = ("drill",)
@@ -76,7 +76,7 @@ class _Run:
     """One drill under way."""
 
     session: Session
-    vault: Vault
+    vault: BackupTarget
     point: RecoveryPoint
     repository: str
     on_progress: Callable[[Step | Progress], None]
@@ -103,7 +103,10 @@ class _Run:
 
 
 def drill(
-    session: Session, vault: Vault, request: DrillRequest, on_progress: Callable[[Step | Progress], None] = ignore
+    session: Session,
+    vault: BackupTarget,
+    request: DrillRequest,
+    on_progress: Callable[[Step | Progress], None] = ignore,
 ) -> DrillResult:
     """Restore a recovery point into a scratch platform and compare; what came of it is kept, the platform is not.
 
@@ -111,10 +114,10 @@ def drill(
     engine, space, ports) and whatever else keeps the platform from coming up.
     """
     repository, point = vault.find(request.reference, request.repository)
-    point.require_trust(vault.trusted())
+    point.require_trust(vault.trusted_keys())
     run = _Run(session, vault, point, repository.name, on_progress, time.monotonic(), _age(point))
     try:
-        vault.identities(point)
+        vault.load_identities(point)
     except RagopsError as error:  # at night nobody reads it, and health would go on as if all were well
         _keep(session, run.record(error))
         raise

@@ -14,8 +14,8 @@ from ragops.config.load import CONFIG_NAME, environment_name
 from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations.backup.keygen import verify_keys_in
-from ragops.recovery.backup_target import Vault
-from ragops.recovery.manifest import FILE_NAME, is_id
+from ragops.recovery.backup_target import BackupTarget
+from ragops.recovery.manifest import FILE_NAME, is_point_id
 from ragops.recovery.repository import Repository
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Found:
     """A recovery point to begin with, or to go on with; `vouched` says whether anybody named its signer's key."""
 
     request: RecoverRequest
-    vault: Vault
+    vault: BackupTarget
     point: RecoveryPoint
     vouched: bool
     earlier: Progressed | None
@@ -95,8 +95,10 @@ def find(request: RecoverRequest) -> Found:
         what = f"recovery point {point.id} was signed by {signer}, and not by {' or '.join(keys)}"
         hint = "name the right key: --verify-key; if none of yours has signed it, somebody else wrote it"
         raise IntegrityError("signer_unknown", what, hint)
-    vault = Vault((repository,), paths.staging, paths.signing_key, pinned=(signer,), identity_file=_identity(request))
-    vault.identities(point)
+    vault = BackupTarget(
+        (repository,), paths.staging, paths.signing_key, verify_keys=(signer,), identity_file=_identity(request)
+    )
+    vault.load_identities(point)
     return Found(request, vault, point, bool(keys), earlier)
 
 
@@ -114,7 +116,7 @@ def command_of(request: RecoverRequest, point: str = "") -> str:
 def older_good(found: Found) -> str:
     """The id of the newest good recovery point that is older, of the same signer; empty without one."""
     sequence = found.point.manifest.sequence
-    for point in found.vault.primary.glance().points:
+    for point in found.vault.primary.list_cached().points:
         if point.manifest.is_good and point.manifest.sequence < sequence and point.signed.signature.key == found.signer:
             return point.id
     return ""
@@ -161,7 +163,7 @@ def _point(request: RecoverRequest, repository: Repository, earlier: Progressed 
         if error.code != "no_recovery_point" or repository.list().points:
             raise
         _refuse_inner_folder(request, repository)
-        names = sorted(name for name in repository.store.folders() if not is_id(name))
+        names = sorted(name for name in repository.store.list_folders() if not is_point_id(name))
         there = f"it has the environments {', '.join(names)}: --env NAME" if names else "it is empty, or elsewhere"
         what = f"there is no recovery point of environment {repository.environment} in {repository.name}"
         raise MissingError("no_recovery_point", what, there) from error
@@ -176,10 +178,10 @@ def _refuse_inner_folder(request: RecoverRequest, repository: Repository) -> Non
     """Raise UsageError (not_a_repository) where the folder of an environment, or of one recovery point, was named."""
     here = request.repository.rstrip("/")
     above, _, name = here.rpartition("/")
-    if any(map(is_id, repository.store.folders())):
+    if any(map(is_point_id, repository.store.list_folders())):
         what = f"{here} is the folder of an environment, and not of a repository, which is the one above"
         raise UsageError("not_a_repository", what, _from(above or "..", name))
-    if is_id(name) and any(entry.path == FILE_NAME for entry in repository.store.entries()):
+    if is_point_id(name) and any(entry.path == FILE_NAME for entry in repository.store.list_entries()):
         upper, _, environment = above.rpartition("/")
         what = f"{here} is the folder of one recovery point, and not of a repository, which is two above"
         raise UsageError("not_a_repository", what, _from(upper or "../..", environment, "--point", name))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.progress import Progress
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
 
 _OTHER_POINT = "use another recovery point: `ragops backup list`"
@@ -38,13 +38,13 @@ class ProjectFiles:
 
 @contextlib.contextmanager
 def project_files(
-    vault: Vault, point: RecoveryPoint, on_progress: Callable[[Progress], None], *, secrets: bool
+    vault: BackupTarget, point: RecoveryPoint, on_progress: Callable[[Progress], None], *, secrets: bool
 ) -> Iterator[ProjectFiles]:
     """The files, gone when the block ends; the secrets only where they are asked for.
 
     Raises IntegrityError (project_files_missing), and as `unpacked`.
     """
-    parts = [part for part in point.manifest.of(PLATFORM) if secrets or part.name != SEALED_PART]
+    parts = [part for part in point.manifest.parts_of(PLATFORM) if secrets or part.name != SEALED_PART]
     # An overlay is called as the file that it lies over, with the environment in its name: it is the longer one.
     names = sorted((part.name for part in parts if part.name != SEALED_PART), key=len)
     if len(names) not in (1, 2):

@@ -97,7 +97,7 @@ def recover(
     paths, started = found.request.paths, time.monotonic()
     make_dir(paths.root)
     make_dir(paths.state, _PASSAGE)
-    with locks.hold(paths.locks, _LOCK, command, 0.0, notice):
+    with locks.hold_locks(paths.locks, _LOCK, command, 0.0, notice):
         progress = replace(found.earlier or Progressed(""), point=found.point.id)  # another one than an earlier run's
         run = _Run(found, command, notice, on_progress, progress, [], {})
         run.came_to(run.progress)
@@ -162,8 +162,8 @@ def _restore(run: _Run, session: Session) -> None:
             raise
         run.notes += [*result.notes, *(note for item in result.services for note in item.notes)]
         history, manifest = History(session.project.paths.history), run.found.point.manifest
-        history.remember(manifest.sequence)
-        history.remember_held(held_by(manifest.parts))
+        history.record_sequence(manifest.sequence)
+        history.record_restored_counts(held_by(manifest.parts))
         services = [part.service for part in manifest.parts]
         if not result.missing:
             note_restored(session, run.found.point, services, time.monotonic() - started)
@@ -177,7 +177,7 @@ def _say_state(run: _Run, session: Session, error: RagopsError) -> None:
     run.came_to(replace(run.progress, failed=True))
     left = session.restore_journal().read()
     done = left.done if left and left.point == point.id else ()
-    empty = [name for name in session.endpoints() if point.manifest.of(name) and name not in done]
+    empty = [name for name in session.endpoints() if point.manifest.parts_of(name) and name not in done]
     error.message += (
         f"\nthe platform in {request.paths.root} is up; restored: {', '.join(done) or 'nothing'}; still empty:"
         f" {', '.join(empty) or 'nothing'}"
@@ -194,7 +194,7 @@ def _say_state(run: _Run, session: Session, error: RagopsError) -> None:
 
 
 def _notes(found: Found, session: Session) -> Iterator[str]:
-    has_secrets = any(part.name == SEALED_PART for part in found.point.manifest.of(PLATFORM))
+    has_secrets = any(part.name == SEALED_PART for part in found.point.manifest.parts_of(PLATFORM))
     yield _REVOKED if has_secrets else _NEW_SECRETS
     yield from (f"before the next command: {problem}" for problem in session.project.unread)
     try:
@@ -208,7 +208,7 @@ def _notes(found: Found, session: Session) -> Iterator[str]:
             f"ragops.yaml names another repository, {vault.primary.name}: later recovery points go there, and"
             f" `ragops backup list` looks there alone; to go on with this one, under `backup:` set `repository: {here}`"
         )
-    if found.signer not in vault.trusted():
+    if found.signer not in vault.trusted_keys():
         yield (
             f"the key that signed it, {found.signer}, is not trusted by ragops.yaml: to use its other recovery points,"
             " add it under `backup:` to `verify_keys`"

@@ -15,7 +15,7 @@ from ragops.operations.backup.point_condition import held_by
 from ragops.operations.backup.staging import engine_part, unpacked
 from ragops.operations.restore.compare import expected
 from ragops.recovery.manifest import Kind
-from ragops.recovery.repository import Locker
+from ragops.recovery.repository import LockRequest
 from ragops.services import SERVICES, backup_engine, by_name
 from ragops.services.contract import NotRestored, Status
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ragops.operations.platform import Platform
     from ragops.operations.records.restore_journal import Interrupted, RestoreJournal
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repository import Repository
@@ -81,7 +81,7 @@ class _Run:
     """One restore of `names` from files in `folder`."""
 
     platform: Platform
-    vault: Vault
+    vault: BackupTarget
     point: RecoveryPoint
     names: tuple[str, ...]
     on_progress: Callable[[Progress], None]
@@ -92,10 +92,10 @@ class _Run:
 def restore(
     request: RestoreRequest,
     platform: Platform,
-    vault: Vault,
+    vault: BackupTarget,
     journal: RestoreJournal,
     *,
-    locker: Locker = Locker("ragops restore"),  # noqa: B008  frozen
+    locker: LockRequest = LockRequest("ragops restore"),  # noqa: B008  frozen
     on_progress: Callable[[Progress], None] = ignore,
 ) -> RestoreResult:
     """Check everything, then replace the services' data by the recovery point's; counts match when it returns.
@@ -105,7 +105,7 @@ def restore(
     serve again, and the same command goes on with what is left.
     """
     chosen, point = vault.find(request.reference, request.repository)
-    point.require_trust(vault.trusted())
+    point.require_trust(vault.trusted_keys())
     names = _chosen(request, point)
     refuse_runtime(platform.runtime, point)
     parts = [part for part in point.manifest.parts if part.service in names]
@@ -119,7 +119,7 @@ def restore(
 
 @contextlib.contextmanager
 def _unpacked(
-    vault: Vault,
+    vault: BackupTarget,
     chosen: Repository,
     point: RecoveryPoint,
     parts: Sequence[ManifestPart],
@@ -130,7 +130,7 @@ def _unpacked(
         try:
             folder = stack.enter_context(unpacked(vault, point, parts, on_progress))
         except IntegrityError as error:
-            vault.cure(error, chosen, point.id)
+            vault.add_copy_hint(error, chosen, point.id)
             raise
         yield folder
 
@@ -147,7 +147,7 @@ def refuse_unknown(names: Sequence[str]) -> None:
 
 def _chosen(request: RestoreRequest, point: RecoveryPoint) -> tuple[str, ...]:
     """The names of the services to restore, in their order of dependence."""
-    held = [service.name for service in SERVICES if point.manifest.of(service.name)]
+    held = [service.name for service in SERVICES if point.manifest.parts_of(service.name)]
     if unknown := [name for name in request.services if name not in held]:
         what = f"recovery point {point.id} has no {', '.join(unknown)}"
         raise UsageError("not_in_recovery_point", what, f"it has {', '.join(held) or 'nothing'}")
@@ -183,7 +183,7 @@ def _rehearsed(run: _Run) -> RestoreResult:
     return RestoreResult(run.point, planned, "", (), dry_run=True)
 
 
-def _bring_back(run: _Run, request: RestoreRequest, journal: RestoreJournal, locker: Locker) -> RestoreResult:
+def _bring_back(run: _Run, request: RestoreRequest, journal: RestoreJournal, locker: LockRequest) -> RestoreResult:
     state, notes = _begin(run, request, journal, locker)
     done: list[RestoredService] = []
     for name in run.names:
@@ -197,12 +197,14 @@ def _bring_back(run: _Run, request: RestoreRequest, journal: RestoreJournal, loc
         run.on_progress(Progress(name, f"restored in {done[-1].seconds:.1f} s, counts match", final=True))
     journal.end()
     if run.vault.history:
-        run.vault.history.remember_held(held_by(part for part in run.point.manifest.parts if part.service in run.names))
+        run.vault.history.record_restored_counts(
+            held_by(part for part in run.point.manifest.parts if part.service in run.names)
+        )
     return RestoreResult(run.point, tuple(done), state.safety, notes, dry_run=False)
 
 
 def _begin(
-    run: _Run, request: RestoreRequest, journal: RestoreJournal, locker: Locker
+    run: _Run, request: RestoreRequest, journal: RestoreJournal, locker: LockRequest
 ) -> tuple[Interrupted, tuple[str, ...]]:
     """Go on with an interrupted run of the same restore, whose way back is still the right one, or begin a new one."""
     left = journal.read()
@@ -224,7 +226,7 @@ def _reachable(platform: Platform, names: Sequence[str]) -> list[str]:
     return found
 
 
-def _save(run: _Run, request: RestoreRequest, locker: Locker) -> tuple[str, tuple[str, ...]]:
+def _save(run: _Run, request: RestoreRequest, locker: LockRequest) -> tuple[str, tuple[str, ...]]:
     """The id of the safety recovery point of what is reachable, and words on what is not in it."""
     if not request.safety:
         return "", ()
@@ -236,7 +238,7 @@ def _save(run: _Run, request: RestoreRequest, locker: Locker) -> tuple[str, tupl
         return "", notes
     wanted = create.BackupRequest(kind=Kind.SAFETY, services=reachable)
     try:
-        taken = create.run(run.platform, run.vault.alone(), wanted, locker=locker, on_progress=run.on_progress)
+        taken = create.run(run.platform, run.vault.without_copies(), wanted, locker=locker, on_progress=run.on_progress)
     except RagopsError as error:
         error.hint = (
             f"no safety recovery point could be taken and nothing was touched; --no-safety does without. {error.hint}"
@@ -268,12 +270,12 @@ def _way_back(done: Sequence[RestoredService], safety: str) -> str:
 
 
 def _parts(point: RecoveryPoint, name: str) -> list[Part]:
-    return [engine_part(part) for part in point.manifest.of(name)]
+    return [engine_part(part) for part in point.manifest.parts_of(name)]
 
 
 def _counts(point: RecoveryPoint, name: str) -> dict[str, int]:
     """Items by kind in the terms of the live service: the shards of a collection together."""
-    return expected(point.manifest.of(name))
+    return expected(point.manifest.parts_of(name))
 
 
 def _held(run: _Run, name: str) -> dict[str, int]:

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from ragops.adapters.pulumi.events import Step
     from ragops.operations.session import Session
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
 
 
 def start_empty(
     session: Session,
-    vault: Vault,
+    vault: BackupTarget,
     point: RecoveryPoint,
     services: Sequence[str],
     on_progress: Callable[[Step | Progress], None] = ignore,
@@ -34,12 +34,12 @@ def start_empty(
     lost = lost_data(session)
     if lost is None:
         return ()
-    filled = [name for name in lost.services if point.manifest.of(name) and (not services or name in services)]
+    filled = [name for name in lost.services if point.manifest.parts_of(name) and (not services or name in services)]
     if set(lost.services) - set(filled):
         refuse_lost_data(session)
     refuse_runtime(session.project.settings.runtime, point)
-    point.require_trust(vault.trusted())
-    vault.identities(point)
+    point.require_trust(vault.trusted_keys())
+    vault.load_identities(point)
     for name in filled:
         on_progress(Progress(name, "its data are gone: started empty, to be filled", final=True))
     try:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters import locks, logs
-from ragops.adapters.process_identity import mark_is_gone
+from ragops.adapters.process_identity import is_mark_gone
 from ragops.adapters.pulumi.install import cache_dir
 from ragops.adapters.scheduler.cron import UserCrontab, daemon_runs
 from ragops.adapters.scheduler.systemd import unit_folder
@@ -128,7 +128,7 @@ def last_run(record: Path) -> LastRun | None:
 def _last_run(values: dict[str, Any]) -> LastRun:
     if "end" not in values:
         begun = datetime.fromisoformat(values["start"]).timestamp()
-        state = "killed" if mark_is_gone(values.get("process") or str(values["pid"]), begun) else "running"
+        state = "killed" if is_mark_gone(values.get("process") or str(values["pid"]), begun) else "running"
         return LastRun(values["start"], "", state, None, ())
     code = values["exit_code"]
     return LastRun(values["start"], values["end"], "failed" if code else "done", code, tuple(values["steps"]))
@@ -159,7 +159,7 @@ def remove_block(crontab: Crontab, name: str) -> bool:
 @contextlib.contextmanager
 def hold_crontab(command: str) -> Iterator[None]:
     """One at a time: every project of a user is in the same crontab, and each change of it writes all of it."""
-    with locks.hold(cache_dir(), ("crontab",), command, _LOCK_WAIT, lambda _: None):
+    with locks.hold_locks(cache_dir(), ("crontab",), command, _LOCK_WAIT, lambda _: None):
         yield
 
 

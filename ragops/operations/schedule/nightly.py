@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from ragops.adapters import audit, logs
 from ragops.adapters.files import SECRET_MODE, make_dir
 from ragops.adapters.healthcheck_ping import ping
-from ragops.adapters.process_identity import mark
+from ragops.adapters.process_identity import format_mark
 from ragops.errors import ExitCode, RagopsError
 from ragops.hints import aimed
 
@@ -133,7 +133,7 @@ class _Run:
     def record(self, **fields: object) -> None:
         """Append a line to the record."""
         try:
-            audit.append(self.files.record, start=self.start, process=mark(), **fields)
+            audit.append(self.files.record, start=self.start, process=format_mark(), **fields)
         except RagopsError as error:
             self.notice(f"the run could not be recorded: {error.message}")
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ragops.adapters.docker.client import Entry
 from ragops.adapters.docker.errors import NotFoundError
 from ragops.adapters.files import create_private, explain_os_error
-from ragops.adapters.process_identity import mark, mark_is_gone
+from ragops.adapters.process_identity import format_mark, is_mark_gone
 from ragops.errors import MissingError, RagopsError
 from ragops.runtimes.docker.containers import exec_proxy as docker_exec
 from ragops.runtimes.docker.containers import exec_stream
@@ -124,7 +124,7 @@ def _config(service: Container, mount: str) -> dict[str, Any]:
 
 
 def _owner() -> str:
-    return f"{socket.gethostname()}:{mark()}"
+    return f"{socket.gethostname()}:{format_mark()}"
 
 
 def _clear_leftovers(host: DockerHost, container: str) -> None:
@@ -132,7 +132,7 @@ def _clear_leftovers(host: DockerHost, container: str) -> None:
     for sandbox in host.containers({SANDBOX: container}):
         machine, _, owner = sandbox.labels.get(OWNER, "").rpartition(":")
         made = sandbox.created.timestamp() if sandbox.created else None
-        if machine == socket.gethostname() and mark_is_gone(owner, made):
+        if machine == socket.gethostname() and is_mark_gone(owner, made):
             try:
                 host.remove(sandbox.name, force=True)
             except NotFoundError:

@@ -142,7 +142,7 @@ class ProcessControl:
     def printing(self, command: Sequence[str], target: Path, limit: float) -> Iterator[Callable[[], None]]:
         """A child of this process."""
         with contextlib.ExitStack() as running:
-            running.enter_context(subprocess_tool.running(command, os.environ, limit, stdout=target))
+            running.enter_context(subprocess_tool.background_tool(command, os.environ, limit, stdout=target))
             yield running.close
 
     def sandbox(self) -> AbstractContextManager[HostSandbox]:

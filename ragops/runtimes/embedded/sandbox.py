@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import subprocess_tool
 from ragops.adapters.files import create_private, explain_os_error
-from ragops.adapters.temp_dirs import scratch_folder
+from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.runtimes.embedded.programs import ALIASES, locate
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ class HostSandbox:
             link.symlink_to(locate(ALIASES[name]))
         return (str(link),)
 
-    def fed(self, command: Sequence[str], limit: float) -> AbstractContextManager[subprocess_tool.Fed]:
+    def fed(self, command: Sequence[str], limit: float) -> AbstractContextManager[subprocess_tool.StdinProcess]:
         """The engine's program as a child of this process."""
         name, *arguments = command
-        return subprocess_tool.fed([*self.tool(name), *arguments], os.environ, limit, name=name)
+        return subprocess_tool.piped_tool([*self.tool(name), *arguments], os.environ, limit, name=name)
 
     def output(self, command: Sequence[str], limit: float) -> str:
         """What the engine's program prints."""
         name, *arguments = command
-        return subprocess_tool.output([*self.tool(name), *arguments], os.environ, limit)
+        return subprocess_tool.read_tool_output([*self.tool(name), *arguments], os.environ, limit)
 
     def put(self, source: Path, name: str, *, changing: bool = False) -> None:
         """A link, where they do not change it: the programs run as we do."""
@@ -78,5 +78,5 @@ class HostSandbox:
 @contextmanager
 def host_sandbox() -> Iterator[HostSandbox]:
     """A sandbox on this machine, its folder gone when the block ends."""
-    with scratch_folder() as folder:
+    with private_temp_dir() as folder:
         yield HostSandbox(folder)

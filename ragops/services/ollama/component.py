@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from ragops.errors import RagopsError, encode
+from ragops.errors import RagopsError, encode_error
 from ragops.services.contract import Endpoint
 from ragops.services.image_references import size_bytes, tag_version
 from ragops.services.ollama import ENGINE, IMAGE
@@ -124,7 +124,7 @@ def _ensure(props: dict[str, Any]) -> dict[str, Any]:
     try:
         fetch(props["url"], props["models"])
     except RagopsError as error:
-        raise RuntimeError(encode(error)) from error
+        raise RuntimeError(encode_error(error)) from error
     return {"url": props["url"], "models": props["models"], "state": _PRESENT}
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING
 
 from ragops.adapters import cancellation
-from ragops.adapters.background import Job
+from ragops.adapters.background import BackgroundTask
 from ragops.errors import IntegrityError, RagopsError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Checker:
         self._name = tool
         self._tool: Future[Fed] = Future()
         self._over = threading.Event()
-        self._holding = Job(self._hold, "ragops-checker")
+        self._holding = BackgroundTask(self._hold, "ragops-checker")
 
     def write(self, block: bytes) -> None:
         """Give it a block. Raises MissingError (engine_not_installed, disk_full), RagopsError (tool_timeout)."""

@@ -15,7 +15,7 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import explain_os_error
-from ragops.adapters.temp_dirs import scratch_folder
+from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import IntegrityError, RagopsError
 from ragops.services.redis.aof import FOLDER, MANIFEST, AofFile, Chain, chain, find_command, last_time
 from ragops.services.redis.backup import PART, need_space
@@ -64,7 +64,7 @@ def repaired(control: Control, engine: str) -> Iterator[Repaired]:
     need_space("repairing redis", f"in {gettempdir()}", disk_usage(gettempdir()).free, 3 * size)
     need_space("repairing redis", "beside its data", control.free_bytes(), 3 * size)
     try:
-        with scratch_folder() as ours:
+        with private_temp_dir() as ours:
             yield _Attempt(control, engine, files, ours).best()
     except OSError as error:
         raise explain_os_error(error, "repair a copy of the data of redis") from error

@@ -14,7 +14,7 @@ from ragops.adapters import cancellation
 from ragops.adapters.files import explain_os_error
 from ragops.adapters.logs import tail
 from ragops.adapters.subprocess_tool import die_with_parent
-from ragops.adapters.temp_dirs import scratch_folder
+from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.redis.aof import FOLDER as AOF_FOLDER
 from ragops.services.redis.modules import WITH_MODULES
@@ -125,7 +125,7 @@ def opened(control: Control, engine: str, rdb: Path) -> Iterator[ScratchServer]:
     Raises IntegrityError (rdb_unreadable), MissingError (disk_full).
     """
     try:
-        with scratch_folder() as ours, control.sandbox() as sandbox:
+        with private_temp_dir() as ours, control.sandbox() as sandbox:
             sandbox.put(rdb, _RDB)
             with serving(sandbox, engine, ours) as scratch:
                 yield scratch

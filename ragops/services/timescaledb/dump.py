@@ -42,7 +42,7 @@ def dump(endpoint: Endpoint, control: Control, sink: Sink) -> tuple[Part, Part]:
             arguments = pg_dump.dump_arguments(control.tool("pg_dump"), endpoint, snapshot)
             with (
                 dump_locks.explained(endpoint),
-                subprocess_tool.running(arguments, environment, pg_dump.LIMIT, stdout=target, name="pg_dump"),
+                subprocess_tool.background_tool(arguments, environment, pg_dump.LIMIT, stdout=target, name="pg_dump"),
             ):
                 found, notes = _describe(connection, endpoint, sink)
                 versions = inventory.versions(connection, endpoint.engine)

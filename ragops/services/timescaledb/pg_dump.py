@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import subprocess_tool
 from ragops.adapters.files import SECRET_MODE, write_atomic
-from ragops.adapters.temp_dirs import scratch_folder
+from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import IntegrityError, MissingError, RagopsError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def logged_in(endpoint: Endpoint) -> Iterator[dict[str, str]]:
     """The environment of a tool that logs in: the password in a file that only we may read."""
     login = endpoint.logins["operator"]
     password = login.password.get_secret_value().replace("\\", "\\\\").replace(":", "\\:")
-    with scratch_folder() as folder:
+    with private_temp_dir() as folder:
         file = folder / "pgpass"
         write_atomic(file, f"*:*:*:{login.user}:{password}\n", SECRET_MODE)
         yield {**_clean_environment(), "PGPASSFILE": str(file)}
@@ -88,9 +88,11 @@ def check(path: Path, counts: Mapping[str, int], control: Control) -> None:
     try:
         with control.sandbox() as sandbox:
             tool = sandbox.tool("pg_restore")
-            listing = subprocess_tool.output([*tool, "--list"], environment, _LIST_LIMIT, stdin=path, name="pg_restore")
+            listing = subprocess_tool.read_tool_output(
+                [*tool, "--list"], environment, _LIST_LIMIT, stdin=path, name="pg_restore"
+            )
             reading = [*tool, "--format=custom", "--file=/dev/null"]
-            subprocess_tool.run(reading, environment, LIMIT, stdin=path, name="pg_restore")
+            subprocess_tool.run_tool(reading, environment, LIMIT, stdin=path, name="pg_restore")
     except RagopsError as error:
         if error.code != "tool_failed":
             raise

@@ -14,7 +14,7 @@ from psycopg import sql
 from ragops.adapters import subprocess_tool
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.postgres import translated
-from ragops.adapters.temp_dirs import scratch_folder
+from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import RagopsError
 from ragops.services.contract import NotRestored
 from ragops.services.timescaledb import null_blocks, pg_dump, roles
@@ -59,9 +59,9 @@ class Filling:
                 arguments.remove("--exit-on-error")
             if self.jobs > 1:
                 arguments = pg_dump.parallel(arguments, self.source, self.jobs)
-                subprocess_tool.run(arguments, environment, self.limit, name="pg_restore")
+                subprocess_tool.run_tool(arguments, environment, self.limit, name="pg_restore")
             else:
-                subprocess_tool.run(arguments, environment, self.limit, stdin=self.source, name="pg_restore")
+                subprocess_tool.run_tool(arguments, environment, self.limit, stdin=self.source, name="pg_restore")
 
     @property
     def jobs(self) -> int:
@@ -74,7 +74,7 @@ class Filling:
         with pg_dump.logged_in(self.endpoint) as environment:
             tool = [*self.control.tool("pg_restore"), "--list"]
             return pg_dump.entries(
-                subprocess_tool.output(tool, environment, _LIST_LIMIT, stdin=self.source, name="pg_restore")
+                subprocess_tool.read_tool_output(tool, environment, _LIST_LIMIT, stdin=self.source, name="pg_restore")
             )
 
     @contextmanager
@@ -92,7 +92,7 @@ class Filling:
         if chosen is None:
             yield []
             return
-        with scratch_folder() as folder:
+        with private_temp_dir() as folder:
             local = folder / "list"
             write_atomic(local, "".join(f"{entry.line}\n" for entry in chosen), SECRET_MODE)
             if self.endpoint.files_here:
@@ -100,11 +100,11 @@ class Filling:
                 return
             there = f"/tmp/ragops-{secrets.token_hex(8)}.list"  # noqa: S108  inside the image
             shell = self.control.tool("sh")
-            subprocess_tool.run([*shell, "-c", f"cat > {there}"], os.environ, _LIST_LIMIT, stdin=local, name="sh")
+            subprocess_tool.run_tool([*shell, "-c", f"cat > {there}"], os.environ, _LIST_LIMIT, stdin=local, name="sh")
             try:
                 yield [f"--use-list={there}"]
             finally:
-                subprocess_tool.run([*shell, "-c", f"rm -f {there}"], os.environ, _LIST_LIMIT, name="sh")
+                subprocess_tool.run_tool([*shell, "-c", f"rm -f {there}"], os.environ, _LIST_LIMIT, name="sh")
 
 
 def session_settings(endpoint: Endpoint) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.errors import RagopsError, decode
+from ragops.errors import RagopsError, decode_error
 from ragops.runtimes.embedded.envoy import apply
 from ragops.runtimes.embedded.envoy.provider import GatewayConfigProvider, from_props, to_props
 
@@ -66,7 +66,7 @@ def test_the_provider_tells_the_truth(envoy_gateway: Any) -> None:
     assert provider.read("id", repaired).outs["state"] == "running"
     with pytest.raises(RuntimeError) as caught:
         provider.update("id", olds, {**props, "rendered": {**props["rendered"], "check": "{"}})
-    assert decode(str(caught.value)).code == "gateway_config_invalid"
+    assert decode_error(str(caught.value)).code == "gateway_config_invalid"
     provider.delete("id", olds)
     assert gateway.request("GET", API).status_code == 200
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import redis
 
     from ragops.adapters.docker.client import DockerHost
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from ragops.services.spec import ImageSpec, Layout, ServiceSpec
 
 SECRETS = {secret: f"{secret}-hunter2" for service in SERVICES for secret in service.secrets()}
@@ -168,6 +168,6 @@ def start(docker: DockerHost, image: Callable[[str], str], module_mine: Any, fre
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Vault:
+def vault(tmp_path: Path) -> BackupTarget:
     """One repository, not encrypted."""
     return vault_of(tmp_path)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.progress import Progress
     from ragops.operations.platform import Platform
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ COUNTS = {"keys": 550, "expires": 50}
 
 
 def test_nothing_that_backups_run_beside_it_is_left_to_the_engine(
-    service: Any, platform: Platform, vault: Vault
+    service: Any, platform: Platform, vault: BackupTarget
 ) -> None:
     """A small save is over before it is seen; what was to print it ends, and what that had started too."""
     before = len(service.control._host.api.top(service.endpoint.handle, ps_args="-eo pid,args")["Processes"])
@@ -64,7 +64,7 @@ def test_nothing_that_backups_run_beside_it_is_left_to_the_engine(
     assert len(rows) <= before, rows
 
 
-def test_the_file_is_stored_while_the_engine_writes_it(service: Any, platform: Platform, vault: Vault) -> None:
+def test_the_file_is_stored_while_the_engine_writes_it(service: Any, platform: Platform, vault: BackupTarget) -> None:
     """A slow save: what it has written is in the repository before it ends."""
     noise, seen = os.urandom(3000).hex(), set()
     with service.redis() as client:
@@ -84,7 +84,7 @@ def test_the_file_is_stored_while_the_engine_writes_it(service: Any, platform: P
             client.config_set("rdb-key-save-delay", 0)
             client.flushall()
     assert True in seen
-    assert point.manifest.of("redis")[0].counts["keys"] == 3550
+    assert point.manifest.parts_of("redis")[0].counts["keys"] == 3550
 
 
 def test_it_is_what_was_asked_for(service: Any) -> None:
@@ -121,9 +121,9 @@ def test_no_secret_in_what_docker_shows(service: Any) -> None:
     assert "hunter2" not in "\n".join(service.docker.logs(service.name, 1000))
 
 
-def test_backup_and_restore(service: Any, platform: Platform, vault: Vault) -> None:
+def test_backup_and_restore(service: Any, platform: Platform, vault: BackupTarget) -> None:
     point = take(platform, vault)
-    (part,) = point.manifest.of("redis")
+    (part,) = point.manifest.parts_of("redis")
     assert part.counts == COUNTS
     assert part.versions == {"redis": service.endpoint.version}
     with service.redis() as client:
@@ -143,7 +143,7 @@ def test_backup_and_restore(service: Any, platform: Platform, vault: Vault) -> N
         assert (client.get("key:7"), client.get("after"), client.get("later")) == ("value 7", "1", None)
 
 
-def test_a_restore_brings_a_stopped_service_up(service: Any, platform: Platform, vault: Vault) -> None:
+def test_a_restore_brings_a_stopped_service_up(service: Any, platform: Platform, vault: BackupTarget) -> None:
     take(platform, vault)
     service.control.stop()
     restore(RestoreRequest(), platform, vault)
@@ -151,11 +151,13 @@ def test_a_restore_brings_a_stopped_service_up(service: Any, platform: Platform,
         assert client.dbsize() == 549
 
 
-def test_damage_that_the_engine_reads_is_found(service: Any, platform: Platform, vault: Vault, tmp_path: Path) -> None:
+def test_damage_that_the_engine_reads_is_found(
+    service: Any, platform: Platform, vault: BackupTarget, tmp_path: Path
+) -> None:
     point = take(platform, vault)
     path = unpack(vault, point, "redis", tmp_path / "plain") / "dump.rdb"
     damage(path, "flipped")
-    part = engine_part(point.manifest.of("redis")[0])
+    part = engine_part(point.manifest.parts_of("redis")[0])
     with pytest.raises(IntegrityError) as caught:
         backup_engine("redis").verify(path.parent, part, service.control)
     assert caught.value.code == "rdb_unreadable"
@@ -164,12 +166,12 @@ def test_damage_that_the_engine_reads_is_found(service: Any, platform: Platform,
 
 
 def test_a_file_of_the_embedded_engine_is_refused_in_words(
-    service: Any, platform: Platform, vault: Vault, tmp_path: Path
+    service: Any, platform: Platform, vault: BackupTarget, tmp_path: Path
 ) -> None:
     from dataclasses import replace
 
     point = take(platform, vault)
-    part = replace(engine_part(point.manifest.of("redis")[0]), versions={"valkey": "9.1.2"})
+    part = replace(engine_part(point.manifest.parts_of("redis")[0]), versions={"valkey": "9.1.2"})
     with pytest.raises(MissingError) as caught:
         backup_engine("redis").verify(unpack(vault, point, "redis", tmp_path / "plain"), part, service.control)
     assert caught.value.code == "engine_differs"

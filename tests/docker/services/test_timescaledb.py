@@ -31,7 +31,7 @@ from tests.backup_helpers import restore, take, unpack
 
 if TYPE_CHECKING:
     from ragops.operations.platform import Platform
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
 
 OLD = "SELECT now() - interval '1 year', 'an old question' FROM generate_series(1, 100)"
 
@@ -145,11 +145,11 @@ def test_prepare_again_changes_nothing(service: Any, platform: Platform) -> None
     assert ("timescaledb", service.endpoint.version.partition("-")[0]) in before
 
 
-def test_backup_and_restore(service: Any, platform: Platform, vault: Vault) -> None:
+def test_backup_and_restore(service: Any, platform: Platform, vault: BackupTarget) -> None:
     before = TimescaleBackup().counts(service.endpoint)
     assert before["public.readings"] == 20000
     point = take(platform, vault)
-    part = point.manifest.of("timescaledb")[0]
+    part = point.manifest.parts_of("timescaledb")[0]
     assert part.counts == before
     assert list(part.versions)[:2] == ["timescaledb", "postgresql"]
     assert part.versions["extension.timescaledb"] == part.versions["timescaledb"]
@@ -185,7 +185,7 @@ def retention_runs(service: Any) -> bool:
 
 
 def test_jobs_run_in_the_restored_database_and_rest_in_the_old(
-    service: Any, platform: Platform, vault: Vault, wait_until: Any
+    service: Any, platform: Platform, vault: BackupTarget, wait_until: Any
 ) -> None:
     """Retention would remove old rows: not before they were counted, and never from what is kept."""
     service.sql("CREATE TABLE old (at timestamptz NOT NULL, q text); SELECT create_hypertable('old', 'at')")
@@ -197,7 +197,7 @@ def test_jobs_run_in_the_restored_database_and_rest_in_the_old(
         wait_until(lambda: service.sql("SELECT count(*) FROM old") == [(0,)], 60)
         service.sql(f"INSERT INTO old {OLD}")
         point = take(platform, vault)
-        assert point.manifest.of("timescaledb")[0].counts["public.old"] == 100
+        assert point.manifest.parts_of("timescaledb")[0].counts["public.old"] == 100
         assert retention_runs(service), "the job did not run in the database from before"
         service.sql(f"INSERT INTO old {OLD}")
         restore(RestoreRequest(safety=False), platform, vault)  # compares every count
@@ -215,7 +215,7 @@ def test_jobs_run_in_the_restored_database_and_rest_in_the_old(
 
 
 def test_what_is_kept_rests_from_the_swap_on(
-    service: Any, platform: Platform, vault: Vault, monkeypatch: pytest.MonkeyPatch
+    service: Any, platform: Platform, vault: BackupTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed right after it, retention would go on in the database from before."""
     take(platform, vault)
@@ -226,10 +226,10 @@ def test_what_is_kept_rests_from_the_swap_on(
     assert service.sql("SHOW timescaledb.restoring") == [("off",)]
 
 
-def test_damage_is_found(service: Any, platform: Platform, vault: Vault, tmp_path: Path) -> None:
+def test_damage_is_found(service: Any, platform: Platform, vault: BackupTarget, tmp_path: Path) -> None:
     point = take(platform, vault)
     path = unpack(vault, point, "timescaledb", tmp_path / "plain") / "rag.dump"
-    part = engine_part(point.manifest.of("timescaledb")[0])
+    part = engine_part(point.manifest.parts_of("timescaledb")[0])
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 6 // 10])
     with pytest.raises(IntegrityError) as caught:
@@ -237,9 +237,11 @@ def test_damage_is_found(service: Any, platform: Platform, vault: Vault, tmp_pat
     assert caught.value.code == "archive_unreadable"
 
 
-def test_preflight_refuses_what_does_not_fit(service: Any, platform: Platform, vault: Vault, tmp_path: Path) -> None:
+def test_preflight_refuses_what_does_not_fit(
+    service: Any, platform: Platform, vault: BackupTarget, tmp_path: Path
+) -> None:
     point = take(platform, vault)
-    part = engine_part(point.manifest.of("timescaledb")[0])
+    part = engine_part(point.manifest.parts_of("timescaledb")[0])
     folder = unpack(vault, point, "timescaledb", tmp_path / "plain")
 
     def refused(**changed: str) -> str:
@@ -256,7 +258,7 @@ def test_preflight_refuses_what_does_not_fit(service: Any, platform: Platform, v
 
 
 @pytest.mark.fault
-def test_a_restore_on_data_that_cannot_be_opened(service: Any, platform: Platform, vault: Vault) -> None:
+def test_a_restore_on_data_that_cannot_be_opened(service: Any, platform: Platform, vault: BackupTarget) -> None:
     take(platform, vault)
     counts = TimescaleBackup().counts(service.endpoint)
     service.sh("rm /var/lib/postgresql/data/current/global/pg_control")
@@ -273,19 +275,19 @@ KILLED_RUN = """
     from ragops.operations.restore import restore as operation
     from tests.backup_helpers import restore
     platform, vault = pickle.load(open(sys.argv[1], "rb"))
-    real = child.run
+    real = child.run_tool
     def run(arguments, *rest, **named):
         if "--exit-on-error" in arguments:
             threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGKILL]).start()
         real(arguments, *rest, **named)
-    child.run = run
+    child.run_tool = run
     restore(operation.RestoreRequest(safety=False), platform, vault)
 """
 
 
 @pytest.mark.fault
 def test_a_killed_restore_is_completed_by_the_next(
-    service: Any, platform: Platform, vault: Vault, tmp_path: Path, wait_until: Any
+    service: Any, platform: Platform, vault: BackupTarget, tmp_path: Path, wait_until: Any
 ) -> None:
     service.sql("INSERT INTO readings SELECT at + interval '1 s', kind, value || repeat('x', 300) FROM readings")
     counts = TimescaleBackup().counts(service.endpoint)

@@ -18,9 +18,9 @@ from ragops.errors import ExitCode, LockedError, MissingError, RagopsError, Stor
 from ragops.operations.backup.prune import prune
 from ragops.operations.backup.replicate import copy, keep, spread
 from ragops.operations.repositories import _finding
-from ragops.recovery.backup_target import Vault
-from ragops.recovery.lock import Timing, hold
-from ragops.recovery.repository import Locker, Repository
+from ragops.recovery.backup_target import BackupTarget
+from ragops.recovery.lock import Timing, hold_lock
+from ragops.recovery.repository import LockRequest, Repository
 from ragops.recovery.sequence_history import History
 from tests.backup_helpers import MemoryStore, put_point, vault_of
 from tests.integration.stores.conftest import Place, s3_place
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from ragops.recovery.point import RecoveryPoint
 
 MIB = 1 << 20
-QUICK = Timing(beat=0.05, look=0.02)
-LOCKER = Locker("the tests")
+QUICK = Timing(heartbeat=0.05, poll=0.02)
+LOCKER = LockRequest("the tests")
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 
 
@@ -91,22 +91,22 @@ class Unlocked(FolderStore):
 
 
 def put(store: Store, path: str, content: bytes) -> None:
-    with store.writing(path) as stream:
+    with store.open_write(path) as stream:
         stream.write(content)
 
 
 def paths(store: Store, prefix: str = "") -> list[str]:
-    return [entry.path for entry in store.entries(prefix)]
+    return [entry.path for entry in store.list_entries(prefix)]
 
 
-def point_in(repository: Repository, vault: Vault, number: int = 1) -> RecoveryPoint:
+def point_in(repository: Repository, vault: BackupTarget, number: int = 1) -> RecoveryPoint:
     return put_point(repository, vault.signing_key(), sequence=number, created=START + timedelta(days=number))
 
 
-def vault_at(store: Store, folder: Path, *copies: Store) -> Vault:
+def vault_at(store: Store, folder: Path, *copies: Store) -> BackupTarget:
     """A vault over the stores, with keys of its own in `folder`."""
     repositories = tuple(Repository(item, "prod") for item in (store, *copies))
-    return Vault(repositories, folder / "staging", folder / "signing.pem", history=History(folder / "history"))
+    return BackupTarget(repositories, folder / "staging", folder / "signing.pem", history=History(folder / "history"))
 
 
 # --- one file -------------------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ def test_new_files_are_written_and_read(place: Append, large: bool) -> None:
     for name in ("one", "two"):
         put(store, f"prod/{name}", content)
     assert place.open().read_all(["prod/one", "prod/two", "prod/none"]) == {"prod/one": content, "prod/two": content}
-    with place.open().reading("prod/two") as stream:
+    with place.open().open_read("prod/two") as stream:
         assert stream.read() == content
     assert paths(store, "prod") == ["prod/one", "prod/two"]
     assert paths(store, "prod/nothing") == []
@@ -142,7 +142,7 @@ def test_what_is_there_is_neither_replaced_nor_removed(place: Append) -> None:
 def test_a_block_that_fails_leaves_nothing_to_be_read(place: Append) -> None:
     store = place.open()
     put(store, "prod/known", b"1")
-    with pytest.raises(ZeroDivisionError), store.writing("prod/part") as stream:
+    with pytest.raises(ZeroDivisionError), store.open_write("prod/part") as stream:
         stream.write(b"x" * MIB)
         raise ZeroDivisionError
     assert paths(store, "prod") in (["prod/known"], ["prod/known", "prod/part"])  # SFTP has no files without names
@@ -154,9 +154,9 @@ def test_a_block_that_fails_leaves_nothing_to_be_read(place: Append) -> None:
 def test_the_lock_is_held_and_given_back_again_and_again(place: Append, wait_until: Any) -> None:
     said: list[str] = []
     for _ in range(3):
-        with hold(place.open(), "prod", "ragops backup run", 0, said.append, QUICK) as held:
+        with hold_lock(place.open(), "prod", "ragops backup run", 0, said.append, QUICK) as held:
             first = held.path
-            with pytest.raises(LockedError), hold(place.open(), "prod", "x", 0, said.append, QUICK):
+            with pytest.raises(LockedError), hold_lock(place.open(), "prod", "x", 0, said.append, QUICK):
                 pass
             wait_until(lambda: held.path != first)  # noqa: B023  it beats
             held.check()
@@ -168,7 +168,7 @@ def test_the_lock_of_a_run_that_was_killed_is_taken_over_once(place: Append) -> 
     lock = _leave(place.open(), "20200101T000000000000Z-abc.json", started="12")
     said: list[str] = []
     for _ in range(2):
-        with hold(place.open(), "prod", "x", 0, said.append, QUICK) as held:
+        with hold_lock(place.open(), "prod", "x", 0, said.append, QUICK) as held:
             held.check()
     assert len(said) == 1
     assert "took over" in said[0]
@@ -180,31 +180,34 @@ def test_a_lock_of_another_machine_lapses(place: Append) -> None:
     name = "20200101T000000000000Z-abc"
     _leave(place.open(), f"{name}.json", **foreign)
     _leave(place.open(), f"{name}.000001.json", **foreign)
-    with pytest.raises(LockedError, match="elsewhere"), hold(place.open(), "prod", "x", 0, print, QUICK):
+    with pytest.raises(LockedError, match="elsewhere"), hold_lock(place.open(), "prod", "x", 0, print, QUICK):
         pass
     _leave(place.open(), f"{name}.000002.json", **foreign, time=time.time() - 700)
     said: list[str] = []
-    with hold(place.open(), "prod", "x", 0, said.append, QUICK):
+    with hold_lock(place.open(), "prod", "x", 0, said.append, QUICK):
         pass
     assert "took over" in said[-1]
 
 
 def test_who_may_remove_clears_what_ended(place: Append) -> None:
     for _ in range(2):
-        with hold(place.open(), "prod", "x", 0, print, QUICK):
+        with hold_lock(place.open(), "prod", "x", 0, print, QUICK):
             pass
     assert len(paths(place.open(), "prod/locks")) >= 4
     whole = place.open_whole()
-    with hold(whole, "prod", "x", 0, print, QUICK):
+    with hold_lock(whole, "prod", "x", 0, print, QUICK):
         pass
     assert paths(whole, "prod/locks") == []
 
 
 def _leave(store: Store, name: str, **changes: Any) -> str:
     """A lock that somebody left."""
-    from ragops.recovery.lock_owner import myself
+    from ragops.adapters.process_identity import current_process
 
-    owner = {**vars(myself()), **{key: changes.pop(key) for key in list(changes) if key in vars(myself())}}
+    owner = {
+        **vars(current_process()),
+        **{key: changes.pop(key) for key in list(changes) if key in vars(current_process())},
+    }
     note = {
         "owner": owner, "command": "ragops backup run", "since": "2020-01-01T00:00:00Z", "held": True, "count": 7,
         "time": time.time(), "every": 0.1, **changes,
@@ -218,12 +221,12 @@ def _leave(store: Store, name: str, **changes: Any) -> str:
 
 def test_recovery_points_are_taken_again_and_again(place: Append, tmp_path: Path) -> None:
     said: list[str] = []
-    locker = Locker("the tests", 0.0, said.append)
+    locker = LockRequest("the tests", 0.0, said.append)
     for number in range(3):
         vault = vault_at(place.open(), tmp_path)
-        with vault.primary.begin(locker) as draft:
+        with vault.primary.create_draft(locker) as draft:
             assert draft.sequence == number + 1
-            with draft.writing("redis/half.zst") as stream:
+            with draft.open_write("redis/half.zst") as stream:
                 stream.write(b"x")
             example = put_point(Repository(MemoryStore(), "prod"), vault.signing_key())
             from ragops.recovery.repository import publish
@@ -237,8 +240,8 @@ def test_recovery_points_are_taken_again_and_again(place: Append, tmp_path: Path
 def test_what_a_failed_run_left_is_no_fault_of_the_next(place: Append, tmp_path: Path) -> None:
     vault = vault_at(place.open(), tmp_path)
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), vault.primary.begin(LOCKER) as draft:
-            with draft.writing("redis/half.zst") as stream:
+        with pytest.raises(ZeroDivisionError), vault.primary.create_draft(LOCKER) as draft:
+            with draft.open_write("redis/half.zst") as stream:
                 stream.write(b"x")
             raise ZeroDivisionError
     assert vault.primary.list().points == ()
@@ -256,20 +259,20 @@ def test_copies_go_there_and_an_interrupted_one_is_completed(place: Append, tmp_
         for number in (1, 2)
     ]
     assert [item.error for item in copy(vault, points[0], locker=LOCKER)] == [None]
-    with points[1].store.reading(f"{points[1].home}/redis/a.zst") as part:  # as far as it came
-        put(place.open(), f"{points[1].home}/redis/a.zst", part.read())
+    with points[1].store.open_read(f"{points[1].path}/redis/a.zst") as part:  # as far as it came
+        put(place.open(), f"{points[1].path}/redis/a.zst", part.read())
     for _ in range(2):
         spread(vault, points[1].id, locker=LOCKER).require_all()
     there = Repository(place.open(), "prod").list().points
     assert [point.id for point in there] == [points[1].id, points[0].id]
     for point in there:
-        point.check()
+        point.verify()
 
 
 def test_a_damaged_copy_cannot_be_replaced_and_that_is_said(place: Append, tmp_path: Path) -> None:
     vault = vault_at(FolderStore(tmp_path / "own"), tmp_path, place.open())
     point = put_point(vault.primary, vault.signing_key(), {"redis/a": b"one", "redis/b": b"two"})
-    put(place.open(), f"{point.home}/redis/a.zst", b"something else")
+    put(place.open(), f"{point.path}/redis/a.zst", b"something else")
     place.settle()
     (done,) = copy(vault, point, locker=LOCKER)
     assert done.error
@@ -282,10 +285,10 @@ def test_marks_are_set_and_not_taken_away(place: Append, tmp_path: Path) -> None
     point = point_in(vault.primary, vault)
     for _ in range(2):
         keep(vault, point, keep=True, locker=LOCKER)
-    assert vault.primary.get(point.id).kept
+    assert vault.primary.get(point.id).is_pinned
     with pytest.raises(StoreRefusedError):
         keep(vault, point, keep=False, locker=LOCKER)
-    assert vault.primary.get(point.id).kept
+    assert vault.primary.get(point.id).is_pinned
 
 
 def test_prune_says_that_it_cannot_and_another_key_can(place: Append, tmp_path: Path) -> None:
@@ -298,12 +301,12 @@ def test_prune_says_that_it_cannot_and_another_key_can(place: Append, tmp_path: 
     assert (caught.value.code, caught.value.exit_code) == ("prune_failed", ExitCode.MISSING)
     assert "2 recovery points" in caught.value.message
     assert "append_only: true" in caught.value.hint
-    assert all(verdict.stays for verdict in result.repositories[0].verdicts)
+    assert all(verdict.keep for verdict in result.repositories[0].verdicts)
     assert len(vault.primary.list().points) == 4
     declared = Repository(place.open(), "prod", append_only=True)
-    left = prune(Vault((declared,), tmp_path, tmp_path / "signing.pem"), KeepSettings(daily=2), LOCKER)
+    left = prune(BackupTarget((declared,), tmp_path, tmp_path / "signing.pem"), KeepSettings(daily=2), LOCKER)
     left.require_all()
-    assert {verdict.why for verdict in left.repositories[0].verdicts[2:]} == {"append_only: prune is run elsewhere"}
+    assert {verdict.reason for verdict in left.repositories[0].verdicts[2:]} == {"append_only: prune is run elsewhere"}
     elsewhere = vault_at(place.open_whole(), tmp_path)
     prune(elsewhere, KeepSettings(daily=2), LOCKER).require_all()
     assert [point.id for point in elsewhere.primary.list().points] == [points[3].id, points[2].id]
@@ -334,7 +337,7 @@ def test_one_refusal_alone(s3_rules: tuple[Rules, Place, Place], tmp_path: Path,
     said: list[str] = []
     for number in range(2):
         vault = vault_at(narrow.open(), tmp_path)
-        with hold(narrow.open(), "prod", "x", 0, said.append, QUICK) as held:
+        with hold_lock(narrow.open(), "prod", "x", 0, said.append, QUICK) as held:
             held.check()
         point_in(vault.primary, vault, number)
     assert said == []
@@ -346,7 +349,7 @@ def test_an_upload_that_may_not_be_aborted(s3_rules: tuple[Rules, Place, Place])
     rules, narrow, whole = s3_rules
     rules.all()
     store = narrow.open()
-    with pytest.raises(ZeroDivisionError), store.writing("prod/part") as stream:
+    with pytest.raises(ZeroDivisionError), store.open_write("prod/part") as stream:
         stream.write(b"x" * 20 * MIB)
         raise ZeroDivisionError
     assert any("uploadId" in request for request in rules.denied)
@@ -379,7 +382,7 @@ def test_prune_removes_what_may_go(tmp_path: Path) -> None:
     vault = vault_of(tmp_path)
     points = [point_in(vault.primary, vault, number) for number in range(4)]
     held = points[1].id
-    locked = Vault((Repository(Locked(tmp_path / "backups"), "default"),), tmp_path, tmp_path / "signing.pem")
+    locked = BackupTarget((Repository(Locked(tmp_path / "backups"), "default"),), tmp_path, tmp_path / "signing.pem")
     result = prune(locked, KeepSettings(daily=1), LOCKER)
     assert [point.id for point in locked.primary.list().points] == [points[3].id, held]
     assert len(result.failures) == 1

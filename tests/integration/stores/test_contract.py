@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.background import Job
+from ragops.adapters.background import BackgroundTask
 from ragops.errors import LockedError, RagopsError, StoreMissingError
-from ragops.recovery.lock import Timing, hold
+from ragops.recovery.lock import Timing, hold_lock
 
 if TYPE_CHECKING:
     from ragops.adapters.storage import Store
@@ -21,17 +21,17 @@ MIB = 1 << 20
 
 
 def put(store: Store, path: str, content: bytes) -> None:
-    with store.writing(path) as stream:
+    with store.open_write(path) as stream:
         stream.write(content)
 
 
 def get(store: Store, path: str) -> bytes:
-    with store.reading(path) as stream:
+    with store.open_read(path) as stream:
         return stream.read()
 
 
 def paths(store: Store, prefix: str = "") -> list[str]:
-    return [entry.path for entry in store.entries(prefix)]
+    return [entry.path for entry in store.list_entries(prefix)]
 
 
 class Stop(Exception):
@@ -46,17 +46,17 @@ def test_what_is_written_is_read(place: Any) -> None:
 def test_an_empty_file_is_a_file(place: Any) -> None:
     put(place.open(), "prod/empty", b"")
     assert get(place.open(), "prod/empty") == b""
-    assert [(entry.path, entry.size) for entry in place.open().entries()] == [("prod/empty", 0)]
+    assert [(entry.path, entry.size) for entry in place.open().list_entries()] == [("prod/empty", 0)]
 
 
 @pytest.mark.parametrize("size", [8 * MIB - 1, 8 * MIB, 16 * MIB, 17 * MIB + 3])
 def test_sizes_around_the_parts_of_an_upload(place: Any, size: int) -> None:
     content = random.Random(size).randbytes(size)
     store = place.open()
-    with store.writing("prod/part") as stream:
+    with store.open_write("prod/part") as stream:
         for start in range(0, size, 300_000):
             stream.write(content[start : start + 300_000])
-    assert [entry.size for entry in store.entries("prod")] == [size]
+    assert [entry.size for entry in store.list_entries("prod")] == [size]
     assert hashlib.sha256(get(store, "prod/part")).digest() == hashlib.sha256(content).digest()
 
 
@@ -64,7 +64,7 @@ def test_reading_in_pieces_gives_each_byte_once(place: Any) -> None:
     content = random.Random(1).randbytes(9 * MIB + 17)
     store = place.open()
     put(store, "prod/part", content)
-    with store.reading("prod/part") as stream:
+    with store.open_read("prod/part") as stream:
         pieces = list(iter(lambda: stream.read(100_001), b""))
     assert b"".join(pieces) == content
 
@@ -72,7 +72,7 @@ def test_reading_in_pieces_gives_each_byte_once(place: Any) -> None:
 @pytest.mark.parametrize("size", [10, 20 * MIB])
 def test_a_block_that_fails_leaves_nothing(place: Any, size: int) -> None:
     store = place.open()
-    with pytest.raises(Stop), store.writing("prod/part") as stream:
+    with pytest.raises(Stop), store.open_write("prod/part") as stream:
         stream.write(b"x" * size)
         raise Stop
     assert paths(place.open()) == []
@@ -84,7 +84,7 @@ def test_a_block_that_fails_leaves_nothing(place: Any, size: int) -> None:
 def test_a_block_that_fails_leaves_what_was_there(place: Any, size: int) -> None:
     store = place.open()
     put(store, "prod/part", b"before")
-    with pytest.raises(Stop), store.writing("prod/part") as stream:
+    with pytest.raises(Stop), store.open_write("prod/part") as stream:
         stream.write(b"x" * size)
         raise Stop
     assert get(place.open(), "prod/part") == b"before"
@@ -92,7 +92,7 @@ def test_a_block_that_fails_leaves_what_was_there(place: Any, size: int) -> None
 
 def test_nobody_sees_a_file_before_it_is_whole(place: Any) -> None:
     store = place.open()
-    with store.writing("prod/part") as stream:
+    with store.open_write("prod/part") as stream:
         stream.write(b"x" * 9 * MIB)
         assert paths(place.open()) == []
         assert place.open().read_all(["prod/part"]) == {}
@@ -102,17 +102,17 @@ def test_nobody_sees_a_file_before_it_is_whole(place: Any) -> None:
 def test_a_file_is_replaced_and_its_mark_says_so(place: Any) -> None:
     store = place.open()
     put(store, "prod/part", b"before")
-    before = store.entries("prod")
+    before = store.list_entries("prod")
     put(store, "prod/part", b"afterwards")
     assert get(store, "prod/part") == b"afterwards"
-    after = store.entries("prod")
+    after = store.list_entries("prod")
     assert after[0].mark != before[0].mark
-    assert store.entries("prod") == after
+    assert store.list_entries("prod") == after
 
 
 def test_a_writer_that_closes_the_stream_has_written_it(place: Any) -> None:
     store = place.open()
-    with store.writing("prod/part") as stream:
+    with store.open_write("prod/part") as stream:
         stream.write(b"closed by a compressor")
         stream.close()
     assert get(store, "prod/part") == b"closed by a compressor"
@@ -139,7 +139,7 @@ def test_listing_is_in_order_and_below_the_folder_alone(place: Any) -> None:
 
 
 def test_a_store_that_was_never_written_is_empty(place: Any) -> None:
-    assert place.open().entries() == []
+    assert place.open().list_entries() == []
     assert place.open().read_all(["prod/part"]) == {}
     place.open().remove(["prod/part"])
 
@@ -175,7 +175,7 @@ def test_files_come_and_go_in_one_folder_at_once(place: Any) -> None:
             put(store, f"prod/locks/{number}", b"1")
             store.remove([f"prod/locks/{number}"])
 
-    for job in [Job(partial(come_and_go, number)) for number in range(4)]:
+    for job in [BackgroundTask(partial(come_and_go, number)) for number in range(4)]:
         job.result()
     assert paths(place.open()) == []
 
@@ -200,24 +200,27 @@ def test_no_path_leads_out(place: Any, path: str) -> None:
 
 
 def test_an_error_of_the_block_is_told_as_it_is(place: Any) -> None:
-    with pytest.raises(OSError, match="of the database"), place.open().writing("prod/part"):
+    with pytest.raises(OSError, match="of the database"), place.open().open_write("prod/part"):
         raise OSError("of the database")
 
 
 def test_leftovers_are_cleared_and_nothing_else(place: Any) -> None:
     store = place.open()
     put(store, "prod/part", b"1")
-    with store.writing("prod/other") as stream:
+    with store.open_write("prod/other") as stream:
         stream.write(b"2")
         place.open().clear_leftovers()
     assert paths(store) == ["prod/other", "prod/part"]
 
 
 def test_the_lock_of_a_repository_works_here(place: Any, wait_until: Any) -> None:
-    timing = Timing(beat=0.05, look=0.02)
-    with hold(place.open(), "prod", "ragops backup run", 0, print, timing) as held:
+    timing = Timing(heartbeat=0.05, poll=0.02)
+    with hold_lock(place.open(), "prod", "ragops backup run", 0, print, timing) as held:
         before = place.open().read_all([held.path])
-        with pytest.raises(LockedError, match="ragops backup run"), hold(place.open(), "prod", "x", 0, print, timing):
+        with (
+            pytest.raises(LockedError, match="ragops backup run"),
+            hold_lock(place.open(), "prod", "x", 0, print, timing),
+        ):
             pass
         wait_until(lambda: place.open().read_all([held.path]) not in ({}, before))
         held.check()
@@ -227,6 +230,6 @@ def test_the_lock_of_a_repository_works_here(place: Any, wait_until: Any) -> Non
 def test_folders_are_those_directly_below(place: Any) -> None:
     for path in ("a/b/one", "a/c/two", "a/three", "d/four"):
         put(place.open(), path, b"x")
-    assert place.open().folders("a") == ["b", "c"]
-    assert {"a", "d"} <= set(place.open().folders())
-    assert place.open().folders("nosuch") == []
+    assert place.open().list_folders("a") == ["b", "c"]
+    assert {"a", "d"} <= set(place.open().list_folders())
+    assert place.open().list_folders("nosuch") == []

@@ -27,16 +27,16 @@ def place(request: pytest.FixtureRequest) -> Any:
 
 
 def put(store: Store, path: str, content: bytes) -> None:
-    with store.writing(path) as stream:
+    with store.open_write(path) as stream:
         stream.write(content)
 
 
 def attempts(store: Store) -> dict[str, Callable[[], object]]:
     return {
         "write": lambda: put(store, "prod/part", b"1"),
-        "read": lambda: store.reading("prod/part").__enter__(),
+        "read": lambda: store.open_read("prod/part").__enter__(),
         "read_all": lambda: store.read_all(["prod/part"]),
-        "entries": lambda: store.entries(),
+        "entries": lambda: store.list_entries(),
         "remove": lambda: store.remove(["prod/part"]),
     }
 
@@ -65,7 +65,7 @@ def test_an_access_key_that_nobody_knows(s3: Any) -> None:
 
 def test_a_password_opens_sftp_too(sftp: Any) -> None:
     put(sftp.open(key_filename=None, password="a-password-of-the-server"), "prod/part", b"1")
-    assert [entry.path for entry in sftp.open().entries()] == ["prod/part"]
+    assert [entry.path for entry in sftp.open().list_entries()] == ["prod/part"]
 
 
 def test_a_host_that_is_not_known_is_not_trusted(sftp: Any, tmp_path: Any) -> None:
@@ -88,7 +88,7 @@ def test_nobody_listens(place: Any, free_port: Callable[[], int]) -> None:
     place.url = place.url.replace(f":{place.server.port}/", f":{port}/")
     changes = {"endpoint_url": f"http://127.0.0.1:{port}"} if place.kind == "s3" else {}
     with pytest.raises(MissingError) as caught:
-        place.open(**changes).entries()
+        place.open(**changes).list_entries()
     assert caught.value.code == "repository_unreachable"
     with pytest.raises(MissingError) as caught:
         put(place.open(**changes), "prod/part", b"1")
@@ -100,16 +100,16 @@ def test_a_server_that_goes_in_the_middle_of_a_write(place: Any) -> None:
     put(place.open(), "prod/part", b"before")
     store = place.open()
     try:
-        with pytest.raises(MissingError) as caught, store.writing("prod/part") as stream:
+        with pytest.raises(MissingError) as caught, store.open_write("prod/part") as stream:
             stream.write(b"x" * 20 * MIB)
             place.server.kill()
             stream.write(b"x" * 20 * MIB)
-        with pytest.raises(MissingError) as new, store.writing("prod/new") as stream:
+        with pytest.raises(MissingError) as new, store.open_write("prod/new") as stream:
             stream.write(b"x")
     finally:
         place.server.start()
     assert (caught.value.code, new.value.code) == ("repository_unreachable",) * 2
-    assert [(entry.path, entry.size) for entry in place.open().entries()] == [("prod/part", 6)]
+    assert [(entry.path, entry.size) for entry in place.open().list_entries()] == [("prod/part", 6)]
     put(store, "prod/part", b"afterwards")  # the same store goes on
     assert store.read_all(["prod/part"]) == {"prod/part": b"afterwards"}
 
@@ -120,7 +120,7 @@ def test_a_server_that_goes_in_the_middle_of_a_read(place: Any) -> None:
     put(place.open(), "prod/part", b"x" * size)
     failure = ""
     try:
-        with place.open().reading("prod/part") as stream:
+        with place.open().open_read("prod/part") as stream:
             read += len(stream.read(1000))
             place.server.kill()
             read += len(stream.read())
@@ -138,7 +138,7 @@ def test_a_connection_that_was_lost_between_two_calls_is_made_again(place: Any) 
     put(store, "prod/part", b"1")
     place.server.kill()
     place.server.start()
-    assert [entry.path for entry in store.entries()] == ["prod/part"]
+    assert [entry.path for entry in store.list_entries()] == ["prod/part"]
     assert store.read_all(["prod/part"]) == {"prod/part": b"1"}
 
 
@@ -149,7 +149,7 @@ def test_a_run_that_is_ended_while_it_writes_leaves_nothing_to_be_seen(
 ) -> None:
     code = (
         "import sys; from ragops.adapters.storage.objects import ObjectStore\n"
-        f"with ObjectStore({place.url!r}, {place.options!r}).writing('prod/part') as stream:\n"
+        f"with ObjectStore({place.url!r}, {place.options!r}).open_write('prod/part') as stream:\n"
         "    stream.write(b'x' * (20 << 20)); print('begun', flush=True)\n"
         "    while True: stream.write(b'x' * (1 << 20))\n"
     )
@@ -158,7 +158,7 @@ def test_a_run_that_is_ended_while_it_writes_leaves_nothing_to_be_seen(
         os.kill(writer.pid, number)
         _, error = writer.communicate(timeout=60)
     assert writer.returncode != 0, error
-    assert place.open().entries() == []
+    assert place.open().list_entries() == []
     place.open().clear_leftovers()
     if place.kind == "sftp":
         folder = place.server.data / place.url.rpartition("/")[2]
@@ -182,7 +182,7 @@ def test_a_disk_that_is_full_behind_the_server(place: Any) -> None:
             put(place.open(), "prod/part", b"x" * 20 * MIB)
         assert caught.value.code == "repository_error"  # neither protocol has a word for it
         assert "is its disk full?" in caught.value.hint
-        assert place.open().entries() == []
+        assert place.open().list_entries() == []
     finally:
         place.server.kill()
         subprocess.run(["umount", small], check=True)
@@ -192,18 +192,18 @@ def test_a_disk_that_is_full_behind_the_server(place: Any) -> None:
 def test_a_protocol_that_nobody_knows_and_one_that_is_not_installed(s3: Any) -> None:
     s3.url = "nonsense://bucket/prod"
     with pytest.raises(UsageError) as caught:
-        s3.open().entries()
+        s3.open().list_entries()
     assert caught.value.code == "repository_protocol"
 
 
 def test_an_option_that_nobody_knows(place: Any) -> None:
     with pytest.raises(RagopsError) as caught:
-        place.open(no_such_option=True).entries()
+        place.open(no_such_option=True).list_entries()
     assert (caught.value.code, caught.value.exit_code) == ("repository_options", ExitCode.USAGE)
 
 
 def test_a_folder_is_no_file(place: Any) -> None:
     store = place.open()
     put(store, "prod/part", b"1")
-    with pytest.raises((StoreMissingError, RagopsError)), store.reading("prod") as stream:
+    with pytest.raises((StoreMissingError, RagopsError)), store.open_read("prod") as stream:
         assert stream.read() is None

@@ -14,7 +14,7 @@ from tests.recovery_kinds.redis.kinds import prove
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
 
 __all__ = ["docker", "image", "module_mine", "start", "vault"]  # fixtures
 pytestmark = pytest.mark.kinds
@@ -26,7 +26,7 @@ def service(start: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
-def test_it_comes_back_equal_or_is_named(name: str, service: Any, vault: Vault, tmp_path: Path) -> None:
+def test_it_comes_back_equal_or_is_named(name: str, service: Any, vault: BackupTarget, tmp_path: Path) -> None:
     if not service.control.is_running():
         service.control.start()
 

@@ -15,7 +15,7 @@ from tests.recovery_kinds.redis.kinds import prove
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
     from tests.integration.conftest import Engine
 
 __all__ = ["root", "valkey", "vault"]  # fixtures
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.kinds
 
 
 @pytest.mark.parametrize("name", DATA_SETS)
-def test_it_comes_back_equal_or_is_named(name: str, root: Path, valkey: Engine, vault: Vault) -> None:
+def test_it_comes_back_equal_or_is_named(name: str, root: Path, valkey: Engine, vault: BackupTarget) -> None:
     valkey.start()
     valkey.endpoint = replace(valkey.endpoint, options={"users": "ragops,rag,health"})
 

@@ -22,7 +22,7 @@ def python(program: str) -> list[str]:
 
 
 def test_it_gets_all_of_its_input_and_its_end() -> None:
-    with subprocess_tool.fed(python("print(len(sys.stdin.buffer.read()))"), os.environ, 30) as tool:
+    with subprocess_tool.piped_tool(python("print(len(sys.stdin.buffer.read()))"), os.environ, 30) as tool:
         for _ in range(5):
             tool.write(BLOCK)
         tool.write(b"")
@@ -30,7 +30,7 @@ def test_it_gets_all_of_its_input_and_its_end() -> None:
 
 
 def test_one_that_ends_early_is_judged_by_how_it_ended() -> None:
-    with subprocess_tool.fed(
+    with subprocess_tool.piped_tool(
         python("sys.stdin.buffer.read(10); sys.exit('no such thing')"), os.environ, 30, name="it"
     ) as tool:
         for _ in range(5):
@@ -42,7 +42,7 @@ def test_one_that_ends_early_is_judged_by_how_it_ended() -> None:
 
 
 def test_one_that_takes_nothing_is_given_up() -> None:
-    with subprocess_tool.fed(python("time.sleep(60)"), os.environ, 1, name="it") as tool:
+    with subprocess_tool.piped_tool(python("time.sleep(60)"), os.environ, 1, name="it") as tool:
         with pytest.raises(RagopsError, match="it took over 1 s"):
             for _ in range(5):
                 tool.write(BLOCK)
@@ -52,7 +52,7 @@ def test_one_that_takes_nothing_is_given_up() -> None:
 
 def test_the_limit_is_for_each_block_not_for_all() -> None:
     """A slow store must not let a good file be called unreadable."""
-    with subprocess_tool.fed(python("print(len(sys.stdin.buffer.read()))"), os.environ, 0.5) as tool:
+    with subprocess_tool.piped_tool(python("print(len(sys.stdin.buffer.read()))"), os.environ, 0.5) as tool:
         for _ in range(4):
             tool.write(BLOCK)
             time.sleep(0.3)
@@ -63,7 +63,7 @@ def test_the_limit_is_for_each_block_not_for_all() -> None:
 def test_an_interrupt_ends_the_wait_for_one_that_takes_nothing() -> None:
     cancellation.begin()
     try:
-        with subprocess_tool.fed(python("time.sleep(60)"), os.environ, 60) as tool:
+        with subprocess_tool.piped_tool(python("time.sleep(60)"), os.environ, 60) as tool:
             threading.Timer(0.5, cancellation.end).start()
             with pytest.raises(InterruptedRunError):
                 for _ in range(5):
@@ -74,7 +74,7 @@ def test_an_interrupt_ends_the_wait_for_one_that_takes_nothing() -> None:
 
 
 def test_one_that_is_not_there() -> None:
-    with pytest.raises(MissingError) as found, subprocess_tool.fed(["/nonexistent/tool"], os.environ, 1):
+    with pytest.raises(MissingError) as found, subprocess_tool.piped_tool(["/nonexistent/tool"], os.environ, 1):
         pass
     assert found.value.code == "tool_missing"
 
@@ -91,7 +91,7 @@ port = server.add_insecure_port("127.0.0.1:0")
 server.start()
 grpc.channel_ready_future(grpc.insecure_channel(f"127.0.0.1:{port}")).result(10)
 for _ in range(400):
-    child.run(["true"], os.environ, 10)
+    child.run_tool(["true"], os.environ, 10)
 print("all ran", flush=True)
 os._exit(0)
 """

@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 def put(store: FolderStore, path: str, content: bytes = b"1") -> None:
-    with store.writing(path) as stream:
+    with store.open_write(path) as stream:
         stream.write(content)
 
 
 def paths(store: FolderStore) -> list[str]:
-    return [entry.path for entry in store.entries()]
+    return [entry.path for entry in store.list_entries()]
 
 
 def mode(path: Path) -> int:
@@ -66,7 +66,7 @@ def test_what_is_new_is_private_and_what_was_there_keeps_its_mode(tmp_path: Path
 def test_private_whatever_the_umask(tmp_path: Path) -> None:
     previous = os.umask(0)
     try:
-        with FolderStore(tmp_path / "repository").writing("prod/part") as stream:
+        with FolderStore(tmp_path / "repository").open_write("prod/part") as stream:
             stream.write(b"x")
             assert {mode(path) for path in (tmp_path / "repository/prod").iterdir()} == {0o600}
     finally:
@@ -82,9 +82,9 @@ def test_symbolic_links_are_neither_listed_nor_followed(tmp_path: Path) -> None:
     (store.folder / "prod/file").symlink_to(tmp_path / "outside/secret")
     (store.folder / "folder").symlink_to(tmp_path / "outside")
     assert paths(store) == ["prod/part"]
-    assert store.entries("folder") == []
+    assert store.list_entries("folder") == []
     for path in ("prod/file", "folder/secret"):
-        with pytest.raises(StoreMissingError), store.reading(path):
+        with pytest.raises(StoreMissingError), store.open_read(path):
             pass
     assert store.read_all(["prod/file", "folder/secret", "prod/part"]) == {"prod/part": b"mine"}
     store.remove(["folder/secret"])
@@ -95,7 +95,7 @@ def test_what_is_no_regular_file_is_no_file(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     assert paths(store) == []
-    with pytest.raises(StoreMissingError), store.reading("pipe"):
+    with pytest.raises(StoreMissingError), store.open_read("pipe"):
         pass
 
 
@@ -105,7 +105,7 @@ def test_a_folder_that_is_in_the_way_is_told(tmp_path: Path) -> None:
     with pytest.raises(RagopsError) as caught:
         put(store, "prod/part")
     assert caught.value.code == "file_error"
-    with pytest.raises(StoreMissingError), store.reading("prod/part"):
+    with pytest.raises(StoreMissingError), store.open_read("prod/part"):
         pass
 
 
@@ -123,7 +123,7 @@ def test_empty_folders_go_with_their_last_file_but_not_the_repository(tmp_path: 
 def test_files_of_killed_runs_are_cleared_and_those_of_living_ones_are_not(tmp_path: Path) -> None:
     code = (
         "import sys, time, pathlib; from ragops.adapters.storage.folder import FolderStore\n"
-        "with FolderStore(pathlib.Path(sys.argv[1])).writing('prod/' + sys.argv[2]) as stream:\n"
+        "with FolderStore(pathlib.Path(sys.argv[1])).open_write('prod/' + sys.argv[2]) as stream:\n"
         "    stream.write(b'x' * 5_000_000); print('begun', flush=True); time.sleep(600)\n"
     )
 
@@ -161,7 +161,7 @@ def test_a_full_disk_is_told_and_leaves_what_was_there(tmp_path: Path) -> None:
     with mounted(tmp_path / "small") as folder:
         store = FolderStore(folder)
         put(store, "prod/part", b"before")
-        with pytest.raises(MissingError) as caught, store.writing("prod/part") as stream:
+        with pytest.raises(MissingError) as caught, store.open_write("prod/part") as stream:
             for _ in range(100):
                 stream.write(b"x" * 100_000)
         assert (caught.value.code, caught.value.exit_code) == ("disk_full", ExitCode.MISSING)
@@ -194,18 +194,18 @@ def test_a_mount_that_vanishes_is_not_written_around(tmp_path: Path) -> None:
     with mounted(tmp_path / "small") as folder:
         store = FolderStore(folder)
         put(store, "prod/part")
-        with pytest.raises(MissingError) as caught, store.writing("prod/new") as stream:
+        with pytest.raises(MissingError) as caught, store.open_write("prod/new") as stream:
             stream.write(b"1")
             subprocess.run(["umount", "-l", folder], check=True)
         assert caught.value.code == "repository_unreachable"
-        for attempt in (lambda: put(store, "prod/new"), store.entries, lambda: store.read_all(["prod/part"])):
+        for attempt in (lambda: put(store, "prod/new"), store.list_entries, lambda: store.read_all(["prod/part"])):
             with pytest.raises(MissingError) as caught:
                 attempt()
             assert (caught.value.code, caught.value.hint) == ("repository_unreachable", "is it still mounted?")
         assert list(folder.iterdir()) == []  # what is below the mount stays empty
         folder.rmdir()
         with pytest.raises(MissingError, match="is gone"):
-            store.entries()
+            store.list_entries()
         folder.mkdir()
 
 

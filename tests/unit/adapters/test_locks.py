@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters.locks import KINDS, hold
+from ragops.adapters.locks import KINDS, hold_locks
 from ragops.errors import ExitCode, LockedError, RagopsError
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 HOLDER = """
 import sys, time
 from pathlib import Path
-from ragops.adapters.locks import hold
-with hold(Path(sys.argv[1]), sys.argv[3:], sys.argv[2], 0, print):
+from ragops.adapters.locks import hold_locks
+with hold_locks(Path(sys.argv[1]), sys.argv[3:], sys.argv[2], 0, print):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -47,7 +47,7 @@ def holder(folder: Path, kinds: Sequence[str], command: str = "ragops up") -> It
 
 def take(folder: Path, kinds: Sequence[str], wait: float = 0.0) -> list[str]:
     notices: list[str] = []
-    with hold(folder, kinds, "ragops test", wait, notices.append):
+    with hold_locks(folder, kinds, "ragops test", wait, notices.append):
         pass
     return notices
 
@@ -120,7 +120,7 @@ def test_a_full_disk_is_in_nobodys_way(tmp_path: Path) -> None:
         with (tmp_path / "ballast").open("wb", buffering=0) as stream, pytest.raises(OSError, match="No space"):
             while True:
                 stream.write(b"x" * 4096)
-        with hold(tmp_path, EXCLUSIVE, "ragops down", 0, print), pytest.raises(LockedError) as caught:
+        with hold_locks(tmp_path, EXCLUSIVE, "ragops down", 0, print), pytest.raises(LockedError) as caught:
             take(tmp_path, BACKUP)
         assert "another run" in caught.value.message, "not the one before"
     finally:
@@ -156,7 +156,7 @@ def test_waiting_ends(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [BrokenPipeError(), FileNotFoundError("x"), TimeoutError(), ConnectionError("x")])
 def test_what_the_command_fails_with_is_not_about_locks(tmp_path: Path, error: OSError) -> None:
-    with pytest.raises(type(error)) as caught, hold(tmp_path, BACKUP, "x", 0, print):
+    with pytest.raises(type(error)) as caught, hold_locks(tmp_path, BACKUP, "x", 0, print):
         raise error
     assert caught.value is error
     assert take(tmp_path, BACKUP) == []

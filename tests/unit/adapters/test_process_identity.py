@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ragops.adapters import locks, temp_dirs
-from ragops.adapters.process_identity import MARK, mark, mark_is_gone
+from ragops.adapters.process_identity import MARK, format_mark, is_mark_gone
 from ragops.adapters.storage.temp_files import is_left
 from ragops.operations.schedule.install import last_run
 
@@ -41,36 +41,36 @@ def of(text: str, **changes: str) -> str:
 
 
 def test_a_living_process_is_not_gone_and_a_dead_one_is() -> None:
-    assert not mark_is_gone(mark() + "-0a1b2c")
-    code = "from ragops.adapters.process_identity import mark; print(mark())"
+    assert not is_mark_gone(format_mark() + "-0a1b2c")
+    code = "from ragops.adapters.process_identity import format_mark; print(format_mark())"
     dead = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert MARK.fullmatch(dead)
-    assert mark_is_gone(dead)
+    assert is_mark_gone(dead)
 
 
 def test_another_process_with_its_pid_is_not_it(living: int) -> None:
-    assert mark_is_gone(of(mark(), pid=str(living)))
-    assert mark_is_gone(of(mark(), started="1"))
+    assert is_mark_gone(of(format_mark(), pid=str(living)))
+    assert is_mark_gone(of(format_mark(), started="1"))
 
 
 def test_after_a_reboot_every_process_is_gone_and_of_other_machines_nothing_is_known() -> None:
-    assert mark_is_gone(of(mark(), boot="beef"))
-    assert not mark_is_gone(of(mark(), place="deadbeef", started="1"))
-    assert not mark_is_gone(of(mark(), space="beef", started="1")), "the pids of another container"
+    assert is_mark_gone(of(format_mark(), boot="beef"))
+    assert not is_mark_gone(of(format_mark(), place="deadbeef", started="1"))
+    assert not is_mark_gone(of(format_mark(), space="beef", started="1")), "the pids of another container"
 
 
 def test_of_what_an_older_version_left_the_time_is_compared(living: int) -> None:
-    assert not mark_is_gone(f"{living}-0a1b2c3d", time.time())
-    assert mark_is_gone(f"{living}-0a1b2c3d", LONG_AGO)
-    assert not mark_is_gone("mine", LONG_AGO)
+    assert not is_mark_gone(f"{living}-0a1b2c3d", time.time())
+    assert is_mark_gone(f"{living}-0a1b2c3d", LONG_AGO)
+    assert not is_mark_gone("mine", LONG_AGO)
 
 
 def test_a_scratch_folder_of_a_reused_pid_is_cleared(
     living: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with temp_dirs.scratch_folder() as used:
-        left = tmp_path / f"ragops-scratch-{of(mark(), pid=str(living))}-x"
+    with temp_dirs.private_temp_dir() as used:
+        left = tmp_path / f"ragops-scratch-{of(format_mark(), pid=str(living))}-x"
         older = tmp_path / f"ragops-scratch-{living}-y"
         left.mkdir()
         older.mkdir()
@@ -81,23 +81,23 @@ def test_a_scratch_folder_of_a_reused_pid_is_cleared(
 
 
 def test_a_partial_file_of_a_reused_pid_is_left_over(living: int) -> None:
-    assert is_left(f".partial-{of(mark(), pid=str(living))}-0a1b2c", 60.0)
-    assert not is_left(f".partial-{mark()}-0a1b2c", 60.0)
-    assert not is_left(f".partial-{of(mark(), place='deadbeef')}-0a1b2c", 60.0)
-    assert is_left(f".partial-{of(mark(), place='deadbeef')}-0a1b2c", 100_000.0), "after a day"
+    assert is_left(f".partial-{of(format_mark(), pid=str(living))}-0a1b2c", 60.0)
+    assert not is_left(f".partial-{format_mark()}-0a1b2c", 60.0)
+    assert not is_left(f".partial-{of(format_mark(), place='deadbeef')}-0a1b2c", 60.0)
+    assert is_left(f".partial-{of(format_mark(), place='deadbeef')}-0a1b2c", 100_000.0), "after a day"
 
 
 def test_the_holder_of_a_lock_is_a_process_and_no_pid(living: int, tmp_path: Path) -> None:
-    with locks.hold(tmp_path, ("backup",), "ragops up", 0, print):
+    with locks.hold_locks(tmp_path, ("backup",), "ragops up", 0, print):
         note = tmp_path / "backup.holder.json"
         values = json.loads(note.read_text())
-        assert locks.holder(tmp_path, "backup") is not None
-        note.write_text(json.dumps({**values, "pid": living, "process": of(mark(), pid=str(living))}))
-        assert locks.holder(tmp_path, "backup") is None
+        assert locks.find_holder(tmp_path, "backup") is not None
+        note.write_text(json.dumps({**values, "pid": living, "process": of(format_mark(), pid=str(living))}))
+        assert locks.find_holder(tmp_path, "backup") is None
         older = {**values, "pid": living, "since": "2001-09-09T01:46:40Z"}
         del older["process"]
         note.write_text(json.dumps(older))
-        assert locks.holder(tmp_path, "backup") is None
+        assert locks.find_holder(tmp_path, "backup") is None
 
 
 def test_a_nightly_run_whose_pid_another_process_has_was_killed(living: int, tmp_path: Path) -> None:
@@ -105,8 +105,8 @@ def test_a_nightly_run_whose_pid_another_process_has_was_killed(living: int, tmp
     start = "2026-01-01T02:00:00.000+00:00"
     for more, state in (
         ({}, "killed"),
-        ({"process": mark()}, "running"),
-        ({"process": of(mark(), started="1")}, "killed"),
+        ({"process": format_mark()}, "running"),
+        ({"process": of(format_mark(), started="1")}, "killed"),
     ):
         record.write_text(json.dumps({"pid": living, "start": start, **more}) + "\n")
         found = last_run(record)

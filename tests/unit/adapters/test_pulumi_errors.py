@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ragops.adapters.pulumi.errors import plain, translate
-from ragops.errors import ExitCode, MissingError, encode
+from ragops.errors import ExitCode, MissingError, encode_error
 
 FAILED = "\n code: 1\n stdout: Updating (dev):\n stderr: error: update failed"
 
@@ -113,7 +113,7 @@ def test_a_missing_plugin_says_how_to_get_it_with_and_without_a_network() -> Non
 
 def test_what_our_own_providers_raise_comes_through() -> None:
     said = MissingError("disk_full", "Docker could not write: no space left on the device", "free some")
-    error = translate(FAILED, ["update failed", f"Exception calling application: {encode(said)}"])
+    error = translate(FAILED, ["update failed", f"Exception calling application: {encode_error(said)}"])
     assert (error.code, error.message, error.hint, error.exit_code) == (
         said.code, said.message, said.hint, ExitCode.MISSING,
     )  # fmt: skip

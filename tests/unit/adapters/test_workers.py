@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters import cancellation
-from ragops.adapters.background import Job, Limit, end, finish, raise_failure
+from ragops.adapters.background import BackgroundTask, TaskPool, cancel_all, join_all, raise_failure
 from ragops.errors import InterruptedRunError, RagopsError
 
 if TYPE_CHECKING:
@@ -55,26 +55,26 @@ def fail(code: str = "told_to") -> None:
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_as_many_as_allowed_go_on_at_once(count: int) -> None:
     crowd = Crowd(count)
-    Limit(count).each([crowd.task] * (4 * count))  # each waits until `count` are there
+    TaskPool(count).run_all([crowd.task] * (4 * count))  # each waits until `count` are there
     assert (crowd.most, crowd.done) == (count, 4 * count)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_limit_is_never_exceeded_whoever_asks(count: int) -> None:
-    crowd, limit = Crowd(1), Limit(count)
-    askers = [Job(lambda: limit.each([crowd.task] * 25)) for _ in range(4)]
-    finish(askers)
+    crowd, limit = Crowd(1), TaskPool(count)
+    askers = [BackgroundTask(lambda: limit.run_all([crowd.task] * 25)) for _ in range(4)]
+    join_all(askers)
     assert crowd.done == 100
     assert crowd.most <= count
 
 
 def test_no_tasks_are_done_at_once() -> None:
-    Limit(3).each([])
+    TaskPool(3).run_all([])
 
 
 def test_fewer_tasks_than_allowed() -> None:
     crowd = Crowd(2)
-    Limit(8).each([crowd.task, crowd.task])
+    TaskPool(8).run_all([crowd.task, crowd.task])
     assert crowd.done == 2
 
 
@@ -87,7 +87,7 @@ def test_the_first_failure_stops_the_rest() -> None:
             fail()
 
     with pytest.raises(RagopsError) as caught:
-        Limit(1).each([partial(task, number) for number in range(50)])
+        TaskPool(1).run_all([partial(task, number) for number in range(50)])
     assert caught.value.code == "told_to"
     assert done == [0, 1, 2, 3]
 
@@ -105,13 +105,13 @@ def test_what_had_begun_when_one_failed_is_over_when_that_is_told() -> None:
         ended.set()
 
     with pytest.raises(RagopsError):
-        Limit(2).each([slow, failing, *[lambda: pytest.fail("begun")] * 20])
+        TaskPool(2).run_all([slow, failing, *[lambda: pytest.fail("begun")] * 20])
     assert ended.is_set()
 
 
 def test_one_that_waits_for_its_turn_is_not_begun_after_a_failure() -> None:
     """Its place is taken by somebody else's task, and free again only when all is lost."""
-    limit, begun = Limit(2), []
+    limit, begun = TaskPool(2), []
     place, free, blocked = threading.Event(), threading.Event(), threading.Event()
 
     def other() -> None:
@@ -122,9 +122,9 @@ def test_one_that_waits_for_its_turn_is_not_begun_after_a_failure() -> None:
         place.wait(20)
         fail()
 
-    asker = Job(lambda: limit.each([other]))
+    asker = BackgroundTask(lambda: limit.run_all([other]))
     blocked.wait(20)
-    mine = Job(lambda: limit.each([failing, lambda: begun.append(1)]))
+    mine = BackgroundTask(lambda: limit.run_all([failing, lambda: begun.append(1)]))
     threading.Event().wait(0.2)  # until the second one waits for a place
     place.set()
     threading.Event().wait(0.2)
@@ -140,7 +140,7 @@ def test_any_kind_of_failure_is_passed_on() -> None:
         raise SystemExit(3)
 
     with pytest.raises(SystemExit):
-        Limit(2).each([leave])
+        TaskPool(2).run_all([leave])
 
 
 def test_an_interrupt_ends_those_that_wait_and_begins_no_more() -> None:
@@ -150,7 +150,7 @@ def test_an_interrupt_ends_those_that_wait_and_begins_no_more() -> None:
         begun.append(1)
         cancellation.sleep(60)
 
-    job = Job(lambda: Limit(2).each([task] * 10))
+    job = BackgroundTask(lambda: TaskPool(2).run_all([task] * 10))
     while len(begun) < 2:
         threading.Event().wait(0.01)
     cancellation.end()
@@ -170,7 +170,7 @@ def test_those_that_are_interrupted_may_clear_up_before_the_caller_goes_on() -> 
             threading.Event().wait(0.3)
             cleared.set()
 
-    job = Job(lambda: Limit(2).each([task]))
+    job = BackgroundTask(lambda: TaskPool(2).run_all([task]))
     began.wait(20)
     cancellation.end()
     assert job.wait(20)
@@ -180,10 +180,10 @@ def test_those_that_are_interrupted_may_clear_up_before_the_caller_goes_on() -> 
 def test_end_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ragops.adapters.background._GRACE", 0.2)
     forever = threading.Event()
-    deaf = [Job(lambda: bool(forever.wait(60)) and None) for _ in range(3)]
-    end(deaf)
+    deaf = [BackgroundTask(lambda: bool(forever.wait(60)) and None) for _ in range(3)]
+    cancel_all(deaf)
     assert cancellation.ending()
-    assert not any(job.ended for job in deaf), "else this test shows nothing"
+    assert not any(job.is_done for job in deaf), "else this test shows nothing"
     forever.set()
     assert all(job.wait(20) for job in deaf)
 
@@ -192,9 +192,9 @@ def test_end_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_job_gives_its_value_or_its_failure() -> None:
-    assert Job(lambda: 7).result() == 7
+    assert BackgroundTask(lambda: 7).result() == 7
     with pytest.raises(RagopsError):
-        Job(fail).result()
+        BackgroundTask(fail).result()
 
 
 def test_an_interrupt_while_a_job_is_started_does_not_lose_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,16 +207,16 @@ def test_an_interrupt_while_a_job_is_started_does_not_lose_it(monkeypatch: pytes
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(threading.Thread, "start", start)
-        Job(lambda: free.wait(20), "", known)
+        BackgroundTask(lambda: free.wait(20), "", known)
     (job,) = known
-    assert not job.ended
+    assert not job.is_done
     free.set()
     assert job.wait(20)
 
 
 def test_waiting_for_a_job_ends_with_the_run() -> None:
     free = threading.Event()
-    job: Job[Any] = Job(lambda: free.wait(60))
+    job: BackgroundTask[Any] = BackgroundTask(lambda: free.wait(60))
     cancellation.end()
     with pytest.raises(InterruptedRunError):
         job.result()
@@ -228,16 +228,16 @@ def test_the_cause_is_told_before_what_follows_from_it() -> None:
     def follows() -> None:
         raise InterruptedRunError("interrupted", "interrupted")
 
-    jobs = [Job(follows), Job(lambda: fail("cause")), Job(nothing)]
+    jobs = [BackgroundTask(follows), BackgroundTask(lambda: fail("cause")), BackgroundTask(nothing)]
     with pytest.raises(RagopsError) as caught:
-        finish(jobs)
+        join_all(jobs)
     assert caught.value.code == "cause"
-    raise_failure([Job(nothing)])
+    raise_failure([BackgroundTask(nothing)])
 
 
 def test_threads_do_not_keep_a_process_alive() -> None:
     free = threading.Event()
-    job: Job[Any] = Job(lambda: free.wait(60), "ragops-test-daemon")
+    job: BackgroundTask[Any] = BackgroundTask(lambda: free.wait(60), "ragops-test-daemon")
     (thread,) = [item for item in threading.enumerate() if item.name == "ragops-test-daemon"]
     assert thread.daemon
     free.set()

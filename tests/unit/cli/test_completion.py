@@ -77,7 +77,7 @@ def test_recovery_points_newest_first(
 
     (repository,) = vault_of(load(None, None)).repositories
     for name in POINTS:
-        with repository.store.writing(f"default/{name}/part") as stream:
+        with repository.store.open_write(f"default/{name}/part") as stream:
             stream.write(b"x")
     for words in ("backup show", "backup verify", "backup delete", "restore", "backup drill", "backup keep"):
         assert complete(f"ragops {words} 2", capfd, monkeypatch) == list(reversed(POINTS)), words

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters import audit
-from ragops.adapters.background import Job
+from ragops.adapters.background import BackgroundTask
 from ragops.config.load import load
 from ragops.errors import MissingError, RagopsError
 from ragops.operations.backup.create import BackupResult
@@ -21,7 +21,7 @@ from ragops.operations.observe import backup_health
 from ragops.operations.records import drill_log, last_backup, metrics_file
 from ragops.operations.records.drill_log import DrillRecord
 from ragops.operations.session import Session
-from ragops.recovery.repository import Locker
+from ragops.recovery.repository import LockRequest
 from ragops.services.contract import ProbeResult, Status
 from tests.backup_helpers import put_point
 
@@ -160,7 +160,7 @@ def test_a_copy_that_did_not_happen_stays_a_word_until_it_does(session: Session)
     assert name in detail
     assert "copies_missing" in metrics_file.text(session)
     vault = session.vault()
-    vault.copies[0].adopt(point, Locker("test"), lambda _size: None)
+    vault.copies[0].import_point(point, LockRequest("test"), lambda _size: None)
     record_copies(session, BackupResult(point, (Copied(name),)))
     assert checks(session)["copies"][0] is Status.OK
     record = last_backup.read(session.project.paths.backup_record)
@@ -170,11 +170,11 @@ def test_a_copy_that_did_not_happen_stays_a_word_until_it_does(session: Session)
 
 def test_a_copy_that_vanished_is_missed_whatever_the_last_run_saw(session: Session) -> None:
     point, copy = point_of(session), session.vault().copies[0]
-    copy.adopt(point, Locker("test"), lambda _size: None)
+    copy.import_point(point, LockRequest("test"), lambda _size: None)
     recorded(session, lambda: BackupResult(point, (Copied(copy.name),)))
     assert checks(session)["copies"][0] is Status.OK
     folder = session.project.paths.root / "elsewhere"
-    (folder / point.home.split("/")[0] / point.id / "redis" / "dump.rdb.zst").unlink()
+    (folder / point.path.split("/")[0] / point.id / "redis" / "dump.rdb.zst").unlink()
     status, detail = checks(session)["copies"]
     assert (status, "is missing" in detail) == (Status.DEGRADED, True)
     shutil.rmtree(folder)
@@ -228,7 +228,7 @@ def test_a_repository_that_does_not_answer_holds_nothing_up() -> None:
         return ProbeResult("backup", (), 0.0)
 
     try:
-        found = backup_health.result(Job(hang), deadline=0.0)
+        found = backup_health.result(BackgroundTask(hang), deadline=0.0)
     finally:
         over.set()
     assert found.checks[0].status is Status.DEGRADED

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from ragops.operations.restore.compare import Comparison, count_faults, difference, expected
-from ragops.recovery.manifest import ManifestPart, Stored
+from ragops.recovery.manifest import ManifestPart, StoredFile
 from ragops.services.timescaledb.sampling import Chunk
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -18,7 +18,7 @@ HASH = "0" * 64
 
 def part(name: str, **counts: int) -> ManifestPart:
     return ManifestPart(
-        service="x", name=name, size=1, sha256=HASH, stored=Stored(file="f", size=1, sha256=HASH),
+        service="x", name=name, size=1, sha256=HASH, stored=StoredFile(file="f", size=1, sha256=HASH),
         counts=counts, instant=NOW, versions={},
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ import pytest
 
 from ragops.errors import RagopsError, UsageError
 from ragops.operations.backup.keygen import keygen, verify_keys_in
-from ragops.recovery.codec import identities
+from ragops.recovery.codec import load_identities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def test_what_is_encrypted_to_the_recipient_is_opened_by_the_file(tmp_path: Path
     assert made.file == str(tmp_path / "identity")
     target = io.BytesIO()
     pyrage.encrypt_io(io.BytesIO(b"content"), target, [pyrage.x25519.Recipient.from_str(made.recipient)])
-    assert pyrage.decrypt(target.getvalue(), list(identities(tmp_path / "identity"))) == b"content"
+    assert pyrage.decrypt(target.getvalue(), list(load_identities(tmp_path / "identity"))) == b"content"
 
 
 def test_only_we_can_read_it_and_it_says_what_it_is(tmp_path: Path) -> None:

@@ -11,20 +11,20 @@ from ragops.config.backup import KeepSettings
 from ragops.errors import LockedError, MissingError, RagopsError
 from ragops.operations.backup.prune import prune
 from ragops.recovery.manifest import FILE_NAME
-from ragops.recovery.repository import Locker, Repository
+from ragops.recovery.repository import LockRequest, Repository
 from tests.backup_helpers import MemoryStore, files_of, folder_of, put_point, stored, vault_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
 
-LOCKER = Locker("the tests")
+LOCKER = LockRequest("the tests")
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 RULE = KeepSettings(daily=2)
 
 
-def filled(vault: Vault, days: int = 5) -> list[str]:
+def filled(vault: BackupTarget, days: int = 5) -> list[str]:
     """The ids of one recovery point a day, in every repository, the newest first."""
     for repository in vault.repositories:
         for number in range(days):
@@ -33,30 +33,30 @@ def filled(vault: Vault, days: int = 5) -> list[str]:
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Vault:
+def vault(tmp_path: Path) -> BackupTarget:
     return vault_of(tmp_path, tmp_path / "second")
 
 
-def there(vault: Vault) -> list[list[str]]:
+def there(vault: BackupTarget) -> list[list[str]]:
     return [[point.id for point in repository.list().points] for repository in vault.repositories]
 
 
-def test_what_is_not_kept_goes_from_every_repository(vault: Vault, tmp_path: Path) -> None:
+def test_what_is_not_kept_goes_from_every_repository(vault: BackupTarget, tmp_path: Path) -> None:
     ids = filled(vault)
     result = prune(vault, RULE, LOCKER)
     result.require_all()
     assert there(vault) == [ids[:2], ids[:2]]
     for pruned in result.repositories:
-        assert [(verdict.point.id, verdict.stays) for verdict in pruned.verdicts] == [
+        assert [(verdict.point.id, verdict.keep) for verdict in pruned.verdicts] == [
             (ident, number < 2) for number, ident in enumerate(ids)
         ]
     for place in ("backups", "second"):
         assert {name.split("/")[1] for name in files_of(tmp_path / place)} == set(ids[:2])
     again = prune(vault, RULE, LOCKER)
-    assert all(verdict.stays for pruned in again.repositories for verdict in pruned.verdicts)
+    assert all(verdict.keep for pruned in again.repositories for verdict in pruned.verdicts)
 
 
-def test_a_dry_run_says_the_same_and_removes_nothing(vault: Vault, tmp_path: Path) -> None:
+def test_a_dry_run_says_the_same_and_removes_nothing(vault: BackupTarget, tmp_path: Path) -> None:
     ids = filled(vault)
     places = [tmp_path / name for name in ("backups", "second")]
     before = [files_of(place) for place in places]
@@ -65,25 +65,25 @@ def test_a_dry_run_says_the_same_and_removes_nothing(vault: Vault, tmp_path: Pat
     assert there(vault) == [ids, ids]
     assert [files_of(place) for place in places] == before
     done = prune(vault, RULE, LOCKER)
-    said = [[(v.point.id, v.stays, v.why) for v in item.verdicts] for item in rehearsed.repositories]
-    assert said == [[(v.point.id, v.stays, v.why) for v in item.verdicts] for item in done.repositories]
+    said = [[(v.point.id, v.keep, v.reason) for v in item.verdicts] for item in rehearsed.repositories]
+    assert said == [[(v.point.id, v.keep, v.reason) for v in item.verdicts] for item in done.repositories]
 
 
-def test_each_repository_is_judged_by_what_is_whole_there(vault: Vault) -> None:
+def test_each_repository_is_judged_by_what_is_whole_there(vault: BackupTarget) -> None:
     ids = filled(vault)
     stored(vault.copies[0].get(ids[0]), "redis/dump.rdb").unlink()
     prune(vault, RULE, LOCKER)
     assert there(vault) == [[ids[0], ids[1]], [ids[1], ids[2]]]
 
 
-def test_marks_and_what_a_restore_needs_are_left(vault: Vault) -> None:
+def test_marks_and_what_a_restore_needs_are_left(vault: BackupTarget) -> None:
     ids = filled(vault)
-    vault.copies[0].keep(vault.copies[0].get(ids[4]), keep=True)
+    vault.copies[0].set_pinned(vault.copies[0].get(ids[4]), keep=True)
     prune(vault, RULE, LOCKER, {ids[3], ""})
     assert there(vault) == [[ids[0], ids[1], ids[3]], [ids[0], ids[1], ids[3], ids[4]]]
 
 
-def test_what_cannot_be_read_is_left_alone_and_said(vault: Vault) -> None:
+def test_what_cannot_be_read_is_left_alone_and_said(vault: BackupTarget) -> None:
     ids = filled(vault)
     damaged = vault.primary.get(ids[4])
     (folder_of(damaged) / FILE_NAME).write_bytes(b"{")
@@ -95,11 +95,11 @@ def test_what_cannot_be_read_is_left_alone_and_said(vault: Vault) -> None:
 class Away(MemoryStore):
     """A repository out of reach."""
 
-    def entries(self, prefix: str = "") -> Any:
+    def list_entries(self, prefix: str = "") -> Any:
         raise MissingError("repository_unreachable", "it does not answer")
 
 
-def test_one_that_is_away_keeps_no_other_from_being_pruned(vault: Vault) -> None:
+def test_one_that_is_away_keeps_no_other_from_being_pruned(vault: BackupTarget) -> None:
     ids = filled(vault)
     away = Repository(Away("memory://away"), "default")
     object.__setattr__(vault, "repositories", (away, *vault.repositories))
@@ -112,15 +112,15 @@ def test_one_that_is_away_keeps_no_other_from_being_pruned(vault: Vault) -> None
     assert "memory://away" in caught.value.message
 
 
-def test_one_that_is_locked_is_not_pruned(vault: Vault) -> None:
+def test_one_that_is_locked_is_not_pruned(vault: BackupTarget) -> None:
     ids = filled(vault)
-    with vault.primary.locked(Locker("a backup elsewhere")):
+    with vault.primary.lock(LockRequest("a backup elsewhere")):
         result = prune(vault, RULE, LOCKER)
     assert isinstance(result.failures[0][1], LockedError)
     assert there(vault) == [ids, ids[:2]]
 
 
-def test_nobody_elses_environment_is_touched(vault: Vault, tmp_path: Path) -> None:
+def test_nobody_elses_environment_is_touched(vault: BackupTarget, tmp_path: Path) -> None:
     filled(vault)
     other = vault_of(tmp_path, tmp_path / "second", environment="staging")
     ids = filled(other)
@@ -128,7 +128,7 @@ def test_nobody_elses_environment_is_touched(vault: Vault, tmp_path: Path) -> No
     assert there(other) == [ids, ids]
 
 
-def test_an_empty_repository(vault: Vault) -> None:
+def test_an_empty_repository(vault: BackupTarget) -> None:
     result = prune(vault, RULE, LOCKER)
     assert [item.verdicts for item in result.repositories] == [(), ()]
     assert result.failures == ()

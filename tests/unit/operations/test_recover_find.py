@@ -14,13 +14,13 @@ from ragops.operations.restore.locate import Progressed, RecoverRequest, command
 from tests.backup_helpers import put_point, vault_of
 
 if TYPE_CHECKING:
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
 
 OLD, NEW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Vault:
+def vault(tmp_path: Path) -> BackupTarget:
     """A repository with two recovery points."""
     vault = vault_of(tmp_path / "old")
     put_point(vault.primary, vault.signing_key(), sequence=1, created=OLD)
@@ -28,7 +28,7 @@ def vault(tmp_path: Path) -> Vault:
     return vault
 
 
-def request(vault: Vault, tmp_path: Path, **named: Any) -> RecoverRequest:
+def request(vault: BackupTarget, tmp_path: Path, **named: Any) -> RecoverRequest:
     folder = tmp_path / "anew"
     folder.mkdir(exist_ok=True)
     return RecoverRequest(vault.primary.name, folder, tmp_path, **named)
@@ -40,23 +40,23 @@ def failure(wanted: RecoverRequest, kind: type[RagopsError]) -> RagopsError:
     return caught.value
 
 
-def test_the_newest_is_taken_and_nobody_vouches_for_it(vault: Vault, tmp_path: Path) -> None:
+def test_the_newest_is_taken_and_nobody_vouches_for_it(vault: BackupTarget, tmp_path: Path) -> None:
     found = find(request(vault, tmp_path))
     assert found.point.manifest.created == NEW
     assert not found.vouched
     assert found.signer == vault.signing_key().public
-    assert found.vault.trusted() == {found.signer}
+    assert found.vault.trusted_keys() == {found.signer}
     assert list((tmp_path / "anew").iterdir()) == [], "looking writes nothing"
 
 
-def test_a_key_that_is_named_vouches(vault: Vault, tmp_path: Path) -> None:
+def test_a_key_that_is_named_vouches(vault: BackupTarget, tmp_path: Path) -> None:
     key = vault.signing_key().public
     assert find(request(vault, tmp_path, verify_key=key)).vouched
     keygen(tmp_path / "id.txt", key)
     assert find(request(vault, tmp_path, identity=tmp_path / "id.txt")).vouched
 
 
-def test_a_key_that_is_named_and_is_another_refuses(vault: Vault, tmp_path: Path) -> None:
+def test_a_key_that_is_named_and_is_another_refuses(vault: BackupTarget, tmp_path: Path) -> None:
     other = vault_of(tmp_path / "other").signing_key().public
     error = failure(request(vault, tmp_path, verify_key=other), IntegrityError)
     assert error.code == "signer_unknown"
@@ -67,7 +67,7 @@ def test_a_key_that_is_named_and_is_another_refuses(vault: Vault, tmp_path: Path
     assert find(named).vouched, "what is typed goes before what a file says"
 
 
-def test_where_there_is_none_it_says_what_there_is(vault: Vault, tmp_path: Path) -> None:
+def test_where_there_is_none_it_says_what_there_is(vault: BackupTarget, tmp_path: Path) -> None:
     error = failure(request(vault, tmp_path, environment="staging"), MissingError)
     assert (error.code, "default" in error.hint) == ("no_recovery_point", True)
     nowhere = RecoverRequest("nowhere", tmp_path / "anew", tmp_path)
@@ -75,14 +75,14 @@ def test_where_there_is_none_it_says_what_there_is(vault: Vault, tmp_path: Path)
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_folder_that_is_in_use_is_left_alone(vault: Vault, tmp_path: Path) -> None:
+def test_a_folder_that_is_in_use_is_left_alone(vault: BackupTarget, tmp_path: Path) -> None:
     wanted = request(vault, tmp_path)
     wanted.paths.secrets.parent.mkdir(parents=True)
     wanted.paths.secrets.write_text("{}")
     assert failure(wanted, UsageError).code == "already_initialised"
 
 
-def test_an_interrupted_run_is_gone_on_with_whatever_came_after_it(vault: Vault, tmp_path: Path) -> None:
+def test_an_interrupted_run_is_gone_on_with_whatever_came_after_it(vault: BackupTarget, tmp_path: Path) -> None:
     first = find(request(vault, tmp_path, reference="20260101"))
     keep_progress(first.request.paths, Progressed(first.point.id, settled=True))
     (tmp_path / "anew" / "ragops.yaml").write_text("name: rag\n")
@@ -93,7 +93,7 @@ def test_an_interrupted_run_is_gone_on_with_whatever_came_after_it(vault: Vault,
     assert (error.code, first.point.id in error.hint) == ("other_recovery", True)
 
 
-def test_a_point_that_could_not_be_restored_may_be_left_for_another(vault: Vault, tmp_path: Path) -> None:
+def test_a_point_that_could_not_be_restored_may_be_left_for_another(vault: BackupTarget, tmp_path: Path) -> None:
     newest = find(request(vault, tmp_path))
     keep_progress(newest.request.paths, Progressed(newest.point.id, settled=True, failed=True))
     older = older_good(newest)
@@ -110,7 +110,7 @@ def test_the_command_that_goes_on_is_the_one_that_was_given(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_a_folder_inside_a_repository_is_told_from_one(vault: Vault, tmp_path: Path, slash: str) -> None:
+def test_a_folder_inside_a_repository_is_told_from_one(vault: BackupTarget, tmp_path: Path, slash: str) -> None:
     inner = RecoverRequest(f"old/backups/default{slash}", tmp_path / "anew", tmp_path)
     error = failure(inner, UsageError)
     assert (error.code, error.hint) == ("not_a_repository", "`ragops recover old/backups`")

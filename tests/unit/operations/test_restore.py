@@ -35,7 +35,7 @@ from tests.fake_engines import ORDER, FakeEngine, engines, platform_of, plugged
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
 
 pytestmark = pytest.mark.timeout(120)
 LATER = b"written later"
@@ -49,7 +49,7 @@ def fakes() -> Iterator[dict[str, FakeEngine]]:
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Vault:
+def vault(tmp_path: Path) -> BackupTarget:
     return vault_of(tmp_path)
 
 
@@ -78,7 +78,7 @@ def fail_at(step: str, error: BaseException | None = None) -> Any:
 # --- the whole of it ----------------------------------------------------------------------------------------------
 
 
-def test_all_services_come_back_in_order(fakes: Any, vault: Vault) -> None:
+def test_all_services_come_back_in_order(fakes: Any, vault: BackupTarget) -> None:
     before = live(fakes)
     point = take(platform_of(), vault)
     changed(fakes)
@@ -97,7 +97,7 @@ def test_all_services_come_back_in_order(fakes: Any, vault: Vault) -> None:
     assert live(fakes) == {name: {"one": LATER} for name in ORDER}
 
 
-def test_shards_of_a_collection_are_told_as_one_as_the_live_one_is(fakes: Any, vault: Vault) -> None:
+def test_shards_of_a_collection_are_told_as_one_as_the_live_one_is(fakes: Any, vault: BackupTarget) -> None:
     point = take(platform_of(), vault)
     forge_counts(vault, point, "qdrant/one", **{"docs/0.points": 41})
     forge_counts(vault, vault.primary.get(point.id), "qdrant/two", **{"docs/1.points": 230})
@@ -106,7 +106,7 @@ def test_shards_of_a_collection_are_told_as_one_as_the_live_one_is(fakes: Any, v
         assert found["qdrant"] == {"one.bytes": 11000, "two.bytes": 22000, "docs.points": 271}
 
 
-def test_what_the_recovery_point_does_not_count_is_told_as_it_is_now(fakes: Any, vault: Vault) -> None:
+def test_what_the_recovery_point_does_not_count_is_told_as_it_is_now(fakes: Any, vault: BackupTarget) -> None:
     """Where no engine here could read a part when it was taken, a closing table of 0 would be false."""
     take(platform_of(), vault)
     fakes["qdrant"].counts = lambda _endpoint: {"docs.points": 7, "one.bytes": 1}
@@ -114,7 +114,7 @@ def test_what_the_recovery_point_does_not_count_is_told_as_it_is_now(fakes: Any,
     assert found["qdrant"] == {"one.bytes": 11000, "two.bytes": 22000, "docs.points": 7}
 
 
-def test_only_what_was_named(fakes: Any, vault: Vault) -> None:
+def test_only_what_was_named(fakes: Any, vault: BackupTarget) -> None:
     take(platform_of(), vault)
     changed(fakes)
     result = restore(RestoreRequest(services=("redis",)), platform_of(), vault)
@@ -146,7 +146,7 @@ def test_from_another_repository(fakes: Any, tmp_path: Path) -> None:
     assert live(fakes) == before
 
 
-def test_a_dry_run_reads_all_and_touches_nothing(fakes: Any, vault: Vault) -> None:
+def test_a_dry_run_reads_all_and_touches_nothing(fakes: Any, vault: BackupTarget) -> None:
     take(platform_of(), vault)
     changed(fakes)
     result = restore(RestoreRequest(dry_run=True), platform_of(), vault)
@@ -180,7 +180,7 @@ def test_what_is_encrypted_needs_its_identity(fakes: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("how", ["flipped", "truncated", "missing"])
-def test_damage_of_the_last_part_stops_the_first_service(fakes: Any, vault: Vault, how: str) -> None:
+def test_damage_of_the_last_part_stops_the_first_service(fakes: Any, vault: BackupTarget, how: str) -> None:
     point = take(platform_of(), vault)
     changed(fakes)
     damage(stored(point, "qdrant/two"), how)
@@ -194,7 +194,7 @@ def test_damage_of_the_last_part_stops_the_first_service(fakes: Any, vault: Vaul
     restore(RestoreRequest(services=("redis",)), platform_of(), vault)
 
 
-def test_missing_parts_are_seen_before_hours_of_unpacking(fakes: Any, vault: Vault) -> None:
+def test_missing_parts_are_seen_before_hours_of_unpacking(fakes: Any, vault: BackupTarget) -> None:
     point = take(platform_of(), vault)
     for path in ("qdrant/one", "qdrant/two"):
         stored(point, path).unlink()
@@ -206,7 +206,7 @@ def test_missing_parts_are_seen_before_hours_of_unpacking(fakes: Any, vault: Vau
     assert said == []
 
 
-def test_a_stranger_is_not_trusted(fakes: Any, vault: Vault) -> None:
+def test_a_stranger_is_not_trusted(fakes: Any, vault: BackupTarget) -> None:
     take(platform_of(), vault)
     changed(fakes)
     vault.signing_key_file.unlink()
@@ -216,7 +216,7 @@ def test_a_stranger_is_not_trusted(fakes: Any, vault: Vault) -> None:
     assert [engine.steps for engine in fakes.values()] == [[], [], []]
 
 
-def test_another_runtime_is_refused(fakes: Any, vault: Vault) -> None:
+def test_another_runtime_is_refused(fakes: Any, vault: BackupTarget) -> None:
     take(platform_of(), vault)
     with pytest.raises(MissingError) as caught:
         restore(RestoreRequest(), replace(platform_of(), runtime="docker"), vault)
@@ -224,7 +224,7 @@ def test_another_runtime_is_refused(fakes: Any, vault: Vault) -> None:
 
 
 @pytest.mark.parametrize("service", ORDER)
-def test_a_preflight_that_fails_stops_all(fakes: Any, vault: Vault, service: str) -> None:
+def test_a_preflight_that_fails_stops_all(fakes: Any, vault: BackupTarget, service: str) -> None:
     take(platform_of(), vault)
     changed(fakes)
     fakes[service].at = fail_at("preflight")
@@ -234,7 +234,7 @@ def test_a_preflight_that_fails_stops_all(fakes: Any, vault: Vault, service: str
     assert len(vault.primary.list().points) == 1
 
 
-def test_no_way_back_no_restore(fakes: Any, vault: Vault) -> None:
+def test_no_way_back_no_restore(fakes: Any, vault: BackupTarget) -> None:
     take(platform_of(), vault)
     changed(fakes)
     fakes["qdrant"].at = fail_at("dump one")
@@ -246,7 +246,7 @@ def test_no_way_back_no_restore(fakes: Any, vault: Vault) -> None:
 
 
 def test_too_little_room_is_said_before_anything_is_unpacked(
-    fakes: Any, vault: Vault, monkeypatch: pytest.MonkeyPatch
+    fakes: Any, vault: BackupTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take(platform_of(), vault)
     usage = namedtuple("usage", "total used free")
@@ -261,7 +261,7 @@ def test_too_little_room_is_said_before_anything_is_unpacked(
 # --- failures and interrupts on the way ---------------------------------------------------------------------------
 
 
-def test_a_failure_on_the_way_names_what_is_done_and_the_way_back(fakes: Any, vault: Vault) -> None:
+def test_a_failure_on_the_way_names_what_is_done_and_the_way_back(fakes: Any, vault: BackupTarget) -> None:
     take(platform_of(), vault)
     changed(fakes)
     fakes["redis"].at = fail_at("restore")
@@ -272,7 +272,7 @@ def test_a_failure_on_the_way_names_what_is_done_and_the_way_back(fakes: Any, va
     assert fakes["redis"].live == fakes["qdrant"].live == {"one": LATER}
 
 
-def test_the_same_command_goes_on_with_what_is_left(fakes: Any, vault: Vault) -> None:
+def test_the_same_command_goes_on_with_what_is_left(fakes: Any, vault: BackupTarget) -> None:
     before = live(fakes)
     take(platform_of(), vault)
     changed(fakes)
@@ -294,7 +294,7 @@ def test_the_same_command_goes_on_with_what_is_left(fakes: Any, vault: Vault) ->
     assert journal_of(vault).read() is None
 
 
-def interrupted(fakes: Any, vault: Vault) -> None:
+def interrupted(fakes: Any, vault: BackupTarget) -> None:
     take(platform_of(), vault)
     changed(fakes)
     fakes["qdrant"].at = fail_at("restore", KeyboardInterrupt())
@@ -307,7 +307,7 @@ def interrupted(fakes: Any, vault: Vault) -> None:
     changed(fakes)
 
 
-def test_anew_restores_all_again(fakes: Any, vault: Vault) -> None:
+def test_anew_restores_all_again(fakes: Any, vault: BackupTarget) -> None:
     interrupted(fakes, vault)
     result = restore(RestoreRequest(anew=True), platform_of(), vault)
     assert restored(fakes) == list(ORDER)
@@ -316,7 +316,7 @@ def test_anew_restores_all_again(fakes: Any, vault: Vault) -> None:
 
 
 @pytest.mark.parametrize("age", [timedelta(hours=25), timedelta(hours=-2)])
-def test_a_stale_one_begins_anew(fakes: Any, vault: Vault, age: timedelta) -> None:
+def test_a_stale_one_begins_anew(fakes: Any, vault: BackupTarget, age: timedelta) -> None:
     interrupted(fakes, vault)
     path = vault.staging.parent / "restore.json"
     values = json.loads(path.read_text())
@@ -326,14 +326,14 @@ def test_a_stale_one_begins_anew(fakes: Any, vault: Vault, age: timedelta) -> No
     assert len(vault.primary.list().points) == 3
 
 
-def test_another_restore_begins_anew(fakes: Any, vault: Vault) -> None:
+def test_another_restore_begins_anew(fakes: Any, vault: BackupTarget) -> None:
     interrupted(fakes, vault)
     restore(RestoreRequest(services=("timescaledb", "redis")), platform_of(), vault)
     assert restored(fakes) == ["timescaledb", "redis"]
     assert journal_of(vault).read() is None
 
 
-def test_a_dry_run_in_between_changes_nothing_of_it(fakes: Any, vault: Vault) -> None:
+def test_a_dry_run_in_between_changes_nothing_of_it(fakes: Any, vault: BackupTarget) -> None:
     interrupted(fakes, vault)
     restore(RestoreRequest(dry_run=True), platform_of(), vault)
     restore(RestoreRequest(), platform_of(), vault)
@@ -362,7 +362,7 @@ KILLED = """
 
 @pytest.mark.fault
 @pytest.mark.parametrize("service", ORDER)
-def test_a_killed_restore_is_gone_on_with(fakes: Any, vault: Vault, service: str) -> None:
+def test_a_killed_restore_is_gone_on_with(fakes: Any, vault: BackupTarget, service: str) -> None:
     before = live(fakes)
     take(platform_of(), vault)
     changed(fakes)
@@ -379,7 +379,7 @@ def test_a_killed_restore_is_gone_on_with(fakes: Any, vault: Vault, service: str
     assert files_of(vault.staging) == []
 
 
-def test_other_counts_than_stated_are_found_in_a_rehearsal(fakes: Any, vault: Vault) -> None:
+def test_other_counts_than_stated_are_found_in_a_rehearsal(fakes: Any, vault: BackupTarget) -> None:
     point = take(platform_of(), vault)
     forge_counts(vault, point, "redis/one", **{"one.bytes": 7})
     with pytest.raises(IntegrityError) as caught:

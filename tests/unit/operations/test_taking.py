@@ -20,7 +20,7 @@ import pyrage
 import pytest
 
 from ragops.adapters import cancellation
-from ragops.adapters.background import Job
+from ragops.adapters.background import BackgroundTask
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.operations.backup import create, replicate
 from ragops.operations.backup.create import BackupRequest
@@ -28,7 +28,7 @@ from ragops.operations.backup.list_points import overview
 from ragops.operations.backup.part_writer import Taking, _until
 from ragops.operations.backup.verify import verify
 from ragops.recovery.manifest import Kind
-from ragops.recovery.repository import Locker, Repository
+from ragops.recovery.repository import LockRequest, Repository
 from ragops.services.contract import Part
 from tests.backup_helpers import (
     MemoryStore,
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ragops.adapters.progress import Progress
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
 
 pytestmark = pytest.mark.timeout(120)
-LOCKER = Locker("the tests")
+LOCKER = LockRequest("the tests")
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def fakes() -> Iterator[dict[str, FakeEngine]]:
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Vault:
+def vault(tmp_path: Path) -> BackupTarget:
     return vault_of(tmp_path)
 
 
@@ -71,7 +71,7 @@ def threads() -> list[str]:
 # --- what is taken ------------------------------------------------------------------------------------------------
 
 
-def test_every_part_of_every_service_in_order(fakes: Any, vault: Vault, tmp_path: Path) -> None:
+def test_every_part_of_every_service_in_order(fakes: Any, vault: BackupTarget, tmp_path: Path) -> None:
     point = take(platform_of(), vault)
     assert [part.path for part in point.manifest.parts] == [
         f"{name}/{part}" for name in ORDER for part in ("one", "two")
@@ -82,14 +82,14 @@ def test_every_part_of_every_service_in_order(fakes: Any, vault: Vault, tmp_path
     assert point.manifest.parts[0].counts == {"one.bytes": 16000}
     assert point.manifest.parts[0].versions == {"fake": "1.0"}
     assert point.manifest.sequence == 1
-    assert point.faults() == ()
+    assert point.find_faults() == ()
     assert point.signed.signature.key == vault.signing_key().public
     assert files_of(vault.staging) == []
     assert threads() == []
     assert take(platform_of(), vault).manifest.sequence == 2
 
 
-def test_what_is_asked_for_and_no_more(fakes: Any, vault: Vault) -> None:
+def test_what_is_asked_for_and_no_more(fakes: Any, vault: BackupTarget) -> None:
     point = take(platform_of(), vault, request=BackupRequest(Kind.SAFETY, ("redis",)))
     assert {part.service for part in point.manifest.parts} == {"redis"}
     assert point.manifest.kind is Kind.SAFETY
@@ -99,17 +99,17 @@ def test_what_is_asked_for_and_no_more(fakes: Any, vault: Vault) -> None:
 
 
 def test_files_of_the_project_and_no_secrets_where_it_is_not_encrypted(
-    fakes: Any, vault: Vault, tmp_path: Path
+    fakes: Any, vault: BackupTarget, tmp_path: Path
 ) -> None:
     config, secret = tmp_path / "ragops.yaml", tmp_path / "secrets.json"
     config.write_text("name: p\n")
     secret.write_text("hunter2")
     platform = platform_of(files={"ragops.yaml": config}, sealed={"secrets.json": secret}, images={"redis": "sha256:1"})
     point = take(platform, vault)
-    assert [part.path for part in point.manifest.of("platform")] == ["platform/ragops.yaml"]
+    assert [part.path for part in point.manifest.parts_of("platform")] == ["platform/ragops.yaml"]
     assert (unpack(vault, point, "platform", tmp_path / "plain") / "ragops.yaml").read_text() == "name: p\n"
     assert point.manifest.images == {"redis": "sha256:1"}
-    assert not point.manifest.encrypted
+    assert not point.manifest.is_encrypted
 
 
 def test_secrets_only_where_it_is_encrypted(fakes: Any, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_secrets_only_where_it_is_encrypted(fakes: Any, tmp_path: Path) -> None:
     sealed = {"secrets.json": tmp_path / "secrets.json", "gateway": tmp_path / "keys", "gone": tmp_path / "nosuch"}
     point = take(platform_of(sealed=sealed), vault)
     assert point.manifest.recipients == (str(identity.to_public()),)
-    (part,) = point.manifest.of("platform")
+    (part,) = point.manifest.parts_of("platform")
     assert (part.path, part.counts) == ("platform/sealed.tar", {"files": 2})
     for item in point.manifest.parts:
         content = stored(point, item.path).read_bytes()
@@ -135,7 +135,7 @@ def test_secrets_only_where_it_is_encrypted(fakes: Any, tmp_path: Path) -> None:
     assert files_of(vault.staging) == []
 
 
-def test_progress_ends_with_one_last_word_on_each_part(fakes: Any, vault: Vault) -> None:
+def test_progress_ends_with_one_last_word_on_each_part(fakes: Any, vault: BackupTarget) -> None:
     said: list[Progress] = []
     point = take(platform_of(), vault, on_progress=said.append)
     assert sorted(item.resource for item in said if item.final) == sorted(part.path for part in point.manifest.parts)
@@ -149,7 +149,7 @@ def test_progress_ends_with_one_last_word_on_each_part(fakes: Any, vault: Vault)
 # --- order and company --------------------------------------------------------------------------------------------
 
 
-def test_parts_of_several_services_are_taken_side_by_side(fakes: Any, vault: Vault) -> None:
+def test_parts_of_several_services_are_taken_side_by_side(fakes: Any, vault: BackupTarget) -> None:
     """One part of each of three services has to be at work at once, or none goes on."""
     meeting, met = Meeting(3), set()
 
@@ -165,7 +165,7 @@ def test_parts_of_several_services_are_taken_side_by_side(fakes: Any, vault: Vau
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_no_more_parts_at_once_than_asked_for(fakes: Any, vault: Vault, jobs: int) -> None:
+def test_no_more_parts_at_once_than_asked_for(fakes: Any, vault: BackupTarget, jobs: int) -> None:
     now, most, turn = 0, 0, threading.Lock()
 
     def at(step: str) -> None:
@@ -184,7 +184,7 @@ def test_no_more_parts_at_once_than_asked_for(fakes: Any, vault: Vault, jobs: in
     assert most == jobs
 
 
-def test_a_service_begins_when_the_instant_of_the_one_before_is_fixed(fakes: Any, vault: Vault) -> None:
+def test_a_service_begins_when_the_instant_of_the_one_before_is_fixed(fakes: Any, vault: BackupTarget) -> None:
     """Metadata first, then what they refer to; and nobody waits for anything but the instant."""
     order: list[str] = []
     redis_began = threading.Event()
@@ -206,12 +206,12 @@ def test_a_service_begins_when_the_instant_of_the_one_before_is_fixed(fakes: Any
     point = take(platform_of(), vault)
     assert order == ["timescaledb", "redis", "qdrant"]
     assert redis_began.is_set()
-    instants = [point.manifest.of(service)[0].instant for service in ORDER]
+    instants = [point.manifest.parts_of(service)[0].instant for service in ORDER]
     assert instants == sorted(instants)
 
 
 def test_writers_are_let_go_when_all_instants_are_fixed_and_before_the_parts_are_taken(
-    fakes: Any, vault: Vault
+    fakes: Any, vault: BackupTarget
 ) -> None:
     released, fixed = threading.Event(), []
 
@@ -234,7 +234,7 @@ def test_writers_are_let_go_when_all_instants_are_fixed_and_before_the_parts_are
     assert point.manifest.quiesced == Held.instant
 
 
-def test_an_engine_reads_a_part_while_it_is_stored(fakes: Any, vault: Vault) -> None:
+def test_an_engine_reads_a_part_while_it_is_stored(fakes: Any, vault: BackupTarget) -> None:
     """The engine's reading does not end before we have told how far storing is."""
     storing = threading.Event()
 
@@ -262,7 +262,7 @@ def growing() -> Iterator[FakeEngine]:
         yield found["redis"]
 
 
-def test_a_part_is_stored_while_it_is_written(growing: FakeEngine, vault: Vault, tmp_path: Path) -> None:
+def test_a_part_is_stored_while_it_is_written(growing: FakeEngine, vault: BackupTarget, tmp_path: Path) -> None:
     """Its second half is not written before its first has been stored."""
     storing = threading.Event()
     growing.at = lambda step: _require(storing.wait(20)) if step == "half grown" else None
@@ -277,7 +277,7 @@ def test_a_part_is_stored_while_it_is_written(growing: FakeEngine, vault: Vault,
     assert threads() == []
 
 
-def test_what_is_stored_is_what_is_read_meanwhile(growing: FakeEngine, vault: Vault) -> None:
+def test_what_is_stored_is_what_is_read_meanwhile(growing: FakeEngine, vault: BackupTarget) -> None:
     """A checker beside gets the very bytes that are stored, and their end."""
     blocks: list[bytes] = []
 
@@ -297,7 +297,7 @@ def test_what_is_stored_is_what_is_read_meanwhile(growing: FakeEngine, vault: Va
 
 @pytest.mark.parametrize("stated", [hashlib.sha256(b"as it was").hexdigest(), "0" * 64])
 def test_a_checksum_that_the_engine_states_is_compared_with_what_is_stored(
-    growing: FakeEngine, vault: Vault, stated: str
+    growing: FakeEngine, vault: BackupTarget, stated: str
 ) -> None:
     def dump_one(sink: Any, name: str, instant: datetime) -> None:
         with sink.following(name):
@@ -314,7 +314,7 @@ def test_a_checksum_that_the_engine_states_is_compared_with_what_is_stored(
         assert take(platform_of(["redis"]), vault).manifest.parts[0].sha256 == stated
 
 
-def test_a_file_that_goes_on_growing_is_found(growing: FakeEngine, vault: Vault) -> None:
+def test_a_file_that_goes_on_growing_is_found(growing: FakeEngine, vault: BackupTarget) -> None:
     def dump_one(sink: Any, name: str, instant: datetime) -> None:
         with sink.following(name):
             (sink.folder / name).write_bytes(b"all")
@@ -336,7 +336,9 @@ def test_a_file_that_goes_on_growing_is_found(growing: FakeEngine, vault: Vault)
     assert nothing_left(vault)
 
 
-def test_a_writer_that_fails_in_the_middle_leaves_nothing_and_says_why(growing: FakeEngine, vault: Vault) -> None:
+def test_a_writer_that_fails_in_the_middle_leaves_nothing_and_says_why(
+    growing: FakeEngine, vault: BackupTarget
+) -> None:
     def at(step: str) -> None:
         if step == "half grown":
             raise RagopsError("told_to", "told to fail")
@@ -349,7 +351,7 @@ def test_a_writer_that_fails_in_the_middle_leaves_nothing_and_says_why(growing: 
     assert threads() == []
 
 
-def test_the_same_part_may_be_begun_again(growing: FakeEngine, vault: Vault, tmp_path: Path) -> None:
+def test_the_same_part_may_be_begun_again(growing: FakeEngine, vault: BackupTarget, tmp_path: Path) -> None:
     """As Qdrant does where a node is lost in the middle of a download."""
     grow, tries = growing._grow, []
 
@@ -372,7 +374,7 @@ def test_the_same_part_may_be_begun_again(growing: FakeEngine, vault: Vault, tmp
 
 
 def test_a_try_that_was_whole_and_is_dropped_does_not_write_into_the_next(
-    growing: FakeEngine, vault: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    growing: FakeEngine, vault: BackupTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of a snapshot that was another client's, in a store that is slow to take it."""
     follow, tries = Taking._follow, []
@@ -401,10 +403,10 @@ def test_a_try_that_was_whole_and_is_dropped_does_not_write_into_the_next(
     assert (unpack(vault, point, "redis", tmp_path / "plain") / "grown").read_bytes() == growing.live["grown"]
 
 
-def test_a_repository_that_fails_meanwhile_is_the_failure(growing: FakeEngine, vault: Vault) -> None:
+def test_a_repository_that_fails_meanwhile_is_the_failure(growing: FakeEngine, vault: BackupTarget) -> None:
     broken = RagopsError("disk_full", "no space left")
     store = vault.primary.store
-    writing = store.writing
+    writing = store.open_write
 
     @contextmanager
     def failing(path: str) -> Iterator[Any]:
@@ -413,7 +415,7 @@ def test_a_repository_that_fails_meanwhile_is_the_failure(growing: FakeEngine, v
                 raise broken
             yield stream
 
-    store.writing = failing  # type: ignore[method-assign]
+    store.open_write = failing  # type: ignore[method-assign]
     with pytest.raises(RagopsError) as found:
         take(platform_of(["redis"]), vault)
     assert found.value is broken
@@ -433,7 +435,7 @@ def _require(condition: bool) -> None:
 
 @pytest.mark.parametrize("service", ORDER)
 @pytest.mark.parametrize("step", ["before", "begun", "dump one", "dump two", "read one", "read two"])
-def test_what_fails_anywhere_leaves_nothing(fakes: Any, vault: Vault, service: str, step: str) -> None:
+def test_what_fails_anywhere_leaves_nothing(fakes: Any, vault: BackupTarget, service: str, step: str) -> None:
     def at(found: str) -> None:
         if found == step:
             raise RagopsError("told_to", "told to fail")
@@ -450,7 +452,7 @@ def test_what_fails_anywhere_leaves_nothing(fakes: Any, vault: Vault, service: s
 
 
 @pytest.mark.parametrize("failing", ORDER)
-def test_what_others_were_doing_is_over_when_a_failure_is_told(fakes: Any, vault: Vault, failing: str) -> None:
+def test_what_others_were_doing_is_over_when_a_failure_is_told(fakes: Any, vault: BackupTarget, failing: str) -> None:
     """Two services are in the middle of a part; whatever they still write is gone too."""
     busy, others = threading.Semaphore(0), [name for name in ORDER if name != failing]
 
@@ -482,7 +484,7 @@ def test_a_service_that_fails_between_two_looks_at_it_is_not_left_out() -> None:
         goes_on.wait(20)
         raise RagopsError("told_to", "told to fail")
 
-    job: Job[None] = Job(fail)
+    job: BackgroundTask[None] = BackgroundTask(fail)
 
     def all_ended() -> bool:
         goes_on.set()
@@ -492,12 +494,12 @@ def test_a_service_that_fails_between_two_looks_at_it_is_not_left_out() -> None:
         _until(all_ended, [job])
 
 
-def test_a_store_that_keeps_other_bytes_is_found_out(fakes: Any, vault: Vault) -> None:
+def test_a_store_that_keeps_other_bytes_is_found_out(fakes: Any, vault: BackupTarget) -> None:
     class Lying(MemoryStore):
-        def reading(self, path: str) -> Any:
+        def open_read(self, path: str) -> Any:
             if path.endswith("redis/two.zst"):
                 self.files[path] = bytes(len(self.files[path]))
-            return super().reading(path)
+            return super().open_read(path)
 
     store = Lying()
     lying = vault_of(vault.staging.parent)
@@ -509,7 +511,7 @@ def test_a_store_that_keeps_other_bytes_is_found_out(fakes: Any, vault: Vault) -
     assert store.files == {}
 
 
-def test_a_full_repository_is_said_and_holds_nothing(fakes: Any, vault: Vault) -> None:
+def test_a_full_repository_is_said_and_holds_nothing(fakes: Any, vault: BackupTarget) -> None:
     def full(path: str) -> None:
         if path.endswith("qdrant/one.zst"):
             raise MissingError("disk_full", "no space left")
@@ -523,7 +525,7 @@ def test_a_full_repository_is_said_and_holds_nothing(fakes: Any, vault: Vault) -
     assert threads() == []
 
 
-def test_an_engine_that_still_reads_ends_with_the_run(fakes: Any, vault: Vault) -> None:
+def test_an_engine_that_still_reads_ends_with_the_run(fakes: Any, vault: BackupTarget) -> None:
     """Storing has failed; the tool that reads meanwhile has copies of its own to remove."""
     reading, cleared = threading.Event(), threading.Event()
 
@@ -579,7 +581,7 @@ INTERRUPTED = """
 
 @pytest.mark.fault
 @pytest.mark.parametrize("step", ["before", "begun", "dump one", "dump two", "read one", "read two"])
-def test_an_interrupted_run_leaves_nothing_and_ends(vault: Vault, step: str) -> None:
+def test_an_interrupted_run_leaves_nothing_and_ends(vault: BackupTarget, step: str) -> None:
     with child(INTERRUPTED, vault, step) as process:
         assert process.stdout.readline() == "there\n"
         process.send_signal(signal.SIGINT)
@@ -590,7 +592,7 @@ def test_an_interrupted_run_leaves_nothing_and_ends(vault: Vault, step: str) -> 
 
 
 @contextmanager
-def child(code: str, vault: Vault, *arguments: str) -> Iterator[Any]:
+def child(code: str, vault: BackupTarget, *arguments: str) -> Iterator[Any]:
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-c", textwrap.dedent(code), str(vault.staging.parent), *arguments]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -608,7 +610,7 @@ DEAF = INTERRUPTED.replace("interrupt.sleep(600)", "threading.Event().wait(600)"
 
 
 @pytest.mark.fault
-def test_a_thread_that_hears_nothing_does_not_keep_the_run_from_its_end(vault: Vault) -> None:
+def test_a_thread_that_hears_nothing_does_not_keep_the_run_from_its_end(vault: BackupTarget) -> None:
     with child(DEAF, vault, "dump one") as process:
         assert process.stdout.readline() == "there\n"
         process.send_signal(signal.SIGINT)
@@ -623,7 +625,7 @@ def test_a_thread_that_hears_nothing_does_not_keep_the_run_from_its_end(vault: V
 
 @pytest.mark.fault
 @pytest.mark.parametrize("step", ["begun", "dump two", "read two"])
-def test_a_killed_run_leaves_nothing_visible_and_the_next_one_clears_it(vault: Vault, step: str) -> None:
+def test_a_killed_run_leaves_nothing_visible_and_the_next_one_clears_it(vault: BackupTarget, step: str) -> None:
     with child(INTERRUPTED, vault, step) as process:
         assert process.stdout.readline() == "there\n"
         process.kill()
@@ -636,7 +638,7 @@ def test_a_killed_run_leaves_nothing_visible_and_the_next_one_clears_it(vault: V
     assert list(vault.staging.iterdir()) == []
 
 
-def test_a_run_after_an_interrupted_one_in_the_same_process_goes_well(fakes: Any, vault: Vault) -> None:
+def test_a_run_after_an_interrupted_one_in_the_same_process_goes_well(fakes: Any, vault: BackupTarget) -> None:
     def at(step: str) -> None:
         if step == "dump one":
             os.kill(os.getpid(), signal.SIGINT)
@@ -646,7 +648,7 @@ def test_a_run_after_an_interrupted_one_in_the_same_process_goes_well(fakes: Any
         take(platform_of(), vault)
     assert nothing_left(vault)
     fakes["redis"].at = lambda _step: None
-    take(platform_of(), vault).check()
+    take(platform_of(), vault).verify()
 
 
 # --- copies -------------------------------------------------------------------------------------------------------
@@ -661,9 +663,9 @@ def test_copies_are_made_and_read_back(fakes: Any, tmp_path: Path) -> None:
     result.require_copies()
     for repository in vault.repositories:
         (point,) = repository.list().points
-        point.check()
+        point.verify()
         assert point.signed == result.point.signed
-    assert [point.kept for point in vault.primary.list().points] == [True]
+    assert [point.is_pinned for point in vault.primary.list().points] == [True]
 
 
 def test_a_copy_that_did_not_happen_is_a_failure_and_the_others_are_there(fakes: Any, tmp_path: Path) -> None:
@@ -676,16 +678,16 @@ def test_a_copy_that_did_not_happen_is_a_failure_and_the_others_are_there(fakes:
     assert caught.value.code == "copy_failed"
     assert str(tmp_path / "file" / "x") in caught.value.message
     assert f"ragops backup copy {result.point.id}" in caught.value.hint
-    result.point.check()
+    result.point.verify()
     (tmp_path / "file").unlink()
     again = replicate.copy(vault, result.point, locker=LOCKER)
     assert [copy.error for copy in again] == [None, None]
-    vault.repositories[1].get(result.point.id).check()
+    vault.repositories[1].get(result.point.id).verify()
 
 
 def test_an_overview_says_where_each_is_whole(fakes: Any, tmp_path: Path) -> None:
     vault = vault_of(tmp_path, tmp_path / "second")
-    first, second = take(platform_of(), vault), take(platform_of(), vault.alone())
+    first, second = take(platform_of(), vault), take(platform_of(), vault.without_copies())
     stored(vault.copies[0].get(first.id), "redis/one").unlink()
     found = overview(vault)
     here, there = (repository.name for repository in vault.repositories)
@@ -698,7 +700,7 @@ def test_an_overview_says_where_each_is_whole(fakes: Any, tmp_path: Path) -> Non
 
 def test_an_overview_goes_on_without_a_repository_that_is_away(fakes: Any, tmp_path: Path) -> None:
     class Away(MemoryStore):
-        def entries(self, prefix: str = "") -> Any:
+        def list_entries(self, prefix: str = "") -> Any:
             raise MissingError("repository_unreachable", "gone")
 
     vault = vault_of(tmp_path)
@@ -715,7 +717,7 @@ def test_an_overview_goes_on_without_a_repository_that_is_away(fakes: Any, tmp_p
 # --- verify -------------------------------------------------------------------------------------------------------
 
 
-def test_deep_verify_lets_every_engine_read(fakes: Any, vault: Vault) -> None:
+def test_deep_verify_lets_every_engine_read(fakes: Any, vault: BackupTarget) -> None:
     point = take(platform_of(), vault)
     assert not verify(None, vault).deep
     assert not any("verify" in step for engine in fakes.values() for step in engine.steps)
@@ -744,4 +746,4 @@ def test_another_signer_is_refused_until_it_is_pinned(fakes: Any, tmp_path: Path
     with pytest.raises(IntegrityError) as caught:
         verify(None, vault)
     assert caught.value.code == "signer_unknown"
-    verify(None, vault_of(tmp_path, pinned=(key,)))
+    verify(None, vault_of(tmp_path, verify_keys=(key,)))

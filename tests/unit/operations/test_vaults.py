@@ -14,10 +14,10 @@ from ragops.services.contract import Status
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.recovery.backup_target import Vault
+    from ragops.recovery.backup_target import BackupTarget
 
 
-def read(folder: Path, text: str, environment: str | None = None, overlay: str = "") -> Vault:
+def read(folder: Path, text: str, environment: str | None = None, overlay: str = "") -> BackupTarget:
     (folder / "ragops.yaml").write_text(f"name: rag\nbackup: {text}\n")
     if environment:
         (folder / f"ragops.{environment}.yaml").write_text(overlay)
@@ -31,7 +31,7 @@ def test_all_of_it_lies_in_the_project_if_nothing_else_is_said(tmp_path: Path) -
     assert repository.environment == "default"
     assert vault.staging == tmp_path / ".ragops" / "staging" / "default"
     assert vault.signing_key_file == tmp_path / ".ragops" / "secrets" / "signing.pem"
-    assert (vault.recipients, vault.pinned, vault.identity_file) == ((), (), None)
+    assert (vault.recipients, vault.verify_keys, vault.identity_file) == ((), (), None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ragops.yaml"], "looking makes nothing"
 
 
@@ -49,7 +49,7 @@ def test_environments_share_no_room_on_the_way(tmp_path: Path, staging: str) -> 
     one, other = read(tmp_path, text), read(tmp_path, text, "prod")
     assert one.staging != other.staging
     assert one.staging.parent == other.staging.parent
-    assert one.journal("qdrant") != other.journal("qdrant")
+    assert one.journal_path("qdrant") != other.journal_path("qdrant")
 
 
 def test_doctor_looks_at_every_repository_and_at_the_room_on_the_way(tmp_path: Path) -> None:

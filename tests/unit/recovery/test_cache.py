@@ -66,7 +66,7 @@ def test_what_changed_is_read_again(store: MemoryStore, tmp_path: Path) -> None:
     repository = filled(store, tmp_path)
     point = repository.list().points[0]
     read_manifests(store)
-    store.files[f"{point.home}/{FILE_NAME}"] = b"{}"
+    store.files[f"{point.path}/{FILE_NAME}"] = b"{}"
     listing = repository.list()
     assert (len(listing.points), len(listing.unreadable)) == (4, 1)
     assert read_manifests(store) == 1
@@ -86,7 +86,7 @@ def test_a_damaged_manifest_is_not_read_every_time_and_hides_no_other(
 ) -> None:
     repository = filled(store, tmp_path)
     point = repository.list().points[2]
-    store.files[f"{point.home}/{FILE_NAME}"] = damage
+    store.files[f"{point.path}/{FILE_NAME}"] = damage
     first = repository.list()
     assert (len(first.points), len(first.unreadable)) == (4, 1)
     read_manifests(store)
@@ -139,7 +139,7 @@ def test_a_thousand_recovery_points_in_order_and_read_once(store: MemoryStore, t
     repository = filled(store, tmp_path, 1000)
     points = repository.list().points
     assert [point.manifest.sequence for point in points] == list(range(1000, 0, -1))
-    assert not any(point.faults() for point in points)
+    assert not any(point.find_faults() for point in points)
     assert read_manifests(store) == 1000
     assert repository.get("latest").manifest.sequence == 1000
     assert repository.get(points[500].id).id == points[500].id

@@ -14,22 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ragops.adapters.process_identity import current_process
 from ragops.adapters.storage.folder import FolderStore
 from ragops.errors import ExitCode, LockedError, MissingError, RagopsError
-from ragops.recovery.lock import Timing, hold
-from ragops.recovery.lock_owner import myself
+from ragops.recovery.lock import Timing, hold_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-QUICK = Timing(beat=0.05, stale=600, look=0.02, tie=5)
+QUICK = Timing(heartbeat=0.05, stale=600, poll=0.02, tie_break=5)
 HOLDER = """
 import pathlib, sys, time
 from ragops.adapters.storage.folder import FolderStore
-from ragops.recovery.lock import Timing, hold
+from ragops.recovery.lock import Timing, hold_lock
 folder, wait, seconds = pathlib.Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
-with hold(FolderStore(folder), "prod", "ragops backup run", wait, print, Timing(beat=0.05, look=0.02)) as held:
+timing = Timing(heartbeat=0.05, poll=0.02)
+with hold_lock(FolderStore(folder), "prod", "ragops backup run", wait, print, timing) as held:
     print("held", flush=True)
     time.sleep(seconds)
     held.check()
@@ -38,10 +39,11 @@ with hold(FolderStore(folder), "prod", "ragops backup run", wait, print, Timing(
 COUNTER = """
 import pathlib, sys, time
 from ragops.adapters.storage.folder import FolderStore
-from ragops.recovery.lock import Timing, hold
+from ragops.recovery.lock import Timing, hold_lock
 folder, counter = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+timing = Timing(heartbeat=0.05, poll=0.01)
 for _ in range(5):
-    with hold(FolderStore(folder), "prod", "ragops backup run", 120, print, Timing(beat=0.05, look=0.01)) as held:
+    with hold_lock(FolderStore(folder), "prod", "ragops backup run", 120, print, timing) as held:
         number = int(counter.read_text())
         time.sleep(0.02)
         held.check()
@@ -64,7 +66,7 @@ def holder(folder: Path, wait: float = 0, seconds: float = 600) -> Iterator[subp
 def take(folder: Path, wait: float = 0, timing: Timing = QUICK) -> list[str]:
     """Take the lock and give it back; what was said meanwhile."""
     notices: list[str] = []
-    with hold(FolderStore(folder), "prod", "ragops test", wait, notices.append, timing) as held:
+    with hold_lock(FolderStore(folder), "prod", "ragops test", wait, notices.append, timing) as held:
         held.check()
     return notices
 
@@ -75,7 +77,10 @@ def locks(folder: Path) -> list[Path]:
 
 def leave(folder: Path, name: str = "20200101T000000000000Z-abc.json", **changes: Any) -> Path:
     """A lock that somebody left."""
-    owner = {**vars(myself()), **{key: changes.pop(key) for key in list(changes) if key in vars(myself())}}
+    owner = {
+        **vars(current_process()),
+        **{key: changes.pop(key) for key in list(changes) if key in vars(current_process())},
+    }
     note = {
         "owner": owner, "command": "ragops backup run", "since": "2020-01-01T00:00:00Z", "held": True, "count": 7,
         "time": time.time(), "every": 0.1, **changes,
@@ -98,7 +103,7 @@ def counting(path: Path, **changes: Any) -> Iterator[None]:
         count = 0
         while not stop.wait(0.02):
             count += 1
-            with FolderStore(path.parents[2]).writing("prod/locks/" + path.name) as stream:
+            with FolderStore(path.parents[2]).open_write("prod/locks/" + path.name) as stream:
                 stream.write(json.dumps({**json.loads(path.read_text()), **changes, "count": count}).encode())
 
     thread = threading.Thread(target=beat)
@@ -124,14 +129,18 @@ def test_a_second_run_is_refused_and_told_who_holds_it(tmp_path: Path) -> None:
 
 
 def test_it_is_refused_within_one_process_too(tmp_path: Path) -> None:
-    with hold(FolderStore(tmp_path), "prod", "ragops test", 0, print, QUICK), pytest.raises(LockedError):
+    with hold_lock(FolderStore(tmp_path), "prod", "ragops test", 0, print, QUICK), pytest.raises(LockedError):
         take(tmp_path)
     assert take(tmp_path) == []
 
 
 def test_other_environments_are_other_locks(tmp_path: Path) -> None:
     store = FolderStore(tmp_path)
-    with holder(tmp_path), hold(store, "staging", "x", 0, print, QUICK), hold(store, "", "x", 0, print, QUICK) as held:
+    with (
+        holder(tmp_path),
+        hold_lock(store, "staging", "x", 0, print, QUICK),
+        hold_lock(store, "", "x", 0, print, QUICK) as held,
+    ):
         assert held.path.startswith("locks/")
 
 
@@ -143,7 +152,7 @@ def test_who_waits_gets_it_when_it_is_free(tmp_path: Path) -> None:
 def test_it_is_given_back(tmp_path: Path) -> None:
     take(tmp_path)
     assert locks(tmp_path) == []
-    with suppress(ZeroDivisionError), hold(FolderStore(tmp_path), "prod", "ragops test", 0, print, QUICK):
+    with suppress(ZeroDivisionError), hold_lock(FolderStore(tmp_path), "prod", "ragops test", 0, print, QUICK):
         raise ZeroDivisionError
     assert locks(tmp_path) == []
 
@@ -245,7 +254,7 @@ def test_a_lock_that_says_nothing_is_watched_and_removed(tmp_path: Path, content
 
 
 def test_the_heart_beats(tmp_path: Path, wait_until: Callable[..., None]) -> None:
-    with hold(FolderStore(tmp_path), "prod", "ragops test", 0, print, QUICK) as held:
+    with hold_lock(FolderStore(tmp_path), "prod", "ragops test", 0, print, QUICK) as held:
         path = tmp_path / held.path
         first = json.loads(path.read_text())
         wait_until(lambda: json.loads(path.read_text())["count"] > first["count"] + 2)
@@ -262,7 +271,7 @@ def lost(held: Any) -> str:
 
 
 def test_a_lock_that_was_removed_is_noticed_and_does_not_come_back(tmp_path: Path) -> None:
-    with hold(FolderStore(tmp_path), "prod", "ragops test", 0, print, QUICK) as held:
+    with hold_lock(FolderStore(tmp_path), "prod", "ragops test", 0, print, QUICK) as held:
         with held._turn:  # between two beats
             (tmp_path / held.path).unlink()
         time.sleep(0.3)  # some beats
@@ -271,7 +280,7 @@ def test_a_lock_that_was_removed_is_noticed_and_does_not_come_back(tmp_path: Pat
 
 
 def test_another_holder_is_noticed(tmp_path: Path) -> None:
-    with hold(FolderStore(tmp_path), "prod", "ragops test", 0, print, QUICK) as held:
+    with hold_lock(FolderStore(tmp_path), "prod", "ragops test", 0, print, QUICK) as held:
         leave(tmp_path, **FOREIGN)
         assert "elsewhere" in lost(held)
 
@@ -294,10 +303,10 @@ class Broken(FolderStore):
 
     gone = False
 
-    def writing(self, path: str) -> Any:
+    def open_write(self, path: str) -> Any:
         if self.gone:
             raise MissingError("repository_unreachable", "the server is gone")
-        return super().writing(path)
+        return super().open_write(path)
 
     def remove(self, paths: Any) -> None:
         if self.gone:
@@ -309,8 +318,8 @@ def test_a_heart_that_does_not_beat_for_half_the_limit_is_noticed(
     tmp_path: Path, wait_until: Callable[..., None]
 ) -> None:
     store = Broken(tmp_path)
-    timing = Timing(beat=0.05, stale=1, look=0.02)
-    with hold(store, "prod", "ragops test", 0, print, timing) as held:
+    timing = Timing(heartbeat=0.05, stale=1, poll=0.02)
+    with hold_lock(store, "prod", "ragops test", 0, print, timing) as held:
         held.check()
         store.gone = True
 
@@ -327,7 +336,7 @@ def test_a_heart_that_does_not_beat_for_half_the_limit_is_noticed(
 
 def test_a_store_that_vanished_does_not_hide_the_first_error(tmp_path: Path) -> None:
     store, notices = Broken(tmp_path), list[str]()
-    with pytest.raises(ZeroDivisionError), hold(store, "prod", "ragops test", 0, notices.append, QUICK):
+    with pytest.raises(ZeroDivisionError), hold_lock(store, "prod", "ragops test", 0, notices.append, QUICK):
         store.gone = True
         raise ZeroDivisionError
     assert "the server is gone" in notices[-1]
@@ -336,5 +345,5 @@ def test_a_store_that_vanished_does_not_hide_the_first_error(tmp_path: Path) -> 
 def test_a_store_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     store = Broken(tmp_path)
     store.gone = True
-    with pytest.raises(MissingError, match="the server is gone"), hold(store, "prod", "x", 0, print, QUICK):
+    with pytest.raises(MissingError, match="the server is gone"), hold_lock(store, "prod", "x", 0, print, QUICK):
         pass

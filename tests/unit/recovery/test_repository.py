@@ -19,12 +19,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ragops.adapters.storage.folder import FolderStore
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError, UsageError
 from ragops.recovery.manifest import FILE_NAME, Kind
-from ragops.recovery.repository import Locker, Repository, publish
+from ragops.recovery.repository import LockRequest, Repository, publish
 from ragops.recovery.signing import SigningKey
 from tests.backup_helpers import MemoryStore, files_of, folder_of, put_point, stored, vault_of
 
 KEY = SigningKey(Ed25519PrivateKey.generate())
-LOCKER = Locker("the tests")
+LOCKER = LockRequest("the tests")
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 
@@ -46,13 +46,13 @@ def home_of(repository: Repository) -> Path:
 def write(repository: Repository, content: bytes = b"content", kind: Kind = Kind.BACKUP) -> Any:
     """A recovery point by way of a draft."""
     example = put_point(Repository(MemoryStore(), repository.environment), KEY, {"redis/dump.rdb": content})
-    with repository.begin(LOCKER) as draft:
+    with repository.create_draft(LOCKER) as draft:
         (part,) = example.manifest.parts
-        with draft.writing(part.stored_path) as stream:
-            stream.write(example.store.files[f"{example.home}/{part.stored_path}"])  # type: ignore[attr-defined]
+        with draft.open_write(part.stored_path) as stream:
+            stream.write(example.store.files[f"{example.path}/{part.stored_path}"])  # type: ignore[attr-defined]
         values = {"id": draft.id, "sequence": draft.sequence, "created": draft.created, "kind": kind}
         signed = publish(draft, example.manifest.model_copy(update=values), KEY)
-    return repository.found(signed)
+    return repository.open_point(signed)
 
 
 # --- only a manifest makes one ------------------------------------------------------------------------------------
@@ -62,11 +62,11 @@ def test_a_published_point_is_found_and_whole(repository: Repository) -> None:
     point = write(repository)
     (found,) = repository.list().points
     assert (found.id, found.signed, found.sizes) == (point.id, point.signed, point.sizes)
-    assert found.faults() == ()
+    assert found.find_faults() == ()
     assert found.size == stored(point, "redis/dump.rdb").stat().st_size
     assert found.plain_size == len(b"content")
-    found.check()
-    assert found.extra_files() == ()
+    found.verify()
+    assert found.find_extra_files() == ()
     assert stat.S_IMODE(stored(point, "redis/dump.rdb").stat().st_mode) == 0o600
     assert stat.S_IMODE((folder_of(point) / FILE_NAME).stat().st_mode) == 0o600
     for folder in (folder_of(point), folder_of(point).parent, folder_of(point).parents[1]):
@@ -74,10 +74,10 @@ def test_a_published_point_is_found_and_whole(repository: Repository) -> None:
 
 
 def test_nothing_is_seen_of_one_until_its_manifest_is_there(repository: Repository) -> None:
-    with repository.begin(LOCKER) as draft:
-        with draft.writing("redis/dump.rdb.zst") as stream:
+    with repository.create_draft(LOCKER) as draft:
+        with draft.open_write("redis/dump.rdb.zst") as stream:
             stream.write(b"content")
-        with draft.reading("redis/dump.rdb.zst") as again:
+        with draft.open_read("redis/dump.rdb.zst") as again:
             assert again.read() == b"content"
         assert repository.list().points == ()
         assert repository.list().unreadable == ()
@@ -86,8 +86,8 @@ def test_nothing_is_seen_of_one_until_its_manifest_is_there(repository: Reposito
 
 
 def test_a_failed_one_leaves_nothing(repository: Repository) -> None:
-    with pytest.raises(KeyboardInterrupt), repository.begin(LOCKER) as draft:
-        with draft.writing("redis/dump.rdb.zst") as stream:
+    with pytest.raises(KeyboardInterrupt), repository.create_draft(LOCKER) as draft:
+        with draft.open_write("redis/dump.rdb.zst") as stream:
             stream.write(b"x")
         raise KeyboardInterrupt
     assert files_of(home_of(repository).parent) == []
@@ -97,8 +97,8 @@ def test_a_draft_that_lost_its_lock_is_not_published(memory: MemoryStore) -> Non
     """A machine that slept, and another run that took over meanwhile."""
     repository = Repository(memory, "default")
     example = put_point(Repository(MemoryStore(), "default"), KEY)
-    with pytest.raises(RagopsError) as caught, repository.begin(LOCKER) as draft:
-        with draft.writing("redis/dump.rdb.zst") as stream:
+    with pytest.raises(RagopsError) as caught, repository.create_draft(LOCKER) as draft:
+        with draft.open_write("redis/dump.rdb.zst") as stream:
             stream.write(b"x")
         memory.remove([path for path in memory.files if "/locks/" in path])
         publish(draft, example.manifest.model_copy(update={"id": draft.id}), KEY)
@@ -107,7 +107,11 @@ def test_a_draft_that_lost_its_lock_is_not_published(memory: MemoryStore) -> Non
 
 
 def test_two_at_once_are_refused(repository: Repository) -> None:
-    with repository.begin(LOCKER), pytest.raises(LockedError) as caught, repository.begin(Locker("another")):
+    with (
+        repository.create_draft(LOCKER),
+        pytest.raises(LockedError) as caught,
+        repository.create_draft(LockRequest("another")),
+    ):
         raise AssertionError
     assert caught.value.exit_code is ExitCode.LOCKED
     assert "the tests" in caught.value.message
@@ -117,7 +121,7 @@ def test_environments_do_not_see_one_another(memory: MemoryStore) -> None:
     one, other = Repository(memory, "default"), Repository(memory, "staging")
     point = put_point(one, KEY)
     assert other.list().points == ()
-    with one.begin(LOCKER), other.begin(LOCKER):
+    with one.create_draft(LOCKER), other.create_draft(LOCKER):
         pass
     assert [found.id for found in one.list().points] == [point.id]
 
@@ -127,12 +131,12 @@ def test_a_killed_one_is_invisible_and_cleared(repository: Repository) -> None:
     code = """
         import os, signal, sys
         from pathlib import Path
-        from ragops.recovery.repository import Locker
+        from ragops.recovery.repository import LockRequest
         from tests.backup_helpers import vault_of
-        with vault_of(Path(sys.argv[1])).primary.begin(Locker("killed")) as draft:
-            with draft.writing("redis/dump.rdb.zst") as stream:
+        with vault_of(Path(sys.argv[1])).primary.create_draft(LockRequest("killed")) as draft:
+            with draft.open_write("redis/dump.rdb.zst") as stream:
                 stream.write(b"x")
-            with draft.writing("redis/other.zst") as stream:
+            with draft.open_write("redis/other.zst") as stream:
                 stream.write(b"x" * 5_000_000)
                 os.kill(os.getpid(), signal.SIGKILL)
     """
@@ -152,12 +156,12 @@ def test_what_has_no_manifest_is_cleared_by_the_next_one_and_by_nobody_else(repo
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half")
     repository.list()
-    repository.keep(whole, keep=True)
+    repository.set_pinned(whole, keep=True)
     assert left.exists()
     write(repository)
     assert not left.exists()
     assert not left.parents[1].exists()
-    assert whole.faults() == ()
+    assert whole.find_faults() == ()
     assert {point.id for point in repository.list().points} > {whole.id}
 
 
@@ -188,7 +192,7 @@ def test_a_number_is_not_given_twice_after_the_newest_was_removed_by_hand(memory
     for sequence in (1, 2):
         put_point(repository, KEY, sequence=sequence)
     repository.remove(repository.list().points[1:])
-    with repository.begin(LOCKER) as draft:
+    with repository.create_draft(LOCKER) as draft:
         assert draft.sequence == 3
 
 
@@ -235,7 +239,7 @@ class Denying(MemoryStore):
 
     def __init__(self, denied: str, far: bool) -> None:
         super().__init__()
-        self.denied, self.far = denied, far
+        self.denied, self.is_remote = denied, far
 
     def read_all(self, paths: Any) -> Any:
         wanted = list(paths)
@@ -250,7 +254,7 @@ def test_one_that_may_not_be_read_hides_no_others(far: bool) -> None:
     repository = Repository(store, "default")
     points = [put_point(repository, KEY, sequence=number, created=NOW + timedelta(days=number)) for number in (1, 2, 3)]
     store.denied = points[1].id
-    for listing in (repository.list(), repository.glance()):
+    for listing in (repository.list(), repository.list_cached()):
         assert [point.id for point in listing.points] == [points[2].id, points[0].id]
         assert listing.unreadable_ids == (points[1].id,)
         assert listing.unreadable[0].code == "not_permitted"
@@ -266,10 +270,10 @@ def test_a_folder_that_may_not_be_read_hides_no_others(tmp_path: Path) -> None:
         import os, sys
         from pathlib import Path
         from ragops.operations.backup.list_points import overview
-        from ragops.recovery.repository import Locker, Repository
+        from ragops.recovery.repository import LockRequest, Repository
         from tests.backup_helpers import MemoryStore, folder_of, put_point, vault_of
         vault = vault_of(Path(sys.argv[1]))
-        with Repository(MemoryStore(), "x").begin(Locker("all modules, which another user may not read")):
+        with Repository(MemoryStore(), "x").create_draft(LockRequest("all modules, which another user may not read")):
             put_point(Repository(MemoryStore(), "x"), vault.signing_key())
         os.chown(vault.signing_key_file, 65534, 65534)
         os.setegid(65534)
@@ -278,15 +282,15 @@ def test_a_folder_that_may_not_be_read_hides_no_others(tmp_path: Path) -> None:
         folder_of(points[0]).chmod(0)
         stored = folder_of(points[1]) / "redis"
         stored.chmod(0)
-        for found in (vault.primary.list(), vault.primary.glance()):
+        for found in (vault.primary.list(), vault.primary.list_cached()):
             assert [point.id for point in found.points] == [points[2].id, points[1].id], found
             assert found.unreadable_ids == (points[0].id,), found
-            assert found.points[1].faults(), found.points[1].sizes
+            assert found.points[1].find_faults(), found.points[1].sizes
         overview(vault)
-        with vault.primary.begin(Locker("another")):
+        with vault.primary.create_draft(LockRequest("another")):
             pass
         assert vault.primary.get("latest").id == points[2].id
-        vault.primary.discard(points[2].id)
+        vault.primary.remove_id(points[2].id)
         for folder in (folder_of(points[0]), stored):
             folder.chmod(0o700)
     """
@@ -379,43 +383,43 @@ def test_every_damage_is_named(repository: Repository) -> None:
     stored(point, "redis/c").write_bytes(content)
     (folder_of(point) / "redis" / "e").write_bytes(b"")
     (found,) = repository.list().points
-    assert found.faults() == (
+    assert found.find_faults() == (
         "redis/a.zst is missing",
         f"redis/b.zst has {size - 1} bytes, {size} were written",
     )
     with pytest.raises(IntegrityError) as caught:
-        found.check()
+        found.verify()
     assert caught.value.code == "recovery_point_damaged"
     assert caught.value.exit_code is ExitCode.INTEGRITY
     assert "redis/a.zst is missing" in caught.value.message
     assert f"redis/b.zst has {size - 1} bytes, {size} were written" in caught.value.message
     assert "redis/c.zst has changed" in caught.value.message
     assert "redis/d" not in caught.value.message
-    assert found.extra_files() == ("redis/e",)
-    found.check(["timescaledb"])
+    assert found.find_extra_files() == ("redis/e",)
+    found.verify(["timescaledb"])
     with pytest.raises(IntegrityError):
-        found.check_sizes(found.manifest.of("redis"))
-    found.check_sizes(found.manifest.of("timescaledb"))
+        found.verify_sizes(found.manifest.parts_of("redis"))
+    found.verify_sizes(found.manifest.parts_of("timescaledb"))
 
 
 def test_lists_compare_sizes_and_read_no_part(memory: MemoryStore) -> None:
     repository = Repository(memory, "default")
     point = put_point(repository, KEY)
-    path = f"{point.home}/{point.manifest.parts[0].stored_path}"
+    path = f"{point.path}/{point.manifest.parts[0].stored_path}"
     memory.files[path] += b"x"
     memory.reads.clear()
     (found,) = repository.list().points
-    assert "bytes" in found.faults()[0]
-    assert memory.reads == {f"{point.home}/{FILE_NAME}": 1}
+    assert "bytes" in found.find_faults()[0]
+    assert memory.reads == {f"{point.path}/{FILE_NAME}": 1}
 
 
 def test_what_goes_while_it_is_read_is_missing(memory: MemoryStore) -> None:
     repository = Repository(memory, "default")
     put_point(repository, KEY)
     (point,) = repository.list().points
-    memory.remove([f"{point.home}/{point.manifest.parts[0].stored_path}"])
+    memory.remove([f"{point.path}/{point.manifest.parts[0].stored_path}"])
     with pytest.raises(IntegrityError, match="is missing"):
-        point.check()
+        point.verify()
 
 
 # --- keep ---------------------------------------------------------------------------------------------------------
@@ -423,19 +427,19 @@ def test_what_goes_while_it_is_read_is_missing(memory: MemoryStore) -> None:
 
 def test_marks_are_seen_and_taken_away(repository: Repository) -> None:
     first, second = write(repository), write(repository)
-    repository.keep(first, keep=True)
-    repository.keep(first, keep=True)
-    assert {point.id: point.kept for point in repository.list().points} == {first.id: True, second.id: False}
-    assert repository.get(first.id).extra_files() == ()
-    repository.keep(first, keep=False)
-    repository.keep(first, keep=False)
-    assert not any(point.kept for point in repository.list().points)
+    repository.set_pinned(first, keep=True)
+    repository.set_pinned(first, keep=True)
+    assert {point.id: point.is_pinned for point in repository.list().points} == {first.id: True, second.id: False}
+    assert repository.get(first.id).find_extra_files() == ()
+    repository.set_pinned(first, keep=False)
+    repository.set_pinned(first, keep=False)
+    assert not any(point.is_pinned for point in repository.list().points)
 
 
 def test_a_mark_goes_with_its_point(memory: MemoryStore) -> None:
     repository = Repository(memory, "default")
     point = put_point(repository, KEY)
-    repository.keep(point, keep=True)
+    repository.set_pinned(point, keep=True)
     repository.remove([point])
     assert memory.files == {}
 
@@ -448,7 +452,7 @@ def test_a_manifest_goes_first(memory: MemoryStore) -> None:
     repository = Repository(memory, "default")
     point = put_point(repository, KEY, {"a/a": b"1", "platform/z": b"2", "redis/b": b"3"})
     repository.remove([point])
-    assert memory.removed[0] == f"{point.home}/{FILE_NAME}"
+    assert memory.removed[0] == f"{point.path}/{FILE_NAME}"
     assert len(memory.removed) == 4
     assert memory.files == {}
 
@@ -473,34 +477,34 @@ def copies(store: MemoryStore) -> tuple[Repository, Repository, Any]:
 def test_a_copy_is_the_same_to_the_byte_and_was_read_back(memory: MemoryStore) -> None:
     here, there, point = copies(memory)
     heard: list[int] = []
-    copied = there.adopt(point, LOCKER, heard.append)
+    copied = there.import_point(point, LOCKER, heard.append)
     assert copied.signed == point.signed
     assert copied.store is memory
     assert sum(heard) == point.size
     assert memory.files == here.store.files  # type: ignore[attr-defined]
     for part in point.manifest.parts:
-        assert memory.reads[f"{point.home}/{part.stored_path}"] == 1
-    copied.check()
+        assert memory.reads[f"{point.path}/{part.stored_path}"] == 1
+    copied.verify()
 
 
 def test_a_damaged_copy_is_replaced(memory: MemoryStore) -> None:
     here, there, point = copies(memory)
-    there.adopt(point, LOCKER, lambda _size: None)
-    path = f"{point.home}/{point.manifest.parts[0].stored_path}"
+    there.import_point(point, LOCKER, lambda _size: None)
+    path = f"{point.path}/{point.manifest.parts[0].stored_path}"
     memory.files[path] = memory.files[path][:-1]
-    memory.files[f"{point.home}/redis/extra"] = b"left by somebody"
-    there.adopt(point, LOCKER, lambda _size: None)
+    memory.files[f"{point.path}/redis/extra"] = b"left by somebody"
+    there.import_point(point, LOCKER, lambda _size: None)
     assert memory.files == here.store.files  # type: ignore[attr-defined]
 
 
 def test_a_damaged_source_is_not_copied(memory: MemoryStore) -> None:
     here, there, point = copies(memory)
-    path = f"{point.home}/{point.manifest.parts[1].stored_path}"
+    path = f"{point.path}/{point.manifest.parts[1].stored_path}"
     content = bytearray(here.store.files[path])  # type: ignore[attr-defined]
     content[-1] ^= 1
     here.store.files[path] = bytes(content)  # type: ignore[attr-defined]
     with pytest.raises(IntegrityError) as caught:
-        there.adopt(point, LOCKER, lambda _size: None)
+        there.import_point(point, LOCKER, lambda _size: None)
     assert caught.value.code == "recovery_point_damaged"
     assert memory.files == {}
 
@@ -509,15 +513,15 @@ def test_a_place_that_keeps_other_bytes_gets_no_manifest() -> None:
     class Lying(MemoryStore):
         """Takes what it is given, and has something else."""
 
-        def reading(self, path: str) -> Any:
+        def open_read(self, path: str) -> Any:
             if path.endswith(".zst"):
                 self.files[path] = bytes(len(self.files[path]))
-            return super().reading(path)
+            return super().open_read(path)
 
     store = Lying()
     _, there, point = copies(store)
     with pytest.raises(IntegrityError):
-        there.adopt(point, LOCKER, lambda _size: None)
+        there.import_point(point, LOCKER, lambda _size: None)
     assert store.files == {}
 
 
@@ -530,10 +534,10 @@ def test_a_copy_that_fails_leaves_nothing(which: str) -> None:
     store = MemoryStore(on_write=fail)
     _, there, point = copies(store)
     with pytest.raises(MissingError):
-        there.adopt(point, LOCKER, lambda _size: None)
+        there.import_point(point, LOCKER, lambda _size: None)
     assert store.files == {}
     store.on_write = lambda _path: None
-    there.adopt(point, LOCKER, lambda _size: None).check()
+    there.import_point(point, LOCKER, lambda _size: None).verify()
 
 
 def test_an_interrupted_copy_leaves_nothing(memory: MemoryStore) -> None:
@@ -542,7 +546,7 @@ def test_an_interrupted_copy_leaves_nothing(memory: MemoryStore) -> None:
 
     _, there, point = copies(memory)
     with pytest.raises(KeyboardInterrupt):
-        there.adopt(point, LOCKER, stop)
+        there.import_point(point, LOCKER, stop)
     assert memory.files == {}
 
 
@@ -576,30 +580,30 @@ def test_a_glance_at_a_far_store_reads_what_is_new_and_no_file_of_a_point(tmp_pa
     store = MemoryStore()
     repository = Repository(store, "default", tmp_path / "cache")
     first = put_point(repository, KEY, sequence=1)
-    assert [point.id for point in repository.glance().points] == [first.id]
+    assert [point.id for point in repository.list_cached().points] == [first.id]
     second = put_point(repository, KEY, sequence=2)
     store.reads.clear()
-    found = repository.glance()
+    found = repository.list_cached()
     assert [point.id for point in found.points] == [second.id, first.id]
     assert list(store.reads) == [f"default/{second.id}/manifest.json"]
     assert found.points[0].sizes is None
-    assert found.points[0].faults() == ()
+    assert found.points[0].find_faults() == ()
 
 
 def test_a_glance_shows_marks_and_nothing_without_a_manifest(tmp_path: Path) -> None:
     store = MemoryStore()
     repository = Repository(store, "default", tmp_path / "cache")
     point = put_point(repository, KEY)
-    repository.keep(point, keep=True)
-    with store.writing("default/20260102T030405Z-ffffff/redis/dump.rdb.zst") as stream:
+    repository.set_pinned(point, keep=True)
+    with store.open_write("default/20260102T030405Z-ffffff/redis/dump.rdb.zst") as stream:
         stream.write(b"left by a run that was killed")
-    assert [(found.id, found.kept) for found in repository.glance().points] == [(point.id, True)]
+    assert [(found.id, found.is_pinned) for found in repository.list_cached().points] == [(point.id, True)]
     repository.remove([point])
-    assert repository.glance().points == ()
+    assert repository.list_cached().points == ()
 
 
 def test_a_glance_at_a_folder_sees_what_is_missing(tmp_path: Path) -> None:
     repository = Repository(FolderStore(tmp_path), "default", tmp_path / "cache")
     point = put_point(repository, KEY)
-    repository.store.remove([f"{point.home}/{point.manifest.parts[0].stored_path}"])
-    assert "is missing" in repository.glance().points[0].faults()[0]
+    repository.store.remove([f"{point.path}/{point.manifest.parts[0].stored_path}"])
+    assert "is missing" in repository.list_cached().points[0].find_faults()[0]

@@ -13,7 +13,7 @@ from ragops.config.backup import KeepSettings
 from ragops.errors import MissingError
 from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import Repository
-from ragops.recovery.retention import judge
+from ragops.recovery.retention import apply_policy
 from ragops.recovery.signing import SigningKey
 from tests.backup_helpers import MemoryStore, put_point
 
@@ -37,24 +37,24 @@ class History:
         marks = (down,) if down else ()
         point = put_point(self.repository, key, sequence=self.count, created=at, kind=kind, unhealthy=marks)
         if damaged:
-            self.store.remove([f"{point.home}/{point.manifest.parts[0].stored_path}"])
+            self.store.remove([f"{point.path}/{point.manifest.parts[0].stored_path}"])
         return point.id
 
     def daily(self, days: int) -> list[str]:
         return [self.take(START + number * DAY) for number in range(days)]
 
     def keep(self, ident: str) -> None:
-        self.repository.keep(self.repository.get(ident), keep=True)
+        self.repository.set_pinned(self.repository.get(ident), keep=True)
 
     def staying(self, *protected: str, **rule: int) -> dict[str, str]:
         """Why each of those stays that do, newest first."""
-        verdicts = judge(self.repository.list().points, KeepSettings(**rule), {KEY.public}, protected)
+        verdicts = apply_policy(self.repository.list().points, KeepSettings(**rule), {KEY.public}, protected)
         assert len(verdicts) == self.count
-        return {verdict.point.id: verdict.why for verdict in verdicts if verdict.stays}
+        return {verdict.point.id: verdict.reason for verdict in verdicts if verdict.keep}
 
     def why(self, ident: str, **rule: int) -> str:
-        verdicts = judge(self.repository.list().points, KeepSettings(**rule), {KEY.public})
-        return next(verdict.why for verdict in verdicts if verdict.point.id == ident)
+        verdicts = apply_policy(self.repository.list().points, KeepSettings(**rule), {KEY.public})
+        return next(verdict.reason for verdict in verdicts if verdict.point.id == ident)
 
 
 @pytest.fixture
@@ -239,7 +239,7 @@ def test_latest_is_the_newest_of_a_platform_that_was_well(history: History) -> N
     marked = history.take(START + 2 * DAY, down="timescaledb: rag.chunks is gone")
     listing = history.repository.list()
     assert history.repository.get("latest").id == good
-    assert [point.id for point in listing.passed_over()] == [marked]
+    assert [point.id for point in listing.newer_unhealthy()] == [marked]
     assert history.repository.get(marked).manifest.unhealthy == ("timescaledb: rag.chunks is gone",)
 
 

@@ -15,8 +15,8 @@ import zstandard
 
 from ragops.errors import ExitCode, IntegrityError, MissingError, RagopsError, UsageError
 from ragops.recovery import codec
-from ragops.recovery.codec import Sealed, seal, suffix, unseal
-from ragops.recovery.manifest import ManifestPart, Stored
+from ragops.recovery.codec import EncodedPart, decode, encode, file_suffix
+from ragops.recovery.manifest import ManifestPart, StoredFile
 from ragops.recovery.streams import BLOCK
 
 if TYPE_CHECKING:
@@ -45,14 +45,16 @@ def noise(size: int) -> bytes:
     return random.Random(size).randbytes(size)
 
 
-def sealed_bytes(content: bytes, key: Key) -> tuple[bytes, Sealed]:
+def sealed_bytes(content: bytes, key: Key) -> tuple[bytes, EncodedPart]:
     target = io.BytesIO()
-    result = seal(io.BytesIO(content), target, key.recipients)
+    result = encode(io.BytesIO(content), target, key.recipients)
     return target.getvalue(), result
 
 
-def part(sealed: Sealed, key: Key, **changed: Any) -> ManifestPart:
-    stored = Stored(file="dump.rdb" + suffix(key.recipients), size=sealed.stored_size, sha256=sealed.stored_sha256)
+def part(sealed: EncodedPart, key: Key, **changed: Any) -> ManifestPart:
+    stored = StoredFile(
+        file="dump.rdb" + file_suffix(key.recipients), size=sealed.stored_size, sha256=sealed.stored_sha256
+    )
     values = {
         "service": "redis", "name": "dump.rdb", "size": sealed.size, "sha256": sealed.sha256, "stored": stored,
         "counts": {}, "instant": datetime.now(tz=UTC), "versions": {}, **changed,
@@ -63,12 +65,12 @@ def part(sealed: Sealed, key: Key, **changed: Any) -> ManifestPart:
 def stated(content: bytes, stored: bytes, key: Key) -> ManifestPart:
     """A part whose checksums are all those of `content` and `stored`."""
     sums = [hashlib.sha256(data).hexdigest() for data in (content, stored)]
-    return part(Sealed(len(content), sums[0], len(stored), sums[1]), key)
+    return part(EncodedPart(len(content), sums[0], len(stored), sums[1]), key)
 
 
 def refused(stored: bytes, wanted: ManifestPart, key: Key) -> IntegrityError:
     with pytest.raises(IntegrityError) as caught:
-        unseal(io.BytesIO(stored), io.BytesIO(), wanted, key.identities)
+        decode(io.BytesIO(stored), io.BytesIO(), wanted, key.identities)
     assert caught.value.code == "recovery_point_damaged"
     assert caught.value.exit_code is ExitCode.INTEGRITY
     return caught.value
@@ -80,13 +82,13 @@ def test_what_comes_out_is_what_went_in(key: Key, size: int, make: Any) -> None:
     content = make(size)
     heard: list[int] = []
     target = io.BytesIO()
-    result = seal(io.BytesIO(content), target, key.recipients, heard.append)
+    result = encode(io.BytesIO(content), target, key.recipients, heard.append)
     assert sum(heard) == size
-    assert result == Sealed(
+    assert result == EncodedPart(
         size, hashlib.sha256(content).hexdigest(), len(target.getvalue()), hashlib.sha256(target.getvalue()).hexdigest()
     )
     back, read = io.BytesIO(), []
-    unseal(io.BytesIO(target.getvalue()), back, part(result, key), key.identities, read.append)
+    decode(io.BytesIO(target.getvalue()), back, part(result, key), key.identities, read.append)
     assert back.getvalue() == content
     assert sum(read) == result.stored_size
 
@@ -94,7 +96,7 @@ def test_what_comes_out_is_what_went_in(key: Key, size: int, make: Any) -> None:
 def test_zeros_take_little_room_and_nothing_is_told_by_a_name(key: Key) -> None:
     stored, _ = sealed_bytes(bytes(BLOCK), key)
     assert len(stored) < BLOCK // 100
-    assert suffix(key.recipients) == (".zst.age" if key.recipients else ".zst")
+    assert file_suffix(key.recipients) == (".zst.age" if key.recipients else ".zst")
 
 
 def test_what_is_encrypted_cannot_be_read_without_the_key() -> None:
@@ -119,7 +121,7 @@ def test_every_flipped_byte_is_found(key: Key) -> None:
 def refused_or_wrong_key(stored: bytes, wanted: ManifestPart, key: Key) -> RagopsError:
     """A header that was changed may look like one for somebody else."""
     with pytest.raises((IntegrityError, UsageError)) as caught:
-        unseal(io.BytesIO(stored), io.BytesIO(), wanted, key.identities)
+        decode(io.BytesIO(stored), io.BytesIO(), wanted, key.identities)
     return caught.value
 
 
@@ -127,7 +129,7 @@ def comes_out_or_nothing(content: bytes, stored: bytes, key: Key) -> bool:
     """Whether it is refused; what is not refused is `content` itself, whatever happened to its wrapping."""
     back = io.BytesIO()
     try:
-        unseal(io.BytesIO(stored), back, stated(content, stored, key), key.identities)
+        decode(io.BytesIO(stored), back, stated(content, stored, key), key.identities)
     except (IntegrityError, UsageError):
         return True
     assert back.getvalue() == content
@@ -187,19 +189,19 @@ def test_the_wrong_identity_is_said() -> None:
     key, other = Key(encrypted=True), Key(encrypted=True)
     stored, result = sealed_bytes(b"content", key)
     with pytest.raises(UsageError) as caught:
-        unseal(io.BytesIO(stored), io.BytesIO(), part(result, key), other.identities)
+        decode(io.BytesIO(stored), io.BytesIO(), part(result, key), other.identities)
     assert caught.value.code == "identity_wrong"
     assert "--identity FILE" in caught.value.hint
-    unseal(io.BytesIO(stored), io.BytesIO(), part(result, key), (*other.identities, *key.identities))
+    decode(io.BytesIO(stored), io.BytesIO(), part(result, key), (*other.identities, *key.identities))
 
 
 def test_any_of_several_recipients_opens_it() -> None:
     keys = [Key(encrypted=True) for _ in range(3)]
     target = io.BytesIO()
-    result = seal(io.BytesIO(b"content"), target, [recipient for key in keys for recipient in key.recipients])
+    result = encode(io.BytesIO(b"content"), target, [recipient for key in keys for recipient in key.recipients])
     for key in keys:
         back = io.BytesIO()
-        unseal(io.BytesIO(target.getvalue()), back, part(result, key), key.identities)
+        decode(io.BytesIO(target.getvalue()), back, part(result, key), key.identities)
         assert back.getvalue() == b"content"
 
 
@@ -224,7 +226,7 @@ def bomb(key: Key, size: int) -> bytes:
             self.left -= taken
             return bytes(taken)
 
-    seal(Zeros(), target, key.recipients)  # type: ignore[arg-type]
+    encode(Zeros(), target, key.recipients)  # type: ignore[arg-type]
     return target.getvalue()
 
 
@@ -236,7 +238,7 @@ def test_a_bomb_stays_small_in_memory_and_on_the_disk(key: Key) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(IntegrityError, match="longer than its manifest says"):
-            unseal(io.BytesIO(stored), target, wanted, key.identities)
+            decode(io.BytesIO(stored), target, wanted, key.identities)
         assert tracemalloc.get_traced_memory()[1] < 32 << 20
     finally:
         tracemalloc.stop()
@@ -264,7 +266,7 @@ def test_big_ones_take_little_memory(key: Key) -> None:
 
     tracemalloc.start()
     try:
-        result = seal(Noise(), Nowhere(), key.recipients)  # type: ignore[arg-type]
+        result = encode(Noise(), Nowhere(), key.recipients)  # type: ignore[arg-type]
         assert result.size == 64 << 20
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
@@ -291,11 +293,11 @@ class Full:
 def test_a_target_that_is_full_fails_as_itself(key: Key, room: int, failure: BaseException) -> None:
     content = noise(3 * BLOCK)
     with pytest.raises(type(failure)) as caught:
-        seal(io.BytesIO(content), Full(room, failure), key.recipients)
+        encode(io.BytesIO(content), Full(room, failure), key.recipients)
     assert caught.value is failure
     stored, result = sealed_bytes(content, key)
     with pytest.raises(type(failure)) as caught:
-        unseal(io.BytesIO(stored), Full(room, failure), part(result, key), key.identities)
+        decode(io.BytesIO(stored), Full(room, failure), part(result, key), key.identities)
     assert caught.value is failure
 
 
@@ -317,12 +319,12 @@ class Broken(io.RawIOBase):
 def test_a_source_that_fails_fails_as_itself(key: Key, size: int, failure: BaseException) -> None:
     content = noise(size)
     with pytest.raises(type(failure)) as caught:
-        seal(Broken(content, failure), Nowhere(), key.recipients)  # type: ignore[arg-type]
+        encode(Broken(content, failure), Nowhere(), key.recipients)  # type: ignore[arg-type]
     assert caught.value is failure
     stored, result = sealed_bytes(content, key)
     cut = Broken(stored[: len(stored) // 2], failure)
     with pytest.raises(type(failure)) as caught:
-        unseal(cut, Nowhere(), part(result, key), key.identities)  # type: ignore[arg-type]
+        decode(cut, Nowhere(), part(result, key), key.identities)  # type: ignore[arg-type]
     assert caught.value is failure
 
 
@@ -331,10 +333,10 @@ def test_an_interrupt_in_the_middle_ends_it(key: Key) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        seal(io.BytesIO(noise(2 * BLOCK)), Nowhere(), key.recipients, stop)
+        encode(io.BytesIO(noise(2 * BLOCK)), Nowhere(), key.recipients, stop)
     stored, result = sealed_bytes(noise(2 * BLOCK), key)
     with pytest.raises(KeyboardInterrupt):
-        unseal(io.BytesIO(stored), Nowhere(), part(result, key), key.identities, stop)
+        decode(io.BytesIO(stored), Nowhere(), part(result, key), key.identities, stop)
 
 
 # --- identity files -----------------------------------------------------------------------------------------------
@@ -344,7 +346,7 @@ def test_an_identity_file_may_hold_comments_and_several_keys(tmp_path: Path) -> 
     keys = [pyrage.x25519.Identity.generate() for _ in range(2)]
     path = tmp_path / "identity"
     path.write_text(f"# created: today\n\n  {keys[0]}\n# another\n{keys[1]}\n")
-    assert [str(found) for found in codec.identities(path)] == [str(key) for key in keys]
+    assert [str(found) for found in codec.load_identities(path)] == [str(key) for key in keys]
 
 
 @pytest.mark.parametrize(
@@ -363,6 +365,6 @@ def test_other_files_are_no_identity(tmp_path: Path, content: bytes | None, code
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(RagopsError) as caught:
-        codec.identities(path)
+        codec.load_identities(path)
     assert caught.value.code == code
     assert "NOTAKEY" not in caught.value.message + caught.value.hint

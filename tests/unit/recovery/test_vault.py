@@ -30,16 +30,16 @@ def test_repositories_by_number_and_name(tmp_path: Path) -> None:
             vault.repository(wanted)
         assert caught.value.code == "no_such_repository"
         assert f"2 ({tmp_path / 'second'})" in caught.value.hint
-    assert vault.alone().repositories == (first,)
+    assert vault.without_copies().repositories == (first,)
     assert vault.copies == (second,)
 
 
 def test_its_own_key_and_the_pinned_ones_are_trusted(tmp_path: Path) -> None:
-    vault = vault_of(tmp_path, pinned=("ed25519:other",))
-    assert vault.trusted() == {"ed25519:other"}
+    vault = vault_of(tmp_path, verify_keys=("ed25519:other",))
+    assert vault.trusted_keys() == {"ed25519:other"}
     assert not vault.signing_key_file.exists(), "looking makes no key"
     key = vault.signing_key()
-    assert vault.trusted() == {"ed25519:other", key.public}
+    assert vault.trusted_keys() == {"ed25519:other", key.public}
     assert vault.signing_key().public == key.public
 
 
@@ -47,41 +47,41 @@ def test_an_identity_is_asked_for_only_where_it_is_needed(tmp_path: Path) -> Non
     identity = pyrage.x25519.Identity.generate()
     vault = vault_of(tmp_path)
     plain = put_point(vault.primary, vault.signing_key())
-    assert vault.identities(plain) == ()
+    assert vault.load_identities(plain) == ()
     recipients = (str(identity.to_public()),)
     encrypted = put_point(vault.primary, vault.signing_key(), sequence=2, recipients=recipients)
     with pytest.raises(MissingError) as caught:
-        vault.identities(encrypted)
+        vault.load_identities(encrypted)
     assert caught.value.code == "identity_missing"
     assert "--identity FILE" in caught.value.hint
     (tmp_path / "identity").write_text(f"{identity}\n")
-    (found,) = vault_of(tmp_path, identity_file=tmp_path / "identity").identities(encrypted)
+    (found,) = vault_of(tmp_path, identity_file=tmp_path / "identity").load_identities(encrypted)
     assert str(found) == str(identity)
 
 
 def test_what_is_on_its_way_is_ours_alone_and_gone_at_the_end(tmp_path: Path) -> None:
     vault = vault_of(tmp_path)
-    with vault.staged() as folder, vault.staged() as other:
+    with vault.staging_folder() as folder, vault.staging_folder() as other:
         assert folder != other
         for path in (folder, vault.staging):
             assert stat.S_IMODE(path.stat().st_mode) == 0o700
         (folder / "redis").mkdir()
         (folder / "redis" / "dump.rdb").write_bytes(b"x")
     assert list(vault.staging.iterdir()) == []
-    with pytest.raises(KeyboardInterrupt), vault.staged() as folder:
+    with pytest.raises(KeyboardInterrupt), vault.staging_folder() as folder:
         (folder / "x").write_bytes(b"x")
         raise KeyboardInterrupt
     assert list(vault.staging.iterdir()) == []
 
 
 def test_failures_of_the_disk_are_told_in_words(tmp_path: Path) -> None:
-    with pytest.raises(MissingError) as caught, vault_of(tmp_path).staged():
+    with pytest.raises(MissingError) as caught, vault_of(tmp_path).staging_folder():
         raise OSError(28, "No space left on device")
     assert caught.value.code == "disk_full"
     assert str(tmp_path / "staging") in caught.value.message
     (tmp_path / "staging").rmdir()
     (tmp_path / "staging").write_text("a file in its place")
-    with pytest.raises(RagopsError, match="staging"), vault_of(tmp_path).staged():
+    with pytest.raises(RagopsError, match="staging"), vault_of(tmp_path).staging_folder():
         raise AssertionError
 
 
@@ -91,14 +91,14 @@ def test_what_dead_runs_left_is_cleared_and_what_living_ones_use_is_not(tmp_path
     dead.wait(30)
     left = vault.staging / f"{dead.pid}-0a1b2c3d" / "redis"
     used = vault.staging / f"{os.getppid()}-0a1b2c3d"
-    notes = vault.journal("qdrant")
+    notes = vault.journal_path("qdrant")
     left.mkdir(parents=True)
     used.mkdir()
     notes.parent.mkdir()
     (left / "dump.rdb").write_bytes(b"a whole copy of the data")
     notes.write_text("[]")
     (vault.staging / "mine").mkdir()
-    with vault.staged():
+    with vault.staging_folder():
         assert not left.parent.exists()
     assert used.exists()
     assert notes.exists(), "it outlives a killed run"

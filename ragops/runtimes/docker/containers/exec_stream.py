@@ -9,7 +9,7 @@ from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING
 
 from ragops.adapters import cancellation, subprocess_tool
-from ragops.adapters.background import Job
+from ragops.adapters.background import BackgroundTask
 from ragops.adapters.docker.stream import HeldOpen, Tail, Waiting
 from ragops.adapters.files import create_private, explain_os_error
 from ragops.errors import RagopsError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.docker.client import DockerHost
     from ragops.adapters.docker.values import ExecResult
-    from ragops.adapters.streams import Sink, Source
+    from ragops.adapters.streams import ByteReader, ByteWriter
 
 _POLL = 0.05
 _GRACE = 10.0
@@ -42,7 +42,7 @@ class Fed:
     def write(self, block: bytes) -> None:
         """Give it some of its input, `b""` at the end. Raises RagopsError (tool_timeout)."""
         deadline = time.monotonic() + self._limit
-        while not self._talk.ended:  # one that has ended misses nothing
+        while not self._talk.is_done:  # one that has ended misses nothing
             with contextlib.suppress(Full):
                 self._input.queue.put(block, timeout=_POLL)
                 break
@@ -53,7 +53,7 @@ class Fed:
 
     def output(self) -> str:
         """What it printed, once its input has ended and it too. Raises RagopsError (tool_failed, tool_timeout)."""
-        while not self._has_all.wait(_POLL) and not self._talk.ended:  # its limit is for what it does then
+        while not self._has_all.wait(_POLL) and not self._talk.is_done:  # its limit is for what it does then
             cancellation.check()
         _wait(self._talk, self._name, self._limit)
         return self._printed.data.decode(errors="replace")
@@ -92,25 +92,29 @@ def printing(
             talk.wait(_GRACE)
 
 
-def _begun(host: DockerHost, container: str, command: Sequence[str], source: Source, target: Sink) -> Job[ExecResult]:
-    return Job(lambda: host.exec_stream(container, command, source=source, target=target, limit=LIMIT), "ragops-exec")
+def _begun(
+    host: DockerHost, container: str, command: Sequence[str], source: ByteReader, target: ByteWriter
+) -> BackgroundTask[ExecResult]:
+    return BackgroundTask(
+        lambda: host.exec_stream(container, command, source=source, target=target, limit=LIMIT), "ragops-exec"
+    )
 
 
-def _wait(talk: Job[ExecResult], name: str, limit: float) -> None:
+def _wait(talk: BackgroundTask[ExecResult], name: str, limit: float) -> None:
     deadline = time.monotonic() + limit
     while not talk.wait(_POLL):
         cancellation.check()
         _refuse_after(deadline, name, limit)
     done = talk.result()
     if done.code == _KILLED:
-        raise subprocess_tool.killed(name, done.code - 128)
+        raise subprocess_tool.killed_error(name, done.code - 128)
     if done.code:
         raise RagopsError("tool_failed", f"{name} ended with {done.code}: {done.said}")
 
 
 def _refuse_after(deadline: float, name: str, limit: float) -> None:
     if time.monotonic() > deadline:
-        raise subprocess_tool.overdue(name, limit)
+        raise subprocess_tool.timeout_error(name, limit)
 
 
 class _Blocks(Waiting):

@@ -106,7 +106,7 @@ def _install(target: Path, architecture: str) -> None:
     python = re.match(r".*:(\d+\.\d+)", base_image())
     arguments = pip_arguments(target, wanted, architecture, python[1] if python else "3.13")
     try:
-        subprocess_tool.run(arguments, os.environ, _PIP_SECONDS)
+        subprocess_tool.run_tool(arguments, os.environ, _PIP_SECONDS)
     except MissingError:
         raise
     except RagopsError as error:

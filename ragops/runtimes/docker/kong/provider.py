@@ -12,7 +12,7 @@ import pulumi
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from ragops.adapters.docker.client import DockerHost
-from ragops.errors import RagopsError, encode
+from ragops.errors import RagopsError, encode_error
 from ragops.runtimes.contract import RUNNING
 from ragops.runtimes.docker.containers import files as docker_files
 from ragops.runtimes.docker.kong import admin, apply
@@ -52,14 +52,14 @@ class KongConfigProvider(ResourceProvider):
         try:
             return ReadResult(id_, {**props, "state": _state(props)})
         except RagopsError as error:
-            raise RuntimeError(encode(error)) from error
+            raise RuntimeError(encode_error(error)) from error
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Remove the volume: it can be made anew at any time."""
         try:
             docker_files.remove(DockerHost(), props["place"]["volume"])
         except RagopsError as error:
-            raise RuntimeError(encode(error)) from error
+            raise RuntimeError(encode_error(error)) from error
 
 
 def _apply(props: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _apply(props: Mapping[str, Any]) -> dict[str, Any]:
     try:
         apply.apply(DockerHost(), place, wanted)
     except RagopsError as error:
-        raise RuntimeError(encode(error)) from error
+        raise RuntimeError(encode_error(error)) from error
     return {
         "place": asdict(place),
         "digest": wanted.digest(),

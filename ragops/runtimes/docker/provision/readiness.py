@@ -13,7 +13,7 @@ from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, Resou
 
 from ragops.adapters.docker.client import DockerHost
 from ragops.adapters.docker.inspect import resume
-from ragops.errors import RagopsError, encode
+from ragops.errors import RagopsError, encode_error
 from ragops.runtimes.contract import RUNNING
 from ragops.runtimes.docker.inspect.drift import state_of
 
@@ -71,7 +71,7 @@ class ReadyProvider(ResourceProvider):
         try:
             found = DockerHost().container(props["container_id"])
         except RagopsError as error:
-            raise RuntimeError(encode(error)) from error
+            raise RuntimeError(encode_error(error)) from error
         return ReadResult(id_, {**props, "state": state_of(found, int(props.get("restarts") or 0))})
 
     def delete(self, _id: str, _props: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ def _ready(props: Mapping[str, Any]) -> dict[str, Any]:
         make_ready(host, wanted)
         found = host.container(wanted.container)
     except RagopsError as error:
-        raise RuntimeError(encode(error)) from error
+        raise RuntimeError(encode_error(error)) from error
     restarts = found.state.restarts if found else 0
     return {**asdict(wanted), "container_id": props["container_id"], "restarts": restarts, "state": RUNNING}
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from ragops.adapters.docker.client import DockerHost
-from ragops.errors import RagopsError, encode
+from ragops.errors import RagopsError, encode_error
 from ragops.runtimes.docker.containers import files as docker_files
 from ragops.runtimes.docker.containers.files import AS_WRITTEN, GONE, from_props
 
@@ -46,14 +46,14 @@ class VolumeFilesProvider(ResourceProvider):
         try:
             return ReadResult(id_, {**props, "state": _state(props)})
         except RagopsError as error:
-            raise RuntimeError(encode(error)) from error
+            raise RuntimeError(encode_error(error)) from error
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Remove the volume: it can be made anew at any time."""
         try:
             docker_files.remove(DockerHost(), props["volume"])
         except RagopsError as error:
-            raise RuntimeError(encode(error)) from error
+            raise RuntimeError(encode_error(error)) from error
 
 
 def _write(props: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def _write(props: dict[str, Any]) -> dict[str, Any]:
     try:
         docker_files.write(DockerHost(), wanted)
     except RagopsError as error:
-        raise RuntimeError(encode(error)) from error
+        raise RuntimeError(encode_error(error)) from error
     return {
         "volume": wanted.volume,
         "image": wanted.image,

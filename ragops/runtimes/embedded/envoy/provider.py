@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from ragops.errors import RagopsError, encode
+from ragops.errors import RagopsError, encode_error
 from ragops.runtimes.contract import RUNNING
 from ragops.runtimes.embedded.envoy import apply
 from ragops.runtimes.embedded.programs import locate
@@ -62,7 +62,7 @@ def _apply(props: Mapping[str, Any]) -> dict[str, Any]:
     try:
         apply.apply(wanted)
     except RagopsError as error:
-        raise RuntimeError(encode(error)) from error
+        raise RuntimeError(encode_error(error)) from error
     return {
         "folder": wanted.folder,
         "digest": wanted.digest(),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
-from ragops.errors import RagopsError, encode
+from ragops.errors import RagopsError, encode_error
 from ragops.runtimes.contract import RUNNING
 from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.processes.spec import ProcessSpec
@@ -56,7 +56,7 @@ class ProcessProvider(ResourceProvider):
         try:
             supervisor.stop(Path(props["run_dir"]), props["stop_signal"], float(props["stop_grace"]))
         except RagopsError as error:
-            raise RuntimeError(encode(error)) from error
+            raise RuntimeError(encode_error(error)) from error
 
 
 def _ensure(props: dict[str, Any]) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def _ensure(props: dict[str, Any]) -> dict[str, Any]:
     try:
         supervisor.ensure_running(spec)
     except RagopsError as error:
-        raise RuntimeError(encode(error)) from error
+        raise RuntimeError(encode_error(error)) from error
     return {
         "service": spec.service,
         "version": spec.version,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ragops.adapters import cancellation
-from ragops.adapters.background import Job
+from ragops.adapters.background import BackgroundTask
 from ragops.adapters.files import link
 from ragops.devserver.qdrant import places
 from ragops.services.qdrant.backup.manifest import path_of
@@ -71,7 +71,7 @@ def _make(client: HttpClient, source: Source) -> dict[str, Any]:
 def _shared(client: HttpClient, source: Source, storage: Path, target: Path, sink: Sink) -> tuple[dict[str, Any], bool]:
     """A new snapshot, and whether `target` is a name of its file."""
     others = _drafts(storage, source.collection)
-    making = Job(lambda: _make(client, source), "ragops-snapshot")
+    making = BackgroundTask(lambda: _make(client, source), "ragops-snapshot")
     try:
         while not making.wait(_LOOK_SECONDS):
             new = _drafts(storage, source.collection) - others

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import subprocess_tool
 from ragops.adapters.installation import install_command
-from ragops.adapters.temp_dirs import scratch_folder
+from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.qdrant import SERVER_ENGINE
 from ragops.services.qdrant.backup import snapshot_unpack
@@ -39,10 +39,10 @@ def count_points(snapshot: Path) -> int:
     maps may end its process. Raises IntegrityError (snapshot_unreadable), MissingError (engine_not_installed,
     disk_full).
     """
-    with scratch_folder() as folder:
+    with private_temp_dir() as folder:
         arguments = (sys.executable, "-P", "-m", snapshot_unpack.__name__, str(snapshot), str(folder / "shard"))
         try:
-            return int(subprocess_tool.output(arguments, os.environ, _LIMIT, name="the engine"))
+            return int(subprocess_tool.read_tool_output(arguments, os.environ, _LIMIT, name="the engine"))
         except RagopsError as error:
             if error.code == "disk_full" or (error.code == "tool_failed" and _is_full(folder, snapshot)):
                 what = f"no space left in {tempfile.gettempdir()} to open {snapshot.name}"

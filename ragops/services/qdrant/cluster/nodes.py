@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters.background import Job
+from ragops.adapters.background import BackgroundTask
 from ragops.adapters.qdrant.http import HttpClient, open_http
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant.addresses import addresses, operator_key
@@ -61,7 +61,7 @@ def connect(endpoint: Endpoint, timeout: float) -> Iterator[Nodes]:
     """
     wanted = addresses(endpoint)
     # No pool: the process would wait for its threads at the end, however long a node takes to say nothing.
-    hellos = [Job(lambda one=one: _greeting(endpoint, one, timeout), "qdrant-hello") for one in wanted]  # type: ignore[misc]
+    hellos = [BackgroundTask(lambda one=one: _greeting(endpoint, one, timeout), "qdrant-hello") for one in wanted]  # type: ignore[misc]
     failures = [hello.result() for hello in hellos]
     unreachable = {address.name: error for address, error in zip(wanted, failures, strict=True) if error}
     if len(unreachable) == len(wanted):

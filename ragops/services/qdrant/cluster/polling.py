@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from ragops.adapters import cancellation
-from ragops.adapters.background import Job
+from ragops.adapters.background import BackgroundTask
 from ragops.adapters.progress import Progress, tell
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 
@@ -81,7 +81,7 @@ def while_answering(client: HttpClient, work: Callable[[], T]) -> T:
     Raises as `work`, UnhealthyError (qdrant_unreachable) where the server is silent for a minute: one that hangs keeps
     its connections open.
     """
-    job = Job(work, "ragops-qdrant")
+    job = BackgroundTask(work, "ragops-qdrant")
     heard = time.monotonic()
     while not job.wait(_POLL):
         cancellation.check()
