@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import socket
@@ -80,3 +81,50 @@ def test_the_process_ends_though_no_server_answers(tmp_path: Path, server: int) 
     assert done.returncode == 3, done.stderr
     probes = {probe["service"]: probe for probe in json.loads(done.stdout)["probes"]}
     assert {name for name, probe in probes.items() if probe["checks"][0]["status"] == "down"} >= {"redis", "qdrant"}
+
+
+ANSWERS = {
+    "/": {"title": "qdrant", "version": "1.18.3"},
+    "/collections": {"result": {"collections": [{"name": "manuals"}]}},
+}
+
+
+@pytest.fixture
+def half_dead() -> Iterator[int]:
+    """A Qdrant that answers for itself and its list of collections, and only drips about a single collection."""
+    over = threading.Event()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            if "/manuals" in self.path:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+                while not over.wait(0.2):
+                    self.wfile.write(b" ")
+                return
+            allowed = "api-key" in self.headers or self.path == "/"
+            body = json.dumps(ANSWERS.get(self.path, {})).encode() if allowed else b"{}"
+            self.send_response(200 if allowed or self.path == "/readyz" else 401)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
+        listener.daemon_threads = True
+        threading.Thread(target=listener.serve_forever, args=(0.05,), daemon=True).start()
+        yield listener.server_address[1]
+        over.set()
+        listener.shutdown()
+
+
+def test_the_process_ends_though_a_collection_is_never_described(tmp_path: Path, half_dead: int) -> None:
+    provisioned(tmp_path, half_dead)
+    command = [sys.executable, "-m", "ragops", "health", "qdrant", "--json", "--timeout", str(DEADLINE)]
+    done = subprocess.run(command, cwd=tmp_path, env=dict(os.environ), capture_output=True, timeout=PATIENCE)
+    assert done.returncode == 3, done.stderr
+    (probe,) = json.loads(done.stdout)["probes"]
+    assert probe["checks"][0]["name"] == "deadline", "it was waiting for that collection"

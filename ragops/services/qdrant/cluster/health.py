@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
+from ragops.adapters.background import Limit
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, Status
 from ragops.services.qdrant.addresses import addresses, is_cluster
@@ -131,8 +132,8 @@ def shards(endpoint: Endpoint, nodes: Nodes, deadline: float) -> Iterator[Check]
             collection_health.look_at(name, nodes, deadline, found.conditions)
             found.looked.append(name)
 
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="qdrant") as pool:
-        list(pool.map(look, names))
+    # Daemon threads: the interpreter waits for those of an executor, and a server may never answer.
+    Limit(_AT_ONCE).each([partial(look, name) for name in names])
     if len(found.looked) < len(names):
         hint = "give the probe more time"
         what = f"{len(found.looked)} of {len(names)} collections looked at in time"
