@@ -91,16 +91,13 @@ class Session:
             raise self.not_provisioned() from error
         except (OSError, ValueError) as error:
             raise RagopsError("endpoints_unreadable", f"{path} cannot be read", "run `ragops up`") from error
-        known = secrets.load(self.project.paths.secrets)
+        known = _Secrets(self.project.paths.secrets)
         wanted = services or known_services
         try:
             return {name: Endpoint.from_dict(values[name], known) for name in wanted if name in values}
-        except (TypeError, AttributeError) as error:
-            raise RagopsError("endpoints_unreadable", f"{path} holds something else", "run `ragops up`") from error
-        except KeyError as error:
-            path = self.project.paths.secrets
-            what = f"the secret {error} is missing from {path}"
-            raise MissingError("secret_missing", what, _restore_hint(path)) from error
+        except (TypeError, AttributeError, KeyError, ValueError) as error:
+            what = f"cannot use {path}: it is damaged, or another version of ragops wrote it"
+            raise RagopsError("endpoints_unreadable", what, "run `ragops up`, which writes it again") from error
 
     def not_provisioned(self) -> MissingError:
         """The error before the first `up` went through; names what an interrupted one left running."""
@@ -180,6 +177,18 @@ class Session:
             outcome=outcome,
             seconds=round(time.monotonic() - started, 3),
         )
+
+
+class _Secrets(dict[str, str]):
+    """The secrets of an environment; one that is missing raises MissingError (secret_missing)."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(secrets.load(path))
+        self._path = path
+
+    def __missing__(self, name: str) -> str:
+        what = f"the secret {name!r} is missing from {self._path}"
+        raise MissingError("secret_missing", what, _restore_hint(self._path))
 
 
 def secret_names(settings: Settings) -> list[str]:

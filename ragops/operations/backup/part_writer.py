@@ -51,6 +51,7 @@ class Taking:
         self._readings: list[BackgroundTask[Part]] = []
         self._sealing: list[BackgroundTask[EncodedPart]] = []
         self._followed: dict[str, BackgroundTask[EncodedPart]] = {}
+        self._abandoned: dict[str, BackgroundTask[EncodedPart]] = {}
 
     def take(self, platform: Platform, services: Sequence[str], all_begun: Callable[[], None]) -> None:
         """Every part of `services`. `all_begun` is called when the instants of all are fixed. Raises RagopsError."""
@@ -83,19 +84,24 @@ class Taking:
     def following(self, service: str, source: Path, also: Callable[[bytes], None] = drop) -> Iterator[None]:
         """Put `source` into the repository, and what is read of it into `also`, while the block writes it."""
         name = f"{service}/{source.name}"
-        earlier = self._followed.pop(name, None)
-        while earlier is not None and not earlier.wait(_POLL):  # a try that was dropped writes the same file
-            cancellation.check()
+        self._await_earlier(name)
         growing = TailReader(source)
         job = BackgroundTask(lambda: self._follow(name, growing, also), f"ragops-seal-{source.name}", self._sealing)
         try:
             yield
         except BaseException:
             growing.abandon()
-            job.wait(_ABANDON_SECONDS)  # or another try would write the same file
+            if not job.wait(_ABANDON_SECONDS):
+                self._abandoned[name] = job
             raise
         growing.finish()
         self._followed[name] = job
+
+    def _await_earlier(self, name: str) -> None:
+        """Wait for the thread of an earlier try, which writes the same file."""
+        for earlier in (self._followed.pop(name, None), self._abandoned.pop(name, None)):
+            while earlier is not None and not earlier.wait(_POLL):
+                cancellation.check()
 
     def store(self, service: str, source: Path, read_back: Callable[[], Part], sha256: str) -> Part:
         """Put a file into the repository while its engine reads it, and compare what lies there then."""
@@ -136,6 +142,7 @@ class Taking:
         """What came of it in the repository, begun before or now."""
         followed = self._followed.pop(name, None)
         if followed is None:
+            self._await_earlier(name)
             with source.open("rb") as plain:
                 return self._seal(name, plain, source.stat().st_size)
         sealed = followed.result()

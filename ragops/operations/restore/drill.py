@@ -26,6 +26,7 @@ from ragops.services.contract import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from ragops.adapters.pulumi.events import Step
     from ragops.operations.observe.health import Health
@@ -127,13 +128,16 @@ def drill(
         on_progress(Progress(folder.name, "an earlier drill had left it; removed", final=True))
     run.began = time.monotonic()
     try:
-        result = _attempt(run, keep=request.keep)
+        folder = scratch_platform.new_folder(session.project)
+        result = _attempt(run, folder, keep=request.keep)
     except InterruptedRunError:
         raise  # it says nothing about the recovery point
     except RagopsError as error:
         _keep(session, run.record(error))
         raise
     _keep(session, run.record(None))
+    if not request.keep:
+        _remove(run, folder)
     return result
 
 
@@ -152,20 +156,15 @@ def _age(point: RecoveryPoint) -> float:
     return (datetime.now(tz=UTC) - (instant or point.manifest.created)).total_seconds()
 
 
-def _attempt(run: _Run, *, keep: bool) -> DrillResult:
-    folder = scratch_platform.new_folder(run.session.project)
+def _attempt(run: _Run, folder: Path, *, keep: bool) -> DrillResult:
     try:
         with project_files(run.vault, run.point, run.on_progress, secrets=False) as files:
             scratch = scratch_platform.make(run.session.project, files, folder, run.session.command, run.session.notice)
         health = _prove(run, scratch)
-    except (KeyboardInterrupt, InterruptedRunError):
-        keep = False
+    except BaseException as failure:
+        if not keep or isinstance(failure, (KeyboardInterrupt, InterruptedRunError)):
+            _remove_after(run, folder, failure)
         raise
-    finally:
-        if not keep:
-            run.on_progress(Progress(folder.name, "removing the scratch platform"))
-            scratch_platform.remove(folder, run.session.command, run.session.notice)
-            run.on_progress(Progress(folder.name, "removed", final=True))
     comparison = run.comparison
     assert comparison is not None  # noqa: S101  `_prove` returned
     seconds = round(time.monotonic() - run.began, 3)
@@ -180,6 +179,22 @@ def _attempt(run: _Run, *, keep: bool) -> DrillResult:
         notes=(*scratch.notes, *_notes(comparison, health)),
         kept=str(folder) if keep else "",
     )
+
+
+def _remove(run: _Run, folder: Path) -> None:
+    run.on_progress(Progress(folder.name, "removing the scratch platform"))
+    scratch_platform.remove(folder, run.session.command, run.session.notice)
+    run.on_progress(Progress(folder.name, "removed", final=True))
+
+
+def _remove_after(run: _Run, folder: Path, failure: BaseException) -> None:
+    """Remove the scratch platform after a failure, which is the one to raise and to record, not that of removing."""
+    try:
+        _remove(run, folder)
+    except (RagopsError, OSError) as error:
+        text = f"cannot remove the scratch platform {folder}, the next drill tries again: {error}"
+        failure.add_note(text)
+        run.session.notice(text)
 
 
 def _prove(run: _Run, scratch: Scratch) -> Health:

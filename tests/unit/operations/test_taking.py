@@ -22,7 +22,7 @@ import pytest
 from ragops.adapters import cancellation
 from ragops.adapters.background import BackgroundTask
 from ragops.errors import IntegrityError, MissingError, RagopsError
-from ragops.operations.backup import create, replicate
+from ragops.operations.backup import create, part_writer, replicate
 from ragops.operations.backup.create import BackupRequest
 from ragops.operations.backup.list_points import overview
 from ragops.operations.backup.part_writer import Taking, _until
@@ -400,6 +400,53 @@ def test_a_try_that_was_whole_and_is_dropped_does_not_write_into_the_next(
     growing._dump_one = dump_one  # type: ignore[method-assign]
     point = take(platform_of(["redis"]), vault)
     assert tries == ["begun", "stored"] * 2
+    assert (unpack(vault, point, "redis", tmp_path / "plain") / "grown").read_bytes() == growing.live["grown"]
+
+
+@pytest.mark.parametrize("again", ["stream", "store"])
+def test_a_try_that_failed_and_still_writes_is_waited_for(
+    growing: FakeEngine, vault: BackupTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: str
+) -> None:
+    """The store hangs for longer than the failed try is given: the next one must not write the same file with it."""
+    follow, write, events = Taking._follow, Taking._seal, []
+
+    def slow(taking: Taking, *rest: Any) -> Any:
+        try:
+            return follow(taking, *rest)
+        finally:
+            if not events:
+                time.sleep(0.5)
+            events.append("let go")
+
+    def noted(taking: Taking, *rest: Any) -> Any:
+        if tries:
+            events.append("next begins")
+        return write(taking, *rest)
+
+    tries: list[str] = []
+
+    def dump_one(sink: Any, name: str, instant: datetime) -> None:
+        try:
+            with sink.following(name):
+                (sink.folder / name).write_bytes(b"half of it")
+                time.sleep(0.1)
+                _lose()
+        except ConnectionError:
+            (sink.folder / name).unlink()
+            tries.append("failed")
+        if again == "stream":
+            with sink.following(name):
+                (sink.folder / name).write_bytes(growing.live[name])
+        else:
+            (sink.folder / name).write_bytes(growing.live[name])
+        sink.put(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
+
+    monkeypatch.setattr(part_writer, "_ABANDON_SECONDS", 0.05)
+    monkeypatch.setattr(Taking, "_follow", slow)
+    monkeypatch.setattr(Taking, "_seal", noted)
+    growing._dump_one = dump_one  # type: ignore[method-assign]
+    point = take(platform_of(["redis"]), vault)
+    assert events[:2] == ["let go", "next begins"]
     assert (unpack(vault, point, "redis", tmp_path / "plain") / "grown").read_bytes() == growing.live["grown"]
 
 

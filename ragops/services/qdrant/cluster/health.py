@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ragops.adapters.background import Limit
+from ragops.adapters.background import TaskPool
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, Status
 from ragops.services.qdrant.addresses import addresses, is_cluster
@@ -133,7 +133,7 @@ def shards(endpoint: Endpoint, nodes: Nodes, deadline: float) -> Iterator[Check]
             found.looked.append(name)
 
     # Daemon threads: the interpreter waits for those of an executor, and a server may never answer.
-    Limit(_AT_ONCE).each([partial(look, name) for name in names])
+    TaskPool(_AT_ONCE).run_all([partial(look, name) for name in names])
     if len(found.looked) < len(names):
         hint = "give the probe more time"
         what = f"{len(found.looked)} of {len(names)} collections looked at in time"
