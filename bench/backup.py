@@ -219,9 +219,7 @@ def dump_redis(made: Platform, folder: Path) -> Path:
 def dump_qdrant(made: Platform, folder: Path) -> Path:
     to = folder / "qdrant"
     to.mkdir()
-    urls = [url for url in made.endpoints["qdrant"]["options"].get("urls", "").split(",") if url] or [
-        made.values["QDRANT_URL"]
-    ]
+    urls = [node["url"] for node in made.endpoints["qdrant"].get("nodes", [])] or [made.values["QDRANT_URL"]]
     done: set[int] = set()
     for url in urls:
         with made.qdrant() as client:

@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from ragops.adapters.docker.client import DockerHost
 from ragops.errors import RagopsError
-from ragops.services.contract import Capability, Endpoint, Login
+from ragops.services.contract import Capability, Endpoint, Login, Node
 from ragops.services.qdrant import API_KEY_SECRET, IMAGE, SERVER_ENGINE
 from ragops.services.qdrant.cluster.prepare import prepare
 from tests.ports import free_ports
@@ -88,9 +88,6 @@ class Cluster:
     def endpoint(self) -> Endpoint:
         login = Login("", API_KEY_SECRET, SecretStr(KEY))
         options = {
-            "nodes": ",".join(f"qdrant-{number}" for number in self.numbers),
-            "urls": ",".join(self.url(number) for number in self.numbers),
-            "grpc_urls": ",".join(self.grpc_url(number) for number in self.numbers),
             "replication_factor": str(min(2, self.nodes)),
             "shard_number": str(2 * self.nodes),
         }
@@ -98,6 +95,7 @@ class Cluster:
             service="qdrant", engine=SERVER_ENGINE, version=self.version(), runtime="docker", host="127.0.0.1",
             port=self.ports[1][0], options=options, logins={"operator": login, "application": login},
             capabilities=frozenset({Capability.RESTART}),
+            nodes=tuple(Node(f"qdrant-{number}", self.url(number), self.grpc_url(number)) for number in self.numbers),
         )  # fmt: skip
 
     def version(self) -> str:
@@ -202,7 +200,7 @@ class Container:
         login = Login("", API_KEY_SECRET, SecretStr(KEY))
         return Endpoint(
             service="qdrant", engine=SERVER_ENGINE, version=self.release, runtime="docker", host="127.0.0.1",
-            port=int(self.address.rpartition(":")[2]), options={"nodes": "qdrant-1", "urls": self.address},
+            port=int(self.address.rpartition(":")[2]), nodes=(Node("qdrant-1", self.address),),
             logins={"operator": login, "application": login}, capabilities=frozenset({Capability.RESTART}),
         )  # fmt: skip
 

@@ -15,6 +15,7 @@ from ragops.cli import completion
 from ragops.cli.help import OBSERVE
 from ragops.cli.state import state
 from ragops.errors import ExitCode, RagopsError
+from ragops.services import NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,9 +91,7 @@ def outputs(
 
 def logs(
     context: typer.Context,
-    service: Annotated[
-        str, typer.Argument(autocompletion=completion.services, help="The name of a service, such as redis.")
-    ],
+    service: Annotated[str, typer.Argument(autocompletion=completion.services, help=f"One of: {', '.join(NAMES)}.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines from the end.")] = 100,
 ) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from ragops.config.backup import BackupSettings
-from ragops.services.api.settings import ApiSettings
-from ragops.services.gateway.settings import GatewaySettings
-from ragops.services.ollama.settings import OllamaSettings  # noqa: TC001  pydantic reads the annotation
-from ragops.services.qdrant.settings import QdrantSettings, published
-from ragops.services.redis.settings import RedisSettings
-from ragops.services.timescaledb.settings import TimescaleSettings
+from ragops.services import sections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,25 +56,29 @@ class PulumiSettings(BaseModel):
     secrets_provider: Line = Field("passphrase", description="`passphrase` or the URL of a KMS key")
 
 
-class ExposeSettings(BaseModel):
+class _Expose(BaseModel):
     """Section `expose:`: the address of this machine that the ports of a service are published on (docker runtime)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    gateway: Address = Field(LOOPBACK, description="the one door; 0.0.0.0 for every network of the machine")
-    api: Address = Field(LOOPBACK, description="the RAG API without the gateway's rate limits and TLS")
-    qdrant: Address = Field(LOOPBACK, description="REST and gRPC of every node, never the port between them")
-    timescaledb: Address = Field(LOOPBACK, description="the database")
-    redis: Address = Field(LOOPBACK, description="the cache")
-    ollama: Address = Field(LOOPBACK, description="the models, which ask for no password")
-
     def addresses(self) -> dict[str, str]:
-        """Address by service."""
+        """Return the addresses by service."""
         return dict(self.model_dump())
 
 
-class Settings(BaseModel):
-    """The whole of ragops.yaml."""
+if TYPE_CHECKING:
+    ExposeSettings = _Expose
+else:
+    ExposeSettings = create_model(
+        "ExposeSettings",
+        __base__=_Expose,
+        __doc__=_Expose.__doc__,
+        **{name: (Address, Field(LOOPBACK, description=text)) for name, text in sections.exposable().items()},
+    )
+
+
+class Settings(sections.Sections):
+    """The whole of ragops.yaml: the keys of the platform, and a section of each service."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -83,12 +91,6 @@ class Settings(BaseModel):
     expose: ExposeSettings = ExposeSettings()
     pulumi: PulumiSettings = PulumiSettings()
     backup: BackupSettings = BackupSettings()
-    redis: RedisSettings = RedisSettings()
-    timescaledb: TimescaleSettings = TimescaleSettings()
-    qdrant: QdrantSettings = QdrantSettings()
-    ollama: OllamaSettings | None = None
-    api: ApiSettings = ApiSettings()
-    gateway: GatewaySettings = GatewaySettings()
 
     @model_validator(mode="after")
     def _models_have_a_server(self) -> Settings:
@@ -100,23 +102,16 @@ class Settings(BaseModel):
             raise ValueError("api.chat.model needs api.chat.ollama_url, api.embedder.ollama_url, or a section ollama:")
         return self
 
-    def ports(self) -> dict[tuple[str, str], int]:
-        """Every port of this machine that is listened on, by its key in ragops.yaml: service, then key.
+    def section(self, service: str) -> Any:
+        """Return the settings of one service; None for an optional one without a section."""
+        return getattr(self, service)
 
-        Of several that follow from one key the others have more words after it, divided by a comma.
+    def ports(self) -> dict[tuple[str, str], int]:
+        """Return every port of this machine that is listened on, by its key in ragops.yaml: service, then key.
+
+        Several that follow from one key have more words after it, after a comma.
         """
-        ports = {
-            ("redis", "port"): self.redis.port,
-            ("timescaledb", "port"): self.timescaledb.port,
-            ("qdrant", "port"): self.qdrant.port,
-            ("api", "port"): self.api.port,
-            ("gateway", "port"): self.gateway.port,
-        }
-        if self.ollama:
-            ports["ollama", "port"] = self.ollama.port
-        if self.runtime == "docker":
-            ports |= {("qdrant", key): port for key, port in published(self.qdrant).items()}
-        return ports | ({("gateway", "tls_port"): self.gateway.tls_port} if self.gateway.tls else {})
+        return sections.ports(self, uses_images=self.runtime == "docker")
 
 
 def ports_as_written(values: Mapping[str, Any]) -> dict[tuple[str, str], int]:

@@ -5,23 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ragops.errors import Problem
+from ragops.services.sections import image_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-_IMAGES = ("redis", "timescaledb", "qdrant", "api", "gateway")
 # By runtime; a section stands for all of its keys. tests/stacks/test_unread_keys.py compares this with the program.
 _UNREAD: Mapping[str, tuple[str, ...]] = {
     "embedded": (
         "expose",
-        *(f"{service}.image" for service in _IMAGES),
-        *(f"{service}.memory" for service in _IMAGES),
-        "redis.modules",
-        "timescaledb.cpus",
-        "timescaledb.license",
-        "qdrant.nodes",
-        "qdrant.replication_factor",
-        "qdrant.shards_per_node",
+        *image_keys(),
     ),
     "docker": ("data_dir", "run_as"),
 }  # fmt: skip

@@ -21,7 +21,6 @@ from ragops.recovery.repository import LockRequest
 from ragops.runtimes.registry import host_of
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
-from ragops.services.redis import RedisService
 from ragops.services.secret_names import without_expired
 
 if TYPE_CHECKING:
@@ -194,7 +193,8 @@ class _Secrets(dict[str, str]):
 def secret_names(settings: Settings) -> list[str]:
     """Every secret that the environment needs."""
     own = [name for service in SERVICES for name in service.secrets()]
-    return own + list(RedisService().more_secrets(settings.redis))
+    asked = ((service, settings.section(service.name)) for service in SERVICES)
+    return own + [name for service, section in asked if section is not None for name in service.more_secrets(section)]
 
 
 def _restore_hint(path: Path) -> str:

@@ -22,6 +22,7 @@ SERVICES: tuple[Service, ...] = (
     ApiService(),
     GatewayService(),
 )
+NAMES = tuple(service.name for service in SERVICES)
 
 
 def by_name(name: str) -> Service:

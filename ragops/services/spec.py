@@ -127,7 +127,7 @@ class Runtime(Protocol):
     def layout(self, instance: str, image: ImageSpec | None = None) -> Layout:
         """Where the instance will find its files, what it is to listen on, and what the others reach it by."""
 
-    def handle(self, instance: str) -> str:
+    def runtime_id(self, instance: str) -> str:
         """What day-2 operations will find the instance by."""
 
     def run(self, spec: ServiceSpec, parent: Any) -> Any:

@@ -1,18 +1,13 @@
-"""The picture of the platform: which services there are and what they are made from."""
+"""The platform as a Pulumi program: every service of ragops.yaml, each after those that it needs."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from ragops.services.api.component import Api, ApiArgs
-from ragops.services.api.configuration import ApiInputs
-from ragops.services.gateway.component import Gateway, GatewayArgs
-from ragops.services.ollama.component import Ollama, OllamaArgs
-from ragops.services.qdrant.component import Qdrant, QdrantArgs
-from ragops.services.redis.component import Redis, RedisArgs
-from ragops.services.timescaledb.component import Timescale, TimescaleArgs
+from ragops.services import SERVICES
+from ragops.services.contract import Declaration
 
 if TYPE_CHECKING:
     from ragops.operations.lifecycle.stack import PlatformInputs
@@ -20,29 +15,20 @@ if TYPE_CHECKING:
 
 def program(inputs: PlatformInputs) -> None:
     """Declare every service and export how to reach it."""
-    settings, secrets, runtime = inputs.settings, inputs.secrets, inputs.runtime
-
-    timescale = Timescale(TimescaleArgs(settings.timescaledb, secrets, runtime))
-    redis = Redis(RedisArgs(settings.redis, secrets, runtime))
-    qdrant = Qdrant(QdrantArgs(settings.qdrant, secrets, runtime, inputs.nodes_ask))
-
-    ollama = (Ollama(OllamaArgs(settings.ollama, runtime)),) if settings.ollama else ()
-
-    before = (timescale, redis, qdrant, *ollama)
-    api_inputs = ApiInputs(
-        settings=settings.api,
-        platform=settings.name,
-        qdrant=qdrant.endpoint,
-        redis=redis.endpoint,
-        database=timescale.endpoint,
-        jwks_file=inputs.jwks_file,
-        secrets=secrets,
-        keys=inputs.door.keys,
-        ollama="".join("http://{}:{}".format(*one.endpoint.inner) for one in ollama),
-    )
-    api = Api(ApiArgs(api_inputs, runtime), pulumi.ResourceOptions(depends_on=list(before)))
-    door = inputs.door.behind(api.endpoint.inner)
-    gateway = Gateway(GatewayArgs(door, runtime), pulumi.ResourceOptions(depends_on=[api]))
-
-    services = (*before, api, gateway)
-    pulumi.export("endpoints", {service.endpoint.service: service.endpoint.to_dict() for service in services})
+    declared: dict[str, Any] = {}  # the services' components
+    for service in SERVICES:
+        section = inputs.settings.section(service.name)
+        if section is None:
+            continue
+        needed = {name: declared[name] for name in service.needs if name in declared}
+        declaration = Declaration(
+            settings=section,
+            platform=inputs.settings.name,
+            secrets=inputs.secrets,
+            runtime=inputs.runtime,
+            before={name: component.endpoint for name, component in needed.items()},
+            own=inputs.own(service.name),
+            is_mixed=service.name in inputs.mixed,
+        )
+        declared[service.name] = service.declare(declaration, pulumi.ResourceOptions(depends_on=[*needed.values()]))
+    pulumi.export("endpoints", {name: component.endpoint.to_dict() for name, component in declared.items()})

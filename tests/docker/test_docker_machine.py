@@ -15,7 +15,7 @@ from ragops.errors import RagopsError
 from ragops.runtimes.docker.containers import reconcile as docker_prepare
 from ragops.runtimes.docker.host import DockerRuntimeHost
 from ragops.runtimes.docker.inspect import provisioned as docker_record
-from ragops.services.contract import Endpoint
+from ragops.services.contract import Endpoint, Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,9 +68,10 @@ class Platform:
         return self.docker.api.create_network(self.names.network, labels=self.names.labels())["Id"]
 
     def endpoint(self, service: str, **options: str) -> Endpoint:
-        handle = self.name(options.get("nodes", service).partition(",")[0])
+        nodes = tuple(Node(name, f"http://{name}:6333") for name in options.pop("nodes", "").split(",") if name)
+        found = self.name(nodes[0].name if nodes else service)
         return Endpoint(
-            service, service, "1", "docker", "127.0.0.1", 1, handle, options, {}, frozenset(), service, 6379
+            service, service, "1", "docker", "127.0.0.1", 1, found, options, {}, frozenset(), service, 6379, nodes
         )
 
     def differences(self) -> dict[str, str]:

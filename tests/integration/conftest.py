@@ -133,7 +133,7 @@ def make_engine(root: Path, name: str, component) -> Engine:
         runtime="embedded",
         host="127.0.0.1",
         port=section.port,
-        handle=str(run_dir),
+        runtime_id=str(run_dir),
         options={"database": "rag"} if name == "timescaledb" else {},
         logins={role: Login(user, key, SecretStr(values[key])) for role, (user, key) in LOGINS[name].items()},
         capabilities=CAPABILITIES,

@@ -131,7 +131,7 @@ class Server:
             runtime="embedded",
             host="127.0.0.1",
             port=self.port,
-            options={"urls": self.url, "storage": str(self.data)},
+            options={"storage": str(self.data)},
             logins={"operator": login, "application": login},
             capabilities=frozenset({Capability.RESTART, Capability.READ_FILES}),
         )

@@ -40,7 +40,8 @@ class Stacks:
         self.state = {f"qdrant-{number}": ("before", True) for number in made.numbers}
         self.restarts: list[str] = []
 
-    def stack(self, *_arguments: object, nodes_ask: bool = True) -> Any:
+    def stack(self, *_arguments: object, mixed: tuple[str, ...] = ()) -> Any:
+        nodes_ask = "qdrant" not in mixed
         wanted = ("after", nodes_ask)
 
         def preview() -> list[Step]:
@@ -116,13 +117,13 @@ def test_no_search_fails_and_no_write_is_lost(monkeypatch: pytest.MonkeyPatch, c
         stacks = Stacks(made, after)
         monkeypatch.setattr(provision, "open_stack", stacks.stack)
         endpoint = made.endpoint
-        settings = SimpleNamespace(qdrant=QdrantSettings())
+        settings = SimpleNamespace(section=lambda _service: QdrantSettings(), runtime="docker")
         session: Any = SimpleNamespace(
             project=SimpleNamespace(settings=settings), host=SimpleNamespace(traits=DOCKER_TRAITS),
-            make_secrets=dict, endpoint=lambda _name: endpoint,
+            make_secrets=dict, endpoints=lambda: {"qdrant": endpoint},
         )  # fmt: skip
         with Load(made) as load:
-            provision._look_ahead(session, stacks.stack(), (), None, lambda _progress: None)
+            provision._preview_and_confirm(session, stacks.stack(), (), None, lambda _progress: None)
         nodes = [f"qdrant-{number}" for number in made.numbers]
         assert stacks.restarts == [*(f"{node} is new" for node in nodes), *(f"{node} asks" for node in nodes)]
         assert len(set(node_versions(endpoint).values())) == 1

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from ragops.config import secrets
 from ragops.config.paths import ProjectPaths
 from ragops.errors import RagopsError
-from ragops.operations.lifecycle.redis_users import refuse_bad_users
 from ragops.runtimes.embedded.control import control
 from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.processes.state import read_record
@@ -25,6 +24,7 @@ from ragops.services.redis import RedisService, component, user_secret
 from ragops.services.redis.backup import RedisBackup
 from ragops.services.redis.health import probe
 from ragops.services.redis.settings import RedisSettings
+from ragops.services.redis.update import refuse_bad_users
 from ragops.services.redis.users import APPLICATION_RULES, refusal
 from ragops.services.spec import Layout
 from tests.backup_helpers import dump
@@ -51,7 +51,7 @@ class Place:
         layout = Layout(
             str(run_dir / "config"), str(self.paths.data_dir("redis")), "127.0.0.1", hot_dir=str(run_dir / "hot")
         )
-        runtime = SimpleNamespace(name="embedded", capabilities=CAPABILITIES, handle=lambda _name: str(run_dir))
+        runtime = SimpleNamespace(name="embedded", capabilities=CAPABILITIES, runtime_id=lambda _name: str(run_dir))
         spec = process_spec(component.service_spec(settings, values, layout), layout, str(run_dir), "")
         supervisor.ensure_running(spec)
         text = component.acl_text(settings, values, health_user=False)

@@ -116,7 +116,7 @@ def test_only_the_endpoints_are_exported_and_hold_no_secret(declared: Declared) 
 def test_operations_understand_the_endpoints(declared: Declared, service: str) -> None:
     endpoint = Endpoint.from_dict(declared.outputs["endpoints"][service], SECRETS)
     assert (endpoint.service, endpoint.host, endpoint.port) == (service, "127.0.0.1", PORTS[service])
-    assert endpoint.handle == declared.spec(service).run_dir
+    assert endpoint.runtime_id == declared.spec(service).run_dir
 
 
 @pytest.mark.parametrize("service", STORES)

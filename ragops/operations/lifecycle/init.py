@@ -18,7 +18,10 @@ from ragops.resources import templates_dir
 from ragops.services import SERVICES
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from ragops.services.contract import Service
 
 _IGNORED = (".ragops/", "backups/", "*identity*.txt")  # state and secrets, recovery points, the key that opens them
 _COLLECTIONS = "collections-config.json"
@@ -52,11 +55,20 @@ def init(folder: Path, name: str | None, runtime: str) -> InitResult:
     make_dir(paths.secrets.parent, 0o711)
     secrets.ensure(paths.secrets, [secret for service in SERVICES for secret in service.secrets()])
     key = signing.load_or_create(paths.signing_key).public
-    write_atomic(config, render("ragops.yaml.j2", name=chosen, runtime=runtime, ports=ports, verify_key=key))
+    sections = [_section(service, runtime, ports) for service in SERVICES]
+    write_atomic(config, render("ragops.yaml.j2", name=chosen, runtime=runtime, sections=sections, verify_key=key))
     load(config, None)  # what we wrote is valid, or we hear of it now
     others = [(folder / ".gitignore", ignored), (folder / _COLLECTIONS, _sample(folder / _COLLECTIONS))]
     written = (config, *(path for path, was_written in others if was_written), paths.secrets, paths.signing_key)
     return InitResult(str(config), tuple(map(str, written)), ports)
+
+
+def _section(service: Service, runtime: str, ports: Mapping[str, int]) -> str:
+    """Return the text of a service's section, empty for an optional one that a new project has none of."""
+    if service.section_template:
+        return render(service.section_template, runtime=runtime, ports=ports).strip()
+    own = [(key.partition(".")[2], port) for key, port in ports.items() if key.partition(".")[0] == service.name]
+    return "\n".join([f"{service.name}:", *(f"  {key}: {port}" for key, port in own)]) if own else ""
 
 
 def _name_from(folder: Path) -> str:

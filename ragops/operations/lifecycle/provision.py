@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
@@ -14,11 +15,10 @@ from ragops.adapters.pulumi.engine import NO_STACK
 from ragops.adapters.pulumi.events import Action
 from ragops.config.secrets import load as load_secrets
 from ragops.errors import InterruptedRunError, MissingError, RagopsError, UnhealthyError
-from ragops.operations.cluster.rolling_update import disturbed, is_mixed, roll
+from ragops.operations.cluster.rolling_update import affected_nodes, roll
 from ragops.operations.lifecycle import data_guard
 from ragops.operations.lifecycle.data_guard import Empty
 from ragops.operations.lifecycle.plan_diff import Change, Drifted, changes, drifted, merged
-from ragops.operations.lifecycle.redis_users import refuse_users
 from ragops.operations.lifecycle.repair_state import repair_state
 from ragops.operations.lifecycle.stack import fingerprint, open_existing, open_for_preview, open_stack
 from ragops.operations.lifecycle.upgrade_backup import save_before
@@ -29,8 +29,6 @@ from ragops.operations.restore.repair import explaining
 from ragops.recovery.sequence_history import History
 from ragops.services import by_name
 from ragops.services.contract import Status
-from ragops.services.qdrant.cluster.membership import RAFT_STATE, forget_lost
-from ragops.services.qdrant.settings import refuse_fewer
 from ragops.services.secret_names import NEXT
 
 if TYPE_CHECKING:
@@ -137,10 +135,8 @@ def provision(
     project = session.project
     with explaining(session):
         refuse(versions := planned(session))
-        if cluster := _cluster(session):
-            refuse_fewer(len(cluster.options["nodes"].split(",")), project.settings.qdrant)
+        _check_updates(session)
         session.host.refuse_what_cannot_start()
-        refuse_users(session)
         secrets = session.make_secrets()
         _refuse_changed_password(session)
         if repair:
@@ -148,11 +144,11 @@ def provision(
         stack = open_stack(project, secrets)
         restarted = session.host.will_restart()
         session.host.prepare_up(on_step or ignore, lambda: {item.id for item in stack.resources()})
-        _take_up_again(session, on_step or ignore)
+        _prepare_updates(session, on_step or ignore)
         mark = fingerprint(project, secrets)
         rolled: tuple[Step, ...] = ()
         if not _already_applied(session, mark):
-            rolled = _look_ahead(session, stack, versions, confirm, on_step or ignore)
+            rolled = _preview_and_confirm(session, stack, versions, confirm, on_step or ignore)
         report = stack.up(on_step)
         made = changes((*rolled, *report.steps))
         session.host.record_provisioned()
@@ -192,7 +188,7 @@ def _already_applied(session: Session, mark: str) -> bool:
     return path.exists() and path.read_text() == mark
 
 
-def _look_ahead(
+def _preview_and_confirm(
     session: Session,
     stack: PulumiStack,
     versions: tuple[VersionChange, ...],
@@ -203,52 +199,64 @@ def _look_ahead(
 
     A recovery point of the database comes first where its version changes. Returns what was done to the nodes.
     """
-    cluster = _cluster(session)
-    found = Plan(changes(stack.preview()), versions) if confirm or cluster else Plan((), versions)
+    clusters = [endpoint for endpoint in _provisioned(session) if len(endpoint.nodes) > 1]
+    found = Plan(changes(stack.preview()), versions) if confirm or clusters else Plan((), versions)
     if confirm and found.disturbing and not confirm(found):
         raise InterruptedRunError("declined", "nothing was changed", "")
     save_before(session, versions, on_step)
-    if not cluster:
-        return ()
-    opened = _roll_open(session, cluster, on_step)
-    nodes = disturbed(cluster, changes(stack.preview()) if opened else found.changes)
+    return tuple(step for cluster in clusters for step in _roll(session, stack, cluster, found, on_step))
+
+
+def _roll(
+    session: Session, stack: PulumiStack, cluster: Endpoint, plan: Plan, on_step: Callable[[Step | Progress], None]
+) -> tuple[Step, ...]:
+    """Change one cluster node by node if more than one is affected; returns what was done."""
+    opened = _roll_mixed(session, cluster, on_step)
+    nodes = affected_nodes(cluster, changes(stack.preview()) if opened else plan.changes)
     steps: list[Step] = [*opened]
     if len(nodes) > 1 or opened:
         roll(cluster, nodes, lambda names: steps.extend(stack.up(on_step, resources=names).steps), on_step)
     return tuple(steps)
 
 
-def _roll_open(session: Session, cluster: Endpoint, on_step: Callable[[Step | Progress], None]) -> tuple[Step, ...]:
-    """Bring the nodes of a cluster to a version that asks the others for the key, without asking yet.
-
-    The nodes that come later send none: a new one that asked would refuse them, and never be part of the cluster.
-    """
-    settings = session.project.settings.qdrant
-    refusing = is_mixed(cluster, by_name("qdrant").version(settings, session.host.traits))
+def _roll_mixed(session: Session, cluster: Endpoint, on_step: Callable[[Step | Progress], None]) -> tuple[Step, ...]:
+    """Bring the nodes of a cluster to a version that would refuse those before it, as one that does not refuse yet."""
+    service = by_name(cluster.service)
+    wanted = service.version(session.project.settings.section(service.name), session.host.traits)
+    refusing = service.mixed_nodes(cluster, wanted)
     if refusing is None:
         return ()
-    on_step(Progress("qdrant", "the nodes ask one another for the key only when the last one is new"))
-    stack = open_stack(session.project, session.make_secrets(), nodes_ask=False)
-    nodes = disturbed(cluster, changes(stack.preview()))
+    on_step(Progress(service.name, "the nodes ask one another for the key only when the last one is new"))
+    stack = open_stack(session.project, session.make_secrets(), mixed=(service.name,))
+    nodes = affected_nodes(cluster, changes(stack.preview()))
     steps: list[Step] = []
     roll(cluster, nodes, lambda names: steps.extend(stack.up(on_step, resources=names).steps), on_step, refusing)
     return tuple(steps)
 
 
-def _take_up_again(session: Session, show: Callable[[Progress], None]) -> None:
-    """Let nodes of a cluster that lost their data join it anew: it would refuse them under their old names."""
-    if cluster := _cluster(session):
-        for note in forget_lost(cluster, lambda node: session.host.data_file("qdrant", node, RAFT_STATE)):
-            show(Progress("qdrant", note, final=True))
+def _check_updates(session: Session) -> None:
+    """Raise UsageError if a service must not go from what is provisioned to its section of ragops.yaml."""
+    for endpoint in _provisioned(session):
+        by_name(endpoint.service).check_update(endpoint, session.project.settings.section(endpoint.service))
 
 
-def _cluster(session: Session) -> Endpoint | None:
-    """The endpoint of Qdrant as it was provisioned last, where it is a cluster of several nodes."""
+def _prepare_updates(session: Session, show: Callable[[Progress], None]) -> None:
+    """Run what services need before an update, such as making room for nodes that lost their data."""
+    for endpoint in _provisioned(session):
+        service = endpoint.service
+        for note in by_name(service).before_update(endpoint, partial(session.host.data_file, service)):
+            show(Progress(service, note, final=True))
+
+
+def _provisioned(session: Session) -> tuple[Endpoint, ...]:
+    """Return the endpoints of the last `up` on this runtime whose services are still asked for; none before it."""
     try:
-        endpoint = session.endpoint("qdrant")
+        endpoints = session.endpoints()
     except RagopsError:
-        return None
-    return endpoint if "," in endpoint.options.get("nodes", "") else None
+        return ()
+    settings = session.project.settings
+    found = (endpoint for endpoint in endpoints.values() if endpoint.runtime == settings.runtime)
+    return tuple(endpoint for endpoint in found if settings.section(endpoint.service) is not None)
 
 
 def settled(session: Session) -> Health:

@@ -26,7 +26,7 @@ from ragops.services.gateway import certificate, tokens
 from ragops.services.gateway.configuration import GatewayInputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from ragops.adapters.pulumi.install import Engine
     from ragops.config.load import Project
@@ -40,7 +40,7 @@ _PASSAGE = 0o711
 class PlatformInputs:
     """All that the program declares the platform from; `jwks_file` is where the API reads the tokens' public keys.
 
-    `nodes_ask`: the nodes of Qdrant ask one another for the key.
+    `mixed` are the services whose nodes do not all run the wanted version yet.
     """
 
     settings: Settings
@@ -48,16 +48,24 @@ class PlatformInputs:
     runtime: GatewayRuntime
     door: GatewayInputs
     jwks_file: str
-    nodes_ask: bool = True
+    mixed: Collection[str] = ()
+
+    def own(self, service: str) -> Mapping[str, Any]:
+        """Return the inputs that one service alone reads, by name."""
+        values: Mapping[str, Mapping[str, Any]] = {
+            "api": {"jwks_file": self.jwks_file, "keys": self.door.keys},
+            "gateway": {"inputs": self.door},
+        }
+        return values.get(service, {})
 
 
-def open_stack(project: Project, secrets: Mapping[str, str], *, nodes_ask: bool = True) -> PulumiStack:
-    """The stack of the project's environment, made where there is none. Raises MissingError (engine_missing).
+def open_stack(project: Project, secrets: Mapping[str, str], *, mixed: Collection[str] = ()) -> PulumiStack:
+    """Return the stack of the project's environment, made if there is none. Raises MissingError (engine_missing).
 
-    Without `nodes_ask` its Qdrant is one whose nodes do not ask one another for the key.
+    `mixed` are the services whose nodes do not all run the wanted version yet.
     """
     engine = _engine(project)
-    inputs = replace(platform_inputs(project, secrets), nodes_ask=nodes_ask)
+    inputs = replace(platform_inputs(project, secrets), mixed=mixed)
     return PulumiStack(engine, stack_options(project), _declared(inputs))
 
 

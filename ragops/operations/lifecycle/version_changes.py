@@ -51,7 +51,7 @@ def planned(session: Session) -> tuple[VersionChange, ...]:
     settings, traits = session.project.settings, session.host.traits
     same = {name: item for name, item in endpoints.items() if item.runtime == settings.runtime}
     wanted = {
-        service.name: service.version(getattr(settings, service.name), traits)
+        service.name: service.version(settings.section(service.name), traits)
         for service in SERVICES
         if service.name in same
     }

@@ -154,4 +154,4 @@ class DockerControl:
 
 def control(endpoint: Endpoint) -> DockerControl:
     """Control of the service behind `endpoint`."""
-    return DockerControl(endpoint.handle)
+    return DockerControl(endpoint.runtime_id)

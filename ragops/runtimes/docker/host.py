@@ -122,14 +122,14 @@ class DockerRuntimeHost:
         """Control of the service's container, of a cluster's first one."""
         from ragops.runtimes.docker.control import DockerControl
 
-        return DockerControl(endpoint.handle, self._docker)
+        return DockerControl(endpoint.runtime_id, self._docker)
 
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
         """The service's containers, those that are gone included."""
         record = docker_record.read(self._record_path)
         before = {item.instance: item for item in record.of(endpoint.service)}
         found = docker_record.by_instance(self._containers(endpoint.service))
-        wanted = [name for name in endpoint.options.get("nodes", "").split(",") if name] or [endpoint.service]
+        wanted = [node.name for node in endpoint.nodes] or [endpoint.service]
         names = tuple(dict.fromkeys((*wanted, *found)))
         with ThreadPoolExecutor(max_workers=len(names)) as pool:  # a second each: Docker measures no oftener
             look = partial(self._instance, endpoint)

@@ -57,7 +57,7 @@ class DockerRuntime:
         """Folders inside the image, every address, and the instance's name on the network."""
         return docker_args.layout(instance, _needed(instance, image))
 
-    def handle(self, instance: str) -> str:
+    def runtime_id(self, instance: str) -> str:
         """The container's name."""
         return self._names.container(instance)
 
@@ -73,11 +73,11 @@ class DockerRuntime:
         expose = docker_args.addresses(self._expose.get(spec.service, docker_args.LOOPBACK))
         arguments = docker_args.container_args(
             spec, image, self._names, image_id=image_id, network=self._shared_network().id,
-            expose=expose, published=self._published(self.handle(spec.name)) if len(expose) > 1 else {},
+            expose=expose, published=self._published(self.runtime_id(spec.name)) if len(expose) > 1 else {},
         )  # fmt: skip
         options = pulumi.ResourceOptions(parent=parent, depends_on=needs, delete_before_replace=True)
         container = docker.Container(spec.name, **arguments, opts=options)
-        wanted = Wanted(self.handle(spec.name), spec.start_timeout, spec.stop_grace)
+        wanted = Wanted(self.runtime_id(spec.name), spec.start_timeout, spec.stop_grace)
         return Ready(f"{spec.name}-ready", wanted, container.id, pulumi.ResourceOptions(parent=parent))
 
     def configure(self, inputs: GatewayInputs, parent: pulumi.Resource) -> KongConfig:

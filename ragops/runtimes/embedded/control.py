@@ -223,4 +223,4 @@ def stop_remains(run_dir: Path) -> bool:
 
 def control(endpoint: Endpoint) -> ProcessControl:
     """Control of the service behind `endpoint`."""
-    return ProcessControl(Path(endpoint.handle))
+    return ProcessControl(Path(endpoint.runtime_id))

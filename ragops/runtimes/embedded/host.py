@@ -91,11 +91,11 @@ class EmbeddedRuntimeHost:
 
     def control(self, endpoint: Endpoint) -> ProcessControl:
         """Control of the service's process."""
-        return ProcessControl(Path(endpoint.handle))
+        return ProcessControl(Path(endpoint.runtime_id))
 
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
         """The service's one process."""
-        run_dir = Path(endpoint.handle)
+        run_dir = Path(endpoint.runtime_id)
         digests = ProcessSpec.recorded_digests(read_spec(run_dir))
         record, data_dir = read_record(run_dir), str(self._paths.data_dir(endpoint.service))
         alive = record if record and record.alive else None

@@ -12,12 +12,13 @@ from ragops.runtimes.embedded.processes.by_log_file import environment_of
 from ragops.runtimes.embedded.processes.state import belongs_to, living, read_spec
 from ragops.runtimes.embedded.programs import blocking_folder, locate, unprivileged_user
 from ragops.runtimes.ports import config_name, port_taken
+from ragops.services import SERVICES
 from ragops.units import size
 
 if TYPE_CHECKING:
     from ragops.config.load import Project
 
-PROGRAMS = ("valkey-server", "postgres", "qdrant-edge", "rag-api", "envoy")
+PROGRAMS = tuple(program.name for service in SERVICES for program in service.programs)
 MIN_FREE_BYTES = 200 * 1024 * 1024
 
 

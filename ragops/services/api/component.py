@@ -18,6 +18,7 @@ from ragops.services.api.configuration import INNER_PORT, ApiInputs, embedder, i
 from ragops.services.contract import Endpoint, Login
 
 if TYPE_CHECKING:
+    from ragops.services.contract import Declaration
     from ragops.services.spec import Layout, Runtime
 
 
@@ -50,7 +51,7 @@ class Api(pulumi.ComponentResource):
             runtime=runtime.name,
             host="127.0.0.1",
             port=settings.port,
-            handle=runtime.handle("api"),
+            runtime_id=runtime.runtime_id("api"),
             options={
                 "embedder": embedder(settings.embedder, layout.distribution, self._args.inputs.ollama).model,
                 "workers": str(settings.workers),
@@ -63,3 +64,21 @@ class Api(pulumi.ComponentResource):
             inner_host=layout.internal_host,
             inner_port=INNER_PORT if layout.internal_host else 0,
         )
+
+
+def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = None) -> Api:
+    """Declare the component on the platform's stack; it reads the public keys of the tokens (`jwks_file`, `keys`)."""
+    before = declaration.before
+    ollama = before.get("ollama")
+    inputs = ApiInputs(
+        settings=declaration.settings,
+        platform=declaration.platform,
+        qdrant=before["qdrant"],
+        redis=before["redis"],
+        database=before["timescaledb"],
+        jwks_file=declaration.own["jwks_file"],
+        secrets=declaration.secrets,
+        keys=declaration.own["keys"],
+        ollama="http://{}:{}".format(*ollama.internal_address) if ollama else "",
+    )
+    return Api(ApiArgs(inputs, declaration.runtime), options)

@@ -134,7 +134,7 @@ def api_config(inputs: ApiInputs, layout: Layout) -> dict[str, Any]:
     """The content of api.json (ragops.api.config.ApiConfig); it holds no secret."""
     settings, redis, database = inputs.settings, inputs.redis, inputs.database
     hot = f"{layout.hot_dir}/" if layout.hot_dir else ""
-    (redis_host, redis_port), (database_host, database_port) = redis.inner, database.inner
+    (redis_host, redis_port), (database_host, database_port) = redis.internal_address, database.internal_address
     return {
         "listen": {"host": layout.listen, "port": layout.port(settings.port, INNER_PORT)},
         "platform": inputs.platform,
@@ -173,14 +173,10 @@ def _chat(settings: ApiSettings, ollama: str) -> dict[str, str] | None:
 
 def _urls(qdrant: Endpoint) -> dict[str, list[str]]:
     """Return the URLs of every node as the API reaches it, those of gRPC if they have it."""
-    prefix = "inner_" if qdrant.options.get("inner_urls") else ""
-    host, port = qdrant.inner
-    urls = _listed(qdrant, f"{prefix}urls") or [f"http://{host}:{port}"]
-    return {"urls": urls, "grpc_urls": _listed(qdrant, f"{prefix}grpc_urls")}
-
-
-def _listed(endpoint: Endpoint, option: str) -> list[str]:
-    return [value for value in endpoint.options.get(option, "").split(",") if value]
+    host, port = qdrant.internal_address
+    urls = [node.internal_url or node.url for node in qdrant.nodes] or [f"http://{host}:{port}"]
+    grpc = [node.internal_grpc_url if node.internal_url else node.grpc_url for node in qdrant.nodes]
+    return {"urls": urls, "grpc_urls": [url for url in grpc if url]}
 
 
 def _secret(endpoint: Endpoint) -> str:

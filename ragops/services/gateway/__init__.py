@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from ragops.services.contract.lazy import Lazy
+from ragops.services.contract.service import Program, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
-    from pydantic import BaseModel
-
-    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
+    from ragops.services.contract import Declaration, Endpoint, ProbeResult, VersionStep
+    from ragops.services.gateway.component import Gateway
     from ragops.services.gateway.settings import GatewaySettings
     from ragops.services.spec import RuntimeTraits
 
@@ -21,52 +24,32 @@ KONG_VERSION = "3.9.1"
 IMAGE = f"kong:{KONG_VERSION}"
 
 
-class GatewayService:
-    """All that ragops knows about the gateway, behind the service contract."""
+class GatewayService(Service):
+    """The gateway behind the service contract."""
 
     name = "gateway"
     titles: ClassVar[Mapping[str, str]] = {"envoy": "Envoy", "kong": "Kong"}
+    image = IMAGE
+    programs = (Program("envoy", "envoy", "_bin/envoy"),)
+    needs = ("api",)
+    exposable = "the one door; 0.0.0.0 for every network of the machine"
+    image_keys = ("image", "memory")
+    section_template = "gateway/section.yaml.j2"
 
-    def settings(self) -> type[BaseModel]:
-        """Section `gateway:`."""
-        from ragops.services.gateway.settings import GatewaySettings
+    settings: Lazy[type[GatewaySettings]] = Lazy("ragops.services.gateway.settings:GatewaySettings")
+    step: Lazy[Callable[[str, str], VersionStep]] = Lazy("ragops.services.gateway.versions:step")
+    declare: Lazy[Callable[[Declaration, Any], Gateway]] = Lazy("ragops.services.gateway.component:declare")
+    probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.gateway.health:probe")
 
-        return GatewaySettings
-
-    def secrets(self) -> tuple[str, ...]:
-        """None: it holds public keys only, and its TLS key is a file of its own."""
-        return ()
+    def ports(self, settings: GatewaySettings, *, uses_images: bool) -> Mapping[str, int]:  # noqa: ARG002  the same
+        """Return the ports of HTTP and of HTTPS."""
+        return {"port": settings.port} | ({"tls_port": settings.tls_port} if settings.tls else {})
 
     def version(self, settings: GatewaySettings, traits: RuntimeTraits) -> str:
         """The image's, by its tag, or the wheel's."""
         from ragops.services.image_references import tag_version
 
         return tag_version(settings.image or IMAGE) if traits.uses_images else VERSION
-
-    def step(self, before: str, after: str) -> VersionStep:  # noqa: ARG002
-        """Any: all that it knows is rendered for it."""
-        from ragops.services.contract import VersionStep
-
-        return VersionStep(True, f"the gateway restarts as {after}: requests fail for a moment")
-
-    def component(self) -> Callable[..., Any]:
-        """The Pulumi component."""
-        from ragops.services.gateway.component import Gateway
-
-        return Gateway
-
-    def prepare(self, endpoint: Endpoint) -> None:
-        """Nothing: its files hold all of its initial state."""
-
-    def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
-        """Reachable, closed where it has to be, certificate, upstream."""
-        from ragops.services.gateway.health import probe
-
-        return probe(endpoint, timeout)
-
-    def backup(self) -> BackupEngine | None:
-        """None: it has no data of its own."""
-        return None
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:  # noqa: ARG002  it has no login
         """Its URLs, and the certificate that they answer with."""

@@ -12,6 +12,7 @@ from ragops.services.gateway import VERSION, configuration, kong_configuration
 from ragops.services.spec import GatewayEngine, Runtime
 
 if TYPE_CHECKING:
+    from ragops.services.contract import Declaration
     from ragops.services.gateway.configuration import GatewayInputs
     from ragops.services.spec import Layout, ServiceSpec
 
@@ -66,9 +67,16 @@ def _endpoint(args: GatewayArgs, layout: Layout, spec: ServiceSpec) -> Endpoint:
         runtime=runtime.name,
         host="127.0.0.1",
         port=settings.port,
-        handle=runtime.handle("gateway"),
+        runtime_id=runtime.runtime_id("gateway"),
         options=options,
         capabilities=runtime.capabilities,
         inner_host=layout.internal_host,
         inner_port=spec.ports["http"] if layout.internal_host else 0,
     )
+
+
+def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = None) -> Gateway:
+    """Declare the component on the platform's stack, in front of the API."""
+    inputs: GatewayInputs = declaration.own["inputs"]
+    upstream = declaration.before["api"].internal_address
+    return Gateway(GatewayArgs(inputs.behind(upstream), declaration.runtime), options)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from ragops.services.contract.lazy import Lazy
+from ragops.services.contract.service import Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
-    from pydantic import BaseModel
-
-    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
+    from ragops.services.contract import Declaration, Endpoint, ProbeResult, VersionStep
+    from ragops.services.ollama.component import Ollama
     from ragops.services.ollama.settings import OllamaSettings
     from ragops.services.spec import RuntimeTraits
 
@@ -17,52 +20,26 @@ IMAGE = "ollama/ollama:0.17.4"
 ENGINE = "ollama"
 
 
-class OllamaService:
-    """All that ragops knows about Ollama, behind the service contract."""
+class OllamaService(Service):
+    """Ollama behind the service contract."""
 
     name = "ollama"
     titles: ClassVar[Mapping[str, str]] = {ENGINE: "Ollama"}
+    image = IMAGE
+    is_optional = True
+    exposable = "the models, which ask for no password"
+    section_template = "ollama/section.yaml.j2"
 
-    def settings(self) -> type[BaseModel]:
-        """Section `ollama:`."""
-        from ragops.services.ollama.settings import OllamaSettings
-
-        return OllamaSettings
-
-    def secrets(self) -> tuple[str, ...]:
-        """None: it knows no logins, and is reached from this machine alone."""
-        return ()
+    settings: Lazy[type[OllamaSettings]] = Lazy("ragops.services.ollama.settings:OllamaSettings")
+    step: Lazy[Callable[[str, str], VersionStep]] = Lazy("ragops.services.ollama.versions:step")
+    declare: Lazy[Callable[[Declaration, Any], Ollama]] = Lazy("ragops.services.ollama.component:declare")
+    probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.ollama.health:probe")
 
     def version(self, settings: OllamaSettings, traits: RuntimeTraits) -> str:
         """The image's, by its tag; there is no other."""
         from ragops.services.image_references import tag_version
 
         return tag_version(settings.image or IMAGE) if traits.uses_images else ""
-
-    def step(self, before: str, after: str) -> VersionStep:
-        """Forward only."""
-        from ragops.services.versions import forward
-
-        return forward(before, after, "the models are away for some seconds: questions and ingest fail meanwhile")
-
-    def component(self) -> Callable[..., Any]:
-        """The Pulumi component."""
-        from ragops.services.ollama.component import Ollama
-
-        return Ollama
-
-    def prepare(self, endpoint: Endpoint) -> None:
-        """Nothing: its models are a resource of the stack, so that the API starts after them."""
-
-    def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
-        """Reachable, and every model there."""
-        from ragops.services.ollama.health import probe
-
-        return probe(endpoint, timeout)
-
-    def backup(self) -> BackupEngine | None:
-        """None: its models come from where they came from before."""
-        return None
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:  # noqa: ARG002  it has no login
         """Its URL."""

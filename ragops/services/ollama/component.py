@@ -16,6 +16,7 @@ from ragops.services.ollama.models import fetch, missing
 from ragops.services.spec import ExecCheck, ImageSpec, ServiceSpec
 
 if TYPE_CHECKING:
+    from ragops.services.contract import Declaration
     from ragops.services.ollama.settings import OllamaSettings
     from ragops.services.spec import Layout, Runtime
 
@@ -49,6 +50,11 @@ class Ollama(pulumi.ComponentResource):
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
 
+def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = None) -> Ollama:
+    """Declare the component on the platform's stack."""
+    return Ollama(OllamaArgs(declaration.settings, declaration.runtime), options)
+
+
 def endpoint(settings: OllamaSettings, runtime: Runtime, layout: Layout) -> Endpoint:
     """How to reach it; option `models` are those that it has to have, by commas."""
     return Endpoint(
@@ -58,7 +64,7 @@ def endpoint(settings: OllamaSettings, runtime: Runtime, layout: Layout) -> Endp
         runtime=runtime.name,
         host="127.0.0.1",
         port=settings.port,
-        handle=runtime.handle("ollama"),
+        runtime_id=runtime.runtime_id("ollama"),
         options={"models": ",".join(settings.models)},
         capabilities=runtime.capabilities,
         inner_host=layout.internal_host,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
-from ragops.services.contract import Endpoint, Login
+from ragops.services.contract import Endpoint, Login, Node
 from ragops.services.qdrant import API_KEY_SECRET, ENGINE, SERVER_ENGINE, VERSION, node
 from ragops.services.qdrant.settings import instance
 from ragops.services.secret_names import values
@@ -17,6 +17,7 @@ from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ragops.services.contract import Declaration
     from ragops.services.qdrant.settings import QdrantSettings
     from ragops.services.spec import Layout, Runtime
 
@@ -60,6 +61,14 @@ class Qdrant(pulumi.ComponentResource):
             before = [one]
 
 
+def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = None) -> Qdrant:
+    """Declare the component on the platform's stack."""
+    args = QdrantArgs(
+        declaration.settings, declaration.secrets, declaration.runtime, asks_nodes=not declaration.is_mixed
+    )
+    return Qdrant(args, options)
+
+
 class _Node(pulumi.ComponentResource):
     """One node, so that the next one can wait for all that it is made of."""
 
@@ -72,21 +81,17 @@ def _instances(settings: QdrantSettings) -> list[str]:
 
 
 def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[Layout]) -> Endpoint:
-    """How to reach every node: `urls` and `grpc_urls` from this machine, `inner_…` from the other services.
-
-    Node names and URLs are in the same order, divided by commas; `replication_factor` and `shard_number` are those of
-    new collections.
-    """
-    numbers = range(1, settings.nodes + 1)
-    options = {
-        "nodes": _instances(settings),
-        "urls": [f"http://127.0.0.1:{settings.rest_port(number)}" for number in numbers],
-        "grpc_urls": [f"http://127.0.0.1:{settings.grpc_port(number)}" for number in numbers],
-        "inner_urls": [f"http://{layout.internal_host}:{node.REST_PORT}" for layout in layouts],
-        "inner_grpc_urls": [f"http://{layout.internal_host}:{node.GRPC_PORT}" for layout in layouts],
-        "replication_factor": [str(settings.copies)],
-        "shard_number": [str(settings.shards)],
-    }
+    """Return how to reach every node; options: `replication_factor` and `shard_number` of new collections."""
+    nodes = [
+        Node(
+            name=instance(number),
+            url=f"http://127.0.0.1:{settings.rest_port(number)}",
+            grpc_url=f"http://127.0.0.1:{settings.grpc_port(number)}",
+            internal_url=f"http://{layout.internal_host}:{node.REST_PORT}",
+            internal_grpc_url=f"http://{layout.internal_host}:{node.GRPC_PORT}",
+        )
+        for number, layout in enumerate(layouts, start=1)
+    ]
     return Endpoint(
         service="qdrant",
         engine=SERVER_ENGINE,
@@ -94,12 +99,13 @@ def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[L
         runtime=runtime.name,
         host="127.0.0.1",
         port=settings.port,
-        handle=runtime.handle(instance(1)),
-        options={name: ",".join(values) for name, values in options.items()},
+        runtime_id=runtime.runtime_id(instance(1)),
+        options={"replication_factor": str(settings.copies), "shard_number": str(settings.shards)},
         logins=_LOGINS,
         capabilities=runtime.capabilities,
         inner_host=layouts[0].internal_host,
         inner_port=node.REST_PORT,
+        nodes=tuple(nodes),
     )
 
 
@@ -112,8 +118,8 @@ def single_endpoint(settings: QdrantSettings, runtime: Runtime, layout: Layout) 
         runtime=runtime.name,
         host="127.0.0.1",
         port=settings.port,
-        handle=runtime.handle("qdrant"),
-        options={"urls": f"http://127.0.0.1:{settings.port}", "storage": layout.data_dir},
+        runtime_id=runtime.runtime_id("qdrant"),
+        options={"storage": layout.data_dir},
         logins=_LOGINS,
         capabilities=runtime.capabilities,
     )

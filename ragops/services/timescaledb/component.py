@@ -27,6 +27,7 @@ from ragops.services.timescaledb.tuning import parameters, shared_memory
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ragops.services.contract import Declaration
     from ragops.services.spec import Layout, Runtime
     from ragops.services.timescaledb.settings import TimescaleSettings
 
@@ -56,6 +57,12 @@ class Timescale(pulumi.ComponentResource):
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
 
+def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = None) -> Timescale:
+    """Declare the component on the platform's stack."""
+    args = TimescaleArgs(declaration.settings, declaration.secrets, declaration.runtime)
+    return Timescale(args, options)
+
+
 def endpoint(settings: TimescaleSettings, runtime: Runtime, layout: Layout) -> Endpoint:
     """How to reach it; `socket` is where its own tools find it, where they run beside it in an image."""
     options = {"database": settings.database}
@@ -68,7 +75,7 @@ def endpoint(settings: TimescaleSettings, runtime: Runtime, layout: Layout) -> E
         runtime=runtime.name,
         host="127.0.0.1",
         port=settings.port,
-        handle=runtime.handle("timescaledb"),
+        runtime_id=runtime.runtime_id("timescaledb"),
         options=options,
         logins={
             "operator": Login(OWNER_ROLE, OWNER_SECRET),

@@ -113,7 +113,7 @@ class KongGateway:
         settings = self.inputs.settings
         return Endpoint(
             service="gateway", engine="kong", version="3.9.1", runtime="docker", host="127.0.0.1", port=settings.port,
-            handle=self.place.container,
+            runtime_id=self.place.container,
             options={"tls_port": str(settings.tls_port), "certificate": self.inputs.certificate},
             capabilities=frozenset({Capability.READ_FILES}), inner_host="gateway", inner_port=8000,
         )  # fmt: skip

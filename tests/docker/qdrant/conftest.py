@@ -47,7 +47,7 @@ class Runtime:
         assert image is not None
         return docker_args.layout(name, image)
 
-    def handle(self, name: str) -> str:
+    def runtime_id(self, name: str) -> str:
         return self._names.container(name)
 
     def run(self, spec: ServiceSpec, parent: Any) -> None:
@@ -79,7 +79,7 @@ class Cluster:
 
     @property
     def control(self) -> DockerControl:
-        return DockerControl(self.endpoint.handle, self.docker)
+        return DockerControl(self.endpoint.runtime_id, self.docker)
 
     def spec(self, number: int) -> ServiceSpec:
         return node.node_spec(self.settings, {API_KEY_SECRET: KEY}, self.layouts, number)

@@ -58,8 +58,8 @@ class Load:
         values = {
             "listen": {"port": 8080}, "platform": "test", "issuer": "ragops/test", "jwks_file": "jwks.json",
             "qdrant": {
-                "urls": self.cluster.endpoint.options["urls"].split(","),
-                "grpc_urls": self.cluster.endpoint.options["grpc_urls"].split(","),
+                "urls": [node.url for node in self.cluster.endpoint.nodes],
+                "grpc_urls": [node.grpc_url for node in self.cluster.endpoint.nodes],
                 "api_key_file": "qdrant.key",
             },
             "embedder": {"kind": "hashing", "dimensions": SIZE},

@@ -51,7 +51,7 @@ class Runtime:
         assert image is not None
         return docker_args.layout(instance, image)
 
-    def handle(self, instance: str) -> str:
+    def runtime_id(self, instance: str) -> str:
         return self._names.container(instance)
 
     def run(self, spec: ServiceSpec, parent: Any) -> None:

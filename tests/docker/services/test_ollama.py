@@ -71,7 +71,7 @@ def test_the_models_are_there_before_what_needs_them(
         assert probe(where, 10).status is Status.OK
         assert OllamaEmbedder(f"http://127.0.0.1:{port}", MODELS[0]).dimensions == 3
         assert changes(stack.preview()) == ()
-        container = runtime.handle("ollama")
+        container = runtime.runtime_id("ollama")
         docker.exec(container, ("rm", f"/var/lib/ollama/current/models/{MODELS[1]}:latest"))
         assert {item.resource: item.detail for item in drifted(stack.drift())} == {
             "ollama-models": f"missing {MODELS[1]}"

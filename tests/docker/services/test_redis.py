@@ -57,10 +57,10 @@ def test_nothing_that_backups_run_beside_it_is_left_to_the_engine(
     service: Any, platform: Platform, vault: BackupTarget
 ) -> None:
     """A small save is over before it is seen; what was to print it ends, and what that had started too."""
-    before = len(service.control._host.api.top(service.endpoint.handle, ps_args="-eo pid,args")["Processes"])
+    before = len(service.control._host.api.top(service.endpoint.runtime_id, ps_args="-eo pid,args")["Processes"])
     for _ in range(3):
         take(platform, vault)
-    rows = service.control._host.api.top(service.endpoint.handle, ps_args="-eo pid,stat,args")["Processes"]
+    rows = service.control._host.api.top(service.endpoint.runtime_id, ps_args="-eo pid,stat,args")["Processes"]
     assert len(rows) <= before, rows
 
 
@@ -192,7 +192,7 @@ def test_a_killed_server_has_lost_no_more_than_a_second(service: Any, platform: 
 
 def damaged(service: Any, script: str) -> None:
     """Kill it and run `script` in its data folder, as root."""
-    host, name = service.control._host, service.endpoint.handle
+    host, name = service.control._host, service.endpoint.runtime_id
     service.control.stop()
     container = host.container(name)
     mount = next(mount for mount in container.mounts if mount.kind == "volume" and not mount.read_only)

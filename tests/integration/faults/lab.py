@@ -193,11 +193,11 @@ class Lab:
         described = _COMPONENTS[name].service_spec(settings, known, layout)
         user = unprivileged_user("") if described.needs_unprivileged_user else ""
         logins = {role: Login(user, key, SecretStr(known[key])) for role, (user, key) in _LOGINS[name].items()}
-        options = {"timescaledb": {"database": "rag"}, "qdrant": {"urls": f"http://127.0.0.1:{self.ports[name]}"}}
+        options = {"timescaledb": {"database": "rag"}}
         self.endpoints[name] = Endpoint(
             service=name, engine={"redis": "valkey", "timescaledb": "postgresql", "qdrant": "qdrant-edge"}[name],
             version=described.version, runtime="embedded", host="127.0.0.1", port=self.ports[name],
-            handle=str(run_dir), options=options.get(name, {}), logins=logins, capabilities=CAPABILITIES,
+            runtime_id=str(run_dir), options=options.get(name, {}), logins=logins, capabilities=CAPABILITIES,
         )  # fmt: skip
         supervisor.ensure_running(process_spec(described, layout, str(run_dir), user))
 
@@ -232,7 +232,7 @@ class Lab:
 
     def kill(self, name: str) -> None:
         """SIGKILL to its whole group, as the kernel does when memory runs out."""
-        supervisor.stop(Path(self.endpoints[name].handle), "SIGKILL", 10)
+        supervisor.stop(Path(self.endpoints[name].runtime_id), "SIGKILL", 10)
 
     def counts(self, name: str) -> object:
         """Something that only an engine that serves can say."""

@@ -29,7 +29,7 @@ class Site:
     def http(self) -> Any:
         import httpx
 
-        url = self.endpoint.options["urls"].partition(",")[0]
+        url = self.endpoint.nodes[0].url
         return httpx.Client(base_url=url, headers={"api-key": self.key}, timeout=60, trust_env=False)
 
 

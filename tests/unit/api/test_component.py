@@ -32,7 +32,7 @@ class Runtime:
     def layout(self, service: str, image: object = None) -> Layout:
         return Layout(f"/run/{service}/config", f"/data/{service}", "127.0.0.1")
 
-    def handle(self, service: str) -> str:
+    def runtime_id(self, service: str) -> str:
         return f"/run/{service}"
 
     def run(self, spec: Any, parent: Any) -> str:
@@ -54,7 +54,7 @@ def test_endpoint_and_spec(pulumi_loop: None) -> None:
     [component] = made
     assert [spec.service for spec in runtime.specs] == ["api"]
     endpoint = component.endpoint
-    assert (endpoint.host, endpoint.port, endpoint.handle) == ("127.0.0.1", 8123, "/run/api")
+    assert (endpoint.host, endpoint.port, endpoint.runtime_id) == ("127.0.0.1", 8123, "/run/api")
     assert endpoint.options == {"embedder": "hashing-384-v1", "workers": "2"}
     again = Endpoint.from_dict(endpoint.to_dict(), SECRETS)
     assert again.logins["operator"].password.get_secret_value() == SECRETS["api_service_token"]

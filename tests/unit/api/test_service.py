@@ -19,7 +19,7 @@ from ragops.services.api import IMAGE
 from ragops.services.api.configuration import ApiInputs, api_config, embedder, service_spec
 from ragops.services.api.health import probe
 from ragops.services.api.settings import ApiSettings, EmbedderSettings
-from ragops.services.contract import Endpoint, Login, Status
+from ragops.services.contract import Endpoint, Login, Node, Status
 from ragops.services.spec import Distribution, ExecCheck, HttpCheck, Layout
 from tests.ports import free_port
 from tests.unit.api.conftest import SERVICE_TOKEN
@@ -41,8 +41,8 @@ SECRETS = {
 }
 
 
-def endpoint(service: str, port: int, user: str, secret: str, **options: str) -> Endpoint:
-    return Endpoint(service, service, "1", "embedded", "127.0.0.1", port, options=options, logins={
+def endpoint(service: str, port: int, user: str, secret: str, *nodes: Node, **options: str) -> Endpoint:
+    return Endpoint(service, service, "1", "embedded", "127.0.0.1", port, options=options, nodes=nodes, logins={
         "application": Login(user, secret)
     })  # fmt: skip
 
@@ -51,7 +51,14 @@ def inputs(**settings: Any) -> ApiInputs:
     return ApiInputs(
         settings=ApiSettings.model_validate(settings),
         platform="demo",
-        qdrant=endpoint("qdrant", 6333, "", "qdrant_api_key", urls="http://127.0.0.1:6333,http://127.0.0.1:6343"),
+        qdrant=endpoint(
+            "qdrant",
+            6333,
+            "",
+            "qdrant_api_key",
+            Node("qdrant-1", "http://127.0.0.1:6333"),
+            Node("qdrant-2", "http://127.0.0.1:6343"),
+        ),
         redis=endpoint("redis", 6379, "rag", "redis_application"),
         database=endpoint("timescaledb", 5432, "rag_app", "timescaledb_application", database="rag"),
         jwks_file="/etc/ragops/jwks.json",
@@ -84,14 +91,16 @@ def test_what_is_rendered_is_what_the_service_reads(tmp_path):
 
 def test_inside_an_image_it_listens_for_the_others_and_reaches_them_by_name(tmp_path):
     inner = {"inner_host": "timescaledb", "inner_port": 5432}
-    urls = {
-        "inner_urls": "http://qdrant-1:6333,http://qdrant-2:6333",
-        "inner_grpc_urls": "http://qdrant-1:6334,http://qdrant-2:6334",
-        "grpc_urls": "http://127.0.0.1:7334,http://127.0.0.1:7344",
-    }
+    nodes = [
+        Node(
+            f"qdrant-{number}", f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}",
+            f"http://qdrant-{number}:6333", f"http://qdrant-{number}:6334",
+        )
+        for number, port in ((1, 7333), (2, 7343))
+    ]  # fmt: skip
     made = replace(
         inputs(port=8123, memory="512mb", embedder={"kind": "hashing"}),
-        qdrant=endpoint("qdrant", 7333, "", "qdrant_api_key", **urls),
+        qdrant=endpoint("qdrant", 7333, "", "qdrant_api_key", *nodes),
         redis=replace(endpoint("redis", 7379, "rag", "redis_application"), inner_host="redis", inner_port=6379),
         database=replace(endpoint("timescaledb", 7432, "rag_app", "timescaledb_application", database="rag"), **inner),
         keys={"keys": []},

@@ -35,7 +35,7 @@ def problems_of(text: str, folder: Path) -> list[str]:
         ("backup: {copies: [{ur: /x}]}\n", "did you mean backup.copies.0.url?"),
         ("maxmemory: 1gb\n", "did you mean redis.maxmemory?"),
         ("tls_port: 8443\n", "did you mean gateway.tls_port?"),
-        ("expose: {kafka: 0.0.0.0}\n", "known here: gateway, api, qdrant"),
+        ("expose: {kafka: 0.0.0.0}\n", "known here: gateway, api, ollama, qdrant"),
     ],
 )
 def test_the_key_that_was_meant_is_named(text: str, meant: str, tmp_path: Path) -> None:

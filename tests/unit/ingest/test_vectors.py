@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from ragops.adapters.qdrant.addresses import Address
 from ragops.errors import IntegrityError, MissingError, RagopsError, UnhealthyError
 from ragops.ingest.vectors import Point, PointsRefusedError, VectorStore
-from ragops.services.contract import Endpoint, Login
+from ragops.services.contract import Endpoint, Login, Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,7 +170,8 @@ def test_a_collection_of_a_cluster_is_spread_as_the_cluster_wants(server: Server
     login = Login("", "key", SecretStr("the-key"))
     endpoint = Endpoint(
         service="qdrant", engine="qdrant", version="1.18.3", runtime="docker", host="127.0.0.1", port=1,
-        options={"urls": server.url, "shard_number": "6", "replication_factor": "2"}, logins={"application": login},
+        options={"shard_number": "6", "replication_factor": "2"}, logins={"application": login},
+        nodes=(Node("qdrant-1", server.url),),
     )  # fmt: skip
     server.answers = [(404, error("Not found")), (200, MADE)]
     with VectorStore.at(endpoint) as client:

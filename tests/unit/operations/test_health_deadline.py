@@ -68,7 +68,7 @@ def provisioned(root: Path, port: int) -> None:
     for service in ("redis", "timescaledb", "qdrant", "api", "gateway"):
         names = next(one.secrets() for one in SERVICES if one.name == service)
         logins = {who: Login("u", names[0]) for who in ("operator", "application")} if names else {}
-        options = {"database": "rag", "urls": f"http://127.0.0.1:{port}"} if service != "gateway" else {}
+        options = {"database": "rag"} if service != "gateway" else {}
         one = Endpoint(service, "engine", "1", "embedded", "127.0.0.1", port, str(run / service), options, logins)
         endpoints[service] = one.to_dict()
     (run / "endpoints.json").write_text(json.dumps(endpoints))

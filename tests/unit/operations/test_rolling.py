@@ -13,23 +13,28 @@ from ragops.operations.cluster import rolling_update
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.plan_diff import Change
 from ragops.runtimes.docker.names import TRAITS as DOCKER_TRAITS
-from ragops.services.contract import Endpoint
+from ragops.services.contract import Endpoint, Node
+from ragops.services.qdrant.cluster import cluster as qdrant_cluster
+from ragops.services.qdrant.cluster import update
 from ragops.services.qdrant.settings import QdrantSettings
 
 NODES = ("qdrant-1", "qdrant-2", "qdrant-3")
-CLUSTER = Endpoint("qdrant", "qdrant", "1", "docker", "127.0.0.1", 6333, options={"nodes": ",".join(NODES)})
+CLUSTER = Endpoint(
+    "qdrant", "qdrant", "1", "docker", "127.0.0.1", 6333,
+    nodes=tuple(Node(name, f"http://{name}:6333") for name in NODES),
+)  # fmt: skip
 
 
 @pytest.fixture
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What happens, in order."""
     happened: list[str] = []
-    monkeypatch.setattr(rolling_update, "wait_all_active", lambda _endpoint, _seconds: happened.append("all active"))
+    monkeypatch.setattr(qdrant_cluster, "wait_all_active", lambda _endpoint, _seconds: happened.append("all active"))
     return happened
 
 
 def roll(done: list[str], monkeypatch: pytest.MonkeyPatch, *answering: str) -> None:
-    monkeypatch.setattr(rolling_update, "node_versions", lambda _endpoint: dict.fromkeys(answering, "1"))
+    monkeypatch.setattr(qdrant_cluster, "node_versions", lambda _endpoint: dict.fromkeys(answering, "1"))
     rolling_update.roll(CLUSTER, NODES, lambda names: done.append(names[0]), lambda _progress: None)
 
 
@@ -51,7 +56,7 @@ def test_where_no_node_answers_there_is_nothing_to_keep_available(
     def refuse(_endpoint: Endpoint) -> dict[str, str]:
         raise RagopsError("unreachable", "no node answers")
 
-    monkeypatch.setattr(rolling_update, "node_versions", refuse)
+    monkeypatch.setattr(qdrant_cluster, "node_versions", refuse)
     rolling_update.roll(CLUSTER, NODES, lambda names: done.append(names[0]), lambda _progress: None)
     assert done == []
 
@@ -63,8 +68,8 @@ def test_which_nodes_are_disturbed() -> None:
         Change("qdrant-4", Action.CREATE),
         Change("redis", Action.REPLACE),
     ]
-    assert rolling_update.disturbed(CLUSTER, changes) == ("qdrant-1", "qdrant-3")
-    assert rolling_update.disturbed(None, changes) == ()
+    assert rolling_update.affected_nodes(CLUSTER, changes) == ("qdrant-1", "qdrant-3")
+    assert rolling_update.affected_nodes(None, changes) == ()
 
 
 # --- nodes that ask one another for the key ---------------------------------------------------------------------------
@@ -73,7 +78,7 @@ def test_which_nodes_are_disturbed() -> None:
 def test_a_node_that_refuses_the_others_is_changed_before_they_are_waited_for(
     done: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rolling_update, "node_versions", lambda _endpoint: dict.fromkeys(NODES, "1"))
+    monkeypatch.setattr(qdrant_cluster, "node_versions", lambda _endpoint: dict.fromkeys(NODES, "1"))
     rolling_update.roll(CLUSTER, NODES, lambda names: done.append(names[0]), lambda _progress: None, {"qdrant-2"})
     assert done == ["qdrant-2", "all active", "qdrant-1", "all active", "qdrant-3", "all active"]
 
@@ -93,9 +98,8 @@ def test_a_node_that_refuses_the_others_is_changed_before_they_are_waited_for(
 def test_which_clusters_are_mixed(
     monkeypatch: pytest.MonkeyPatch, running: tuple[str, ...], wanted: str, mixed: set[str] | None
 ) -> None:
-    monkeypatch.setattr(rolling_update, "node_versions", lambda _endpoint: dict(zip(NODES, running, strict=False)))
-    assert rolling_update.is_mixed(CLUSTER, wanted) == mixed
-    assert rolling_update.is_mixed(None, wanted) is None
+    monkeypatch.setattr(update, "node_versions", lambda _endpoint: dict(zip(NODES, running, strict=False)))
+    assert update.mixed_nodes(CLUSTER, wanted) == mixed
 
 
 def replaced(node: str) -> Step:
@@ -119,7 +123,9 @@ class Nodes:
     def versions(self, _endpoint: Endpoint) -> dict[str, str]:
         return {node: version for node, (version, _asks) in self.nodes.items()}
 
-    def stack(self, *_arguments: object, nodes_ask: bool = True) -> Any:
+    def stack(self, *_arguments: object, mixed: tuple[str, ...] = ()) -> Any:
+        nodes_ask = "qdrant" not in mixed
+
         def preview() -> list[Step]:
             wanted = ("1.18.3", nodes_ask)
             return [replaced(node) for node, now in self.nodes.items() if now != wanted]
@@ -159,15 +165,17 @@ def test_a_cluster_that_an_older_ragops_left_half_way_goes_on(monkeypatch: pytes
 def _looked_ahead(monkeypatch: pytest.MonkeyPatch, *left: tuple[str, bool]) -> Nodes:
     """The cluster after the part of `up` that changes it node by node."""
     nodes = Nodes(*left)
-    monkeypatch.setattr(rolling_update, "node_versions", nodes.versions)
-    monkeypatch.setattr(rolling_update, "wait_all_active", lambda _endpoint, _seconds: nodes.look())
+    monkeypatch.setattr(qdrant_cluster, "node_versions", nodes.versions)
+    monkeypatch.setattr(update, "node_versions", nodes.versions)
+    monkeypatch.setattr(qdrant_cluster, "wait_all_active", lambda _endpoint, _seconds: nodes.look())
     monkeypatch.setattr(provision, "open_stack", nodes.stack)
-    settings = SimpleNamespace(qdrant=QdrantSettings(image="qdrant/qdrant:v1.18.3"))
+    section = QdrantSettings(image="qdrant/qdrant:v1.18.3")
+    settings = SimpleNamespace(section=lambda _service: section, runtime="docker")
     session: Any = SimpleNamespace(
         project=SimpleNamespace(settings=settings), host=SimpleNamespace(traits=DOCKER_TRAITS), make_secrets=dict,
-        endpoint=lambda _name: CLUSTER,
+        endpoints=lambda: {"qdrant": CLUSTER},
     )  # fmt: skip
-    provision._look_ahead(session, nodes.stack(), (), None, lambda _progress: None)
+    provision._preview_and_confirm(session, nodes.stack(), (), None, lambda _progress: None)
     stack = nodes.stack()
     for step in stack.preview():  # what `up` does at its end: the rest, all at once
         stack.up(None, resources=(step.resource,))

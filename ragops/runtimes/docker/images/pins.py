@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import write_atomic
-from ragops.services import SERVICES
+from ragops.services import SERVICES, by_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,16 +22,15 @@ def references(settings: Settings) -> dict[str, str]:
     """The image of every service that the settings ask for: theirs, or else the pinned one; by service."""
     found = {}
     for service in SERVICES:
-        section = getattr(settings, service.name, None)
-        pinned = getattr(sys.modules[type(service).__module__], "IMAGE", "")
-        if section is not None and (reference := getattr(section, "image", "") or pinned):
+        section = settings.section(service.name)
+        if section is not None and (reference := getattr(section, "image", "") or service.image):
             found[service.name] = reference
     return found
 
 
 def is_made_here(settings: Settings, service: str) -> bool:
-    """Whether the image of the service is built from this package: the API's, unless the settings name another."""
-    return service == "api" and not settings.api.image
+    """Return whether the image of the service is built from this package, the settings naming no other."""
+    return by_name(service).builds_image and not settings.section(service).image
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,7 @@ import pytest
 
 from ragops.runtimes.docker.names import TRAITS
 from ragops.services.contract import Capability
-from ragops.services.gateway import GatewayService
-from ragops.services.gateway.component import GatewayArgs
+from ragops.services.gateway.component import Gateway, GatewayArgs
 from ragops.services.gateway.configuration import GatewayInputs
 from ragops.services.gateway.settings import GatewaySettings
 from ragops.services.spec import ExecCheck, ImageSpec, Layout, ServiceSpec
@@ -39,7 +38,7 @@ class _Runtime:
     def layout(self, service: str, image: ImageSpec | None = None) -> Layout:
         return Layout(f"/run/{service}/config", f"/data/{service}", "127.0.0.1")
 
-    def handle(self, service: str) -> str:
+    def runtime_id(self, service: str) -> str:
         return f"/run/{service}"
 
     def run(self, spec: ServiceSpec, parent: Any) -> object:
@@ -68,7 +67,7 @@ def mocks(pulumi_loop: None) -> Iterator[None]:
 
 def _gateway(runtime: _Runtime, **settings: Any) -> Any:
     inputs = GatewayInputs(GatewaySettings(**settings), "demo", "127.0.0.1", 8080, {"keys": []}, "/tls.crt", "/tls.key")
-    return GatewayService().component()(GatewayArgs(inputs, runtime))
+    return Gateway(GatewayArgs(inputs, runtime))
 
 
 def test_the_configuration_is_there_before_the_process_that_watches_it() -> None:
@@ -101,7 +100,7 @@ def test_in_an_image_the_gateway_is_kong() -> None:
     (_, _), (spec, parent) = runtime.declared
     assert parent is runtime.applied
     assert (endpoint.engine, endpoint.version, endpoint.port) == ("kong", "3.9.1", 9000)
-    assert endpoint.inner == ("gateway", 8000)
+    assert endpoint.internal_address == ("gateway", 8000)
     assert "admin" not in endpoint.options
     assert spec.image.reference == "kong:3.9.1"
     assert (spec.ports, spec.publish) == ({"http": 8000, "https": 8443}, {"http": 9000, "https": 9443})

@@ -39,7 +39,7 @@ def gateway(words: list[str]) -> Iterator[Endpoint]:
         try:
             yield Endpoint(
                 service="gateway", engine="kong", version="3.9.1", host="127.0.0.1", port=server.server_address[1],
-                runtime="docker", handle="",
+                runtime="docker", runtime_id="",
             )  # fmt: skip
         finally:
             server.shutdown()

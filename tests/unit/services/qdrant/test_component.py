@@ -45,7 +45,7 @@ class Runtime:
             return docker_args.layout(instance, image)
         return Layout("/run/config", "/data", "127.0.0.1")
 
-    def handle(self, instance: str) -> str:
+    def runtime_id(self, instance: str) -> str:
         return f"handle of {instance}"
 
     def run(self, spec: ServiceSpec, parent: Any) -> None:
@@ -75,8 +75,8 @@ def test_every_node_is_an_instance_of_its_own(pulumi_loop: None, nodes: int) -> 
         *(("ragops:service:QdrantNode", name) for name in names),
     }
     endpoint = component.endpoint
-    assert (endpoint.engine, endpoint.handle) == (SERVER_ENGINE, "handle of qdrant-1")
-    assert endpoint.options["nodes"].split(",") == names
+    assert (endpoint.engine, endpoint.runtime_id) == (SERVER_ENGINE, "handle of qdrant-1")
+    assert [node.name for node in endpoint.nodes] == names
 
 
 def test_without_images_it_is_one_process(pulumi_loop: None) -> None:
@@ -85,4 +85,4 @@ def test_without_images_it_is_one_process(pulumi_loop: None) -> None:
     assert [spec.name for spec in runtime.specs] == ["qdrant"]
     assert engine.registered == [("ragops:service:Qdrant", "qdrant")]
     assert component.endpoint.engine == ENGINE
-    assert dict(component.endpoint.options) == {"urls": "http://127.0.0.1:6333", "storage": "/data"}
+    assert (dict(component.endpoint.options), component.endpoint.nodes) == ({"storage": "/data"}, ())

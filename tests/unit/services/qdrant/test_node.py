@@ -12,6 +12,7 @@ import pytest
 
 from ragops.render import render
 from ragops.runtimes.docker.provision import args as docker_args
+from ragops.services.contract import Node
 from ragops.services.qdrant import API_KEY_SECRET, IMAGE
 from ragops.services.qdrant.component import cluster_endpoint
 from ragops.services.qdrant.node import image, node_spec, version
@@ -96,20 +97,20 @@ def test_endpoint_names_every_node_from_both_sides() -> None:
         name = "docker"
         capabilities = frozenset()
 
-        def handle(self, name: str) -> str:
+        def runtime_id(self, name: str) -> str:
             return f"test-default-{name}"
 
     endpoint = cluster_endpoint(settings, Runtime(), layouts(settings))
-    assert dict(endpoint.options) == {
-        "nodes": "qdrant-1,qdrant-2,qdrant-3",
-        "urls": "http://127.0.0.1:7000,http://127.0.0.1:7010,http://127.0.0.1:7020",
-        "grpc_urls": "http://127.0.0.1:7001,http://127.0.0.1:7011,http://127.0.0.1:7021",
-        "inner_grpc_urls": "http://qdrant-1:6334,http://qdrant-2:6334,http://qdrant-3:6334",
-        "inner_urls": "http://qdrant-1:6333,http://qdrant-2:6333,http://qdrant-3:6333",
-        "replication_factor": "2",
-        "shard_number": "6",
-    }
-    assert (endpoint.port, endpoint.handle, endpoint.inner) == (7000, "test-default-qdrant-1", ("qdrant-1", 6333))
+    assert dict(endpoint.options) == {"replication_factor": "2", "shard_number": "6"}
+    assert endpoint.nodes == tuple(
+        Node(
+            f"qdrant-{number}", f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}",
+            f"http://qdrant-{number}:6333", f"http://qdrant-{number}:6334",
+        )
+        for number, port in ((1, 7000), (2, 7010), (3, 7020))
+    )  # fmt: skip
+    assert (endpoint.port, endpoint.runtime_id) == (7000, "test-default-qdrant-1")
+    assert endpoint.internal_address == ("qdrant-1", 6333)
 
 
 # --- the start --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,141 @@
+"""Dump, verify and restore: the parts of a recovery point and the engine that writes and reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+    from pathlib import Path
+
+    from ragops.services.contract.endpoint import Endpoint
+    from ragops.services.control import Control
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a recovery point as its engine wrote it.
+
+    `counts` are items by kind (rows by table, keys), taken so that they are true of the file; `instant` is when the
+    data was as it is in the file; `versions` are those of engine and extensions. `notes` are words for the user: what
+    of the service is not in the file by its nature, and what a restore has to go a way of its own for.
+    """
+
+    name: str
+    instant: datetime
+    counts: Mapping[str, int]
+    versions: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+class Extent(StrEnum):
+    """How much of a recovery point was proven, least first."""
+
+    READ = "read"
+    SAMPLED = "sampled"
+    RESTORED = "restored"
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was really proven of all parts of one service.
+
+    RESTORED: the engine has restored all of them, and every count is what the manifest says. SAMPLED: it has restored
+    the schema and the kinds (tables) in `proven`, whose counts are right; `left` are those that the budget had no time
+    for. READ: the engine has read every byte and restored nothing; `detail` says why. `notes` are words for the user,
+    `seconds` what it took.
+    """
+
+    extent: Extent
+    detail: str
+    seconds: float = 0.0
+    proven: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def drop(_block: bytes) -> None:
+    """Take bytes and do nothing with them."""
+
+
+class Sink(Protocol):
+    """Takes the parts of one service while they are made.
+
+    `folder` is where the engine writes their files, `journal` a file that outlives a killed run, for notes on what it
+    would leave elsewhere. `encrypted` says whether what is put can be read by whoever has an identity only: nothing
+    else may hold a secret. Every method may be called by several threads.
+    """
+
+    folder: Path
+    journal: Path
+    encrypted: bool
+
+    def begun(self) -> None:
+        """The instant of all parts is fixed: what has to come after this service may begin."""
+
+    def each(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Run all, several at once within the limit of the run. Raises the first failure, others are not begun then."""
+
+    def following(self, name: str, also: Callable[[bytes], None] = drop) -> AbstractContextManager[None]:
+        """The file `name` of `folder` is written inside the block, at its end only, then `put`: a head start for it.
+
+        `also` gets all that is stored of it, in blocks, the last one empty. A block that fails may be entered again
+        for the same file, which has to be gone then.
+        """
+
+    def put(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
+        """Take the finished file `name` of `folder` away; it is in the repository when this returns.
+
+        Meanwhile `read_back` has the engine read it, and says what it holds. Raises IntegrityError (part_damaged)
+        where its checksum is not the one that its engine has stated, if it has.
+        """
+
+
+class BackupEngine(Protocol):
+    """Dump, verify and restore of one service, together: what `verify` accepts, `restore` brings back."""
+
+    def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
+        """Give every part to `sink`, each read back by the engine, so that success means it was read back.
+
+        Raises RagopsError; leaves nothing behind on the server, nor what an earlier run that was killed left there.
+        """
+
+    def verify(self, folder: Path, part: Part, control: Control) -> None:
+        """Read the part with the engine that wrote it, as a restore would; raises IntegrityError where it is not whole.
+
+        `control` may be of a service that is down.
+        """
+
+    def prove(
+        self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part], budget: float = 0.0
+    ) -> Proof:
+        """Restore the parts away from the live data, as far as `budget` seconds (0: no limit) go, and compare counts.
+
+        Nothing that is live is changed, and nothing is left. Which kinds are taken first where not all can be changes
+        from day to day, so that each has had its turn after seven. Raises IntegrityError where a restore of them would
+        fail, or has other counts.
+        """
+
+    def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
+        """Refuse, before anything is touched, what cannot be restored here (versions, rights, space, capabilities)."""
+
+    def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
+        """Replace the service's data by the parts' and compare the counts, whether the service was up or down before.
+
+        Returns words for the user, such as where the old data are kept; a NotRestored for each object that is missing
+        although all rows are back. A failure leaves the old data serving or set
+        aside, never lost; a run that was killed is completed by the next one. Raises IntegrityError on other counts.
+        """
+
+    def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
+        """Items by kind that the live service holds now, in the terms of `Part.counts`."""
+
+
+class NotRestored(str):
+    """Words on an object that could not be made again, such as an index: the restore is done, but not complete."""
+
+    __slots__ = ()

@@ -1,0 +1,198 @@
+"""The service itself: what each folder under services/ provides, and what it may leave to the defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias
+
+from ragops.services.contract.lazy import Lazy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pydantic import BaseModel
+
+    from ragops.services.contract.backup import BackupEngine
+    from ragops.services.contract.endpoint import Endpoint
+    from ragops.services.contract.probe import ProbeResult
+    from ragops.services.spec import RuntimeTraits
+
+
+# Reads a file among the data of an instance, by the instance's name and its own: its text, None if there is none.
+DataFileReader: TypeAlias = "Callable[[str, str], str | None]"
+
+
+@dataclass(frozen=True)
+class VersionStep:
+    """Whether an engine may go from one version to another: the cost if it may, else the reason and another way."""
+
+    allowed: bool
+    detail: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program of a service whose engine comes as a wheel (embedded runtime).
+
+    `package` is the Python package that the wheel installs. `path` is the program's file in it, with `{platform}` for
+    the system and the machine (linux-x86_64); empty: the service is Python and runs in ragops' own environment.
+    `tools` are programs of the same folder, `aliases` other names that the program acts by.
+    """
+
+    name: str
+    package: str
+    path: str = ""
+    tools: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ScrapeTarget:
+    """A page of metrics in Prometheus' format; `secret` names the bearer token that it asks for, empty: none."""
+
+    instance: str
+    url: str
+    secret: str = ""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a service is declared from on the platform's stack.
+
+    `settings` is its section of ragops.yaml, `platform` the platform's name, `before` holds the endpoints of the
+    services that it needs, by name. `own` are values of operations that this service alone reads. `is_mixed`: its nodes
+    do not all run the wanted version yet.
+    """
+
+    settings: Any
+    platform: str
+    secrets: Mapping[str, str]
+    runtime: Any
+    before: Mapping[str, Endpoint] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+    is_mixed: bool = False
+
+
+class Declared(Protocol):
+    """The Pulumi component of a service."""
+
+    endpoint: Endpoint
+
+
+class Service:
+    """One folder under services/: a subclass there, and an entry of SERVICES, are all that the rest of ragops needs.
+
+    Members that stand for an object of another module are `Lazy`. Required: `name`, that of its section in ragops.yaml;
+    `titles`, the names of its engines for a person; `settings`, `step`, `declare`, `probe`, `version` and `outputs`.
+
+    Optional: `image` is the reference of the pinned image; `builds_image`: it is built from this package, not pulled.
+    `programs` are those of the engine as a wheel. `needs` names the services that are declared before it.
+    `is_optional`: without its section in ragops.yaml there is no such service. `exposable` describes its line in
+    `expose:`, empty if its ports stay on 127.0.0.1. `image_keys` are the keys of its section that only runtimes with
+    images read. `section_template` is the text of its section in a new ragops.yaml, below templates/; empty: its ports
+    only. `dashboards` are files with Grafana dashboards, below templates/.
+    """
+
+    name: ClassVar[str]
+    titles: ClassVar[Mapping[str, str]]
+    image: ClassVar[str] = ""
+    builds_image: ClassVar[bool] = False
+    programs: ClassVar[tuple[Program, ...]] = ()
+    needs: ClassVar[tuple[str, ...]] = ()
+    is_optional: ClassVar[bool] = False
+    exposable: ClassVar[str] = ""
+    image_keys: ClassVar[tuple[str, ...]] = ()
+    section_template: ClassVar[str] = ""
+    dashboards: ClassVar[tuple[str, ...]] = ()
+
+    settings: Lazy[type[BaseModel]]
+    """The frozen settings model of its section in ragops.yaml."""
+
+    step: Lazy[Callable[[str, str], VersionStep]]
+    """Return whether it may go from one version to another with its data, and the cost."""
+
+    declare: Lazy[Callable[[Declaration, Any], Declared]]
+    """Declare its Pulumi component with resource options; imports pulumi."""
+
+    probe: Lazy[Callable[[Endpoint, float], ProbeResult]]
+    """Check the live service for at most so many seconds; never raises."""
+
+    backup: Lazy[Callable[[], BackupEngine | None]] = Lazy(f"{__name__}:no_backup")
+    """Return its dump, verify and restore; None for a service without data of its own."""
+
+    prepare: Lazy[Callable[[Endpoint], None]] = Lazy(f"{__name__}:no_preparation")
+    """Bring the running service into its initial state (roles, databases); idempotent, called at the end of `up`."""
+
+    check_update: Lazy[Callable[[Endpoint, Any], None]] = Lazy(f"{__name__}:no_check")
+    """Raise UsageError if the provisioned service must not be updated to these settings."""
+
+    before_update: Lazy[Callable[[Endpoint, DataFileReader], tuple[str, ...]]] = Lazy(f"{__name__}:no_notes")
+    """Prepare the running service for an update; returns notes for the user."""
+
+    after_update: Lazy[Callable[[Endpoint, float], None]] = Lazy(f"{__name__}:no_wait")
+    """Wait until a cluster is whole after one of its nodes was updated, for at most so many seconds."""
+
+    node_versions: Lazy[Callable[[Endpoint], Mapping[str, str]]] = Lazy(f"{__name__}:no_versions")
+    """Return the versions of the nodes that answer, by name. Raises UnhealthyError if none does."""
+
+    mixed_nodes: Lazy[Callable[[Endpoint, str], frozenset[str] | None]] = Lazy(f"{__name__}:never_mixed")
+    """Return the nodes that refuse the others while not all run the wanted version; None if no node refuses another."""
+
+    def version(self, settings: Any, traits: RuntimeTraits) -> str:
+        """Return the version that its section asks for: of the image, or of the engine from a wheel."""
+        raise NotImplementedError
+
+    def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
+        """Return what an application needs to connect, by environment variable; `password` may be a mask."""
+        raise NotImplementedError
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return the names of the secrets that are generated for it."""
+        return ()
+
+    def more_secrets(self, settings: Any) -> tuple[str, ...]:  # noqa: ARG002  part of the contract
+        """Return the names of secrets that its settings ask for, besides those that it always has."""
+        return ()
+
+    def ports(self, settings: Any, *, uses_images: bool) -> Mapping[str, int]:  # noqa: ARG002  part of the contract
+        """Return the ports of this machine that it listens on, by their key in its section.
+
+        Several that follow from one key have more words after it, after a comma.
+        """
+        return {"port": settings.port}
+
+    def scrape_targets(self, endpoint: Endpoint) -> tuple[ScrapeTarget, ...]:  # noqa: ARG002  part of the contract
+        """Return its pages of metrics, as the other services reach them."""
+        return ()
+
+
+def no_backup() -> None:
+    """Return None: the service has no data of its own."""
+
+
+def no_preparation(_endpoint: Endpoint) -> None:
+    """Do nothing: the files of the service hold all of its initial state."""
+
+
+def no_check(_endpoint: Endpoint, _settings: Any) -> None:
+    """Refuse nothing."""
+
+
+def no_notes(_endpoint: Endpoint, _data_file: DataFileReader) -> tuple[str, ...]:
+    """Do nothing, and have nothing to report."""
+    return ()
+
+
+def no_wait(_endpoint: Endpoint, _timeout: float) -> None:
+    """Wait for nothing."""
+
+
+def no_versions(_endpoint: Endpoint) -> Mapping[str, str]:
+    """Return no node's version: the service is no cluster."""
+    return {}
+
+
+def never_mixed(_endpoint: Endpoint, _wanted: str) -> frozenset[str] | None:
+    """Return None: no version of its nodes refuses another."""
+    return None
