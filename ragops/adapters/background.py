@@ -1,10 +1,11 @@
-"""Threads of one run. They are daemons: a run that is interrupted ends though one of them still waits for a server."""
+"""Daemon threads of one run, so that a blocked call cannot keep an interrupted run alive."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ragops.adapters import cancellation
@@ -32,7 +33,9 @@ class BackgroundTask(Generic[T]):
         self._over = threading.Event()
         if known is not None:
             known.append(self)
-        self._thread = threading.Thread(target=self._run, name=name or "ragops-job", daemon=True)
+        # With the context of its caller: it works for the same run, also if that one is over before it.
+        run = copy_context().run
+        self._thread = threading.Thread(target=run, args=(self._run,), name=name or "ragops-job", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -118,8 +121,8 @@ def raise_failure(jobs: Iterable[BackgroundTask[None]]) -> None:
 
 
 def cancel_all(jobs: Iterable[BackgroundTask[Any]]) -> None:
-    """Have them end, and give them some seconds to clear up behind themselves."""
-    cancellation.end()
+    """Cancel the run, and give its tasks some seconds to remove what they have begun."""
+    cancellation.current().cancel()
     _wait_for(jobs, _GRACE)
 
 

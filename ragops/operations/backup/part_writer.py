@@ -55,21 +55,28 @@ class Taking:
 
     def take(self, platform: Platform, services: Sequence[str], all_begun: Callable[[], None]) -> None:
         """Every part of `services`. `all_begun` is called when the instants of all are fixed. Raises RagopsError."""
-        cancellation.begin()
         jobs: list[BackgroundTask[None]] = []
-        try:
-            with self._watched():
-                for name in services:
-                    sink = self.sink(name)
-                    job = BackgroundTask(lambda sink=sink: self._dump(platform, sink), f"ragops-{name}", jobs)  # type: ignore[misc]
-                    _until(lambda sink=sink, job=job: sink.has_begun or job.is_done, jobs)  # type: ignore[misc]
-                all_begun()
-                _until(lambda: all(job.is_done for job in jobs), jobs)
-        except BaseException:
-            cancel_all([*jobs, *self._readings, *self._sealing])
-            raise
-        finally:
-            cancellation.begin()
+        with cancellation.new_run():
+            try:
+                self._run_dumps(platform, services, all_begun, jobs)
+            except BaseException:
+                cancel_all([*jobs, *self._readings, *self._sealing])
+                raise
+
+    def _run_dumps(
+        self,
+        platform: Platform,
+        services: Sequence[str],
+        all_begun: Callable[[], None],
+        jobs: list[BackgroundTask[None]],
+    ) -> None:
+        with self._watched():
+            for name in services:
+                sink = self.sink(name)
+                job = BackgroundTask(lambda sink=sink: self._dump(platform, sink), f"ragops-{name}", jobs)  # type: ignore[misc]
+                _until(lambda sink=sink, job=job: sink.has_begun or job.is_done, jobs)  # type: ignore[misc]
+            all_begun()
+            _until(lambda: all(job.is_done for job in jobs), jobs)
 
     def sink(self, service: str) -> ServiceSink:
         """What takes the parts of `service`."""

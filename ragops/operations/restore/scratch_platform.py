@@ -104,15 +104,15 @@ def left(live: Project) -> tuple[Path, ...]:
 
 def remove(folder: Path, command: str, notice: Callable[[str], None]) -> None:
     """Stop all that runs for the project, then remove it with its data. Raises RagopsError; it can be repeated."""
-    cancellation.begin()  # what ended the drill is not to end this
-    if (folder / CONFIG_NAME).exists():
-        session = _opened(folder, command, notice)
-        if session.project.paths.state.exists():
-            _stop(session)
-        data = Path(session.project.paths.data_override)
-        if data.name == folder.name:  # as `make` called it
-            _remove_tree(data)
-    _remove_tree(folder)
+    with cancellation.new_run(shielded=True):  # an interrupt of the drill does not stop its removal
+        if (folder / CONFIG_NAME).exists():
+            session = _opened(folder, command, notice)
+            if session.project.paths.state.exists():
+                _stop(session)
+            data = Path(session.project.paths.data_override)
+            if data.name == folder.name:  # as `make` called it
+                _remove_tree(data)
+        _remove_tree(folder)
 
 
 def _stop(session: Session) -> None:

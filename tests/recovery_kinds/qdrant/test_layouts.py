@@ -271,13 +271,10 @@ def test_an_interrupted_restore_leaves_one_that_is_whole_and_goes_on(
 
     def stop(progress: Progress) -> None:
         if stage in progress.text:
-            cancellation.end()
+            cancellation.current().cancel()
 
-    try:
-        with telling(stop), pytest.raises(InterruptedRunError):
-            restore(filled, tmp_path / "point", parts)
-    finally:
-        cancellation.begin()
+    with cancellation.new_run(), telling(stop), pytest.raises(InterruptedRunError):
+        restore(filled, tmp_path / "point", parts)
     for alias in ("docs", "current"):  # by its own name or by its copy's
         with filled.http(2) as api:
             assert done(api.post(f"/collections/{alias}/points/count", json={"exact": True}))["count"] == POINTS

@@ -61,16 +61,15 @@ def test_the_limit_is_for_each_block_not_for_all() -> None:
 
 
 def test_an_interrupt_ends_the_wait_for_one_that_takes_nothing() -> None:
-    cancellation.begin()
-    try:
-        with subprocess_tool.piped_tool(python("time.sleep(60)"), os.environ, 60) as tool:
-            threading.Timer(0.5, cancellation.end).start()
-            with pytest.raises(InterruptedRunError):
-                for _ in range(5):
-                    tool.write(BLOCK)
-        assert tool._process.poll() is not None
-    finally:
-        cancellation.begin()
+    with (
+        cancellation.new_run() as run,
+        subprocess_tool.piped_tool(python("time.sleep(60)"), os.environ, 60) as tool,
+    ):
+        threading.Timer(0.5, run.cancel).start()
+        with pytest.raises(InterruptedRunError):
+            for _ in range(5):
+                tool.write(BLOCK)
+    assert tool._process.poll() is not None
 
 
 def test_one_that_is_not_there() -> None:

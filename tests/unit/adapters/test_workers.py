@@ -20,9 +20,8 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.fixture(autouse=True)
 def _own_run() -> Iterator[None]:
-    cancellation.begin()
-    yield
-    cancellation.begin()
+    with cancellation.new_run():
+        yield
 
 
 class Crowd:
@@ -153,7 +152,7 @@ def test_an_interrupt_ends_those_that_wait_and_begins_no_more() -> None:
     job = BackgroundTask(lambda: TaskPool(2).run_all([task] * 10))
     while len(begun) < 2:
         threading.Event().wait(0.01)
-    cancellation.end()
+    cancellation.current().cancel()
     with pytest.raises(InterruptedRunError):
         job.result()
     assert len(begun) == 2
@@ -172,7 +171,7 @@ def test_those_that_are_interrupted_may_clear_up_before_the_caller_goes_on() -> 
 
     job = BackgroundTask(lambda: TaskPool(2).run_all([task]))
     began.wait(20)
-    cancellation.end()
+    cancellation.current().cancel()
     assert job.wait(20)
     assert cleared.is_set()
 
@@ -182,7 +181,7 @@ def test_end_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     forever = threading.Event()
     deaf = [BackgroundTask(lambda: bool(forever.wait(60)) and None) for _ in range(3)]
     cancel_all(deaf)
-    assert cancellation.ending()
+    assert cancellation.current().is_cancelled
     assert not any(job.is_done for job in deaf), "else this test shows nothing"
     forever.set()
     assert all(job.wait(20) for job in deaf)
@@ -217,7 +216,7 @@ def test_an_interrupt_while_a_job_is_started_does_not_lose_it(monkeypatch: pytes
 def test_waiting_for_a_job_ends_with_the_run() -> None:
     free = threading.Event()
     job: BackgroundTask[Any] = BackgroundTask(lambda: free.wait(60))
-    cancellation.end()
+    cancellation.current().cancel()
     with pytest.raises(InterruptedRunError):
         job.result()
     free.set()
