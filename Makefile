@@ -36,7 +36,7 @@ test: venv engine  ## unit, contract and integration tests, campaigns sampled (A
 test-faults: venv engine  ## all cases of the campaigns: kills, full disks, forgeries, interrupts
 	RAGOPS_TEST_CAMPAIGN=full $(BIN)/python -m pytest $(PARALLEL) -m campaign $(ARGS)
 
-test-wheel: venv  ## the package in an empty environment, and the API under a fuzzer
+test-wheel: venv engine  ## the package in environments of its own, the upgrade from the release before, the API under a fuzzer
 	$(BIN)/python -m pytest $(PARALLEL) -m 'packaging or fuzz' $(ARGS)
 
 coverage: venv engine  ## all tiers with branches and child processes; fails under 90% (85% without Docker)

@@ -16,6 +16,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+# Where the engine is must still be told to ragops where the machine has it in a place of its own.
+KEPT = ("RAGOPS_PULUMI", "RAGOPS_CACHE_DIR")
 SERVER = Path(__file__).with_name("fork_server.py")
 # What Python reads once, when it starts: a fork comes too late for it.
 _OF_PYTHON = ("PYTHON", "LANG", "LC_", "COVERAGE")
@@ -42,8 +44,7 @@ class Result:
 class Cli:
     """Runs command lines: forks of one process (tests/fork_server.py), or `python -m ragops` where that is asked."""
 
-    def __init__(self, kept: tuple[str, ...]) -> None:
-        self._kept = kept  # variables of ragops that stay
+    def __init__(self) -> None:
         self._forks: Forks | None = None
         self._lock = threading.Lock()
 
@@ -87,12 +88,13 @@ class Cli:
         """The command line of this very Python."""
         return [sys.executable, "-m", "ragops", *arguments]
 
-    def environment(self, changes: dict[str, str | None] | None = None) -> dict[str, str]:
+    @staticmethod
+    def environment(changes: dict[str, str | None] | None = None) -> dict[str, str]:
         """The environment of a command."""
         kept = {
             name: value
             for name, value in os.environ.items()
-            if name in self._kept or not name.startswith(("RAGOPS_", "PULUMI_"))
+            if name in KEPT or not name.startswith(("RAGOPS_", "PULUMI_"))
         }
         return {name: value for name, value in {**kept, **(changes or {})}.items() if value is not None}
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from tests.command_line import Cli
+from tests.command_line import KEPT, Cli
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 pytest_plugins = ["tests.tiers"]
 
-# Where the engine is must still be told to ragops where the machine has it in a place of its own.
-KEPT = ("RAGOPS_PULUMI", "RAGOPS_CACHE_DIR")
 _LEFT_RUNNING: list[str] = []
 
 
@@ -140,7 +138,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 @pytest.fixture(scope="session")
 def ragops() -> Iterator[Cli]:
     """A function that runs `ragops ARGUMENTS` in `cwd`."""
-    cli = Cli(KEPT)
+    cli = Cli()
     yield cli
     cli.close()
 

@@ -7,29 +7,47 @@ groups under pytest 9.2: it puts their names into an attribute that node ids no 
 
 from __future__ import annotations
 
-import zlib
-
-# What each group costs in seconds, by the last measurement (docs/testing.md). The longest begin first, else the last
-# of them decides how long the run is; a module that is not here is short.
-SECONDS: dict[str, int] = {}
-# Modules whose tests need nothing of one another, and little that is shared: into how many groups each is split.
-SPLIT: dict[str, int] = {}
+# What the longest groups cost in seconds of processor time, roughly (`make test ARGS=--durations=50` shows who has
+# grown). They begin first, else the last of them decides how long the run is; what is not here is short.
+SECONDS = {
+    "tests/cli/test_docs.py examples": 90,
+    "tests/integration/test_drill.py": 120,
+    "tests/integration/test_interrupts.py": 100,
+    "tests/integration/test_lifecycle.py": 90,
+    "tests/integration/test_recover.py": 80,
+    "tests/integration/test_lost_data.py": 70,
+    "tests/integration/test_data_taken_away.py": 60,
+    "tests/integration/test_secrets.py": 60,
+    "tests/integration/test_pulumi_state.py": 60,
+    "tests/cli/test_bad_input.py": 70,
+    "tests/integration/faults/test_killed_restore.py": 70,
+    "tests/integration/test_qdrant_edge.py": 60,
+    "tests/integration/faults/test_dying_engines.py": 50,
+    "tests/integration/faults/test_broken_platform.py": 45,
+    "tests/integration/stores/test_contract.py": 45,
+    "tests/integration/stores/test_append_only.py": 45,
+    "tests/integration/faults/test_full_disk.py": 40,
+    "tests/integration/faults/test_repository_gone.py": 35,
+    "tests/integration/faults/test_killed_backup.py": 30,
+    "tests/integration/faults/test_clock.py": 30,
+}
 FOLDERS = ("tests/integration/", "tests/contract/", "tests/cli/")
+# Tests that need nothing of the rest of their module, and begin first.
+_PARTS = {
+    "tests/cli/test_docs.py": {"test_every_example_runs": "examples"},
+}
 
 
 def group(nodeid: str) -> str:
     """The group of a test."""
-    module = nodeid.partition("::")[0]
+    module, _, name = nodeid.partition("::")
     if module.startswith("tests/docker/"):
         return "tests/docker"  # one engine serves them all
-    if parts := SPLIT.get(module):
-        return f"{module} {zlib.crc32(nodeid.encode()) % parts}"
-    return module
+    part = _PARTS.get(module, {}).get(name.partition("[")[0])
+    return f"{module} {part}" if part else module
 
 
 def rank(nodeid: str) -> tuple[int, int]:
     """Where the group of a test stands in the queue."""
-    module = nodeid.partition("::")[0]
-    seconds = SECONDS.get(module, 0) // SPLIT.get(module, 1)
-    folder = next((number for number, start in enumerate(FOLDERS) if module.startswith(start)), len(FOLDERS))
-    return -seconds, folder
+    folder = next((number for number, start in enumerate(FOLDERS) if nodeid.startswith(start)), len(FOLDERS))
+    return -SECONDS.get(group(nodeid), 0), folder

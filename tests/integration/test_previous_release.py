@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import Cli
+from tests.command_line import Cli
 from tests.previous_release import CHECKOUT, WRITTEN, Installation, Stores, extract_previous
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     import psutil
 
-pytestmark = [pytest.mark.engine, pytest.mark.fault, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.packaging, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -128,7 +128,7 @@ MOMENTS = {
     "the new database is filled": r"start .*pg_restore.*--jobs",
     "the databases are renamed": r"sql .*ALTER DATABASE",
     "the new data of Valkey are written": r"os.mkdir .*redis\.new",
-    "Valkey starts": r"start .*launch\.py.*redis",
+    "Valkey starts": r"start .*exec_wrapper\.py.*redis",
     "a copy beside is made": r"http POST /collections/books__ragops-restore/.*upload",
     "a collection is replaced": r"http POST /collections/books/.*upload",
     "the last collection is replaced": r"http PUT /collections/notes$",

@@ -22,7 +22,7 @@ NARROW = {
     "valkey is down": r"os.mkdir .*redis\.new$",
     "the new data are ready": r"os.rename .*redis .*redis\.before-restore",
     "the old data are aside": r"os.rename .*redis\.ready",
-    "the new data are in place": r"start .*launch\.py.*valkey",
+    "the new data are in place": r"start .*exec_wrapper\.py.*valkey",
     "a collection is gone": r"http PUT /collections/books$",
     "a collection is empty": r"http POST /collections/books/.*upload",
     "a collection is back without its alias": r"http POST /collections/aliases",
@@ -76,6 +76,7 @@ def test_killed_and_run_again(
         raise
 
 
+@pytest.mark.campaign(sample=5)
 @pytest.mark.parametrize("moment", NARROW)
 def test_killed_where_it_is_narrow(changed: Lab, point_a: str, moment: str) -> None:
     """Between the steps in which new contents take the place of the old ones."""
