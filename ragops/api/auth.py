@@ -137,7 +137,7 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
-def is_internal(path: str) -> bool:
+def is_internal_path(path: str) -> bool:
     """Whether any reading of a path leads below /internal: as it is, decoded again and again, or cleaned up.
 
     `path` is what the server decoded once. Routing knows the plain spelling only; this is on purpose the wider net.
@@ -260,7 +260,7 @@ class Door:
     def _admit(self, scope: Scope) -> None:
         path, headers = scope["path"], Headers(scope=scope)
         state = scope.setdefault("state", {})
-        if is_internal(path):
+        if is_internal_path(path):
             state["service"] = self._services.service(headers.get("x-service-token", ""))
         elif path not in OPEN_PATHS:
             state["consumer"] = self._users.consumer(headers.get("authorization", ""))

@@ -1,10 +1,11 @@
-"""Which collections there are: from the metadata database, or the vector store where there is none."""
+"""The list of collections: from the metadata database, or from the vector store if there is none."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ragops.api.schemas import CollectionInfo
+from ragops.services.qdrant.names import is_internal
 
 if TYPE_CHECKING:
     from ragops.api.dependencies import Dependencies
@@ -21,7 +22,7 @@ ORDER BY c.name
 
 
 async def collections(deps: Dependencies, after: str, limit: int) -> list[CollectionInfo]:
-    """At most `limit` collections after the name `after`; raises ApiError."""
+    """Return at most `limit` collections after the name `after`; raises ApiError."""
     if deps.database is None:
         return await _in_store(deps, after, limit)
     rows = await deps.database.rows(_PAGE, (after.replace("\x00", ""), limit))
@@ -33,12 +34,7 @@ async def collections(deps: Dependencies, after: str, limit: int) -> list[Collec
 
 async def _in_store(deps: Dependencies, after: str, limit: int) -> list[CollectionInfo]:
     names = sorted(await deps.search.breaker.call(deps.search.qdrant.collections))
-    page = [name for name in names if name > after and not _is_ragops_own(name)][:limit]
+    page = [name for name in names if name > after and not is_internal(name)][:limit]
     return [
         CollectionInfo(name=name, embedding_model=None, enabled=None, documents=None, indexed_at=None) for name in page
     ]
-
-
-def _is_ragops_own(name: str) -> bool:
-    """What health checks and restores keep in the vector store is nobody's documents."""
-    return name.startswith("ragops-") or name.endswith("__ragops-restore")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from ragops.services.contract import Endpoint, Login, Node
-from ragops.services.qdrant import API_KEY_SECRET, ENGINE, SERVER_ENGINE, VERSION, node
+from ragops.services.qdrant import node
+from ragops.services.qdrant.names import API_KEY_SECRET, ENGINE, SERVER_ENGINE, VERSION
 from ragops.services.qdrant.settings import instance
 from ragops.services.secret_names import values
 from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec

@@ -13,10 +13,9 @@ from uuid import uuid4
 from ragops.adapters.qdrant.http import open_http
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
-from ragops.services.qdrant import HEALTH_COLLECTION
 from ragops.services.qdrant.addresses import addresses, is_cluster, operator_key
 from ragops.services.qdrant.cluster import health
-from ragops.services.qdrant.cluster.consensus import change
+from ragops.services.qdrant.cluster.health_collection import HEALTH_PATH, ensure_health_collection
 from ragops.services.qdrant.cluster.nodes import connect
 from ragops.units import size
 
@@ -31,7 +30,6 @@ _LOG = "see `ragops logs qdrant`"
 _FULL = 0.9  # share of the disk from which on it is worth a word
 _LEAST_SECONDS = 0.2
 _READY_SHARE = 0.4  # of the probe's time, for nodes that are not ready
-_SCRATCH = f"/collections/{HEALTH_COLLECTION}"
 
 
 def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
@@ -129,10 +127,10 @@ def _written(writer: HttpClient, reader: HttpClient, nodes: int) -> Check:
         except RagopsError as error:
             if error.code != "qdrant_not_found":
                 raise
-            make_scratch(writer, nodes)
+            ensure_health_collection(writer, nodes)
             _put(writer, point, value)
-        found = reader.get(f"{_SCRATCH}/points/{point}")
-        writer.send("POST", f"{_SCRATCH}/points/delete", {"points": [point]}, wait="true")
+        found = reader.get(f"{HEALTH_PATH}/points/{point}")
+        writer.send("POST", f"{HEALTH_PATH}/points/delete", {"points": [point]}, wait="true")
     except RagopsError as error:
         return Check("write", Status.DOWN, error.message, error.hint or _LOG)
     if found["payload"].get("probe") != value:
@@ -142,18 +140,7 @@ def _written(writer: HttpClient, reader: HttpClient, nodes: int) -> Check:
 
 def _put(rest: HttpClient, point: str, value: str) -> None:
     body = {"points": [{"id": point, "vector": [1.0], "payload": {"probe": value}}]}
-    rest.send("PUT", f"{_SCRATCH}/points", body, wait="true")
-
-
-def make_scratch(rest: HttpClient, nodes: int) -> None:
-    """Make the collection that probes write in, where it is missing: one shard, a replica on each of `nodes`."""
-    placement = {"shard_number": 1, "replication_factor": nodes, "write_consistency_factor": 1}
-    body = {"vectors": {"size": 1, "distance": "Dot"}, **placement}
-    try:
-        change(rest, "PUT", _SCRATCH, body)
-    except RagopsError as error:
-        if error.code != "qdrant_exists":
-            raise
+    rest.send("PUT", f"{HEALTH_PATH}/points", body, wait="true")
 
 
 def _disk(endpoint: Endpoint) -> Iterator[Check]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ragops.render import render
 from ragops.services.image_references import size_bytes, tag_version
-from ragops.services.qdrant import API_KEY_SECRET, IMAGE, SERVER_VERSION
+from ragops.services.qdrant.names import API_KEY_SECRET, IMAGE, SERVER_VERSION
 from ragops.services.qdrant.settings import instance
 from ragops.services.secret_names import values
 from ragops.services.spec import ConfigFile, ExecCheck, ImageSpec, ServiceSpec

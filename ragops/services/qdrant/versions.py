@@ -17,7 +17,7 @@ _ASKS_NODES = (1, 18)
 _LAST_PATCH = {(1, 16): "1.16.3", (1, 17): "1.17.1", (1, 18): "1.18.3"}
 
 
-def step(before: str, after: str) -> VersionStep:
+def check_upgrade(before: str, after: str) -> VersionStep:
     """From one version to another: up by one minor at a time, through the last patch of each, and never back.
 
     The storage of a version is read by the next minor version and by none before (Qdrant documentation, "Upgrading").

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from ragops.api.auth import InvalidServiceTokenError, ServiceTokens, is_internal
+from ragops.api.auth import InvalidServiceTokenError, ServiceTokens, is_internal_path
 from ragops.api.logs import JsonFormatter
 from tests.unit.api.fakes import Clock, Issuer, replace
 
@@ -131,12 +131,12 @@ def test_the_shared_secret_of_the_environment_and_of_its_file(tmp_path):
     ],
 )  # fmt: skip
 def test_every_spelling_of_internal_needs_the_token(path):
-    assert is_internal(path)
+    assert is_internal_path(path)
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/search", "/healthz", "/api/v1/collections/internal", "/search", "/%"])
 def test_other_paths_do_not(path):
-    assert not is_internal(path)
+    assert not is_internal_path(path)
 
 
 async def test_a_users_token_does_not_open_internal_nor_the_other_way_round(api):

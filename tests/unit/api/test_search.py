@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.embedding.hashing import HashingEmbedder
+from ragops.services.qdrant import HEALTH_COLLECTION, PROVEN_PREFIX, RESTORE_SUFFIX, is_internal
 from tests.ports import free_port
 from tests.unit.api.fakes import FakeOllama, FakeQdrant, Server
 
@@ -69,6 +70,14 @@ async def test_collections_come_from_the_store_where_there_is_no_database(api, q
     second = (await api.http.get("/api/v1/collections", params={"after": first["next"]})).json()
     assert [found["name"] for found in second["collections"]] == ["manuals"]
     assert second["next"] is None
+
+
+async def test_a_users_collection_with_our_prefix_is_listed_and_our_own_are_not(api, qdrant):
+    ours = [HEALTH_COLLECTION, f"docs{RESTORE_SUFFIX}", f"{PROVEN_PREFIX}docs"]
+    qdrant.collections |= {name: [] for name in ["ragops-docs", *ours]}
+    found = (await api.http.get("/api/v1/collections")).json()
+    assert [one["name"] for one in found["collections"]] == ["manuals", "ragops-docs"]
+    assert [name for name in qdrant.collections if is_internal(name)] == ours, "as recovery points have it"
 
 
 async def test_v2_groups_by_document_and_pages_through_all_of_them(api, qdrant):

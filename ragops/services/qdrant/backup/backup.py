@@ -13,7 +13,6 @@ from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
 from ragops.services.load_proof import by_loading
-from ragops.services.qdrant import ENGINE
 from ragops.services.qdrant.addresses import is_cluster
 from ragops.services.qdrant.backup import kept_collections as kept
 from ragops.services.qdrant.backup import manifest, restore, snapshot_reader
@@ -21,6 +20,7 @@ from ragops.services.qdrant.backup.manifest import Catalogue
 from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 from ragops.services.qdrant.backup.snapshots import Dump, kind
 from ragops.services.qdrant.cluster.nodes import connect
+from ragops.services.qdrant.names import ENGINE
 from ragops.units import size
 
 if TYPE_CHECKING:

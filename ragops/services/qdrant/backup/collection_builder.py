@@ -19,7 +19,7 @@ from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant.backup import manifest
 from ragops.services.qdrant.backup.manifest import path_of
 from ragops.services.qdrant.backup.proven_copies import CHANGE_SECONDS
-from ragops.services.qdrant.cluster.consensus import change
+from ragops.services.qdrant.cluster.consensus import retry_consensus
 from ragops.services.qdrant.cluster.membership import begin_copy, missing_copies
 from ragops.services.qdrant.cluster.polling import Seen, wait, while_answering
 from ragops.services.qdrant.cluster.shards import ShardMap
@@ -64,13 +64,13 @@ class Builder:
         _make_shard_keys(rest, name, record)
         # Before the data: a node keeps for new segments only those indexes that it was told of.
         for index in record.indexes:
-            change(rest, "PUT", f"{path_of(name)}/index", index.model_dump(), wait="true")
+            retry_consensus(rest, "PUT", f"{path_of(name)}/index", index.model_dump(), wait="true")
         wait(name, lambda: self._look(record, name, 1, counted=False), alone=self._is_alone)
         self._upload(record, name)
         self._index(record, name)
         wait(name, lambda: self._look(record, name, 1, proven=proven), alone=self._is_alone)
         if later := _later(record, copies):
-            change(rest, "PATCH", path_of(name), later)
+            retry_consensus(rest, "PATCH", path_of(name), later)
         if copies > 1:
             self._copy(record, name, copies, proven)
         self._optimize(name)
@@ -81,7 +81,9 @@ class Builder:
         with contextlib.suppress(RagopsError):  # all is there: what is left undone here is told by health
             infos = [client.within(_LOOK_SECONDS).get(path_of(name)) for client in self.nodes.clients]
             if any(info.get("status") == "grey" for info in infos):
-                change(self.nodes.first.within(CHANGE_SECONDS), "PATCH", path_of(name), {"optimizers_config": {}})
+                retry_consensus(
+                    self.nodes.first.within(CHANGE_SECONDS), "PATCH", path_of(name), {"optimizers_config": {}}
+                )
 
     def is_whole(self, record: CollectionRecord, name: str) -> bool:
         """Whether the collection is there with all points, on the word of every node."""
@@ -205,12 +207,12 @@ def replicas(record: CollectionRecord, least: int, most: int) -> int:
 def _create(rest: HttpClient, name: str, body: dict[str, Any], *, replace: bool) -> None:
     """Make the collection; what a writer has made under its name since it was removed gives way where `replace`."""
     try:
-        change(rest, "PUT", path_of(name), body)
+        retry_consensus(rest, "PUT", path_of(name), body)
     except RagopsError as error:
         if not replace or error.code != "qdrant_exists":
             raise
-        change(rest, "DELETE", path_of(name))
-        change(rest, "PUT", path_of(name), body)
+        retry_consensus(rest, "DELETE", path_of(name))
+        retry_consensus(rest, "PUT", path_of(name), body)
 
 
 def _single(create: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,7 +259,7 @@ def _make_shard_keys(rest: HttpClient, name: str, record: CollectionRecord) -> N
     keyed = [shard for shard in record.shards if shard.key is not None]
     for key, shards in groupby(sorted(keyed, key=lambda shard: shard.id), key=lambda shard: shard.key):
         body = {"shard_key": key, "shards_number": sum(1 for _ in shards)}
-        change(rest, "PUT", f"{path_of(name)}/shards", body)
+        retry_consensus(rest, "PUT", f"{path_of(name)}/shards", body)
 
 
 def _new_ids(record: CollectionRecord, shards: ShardMap) -> dict[int, int]:

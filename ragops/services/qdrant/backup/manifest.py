@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 from ragops.adapters.qdrant.paths import path_of as path_of
 from ragops.errors import IntegrityError
-from ragops.services.qdrant import RESTORE_SUFFIX, is_internal
 from ragops.services.qdrant.backup import proven_copies
 from ragops.services.qdrant.cluster.shards import ShardKey  # noqa: TC001  pydantic reads the annotations
+from ragops.services.qdrant.names import RESTORE_SUFFIX, is_internal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

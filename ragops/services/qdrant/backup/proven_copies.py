@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters.qdrant.paths import path_of
-from ragops.services.qdrant import PROVEN_PREFIX, RESTORE_SUFFIX
-from ragops.services.qdrant.cluster.consensus import change
+from ragops.services.qdrant.cluster.consensus import retry_consensus
+from ragops.services.qdrant.names import PROVEN_PREFIX, RESTORE_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
@@ -106,13 +106,13 @@ def short(digest: str) -> str:
 
 def delete(rest: HttpClient, name: str) -> None:
     """Remove a collection."""
-    change(rest.within(CHANGE_SECONDS), "DELETE", path_of(name))
+    retry_consensus(rest.within(CHANGE_SECONDS), "DELETE", path_of(name))
 
 
 def change_aliases(rest: HttpClient, actions: list[dict[str, object]]) -> None:
     """In one request, which is carried out as a whole."""
     if actions:
-        change(rest.within(CHANGE_SECONDS), "POST", "/collections/aliases", {"actions": actions})
+        retry_consensus(rest.within(CHANGE_SECONDS), "POST", "/collections/aliases", {"actions": actions})
 
 
 def creation(alias: str, collection: str) -> dict[str, object]:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 from ragops.adapters import cancellation
 from ragops.adapters.progress import Progress, tell
 from ragops.errors import InterruptedRunError, MissingError, RagopsError, UnhealthyError
-from ragops.services.qdrant import PROVEN_PREFIX
 from ragops.services.qdrant.backup import manifest
 from ragops.services.qdrant.backup.collection_builder import Builder, digests, replicas
 from ragops.services.qdrant.backup.proven_copies import (
@@ -37,6 +36,7 @@ from ragops.services.qdrant.backup.proven_copies import (
     short,
 )
 from ragops.services.qdrant.cluster.polling import ALONE_SECONDS, STUCK_SECONDS
+from ragops.services.qdrant.names import PROVEN_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from ragops.adapters import subprocess_tool
 from ragops.adapters.installation import install_command
 from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import IntegrityError, MissingError, RagopsError
-from ragops.services.qdrant import SERVER_ENGINE
 from ragops.services.qdrant.backup import snapshot_unpack
+from ragops.services.qdrant.names import SERVER_ENGINE
 
 if TYPE_CHECKING:
     from pathlib import Path

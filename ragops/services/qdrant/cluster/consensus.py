@@ -15,7 +15,7 @@ _DONE_BEFORE = (("PUT", "qdrant_exists"), ("DELETE", "qdrant_not_found"))
 _LOST = "consensus operation commit failed"
 
 
-def change(client: HttpClient, method: str, path: str, body: object = None, **query: str) -> Any:
+def retry_consensus(client: HttpClient, method: str, path: str, body: object = None, **query: str) -> Any:
     """The result of a request that changes the catalogue or the cluster, and that may be repeated.
 
     What a node passes on to a leader that is no more is never done, and the node waits for it all the same (seen on

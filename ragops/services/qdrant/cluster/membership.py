@@ -17,7 +17,7 @@ from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 from ragops.services.qdrant.addresses import is_cluster
 from ragops.services.qdrant.backup.manifest import path_of, replication_factor
 from ragops.services.qdrant.cluster.cluster import Member, lost_peers, member
-from ragops.services.qdrant.cluster.consensus import change
+from ragops.services.qdrant.cluster.consensus import retry_consensus
 from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.cluster.shards import ShardMap
 
@@ -35,7 +35,7 @@ _POLL = 0.5
 RAFT_STATE = "raft_state.json"
 
 
-def forget_lost(endpoint: Endpoint, state_of: Callable[[str], str | None]) -> tuple[str, ...]:
+def remove_lost_peers(endpoint: Endpoint, state_of: Callable[[str], str | None]) -> tuple[str, ...]:
     """Take nodes whose data are gone out of the cluster, so that they can join it anew; for before they are started.
 
     `state_of` gives the file RAFT_STATE among the data of a node, by its name: None where there are no data.
@@ -67,7 +67,7 @@ def _remove_peer(nodes: Nodes, peer: int) -> None:
     deadline = time.monotonic() + _LEADER_SECONDS
     while not _is_led(nodes) and time.monotonic() < deadline:
         time.sleep(_POLL)
-    change(nodes.first, "DELETE", f"/cluster/peer/{peer}", force="true")
+    retry_consensus(nodes.first, "DELETE", f"/cluster/peer/{peer}", force="true")
 
 
 def _is_led(nodes: Nodes) -> bool:
@@ -136,7 +136,7 @@ def missing_copies(shards: ShardMap, wanted: int, peers: Sequence[int], load: Co
     return copies
 
 
-def fill_up(endpoint: Endpoint) -> None:
+def replicate_missing_shards(endpoint: Endpoint) -> None:
     """Have shards copied that have fewer replicas than their collection wants.
 
     The copying goes on in the cluster when this returns; what has to wait for another copy of the same shard is begun
@@ -170,7 +170,7 @@ def begin_copy(client: HttpClient, name: str, copy: Copy) -> None:
     """Have the replica made. Raises as `HttpClient`."""
     order = {"shard_id": copy.shard, "from_peer_id": copy.source, "to_peer_id": copy.target}
     try:
-        change(client, "POST", f"{path_of(name)}/cluster", {"replicate_shard": order})
+        retry_consensus(client, "POST", f"{path_of(name)}/cluster", {"replicate_shard": order})
     except RagopsError as error:
         if "already involved in transfer" not in error.message:  # the cluster repairs another replica of it
             raise

@@ -6,14 +6,14 @@ import time
 from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError, UnhealthyError
-from ragops.services.qdrant import HEALTH_COLLECTION
 from ragops.services.qdrant.addresses import addresses, is_cluster
 from ragops.services.qdrant.backup.manifest import path_of, replication_factor
 from ragops.services.qdrant.cluster.cluster import lost_peers, member
-from ragops.services.qdrant.cluster.consensus import change
-from ragops.services.qdrant.cluster.membership import fill_up
+from ragops.services.qdrant.cluster.consensus import retry_consensus
+from ragops.services.qdrant.cluster.health_collection import ensure_health_collection
+from ragops.services.qdrant.cluster.membership import replicate_missing_shards
 from ragops.services.qdrant.cluster.nodes import connect
-from ragops.services.qdrant.health import make_scratch
+from ragops.services.qdrant.names import HEALTH_COLLECTION
 
 if TYPE_CHECKING:
     from ragops.adapters.qdrant.http import HttpClient
@@ -30,17 +30,17 @@ def prepare(endpoint: Endpoint) -> None:
     if is_cluster(endpoint):
         _wait_joined(endpoint)
     with connect(endpoint, _ANSWER_SECONDS) as nodes:
-        make_scratch(nodes.first, len(addresses(endpoint)))
+        ensure_health_collection(nodes.first, len(addresses(endpoint)))
         if is_cluster(endpoint):
             _spread_scratch(nodes.first, len(addresses(endpoint)))
     if is_cluster(endpoint):
-        fill_up(endpoint)
+        replicate_missing_shards(endpoint)
 
 
 def _spread_scratch(rest: HttpClient, nodes: int) -> None:
     """A replica on every node, those that were added later too."""
     if replication_factor(rest, HEALTH_COLLECTION) < nodes:
-        change(rest, "PATCH", path_of(HEALTH_COLLECTION), {"params": {"replication_factor": nodes}})
+        retry_consensus(rest, "PATCH", path_of(HEALTH_COLLECTION), {"params": {"replication_factor": nodes}})
 
 
 def _wait_joined(endpoint: Endpoint) -> None:

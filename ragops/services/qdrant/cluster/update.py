@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError
 from ragops.services.qdrant.cluster.cluster import node_versions
-from ragops.services.qdrant.cluster.membership import RAFT_STATE, forget_lost
+from ragops.services.qdrant.cluster.membership import RAFT_STATE, remove_lost_peers
 from ragops.services.qdrant.settings import refuse_fewer
 from ragops.services.qdrant.versions import asks_nodes
 
@@ -23,7 +23,7 @@ def check(endpoint: Endpoint, settings: QdrantSettings) -> None:
 
 def rejoin_lost_nodes(endpoint: Endpoint, data_file: DataFileReader) -> tuple[str, ...]:
     """Let nodes of a cluster that lost their data join it again: it would refuse them under their old names."""
-    return forget_lost(endpoint, lambda node: data_file(node, RAFT_STATE)) if len(endpoint.nodes) > 1 else ()
+    return remove_lost_peers(endpoint, lambda node: data_file(node, RAFT_STATE)) if len(endpoint.nodes) > 1 else ()
 
 
 def mixed_nodes(endpoint: Endpoint, wanted: str) -> frozenset[str] | None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ragops.errors import RagopsError
-from ragops.services.qdrant.cluster.consensus import change
+from ragops.services.qdrant.cluster.consensus import retry_consensus
 
 LOST = RagopsError("qdrant_error", "qdrant-1 answers 500: Waiting for consensus operation commit failed. Timeout: 15 s")
 EXISTS = RagopsError("qdrant_exists", "qdrant-1 answers 409: Collection `docs` already exists!")
@@ -29,25 +29,25 @@ class Client:
 
 def test_a_change_is_asked_for_once_and_given_its_time() -> None:
     client = Client(True)
-    assert change(client, "PATCH", "/collections/docs", {"params": {}}, wait="true") is True
+    assert retry_consensus(client, "PATCH", "/collections/docs", {"params": {}}, wait="true") is True
     assert client.asked == [("PATCH", "/collections/docs", {"params": {}}, {"timeout": "15", "wait": "true"})]
 
 
 def test_what_was_lost_is_asked_for_again() -> None:
     client = Client(LOST, LOST, True)
-    assert change(client, "DELETE", "/collections/docs") is True
+    assert retry_consensus(client, "DELETE", "/collections/docs") is True
     assert len(client.asked) == 3
 
 
 @pytest.mark.parametrize(("method", "answer"), [("PUT", EXISTS), ("DELETE", GONE)])
 def test_what_an_earlier_try_made_after_all_is_made(method: str, answer: RagopsError) -> None:
-    assert change(Client(LOST, answer), method, "/collections/docs") is True
+    assert retry_consensus(Client(LOST, answer), method, "/collections/docs") is True
 
 
 @pytest.mark.parametrize("answers", [(EXISTS,), (LOST, GONE), (LOST, LOST, LOST, LOST)])
 def test_everything_else_is_told(answers: tuple[RagopsError, ...]) -> None:
     client = Client(*answers)
     with pytest.raises(RagopsError) as told:
-        change(client, "PUT", "/collections/docs")
+        retry_consensus(client, "PUT", "/collections/docs")
     assert told.value is answers[-1]
     assert client.answers == []

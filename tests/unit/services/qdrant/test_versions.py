@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from ragops.services.qdrant.versions import step
+from ragops.services.qdrant.versions import check_upgrade
 
 
 @pytest.mark.parametrize(
     ("before", "after"), [("1.18.0", "1.18.3"), ("1.18.3", "1.19.0"), ("1.18.3", "v1.19.2"), ("1.19.0", "1.20.1")]
 )
 def test_up_by_a_patch_or_one_minor(before: str, after: str) -> None:
-    found = step(before, after)
+    found = check_upgrade(before, after)
     assert found.allowed
     assert "node by node" in found.detail
 
@@ -27,6 +27,6 @@ def test_up_by_a_patch_or_one_minor(before: str, after: str) -> None:
     ],
 )
 def test_every_other_step_is_refused_with_the_way_that_is_open(before: str, after: str, hint: str) -> None:
-    found = step(before, after)
+    found = check_upgrade(before, after)
     assert not found.allowed
     assert hint in found.hint
