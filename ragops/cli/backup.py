@@ -14,12 +14,9 @@ from ragops.cli.points import Reference
 from ragops.cli.state import State, state
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
-    from ragops.operations.backup.create import BackupRequest, BackupResult, Hold
+    from ragops.operations.backup.create import BackupResult
     from ragops.operations.backup.prune import PruneResult
     from ragops.operations.backup.replicate import Spread
-    from ragops.operations.session import Session
 
 group = Application(help="Recovery points: one set over all services.")
 
@@ -58,79 +55,23 @@ def run(
 
     Example: ragops backup run --quiesce
     """
-    current = state(context)
-    with _started(current, lock_wait, quiesce=quiesce) as session:
-        wanted = _wanted(session, jobs, keep=keep)
-        result = _take(current, session, wanted, quiesce=quiesce, accept_loss=accept_loss)
-        pruned = _prune(session, dry_run=False) if prune else None
-    _show_taken(current, result, pruned)
-    result.require_healthy()
-    result.require_copies()
-    if pruned:
-        pruned.require_all()
-
-
-def run_scheduled(current: State) -> None:
-    """What the schedule runs: a recovery point, then those removed that are not kept. Raises RagopsError."""
-    with _started(current, _SCHEDULED_WAIT, quiesce=False) as session:
-        result = _take(current, session, _wanted(session, None, keep=False), quiesce=False, accept_loss=False)
-        pruned = _prune(session, dry_run=False)
-    _show_taken(current, result, pruned)
-    result.require_healthy()
-    result.require_copies()
-    pruned.require_all()
-
-
-_SCHEDULED_WAIT = 900.0  # seconds
-
-
-@contextlib.contextmanager
-def _started(current: State, lock_wait: float, *, quiesce: bool) -> Any:
-    """The session of a backup, its locks held; ingest, which writes, is kept out where all is to be of one instant."""
-    session = current.session(lock_wait)
-    with session.changing(("backup", "ingest") if quiesce else ("backup",)):
-        yield session
-
-
-def _wanted(session: Session, jobs: int | None, *, keep: bool) -> BackupRequest:
-    from ragops.operations.backup.create import BackupRequest
-
-    return BackupRequest(jobs=jobs or session.project.settings.backup.jobs, keep=keep)
-
-
-def _take(
-    current: State, session: Session, request: BackupRequest, *, quiesce: bool, accept_loss: bool
-) -> BackupResult:
     from ragops.cli.bars import bars
-    from ragops.operations.backup import create
-    from ragops.operations.backup import replicate as copies
-    from ragops.operations.backup.last_good import condition_of
-    from ragops.operations.backup.run_record import recorded
+    from ragops.operations.backup.create import BackupRequest
+    from ragops.operations.backup.environment import back_up
 
-    def take() -> BackupResult:
-        platform, vault = session.platform(), session.vault()
-        copies.refuse_emptied_primary(vault)
-        condition = condition_of(session, accept_loss=accept_loss)
-        with bars(current.console) as on_progress:
-            return create.run(
-                platform, vault, request, locker=session.locker(), held=_hold(session, quiesce),
-                condition=condition, on_progress=on_progress,
-            )  # fmt: skip
-
-    result = recorded(session, take)
-    session.rotate_logs()
-    return result
+    current = state(context)
+    session = current.session(lock_wait)
+    request = BackupRequest(jobs=jobs or session.project.settings.backup.jobs, keep=keep)
+    with bars(current.console) as on_progress:
+        report = back_up(
+            session, request, quiesce=quiesce, accept_loss=accept_loss, prune=prune, on_progress=on_progress
+        )
+    show_taken(current, report.result, report.pruned)
+    report.require_good()
 
 
-def _hold(session: Session, quiesce: bool) -> AbstractContextManager[Hold] | None:
-    if not quiesce:
-        return None
-    from ragops.operations.backup.quiesce import quiesced
-
-    return quiesced(session.endpoints(), session.notice)
-
-
-def _show_taken(current: State, result: BackupResult, pruned: PruneResult | None) -> None:
+def show_taken(current: State, result: BackupResult, pruned: PruneResult | None) -> None:
+    """Print a recovery point that was taken, its copies, and what was pruned."""
     from ragops.cli.views import jsonable
     from ragops.units import duration, size
 
@@ -174,24 +115,14 @@ def copy(
     Example: ragops backup copy latest
     """
     from ragops.cli.bars import bars
-    from ragops.operations.backup import create
-    from ragops.operations.backup import replicate as copies
-    from ragops.operations.backup.run_record import record_copies
+    from ragops.operations.backup.environment import copy_points
 
     current = state(context)
     session = current.session(lock_wait)
-    with session.changing(("backup",)), bars(current.console) as on_progress:
-        vault = session.vault()
-        further = {repository.name for repository in vault.copies}
-        wanted = copies.incomplete(vault) if every else (point,)
-        done, failure = copies.spread_all(vault, wanted, locker=session.locker(), on_progress=on_progress)
-        for found in done:
-            there = tuple(place for place in found.places if place.repository in further)
-            record_copies(session, create.BackupResult(found.point, there))
-    if failure:
-        raise failure
-    for found in done:
-        found.require_all()
+    with bars(current.console) as on_progress:
+        report = copy_points(session, None if every else (point,), on_progress=on_progress)
+    report.require_all()
+    done = report.points
     if current.console.as_json:
         rows = [{"id": found.point.id, "repositories": _hows(found)} for found in done]
         current.console.document(rows if every else rows[0])
@@ -201,7 +132,7 @@ def copy(
             current.console.text(f"{found.point.id}: {place.how} in {place.repository}")
     if not done:
         current.console.text("no repository lacks any")
-    if not further:
+    if not session.project.settings.backup.copies:
         current.console.message("ragops.yaml names no further repository (`backup.copies`)")
 
 
@@ -219,18 +150,14 @@ def keep(
 
     Example: ragops backup keep latest
     """
-    from ragops.operations.backup import replicate as copies
+    from ragops.operations.backup.environment import pin_point
 
     current = state(context)
-    session = current.session(lock_wait)
-    with session.changing(("backup",)):
-        vault = session.vault()
-        _, found = vault.find(point)
-        copies.keep(vault, found, keep=not off, locker=session.locker())
+    ident = pin_point(current.session(lock_wait), point, keep=not off)
     if current.console.as_json:
-        current.console.document({"id": found.id, "kept": not off})
+        current.console.document({"id": ident, "kept": not off})
         return
-    current.console.text(f"{found.id} {'is no longer kept' if off else 'is kept until the mark is taken away'}")
+    current.console.text(f"{ident} {'is no longer kept' if off else 'is kept until the mark is taken away'}")
 
 
 def prune(
@@ -244,27 +171,14 @@ def prune(
 
     Example: ragops backup prune --dry-run
     """
+    from ragops.operations.backup.environment import LOCKS, prune_points
+
     current = state(context)
     session = current.session(lock_wait)
-    if dry_run:
-        result = _prune(session, dry_run=True)
-    else:
-        with session.changing(("backup",)):
-            result = _prune(session, dry_run=False)
+    with contextlib.nullcontext() if dry_run else session.changing(LOCKS):
+        result = prune_points(session, dry_run=dry_run)
     _show_pruned(current, result)
     result.require_all()
-
-
-def _prune(session: Session, *, dry_run: bool) -> PruneResult:
-    from ragops.operations.backup.prune import prune as operation
-    from ragops.operations.records.last_backup import read as read_record
-
-    left = session.restore_journal().read()
-    protected = {left.point, left.safety} if left else set()
-    if (record := read_record(session.project.paths.backup_record)) and record.taken:
-        protected.add(record.taken.point)  # whatever its number says beside those of a repository that was replaced
-    rule = session.project.settings.backup.keep
-    return operation(session.vault(), rule, session.locker(), protected, dry_run=dry_run)
 
 
 def _show_pruned(current: State, result: PruneResult) -> None:

@@ -40,15 +40,15 @@ def delete(
 
     Example: ragops backup delete latest --dry-run
     """
-    from ragops.operations.backup.delete import DeleteRequest, doomed
     from ragops.operations.backup.delete import delete as operation
+    from ragops.operations.backup.delete import doomed
+    from ragops.operations.backup.environment import delete_request
     from ragops.units import size
 
     current = state(context)
     console, session = current.console, current.session(lock_wait)
-    vault, left = session.vault(), session.restore_journal().read()
-    needed = frozenset({left.point, left.safety} if left else ())
-    request = DeleteRequest(point, repository, kept, needed)
+    vault = session.vault()
+    request = delete_request(session, point, repository, kept=kept)
     found = doomed(vault, request)
     if dry_run:
         _show(console, found)
@@ -58,7 +58,7 @@ def delete(
     rows = "".join(f"\n  {item.repository}: {size(item.size)}, {item.state}" for item in found)
     console.confirm(f"This deletes recovery point {found[0].point} for good:{rows}", yes=yes)
     with session.changing():
-        exact = DeleteRequest(found[0].point, repository, kept, needed)
+        exact = delete_request(session, found[0].point, repository, kept=kept)
         result = operation(vault, exact, session.locker())
     if console.as_json:
         if not result.failures:

@@ -159,11 +159,23 @@ def verify(
 
     Example: ragops backup verify latest --deep
     """
+    from ragops.cli.bars import bars
+    from ragops.operations.restore.prove import verify_point
+
     current = state(context)
     if every:
         _verify_all(current, repository, deep=deep or point != "latest")
         return
-    result = verified(current, point, deep=deep, budget=budget, repository=repository, identity=identity)
+    with bars(current.console) as on_progress:
+        result = verify_point(
+            current.session(),
+            point,
+            deep=deep,
+            budget=budget,
+            repository=repository,
+            identity=identity,
+            on_progress=on_progress,
+        )
     if current.console.as_json:
         current.console.document({**values(result.point), **_checked(result)})
         return
@@ -174,38 +186,6 @@ def verify(
     current.console.text(f"{result.point.id}: {_verdict(result)}")
     for name in result.extra_files:
         current.console.message(f"not part of it, never read: {name}")
-
-
-def verified(
-    current: State,
-    point: str,
-    *,
-    deep: bool,
-    budget: float = 0.0,
-    repository: str | None = None,
-    identity: Path | None = None,
-) -> VerifyResult:
-    """Verify, and keep what the engines proved or failed with for `ragops health`. Raises as the operation does."""
-    import time
-
-    from ragops.cli.bars import bars
-    from ragops.errors import IntegrityError
-    from ragops.operations.backup.verify import verify as operation
-    from ragops.operations.observe import restore_proof
-
-    session, started = current.session(), time.monotonic()
-    platform, vault = session.platform() if deep else None, session.vault(identity)
-    try:
-        with bars(current.console) as on_progress:
-            result = operation(platform, vault, point, repository=repository, budget=budget, on_progress=on_progress)
-    except IntegrityError as error:
-        if deep:
-            chosen, found = vault.find(point, repository)
-            restore_proof.note_verified(session, found, chosen.name, (), time.monotonic() - started, error)
-        raise
-    if deep:
-        restore_proof.note_verified(session, result.point, result.repository, result.proofs, time.monotonic() - started)
-    return result
 
 
 def _verdict(result: VerifyResult) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,21 +14,18 @@ from ragops.cli.state import state
 from ragops.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from ragops.adapters.progress import Progress
     from ragops.cli.console import Console
     from ragops.cli.state import State
-    from ragops.errors import UnhealthyError
     from ragops.operations.restore.clean import Aside
     from ragops.operations.restore.restore import RestoreResult
-    from ragops.operations.session import Session
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repository import Repository
 
 
 _CLEAN = "clean"
-Wanted = Annotated[
+Target = Annotated[
     str,
     typer.Argument(
         metavar="[ID|clean]",
@@ -46,7 +42,7 @@ def register(app: typer.Typer) -> None:
 
 def restore(
     context: typer.Context,
-    point: Wanted = "latest",
+    point: Target = "latest",
     service: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", autocompletion=completion.data_services, help="Only this service; repeatable."),
@@ -77,12 +73,8 @@ def restore(
     """
     from ragops.cli.bars import bars
     from ragops.cli.progress import steps
-    from ragops.operations.data.cache import refresh_answers
-    from ragops.operations.observe.restore_proof import note_restored
-    from ragops.operations.restore.restore import RestoreRequest, refuse_unknown
-    from ragops.operations.restore.restore import restore as operation
-    from ragops.operations.restore.start_empty import start_empty
-    from ragops.recovery.manifest import PLATFORM
+    from ragops.operations.restore.environment import Wanted, restore_environment
+    from ragops.operations.restore.restore import refuse_unknown
 
     current = state(context)
     refuse_unknown(service or ())
@@ -96,28 +88,12 @@ def restore(
     vault = session.vault(identity)
     chosen, found = vault.find(point, repository)
     _say_which(console, chosen, found, latest=point == "latest")
-    started: tuple[str, ...] = ()
-    failure: UnhealthyError | None = None
     if not dry_run:
         which = ", ".join(service or ()) or "all services"
         console.confirm(f"This replaces the data of {which} by recovery point {found.id}.", yes=yes)
-        with steps(console, "restore") as on_step:
-            started = start_empty(session, vault, found, service or (), on_step)
-    # What was started empty just now is nothing to go back to.
-    held = {part.service for part in found.manifest.parts} - {PLATFORM}
-    safety = not no_safety and not set(service or held) <= set(started)
-    request = RestoreRequest(found.id, tuple(service or ()), safety, dry_run, repository, anew)
-    with contextlib.nullcontext() if dry_run else session.changing():
-        with bars(console) as on_progress:
-            journal, locker = session.restore_journal(), session.locker()
-            result = operation(request, session.platform(), vault, journal, locker=locker, on_progress=on_progress)
-        if not dry_run:
-            refresh_answers(session)
-            restored = [item.service for item in result.services]
-            if not result.missing:
-                note_restored(session, result.point, restored, sum(item.seconds for item in result.services))
-            with steps(console, "restore") as on_step:
-                failure = _answer(session, found.id, on_step)
+    wanted = Wanted(found, tuple(service or ()), repository, dry_run, no_safety, anew)
+    report = restore_environment(session, vault, wanted, lambda: steps(console, "restore"), lambda: bars(console))
+    result, failure = report.result, report.failure
     if failure is None or not console.as_json:
         _say(console, result)
     if failure:
@@ -132,18 +108,6 @@ def _say_which(console: Console, chosen: Repository, found: RecoveryPoint, *, la
         console.message(f"{newer.id} is newer and passed over: {newer.manifest.unhealthy[0]}")
     for fault in found.manifest.unhealthy:
         console.message(f"the platform was down when {found.id} was taken: {fault}")
-
-
-def _answer(session: Session, ident: str, on_progress: Callable[[Progress], None]) -> UnhealthyError | None:
-    """The last step: a restore is over when the platform answers; what failed then is told after what was restored."""
-    from ragops.errors import UnhealthyError
-    from ragops.operations.observe.wait_ready import require_answers
-
-    try:
-        require_answers(session, f"{ident} is restored", on_progress)
-    except UnhealthyError as error:
-        return error
-    return None
 
 
 def _say(console: Console, result: RestoreResult) -> None:

@@ -15,17 +15,14 @@ from ragops.errors import UsageError
 
 if TYPE_CHECKING:
     from ragops.config.load import Project
+    from ragops.operations.backup.verify import VerifyResult
     from ragops.operations.schedule.install import LastRun
+    from ragops.operations.schedule.steps import Views
+    from ragops.services.timescaledb.maintenance import MaintenanceReport
 
 group = Application(help="The nightly run: backup, prune, prove, maintain.")
 
 DRILL_DAY = "sunday"
-_PROOF_SECONDS = 600.0  # for each service; what has no time tonight has it within a week
-_NO_DRILL = (
-    "no drill and no nightly proof: the recovery points are encrypted, and no `backup.identity_file` opens them; run"
-    " `ragops backup drill --identity FILE` where the key is"
-)
-_LOCK_WAIT = 900.0  # seconds: an ingest that is still at work at night is no reason to leave anything out
 
 
 def register(app: typer.Typer) -> None:
@@ -55,20 +52,15 @@ def install(
     """
     from ragops.cli.views import jsonable
     from ragops.operations.schedule import install as schedule
-    from ragops.recovery.schedule_texts import Schedule, minute_of, weekday_of
+    from ragops.operations.schedule.steps import NO_PROOF, can_open, drill_weekday
+    from ragops.recovery.schedule_texts import Schedule, minute_of
 
     current = state(context)
     if planner not in ("", schedule.CRON, schedule.SYSTEMD):
         raise UsageError("unknown_planner", f"there is no {planner!r} to install into", "one of: cron, systemd")
-    minute, weekday = minute_of(at), weekday_of(drill or DRILL_DAY)
     session = current.session()
     project = session.project
-    locked = _is_locked(project)
-    if weekday is not None and locked and drill:
-        what = "a drill at night has nobody to name the identity that opens the recovery points"
-        raise UsageError("identity_missing", what, "set `backup.identity_file`, or drill by hand where the key is")
-    if locked:
-        weekday = None
+    minute, weekday = minute_of(at), drill_weekday(project, drill)
     wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable, minute, weekday)
     with session.changing(("schedule",)):
         report = schedule.install(wanted, schedule.planners(), planner)
@@ -76,7 +68,7 @@ def install(
         current.console.document(jsonable(report))
         return
     current.console.text(report.installed.text.rstrip("\n"))
-    for note in (*report.notes, *([_NO_DRILL] if locked and drill is None else [])):
+    for note in (*report.notes, *([] if drill or can_open(project) else [NO_PROOF])):
         current.console.message(f"note: {note}")
     current.console.message(
         f"installed with {report.installed.planner}, next run {_instant(report.installed.next_run)}"
@@ -137,16 +129,14 @@ def scheduled(context: typer.Context) -> None:
     """
     from ragops.cli.views import jsonable
     from ragops.operations.schedule import nightly as operation
+    from ragops.operations.schedule.steps import nightly_steps
 
     current = state(context)
     project = current.project()
     # The log wants words, whatever the caller wants.
     inner = State(Console(color=False, verbose=current.console.verbose), current.config, current.environment)
     report = operation.run(
-        (
-            ("backup", lambda: _backup(inner, project)),
-            ("maintain", lambda: _maintain(inner)),
-        ),
+        nightly_steps(project, inner.session, _views(inner)),
         operation.files_of(project.paths),
         project.settings.backup.ping,
         secrets=_known_secrets(project),
@@ -169,35 +159,28 @@ def _known_secrets(project: Project) -> tuple[str, ...]:
         return ()
 
 
-def _backup(current: State, project: Project) -> None:
-    backup.run_scheduled(current)
-    _verify(current, project)
+def _views(current: State) -> Views:
+    """Return how the steps are shown: as text, for the log."""
+    from ragops.cli.bars import bars
+    from ragops.operations.schedule.steps import Views
 
+    console = current.console
 
-def _is_locked(project: Project) -> bool:
-    """Whether nobody at night can open the recovery points."""
-    return bool(project.settings.backup.recipients) and not project.settings.backup.identity_file
+    def proven(result: VerifyResult) -> None:
+        for one in result.proofs:
+            console.message(f"{one.service}: {one.proof.extent.value}: {one.proof.detail}")
 
+    def maintained(report: MaintenanceReport) -> None:
+        made, refreshed, dropped = len(report.partitions_made), len(report.refreshed), len(report.dropped)
+        console.message(f"{made} made, {refreshed} refreshed, {dropped} dropped")
 
-def _verify(current: State, project: Project) -> None:
-    from ragops.cli import points
-
-    if _is_locked(project):
-        current.console.message(_NO_DRILL)
-        return
-    result = points.verified(current, "latest", deep=True, budget=_PROOF_SECONDS)
-    for one in result.proofs:
-        current.console.message(f"{one.service}: {one.proof.extent.value}: {one.proof.detail}")
-
-
-def _maintain(current: State) -> None:
-    from ragops.operations.data import migrate
-
-    session = current.session(_LOCK_WAIT)
-    with session.changing():
-        report = migrate.maintain(session.endpoint("timescaledb"))
-    counts = f"{len(report.partitions_made)} made, {len(report.refreshed)} refreshed, {len(report.dropped)} dropped"
-    current.console.message(counts)
+    return Views(
+        progress=lambda: bars(console),
+        taken=lambda report: backup.show_taken(current, report.result, report.pruned),
+        proven=proven,
+        maintained=maintained,
+        message=console.message,
+    )
 
 
 def _instant(when: object) -> str:

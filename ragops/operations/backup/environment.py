@@ -1,0 +1,146 @@
+"""Backups of an environment with all that belongs to them: locks, conditions, records, protected points.
+
+A caller such as the command line, the nightly run or a console calls these, so that none can leave a rule out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ragops.adapters.progress import ignore
+from ragops.operations.backup import create, last_good, replicate
+from ragops.operations.backup import prune as pruning
+from ragops.operations.backup.create import BackupRequest, BackupResult
+from ragops.operations.backup.delete import DeleteRequest
+from ragops.operations.backup.quiesce import quiesced
+from ragops.operations.backup.run_record import record_copies, recorded
+from ragops.operations.records import last_backup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ragops.adapters.progress import Progress
+    from ragops.errors import RagopsError
+    from ragops.operations.backup.prune import PruneResult
+    from ragops.operations.backup.replicate import Spread
+    from ragops.operations.session import Session
+
+LOCKS = ("backup",)
+
+
+@dataclass(frozen=True)
+class BackupReport:
+    """A recovery point that was taken, and what was pruned after it (None: nothing was to be pruned)."""
+
+    result: BackupResult
+    pruned: PruneResult | None = None
+
+    def require_good(self) -> None:
+        """Raise RagopsError if the platform was down, a copy failed or a repository was not pruned."""
+        self.result.require_healthy()
+        self.result.require_copies()
+        if self.pruned:
+            self.pruned.require_all()
+
+
+def back_up(
+    session: Session,
+    request: BackupRequest,
+    *,
+    quiesce: bool = False,
+    accept_loss: bool = False,
+    prune: bool = False,
+    on_progress: Callable[[Progress], None] = ignore,
+) -> BackupReport:
+    """Take a recovery point under the locks that it needs, record it, and prune afterwards if asked to.
+
+    With `quiesce` writers wait while the snapshots start, and `ingest`, which writes, is kept out. Raises RagopsError
+    if no recovery point could be taken; `BackupReport.require_good` raises for one that is not as it should be.
+    """
+    with session.changing((*LOCKS, "ingest") if quiesce else LOCKS):
+        result = recorded(session, lambda: _take(session, request, quiesce, accept_loss, on_progress))
+        session.rotate_logs()
+        return BackupReport(result, prune_points(session) if prune else None)
+
+
+def _take(
+    session: Session,
+    request: BackupRequest,
+    quiesce: bool,
+    accept_loss: bool,
+    on_progress: Callable[[Progress], None],
+) -> BackupResult:
+    platform, target = session.platform(), session.vault()
+    replicate.refuse_emptied_primary(target)
+    condition = last_good.condition_of(session, accept_loss=accept_loss)
+    held = quiesced(session.endpoints(), session.notice) if quiesce else None
+    return create.run(
+        platform, target, request, locker=session.locker(), held=held, condition=condition, on_progress=on_progress
+    )
+
+
+def needed_by_restore(session: Session) -> frozenset[str]:
+    """Return the ids of the recovery points that an interrupted restore continues with."""
+    left = session.restore_journal().read()
+    return frozenset({left.point, left.safety}) if left else frozenset()
+
+
+def protected_points(session: Session) -> frozenset[str]:
+    """Return the ids that no retention removes: those of an interrupted restore, and the last one taken here.
+
+    The last one counts whatever its number is: a repository that was replaced may have higher ones.
+    """
+    record = last_backup.read(session.project.paths.backup_record)
+    taken = {record.taken.point} if record and record.taken else set()
+    return needed_by_restore(session) | taken
+
+
+def prune_points(session: Session, *, dry_run: bool = False) -> PruneResult:
+    """Remove what `backup.keep` does not keep, never a protected point. The caller holds the lock, unless `dry_run`."""
+    rule = session.project.settings.backup.keep
+    return pruning.prune(session.vault(), rule, session.locker(), protected_points(session), dry_run=dry_run)
+
+
+def delete_request(session: Session, reference: str, repository: str | None, *, kept: bool) -> DeleteRequest:
+    """Return the request to delete one recovery point, with the ids that may not go."""
+    return DeleteRequest(reference, repository, kept, needed_by_restore(session))
+
+
+@dataclass(frozen=True)
+class CopyReport:
+    """Recovery points with what became of them in each repository; `failure` is that of one that is whole nowhere."""
+
+    points: tuple[Spread, ...]
+    failure: RagopsError | None = None
+
+    def require_all(self) -> None:
+        """Raise the first failure: of a recovery point that is whole nowhere, or that a repository still lacks."""
+        if self.failure:
+            raise self.failure
+        for point in self.points:
+            point.require_all()
+
+
+def copy_points(
+    session: Session, references: Sequence[str] | None, *, on_progress: Callable[[Progress], None] = ignore
+) -> CopyReport:
+    """Have recovery points whole in every repository (None: all that one of them lacks), and record their copies."""
+    with session.changing(LOCKS):
+        target = session.vault()
+        further = {repository.name for repository in target.copies}
+        wanted = replicate.incomplete(target) if references is None else references
+        done, failure = replicate.spread_all(target, wanted, locker=session.locker(), on_progress=on_progress)
+        for found in done:
+            copies = tuple(place for place in found.places if place.repository in further)
+            record_copies(session, BackupResult(found.point, copies))
+    return CopyReport(done, failure)
+
+
+def pin_point(session: Session, reference: str, *, keep: bool) -> str:
+    """Mark a recovery point in every repository that has it, or take the marks away; returns its id."""
+    with session.changing(LOCKS):
+        target = session.vault()
+        _, found = target.find(reference)
+        replicate.keep(target, found, keep=keep, locker=session.locker())
+    return found.id
