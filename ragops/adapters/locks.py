@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from ragops.adapters.files import explain_os_error, make_dir, write_atomic
+from ragops.adapters.files import PUBLIC_MODE, explain_os_error, make_dir
 from ragops.adapters.process_identity import format_mark, is_mark_gone
+from ragops.adapters.state_file import StateFile
 from ragops.errors import LockedError, RagopsError
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def hold_locks(
 
 def find_holder(folder: Path, kind: str) -> LockHolder | None:
     """Who holds the lock now, as far as the note tells: of a run that is gone, on this machine, there is none."""
-    found = _read(folder / f"{kind}.holder.json")
+    found = _file(folder / f"{kind}.holder.json").read()
     return None if found is not None and found.is_gone() else found
 
 
@@ -88,9 +88,11 @@ def _one(folder: Path, kind: str, command: str, deadline: float, notice: Callabl
     try:
         lock.acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=0.1)
     except Timeout as error:
-        raise LockedError("locked", f"the environment is in use by {_read(note) or 'another run'}", _HINT) from error
+        raise LockedError(
+            "locked", f"the environment is in use by {_file(note).read() or 'another run'}", _HINT
+        ) from error
     try:
-        if previous := _read(note):
+        if previous := _file(note).read():
             notice(f"took over the lock of {previous}, which is gone")
         _leave(note, command)
         yield
@@ -103,9 +105,7 @@ def _leave(note: Path, command: str) -> None:
     """Say who holds the lock. A full disk is no obstacle: the lock holds without, and may be what frees the disk."""
     since = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     try:
-        write_atomic(
-            note, json.dumps(asdict(LockHolder(socket.gethostname(), os.getpid(), command, since, format_mark())))
-        )
+        _file(note).write(LockHolder(socket.gethostname(), os.getpid(), command, since, format_mark()))
     except RagopsError as error:
         if not isinstance(error.__cause__, OSError) or error.__cause__.errno not in _NO_ROOM:
             raise
@@ -116,8 +116,5 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _HINT = "wait for it, or run again with `--lock-wait SECONDS`"
 
 
-def _read(note: Path) -> LockHolder | None:
-    try:
-        return LockHolder(**json.loads(note.read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
+def _file(note: Path) -> StateFile[LockHolder]:
+    return StateFile(note, LockHolder, PUBLIC_MODE)

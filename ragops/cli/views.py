@@ -102,16 +102,22 @@ def _check_row(check: Check) -> tuple[str, str, str]:
 
 
 def prometheus(health: Health) -> str:
-    """The health in Prometheus's text format; 1 is ok, 0.5 degraded, 0 down."""
-    values = {"ok": "1", "degraded": "0.5", "down": "0"}
-    lines = ["# HELP ragops_health 1 is ok, 0.5 degraded, 0 down.", "# TYPE ragops_health gauge"]
-    for probe in health.probes:
-        for check in probe.checks:
-            labels = f'service="{probe.service}",check="{check.name}"'
-            lines.append(f"ragops_health{{{labels}}} {values[check.status.value]}")
-    lines += ["# HELP ragops_probe_seconds Time of a service's probe.", "# TYPE ragops_probe_seconds gauge"]
-    lines += [f'ragops_probe_seconds{{service="{probe.service}"}} {probe.seconds:.6f}' for probe in health.probes]
-    return "\n".join(lines)
+    """Return the health in Prometheus's text format; 1 is ok, 0.5 degraded, 0 down."""
+    from ragops.adapters.prometheus import gauge, render
+
+    values = {"ok": 1.0, "degraded": 0.5, "down": 0.0}
+    checks = [
+        ({"service": probe.service, "check": check.name}, values[check.status.value])
+        for probe in health.probes
+        for check in probe.checks
+    ]
+    times = [({"service": probe.service}, round(probe.seconds, 6)) for probe in health.probes]
+    return render(
+        [
+            gauge("ragops_health", "1 is ok, 0.5 degraded, 0 down.", checks),
+            gauge("ragops_probe_seconds", "Duration of a service's probe.", times),
+        ]
+    ).rstrip("\n")
 
 
 def nagios(health: Health) -> tuple[str, int]:

@@ -1,19 +1,17 @@
-"""What this machine remembers of the recovery points that it took: the number of the last one, where copies went, and
-what the platform held when the last good one was taken.
+"""Local history of recovery points: the last sequence number, where copies went, and what the last good one held.
 
-A repository that was lost, replaced or is not mounted would let numbers begin anew, and then the newest recovery points
-would be the oldest of their copies: `latest` and `prune` go by these numbers. And the folder of a disk that is not
-mounted would be taken for a new repository, on the disk below.
+The sequence numbers order recovery points for `latest` and `prune`. If a repository is lost, replaced or not mounted,
+its listing would start numbers again at 1; the local history prevents that. It also lets ragops refuse the empty folder
+under a disk that is not mounted, instead of taking it for a new repository.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.adapters.state_file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,101 +19,104 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class _Values:
+    """The keys of the file; `held` is None as long as nothing was recorded, empty for a new platform."""
+
+    sequence: int = 0
+    good: str = ""
+    held: dict[str, dict[str, int]] | None = None
+    restored: str = ""
+    data: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class History:
-    """One small file; where it cannot be read, nothing is remembered."""
+    """The history in the file `path`; it is empty if the file cannot be read."""
 
     path: Path
 
     def last_sequence(self) -> int:
-        """The number of the last recovery point, 0 where none is known."""
-        found = self._all().get("sequence")
-        return found if isinstance(found, int) else 0
+        """Return the number of the last recovery point, 0 if there is none."""
+        return self._values().sequence
 
     def record_sequence(self, sequence: int) -> None:
-        """Keep `sequence`, unless a higher one is known. Raises RagopsError."""
+        """Record `sequence` unless a higher number is recorded. Raises RagopsError."""
         if sequence > self.last_sequence():
-            self._write({**self._all(), "sequence": sequence})
+            self._update(sequence=sequence)
 
     def last_good_id(self) -> str:
-        """The id of the newest one that was taken here of a platform that was well; empty where none is known."""
-        found = self._all().get("good")
-        return found if isinstance(found, str) else ""
+        """Return the id of the newest point that was taken here of a healthy platform, empty if there is none."""
+        return self._values().good
 
     def last_counts(self) -> Mapping[str, Mapping[str, int]]:
-        """Items by kind and service that the platform had at the last good recovery point or restore.
+        """Return the items by service and kind at the last good recovery point or restore.
 
-        Empty where nothing was noted, or a new platform was begun since.
+        Empty if nothing was recorded, or if a new platform was started since.
         """
-        found = self._all().get("held")
-        return found if isinstance(found, dict) else {}
+        return self._values().held or {}
 
     def record_good_point(self, ident: str, held: Mapping[str, Mapping[str, int]]) -> None:
-        """Keep that the recovery point is good, and what it holds. Raises RagopsError."""
-        self._write({**self._all(), "good": ident, "held": {**self.last_counts(), **held}})
+        """Record that the recovery point is good, and its counts. Raises RagopsError."""
+        self._update(good=ident, held={**self.last_counts(), **held})
 
     def record_restored_counts(self, held: Mapping[str, Mapping[str, int]]) -> None:
-        """Keep what was brought back now of some services; that of the others stays. Raises RagopsError."""
-        restored = datetime.now(tz=UTC).isoformat()
-        self._write({**self._all(), "held": {**self.last_counts(), **held}, "restored": restored})
+        """Record the counts of restored services; those of other services stay. Raises RagopsError."""
+        self._update(held={**self.last_counts(), **held}, restored=datetime.now(tz=UTC).isoformat())
 
     def restored_at(self) -> datetime | None:
-        """When something was last brought back."""
+        """Return the time of the last restore, None if there was none."""
         try:
-            return datetime.fromisoformat(self._all()["restored"])
-        except (KeyError, TypeError, ValueError):
+            return datetime.fromisoformat(self._values().restored)
+        except ValueError:
             return None
 
     def is_new_platform(self) -> bool:
-        """Whether a new platform was begun on purpose, and no good recovery point was taken or restored since."""
-        return self._all().get("held") == {}
+        """Return whether a new platform was started on purpose, without a good point or a restore since then."""
+        return self._values().held == {}
 
     def record_new_platform(self, services: Iterable[str] | None = None) -> None:
-        """Keep that `services` (None: all) were begun empty on purpose: they have lost nothing. Raises RagopsError."""
+        """Record that `services` (None: all) start empty on purpose, so that no data loss is reported."""
         gone = set(self.last_counts() if services is None else services)
         held = {name: counts for name, counts in self.last_counts().items() if name not in gone}
         data = sorted(self.services_with_data() - gone) if services is not None else []
-        self._write({**self._all(), "held": held, "data": data})
+        self._update(held=held, data=data)
 
     def services_with_data(self) -> frozenset[str]:
-        """Services that had data on this machine when the platform came up last."""
-        found = self._all().get("data")
-        return frozenset(map(str, found)) if isinstance(found, list) else frozenset()
+        """Return the services that had data on this machine after the last `up`."""
+        return frozenset(self._values().data)
 
     def record_data(self, services: Iterable[str]) -> None:
-        """Keep that these have data here. Raises RagopsError."""
+        """Record the services that have data on this machine. Raises RagopsError."""
         if set(services) != self.services_with_data():
-            self._write({**self._all(), "data": sorted(services)})
+            self._update(data=sorted(services))
 
     def written_repositories(self) -> frozenset[str]:
-        """The repositories that recovery points were written to from here, as the first one."""
-        found = self._all().get("written")
-        return frozenset(map(str, found)) if isinstance(found, list) else frozenset()
+        """Return the repositories that recovery points were written to from here."""
+        return frozenset(self._values().written)
 
     def record_written(self, repository: str) -> None:
-        """Keep that one was written there. Raises RagopsError."""
+        """Record that a recovery point was written to `repository`. Raises RagopsError."""
         if repository not in self.written_repositories():
-            self._write({**self._all(), "written": sorted({*self.written_repositories(), repository})})
+            self._update(written=sorted({*self.written_repositories(), repository}))
 
     def has_copies(self, repository: str) -> bool:
-        """Whether copies went to the repository before."""
-        return repository in self._copies()
+        """Return whether copies were written to `repository` before."""
+        return repository in self._values().copies
 
     def record_copies(self, repositories: Iterable[str]) -> None:
-        """Keep that copies went there. Raises RagopsError."""
-        known = self._copies()
+        """Record that copies were written to `repositories`. Raises RagopsError."""
+        known = set(self._values().copies)
         if more := set(repositories) - known:
-            self._write({**self._all(), "copies": sorted(known | more)})
+            self._update(copies=sorted(known | more))
 
-    def _copies(self) -> set[str]:
-        found = self._all().get("copies")
-        return {str(name) for name in found} if isinstance(found, list) else set()
+    def _values(self) -> _Values:
+        return self._file.read() or _Values()
 
-    def _all(self) -> dict[str, Any]:
-        try:
-            found = json.loads(self.path.read_text())
-        except (OSError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+    def _update(self, **changes: Any) -> None:
+        self._file.write(replace(self._values(), **changes))
 
-    def _write(self, values: dict[str, Any]) -> None:
-        write_atomic(self.path, json.dumps(values), SECRET_MODE)
+    @property
+    def _file(self) -> StateFile[_Values]:
+        return StateFile(self.path, _Values)

@@ -23,6 +23,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
@@ -215,7 +216,8 @@ def test_metrics(raw: httpx.Client, filled: str) -> None:
     assert any(line.startswith("app_info{") for line in lines)
     assert any(line.startswith("collections_total ") for line in lines)
     assert any(line.startswith("rest_responses_total{") and 'method="PUT"' in line for line in lines)
-    assert f'collection_points{{id="{filled}"}} 5' in lines
+    points = next(family for family in parse(page.text) if family.name == "collection_points")
+    assert {sample.labels["id"]: sample.value for sample in points.samples}[filled] == 5
 
 
 # --- collections ------------------------------------------------------------------------------------------------------

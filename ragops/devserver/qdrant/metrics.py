@@ -1,9 +1,12 @@
-"""Metrics in Prometheus' text format, under the names that Qdrant uses."""
+"""Metrics in Prometheus's text format, under the names that Qdrant uses."""
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from ragops.devserver.qdrant import API_VERSION
 
@@ -11,60 +14,49 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _BOUNDS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0)
+_LABELS = ("method", "endpoint")
 
 
-class Metrics:
-    """What has been answered since the start."""
+class Metrics(Collector):
+    """The responses since the start, and the collections as they are at a scrape."""
 
     def __init__(self) -> None:
-        self._answers: Counter[tuple[str, str, int]] = Counter()
-        self._seconds: dict[tuple[str, str], float] = {}
-        self._buckets: Counter[tuple[str, str, float]] = Counter()
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # Qdrant has none
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._points: Mapping[str, int] = {}
+        self._broken, self._version = 0, ""
+        self._registry.register(self)
+        self._responses = Counter(
+            "rest_responses_total", "total number of responses", [*_LABELS, "status"], registry=self._registry
+        )
+        self._seconds = Histogram(
+            "rest_responses_duration_seconds", "response duration histogram", _LABELS,
+            buckets=_BOUNDS, registry=self._registry,
+        )  # fmt: skip
 
     def note(self, method: str, pattern: str, status: int, seconds: float) -> None:
-        """Count an answer."""
-        key = (method, pattern)
-        self._answers[(*key, status)] += 1
-        self._seconds[key] = self._seconds.get(key, 0.0) + seconds
-        bound = next((bound for bound in _BOUNDS if seconds <= bound), float("inf"))
-        self._buckets[(*key, bound)] += 1
+        """Count a response."""
+        self._responses.labels(method, pattern, status).inc()
+        self._seconds.labels(method, pattern).observe(seconds)
 
     def render(self, points: Mapping[str, int], broken: int, version: str) -> str:
-        """The page; `points` by collection, `broken` collections that could not be opened."""
-        lines = [
-            *_family("app_info", "gauge", "information about qdrant server"),
-            f'app_info{{name="qdrant-edge",version="{API_VERSION}",engine_version="{version}"}} 1',
-            *_family("collections_total", "gauge", "number of collections"),
-            f"collections_total {len(points) + broken}",
-            *_family("collections_unreadable", "gauge", "collections that could not be opened"),
-            f"collections_unreadable {broken}",
-            *_family("collection_points", "gauge", "approximate amount of points per collection"),
-            *(f'collection_points{{id="{_escaped(name)}"}} {count}' for name, count in sorted(points.items())),
-            *_family("rest_responses_total", "counter", "total number of responses"),
-            *self._counted(),
-            *_family("rest_responses_duration_seconds", "histogram", "response duration histogram"),
-            *self._durations(),
+        """Return the page; `points` by collection, `broken` collections that could not be opened."""
+        self._points, self._broken, self._version = points, broken, version
+        return generate_latest(self._registry).decode()
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return the gauges of the collections. Part of prometheus_client's protocol."""
+        info = GaugeMetricFamily(
+            "app_info", "information about qdrant server", labels=["name", "version", "engine_version"]
+        )
+        info.add_metric(["qdrant-edge", API_VERSION, self._version], 1)
+        points = GaugeMetricFamily("collection_points", "approximate amount of points per collection", labels=["id"])
+        for name, count in sorted(self._points.items()):
+            points.add_metric([name], count)
+        total = len(self._points) + self._broken
+        return [
+            info,
+            GaugeMetricFamily("collections_total", "number of collections", total),
+            GaugeMetricFamily("collections_unreadable", "collections that could not be opened", self._broken),
+            points,
         ]
-        return "\n".join(lines) + "\n"
-
-    def _counted(self) -> Iterable[str]:
-        for (method, pattern, status), count in sorted(self._answers.items()):
-            yield f'rest_responses_total{{method="{method}",endpoint="{pattern}",status="{status}"}} {count}'
-
-    def _durations(self) -> Iterable[str]:
-        for (method, pattern), seconds in sorted(self._seconds.items()):
-            labels, below = f'method="{method}",endpoint="{pattern}"', 0
-            for bound in (*_BOUNDS, float("inf")):
-                below += self._buckets[(method, pattern, bound)]
-                shown = "+Inf" if bound == float("inf") else f"{bound:g}"
-                yield f'rest_responses_duration_seconds_bucket{{{labels},le="{shown}"}} {below}'
-            yield f"rest_responses_duration_seconds_sum{{{labels}}} {seconds:.6f}"
-            yield f"rest_responses_duration_seconds_count{{{labels}}} {below}"
-
-
-def _family(name: str, kind: str, description: str) -> tuple[str, str]:
-    return f"# HELP {name} {description}", f"# TYPE {name} {kind}"
-
-
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping  # noqa: TC003  read when the file is
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.adapters.state_file import StateFile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -44,18 +43,14 @@ class RunRecord:
 
 
 def read(path: Path) -> RunRecord | None:
-    """The record; None without one, or where it cannot be read."""
+    """Return the record; None if there is none that can be read."""
+    record = StateFile(path, RunRecord).read()
     try:
-        values = json.loads(path.read_text())
-        taken = Taken(**values["taken"]) if values["taken"] else None
-        record = RunRecord(str(values["time"]), float(values["seconds"]), str(values["error"]), taken)
-        if taken is not None:
-            float(taken.instant)
-    except (OSError, ValueError, KeyError, TypeError):
+        return record if record is None or record.taken is None or record.taken.instant >= 0 else None
+    except ValueError:
         return None
-    return record
 
 
 def save(path: Path, record: RunRecord) -> None:
-    """Keep the record. Raises RagopsError (not_permitted), MissingError (disk_full)."""
-    write_atomic(path, json.dumps(asdict(record)), SECRET_MODE)
+    """Write the record. Raises RagopsError (not_permitted), MissingError (disk_full)."""
+    StateFile(path, RunRecord).write(record)

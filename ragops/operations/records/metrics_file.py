@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def text(session: Session) -> str:
     """The figures as they are now, from this machine's own records; empty before the first backup and drill."""
     paths = session.project.paths
-    return metrics.text(session.project.settings.name, paths.environment, _backup(session), _drill(session))
+    return metrics.render_metrics(session.project.settings.name, paths.environment, _backup(session), _drill(session))
 
 
 def write(session: Session) -> None:

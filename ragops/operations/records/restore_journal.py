@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.adapters.state_file import StateFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,15 +35,14 @@ class RestoreJournal:
     """The note in `path`; there is none while no restore is under way."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = StateFile(path, Interrupted)
 
     def read(self) -> Interrupted | None:
         """The restore that has not come to its end, None without one or where the note cannot be read."""
+        found = self._file.read()
         try:
-            values = json.loads(self._path.read_text())
-            found = Interrupted(**{**values, "services": tuple(values["services"]), "done": tuple(values["done"])})
-            return found if datetime.fromisoformat(found.started).tzinfo else None
-        except (OSError, ValueError, KeyError, TypeError):
+            return found if found and datetime.fromisoformat(found.started).tzinfo else None
+        except ValueError:
             return None
 
     def begin(self, point: str, services: tuple[str, ...], safety: str) -> Interrupted:
@@ -57,8 +55,8 @@ class RestoreJournal:
 
     def end(self) -> None:
         """Note that it came to its end."""
-        self._path.unlink(missing_ok=True)
+        self._file.remove()
 
     def _write(self, state: Interrupted) -> Interrupted:
-        write_atomic(self._path, json.dumps(asdict(state)), SECRET_MODE)
+        self._file.write(state)
         return state

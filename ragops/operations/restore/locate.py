@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters.files import SECRET_MODE, make_dir, write_atomic
+from ragops.adapters.files import make_dir
+from ragops.adapters.state_file import StateFile
 from ragops.adapters.storage.open import open_store
 from ragops.config.backup import PlaceSettings
 from ragops.config.load import CONFIG_NAME, environment_name
@@ -125,16 +125,14 @@ def older_good(found: Found) -> str:
 def keep_progress(paths: ProjectPaths, progress: Progressed) -> None:
     """Note how far it is, for a run that goes on. Raises RagopsError."""
     make_dir(paths.recover_journal.parent, _PASSAGE)
-    write_atomic(paths.recover_journal, json.dumps(asdict(progress)), SECRET_MODE)
+    StateFile(paths.recover_journal, Progressed).write(progress)
 
 
 def _earlier(request: RecoverRequest) -> Progressed | None:
     """What an interrupted run left. Raises UsageError where the folder is somebody's project."""
     paths = request.paths
-    try:
-        return Progressed(**json.loads(paths.recover_journal.read_text()))
-    except (OSError, ValueError, TypeError):
-        pass
+    if found := StateFile(paths.recover_journal, Progressed).read():
+        return found
     for path in (paths.root / CONFIG_NAME, paths.secrets):
         if path.exists():
             hint = "name an empty folder: --into DIR; a platform that is there gets its data back by `ragops restore`"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families as parse
 
 from ragops.adapters import audit
 from ragops.adapters.background import BackgroundTask
@@ -146,9 +147,9 @@ def test_a_run_that_fails_is_kept_with_the_last_good_point(session: Session) -> 
     assert record.taken is not None
     assert (record.error, record.taken.point) == ("disk_full", point.id)
     text = (session.project.paths.root / "m.prom").read_text()
-    assert 'ragops_backup_last_run_success{platform="rag",environment="default"} 0' in text
-    created = int(point.manifest.created.timestamp())
-    assert f'ragops_backup_last_success_timestamp_seconds{{platform="rag",environment="default"}} {created}' in text
+    values = {sample.name: sample.value for family in parse(text) for sample in family.samples}
+    assert values["ragops_backup_last_run_success"] == 0
+    assert values["ragops_backup_last_success_timestamp_seconds"] == point.manifest.created.timestamp()
     assert metrics_file.text(session) == text
 
 

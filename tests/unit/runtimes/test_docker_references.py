@@ -30,7 +30,7 @@ def test_a_pin_survives_the_run_that_made_it(tmp_path: Path) -> None:
     assert Pins(path)["kong:3.9.1"] == Pin("sha256:b", "")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"redis:8.0.2": 1}', '{"redis:8.0.2": {"id": "x"}}'])
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"redis:8.0.2": 1}', '{"redis:8.0.2": {"digest": "x"}}'])
 def test_a_broken_file_is_made_anew(tmp_path: Path, text: str) -> None:
     path = tmp_path / "images.json"
     path.write_text(text)

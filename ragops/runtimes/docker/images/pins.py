@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters.files import write_atomic
+from ragops.adapters.files import PUBLIC_MODE
+from ragops.adapters.state_file import StateFile
 from ragops.services import SERVICES, by_name
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Pins:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._file = StateFile(path, dict[str, Pin], PUBLIC_MODE)
 
     def __getitem__(self, reference: str) -> Pin | None:
         """The image that is used for `reference`; None before its first use."""
@@ -58,15 +58,11 @@ class Pins:
     def set(self, reference: str, image: Image) -> None:
         """From now on `reference` means this image. Raises RagopsError (not_permitted), MissingError (disk_full)."""
         pins = {**self._all(), reference: Pin(image.id, digest_of(reference, image))}
-        values = {name: asdict(pin) for name, pin in sorted(pins.items())}
-        write_atomic(self._path, json.dumps(values, indent=2) + "\n")
+        self._file.write(dict(sorted(pins.items())))
 
     def _all(self) -> Mapping[str, Pin]:
-        try:
-            values = json.loads(self._path.read_text())
-            return {name: Pin(pin["id"], pin["digest"]) for name, pin in values.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}  # made anew from what is here: no more is lost than which of two images of a moved tag it was
+        # Without the file the pins are those of the images that are here: at most a tag that moved is read differently.
+        return self._file.read() or {}
 
 
 def pins_of(project: Project) -> Pins:

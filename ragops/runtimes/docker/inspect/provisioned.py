@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping  # noqa: TC003  read when the file is
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ragops.adapters.docker.inspect import how_made
-from ragops.adapters.files import write_atomic
+from ragops.adapters.files import PUBLIC_MODE
+from ragops.adapters.state_file import StateFile
 from ragops.runtimes.docker.names import INSTANCE, SERVICE, TEMPORARY, DockerNames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from ragops.adapters.docker.client import DockerHost
@@ -50,18 +51,12 @@ class Record:
 
 def read(path: Path) -> Record:
     """The record; an empty one before the first `up` went through, and where the file is damaged."""
-    try:
-        values = json.loads(path.read_text())
-        containers = (Provisioned(**{**item, "volumes": tuple(item["volumes"])}) for item in values["containers"])
-        return Record(tuple(containers), values["network"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return Record()
+    return StateFile(path, Record, PUBLIC_MODE).read() or Record()
 
 
 def write(path: Path, record: Record) -> None:
     """Keep the record. Raises RagopsError (not_permitted), MissingError (disk_full)."""
-    values = {"containers": [asdict(item) for item in record.containers], "network": record.network}
-    write_atomic(path, json.dumps(values, indent=2) + "\n")
+    StateFile(path, Record, PUBLIC_MODE).write(record)
 
 
 def take(docker: DockerHost, names: DockerNames, references: Mapping[str, str]) -> Record:

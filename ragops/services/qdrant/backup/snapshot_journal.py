@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from ragops.adapters.files import SECRET_MODE, write_atomic
+from ragops.adapters.state_file import StateFile
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
@@ -18,6 +17,13 @@ if TYPE_CHECKING:
 
     from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.qdrant.cluster.nodes import Nodes
+
+
+@dataclass(frozen=True)
+class _Note:
+    node: str
+    snapshots: str
+    before: list[str]
 
 
 @dataclass
@@ -56,7 +62,8 @@ class ServerCopies:
     def clear(self, nodes: Nodes) -> None:
         """Remove what a killed run left on those nodes that answer; the others are asked next time."""
         clients = {client.name: client for client in nodes.clients}
-        for node, snapshots, before in self._read():
+        for note in self._file.read() or ():
+            node, snapshots, before = note.node, note.snapshots, note.before
             try:
                 if node in clients:
                     remove_others(clients[node], snapshots, set(before))
@@ -67,17 +74,14 @@ class ServerCopies:
                     self._notes[node, snapshots] = before
         self._write()
 
-    def _read(self) -> list[tuple[str, str, list[str]]]:
-        try:
-            values: Any = json.loads(self.journal.read_text())
-            return [(item["node"], item["snapshots"], item["before"]) for item in values]
-        except (OSError, ValueError, KeyError, TypeError):
-            return []
-
     def _write(self) -> None:
-        values = [{"node": node, "snapshots": path, "before": names} for (node, path), names in self._notes.items()]
-        if values or self.journal.exists():
-            write_atomic(self.journal, json.dumps(values), SECRET_MODE)
+        notes = [_Note(node, path, names) for (node, path), names in self._notes.items()]
+        if notes or self.journal.exists():
+            self._file.write(notes)
+
+    @property
+    def _file(self) -> StateFile[list[_Note]]:
+        return StateFile(self.journal, list[_Note])
 
 
 def names_of(client: HttpClient, snapshots: str) -> set[str]:
