@@ -55,13 +55,14 @@ def _started(whole: Any) -> dict[str, str]:
     return {one.name: one.state.started for one in whole.docker.containers(whole.names.labels())}
 
 
+@pytest.mark.timeout(2400)
 def test_all_are_rotated_under_load(whole: Any, kept: Any, token: str, load: Any) -> None:
     """Nothing restarts but the nodes of Qdrant, one after the other; no question fails."""
     file = whole.root / ".ragops" / "secrets" / "default.json"
     before, started = json.loads(file.read_text()), _started(whole)
     assert _accepted(whole, before) == set(before)
     with load(whole, token) as running:
-        done = whole.run("secrets", "rotate", "--all", "--yes")
+        done = whole.run("secrets", "rotate", "--all", "--yes", timeout=1500)  # nine restarts, one after the other
         running.goes_on(reads=30)
     running.assert_nothing_lost()
     running.assert_active()
