@@ -38,7 +38,7 @@ class HttpClient:
         self._seconds = seconds
 
     def within(self, seconds: float) -> HttpClient:
-        """The same server, whose every answer to `get`, `send` and `status` may take up to `seconds`."""
+        """Return a client of the same server whose `get`, `send` and `status` take at most `seconds`."""
         return HttpClient(self._client, self.name, seconds)
 
     def _limits(self, method: str) -> httpx.Timeout:
@@ -53,7 +53,7 @@ class HttpClient:
         return self.send("GET", path)
 
     def send(self, method: str, path: str, body: object = None, **query: str) -> Any:
-        """Ask for a change, with a JSON body where there is one."""
+        """Send a request, with a JSON body if one is given."""
         with _translate_errors(self.name):
             response = self._client.request(method, path, json=body, params=query, timeout=self._limits(method))
             _check(response, self.name)
@@ -67,7 +67,7 @@ class HttpClient:
             return dict(response.json())
 
     def status(self, path: str, *, with_key: bool = True) -> int:
-        """The bare status of a GET."""
+        """Return the status of a GET."""
         with _translate_errors(self.name):
             request = self._client.build_request("GET", path, timeout=self._limits("GET"))
             if not with_key:
@@ -101,7 +101,7 @@ class HttpClient:
 
 @contextmanager
 def open_http(url: str, key: str, timeout: float, name: str = "qdrant") -> Iterator[HttpClient]:
-    """A client of the server at `url`, called `name` in errors; every answer may take up to `timeout` seconds."""
+    """Open a client of the server at `url`, called `name` in errors; an answer takes at most `timeout` seconds."""
     limits = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS))
     verify = url.startswith("https")  # reading the certificates of the world takes longer than a probe
     with httpx.Client(base_url=url, headers={"api-key": key}, timeout=limits, trust_env=False, verify=verify) as client:

@@ -6,5 +6,5 @@ from urllib.parse import quote
 
 
 def path_of(collection: str) -> str:
-    """The path of a collection."""
+    """Return the path of a collection."""
     return f"/collections/{quote(collection, safe='')}"

@@ -127,7 +127,7 @@ def single_endpoint(settings: QdrantSettings, runtime: Runtime, layout: Layout) 
 
 
 def service_spec(settings: QdrantSettings, secrets: Mapping[str, str], layout: Layout) -> ServiceSpec:
-    """The development engine as a runtime sees it."""
+    """Return the specification of the development engine."""
     key_file = f"{layout.changing_dir}/api_key"
     keys = "".join(f"{value}\n" for value in values(secrets, API_KEY_SECRET))
     own, hot = layout.split(ConfigFile("api_key", keys, secret=True))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ragops.services.qdrant.cluster.nodes import Nodes
 
 _LOG = "see `ragops logs qdrant`"
-_FULL = 0.9  # share of the disk from which on it is worth a word
+_FULL = 0.9  # share of the disk from which on it is reported
 _LEAST_SECONDS = 0.2
 _READY_SHARE = 0.4  # of the probe's time, for nodes that are not ready
 
@@ -58,7 +58,7 @@ class _Look:
     deadline: float
 
     def checks(self) -> Iterator[Check]:
-        """The shards before the write: a write of ours may wait for a node that is gone."""
+        """Check the shards before the write: a write of ours may wait for a node that is gone."""
         if is_cluster(self.endpoint):
             yield health.members(self.endpoint, self.nodes)
         yield from health.shards(self.endpoint, self.nodes, self.deadline)
@@ -66,13 +66,13 @@ class _Look:
         yield from _disk(self.endpoint)
 
     def _write(self) -> Check:
-        """Through one node and, where there are several, read back through another."""
+        """Write through one node and, if there are several, read back through another."""
         left = max(self.deadline - time.monotonic(), _LEAST_SECONDS)
         urls = {address.name: address.url for address in addresses(self.endpoint)}
         writer, reader = self.nodes.clients[0].name, self.nodes.clients[-1].name
         key = operator_key(self.endpoint)
         with open_http(urls[writer], key, left, writer) as one, open_http(urls[reader], key, left, reader) as other:
-            check = _written(one, other, len(self.nodes.clients) + len(self.nodes.unreachable))
+            check = _check_write(one, other, len(self.nodes.clients) + len(self.nodes.unreachable))
         if check.status is Status.DOWN and self.nodes.unreachable:
             # The first write after a node was lost waits until the cluster has noticed.
             return replace(check, status=Status.DEGRADED, detail=f"{check.detail}; a node is away", hint=_LOG)
@@ -97,10 +97,10 @@ def _reachable(endpoint: Endpoint, nodes: Nodes, started: float, deadline: float
 
 
 def _unready(endpoint: Endpoint, nodes: Nodes, deadline: float) -> list[HttpClient]:
-    """The nodes that are not ready by their own word.
+    """Return the nodes that report that they are not ready.
 
-    A server looks after itself only while it is asked, one step with each question: a node that nobody has asked since
-    it started says no some times (seen on 1.18.3).
+    A server checks itself only when it is asked, one step with each question: a node that was not asked since it
+    started is not ready the first times (seen on 1.18.3).
     """
     unready = list(nodes.clients)
     while unready := [client for client in unready if client.status("/readyz") != 200]:
@@ -110,7 +110,7 @@ def _unready(endpoint: Endpoint, nodes: Nodes, deadline: float) -> list[HttpClie
 
 
 def _key(nodes: Nodes) -> Check:
-    """The right key opens every node, and nothing else does. Raises MissingError (qdrant_key_refused)."""
+    """Check that the right key opens every node, and nothing else does. Raises MissingError (qdrant_key_refused)."""
     for client in nodes.clients:
         client.get("/collections")
     if any(client.status("/collections", with_key=False) not in (401, 403) for client in nodes.clients):
@@ -118,8 +118,8 @@ def _key(nodes: Nodes) -> Check:
     return Check("key", Status.OK, "the key is asked for and accepted")
 
 
-def _written(writer: HttpClient, reader: HttpClient, nodes: int) -> Check:
-    """A point of its own, so that probes at the same time do not meet."""
+def _check_write(writer: HttpClient, reader: HttpClient, nodes: int) -> Check:
+    """Write a point of this probe's own, so that probes at the same time do not meet."""
     point, value = str(uuid4()), secrets.token_hex(8)
     try:
         try:

@@ -31,12 +31,12 @@ _HEALTHY = (
 
 
 def image(settings: QdrantSettings) -> ImageSpec:
-    """The image of every node."""
+    """Return the image of every node."""
     return ImageSpec(reference=settings.image or IMAGE, mount=_MOUNT, user="root", writable=("/tmp",))  # noqa: S108
 
 
 def version(settings: QdrantSettings) -> str:
-    """The version that the image's tag states, else the pinned one."""
+    """Return the version of the image's tag, else the pinned one."""
     return tag_version(settings.image) or SERVER_VERSION
 
 
@@ -88,7 +88,7 @@ def node_spec(
 
 
 def _keys(secrets: Mapping[str, str]) -> dict[str, str]:
-    """The key, and during a rotation the other one that is taken: a node among others needs both meanwhile."""
+    """Return the key, and during a rotation the other one that is accepted: nodes need both for as long."""
     return dict(zip(("api_key", "alt_api_key"), values(secrets, API_KEY_SECRET), strict=False))
 
 
@@ -117,7 +117,7 @@ def _environment(settings: QdrantSettings, layout: Layout, *, asks_nodes: bool) 
         "STORAGE__COLLECTION__REPLICATION_FACTOR": str(settings.copies),
         "STORAGE__COLLECTION__SHARD_NUMBER_PER_NODE": str(settings.shards_per_node),
     }
-    # The server would write a file of that name beside its program, where nothing can be written.
+    # By default the server writes this file next to its program, into a folder that is read-only.
     return {f"QDRANT__{name}": value for name, value in values.items()} | {
         "QDRANT_INIT_FILE_PATH": f"{layout.data_dir}/.qdrant-initialized"
     }

@@ -52,23 +52,23 @@ class QdrantSettings(BaseModel):
         return self.shards_per_node * self.nodes
 
     def rest_port(self, number: int) -> int:
-        """The published REST port of node `number`, counted from 1."""
+        """Return the published REST port of node `number`, counted from 1."""
         return self.port + _STEP * (number - 1)
 
     def grpc_port(self, number: int) -> int:
-        """The published gRPC port of node `number`, counted from 1."""
+        """Return the published gRPC port of node `number`, counted from 1."""
         return self.rest_port(number) + 1
 
 
 def instance(number: int) -> str:
-    """The name of node `number`, counted from 1."""
+    """Return the name of node `number`, counted from 1."""
     return f"qdrant-{number}"
 
 
 def refuse_fewer(before: int, settings: QdrantSettings) -> None:
-    """Raise UsageError (nodes_removed) where nodes would go that the cluster still counts on.
+    """Raise UsageError (nodes_removed) if nodes would go that the cluster still counts.
 
-    Whatever lies on them alone would be lost, and the others would go on counting them for a majority.
+    Data that are on them alone would be lost, and the others would still count them for a majority.
     """
     if settings.nodes < before:
         gone = ", ".join(instance(number) for number in range(settings.nodes + 1, before + 1))

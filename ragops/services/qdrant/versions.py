@@ -10,7 +10,7 @@ from ragops.services.contract import VersionStep
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_COST = "node by node, each one only when all replicas are active again: reads and writes go on"
+_COST = "node by node, each one only when all replicas are active again: reads and writes continue"
 # Since then nodes send the key to one another, and may ask for it (`enforce_internal_auth`).
 _ASKS_NODES = (1, 18)
 # The last patch of every minor version that is known here: each is passed through on the way up.
@@ -18,7 +18,7 @@ _LAST_PATCH = {(1, 16): "1.16.3", (1, 17): "1.17.1", (1, 18): "1.18.3"}
 
 
 def check_upgrade(before: str, after: str) -> VersionStep:
-    """From one version to another: up by one minor at a time, through the last patch of each, and never back.
+    """Check a change of version: up by one minor at a time, through the last patch of each, and never back.
 
     The storage of a version is read by the next minor version and by none before (Qdrant documentation, "Upgrading").
     """
@@ -39,7 +39,7 @@ def check_upgrade(before: str, after: str) -> VersionStep:
 
 
 def _way(was: tuple[int, int, int], becomes: tuple[int, int, int], after: str) -> Iterator[str]:
-    """The versions to go through, as far as they are known by name, the last one included."""
+    """Return the versions to go through, as far as they are known by name, the last one included."""
     if (last := _LAST_PATCH.get(was[:2])) and was < (numbers(last) or was):
         yield last
     if becomes[0] != was[0]:
@@ -56,6 +56,6 @@ def asks_nodes(version: str) -> bool:
 
 
 def numbers(version: str) -> tuple[int, int, int] | None:
-    """Major, minor and patch; None where it is no version."""
+    """Return major, minor and patch, None if it is no version."""
     found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
     return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None

@@ -54,7 +54,7 @@ class QdrantBackup:
             dump = Dump(nodes, sink, versions, copies, storage)
             aliases, takings = manifest.aliases(nodes.first), []
             for number, name in enumerate(manifest.names(nodes.first), 1):
-                with _skipped_when_deleted(name, nodes.first):
+                with _ignore_deletion(name, nodes.first):
                     takings.append(dump.collection(name, number))
             sink.begun()  # from here on only ingest would change them, which is kept out where it matters
             sink.each([task for taking in takings for task in taking.tasks])
@@ -96,18 +96,18 @@ class QdrantBackup:
             _check_version(endpoint, part)
         _check_complete(folder, parts)
         sizes = [(folder / part.name).stat().st_size for part in parts]
-        # A proven copy beside the collection, the upload it is made from, and every replica.
-        _need_space("beside its data", control.free_bytes(), (2 + _copies(endpoint)) * sum(sizes))
+        # A proven copy next to the collection, the upload that is its source, and every replica.
+        _need_space("next to its data", control.free_bytes(), (2 + _copies(endpoint)) * sum(sizes))
         _need_space(f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * max(sizes, default=0))
         if not control.is_running() and not endpoint.can(Capability.RESTART):
             what = f"qdrant is down, and the runtime {endpoint.runtime} lacks `{Capability.RESTART}`"
             raise MissingError("capability_missing", what, "start it, or run ragops where it runs")
 
     def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
-        """Prove every snapshot in a collection beside, then replace the collections one by one (see restore.py)."""
+        """Prove every snapshot in a copy, then replace the collections one by one (see restore.py)."""
         _check_complete(folder, parts)
         wanted = manifest.read(folder / manifest.PART)
-        aside = _started(endpoint, control)
+        aside = _start(endpoint, control)
         try:
             with connect(endpoint, _REQUEST_SECONDS) as nodes:
                 nodes.require_all("a restore")
@@ -121,7 +121,7 @@ class QdrantBackup:
         return (*notes, kept) if aside else notes
 
     def kept(self, endpoint: Endpoint) -> tuple[Kept, ...]:
-        """Copies that a restore has left."""
+        """Return the copies that a restore has left."""
         return kept.kept(endpoint)
 
     def drop_kept(self, endpoint: Endpoint, names: Sequence[str]) -> None:
@@ -129,13 +129,13 @@ class QdrantBackup:
         kept.drop(endpoint, names)
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
-        """Collections, aliases and points by collection as they are now."""
+        """Return the present collections, aliases and points by collection."""
         with connect(endpoint, _REQUEST_SECONDS) as nodes:
             rest = nodes.first
             names = manifest.names(rest)
             found = {"collections": len(names), "aliases": len(manifest.aliases(rest))}
             for name in names:
-                with _skipped_when_deleted(name, rest):
+                with _ignore_deletion(name, rest):
                     found[kind(name, 0, 1)] = manifest.count(rest, name)
             return found
 
@@ -152,8 +152,8 @@ def _versions(rest: HttpClient, endpoint: Endpoint) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _skipped_when_deleted(name: str, rest: HttpClient) -> Iterator[None]:
-    """A collection that its owner deletes meanwhile is no failure."""
+def _ignore_deletion(name: str, rest: HttpClient) -> Iterator[None]:
+    """Ignore the loss of a collection that its owner deletes during the dump."""
     try:
         yield
     except RagopsError as error:
@@ -198,10 +198,10 @@ def _need_space(where: str, free: int | None, needed: int) -> None:
         raise MissingError("disk_full", what, "free some space, then run the command again")
 
 
-def _started(endpoint: Endpoint, control: Control) -> str:
-    """Start it where it is down; where its data keep it from that, with empty ones. Returns where the old ones are.
+def _start(endpoint: Endpoint, control: Control) -> str:
+    """Start it if it is down, on empty data if its own prevent that; return the place of the old ones.
 
-    A node of a cluster keeps its data: what the others hold of them is worth more than a node that forgot who it is.
+    A node of a cluster keeps its data: a node without its identity is worth less than what the others hold of it.
     """
     if control.is_running():
         return ""

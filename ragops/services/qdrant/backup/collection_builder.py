@@ -55,14 +55,14 @@ class Builder:
     def build(self, record: CollectionRecord, name: str, copies: int, proven: str = "") -> str:
         """Make the collection `name`, with `copies` replicas of every shard; it holds every point when this returns.
 
-        Where `proven`, a copy that was made before, is given, others may write into `name` meanwhile: it then has to
-        hold all points of the copy, and may hold more. Returns words for the user. Raises IntegrityError
+        With `proven`, the name of a copy that was made before, others may write into `name` at the same time: it has to
+        hold all points of the copy, and may hold more. Returns a note for the user. Raises IntegrityError
         (counts_differ), UnhealthyError, RagopsError.
         """
         rest = self.nodes.first.within(CHANGE_SECONDS)
         _create(rest, name, _single(record.create), replace=bool(proven))
         _make_shard_keys(rest, name, record)
-        # Before the data: a node keeps for new segments only those indexes that it was told of.
+        # Before the data: a node builds in new segments only those indexes that exist by then.
         for index in record.indexes:
             retry_consensus(rest, "PUT", f"{path_of(name)}/index", index.model_dump(), wait="true")
         wait(name, lambda: self._look(record, name, 1, counted=False), alone=self._is_alone)
@@ -78,7 +78,7 @@ class Builder:
 
     def _optimize(self, name: str) -> None:
         """Segments that came as they were wait for a change before they are optimized, and are grey for as long."""
-        with contextlib.suppress(RagopsError):  # all is there: what is left undone here is told by health
+        with contextlib.suppress(RagopsError):  # all data are there: health reports what is left undone here
             infos = [client.within(_LOOK_SECONDS).get(path_of(name)) for client in self.nodes.clients]
             if any(info.get("status") == "grey" for info in infos):
                 retry_consensus(
@@ -187,7 +187,7 @@ class Builder:
         more = self._count(self.nodes.first, name) - (record.points or 0)
         if record.points is None or more <= 0:
             return ""
-        return f"{name} holds {more} points more than the recovery point: something wrote into it meanwhile"
+        return f"{name} holds {more} points more than the recovery point: something wrote into it during the restore"
 
 
 def digests(folder: Path, record: CollectionRecord) -> dict[str, str]:
@@ -216,7 +216,7 @@ def _create(rest: HttpClient, name: str, body: dict[str, Any], *, replace: bool)
 
 
 def _single(create: Mapping[str, Any]) -> dict[str, Any]:
-    """The body that makes the collection with one replica of every shard, and without the limits of its strict mode."""
+    """Return the body that creates the collection with one replica of every shard and no limits of strict mode."""
     body = {name: value for name, value in create.items() if name != _LIMITS}
     if "replication_factor" in body:
         body |= {"replication_factor": 1, "write_consistency_factor": 1}
@@ -224,7 +224,7 @@ def _single(create: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _later(record: CollectionRecord, copies: int) -> dict[str, Any]:
-    """What is changed once the data are there."""
+    """Return what is changed once the data are there."""
     consistent = min(int(str(record.create.get("write_consistency_factor") or 1)), copies)
     factors = {"replication_factor": copies, "write_consistency_factor": consistent} if copies > 1 else {}
     params = {**record.later, **factors}
@@ -233,7 +233,7 @@ def _later(record: CollectionRecord, copies: int) -> dict[str, Any]:
 
 
 def _unsettled(shards: ShardMap, wanted: int) -> str:
-    """What is missing for every shard to have so many active replicas, in words."""
+    """Return what is missing for every shard to have so many active replicas, empty if nothing is."""
     if len(shards.shards()) < shards.shard_count:
         return f"{len(shards.shards())} of {shards.shard_count} shards are there"
     active = sum(replica.active for replica in shards.replicas)
@@ -244,7 +244,7 @@ def _unsettled(shards: ShardMap, wanted: int) -> str:
 
 
 def _picture(view: Mapping[str, Any] | None) -> object:
-    """What changes while replicas are filled."""
+    """Return what changes while replicas are filled."""
     if view is None:
         return None
     points = [(shard["shard_id"], shard["state"], shard["points_count"]) for shard in view["local_shards"]]
@@ -255,7 +255,7 @@ def _picture(view: Mapping[str, Any] | None) -> object:
 
 
 def _make_shard_keys(rest: HttpClient, name: str, record: CollectionRecord) -> None:
-    """The keys in the order that they were made in, by the numbers of their shards."""
+    """Return the shard keys in the order of their creation, by the numbers of their shards."""
     keyed = [shard for shard in record.shards if shard.key is not None]
     for key, shards in groupby(sorted(keyed, key=lambda shard: shard.id), key=lambda shard: shard.key):
         body = {"shard_key": key, "shards_number": sum(1 for _ in shards)}
@@ -263,7 +263,7 @@ def _make_shard_keys(rest: HttpClient, name: str, record: CollectionRecord) -> N
 
 
 def _new_ids(record: CollectionRecord, shards: ShardMap) -> dict[int, int]:
-    """The number of each shard in the new collection: where keys were dropped, numbers have been left out."""
+    """Return the number of each shard in the new collection: dropped keys left gaps in the old numbers."""
     keys = {replica.shard: replica.key for replica in shards.replicas}
     if not any(shard.key is not None for shard in record.shards):
         return {shard.id: shard.id for shard in record.shards}

@@ -17,7 +17,7 @@ _REQUEST_SECONDS = 60.0
 
 
 def kept(endpoint: Endpoint) -> tuple[Kept, ...]:
-    """The copies on the servers; one whose collection is away is all that there is of it."""
+    """Return the copies on the servers; if the collection of one is gone, the copy is all that is left of it."""
     with connect(endpoint, _REQUEST_SECONDS) as nodes:
         live = proven_copies.all_names(nodes.first)
         found = proven_copies.sort_out(live, proven_copies.all_aliases(nodes.first)).values()

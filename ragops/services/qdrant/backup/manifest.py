@@ -39,7 +39,7 @@ _CONFIG = {
 
 
 class Shard(BaseModel):
-    """A shard and the part that holds it; `points` is None where no engine here can read that part.
+    """A shard and the part that holds it; `points` is None if no engine here can read that part.
 
     `key` is the shard key of custom sharding, `nodes` are those that had an active replica.
     """
@@ -75,7 +75,7 @@ class CollectionRecord(BaseModel):
 
     @property
     def points(self) -> int | None:
-        """Of all shards; None where they are not known."""
+        """Return the points of all shards, None if they were not counted."""
         counts = [shard.points for shard in self.shards if shard.points is not None]
         return sum(counts) if len(counts) == len(self.shards) else None
 
@@ -95,7 +95,7 @@ class Catalogue(BaseModel):
 
 
 def names(rest: HttpClient) -> list[str]:
-    """The users' collections, those among them that the copy of a restore answers for."""
+    """Return the users' collections, also those that the copy of a restore answers for."""
     every = proven_copies.all_names(rest)
     return sorted({*(name for name in every if not is_internal(name)), *_stand_ins(rest, every)})
 
@@ -113,7 +113,7 @@ def aliases(rest: HttpClient) -> dict[str, str]:
 
 
 def _stand_ins(rest: HttpClient, every: list[str]) -> list[str]:
-    """Collections that are answered for by a copy."""
+    """Return the collections that a copy answers for."""
     if not any(name.endswith(RESTORE_SUFFIX) for name in every):
         return []
     return [
@@ -122,7 +122,7 @@ def _stand_ins(rest: HttpClient, every: list[str]) -> list[str]:
 
 
 def record(rest: HttpClient, name: str) -> CollectionRecord:
-    """A collection as it is now, without its shards."""
+    """Return a collection as it is now, without its shards."""
     info = rest.get(path_of(name))
     schema: Mapping[str, Any] = info["payload_schema"]
     indexes = (
@@ -152,12 +152,12 @@ def replication_factor(rest: HttpClient, name: str) -> int:
 
 
 def count(rest: HttpClient, name: str) -> int:
-    """The points of a collection, counted exactly."""
+    """Return the exact number of points of a collection."""
     return int(rest.send("POST", f"{path_of(name)}/points/count", {"exact": True})["count"])
 
 
 def read(path: Path) -> Catalogue:
-    """The part in `path`. Raises IntegrityError (collections_unreadable)."""
+    """Read the part in `path`. Raises IntegrityError (collections_unreadable)."""
     hint = "use another recovery point: `ragops backup list`"
     try:
         return Catalogue.model_validate_json(path.read_bytes())

@@ -1,7 +1,7 @@
 """Copies that a restore proves before it replaces a collection: their names, and which of them count.
 
-A copy is called `<collection>__ragops-restore`. When it is proven it gets an alias that says of which files and for
-which collection, so that whoever finds it after a run that was killed can tell what it is worth. A collection that
+A copy is called `<collection>__ragops-restore`. When it is proven it gets an alias that names its files and its
+collection, so that the run after one that was killed can use it. A collection that
 could not be made again is answered for by its copy, through an alias of the collection's name.
 """
 
@@ -28,10 +28,10 @@ CHANGE_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy on the servers; `digest` of the files that it was proven against, empty where it was not.
+    """A copy on the servers; `digest` of the files that it was proven against, empty if it was not.
 
-    `base` is the collection that it is a copy of, empty where that cannot be told; `aliases` are those that users ask
-    it by.
+    `base` is the collection that it is a copy of, empty if that cannot be determined; `aliases` are the users' aliases
+    of it.
     """
 
     name: str
@@ -56,12 +56,12 @@ def all_names(rest: HttpClient) -> list[str]:
 
 
 def find(rest: HttpClient) -> dict[str, Copy]:
-    """The copies on the servers, by their names."""
+    """Return the copies on the servers, by their names."""
     return sort_out(all_names(rest), all_aliases(rest))
 
 
 def sort_out(names: Iterable[str], aliases: Mapping[str, str]) -> dict[str, Copy]:
-    """The copies among the collections `names`."""
+    """Return the copies among the collections `names`."""
     found, every = {}, frozenset(names)
     for name in sorted(every):
         if not name.endswith(RESTORE_SUFFIX):
@@ -75,7 +75,7 @@ def sort_out(names: Iterable[str], aliases: Mapping[str, str]) -> dict[str, Copy
 
 
 def _base(name: str, every: Container[str]) -> str:
-    """What an unproven copy is a copy of, by its name: a number may have been put to it."""
+    """Return the collection of an unproven copy, by its name without the number that it may have."""
     base = name.removesuffix(RESTORE_SUFFIX)
     return base if base in every else _NUMBER.sub("", base)
 
@@ -89,7 +89,7 @@ def mark(rest: HttpClient, copy: Copy) -> None:
 
 
 def free_name(collection: str, number: int, taken: Iterable[str]) -> str:
-    """The name of a new copy of the `number`th collection; where it is too long or taken a number stands in it."""
+    """Return the name of a new copy of the `number`th collection; if it is too long or taken, with a number."""
     name = f"{collection}{RESTORE_SUFFIX}"
     if len(name.encode()) > _LONGEST_NAME:
         name = f"{number}{RESTORE_SUFFIX}"
@@ -100,7 +100,7 @@ def free_name(collection: str, number: int, taken: Iterable[str]) -> str:
 
 
 def short(digest: str) -> str:
-    """A digest as marks hold it."""
+    """Return a digest as marks hold it."""
     return digest[:_DIGEST]
 
 
@@ -116,10 +116,10 @@ def change_aliases(rest: HttpClient, actions: list[dict[str, object]]) -> None:
 
 
 def creation(alias: str, collection: str) -> dict[str, object]:
-    """The action that makes an alias, or has it stand for another collection."""
+    """Return the action that creates an alias, or moves it to another collection."""
     return {"create_alias": {"alias_name": alias, "collection_name": collection}}
 
 
 def deletion(alias: str) -> dict[str, object]:
-    """The action that removes an alias."""
+    """Return the action that removes an alias."""
     return {"delete_alias": {"alias_name": alias}}

@@ -1,12 +1,12 @@
-"""Puts collections back over the REST API, which can neither rename nor exchange them.
+"""Restore of collections over the REST API, which can neither rename nor exchange them.
 
 First every collection is built as a copy, `<name>__ragops-restore`, and counted on every node: what fails here has
 touched nothing. Then each collection is deleted and made again from the same snapshots, and counted too. Its aliases
-stand for the proven copy until that is done; by its own name it is away, or not yet whole, for as long. Where it cannot
-be made again, its name becomes an alias of the copy, which then answers for it: neither is ever missing.
+point to the proven copy until that is done; by its own name it is missing, or incomplete, for as long. If it cannot be
+created again, its name becomes an alias of the copy, which then answers for it: neither is ever missing.
 
 One collection that fails keeps none of the others from coming back. A run that was killed leaves its proven copies,
-marked with what they were proven against (copies.py): the next one goes on with them, and health tells of them.
+marked with what they were proven against (proven_copies.py): the next one continues with them, health reports them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 _TRIES = 3  # where a node is lost on the way and comes back
 _POLL = 1.0
 _LOOK_SECONDS = 5.0
-_AGAIN = "the same `ragops restore` again goes on from what is proven"
+_AGAIN = "the same `ragops restore` again continues from what is proven"
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Restore:
     # --- the proof ---------------------------------------------------------------------------------------------------
 
     def _prove_all(self) -> None:
-        """A proven copy of every collection. What is wrong with the platform ends the run, before anything is touched.
+        """Return a proven copy of every collection. A fault of the platform ends the run, before anything is touched.
 
         What is wrong with one collection is kept for the end.
         """
@@ -117,7 +117,7 @@ class Restore:
                 self._failed[record.name] = error
 
     def _prove(self, record: CollectionRecord, number: int) -> Copy:
-        """A copy that holds all points: an earlier run's of the very same files, or a new one."""
+        """Return a copy that holds all points: an earlier run's of the very same files, or a new one."""
         builder = Builder(self.nodes, self.folder, self._checksums)
         digest = short(_digest(record, self._checksums))
         there = find(self.nodes.first)
@@ -238,7 +238,7 @@ def _rebuilt(
 
 
 def _stand_in(rest: HttpClient, name: str, copy: str) -> str:
-    """Let the copy answer for a collection that could not be made again; the state that this leaves, in words."""
+    """Let the copy answer for a collection that could not be created again; return the resulting state as text."""
     try:
         if name in all_names(rest):
             delete(rest, name)

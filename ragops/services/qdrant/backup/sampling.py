@@ -1,4 +1,4 @@
-"""Reads of single points, for a look at whether a restored store is what it was."""
+"""Reads of single points, to compare a restored store with its source."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _SECONDS = 60.0
 
 
 def points(endpoint: Endpoint, collection: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The payloads of those of the points that are there, by id; none where there is no such collection."""
+    """Return the payloads of those points that exist, by id; none if there is no such collection."""
     body = {"ids": list(ids), "with_payload": True, "with_vector": False}
     return _payloads(_send(endpoint, f"{path_of(collection)}/points", body) or [])
 
 
 def some_points(endpoint: Endpoint, collection: str, limit: int) -> dict[str, dict[str, Any]]:
-    """The payloads of points from a random id on, by id."""
+    """Return the payloads of points from a random id on, by id."""
     start = str(uuid4())
     found = _scroll(endpoint, collection, limit, start)
     return found if len(found) >= limit else _scroll(endpoint, collection, limit, None) | found
 
 
 def has_points(endpoint: Endpoint, collection: str, timeout: float) -> bool | None:
-    """Whether the collection has a point; None where there is no such collection. Raises RagopsError."""
+    """Return whether the collection has a point, None if there is no such collection. Raises RagopsError."""
     body = {"limit": 1, "with_payload": False, "with_vector": False}
     answer = _send(endpoint, f"{path_of(collection)}/points/scroll", body, timeout)
     return None if answer is None else bool(answer["points"])

@@ -32,7 +32,7 @@ class _OtherSnapshotError(Exception):
 
 @dataclass(frozen=True)
 class Source:
-    """A shard; `storage` is the folder of its server, where that is the development engine on a disk of ours."""
+    """A shard; `storage` is the folder of its server, if that is the development engine on this machine's disk."""
 
     collection: str
     shard: int
@@ -50,7 +50,7 @@ def fetch(client: HttpClient, source: Source, target: Path, copies: ServerCopies
     From the server, or by a second name for the very file that it writes, which is stored while it grows.
     """
     before = names_of(client, source.snapshots)
-    with copies.noted(client, source.snapshots, before):
+    with copies.keep_note(client, source.snapshots, before):
         if source.storage is None:
             made, here = _make(client, source), False
         else:
@@ -69,7 +69,7 @@ def _make(client: HttpClient, source: Source) -> dict[str, Any]:
 
 
 def _shared(client: HttpClient, source: Source, storage: Path, target: Path, sink: Sink) -> tuple[dict[str, Any], bool]:
-    """A new snapshot, and whether `target` is a name of its file."""
+    """Take a new snapshot; return it, and whether `target` is a name of its file."""
     others = _drafts(storage, source.collection)
     making = BackgroundTask(lambda: _make(client, source), "ragops-snapshot")
     try:
@@ -90,7 +90,7 @@ def _shared(client: HttpClient, source: Source, storage: Path, target: Path, sin
 
 
 def _check_it(target: Path, storage: Path, name: str) -> None:
-    """Raises _OtherSnapshotError where it is not that snapshot, but another client's of the same instant."""
+    """Raise _OtherSnapshotError if it is not that snapshot, but another client's of the same second."""
     with contextlib.suppress(OSError):
         whole = places.snapshot(storage, name)
         if whole is not None and target.samefile(whole):

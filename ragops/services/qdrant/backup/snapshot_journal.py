@@ -35,11 +35,11 @@ class ServerCopies:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @contextlib.contextmanager
-    def noted(self, client: HttpClient, snapshots: str, before: set[str]) -> Iterator[None]:
+    def keep_note(self, client: HttpClient, snapshots: str, before: set[str]) -> Iterator[None]:
         """Keep a note while the block lasts; one that is killed leaves it.
 
-        Where the block fails, what the server has made since `before` is removed: a request that was given up may have
-        left a snapshot whose name nobody was told. Where that fails too, the note stays for the next run.
+        If the block fails, what the server has made since `before` is removed: a request that timed out may have left a
+        snapshot whose name was never received. If that fails too, the note stays for the next run.
         """
         with self._lock:
             self._notes[client.name, snapshots] = sorted(before)
@@ -85,7 +85,7 @@ class ServerCopies:
 
 
 def names_of(client: HttpClient, snapshots: str) -> set[str]:
-    """The snapshots that the server has there."""
+    """Return the names of the snapshots that the server has there."""
     return {item["name"] for item in client.get(snapshots)}
 
 

@@ -35,16 +35,16 @@ class Taking:
     gone: bool = False
 
     def record(self) -> CollectionRecord:
-        """The collection with the shards that were taken, in their order."""
+        """Return the collection with the shards that were taken, in their order."""
         ordered = tuple(shard for _, shard in sorted(self.shards.items()))
         return self.bare.model_copy(update={"shards": ordered})
 
 
 @dataclass(frozen=True)
 class Dump:
-    """Where the parts of a dump go, what is stated of their engine, and the copies that servers make meanwhile.
+    """The target of a dump's parts, the facts of their engine, and the copies that servers make during the dump.
 
-    `storage` is the folder of the development engine, where this machine sees it.
+    `storage` is the folder of the development engine, if this machine can read it.
     """
 
     nodes: Nodes
@@ -54,9 +54,9 @@ class Dump:
     storage: Path | None
 
     def collection(self, name: str, number: int) -> Taking:
-        """What takes the shards of the collection, the `number`th.
+        """Return the takers of the shards of the collection, the `number`th.
 
-        Raises UnhealthyError (qdrant_shard_away) where no node that answers has a shard.
+        Raises UnhealthyError (qdrant_shard_away) if no node that answers has a shard.
         """
         holding = self.nodes.shard_placement(path_of(name))
         if away := holding.shards.unserved(holding.clients):
@@ -76,7 +76,7 @@ class Dump:
         return taking
 
     def _from_any(self, clients: Sequence[HttpClient], taking: Taking, shard: int, file: str, shards: int) -> Shard:
-        """From the first node; from another one that has the shard where that one is lost meanwhile."""
+        """Take it from the first node, or from another one that has the shard if that one is lost."""
         first, *others = clients
         try:
             return self._shard(taking, first, shard, file, shards)
@@ -88,7 +88,7 @@ class Dump:
         return self._from_any(able, taking, shard, file, shards)
 
     def _unless_deleted(self, taking: Taking, take: Callable[[], Shard], where: Mapping[str, object]) -> None:
-        """A collection that its owner deletes meanwhile is no failure."""
+        """Ignore the loss of a collection that its owner deletes during the dump."""
         if taking.gone:
             return
         try:
@@ -114,7 +114,7 @@ class Dump:
         return Shard(id=shard, file=target.name, points=next(iter(part.counts.values()), None))
 
     def _points(self, target: Path) -> int | None:
-        """By the engine, where it can read the file; None where it can only be seen to be whole."""
+        """Count by the engine if it can read the file; None if only its completeness can be checked."""
         if snapshot_reader.is_readable(*next(iter(self.versions.items()))):
             return snapshot_reader.count_points(target)
         snapshot_reader.check_archive(target)

@@ -1,7 +1,6 @@
 """The cluster as a whole: its members, their versions, and whether all of its shards are there.
 
-For whoever changes nodes one at a time: before the first a `step` of `versions`, between two of them
-`wait_all_active`.
+To change nodes one at a time: before the first `versions.check_upgrade`, between two of them `wait_all_active`.
 """
 
 from __future__ import annotations
@@ -64,12 +63,12 @@ class Member:
 
 
 def _host(uri: str) -> str:
-    """The host of a peer's address, which is the name of its node."""
+    """Return the host of a peer's address, which is the name of its node."""
     return uri.partition("://")[2].partition(":")[0].rstrip("/")
 
 
 def member(client: HttpClient) -> Member | None:
-    """The cluster as this node sees it; None where the server is no cluster."""
+    """Return the cluster as this node reports it, None if the server is no cluster."""
     return Member.of(client.name, client.get("/cluster"))
 
 
@@ -84,10 +83,10 @@ def lost_peers(members: Mapping[str, Member]) -> dict[int, str]:
 
 
 def not_active(endpoint: Endpoint) -> tuple[str, ...]:
-    """What keeps the cluster from losing one more node without harm, in words; nothing where all is well.
+    """Return what prevents the loss of one more node without harm, nothing if all is well.
 
-    Every node answers and knows the others, every replica of every shard is active and as many as the collection
-    wants, on the word of every node. Raises RagopsError where none answers or the key is refused.
+    Every node answers and has the others as peers; every node reports every replica of every shard as active, as many
+    as the collection wants. Raises RagopsError if none answers or the key is refused.
     """
     with connect(endpoint, _ANSWER_SECONDS) as nodes:
         faults = [error.message for error in nodes.unreachable.values()]
@@ -130,7 +129,7 @@ def _not_joined(endpoint: Endpoint, nodes: Nodes) -> Iterator[str]:
         if found is None:
             yield f"{client.name} is in no cluster"
         elif found.leader is None or found.fault:
-            yield f"{client.name} knows no leader"
+            yield f"{client.name} has no leader"
         elif len(found.peers) != wanted:
             yield f"{client.name} knows {len(found.peers)} peers, not {wanted}"
 
@@ -142,7 +141,7 @@ def _not_settled(client: HttpClient) -> Iterator[str]:
             shards = ShardMap.of(client.get(f"{path}/cluster"))
             wanted = replication_factor(client, item["name"])
         except RagopsError as error:
-            if error.code == "qdrant_not_found":  # deleted meanwhile
+            if error.code == "qdrant_not_found":  # deleted in between
                 continue
             raise
         if not shards.settled:
@@ -152,9 +151,9 @@ def _not_settled(client: HttpClient) -> Iterator[str]:
 
 
 def node_versions(endpoint: Endpoint) -> dict[str, str]:
-    """The version that every node states, by its name; those that do not answer are left out.
+    """Return the version that every node reports, by its name; those that do not answer are left out.
 
-    Raises RagopsError where none answers.
+    Raises RagopsError if none answers.
     """
     with connect(endpoint, _ANSWER_SECONDS) as nodes:
         return {client.name: str(client.root()["version"]) for client in nodes.clients}

@@ -31,7 +31,7 @@ _LIMITS = ("rate limit", "strict mode")
 
 @dataclass
 class Conditions:
-    """What was seen of all collections, in words; `busy` are those that are optimized, which is no fault."""
+    """The findings on all collections; `busy` are those that are optimized, which is no fault."""
 
     faults: list[str] = field(default_factory=list)
     hints: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ def look_at(name: str, nodes: Nodes, deadline: float, found: Conditions) -> None
         try:
             info = one.get(path_of(name))
         except RagopsError as error:
-            if error.code == "qdrant_not_found":  # deleted meanwhile, or not yet made there
+            if error.code == "qdrant_not_found":  # deleted in between, or not yet made there
                 return
             found.fault(f"{name} cannot be asked{where}: {error.message}", f"`ragops health qdrant`; {_LOG}")
             return
@@ -80,7 +80,7 @@ def _judge(name: str, where: str, client: HttpClient, info: Mapping[str, Any], f
         hint = f"{_LOG}; a restart of that node has it try again, `ragops restore` brings the collection back"
         found.fault(f"{name} is red{where}: an operation failed and was not made up for", hint)
     elif status == "grey":
-        hint = f"have it go on: {_again(name)}"
+        hint = f"continue it: {_again(name)}"
         found.fault(f"{name} is grey{where}: what is to be optimized since the last start is not", hint)
     if status in ("yellow", "grey"):
         _judge_backlog(name, where, info, found)
@@ -125,7 +125,7 @@ def _started(optimization: Mapping[str, Any]) -> datetime | None:
 
 
 def _ask(name: str, client: HttpClient, info: Mapping[str, Any], found: Conditions) -> None:
-    """A search as an application makes it; of a collection without any shard a server breaks off (seen on 1.18.3)."""
+    """Search as an application does; without any shard a server closes the connection (seen on 1.18.3)."""
     if not info.get("segments_count", 1):
         return
     question = example_question(info.get("config", {}).get("params", {}))
@@ -140,7 +140,7 @@ def _ask(name: str, client: HttpClient, info: Mapping[str, Any], found: Conditio
 
 
 def example_question(params: Mapping[str, Any]) -> dict[str, Any]:
-    """A query for the first vector of a collection with such parameters; nothing where it has none."""
+    """Return a query for the first vector of a collection with such parameters, nothing if it has none."""
     vectors = params.get("vectors") or {}
     named = {"": vectors} if "size" in vectors else vectors
     for using, one in named.items():
@@ -156,7 +156,7 @@ def example_question(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def leftovers(client: HttpClient) -> Iterator[Check]:
-    """Copies that a restore has built and not removed: it was killed, failed, or goes on just now."""
+    """Report copies that a restore has built and not removed: it was killed, failed, or is still running."""
     live = proven_copies.all_names(client)
     found = proven_copies.sort_out(live, proven_copies.all_aliases(client)).values()
     if not found:
@@ -169,7 +169,7 @@ def leftovers(client: HttpClient) -> Iterator[Check]:
             words.append(f"{copy.base} is away; all of it is in its proven copy {copy.name}")
         else:
             words.append(f"{copy.name} is left of a restore")
-    hint = "where no restore is under way: the same `ragops restore` again completes it and removes the copies"
+    hint = "if no restore is running: the same `ragops restore` again completes it and removes the copies"
     if all(copy.base in live for copy in found):
         hint = f"{hint}, `ragops restore clean` only removes them"
     yield Check("restore", Status.DEGRADED, "; ".join(words[:_SHOWN]), hint)

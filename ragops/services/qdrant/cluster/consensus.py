@@ -16,7 +16,7 @@ _LOST = "consensus operation commit failed"
 
 
 def retry_consensus(client: HttpClient, method: str, path: str, body: object = None, **query: str) -> Any:
-    """The result of a request that changes the catalogue or the cluster, and that may be repeated.
+    """Return the result of a request that changes the catalogue or the cluster, repeated if consensus lost it.
 
     What a node passes on to a leader that is no more is never done, and the node waits for it all the same (seen on
     1.18.3): it gets little time and is repeated. Raises as `HttpClient.send`; what an earlier attempt made after all

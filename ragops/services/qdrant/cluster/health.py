@@ -49,7 +49,7 @@ def members(endpoint: Endpoint, nodes: Nodes) -> Check:
 
 
 def _faults(found: Mapping[str, Member], wanted: int, nodes: Nodes) -> Iterator[tuple[Status, str, str]]:
-    """Status, words and cure of each."""
+    """Return status, detail and hint of each."""
     up = "`ragops up` starts what is stopped"
     if len(nodes.clients) <= wanted // 2:
         yield Status.DOWN, f"{len(nodes.clients)} of {wanted} nodes are no majority", up
@@ -81,7 +81,7 @@ def _goes_on(one: Member, uri: str) -> bool:
 
 
 def _said(error: str) -> str:
-    """The words inside an error of gRPC, which quotes every layer that it passed through."""
+    """Return the cause inside an error of gRPC, which quotes every layer that it passed through."""
     found = re.search(r'message: "([^"]{1,100})', error)
     return found[1] if found else error[:100]
 
@@ -95,13 +95,13 @@ def _stopped(found: Mapping[str, Member]) -> Iterator[tuple[Status, str, str]]:
 def _divided(found: Mapping[str, Member], wanted: int) -> Iterator[tuple[Status, str, str]]:
     """Nodes that do not know all others: alone, or listed as the peer that they no longer are."""
     for peer, host in lost_peers(found).items():
-        cure = f"stop {host}, remove the volume of its data, and `ragops up` while the other nodes run"
-        yield Status.DEGRADED, f"{host} has lost its data and is not peer {peer} any more", cure
+        hint = f"stop {host}, remove the volume of its data, and `ragops up` while the other nodes run"
+        yield Status.DEGRADED, f"{host} has lost its data and is not peer {peer} any more", hint
     if not lost_peers(found):
         for one in found.values():
             if len(one.peers) != wanted:
-                cure = f"wait until all have joined; then {_LOG}"
-                yield Status.DEGRADED, f"{one.name} knows {len(one.peers)} of {wanted} peers", cure
+                hint = f"wait until all have joined; then {_LOG}"
+                yield Status.DEGRADED, f"{one.name} has {len(one.peers)} of {wanted} peers", hint
 
 
 # --- shards ----------------------------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def _divided(found: Mapping[str, Member], wanted: int) -> Iterator[tuple[Status,
 
 @dataclass
 class _Found:
-    """What was seen of all collections, in words."""
+    """The findings on all collections."""
 
     down: list[str] = field(default_factory=list)
     inactive: list[str] = field(default_factory=list)
@@ -155,7 +155,7 @@ def _look_at(name: str, nodes: Nodes, hosts: Mapping[int, str], wanted: int, fou
     try:
         seen = ShardMap.of(nodes.first.get(f"{path_of(name)}/cluster"))
     except RagopsError as error:
-        if error.code != "qdrant_not_found":  # deleted meanwhile
+        if error.code != "qdrant_not_found":  # deleted in between
             found.inactive.append(f"{name}: {error.message}")
         return
     if hosts and (lost := seen.unserved(hosts)):
@@ -171,7 +171,7 @@ def _made_so(nodes: Nodes, name: str, wanted: int) -> bool:
     """Whether the collection itself is to have fewer replicas than new ones get."""
     try:
         return replication_factor(nodes.first, name) < wanted
-    except RagopsError:  # a shard of it is out of reach, which is told elsewhere
+    except RagopsError:  # a shard of it is out of reach, which another check reports
         return False
 
 

@@ -1,8 +1,8 @@
-"""Nodes that lost their data: making room for a new one under the old name, and filling it up again.
+"""Nodes that lost their data: room for a new one under the old name, and replicas for it.
 
 A node that starts empty is another peer to the cluster. Its address still belongs to the one that it was, which holds
-replicas on paper, and the cluster refuses the new one for as long (seen on 1.18.3). Nobody makes the lost replicas
-again by himself either.
+replicas on paper, and the cluster refuses the new one for as long (seen on 1.18.3). The cluster does not make the
+lost replicas again either.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ RAFT_STATE = "raft_state.json"
 
 
 def remove_lost_peers(endpoint: Endpoint, state_of: Callable[[str], str | None]) -> tuple[str, ...]:
-    """Take nodes whose data are gone out of the cluster, so that they can join it anew; for before they are started.
+    """Remove nodes whose data are gone from the cluster, so that they can join it again; call it before they start.
 
-    `state_of` gives the file RAFT_STATE among the data of a node, by its name: None where there are no data.
-    Returns words for the user. Raises IntegrityError (last_replica_lost) where such a node held what no other has;
-    nothing is changed then. Where no node answers nothing can be told, and nothing is done.
+    `state_of` gives the file RAFT_STATE among the data of a node, by its name: None if there are no data.
+    Returns notes for the user. Raises IntegrityError (last_replica_lost) if such a node held what no other has;
+    nothing is changed then. If no node answers, nothing is done.
     """
     if not is_cluster(endpoint):
         return ()
@@ -76,7 +76,7 @@ def _is_led(nodes: Nodes) -> bool:
 
 
 def _peer(state: str | None) -> int:
-    """The peer that a node was, by its own Raft state; 0 where it has none."""
+    """Return the peer that a node was, by its own Raft state, 0 if it has none."""
     try:
         return int(json.loads(state or "")["this_peer_id"])
     except (ValueError, KeyError, TypeError):
@@ -102,7 +102,7 @@ def _collections(client: HttpClient) -> Iterator[tuple[str, ShardMap]]:
         try:
             yield item["name"], ShardMap.of(client.get(f"{path_of(item['name'])}/cluster"))
         except RagopsError as error:
-            if error.code != "qdrant_not_found":  # deleted meanwhile
+            if error.code != "qdrant_not_found":  # deleted in between
                 raise
 
 
@@ -119,10 +119,10 @@ class Copy:
 
 
 def missing_copies(shards: ShardMap, wanted: int, peers: Sequence[int], load: Counter[int]) -> list[Copy]:
-    """What is to be copied next for every shard to have `wanted` replicas on `peers`, least `load` first.
+    """Return the next copies for every shard to have `wanted` replicas on `peers`, least `load` first.
 
-    A shard is copied once at a time, and one that nobody could be a source of not at all. `load` counts replicas by
-    peer, and is brought up to date.
+    A shard is copied once at a time, and one without a source not at all. `load` counts replicas by peer, and is
+    updated.
     """
     copies: list[Copy] = []
     for shard, replicas in shards.shards().items():
@@ -139,8 +139,8 @@ def missing_copies(shards: ShardMap, wanted: int, peers: Sequence[int], load: Co
 def replicate_missing_shards(endpoint: Endpoint) -> None:
     """Have shards copied that have fewer replicas than their collection wants.
 
-    The copying goes on in the cluster when this returns; what has to wait for another copy of the same shard is begun
-    within a minute, or by the next call. Raises RagopsError where no node answers.
+    The cluster still copies when this returns; what has to wait for another copy of the same shard is begun within a
+    minute, or by the next call. Raises RagopsError if no node answers.
     """
     deadline = time.monotonic() + _FILL_SECONDS
     with connect(endpoint, _ANSWER_SECONDS) as nodes:
@@ -158,7 +158,7 @@ def _begin_copies(nodes: Nodes) -> bool:
     waiting = False
     for name, shards in maps.items():
         if shards.unserved(peers):
-            continue  # a server does not even say how many replicas it is to have; health tells of it
+            continue  # a server does not even say how many replicas it is to have; health reports it
         wanted = min(replication_factor(nodes.first, name), len(peers))
         for copy in missing_copies(shards, wanted, peers, load):
             begin_copy(nodes.first, name, copy)
@@ -177,7 +177,7 @@ def begin_copy(client: HttpClient, name: str, copy: Copy) -> None:
 
 
 def _peers(nodes: Nodes) -> list[int]:
-    """The peers of the nodes that answer and are one cluster with the first."""
+    """Return the peers of the nodes that answer and are one cluster with the first."""
     found = {client.name: known for client in nodes.clients if (known := member(client))}
     if not found or lost_peers(found):
         return []

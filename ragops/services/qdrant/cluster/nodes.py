@@ -48,7 +48,7 @@ class Nodes:
             raise UnhealthyError("qdrant_node_down", what, f"`ragops up` starts {name}; see `ragops logs qdrant`")
 
     def shard_placement(self, path: str) -> ShardPlacement:
-        """The shards of the collection at `path`, as the first node knows them."""
+        """Return the shards of the collection at `path`, as the first node reports them."""
         views = {client: ShardMap.of(client.get(f"{path}/cluster")) for client in self.clients}
         return ShardPlacement(views[self.first], {view.peer: client for client, view in views.items()})
 
@@ -57,7 +57,7 @@ class Nodes:
 def connect(endpoint: Endpoint, timeout: float) -> Iterator[Nodes]:
     """Clients with the operator's key; every answer may take up to `timeout` seconds.
 
-    Raises UnhealthyError (qdrant_unreachable) where no node answers.
+    Raises UnhealthyError (qdrant_unreachable) if no node answers.
     """
     wanted = addresses(endpoint)
     # No pool: the process would wait for its threads at the end, however long a node takes to say nothing.
@@ -76,7 +76,7 @@ def connect(endpoint: Endpoint, timeout: float) -> Iterator[Nodes]:
 
 
 def _greeting(endpoint: Endpoint, address: Address, timeout: float) -> RagopsError | None:
-    """Why the node does not answer, None where it does."""
+    """Return why the node does not answer, None if it does."""
     with open_http(address.url, operator_key(endpoint), min(timeout, _HELLO_SECONDS), address.name) as client:
         try:
             client.status("/healthz")

@@ -1,4 +1,4 @@
-"""Waits for servers: as long as something goes on, and no longer than it takes to see that nothing does."""
+"""Waits for servers: as long as there is progress, and little longer than that."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 STUCK_SECONDS = 600.0  # without anything changing
 LAG_SECONDS = 120.0  # that counts may differ though every replica is active and nothing is on its way
-ALONE_SECONDS = 30.0  # that the only node there is may not answer: nothing can go on without it
+ALONE_SECONDS = 30.0  # that the only node there is may not answer: nothing works without it
 _SILENT_SECONDS = 60.0  # that a node which works for us may not answer
 _LOOK_SECONDS = 5.0
 _POLL = 0.2
@@ -27,7 +27,7 @@ _POLL = 0.2
 
 @dataclass(frozen=True)
 class Seen:
-    """One look: `words` say what is missing, nothing where all is there; `picture` changes while something goes on.
+    """One observation: `words` name what is missing, empty if nothing is; `picture` changes with every progress.
 
     `counts` says that all is there but the numbers are other ones, `silence` is why nothing could be seen.
     """
@@ -76,9 +76,9 @@ def _look(look: Callable[[], Seen]) -> Seen:
 
 
 def while_answering(client: HttpClient, work: Callable[[], T]) -> T:
-    """What comes of `work`, a request that may take hours, while its server goes on answering short ones.
+    """Return the result of `work`, a request that may take hours, while its server still answers short ones.
 
-    Raises as `work`, UnhealthyError (qdrant_unreachable) where the server is silent for a minute: one that hangs keeps
+    Raises as `work`, UnhealthyError (qdrant_unreachable) if the server is silent for a minute: one that hangs keeps
     its connections open.
     """
     job = BackgroundTask(work, "ragops-qdrant")

@@ -38,7 +38,7 @@ def prepare(endpoint: Endpoint) -> None:
 
 
 def _spread_scratch(rest: HttpClient, nodes: int) -> None:
-    """A replica on every node, those that were added later too."""
+    """Give every node a replica, those that were added later too."""
     if replication_factor(rest, HEALTH_COLLECTION) < nodes:
         retry_consensus(rest, "PATCH", path_of(HEALTH_COLLECTION), {"params": {"replication_factor": nodes}})
 
@@ -53,7 +53,7 @@ def _wait_joined(endpoint: Endpoint) -> None:
 
 
 def _not_joined(endpoint: Endpoint) -> str:
-    """Why they are not one cluster with a leader, empty where they are."""
+    """Return why they are not one cluster with a leader, empty if they are."""
     wanted = len(addresses(endpoint))
     try:
         with connect(endpoint, _LOOK_SECONDS) as nodes:
@@ -68,5 +68,5 @@ def _not_joined(endpoint: Endpoint) -> str:
         if len(one.peers) != wanted:
             return f"{one.name} knows {len(one.peers)} of {wanted} peers"
         if not one.leader:
-            return f"{one.name} knows no leader"
+            return f"{one.name} has no leader"
     return "" if len(found) == wanted else "a node is in no cluster"

@@ -50,7 +50,7 @@ class ShardMap:
         return cls(own, cluster["shard_count"], ordered, moving)
 
     def shards(self) -> dict[int, tuple[Replica, ...]]:
-        """The replicas of every shard."""
+        """Return the replicas of every shard."""
         found: dict[int, list[Replica]] = defaultdict(list)
         for replica in self.replicas:
             found[replica.shard].append(replica)
@@ -97,7 +97,7 @@ class ShardMap:
 
 
 def _spread(able: Mapping[int, Sequence[int]], most: int) -> dict[int, int]:
-    """A peer for every shard, at most `most` shards on each; nothing where there is no such way.
+    """Return a peer for every shard, at most `most` shards on each, nothing if that is impossible.
 
     A shard that finds all its peers full has one of theirs move on, which may have another one move on.
     """
