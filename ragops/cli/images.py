@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
     from ragops.cli.console import Console
     from ragops.cli.state import State
-    from ragops.operations.lifecycle.images import ImageState
     from ragops.operations.session import Session
+    from ragops.runtimes.contract import ImageState
 
 group = Application(
-    help="The container images of the docker runtime."
+    help="The container images of the services."
 )  # fmt: skip
 
 

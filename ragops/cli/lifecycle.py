@@ -10,6 +10,7 @@ import typer
 from ragops.cli.help import PROVISION
 from ragops.cli.state import state
 from ragops.errors import ExitCode, UsageError
+from ragops.runtimes import registry
 
 if TYPE_CHECKING:
     from ragops.adapters.pulumi.state import StateFault
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 LockWait = Annotated[float, typer.Option(metavar="SECONDS", help="Wait this long for another run to end.")]
+
+_RUNTIMES = ", ".join(f"{name} ({registry.facts(name).instances})" for name in registry.names())
 
 
 def register(app: typer.Typer) -> None:
@@ -29,9 +32,7 @@ def init(
     context: typer.Context,
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the project.")] = Path(),
     name: Annotated[str | None, typer.Option(help="Name of the platform; the folder's if not given.")] = None,
-    runtime: Annotated[
-        str, typer.Option(help="What runs the services: embedded (processes), docker (containers).")
-    ] = "embedded",
+    runtime: Annotated[str, typer.Option(help=f"What runs the services: {_RUNTIMES}.")] = registry.DEFAULT,
 ) -> None:
     """Write the files of a new project.
 
@@ -42,8 +43,7 @@ def init(
     from ragops.cli.views import jsonable
     from ragops.operations.lifecycle.init import init as operation
 
-    if runtime not in ("embedded", "docker"):
-        raise UsageError("unknown_runtime", f"there is no runtime {runtime!r}", "one of: embedded, docker")
+    registry.find(runtime)
     console = state(context).console
     state(context).begin_project(directory)
     result = operation(directory, name, runtime)

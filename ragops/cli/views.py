@@ -65,8 +65,7 @@ def show_versions(console: Console, versions: Sequence[VersionChange]) -> None:
 def show_status(console: Console, status: PlatformStatus) -> None:
     """What runs and where."""
     runtime = status.services[0].runtime if status.services else "-"
-    embedded = runtime == "embedded"
-    columns = ("SERVICE", "STATE", "ENGINE", "ADDRESS", "PID" if embedded else "CONTAINER", "UP", "MEMORY")
+    columns = ("SERVICE", "STATE", "ENGINE", "ADDRESS", _id_title(runtime), "UP", "MEMORY")
     rows = [
         (
             item.instance,
@@ -81,6 +80,12 @@ def show_status(console: Console, status: PlatformStatus) -> None:
     ]
     title = f"{status.name} · environment {status.environment} · runtime {runtime}"
     console.table(columns, rows, title, optional=("MEMORY", "UP", "ENGINE"))
+
+
+def _id_title(runtime: str) -> str:
+    from ragops.runtimes import registry
+
+    return registry.facts(runtime).id_title if runtime in registry.names() else "ID"
 
 
 def show_health(console: Console, health: Health) -> None:

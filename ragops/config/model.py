@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,8 +15,10 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from ragops.config.backup import BackupSettings
+from ragops.runtimes import registry
 from ragops.services import sections
 
 if TYPE_CHECKING:
@@ -44,6 +46,18 @@ def _is_address(text: str) -> str:
     return str(address)
 
 
+def _is_runtime(name: str) -> str:
+    if name not in registry.names():
+        expected = " or ".join(map(repr, registry.names()))
+        raise PydanticCustomError("literal_error", "should be {expected}", {"expected": expected})
+    return name
+
+
+def _uses_images(runtime: str) -> bool:
+    return registry.facts(runtime).traits.uses_images
+
+
+RuntimeName = Annotated[str, AfterValidator(_is_runtime)]
 Address = Annotated[str, AfterValidator(_is_address)]
 
 
@@ -83,8 +97,8 @@ class Settings(sections.Sections):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Name = Field(description="name of the platform")
-    runtime: Literal["embedded", "docker"] = Field(
-        "embedded", description="what runs the services: processes from wheels, or containers"
+    runtime: RuntimeName = Field(
+        registry.DEFAULT, description="what runs the services: processes from wheels, or containers"
     )
     data_dir: Line = Field("", description="folder of the services' data; empty: .ragops/data")
     run_as: Line = Field("", description="user for engines that refuse root; empty: postgres, else nobody")
@@ -94,8 +108,9 @@ class Settings(sections.Sections):
 
     @model_validator(mode="after")
     def _models_have_a_server(self) -> Settings:
-        if self.ollama and self.runtime == "embedded":
-            raise ValueError("ollama: is for the docker runtime; here name a server in api.embedder.ollama_url")
+        if self.ollama and not _uses_images(self.runtime):
+            others = " or ".join(name for name in registry.names() if _uses_images(name))
+            raise ValueError(f"ollama: is for the {others} runtime; here name a server in api.embedder.ollama_url")
         if self.ollama and (lacking := self.ollama.lacks(self.api.own_models())):
             raise ValueError(f"ollama.models lacks {lacking[0]}, which api: asks it for")
         if not self.ollama and self.api.chat.model in self.api.own_models():
@@ -111,12 +126,15 @@ class Settings(sections.Sections):
 
         Several that follow from one key have more words after it, after a comma.
         """
-        return sections.ports(self, uses_images=self.runtime == "docker")
+        return sections.ports(self, uses_images=_uses_images(self.runtime))
 
 
 def ports_as_written(values: Mapping[str, Any]) -> dict[tuple[str, str], int]:
     """The ports that the values of a ragops.yaml ask for, whatever else is wrong with them."""
-    sections: dict[str, Any] = {"name": "", "runtime": values.get("runtime")}
+    sections: dict[str, Any] = {
+        "name": "",
+        "runtime": values.get("runtime") if values.get("runtime") in registry.names() else registry.DEFAULT,
+    }
     for name, field in Settings.model_fields.items():
         models = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
         model = next((kind for kind in models if issubclass(kind, BaseModel)), None)

@@ -5,32 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ragops.errors import Problem
+from ragops.runtimes import registry
 from ragops.services.sections import image_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-# By runtime; a section stands for all of its keys. tests/stacks/test_unread_keys.py compares this with the program.
-_UNREAD: Mapping[str, tuple[str, ...]] = {
-    "embedded": (
-        "expose",
-        *image_keys(),
-    ),
-    "docker": ("data_dir", "run_as"),
-}  # fmt: skip
-_DEFAULT = "embedded"
-_INSTEAD = {
-    "data_dir": "the data lie in Docker's volumes",
-    "run_as": "each image has a user of its own",
-    "qdrant.nodes": "the engine is a single node",
-}
-
 Key = tuple[str | int, ...]
 
 
 def unread(runtime: str) -> tuple[str, ...]:
-    """The keys that `runtime` does not read, dotted."""
-    return _UNREAD.get(runtime, ())
+    """Return the keys that `runtime` does not read, dotted; none if there is no such runtime."""
+    return tuple(_ignored(runtime))
 
 
 def problems(sources: Iterable[tuple[Mapping[str, Any], Mapping[Key, str]]]) -> Iterator[Problem]:
@@ -62,7 +48,16 @@ def without(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _runtime(sources: Iterable[Mapping[str, Any]]) -> str:
     chosen = [str(values["runtime"]) for values in sources if values.get("runtime")]
-    return chosen[-1] if chosen else _DEFAULT
+    return chosen[-1] if chosen else registry.DEFAULT
+
+
+def _ignored(runtime: str) -> Mapping[str, str]:
+    """Every key without effect with the reason; a section stands for all of its keys."""
+    if runtime not in registry.names():
+        return {}
+    facts = registry.facts(runtime)
+    of_images = () if facts.traits.uses_images else image_keys()
+    return dict.fromkeys(of_images, "") | dict(facts.ignored_settings)
 
 
 def _written(values: Mapping[str, Any], lines: Mapping[Key, str], key: Key, runtime: str) -> Iterator[Problem]:
@@ -74,7 +69,7 @@ def _written(values: Mapping[str, Any], lines: Mapping[Key, str], key: Key, runt
     if found in (None, "", {}):  # says nothing
         return
     below = [(*key, name) for name in found] if isinstance(found, dict) else [key]
-    why = _INSTEAD.get(".".join(map(str, key)))
+    why = _ignored(runtime).get(".".join(map(str, key)))
     text = f"has no effect with `runtime: {runtime}`{f': {why}' if why else ''}; remove it"
     for each in below:
         yield Problem(lines.get(each) or lines.get(key, ""), ".".join(map(str, each)), text)

@@ -1,7 +1,7 @@
-"""The day-2 side of a runtime: what there is of an environment on this machine, and what can be done to it.
+"""The day-2 side of a runtime: what an environment has on this machine, and what can be done to it.
 
-Operations know this protocol and no runtime by name: whoever adds a runtime adds a `RuntimeHost` and registers it in
-`machines.py`.
+Operations use this protocol and name no runtime: a new runtime is a folder with a `RuntimeHost`, and an entry in
+`registry.py`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from pathlib import Path
 
     from ragops.adapters.progress import Progress
+    from ragops.runtimes.facts import RuntimeFacts
     from ragops.runtimes.gateway import GatewayAdapter
     from ragops.services.contract import Check, Endpoint
     from ragops.services.control import Control
     from ragops.services.gateway.component import GatewayRuntime
-    from ragops.services.spec import RuntimeTraits
 
 RUNNING = "running"
 STOPPED = "stopped"
@@ -25,9 +26,9 @@ STOPPED = "stopped"
 
 @dataclass(frozen=True)
 class Instance:
-    """One process or container as it is now; `uptime` in seconds and `memory` in bytes are 0 where it does not run.
+    """One process or container as it is now; `uptime` in seconds and `memory` in bytes are 0 if it does not run.
 
-    `state` is `running`, or words for what is wrong; `ident` is what it is found by there (a pid, a container's id).
+    `state` is `running`, or a text about what is wrong; `ident` is its id in the runtime (a pid, a container's id).
     """
 
     service: str
@@ -42,86 +43,142 @@ class Instance:
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not as it was provisioned, in words: resource, what was, what is."""
+    """Something that is not as it was provisioned: resource, its state before, its state now.
+
+    `service` is the service whose own probe has to show it, because its answers do not; empty if that is the runtime's.
+    """
 
     resource: str
     before: str
     now: str
+    service: str = ""
+
+
+@dataclass(frozen=True)
+class ImageState:
+    """The image of one service; `id`, `digest` and `size` (bytes) are empty if it is not here.
+
+    `state` is `here`, `missing`, or a text about what the next `ragops images pull` or `build` would change.
+    """
+
+    service: str
+    reference: str
+    state: str
+    id: str = ""
+    digest: str = ""
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class ResourceDescription:
+    """How plans and drift show one resource of the engine.
+
+    `instance` is the name that it is shown by. `hidden` are properties that no plan shows, `of_running` those that
+    differ only because the instance does not run.
+    """
+
+    instance: str
+    hidden: frozenset[str] = frozenset()
+    of_running: frozenset[str] = frozenset()
+
+
+class RuntimeImages(Protocol):
+    """The container images of one environment."""
+
+    def list(self) -> tuple[ImageState, ...]:
+        """Return every image that the environment uses, here or missing."""
+
+    def pull(self, on_progress: Callable[[Progress], None], *, renew: bool) -> tuple[ImageState, ...]:
+        """Fetch what is missing, all from registries if `renew`, and use what the references mean now."""
+
+    def build(self, on_progress: Callable[[Progress], None]) -> tuple[ImageState, ...]:
+        """Build the images that are made from this package, unless they are current, and use them."""
+
+    def save(self, target: Path) -> tuple[ImageState, ...]:
+        """Write every image into one tar file."""
+
+    def load(self, source: Path) -> tuple[ImageState, ...]:
+        """Read the images of a tar file, and use those that the environment names."""
 
 
 class RuntimeHost(Protocol):
-    """One environment on this machine, seen by operations. `traits` are what services depend on."""
+    """One environment on this machine, as operations see it."""
 
-    name: str
-    traits: RuntimeTraits
+    facts: RuntimeFacts
 
     def runtime(self) -> GatewayRuntime:
-        """What components hand their specifications to."""
+        """Return what components hand their specifications to."""
 
     def gateway(self) -> GatewayAdapter:
-        """How the gateway's hot configuration is rendered, looked at and judged here."""
+        """Return what renders, reads and validates the gateway's hot configuration."""
 
     def refuse_what_cannot_start(self) -> None:
         """Raise for whatever would make `up` fail half-way: a missing engine, a port that is taken, a full disk."""
 
     def prepare_up(self, on_progress: Callable[[Progress], None], known_ids: Callable[[], Collection[str]]) -> None:
-        """Make ready what the engine cannot: fetch images, clear what an interrupted run left, start what is stopped.
+        """Prepare what the engine cannot: fetch images, clear what an interrupted run left, start what is stopped.
 
         `known_ids` returns the ids in the engine's state; it is called only if something is in doubt. Idempotent;
         runs under the lock.
         """
 
     def will_restart(self) -> Collection[str]:
-        """Instances that `prepare_up` would start, so that the engine never sees them stopped."""
+        """Return the instances that `prepare_up` would start, so that the engine never sees them stopped."""
 
     def record_provisioned(self) -> None:
-        """Keep what there is now, for later looks to compare with."""
+        """Store what `up` provisioned, for `drift` to compare with."""
 
     def engine_variables(self) -> Mapping[str, str]:
-        """What the Pulumi engine and its providers need in their environment to act on this very machine."""
+        """Return the environment variables that have the Pulumi engine and its providers act on this very machine."""
 
     def image_pins(self) -> Mapping[str, str]:
-        """What the platform is made from besides its settings and secrets, such as the images that are here."""
+        """Return the id of the image that each reference means here; empty if services run from no images."""
 
     def drift(self) -> tuple[Difference, ...]:
-        """What is not as it was provisioned and the engine's own refresh does not see."""
+        """Return what is not as it was provisioned and the engine's own refresh does not see."""
+
+    def describe_resource(self, urn: str) -> ResourceDescription:
+        """Return how plans and drift show the resource of the engine with this URN."""
+
+    def resources_of(self, instance: str) -> tuple[str, ...]:
+        """Return the names of the engine's resources that one instance is made of, without its data."""
 
     def control(self, endpoint: Endpoint) -> Control:
-        """What restores and repairs may do to the service."""
+        """Return what restores and repairs may do to the service."""
 
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
-        """Every instance of the service, as it is now."""
+        """Return every instance of the service as it is now."""
 
     def is_running(self, service: str) -> bool:
         """Whether anything of the service runs, provisioned whole or not."""
 
     def has_data(self, service: str) -> bool:
-        """Whether the service has data here."""
+        """Whether the service has data here that are this project's."""
 
     def lacks_data(self, service: str) -> bool:
-        """Whether no instance of the service has any data here, whoever's they are: it would start empty."""
+        """Whether no instance of the service has any data here, of this project or of another: it would start empty."""
 
     @property
     def data_location(self) -> str:
-        """Where the data of the services lie, in words."""
+        """The place of the services' data, for a message."""
 
     def data_file(self, service: str, instance: str, name: str) -> str | None:
-        """The text of the file `name` among the data of an instance, whether it runs or not; None without it."""
+        """Return the text of the file `name` in the data of an instance, running or not; None without it."""
 
     def list_data(self) -> tuple[str, ...]:
-        """Folders or volumes of data, by name."""
+        """Return the names of the folders or volumes of data."""
 
     def purge_data(self) -> None:
-        """Remove all of `data()` for good. Raises RagopsError (data_in_use) before anything is removed."""
+        """Remove all of `list_data()` for good. Raises RagopsError (data_in_use) before anything is removed."""
 
     def stop_orphans(self) -> tuple[str, ...]:
-        """Stop what runs though the engine does not know of it; returns the services' names."""
+        """Stop what runs without being in the engine's state; returns the services' names."""
 
     def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
-        """The last `lines` lines of its log, then what is appended if `following`; None where it never ran."""
+        """Return the last `lines` lines of its log, then what is appended if `following`; None if it never ran."""
 
     def rotate_logs(self) -> None:
-        """Bound the logs, where the runtime does not by itself."""
+        """Bound the logs, unless the runtime does that by itself."""
 
     def doctor_checks(self) -> tuple[Check, ...]:
-        """What `doctor` says of this machine for this runtime."""
+        """Return doctor's checks of this machine for this runtime."""

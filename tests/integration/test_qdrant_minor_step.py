@@ -16,7 +16,8 @@ import pytest
 
 from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.operations.lifecycle import provision
-from ragops.runtimes.docker.names import TRAITS as DOCKER_TRAITS
+from ragops.runtimes.docker.facts import FACTS as DOCKER
+from ragops.runtimes.docker.provision.resources import describe_resource, resources_of
 from ragops.services.qdrant.cluster.cluster import node_versions, wait_all_active
 from ragops.services.qdrant.settings import QdrantSettings
 from tests.qdrant_processes import BINARY, BINARY_BEFORE, KEY, Cluster, binary, cluster, done, fill
@@ -24,6 +25,7 @@ from tests.qdrant_processes import BINARY, BINARY_BEFORE, KEY, Cluster, binary, 
 if TYPE_CHECKING:
     from pathlib import Path
 
+HOST = SimpleNamespace(facts=DOCKER, describe_resource=describe_resource, resources_of=resources_of)
 pytestmark = [pytest.mark.fault, pytest.mark.timeout(600)]
 POINTS = 500
 
@@ -119,7 +121,7 @@ def test_no_search_fails_and_no_write_is_lost(monkeypatch: pytest.MonkeyPatch, c
         endpoint = made.endpoint
         settings = SimpleNamespace(section=lambda _service: QdrantSettings(), runtime="docker")
         session: Any = SimpleNamespace(
-            project=SimpleNamespace(settings=settings), host=SimpleNamespace(traits=DOCKER_TRAITS),
+            project=SimpleNamespace(settings=settings), host=HOST,
             make_secrets=dict, endpoints=lambda: {"qdrant": endpoint},
         )  # fmt: skip
         with Load(made) as load:

@@ -44,7 +44,10 @@ _ACTIONS = {
 
 @dataclass(frozen=True)
 class Step:
-    """One event in the life of a resource; `old` and `new` are its properties, secrets masked by the engine."""
+    """One event in the life of a resource; `old` and `new` are its properties, secrets masked by the engine.
+
+    `resource` is the last part of its URN, `type` its type.
+    """
 
     resource: str
     type: str
@@ -54,6 +57,7 @@ class Step:
     new: Mapping[str, Any] = field(default_factory=dict)
     old_outputs: Mapping[str, Any] = field(default_factory=dict)
     new_outputs: Mapping[str, Any] = field(default_factory=dict)
+    urn: str = ""
 
 
 @dataclass
@@ -98,4 +102,5 @@ def _step(metadata: StepEventMetadata, phase: Phase) -> Step | None:
         new=(new and new.inputs) or {},
         old_outputs=(old and old.outputs) or {},
         new_outputs=(new and new.outputs) or {},
+        urn=metadata.urn,
     )

@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from ragops.operations.lifecycle.plan_diff import Change
     from ragops.services.contract import Endpoint
 
+    ResourcesOf = Callable[[str], tuple[str, ...]]
+
 ACTIVE_SECONDS = 600.0
-_PARTS = ("", "-config", "-ready")  # of a node, as the docker runtime names its resources
 
 
-def affected_nodes(endpoint: Endpoint | None, changes: Sequence[Change]) -> tuple[str, ...]:
-    """Return the nodes of the cluster that the changes restart, replace or bring back, in their order."""
+def affected_nodes(endpoint: Endpoint | None, resources_of: ResourcesOf, changes: Sequence[Change]) -> tuple[str, ...]:
+    """Return the nodes of the cluster that the changes restart, replace or bring back, in their order.
+
+    `resources_of` returns the names of the resources of a node, without its data.
+    """
     touched = {change.resource for change in changes}
     names = [node.name for node in endpoint.nodes] if endpoint else []
-    return tuple(name for name in names if touched & set(resources(name)))
-
-
-def resources(node: str) -> tuple[str, ...]:
-    """Return the names of the resources of one node, without its data."""
-    return tuple(f"{node}{part}" for part in _PARTS)
+    return tuple(name for name in names if touched & set(resources_of(name)))
 
 
 def roll(
     endpoint: Endpoint,
     nodes: Sequence[str],
+    resources_of: ResourcesOf,
     apply: Callable[[tuple[str, ...]], object],
     show: Callable[[Progress], None],
     refusing: Collection[str] = (),
@@ -50,13 +50,13 @@ def roll(
     for node in nodes:
         if node not in answering:
             show(Progress(service.name, f"{node} does not answer, or not the others: it is brought back first"))
-            apply(resources(node))
+            apply(resources_of(node))
     for node in nodes:
         if node not in answering:
             continue
         show(Progress(service.name, f"waiting until every replica is active, then {node}"))
         service.after_update(endpoint, ACTIVE_SECONDS)
-        apply(resources(node))
+        apply(resources_of(node))
     service.after_update(endpoint, ACTIVE_SECONDS)
     show(Progress(service.name, f"changed node by node: {', '.join(nodes)}", final=True))
 

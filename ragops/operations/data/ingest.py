@@ -86,7 +86,7 @@ def embedder_for(session: Session) -> Embedder:
     settings = session.project.settings
     # A project whose settings have no section `api:` is asked with the defaults of one.
     api = getattr(settings, "api", None) or ApiSettings()
-    choice = configuration.embedder(api.embedder, session.host.traits.distribution, _own_ollama(settings))
+    choice = configuration.embedder(api.embedder, session.host.facts.traits.distribution, _own_ollama(settings))
     if choice.kind == "ollama":
         return OllamaEmbedder(choice.url or "", choice.model, choice.dimensions)
     return HashingEmbedder(choice.dimensions or DEFAULT_DIMENSIONS)

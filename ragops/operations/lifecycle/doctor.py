@@ -18,9 +18,8 @@ from ragops.operations.repositories import findings
 from ragops.operations.schedule import boot
 from ragops.operations.schedule.install import planners
 from ragops.operations.session import Session
+from ragops.runtimes import registry
 from ragops.runtimes.checks import run_check
-from ragops.runtimes.embedded.host import disk, programs
-from ragops.runtimes.registry import host_of
 from ragops.services.contract import Check, Status
 from ragops.units import size
 
@@ -48,7 +47,11 @@ def examine(project: Project | None) -> Diagnosis:
     checks = (
         _python(),
         _pulumi(),
-        *(host_of(project).doctor_checks() if project else (*programs(), disk(folder))),
+        *(
+            registry.host_of(project).doctor_checks()
+            if project
+            else registry.find(registry.DEFAULT).check_machine(folder)
+        ),
         _memory(),
         _overcommit(),
         _huge_pages(),
@@ -58,6 +61,13 @@ def examine(project: Project | None) -> Diagnosis:
         *(boot.finding(project, planners()) if project else ()),
     )
     return Diagnosis(checks)
+
+
+def _runtime(project: Project | None, folder: Path) -> tuple[Check, ...]:
+    """The checks of the project's runtime, of the default one before there is a project."""
+    if project:
+        return registry.host_of(project).doctor_checks()
+    return registry.find(registry.DEFAULT).check_machine(folder)
 
 
 def _data(project: Project) -> tuple[Check, ...]:

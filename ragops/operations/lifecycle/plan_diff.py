@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.pulumi.events import SECRET_TEXT, Action, Phase
+from ragops.runtimes.contract import ResourceDescription
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from ragops.adapters.pulumi.events import Step
 
+    Describe = Callable[[str], ResourceDescription]
+
 _COMPONENT = "ragops:"
-_INTERNAL = ("__provider", "__defaults", "state", "digest", "digests", "id", "rendered", "container_id", "restarts")
-_FINE = ("running", "as written")
-_CONFIG_LABEL = "io.ragops.config"  # a digest of files whose change is shown where they are
-# What a container that does not run seems to have lost.
-_OF_RUNNING = frozenset({"ports", "mustRun", "start"})
-_READY = "-ready"
+_INTERNAL = frozenset({"__provider", "__defaults", "state", "digest", "digests", "id", "rendered"})
+_FINE = ("running", "as written", "present")
 _MOST_LINES = 20  # of one text: who wants all of it has the files
 
 
@@ -40,21 +39,26 @@ class Drifted:
     detail: str
 
 
-def changes(steps: Iterable[Step], stopped: Collection[str] = ()) -> tuple[Change, ...]:
+def _by_name(urn: str) -> ResourceDescription:
+    return ResourceDescription(urn.rpartition("::")[2])
+
+
+def changes(steps: Iterable[Step], stopped: Collection[str] = (), describe: Describe = _by_name) -> tuple[Change, ...]:
     """The changes among the steps of a preview or an up; components and refreshes are no changes of their own.
 
     A replacement is one change, though the engine takes several steps for it. `stopped` are resources that `up` starts
-    before the engine looks: what it would only change because they do not run is none.
+    before the engine looks: what it would only change because they do not run is none. `describe` is the runtime's.
     """
     own = [step for step in steps if step.phase is Phase.STARTED and _is_own(step)]
-    skipped = {step.resource for step in own if step.resource in stopped and step.old and _is_stopped_only(step)}
+    skipped = {
+        step.resource for step in own if step.resource in stopped and step.old and _is_stopped_only(step, describe)
+    }
     found: dict[tuple[str, Action], Change] = {}
     for step in own:
         key, halved = (step.resource, step.action), step.action is Action.REPLACE and not (step.old and step.new)
         if step.resource not in skipped and (key not in found or (not found[key].details and not halved)):
-            details = (
-                () if halved else tuple(_details(step))
-            )  # one of its steps: the old one goes, or the new one comes
+            # One of its steps: the old one goes, or the new one comes
+            details = () if halved else tuple(_details(step, describe(step.urn or step.resource)))
             found[key] = Change(step.resource, step.action, details)
     return tuple(found.values())
 
@@ -63,12 +67,12 @@ def _is_own(step: Step) -> bool:
     return step.action is not Action.REFRESH and not step.type.startswith(_COMPONENT)
 
 
-def _is_stopped_only(step: Step) -> bool:
+def _is_stopped_only(step: Step, describe: Describe) -> bool:
     """Whether all that differs comes of its being stopped."""
     if not step.new:
         return False
-    differing = {key for key in {*step.old, *step.new} if _plain(step.old.get(key)) != _plain(step.new.get(key))}
-    return differing - set(_INTERNAL) <= _OF_RUNNING
+    description = describe(step.urn or step.resource)
+    return {name for name, _before, _after in _differing(step.old, step.new, description)} <= description.of_running
 
 
 def drifted(steps: Iterable[Step]) -> tuple[Drifted, ...]:
@@ -83,7 +87,9 @@ def drifted(steps: Iterable[Step]) -> tuple[Drifted, ...]:
     return tuple(found.values())
 
 
-def merged(resources: Iterable[Drifted], seen: Iterable[tuple[str, str]]) -> tuple[Drifted, ...]:
+def merged(
+    resources: Iterable[Drifted], seen: Iterable[tuple[str, str]], describe: Describe = _by_name
+) -> tuple[Drifted, ...]:
     """What the engine's refresh found and what the machine says (resource, words), each thing told once.
 
     The machine's words are the better ones; that an instance does not serve is another word for its being stopped.
@@ -92,32 +98,42 @@ def merged(resources: Iterable[Drifted], seen: Iterable[tuple[str, str]]) -> tup
     known = {item.resource for item in told}
     found: list[Drifted] = []
     for item in resources:
-        name = item.resource.removesuffix(_READY)
+        name = describe(item.resource).instance
         if name not in known:
             known.add(name)
             found.append(Drifted(name, item.detail))
     return (*found, *told)
 
 
-def _details(step: Step) -> Iterator[str]:
+def _details(step: Step, description: ResourceDescription) -> Iterator[str]:
     if step.action not in (Action.UPDATE, Action.REPLACE):
         return
     state = step.old_outputs.get("state")
     if state not in (None, *_FINE):
         yield f"is {state}: it will be as provisioned again"
-    yield from _differences(step.old, step.new, "")
+    yield from _differences(step.old, step.new, description, "")
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> Iterator[str]:
-    for key in sorted({*old, *new}):
-        before, after = _plain(old.get(key)), _plain(new.get(key))
-        if before == after or key in _INTERNAL:
-            continue
+def _differing(
+    old: Mapping[str, Any], new: Mapping[str, Any], description: ResourceDescription
+) -> Iterator[tuple[str, Any, Any]]:
+    """Every property that differs and that plans show, with its value before and after."""
+    inside = {"__defaults", *description.hidden}
+    for key in sorted({*old, *new} - _INTERNAL - description.hidden):
+        before, after = _plain(old.get(key), inside), _plain(new.get(key), inside)
+        if before != after:
+            yield key, before, after
+
+
+def _differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], description: ResourceDescription, prefix: str
+) -> Iterator[str]:
+    for key, before, after in _differing(old, new, description):
         name = f"{prefix}{key}"
         if _hidden(before) or _hidden(after):
             yield f"{name}: secret values change"
         elif isinstance(before, dict) and isinstance(after, dict):
-            yield from _differences(before, after, f"{name}/")
+            yield from _differences(before, after, description, f"{name}/")
         elif isinstance(before, list) and isinstance(after, list):
             yield from (f"{name}: - {_shown(item)}" for item in before if item not in after)
             yield from (f"{name}: + {_shown(item)}" for item in after if item not in before)
@@ -127,15 +143,15 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) ->
             yield f"{name}: {_shown(before)} → {_shown(after)}"
 
 
-def _plain(value: Any) -> Any:
-    """The value without what the engine notes for itself at every level, and labels by their names."""
+def _plain(value: Any, hidden: Collection[str]) -> Any:
+    """The value without what is hidden at every level, and labels by their names."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items() if key not in ("__defaults", _CONFIG_LABEL)}
+        return {key: _plain(item, hidden) for key, item in value.items() if key not in hidden}
     if not isinstance(value, list):
         return value
     if value and all(isinstance(item, dict) and {"label", "value"} <= item.keys() for item in value):
-        return _plain({item["label"]: item["value"] for item in value})
-    return sorted((_plain(item) for item in value), key=str)
+        return _plain({item["label"]: item["value"] for item in value}, hidden)
+    return sorted((_plain(item, hidden) for item in value), key=str)
 
 
 def _hidden(value: Any) -> bool:

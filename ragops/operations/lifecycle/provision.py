@@ -91,14 +91,15 @@ def plan(session: Session) -> Plan:
     session.refuse_lost_secrets()
     with open_for_preview(session.project, session.secrets()) as stack:
         steps = stack.preview()
-    return Plan(changes(steps, session.host.will_restart()), planned(session))
+    return Plan(changes(steps, session.host.will_restart(), session.host.describe_resource), planned(session))
 
 
 def drift(session: Session) -> Drift:
     """Where what is really there differs from what was provisioned. Raises MissingError (not_provisioned)."""
     with open_for_preview(session.project, session.secrets()) as stack:
         resources = drifted(stack.drift())
-    found = Drift(merged(resources, [(item.resource, item.now) for item in session.host.drift()]))
+    seen = [(item.resource, item.now) for item in session.host.drift()]
+    found = Drift(merged(resources, seen, session.host.describe_resource))
     if not found.resources and not session.project.paths.endpoints.exists():
         raise session.not_provisioned()  # what was never provisioned whole cannot be as it was provisioned
     return found
@@ -150,7 +151,7 @@ def provision(
         if not _already_applied(session, mark):
             rolled = _preview_and_confirm(session, stack, versions, confirm, on_step or ignore)
         report = stack.up(on_step)
-        made = changes((*rolled, *report.steps))
+        made = changes((*rolled, *report.steps), describe=session.host.describe_resource)
         session.host.record_provisioned()
         write_atomic(project.paths.endpoints, json.dumps(report.outputs["endpoints"], indent=2), SECRET_MODE)
         endpoints = session.endpoints()
@@ -200,7 +201,7 @@ def _preview_and_confirm(
     A recovery point of the database comes first where its version changes. Returns what was done to the nodes.
     """
     clusters = [endpoint for endpoint in _provisioned(session) if len(endpoint.nodes) > 1]
-    found = Plan(changes(stack.preview()), versions) if confirm or clusters else Plan((), versions)
+    found = Plan(_previewed(session, stack), versions) if confirm or clusters else Plan((), versions)
     if confirm and found.disturbing and not confirm(found):
         raise InterruptedRunError("declined", "nothing was changed", "")
     save_before(session, versions, on_step)
@@ -212,25 +213,42 @@ def _roll(
 ) -> tuple[Step, ...]:
     """Change one cluster node by node if more than one is affected; returns what was done."""
     opened = _roll_mixed(session, cluster, on_step)
-    nodes = affected_nodes(cluster, changes(stack.preview()) if opened else plan.changes)
+    nodes = affected_nodes(cluster, session.host.resources_of, _previewed(session, stack) if opened else plan.changes)
     steps: list[Step] = [*opened]
     if len(nodes) > 1 or opened:
-        roll(cluster, nodes, lambda names: steps.extend(stack.up(on_step, resources=names).steps), on_step)
+        roll(
+            cluster,
+            nodes,
+            session.host.resources_of,
+            lambda names: steps.extend(stack.up(on_step, resources=names).steps),
+            on_step,
+        )
     return tuple(steps)
+
+
+def _previewed(session: Session, stack: PulumiStack) -> tuple[Change, ...]:
+    return changes(stack.preview(), describe=session.host.describe_resource)
 
 
 def _roll_mixed(session: Session, cluster: Endpoint, on_step: Callable[[Step | Progress], None]) -> tuple[Step, ...]:
     """Bring the nodes of a cluster to a version that would refuse those before it, as one that does not refuse yet."""
     service = by_name(cluster.service)
-    wanted = service.version(session.project.settings.section(service.name), session.host.traits)
+    wanted = service.version(session.project.settings.section(service.name), session.host.facts.traits)
     refusing = service.mixed_nodes(cluster, wanted)
     if refusing is None:
         return ()
     on_step(Progress(service.name, "the nodes ask one another for the key only when the last one is new"))
     stack = open_stack(session.project, session.make_secrets(), mixed=(service.name,))
-    nodes = affected_nodes(cluster, changes(stack.preview()))
+    nodes = affected_nodes(cluster, session.host.resources_of, _previewed(session, stack))
     steps: list[Step] = []
-    roll(cluster, nodes, lambda names: steps.extend(stack.up(on_step, resources=names).steps), on_step, refusing)
+    roll(
+        cluster,
+        nodes,
+        session.host.resources_of,
+        lambda names: steps.extend(stack.up(on_step, resources=names).steps),
+        on_step,
+        refusing,
+    )
     return tuple(steps)
 
 

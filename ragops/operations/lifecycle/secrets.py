@@ -175,7 +175,7 @@ def plan_rotation(session: Session, names: Iterable[str], *, every: bool, resume
 
 def _disturbed(session: Session, names: Iterable[str]) -> list[str]:
     found = []
-    if API_KEY_SECRET in names and session.host.traits.uses_images:
+    if API_KEY_SECRET in names and session.host.facts.traits.uses_images:
         nodes = len(session.endpoint("qdrant").nodes)
         how = "one node after the other" if nodes > 1 else "its only node, which is away meanwhile"
         found.append(f"qdrant restarts three times, {how}: it reads its keys at its start")

@@ -48,7 +48,7 @@ def planned(session: Session) -> tuple[VersionChange, ...]:
         endpoints = session.endpoints()
     except RagopsError:
         return ()
-    settings, traits = session.project.settings, session.host.traits
+    settings, traits = session.project.settings, session.host.facts.traits
     same = {name: item for name, item in endpoints.items() if item.runtime == settings.runtime}
     wanted = {
         service.name: service.version(settings.section(service.name), traits)

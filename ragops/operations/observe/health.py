@@ -13,7 +13,7 @@ from ragops.operations.backup import last_good
 from ragops.operations.backup.point_condition import schema_lost
 from ragops.operations.observe import backup_health, consistency
 from ragops.operations.restore.repair import with_damage
-from ragops.services import by_name
+from ragops.services import SERVICES, by_name
 from ragops.services.contract import Check, ProbeResult, Status
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NO_SCHEMA = "there is no rag schema yet"  # in the words of the probe
 SCHEMA_GONE = "the rag schema is gone, which the last good recovery point has"
 DEFAULT_TIMEOUT = 5.0
-_TRUTH = "docker"
+_RUNTIME = "runtime"
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
     running = {name: BackgroundTask(partial(_probe, one, timeout), f"probe-{name}") for name, one in endpoints.items()}
     if not services and consistency.can_compare(endpoints):
         running[consistency.NAME] = BackgroundTask(lambda: consistency.probe(endpoints, timeout), "probe-contents")
-    if session.host.traits.uses_images:
-        running[_TRUTH] = BackgroundTask(lambda: _truth(session, services), "probe-docker")
+    if session.host.facts.manager:
+        running[_RUNTIME] = BackgroundTask(lambda: _drift(session, services), "probe-runtime")
     backups = None if services else BackgroundTask(lambda: backup_health.probe(session), "probe-backup")
     deadline = started + timeout
     probes = tuple(_result(name, job, deadline, timeout) for name, job in running.items())
     probes = tuple(_with_way_back(session, with_damage(session, probe)) for probe in probes)
-    if not session.host.traits.uses_images:
+    if not session.host.facts.manager:
         probes = _with_lost_data(session, probes)
     if backups:
         probes += (backup_health.result(backups, deadline),)
@@ -110,7 +110,7 @@ def _with_way_back(session: Session, probe: ProbeResult) -> ProbeResult:
 
 def _with_lost_data(session: Session, probes: tuple[ProbeResult, ...]) -> tuple[ProbeResult, ...]:
     """The probes with what no answer tells: a service goes on for a while on a folder that is gone."""
-    lost = {item.resource: item.now for item in session.host.drift()}
+    lost = {item.service: item.now for item in session.host.drift() if item.service}
     found = []
     for probe in probes:
         if words := lost.get(probe.service):
@@ -121,22 +121,23 @@ def _with_lost_data(session: Session, probes: tuple[ProbeResult, ...]) -> tuple[
     return tuple(found)
 
 
-def _truth(session: Session, services: Sequence[str]) -> ProbeResult:
-    """Whether the containers are those that were provisioned, as Docker itself says."""
-    started = time.monotonic()
+def _drift(session: Session, services: Sequence[str]) -> ProbeResult:
+    """Whether the instances are those that were provisioned, as the program that runs them reports."""
+    started, instances = time.monotonic(), session.host.facts.instances
     try:
         every = session.host.drift()
         found = [item for item in every if not services or item.resource.startswith(tuple(services))]
     except RagopsError as error:
-        checks = [Check("containers", Status.DOWN, error.message, error.hint)]
+        checks = [Check(instances, Status.DOWN, error.message, error.hint)]
     else:
         checks = [Check(item.resource, Status.DEGRADED, item.now, "`ragops up` repairs it") for item in found]
-    fine = Check("containers", Status.OK, "as provisioned")
-    return ProbeResult(_TRUTH, tuple(checks) or (fine,), time.monotonic() - started)
+    fine = Check(instances, Status.OK, "as provisioned")
+    return ProbeResult(_RUNTIME, tuple(checks) or (fine,), time.monotonic() - started)
 
 
 def _result(name: str, job: BackgroundTask[ProbeResult], deadline: float, timeout: float) -> ProbeResult:
     if job.wait(max(0.0, deadline - time.monotonic()) + 0.1):
         return job.result()
-    late = Check("deadline", Status.DOWN, f"no answer within {timeout:.0f} s", f"`ragops logs {name}`")
+    hint = f"`ragops logs {name}`" if name in {service.name for service in SERVICES} else "`ragops doctor`"
+    late = Check("deadline", Status.DOWN, f"no answer within {timeout:.0f} s", hint)
     return ProbeResult(name, (late,), timeout)

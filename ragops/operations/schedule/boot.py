@@ -13,6 +13,7 @@ from ragops.operations.lifecycle import data_guard
 from ragops.operations.schedule.install import CRON, SYSTEMD, hold_crontab, remove_block
 from ragops.recovery import schedule_texts as texts
 from ragops.render import render
+from ragops.runtimes import registry
 from ragops.services.contract import Capability, Check, Status
 
 if TYPE_CHECKING:
@@ -77,15 +78,16 @@ def remove(project: Project, found: Planners) -> tuple[str, ...]:
 
 
 def refuse_runtime(project: Project) -> None:
-    """Raise UsageError (boot_by_docker) where the Docker engine starts the services by itself."""
-    if project.settings.runtime != "embedded":
-        what = "cannot install anything for boot: the containers' restart policy has the Docker engine start them"
-        raise UsageError("boot_by_docker", what, "have the engine start at boot: `systemctl enable docker`")
+    """Raise UsageError (boot_by_RUNTIME) if the manager of the project's runtime starts the services by itself."""
+    facts = registry.facts(project.settings.runtime)
+    if facts.manager:
+        what = f"cannot install anything for boot: {facts.manager} starts the {facts.instances} by itself"
+        raise UsageError(f"boot_by_{facts.name}", what, f"have {facts.manager} start at boot: {facts.boot_hint}")
 
 
 def finding(project: Project, found: Planners) -> tuple[Check, ...]:
     """What `doctor` says of it; a note, for a laptop may not want it."""
-    if project.settings.runtime != "embedded":
+    if registry.facts(project.settings.runtime).manager:
         return ()
     try:
         there = tuple(_found(found, mark(project.paths.environment, project.config)))

@@ -18,6 +18,7 @@ from ragops.runtimes.contract import Difference, Instance
 from ragops.runtimes.docker.containers import data_volume as docker_data
 from ragops.runtimes.docker.containers import reconcile as docker_prepare
 from ragops.runtimes.docker.containers.reconcile import DATA_SUFFIX
+from ragops.runtimes.docker.facts import FACTS
 from ragops.runtimes.docker.images import api_image
 from ragops.runtimes.docker.images import fetch as docker_fetch
 from ragops.runtimes.docker.images.pins import is_made_here, pins_of, references
@@ -25,13 +26,15 @@ from ragops.runtimes.docker.inspect import doctor as docker_findings
 from ragops.runtimes.docker.inspect import drift as docker_truth
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
 from ragops.runtimes.docker.inspect import provisioned as docker_record
-from ragops.runtimes.docker.names import INSTANCE, SERVICE, TRAITS
+from ragops.runtimes.docker.names import INSTANCE, SERVICE
+from ragops.runtimes.docker.provision import resources as docker_resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
     from ragops.adapters.docker.values import Container, Volume
     from ragops.config.load import Project
+    from ragops.runtimes.contract import ResourceDescription
     from ragops.runtimes.docker.control import DockerControl
     from ragops.runtimes.docker.gateway import KongAdapter
     from ragops.runtimes.docker.inspect.provisioned import Provisioned
@@ -46,8 +49,7 @@ _OWNER = "docker-platform"
 class DockerRuntimeHost:
     """`RuntimeHost` of one environment whose services are containers."""
 
-    name = "docker"
-    traits = TRAITS
+    facts = FACTS
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -117,6 +119,14 @@ class DockerRuntimeHost:
         """What is not as the last `up` left it."""
         record = docker_record.read(self._record_path)
         return tuple(docker_truth.differences(self._docker, self._names, record))
+
+    def describe_resource(self, urn: str) -> ResourceDescription:
+        """A container's readiness is shown as the container; what Docker assigns is not shown."""
+        return docker_resources.describe_resource(urn)
+
+    def resources_of(self, instance: str) -> tuple[str, ...]:
+        """The container, its rendered files and the wait until it serves."""
+        return docker_resources.resources_of(instance)
 
     def control(self, endpoint: Endpoint) -> DockerControl:
         """Control of the service's container, of a cluster's first one."""

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.services.spec import Distribution, GatewayEngine, RuntimeTraits
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-TRAITS = RuntimeTraits(distribution=Distribution.IMAGE, shares_filesystem=False, gateway_engine=GatewayEngine.KONG)
 
 PREFIX = "io.ragops."
 PLATFORM = f"{PREFIX}platform"

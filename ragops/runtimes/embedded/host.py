@@ -13,9 +13,10 @@ from ragops.adapters.files import explain_os_error
 from ragops.adapters.logs import follow, read_tail, rotate
 from ragops.errors import RagopsError
 from ragops.runtimes.checks import run_check
-from ragops.runtimes.contract import RUNNING, Difference, Instance
+from ragops.runtimes.contract import RUNNING, Difference, Instance, ResourceDescription
 from ragops.runtimes.embedded import preflight as embedded_preflight
 from ragops.runtimes.embedded.control import ProcessControl, stop_remains
+from ragops.runtimes.embedded.facts import FACTS
 from ragops.runtimes.embedded.processes.by_log_file import users
 from ragops.runtimes.embedded.processes.spec import ProcessSpec
 from ragops.runtimes.embedded.processes.state import living, lost_data, read_record, read_spec, state_of
@@ -23,7 +24,6 @@ from ragops.runtimes.embedded.processes.supervisor import log_path, ready_folder
 from ragops.runtimes.embedded.programs import locate, unprivileged_user
 from ragops.services import SERVICES
 from ragops.services.contract import Check, Endpoint, Status
-from ragops.services.spec import RuntimeTraits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -39,8 +39,7 @@ _MIN_FREE_GB = 2
 class EmbeddedRuntimeHost:
     """`RuntimeHost` of one environment whose services are host processes."""
 
-    name = "embedded"
-    traits = RuntimeTraits()
+    facts = FACTS
 
     def __init__(self, project: Project) -> None:
         self._project = project
@@ -86,8 +85,18 @@ class EmbeddedRuntimeHost:
         for service in SERVICES:
             record, folder = living(self._paths.run_dir(service.name)), self._paths.data_dir(service.name)
             if record and lost_data(record, folder):
-                found.append(Difference(service.name, RUNNING, f"running without its data: {folder} is gone"))
+                found.append(
+                    Difference(service.name, RUNNING, f"running without its data: {folder} is gone", service.name)
+                )
         return tuple(found)
+
+    def describe_resource(self, urn: str) -> ResourceDescription:
+        """A resource is a whole service, or the gateway's configuration."""
+        return ResourceDescription(urn.rpartition("::")[2])
+
+    def resources_of(self, instance: str) -> tuple[str, ...]:
+        """The one process."""
+        return (instance,)
 
     def control(self, endpoint: Endpoint) -> ProcessControl:
         """Control of the service's process."""
@@ -188,6 +197,11 @@ def refuse_used(folders: Sequence[Path]) -> None:
         for process in users(folder):
             what = f"pid {process.pid} uses {folder}: nothing was removed"
             raise RagopsError("data_in_use", what, f"end it (`kill {process.pid}`), then run the command again")
+
+
+def check_machine(folder: Path) -> tuple[Check, ...]:
+    """Return the checks of a machine for a project that is to be in `folder`."""
+    return (*programs(), disk(folder))
 
 
 def programs() -> list[Check]:

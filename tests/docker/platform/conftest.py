@@ -101,7 +101,7 @@ class Whole:
     def faults(self) -> dict[str, str]:
         """What `health` says of the containers, by instance; exit 3 where there is anything, 0 where not."""
         done = self.run("--json", "health", code=None)
-        probe = next((item for item in done.json()["probes"] if item["service"] == "docker"), {"checks": []})
+        probe = next((item for item in done.json()["probes"] if item["service"] == "runtime"), {"checks": []})
         return {check["name"]: check["detail"] for check in probe["checks"] if check["status"] != "ok"}
 
     def configure(self, **sections: Any) -> None:

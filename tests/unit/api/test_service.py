@@ -14,7 +14,7 @@ from ragops.api.app import create_app
 from ragops.api.config import load
 from ragops.api.dependencies import build
 from ragops.errors import InvalidInputError, UsageError
-from ragops.runtimes.docker.names import TRAITS
+from ragops.runtimes.docker.facts import TRAITS
 from ragops.services.api import IMAGE
 from ragops.services.api.configuration import ApiInputs, api_config, embedder, service_spec
 from ragops.services.api.health import probe

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from ragops.adapters.pulumi.events import Action, Phase, Step
-from ragops.operations.lifecycle.plan_diff import Change, Drifted, changes, drifted, merged
+from ragops.operations.lifecycle.plan_diff import Change, Drifted, changes, drifted
+from ragops.operations.lifecycle.plan_diff import merged as merged_by
+from ragops.runtimes.docker.provision.resources import describe_resource
 
 CONTAINER = "docker:index/container:Container"
+
+
+def merged(resources: list[Drifted], seen: list[tuple[str, str]]) -> tuple[Drifted, ...]:
+    return merged_by(resources, seen, describe_resource)
 
 
 def step(
@@ -47,14 +53,14 @@ def test_a_replacement_says_what_differs_though_the_old_one_goes_first() -> None
 def test_what_is_only_stopped_is_started_and_not_replaced() -> None:
     running = {"image": "1", "ports": [{"external": 1}], "mustRun": True}
     stopped = {"image": "1", "ports": [], "mustRun": False}
-    assert changes(replaced(stopped, running), {"redis"}) == ()
+    assert changes(replaced(stopped, running), {"redis"}, describe_resource) == ()
     assert changes(replaced(stopped, running))[0].action is Action.REPLACE
-    (change,) = changes(replaced(stopped, {**running, "image": "2"}), {"redis"})
+    (change,) = changes(replaced(stopped, {**running, "image": "2"}), {"redis"}, describe_resource)
     assert "image: 1 → 2" in change.details
 
 
 def details(old: dict[str, object], new: dict[str, object]) -> tuple[str, ...]:
-    return changes([step(Action.UPDATE, old=old, new=new)])[0].details
+    return changes([step(Action.UPDATE, old=old, new=new)], describe=describe_resource)[0].details
 
 
 def test_order_and_the_engines_own_notes_are_no_news() -> None:

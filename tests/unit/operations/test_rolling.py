@@ -12,12 +12,14 @@ from ragops.errors import RagopsError
 from ragops.operations.cluster import rolling_update
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.plan_diff import Change
-from ragops.runtimes.docker.names import TRAITS as DOCKER_TRAITS
+from ragops.runtimes.docker.facts import FACTS as DOCKER
+from ragops.runtimes.docker.provision.resources import describe_resource, resources_of
 from ragops.services.contract import Endpoint, Node
 from ragops.services.qdrant.cluster import cluster as qdrant_cluster
 from ragops.services.qdrant.cluster import update
 from ragops.services.qdrant.settings import QdrantSettings
 
+HOST = SimpleNamespace(facts=DOCKER, describe_resource=describe_resource, resources_of=resources_of)
 NODES = ("qdrant-1", "qdrant-2", "qdrant-3")
 CLUSTER = Endpoint(
     "qdrant", "qdrant", "1", "docker", "127.0.0.1", 6333,
@@ -35,7 +37,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def roll(done: list[str], monkeypatch: pytest.MonkeyPatch, *answering: str) -> None:
     monkeypatch.setattr(qdrant_cluster, "node_versions", lambda _endpoint: dict.fromkeys(answering, "1"))
-    rolling_update.roll(CLUSTER, NODES, lambda names: done.append(names[0]), lambda _progress: None)
+    rolling_update.roll(CLUSTER, NODES, resources_of, lambda names: done.append(names[0]), lambda _progress: None)
 
 
 def test_between_two_nodes_every_replica_is_active(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +59,7 @@ def test_where_no_node_answers_there_is_nothing_to_keep_available(
         raise RagopsError("unreachable", "no node answers")
 
     monkeypatch.setattr(qdrant_cluster, "node_versions", refuse)
-    rolling_update.roll(CLUSTER, NODES, lambda names: done.append(names[0]), lambda _progress: None)
+    rolling_update.roll(CLUSTER, NODES, resources_of, lambda names: done.append(names[0]), lambda _progress: None)
     assert done == []
 
 
@@ -68,8 +70,8 @@ def test_which_nodes_are_disturbed() -> None:
         Change("qdrant-4", Action.CREATE),
         Change("redis", Action.REPLACE),
     ]
-    assert rolling_update.affected_nodes(CLUSTER, changes) == ("qdrant-1", "qdrant-3")
-    assert rolling_update.affected_nodes(None, changes) == ()
+    assert rolling_update.affected_nodes(CLUSTER, resources_of, changes) == ("qdrant-1", "qdrant-3")
+    assert rolling_update.affected_nodes(None, resources_of, changes) == ()
 
 
 # --- nodes that ask one another for the key ---------------------------------------------------------------------------
@@ -79,7 +81,9 @@ def test_a_node_that_refuses_the_others_is_changed_before_they_are_waited_for(
     done: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(qdrant_cluster, "node_versions", lambda _endpoint: dict.fromkeys(NODES, "1"))
-    rolling_update.roll(CLUSTER, NODES, lambda names: done.append(names[0]), lambda _progress: None, {"qdrant-2"})
+    rolling_update.roll(
+        CLUSTER, NODES, resources_of, lambda names: done.append(names[0]), lambda _progress: None, {"qdrant-2"}
+    )
     assert done == ["qdrant-2", "all active", "qdrant-1", "all active", "qdrant-3", "all active"]
 
 
@@ -172,7 +176,7 @@ def _looked_ahead(monkeypatch: pytest.MonkeyPatch, *left: tuple[str, bool]) -> N
     section = QdrantSettings(image="qdrant/qdrant:v1.18.3")
     settings = SimpleNamespace(section=lambda _service: section, runtime="docker")
     session: Any = SimpleNamespace(
-        project=SimpleNamespace(settings=settings), host=SimpleNamespace(traits=DOCKER_TRAITS), make_secrets=dict,
+        project=SimpleNamespace(settings=settings), host=HOST, make_secrets=dict,
         endpoints=lambda: {"qdrant": CLUSTER},
     )  # fmt: skip
     provision._preview_and_confirm(session, nodes.stack(), (), None, lambda _progress: None)

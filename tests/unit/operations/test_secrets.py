@@ -14,9 +14,9 @@ from ragops.config import secrets as store
 from ragops.errors import RagopsError, UsageError
 from ragops.operations.lifecycle import secrets as operation
 from ragops.operations.session import Session
+from ragops.runtimes.embedded.facts import FACTS as EMBEDDED
 from ragops.services.contract import Login
 from ragops.services.secret_names import NEXT, PREVIOUS, UNTIL, values, without_expired
-from ragops.services.spec import RuntimeTraits
 from ragops.services.timescaledb import APPLICATION_SECRET, OWNER_SECRET
 from tests.unit.operations.secrets_project import project_in
 
@@ -42,7 +42,7 @@ class World:
         self.steps_left = 10**6
         self.session: Any = SimpleNamespace(
             project=self.project, changing=contextlib.nullcontext, endpoint=self.endpoint,
-            endpoints=dict, host=SimpleNamespace(traits=RuntimeTraits()),
+            endpoints=dict, host=SimpleNamespace(facts=EMBEDDED),
         )  # fmt: skip
 
     def endpoint(self, _service: str) -> Any:

@@ -6,7 +6,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from ragops.runtimes.docker.names import TRAITS, DockerNames
+from ragops.runtimes.docker.facts import TRAITS
+from ragops.runtimes.docker.names import DockerNames
 from ragops.runtimes.docker.provision import args as docker_args
 from ragops.services.spec import ConfigFile, ExecCheck, ImageSpec, InitStep, Layout, ServiceSpec, TcpCheck
 

@@ -9,7 +9,8 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ragops.runtimes.docker.names import CONFIG, DATA_FOLDER, TRAITS
+from ragops.runtimes.docker.facts import TRAITS
+from ragops.runtimes.docker.names import CONFIG, DATA_FOLDER
 from ragops.runtimes.docker.provision.entrypoint import start_script
 from ragops.services.spec import ExecCheck, Layout
 

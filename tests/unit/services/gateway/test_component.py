@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 import pytest
 
-from ragops.runtimes.docker.names import TRAITS
+from ragops.runtimes.docker.facts import TRAITS
 from ragops.services.contract import Capability
 from ragops.services.gateway.component import Gateway, GatewayArgs
 from ragops.services.gateway.configuration import GatewayInputs
