@@ -1,4 +1,4 @@
-"""Recovery points for tests: a sink that keeps every file, vaults in folders, and forgers who have the key."""
+"""Recovery points for tests: a writer that keeps every file, vaults in folders, and forgers who have the key."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ragops.recovery.backup_target import BackupTarget
 from ragops.recovery.codec import encode, file_suffix
 from ragops.recovery.manifest import FILE_NAME, FORMAT, Kind, Manifest, ManifestPart, StoredFile, parse, serialize
 from ragops.recovery.repository import Repository
-from ragops.services.contract import drop
+from ragops.services.contract import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from ragops.services.control import Control
 
 
-class KeepingSink:
-    """`Sink` that leaves every file in `folder`: what is dumped can be verified and restored from there."""
+class KeepingWriter:
+    """`PartWriter` that leaves every file in `folder`: what is dumped can be verified and restored from there."""
 
     encrypted = False
 
@@ -49,19 +49,19 @@ class KeepingSink:
         self.stated: dict[str, str] = {}
         self.has_begun = False
 
-    def begun(self) -> None:
+    def snapshot_fixed(self) -> None:
         self.has_begun = True
 
-    def each(self, tasks: Sequence[Callable[[], None]]) -> None:
+    def run_all(self, tasks: Sequence[Callable[[], None]]) -> None:
         TaskPool(2).run_all(tasks)
 
     @contextlib.contextmanager
-    def following(self, name: str, also: Callable[[bytes], None] = drop) -> Iterator[None]:
+    def stream(self, name: str, also: Callable[[bytes], None] = discard) -> Iterator[None]:
         yield
         also((self.folder / name).read_bytes())
         also(b"")
 
-    def put(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
+    def store(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
         assert (self.folder / name).is_file()
         if sha256:
             self.stated[name] = sha256
@@ -75,10 +75,10 @@ def dump(
     engine: BackupEngine, endpoint: Endpoint, control: Control, folder: Path, journal: Path | None = None
 ) -> tuple[Part, ...]:
     """Have `engine` dump into `folder`; its parts by name."""
-    sink = KeepingSink(folder, journal)
-    engine.dump(endpoint, control, sink)
-    assert sink.has_begun, "nothing that comes after this service would ever begin"
-    return tuple(sorted(sink.parts, key=lambda part: part.name))
+    writer = KeepingWriter(folder, journal)
+    engine.dump(endpoint, control, writer)
+    assert writer.has_begun, "nothing that comes after this service would ever begin"
+    return tuple(sorted(writer.parts, key=lambda part: part.name))
 
 
 # --- vaults ----------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from ragops.services.contract import Sink
+    from ragops.services.contract import PartWriter
     from ragops.services.control import Control
 
 CLASSES: dict[str, Any] = {"timescaledb": TimescaleService, "redis": RedisService, "qdrant": QdrantService}
@@ -47,20 +47,20 @@ class FakeEngine:
         self.steps.append(what)
         self.at(what)
 
-    def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
+    def dump(self, endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
         del endpoint, control
         self._step("before")
         instant = datetime.now(tz=UTC)
-        sink.begun()
+        writer.snapshot_fixed()
         self._step("begun")
-        sink.each([partial(self._dump_one, sink, name, instant) for name in sorted(self.live)])
+        writer.run_all([partial(self._dump_one, writer, name, instant) for name in sorted(self.live)])
 
-    def _dump_one(self, sink: Sink, name: str, instant: datetime) -> None:
+    def _dump_one(self, writer: PartWriter, name: str, instant: datetime) -> None:
         self._step(f"dump {name}")
         content = self.live[name]
-        path = sink.folder / name
+        path = writer.folder / name
         if name.startswith("grown"):
-            with sink.following(name):
+            with writer.stream(name):
                 self._grow(path, content)
         else:
             path.write_bytes(content)
@@ -70,7 +70,7 @@ class FakeEngine:
             assert path.read_bytes() == content
             return Part(name, instant, {f"{name}.bytes": len(content)}, {"fake": "1.0"})
 
-        sink.put(name, read_back)
+        writer.store(name, read_back)
 
     def _grow(self, path: Path, content: bytes) -> None:
         """In pieces, half of it before step `half NAME`."""

@@ -31,14 +31,14 @@ class Control(Protocol):
     def is_running(self) -> bool:
         """Whether the very process or container that was provisioned runs."""
 
-    def set_data_aside(self, label: str) -> str:
+    def move_data_aside(self, label: str) -> str:
         """Move the data of the stopped service beside itself, leave an empty folder; returns where the data went."""
 
-    def bring_data_back(self, aside: str) -> None:
-        """Undo `set_data_aside`: what was put in meanwhile is moved away under another name, never deleted."""
+    def rollback_data(self, aside: str) -> None:
+        """Undo `move_data_aside`: what was put in meanwhile is moved away under another name, never deleted."""
 
-    def replace_data(self, files: Mapping[str, Path], label: str) -> str:
-        """Like `set_data_aside`, with copies of `files` (by their path inside the data folder) in place at once.
+    def swap_data(self, files: Mapping[str, Path], label: str) -> str:
+        """Like `move_data_aside`, with copies of `files` (by their path inside the data folder) in place at once.
 
         They are owned and readable as the service needs, and durable before the folder takes its place.
         """
@@ -75,7 +75,7 @@ class Control(Protocol):
         """A place to run the engine's own programs on copies of data, whether the service runs or not."""
 
 
-class Fed(Protocol):
+class StdinProcess(Protocol):
     """A program that runs and takes its input as it comes."""
 
     def write(self, block: bytes) -> None:
@@ -101,7 +101,7 @@ class Sandbox(Protocol):
     def tool(self, name: str) -> tuple[str, ...]:
         """Arguments that run the program `name` there; standard streams are passed on."""
 
-    def fed(self, command: Sequence[str], limit: float) -> AbstractContextManager[Fed]:
+    def start_with_stdin(self, command: Sequence[str], limit: float) -> AbstractContextManager[StdinProcess]:
         """Run a program that is fed inside the block and ended with it.
 
         It may take `limit` seconds for each block that it is given, and as long again once it has all.

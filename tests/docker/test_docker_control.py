@@ -121,14 +121,14 @@ def test_data_are_replaced_and_brought_back(redis: Redis, tmp_path: Path) -> Non
     redis.control.stop()
     deep = tmp_path / "deep"
     deep.write_text("x")
-    aside = redis.control.replace_data({"dump.rdb": copy, "folder/file": deep}, "before-restore")
+    aside = redis.control.swap_data({"dump.rdb": copy, "folder/file": deep}, "before-restore")
     assert aside.startswith(f"{redis.name}-data:current.before-restore-")
     redis.control.start()
     assert redis.ask("get", "key") == "old"
     modes = "stat -c '%a:%u:%g' current current/dump.rdb current/folder current/folder/file"
     assert redis.volume(modes) == ["700:999:1000", "600:999:1000", "700:999:1000", "600:999:1000"]
     redis.control.stop()
-    redis.control.bring_data_back(aside)
+    redis.control.rollback_data(aside)
     redis.control.start()
     assert redis.ask("get", "key") == "newer"
     folders = redis.volume("ls -d current*")
@@ -140,12 +140,12 @@ def test_an_empty_folder_instead_of_the_data(redis: Redis) -> None:
     redis.ask("set", "key", "value")
     redis.ask("save")
     redis.control.stop()
-    aside = redis.control.set_data_aside("before-restore")
+    aside = redis.control.move_data_aside("before-restore")
     redis.control.start()
     assert redis.ask("dbsize") == "0"
     redis.control.stop()
-    redis.control.bring_data_back(aside)
-    redis.control.bring_data_back("")
+    redis.control.rollback_data(aside)
+    redis.control.rollback_data("")
     redis.control.start()
     assert redis.ask("get", "key") == "value"
 
@@ -156,7 +156,7 @@ def test_what_was_set_aside_is_listed_and_removed(redis: Redis, running: bool) -
     redis.ask("set", "key", "value")
     redis.ask("save")
     redis.control.stop()
-    aside = redis.control.set_data_aside("before-restore")
+    aside = redis.control.move_data_aside("before-restore")
     redis.volume("mkdir current.before-christmas")
     if running:
         redis.control.start()
@@ -182,7 +182,7 @@ def test_a_restore_that_was_killed_between_the_renames(redis: Redis) -> None:
     assert redis.ask("get", "key") == "value"
     redis.control.stop()
     redis.volume("mkdir current.ready")
-    redis.control.set_data_aside("x")
+    redis.control.move_data_aside("x")
     assert [name.partition("-")[0] for name in redis.volume("ls -d current*")] == ["current", "current.x"]
 
 
@@ -191,7 +191,7 @@ def test_a_file_that_cannot_be_had_changes_nothing(redis: Redis, tmp_path: Path)
     redis.ask("save")
     redis.control.stop()
     with pytest.raises(RagopsError, match=r"dump\.rdb"):
-        redis.control.replace_data({"dump.rdb": tmp_path / "dump.rdb"}, "before-restore")
+        redis.control.swap_data({"dump.rdb": tmp_path / "dump.rdb"}, "before-restore")
     with pytest.raises(RagopsError):
         redis.control.get_data_file("none", tmp_path / "none")
     assert not (tmp_path / "none").exists()
@@ -207,8 +207,8 @@ def test_a_sticky_folder_of_somebody_else(redis: Redis) -> None:
     argv = ["sh", "-c", "chown 70:70 /v; chmod 1777 /v"]
     rights = ["CHOWN", "FOWNER", "DAC_OVERRIDE"]
     redis.docker.run_once(f"{redis.name}-own", container.image_id, argv, mounts=volume, capabilities=rights)
-    aside = redis.control.set_data_aside("before-restore")
-    redis.control.bring_data_back(aside)
+    aside = redis.control.move_data_aside("before-restore")
+    redis.control.rollback_data(aside)
 
 
 def test_free_space_is_seen_whether_it_runs_or_not(redis: Redis) -> None:
@@ -243,7 +243,7 @@ def test_a_container_that_is_not_there(docker: DockerHost, mine, tmp_path: Path)
     for act in (
         control.start,
         control.free_bytes,
-        lambda: control.set_data_aside("x"),
+        lambda: control.move_data_aside("x"),
         lambda: control.get_data_file("x", tmp_path / "x"),
     ):
         with pytest.raises(RagopsError) as raised:
@@ -256,7 +256,7 @@ def test_big_files_are_streamed(redis: Redis, tmp_path: Path) -> None:
     with big.open("wb") as stream:
         stream.truncate(100_000_000)
     redis.control.stop()
-    redis.control.replace_data({"big": big}, "x")
+    redis.control.swap_data({"big": big}, "x")
     assert redis.volume("stat -c %s current/big") == ["100000000"]
     redis.docker.put_archive(redis.name, "/data", [Entry("current/small", 0o600, 999, 1000, b"s")])
     redis.control.get_data_file("small", tmp_path / "small")

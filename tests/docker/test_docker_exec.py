@@ -105,7 +105,7 @@ def test_a_killed_run_leaves_no_program_behind(docker: DockerHost, container: st
 
 def test_a_program_that_is_fed_reads_it_all_and_says_what_it_found(docker: DockerHost, container: str) -> None:
     blocks = [os.urandom(PIECE), os.urandom(5), os.urandom(3 * PIECE + 1)]
-    with exec_stream.fed(docker, container, ["sha256sum"], 30) as program:
+    with exec_stream.start_with_stdin(docker, container, ["sha256sum"], 30) as program:
         for block in (*blocks, b""):
             program.write(block)
         said = program.output()
@@ -113,7 +113,7 @@ def test_a_program_that_is_fed_reads_it_all_and_says_what_it_found(docker: Docke
 
 
 def test_a_program_that_is_fed_and_ends_early_misses_nothing(docker: DockerHost, container: str) -> None:
-    with exec_stream.fed(docker, container, ["sh", "-c", "head -c 10 >&2; exit 3"], 30) as program:
+    with exec_stream.start_with_stdin(docker, container, ["sh", "-c", "head -c 10 >&2; exit 3"], 30) as program:
         for _ in range(40):
             program.write(b"x" * PIECE)
         with pytest.raises(RagopsError, match="sh ended with 3: xxxxxxxxxx"):
@@ -121,7 +121,10 @@ def test_a_program_that_is_fed_and_ends_early_misses_nothing(docker: DockerHost,
 
 
 def test_a_program_that_does_not_read_is_waited_for_as_long_as_was_said(docker: DockerHost, container: str) -> None:
-    with exec_stream.fed(docker, container, ["sleep", "30"], 1) as program, pytest.raises(RagopsError) as failed:
+    with (
+        exec_stream.start_with_stdin(docker, container, ["sleep", "30"], 1) as program,
+        pytest.raises(RagopsError) as failed,
+    ):
         for _ in range(40):
             program.write(b"x" * PIECE)
     assert failed.value.code == "tool_timeout"
@@ -174,7 +177,7 @@ def test_a_disk_of_ours_that_is_full_is_the_failure(docker: DockerHost, containe
 
 
 def test_the_limit_of_a_program_that_is_fed_begins_when_it_has_all(docker: DockerHost, container: str) -> None:
-    with exec_stream.fed(docker, container, ["cksum"], 1) as program, ThreadPoolExecutor(1) as pool:
+    with exec_stream.start_with_stdin(docker, container, ["cksum"], 1) as program, ThreadPoolExecutor(1) as pool:
         said = pool.submit(program.output)
         time.sleep(2)
         program.write(b"slow")

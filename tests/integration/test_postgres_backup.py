@@ -321,13 +321,13 @@ KILLED_RUN = """
             return result
         setattr(module, name, function)
     dying(backup, "_fill")
-    dying(swap, "take_place")
+    dying(swap, "swap_databases")
     restore(operation.RestoreRequest(point, safety=False), platform, vault)
 """
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("when", ["in _fill", "before take_place", "in take_place", "after take_place"])
+@pytest.mark.parametrize("when", ["in _fill", "before swap_databases", "in swap_databases", "after swap_databases"])
 def test_killed_restore_is_completed_by_the_next(postgres, postgres_platform, vault, tmp_path, when):
     postgres.sql("INSERT INTO rag.documents SELECT i, md5(i::text) FROM generate_series(1000, 100000) i")
     point = take(postgres_platform, vault)
@@ -340,7 +340,7 @@ def test_killed_restore_is_completed_by_the_next(postgres, postgres_platform, va
     assert done.returncode == -signal.SIGKILL
     serving = rows(postgres)
     assert serving in (10, 99101)  # the old or the new, whole, under its own name
-    if when in ("in _fill", "before take_place"):
+    if when in ("in _fill", "before swap_databases"):
         assert serving == 10
     restore(RestoreRequest(point.id, safety=False), postgres_platform, vault)
     assert rows(postgres) == 99101

@@ -16,7 +16,7 @@ from ragops.services.timescaledb import database_builder, proof
 from ragops.services.timescaledb.backup import TimescaleBackup
 from ragops.services.timescaledb.health import probe
 from ragops.services.timescaledb.server_globals import PART
-from tests.backup_helpers import KeepingSink
+from tests.backup_helpers import KeepingWriter
 
 ENGINE = TimescaleBackup()
 
@@ -34,10 +34,10 @@ def database(postgres, postgres_platform):
 
 
 def dumped(postgres, folder, *, encrypted=False):
-    sink = KeepingSink(folder)
-    sink.encrypted = encrypted
-    ENGINE.dump(postgres.endpoint, postgres.control, sink)
-    return sink.parts
+    writer = KeepingWriter(folder)
+    writer.encrypted = encrypted
+    ENGINE.dump(postgres.endpoint, postgres.control, writer)
+    return writer.parts
 
 
 def notes_of(parts) -> str:

@@ -100,16 +100,16 @@ class Server:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def set_data_aside(self, label: str) -> str:
+    def move_data_aside(self, label: str) -> str:
         aside = self.data.with_name(f"data.{label}")
         self.data.rename(aside)
         return str(aside)
 
-    def bring_data_back(self, aside: str) -> None:
+    def rollback_data(self, aside: str) -> None:
         shutil.rmtree(self.data, ignore_errors=True)
         Path(aside).rename(self.data)
 
-    def replace_data(self, files: Mapping[str, Path], label: str) -> str:
+    def swap_data(self, files: Mapping[str, Path], label: str) -> str:
         raise NotImplementedError
 
     def get_data_file(self, name: str, target: Path) -> None:
@@ -901,13 +901,13 @@ KILLED_DUMP = """
     import os, pickle, signal, sys
     from types import SimpleNamespace
     from ragops.services.qdrant.backup.backup import QdrantBackup
-    from tests.backup_helpers import KeepingSink
+    from tests.backup_helpers import KeepingWriter
     endpoint, storage, folder, journal = pickle.load(open(sys.argv[1], "rb"))
-    class Killed(KeepingSink):
-        def following(self, name, also=None):
+    class Killed(KeepingWriter):
+        def stream(self, name, also=None):
             if storage is None:  # with it the server is about to make one
                 os.kill(os.getpid(), signal.SIGKILL)
-            return super().following(name, lambda _block: os.kill(os.getpid(), signal.SIGKILL))
+            return super().stream(name, lambda _block: os.kill(os.getpid(), signal.SIGKILL))
     QdrantBackup().dump(endpoint, SimpleNamespace(local_data=storage), Killed(folder, journal))
 """
 

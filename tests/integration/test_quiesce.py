@@ -306,7 +306,7 @@ def test_the_pause_is_renewed_for_as_long_as_it_is_held(endpoints, valkey):
 
 
 def test_the_lock_is_kept_for_as_long_as_ragops_is_heard_from(endpoints, postgres):
-    with database_quiet.held(postgres.endpoint, idle=2.0):
+    with database_quiet.pause_writes(postgres.endpoint, idle=2.0):
         began = time.monotonic()
         while time.monotonic() < began + 5:
             assert locked(postgres)
@@ -350,7 +350,7 @@ def test_writers_go_on_between_the_tries_and_a_hold_is_had_when_the_long_one_end
     held, over = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with database_quiet.held(postgres.endpoint, LIMIT):
+        with database_quiet.pause_writes(postgres.endpoint, LIMIT):
             held.set()
             over.wait(LIMIT)
 
@@ -447,7 +447,9 @@ with HOLD:
     time.sleep(600)
 """
 EVERYTHING = "quiesced(endpoints, lambda words: None, pause=3.0)"
-BRIEFLY = "database_quiet.held(endpoints['timescaledb'], idle=2.0), redis_quiet.held(endpoints['redis'], 2.0)"
+BRIEFLY = (
+    "database_quiet.pause_writes(endpoints['timescaledb'], idle=2.0), redis_quiet.pause_writes(endpoints['redis'], 2.0)"
+)
 
 
 @contextmanager
@@ -506,7 +508,7 @@ def test_a_holder_that_hangs_blocks_nobody_for_long(endpoints, postgres, valkey)
 
 
 def test_the_application_may_neither_pause_nor_end_a_pause(valkey):
-    with redis_quiet.held(valkey.endpoint), valkey.redis("application") as client:
+    with redis_quiet.pause_writes(valkey.endpoint), valkey.redis("application") as client:
         for words in (("CLIENT", "UNPAUSE"), ("CLIENT", "PAUSE", "10", "WRITE")):
             with pytest.raises(redis_package.exceptions.NoPermissionError):
                 client.execute_command(*words)

@@ -25,7 +25,7 @@ from ragops.runtimes.embedded.control import ProcessControl
 from ragops.services.contract import Capability
 from ragops.services.redis.backup import RedisBackup
 from tests.backup_helpers import (
-    KeepingSink,
+    KeepingWriter,
     damage,
     files_of,
     folder_of,
@@ -334,7 +334,7 @@ def test_preflight_refuses_other_engines_and_missing_rights(valkey, redis_platfo
 def test_dump_without_file_access_says_what_is_missing(valkey, redis_platform, tmp_path):
     bare = replace(valkey.endpoint, capabilities=frozenset())
     with pytest.raises(MissingError, match="can_read_files"):
-        RedisBackup().dump(bare, valkey.control, KeepingSink(tmp_path / "dump"))
+        RedisBackup().dump(bare, valkey.control, KeepingWriter(tmp_path / "dump"))
 
 
 def test_dry_run_touches_nothing(valkey, redis_platform, vault):
@@ -374,14 +374,14 @@ KILLED_RUN = """
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
         setattr(runtime.ProcessControl, name, method)
-    for name in ("stop", "replace_data", "start"):
+    for name in ("stop", "swap_data", "start"):
         dying(name)
     restore(operation.RestoreRequest(point, safety=False), platform, vault)
 """
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("when", ["before stop", "after stop", "after replace_data", "after start"])
+@pytest.mark.parametrize("when", ["before stop", "after stop", "after swap_data", "after start"])
 def test_killed_restore_is_completed_by_the_next(valkey, redis_platform, vault, tmp_path, when):
     import pickle
 

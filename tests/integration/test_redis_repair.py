@@ -338,7 +338,7 @@ KILLED = """
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
         setattr(runtime.ProcessControl, name, method)
-    for name in ("sandbox", "replace_data", "start"):
+    for name in ("sandbox", "swap_data", "start"):
         dying(name)
     machine = SimpleNamespace(control=runtime.control)
     session = SimpleNamespace(endpoint=lambda _name: endpoint, changing=contextlib.nullcontext, host=machine)
@@ -347,7 +347,7 @@ KILLED = """
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("when", ["after sandbox", "before replace_data", "after replace_data", "after start"])
+@pytest.mark.parametrize("when", ["after sandbox", "before swap_data", "after swap_data", "after start"])
 def test_a_repair_that_was_killed_is_completed_by_the_next(damaged: Engine, tmp_path: Path, when: str) -> None:
     garbage(damaged.data)
     handover = tmp_path / "handover"

@@ -16,7 +16,7 @@ from ragops.recovery.codec import EncodedPart, checksum, encode, file_suffix
 from ragops.recovery.manifest import ManifestPart, StoredFile
 from ragops.recovery.streams import TeeReader
 from ragops.services import SERVICES, backup_engine
-from ragops.services.contract import drop
+from ragops.services.contract import discard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -72,15 +72,15 @@ class Taking:
     ) -> None:
         with self._watched():
             for name in services:
-                sink = self.sink(name)
-                job = BackgroundTask(lambda sink=sink: self._dump(platform, sink), f"ragops-{name}", jobs)  # type: ignore[misc]
-                _until(lambda sink=sink, job=job: sink.has_begun or job.is_done, jobs)  # type: ignore[misc]
+                writer = self.writer_for(name)
+                job = BackgroundTask(lambda writer=writer: self._dump(platform, writer), f"ragops-{name}", jobs)  # type: ignore[misc]
+                _until(lambda writer=writer, job=job: writer.has_begun or job.is_done, jobs)  # type: ignore[misc]
             all_begun()
             _until(lambda: all(job.is_done for job in jobs), jobs)
 
-    def sink(self, service: str) -> ServiceSink:
+    def writer_for(self, service: str) -> ServiceWriter:
         """What takes the parts of `service`."""
-        return ServiceSink(self, service, make_dir(self._folder / service, 0o700), self._vault.journal_path(service))
+        return ServiceWriter(self, service, make_dir(self._folder / service, 0o700), self._vault.journal_path(service))
 
     def in_order(self) -> tuple[ManifestPart, ...]:
         """The parts by service in order of dependence, then by name."""
@@ -88,7 +88,7 @@ class Taking:
         return tuple(sorted(self.parts, key=lambda part: (order.get(part.service, len(order)), part.name)))
 
     @contextlib.contextmanager
-    def following(self, service: str, source: Path, also: Callable[[bytes], None] = drop) -> Iterator[None]:
+    def following(self, service: str, source: Path, also: Callable[[bytes], None] = discard) -> Iterator[None]:
         """Put `source` into the repository, and what is read of it into `also`, while the block writes it."""
         name = f"{service}/{source.name}"
         self._await_earlier(name)
@@ -141,9 +141,9 @@ class Taking:
         self.on_progress(Progress(name, "stored and read back", final=True, done=sealed.size, total=sealed.size))
         return part
 
-    def _dump(self, platform: Platform, sink: ServiceSink) -> None:
-        endpoint = platform.endpoint(sink.service)
-        backup_engine(sink.service).dump(endpoint, platform.control_of(endpoint), sink)
+    def _dump(self, platform: Platform, writer: ServiceWriter) -> None:
+        endpoint = platform.endpoint(writer.service)
+        backup_engine(writer.service).dump(endpoint, platform.control_of(endpoint), writer)
 
     def _sealed(self, name: str, source: Path) -> EncodedPart:
         """What came of it in the repository, begun before or now."""
@@ -209,8 +209,8 @@ class Taking:
                 self.on_progress(Progress(name, "taking", done=path.stat().st_size))
 
 
-class ServiceSink:
-    """`Sink` of one service."""
+class ServiceWriter:
+    """`PartWriter` of one service."""
 
     def __init__(self, taking: Taking, service: str, folder: Path, journal: Path) -> None:
         self.service = service
@@ -225,19 +225,19 @@ class ServiceSink:
         """Whether the instant of its parts is fixed."""
         return self._begun.is_set()
 
-    def begun(self) -> None:
+    def snapshot_fixed(self) -> None:
         """Let what has to come after this service begin."""
         self._begun.set()
 
-    def each(self, tasks: Sequence[Callable[[], None]]) -> None:
+    def run_all(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run all within the limit of the run."""
         self._taking.limit.run_all(tasks)
 
-    def following(self, name: str, also: Callable[[bytes], None] = drop) -> AbstractContextManager[None]:
+    def stream(self, name: str, also: Callable[[bytes], None] = discard) -> AbstractContextManager[None]:
         """Store the file while it is written."""
         return self._taking.following(self.service, self.folder / name, also)
 
-    def put(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
+    def store(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
         """Store and read back, then remove the file."""
         path = self.folder / name
         part = self._taking.store(self.service, path, read_back, sha256)

@@ -25,15 +25,15 @@ OPTIONS = "options"  # the folder in it of files with keys of repositories
 
 def add_project(taking: Taking, platform: Platform, *, sealed: bool) -> None:
     """The project's files, and where nobody else can read them, its secrets in one archive."""
-    sink = taking.sink(PLATFORM)
+    writer = taking.writer_for(PLATFORM)
     versions = {"ragops": ragops.__version__}
     for name, path in platform.files.items():
-        with create_private(sink.folder / name) as target:
+        with create_private(writer.folder / name) as target:
             target.write(path.read_bytes())
-        sink.put(name, lambda name=name: Part(name, datetime.now(tz=UTC), {}, versions))  # type: ignore[misc]
+        writer.store(name, lambda name=name: Part(name, datetime.now(tz=UTC), {}, versions))  # type: ignore[misc]
     if sealed:
-        count = _pack(platform.sealed, sink.folder / SEALED_PART)
-        sink.put(SEALED_PART, lambda: Part(SEALED_PART, datetime.now(tz=UTC), {"files": count}, versions))
+        count = _pack(platform.sealed, writer.folder / SEALED_PART)
+        writer.store(SEALED_PART, lambda: Part(SEALED_PART, datetime.now(tz=UTC), {"files": count}, versions))
 
 
 def _pack(sealed: Mapping[str, Path], target: Path) -> int:

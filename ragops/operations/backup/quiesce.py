@@ -57,13 +57,13 @@ def quiesced(
     """
     with ExitStack() as holds:
         if "api" in endpoints and "redis" in endpoints:
-            holds.enter_context(redis_quiet.announced(endpoints["redis"], CHANNEL))
+            holds.enter_context(redis_quiet.announce_read_only(endpoints["redis"], CHANNEL))
             time.sleep(_SEEN_SECONDS)
         if "timescaledb" in endpoints:
             notice("waiting until transactions that write have ended")
-            holds.enter_context(database_quiet.held(endpoints["timescaledb"], patience))
+            holds.enter_context(database_quiet.pause_writes(endpoints["timescaledb"], patience))
         if "redis" in endpoints:
-            holds.enter_context(redis_quiet.held(endpoints["redis"], pause))
+            holds.enter_context(redis_quiet.pause_writes(endpoints["redis"], pause))
         quiet = Quiet(holds, notice)
         yield quiet
         quiet.release()

@@ -18,7 +18,7 @@ def opened(session: Session) -> tuple[GatewayAdapter, GatewayInputs]:
     """The gateway, and what settings and credentials now ask of it."""
     session.endpoint("gateway")  # says so where nothing is provisioned yet
     inputs = platform_inputs(session.project, session.secrets(), write=False).door
-    return session.host.gateway(), inputs.behind(session.endpoint("api").internal_address)
+    return session.host.gateway(), inputs.with_upstream(session.endpoint("api").internal_address)
 
 
 def applier(session: Session) -> Callable[[], None]:

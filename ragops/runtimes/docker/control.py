@@ -60,15 +60,15 @@ class DockerControl:
         found = self._host.container(self._name)
         return found is not None and found.state.running
 
-    def set_data_aside(self, label: str) -> str:
+    def move_data_aside(self, label: str) -> str:
         """Rename the data folder, put an empty one in its place; returns VOLUME:FOLDER."""
-        return self.replace_data({}, label)
+        return self.swap_data({}, label)
 
-    def replace_data(self, files: Mapping[str, Path], label: str) -> str:
+    def swap_data(self, files: Mapping[str, Path], label: str) -> str:
         """Fill a folder beside the data with copies of `files`, then let it take their place."""
         return DataVolume(self._host, self._container()).replace(files, label)
 
-    def bring_data_back(self, aside: str) -> None:
+    def rollback_data(self, aside: str) -> None:
         """Put the folder that was set aside in place again; what is there now keeps a name of its own."""
         DataVolume(self._host, self._container()).bring_back(aside)
 

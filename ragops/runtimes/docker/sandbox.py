@@ -46,9 +46,11 @@ class DockerSandbox:
         """The image's program, by a process of ours that stands for it."""
         return docker_exec.arguments(self._name, name)
 
-    def fed(self, command: Sequence[str], limit: float) -> AbstractContextManager[exec_stream.Fed]:
+    def start_with_stdin(
+        self, command: Sequence[str], limit: float
+    ) -> AbstractContextManager[exec_stream.StdinProcess]:
         """The image's program, which a thread of ours talks to."""
-        return exec_stream.fed(self._host, self._name, command, limit)
+        return exec_stream.start_with_stdin(self._host, self._name, command, limit)
 
     def output(self, command: Sequence[str], limit: float) -> str:
         """What the image's program prints; without a process of ours between, for what is asked often."""

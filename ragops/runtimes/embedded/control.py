@@ -51,11 +51,11 @@ class ProcessControl:
         """Whether what was started in the run folder runs, with its record or without."""
         return living(self._run_dir) is not None
 
-    def set_data_aside(self, label: str) -> str:
+    def move_data_aside(self, label: str) -> str:
         """Rename the data folder, put an empty one in its place; returns the new name's path."""
-        return self.replace_data({}, label)
+        return self.swap_data({}, label)
 
-    def replace_data(self, files: Mapping[str, Path], label: str) -> str:
+    def swap_data(self, files: Mapping[str, Path], label: str) -> str:
         """Fill a folder beside the data with copies of `files`, then let it take their place by two renames."""
         data = self._data()
         stamp = f"{datetime.now(tz=UTC):%Y%m%dT%H%M%S%f}"
@@ -70,12 +70,12 @@ class ProcessControl:
             raise explain_os_error(error, f"replace the data in {data}") from error
         return str(aside)
 
-    def bring_data_back(self, aside: str) -> None:
+    def rollback_data(self, aside: str) -> None:
         """Put the folder that was set aside in place again; what is there now keeps a name of its own."""
         data = self._data()
         try:
             if aside and Path(aside).exists():
-                self.set_data_aside("failed-restore")
+                self.move_data_aside("failed-restore")
                 Path(aside).rename(data)  # over the empty folder that was left there
                 sync_dir(data.parent)
         except OSError as error:

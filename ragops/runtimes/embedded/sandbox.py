@@ -35,7 +35,9 @@ class HostSandbox:
             link.symlink_to(locate(ALIASES[name]))
         return (str(link),)
 
-    def fed(self, command: Sequence[str], limit: float) -> AbstractContextManager[subprocess_tool.StdinProcess]:
+    def start_with_stdin(
+        self, command: Sequence[str], limit: float
+    ) -> AbstractContextManager[subprocess_tool.StdinProcess]:
         """The engine's program as a child of this process."""
         name, *arguments = command
         return subprocess_tool.piped_tool([*self.tool(name), *arguments], os.environ, limit, name=name)

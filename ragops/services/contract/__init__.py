@@ -4,7 +4,7 @@ Provisioning describes a service as a `ServiceSpec` (spec.py) and passes it to a
 `Endpoint` and, if an operation needs more than the service's own protocol, the `Control` that its runtime provides.
 """
 
-from ragops.services.contract.backup import BackupEngine, Extent, NotRestored, Part, Proof, Sink, drop
+from ragops.services.contract.backup import BackupEngine, Extent, NotRestored, Part, PartWriter, Proof, discard
 from ragops.services.contract.endpoint import Capability, Endpoint, Login, Node
 from ragops.services.contract.lazy import Lazy
 from ragops.services.contract.probe import Check, ProbeResult, Status
@@ -30,13 +30,13 @@ __all__ = [
     "Node",
     "NotRestored",
     "Part",
+    "PartWriter",
     "ProbeResult",
     "Program",
     "Proof",
     "ScrapeTarget",
     "Service",
-    "Sink",
     "Status",
     "VersionStep",
-    "drop",
+    "discard",
 ]

@@ -58,11 +58,11 @@ class Proof:
     notes: tuple[str, ...] = ()
 
 
-def drop(_block: bytes) -> None:
+def discard(_block: bytes) -> None:
     """Take bytes and do nothing with them."""
 
 
-class Sink(Protocol):
+class PartWriter(Protocol):
     """Takes the parts of one service while they are made.
 
     `folder` is where the engine writes their files, `journal` a file that outlives a killed run, for notes on what it
@@ -74,20 +74,20 @@ class Sink(Protocol):
     journal: Path
     encrypted: bool
 
-    def begun(self) -> None:
+    def snapshot_fixed(self) -> None:
         """The instant of all parts is fixed: what has to come after this service may begin."""
 
-    def each(self, tasks: Sequence[Callable[[], None]]) -> None:
+    def run_all(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run all, several at once within the limit of the run. Raises the first failure, others are not begun then."""
 
-    def following(self, name: str, also: Callable[[bytes], None] = drop) -> AbstractContextManager[None]:
+    def stream(self, name: str, also: Callable[[bytes], None] = discard) -> AbstractContextManager[None]:
         """The file `name` of `folder` is written inside the block, at its end only, then `put`: a head start for it.
 
         `also` gets all that is stored of it, in blocks, the last one empty. A block that fails may be entered again
         for the same file, which has to be gone then.
         """
 
-    def put(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
+    def store(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
         """Take the finished file `name` of `folder` away; it is in the repository when this returns.
 
         Meanwhile `read_back` has the engine read it, and says what it holds. Raises IntegrityError (part_damaged)
@@ -98,8 +98,8 @@ class Sink(Protocol):
 class BackupEngine(Protocol):
     """Dump, verify and restore of one service, together: what `verify` accepts, `restore` brings back."""
 
-    def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
-        """Give every part to `sink`, each read back by the engine, so that success means it was read back.
+    def dump(self, endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
+        """Give every part to `writer`, each read back by the engine, so that success means it was read back.
 
         Raises RagopsError; leaves nothing behind on the server, nor what an earlier run that was killed left there.
         """

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ragops.adapters.files import PUBLIC_MODE, SECRET_MODE, explain_os_error, write_atomic
 from ragops.errors import RagopsError
-from ragops.services.gateway.rendering import Pair
+from ragops.services.gateway.rendering import TlsPair
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,11 +52,11 @@ class CertificateFiles:
     key: Path
     expires: datetime
     fingerprint: str
-    unwritten: Pair | None = field(default=None, repr=False)
+    unwritten: TlsPair | None = field(default=None, repr=False)
 
-    def pair(self) -> Pair:
+    def pair(self) -> TlsPair:
         """The text of both. Raises RagopsError (not_permitted, file_error)."""
-        return self.unwritten or Pair(_read(self.certificate).decode(), _read(self.key).decode())
+        return self.unwritten or TlsPair(_read(self.certificate).decode(), _read(self.key).decode())
 
 
 def ensure(folder: Path, now: datetime, *, write: bool = True) -> CertificateFiles:
@@ -184,9 +184,9 @@ def _invalid(path: Path, reason: str) -> RagopsError:
     return RagopsError("certificate_invalid", f"cannot use {path}: {reason}", hint)
 
 
-def _new_pair(now: datetime) -> Pair:
+def _new_pair(now: datetime) -> TlsPair:
     private = ec.generate_private_key(ec.SECP256R1())
-    return Pair(_self_signed(private, now, now + VALID).decode(), _key_text(private).decode())
+    return TlsPair(_self_signed(private, now, now + VALID).decode(), _key_text(private).decode())
 
 
 def _make(folder: Path, now: datetime) -> x509.Certificate:

@@ -79,4 +79,4 @@ def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = N
     """Declare the component on the platform's stack, in front of the API."""
     inputs: GatewayInputs = declaration.own["inputs"]
     upstream = declaration.before["api"].internal_address
-    return Gateway(GatewayArgs(inputs.behind(upstream), declaration.runtime), options)
+    return Gateway(GatewayArgs(inputs.with_upstream(upstream), declaration.runtime), options)

@@ -14,7 +14,7 @@ from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ragops.services.gateway.rendering import Pair
+    from ragops.services.gateway.rendering import TlsPair
     from ragops.services.gateway.settings import GatewaySettings
     from ragops.services.spec import Layout
 
@@ -78,9 +78,9 @@ class GatewayInputs:
     certificate: str = ""
     key: str = ""
     fingerprint: str = ""
-    pair: Pair | None = field(default=None, repr=False)
+    pair: TlsPair | None = field(default=None, repr=False)
 
-    def behind(self, upstream: tuple[str, int]) -> GatewayInputs:
+    def with_upstream(self, upstream: tuple[str, int]) -> GatewayInputs:
         """The same in front of the API at host and port, as the gateway reaches it."""
         return replace(self, upstream_host=upstream[0], upstream_port=upstream[1])
 

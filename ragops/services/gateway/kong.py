@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ragops.services.gateway.policy import GatewayPolicy
-    from ragops.services.gateway.rendering import Json, Pair
+    from ragops.services.gateway.rendering import Json, TlsPair
 
 UPSTREAM = "rag-api"
 _HIDDEN = "(hidden)"
@@ -38,7 +38,7 @@ class KongRendering:
     live: str
 
 
-def render(policy: GatewayPolicy, keys: Mapping[str, Any], pair: Pair | None) -> KongRendering:
+def render(policy: GatewayPolicy, keys: Mapping[str, Any], pair: TlsPair | None) -> KongRendering:
     """Render `policy` with the JWKS `keys` and, for HTTPS, the certificate `pair`."""
     bare = _document(policy, keys, pair, "")
     live = digest(bare)
@@ -61,7 +61,7 @@ def _text(value: Json) -> str:
     return json.dumps(value, indent=2) + "\n"
 
 
-def _document(policy: GatewayPolicy, keys: Mapping[str, Any], pair: Pair | None, live: str) -> Json:
+def _document(policy: GatewayPolicy, keys: Mapping[str, Any], pair: TlsPair | None, live: str) -> Json:
     return {
         "_format_version": "3.0",
         "plugins": [{"name": "pre-function", "config": pre_function(policy)}],
@@ -147,6 +147,6 @@ def _consumer(key: Mapping[str, str]) -> Json:
     return {"username": key["kid"], "jwt_secrets": [credential]}
 
 
-def _certificate(pair: Pair) -> Json:
+def _certificate(pair: TlsPair) -> Json:
     """For every name; for clients that give none, certificate.lua finds it here."""
     return {"cert": pair.certificate, "key": pair.key, "snis": [{"name": "*"}]}

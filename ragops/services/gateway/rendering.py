@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Pair:
+class TlsPair:
     """A certificate and its key, both PEM."""
 
     certificate: str

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Part
 from ragops.services.load_proof import by_loading
-from ragops.services.redis.bgsave import Save
+from ragops.services.redis.bgsave import Bgsave
 from ragops.services.redis.modules import by_hand
-from ragops.services.redis.rdb_check import checker
+from ragops.services.redis.rdb_check import start_check
 from ragops.services.redis.scratch_client import info, keys_of, operator_client
 from ragops.services.redis.scratch_server import opened, wait_for
 from ragops.services.redis.users import strangers
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import redis
 
-    from ragops.services.contract import Endpoint, Proof, Sink
+    from ragops.services.contract import Endpoint, PartWriter, Proof
     from ragops.services.control import Control
 
 PART = "dump.rdb"
@@ -44,23 +44,23 @@ class RedisBackup:
     A live server's are lower as soon as keys have expired.
     """
 
-    def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
-        """Save, and have the engine read what it saves. Raises MissingError (redis_files_unreadable, disk_full)."""
+    def dump(self, endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
+        """Bgsave, and have the engine read what it saves. Raises MissingError (redis_files_unreadable, disk_full)."""
         _need(endpoint, Capability.READ_FILES, "backed up: the RDB file is copied from its data folder")
 
         def dump() -> None:
-            with operator_client(endpoint, _COMMAND_LIMIT) as client, checker(control, endpoint.engine) as reading:
+            with operator_client(endpoint, _COMMAND_LIMIT) as client, start_check(control, endpoint.engine) as reading:
                 _refuse_foreign_modules(client)
                 versions = _versions(client)
                 notes = _notes(client, endpoint)
-                save = Save(client, control)
+                save = Bgsave(client, control)
                 instant = save.begin()
-                sink.begun()  # the engine has forked
-                with save.growing(sink.folder / PART) as finish, sink.following(PART, reading.write):
+                writer.snapshot_fixed()  # the engine has forked
+                with save.follow_file(writer.folder / PART) as finish, writer.stream(PART, reading.write):
                     finish()
-                sink.put(PART, lambda: Part(PART, instant, reading.counts(), versions, notes))
+                writer.store(PART, lambda: Part(PART, instant, reading.counts(), versions, notes))
 
-        sink.each([dump])
+        writer.run_all([dump])
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Load the file with the engine and compare the keys of every database."""
@@ -193,12 +193,12 @@ def _swap(
     was_running, aside = control.is_running(), ""
     try:
         control.stop()
-        aside = control.replace_data(files, label)
+        aside = control.swap_data(files, label)
         control.start()
         _check_loaded(endpoint, counts)
     except BaseException:
         control.stop()
-        control.bring_data_back(aside)
+        control.rollback_data(aside)
         if was_running:
             control.start()
         raise

@@ -47,8 +47,8 @@ class _MissedError(Exception):
     """The save was over before its file was seen."""
 
 
-class Save:
-    """One save, the engine's own, begun with `begin`; then its file is had by `growing`."""
+class Bgsave:
+    """One save, the engine's own, begun with `begin`; then its file is had by `follow_file`."""
 
     def __init__(self, client: redis.Redis, control: Control) -> None:
         self._client = client
@@ -66,7 +66,7 @@ class Save:
         return instant
 
     @contextlib.contextmanager
-    def growing(self, target: Path) -> Iterator[Callable[[], None]]:
+    def follow_file(self, target: Path) -> Iterator[Callable[[], None]]:
         """Inside the block `target` grows at its end, or is not there yet; what is yielded waits until it is whole.
 
         That raises RagopsError (redis_save_failed, redis_timeout).
@@ -81,7 +81,7 @@ class Save:
 
     @contextlib.contextmanager
     def _printed(self, target: Path) -> Iterator[Callable[[], None]]:
-        """`growing` by a process beside the engine. Raises _MissedError where it has not seen the file in time."""
+        """`follow_file` by a process beside the engine. Raises _MissedError where it has not seen the file in time."""
         command = ("sh", "-c", _PRINT, "sh", self._config("dir"))
         try:
             with self._control.printing(command, target, _LIMIT) as printed:

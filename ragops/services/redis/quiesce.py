@@ -26,7 +26,7 @@ _COMMAND_LIMIT = 10.0
 
 
 @contextmanager
-def announced(endpoint: Endpoint, channel: str) -> Iterator[None]:
+def announce_read_only(endpoint: Endpoint, channel: str) -> Iterator[None]:
     """Be subscribed to `channel` meanwhile, which everybody sees by PUBSUB NUMSUB. Raises RagopsError.
 
     Not a key: while writes wait, a key's time could not be renewed, nor the key removed, and it would be in the
@@ -40,7 +40,7 @@ def announced(endpoint: Endpoint, channel: str) -> Iterator[None]:
 
 
 @contextmanager
-def held(endpoint: Endpoint, seconds: float = PAUSE_SECONDS) -> Iterator[None]:
+def pause_writes(endpoint: Endpoint, seconds: float = PAUSE_SECONDS) -> Iterator[None]:
     """Let every write wait (CLIENT PAUSE WRITE), for at most `seconds` more than this process lives.
 
     Raises RagopsError; at the end UnhealthyError (quiesce_lost) where writes may have gone through meanwhile.

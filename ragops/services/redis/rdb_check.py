@@ -1,4 +1,4 @@
-"""Reads an RDB file with the engine's own checker: to its end and its checksum, in little memory, without a server."""
+"""Checks an RDB file with the engine's own tool: to its end and its checksum, in little memory, without a server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ragops.errors import IntegrityError, RagopsError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ragops.services.control import Control, Fed
+    from ragops.services.control import Control, StdinProcess
 
 _LIMIT = 3600.0
 _END_LIMIT = 60.0  # what takes longer is left to the next run to clear
@@ -24,8 +24,8 @@ _INPUT = "/dev/stdin"
 _OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 
-class Checker:
-    """The engine's checker, which takes the file in blocks by `write`, the last one empty; it may still be starting.
+class RdbCheck:
+    """The engine's tool, which takes the file in blocks by `write`, the last one empty; it may still be starting.
 
     A thread of its own holds it: the kernel ends a child when the thread that has started it is gone.
     """
@@ -33,9 +33,9 @@ class Checker:
     def __init__(self, control: Control, tool: str) -> None:
         self._control = control
         self._name = tool
-        self._tool: Future[Fed] = Future()
+        self._tool: Future[StdinProcess] = Future()
         self._over = threading.Event()
-        self._holding = BackgroundTask(self._hold, "ragops-checker")
+        self._holding = BackgroundTask(self._hold, "ragops-rdb-check")
 
     def write(self, block: bytes) -> None:
         """Give it a block. Raises MissingError (engine_not_installed, disk_full), RagopsError (tool_timeout)."""
@@ -63,7 +63,7 @@ class Checker:
 
     def _hold(self) -> None:
         try:
-            with self._control.sandbox() as sandbox, sandbox.fed((self._name, _INPUT), _LIMIT) as tool:
+            with self._control.sandbox() as sandbox, sandbox.start_with_stdin((self._name, _INPUT), _LIMIT) as tool:
                 self._tool.set_result(tool)
                 self._over.wait()
         except BaseException as error:
@@ -71,16 +71,16 @@ class Checker:
                 self._tool.set_exception(error)
             raise
 
-    def _started(self) -> Fed:
+    def _started(self) -> StdinProcess:
         while not wait((self._tool,), _POLL).done:
             cancellation.check()
         return self._tool.result()
 
 
 @contextlib.contextmanager
-def checker(control: Control, engine: str) -> Iterator[Checker]:
-    """A checker that starts beside the block and is gone after it."""
-    made = Checker(control, f"{engine}-check-rdb")
+def start_check(control: Control, engine: str) -> Iterator[RdbCheck]:
+    """A check that starts beside the block and is gone after it."""
+    made = RdbCheck(control, f"{engine}-check-rdb")
     try:
         yield made
     finally:
@@ -88,7 +88,7 @@ def checker(control: Control, engine: str) -> Iterator[Checker]:
 
 
 def counts_in(said: str) -> dict[str, int]:
-    """What the checker found, as it prints it. Raises IntegrityError (rdb_unreadable) where it does not say."""
+    """What the tool found, as it prints it. Raises IntegrityError (rdb_unreadable) where it does not say."""
     found = {kind: int(number) for number, kind in re.findall(r"^\[info\] (\d+) (keys|expires)\b", said, re.MULTILINE)}
     if "RDB looks OK" not in said or len(found) != 2:
         last = "; ".join(line for line in said.splitlines() if "ERROR" in line or "rror" in line) or "no verdict"

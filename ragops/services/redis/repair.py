@@ -1,6 +1,6 @@
 """What can be read of damaged data: tried on copies with the engine's own programs, whatever becomes of the service.
 
-Increments are cut at the first fault by the engine's checker (`--fix`), one file after the other: with a manifest
+Increments are cut at the first fault by the engine's own tool (`--fix`), one file after the other: with a manifest
 Valkey 9 takes a good base for a bad one and would cut that. A base cannot be cut; a snapshot of its own may be whole.
 """
 
@@ -156,9 +156,9 @@ class _Attempt:
         return kept
 
     def _fixed(self, sandbox: Sandbox, file: AofFile) -> int:
-        """Have the checker cut the copy at its first fault; returns how long it is then."""
+        """Have the tool cut the copy at its first fault; returns how long it is then."""
         command = (f"{self._engine}-check-aof", "--fix", f"{sandbox.folder}/{file.path}")
-        with sandbox.fed(command, _LIMIT) as tool:
+        with sandbox.start_with_stdin(command, _LIMIT) as tool:
             tool.write(b"y\n")
             tool.write(b"")
             said = tool.output()

@@ -20,7 +20,7 @@ _SOCKET = "socket"
 _LIMIT = 60.0  # seconds for one command
 
 
-class Line(Protocol):
+class ScratchClient(Protocol):
     """What is asked of a scratch server. All raise RagopsError."""
 
     def info(self, section: str) -> dict[str, Any]:
@@ -36,7 +36,7 @@ class Line(Protocol):
         """End it, its append-only files whole."""
 
 
-class SocketLine:
+class SocketClient:
     """The Python client on the server's Unix socket."""
 
     def __init__(self, path: str) -> None:
@@ -63,7 +63,7 @@ class SocketLine:
             self._client.shutdown(nosave=True)
 
 
-class ToolLine:
+class RedisCliClient:
     """redis-cli beside the server."""
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -93,9 +93,9 @@ class ToolLine:
         return said
 
 
-def line_to(sandbox: Sandbox) -> Line:
+def open_client(sandbox: Sandbox) -> ScratchClient:
     """The way to the scratch server that runs on `sandbox`."""
-    return SocketLine(str(sandbox.local / _SOCKET)) if sandbox.local else ToolLine(sandbox)
+    return SocketClient(str(sandbox.local / _SOCKET)) if sandbox.local else RedisCliClient(sandbox)
 
 
 def info(client: redis.Redis, section: str) -> dict[str, Any]:

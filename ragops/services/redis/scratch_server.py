@@ -18,7 +18,7 @@ from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.redis.aof import FOLDER as AOF_FOLDER
 from ragops.services.redis.modules import WITH_MODULES
-from ragops.services.redis.scratch_client import Line, keys_of, line_to
+from ragops.services.redis.scratch_client import ScratchClient, keys_of, open_client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ _NO_SUCH_PROGRAM = (126, 127)  # what a shell, and Docker, end with
 class ScratchServer:
     """The running server; `ours` is a folder of this machine for what belongs to it."""
 
-    def __init__(self, sandbox: Sandbox, process: subprocess.Popen[bytes], line: Line, ours: Path) -> None:
+    def __init__(self, sandbox: Sandbox, process: subprocess.Popen[bytes], line: ScratchClient, ours: Path) -> None:
         self._sandbox = sandbox
         self._process = process
         self._line = line
@@ -143,7 +143,7 @@ def serving(sandbox: Sandbox, engine: str, ours: Path, *, append_only: bool = Fa
         sandbox.put(config, config.name)
         process = _start(_server(sandbox, engine, config.name), ours)
         try:
-            scratch = ScratchServer(sandbox, process, line_to(sandbox), ours)
+            scratch = ScratchServer(sandbox, process, open_client(sandbox), ours)
             scratch.wait_loaded()
             yield scratch
         finally:

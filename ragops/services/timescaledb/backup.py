@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.postgres import Connection
-    from ragops.services.contract import Endpoint, Part, Proof, Sink
+    from ragops.services.contract import Endpoint, Part, PartWriter, Proof
     from ragops.services.control import Control
     from ragops.services.kept_data import Kept
     from ragops.services.timescaledb.server_globals import Globals
@@ -45,15 +45,15 @@ _DEAD_DATA = ("service_failed", "data_folder_foreign")
 class TimescaleBackup:
     """By pg_dump in one exported snapshot, in which all rows are counted too."""
 
-    def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
+    def dump(self, endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
         """Dump and count as of one instant, then read it. Raises RagopsError, IntegrityError (not_restorable)."""
 
         def dump() -> None:
-            part, beside = dumping.dump(endpoint, control, sink)
-            sink.put(part.name, lambda: self._read_back(sink.folder, part, control))
-            sink.put(beside.name, lambda: self._read_back(sink.folder, beside, control))
+            part, beside = dumping.dump(endpoint, control, writer)
+            writer.store(part.name, lambda: self._read_back(writer.folder, part, control))
+            writer.store(beside.name, lambda: self._read_back(writer.folder, beside, control))
 
-        sink.each([dump])
+        writer.run_all([dump])
 
     def _read_back(self, folder: Path, part: Part, control: Control) -> Part:
         self.verify(folder, part, control)
@@ -107,11 +107,11 @@ class TimescaleBackup:
                 notes += extension.update(endpoint, fresh)
                 database_builder.finish(endpoint, fresh, wanted)
                 rests = pg_restore.TIMESCALE in part.versions
-                kept = swap.take_place(endpoint, fresh, database, swap.kept_name(database), rests=rests)
+                kept = swap.swap_databases(endpoint, fresh, database, swap.kept_name(database), rests=rests)
             if pg_restore.TIMESCALE in part.versions:
-                extension.wake(endpoint, database)
+                extension.start_background_jobs(endpoint, database)
             if kept:
-                extension.quiet(endpoint, kept)
+                extension.stop_background_jobs(endpoint, kept)
                 notes += database_builder.quiet_subscriptions(endpoint, kept)
         except RagopsError as error:
             error.hint = " ".join([error.hint, *notes]).strip()
@@ -198,13 +198,13 @@ def _bring_up(endpoint: Endpoint, control: Control) -> tuple[str, ...]:
     else:
         return ()
     control.stop()
-    aside = control.set_data_aside("before-restore")
+    aside = control.move_data_aside("before-restore")
     try:
         control.start()
         roles.wait_ready(endpoint)
     except BaseException:
         control.stop()
-        control.bring_data_back(aside)
+        control.rollback_data(aside)
         raise
     return (f"PostgreSQL could not start on its old data: they are kept in {aside}.",)
 

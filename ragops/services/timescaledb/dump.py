@@ -16,19 +16,19 @@ from ragops.services.timescaledb.evaluated_expressions import evaluated
 
 if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
-    from ragops.services.contract import Endpoint, Sink
+    from ragops.services.contract import Endpoint, PartWriter
     from ragops.services.control import Control
     from ragops.services.timescaledb.server_globals import Globals
 
 
-def dump(endpoint: Endpoint, control: Control, sink: Sink) -> tuple[Part, Part]:
-    """Both files in the sink's folder, as of one instant.
+def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> tuple[Part, Part]:
+    """Both files in the writer's folder, as of one instant.
 
     Raises IntegrityError (not_restorable) where a restore would fail or lose something, UnhealthyError
     (database_out_of_locks), RagopsError.
     """
     database = endpoint.options["database"]
-    target = sink.folder / f"{database}.dump"
+    target = writer.folder / f"{database}.dump"
     with roles.operator(endpoint, database, limit=0) as connection, translated(f"database {database}"):
         dump_warnings.refuse(connection)
         dump_locks.need(connection)
@@ -38,26 +38,26 @@ def dump(endpoint: Endpoint, control: Control, sink: Sink) -> tuple[Part, Part]:
         with connection.transaction(), pg_dump.logged_in(endpoint) as environment:
             row = connection.execute("SELECT pg_export_snapshot(), now()").fetchone()
             snapshot, instant = row or ("", None)
-            sink.begun()
+            writer.snapshot_fixed()
             arguments = pg_dump.dump_arguments(control.tool("pg_dump"), endpoint, snapshot)
             with (
                 dump_locks.explained(endpoint),
                 subprocess_tool.background_tool(arguments, environment, pg_dump.LIMIT, stdout=target, name="pg_dump"),
             ):
-                found, notes = _describe(connection, endpoint, sink)
+                found, notes = _describe(connection, endpoint, writer)
                 versions = inventory.versions(connection, endpoint.engine)
                 counts = _count(endpoint, database, snapshot)
-    write_atomic(sink.folder / server_globals.PART, found.model_dump_json(indent=2) + "\n", SECRET_MODE)
+    write_atomic(writer.folder / server_globals.PART, found.model_dump_json(indent=2) + "\n", SECRET_MODE)
     return (
         Part(target.name, instant, counts, versions, notes),
         Part(server_globals.PART, instant, {}, versions),
     )
 
 
-def _describe(connection: Connection, endpoint: Endpoint, sink: Sink) -> tuple[Globals, tuple[str, ...]]:
-    found = server_globals.read(connection, endpoint.logins["application"].user, passwords=sink.encrypted)
+def _describe(connection: Connection, endpoint: Endpoint, writer: PartWriter) -> tuple[Globals, tuple[str, ...]]:
+    found = server_globals.read(connection, endpoint.logins["application"].user, passwords=writer.encrypted)
     looked = evaluated(connection)
-    notes = dump_warnings.remarks(connection, found, looked, encrypted=sink.encrypted)
+    notes = dump_warnings.remarks(connection, found, looked, encrypted=writer.encrypted)
     checks = tuple(f"{name} of {owner}" for owner, name in looked.checks)
     more = {"functions": looked.functions, "checks": checks, "staged": looked.needed}
     return found.model_copy(update=more), notes

@@ -37,7 +37,7 @@ def prepare(endpoint: Endpoint, database: str) -> None:
     elif row[0] != offered:
         # First of its session: one that has loaded the old version cannot (TimescaleDB documentation, "Upgrade").
         _run(endpoint, database, sql.SQL("ALTER EXTENSION timescaledb UPDATE"))
-    wake(endpoint, database)
+    start_background_jobs(endpoint, database)
 
 
 def update(endpoint: Endpoint, database: str) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def look_through_restoring(connection: Connection) -> None:
     connection.execute("SELECT set_config('timescaledb.restoring', 'off', false)")
 
 
-def wake(endpoint: Endpoint, database: str) -> None:
+def start_background_jobs(endpoint: Endpoint, database: str) -> None:
     """Have its jobs run: ending the sessions of a database ends TimescaleDB's scheduler, which does not come back.
 
     Asked to start one that it takes for running, the launcher finds out that it is not, and says so: then again.
@@ -89,7 +89,7 @@ def wake(endpoint: Endpoint, database: str) -> None:
                 return
 
 
-def quiet(endpoint: Endpoint, database: str) -> None:
+def stop_background_jobs(endpoint: Endpoint, database: str) -> None:
     """Have no job run in a database that is kept aside: retention would go on to remove its rows.
 
     `SELECT timescaledb_post_restore()` in it wakes it up.

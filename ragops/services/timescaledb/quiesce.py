@@ -72,7 +72,7 @@ _BLOCKERS = r"""
 
 
 @contextmanager
-def held(endpoint: Endpoint, patience: float = PATIENCE, idle: float = IDLE_SECONDS) -> Iterator[None]:
+def pause_writes(endpoint: Endpoint, patience: float = PATIENCE, idle: float = IDLE_SECONDS) -> Iterator[None]:
     """Let every write wait; `patience` seconds at most are spent on having that.
 
     The server ends it when it has not heard from us for `idle` seconds: a ragops that hangs holds nobody.

@@ -83,7 +83,7 @@ def drop(connection: Connection, endpoint: Endpoint, database: str) -> None:
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
 
 
-def take_place(endpoint: Endpoint, fresh: str, database: str, kept: str, *, rests: bool = False) -> str:
+def swap_databases(endpoint: Endpoint, fresh: str, database: str, kept: str, *, rests: bool = False) -> str:
     """Rename `database` to `kept` and `fresh` to `database` at once; returns `kept`, empty where there was no old one.
 
     What is kept `rests` from that moment on: TimescaleDB's jobs, retention among them, do not run in it.

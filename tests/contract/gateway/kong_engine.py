@@ -29,7 +29,7 @@ from ragops.services.gateway import IMAGE, certificate
 from ragops.services.gateway.configuration import GatewayInputs
 from ragops.services.gateway.kong_configuration import KongConfiguration, image, kong_configuration, service_spec
 from ragops.services.gateway.policy import READY_PATH
-from ragops.services.gateway.rendering import Pair
+from ragops.services.gateway.rendering import TlsPair
 from ragops.services.gateway.settings import GatewaySettings
 from tests.contract.gateway.asked import Gateway, until_upstream_answers
 from tests.contract.gateway.upstream import Signer, Upstream
@@ -86,7 +86,7 @@ class KongGateway:
     def changed(self, **changes: Any) -> GatewayInputs:
         """The inputs, with other keys or settings and the certificate as it is now."""
         settings = self.inputs.settings.model_copy(update=changes.pop("settings", {}))
-        pair = Pair(Path(self.inputs.certificate).read_text(), Path(self.inputs.key).read_text())
+        pair = TlsPair(Path(self.inputs.certificate).read_text(), Path(self.inputs.key).read_text())
         return replace(self.inputs, settings=settings, **{"pair": pair, **changes})
 
     @property

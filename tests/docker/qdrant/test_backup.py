@@ -16,7 +16,7 @@ from ragops.services.qdrant.backup import manifest, snapshot_reader
 from ragops.services.qdrant.backup.backup import QdrantBackup
 from ragops.services.qdrant.cluster.cluster import not_active
 from tests import backup_helpers
-from tests.backup_helpers import KeepingSink
+from tests.backup_helpers import KeepingWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,11 +112,11 @@ def test_snapshots_are_taken_from_every_node_alike(
         download(self, path, target)
 
     monkeypatch.setattr(HttpClient, "download", counted)
-    sink = KeepingSink(tmp_path)
-    ENGINE.dump(filled.endpoint, filled.control, sink)
+    writer = KeepingWriter(tmp_path)
+    ENGINE.dump(filled.endpoint, filled.control, writer)
     assert dict(taken) == {"qdrant-1": 2, "qdrant-2": 2, "qdrant-3": 2}
     snapshots = sorted(tmp_path.glob("*.snapshot"))
-    assert sink.stated == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in snapshots}
+    assert writer.stated == {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in snapshots}
 
 
 def test_the_engine_reads_snapshots_of_the_server_without_it(filled: Any, tmp_path: Path) -> None:

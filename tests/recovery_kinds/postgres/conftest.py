@@ -19,7 +19,7 @@ from ragops.services.timescaledb import component as timescale_component
 from ragops.services.timescaledb import pg_dump
 from ragops.services.timescaledb.backup import TimescaleBackup
 from ragops.services.timescaledb.roles import prepare
-from tests.backup_helpers import KeepingSink
+from tests.backup_helpers import KeepingWriter
 from tests.integration.conftest import make_engine
 
 if TYPE_CHECKING:
@@ -155,10 +155,10 @@ class Taken:
 
 
 def take(server: Server, database: str, folder: Path, *, encrypted: bool = False) -> Taken:
-    sink = KeepingSink(folder)
-    sink.encrypted = encrypted
-    TimescaleBackup().dump(server.endpoint(database), server.control, sink)
-    return Taken(folder, sink.parts)
+    writer = KeepingWriter(folder)
+    writer.encrypted = encrypted
+    TimescaleBackup().dump(server.endpoint(database), server.control, writer)
+    return Taken(folder, writer.parts)
 
 
 def restore(server: Server, database: str, taken: Taken) -> str:

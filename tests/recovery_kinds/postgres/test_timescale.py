@@ -16,7 +16,7 @@ from ragops.services.timescaledb import APPLICATION_ROLE, schema
 from ragops.services.timescaledb.backup import TimescaleBackup
 from ragops.services.timescaledb.health import probe
 from ragops.services.timescaledb.roles import operator
-from tests.backup_helpers import KeepingSink
+from tests.backup_helpers import KeepingWriter
 from tests.docker.conftest import docker, image, module_mine  # noqa: F401  fixtures
 from tests.docker.services.conftest import start  # noqa: F401
 from tests.recovery_kinds.postgres.conftest import Taken
@@ -121,9 +121,9 @@ def picture(server: Any, kind: Kind) -> list[Any]:
 
 
 def take(server: Any, folder: Path) -> Taken:
-    sink = KeepingSink(folder)
-    TimescaleBackup().dump(server.endpoint, server.control, sink)
-    return Taken(folder, sink.parts)
+    writer = KeepingWriter(folder)
+    TimescaleBackup().dump(server.endpoint, server.control, writer)
+    return Taken(folder, writer.parts)
 
 
 def restore(server: Any, taken: Taken) -> str:

@@ -32,7 +32,7 @@ def test_it_comes_back_equal_or_is_named(name: str, service: Any, vault: BackupT
 
     def wipe() -> None:
         service.control.stop()
-        service.control.set_data_aside("wiped")
+        service.control.move_data_aside("wiped")
         service.control.start()
 
     prove(name, service.endpoint, service.platform(tmp_path / "ragops.yaml"), vault, wipe)

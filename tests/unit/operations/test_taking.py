@@ -281,10 +281,10 @@ def test_what_is_stored_is_what_is_read_meanwhile(growing: FakeEngine, vault: Ba
     """A checker beside gets the very bytes that are stored, and their end."""
     blocks: list[bytes] = []
 
-    def dump_one(sink: Any, name: str, instant: datetime) -> None:
-        with sink.following(name, blocks.append):
-            growing._grow(sink.folder / name, growing.live[name])
-        sink.put(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
+    def dump_one(writer: Any, name: str, instant: datetime) -> None:
+        with writer.stream(name, blocks.append):
+            growing._grow(writer.folder / name, growing.live[name])
+        writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
 
     growing._dump_one = dump_one  # type: ignore[method-assign]
     point = take(platform_of(["redis"]), vault)
@@ -299,10 +299,10 @@ def test_what_is_stored_is_what_is_read_meanwhile(growing: FakeEngine, vault: Ba
 def test_a_checksum_that_the_engine_states_is_compared_with_what_is_stored(
     growing: FakeEngine, vault: BackupTarget, stated: str
 ) -> None:
-    def dump_one(sink: Any, name: str, instant: datetime) -> None:
-        with sink.following(name):
-            (sink.folder / name).write_bytes(b"as it was")
-        sink.put(name, lambda: Part(name, instant, {}, {"fake": "1.0"}), stated)
+    def dump_one(writer: Any, name: str, instant: datetime) -> None:
+        with writer.stream(name):
+            (writer.folder / name).write_bytes(b"as it was")
+        writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}), stated)
 
     growing._dump_one = dump_one  # type: ignore[method-assign]
     if stated.startswith("0"):
@@ -315,10 +315,10 @@ def test_a_checksum_that_the_engine_states_is_compared_with_what_is_stored(
 
 
 def test_a_file_that_goes_on_growing_is_found(growing: FakeEngine, vault: BackupTarget) -> None:
-    def dump_one(sink: Any, name: str, instant: datetime) -> None:
-        with sink.following(name):
-            (sink.folder / name).write_bytes(b"all")
-        sink.put(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
+    def dump_one(writer: Any, name: str, instant: datetime) -> None:
+        with writer.stream(name):
+            (writer.folder / name).write_bytes(b"all")
+        writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
 
     sealed = Taking._follow
 
@@ -355,17 +355,17 @@ def test_the_same_part_may_be_begun_again(growing: FakeEngine, vault: BackupTarg
     """As Qdrant does where a node is lost in the middle of a download."""
     grow, tries = growing._grow, []
 
-    def dump_one(sink: Any, name: str, instant: datetime) -> None:
+    def dump_one(writer: Any, name: str, instant: datetime) -> None:
         try:
-            with sink.following(name):
+            with writer.stream(name):
                 tries.append(name)
-                (sink.folder / name).write_bytes(b"half of it")
+                (writer.folder / name).write_bytes(b"half of it")
                 _lose()
         except ConnectionError:
-            (sink.folder / name).unlink()
-        with sink.following(name):
-            grow(sink.folder / name, growing.live[name])
-        sink.put(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
+            (writer.folder / name).unlink()
+        with writer.stream(name):
+            grow(writer.folder / name, growing.live[name])
+        writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
 
     growing._dump_one = dump_one  # type: ignore[method-assign]
     point = take(platform_of(["redis"]), vault)
@@ -387,14 +387,14 @@ def test_a_try_that_was_whole_and_is_dropped_does_not_write_into_the_next(
         tries.append("stored")
         return sealed
 
-    def dump_one(sink: Any, name: str, instant: datetime) -> None:
-        with sink.following(name):
-            (sink.folder / name).write_bytes(b"another one")
+    def dump_one(writer: Any, name: str, instant: datetime) -> None:
+        with writer.stream(name):
+            (writer.folder / name).write_bytes(b"another one")
             time.sleep(0.1)
-        (sink.folder / name).unlink()
-        with sink.following(name):
-            (sink.folder / name).write_bytes(growing.live[name])
-        sink.put(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
+        (writer.folder / name).unlink()
+        with writer.stream(name):
+            (writer.folder / name).write_bytes(growing.live[name])
+        writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
 
     monkeypatch.setattr(Taking, "_follow", slow)
     growing._dump_one = dump_one  # type: ignore[method-assign]
@@ -425,21 +425,21 @@ def test_a_try_that_failed_and_still_writes_is_waited_for(
 
     tries: list[str] = []
 
-    def dump_one(sink: Any, name: str, instant: datetime) -> None:
+    def dump_one(writer: Any, name: str, instant: datetime) -> None:
         try:
-            with sink.following(name):
-                (sink.folder / name).write_bytes(b"half of it")
+            with writer.stream(name):
+                (writer.folder / name).write_bytes(b"half of it")
                 time.sleep(0.1)
                 _lose()
         except ConnectionError:
-            (sink.folder / name).unlink()
+            (writer.folder / name).unlink()
             tries.append("failed")
         if again == "stream":
-            with sink.following(name):
-                (sink.folder / name).write_bytes(growing.live[name])
+            with writer.stream(name):
+                (writer.folder / name).write_bytes(growing.live[name])
         else:
-            (sink.folder / name).write_bytes(growing.live[name])
-        sink.put(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
+            (writer.folder / name).write_bytes(growing.live[name])
+        writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
 
     monkeypatch.setattr(part_writer, "_ABANDON_SECONDS", 0.05)
     monkeypatch.setattr(Taking, "_follow", slow)

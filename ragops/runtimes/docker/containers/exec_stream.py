@@ -30,7 +30,7 @@ _KEPT = 64 << 10  # of what it prints
 _KILLED = 137  # SIGKILL, as a shell and Docker say it
 
 
-class Fed:
+class StdinProcess:
     """A program that runs in a container and takes its input as it comes."""
 
     def __init__(self, host: DockerHost, container: str, command: Sequence[str], limit: float) -> None:
@@ -65,9 +65,9 @@ class Fed:
 
 
 @contextlib.contextmanager
-def fed(host: DockerHost, container: str, command: Sequence[str], limit: float) -> Iterator[Fed]:
+def start_with_stdin(host: DockerHost, container: str, command: Sequence[str], limit: float) -> Iterator[StdinProcess]:
     """A program that is fed inside the block, whose input ends with it."""
-    program = Fed(host, container, command, limit)
+    program = StdinProcess(host, container, command, limit)
     try:
         yield program
     finally:

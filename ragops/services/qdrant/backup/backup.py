@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.qdrant.http import HttpClient
-    from ragops.services.contract import Endpoint, Proof, Sink
+    from ragops.services.contract import Endpoint, PartWriter, Proof
     from ragops.services.control import Control
     from ragops.services.kept_data import Kept
 
@@ -44,26 +44,26 @@ class QdrantBackup:
     where a collection has several shards), read from the file by the engine.
     """
 
-    def dump(self, endpoint: Endpoint, control: Control, sink: Sink) -> None:
+    def dump(self, endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
         """Snapshot every shard, fetch it, read it back. Raises IntegrityError, MissingError, UnhealthyError."""
         storage = control.local_data if endpoint.engine == ENGINE else None
         with connect(endpoint, _REQUEST_SECONDS) as nodes:
-            copies = ServerCopies(sink.journal)
+            copies = ServerCopies(writer.journal)
             copies.clear(nodes)
             versions, instant = _versions(nodes.first, endpoint), datetime.now(tz=UTC)
-            dump = Dump(nodes, sink, versions, copies, storage)
+            dump = Dump(nodes, writer, versions, copies, storage)
             aliases, takings = manifest.aliases(nodes.first), []
             for number, name in enumerate(manifest.names(nodes.first), 1):
                 with _ignore_deletion(name, nodes.first):
                     takings.append(dump.collection(name, number))
-            sink.begun()  # from here on only ingest would change them, which is kept out where it matters
-            sink.each([task for taking in takings for task in taking.tasks])
+            writer.snapshot_fixed()  # from here on only ingest would change them, which is kept out where it matters
+            writer.run_all([task for taking in takings for task in taking.tasks])
         records = tuple(taking.record() for taking in takings if not taking.gone)
         kept = {record.name for record in records}
         whole = Catalogue(collections=records, aliases={alias: name for alias, name in aliases.items() if name in kept})
         content = whole.model_dump_json(indent=2) + "\n"
-        write_atomic(sink.folder / manifest.PART, content, SECRET_MODE)
-        sink.put(manifest.PART, lambda: Part(manifest.PART, instant, whole.counts(), versions))
+        write_atomic(writer.folder / manifest.PART, content, SECRET_MODE)
+        writer.store(manifest.PART, lambda: Part(manifest.PART, instant, whole.counts(), versions))
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Read the part, a snapshot with the engine where that can, and compare its counts."""
@@ -115,7 +115,7 @@ class QdrantBackup:
         except BaseException:
             if aside:
                 control.stop()
-                control.bring_data_back(aside)
+                control.rollback_data(aside)
             raise
         kept = f"its old data could not be opened and are kept in {aside}: remove that folder when you do not need them"
         return (*notes, kept) if aside else notes
@@ -211,7 +211,7 @@ def _start(endpoint: Endpoint, control: Control) -> str:
         control.stop()
         if is_cluster(endpoint):
             raise
-        aside = control.set_data_aside("before-restore")
+        aside = control.move_data_aside("before-restore")
         control.start()
         return aside
     return ""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.qdrant.http import HttpClient
-    from ragops.services.contract import Sink
+    from ragops.services.contract import PartWriter
     from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 
 _LOOK_SECONDS = 0.02
@@ -44,7 +44,7 @@ class Source:
         return f"{path_of(self.collection)}/shards/{self.shard}/snapshots"
 
 
-def fetch(client: HttpClient, source: Source, target: Path, copies: ServerCopies, sink: Sink) -> str:
+def fetch(client: HttpClient, source: Source, target: Path, copies: ServerCopies, writer: PartWriter) -> str:
     """Have a snapshot made in `target`, and removed from the server whatever happens; returns its SHA-256 as stated.
 
     From the server, or by a second name for the very file that it writes, which is stored while it grows.
@@ -54,10 +54,10 @@ def fetch(client: HttpClient, source: Source, target: Path, copies: ServerCopies
         if source.storage is None:
             made, here = _make(client, source), False
         else:
-            made, here = _shared(client, source, source.storage, target, sink)
+            made, here = _shared(client, source, source.storage, target, writer)
         path = f"{source.snapshots}/{quote(made['name'], safe='')}"
         if not here:
-            with sink.following(target.name):
+            with writer.stream(target.name):
                 while_answering(client, lambda: client.download(path, target))
         client.send("DELETE", path, wait="true")
     return str(made.get("checksum") or "")
@@ -68,7 +68,9 @@ def _make(client: HttpClient, source: Source) -> dict[str, Any]:
     return made
 
 
-def _shared(client: HttpClient, source: Source, storage: Path, target: Path, sink: Sink) -> tuple[dict[str, Any], bool]:
+def _shared(
+    client: HttpClient, source: Source, storage: Path, target: Path, writer: PartWriter
+) -> tuple[dict[str, Any], bool]:
     """Take a new snapshot; return it, and whether `target` is a name of its file."""
     others = _drafts(storage, source.collection)
     making = BackgroundTask(lambda: _make(client, source), "ragops-snapshot")
@@ -76,7 +78,7 @@ def _shared(client: HttpClient, source: Source, storage: Path, target: Path, sin
         while not making.wait(_LOOK_SECONDS):
             new = _drafts(storage, source.collection) - others
             if len(new) == 1 and link(new.pop(), target):
-                with sink.following(target.name):
+                with writer.stream(target.name):
                     _check_it(target, storage, making.result()["name"])
                 return making.result(), True
             cancellation.check()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.qdrant.http import HttpClient
-    from ragops.services.contract import Sink
+    from ragops.services.contract import PartWriter
     from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
     from ragops.services.qdrant.cluster.nodes import Nodes
     from ragops.services.qdrant.cluster.shards import Replica
@@ -48,7 +48,7 @@ class Dump:
     """
 
     nodes: Nodes
-    sink: Sink
+    writer: PartWriter
     versions: Mapping[str, str]
     copies: ServerCopies
     storage: Path | None
@@ -84,7 +84,7 @@ class Dump:
             able = [client for client in others if _has_active(client, taking.bare.name, shard)]
             if not able:
                 raise
-        (self.sink.folder / f"{file}.snapshot").unlink(missing_ok=True)
+        (self.writer.folder / f"{file}.snapshot").unlink(missing_ok=True)
         return self._from_any(able, taking, shard, file, shards)
 
     def _unless_deleted(self, taking: Taking, take: Callable[[], Shard], where: Mapping[str, object]) -> None:
@@ -102,15 +102,15 @@ class Dump:
 
     def _shard(self, taking: Taking, client: HttpClient, shard: int, file: str, shards: int) -> Shard:
         name, instant = taking.bare.name, datetime.now(tz=UTC)
-        target = self.sink.folder / f"{file}.snapshot"
-        checksum = fetch(client, Source(name, shard, self.storage), target, self.copies, self.sink)
+        target = self.writer.folder / f"{file}.snapshot"
+        checksum = fetch(client, Source(name, shard, self.storage), target, self.copies, self.writer)
 
         def read_back() -> Part:
             points = self._points(target)
             counts = {} if points is None else {kind(name, shard, shards): points}
             return Part(target.name, instant, counts, self.versions)
 
-        part = self.sink.put(target.name, read_back, checksum)
+        part = self.writer.store(target.name, read_back, checksum)
         return Shard(id=shard, file=target.name, points=next(iter(part.counts.values()), None))
 
     def _points(self, target: Path) -> int | None:

@@ -15,7 +15,7 @@ from ragops.errors import UnhealthyError
 from ragops.services.qdrant.backup import snapshot_download
 from ragops.services.qdrant.backup.snapshot_download import Source, fetch
 from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
-from tests.backup_helpers import KeepingSink
+from tests.backup_helpers import KeepingWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +62,7 @@ class Server:
         target.write_bytes((self.folder / path.rpartition("/")[2]).read_bytes())
 
 
-class Sink(KeepingSink):
+class PartWriter(KeepingWriter):
     """Lets the server go on once its file is followed, or at once where it cannot be."""
 
     def __init__(self, folder: Path, server: Server) -> None:
@@ -70,18 +70,18 @@ class Sink(KeepingSink):
         self._server = server
         self.size_when_followed = -1
 
-    def following(self, name: str, also: Any = lambda _block: None) -> Any:
+    def stream(self, name: str, also: Any = lambda _block: None) -> Any:
         path = self.folder / name
         self.size_when_followed = path.stat().st_size if path.exists() else -1
         self._server.go_on.set()
-        return super().following(name, also)
+        return super().stream(name, also)
 
 
-def run(server: Server, tmp_path: Path, storage: Path | None) -> tuple[Sink, Path, str]:
-    sink = Sink(tmp_path / "parts", server)
-    target, copies = sink.folder / "0001-0.snapshot", ServerCopies(sink.journal)
-    said = fetch(server, Source(server.collection, 0, storage), target, copies, sink)  # type: ignore[arg-type]
-    return sink, target, said
+def run(server: Server, tmp_path: Path, storage: Path | None) -> tuple[PartWriter, Path, str]:
+    writer = PartWriter(tmp_path / "parts", server)
+    target, copies = writer.folder / "0001-0.snapshot", ServerCopies(writer.journal)
+    said = fetch(server, Source(server.collection, 0, storage), target, copies, writer)  # type: ignore[arg-type]
+    return writer, target, said
 
 
 @pytest.fixture
@@ -91,8 +91,8 @@ def storage(tmp_path: Path) -> Path:
 
 def test_a_snapshot_is_ours_while_the_server_writes_it(tmp_path: Path, storage: Path) -> None:
     server = Server(storage)
-    sink, target, said = run(server, tmp_path, storage)
-    assert sink.size_when_followed == 100_000
+    writer, target, said = run(server, tmp_path, storage)
+    assert writer.size_when_followed == 100_000
     assert (target.read_bytes(), said) == (CONTENT, hashlib.sha256(CONTENT).hexdigest())
     assert (server.downloads, list(server.folder.iterdir())) == (0, [])
 

@@ -1,4 +1,4 @@
-"""What the engine's checker says of an RDB file."""
+"""What the engine's start_check says of an RDB file."""
 
 from __future__ import annotations
 
