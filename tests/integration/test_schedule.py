@@ -790,6 +790,8 @@ def cron_daemon() -> Iterator[None]:
 
 
 @needs_crontab
+@pytest.mark.slow  # cron looks once a minute
+@pytest.mark.timeout(900)
 def test_a_real_cron_runs_it(
     odd_project: Path, ragops: Any, real_crontab: Callable[[], bytes], cron_daemon: None, watcher: Watcher,
     wait_until: Any,

@@ -46,6 +46,7 @@ def places(lab: Lab, home: Path, port: int, wait_until: Callable[..., None]) -> 
         keys.unlink()
 
 
+@pytest.mark.slow  # several nights, each with backups to two repositories
 def test_every_night_and_prune_elsewhere(
     lab: Lab, tmp_path: Path, free_port: Callable[[], int], wait_until: Callable[..., None]
 ) -> None:
