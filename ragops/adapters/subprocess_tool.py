@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import select
@@ -17,24 +16,17 @@ from typing import IO, TYPE_CHECKING
 
 from ragops.adapters import cancellation
 from ragops.adapters.files import create_private, explain_os_error
+from ragops.adapters.spawn import spawn
 from ragops.errors import MissingError, RagopsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
 _STOP_GRACE = 10.0
 _POLL = 0.5
 _QUOTED = 1500
 _PIPE = 1 << 20  # the most that Linux gives without a privilege
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def die_with_parent() -> None:
-    """For `preexec_fn`: the kernel ends the child when ragops is killed; nobody else would know of it."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -192,7 +184,7 @@ def _tool(
 
 
 def _wait(process: subprocess.Popen[bytes], limit: float, name: str) -> None:
-    """Until it ends, the run is to end, or `limit` seconds have passed."""
+    """Wait until it ends. Raises InterruptedRunError, RagopsError (tool_timeout) after `limit` seconds."""
     deadline = time.monotonic() + limit
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -237,17 +229,16 @@ def _start(
     said: IO[bytes],
 ) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(
+        return spawn(
             arguments,
-            env=dict(environment),
+            environment,
             stdin=stdin or subprocess.DEVNULL,
             stdout=stdout or subprocess.DEVNULL,
             stderr=said,
-            preexec_fn=die_with_parent,
         )
     except OSError as error:
         raise MissingError(
-            "tool_missing", f"{arguments[0]} cannot be run: {error.strerror}", "see `ragops doctor`"
+            "tool_missing", f"cannot run {arguments[0]}: {error.strerror}", "run `ragops doctor`"
         ) from error
 
 

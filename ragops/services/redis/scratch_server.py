@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters import cancellation
 from ragops.adapters.files import explain_os_error
 from ragops.adapters.logs import tail
-from ragops.adapters.subprocess_tool import die_with_parent
+from ragops.adapters.spawn import spawn
 from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.redis.aof import FOLDER as AOF_FOLDER
@@ -182,14 +182,13 @@ def _config(folder: str, dead_port: int, *, append_only: bool = False) -> str:
 
 def _start(command: list[str], ours: Path) -> subprocess.Popen[bytes]:
     with (ours / "log").open("wb") as log:
-        return subprocess.Popen(
+        return spawn(
             command,
+            {**os.environ, "LC_ALL": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=ours,
-            preexec_fn=die_with_parent,
-            env={**os.environ, "LC_ALL": "C.UTF-8"},
         )
 
 
