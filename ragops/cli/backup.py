@@ -16,7 +16,7 @@ from ragops.cli.state import State, state
 if TYPE_CHECKING:
     from ragops.operations.backup.create import BackupResult
     from ragops.operations.backup.prune import PruneResult
-    from ragops.operations.backup.replicate import Spread
+    from ragops.operations.backup.replicate import Replication
 
 group = Application(help="Recovery points: one set over all services.")
 
@@ -136,7 +136,7 @@ def copy(
         current.console.message("ragops.yaml names no further repository (`backup.copies`)")
 
 
-def _hows(found: Spread) -> dict[str, str]:
+def _hows(found: Replication) -> dict[str, str]:
     return {place.repository: place.how for place in found.places}
 
 

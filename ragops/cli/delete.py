@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ragops.cli.console import Console
-    from ragops.operations.backup.delete import Doomed
+    from ragops.operations.backup.delete import Deletion
 
 
 def register(group: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def delete(
     Example: ragops backup delete latest --dry-run
     """
     from ragops.operations.backup.delete import delete as operation
-    from ragops.operations.backup.delete import doomed
+    from ragops.operations.backup.delete import plan_deletion
     from ragops.operations.backup.environment import delete_request
     from ragops.units import size
 
@@ -49,7 +49,7 @@ def delete(
     console, session = current.console, current.session(lock_wait)
     vault = session.vault()
     request = delete_request(session, point, repository, kept=kept)
-    found = doomed(vault, request)
+    found = plan_deletion(vault, request)
     if dry_run:
         _show(console, found)
         return
@@ -69,7 +69,7 @@ def delete(
     result.require_all()
 
 
-def _show(console: Console, found: Sequence[Doomed]) -> None:
+def _show(console: Console, found: Sequence[Deletion]) -> None:
     """What a deletion would come to."""
     from ragops.units import size
 
@@ -90,5 +90,5 @@ def _show(console: Console, found: Sequence[Doomed]) -> None:
     console.table(("ID", "VERDICT", "WHY", "SIZE", "REPOSITORY"), table, optional=("SIZE",))
 
 
-def _values(item: Doomed) -> dict[str, Any]:
+def _values(item: Deletion) -> dict[str, Any]:
     return {"repository": item.repository, "size": item.size, "state": item.state}

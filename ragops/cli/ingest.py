@@ -68,7 +68,7 @@ def ingest(
     """
     from ragops.cli.views import jsonable
     from ragops.operations.data import ingest as operation
-    from ragops.operations.data.cache import refresh_answers
+    from ragops.operations.data.cache import invalidate_answer_cache
 
     current = state(context)
     console = current.console
@@ -79,7 +79,7 @@ def ingest(
         report = operation.ingest(
             database, vectors, embedder, collections or (), show, root=root, allow_empty=allow_empty
         )
-        refreshed = refresh_answers(session)
+        refreshed = invalidate_answer_cache(session)
     if console.as_json:
         console.document({**jsonable(report), "exit_code": int(report.exit_code)})
     else:

@@ -52,8 +52,8 @@ def up(
     current = state(context)
     session = current.session(lock_wait)
     with session.changing():
-        held, way_back = last_good.held(session), last_good.way_back(session)
-        report = migrate.up(session.endpoint(_SERVICE), held=held, way_back=way_back, fresh=fresh)
+        held, restore_command = last_good.held(session), last_good.restore_command(session)
+        report = migrate.up(session.endpoint(_SERVICE), held=held, restore_command=restore_command, fresh=fresh)
     if current.console.as_json:
         current.console.document(jsonable(report))
         return
@@ -89,7 +89,7 @@ def status(context: typer.Context) -> None:
     extension = f", TimescaleDB {result.extension_version}" if result.extension_version else ""
     title = f"PostgreSQL {result.server_version}{extension} · edition {result.edition.value}"
     current.console.table(("VERSION", "NAME", "STATE", "APPLIED (UTC)"), rows, title, optional=("APPLIED (UTC)",))
-    migrate.require_whole(result, last_good.way_back(session))
+    migrate.require_whole(result, last_good.restore_command(session))
 
 
 @group.command(name="json-to-db")

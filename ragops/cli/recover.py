@@ -15,7 +15,7 @@ from ragops.units import duration
 
 if TYPE_CHECKING:
     from ragops.cli.console import Console
-    from ragops.operations.restore.locate import Found
+    from ragops.operations.restore.locate import Candidate
     from ragops.operations.restore.recover import RecoverResult
 
 
@@ -51,14 +51,14 @@ def recover(
     Example: ragops recover backups --into new --identity rag-identity.txt --yes
     """
     from ragops.cli.progress import steps
-    from ragops.operations.restore.locate import RecoverRequest, find
+    from ragops.operations.restore.locate import RecoverRequest, locate_point
     from ragops.operations.restore.recover import recover as operation
 
     current = state(context)
     console = current.console
     current.begin_project(into)
     request = RecoverRequest(repository, into, Path.cwd(), current.environment, point, identity, verify_key, options)
-    found = find(request)
+    found = locate_point(request)
     if not found.vouched:
         _ask(console, found, yes=yes)
     with steps(console, "recover") as on_progress:
@@ -71,7 +71,7 @@ def recover(
         raise typer.Exit(ExitCode.UNHEALTHY)
 
 
-def _ask(console: Console, found: Found, *, yes: bool) -> None:
+def _ask(console: Console, found: Candidate, *, yes: bool) -> None:
     """The age-old question of a key that is seen for the first time."""
     manifest = found.point.manifest
     what = (
@@ -95,7 +95,7 @@ def _show(console: Console, result: RecoverResult) -> None:
         console.message(f"note: {note}")
 
 
-def _values(found: Found, result: RecoverResult) -> dict[str, Any]:
+def _values(found: Candidate, result: RecoverResult) -> dict[str, Any]:
     return {
         "point": result.point.id,
         "folder": result.folder,

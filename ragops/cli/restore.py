@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ragops.cli.console import Console
     from ragops.cli.state import State
-    from ragops.operations.restore.clean import Aside
+    from ragops.operations.restore.clean import KeptItem
     from ragops.operations.restore.restore import RestoreResult
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repository import Repository
@@ -146,7 +146,7 @@ def _clean(
     found.require_all()
 
 
-def _show_asides(console: Console, items: Sequence[Aside], *, removed: bool) -> None:
+def _show_asides(console: Console, items: Sequence[KeptItem], *, removed: bool) -> None:
     from ragops.units import size
 
     if console.as_json:

@@ -63,7 +63,7 @@ def install(
     minute, weekday = minute_of(at), drill_weekday(project, drill)
     wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable, minute, weekday)
     with session.changing(("schedule",)):
-        report = schedule.install(wanted, schedule.planners(), planner)
+        report = schedule.install(wanted, schedule.schedulers(), planner)
     if current.console.as_json:
         current.console.document(jsonable(report))
         return
@@ -87,7 +87,7 @@ def show(context: typer.Context) -> None:
     from ragops.operations.schedule import install as schedule
 
     current = state(context)
-    standing = schedule.show(current.project(), schedule.planners())
+    standing = schedule.show(current.project(), schedule.schedulers())
     if current.console.as_json:
         current.console.document(jsonable(standing))
         return
@@ -111,7 +111,7 @@ def remove(context: typer.Context) -> None:
     current = state(context)
     session = current.session()
     with session.changing(("schedule",)):
-        gone = schedule.remove(session.project, schedule.planners())
+        gone = schedule.remove(session.project, schedule.schedulers())
     if current.console.as_json:
         current.console.document({"removed": list(gone)})
         return

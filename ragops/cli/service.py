@@ -48,7 +48,7 @@ def install(
     boot.refuse_runtime(project)
     wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable)
     with session.changing(("schedule",)):
-        done = boot.install(wanted, schedule.planners(), planner)
+        done = boot.install(wanted, schedule.schedulers(), planner)
     if current.console.as_json:
         current.console.document(jsonable(done))
         return
@@ -73,7 +73,7 @@ def show(context: typer.Context) -> None:
     current = state(context)
     project = current.project()
     boot.refuse_runtime(project)
-    found = boot.show(project, schedule.planners())
+    found = boot.show(project, schedule.schedulers())
     if current.console.as_json:
         current.console.document([jsonable(item) for item in found])
         return
@@ -134,7 +134,7 @@ def remove(context: typer.Context) -> None:
     current = state(context)
     session = current.session()
     with session.changing(("schedule",)):
-        gone = boot.remove(session.project, schedule.planners())
+        gone = boot.remove(session.project, schedule.schedulers())
     if current.console.as_json:
         current.console.document({"removed": list(gone)})
         return

@@ -152,7 +152,7 @@ def test_samples_find_what_counts_do_not(loaded: Loaded, store: Store) -> None:
     store.put({**store.point, "payload": {**store.point["payload"], "text": "other"}})
     found = compare(platform, point)
     assert len(found.differing) == 2, "seen from the row and from the point"
-    assert f"point {store.point['id']} has another text than its row" in found.told
+    assert f"point {store.point['id']} has another text than its row" in found.summary
     assert found.wrong_counts == ()
 
 
@@ -166,7 +166,7 @@ def test_a_row_without_its_point_and_a_point_without_its_row(loaded: Loaded, sto
     finally:
         store.delete(stranger)
     assert found.missing == (f"manuals: chunk {store.point['id']} has no point",)
-    assert found.strangers == 1
+    assert found.orphans == 1
     assert found.wrong_counts == ()
 
 

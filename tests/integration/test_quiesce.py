@@ -22,7 +22,7 @@ import redis as redis_package
 from ragops.adapters import redis_client
 from ragops.api.read_only import CHANNEL
 from ragops.errors import ExitCode, LockedError, RagopsError, UnhealthyError
-from ragops.operations.backup.quiesce import quiesced
+from ragops.operations.backup.quiesce import pause_writes
 from ragops.services.redis import quiesce as redis_quiet
 from ragops.services.timescaledb import quiesce as database_quiet
 from tests.integration.test_api import Stack, ask, stack, wait_until
@@ -226,7 +226,7 @@ def nobody_waits(postgres: Engine, valkey: Engine) -> None:
 
 def test_nothing_is_written_between_the_instant_and_the_release(endpoints, load, postgres):
     load.all_go_on()
-    with quiesced(endpoints, silent) as quiet:
+    with pause_writes(endpoints, silent) as quiet:
         before = load.count()
         for reader in load.readers:
             reader.goes_on(50)
@@ -249,7 +249,7 @@ def test_nothing_is_written_between_the_instant_and_the_release(endpoints, load,
 
 def test_the_engines_copies_can_be_taken_meanwhile_and_hold_nothing_later(endpoints, load, postgres, valkey, tmp_path):
     load.all_go_on()
-    with quiesced(endpoints, silent):
+    with pause_writes(endpoints, silent):
         expected = load.count()
         with valkey.redis() as client:
             saves = client.info("persistence")["rdb_saves"]
@@ -273,7 +273,7 @@ def test_the_engines_copies_can_be_taken_meanwhile_and_hold_nothing_later(endpoi
 
 def test_release_may_be_called_twice_and_ends_everything(endpoints, postgres, valkey):
     said: list[str] = []
-    with quiesced(endpoints, said.append) as quiet:
+    with pause_writes(endpoints, said.append) as quiet:
         assert paused(valkey)
         quiet.release()
         nobody_waits(postgres, valkey)
@@ -283,22 +283,22 @@ def test_release_may_be_called_twice_and_ends_everything(endpoints, postgres, va
 
 
 def test_a_failure_in_the_block_releases(endpoints, postgres, valkey):
-    with pytest.raises(KeyError), quiesced(endpoints, silent):
+    with pytest.raises(KeyError), pause_writes(endpoints, silent):
         raise KeyError
     nobody_waits(postgres, valkey)
 
 
 def test_services_that_are_not_there_are_left_out(endpoints, postgres, valkey):
-    with quiesced({}, silent) as quiet:
+    with pause_writes({}, silent) as quiet:
         nobody_waits(postgres, valkey)
         assert quiet.instant <= now()
-    with quiesced({"redis": valkey.endpoint}, silent):
+    with pause_writes({"redis": valkey.endpoint}, silent):
         assert paused(valkey)
         postgres.sql("INSERT INTO load.rows (kind) VALUES ('free')")
 
 
 def test_the_pause_is_renewed_for_as_long_as_it_is_held(endpoints, valkey):
-    with quiesced({"redis": valkey.endpoint}, silent, pause=2.0), valkey.redis() as client:
+    with pause_writes({"redis": valkey.endpoint}, silent, pause=2.0), valkey.redis() as client:
         began = client.time()[0]
         while client.time()[0] < began + 5:
             assert paused(valkey)
@@ -334,7 +334,7 @@ def test_a_transaction_that_does_not_end_is_named_and_nothing_stays_held(endpoin
     with open_transaction(postgres, secret) as connection:
         with (
             pytest.raises(LockedError) as raised,
-            quiesced({**endpoints, "api": postgres.endpoint}, silent, patience=0.5),
+            pause_writes({**endpoints, "api": postgres.endpoint}, silent, patience=0.5),
         ):
             pass
         pid = connection.info.backend_pid
@@ -382,7 +382,7 @@ def waits(postgres: Engine) -> bool:
 def test_an_unreachable_redis_releases_the_database(endpoints, postgres, valkey):
     valkey.control.stop()
     try:
-        with pytest.raises(UnhealthyError) as raised, quiesced(endpoints, silent):
+        with pytest.raises(UnhealthyError) as raised, pause_writes(endpoints, silent):
             pass
         assert raised.value.code == "redis_unreachable"
         postgres.sql("SET statement_timeout = '10s'; INSERT INTO load.rows (kind) VALUES ('after')")
@@ -391,7 +391,7 @@ def test_an_unreachable_redis_releases_the_database(endpoints, postgres, valkey)
 
 
 def test_a_lost_lock_is_told_at_the_release(endpoints, postgres, valkey):
-    with quiesced(endpoints, silent) as quiet:
+    with pause_writes(endpoints, silent) as quiet:
         postgres.sql(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE application_name = 'ragops' AND state = 'idle in transaction'"
@@ -403,7 +403,7 @@ def test_a_lost_lock_is_told_at_the_release(endpoints, postgres, valkey):
 
 
 def test_a_pause_that_lapsed_is_told_at_the_release(endpoints, postgres, valkey):
-    with quiesced(endpoints, silent, pause=0.4) as quiet:
+    with pause_writes(endpoints, silent, pause=0.4) as quiet:
         valkey_pid = valkey.redis().info("server")["process_id"]
         os.kill(valkey_pid, signal.SIGSTOP)
         time.sleep(1)
@@ -415,7 +415,7 @@ def test_a_pause_that_lapsed_is_told_at_the_release(endpoints, postgres, valkey)
 
 
 def test_a_pause_that_somebody_else_ended_is_told_at_the_release(endpoints, postgres, valkey):
-    with quiesced(endpoints, silent) as quiet:
+    with pause_writes(endpoints, silent) as quiet:
         valkey.redis().client_unpause()
         with pytest.raises(UnhealthyError) as raised:
             quiet.release()
@@ -424,7 +424,7 @@ def test_a_pause_that_somebody_else_ended_is_told_at_the_release(endpoints, post
 
 
 def test_a_server_that_was_restarted_is_told_at_the_release(endpoints, postgres, valkey):
-    with quiesced(endpoints, silent) as quiet:
+    with pause_writes(endpoints, silent) as quiet:
         valkey.kill()
         valkey.start()
         with pytest.raises(RagopsError) as raised:
@@ -542,7 +542,7 @@ def test_the_api_answers_during_a_hold_and_writes_its_log_afterwards(stack):
     with stack.client() as client:
         asking = Loop("asking", lambda: ask_once(stack))
         asking.goes_on()
-        with quiesced(platform(stack), silent) as quiet:
+        with pause_writes(platform(stack), silent) as quiet:
             for number, identifier in enumerate(identifiers):
                 response = client.post(
                     "/api/v1/search",

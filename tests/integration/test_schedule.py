@@ -27,7 +27,7 @@ from ragops.config.backup import PingSettings
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations.schedule import install as operation
 from ragops.operations.schedule import nightly
-from ragops.operations.schedule.install import Planners
+from ragops.operations.schedule.install import Schedulers
 from ragops.recovery.schedule_texts import Schedule
 
 if TYPE_CHECKING:
@@ -405,8 +405,8 @@ def test_a_run_that_was_killed_is_not_taken_for_the_one_before(
 
 
 # --- the run itself: steps, log, record, pings ---------------------------------------------------------------------
-def files_in(folder: Path) -> nightly.Files:
-    return nightly.Files(folder / "schedule" / "x.log", folder / "schedule" / "x.jsonl")
+def files_in(folder: Path) -> nightly.RunFiles:
+    return nightly.RunFiles(folder / "schedule" / "x.log", folder / "schedule" / "x.jsonl")
 
 
 def test_every_step_is_run_whatever_the_one_before_came_to(tmp_path: Path) -> None:
@@ -642,7 +642,7 @@ def test_where_units_go(tmp_path: Path) -> None:
 
 
 def test_units_come_and_go(project: Path, units: Folder) -> None:
-    found = Planners(NoCrontab(), units)
+    found = Schedulers(NoCrontab(), units)
     theirs = units.folder / "ragops-other.timer"
     units.folder.mkdir()
     theirs.write_text("[Timer]\nOnCalendar=daily\n")
@@ -669,7 +669,7 @@ def test_units_come_and_go(project: Path, units: Folder) -> None:
 
 
 def test_units_of_another_project_of_that_name_are_left_alone(project: Path, workspace: Path, units: Folder) -> None:
-    found = Planners(NoCrontab(), units)
+    found = Schedulers(NoCrontab(), units)
     operation.install(wanted(workspace / "other"), found)
     before = units.read()
     with pytest.raises(UsageError) as caught:
@@ -681,7 +681,7 @@ def test_units_of_another_project_of_that_name_are_left_alone(project: Path, wor
 
 @pytest.mark.parametrize("word", ["daemon-reload", "enable", "restart"])
 def test_what_systemd_refuses_leaves_nothing_behind(project: Path, units: Folder, word: str) -> None:
-    found = Planners(NoCrontab(), units)
+    found = Schedulers(NoCrontab(), units)
     (units.folder.parent / "bin" / "fails").write_text(word)
     with pytest.raises(RagopsError, match="Failed to do it"):
         operation.install(wanted(project, drill=1), found)
@@ -699,7 +699,7 @@ def test_changing_from_one_to_the_other_never_runs_it_twice(
     project: Path, units: Folder, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAGOPS_CACHE_DIR", str(project / "cache"))
-    found = Planners(UserCrontab(), units)
+    found = Schedulers(UserCrontab(), units)
     table.file.write_text("0 1 * * * theirs\n")
     for planner in ("cron", "systemd", "cron"):
         operation.install(wanted(project), found, planner)
@@ -710,7 +710,7 @@ def test_changing_from_one_to_the_other_never_runs_it_twice(
 
 def test_a_user_is_told_what_their_timer_needs(project: Path, units: Folder) -> None:
     own = Folder(units.folder, False, units.runtime)
-    notes = operation.install(wanted(project), Planners(NoCrontab(), own)).notes
+    notes = operation.install(wanted(project), Schedulers(NoCrontab(), own)).notes
     assert any("loginctl enable-linger" in note for note in notes)
     assert told(units)[0] == "--user --no-ask-password daemon-reload"
 
@@ -720,7 +720,7 @@ def test_who_may_have_timers_and_no_crontab_is_well_served(
 ) -> None:
     monkeypatch.setenv("RAGOPS_CACHE_DIR", str(project / "cache"))
     (table.folder / "crontab.txt.broken").touch()
-    found = Planners(UserCrontab(), units)
+    found = Schedulers(UserCrontab(), units)
     report = operation.install(wanted(project), found)
     assert any("an older one may be left in cron" in note for note in report.notes)
     assert [item.planner for item in operation.show(loaded(project), found).installed] == ["systemd"]

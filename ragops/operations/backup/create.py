@@ -10,7 +10,7 @@ import ragops
 from ragops.adapters.progress import Progress, ignore
 from ragops.errors import MissingError, RagopsError, UnhealthyError
 from ragops.operations.backup import replicate as copies
-from ragops.operations.backup.part_writer import Taking
+from ragops.operations.backup.part_writer import BackupWriter
 from ragops.operations.backup.point_condition import Findings, held_by
 from ragops.operations.backup.project_archive import add_project
 from ragops.recovery.manifest import FORMAT, Kind, Manifest
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ragops.operations.backup.point_condition import Condition
-    from ragops.operations.backup.replicate import Copied
+    from ragops.operations.backup.replicate import CopyResult
     from ragops.operations.platform import Platform
     from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.draft import Draft
@@ -51,8 +51,8 @@ class BackupResult:
     """
 
     point: RecoveryPoint
-    copies: tuple[Copied, ...] = ()
-    way_back: str = ""
+    copies: tuple[CopyResult, ...] = ()
+    restore_command: str = ""
     lost: bool = False
 
     def require_healthy(self) -> None:
@@ -63,7 +63,11 @@ class BackupResult:
                 f"recovery point {self.point.id} was taken of a platform that is down or has lost data; it is marked,"
                 f" is never `latest` and fills no day of retention:{rows}"
             )
-            back = f"bring the newest from before back: {self.way_back}" if self.way_back else "see `ragops health`"
+            back = (
+                f"bring the newest from before back: {self.restore_command}"
+                if self.restore_command
+                else "see `ragops health`"
+            )
             accept = "; if what is gone was removed on purpose: `ragops backup run --accept-loss`" if self.lost else ""
             raise UnhealthyError("platform_unhealthy", what, f"{back}{accept}")
 
@@ -79,7 +83,7 @@ class BackupResult:
             raise RagopsError("copy_failed", what, hint)
 
 
-class Hold(Protocol):
+class WriteFreeze(Protocol):
     """Writers that are kept waiting while instants are fixed."""
 
     @property
@@ -90,7 +94,7 @@ class Hold(Protocol):
         """Let them go."""
 
 
-class _Free:
+class NoFreeze:
     """Nobody is held."""
 
     instant: datetime | None = None
@@ -105,7 +109,7 @@ def run(
     request: BackupRequest = BackupRequest(),
     *,
     locker: LockRequest = LockRequest("ragops backup run"),  # noqa: B008  frozen
-    held: AbstractContextManager[Hold] | None = None,
+    held: AbstractContextManager[WriteFreeze] | None = None,
     condition: Condition | None = None,
     on_progress: Callable[[Progress], None] = ignore,
 ) -> BackupResult:
@@ -123,11 +127,11 @@ def run(
         condition.require_answers(names)
     key = vault.signing_key()
     with vault.primary.create_draft(locker, vault.last_sequence()) as draft, vault.staging_folder() as folder:
-        taking = Taking(draft, vault, folder, request.jobs, on_progress)
-        with held or contextlib.nullcontext(_Free()) as hold:
-            taking.take(platform, names, hold.release)
-        add_project(taking, platform, sealed=bool(vault.recipients))
-        manifest = _manifest(draft, platform, vault, request.kind, taking.in_order(), hold.instant)
+        writer = BackupWriter(draft, vault, folder, request.jobs, on_progress)
+        with held or contextlib.nullcontext(NoFreeze()) as hold:
+            writer.run(platform, names, hold.release)
+        add_project(writer, platform, sealed=bool(vault.recipients))
+        manifest = _manifest(draft, platform, vault, request.kind, writer.in_order(), hold.instant)
         found = condition.look(names, manifest.parts) if condition else Findings()
         manifest = manifest.model_copy(update={"unhealthy": found.words, "schema_digest": found.digest})
         signed = publish(draft, manifest, key)
@@ -135,8 +139,10 @@ def run(
     point = vault.primary.open_point(signed)
     copied = copies.copy(vault, point, locker=locker, on_progress=on_progress)
     if request.keep:
-        copies.keep(vault, point, keep=True, locker=locker)
-    return BackupResult(point, copied, condition.way_back if condition else "", bool(found.lost) and not found.down)
+        copies.pin(vault, point, keep=True, locker=locker)
+    return BackupResult(
+        point, copied, condition.restore_command if condition else "", bool(found.lost) and not found.down
+    )
 
 
 def _remember(vault: BackupTarget, manifest: Manifest) -> None:

@@ -33,7 +33,7 @@ class DeleteRequest:
 
 
 @dataclass(frozen=True)
-class Doomed:
+class Deletion:
     """One recovery point in one repository: its size in bytes, and whether it is whole, damaged or unreadable.
 
     `refusal` says why it may not go.
@@ -55,7 +55,7 @@ class Doomed:
 class DeleteResult:
     """What is gone; `failures` are the repositories where it is not."""
 
-    removed: tuple[Doomed, ...]
+    removed: tuple[Deletion, ...]
     failures: tuple[tuple[str, RagopsError], ...]
 
     def require_all(self) -> None:
@@ -66,7 +66,7 @@ class DeleteResult:
             raise RagopsError("delete_failed", what, error.hint, exit_code=error.exit_code)
 
 
-def doomed(vault: BackupTarget, request: DeleteRequest) -> tuple[Doomed, ...]:
+def plan_deletion(vault: BackupTarget, request: DeleteRequest) -> tuple[Deletion, ...]:
     """What would go, from where, or why not; changes nothing.
 
     Raises UsageError (no_recovery_point, ambiguous_recovery_point), RagopsError where a repository cannot be reached.
@@ -119,11 +119,11 @@ def _ident(vault: BackupTarget, places: Collection[Repository], request: DeleteR
     return found[0]
 
 
-def _look(place: Repository, ident: str, request: DeleteRequest, trusted: Collection[str]) -> Doomed:
+def _look(place: Repository, ident: str, request: DeleteRequest, trusted: Collection[str]) -> Deletion:
     listing = place.list()
     point = next((point for point in listing.points if point.id == ident), None)
     state = "unreadable" if point is None else "damaged" if point.find_faults() else "whole"
-    return Doomed(
+    return Deletion(
         ident, place.name, _size(place, ident), state, _refusal(place, ident, point, listing, request, trusted)
     )
 

@@ -13,8 +13,8 @@ from ragops.operations.backup import create, last_good, replicate
 from ragops.operations.backup import prune as pruning
 from ragops.operations.backup.create import BackupRequest, BackupResult
 from ragops.operations.backup.delete import DeleteRequest
-from ragops.operations.backup.quiesce import quiesced
-from ragops.operations.backup.run_record import record_copies, recorded
+from ragops.operations.backup.quiesce import pause_writes
+from ragops.operations.backup.run_record import record_copies, record_run
 from ragops.operations.records import last_backup
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ragops.adapters.progress import Progress
     from ragops.errors import RagopsError
     from ragops.operations.backup.prune import PruneResult
-    from ragops.operations.backup.replicate import Spread
+    from ragops.operations.backup.replicate import Replication
     from ragops.operations.session import Session
 
 LOCKS = ("backup",)
@@ -59,7 +59,7 @@ def back_up(
     if no recovery point could be taken; `BackupReport.require_good` raises for one that is not as it should be.
     """
     with session.changing((*LOCKS, "ingest") if quiesce else LOCKS):
-        result = recorded(session, lambda: _take(session, request, quiesce, accept_loss, on_progress))
+        result = record_run(session, lambda: _take(session, request, quiesce, accept_loss, on_progress))
         session.rotate_logs()
         return BackupReport(result, prune_points(session) if prune else None)
 
@@ -74,7 +74,7 @@ def _take(
     platform, target = session.platform(), session.vault()
     replicate.refuse_emptied_primary(target)
     condition = last_good.condition_of(session, accept_loss=accept_loss)
-    held = quiesced(session.endpoints(), session.notice) if quiesce else None
+    held = pause_writes(session.endpoints(), session.notice) if quiesce else None
     return create.run(
         platform, target, request, locker=session.locker(), held=held, condition=condition, on_progress=on_progress
     )
@@ -111,7 +111,7 @@ def delete_request(session: Session, reference: str, repository: str | None, *, 
 class CopyReport:
     """Recovery points with what became of them in each repository; `failure` is that of one that is whole nowhere."""
 
-    points: tuple[Spread, ...]
+    points: tuple[Replication, ...]
     failure: RagopsError | None = None
 
     def require_all(self) -> None:
@@ -130,7 +130,7 @@ def copy_points(
         target = session.vault()
         further = {repository.name for repository in target.copies}
         wanted = replicate.incomplete(target) if references is None else references
-        done, failure = replicate.spread_all(target, wanted, locker=session.locker(), on_progress=on_progress)
+        done, failure = replicate.replicate_all(target, wanted, locker=session.locker(), on_progress=on_progress)
         for found in done:
             copies = tuple(place for place in found.places if place.repository in further)
             record_copies(session, BackupResult(found.point, copies))
@@ -142,5 +142,5 @@ def pin_point(session: Session, reference: str, *, keep: bool) -> str:
     with session.changing(LOCKS):
         target = session.vault()
         _, found = target.find(reference)
-        replicate.keep(target, found, keep=keep, locker=session.locker())
+        replicate.pin(target, found, keep=keep, locker=session.locker())
     return found.id

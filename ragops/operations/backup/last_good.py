@@ -28,7 +28,7 @@ def newest_good(session: Session) -> RecoveryPoint | None:
     return None
 
 
-def way_back(session: Session, ident: str = "") -> str:
+def restore_command(session: Session, ident: str = "") -> str:
     """The command that brings the newest good recovery point back (`ident`, if it is known), empty where there is none.
 
     Without asking a repository: a hint is no reason to wait for one.
@@ -51,4 +51,4 @@ def condition_of(session: Session, *, accept_loss: bool = False) -> Condition:
         before = held(session)
         if not before and point and not begun_new:
             before = held_by(point.manifest.parts)
-    return Condition(session.endpoints(), before, way_back(session, point.id if point else ""))
+    return Condition(session.endpoints(), before, restore_command(session, point.id if point else ""))

@@ -34,7 +34,7 @@ _WATCH_SECONDS = 0.5
 _ABANDON_SECONDS = 15.0
 
 
-class Taking:
+class BackupWriter:
     """One run: into `draft`, by way of `folder`; `parts` are those that are done."""
 
     def __init__(
@@ -53,7 +53,7 @@ class Taking:
         self._followed: dict[str, BackgroundTask[EncodedPart]] = {}
         self._abandoned: dict[str, BackgroundTask[EncodedPart]] = {}
 
-    def take(self, platform: Platform, services: Sequence[str], all_begun: Callable[[], None]) -> None:
+    def run(self, platform: Platform, services: Sequence[str], all_begun: Callable[[], None]) -> None:
         """Every part of `services`. `all_begun` is called when the instants of all are fixed. Raises RagopsError."""
         jobs: list[BackgroundTask[None]] = []
         with cancellation.new_run():
@@ -88,7 +88,7 @@ class Taking:
         return tuple(sorted(self.parts, key=lambda part: (order.get(part.service, len(order)), part.name)))
 
     @contextlib.contextmanager
-    def following(self, service: str, source: Path, also: Callable[[bytes], None] = discard) -> Iterator[None]:
+    def stream_part(self, service: str, source: Path, also: Callable[[bytes], None] = discard) -> Iterator[None]:
         """Put `source` into the repository, and what is read of it into `also`, while the block writes it."""
         name = f"{service}/{source.name}"
         self._await_earlier(name)
@@ -110,7 +110,7 @@ class Taking:
             while earlier is not None and not earlier.wait(_POLL):
                 cancellation.check()
 
-    def store(self, service: str, source: Path, read_back: Callable[[], Part], sha256: str) -> Part:
+    def store_part(self, service: str, source: Path, read_back: Callable[[], Part], sha256: str) -> Part:
         """Put a file into the repository while its engine reads it, and compare what lies there then."""
         name = f"{service}/{source.name}"
         reading = BackgroundTask(read_back, f"ragops-read-{source.name}", self._readings)
@@ -212,12 +212,12 @@ class Taking:
 class ServiceWriter:
     """`PartWriter` of one service."""
 
-    def __init__(self, taking: Taking, service: str, folder: Path, journal: Path) -> None:
+    def __init__(self, writer: BackupWriter, service: str, folder: Path, journal: Path) -> None:
         self.service = service
         self.folder = folder
         self.journal = journal
-        self.encrypted = taking.encrypted
-        self._taking = taking
+        self.encrypted = writer.encrypted
+        self._writer = writer
         self._begun = threading.Event()
 
     @property
@@ -231,16 +231,16 @@ class ServiceWriter:
 
     def run_all(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run all within the limit of the run."""
-        self._taking.limit.run_all(tasks)
+        self._writer.limit.run_all(tasks)
 
     def stream(self, name: str, also: Callable[[bytes], None] = discard) -> AbstractContextManager[None]:
         """Store the file while it is written."""
-        return self._taking.following(self.service, self.folder / name, also)
+        return self._writer.stream_part(self.service, self.folder / name, also)
 
     def store(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
         """Store and read back, then remove the file."""
         path = self.folder / name
-        part = self._taking.store(self.service, path, read_back, sha256)
+        part = self._writer.store_part(self.service, path, read_back, sha256)
         path.unlink()
         return part
 

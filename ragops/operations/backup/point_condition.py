@@ -52,7 +52,7 @@ class Condition:
 
     endpoints: Mapping[str, Endpoint]
     held: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    way_back: str = ""
+    restore_command: str = ""
 
     def require_answers(self, services: Sequence[str]) -> None:
         """Raise UnhealthyError (service_down) where one of the services cannot be reached: nothing could be taken."""
@@ -91,7 +91,7 @@ class Condition:
         return [job.result() for job in jobs]
 
     def _hint(self, check: Check) -> str:
-        more = f"; if its data are gone: {self.way_back}" if self.way_back else ""
+        more = f"; if its data are gone: {self.restore_command}" if self.restore_command else ""
         return f"{check.hint or 'see `ragops health`'}{more}"
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from ragops.operations.backup.part_writer import Taking
+    from ragops.operations.backup.part_writer import BackupWriter
     from ragops.operations.platform import Platform
 
 SEALED_PART = "sealed.tar"
@@ -23,9 +23,9 @@ _COPIES = {"history", "backups", "locks", "bin", "broken-state"}
 OPTIONS = "options"  # the folder in it of files with keys of repositories
 
 
-def add_project(taking: Taking, platform: Platform, *, sealed: bool) -> None:
+def add_project(backup: BackupWriter, platform: Platform, *, sealed: bool) -> None:
     """The project's files, and where nobody else can read them, its secrets in one archive."""
-    writer = taking.writer_for(PLATFORM)
+    writer = backup.writer_for(PLATFORM)
     versions = {"ragops": ragops.__version__}
     for name, path in platform.files.items():
         with create_private(writer.folder / name) as target:

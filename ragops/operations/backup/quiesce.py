@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SEEN_SECONDS = 2 * LOOK_SECONDS
 
 
-class Quiet:
+class PausedWrites:
     """The platform while writes wait; `instant` is in UTC, and from it until `release` nothing changes."""
 
     def __init__(self, holds: ExitStack, notice: Callable[[str], None]) -> None:
@@ -38,13 +38,13 @@ class Quiet:
 
 
 @contextmanager
-def quiesced(
+def pause_writes(
     endpoints: Mapping[str, Endpoint],
     notice: Callable[[str], None],
     *,
     patience: float = database_quiet.PATIENCE,
     pause: float = redis_quiet.PAUSE_SECONDS,
-) -> Iterator[Quiet]:
+) -> Iterator[PausedWrites]:
     """Let writes wait in every store from `Quiet.instant` to `Quiet.release`, at the latest the end of the block.
 
     First the API stops writing by itself and goes on answering, then the stores hold off every other writer: PostgreSQL
@@ -64,6 +64,6 @@ def quiesced(
             holds.enter_context(database_quiet.pause_writes(endpoints["timescaledb"], patience))
         if "redis" in endpoints:
             holds.enter_context(redis_quiet.pause_writes(endpoints["redis"], pause))
-        quiet = Quiet(holds, notice)
+        quiet = PausedWrites(holds, notice)
         yield quiet
         quiet.release()

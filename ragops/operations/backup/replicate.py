@@ -22,7 +22,7 @@ COPIED, REPLACED, THERE = "copied", "replaced, it was damaged", "whole"
 
 
 @dataclass(frozen=True)
-class Copied:
+class CopyResult:
     """A copy in a repository: how it came there, or the `error` for which it did not."""
 
     repository: str
@@ -32,7 +32,7 @@ class Copied:
 
 def copy(
     vault: BackupTarget, point: RecoveryPoint, *, locker: LockRequest, on_progress: Callable[[Progress], None] = ignore
-) -> tuple[Copied, ...]:
+) -> tuple[CopyResult, ...]:
     """A copy of a new recovery point in every further repository; never raises for one of them."""
     done = []
     for repository in vault.copies:
@@ -42,9 +42,9 @@ def copy(
         except (InterruptedRunError, KeyboardInterrupt):
             raise
         except RagopsError as error:
-            done.append(Copied(repository.name, error))
+            done.append(CopyResult(repository.name, error))
         else:
-            done.append(Copied(repository.name))
+            done.append(CopyResult(repository.name))
     if vault.history:
         vault.history.record_copies(copied.repository for copied in done if not copied.error)
     return tuple(done)
@@ -88,11 +88,11 @@ def _copy_to(
 
 
 @dataclass(frozen=True)
-class Spread:
+class Replication:
     """A recovery point that is to be whole everywhere: what became of it in each repository."""
 
     point: RecoveryPoint
-    places: tuple[Copied, ...]
+    places: tuple[CopyResult, ...]
 
     def require_all(self) -> None:
         """Raise RagopsError (copy_failed) where it is not."""
@@ -103,9 +103,9 @@ class Spread:
             raise RagopsError("copy_failed", what, failed[0].error.hint)
 
 
-def spread(
+def replicate_point(
     vault: BackupTarget, reference: str, *, locker: LockRequest, on_progress: Callable[[Progress], None] = ignore
-) -> Spread:
+) -> Replication:
     """Have the recovery point whole in every repository: read where it is, copied where it is missing or damaged.
 
     It is read from the first repository where all of it holds. Raises as `BackupTarget.find` does, IntegrityError if
@@ -121,17 +121,17 @@ def spread(
         _placed(repository, fault, point, locker, on_progress)
         for repository, fault in zip(vault.repositories, faults, strict=True)
     )
-    return Spread(point, tuple(places))
+    return Replication(point, tuple(places))
 
 
-def spread_all(
+def replicate_all(
     vault: BackupTarget, idents: Sequence[str], *, locker: LockRequest, on_progress: Callable[[Progress], None] = ignore
-) -> tuple[tuple[Spread, ...], RagopsError | None]:
+) -> tuple[tuple[Replication, ...], RagopsError | None]:
     """As `spread` each of them; one that is whole nowhere does not keep the others, and is what comes back second."""
     done, failure = [], None
     for ident in idents:
         try:
-            done.append(spread(vault, ident, locker=locker, on_progress=on_progress))
+            done.append(replicate_point(vault, ident, locker=locker, on_progress=on_progress))
         except IntegrityError as error:
             failure = failure or error
     return tuple(done), failure
@@ -180,19 +180,19 @@ def _placed(
     point: RecoveryPoint,
     locker: LockRequest,
     on_progress: Callable[[Progress], None],
-) -> Copied:
+) -> CopyResult:
     if fault is None:
-        return Copied(repository.name, how=THERE)
+        return CopyResult(repository.name, how=THERE)
     try:
         _copy_to(repository, point, locker, on_progress)
     except InterruptedRunError:
         raise
     except RagopsError as error:
-        return Copied(repository.name, error)
-    return Copied(repository.name, how=REPLACED if isinstance(fault, IntegrityError) else COPIED)
+        return CopyResult(repository.name, error)
+    return CopyResult(repository.name, how=REPLACED if isinstance(fault, IntegrityError) else COPIED)
 
 
-def keep(vault: BackupTarget, point: RecoveryPoint, *, keep: bool, locker: LockRequest) -> None:
+def pin(vault: BackupTarget, point: RecoveryPoint, *, keep: bool, locker: LockRequest) -> None:
     """Mark it in every repository that has it, so that prune leaves it there, or take the marks away.
 
     Raises RagopsError where one of them cannot be reached, after the others are done.

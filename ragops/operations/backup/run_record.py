@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ragops.operations.session import Session
 
 
-def recorded(session: Session, run: Callable[[], BackupResult]) -> BackupResult:
+def record_run(session: Session, run: Callable[[], BackupResult]) -> BackupResult:
     """Run a backup and keep how it went, for good or ill. Raises what it fails with."""
     started = time.monotonic()
     try:

@@ -24,7 +24,7 @@ _MARGIN = 64 << 20  # bytes
 
 
 @contextlib.contextmanager
-def unpacked(
+def staged_parts(
     vault: BackupTarget, point: RecoveryPoint, parts: Sequence[ManifestPart], on_progress: Callable[[Progress], None]
 ) -> Iterator[Path]:
     """A folder with `parts` as `<service>/<name>`, gone when the block ends; both checksums of every part hold.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import Progress, counting, ignore
 from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
-from ragops.operations.backup.staging import engine_part, unpacked
+from ragops.operations.backup.staging import engine_part, staged_parts
 from ragops.recovery.manifest import PLATFORM
 from ragops.services import SERVICES, backup_engine
 from ragops.services.contract import Extent, Proof
@@ -79,7 +79,7 @@ def verify(
             platform.endpoint(name)  # before hours of reading
         proofs = [ServiceProof(name, _prove(platform, vault, point, name, budget, on_progress)) for name in names]
         for part in point.manifest.parts_of(PLATFORM):
-            with unpacked(vault, point, [part], on_progress):
+            with staged_parts(vault, point, [part], on_progress):
                 pass  # both of its checksums hold
     return VerifyResult(point, chosen.name, platform is not None, point.find_extra_files(), tuple(proofs))
 
@@ -100,7 +100,7 @@ def _prove(
 ) -> Proof:
     """Have the engine of `name` restore its parts away from the live data, as far as it can."""
     parts = point.manifest.parts_of(name)
-    with unpacked(vault, point, parts, on_progress) as folder:
+    with staged_parts(vault, point, parts, on_progress) as folder:
         on_progress(Progress(name, "the engine restores it, away from the live data"))
         control, whole = platform.control(name), [engine_part(part) for part in parts]
         proof = _proof_of(platform.endpoint(name), control, folder / name, whole, budget)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _SECONDS = 5.0
 
 
-def refresh_answers(session: Session) -> bool:
+def invalidate_answer_cache(session: Session) -> bool:
     """Have the API forget its cached answers; False where it does not answer, when they end by themselves soon."""
     with contextlib.suppress(RagopsError, httpx.HTTPError):
         api = session.endpoint("api")

@@ -42,7 +42,12 @@ class UpReport:
 
 
 def up(
-    endpoint: Endpoint, *, lock_timeout: float = 30, held: Held | None = None, way_back: str = "", fresh: bool = False
+    endpoint: Endpoint,
+    *,
+    lock_timeout: float = 30,
+    held: Held | None = None,
+    restore_command: str = "",
+    fresh: bool = False,
 ) -> UpReport:
     """Apply pending migrations; `lock_timeout` in seconds. Raises what `schema.apply` raises.
 
@@ -52,9 +57,9 @@ def up(
     """
     with _connected(endpoint, _CHANGE_TIMEOUT) as connection:
         before = _status(connection)
-        require_whole(before, way_back)
+        require_whole(before, restore_command)
         if not fresh:
-            _refuse_gone(before, held or {}, way_back)
+            _refuse_gone(before, held or {}, restore_command)
         role = endpoint.logins["application"].user
         applied = schema.apply(connection, application_role=role, lock_timeout=lock_timeout)
         return UpReport(applied, _status(connection))
@@ -66,21 +71,21 @@ def status(endpoint: Endpoint) -> MigrationStatus:
         return _status(connection)
 
 
-def require_whole(found: MigrationStatus, way_back: str) -> None:
+def require_whole(found: MigrationStatus, restore_command: str) -> None:
     """Raise UnhealthyError (schema_damaged) where objects that migrations have made are missing."""
     if found.missing:
         rows = "".join(f"\n  {name}" for name in found.missing)
         what = f"{len(found.missing)} objects of applied migrations are missing, which no migration makes again:{rows}"
-        hint = f"bring the newest good recovery point back: {way_back}" if way_back else _NO_POINT
+        hint = f"bring the newest good recovery point back: {restore_command}" if restore_command else _NO_POINT
         raise UnhealthyError("schema_damaged", what, hint)
 
 
-def _refuse_gone(found: MigrationStatus, held: Held, way_back: str) -> None:
+def _refuse_gone(found: MigrationStatus, held: Held, restore_command: str) -> None:
     applied = sum(row.applied_at is not None for row in found.migrations)
     if schema_lost(held, applied):
         what = "cannot make the rag schema: this database had one with its data, and it is gone"
         fresh = "to begin with an empty one: `ragops migrate up --fresh`"
-        hint = f"bring the newest good recovery point back: {way_back}; {fresh}" if way_back else fresh
+        hint = f"bring the newest good recovery point back: {restore_command}; {fresh}" if restore_command else fresh
         raise UnhealthyError("schema_gone", what, hint)
 
 

@@ -29,7 +29,7 @@ class IssuedToken:
 
 
 @dataclass(frozen=True)
-class TokenLine:
+class TokenInfo:
     """One credential in a list. `same_name` counts the live tokens of that name, this one included where it is."""
 
     kid: str
@@ -45,7 +45,7 @@ class TokenLine:
 class RevokedTokens:
     """The tokens that no longer open anything."""
 
-    tokens: tuple[TokenLine, ...]
+    tokens: tuple[TokenInfo, ...]
 
 
 def issue(
@@ -80,7 +80,7 @@ def issue(
     )
 
 
-def list_tokens(folder: Path, now: datetime) -> tuple[TokenLine, ...]:
+def list_tokens(folder: Path, now: datetime) -> tuple[TokenInfo, ...]:
     """Every credential, oldest first."""
     return _lines(tokens.load(folder), now)
 
@@ -106,10 +106,10 @@ def revoke(folder: Path, wanted: str, now: datetime, apply_stack: Callable[[], N
     return RevokedTokens(tuple(line for line in _lines(every, now) if line.kid in {item.kid for item in gone}))
 
 
-def _lines(credentials: Sequence[tokens.Credential], now: datetime) -> tuple[TokenLine, ...]:
+def _lines(credentials: Sequence[tokens.Credential], now: datetime) -> tuple[TokenInfo, ...]:
     live = Counter(item.name for item in credentials if not item.expired(now))
     return tuple(
-        TokenLine(
+        TokenInfo(
             kid=item.kid,
             name=item.name,
             created=item.created,

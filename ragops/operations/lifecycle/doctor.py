@@ -16,7 +16,7 @@ from ragops.errors import RagopsError
 from ragops.operations.lifecycle.data_guard import refuse_lost_data
 from ragops.operations.repositories import findings
 from ragops.operations.schedule import boot
-from ragops.operations.schedule.install import planners
+from ragops.operations.schedule.install import schedulers
 from ragops.operations.session import Session
 from ragops.runtimes import registry
 from ragops.runtimes.checks import run_check
@@ -58,7 +58,7 @@ def examine(project: Project | None) -> Diagnosis:
         _clock(folder),
         *(findings(project) if project else ()),
         *(_data(project) if project else ()),
-        *(boot.finding(project, planners()) if project else ()),
+        *(boot.finding(project, schedulers()) if project else ()),
     )
     return Diagnosis(checks)
 

@@ -32,7 +32,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Drifted:
+class DriftItem:
     """One resource that is not as it was provisioned."""
 
     resource: str
@@ -75,33 +75,33 @@ def _is_stopped_only(step: Step, describe: Describe) -> bool:
     return {name for name, _before, _after in _differing(step.old, step.new, description)} <= description.of_running
 
 
-def drifted(steps: Iterable[Step]) -> tuple[Drifted, ...]:
+def drifted(steps: Iterable[Step]) -> tuple[DriftItem, ...]:
     """Where the refresh found something else than the state says."""
     found = {}
     for step in steps:
         state = step.new_outputs.get("state")
         if step.action is Action.DELETE and not step.type.startswith(_COMPONENT):
-            found[step.resource] = Drifted(step.resource, "is gone")
+            found[step.resource] = DriftItem(step.resource, "is gone")
         elif state not in (None, step.old_outputs.get("state")):
-            found[step.resource] = Drifted(step.resource, str(state))
+            found[step.resource] = DriftItem(step.resource, str(state))
     return tuple(found.values())
 
 
 def merged(
-    resources: Iterable[Drifted], seen: Iterable[tuple[str, str]], describe: Describe = _by_name
-) -> tuple[Drifted, ...]:
+    resources: Iterable[DriftItem], seen: Iterable[tuple[str, str]], describe: Describe = _by_name
+) -> tuple[DriftItem, ...]:
     """What the engine's refresh found and what the machine says (resource, words), each thing told once.
 
     The machine's words are the better ones; that an instance does not serve is another word for its being stopped.
     """
-    told = tuple(Drifted(resource, words) for resource, words in seen)
+    told = tuple(DriftItem(resource, words) for resource, words in seen)
     known = {item.resource for item in told}
-    found: list[Drifted] = []
+    found: list[DriftItem] = []
     for item in resources:
         name = describe(item.resource).instance
         if name not in known:
             known.add(name)
-            found.append(Drifted(name, item.detail))
+            found.append(DriftItem(name, item.detail))
     return (*found, *told)
 
 

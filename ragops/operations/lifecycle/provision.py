@@ -18,7 +18,7 @@ from ragops.errors import InterruptedRunError, MissingError, RagopsError, Unheal
 from ragops.operations.cluster.rolling_update import affected_nodes, roll
 from ragops.operations.lifecycle import data_guard
 from ragops.operations.lifecycle.data_guard import Empty
-from ragops.operations.lifecycle.plan_diff import Change, Drifted, changes, drifted, merged
+from ragops.operations.lifecycle.plan_diff import Change, DriftItem, changes, drifted, merged
 from ragops.operations.lifecycle.repair_state import repair_state
 from ragops.operations.lifecycle.stack import fingerprint, open_existing, open_for_preview, open_stack
 from ragops.operations.lifecycle.upgrade_backup import save_before
@@ -64,7 +64,7 @@ class Plan:
 class Drift:
     """Where the platform is not as it was provisioned."""
 
-    resources: tuple[Drifted, ...]
+    resources: tuple[DriftItem, ...]
 
 
 @dataclass(frozen=True)

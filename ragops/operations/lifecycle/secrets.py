@@ -58,7 +58,7 @@ _USES = {
 
 
 @dataclass(frozen=True)
-class SecretLine:
+class SecretInfo:
     """A generated secret, without its value: who uses it, when it was made (`at_least`: it may be older), how it goes.
 
     `rotation` says what changes it; `state` is empty, or says that an old value is taken as well.
@@ -90,7 +90,7 @@ class RotationResult:
     until: datetime | None = None
 
 
-def list_secrets(project: Project) -> tuple[SecretLine, ...]:
+def list_secrets(project: Project) -> tuple[SecretInfo, ...]:
     """Every generated secret of the environment; those that are no password say what changes them."""
     paths = project.paths
     known, noted = secrets.load(paths.secrets), secrets.ages(paths.secrets)
@@ -101,11 +101,11 @@ def list_secrets(project: Project) -> tuple[SecretLine, ...]:
         wanted = name in secret_names(project.settings)
         how = "ragops secrets rotate" if wanted else "none: nothing uses it any more"
         state = _state(known, name) if name in known else "not made yet"
-        lines.append(SecretLine(name, _service(name), _uses(name), created, name not in noted, how, state))
+        lines.append(SecretInfo(name, _service(name), _uses(name), created, name not in noted, how, state))
     return (*lines, *_others(project))
 
 
-def _others(project: Project) -> list[SecretLine]:
+def _others(project: Project) -> list[SecretInfo]:
     """Keys in files of their own, which other commands renew."""
     paths = project.paths
     rows = (
@@ -121,7 +121,7 @@ def _others(project: Project) -> list[SecretLine]:
         ("tokens", "gateway", "one public key each", paths.gateway / "credentials.json", "ragops token issue, revoke"),
     )
     return [
-        SecretLine(name, service, uses, _written(path), True, how)
+        SecretInfo(name, service, uses, _written(path), True, how)
         for name, service, uses, path, how in rows
         if path.exists()
     ]

@@ -97,14 +97,14 @@ def _probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
 
 def _with_way_back(session: Session, probe: ProbeResult) -> ProbeResult:
     """The probe with the newest good recovery point in its hints, and a schema that is gone told from one to come."""
-    way_back = last_good.way_back(session)
-    if not way_back or all(item.status is Status.OK for item in probe.checks):
+    restore_command = last_good.restore_command(session)
+    if not restore_command or all(item.status is Status.OK for item in probe.checks):
         return probe
     checks = []
     for item in probe.checks:
         if _is_missing_schema(item) and schema_lost(last_good.held(session), 0):
-            item = replace(item, status=Status.DOWN, detail=SCHEMA_GONE, hint=f"run {way_back}")
-        checks.append(replace(item, hint=item.hint.replace("ragops restore latest", way_back.strip("`"))))
+            item = replace(item, status=Status.DOWN, detail=SCHEMA_GONE, hint=f"run {restore_command}")
+        checks.append(replace(item, hint=item.hint.replace("ragops restore latest", restore_command.strip("`"))))
     return replace(probe, checks=tuple(checks))
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Aside:
+class KeptItem:
     """One thing that is kept for `service`."""
 
     service: str
@@ -34,10 +34,10 @@ class Aside:
 class Asides:
     """All that is kept; `failures` are the services that could not be asked."""
 
-    found: tuple[Aside, ...]
+    found: tuple[KeptItem, ...]
     failures: tuple[tuple[str, RagopsError], ...] = ()
 
-    def older(self, than: timedelta | None) -> tuple[Aside, ...]:
+    def older(self, than: timedelta | None) -> tuple[KeptItem, ...]:
         """Those that may go and are older than that; of what has no date nothing is older. None: all that may go."""
         free = (item for item in self.found if not item.kept.needed)
         return tuple(item for item in free if than is None or ((age := item.age()) is not None and age > than))
@@ -63,14 +63,14 @@ def span(text: str) -> timedelta:
 
 def asides(platform: Platform, services: Sequence[str] = ()) -> Asides:
     """What is kept, in order of dependence; `services` (none: all). Never raises for one of them."""
-    found: list[Aside] = []
+    found: list[KeptItem] = []
     failures: list[tuple[str, RagopsError]] = []
     for name in [service.name for service in SERVICES if service.name in platform.endpoints]:
         if services and name not in services:
             continue
         for look in (_folders, _own):  # folders are there when the server is down
             try:
-                found += [Aside(name, kept) for kept in look(platform, name)]
+                found += [KeptItem(name, kept) for kept in look(platform, name)]
             except InterruptedRunError:
                 raise
             except RagopsError as error:
@@ -78,7 +78,7 @@ def asides(platform: Platform, services: Sequence[str] = ()) -> Asides:
     return Asides(tuple(found), tuple(failures))
 
 
-def clean(platform: Platform, journal: RestoreJournal, wanted: Sequence[Aside]) -> Asides:
+def clean(platform: Platform, journal: RestoreJournal, wanted: Sequence[KeptItem]) -> Asides:
     """Remove what is `wanted` for good; returns what is gone, and what failed. The caller asked, and holds the locks.
 
     Raises RagopsError (restore_interrupted) where a restore has not come to its end.
@@ -86,7 +86,7 @@ def clean(platform: Platform, journal: RestoreJournal, wanted: Sequence[Aside]) 
     if left := journal.read():
         hint = f"`ragops restore {left.point}` goes on with it; clean after it"
         raise RagopsError("restore_interrupted", f"the restore of {left.point} was interrupted", hint)
-    gone: list[Aside] = []
+    gone: list[KeptItem] = []
     failures: list[tuple[str, RagopsError]] = []
     for item in wanted:
         try:
@@ -112,7 +112,7 @@ def _own(platform: Platform, name: str) -> tuple[Kept, ...]:
     return engine.kept(platform.endpoint(name)) if isinstance(engine, KeepsOwn) else ()
 
 
-def _remove(platform: Platform, item: Aside) -> None:
+def _remove(platform: Platform, item: KeptItem) -> None:
     control, engine = platform.control(item.service), by_name(item.service).backup()
     if item.kept.kind == "folder" and isinstance(control, KeepsFolders):
         control.remove_aside(item.kept.name)

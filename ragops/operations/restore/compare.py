@@ -37,7 +37,7 @@ class Comparison:
     missing: tuple[str, ...]
     differing: tuple[str, ...]
     wrong_counts: tuple[str, ...]
-    strangers: int = 0
+    orphans: int = 0
 
     @property
     def faults(self) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ class Comparison:
         return (*self.wrong_counts, *self.missing, *self.differing)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """The first of the faults, and how many more there are."""
         more = len(self.faults) - _TOLD
         return "; ".join(self.faults[:_TOLD]) + (f"; and {more} more" if more > 0 else "")
@@ -57,15 +57,15 @@ class Comparison:
             "checked": self.checked,
             "missing": len(self.missing),
             "differing": len(self.differing),
-            "strangers": self.strangers,
+            "strangers": self.orphans,
         }
 
 
-class _Look:
+class _Comparer:
     """What is found on the way."""
 
     def __init__(self) -> None:
-        self.checked = self.strangers = 0
+        self.checked = self.orphans = 0
         self.missing: list[str] = []
         self.differing: list[str] = []
 
@@ -79,7 +79,7 @@ def compare(platform: Platform, point: RecoveryPoint) -> Comparison:
         shrinking = timescaledb.shrinking(platform.endpoint(name)) if name == "timescaledb" else frozenset[str]()
         faults = count_faults(name, expected(point.manifest.parts_of(name)), counts[name], shrinking)
         wrong += [f"{name}: {fault}" for fault in faults]
-    look = _Look()
+    look = _Comparer()
     if "timescaledb" in held:
         _rows(look, platform, counts["timescaledb"])
     if "redis" in held:
@@ -90,7 +90,7 @@ def compare(platform: Platform, point: RecoveryPoint) -> Comparison:
         _points_of_rows(look, platform)
         _rows_of_points(look, platform)
     return Comparison(
-        counts, look.checked, tuple(look.missing), tuple(look.differing), tuple(wrong), strangers=look.strangers
+        counts, look.checked, tuple(look.missing), tuple(look.differing), tuple(wrong), orphans=look.orphans
     )
 
 
@@ -145,14 +145,14 @@ def _key_faults(wanted: Mapping[str, int], found: Mapping[str, int]) -> list[str
 # --- samples ---------------------------------------------------------------------------------------------------------
 
 
-def _rows(look: _Look, platform: Platform, counts: Mapping[str, int]) -> None:
+def _rows(look: _Comparer, platform: Platform, counts: Mapping[str, int]) -> None:
     tables = [kind for kind, number in counts.items() if "." in kind and number]
     empty = timescaledb.read_rows(platform.endpoint("timescaledb"), tables)
     look.checked += len(tables) - len(empty)
     look.missing += [f"timescaledb: no row of {table} can be read" for table in empty]
 
 
-def _points_of_rows(look: _Look, platform: Platform) -> None:
+def _points_of_rows(look: _Comparer, platform: Platform) -> None:
     """Every sampled chunk has its point, which repeats it."""
     rows: dict[str, list[Chunk]] = {}
     for chunk in timescaledb.some_chunks(platform.endpoint("timescaledb"), LIMIT):
@@ -168,14 +168,14 @@ def _points_of_rows(look: _Look, platform: Platform) -> None:
                 look.differing.append(f"{collection}: {fault}")
 
 
-def _rows_of_points(look: _Look, platform: Platform) -> None:
+def _rows_of_points(look: _Comparer, platform: Platform) -> None:
     """Every sampled point has its chunk, which it repeats."""
     database = platform.endpoint("timescaledb")
     for collection in timescaledb.point_collections(database):
         payloads = qdrant.some_points(platform.endpoint("qdrant"), collection, LIMIT)
         ids = [UUID(ident) for ident in payloads if "-" in ident]  # a number is nothing that an ingestion made
         rows = timescaledb.chunks(database, ids)
-        look.strangers += len(payloads) - len(rows)
+        look.orphans += len(payloads) - len(rows)
         for ident, chunk in rows.items():
             look.checked += 1
             if fault := difference(chunk, payloads[str(ident)]):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.pulumi.events import Step
     from ragops.operations.observe.health import Health
-    from ragops.operations.restore.scratch_platform import Scratch
+    from ragops.operations.restore.scratch_platform import ScratchPlatform
     from ragops.operations.session import Session
     from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
@@ -197,7 +197,7 @@ def _remove_after(run: _Run, folder: Path, failure: BaseException) -> None:
         run.session.notice(text)
 
 
-def _prove(run: _Run, scratch: Scratch) -> Health:
+def _prove(run: _Run, scratch: ScratchPlatform) -> Health:
     """Up, restore, health, compare: as on the day when it is needed. Raises IntegrityError (drill_failed)."""
     session = scratch.session
     provision.up(session, None, run.on_progress, empty=Empty.FILL)
@@ -221,7 +221,7 @@ def _prove(run: _Run, scratch: Scratch) -> Health:
     run.on_progress(Progress(run.point.id, "comparing counts and samples"))
     run.comparison = compare(platform, run.point)
     if run.comparison.faults:
-        raise _failed(run, run.comparison.told)
+        raise _failed(run, run.comparison.summary)
     run.on_progress(Progress(run.point.id, f"counts match, {run.comparison.checked} samples hold", final=True))
     return health
 
@@ -236,9 +236,9 @@ def _failed(run: _Run, why: str) -> IntegrityError:
 
 def _notes(comparison: Comparison, health: Health) -> tuple[str, ...]:
     notes = [f"{service}: {item.detail}" for service, item in health.unsettled if service != "backup"]
-    if comparison.strangers:
+    if comparison.orphans:
         notes.append(
-            f"{comparison.strangers} of the sampled points have no row: an ingestion was at work or interrupted when"
+            f"{comparison.orphans} of the sampled points have no row: an ingestion was at work or interrupted when"
             " the recovery point was taken; `ragops ingest` sets that right after a restore"
         )
     return tuple(notes)

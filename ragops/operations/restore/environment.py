@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.errors import UnhealthyError
-from ragops.operations.data.cache import refresh_answers
+from ragops.operations.data.cache import invalidate_answer_cache
 from ragops.operations.observe.restore_proof import note_restored
 from ragops.operations.observe.wait_ready import require_answers
 from ragops.operations.restore.restore import RestoreRequest, restore
@@ -68,7 +68,7 @@ def restore_environment(
             result = restore(request, session.platform(), target, journal, locker=locker, on_progress=on_progress)
         if wanted.dry_run:
             return RestoreReport(result)
-        refresh_answers(session)
+        invalidate_answer_cache(session)
         if not result.missing:
             restored = [item.service for item in result.services]
             note_restored(session, result.point, restored, sum(item.seconds for item in result.services))

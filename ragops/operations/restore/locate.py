@@ -50,7 +50,7 @@ class RecoverRequest:
 
 
 @dataclass(frozen=True)
-class Progressed:
+class RecoverState:
     """How far a run came with the recovery point `point`; `settled`: the files are there, and may be edited.
 
     `failed`: its data could not be restored, so that another point may be tried in its place.
@@ -63,14 +63,14 @@ class Progressed:
 
 
 @dataclass(frozen=True)
-class Found:
+class Candidate:
     """A recovery point to begin with, or to go on with; `vouched` says whether anybody named its signer's key."""
 
     request: RecoverRequest
     vault: BackupTarget
     point: RecoveryPoint
     vouched: bool
-    earlier: Progressed | None
+    earlier: RecoverState | None
 
     @property
     def signer(self) -> str:
@@ -78,7 +78,7 @@ class Found:
         return self.point.signed.signature.key
 
 
-def find(request: RecoverRequest) -> Found:
+def locate_point(request: RecoverRequest) -> Candidate:
     """Look, and write nothing.
 
     Raises UsageError (already_initialised, other_recovery, no_recovery_point, identity_invalid), MissingError
@@ -99,7 +99,7 @@ def find(request: RecoverRequest) -> Found:
         (repository,), paths.staging, paths.signing_key, verify_keys=(signer,), identity_file=_identity(request)
     )
     vault.load_identities(point)
-    return Found(request, vault, point, bool(keys), earlier)
+    return Candidate(request, vault, point, bool(keys), earlier)
 
 
 def command_of(request: RecoverRequest, point: str = "") -> str:
@@ -113,7 +113,7 @@ def command_of(request: RecoverRequest, point: str = "") -> str:
     return shlex.join([*words, *(["--point", wanted] if wanted else [])])
 
 
-def older_good(found: Found) -> str:
+def older_good(found: Candidate) -> str:
     """The id of the newest good recovery point that is older, of the same signer; empty without one."""
     sequence = found.point.manifest.sequence
     for point in found.vault.primary.list_cached().points:
@@ -122,16 +122,16 @@ def older_good(found: Found) -> str:
     return ""
 
 
-def keep_progress(paths: ProjectPaths, progress: Progressed) -> None:
+def keep_progress(paths: ProjectPaths, progress: RecoverState) -> None:
     """Note how far it is, for a run that goes on. Raises RagopsError."""
     make_dir(paths.recover_journal.parent, _PASSAGE)
-    StateFile(paths.recover_journal, Progressed).write(progress)
+    StateFile(paths.recover_journal, RecoverState).write(progress)
 
 
-def _earlier(request: RecoverRequest) -> Progressed | None:
+def _earlier(request: RecoverRequest) -> RecoverState | None:
     """What an interrupted run left. Raises UsageError where the folder is somebody's project."""
     paths = request.paths
-    if found := StateFile(paths.recover_journal, Progressed).read():
+    if found := StateFile(paths.recover_journal, RecoverState).read():
         return found
     for path in (paths.root / CONFIG_NAME, paths.secrets):
         if path.exists():
@@ -152,7 +152,7 @@ def _identity(request: RecoverRequest) -> Path | None:
     return request.here / request.identity if request.identity else None
 
 
-def _point(request: RecoverRequest, repository: Repository, earlier: Progressed | None) -> RecoveryPoint:
+def _point(request: RecoverRequest, repository: Repository, earlier: RecoverState | None) -> RecoveryPoint:
     """The one that was asked for; `latest` goes on with that of an interrupted run, whatever came after it."""
     reference = earlier.point if earlier and request.reference == "latest" else request.reference
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ragops.errors import IntegrityError
 from ragops.operations.backup.project_archive import SEALED_PART
-from ragops.operations.backup.staging import unpacked
+from ragops.operations.backup.staging import staged_parts
 from ragops.recovery.manifest import PLATFORM
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def project_files(
     if len(names) not in (1, 2):
         what = f"recovery point {point.id} has {len(names)} files of settings, not one or two"
         raise IntegrityError("project_files_missing", what, _OTHER_POINT)
-    with unpacked(vault, point, parts, on_progress) as folder:
+    with staged_parts(vault, point, parts, on_progress) as folder:
         own = folder / PLATFORM
         sealed = own / SEALED_PART
         overlay = own / names[1] if len(names) > 1 else None

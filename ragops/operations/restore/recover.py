@@ -15,14 +15,14 @@ from ragops.config.load import CONFIG_NAME, load
 from ragops.errors import InterruptedRunError, RagopsError
 from ragops.operations.backup.point_condition import held_by
 from ragops.operations.backup.project_archive import SEALED_PART
-from ragops.operations.data.cache import refresh_answers
+from ragops.operations.data.cache import invalidate_answer_cache
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.data_guard import Empty
 from ragops.operations.observe.restore_proof import note_restored
 from ragops.operations.observe.wait_ready import wait_for_answers
 from ragops.operations.repositories import staging_of
 from ragops.operations.restore import files as recover_files
-from ragops.operations.restore.locate import Found, Progressed, command_of, keep_progress, older_good
+from ragops.operations.restore.locate import Candidate, RecoverState, command_of, keep_progress, older_good
 from ragops.operations.restore.project_files import project_files
 from ragops.operations.restore.restore import RestoreRequest, restore
 from ragops.operations.session import Session
@@ -73,22 +73,25 @@ class RecoverResult:
 class _Run:
     """One run."""
 
-    found: Found
+    found: Candidate
     command: str
     notice: Callable[[str], None]
     on_progress: Callable[[Step | Progress], None]
-    progress: Progressed
+    progress: RecoverState
     notes: list[str]
     seconds: dict[str, float]
 
-    def came_to(self, progress: Progressed) -> None:
+    def recorded_step(self, progress: RecoverState) -> None:
         """Note how far it is."""
         self.progress = progress
         keep_progress(self.found.request.paths, progress)
 
 
 def recover(
-    found: Found, command: str, notice: Callable[[str], None], on_progress: Callable[[Step | Progress], None] = ignore
+    found: Candidate,
+    command: str,
+    notice: Callable[[str], None],
+    on_progress: Callable[[Step | Progress], None] = ignore,
 ) -> RecoverResult:
     """Settings, secrets, up, restore, health; a run that was interrupted is gone on with by the same call.
 
@@ -98,9 +101,9 @@ def recover(
     make_dir(paths.root)
     make_dir(paths.state, _PASSAGE)
     with locks.hold_locks(paths.locks, _LOCK, command, 0.0, notice):
-        progress = replace(found.earlier or Progressed(""), point=found.point.id)  # another one than an earlier run's
+        progress = replace(found.earlier or RecoverState(""), point=found.point.id)  # another one than an earlier run's
         run = _Run(found, command, notice, on_progress, progress, [], {})
-        run.came_to(run.progress)
+        run.recorded_step(run.progress)
         _timed(run, "files", lambda: _files(run))
         project = load(paths.root / CONFIG_NAME, found.request.environment, pass_over_unread=True)
         session = Session(project, command, notice)
@@ -141,7 +144,7 @@ def _files(run: _Run) -> None:
             unknown = recover_files.write_secrets(paths, files.sealed)
             run.notes += [f"{name} in the recovery point is nothing that this ragops knows" for name in unknown]
         recover_files.write_settings(paths, files)
-    run.came_to(replace(run.progress, settled=True))
+    run.recorded_step(replace(run.progress, settled=True))
     run.on_progress(Progress("files", f"settings{' and secrets' if files.sealed else ''} written", final=True))
 
 
@@ -167,14 +170,14 @@ def _restore(run: _Run, session: Session) -> None:
         services = [part.service for part in manifest.parts]
         if not result.missing:
             note_restored(session, run.found.point, services, time.monotonic() - started)
-        run.came_to(replace(run.progress, restored=True, failed=False))
-        refresh_answers(session)
+        run.recorded_step(replace(run.progress, restored=True, failed=False))
+        invalidate_answer_cache(session)
 
 
 def _say_state(run: _Run, session: Session, error: RagopsError) -> None:
     """Say on the error what runs now, what it holds, and the commands that go on from here."""
     request, point = run.found.request, run.found.point
-    run.came_to(replace(run.progress, failed=True))
+    run.recorded_step(replace(run.progress, failed=True))
     left = session.restore_journal().read()
     done = left.done if left and left.point == point.id else ()
     empty = [name for name in session.endpoints() if point.manifest.parts_of(name) and name not in done]
@@ -193,7 +196,7 @@ def _say_state(run: _Run, session: Session, error: RagopsError) -> None:
 # --- what is left to do ----------------------------------------------------------------------------------------------
 
 
-def _notes(found: Found, session: Session) -> Iterator[str]:
+def _notes(found: Candidate, session: Session) -> Iterator[str]:
     has_secrets = any(part.name == SEALED_PART for part in found.point.manifest.parts_of(PLATFORM))
     yield _REVOKED if has_secrets else _NEW_SECRETS
     yield from (f"before the next command: {problem}" for problem in session.project.unread)

@@ -12,7 +12,7 @@ from ragops.adapters.progress import Progress, ignore, telling
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations.backup import create
 from ragops.operations.backup.point_condition import held_by
-from ragops.operations.backup.staging import engine_part, unpacked
+from ragops.operations.backup.staging import engine_part, staged_parts
 from ragops.operations.restore.compare import expected
 from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import LockRequest
@@ -128,7 +128,7 @@ def _unpacked(
     """As `unpacked`; where a file is damaged, the error says where there is another copy."""
     with contextlib.ExitStack() as stack:
         try:
-            folder = stack.enter_context(unpacked(vault, point, parts, on_progress))
+            folder = stack.enter_context(staged_parts(vault, point, parts, on_progress))
         except IntegrityError as error:
             vault.add_copy_hint(error, chosen, point.id)
             raise
@@ -247,14 +247,14 @@ def _save(run: _Run, request: RestoreRequest, locker: LockRequest) -> tuple[str,
     return taken.point.id, notes
 
 
-def _restore_one(run: _Run, name: str, way_back: str) -> RestoredService:
+def _restore_one(run: _Run, name: str, restore_command: str) -> RestoredService:
     endpoint, control = run.platform.endpoint(name), run.platform.control(name)
     started = time.monotonic()
     try:
         with telling(run.on_progress):
             notes = backup_engine(name).restore(endpoint, control, run.folder / name, _parts(run.point, name))
     except RagopsError as error:
-        error.hint = f"{error.hint} {way_back}".strip()
+        error.hint = f"{error.hint} {restore_command}".strip()
         raise
     seconds = round(time.monotonic() - started, 3)
     return RestoredService(name, run.before.get(name, {}), _held(run, name), seconds, notes)

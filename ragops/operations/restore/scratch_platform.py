@@ -37,7 +37,7 @@ _MODELS = "the models of Ollama are left out: they are no data, and `ragops up` 
 
 
 @dataclass(frozen=True)
-class Scratch:
+class ScratchPlatform:
     """The project, opened; `notes` say where it differs from the recovery point's in more than names and ports."""
 
     session: Session
@@ -54,7 +54,9 @@ def new_folder(live: Project) -> Path:
     return live.paths.drill_projects / scratch_name(live.settings.name)
 
 
-def make(live: Project, files: ProjectFiles, folder: Path, command: str, notice: Callable[[str], None]) -> Scratch:
+def make(
+    live: Project, files: ProjectFiles, folder: Path, command: str, notice: Callable[[str], None]
+) -> ScratchPlatform:
     """Write the project of a drill into `folder` with the settings out of a recovery point; nothing is started.
 
     Raises InvalidInputError where this ragops does not take those settings, MissingError (no_free_port).
@@ -66,7 +68,7 @@ def make(live: Project, files: ProjectFiles, folder: Path, command: str, notice:
         changed["data_dir"] = str((live.paths.root / live.paths.data_override).resolve() / folder.name)
     make_dir(folder / _STATE)
     write_atomic(folder / CONFIG_NAME, _yaml(changed), SECRET_MODE)
-    return Scratch(_opened(folder, command, notice), notes)
+    return ScratchPlatform(_opened(folder, command, notice), notes)
 
 
 def scratch_name(name: str) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ragops.adapters.scheduler.cron import Crontab
     from ragops.adapters.scheduler.systemd import Units
     from ragops.config.load import Project
-    from ragops.operations.schedule.install import Planners
+    from ragops.operations.schedule.install import Schedulers
     from ragops.operations.session import Session
     from ragops.recovery.schedule_texts import Schedule
 
@@ -39,7 +39,7 @@ class Installed:
     notes: tuple[str, ...] = ()
 
 
-def install(wanted: Schedule, found: Planners, planner: str = "") -> Installed:
+def install(wanted: Schedule, found: Schedulers, planner: str = "") -> Installed:
     """Have `ragops service start` run at boot by `planner`: systemd where none is named and it runs, else cron.
 
     Raises UsageError (path_not_schedulable, unit_taken), MissingError (cron_missing, systemd_missing), RagopsError
@@ -61,7 +61,7 @@ def install(wanted: Schedule, found: Planners, planner: str = "") -> Installed:
     return Installed(chosen, text, tuple(notes))
 
 
-def show(project: Project, found: Planners) -> tuple[Installed, ...]:
+def show(project: Project, found: Schedulers) -> tuple[Installed, ...]:
     """What is installed. Raises MissingError (not_installed), RagopsError (crontab_unreadable, crontab_damaged)."""
     installed = tuple(_found(found, mark(project.paths.environment, project.config)))
     if not installed:
@@ -70,7 +70,7 @@ def show(project: Project, found: Planners) -> tuple[Installed, ...]:
     return installed
 
 
-def remove(project: Project, found: Planners) -> tuple[str, ...]:
+def remove(project: Project, found: Schedulers) -> tuple[str, ...]:
     """Take out what `install` put in; returns from where, nothing where there was nothing."""
     name = mark(project.paths.environment, project.config)
     gone = ((SYSTEMD, _remove_units(found.units, name)), (CRON, remove_block(found.crontab, name)))
@@ -85,7 +85,7 @@ def refuse_runtime(project: Project) -> None:
         raise UsageError(f"boot_by_{facts.name}", what, f"have {facts.manager} start at boot: {facts.boot_hint}")
 
 
-def finding(project: Project, found: Planners) -> tuple[Check, ...]:
+def finding(project: Project, found: Schedulers) -> tuple[Check, ...]:
     """What `doctor` says of it; a note, for a laptop may not want it."""
     if registry.facts(project.settings.runtime).manager:
         return ()
@@ -208,7 +208,7 @@ def _remove_units(units: Units, name: str) -> bool:
     return bool(mine)
 
 
-def _found(found: Planners, name: str) -> Iterator[Installed]:
+def _found(found: Schedulers, name: str) -> Iterator[Installed]:
     mine: Mapping[str, str] = texts.owned(found.units.read(), name)
     if mine:
         yield Installed(SYSTEMD, "\n".join(mine.values()))
@@ -222,7 +222,7 @@ def _found(found: Planners, name: str) -> Iterator[Installed]:
         yield Installed(CRON, block)
 
 
-def _notes(chosen: str, found: Planners) -> Iterator[str]:
+def _notes(chosen: str, found: Schedulers) -> Iterator[str]:
     if names := sorted(name for name in os.environ if name.startswith("RAGOPS_") and name != "RAGOPS_TOKEN"):
         yield f"{', '.join(names)}: set here, and not at boot; settings belong into ragops.yaml"
     if chosen == CRON and not daemon_runs():

@@ -32,7 +32,7 @@ _LOCK_WAIT = 30.0
 
 
 @dataclass(frozen=True)
-class Planners:
+class Schedulers:
     """What can start a run by the clock on this machine."""
 
     crontab: Crontab
@@ -60,7 +60,7 @@ class LastRun:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ScheduleStatus:
     """What is installed for an environment and how it went last."""
 
     installed: tuple[Installed, ...]
@@ -76,12 +76,12 @@ class InstallReport:
     notes: tuple[str, ...]
 
 
-def planners() -> Planners:
+def schedulers() -> Schedulers:
     """Those of this machine and user."""
-    return Planners(UserCrontab(), unit_folder(os.getuid(), os.environ))
+    return Schedulers(UserCrontab(), unit_folder(os.getuid(), os.environ))
 
 
-def install(schedule: Schedule, found: Planners, planner: str = "") -> InstallReport:
+def install(schedule: Schedule, found: Schedulers, planner: str = "") -> InstallReport:
     """Put the run into `planner`, systemd's timers where none is named and systemd runs, in the place of an older one.
 
     Raises UsageError (path_not_schedulable, unit_taken), MissingError (cron_missing, systemd_missing), RagopsError
@@ -99,7 +99,7 @@ def install(schedule: Schedule, found: Planners, planner: str = "") -> InstallRe
     return InstallReport(Installed(chosen, text, texts.next_run(text, _now())), notes)
 
 
-def show(project: Project, found: Planners) -> Standing:
+def show(project: Project, found: Schedulers) -> ScheduleStatus:
     """What is installed. Raises MissingError (not_scheduled), RagopsError (crontab_unreadable, crontab_damaged)."""
     name = _name(project)
     installed = tuple(Installed(planner, text, texts.next_run(text, _now())) for planner, text in _texts(found, name))
@@ -107,10 +107,10 @@ def show(project: Project, found: Planners) -> Standing:
         what = f"no nightly run of environment {project.paths.environment!r} is scheduled"
         raise MissingError("not_scheduled", what, "run `ragops backup schedule install`")
     files = files_of(project.paths)
-    return Standing(installed, last_run(files.record), files.log)
+    return ScheduleStatus(installed, last_run(files.record), files.log)
 
 
-def remove(project: Project, found: Planners) -> tuple[str, ...]:
+def remove(project: Project, found: Schedulers) -> tuple[str, ...]:
     """Take out what `install` put in; returns from where, nothing where there was nothing."""
     name = _name(project)
     gone = ((SYSTEMD, _remove_units(found.units, name)), (CRON, remove_block(found.crontab, name)))
@@ -192,7 +192,7 @@ def _remove_units(units: Units, name: str) -> bool:
 # --- both ------------------------------------------------------------------------------------------------------------
 
 
-def _texts(found: Planners, name: str) -> Iterator[tuple[str, str]]:
+def _texts(found: Schedulers, name: str) -> Iterator[tuple[str, str]]:
     if mine := texts.owned(found.units.read(), name):
         yield SYSTEMD, _joined(mine)
     try:
@@ -222,7 +222,7 @@ def _unlike_here(environment: Mapping[str, str]) -> Iterator[str]:
         yield f"{', '.join(names)}: set here, and not where the nightly run starts; settings belong into ragops.yaml"
 
 
-def _not_running(chosen: str, found: Planners) -> Iterator[str]:
+def _not_running(chosen: str, found: Schedulers) -> Iterator[str]:
     if chosen == CRON and not daemon_runs():
         yield "no cron daemon is seen on this machine: nothing runs until one does"
     if chosen == SYSTEMD and not found.units.lingers():

@@ -35,7 +35,7 @@ _LEAST_SECRET = 8  # letters; shorter ones are words that stand everywhere
 
 
 @dataclass(frozen=True)
-class Files:
+class RunFiles:
     """Log and record of an environment's nightly runs (both 0600)."""
 
     log: Path
@@ -43,7 +43,7 @@ class Files:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StepResult:
     """How one step ended; `start` and `end` in ISO 8601, `error` is the failure's code."""
 
     name: str
@@ -54,24 +54,24 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Report:
+class NightlyReport:
     """How a run ended: `exit_code` is that of the first step that failed, `failure` what it failed with."""
 
     start: str
     end: str
     exit_code: int
-    steps: tuple[Outcome, ...]
+    steps: tuple[StepResult, ...]
     notices: tuple[str, ...]
     failure: RagopsError | None = None
 
 
-def files_of(paths: ProjectPaths) -> Files:
+def files_of(paths: ProjectPaths) -> RunFiles:
     """Where log and record lie."""
     folder = paths.state / "schedule"
-    return Files(folder / f"{paths.environment}.log", folder / f"{paths.environment}.jsonl")
+    return RunFiles(folder / f"{paths.environment}.log", folder / f"{paths.environment}.jsonl")
 
 
-class Journal(io.TextIOBase):
+class RunLog(io.TextIOBase):
     """A stream that writes each line to the log with its instant, and to `echo`; what it cannot write it forgets.
 
     Nothing fails for a log: the backup is what matters, and its own writes say it when the disk is full.
@@ -110,12 +110,12 @@ class Journal(io.TextIOBase):
 class _Run:
     """A run under way."""
 
-    files: Files
+    files: RunFiles
     pings: PingSettings
-    journal: Journal
+    journal: RunLog
     secrets: tuple[str, ...]
     start: str
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[StepResult] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
     failure: RagopsError | None = None
 
@@ -139,8 +139,13 @@ class _Run:
 
 
 def run(
-    steps: Sequence[Step], files: Files, pings: PingSettings, *, secrets: Iterable[str] = (), echo: TextIO | None = None
-) -> Report:
+    steps: Sequence[Step],
+    files: RunFiles,
+    pings: PingSettings,
+    *,
+    secrets: Iterable[str] = (),
+    echo: TextIO | None = None,
+) -> NightlyReport:
     """Run all `steps`, ping before and after; what they print goes to the log, and to `echo`.
 
     Raises nothing of what they fail with: the report has it. An interrupt ends the step that runs and leaves out the
@@ -148,7 +153,7 @@ def run(
     """
     known = (*secrets, pings.start, pings.success, pings.failure)
     hidden = tuple(secret for secret in known if len(secret) >= _LEAST_SECRET)
-    current = _Run(files, pings, Journal(files.log, echo), hidden, _now())
+    current = _Run(files, pings, RunLog(files.log, echo), hidden, _now())
     current.journal.line("begins")
     with contextlib.suppress(OSError):
         logs.rotate(files.record, _MAX_BYTES, 1)
@@ -165,18 +170,18 @@ def run(
     return _finish(current)
 
 
-def _attempt(name: str, step: Callable[[], None], current: _Run) -> Outcome:
+def _attempt(name: str, step: Callable[[], None], current: _Run) -> StepResult:
     start = _now()
     current.journal.line(f"{name}: begins")
     error = _failure_of(step)
     if error is None:
         current.journal.line(f"{name}: done")
-        return Outcome(name, start, _now(), 0)
+        return StepResult(name, start, _now(), 0)
     current.journal.line(f"{name}: exit code {error.exit_code:d}, {error.code}: {error.message}")
     if error.hint:
         current.journal.line(f"{name}: → {error.hint}")
     told = RagopsError(error.code, f"{name}: {error.message}", error.hint, exit_code=error.exit_code)
-    return Outcome(name, start, _now(), current.ended(told), error.code)
+    return StepResult(name, start, _now(), current.ended(told), error.code)
 
 
 def _failure_of(step: Callable[[], None]) -> RagopsError | None:
@@ -194,7 +199,7 @@ def _failure_of(step: Callable[[], None]) -> RagopsError | None:
     return None
 
 
-def _finish(current: _Run) -> Report:
+def _finish(current: _Run) -> NightlyReport:
     code = int(current.failure.exit_code) if current.failure else int(ExitCode.DONE)
     end = _now()
     current.journal.line(f"ends with exit code {code}")
@@ -204,7 +209,7 @@ def _finish(current: _Run) -> Report:
         current.notice(_ping(current.pings.success))
     else:
         current.notice(_ping(current.pings.failure, _body(current, code)))
-    return Report(current.start, end, code, tuple(current.outcomes), tuple(current.notices), current.failure)
+    return NightlyReport(current.start, end, code, tuple(current.outcomes), tuple(current.notices), current.failure)
 
 
 def _ping(url: str, body: str | None = None) -> str:

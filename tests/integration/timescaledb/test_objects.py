@@ -56,7 +56,7 @@ def test_what_is_gone_is_named_and_no_migration_goes_over_it(database, session, 
     session(database).execute(statement)
     assert WAYS[statement] in migrate.status(database).missing
     with pytest.raises(UnhealthyError) as caught:
-        migrate.up(database, way_back="`ragops restore GOOD`")
+        migrate.up(database, restore_command="`ragops restore GOOD`")
     assert (caught.value.code, caught.value.exit_code) == ("schema_damaged", ExitCode.UNHEALTHY)
     assert WAYS[statement] in caught.value.message
     assert "`ragops restore GOOD`" in caught.value.hint
@@ -83,7 +83,7 @@ def test_a_schema_that_was_there_and_is_gone_is_not_made_again_unasked(database,
     session(database).execute("DROP SCHEMA rag CASCADE")
     held = {"timescaledb": {"rag.schema_migrations": 7}}
     with pytest.raises(UnhealthyError) as caught:
-        migrate.up(database, held=held, way_back="`ragops restore GOOD`")
+        migrate.up(database, held=held, restore_command="`ragops restore GOOD`")
     assert caught.value.code == "schema_gone"
     assert "`ragops restore GOOD`" in caught.value.hint
     assert "--fresh" in caught.value.hint

@@ -15,8 +15,8 @@ from ragops.adapters.background import BackgroundTask
 from ragops.config.load import load
 from ragops.errors import MissingError, RagopsError
 from ragops.operations.backup.create import BackupResult
-from ragops.operations.backup.replicate import Copied
-from ragops.operations.backup.run_record import record_copies, recorded
+from ragops.operations.backup.replicate import CopyResult
+from ragops.operations.backup.run_record import record_copies, record_run
 from ragops.operations.lifecycle.init import init
 from ragops.operations.observe import backup_health
 from ragops.operations.records import drill_log, last_backup, metrics_file
@@ -135,13 +135,13 @@ def test_a_line_that_was_half_written_is_no_record(session: Session) -> None:
 
 def test_a_run_that_fails_is_kept_with_the_last_good_point(session: Session) -> None:
     point = point_of(session)
-    recorded(session, lambda: BackupResult(point, (Copied("elsewhere"),)))
+    record_run(session, lambda: BackupResult(point, (CopyResult("elsewhere"),)))
 
     def fail() -> BackupResult:
         raise MissingError("disk_full", "full")
 
     with pytest.raises(MissingError):
-        recorded(session, fail)
+        record_run(session, fail)
     record = last_backup.read(session.project.paths.backup_record)
     assert record is not None
     assert record.taken is not None
@@ -155,14 +155,14 @@ def test_a_run_that_fails_is_kept_with_the_last_good_point(session: Session) -> 
 
 def test_a_copy_that_did_not_happen_stays_a_word_until_it_does(session: Session) -> None:
     point, name = point_of(session), session.vault().copies[0].name
-    recorded(session, lambda: BackupResult(point, (Copied(name, RagopsError("x", "out of reach")),)))
+    record_run(session, lambda: BackupResult(point, (CopyResult(name, RagopsError("x", "out of reach")),)))
     status, detail = checks(session)["copies"]
     assert status is Status.DEGRADED
     assert name in detail
     assert "copies_missing" in metrics_file.text(session)
     vault = session.vault()
     vault.copies[0].import_point(point, LockRequest("test"), lambda _size: None)
-    record_copies(session, BackupResult(point, (Copied(name),)))
+    record_copies(session, BackupResult(point, (CopyResult(name),)))
     assert checks(session)["copies"][0] is Status.OK
     record = last_backup.read(session.project.paths.backup_record)
     assert record is not None
@@ -172,7 +172,7 @@ def test_a_copy_that_did_not_happen_stays_a_word_until_it_does(session: Session)
 def test_a_copy_that_vanished_is_missed_whatever_the_last_run_saw(session: Session) -> None:
     point, copy = point_of(session), session.vault().copies[0]
     copy.import_point(point, LockRequest("test"), lambda _size: None)
-    recorded(session, lambda: BackupResult(point, (Copied(copy.name),)))
+    record_run(session, lambda: BackupResult(point, (CopyResult(copy.name),)))
     assert checks(session)["copies"][0] is Status.OK
     folder = session.project.paths.root / "elsewhere"
     (folder / point.path.split("/")[0] / point.id / "redis" / "dump.rdb.zst").unlink()
@@ -186,7 +186,7 @@ def test_a_copy_that_vanished_is_missed_whatever_the_last_run_saw(session: Sessi
 
 
 def test_a_repository_that_was_added_since_has_no_copy(session: Session) -> None:
-    recorded(session, lambda: BackupResult(point_of(session), ()))
+    record_run(session, lambda: BackupResult(point_of(session), ()))
     assert checks(session)["copies"][0] is Status.DEGRADED
 
 
@@ -195,7 +195,7 @@ def test_metrics_that_cannot_be_written_fail_no_backup(session: Session, tmp_pat
     point = point_of(session)
     said: list[str] = []
     loud = Session(session.project, "test", said.append)
-    assert recorded(loud, lambda: BackupResult(point, ())).point == point
+    assert record_run(loud, lambda: BackupResult(point, ())).point == point
     assert "metrics" in said[0]
 
 

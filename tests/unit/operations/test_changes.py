@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from ragops.adapters.pulumi.events import Action, Phase, Step
-from ragops.operations.lifecycle.plan_diff import Change, Drifted, changes, drifted
+from ragops.operations.lifecycle.plan_diff import Change, DriftItem, changes, drifted
 from ragops.operations.lifecycle.plan_diff import merged as merged_by
 from ragops.runtimes.docker.provision.resources import describe_resource
 
 CONTAINER = "docker:index/container:Container"
 
 
-def merged(resources: list[Drifted], seen: list[tuple[str, str]]) -> tuple[Drifted, ...]:
+def merged(resources: list[DriftItem], seen: list[tuple[str, str]]) -> tuple[DriftItem, ...]:
     return merged_by(resources, seen, describe_resource)
 
 
@@ -81,9 +81,9 @@ def test_of_a_list_only_what_comes_and_goes_is_shown() -> None:
 
 
 def test_each_thing_has_drifted_once() -> None:
-    engine = (Drifted("redis", "is gone"), Drifted("redis-ready", "gone"), Drifted("api-ready", "unhealthy"))
+    engine = (DriftItem("redis", "is gone"), DriftItem("redis-ready", "gone"), DriftItem("api-ready", "unhealthy"))
     assert merged(engine, [("redis", "is gone"), ("network", "x is in it")]) == (
-        Drifted("api", "unhealthy"),
-        Drifted("redis", "is gone"),
-        Drifted("network", "x is in it"),
+        DriftItem("api", "unhealthy"),
+        DriftItem("redis", "is gone"),
+        DriftItem("network", "x is in it"),
     )

@@ -92,7 +92,7 @@ def test_a_first_repository_that_was_emptied_is_not_begun_again(vault: BackupTar
     assert taken.id in caught.value.message
     assert "`ragops backup copy --all`" in caught.value.hint
     replicate.refuse_emptied_primary(vault.without_copies())  # nothing tells that there was anything
-    replicate.spread(vault, taken.id, locker=LOCKER)
+    replicate.replicate_point(vault, taken.id, locker=LOCKER)
     replicate.refuse_emptied_primary(vault)
 
 
@@ -122,7 +122,7 @@ def test_a_damaged_one_is_replaced_wherever_it_lies(vault: BackupTarget, number:
         damage(path, how)
     others = [repository for repository in vault.repositories if repository is not vault.repositories[number]]
     before = [(folder_of(repository.get(ident)) / FILE_NAME).stat().st_mtime_ns for repository in others]
-    found = replicate.spread(vault, ident, locker=LOCKER)
+    found = replicate.replicate_point(vault, ident, locker=LOCKER)
     assert [place.how for place in found.places if place.how != replicate.THERE] == [replicate.REPLACED]
     for repository in vault.repositories:
         repository.get(ident).verify()
@@ -132,10 +132,10 @@ def test_a_damaged_one_is_replaced_wherever_it_lies(vault: BackupTarget, number:
 
 def test_one_that_is_missing_is_copied_and_the_rest_read(vault: BackupTarget) -> None:
     ident = take(platform_of(), vault.without_copies()).id
-    found = replicate.spread(vault, "latest", locker=LOCKER)
+    found = replicate.replicate_point(vault, "latest", locker=LOCKER)
     assert [place.how for place in found.places] == [replicate.THERE, replicate.COPIED, replicate.COPIED]
     vault = lose(vault, 0)
-    found = replicate.spread(vault, "latest", locker=LOCKER)
+    found = replicate.replicate_point(vault, "latest", locker=LOCKER)
     assert [place.how for place in found.places] == [replicate.COPIED, replicate.THERE, replicate.THERE]
     assert vault.primary.get("latest").id == ident
 
@@ -145,14 +145,14 @@ def test_whole_nowhere_is_said_and_nothing_is_touched(vault: BackupTarget) -> No
     for repository in vault.repositories:
         damage(stored(repository.get(ident), "redis/one"), "truncated")
     with pytest.raises(IntegrityError):
-        replicate.spread(vault, ident, locker=LOCKER)
+        replicate.replicate_point(vault, ident, locker=LOCKER)
     assert all(repository.get(ident).find_faults() for repository in vault.repositories)
 
 
 def test_a_copy_that_fails_is_told_and_the_others_are_made(vault: BackupTarget, tmp_path: Path) -> None:
     take(platform_of(), vault.without_copies())
     (tmp_path / "second").write_text("a file in its place")
-    found = replicate.spread(vault, "latest", locker=LOCKER)
+    found = replicate.replicate_point(vault, "latest", locker=LOCKER)
     assert [bool(place.error) for place in found.places] == [False, True, False]
     with pytest.raises(RagopsError) as caught:
         found.require_all()
@@ -207,7 +207,7 @@ def test_a_mark_is_set_wherever_it_is_though_the_first_repository_lost_it(vault:
     take(platform_of(), vault)
     vault = lose(vault, 0)
     point: Any = vault.find("latest", "2")[1]
-    replicate.keep(vault, point, keep=True, locker=LOCKER)
+    replicate.pin(vault, point, keep=True, locker=LOCKER)
     assert all(repository.get(point.id).is_pinned for repository in vault.copies)
 
 
@@ -228,7 +228,7 @@ def test_a_folder_that_held_copies_is_not_made_anew(vault: BackupTarget) -> None
 def test_it_is_made_anew_when_somebody_says_so(vault: BackupTarget) -> None:
     take(platform_of(), vault)
     away = lose(vault, 1)
-    replicate.spread(away, "latest", locker=LOCKER)
+    replicate.replicate_point(away, "latest", locker=LOCKER)
     done = create.run(platform_of(), away)
     assert [copy.error for copy in done.copies] == [None, None]
 

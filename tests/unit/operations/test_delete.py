@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ragops.errors import LockedError, RagopsError, UsageError
-from ragops.operations.backup.delete import DeleteRequest, delete, doomed
+from ragops.operations.backup.delete import DeleteRequest, delete, plan_deletion
 from ragops.recovery.manifest import FILE_NAME, Kind
 from ragops.recovery.repository import LockRequest, Repository
 from ragops.recovery.signing import SigningKey
@@ -43,7 +43,7 @@ def there(vault: BackupTarget) -> list[list[str]]:
 def refusal(vault: BackupTarget, *request: Any, **named: Any) -> str:
     """The code that it is refused with, before and in the very act; nothing goes."""
     before = [repository.list_ids() for repository in vault.repositories]
-    found = next(item.refusal for item in doomed(vault, DeleteRequest(*request, **named)) if item.refusal)
+    found = next(item.refusal for item in plan_deletion(vault, DeleteRequest(*request, **named)) if item.refusal)
     try:
         delete(vault, DeleteRequest(*request, **named), LOCKER).require_all()
     except RagopsError as error:
@@ -56,7 +56,7 @@ def refusal(vault: BackupTarget, *request: Any, **named: Any) -> str:
 
 def test_one_goes_from_everywhere_or_from_one_repository(vault: BackupTarget) -> None:
     ids = filled(vault)
-    found = doomed(vault, DeleteRequest(ids[0]))
+    found = plan_deletion(vault, DeleteRequest(ids[0]))
     assert [(item.repository, item.state) for item in found] == [(item.name, "whole") for item in vault.repositories]
     assert all(item.size > vault.primary.get(ids[0]).size > 0 for item in found)
     result = delete(vault, DeleteRequest(ids[0][:11]), LOCKER)
@@ -83,7 +83,7 @@ def test_the_last_good_one_stays(vault: BackupTarget) -> None:
 def test_one_that_cannot_be_read_goes(vault: BackupTarget, content: bytes) -> None:
     ids = filled(vault)
     (folder_of(vault.primary.get(ids[1])) / FILE_NAME).write_bytes(content)
-    assert [item.state for item in doomed(vault, DeleteRequest(ids[1]))] == ["unreadable", "whole"]
+    assert [item.state for item in plan_deletion(vault, DeleteRequest(ids[1]))] == ["unreadable", "whole"]
     delete(vault, DeleteRequest(ids[1], "1"), LOCKER).require_all()
     assert there(vault) == [[ids[0], ids[2]], ids]
     assert vault.primary.list().unreadable == ()
@@ -121,7 +121,7 @@ def test_what_a_restore_needs_stays(vault: BackupTarget) -> None:
 def test_it_has_to_be_named(vault: BackupTarget, reference: str, code: str) -> None:
     filled(vault)
     with pytest.raises(UsageError) as caught:
-        doomed(vault, DeleteRequest(reference))
+        plan_deletion(vault, DeleteRequest(reference))
     assert caught.value.code.startswith(code)
 
 

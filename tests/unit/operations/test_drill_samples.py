@@ -79,5 +79,5 @@ def test_a_row_whose_text_has_changed_is_named() -> None:
 
 def test_the_first_faults_are_told_and_the_others_counted() -> None:
     found = Comparison({}, 9, ("m1", "m2"), ("d1",), ("c1", "c2"))
-    assert found.told == "c1; c2; m1; and 2 more"
+    assert found.summary == "c1; c2; m1; and 2 more"
     assert found.samples == {"checked": 9, "missing": 2, "differing": 1, "strangers": 0}

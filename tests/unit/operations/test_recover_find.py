@@ -10,7 +10,14 @@ import pytest
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations.backup.keygen import keygen
-from ragops.operations.restore.locate import Progressed, RecoverRequest, command_of, find, keep_progress, older_good
+from ragops.operations.restore.locate import (
+    RecoverRequest,
+    RecoverState,
+    command_of,
+    keep_progress,
+    locate_point,
+    older_good,
+)
 from tests.backup_helpers import put_point, vault_of
 
 if TYPE_CHECKING:
@@ -36,12 +43,12 @@ def request(vault: BackupTarget, tmp_path: Path, **named: Any) -> RecoverRequest
 
 def failure(wanted: RecoverRequest, kind: type[RagopsError]) -> RagopsError:
     with pytest.raises(kind) as caught:
-        find(wanted)
+        locate_point(wanted)
     return caught.value
 
 
 def test_the_newest_is_taken_and_nobody_vouches_for_it(vault: BackupTarget, tmp_path: Path) -> None:
-    found = find(request(vault, tmp_path))
+    found = locate_point(request(vault, tmp_path))
     assert found.point.manifest.created == NEW
     assert not found.vouched
     assert found.signer == vault.signing_key().public
@@ -51,9 +58,9 @@ def test_the_newest_is_taken_and_nobody_vouches_for_it(vault: BackupTarget, tmp_
 
 def test_a_key_that_is_named_vouches(vault: BackupTarget, tmp_path: Path) -> None:
     key = vault.signing_key().public
-    assert find(request(vault, tmp_path, verify_key=key)).vouched
+    assert locate_point(request(vault, tmp_path, verify_key=key)).vouched
     keygen(tmp_path / "id.txt", key)
-    assert find(request(vault, tmp_path, identity=tmp_path / "id.txt")).vouched
+    assert locate_point(request(vault, tmp_path, identity=tmp_path / "id.txt")).vouched
 
 
 def test_a_key_that_is_named_and_is_another_refuses(vault: BackupTarget, tmp_path: Path) -> None:
@@ -64,7 +71,7 @@ def test_a_key_that_is_named_and_is_another_refuses(vault: BackupTarget, tmp_pat
     keygen(tmp_path / "id.txt", other)
     assert failure(request(vault, tmp_path, identity=tmp_path / "id.txt"), IntegrityError).code == "signer_unknown"
     named = request(vault, tmp_path, identity=tmp_path / "id.txt", verify_key=vault.signing_key().public)
-    assert find(named).vouched, "what is typed goes before what a file says"
+    assert locate_point(named).vouched, "what is typed goes before what a file says"
 
 
 def test_where_there_is_none_it_says_what_there_is(vault: BackupTarget, tmp_path: Path) -> None:
@@ -83,23 +90,23 @@ def test_a_folder_that_is_in_use_is_left_alone(vault: BackupTarget, tmp_path: Pa
 
 
 def test_an_interrupted_run_is_gone_on_with_whatever_came_after_it(vault: BackupTarget, tmp_path: Path) -> None:
-    first = find(request(vault, tmp_path, reference="20260101"))
-    keep_progress(first.request.paths, Progressed(first.point.id, settled=True))
+    first = locate_point(request(vault, tmp_path, reference="20260101"))
+    keep_progress(first.request.paths, RecoverState(first.point.id, settled=True))
     (tmp_path / "anew" / "ragops.yaml").write_text("name: rag\n")
-    again = find(request(vault, tmp_path))
+    again = locate_point(request(vault, tmp_path))
     assert again.point.id == first.point.id
-    assert again.earlier == Progressed(first.point.id, settled=True)
+    assert again.earlier == RecoverState(first.point.id, settled=True)
     error = failure(request(vault, tmp_path, reference="20260102"), UsageError)
     assert (error.code, first.point.id in error.hint) == ("other_recovery", True)
 
 
 def test_a_point_that_could_not_be_restored_may_be_left_for_another(vault: BackupTarget, tmp_path: Path) -> None:
-    newest = find(request(vault, tmp_path))
-    keep_progress(newest.request.paths, Progressed(newest.point.id, settled=True, failed=True))
+    newest = locate_point(request(vault, tmp_path))
+    keep_progress(newest.request.paths, RecoverState(newest.point.id, settled=True, failed=True))
     older = older_good(newest)
     assert older < newest.point.id
-    assert find(request(vault, tmp_path)).point.id == newest.point.id, "the same again goes on"
-    assert find(request(vault, tmp_path, reference=older)).point.id == older
+    assert locate_point(request(vault, tmp_path)).point.id == newest.point.id, "the same again goes on"
+    assert locate_point(request(vault, tmp_path, reference=older)).point.id == older
 
 
 def test_the_command_that_goes_on_is_the_one_that_was_given(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.operations.backup import create, part_writer, replicate
 from ragops.operations.backup.create import BackupRequest
 from ragops.operations.backup.list_points import overview
-from ragops.operations.backup.part_writer import Taking, _until
+from ragops.operations.backup.part_writer import BackupWriter, _until
 from ragops.operations.backup.verify import verify
 from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import LockRequest, Repository
@@ -320,9 +320,9 @@ def test_a_file_that_goes_on_growing_is_found(growing: FakeEngine, vault: Backup
             (writer.folder / name).write_bytes(b"all")
         writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
 
-    sealed = Taking._follow
+    sealed = BackupWriter._follow
 
-    def longer(taking: Taking, name: str, *rest: Any) -> Any:
+    def longer(taking: BackupWriter, name: str, *rest: Any) -> Any:
         done = sealed(taking, name, *rest)
         with (taking._folder / name).open("ab") as stream:
             stream.write(b"more")
@@ -330,7 +330,7 @@ def test_a_file_that_goes_on_growing_is_found(growing: FakeEngine, vault: Backup
 
     growing._dump_one = dump_one  # type: ignore[method-assign]
     with pytest.MonkeyPatch.context() as patch, pytest.raises(IntegrityError) as found:
-        patch.setattr(Taking, "_follow", longer)
+        patch.setattr(BackupWriter, "_follow", longer)
         take(platform_of(["redis"]), vault)
     assert found.value.code == "part_incomplete"
     assert nothing_left(vault)
@@ -377,9 +377,9 @@ def test_a_try_that_was_whole_and_is_dropped_does_not_write_into_the_next(
     growing: FakeEngine, vault: BackupTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As of a snapshot that was another client's, in a store that is slow to take it."""
-    follow, tries = Taking._follow, []
+    follow, tries = BackupWriter._follow, []
 
-    def slow(taking: Taking, *rest: Any) -> Any:
+    def slow(taking: BackupWriter, *rest: Any) -> Any:
         tries.append("begun")
         sealed = follow(taking, *rest)
         if len(tries) == 1:
@@ -396,7 +396,7 @@ def test_a_try_that_was_whole_and_is_dropped_does_not_write_into_the_next(
             (writer.folder / name).write_bytes(growing.live[name])
         writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
 
-    monkeypatch.setattr(Taking, "_follow", slow)
+    monkeypatch.setattr(BackupWriter, "_follow", slow)
     growing._dump_one = dump_one  # type: ignore[method-assign]
     point = take(platform_of(["redis"]), vault)
     assert tries == ["begun", "stored"] * 2
@@ -408,9 +408,9 @@ def test_a_try_that_failed_and_still_writes_is_waited_for(
     growing: FakeEngine, vault: BackupTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: str
 ) -> None:
     """The store hangs for longer than the failed try is given: the next one must not write the same file with it."""
-    follow, write, events = Taking._follow, Taking._seal, []
+    follow, write, events = BackupWriter._follow, BackupWriter._seal, []
 
-    def slow(taking: Taking, *rest: Any) -> Any:
+    def slow(taking: BackupWriter, *rest: Any) -> Any:
         try:
             return follow(taking, *rest)
         finally:
@@ -418,7 +418,7 @@ def test_a_try_that_failed_and_still_writes_is_waited_for(
                 time.sleep(0.5)
             events.append("let go")
 
-    def noted(taking: Taking, *rest: Any) -> Any:
+    def noted(taking: BackupWriter, *rest: Any) -> Any:
         if tries:
             events.append("next begins")
         return write(taking, *rest)
@@ -442,8 +442,8 @@ def test_a_try_that_failed_and_still_writes_is_waited_for(
         writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
 
     monkeypatch.setattr(part_writer, "_ABANDON_SECONDS", 0.05)
-    monkeypatch.setattr(Taking, "_follow", slow)
-    monkeypatch.setattr(Taking, "_seal", noted)
+    monkeypatch.setattr(BackupWriter, "_follow", slow)
+    monkeypatch.setattr(BackupWriter, "_seal", noted)
     growing._dump_one = dump_one  # type: ignore[method-assign]
     point = take(platform_of(["redis"]), vault)
     assert events[:2] == ["let go", "next begins"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ragops.adapters.pulumi.events import Action, Phase, Step
-from ragops.operations.lifecycle.plan_diff import Change, Drifted, changes, drifted
+from ragops.operations.lifecycle.plan_diff import Change, DriftItem, changes, drifted
 
 CONF = "bind 127.0.0.1\nport 6379\n-- a comment\nmaxmemory 256mb\nmaxmemory-policy allkeys-lru\n"
 # How the engine shows a secret inside an object: a marker, and the ciphertext masked.
@@ -107,7 +107,7 @@ def refreshed(before: str, after: str) -> Step:
 
 
 def test_what_the_refresh_found_otherwise_is_drift() -> None:
-    assert drifted([refreshed("running", "stopped")]) == (Drifted("redis", "stopped"),)
+    assert drifted([refreshed("running", "stopped")]) == (DriftItem("redis", "stopped"),)
 
 
 def test_what_is_as_it_was_is_none() -> None:
@@ -121,4 +121,4 @@ def test_a_resource_is_named_once() -> None:
 
 def test_what_the_engine_would_forget_is_gone() -> None:
     steps = [step(Action.DELETE), step(Action.DELETE, kind="ragops:service:Redis")]
-    assert drifted(steps) == (Drifted("redis", "is gone"),)
+    assert drifted(steps) == (DriftItem("redis", "is gone"),)
