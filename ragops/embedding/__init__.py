@@ -1,4 +1,4 @@
-"""How text becomes vectors: one protocol, shared by ingest and the API so that both speak of the same space."""
+"""Embedding of text into vectors: one protocol for ingest and the API, so that both use the same space."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Embedder(Protocol):
 
     @property
     def name(self) -> str:
-        """What tells this space of vectors from any other."""
+        """The name of this space of vectors."""
 
     @property
     def dimensions(self) -> int:
@@ -26,7 +26,7 @@ class Embedder(Protocol):
 
 
 def make(kind: str, model: str = "", url: str | None = None, dimensions: int | None = None) -> Embedder:
-    """The embedder of a configuration: `hashing`, or `ollama` with its model and URL (ValueError for another)."""
+    """Return the embedder of a configuration: `hashing`, or `ollama` with model and URL. Raises ValueError."""
     if kind == "hashing":
         from ragops.embedding.hashing import DEFAULT_DIMENSIONS, HashingEmbedder
 

@@ -58,13 +58,13 @@ class HashingEmbedder:
 
 
 def _features(text: str) -> Iterator[str]:
-    """Stems of the words that say something, and pairs of neighbours among them."""
-    words = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-    if not words:
+    """Stems of the tokens that say something, and pairs of neighbours among them."""
+    tokens = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    if not tokens:
         yield text.strip()
-    telling = [_ENDINGS.sub("", word) for word in words if word not in _COMMON] or words
-    yield from telling
-    for first, second in pairwise(telling):
+    significant = [_ENDINGS.sub("", word) for word in tokens if word not in _COMMON] or tokens
+    yield from significant
+    for first, second in pairwise(significant):
         yield f"{first} {second}"
 
 

@@ -20,12 +20,12 @@ _BATCH = 32
 
 
 def embed_request(model: str, texts: Sequence[str]) -> dict[str, Any]:
-    """The JSON body of POST /api/embed; a text that is too long for the model is cut by it."""
+    """Return the JSON body of POST /api/embed; the model cuts a text that is too long."""
     return {"model": model, "input": list(texts), "truncate": True}
 
 
 def read_embeddings(answer: Any, count: int, dimensions: int | None) -> list[list[float]]:
-    """The vectors of an answer; ValueError where they are not `count` finite ones of `dimensions` each."""
+    """Return the vectors of an answer; ValueError if they are not `count` finite ones of `dimensions` each."""
     vectors = answer.get("embeddings") if isinstance(answer, dict) else None
     if not isinstance(vectors, list) or len(vectors) != count:
         raise ValueError(f"the answer does not hold {count} embeddings")
@@ -39,7 +39,7 @@ def read_embeddings(answer: Any, count: int, dimensions: int | None) -> list[lis
 
 
 def read_error(response: httpx.Response) -> str:
-    """What Ollama says went wrong, in at most 200 characters."""
+    """Return Ollama's error text, at most 200 characters of it."""
     try:
         values = response.json()
         text = str(values["error"])
@@ -49,7 +49,7 @@ def read_error(response: httpx.Response) -> str:
 
 
 class OllamaEmbedder:
-    """Synchronous; times in seconds. `dimensions` are asked of the model where they are not given."""
+    """Synchronous; times in seconds. `dimensions` are asked of the model if they are not given."""
 
     def __init__(self, url: str, model: str, dimensions: int | None = None, timeout: float = 60.0) -> None:
         self.name = model

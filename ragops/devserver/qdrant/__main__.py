@@ -1,4 +1,4 @@
-"""`python -m ragops.devserver.qdrant CONFIG.json` serves until it is told to stop by SIGTERM or SIGINT."""
+"""`python -m ragops.devserver.qdrant CONFIG.json` serves until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def changed(body: Json, aliases: Mapping[str, str], collections: Container[str]) -> dict[str, str]:
-    """The aliases after every action of `body`. Raises ApiError."""
+    """Return the aliases after every action of `body`. Raises ApiError."""
     result = dict(aliases)
     for item in item_list(required(body, "actions"), "actions"):
         action = body_object(item)

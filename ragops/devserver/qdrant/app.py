@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _COLLECTION = "/collections/{name}"
 _POINTS = f"{_COLLECTION}/points"
 _SNAPSHOTS = f"{_COLLECTION}/shards/{{shard}}/snapshots"
-# The first folders of Qdrant's API; what is below none of them is nobody's path.
+# The first folders of Qdrant's API; any other path is not Qdrant's.
 _QDRANT = (
     "/collections", "/aliases", "/cluster", "/snapshots", "/telemetry", "/issues", "/logger", "/stacktrace",
     "/dashboard", "/quotas", "/audit", "/debugger", "/profiler", "/locks",
@@ -40,7 +40,7 @@ _QDRANT = (
 
 
 def make_app(storage: Storage, keys: Callable[[], Sequence[str]]) -> Starlette:
-    """The ASGI application on an opened `storage`; `keys` are those that are good now."""
+    """Return the ASGI application on an opened `storage`; `keys` are the valid ones."""
     api = Api(Engine(storage))
 
     @asynccontextmanager
@@ -243,7 +243,7 @@ class Api:
         return shutil.disk_usage(self.storage.folder).free
 
     def _of_shard(self, request: Request) -> str:
-        """The collection's name. Raises ApiError (404) where it, or the shard, is not there."""
+        """Return the collection's name. Raises ApiError (404) if it, or the shard, does not exist."""
         name, shard = _name(request), request.path_params["shard"]
         self.storage.get(name)
         if shard != "0":

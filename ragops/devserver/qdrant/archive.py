@@ -37,7 +37,7 @@ class _Hashed:
 
 
 def write(folder: Path, target: Path) -> str:
-    """Archive everything in `folder`, durably; returns the SHA-256 of `target`. Nobody may write in `folder`."""
+    """Archive everything in `folder`, durably; returns the SHA-256 of `target`. Nothing may write in `folder`."""
     with target.open("xb") as stream:
         target.chmod(0o600)
         archive = _Hashed(stream)
@@ -54,7 +54,7 @@ def write(folder: Path, target: Path) -> str:
 
 
 def _info(path: Path, name: str) -> tarfile.TarInfo:
-    """Owner and mode are nobody's business but the reader's."""
+    """Leave out owner and mode: the reader sets its own."""
     info = tarfile.TarInfo(name)
     info.mtime = int(path.stat().st_mtime)
     info.type, info.mode = (tarfile.DIRTYPE, 0o700) if path.is_dir() else (tarfile.REGTYPE, 0o600)
@@ -85,7 +85,7 @@ def _extents(descriptor: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _sparse_header(info: tarfile.TarInfo, size: int, extents: Sequence[tuple[int, int]]) -> bytes:
-    """The header of a file with holes, its map continued in blocks of their own where it is long."""
+    """Return the header of a file with holes, a long map of them continued in blocks of their own."""
     info.type = tarfile.GNUTYPE_SPARSE
     entries = [_number(start) + _number(length) for start, length in (*extents, (size, 0))]
     header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
@@ -103,7 +103,7 @@ def _sparse_header(info: tarfile.TarInfo, size: int, extents: Sequence[tuple[int
 
 
 def _number(value: int) -> bytes:
-    """12 bytes: octal digits, or base 256 where they do not do (GNU tar)."""
+    """Encode into 12 bytes: octal digits, or base 256 for larger numbers (GNU tar)."""
     return b"%011o\0" % value if value < 8**11 else b"\x80" + value.to_bytes(11, "big")
 
 
@@ -131,6 +131,6 @@ def check(path: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """The checksum of a file."""
+    """Return the checksum of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

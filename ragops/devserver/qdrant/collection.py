@@ -26,7 +26,7 @@ _OPTIONS = ("hnsw_ef", "exact", "indexed_only")
 
 
 class Collection:
-    """Whoever calls holds its locks (see engine.py); `fault` says why it could not be opened."""
+    """One collection; callers hold its locks (see engine.py). `fault` is why it could not be opened."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder = folder
@@ -38,7 +38,7 @@ class Collection:
 
     @classmethod
     def found(cls, folder: Path) -> Collection:
-        """The collection in `folder`, not opened yet. Raises OSError, ValueError."""
+        """Return the collection in `folder`, not opened yet. Raises OSError, ValueError."""
         return cls(folder, Settings.read(folder))
 
     @property
@@ -52,7 +52,7 @@ class Collection:
         return self.folder / places.SNAPSHOTS
 
     def create(self) -> None:
-        """Write settings and an empty shard into a folder that nobody sees yet."""
+        """Write settings and an empty shard into a folder that is not in the catalogue yet."""
         self.folder.mkdir(mode=0o700)
         self.snapshots.mkdir(mode=0o700)
         self.settings.save(self.folder)
@@ -87,14 +87,14 @@ class Collection:
             remove(leftover)
 
     def shard(self) -> edge.EdgeShard:
-        """The open shard. Raises ApiError: 404 where the collection was deleted meanwhile, 500 where it is broken."""
+        """Return the open shard. Raises ApiError: 404 if the collection was deleted in between, 500 if it is broken."""
         self.refuse_if_gone()
         if self._shard is None:
             raise internal(f"collection `{self.name}` could not be opened: {self.fault}")
         return self._shard
 
     def refuse_if_gone(self) -> None:
-        """Raises ApiError (404) where the collection was deleted meanwhile."""
+        """Raise ApiError (404) if the collection was deleted in between."""
         if self.gone:
             raise no_collection(self.name)
 
@@ -118,7 +118,7 @@ class Collection:
         self._update(edge.UpdateOperation.create_field_index, *indexes.parse(body))
 
     def delete_index(self, field: str) -> None:
-        """Drop the index of a payload field; nothing happens where there is none."""
+        """Drop the index of a payload field; nothing happens if there is none."""
         self._update(edge.UpdateOperation.delete_field_index, field)
 
     def _update(self, operation: Callable[..., edge.UpdateOperation], *arguments: Any) -> None:
@@ -165,7 +165,7 @@ class Collection:
         return self.shard().count(edge.CountRequest(exact=True, filter=filters.parse(body.get("filter"))))
 
     def query(self, body: Json) -> list[Json]:
-        """The points nearest to a vector."""
+        """Return the points nearest to a vector."""
         values.refuse(body, "shard_key", "prefetch", "using", "lookup_from")
         threshold = body.get("score_threshold")
         request = edge.QueryRequest(
@@ -204,7 +204,7 @@ class Collection:
     # --- the shard as a whole -----------------------------------------------------------------------------------
 
     def unpack(self, snapshot: Path) -> int:
-        """Unpack and open `snapshot` beside the shard; returns its points. Raises Exception where Edge cannot."""
+        """Unpack and open `snapshot` next to the shard; return its points. Raises Exception if Edge cannot."""
         fresh = self.folder / _NEW
         remove(fresh)
         try:
@@ -243,7 +243,7 @@ def _search_params(body: Json) -> edge.SearchParams:
 
 
 def check_space(folder: Path) -> None:
-    """Raises ApiError (507) before the disk is full."""
+    """Raise ApiError (507) before the disk is full."""
     if shutil.disk_usage(folder).free < _SPARE_BYTES:
         raise no_space()
 

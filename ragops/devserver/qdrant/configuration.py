@@ -34,7 +34,7 @@ def load(path: Path) -> EdgeConfig:
 
 
 def read_keys(path: Path) -> Callable[[], tuple[str, ...]]:
-    """What tells the API keys that are good now, one a line of the file: two during a rotation.
+    """Return a reader of the valid API keys, one a line of the file: two during a rotation.
 
     Raises MissingError (api_key_missing), UsageError (api_key_empty): it never runs without one.
     """

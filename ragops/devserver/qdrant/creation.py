@@ -86,7 +86,7 @@ class Settings(BaseModel):
 
 
 def parse(name: str, body: Json) -> Settings:
-    """The settings of a collection to be made. Raises ApiError."""
+    """Return the settings of a collection to be created. Raises ApiError."""
     check_name(name)
     refuse(body, "sparse_vectors", "quantization_config", "strict_mode_config", "init_from")
     if body.get("sharding_method") not in (None, "auto"):
@@ -109,7 +109,7 @@ def parse(name: str, body: Json) -> Settings:
 
 
 def check_name(name: str) -> None:
-    """Raises ApiError (422) where Qdrant would not take it for a new collection."""
+    """Raise ApiError (422) if Qdrant would not accept it for a new collection."""
     length = len(name.encode())
     if not 1 <= length <= _LONGEST_NAME:
         what = f"value {quoted(name)} invalid, must be from 1 to {_LONGEST_NAME} characters"
@@ -135,7 +135,7 @@ def _distance(value: object) -> str:
 
 
 def _params(body: Json) -> Json:
-    """Recorded and shown; a single node keeps one copy whatever they say."""
+    """Return what is recorded and shown; a single node keeps one copy in any case."""
     params: Json = {}
     for key in ("replication_factor", "write_consistency_factor"):
         if body.get(key) is not None:

@@ -64,7 +64,7 @@ class Engine:
             self._pool.shutdown()
 
     async def read(self, name: str, work: Callable[[Collection], T]) -> T:
-        """Do `work` on the collection beside other reads and writes."""
+        """Do `work` on the collection in parallel to other reads and writes."""
         collection = self.storage.get(name)
 
         async def guarded() -> T:
@@ -95,7 +95,7 @@ class Engine:
         return await self._finish(guarded())
 
     async def upload(self, name: str, path: Path, checksum: str | None) -> None:
-        """Check the snapshot in `path` while reads go on, then let it replace the shard."""
+        """Check the snapshot in `path` while reads continue, then let it replace the shard."""
         collection = self.storage.get(name)
 
         async def guarded() -> None:
@@ -122,7 +122,7 @@ class Engine:
         await self._finish(guarded())
 
     async def delete(self, name: str) -> bool:
-        """Delete a collection by its own name; False where there is none."""
+        """Delete a collection by its own name; False if there is none."""
 
         async def guarded() -> bool:
             async with self._catalogue:
@@ -165,7 +165,7 @@ class Engine:
         return await asyncio.shield(task)
 
     async def _flush_all(self) -> None:
-        """A killed process loses nothing that was acknowledged; a machine without power at most the last seconds."""
+        """Flush to disk: a kill loses nothing that was acknowledged, a power failure at most the last seconds."""
         while True:
             await asyncio.sleep(_FLUSH_SECONDS)
             for name, collection in list(self.storage.collections.items()):

@@ -70,7 +70,7 @@ def unsupported(what: str) -> ApiError:
 
 
 def translate(error: Exception) -> ApiError:
-    """What an exception of Edge, of the conversion to its types, or of the file system means to a client."""
+    """Return the client's error for an exception of Edge, of the conversion to its types, or of the file system."""
     if isinstance(error, ApiError):
         return error
     text = str(error).strip() or type(error).__name__
@@ -84,6 +84,6 @@ def translate(error: Exception) -> ApiError:
 
 
 def quoted(value: object) -> str:
-    """A value as an error message shows it, cut where it is long."""
+    """Return a value as an error message shows it, cut if it is long."""
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 100 else f"{text[:100]}…"

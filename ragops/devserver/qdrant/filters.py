@@ -26,7 +26,7 @@ _MATCHES: dict[str, Callable[[Any], Any]] = {
 
 
 def parse(value: object, levels: int = _DEEPEST) -> edge.Filter | None:
-    """A filter; None stays None. Raises ApiError where it is not one."""
+    """Parse a filter; None stays None. Raises ApiError if it is not one."""
     if value is None:
         return None
     if levels == 0:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Gate:
-    """Whoever waits to be alone keeps newcomers out, so that he comes to his turn."""
+    """A lock for many readers or one writer; a waiting writer keeps new readers out, so that it gets its turn."""
 
     def __init__(self) -> None:
         self._inside = 0

@@ -91,7 +91,7 @@ class Guard:
                 self._present -= 1
 
     def _refusal(self, headers: Headers) -> str:
-        """Why the key is not accepted, in Qdrant's words; empty where it is."""
+        """Return why the key is not accepted, in Qdrant's wording, empty if it is."""
         given = headers.get("api-key")
         if given is None:
             scheme, _, token = headers.get("authorization", "").partition(" ")
@@ -104,6 +104,6 @@ class Guard:
 
 
 def _request_id(headers: Headers) -> str:
-    """The caller's, where it is harmless in a log, else a new one."""
+    """Return the caller's id if it is harmless in a log, else a new one."""
     given = headers.get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else uuid4().hex

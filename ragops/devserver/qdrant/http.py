@@ -34,12 +34,12 @@ _log = logging.getLogger(__name__)
 
 
 def answer(result: Any, started: float, status: int = 200) -> JSONResponse:
-    """What succeeded; `started` is by the monotonic clock."""
+    """Return the response of a success; `started` is by the monotonic clock."""
     return JSONResponse({"result": result, "status": "ok", "time": time.monotonic() - started}, status)
 
 
 def failure(error: ApiError, started: float) -> JSONResponse:
-    """What did not."""
+    """Return the response of a failure."""
     return JSONResponse({"status": {"error": error.message}, "time": time.monotonic() - started}, error.status)
 
 
@@ -64,7 +64,7 @@ def endpoint(path: str, handler: Callable[[Request], Awaitable[Any]]) -> Callabl
 
 
 async def json_body(request: Request, engine_run: Callable[..., Awaitable[Any]]) -> Json:
-    """The body as an object. Raises ApiError (400, 408, 413)."""
+    """Return the body as an object. Raises ApiError (400, 408, 413)."""
     raw = await _read(request)
     value = await engine_run(_parse, raw)
     if not isinstance(value, dict):
@@ -114,7 +114,7 @@ def _no_constant(name: str) -> Any:
 
 @asynccontextmanager
 async def uploaded(request: Request, folder: Path, free: Callable[[], int]) -> AsyncIterator[Path]:
-    """The file `snapshot` of a multipart form, streamed into `folder` and gone when the block ends.
+    """Yield the file `snapshot` of a multipart form, streamed into `folder` and gone when the block ends.
 
     Raises ApiError: 400 where the form is not whole, 507 before the disk is full.
     """
@@ -153,11 +153,11 @@ class _Form:
             raise bad_input(f"the form cannot be read: {error}") from error
 
     def begin(self) -> None:
-        """A part starts."""
+        """Start a part."""
         self._headers, self._wanted = [], False
 
     def header(self, data: bytes, start: int, end: int) -> None:
-        """Some bytes of a header's value."""
+        """Take bytes of a header's value."""
         self._headers.append(data[start:end])
 
     def headers_done(self) -> None:
@@ -166,12 +166,12 @@ class _Form:
         self.found = self.found or self._wanted
 
     def data(self, data: bytes, start: int, end: int) -> None:
-        """Some bytes of a part."""
+        """Take bytes of a part."""
         if self._wanted:
             self._write(data[start:end])
 
     def end(self) -> None:
-        """The closing boundary came: the form is whole."""
+        """Mark the form as complete: the closing boundary came."""
         self.ended = True
 
 

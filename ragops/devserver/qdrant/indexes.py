@@ -44,7 +44,7 @@ _TOKENIZERS = {
 
 
 def parse(body: Json) -> tuple[str, Any]:
-    """The field and the schema of a request to index."""
+    """Return the field and the schema of a request to index."""
     name = required(body, "field_name")
     if not isinstance(name, str):
         raise malformed(f"invalid type of `field_name`: {quoted(name)}, expected a string")

@@ -14,7 +14,7 @@ class JsonLines(logging.Formatter):
     """Time, level, logger, message, and whatever `extra=` brought."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line."""
+        """Return the record as one line."""
         values = {
             "time": datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -16,12 +16,12 @@ _MOST_BYTES = 180  # of a collection's name, which may be as long as a file's
 
 
 def snapshot_name(collection: str, when: datetime) -> str:
-    """A name as Qdrant gives it; the time tells those of one collection apart."""
+    """Return a name as Qdrant gives it; the time distinguishes those of one collection."""
     return f"{_short(collection)}-shard-0-{when:%Y-%m-%d-%H-%M-%S-%f}{SUFFIX}"
 
 
 def draft_of(snapshot: Path) -> Path:
-    """What a snapshot is called until it is whole."""
+    """Return the name of a snapshot that is not complete."""
     return snapshot.with_name(f".{snapshot.name}")
 
 
@@ -33,7 +33,7 @@ def drafts(storage: Path, collection: str) -> set[Path]:
 
 
 def snapshot(storage: Path, name: str) -> Path | None:
-    """The whole snapshot of that name, None where there is none. Raises OSError."""
+    """Return the complete snapshot of that name, None if there is none. Raises OSError."""
     return next((path for path in storage.glob(f"{COLLECTIONS}/*/{SNAPSHOTS}/*") if path.name == name), None)
 
 

@@ -1,4 +1,4 @@
-"""Shard snapshots of a collection: files beside its shard, each whole or not there. Every call blocks."""
+"""Shard snapshots of a collection: files next to its shard, each complete or absent. Every call blocks."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def create(collection: Collection) -> Json:
 
 
 def describe(path: Path) -> Json:
-    """A snapshot as Qdrant shows it: time without a zone (UTC), size in bytes, SHA-256."""
+    """Return a snapshot as Qdrant shows it: time without a zone (UTC), size in bytes, SHA-256."""
     state = path.stat()
     checksum = json.loads(path.with_suffix(_CHECKSUM).read_text(encoding="utf-8"))["sha256"]
     created = datetime.fromtimestamp(state.st_mtime, tz=UTC).replace(tzinfo=None, microsecond=0)
@@ -54,7 +54,7 @@ def listed(collection: Collection) -> list[Json]:
 
 
 def find(collection: Collection, name: str) -> Path:
-    """The file of a snapshot. Raises ApiError (404)."""
+    """Return the file of a snapshot. Raises ApiError (404)."""
     path = collection.snapshots / name
     known = "/" not in name and not name.startswith(".") and name.endswith(places.SUFFIX)
     if not known or not path.is_file():
@@ -71,7 +71,7 @@ def delete(collection: Collection, name: str) -> bool:
 
 
 def accept(collection: Collection, upload: Path, checksum: str | None, free: int) -> int:
-    """Check an uploaded snapshot and unpack it beside the shard; returns its points. Raises ApiError."""
+    """Check an uploaded snapshot and unpack it next to the shard; return its points. Raises ApiError."""
     collection.refuse_if_gone()
     if checksum is not None:
         found = archive.sha256(upload)

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 class Storage:
-    """Whoever calls holds the catalogue's lock for what changes it (see engine.py)."""
+    """The collections in a folder; callers hold the catalogue's lock for changes (see engine.py)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -63,7 +63,7 @@ class Storage:
             raise RagopsError("storage_unreadable", what, "bring a recovery point back: `ragops restore`") from error
 
     def _find(self, path: Path) -> None:
-        """Open one collection; a folder that does not say what it holds is left alone, and told."""
+        """Open one collection; a folder without readable settings is left alone, and reported."""
         try:
             collection = Collection.found(path)
             collection.recover()
@@ -95,7 +95,7 @@ class Storage:
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def _read_identity(self) -> None:
-        """The format of the folder, and the number by which this node is known in answers about shards."""
+        """Return the format of the folder, and the number of this node in answers about shards."""
         path = self.folder / "engine.json"
         if not path.exists():
             identity = {"format": _FORMAT, "peer_id": secrets.randbits(53)}
@@ -108,19 +108,19 @@ class Storage:
     # --- names --------------------------------------------------------------------------------------------------
 
     def get(self, name: str) -> Collection:
-        """The collection by its name or by an alias. Raises ApiError (404)."""
+        """Return the collection by its name or by an alias. Raises ApiError (404)."""
         found = self.collections.get(self.aliases.get(name, name))
         if found is None:
             raise no_collection(name)
         return found
 
     def faults(self) -> dict[str, str]:
-        """What could not be opened, by collection (or by folder where that is all we know), and why."""
+        """Return what could not be opened, by collection (or by folder if its name is unknown), and why."""
         broken = {name: collection.fault for name, collection in self.collections.items() if collection.fault}
         return {**self.unknown, **broken}
 
     def check_new(self, name: str) -> None:
-        """Raises ApiError where a collection cannot take `name`: 409, or 400 where an alias has it."""
+        """Raise ApiError if a collection cannot take `name`: 409, or 400 if an alias has it."""
         if name in self.collections:
             raise exists(name)
         if name in self.aliases:
@@ -130,7 +130,7 @@ class Storage:
     # --- changes ------------------------------------------------------------------------------------------------
 
     def create(self, settings: Settings) -> None:
-        """Make a collection beside its place, then put it there in one rename."""
+        """Create a collection in a temporary folder, then rename it into its place."""
         final = self._home / uuid4().hex
         draft = final.with_name(f".new-{final.name}")
         check_space(self._home)

@@ -22,28 +22,28 @@ _DEEPEST_PAYLOAD = 64
 
 
 def body_object(value: object) -> Json:
-    """The body as an object."""
+    """Return the body as an object."""
     if not isinstance(value, dict):
         raise malformed(f"expected an object, found {quoted(value)}")
     return value
 
 
 def required(body: Json, name: str) -> Any:
-    """The member `name`, in serde's words where it is missing."""
+    """Return the member `name`; an error in serde's wording if it is missing."""
     if name not in body:
         raise malformed(f"missing field `{name}`")
     return body[name]
 
 
 def item_list(value: object, name: str) -> list[Any]:
-    """A list."""
+    """Return a list."""
     if not isinstance(value, list):
         raise malformed(f"invalid type of `{name}`: {quoted(value)}, expected a sequence")
     return value
 
 
 def whole(body: Json, name: str, default: int, least: int) -> int:
-    """A whole number of at least `least`."""
+    """Return a whole number of at least `least`."""
     value = body.get(name)
     if value is None:
         return default
@@ -62,7 +62,7 @@ def refuse(body: Json, *names: str) -> None:
 
 
 def point_id(value: object) -> int | UUID:
-    """An unsigned whole number or a UUID."""
+    """Return an unsigned whole number or a UUID."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_ID:
         return value
     try:
@@ -75,12 +75,12 @@ def point_id(value: object) -> int | UUID:
 
 
 def point_ids(value: object) -> list[int | UUID | str]:
-    """A list of ids."""
+    """Return a list of ids."""
     return [point_id(item) for item in item_list(value, "ids")]
 
 
 def plain_id(value: int | UUID) -> int | str:
-    """An id as JSON has it."""
+    """Return an id as JSON has it."""
     return value if isinstance(value, int) else str(value)
 
 
@@ -103,7 +103,7 @@ def vector(value: object, size: int) -> list[float]:
 
 
 def _unnamed(value: Json) -> object:
-    """The vector without a name of a set of named ones."""
+    """Return the vector without a name of a set of named ones."""
     if "text" in value or "image" in value or "object" in value:
         raise unsupported("Inference on the server")
     if not value:
@@ -114,7 +114,7 @@ def _unnamed(value: Json) -> object:
 
 
 def payload(value: object) -> Json:
-    """A payload that Edge can read back after a crash."""
+    """Return a payload that Edge can read back after a crash."""
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -133,7 +133,7 @@ def _deeper(value: object, levels: int) -> bool:
 
 
 def points(body: Json, size: int) -> list[edge.Point]:
-    """The points of an upsert, written as a list of points or as a batch; all are checked before any is stored."""
+    """Return the points of an upsert, given as a list or as a batch; all are checked before any is stored."""
     refuse(body, "shard_key", "update_filter", "update_mode")
     rows = _batch(body["batch"]) if "batch" in body else item_list(required(body, "points"), "points")
     for number, row in enumerate(rows):
@@ -190,7 +190,7 @@ def vector_selector(value: object) -> bool:
 
 
 def record(found: edge.Record | edge.ScoredPoint) -> Json:
-    """A point as an answer shows it; what was not asked for is left out."""
+    """Return a point as an answer shows it, without what was not asked for."""
     answer: Json = {"id": plain_id(found.id)}  # type: ignore[arg-type]
     if found.payload is not None:
         answer["payload"] = found.payload
@@ -200,5 +200,5 @@ def record(found: edge.Record | edge.ScoredPoint) -> Json:
 
 
 def scored(found: edge.ScoredPoint) -> Json:
-    """A hit of a search."""
+    """Return a hit of a search."""
     return {"id": None, "version": found.version, "score": found.score, **record(found)}
