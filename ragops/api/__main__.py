@@ -40,7 +40,7 @@ def main(arguments: list[str]) -> int:
 
 
 def worker() -> FastAPI:
-    """The application of one worker process."""
+    """Return the application of one worker process."""
     from ragops.api.app import create_app
 
     logs.configure()
@@ -53,7 +53,7 @@ def _serve(path: str, config: ApiConfig) -> None:
         # Read by prometheus_client when it is first imported, which the workers do.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="ragops-api-metrics-")
     else:
-        # Faults of the configuration are told from here, not as a traceback from inside the server.
+        # Report faults of the configuration here, not as a traceback from inside the server.
         worker()
     uvicorn.run(
         "ragops.api.__main__:worker",

@@ -1,4 +1,4 @@
-"""From passages to an answer: written by a chat model where there is one, else the passages themselves."""
+"""From passages to an answer: written by a chat model if there is one, else the passages themselves."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOTHING_FOUND = "Nothing was found in this collection."
 
 @dataclass(frozen=True)
 class Answer:
-    """`text` is None where no model wrote anything; `note` then says why."""
+    """The answer to a question; `text` is None if no model wrote one, `note` is the reason."""
 
     found: Found
     text: str | None = None
@@ -38,7 +38,7 @@ class Answer:
     cached: bool = False
 
 
-class Writer:
+class ChatModel:
     """A chat model behind its own breaker: when it fails, questions are still answered by passages."""
 
     def __init__(self, ollama: Ollama, config: ChatConfig, breaker: Breaker) -> None:
@@ -47,19 +47,19 @@ class Writer:
         self.breaker = breaker
 
     async def write(self, query: str, passages: Sequence[FoundPassage]) -> str:
-        """The model's words; raises ApiError."""
+        """Return the model's text; raises ApiError."""
         return await self.breaker.call(lambda: self.ollama.chat(messages(query, passages), self.config))
 
 
 class Answers:
-    """Answers questions; `writer` is None where no chat model is configured."""
+    """Answers questions; `writer` is None if no chat model is configured."""
 
-    def __init__(self, search: Search, writer: Writer | None) -> None:
+    def __init__(self, search: Search, writer: ChatModel | None) -> None:
         self.search = search
         self.writer = writer
 
     async def answer(self, collection: str, query: str, limit: int) -> Answer:
-        """Passages and, where a model writes one, an answer. Raises ApiError where there are no passages to be had."""
+        """Return passages and, if a model writes one, an answer. Raises ApiError if there are no passages."""
         found = await self.search.passages(collection, query, limit)
         if self.writer is None:
             return Answer(found, note=NO_MODEL, cached=found.cached)
@@ -82,7 +82,7 @@ class Answers:
 
 
 def messages(query: str, passages: Sequence[FoundPassage]) -> list[dict[str, str]]:
-    """What the model is sent; passages that would make it too long are left out, the first one is cut."""
+    """Return the messages to the model, without passages that would make them too long; the first one is cut."""
     quoted: list[str] = []
     left = _MOST_CHARACTERS
     for number, passage in enumerate(passages, 1):

@@ -13,9 +13,9 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 import ragops
 from ragops.api import health_routes, internal, legacy, problem, reference, v1, v2
 from ragops.api import schemas as schema_models
-from ragops.api.auth import Door, ServiceTokens, UserTokens
+from ragops.api.auth import AuthMiddleware, ServiceTokens, UserTokens
 from ragops.api.dependencies import build
-from ragops.api.middleware import BodyLimit, Deadline, Legacy, Observe
+from ragops.api.middleware import BodyLimit, Deadline, Legacy, RequestLogging
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 MAX_BODY = 64 * 1024
 _DESCRIPTION = (
     "Searches collections of documents and answers questions from them. Every error is a problem document (RFC 9457). "
-    "While a dependency is down its circuit breaker refuses at once with 503 and `Retry-After`; all else goes on."
+    "While a dependency is down its circuit breaker refuses at once with 503 and `Retry-After`; all else continues."
 )
-# Declared for the document; the Door has looked at both before a route is even sought.
+# Declared for the document; AuthMiddleware checks both before a route is chosen.
 _USER = Security(HTTPBearer(auto_error=False, scheme_name="UserToken", bearerFormat="JWT"))
 _SERVICE = Security(APIKeyHeader(name="X-Service-Token", auto_error=False, scheme_name="ServiceToken"))
 
 
 def create_app(config: ApiConfig, deps: Dependencies | None = None) -> FastAPI:
-    """The service; `deps` are what it asks, built from `config` where they are not given. Raises UsageError."""
+    """Return the service; `deps` are its dependencies, built from `config` if not given. Raises UsageError."""
     deps = deps or build(config)
     app = FastAPI(
         title="ragops RAG API",
@@ -72,9 +72,9 @@ def _surround(app: FastAPI, config: ApiConfig, deps: Dependencies) -> None:
     services = ServiceTokens(tokens_file, os.environ, deps.clock)
     app.add_middleware(BodyLimit, most=MAX_BODY)
     app.add_middleware(Deadline, seconds=config.timeouts.request)
-    app.add_middleware(Door, services=services, users=app.state.users, metrics=deps.metrics)
+    app.add_middleware(AuthMiddleware, services=services, users=app.state.users, metrics=deps.metrics)
     app.add_middleware(Legacy, config=config.legacy, clock=deps.clock, metrics=deps.metrics)
-    app.add_middleware(Observe, clock=deps.clock, metrics=deps.metrics, paths=frozenset(app.openapi()["paths"]))
+    app.add_middleware(RequestLogging, clock=deps.clock, metrics=deps.metrics, paths=frozenset(app.openapi()["paths"]))
 
 
 @asynccontextmanager

@@ -17,7 +17,7 @@ from starlette.datastructures import Headers
 
 from ragops.api.logs import log
 from ragops.api.problem import ApiError
-from ragops.api.reloading_file import Watched
+from ragops.api.reloading_file import ReloadingFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -55,12 +55,12 @@ class _TokenFile(BaseModel):
 
 
 def read_service_tokens(content: bytes) -> tuple[ServiceToken, ...]:
-    """The tokens of a file; ValueError where it is not one."""
+    """Return the tokens of a file. Raises ValueError if it is not one."""
     return _TokenFile.model_validate_json(content).tokens
 
 
 class InvalidServiceTokenError(ApiError):
-    """Refused; `reason` is for the audit, `service` is known where the token was good once."""
+    """Refused; `reason` is for the audit, `service` is set if the token was valid once."""
 
     def __init__(self, reason: str, service: str = "") -> None:
         text = "Forbidden: Invalid service token"
@@ -70,17 +70,17 @@ class InvalidServiceTokenError(ApiError):
 
 
 class ServiceTokens:
-    """The tokens of all calling services: those of the file, and INTER_SERVICE_SECRET where it is set."""
+    """The tokens of all calling services: those of the file, and INTER_SERVICE_SECRET if it is set."""
 
     def __init__(self, path: Path | None, environment: Mapping[str, str], clock: Clock) -> None:
-        self._file = Watched[tuple[ServiceToken, ...]](path, read_service_tokens, (), clock) if path else None
+        self._file = ReloadingFile[tuple[ServiceToken, ...]](path, read_service_tokens, (), clock) if path else None
         self._shared = _shared_token(environment, clock)
         self._clock = clock
 
     def service(self, token: str) -> str:
-        """The service whose token it is; raises InvalidServiceTokenError.
+        """Return the service whose token it is; raises InvalidServiceTokenError.
 
-        Every token is compared, whichever fits: the time says nothing.
+        Every token is compared, also after a match: the time reveals nothing.
         """
         if not token:
             raise InvalidServiceTokenError("missing")
@@ -95,7 +95,7 @@ class ServiceTokens:
         raise InvalidServiceTokenError("expired" if expired else "wrong", expired)
 
     def known(self) -> int:
-        """How many services have a token."""
+        """Return how many services have a token."""
         return len({service for service, _, _ in self._candidates()})
 
     def _candidates(self) -> Iterator[tuple[str, bool, str]]:
@@ -119,11 +119,13 @@ class _Fixed:
         return self._tokens
 
 
-def _shared_token(environment: Mapping[str, str], clock: Clock) -> Watched[tuple[ServiceToken, ...]] | _Fixed | None:
+def _shared_token(
+    environment: Mapping[str, str], clock: Clock
+) -> ReloadingFile[tuple[ServiceToken, ...]] | _Fixed | None:
     from pathlib import Path
 
     if file := environment.get("INTER_SERVICE_SECRET_FILE"):
-        return Watched(Path(file), lambda content: _one_token(content.decode().strip()), (), clock)
+        return ReloadingFile(Path(file), lambda content: _one_token(content.decode().strip()), (), clock)
     secret = environment.get("INTER_SERVICE_SECRET", "")
     return _Fixed(secret) if secret else None
 
@@ -190,15 +192,15 @@ class UserTokens:
     """Verifies users' tokens with public keys only; a key that leaves the file takes its token with it."""
 
     def __init__(self, path: Path, issuer: str, clock: Clock) -> None:
-        self._keys = Watched[Keys](path, read_jwks, {}, clock)
+        self._keys = ReloadingFile[Keys](path, read_jwks, {}, clock)
         self._issuer = issuer
 
     def known(self) -> int:
-        """How many keys there are."""
+        """Return how many keys there are."""
         return len(self._keys.value())
 
     def consumer(self, authorization: str) -> str:
-        """The name that an `Authorization` header proves; raises InvalidUserTokenError."""
+        """Return the name that an `Authorization` header proves; raises InvalidUserTokenError."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise InvalidUserTokenError("missing", "a bearer token is needed")
@@ -228,10 +230,10 @@ class UserTokens:
         return str(claims["sub"])
 
 
-# --- the door --------------------------------------------------------------------------------------------------------
+# --- the middleware --------------------------------------------------------------------------------------------------
 
 
-class Door:
+class AuthMiddleware:
     """ASGI middleware: a service token for /internal, nothing for the open paths, a user's token for all else.
 
     `scope["state"]` gets `service` or `consumer`. Every refusal is a line in the log and a count.

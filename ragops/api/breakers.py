@@ -2,7 +2,7 @@
 
 What pybreaker leaves to its caller, and is settled here:
 - `call()` holds a lock for the whole call; `calling()` gives it back before the block runs, so calls overlap.
-- Half-open, it lets everybody through: here exactly one trial call runs, all others are refused meanwhile.
+- Half-open, it lets every call through: here exactly one trial call runs, all others are refused until it ends.
 - A call that began before the breaker opened and fails after it would open it again, or end a trial that is not its
   own: the verdict of such a late call is not counted.
 - Every exception counts, a cancelled request too: calls run in tasks of their own, so that a client who leaves neither
@@ -119,7 +119,7 @@ class Breaker(pybreaker.CircuitBreakerListener):
         metrics.breaker_state.labels(name).set(0)
 
     def check(self) -> None:
-        """Raise CircuitOpenError where a call would be refused; touches nothing."""
+        """Raise CircuitOpenError if a call would be refused; touches nothing."""
         if self._breaker.current_state == pybreaker.STATE_CLOSED:
             return
         wait = self._wait()
@@ -163,7 +163,7 @@ class Breaker(pybreaker.CircuitBreakerListener):
         )
 
     async def _run(self, function: Callable[[], Awaitable[T]]) -> T:
-        # No await between the check, the mark and `calling()`: nobody else can become the trial in between.
+        # No await between the check, the mark and `calling()`: no other call can become the trial in between.
         self.check()
         trial = self._breaker.current_state != pybreaker.STATE_CLOSED
         self._trial = self._trial or trial
@@ -206,10 +206,10 @@ class Breaker(pybreaker.CircuitBreakerListener):
         if not task.cancelled():
             task.exception()  # looked at, so that asyncio does not complain where the client has left
 
-    # --- what pybreaker tells ---------------------------------------------------------------------------------------
+    # --- pybreaker's listener ---------------------------------------------------------------------------------------
 
     def failure(self, cb: pybreaker.CircuitBreaker, exc: BaseException) -> None:  # noqa: ARG002  pybreaker's signature
-        """Remember why."""
+        """Store the reason."""
         self._metrics.dependency_calls.labels(self.name, "failed").inc()
         self._last_error = exc.detail if isinstance(exc, ApiError) else type(exc).__name__
 

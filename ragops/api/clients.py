@@ -133,7 +133,7 @@ class Ollama:
         )
 
     async def embed(self, text: str, config: EmbedderConfig) -> list[float]:
-        """The vector of one text; raises DependencyFailedError."""
+        """Return the vector of one text; raises DependencyFailedError."""
         answer = await self._post(EMBED_PATH, embed_request(config.model, [text]))
         try:
             return read_embeddings(answer, 1, config.dimensions)[0]
@@ -141,7 +141,7 @@ class Ollama:
             raise DependencyFailedError(self._name, str(error)) from error
 
     async def chat(self, messages: Sequence[Mapping[str, str]], config: ChatConfig) -> str:
-        """What the model says; raises DependencyFailedError."""
+        """Return the model's answer; raises DependencyFailedError."""
         body = {"model": config.model, "messages": list(messages), "stream": False}
         answer = await self._post("/api/chat", body)
         try:
@@ -150,7 +150,7 @@ class Ollama:
             raise DependencyFailedError(self._name, "its answer is not one of Ollama's") from error
 
     async def ready(self) -> None:
-        """Nothing where the server answers."""
+        """Return if the server answers; raises DependencyFailedError."""
         try:
             response = await self._http.get("/api/version")
         except httpx.HTTPError as error:
@@ -159,11 +159,11 @@ class Ollama:
             raise DependencyFailedError(self._name, f"answers {response.status_code}")
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def _post(self, path: str, body: Any) -> Any:
-        """Connections that could not be made are tried once more; a model that is at work is not asked twice."""
+        """Send a request; repeat it once if there was no connection, never if the model may be at work on it."""
         try:
             return await self._attempt(path, body)
         except NotConnectedError:

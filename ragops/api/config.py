@@ -1,4 +1,4 @@
-"""What api.json says: everything that the service is started with."""
+"""The configuration of the service: api.json."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ class CacheConfig(Section):
     seconds: int = Field(30, ge=0)
 
 
-Secret = Callable[[], tuple[str, ...]]  # the values that may be good now, the one to send first
+Secret = Callable[[], tuple[str, ...]]  # the values that may be valid now, the one to send first
 
 
 class ApiConfig(Section):
@@ -151,11 +151,11 @@ class ApiConfig(Section):
     folder: Path = Field(default=Path(), exclude=True)
 
     def path(self, name: str) -> Path:
-        """A file that the configuration names."""
+        """Return the path of a file that the configuration names."""
         return self.folder / name
 
     def secret(self, name: str | None) -> Secret:
-        """The values in a file of one secret, as it is whenever it is asked; none where no file is named.
+        """Return a reader of the present values in the file of one secret; none if no file is named.
 
         During a rotation there are two. Raises UsageError.
         """
@@ -168,7 +168,7 @@ class ApiConfig(Section):
 
 
 def load(path: Path) -> ApiConfig:
-    """Read api.json; raises InvalidInputError with every fault in it, UsageError where it cannot be read."""
+    """Read api.json; raises InvalidInputError with every fault in it, UsageError if it cannot be read."""
     try:
         values = json.loads(path.read_text())
     except (OSError, ValueError) as error:

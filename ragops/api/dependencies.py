@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fastapi import Request  # noqa: TC002  FastAPI reads the annotations
 
-from ragops.api.answering import Answers, Writer
+from ragops.api.answering import Answers, ChatModel
 from ragops.api.breakers import Breaker
 from ragops.api.clients import Ollama, Qdrant
 from ragops.api.clock import Clock
@@ -50,7 +50,7 @@ class Dependencies:
         for breaker in self.breakers.values():
             await breaker.close()
         embedder, writer = self.search.embedder, self.answers.writer
-        ollamas = (part.ollama for part in (embedder, writer) if isinstance(part, OllamaQueryEmbedder | Writer))
+        ollamas = (part.ollama for part in (embedder, writer) if isinstance(part, OllamaQueryEmbedder | ChatModel))
         for client in (*ollamas, self.search.qdrant, self.cache, self.database):
             if client is not None:
                 await client.close()
@@ -84,11 +84,11 @@ class _Builder:
             Ollama("ollama", config.url, seconds), config, self.breaker("ollama", seconds + _SLACK)
         )
 
-    def writer(self) -> Writer | None:
+    def writer(self) -> ChatModel | None:
         config, seconds = self.config.chat, self.config.timeouts.chat
         if config is None:
             return None
-        return Writer(Ollama("chat", config.url, seconds), config, self.breaker("chat", seconds + _SLACK))
+        return ChatModel(Ollama("chat", config.url, seconds), config, self.breaker("chat", seconds + _SLACK))
 
     def cache(self) -> AnswerCache | None:
         config = self.config.redis
@@ -98,8 +98,8 @@ class _Builder:
         return AnswerCache(config, password, self.config.cache.seconds, breaker, self.metrics, self.clock)
 
     def query_log(self, database: Database | None, cache: AnswerCache | None) -> QueryLog:
-        quiet = cache.quiet if cache else None
-        return QueryLog(database, self.config.privacy.query_text, self.clock, self.metrics, quiet)
+        read_only = cache.read_only if cache else None
+        return QueryLog(database, self.config.privacy.query_text, self.clock, self.metrics, read_only)
 
     def database(self) -> Database | None:
         config = self.config.database
@@ -129,11 +129,11 @@ def build(config: ApiConfig, clock: Clock | None = None) -> Dependencies:
 
 # Both are coroutines because FastAPI would take plain functions to a thread, at a millisecond a request.
 async def dependencies(request: Request) -> Dependencies:
-    """What `create_app` was given."""
+    """Return the dependencies of the application."""
     deps: Dependencies = request.app.state.dependencies
     return deps
 
 
 async def consumer(request: Request) -> str:
-    """The name that the user's token proves."""
+    """Return the name that the user's token proves."""
     return str(request.scope.get("state", {}).get("consumer", ""))

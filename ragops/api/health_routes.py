@@ -23,7 +23,7 @@ Deps = Annotated[Dependencies, Depends(dependencies)]
 
 @router.get("/healthz", summary="Alive", name="healthz")
 async def healthz() -> HealthResponse:
-    """The process answers; no dependency is looked at, so that none can have it restarted."""
+    """Answer without a check of any dependency, so that none of them causes a restart."""
     return HealthResponse(status="ok")
 
 
@@ -81,7 +81,7 @@ async def _check(name: str, otherwise: str, asked: Awaitable[object]) -> ReadyCh
 
 
 def _tokens(request: Request) -> ReadyCheck:
-    """Without a token nobody gets in: a platform that waits for its first one is as it should be, and says so."""
+    """Report how many tokens are issued; a platform without one is healthy, though no user has access yet."""
     known = request.app.state.users.known()
-    detail = f"{known} issued" if known else "none is issued: nobody gets in yet"
+    detail = f"{known} issued" if known else "none is issued: no user has access yet"
     return ReadyCheck(name="tokens", status="ok", detail=detail)

@@ -29,9 +29,9 @@ async def breakers(deps: Deps) -> BreakersResponse:
 
 @router.post("/collections/refresh", responses=responses(403, 413, 422), summary="Collections changed", name="refresh")
 async def refresh(asked: Annotated[RefreshRequest, Body()], deps: Deps) -> RefreshResponse:
-    """Forget the cached answers of the named collections, of all where none is named; told after an ingest or restore.
+    """Forget the cached answers of the named collections, of all if none is named; called after an ingest or restore.
 
-    Where the cache cannot be reached, or a backup holds it read-only, what it holds ends by itself after some seconds.
+    If the cache cannot be reached, or a backup holds it read-only, its answers end by themselves after some seconds.
     """
     if deps.cache is None or await deps.cache.forget(asked.collections):
         return RefreshResponse(forgotten=True, note=None)

@@ -15,10 +15,10 @@ _LEVELS = {"WARNING": "warning", "ERROR": "error", "CRITICAL": "critical", "INFO
 
 
 class JsonFormatter(logging.Formatter):
-    """One line of JSON; what `log` was given stands beside the message."""
+    """Formats records as lines of JSON, with the values that `log` received."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as JSON; a traceback becomes a list of lines."""
+        """Return the record as JSON; a traceback becomes a list of lines."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": _LEVELS.get(record.levelname, record.levelname),

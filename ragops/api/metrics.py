@@ -1,4 +1,4 @@
-"""What Prometheus is told; with several workers a scrape sums over all (prometheus_client's multiprocess mode)."""
+"""The metrics of the service; with several workers a scrape sums over all (prometheus_client's multiprocess mode)."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """The exposition in Prometheus' text format."""
+        """Return the exposition in Prometheus' text format."""
         if MULTIPROCESS_DIR not in os.environ:
             return generate_latest(self.registry)
         everyone = CollectorRegistry()

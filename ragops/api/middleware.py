@@ -32,8 +32,8 @@ _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 LEGACY_PATHS = frozenset({"/search", "/query", "/collections"})
 
 
-class Observe:
-    """Outermost: names the request, answers 500 for what nobody caught, counts and logs it."""
+class RequestLogging:
+    """Outermost: gives the request an id, answers 500 for uncaught exceptions, counts and logs it."""
 
     def __init__(self, app: ASGIApp, clock: Clock, metrics: Metrics, paths: Collection[str]) -> None:
         self._app = app
@@ -88,7 +88,7 @@ def _method(scope: Scope) -> str:
 
 
 def _identifier(headers: Headers) -> str:
-    """The id that the gateway or the client gave, where it has a sane form, else a new one."""
+    """Return the id that the gateway or the client gave if it has a safe form, else a new one."""
     given = headers.get("x-request-id", "")
     return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
 
@@ -123,7 +123,7 @@ class BodyLimit:
 
 
 class Deadline:
-    """Ends a request after `seconds`; calls of dependencies that run go on to their own, shorter, time-outs."""
+    """Ends a request after `seconds`; running calls of dependencies continue to their own, shorter, time-outs."""
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self._app = app

@@ -44,7 +44,7 @@ class Problem(BaseModel):
 
 
 class ApiError(Exception):
-    """An error that the client is told: `code` is stable, `detail` holds no secret; `members` extend the problem."""
+    """An error for the client: `code` is stable, `detail` holds no secret; `members` extend the problem."""
 
     def __init__(
         self, status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: object
@@ -57,7 +57,7 @@ class ApiError(Exception):
         self.members = members
 
     def response(self) -> JSONResponse:
-        """The problem as an answer."""
+        """Return the problem as an answer."""
         body = {
             "type": f"urn:ragops:problem:{self.code.replace('_', '-')}",
             "title": http.HTTPStatus(self.status).phrase,
@@ -115,7 +115,7 @@ def install(app: FastAPI) -> None:
 
 
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What OpenAPI is told of the errors of an operation."""
+    """Return the errors of an operation for OpenAPI."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {

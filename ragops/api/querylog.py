@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from ragops.api.clock import Clock
     from ragops.api.metrics import Metrics
-    from ragops.api.read_only import Quiet
+    from ragops.api.read_only import ReadOnlyFlag
     from ragops.api.stores import Database
 
 _LOG = logging.getLogger(__name__)
@@ -62,17 +62,22 @@ class Entry:
 class QueryLog:
     """A bounded queue and one task that empties it; what does not fit is dropped and counted.
 
-    While `quiet` says that nothing may be written, rows wait in the queue.
+    While `read_only` says that nothing may be written, rows wait in the queue.
     """
 
     def __init__(
-        self, database: Database | None, privacy: Privacy, clock: Clock, metrics: Metrics, quiet: Quiet | None = None
+        self,
+        database: Database | None,
+        privacy: Privacy,
+        clock: Clock,
+        metrics: Metrics,
+        read_only: ReadOnlyFlag | None = None,
     ) -> None:
         self._database = database
         self._privacy: Privacy = privacy
         self._clock = clock
         self._metrics = metrics
-        self._quiet = quiet
+        self._read_only = read_only
         self._queue: asyncio.Queue[tuple[object, ...]] = asyncio.Queue(_MOST_WAITING)
         self._task: asyncio.Task[None] | None = None
 
@@ -127,8 +132,8 @@ class QueryLog:
         """Until it succeeds: while the database is away the queue fills, and then the newest are dropped."""
         pause = _FIRST_PAUSE
         while True:
-            if self._quiet:
-                await self._quiet.over()
+            if self._read_only:
+                await self._read_only.over()
             try:
                 return await database.insert(_INSERT, rows)
             except ApiError as error:
@@ -148,7 +153,7 @@ def _outcome(error: BaseException) -> str:
 
 
 def row(entry: Entry, privacy: Privacy, identifier: str) -> tuple[object, ...]:
-    """The values of a row, in the order of the statement; how much of the question is in it is for `privacy` to say."""
+    """Return the values of a row, in the order of the statement, with as much of the question as `privacy` allows."""
     text = entry.query.replace("\x00", "")  # PostgreSQL's text cannot hold it
     return (
         uuid.uuid4(),

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from ragops.api.clock import Clock
     from ragops.api.metrics import Metrics
 
-CHANNEL = "ragops:read-only"  # whoever holds the platform is subscribed to it in Redis
+CHANNEL = "ragops:read-only"  # a backup that holds the platform is subscribed to it in Redis
 LOOK_SECONDS = 0.5
 
 
-class Quiet:
+class ReadOnlyFlag:
     """Looked up when somebody would write, at most every LOOK_SECONDS; `look` never raises."""
 
     def __init__(self, look: Callable[[], Awaitable[bool]], clock: Clock, metrics: Metrics) -> None:

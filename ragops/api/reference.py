@@ -36,13 +36,13 @@ page = partial(escape, quote=True)
 
 @router.get("/api/v1/openapi.json", name="openapi")
 async def openapi(request: Request) -> JSONResponse:
-    """The OpenAPI document of all that is reached through the gateway."""
+    """Return the OpenAPI document of all that is reached through the gateway."""
     return JSONResponse(public_document(request.app.openapi()), headers={"Cache-Control": "no-store"})
 
 
 @router.get(PATH, name="reference")
 async def reference(request: Request) -> HTMLResponse:
-    """The same as a page."""
+    """Return the same as a page."""
     return HTMLResponse(render(public_document(request.app.openapi())), headers=_HEADERS)
 
 
@@ -53,7 +53,7 @@ async def docs() -> RedirectResponse:
 
 
 def public_document(document: Json) -> Json:
-    """The document without the operations that only services and operators reach."""
+    """Return the document without the operations that only services and operators reach."""
     paths: Json = {}
     for path, item in document["paths"].items():
         kept = {method: found for method, found in item.items() if not _INNER_TAGS & set(found.get("tags", ()))}
@@ -123,7 +123,7 @@ def _answers(document: Json, operation: Json) -> Iterator[str]:
 
 
 def _example(document: Json, message: Json) -> Any:
-    """The first example of a body, from the schema that it refers to, or made of those of its properties."""
+    """Return the first example of a body, from its schema, or composed of those of its properties."""
     content: Json = next(iter(message.get("content", {}).values()), {})
     name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
     schema = document["components"]["schemas"].get(name, {})

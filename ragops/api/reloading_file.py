@@ -20,8 +20,8 @@ _LOG = logging.getLogger(__name__)
 _SECONDS = 1.0
 
 
-class Watched(Generic[T]):
-    """The parsed content of a file; `empty` where there is none.
+class ReloadingFile(Generic[T]):
+    """The parsed content of a file; `empty` if there is none.
 
     A file that cannot be parsed (ValueError) changes nothing: the last good content stays, and the log says so.
     """
@@ -37,7 +37,7 @@ class Watched(Generic[T]):
         self.value()
 
     def value(self) -> T:
-        """What the file holds now, or held up to a second ago."""
+        """Return the content of the file, at most a second old."""
         now = self._clock.monotonic()
         if now - self._checked >= _SECONDS:
             self._checked = now

@@ -101,7 +101,7 @@ class SearchResponse(BaseModel):
 
 
 class AnswerResponse(BaseModel):
-    """An answer written from passages, or the passages alone where no model wrote one."""
+    """An answer written from passages, or the passages alone if no model wrote one."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -121,7 +121,7 @@ class AnswerResponse(BaseModel):
     )
 
     collection: str
-    answer: str | None = Field(description="the model's words; null where none wrote any")
+    answer: str | None = Field(description="the model's text; null if none wrote any")
     generated: bool = Field(description="whether a model wrote `answer`; false: read the passages")
     model: str | None = Field(description="the model that wrote it")
     note: str | None = Field(description="why there is no written answer")

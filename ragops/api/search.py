@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ragops.api.stores import AnswerCache
     from ragops.embedding import Embedder
 
-DEPTH = 200  # passages that v2 groups by document: pages end where they do
+DEPTH = 200  # passages that v2 groups by document: pages end after them
 
 
 class QueryEmbedder(Protocol):
@@ -29,24 +29,24 @@ class QueryEmbedder(Protocol):
     name: str
 
     def check(self) -> None:
-        """Raise CircuitOpenError where it would refuse."""
+        """Raise CircuitOpenError if it would refuse."""
 
     async def embed(self, text: str) -> list[float]:
-        """The vector; raises ApiError."""
+        """Return the vector; raises ApiError."""
 
 
 class LocalEmbedder:
-    """An embedder that computes here, in a moment."""
+    """An embedder that computes in this process."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.name = embedder.name
         self._embedder = embedder
 
     def check(self) -> None:
-        """Nothing: it depends on nobody."""
+        """Return: it has no dependency."""
 
     async def embed(self, text: str) -> list[float]:
-        """The vector."""
+        """Return the vector."""
         return self._embedder.embed([text])[0]
 
 
@@ -60,11 +60,11 @@ class OllamaQueryEmbedder:
         self._config = config
 
     def check(self) -> None:
-        """Raise CircuitOpenError where a call would be refused."""
+        """Raise CircuitOpenError if a call would be refused."""
         self.breaker.check()
 
     async def embed(self, text: str) -> list[float]:
-        """The vector; raises ApiError."""
+        """Return the vector; raises ApiError."""
         return await self.breaker.call(lambda: self.ollama.embed(text, self._config))
 
 
@@ -157,7 +157,7 @@ def by_document(passages: Sequence[FoundPassage], most: int) -> list[FoundDocume
 def page(
     documents: Sequence[FoundDocument], limit: int, cursor: str | None, question: Sequence[Any]
 ) -> tuple[list[FoundDocument], str | None]:
-    """The documents after `cursor` and the cursor of the next page.
+    """Return the documents after `cursor` and the cursor of the next page.
 
     A cursor holds the place of the last document that was shown, not a count: documents that come or go between two
     pages neither repeat nor hide others. Raises ApiError 409 for a cursor of another question.

@@ -1,4 +1,4 @@
-"""What the service keeps or finds in other stores: answers in Redis, which may be down, and rows in PostgreSQL."""
+"""The other stores of the service: answers in Redis, which may be down, and rows in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from ragops.api.breakers import DependencyFailedError
 from ragops.api.problem import ApiError
-from ragops.api.read_only import CHANNEL, Quiet
+from ragops.api.read_only import CHANNEL, ReadOnlyFlag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -55,7 +55,7 @@ class _Login(CredentialProvider):
         self._password = password
 
     def get_credentials(self) -> tuple[str, str]:
-        """What to log in with."""
+        """Return user and password."""
         return self._user, next(iter(self._password()), "")
 
 
@@ -63,14 +63,14 @@ class AnswerCache:
     """Answers by collection, each collection's in one hash, so that forgetting a collection is one command.
 
     Never raises: without Redis nothing is found and nothing kept. `seconds` is the longest that an answer is given.
-    `quiet` says when a backup holds the platform read-only; then nothing is kept or forgotten either.
+    `read_only` is set while a backup holds the platform read-only; then nothing is kept or forgotten either.
     """
 
     def __init__(
         self, config: RedisConfig, password: Secret, seconds: int, breaker: Breaker, metrics: Metrics, clock: Clock
     ) -> None:
         self.breaker = breaker
-        self.quiet = Quiet(self._held, clock, metrics)
+        self.read_only = ReadOnlyFlag(self._held, clock, metrics)
         self._seconds = seconds
         self._metrics = metrics
         self._redis = Redis(
@@ -84,7 +84,7 @@ class AnswerCache:
         )
 
     async def get(self, collection: str, question: Sequence[object]) -> Any:
-        """The answer that was put for the same question, or None."""
+        """Return the answer that was put for the same question, or None."""
         if not self._seconds:
             return None
         try:
@@ -98,7 +98,7 @@ class AnswerCache:
 
     async def put(self, collection: str, question: Sequence[object], answer: Any) -> None:
         """Keep an answer, unless nothing may be written now."""
-        if not self._seconds or await self.quiet.now():
+        if not self._seconds or await self.read_only.now():
             return
         key, text = _PREFIX + collection, json.dumps(answer)
 
@@ -114,8 +114,8 @@ class AnswerCache:
             self._metrics.cache.labels("unavailable").inc()
 
     async def forget(self, collections: Iterable[str]) -> bool:
-        """Forget all answers of these collections, of every one where none is named; whether it could be done."""
-        if await self.quiet.now():
+        """Forget all answers of these collections, of every one if none is named; return whether that was possible."""
+        if await self.read_only.now():
             return False
         keys = [_PREFIX + name for name in collections]
         try:
@@ -127,15 +127,15 @@ class AnswerCache:
         return True
 
     async def ready(self) -> None:
-        """Nothing where Redis answers; raises ApiError."""
+        """Return if Redis answers; raises ApiError."""
         await self._guarded(lambda: self._redis.ping())
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._redis.aclose()
 
     async def _held(self) -> bool:
-        """Whether somebody is subscribed to the channel; nobody where Redis cannot be asked."""
+        """Return whether the channel has a subscriber; False if Redis does not answer."""
 
         async def subscribers() -> int:
             try:
@@ -179,7 +179,7 @@ class _Connection(psycopg.AsyncConnection[Any]):
 
 
 class Database:
-    """The metadata database as the application role; every call raises ApiError where it cannot be asked."""
+    """The metadata database as the application role; every call raises ApiError if it does not answer."""
 
     def __init__(self, config: DatabaseConfig, password: Secret, breaker: Breaker) -> None:
         self.breaker = breaker
@@ -200,7 +200,7 @@ class Database:
             max_size=4,
             timeout=1.0,
             # Given up so soon, the next request has it tried again at once. The pool's own tries come 1, 2, 4, 8 s
-            # apart, and whoever asks in between is refused though the database is back, as after a restore.
+            # apart, and a request in between is refused though the database is back, as after a restore.
             reconnect_timeout=_RECONNECT_SECONDS,
             check=AsyncConnectionPool.check_connection,
             open=False,
@@ -212,11 +212,11 @@ class Database:
         await self._pool.open(wait=False)
 
     async def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         await self._pool.close(timeout=2)
 
     async def ready(self) -> None:
-        """Nothing where the schema can be read; raises ApiError."""
+        """Return if the schema can be read; raises ApiError."""
         await self.rows("SELECT 1 FROM rag.collections LIMIT 1")
 
     async def rows(self, statement: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
@@ -235,7 +235,7 @@ class Database:
         return await self.breaker.call(run)
 
     async def insert(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Run a statement for each row, all or none; raises psycopg.Error where the rows themselves are at fault."""
+        """Run a statement for each row, all or none; raises psycopg.Error if the rows themselves are at fault."""
 
         async def run() -> None:
             try:

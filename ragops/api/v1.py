@@ -29,22 +29,22 @@ ASKING = responses(401, 404, 409, 422, 503, 504)
 
 @router.get("/search", responses=ASKING, summary="Find passages", name="search")
 async def search_get(asked: Annotated[SearchRequest, Query()], deps: Deps, user: Consumer) -> SearchResponse:
-    """The passages of one collection that are nearest to a question; POST is for questions that no log should hold."""
+    """Find the passages of one collection nearest to a question; POST keeps the question out of access logs."""
     return await _search(asked, deps, user)
 
 
 @router.post("/search", responses=ASKING | responses(413), summary="Find passages", name="search_post")
 async def search_post(asked: Annotated[SearchRequest, Body()], deps: Deps, user: Consumer) -> SearchResponse:
-    """The passages of one collection that are nearest to a question."""
+    """Find the passages of one collection that are nearest to a question."""
     return await _search(asked, deps, user)
 
 
 @router.post("/query", responses=ASKING | responses(413), summary="Ask a question", name="query")
 async def query(asked: Annotated[SearchRequest, Body()], deps: Deps, user: Consumer) -> AnswerResponse:
-    """An answer that a chat model writes from the nearest passages.
+    """Answer a question by a chat model from the nearest passages.
 
-    Where none is configured, or it does not answer, `generated` is false, `note` says why and the passages are the
-    answer: the operation fails only where there are no passages to be had.
+    If none is configured, or it does not answer, `generated` is false, `note` is the reason and the passages are the
+    answer: the operation fails only if there are no passages.
     """
     embedder = deps.search.embedder.name
     with deps.query_log.recording(asked.collection, asked.query, user, embedder) as entry:
@@ -66,7 +66,7 @@ async def query(asked: Annotated[SearchRequest, Body()], deps: Deps, user: Consu
 async def collections(
     asked: Annotated[CollectionsRequest, Query()], deps: Deps, _user: Consumer
 ) -> CollectionsResponse:
-    """What can be asked, by name; it does not need the vector store where the metadata database is configured."""
+    """List the collections by name; this does not need the vector store if the metadata database is configured."""
     found = await catalogue.collections(deps, asked.after, asked.limit + 1)
     shown = found[: asked.limit]
     following = shown[-1].name if len(found) > asked.limit else None
@@ -88,5 +88,5 @@ def _passages(found: tuple[FoundPassage, ...]) -> list[Passage]:
 
 
 def fields(passage: FoundPassage) -> dict[str, Any]:
-    """The fields of a passage, not copied deeply as `asdict` would."""
+    """Return the fields of a passage, not copied deeply as `asdict` would."""
     return {name: getattr(passage, name) for name in Passage.model_fields}

@@ -17,7 +17,7 @@ Consumer = Annotated[str, Depends(consumer)]
 _ASKING = responses(401, 404, 409, 422, 503, 504)
 _DIFFERENCE = (
     f"What differs from v1: passages are grouped by document, a document's score is that of its best passage, and "
-    f"`next_cursor` asks for the next page. The best {DEPTH} passages are ranked; pages end where they do."
+    f"`next_cursor` asks for the next page. The best {DEPTH} passages are ranked; pages end after them."
 )
 
 

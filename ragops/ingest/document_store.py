@@ -51,7 +51,7 @@ class Document(NamedTuple):
     indexed_at: datetime | None
 
 
-class Seen(NamedTuple):
+class FileVersion(NamedTuple):
     """A file as it was read: what its document row says of it."""
 
     path: str
@@ -70,7 +70,7 @@ class ChunkRow(NamedTuple):
     content_hash: str
 
 
-class Rows:
+class DocumentStore:
     """All statements; every method raises RagopsError as `adapters.postgres.translated` says."""
 
     def __init__(self, connection: Connection) -> None:
@@ -116,8 +116,8 @@ class Rows:
         )
         return {row[1]: Document(*row) for row in rows}
 
-    def add_pending(self, collection: int, files: Sequence[Seen]) -> dict[str, int]:
-        """New documents, pending; their ids by path."""
+    def add_pending(self, collection: int, files: Sequence[FileVersion]) -> dict[str, int]:
+        """Add new documents, pending; return their ids by path."""
         rows = self._all(
             "INSERT INTO rag.documents (collection_id, path, content_hash, size_bytes, modified_at)"
             " SELECT %s, * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::timestamptz[]) RETURNING path, id",
@@ -141,7 +141,7 @@ class Rows:
         self._all(statement, [path, document])
         return self.drop_chunks([document])
 
-    def set_indexed(self, documents: Sequence[tuple[int, Seen]], read_at: datetime) -> None:
+    def set_indexed(self, documents: Sequence[tuple[int, FileVersion]], read_at: datetime) -> None:
         """Say that their chunks are those of the files as they were read, not before `read_at`."""
         self._all(
             "UPDATE rag.documents d SET status = 'indexed', error = NULL, content_hash = n.hash, size_bytes = n.size,"
@@ -151,7 +151,7 @@ class Rows:
             [read_at, [id for id, _ in documents], *_columns([seen for _, seen in documents])],
         )
 
-    def touch(self, documents: Sequence[tuple[int, Seen]]) -> None:
+    def touch(self, documents: Sequence[tuple[int, FileVersion]]) -> None:
         """Note the new times of files whose content is the same."""
         with self.transaction(), self._connection.cursor() as cursor:
             cursor.executemany(
@@ -159,7 +159,7 @@ class Rows:
                 [(seen.modified, document) for document, seen in documents],
             )
 
-    def set_failed(self, collection: int, file: Seen, reason: str) -> None:
+    def set_failed(self, collection: int, file: FileVersion, reason: str) -> None:
         """Note why a file has no chunks."""
         self._all(
             "INSERT INTO rag.documents (collection_id, path, content_hash, size_bytes, modified_at, status, error)"
@@ -187,7 +187,7 @@ class Rows:
         return self._ids("DELETE FROM rag.chunks WHERE document_id = ANY(%s) RETURNING id", [list(documents)])
 
     def chunk_page(self, documents: Sequence[int]) -> list[UUID]:
-        """Some ids of the documents' chunks."""
+        """Return some ids of the documents' chunks."""
         return self._ids("SELECT id FROM rag.chunks WHERE document_id = ANY(%s) LIMIT %s", [list(documents), _PAGE])
 
     def delete_chunks(self, chunks: Sequence[UUID]) -> None:
@@ -235,7 +235,7 @@ class Rows:
         self._all("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [f"ragops ingest {collection.id}"])
 
     def end_interrupted(self, collection: int) -> int:
-        """End the jobs of runs that died; whoever holds the lock knows that none is alive. Returns how many."""
+        """End the jobs of runs that died; the holder of the lock is the only run. Return how many."""
         statement: LiteralString = (
             "UPDATE rag.ingestion_jobs SET status = 'interrupted', finished_at = greatest(now(), started_at),"
             " error = 'the run ended before its work was done' WHERE collection_id = %s AND status = 'running'"
@@ -244,7 +244,7 @@ class Rows:
         return len(self._ids(statement, [collection]))
 
     def begin_job(self, collection: Collection, actor: str) -> tuple[UUID, datetime]:
-        """A running job; the pair is its key."""
+        """Add a running job; return its key."""
         row = self._all(
             "INSERT INTO rag.ingestion_jobs (collection_id, collection, actor) VALUES (%s, %s, %s)"
             " RETURNING id, started_at",
@@ -252,7 +252,7 @@ class Rows:
         )[0]
         return row[0], row[1]
 
-    def way_of(self, collection: int) -> Any:
+    def chunking_params(self, collection: int) -> Any:
         """How the chunks of a collection were made: what the newest job that got so far has noted, else None."""
         rows = self._all(
             "SELECT details->'way' FROM rag.ingestion_jobs WHERE collection_id = %s AND details ? 'way'"
@@ -261,7 +261,9 @@ class Rows:
         )
         return rows[0][0] if rows else None
 
-    def note_way(self, job: tuple[UUID, datetime], collection: int, way: Mapping[str, Any], *, changed: bool) -> None:
+    def store_chunking_params(
+        self, job: tuple[UUID, datetime], collection: int, way: Mapping[str, Any], *, changed: bool
+    ) -> None:
         """Note how this job makes chunks; where that `changed`, no document counts as indexed from here on."""
         with self.transaction():
             if changed:
@@ -290,18 +292,20 @@ class Rows:
 
 
 @contextmanager
-def opened(endpoint: Endpoint, role: str = "application", *, statement_timeout: float = 300) -> Iterator[Rows]:
-    """Rows through a connection of their own; time in seconds for one statement."""
+def open_store(
+    endpoint: Endpoint, role: str = "application", *, statement_timeout: float = 300
+) -> Iterator[DocumentStore]:
+    """DocumentStore through a connection of their own; time in seconds for one statement."""
     login, database = endpoint.logins[role], endpoint.options["database"]
     connection = connect(
         endpoint.host, endpoint.port, database, login.user, login.password,
         application_name="ragops-ingest", autocommit=True, statement_timeout=statement_timeout,
     )  # fmt: skip
     try:
-        yield Rows(connection)
+        yield DocumentStore(connection)
     finally:
         connection.close()
 
 
-def _columns(files: Sequence[Seen]) -> list[list[Any]]:
-    return [[getattr(file, name) for file in files] for name in Seen._fields]
+def _columns(files: Sequence[FileVersion]) -> list[list[Any]]:
+    return [[getattr(file, name) for file in files] for name in FileVersion._fields]

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from ragops.errors import LockedError, MissingError, RagopsError, UnhealthyError
-from ragops.ingest.document_store import UNREAD, ChunkRow, Seen
+from ragops.ingest.document_store import UNREAD, ChunkRow, FileVersion
 from ragops.ingest.ids import chunk_id
 from ragops.ingest.repair import delete_own
 from ragops.ingest.text import TextFile, UnusableDocumentError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ragops.embedding import Embedder
-    from ragops.ingest.document_store import Collection, Document, Rows
+    from ragops.ingest.document_store import Collection, Document, DocumentStore
     from ragops.ingest.plan import Change, Failure
     from ragops.ingest.split import Splitter
     from ragops.ingest.stages import Stages
@@ -44,14 +44,14 @@ class _Work:
 
     id: int
     change: Change
-    read: Seen | None = None
+    read: FileVersion | None = None
 
 
 @dataclass
 class Pipeline:
     """The steps of one collection; counts `chunks` that were written and collects failures (path, reason)."""
 
-    rows: Rows
+    rows: DocumentStore
     store: VectorStore
     embedder: Embedder
     splitter: Splitter
@@ -138,7 +138,7 @@ class Pipeline:
                 content_hash = sha256(content.encode()).hexdigest()
                 id = chunk_id(self.collection.name, path, position, content_hash)
                 yield ChunkRow(id, work.id, position, content, content_hash), path
-            work.read = Seen(path, file.sha256, file.size, file.modified or work.change.seen.modified)
+            work.read = FileVersion(path, file.sha256, file.size, file.modified or work.change.seen.modified)
 
     def _upsert(self, chunks: Sequence[ChunkRow], paths: Sequence[str]) -> None:
         try:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from ragops.errors import RagopsError
-from ragops.ingest.document_store import UNREAD, Document, Seen
+from ragops.ingest.document_store import UNREAD, Document, FileVersion
 from ragops.ingest.text import UnusableDocumentError, inspect
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _TICK = timedelta(seconds=2)
 class Change(NamedTuple):
     """A file whose chunks are to be made; `document` is None for a new one, has another path for one that moved."""
 
-    seen: Seen
+    seen: FileVersion
     document: Document | None
 
     @property
@@ -36,7 +36,7 @@ class Change(NamedTuple):
 class Failure(NamedTuple):
     """A file that cannot be read as text; `known` when its row says just that already."""
 
-    seen: Seen
+    seen: FileVersion
     document: Document | None
     reason: str
 
@@ -57,7 +57,7 @@ class Plan:
     """
 
     changes: list[Change] = field(default_factory=list)
-    touched: list[tuple[int, Seen]] = field(default_factory=list)
+    touched: list[tuple[int, FileVersion]] = field(default_factory=list)
     deleted: list[Document] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     unchanged: int = 0
@@ -85,7 +85,7 @@ def make_plan(
 
 
 def refuse_empty(directory: Path, collection: str, walk: Walk, documents: Mapping[str, Document]) -> None:
-    """Raise RagopsError (directory_empty) where there is no file and all documents would go: a share may be unmounted.
+    """Raise RagopsError (directory_empty) if there is no file and all documents would go: a share may be unmounted.
 
     Folders that could not be read lose nothing anyway, so they are no reason.
     """
@@ -103,9 +103,9 @@ def _compare(plan: Plan, directory: Path, file: FileEntry, document: Document | 
     try:
         read = inspect(directory / file.path)
     except UnusableDocumentError as error:
-        plan.failures.append(Failure(Seen(file.path, UNREAD, file.size, file.modified), document, str(error)))
+        plan.failures.append(Failure(FileVersion(file.path, UNREAD, file.size, file.modified), document, str(error)))
         return
-    seen = Seen(file.path, read.sha256, read.size, read.modified or file.modified)
+    seen = FileVersion(file.path, read.sha256, read.size, read.modified or file.modified)
     if document is None or not whole or document.sha256 != seen.sha256:
         plan.changes.append(Change(seen, document))
         return
@@ -144,7 +144,7 @@ def _wait(plan: Plan, document: Document, reason: str) -> bool:
     if document.status == "indexed":
         plan.out_of_reach += 1
     else:  # its chunks may be of another embedder: none rather than those
-        seen = Seen(document.path, document.sha256, document.size, document.modified)
+        seen = FileVersion(document.path, document.sha256, document.size, document.modified)
         plan.failures.append(Failure(seen, document, reason))
     return True
 

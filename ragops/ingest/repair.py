@@ -8,7 +8,7 @@ from uuid import UUID
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ragops.ingest.document_store import Collection, Rows
+    from ragops.ingest.document_store import Collection, DocumentStore
     from ragops.ingest.vectors import VectorStore
 
 
@@ -20,7 +20,7 @@ class Repaired(NamedTuple):
     documents: frozenset[int]
 
 
-def repair(rows: Rows, store: VectorStore, collection: Collection) -> Repaired:
+def repair(rows: DocumentStore, store: VectorStore, collection: Collection) -> Repaired:
     """Delete points without a chunk, find the documents of chunks without a point; writes nothing where all is well."""
     deleted = foreign = known = 0
     for page in store.pages(collection.name):
@@ -43,7 +43,7 @@ def delete_own(store: VectorStore, collection: str, points: Sequence[UUID]) -> i
     return len(own)
 
 
-def _damaged(rows: Rows, store: VectorStore, collection: Collection) -> frozenset[int]:
+def _damaged(rows: DocumentStore, store: VectorStore, collection: Collection) -> frozenset[int]:
     damaged: set[int] = set()
     for page in rows.chunk_pages(collection.id):
         there = store.collections_of(collection.name, [chunk for chunk, _, _ in page])

@@ -1,4 +1,4 @@
-"""What an ingestion did, as it is handed to whoever asked for it."""
+"""The result of an ingestion."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.embedding import Embedder
-    from ragops.ingest.document_store import Collection, Rows
+    from ragops.ingest.document_store import Collection, DocumentStore
     from ragops.ingest.vectors import VectorStore
 
 # Names that are a part of a URL, here and in the API, as they stand.
@@ -35,7 +35,7 @@ class CollectionRun:
     `allow_empty`: a directory without files empties the collection, which else is refused.
     """
 
-    rows: Rows
+    rows: DocumentStore
     store: VectorStore
     embedder: Embedder
     collection: Collection
@@ -69,7 +69,7 @@ class CollectionRun:
         self.pipeline = pipeline = self._pipeline()
         with self.stages.of("upsert"):
             self.store.ensure(self.collection.name, self.embedder.dimensions)
-        anew = self._settle_way(job)
+        is_rebuilt = self._settle_chunking(job)
         with self.stages.of("rows"):
             repaired = repair(self.rows, self.store, self.collection)
         found, plan = self._plan(pipeline.directory, repaired)
@@ -80,7 +80,7 @@ class CollectionRun:
             with self.stages.of("rows"):
                 self.rows.touch(plan.touched)
         self._save(pipeline, plan)
-        notes = [*self._notes(anew, interrupted, repaired), *found.notes]
+        notes = [*self._notes(is_rebuilt, interrupted, repaired), *found.notes]
         return self._report(pipeline, plan, found, repaired, notes)
 
     def _pipeline(self) -> Pipeline:
@@ -93,8 +93,8 @@ class CollectionRun:
         directory = self.root / wanted.directory
         return Pipeline(self.rows, self.store, self.embedder, splitter, wanted, directory, self.stages)
 
-    def _settle_way(self, job: Any) -> bool:
-        """Note how chunks are made; whether documents that were made otherwise are to be made anew."""
+    def _settle_chunking(self, job: Any) -> bool:
+        """Store how chunks are made; return whether documents are to be ingested again because that changed."""
         way = {
             "collection": self.collection.name,
             "embedder": self.embedder.name,
@@ -104,8 +104,8 @@ class CollectionRun:
             "splitter": split.VERSION,
         }
         with self.stages.of("rows"):
-            before = self.rows.way_of(self.collection.id)
-            self.rows.note_way(job, self.collection.id, way, changed=before != way)
+            before = self.rows.chunking_params(self.collection.id)
+            self.rows.store_chunking_params(job, self.collection.id, way, changed=before != way)
         return before is not None and before != way
 
     def _plan(self, directory: Path, repaired: Repaired) -> tuple[Walk, Plan]:
@@ -130,14 +130,14 @@ class CollectionRun:
         if count % 500 == 0 or count == len(found.files):
             self.on_progress(Progress(self.collection.name, stage, count, len(found.files), 0, self.stages.total))
 
-    # --- what is said of it -------------------------------------------------------------------------------------
+    # --- its report ---------------------------------------------------------------------------------------------
 
-    def _notes(self, anew: bool, interrupted: int, repaired: Repaired) -> list[str]:
+    def _notes(self, is_rebuilt: bool, interrupted: int, repaired: Repaired) -> list[str]:
         notes = []
         if interrupted:
-            notes.append("an earlier run was interrupted; this one went on")
-        if anew:
-            notes.append("chunking or embedder changed: all documents were made anew")
+            notes.append("an earlier run was interrupted; this one continued")
+        if is_rebuilt:
+            notes.append("chunking or embedder changed: all documents were ingested again")
         if repaired.points or repaired.documents:
             points, documents = repaired.points, len(repaired.documents)
             notes.append(f"repaired: {points} points without a chunk, {documents} documents without points")

@@ -15,11 +15,11 @@ from ragops.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-# Raised when the same text would be cut elsewhere: all collections are then split anew.
+# Raised when the same text would be cut elsewhere: all collections are then split again.
 VERSION = 1
 LARGEST_CHUNK = 100_000
 _MARKDOWN = (".md", ".markdown", ".mdx")
-# Characters given to the splitter at once: its time grows faster than the text where that is one long line.
+# Characters given to the splitter at once: its time grows faster than the text if that is one long line.
 _WINDOW = 1 << 14
 # Its time also grows with the square of a run of line ends: a file of nothing else would take hours.
 _END = r"\n\r\x85\u2028\u2029"
@@ -30,7 +30,7 @@ _FEWER = "\n" * 8
 class Splitter:
     """Chunks of at most `size` characters, of which up to `overlap` are those at the end of the one before.
 
-    Raises UsageError (chunk_size_invalid) where no embedder could take such chunks.
+    Raises UsageError (chunk_size_invalid) if no embedder could take such chunks.
     """
 
     def __init__(self, size: int, overlap: int) -> None:
@@ -50,7 +50,7 @@ class Splitter:
             text = _BLANK_LINES.sub(_FEWER, text + block)
             while len(text) > self._window:
                 pieces = splitter.chunk_indices(text[: self._window])
-                # The last one may go on behind the window: it is the first of the next, unless it is all there was.
+                # The last one may continue behind the window: it is the first of the next, unless it is all there was.
                 end = pieces[-1][0] if pieces else 0
                 yield from (piece for _, piece in (pieces[:-1] if end else pieces))
                 text = text[end or self._window :]

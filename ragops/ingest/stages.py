@@ -1,4 +1,4 @@
-"""Where the time of an ingestion goes, and what is told while it runs."""
+"""The stages of an ingestion: their durations, and progress while it runs."""
 
 from __future__ import annotations
 

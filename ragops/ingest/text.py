@@ -27,7 +27,7 @@ class UnusableDocumentError(Exception):
 class TextFile:
     """One pass over the file at `path`; after it `sha256`, `size` (bytes) and `modified` are those of what was read.
 
-    Iterating raises UnusableDocumentError where it cannot be read, is too large, binary or not UTF-8.
+    Iterating raises UnusableDocumentError if it cannot be read, is too large, binary or not UTF-8.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,7 +57,7 @@ class TextFile:
             raise UnusableDocumentError(f"cannot be read: {error.strerror}") from error
 
     def _blocks(self) -> Iterator[bytes]:
-        # Not to wait for a writer where the file has become a pipe meanwhile.
+        # Do not wait for a writer if the file has become a pipe in between.
         descriptor = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb", buffering=0) as stream:
             status = os.fstat(stream.fileno())

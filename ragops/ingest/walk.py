@@ -67,7 +67,7 @@ def endings(file_types: Sequence[str]) -> tuple[str, ...]:
 
 
 def modified_at(status: os.stat_result) -> datetime:
-    """The time of the last change in the database's microseconds; a time that no calendar has is 1970."""
+    """Return the time of the last change in the database's microseconds; 1970 if no calendar has it."""
     try:
         return _EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000)
     except OverflowError:
@@ -88,7 +88,7 @@ class _Walker:
 
     def run(self) -> Walk:
         self._tree(self.root, "")
-        # Links last: a folder is known by its own name where it has one inside the directory.
+        # Links last: a folder has its own name if it has one inside the directory.
         while self._linked:
             self._linked.sort(reverse=True)
             relative, place = self._linked.pop()
@@ -142,7 +142,7 @@ class _Walker:
         is_folder = stat.S_ISDIR(status.st_mode)
         if not (is_folder and self.recursive) and not (stat.S_ISREG(status.st_mode) and self._wanted(entry.name)):
             return
-        # Whoever may write here is not to publish what only ragops may read.
+        # A user who may write here must not publish what only ragops may read.
         if not target.startswith(self.root.rstrip("/") + "/"):
             if target != self.root:
                 self.notes.append(f"link not followed, it leads out of the directory: {printable(relative)}")
@@ -167,5 +167,5 @@ class _Walker:
 
 
 def printable(name: str) -> str:
-    """A file name with whatever bytes, fit for messages."""
+    """Return a file name with any bytes, fit for messages."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

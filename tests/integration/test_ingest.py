@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from ragops.adapters.postgres import connect
 from ragops.embedding.hashing import HashingEmbedder
 from ragops.errors import ExitCode, LockedError, MissingError, RagopsError, UnhealthyError, UsageError
-from ragops.ingest.document_store import opened
+from ragops.ingest.document_store import open_store
 from ragops.operations.data.ingest import ingest
 from ragops.services.contract import Endpoint, Login
 from ragops.services.timescaledb import schema
@@ -298,7 +298,7 @@ def test_other_chunks_are_made_where_chunking_or_embedder_changed(world: World) 
     second = world.run()
     assert second.changed == 4
     assert second.points > first.points
-    assert any("made anew" in note for note in second.notes)
+    assert any("ingested again" in note for note in second.notes)
     world.check()
 
     class Other(HashingEmbedder):
@@ -390,7 +390,7 @@ def test_which_collections(world: World) -> None:
 
 def test_two_runs_at_once(world: World) -> None:
     fill(world)
-    with opened(world.database) as rows:
+    with open_store(world.database) as rows:
         rows.lock(rows.collections()[0])
         refused = world.ingest().collections[0].refused
         assert refused is not None

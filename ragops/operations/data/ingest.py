@@ -11,7 +11,7 @@ from ragops.adapters import audit
 from ragops.embedding.hashing import DEFAULT_DIMENSIONS, HashingEmbedder
 from ragops.embedding.ollama import OllamaEmbedder
 from ragops.errors import RagopsError, UsageError
-from ragops.ingest.document_store import opened
+from ragops.ingest.document_store import open_store
 from ragops.ingest.report import CollectionReport, FailedDocument, IngestReport, Refusal
 from ragops.ingest.run import CollectionRun
 from ragops.ingest.stages import Progress
@@ -63,10 +63,10 @@ def ingest(
     A relative directory is relative to `root`; `actor` is noted in the jobs; `allow_empty` takes an
     empty directory at its word. Files that cannot be read as text and
     collections that cannot be worked on are in the report. Raises UsageError (unknown_collection), UnhealthyError where
-    a service is lost, and what `Rows`, `VectorStore` and the embedder raise; the next run goes on from there.
+    a service is lost, and what `DocumentStore`, `VectorStore` and the embedder raise; the next run goes on from there.
     """
     began = time.monotonic()
-    with opened(database) as rows, VectorStore.at(vectors) as store:
+    with open_store(database) as rows, VectorStore.at(vectors) as store:
         chosen = _chosen(rows.collections(), collections)
         if any(one.enabled for one in chosen):
             embedder.embed(["ragops"])  # a model that is not there is no fault of any document
@@ -111,7 +111,7 @@ def _one(run: CollectionRun) -> CollectionReport:
 def collection_names(project: Project) -> Iterator[str]:
     """Yield the names of the collections in the database. Raises RagopsError if it cannot be asked."""
     session = Session(project, "list collections", lambda _notice: None)
-    with opened(session.endpoint("timescaledb"), statement_timeout=_LIST_SECONDS) as rows:
+    with open_store(session.endpoint("timescaledb"), statement_timeout=_LIST_SECONDS) as rows:
         yield from (one.name for one in rows.collections())
 
 

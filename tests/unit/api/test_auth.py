@@ -251,7 +251,7 @@ async def test_without_a_key_nobody_gets_in_and_ready_says_so(api, issuer, clock
     clock.move(1)
     assert (await with_token(api, f"Bearer {api.token}")).status_code == 401
     checks = (await api.http.get("/readyz")).json()["checks"]
-    assert {"name": "tokens", "status": "ok", "detail": "none is issued: nobody gets in yet"} in checks
+    assert {"name": "tokens", "status": "ok", "detail": "none is issued: no user has access yet"} in checks
 
 
 async def test_keys_of_other_kinds_are_not_taken(api, issuer, clock):

@@ -10,7 +10,7 @@ import pytest
 from ragops.api import read_only
 from ragops.api.metrics import Metrics
 from ragops.api.querylog import QueryLog
-from ragops.api.read_only import CHANNEL, LOOK_SECONDS, Quiet
+from ragops.api.read_only import CHANNEL, LOOK_SECONDS, ReadOnlyFlag
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ async def test_looks_at_most_twice_a_second(clock):
         looks.append(clock.monotonic())
         return len(looks) == 1
 
-    state, metrics = Quiet(look, clock, (metrics := Metrics())), metrics
+    state, metrics = ReadOnlyFlag(look, clock, (metrics := Metrics())), metrics
     assert [await state.now() for _ in range(5)] == [True] * 5
     assert (len(looks), gauge(metrics)) == (1, 1)
     clock.move(LOOK_SECONDS)
@@ -122,7 +122,7 @@ async def test_looks_at_most_twice_a_second(clock):
 
 async def test_without_redis_nothing_is_held_and_questions_are_answered(start, tmp_path):
     api = await start(redis=section(free_port(), tmp_path))
-    assert await api.deps.cache.quiet.now() is False
+    assert await api.deps.cache.read_only.now() is False
     assert (await api.search()).status_code == 200
 
 
@@ -130,7 +130,7 @@ async def test_an_acl_that_does_not_let_us_look_is_no_failure_of_redis(held_api,
     redis.refused = {"PUBSUB"}
     for _ in range(10):
         clock.move(LOOK_SECONDS)
-        assert await held_api.deps.cache.quiet.now() is False
+        assert await held_api.deps.cache.read_only.now() is False
     breaker = held_api.deps.breakers["redis"].state()
     assert (breaker.state, breaker.failures) == ("closed", 0)
 
@@ -179,7 +179,7 @@ async def test_rows_of_the_query_log_wait_and_keep_their_time(clock, monkeypatch
         return state["held"]
 
     database, metrics = Rows(), Metrics()
-    log = QueryLog(database, "keep", clock, metrics, Quiet(look, clock, metrics))  # type: ignore[arg-type]
+    log = QueryLog(database, "keep", clock, metrics, ReadOnlyFlag(look, clock, metrics))  # type: ignore[arg-type]
     log.start()
     asked = []
     for number in range(3):
