@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+OTHER_POINT = "use another recovery point: `ragops backup list`"  # if one cannot be read or restored
+
 # The first words of commands that act on an environment: all but `init` and `engine`.
 COMMANDS = (
     "backup", "completion", "doctor", "down", "drift", "gateway", "health", "images", "ingest", "logs", "migrate",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import zstandard
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
+from ragops.hints import OTHER_POINT
 from ragops.recovery.streams import (
     BLOCK,
     BoundedWriter,
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
     from ragops.adapters.streams import ByteReader, ByteWriter
     from ragops.recovery.manifest import ManifestPart
-
-_OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 
 @dataclass(frozen=True)
@@ -178,4 +177,4 @@ def _compare_stored(part: ManifestPart, reader: HashingReader) -> None:
 
 
 def _damaged(what: str) -> IntegrityError:
-    return IntegrityError("recovery_point_damaged", what, _OTHER_POINT)
+    return IntegrityError("recovery_point_damaged", what, OTHER_POINT)

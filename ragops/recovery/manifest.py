@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from ragops.adapters.installation import upgrade_command
 from ragops.errors import IntegrityError, MissingError
+from ragops.hints import OTHER_POINT
 from ragops.recovery.signing import Signature, parse_signature, sign
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 FORMAT = 2
 FILE_NAME = "manifest.json"
 PLATFORM = "platform"  # the parts that belong to no service
-_OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 # Names become paths below the recovery point's folder: nothing that could lead out of it.
 _FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}$")]
@@ -163,7 +163,7 @@ def parse(content: bytes, where: str) -> SignedManifest:
         raise _invalid(f"{where} is not a signed manifest: {type(error).__name__}") from error
     if not signature.is_valid(body + b"\n"):
         what = f"{where} was changed after it was signed: its signature does not hold"
-        raise IntegrityError("signature_invalid", what, _OTHER_POINT)
+        raise IntegrityError("signature_invalid", what, OTHER_POINT)
     return SignedManifest(manifest, signature)
 
 
@@ -181,4 +181,4 @@ def _refuse_newer(content: bytes, where: str) -> None:
 
 
 def _invalid(message: str) -> IntegrityError:
-    return IntegrityError("manifest_invalid", message, _OTHER_POINT)
+    return IntegrityError("manifest_invalid", message, OTHER_POINT)

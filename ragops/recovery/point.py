@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.files import create_private
 from ragops.errors import IntegrityError, RagopsError, StoreMissingError
+from ragops.hints import OTHER_POINT
 from ragops.recovery.codec import checksum, decode
 from ragops.recovery.manifest import FILE_NAME
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from ragops.adapters.storage import Store
     from ragops.recovery.manifest import Manifest, ManifestPart, SignedManifest
-
-_OTHER_POINT = "use another one: `ragops backup list`"
 
 
 def _nothing(_size: int) -> None: ...
@@ -96,7 +95,7 @@ class RecoveryPoint:
     def _refuse(self, faults: Sequence[str]) -> None:
         if faults:
             what = f"recovery point {self.id} is damaged:" + "".join(f"\n  {fault}" for fault in faults)
-            raise IntegrityError("recovery_point_damaged", what, _OTHER_POINT)
+            raise IntegrityError("recovery_point_damaged", what, OTHER_POINT)
 
     def fetch(
         self, part: ManifestPart, target: Path, identities: Sequence[object], on_bytes: Callable[[int], None] = _nothing

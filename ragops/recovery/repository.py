@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.errors import IntegrityError, MissingError, RagopsError, StoreRefusedError, UsageError
+from ragops.hints import OTHER_POINT
 from ragops.recovery import lock
 from ragops.recovery.cache import ManifestCache, TolerantReader
 from ragops.recovery.draft import Draft
@@ -127,7 +128,7 @@ class Repository:
         there, said = (self.environment, ident), (signed.manifest.environment, signed.manifest.id)
         if there != said:
             what = f"{self.name}: {'/'.join(there)} holds the manifest of {'/'.join(said)}"
-            raise IntegrityError("manifest_misplaced", what, "use another recovery point: `ragops backup list`")
+            raise IntegrityError("manifest_misplaced", what, OTHER_POINT)
         return signed
 
     def open_point(self, signed: SignedManifest) -> RecoveryPoint:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.errors import IntegrityError
+from ragops.hints import OTHER_POINT
 from ragops.operations.backup.project_archive import SEALED_PART
 from ragops.operations.backup.staging import staged_parts
 from ragops.recovery.manifest import PLATFORM
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from ragops.adapters.progress import Progress
     from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
-
-_OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def project_files(
     names = sorted((part.name for part in parts if part.name != SEALED_PART), key=len)
     if len(names) not in (1, 2):
         what = f"recovery point {point.id} has {len(names)} files of settings, not one or two"
-        raise IntegrityError("project_files_missing", what, _OTHER_POINT)
+        raise IntegrityError("project_files_missing", what, OTHER_POINT)
     with staged_parts(vault, point, parts, on_progress) as folder:
         own = folder / PLATFORM
         sealed = own / SEALED_PART

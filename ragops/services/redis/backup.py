@@ -11,7 +11,8 @@ from shutil import disk_usage
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, cast
 
-from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.errors import MissingError, RagopsError
+from ragops.services.backup_checks import check_engine, check_major, compare_counts, engine_of, need_space
 from ragops.services.contract import Capability, Part
 from ragops.services.load_proof import by_loading
 from ragops.services.redis.bgsave import Bgsave
@@ -20,7 +21,7 @@ from ragops.services.redis.rdb_check import start_check
 from ragops.services.redis.scratch_client import info, keys_of, operator_client
 from ragops.services.redis.scratch_server import opened, wait_for
 from ragops.services.redis.users import strangers
-from ragops.units import size
+from ragops.services.rollback import rollback
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 PART = "dump.rdb"
 _LOAD_LIMIT = 3600.0
 _COMMAND_LIMIT = 30.0
-_OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 
 class RedisBackup:
@@ -64,10 +64,10 @@ class RedisBackup:
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Load the file with the engine and compare the keys of every database."""
-        engine = _engine(part)
+        engine = engine_of(part)
         try:
             with opened(control, engine, folder / part.name) as scratch:
-                _compare(part.counts, scratch.counts())
+                compare_counts(part.name, part.counts, scratch.counts())
         except MissingError as error:
             if error.code != "engine_not_installed":
                 raise
@@ -86,7 +86,8 @@ class RedisBackup:
         _need(endpoint, Capability.RESTART, "restored: it has to be stopped meanwhile")
         _need(endpoint, Capability.READ_FILES, "restored: its data folder is replaced")
         for part in parts:
-            _check_version(endpoint, part)
+            check_engine(endpoint, part)
+            check_major(part, endpoint.engine, endpoint.version)
         size = sum((folder / part.name).stat().st_size for part in parts)
         need_space("restoring redis", "beside its data", control.free_bytes(), 3 * size)
         need_space("restoring redis", f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * size)
@@ -106,13 +107,6 @@ def _need(endpoint: Endpoint, capability: Capability, purpose: str) -> None:
     if not endpoint.can(capability):
         what = f"redis in the runtime {endpoint.runtime} lacks `{capability}`, without which it cannot be {purpose}"
         raise MissingError("capability_missing", what, "run ragops where the service runs")
-
-
-def need_space(doing: str, where: str, free: int | None, needed: int) -> None:
-    """Raise MissingError (disk_full) where `free` bytes are known to be less than `needed`."""
-    if free is not None and free < needed:
-        what = f"{doing} needs {size(needed)} {where}, {size(free)} are free"
-        raise MissingError("disk_full", what, "free some space, then run the command again")
 
 
 def _notes(client: redis.Redis, endpoint: Endpoint) -> tuple[str, ...]:
@@ -140,48 +134,13 @@ def _versions(client: redis.Redis) -> dict[str, str]:
     return {name: str(server.get(f"{name}_version", server["redis_version"]))}
 
 
-def _engine(part: Part) -> str:
-    """The name of the engine that wrote the part."""
-    return next(iter(part.versions))
-
-
-def _check_version(endpoint: Endpoint, part: Part) -> None:
-    engine = _engine(part)
-    written = part.versions[engine]
-    if engine != endpoint.engine:
-        what = (
-            f"{part.name} was written by {engine} {written}, this is {endpoint.engine}: neither reads the other's files"
-        )
-        raise MissingError("engine_differs", what, f"restore it into a platform that runs {engine}")
-    if _major(written) > _major(endpoint.version):
-        what = f"{part.name} was written by {engine} {written}, {endpoint.version} here is older"
-        raise MissingError("engine_too_old", what, f"upgrade {engine} to {written} or later first")
-
-
-def _major(version: str) -> int:
-    return int(version.partition(".")[0])
-
-
-def _compare(expected: Mapping[str, int], found: Mapping[str, int]) -> None:
-    if dict(expected) != dict(found):
-        kinds = sorted(expected.keys() | found.keys())
-        faults = [
-            f"{kind}: {found.get(kind, 0)}, not {expected.get(kind, 0)}"
-            for kind in kinds
-            if found.get(kind, 0) != expected.get(kind, 0)
-        ]
-        raise IntegrityError(
-            "counts_differ", f"the RDB file has other keys than its manifest says: {', '.join(faults)}", _OTHER_POINT
-        )
-
-
 def put_in_place(endpoint: Endpoint, control: Control, rdb: Path, counts: Mapping[str, int], label: str) -> str:
     """Let what the RDB file holds (`counts`) take the place of the data; returns words on where those are kept.
 
     On failure the old ones are in place, and serve again if they did before. Raises IntegrityError on other counts.
     """
     with opened(control, endpoint.engine, rdb) as scratch:
-        _compare(counts, scratch.counts())
+        compare_counts("the RDB file", counts, scratch.counts())
         files = {PART: rdb, **scratch.write_aof()}
         return _swap(endpoint, control, files, counts, label)
 
@@ -190,18 +149,15 @@ def _swap(
     endpoint: Endpoint, control: Control, files: Mapping[str, Path], counts: Mapping[str, int], label: str
 ) -> str:
     """Let `files` take the place of the data; whatever goes wrong, the old ones serve again if they did before."""
-    was_running, aside = control.is_running(), ""
-    try:
+    with rollback() as undo:
+        if control.is_running():
+            undo.add("start redis on its old data", control.start)
         control.stop()
         aside = control.swap_data(files, label)
+        undo.add(f"put the old data back from {aside}", lambda: control.rollback_data(aside))
+        undo.add("stop redis", control.stop)
         control.start()
         _check_loaded(endpoint, counts)
-    except BaseException:
-        control.stop()
-        control.rollback_data(aside)
-        if was_running:
-            control.start()
-        raise
     return f"the data from before are kept in {aside}: remove that folder when you do not need them any more"
 
 
@@ -223,6 +179,6 @@ def _check_loaded(endpoint: Endpoint, counts: Mapping[str, int]) -> None:
         state = info(client, "persistence")
     # What it loaded, not what it holds now: clients may write, keys may expire from the first instant on.
     loaded = state["rdb_last_load_keys_loaded"] + state["rdb_last_load_keys_expired"]
-    _compare({"keys": counts["keys"]}, {"keys": loaded})
+    compare_counts("the server", {"keys": counts["keys"]}, {"keys": loaded})
     if not state["aof_enabled"] or state["aof_last_write_status"] != "ok":
         raise RagopsError("aof_not_written", "redis does not write its append-only file", "see `ragops logs redis`")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters import cancellation
 from ragops.adapters.background import BackgroundTask
 from ragops.errors import IntegrityError, RagopsError
+from ragops.hints import OTHER_POINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,6 @@ _LIMIT = 3600.0
 _END_LIMIT = 60.0  # what takes longer is left to the next run to clear
 _POLL = 0.02
 _INPUT = "/dev/stdin"
-_OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 
 class RdbCheck:
@@ -52,7 +52,7 @@ class RdbCheck:
             if error.code != "tool_failed":
                 raise
             what = f"the engine cannot read the RDB file: {error.message}"
-            raise IntegrityError("rdb_unreadable", what, _OTHER_POINT) from error
+            raise IntegrityError("rdb_unreadable", what, OTHER_POINT) from error
         self._over.set()
         return counts_in(said)
 
@@ -92,5 +92,5 @@ def counts_in(said: str) -> dict[str, int]:
     found = {kind: int(number) for number, kind in re.findall(r"^\[info\] (\d+) (keys|expires)\b", said, re.MULTILINE)}
     if "RDB looks OK" not in said or len(found) != 2:
         last = "; ".join(line for line in said.splitlines() if "ERROR" in line or "rror" in line) or "no verdict"
-        raise IntegrityError("rdb_unreadable", f"the engine cannot read the RDB file: {last}", _OTHER_POINT)
+        raise IntegrityError("rdb_unreadable", f"the engine cannot read the RDB file: {last}", OTHER_POINT)
     return found

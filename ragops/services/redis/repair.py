@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from ragops.adapters.files import explain_os_error
 from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import IntegrityError, RagopsError
+from ragops.services.backup_checks import need_space
 from ragops.services.redis.aof import FOLDER, MANIFEST, AofFile, Chain, chain, find_command, last_time
-from ragops.services.redis.backup import PART, need_space
+from ragops.services.redis.backup import PART
 from ragops.services.redis.scratch_server import opened, serving
 
 if TYPE_CHECKING:

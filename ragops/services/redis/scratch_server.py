@@ -16,6 +16,7 @@ from ragops.adapters.logs import tail
 from ragops.adapters.spawn import spawn
 from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.hints import OTHER_POINT
 from ragops.services.redis.aof import FOLDER as AOF_FOLDER
 from ragops.services.redis.modules import WITH_MODULES
 from ragops.services.redis.scratch_client import ScratchClient, keys_of, open_client
@@ -63,7 +64,7 @@ class ScratchServer:
             return MissingError("engine_not_installed", "the engine that wrote the RDB file is not here")
         said = "\n".join(f"  {line}" for line in tail(self._ours / "log", 6))
         what = f"the engine cannot read the RDB file:\n{said}"
-        return IntegrityError("rdb_unreadable", what, "use another recovery point: `ragops backup list`")
+        return IntegrityError("rdb_unreadable", what, OTHER_POINT)
 
     def _loading(self) -> tuple[bool, bool]:
         """Whether it answers, and whether it still reads."""

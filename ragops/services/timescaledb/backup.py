@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.postgres import translated
 from ragops.errors import LockedError, MissingError, RagopsError, UnhealthyError
+from ragops.services.backup_checks import check_engine, check_major, need_space
 from ragops.services.contract import Capability
+from ragops.services.rollback import rollback
 from ragops.services.timescaledb import counts as inventory
 from ragops.services.timescaledb import (
     database_builder,
@@ -25,7 +27,6 @@ from ragops.services.timescaledb import (
 )
 from ragops.services.timescaledb import dump as dumping
 from ragops.services.timescaledb import kept_databases as kept
-from ragops.units import size as human
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,10 +76,7 @@ class TimescaleBackup:
     def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
         """Refuse another engine, an older server, missing extensions, too little space, a server we may not start."""
         size = sum((folder / part.name).stat().st_size for part in parts)
-        free = control.free_bytes()
-        if free is not None and free < _SPACE * size:
-            what = f"restoring the database needs about {human(_SPACE * size)}, {human(free)} are free"
-            raise MissingError("disk_full", what, "free some space, then run the command again")
+        need_space("restoring the database", "where its data lie", control.free_bytes(), _SPACE * size)
         try:
             with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated():
                 version = inventory.server_version(connection)
@@ -152,14 +150,8 @@ def _refuse_here(connection: Connection, endpoint: Endpoint, wanted: Globals | N
 
 def _check_versions(endpoint: Endpoint, part: Part, version: str, available: set[tuple[str, str]] | None) -> None:
     """`available` extensions are unknown (None) where the server is down."""
-    engine = next(iter(part.versions))
-    if engine != endpoint.engine:
-        what = f"{part.name} was written by {engine}, this is {endpoint.engine}: recovery points do not cross"
-        raise MissingError("engine_differs", what, f"restore it into a platform that runs {engine}")
-    written = part.versions[inventory.SERVER]
-    if _major(written) > _major(version):
-        what = f"{part.name} was written by {inventory.SERVER} {written}, {version} here is older"
-        raise MissingError("engine_too_old", what, f"upgrade {inventory.SERVER} to {written} or later first")
+    check_engine(endpoint, part)
+    check_major(part, inventory.SERVER, version)
     if available is None:
         return
     for name, wanted in _extensions(part).items():
@@ -173,10 +165,6 @@ def _check_versions(endpoint: Endpoint, part: Part, version: str, available: set
 def _extensions(part: Part) -> dict[str, str]:
     start = "extension."
     return {name.removeprefix(start): version for name, version in part.versions.items() if name.startswith(start)}
-
-
-def _major(version: str) -> int:
-    return int(version.partition(".")[0])
 
 
 def _bring_up(endpoint: Endpoint, control: Control) -> tuple[str, ...]:
@@ -198,14 +186,12 @@ def _bring_up(endpoint: Endpoint, control: Control) -> tuple[str, ...]:
     else:
         return ()
     control.stop()
-    aside = control.move_data_aside("before-restore")
-    try:
+    with rollback() as undo:
+        aside = control.move_data_aside("before-restore")
+        undo.add(f"put the old data back from {aside}", lambda: control.rollback_data(aside))
+        undo.add("stop the database", control.stop)
         control.start()
         roles.wait_ready(endpoint)
-    except BaseException:
-        control.stop()
-        control.rollback_data(aside)
-        raise
     return (f"PostgreSQL could not start on its old data: they are kept in {aside}.",)
 
 

@@ -12,6 +12,7 @@ from ragops.adapters import subprocess_tool
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.hints import OTHER_POINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 LIMIT = 12 * 3600.0  # seconds for one tool; a dump of a large database takes hours
 _LIST_LIMIT = 300.0
 _NEWER = "unsupported version"
-_OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 
 def dump_arguments(tool: Sequence[str], endpoint: Endpoint, snapshot: str) -> list[str]:
@@ -99,10 +99,10 @@ def check(path: Path, counts: Mapping[str, int], control: Control) -> None:
         if _NEWER in error.message:
             what = f"{path.name} was written by a newer PostgreSQL than the one here"
             raise MissingError("engine_too_old", what, "use it on a platform that runs that version") from error
-        raise IntegrityError("archive_unreadable", f"{path.name}: {error.message}", _OTHER_POINT) from error
+        raise IntegrityError("archive_unreadable", f"{path.name}: {error.message}", OTHER_POINT) from error
     if missing := missing_tables(counts, listing):
         what = f"{path.name} lacks tables that its manifest counts: {', '.join(missing)}"
-        raise IntegrityError("tables_missing", what, _OTHER_POINT)
+        raise IntegrityError("tables_missing", what, OTHER_POINT)
 
 
 def tables(counts: Mapping[str, int]) -> set[str]:

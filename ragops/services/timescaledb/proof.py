@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.postgres import translated
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
+from ragops.hints import OTHER_POINT
 from ragops.services.contract import Extent, NotRestored, Proof
 from ragops.services.timescaledb import counts, database_builder, extension, pg_dump, pg_restore, restore_roles, roles
 from ragops.units import size as human
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 _SPACE = 3
 _TURNS = 7  # days after which every table was among the first
 _LEAST = 30.0  # seconds that a step is given
-_HINT = "use another recovery point: `ragops backup list`"
+_HINT = OTHER_POINT
 _MEND = "mend what is named in the live database, so that it can be made again, then run `ragops backup run`"
 
 

@@ -12,6 +12,7 @@ from psycopg import sql
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ragops.errors import IntegrityError
+from ragops.hints import OTHER_POINT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -204,7 +205,7 @@ def parse(path: Path) -> Globals:
         return Globals.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:
         what = f"{path.name} is not what ragops writes: {type(error).__name__}"
-        raise IntegrityError("globals_invalid", what, "use another recovery point: `ragops backup list`") from error
+        raise IntegrityError("globals_invalid", what, OTHER_POINT) from error
 
 
 def _is_superuser(connection: Connection) -> bool:

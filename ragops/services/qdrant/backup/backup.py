@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from datetime import UTC, datetime
 from shutil import disk_usage
 from tempfile import gettempdir
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.hints import OTHER_POINT
+from ragops.services.backup_checks import check_engine, compare_counts, need_space
 from ragops.services.contract import Capability, Part
 from ragops.services.load_proof import by_loading
 from ragops.services.qdrant.addresses import is_cluster
@@ -21,7 +22,8 @@ from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 from ragops.services.qdrant.backup.snapshots import Dump, kind
 from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.names import ENGINE
-from ragops.units import size
+from ragops.services.rollback import rollback
+from ragops.services.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -31,10 +33,10 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint, PartWriter, Proof
     from ragops.services.control import Control
     from ragops.services.kept_data import Kept
+    from ragops.services.rollback import Rollback
 
 # Snapshots are made and put in place while the request waits, however long it takes.
 _REQUEST_SECONDS = 3600.0
-_OTHER_POINT = "use another recovery point: `ragops backup list`"
 
 
 class QdrantBackup:
@@ -69,10 +71,10 @@ class QdrantBackup:
         """Read the part, a snapshot with the engine where that can, and compare its counts."""
         del control
         if part.name == manifest.PART:
-            _compare(part, manifest.read(folder / part.name).counts())
+            compare_counts(part.name, part.counts, manifest.read(folder / part.name).counts())
         elif part.counts:
             (counted,) = part.counts
-            _compare(part, {counted: snapshot_reader.count_points(folder / part.name)})
+            compare_counts(part.name, part.counts, {counted: snapshot_reader.count_points(folder / part.name)})
         else:
             snapshot_reader.check_archive(folder / part.name)
 
@@ -97,8 +99,8 @@ class QdrantBackup:
         _check_complete(folder, parts)
         sizes = [(folder / part.name).stat().st_size for part in parts]
         # A proven copy next to the collection, the upload that is its source, and every replica.
-        _need_space("next to its data", control.free_bytes(), (2 + _copies(endpoint)) * sum(sizes))
-        _need_space(f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * max(sizes, default=0))
+        need_space("restoring qdrant", "next to its data", control.free_bytes(), (2 + _copies(endpoint)) * sum(sizes))
+        need_space("restoring qdrant", f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * max(sizes, default=0))
         if not control.is_running() and not endpoint.can(Capability.RESTART):
             what = f"qdrant is down, and the runtime {endpoint.runtime} lacks `{Capability.RESTART}`"
             raise MissingError("capability_missing", what, "start it, or run ragops where it runs")
@@ -107,16 +109,11 @@ class QdrantBackup:
         """Prove every snapshot in a copy, then replace the collections one by one (see restore.py)."""
         _check_complete(folder, parts)
         wanted = manifest.read(folder / manifest.PART)
-        aside = _start(endpoint, control)
-        try:
+        with rollback() as undo:
+            aside = _start(endpoint, control, undo)
             with connect(endpoint, _REQUEST_SECONDS) as nodes:
                 nodes.require_all("a restore")
                 notes = restore.Restore(nodes, folder, wanted, _copies(endpoint)).run()
-        except BaseException:
-            if aside:
-                control.stop()
-                control.rollback_data(aside)
-            raise
         kept = f"its old data could not be opened and are kept in {aside}: remove that folder when you do not need them"
         return (*notes, kept) if aside else notes
 
@@ -161,44 +158,27 @@ def _ignore_deletion(name: str, rest: HttpClient) -> Iterator[None]:
             raise
 
 
-def _compare(part: Part, found: Mapping[str, int]) -> None:
-    if dict(part.counts) != dict(found):
-        faults = ", ".join(f"{kind}: {found.get(kind, 0)}, not {count}" for kind, count in part.counts.items())
-        raise IntegrityError("counts_differ", f"{part.name} holds other counts than stated: {faults}", _OTHER_POINT)
-
-
 def _check_version(endpoint: Endpoint, part: Part) -> None:
-    engine, written = next(iter(part.versions.items()))
-    if engine != endpoint.engine:
-        what = f"{part.name} was written by {engine} {written}, this is {endpoint.engine}"
-        raise MissingError("engine_differs", what, f"restore it into a platform that runs {engine}")
-    if _numbers(written)[:2] != _numbers(endpoint.version)[:2] or _numbers(written) > _numbers(endpoint.version):
+    check_engine(endpoint, part)
+    engine, text = endpoint.engine, part.versions[endpoint.engine]
+    written, running = Version.of(text), Version.of(endpoint.version)
+    if (written.major, written.minor) != (running.major, running.minor) or written > running:
         rule = "a restore stays in one minor version, and goes to no older patch"
-        what = f"{part.name} was written by {engine} {written}, this is {endpoint.version}: {rule}"
-        raise MissingError("version_differs", what, f"run {engine} {written} to restore it, then upgrade")
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+        what = f"{part.name} was written by {engine} {text}, this is {endpoint.version}: {rule}"
+        raise MissingError("version_differs", what, f"run {engine} {text} to restore it, then upgrade")
 
 
 def _check_complete(folder: Path, parts: Sequence[Part]) -> None:
     """Every shard that the catalogue names is among the parts. Raises IntegrityError."""
     names = {part.name for part in parts}
     if manifest.PART not in names:
-        raise IntegrityError("parts_missing", f"the recovery point has no {manifest.PART} of qdrant", _OTHER_POINT)
+        raise IntegrityError("parts_missing", f"the recovery point has no {manifest.PART} of qdrant", OTHER_POINT)
     wanted = {shard.file for record in manifest.read(folder / manifest.PART).collections for shard in record.shards}
     if missing := sorted(wanted - names):
-        raise IntegrityError("parts_missing", f"the recovery point lacks {', '.join(missing)}", _OTHER_POINT)
+        raise IntegrityError("parts_missing", f"the recovery point lacks {', '.join(missing)}", OTHER_POINT)
 
 
-def _need_space(where: str, free: int | None, needed: int) -> None:
-    if free is not None and free < needed:
-        what = f"restoring qdrant needs {size(needed)} {where}, {size(free)} are free"
-        raise MissingError("disk_full", what, "free some space, then run the command again")
-
-
-def _start(endpoint: Endpoint, control: Control) -> str:
+def _start(endpoint: Endpoint, control: Control, undo: Rollback) -> str:
     """Start it if it is down, on empty data if its own prevent that; return the place of the old ones.
 
     A node of a cluster keeps its data: a node without its identity is worth less than what the others hold of it.
@@ -212,6 +192,8 @@ def _start(endpoint: Endpoint, control: Control) -> str:
         if is_cluster(endpoint):
             raise
         aside = control.move_data_aside("before-restore")
+        undo.add(f"put the old data back from {aside}", lambda: control.rollback_data(aside))
+        undo.add("stop qdrant", control.stop)
         control.start()
         return aside
     return ""

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints,
 
 from ragops.adapters.qdrant.paths import path_of as path_of
 from ragops.errors import IntegrityError
+from ragops.hints import OTHER_POINT
 from ragops.services.qdrant.backup import proven_copies
 from ragops.services.qdrant.cluster.shards import ShardKey  # noqa: TC001  pydantic reads the annotations
 from ragops.services.qdrant.names import RESTORE_SUFFIX, is_internal
@@ -158,7 +159,7 @@ def count(rest: HttpClient, name: str) -> int:
 
 def read(path: Path) -> Catalogue:
     """Read the part in `path`. Raises IntegrityError (collections_unreadable)."""
-    hint = "use another recovery point: `ragops backup list`"
+    hint = OTHER_POINT
     try:
         return Catalogue.model_validate_json(path.read_bytes())
     except OSError as error:

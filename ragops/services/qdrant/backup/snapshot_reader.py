@@ -14,6 +14,7 @@ from ragops.adapters import subprocess_tool
 from ragops.adapters.installation import install_command
 from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import IntegrityError, MissingError, RagopsError
+from ragops.hints import OTHER_POINT
 from ragops.services.qdrant.backup import snapshot_unpack
 from ragops.services.qdrant.names import SERVER_ENGINE
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 # Minor versions of the server whose snapshots Qdrant Edge 0.9 opens (seen: 1.18; 1.19 is its own).
 _READABLE = ((1, 18), (1, 19))
-_OTHER_POINT = "use another recovery point"
 _LIMIT = 3600.0
 
 
@@ -53,7 +53,7 @@ def count_points(snapshot: Path) -> int:
                 what = "qdrant-edge-py is not installed, or does not work here"
                 raise MissingError("engine_not_installed", what, f"run `{install_command('docker')}`") from error
             what = f"the engine cannot read {snapshot.name}: {error.message}"
-            raise IntegrityError("snapshot_unreadable", what, _OTHER_POINT) from error
+            raise IntegrityError("snapshot_unreadable", what, OTHER_POINT) from error
 
 
 def _is_full(folder: Path, snapshot: Path) -> bool:
@@ -68,6 +68,6 @@ def check_archive(snapshot: Path) -> None:
             whole = sum(1 for member in archive if member.isreg())
     except (tarfile.TarError, OSError, EOFError) as error:
         what = f"{snapshot.name} is no whole archive: {error}"
-        raise IntegrityError("snapshot_unreadable", what, _OTHER_POINT) from error
+        raise IntegrityError("snapshot_unreadable", what, OTHER_POINT) from error
     if not whole:
-        raise IntegrityError("snapshot_unreadable", f"{snapshot.name} is an empty archive", _OTHER_POINT)
+        raise IntegrityError("snapshot_unreadable", f"{snapshot.name} is an empty archive", OTHER_POINT)
