@@ -27,7 +27,6 @@ _LOST = ("08", "57P01", "57P02", "57P03", "57P05")
 _BROKEN = ("the connection is closed", "the connection is lost", "consuming input failed", "sending query failed")
 
 _LOGIN = "database_login_refused"
-_WRONG = "password authentication failed"
 _OLD_VALUE = "put the old password back into .ragops/secrets/ENV.json, where ENV is the environment"
 _NO_MEMORY = "53200"
 _MORE_LOCKS = (
@@ -37,9 +36,14 @@ _MORE_LOCKS = (
 _FULL = "database_too_many_connections"
 _CLOSE_SOME = "close clients or raise timescaledb.max_connections"
 
+
+class PasswordRefusedError(RagopsError):
+    """The server has another password for the role; it does not refuse the login for any other reason."""
+
+
 # How a server turns a connection away: its words, ours, the cure.
 _REFUSALS: tuple[tuple[str, type[RagopsError], str, str], ...] = (
-    (_WRONG, RagopsError, _LOGIN, _OLD_VALUE),
+    ("password authentication failed", PasswordRefusedError, _LOGIN, _OLD_VALUE),
     ("no pg_hba.conf entry", RagopsError, _LOGIN, "allow this host and user in pg_hba.conf"),
     ("is not permitted to log in", RagopsError, _LOGIN, "give the role LOGIN, or run: ragops up"),
     ("permission denied for database", RagopsError, _LOGIN, "grant the role CONNECT on the database"),
@@ -124,8 +128,8 @@ def translate(error: psycopg.Error, subject: str = "the database") -> RagopsErro
 
 
 def is_password_refused(error: RagopsError) -> bool:
-    """Whether `error` says that the server knows another password, not that it refuses for any other reason."""
-    return error.code == _LOGIN and _WRONG in error.message
+    """Return whether the server has another password for the role; false if it refuses for any other reason."""
+    return isinstance(error, PasswordRefusedError)
 
 
 def _is_broken(error: psycopg.Error) -> bool:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from ragops.runtimes.embedded.processes.state import read_record
 from ragops.services.contract import Capability, Login, Status
+from ragops.services.contract.probe import SCHEMA_MISSING
 from ragops.services.redis.health import probe as probe_redis
 from ragops.services.timescaledb import schema
 from ragops.services.timescaledb.health import probe as probe_postgres
@@ -137,6 +138,7 @@ def test_postgres_without_a_schema_is_degraded(postgres, postgres_platform):
     assert result.status is Status.DEGRADED
     assert [name for name, status in found(result).items() if status is not Status.OK] == ["schema"]
     assert hint(result, "schema") == "run `ragops migrate up`"
+    assert [check.code for check in result.checks if check.code] == [SCHEMA_MISSING]
 
 
 def test_a_healthy_postgres(postgres, postgres_platform):

@@ -15,6 +15,7 @@ from ragops.operations.observe import backup_health, consistency
 from ragops.operations.restore.repair import with_damage
 from ragops.services import SERVICES, by_name
 from ragops.services.contract import Check, ProbeResult, Status
+from ragops.services.contract.probe import SCHEMA_MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from ragops.operations.session import Session
     from ragops.services.contract import Endpoint
 
-NO_SCHEMA = "there is no rag schema yet"  # in the words of the probe
 SCHEMA_GONE = "the rag schema is gone, which the last good recovery point has"
 DEFAULT_TIMEOUT = 5.0
 _RUNTIME = "runtime"
@@ -62,7 +62,7 @@ class Health:
 
 
 def _is_missing_schema(item: Check) -> bool:
-    return item.name == "schema" and item.status is Status.DEGRADED and item.detail == NO_SCHEMA
+    return item.code == SCHEMA_MISSING
 
 
 def _is_about_schema(service: str, item: Check) -> bool:
@@ -103,7 +103,7 @@ def _with_way_back(session: Session, probe: ProbeResult) -> ProbeResult:
     checks = []
     for item in probe.checks:
         if _is_missing_schema(item) and schema_lost(last_good.held(session), 0):
-            item = replace(item, status=Status.DOWN, detail=SCHEMA_GONE, hint=f"run {restore_command}")
+            item = replace(item, status=Status.DOWN, detail=SCHEMA_GONE, hint=f"run {restore_command}", code="")
         checks.append(replace(item, hint=item.hint.replace("ragops restore latest", restore_command.strip("`"))))
     return replace(probe, checks=tuple(checks))
 

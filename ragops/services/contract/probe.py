@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+SCHEMA_MISSING = "schema_missing"  # code of the check of a database that waits for its first migration
+
 
 class Status(StrEnum):
     """How well something is, best first."""
@@ -16,12 +18,16 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a probe looked at; `hint` says the cure where it is not ok."""
+    """One thing that a probe checked; `hint` is what to do if it is not ok.
+
+    `code` is a stable snake_case word for what other code acts on, empty if none does.
+    """
 
     name: str
     status: Status
     detail: str
     hint: str = ""
+    code: str = ""
 
 
 @dataclass(frozen=True)

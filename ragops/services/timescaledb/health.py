@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.postgres import connect, translated
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
+from ragops.services.contract.probe import SCHEMA_MISSING
 from ragops.services.timescaledb import counts, dump_warnings
 from ragops.services.timescaledb.roles import operator
 from ragops.units import size
@@ -119,7 +120,8 @@ def _schema(connection: Connection) -> Check:
         whose, hint = foreign_schema(connection)
         if whose:
             return Check("schema", Status.DOWN, whose, hint)
-        return Check("schema", Status.DEGRADED, "there is no rag schema yet", "run `ragops migrate up`")
+        what, hint = "there is no rag schema yet", "run `ragops migrate up`"
+        return Check("schema", Status.DEGRADED, what, hint, SCHEMA_MISSING)
     if edited:
         return Check(
             "schema", Status.DEGRADED, f"applied and then edited: {', '.join(edited)}", "run `ragops migrate status`"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from ragops.adapters.postgres import translate, translated
+from ragops.adapters.postgres import is_password_refused, translate, translated
 from ragops.errors import ExitCode, RagopsError
 
 
@@ -65,6 +65,15 @@ def test_refused_logins_are_told_apart_by_what_the_server_says(words, code, exit
     assert (result.code, result.exit_code) == (code, exit_code)
     assert words in result.message
     assert result.hint
+
+
+def test_a_refused_password_is_a_kind_of_error_of_its_own():
+    def refused(words):
+        return translate(psycopg.OperationalError(f"connection failed: FATAL:  {words}"))
+
+    assert is_password_refused(refused('password authentication failed for user "a"'))
+    assert not is_password_refused(refused('role "a" is not permitted to log in'))
+    assert not is_password_refused(RagopsError("database_login_refused", "password authentication failed"))
 
 
 def test_words_of_the_client_are_one_line():

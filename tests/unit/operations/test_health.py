@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from ragops.operations.observe.health import NO_SCHEMA, Health
+from ragops.operations.observe.health import Health
 from ragops.services.contract import Check, ProbeResult, Status
+from ragops.services.contract.probe import SCHEMA_MISSING
 
-MISSING = Check("schema", Status.DEGRADED, NO_SCHEMA)
+MISSING = Check("schema", Status.DEGRADED, "in whatever words", code=SCHEMA_MISSING)
 FOLLOWS = Check("database", Status.DEGRADED, "UndefinedTable")
 OTHER = Check("qdrant", Status.DEGRADED, "slow")
 
@@ -24,3 +25,8 @@ def test_with_a_schema_the_same_finding_counts():
     found = health(("timescaledb", Check("schema", Status.OK, "5 migrations applied")), ("api", FOLLOWS))
     assert not found.lacks_schema
     assert found.unsettled == (("api", FOLLOWS),)
+
+
+def test_the_words_of_a_finding_decide_nothing():
+    found = health(("timescaledb", Check("schema", Status.DEGRADED, "there is no rag schema yet")), ("api", FOLLOWS))
+    assert not found.lacks_schema
