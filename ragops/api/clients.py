@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ragops.adapters.qdrant.async_client import AsyncClient, Hit
+from ragops.adapters.qdrant.async_client import AsyncClient
 from ragops.adapters.qdrant.balancing import EJECTED_SECONDS
 from ragops.adapters.qdrant.failures import RequestFailedError, no_answer
 from ragops.api.breakers import DependencyFailedError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.qdrant.addresses import Address
     from ragops.adapters.qdrant.failures import Failure
+    from ragops.adapters.qdrant.searching import Hit
     from ragops.api.clock import Clock
     from ragops.api.config import ChatConfig, EmbedderConfig, QdrantConfig, Secret
     from ragops.api.metrics import Metrics

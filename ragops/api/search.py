@@ -13,7 +13,7 @@ from ragops.api.problem import ApiError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ragops.adapters.qdrant.async_client import Hit
+    from ragops.adapters.qdrant.searching import Hit
     from ragops.api.breakers import Breaker
     from ragops.api.clients import Ollama, Qdrant
     from ragops.api.config import EmbedderConfig

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+VALUES = [1, -0.5, None, True, "ä", [], {"a": {"b": [2**53, {}]}}]
 NAMES = ["docs", "ä b%c"]  # the library puts a name into a REST path as it is
 
 
@@ -91,7 +92,7 @@ def address(request: pytest.FixtureRequest) -> Address:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_points_are_stored_found_and_deleted(address: Address, name: str) -> None:
-    points = [Point(UUID(int=n), [1.0, n / 10], {"collection": name, "n": n, "x": [n, None, 0.5]}) for n in range(3)]
+    points = [Point(UUID(int=n), [1.0, n / 10], {"collection": name, "n": n, "x": VALUES}) for n in range(3)]
     with VectorStore([address], KEY) as store:
         store.ensure(name, 2)
         store.ensure(name, 2)

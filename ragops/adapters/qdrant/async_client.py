@@ -12,9 +12,10 @@ import httpx
 from ragops.adapters.qdrant import library
 from ragops.adapters.qdrant.balancing import PROBE_SECONDS, Balancer
 from ragops.adapters.qdrant.failures import NO_ANSWER, Failure, RequestFailedError, no_answer
+from ragops.adapters.qdrant.searching import Hit, search_by_grpc, search_by_rest
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from qdrant_client import AsyncQdrantClient
 
@@ -25,15 +26,6 @@ T = TypeVar("T")
 _LEAST_ATTEMPTS, _MOST_NODES_ASKED = 2, 3
 _PAUSE_SECONDS = 0.05
 _NOT_FOUND = 404
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A point that was found; `score` is the cosine of the angle, 1 is the same direction."""
-
-    id: str
-    score: float
-    payload: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -72,9 +64,9 @@ class AsyncClient:
         """Return the nearest points with their payloads, best first; a failure with 404 or 400 may be its result."""
 
         async def request(client: AsyncQdrantClient, address: Address) -> list[Hit]:
-            path = library.collection_path(address, collection)
-            found = await client.query_points(path, list(vector), limit=limit, with_payload=True)
-            return [Hit(str(point.id), float(point.score), point.payload or {}) for point in found.points]
+            if address.grpc_url:
+                return await search_by_grpc(client, collection, vector, limit, self._seconds)
+            return await search_by_rest(client, library.collection_path(address, collection), vector, limit)
 
         return await self._call(request)
 
