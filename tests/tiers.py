@@ -87,16 +87,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def sampled_out(items: list[pytest.Item], seed: str) -> list[pytest.Item]:
-    """All cases of `@pytest.mark.campaign(sample=N)` but N of each function, which the seed decides."""
+    """All cases of `@pytest.mark.campaign(sample=N)` but N, which the seed decides.
+
+    N is that of one function, or of all that have the same `of=NAME` in one module.
+    """
     cases: dict[str, list[pytest.Item]] = defaultdict(list)
+    sizes: dict[str, int] = {}
     for item in items:
-        if item.get_closest_marker("campaign") is not None:
-            cases[item.nodeid.partition("[")[0]].append(item)
+        if (marker := item.get_closest_marker("campaign")) is not None and "sample" in marker.kwargs:
+            module, _, name = item.nodeid.partition("[")[0].partition("::")
+            key = f"{module}::{marker.kwargs.get('of', name)}"
+            cases[key].append(item)
+            sizes[key] = marker.kwargs["sample"]
     left_out: list[pytest.Item] = []
-    for name, found in cases.items():
-        marker = found[0].get_closest_marker("campaign")
-        assert marker is not None
-        kept = random.Random(f"{seed} {name}").sample(found, min(len(found), marker.kwargs.get("sample", len(found))))
+    for key, found in cases.items():
+        kept = random.Random(f"{seed} {key}").sample(found, min(len(found), sizes[key]))
         left_out += [item for item in found if item not in kept]
     return left_out
 

@@ -40,6 +40,11 @@ def drills(loaded: Loaded) -> list[Path]:
     return sorted(folder.iterdir()) if folder.exists() else []
 
 
+def recorded(loaded: Loaded) -> str:
+    path = loaded.session().project.paths.drills
+    return path.read_text() if path.exists() else ""
+
+
 def check(loaded: Loaded, name: str) -> dict[str, str]:
     probes = {probe["service"]: probe for probe in loaded.ragops("health", "--json", cwd=loaded.root).json()["probes"]}
     return next(item for item in probes["backup"]["checks"] if item["name"] == name)
@@ -203,8 +208,9 @@ def begun(loaded: Loaded, wait_until: Any, service: str) -> Any:
 
 
 @pytest.mark.fault
+@pytest.mark.campaign(of="drills that are ended", sample=1)
 def test_ctrl_c_leaves_nothing_and_backups_go_on_meanwhile(loaded: Loaded, wait_until: Any, processes_of: Any) -> None:
-    records = loaded.session().project.paths.drills.read_text()
+    records = recorded(loaded)
     pids = loaded.pids()
     process = begun(loaded, wait_until, "redis")
     (folder,) = drills(loaded)
@@ -216,11 +222,12 @@ def test_ctrl_c_leaves_nothing_and_backups_go_on_meanwhile(loaded: Loaded, wait_
     assert process.returncode == 130
     assert drills(loaded) == []
     assert processes_of(folder) == []
-    assert loaded.session().project.paths.drills.read_text() == records, "it says nothing about the recovery point"
+    assert recorded(loaded) == records, "it says nothing about the recovery point"
     assert loaded.pids() == pids
 
 
 @pytest.mark.fault
+@pytest.mark.campaign(of="drills that are ended", sample=1)
 def test_what_a_killed_drill_left_goes_with_the_next_and_one_can_be_kept(
     loaded: Loaded, wait_until: Any, processes_of: Any
 ) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.integration.faults.lab import Lab
 
-pytestmark = [pytest.mark.fault]
+pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="append-only stores", sample=1)]
 
 MISSING = 7
 

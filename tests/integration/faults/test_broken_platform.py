@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 UNHEALTHY, MISSING = 3, 7
 
 
+pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="broken platforms", sample=5)]
+
+
 def drop_chunks(lab: Lab) -> None:
     lab.sql("DROP TABLE rag.chunks CASCADE")
 
@@ -82,7 +85,6 @@ def listed(lab: Lab) -> Lab:
     return lab
 
 
-@pytest.mark.campaign(sample=2)
 @pytest.mark.parametrize("words", WAYS)
 def test_what_is_taken_of_a_broken_platform_is_marked_and_latest_is_the_one_before(listed: Lab, words: str) -> None:
     good = listed("backup", "run").out.strip()

@@ -11,7 +11,7 @@ from tests.integration.faults.lab import NAMES
 if TYPE_CHECKING:
     from tests.integration.faults.lab import Lab
 
-pytestmark = [pytest.mark.fault]
+pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="dying engines", sample=5)]
 
 DUMPS = {
     "postgresql before pg_dump": ("timescaledb", r"start .*pg_dump"),
@@ -40,7 +40,6 @@ RESTORES = {
 }
 
 
-@pytest.mark.campaign(sample=2)
 @pytest.mark.parametrize("moment", DUMPS)
 def test_killed_during_its_dump(lab: Lab, moment: str) -> None:
     name, effect = DUMPS[moment]
@@ -78,7 +77,6 @@ def changed(package_lab: Lab, point_a: str) -> Lab:
     return package_lab
 
 
-@pytest.mark.campaign(sample=3)
 @pytest.mark.parametrize("moment", RESTORES)
 def test_killed_during_its_restore(changed: Lab, point_a: str, moment: str) -> None:
     lab, (name, effect) = changed, RESTORES[moment]
@@ -100,7 +98,6 @@ def test_the_scratch_server_is_killed(changed: Lab, point_a: str) -> None:
     goes_on(lab, point_a, "redis")
 
 
-@pytest.mark.campaign(sample=1)
 @pytest.mark.parametrize("name", NAMES)
 def test_killed_before_the_restore_begins(changed: Lab, point_a: str, name: str) -> None:
     """One that is down is brought back by the restore itself; its way back is what the others held."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.integration.faults.conftest import Mounts
     from tests.integration.faults.lab import Lab
 
-pytestmark = [pytest.mark.fault]
+pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="full disks", sample=4)]
 
 MISSING = 7
 
@@ -30,7 +30,6 @@ def fill_up(mounts: Mounts, folder: Path, leave: int) -> None:
 # --- the repository -----------------------------------------------------------------
 
 
-@pytest.mark.campaign(sample=1)
 @pytest.mark.parametrize("size", ["12k", "24k", "32k", "40k"])
 def test_the_repository_is_full(lab: Lab, mounts: Mounts, size: str) -> None:
     small = lab.folder / "small"
@@ -154,7 +153,6 @@ def test_a_restore_sees_beforehand_that_there_is_no_room(roomy: Lab, mounts: Mou
     assert lab.contents() == lab.expected("B")
 
 
-@pytest.mark.campaign(sample=2)
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_the_disk_of_the_data_is_full(roomy: Lab, mounts: Mounts, moment: str) -> None:
     """Each store keeps its old or has its new contents, though an engine may have gone down for want of room."""

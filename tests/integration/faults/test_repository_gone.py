@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.integration.faults.conftest import Mounts
     from tests.integration.faults.lab import Lab
 
-pytestmark = [pytest.mark.fault]
+pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="repositories gone", sample=4)]
 
 MISSING = 7
 # Moments of a backup, by what it is about to do.
@@ -58,7 +58,6 @@ def away(repository: Path) -> Iterator[Callable[..., None]]:
     assert not made_anew, f"it was made anew, on a disk that is not the repository's: {made_anew}"
 
 
-@pytest.mark.campaign(sample=2)
 @pytest.mark.parametrize(
     ("moment", "emptied"),
     [(moment, True) for moment in DURING] + [("the first part", False), ("the manifest", False)],
@@ -77,7 +76,6 @@ def test_gone_during_a_backup(lab: Lab, moment: str, emptied: bool) -> None:
     assert not lab.leftovers()
 
 
-@pytest.mark.campaign(sample=1)
 @pytest.mark.parametrize(
     "moment",
     {
@@ -112,7 +110,6 @@ def test_gone_while_the_services_are_restored(lab: Lab) -> None:
     assert lab.contents() == lab.expected("A")
 
 
-@pytest.mark.campaign(sample=1)
 @pytest.mark.parametrize("moment", DURING)
 def test_read_only_during_a_backup(lab: Lab, mounts: Mounts, moment: str) -> None:
     """The lock cannot be removed then: the next run takes it over."""
