@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
 class RagopsError(Exception):
     """A failure with everything its reader needs.
 
-    `code` is a stable snake_case word for scripts, `message` says what happened, `hint` how to cure it,
+    `code` is a stable snake_case word for scripts, `message` says what happened, `hint` is the command that mends it,
     `exit_code` is what the process ends with. None of them may hold a secret.
     """
 
@@ -102,7 +102,7 @@ class StoreRefusedError(MissingError):
 
 
 class InterruptedRunError(RagopsError):
-    """The user ended the run; the state is consistent and the next run goes on."""
+    """The user ended the run; the state is consistent and the next run continues."""
 
     default_exit = ExitCode.INTERRUPTED
 
@@ -111,13 +111,13 @@ _MARK = "ragops-error:"
 
 
 def encode_error(error: RagopsError) -> str:
-    """The error as one line that survives being quoted by another program, to be found again by `decode`."""
+    """Return the error as one line that survives being quoted by another program, to be found again by `decode`."""
     values = {"code": error.code, "message": error.message, "hint": error.hint, "exit_code": int(error.exit_code)}
     return _MARK + json.dumps(values)
 
 
 def decode_error(text: str) -> RagopsError | None:
-    """The first encoded error inside `text`, None where there is none."""
+    """Return the first encoded error inside `text`, None if there is none."""
     start = text.find(_MARK)
     if start < 0:
         return None

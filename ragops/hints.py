@@ -29,7 +29,7 @@ _OTHERS_DATA = frozenset({"passages", "metadata", "payload", "answer", "results"
 
 @dataclass(frozen=True)
 class Aim:
-    """The global options that chose where the command acts; empty where they were not given."""
+    """The global options that chose where the command acts; empty if they were not given."""
 
     environment: str = ""
     config: str = ""
@@ -67,7 +67,7 @@ def aim_at(arguments: Sequence[str]) -> None:
 
 
 def aimed(text: str, where: Aim | None = None) -> str:
-    """The text with every command of ragops in it completed; one that names an environment itself stays."""
+    """Return the text with every command of ragops in it completed; one that names an environment itself stays."""
     options = (where or _current).options
     if not options or "ragops " not in text:
         return text

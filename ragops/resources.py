@@ -14,22 +14,22 @@ def _root() -> Path:
 
 
 def stacks_dir() -> Path:
-    """The folder that holds one folder per Pulumi program."""
+    """Return the folder that holds one folder per Pulumi program."""
     return _root() / "stacks"
 
 
 def templates_dir() -> Path:
-    """The folder of everything that is rendered, by service."""
+    """Return the folder of everything that is rendered, by service."""
     return _root() / "templates"
 
 
 def page(name: str) -> str:
-    """The URL of a page of the documentation, which lies in the wheel as in a checkout."""
+    """Return the URL of a page of the documentation, which lies in the wheel as in a checkout."""
     return (_root() / "docs" / name).as_uri()
 
 
 def images_dir() -> Path:
-    """The folder that holds one folder per container image that ragops builds."""
+    """Return the folder that holds one folder per container image that ragops builds."""
     return _root() / "images"
 
 

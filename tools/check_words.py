@@ -18,9 +18,9 @@ _CONDITION = (
 )
 # pattern → advice
 BANNED = {
-    r"anew": "again, from scratch",
+    r"(?<!-)anew": "again, from scratch",
     r"whoever": "anyone who",
-    r"nobody": "no one, or name the actor",
+    r"(?<!`)nobody": "no one, or name the actor",
     r"meanwhile": "at the same time, while …",
     r"cures?": "hint, remedy",
     r"beside": "next to, in addition to",

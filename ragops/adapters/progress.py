@@ -52,7 +52,7 @@ _shown: list[Callable[[Progress], None]] = []
 
 
 @contextlib.contextmanager
-def telling(show: Callable[[Progress], None]) -> Iterator[None]:
+def report_progress(show: Callable[[Progress], None]) -> Iterator[None]:
     """Inside the block `tell` gives its progress to `show`."""
     _shown.append(show)
     try:

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def run(
     context: typer.Context,
     quiesce: Annotated[
-        bool, typer.Option("--quiesce", help="Keep writers waiting for a moment: all parts are of one instant.")
+        bool, typer.Option("--quiesce", help="Block writes while snapshots start: all parts share one point in time.")
     ] = False,
     jobs: Annotated[
         int | None, typer.Option(min=1, max=32, metavar="N", help="Parts worked on at once; backup.jobs if not given.")
@@ -104,13 +104,13 @@ def copy(
     context: typer.Context,
     point: Reference = "latest",
     every: Annotated[
-        bool, typer.Option("--all", help="Every recovery point that a repository lacks, but for the ways back.")
+        bool, typer.Option("--all", help="Copy every point that a repository lacks, safety points excluded.")
     ] = False,
     lock_wait: LockWait = 0.0,
 ) -> None:
     """Have a recovery point whole in every repository.
 
-    Reads it in all of them; where it is missing or damaged, the first included, it is copied from where it is whole.
+    Reads it in all of them, and copies it from a repository that has it whole to the others.
 
     Example: ragops backup copy latest
     """

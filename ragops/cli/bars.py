@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from ragops.cli.console import Console
 
 _LEAST_COLUMNS = 80  # narrower ones would break every bar
-_LINE_SECONDS = 10.0  # between two lines about one part where there is no terminal
+_LINE_SECONDS = 10.0  # between two lines about one part if there is no terminal
 
 
 @contextlib.contextmanager
 def bars(console: Console) -> Iterator[Callable[[Progress], None]]:
-    """A function that takes progress from several threads and shows it."""
+    """Return a function that takes progress from several threads and shows it."""
     if console.quiet:
         yield lambda _progress: None
     elif sys.stderr.isatty() and shutil.get_terminal_size().columns >= _LEAST_COLUMNS:

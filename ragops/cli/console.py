@@ -68,7 +68,7 @@ class Console:
     ) -> None:
         """Print a table; a terminal gets what fits, with `ok` and `down` in colour, a pipe lines of any length.
 
-        Columns of `optional` are left out where there is no room, the first one first. Without rows, `empty` is said.
+        Columns of `optional` are left out if there is no room, the first one first. Without rows, `empty` is said.
         """
         if not rows and empty:
             self.message(empty)
@@ -120,18 +120,18 @@ class Console:
     def message(self, text: str) -> None:
         """Say something to the person, unless they asked for quiet."""
         if not self.quiet:
-            with contextlib.suppress(OSError):  # nobody listens: no reason to leave a change half done
+            with contextlib.suppress(OSError):  # a closed stderr is no reason to leave a change half done
                 _write(printable(aimed(text)), stream=sys.stderr)
 
     def error(self, error: RagopsError) -> None:
-        """Show a failure: what happened and how to cure it."""
+        """Show a failure: what happened and the hint."""
         if self.as_json:
             self.document({"error": {"code": error.code, "message": error.message, "hint": error.hint}})
         else:
             self.complain(error)
 
     def complain(self, error: RagopsError) -> None:
-        """Show a failure on stderr, in words."""
+        """Show a failure on stderr as text."""
         label = "\x1b[1;31merror\x1b[0m" if self._color and sys.stderr.isatty() else "error"
         words = [printable(aimed(error.message)), *([f"  → {printable(aimed(error.hint))}"] if error.hint else [])]
         lines = [f"{label}: {words[0]}", *words[1:]]
@@ -141,9 +141,9 @@ class Console:
     # --- questions ----------------------------------------------------------------------------------------------
 
     def confirm(self, question: str, *, yes: bool, expected: str = "") -> None:
-        """Go on only if the person agrees: by `yes`, else by typing y (or the `expected` word).
+        """Continue only if the person agrees: by `yes`, else by typing y (or the `expected` word).
 
-        Raises UsageError where nobody can be asked, InterruptedRunError where the answer is no.
+        Raises UsageError if there is no terminal to ask on, InterruptedRunError where the answer is no.
         """
         if yes:
             return
@@ -151,7 +151,7 @@ class Console:
             again = shlex.join(["ragops", *sys.argv[1:], "--yes"])
             what = f"{question}\nthere is no terminal to ask on"
             raise UsageError("confirmation_needed", what, f"run `{again}` if you mean it")
-        prompt = f"type {expected} to go on: " if expected else "go on? [y/N] "
+        prompt = f"type {expected} to continue: " if expected else "continue? [y/N] "
         sys.stderr.write(f"{printable(aimed(question))}\n{prompt}")
         sys.stderr.flush()
         answer = sys.stdin.readline().strip()

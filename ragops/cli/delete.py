@@ -70,7 +70,7 @@ def delete(
 
 
 def _show(console: Console, found: Sequence[Deletion]) -> None:
-    """What a deletion would come to."""
+    """Return what a deletion would come to."""
     from ragops.units import size
 
     if console.as_json:

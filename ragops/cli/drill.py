@@ -33,8 +33,8 @@ def drill(
 ) -> None:
     """Prove that a recovery point restores.
 
-    Starts a scratch platform beside the live one, on ports of its own, restores into it, compares counts and samples,
-    and removes it. The live platform is not touched. `ragops health` shows the last drill. Exits with 6 where it fails.
+    Starts a scratch platform next to the live one, on ports of its own, restores into it, compares counts and samples,
+    and removes it. The live platform is not touched. `ragops health` shows the last drill. Exits with 6 if it fails.
 
     Example: ragops backup drill latest
     """

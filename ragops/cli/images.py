@@ -76,7 +76,7 @@ def pull(
 def build(context: typer.Context) -> None:
     """Build the image of the RAG API from this very ragops.
 
-    There is nothing to do where it is already made from it.
+    There is nothing to do if it is already made from it.
 
     Example: ragops images build
     """
@@ -90,7 +90,7 @@ def build(context: typer.Context) -> None:
 
 
 def _session(current: State) -> Session | None:
-    """The project's; None where there is none: the image is the same for all."""
+    """Return the project's; None if there is none: the image is the same for all."""
     try:
         return current.session()
     except UsageError as error:

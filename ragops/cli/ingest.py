@@ -90,7 +90,7 @@ def ingest(
     for one in report.collections:
         _say(console, one)
     if not refreshed:
-        console.message("the API was not told: its cached answers may be those of before for `api.cache_seconds`")
+        console.message("cannot clear the API's cache of answers: old ones may be returned for `api.cache_seconds`")
     raise typer.Exit(report.exit_code)
 
 
@@ -130,7 +130,7 @@ def query(
 
 
 def _token(file: Path | None) -> SecretStr:
-    """The token from a file or the environment: never an option, since command lines are seen by everybody."""
+    """Return the token from a file or the environment: never an option, since command lines are seen by everybody."""
     from pydantic import SecretStr
 
     from ragops.errors import UsageError
@@ -159,7 +159,7 @@ def _row(one: CollectionReport) -> tuple[str, ...]:
 
 
 def _say(console: Console, one: CollectionReport) -> None:
-    """Notes, failures, and where the time went."""
+    """Print notes, failures, and where the time went."""
     for note in one.notes:
         console.message(f"{one.name}: {note}")
     if one.refused:
@@ -190,14 +190,14 @@ def _show(console: Console, result: QueryResult, *, full: bool) -> None:
 
 
 def _shortened(text: str) -> list[str]:
-    """The first lines of `text` as wide as the terminal; words that are longer are cut."""
+    """Return the first lines of `text` as wide as the terminal; words that are longer are cut."""
     width = max(20, shutil.get_terminal_size().columns - 4)
     return textwrap.wrap(text, width, max_lines=_SHOWN_LINES, placeholder=" …")
 
 
 @contextlib.contextmanager
 def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
-    """A function that shows how far it is: redrawn on a terminal, a line every few seconds elsewhere."""
+    """Return a function that shows how far it is: redrawn on a terminal, a line every few seconds elsewhere."""
     if console.quiet:
         yield lambda _progress: None
     elif sys.stderr.isatty():

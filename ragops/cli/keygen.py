@@ -14,7 +14,7 @@ def keygen(context: typer.Context, file: Annotated[Path, typer.Argument(metavar=
     """Make the key that opens encrypted recovery points.
 
     Keep the file away from this machine: writing recovery points needs only the recipient in ragops.yaml, and without
-    the file nobody reads them.
+    the file no one can read them.
 
     Example: ragops backup keygen rag-identity.txt
     """
@@ -34,5 +34,5 @@ def keygen(context: typer.Context, file: Annotated[Path, typer.Argument(metavar=
         current.console.document(jsonable(made))
         return
     current.console.text(made.recipient)
-    current.console.message(f"wrote {made.file} (0600): keep it safe and elsewhere, it is the only way back")
+    current.console.message(f"wrote {made.file} (0600): keep it safe and elsewhere, nothing else opens them")
     current.console.message(f"then in ragops.yaml, under backup: `recipients: [{made.recipient}]`")

@@ -56,7 +56,7 @@ def init(
 
 
 def doctor(context: typer.Context) -> None:
-    """Check the machine, each finding with its cure.
+    """Check the machine, each finding with a hint.
 
     Looks at engines, ports, disk, memory, kernel settings and the clock.
 

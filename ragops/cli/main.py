@@ -53,7 +53,7 @@ def _attempt(arguments: list[str], console: Console) -> int:
         return _call(arguments)
     except KeyboardInterrupt as interrupt:
         cause: BaseException = interrupt
-        error: RagopsError = InterruptedRunError("interrupted", "interrupted", "run the same command again to go on")
+        error: RagopsError = InterruptedRunError("interrupted", "interrupted", "run the same command again to continue")
     except RagopsError as failure:
         cause = error = failure
     except Exception as failure:
@@ -72,7 +72,7 @@ def _attempt(arguments: list[str], console: Console) -> int:
 
 
 def _was_output(failure: OSError) -> bool:
-    """Whether it was printing that failed; only its place tells it from a failure on a file."""
+    """Whether it was printing that failed; only its place distinguishes it from a failure on a file."""
     place = failure.__traceback__
     while place is not None and place.tb_next is not None:
         place = place.tb_next
@@ -81,7 +81,7 @@ def _was_output(failure: OSError) -> bool:
 
 
 def _without_output(failure: OSError, console: Console) -> int:
-    """The exit code where nobody takes the output; a reader that has gone is no fault, as for other commands."""
+    """Return the exit code if the output cannot be written; a reader that has gone is no fault."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python tries once more when it ends
     if isinstance(failure, BrokenPipeError):
         return 128 + signal.SIGPIPE

@@ -92,7 +92,7 @@ def outputs(
 def logs(
     context: typer.Context,
     service: Annotated[str, typer.Argument(autocompletion=completion.services, help=f"One of: {', '.join(NAMES)}.")],
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing lines as they are appended.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines from the end.")] = 100,
 ) -> None:
     """Print the log of a service.

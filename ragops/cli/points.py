@@ -155,7 +155,7 @@ def verify(
     """Check signature, sizes and checksums of a recovery point.
 
     Needs no identity and no engine, unless --deep asks for both: then each engine restores its parts into a place of
-    their own, compares the counts and removes them; what was not restored is said. Exits with 6 where it is damaged.
+    their own, compares the counts and removes them; what was not restored is said. Exits with 6 if it is damaged.
 
     Example: ragops backup verify latest --deep
     """
@@ -210,7 +210,7 @@ def _checked(result: VerifyResult) -> dict[str, Any]:
 
 
 def _verify_all(current: State, repository: str | None, *, deep: bool) -> None:
-    """Raises IntegrityError where one is not whole, after all of them are shown."""
+    """Verify all; raise IntegrityError if one is not whole, after all of them are shown."""
     from ragops.cli.bars import bars
     from ragops.errors import IntegrityError, UsageError
     from ragops.operations.backup.verify import verify_all
@@ -235,7 +235,7 @@ def _pairs(found: Mapping[str, Any]) -> str:
 
 
 def values(point: RecoveryPoint) -> dict[str, Any]:
-    """A recovery point as JSON values."""
+    """Return a recovery point as JSON values."""
     found: dict[str, Any] = point.manifest.model_dump(mode="json")
     more = {"size": point.size, "plain_size": point.plain_size, "place": point.location, "kept": point.is_pinned}
     return {**found, **more, "signer": point.signed.signature.key}

@@ -41,12 +41,12 @@ _KINDS: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 
-_LINE_SECONDS = 5.0  # between two lines about the same thing where there is no terminal
+_LINE_SECONDS = 5.0  # between two lines about the same thing if there is no terminal
 
 
 @contextlib.contextmanager
 def steps(console: Console, title: str) -> Iterator[Callable[[Step | Progress], None]]:
-    """A function that takes the engine's steps and other progress, and shows each resource as it goes."""
+    """Return a function that takes the engine's steps and other progress, and shows each resource as it goes."""
     if console.quiet:
         yield lambda _step: None
     elif sys.stderr.isatty():

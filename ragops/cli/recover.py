@@ -28,7 +28,7 @@ def recover(
     context: typer.Context,
     repository: Annotated[str, typer.Argument(metavar="REPOSITORY", help="Folder or URL of the recovery points.")],
     identity: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The age identity that opens them, where they are encrypted.")
+        Path | None, typer.Option(metavar="FILE", help="The age identity that opens them, if they are encrypted.")
     ] = None,
     into: Annotated[
         Path, typer.Option(metavar="DIR", help="Folder of the new project, without a ragops.yaml.")
@@ -45,7 +45,7 @@ def recover(
     """Make the platform on a new machine, from recovery points alone.
 
     Writes ragops.yaml and the secrets out of the recovery point, provisions, restores, and looks at the health. Run
-    again it goes on where it was interrupted; ragops.yaml may be edited in between. Exits with 3 where the platform is
+    again it continues if it was interrupted; ragops.yaml may be edited in between. Exits with 3 where the platform is
     not well at the end.
 
     Example: ragops recover backups --into new --identity rag-identity.txt --yes
@@ -72,12 +72,12 @@ def recover(
 
 
 def _ask(console: Console, found: Candidate, *, yes: bool) -> None:
-    """The age-old question of a key that is seen for the first time."""
+    """Ask whether to accept a key that is seen for the first time."""
     manifest = found.point.manifest
     what = (
         f"Recovery point {found.point.id} of {manifest.platform}, taken {manifest.created:%Y-%m-%d %H:%M} UTC, was"
-        f" signed by {found.signer}.\nNobody vouches for that key: no --verify-key was given, and no identity file"
-        " names one. Whoever can write to the repository may have signed it."
+        f" signed by {found.signer}.\nThat key is not verified: neither --verify-key nor an identity file names it."
+        " Anyone with write access to the repository could have signed this recovery point."
     )
     if yes:
         console.message(f"{what} Taken as it is, for --yes was given.")

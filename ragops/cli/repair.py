@@ -33,7 +33,7 @@ def repair(
     """Repair damaged data, on a copy first.
 
     The engine's own checker cuts the copy at the first fault, and a scratch server reads it. What is lost is said in
-    seconds and bytes before anything is put in place; the damaged data are kept beside.
+    seconds and bytes before anything is put in place; the damaged data are kept.
 
     Example: ragops repair redis
     """

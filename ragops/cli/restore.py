@@ -49,7 +49,10 @@ def restore(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
     no_safety: Annotated[bool, typer.Option("--no-safety", help="Take no safety recovery point first.")] = False,
-    anew: Annotated[bool, typer.Option("--anew", help="Restore again what an interrupted run had restored.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Restore again what an interrupted run had restored.")
+    ] = False,
+    _restart: Annotated[bool, typer.Option("--anew", hidden=True, help="The name of --restart until 0.1.")] = False,
     older_than: Annotated[
         str | None,
         typer.Option("--older-than", metavar="TIME", help="With clean: only what is older, such as 7d."),
@@ -63,7 +66,7 @@ def restore(
 
     Checks all of it before anything is touched, takes a safety recovery point first, and is done when the counts match
     and the API answers through the gateway: exits with 3 if it does not, or if an index or constraint could not be
-    made again. If a run was interrupted, the same command goes on with what is left. Services whose data are gone are
+    made again. If a run was interrupted, the same command continues with what is left. Services whose data are gone are
     started empty first.
 
     What a restore replaces is kept: databases, folders of data. `ragops restore clean` lists it with sizes, asks, and
@@ -91,7 +94,7 @@ def restore(
     if not dry_run:
         which = ", ".join(service or ()) or "all services"
         console.confirm(f"This replaces the data of {which} by recovery point {found.id}.", yes=yes)
-    wanted = Wanted(found, tuple(service or ()), repository, dry_run, no_safety, anew)
+    wanted = Wanted(found, tuple(service or ()), repository, dry_run, no_safety, restart or _restart)
     report = restore_environment(session, vault, wanted, lambda: steps(console, "restore"), lambda: bars(console))
     result, failure = report.result, report.failure
     if failure is None or not console.as_json:

@@ -79,7 +79,7 @@ def install(
 def show(context: typer.Context) -> None:
     """Show what is installed, when it runs next and how it went last.
 
-    Exits with 7 where nothing is installed.
+    Exits with 7 if nothing is installed.
 
     Example: ragops backup schedule show
     """
@@ -149,7 +149,7 @@ def scheduled(context: typer.Context) -> None:
 
 
 def _known_secrets(project: Project) -> tuple[str, ...]:
-    """What no ping may hold; a file that cannot be read fails the steps, which then say so."""
+    """Return what no ping may hold; a file that cannot be read fails the steps, which then say so."""
     from ragops.config import secrets
     from ragops.errors import RagopsError
 

@@ -62,7 +62,7 @@ def install(
 def show(context: typer.Context) -> None:
     """Show what starts the platform at boot.
 
-    Exits with 7 where nothing is installed.
+    Exits with 7 if nothing is installed.
 
     Example: ragops service show
     """
@@ -124,7 +124,7 @@ def start(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
 def remove(context: typer.Context) -> None:
     """Have nothing start the platform at boot any more.
 
-    Takes out exactly what was installed for this project and environment; what runs goes on.
+    Takes out exactly what was installed for this project and environment; what runs keeps running.
 
     Example: ragops service remove
     """

@@ -49,7 +49,7 @@ class State:
         refuse_others_project(folder.resolve(), _typed(self.command), reads_only=False)
 
     def become_owner(self) -> None:
-        """Go on as the owner of the project, where there is one already: before anything is opened."""
+        """Continue as the owner of the project, if there is one already: before anything is opened."""
         from ragops.config.load import find_config
 
         try:
@@ -66,7 +66,7 @@ class State:
 
 
 def state(context: typer.Context) -> State:
-    """The State of a command."""
+    """Return the State of a command."""
     found = context.obj
     words: list[str] = []
     inner: typer.Context | Any = context
@@ -77,11 +77,11 @@ def state(context: typer.Context) -> State:
 
 
 def _typed(command: str) -> str:
-    """The command with its arguments as it was typed, for a hint that repeats it."""
+    """Return the command with its arguments as it was typed, for a hint that repeats it."""
     words = sys.argv[1:]
     return shlex.join(words) if set(command.split()) <= set(words) else command
 
 
 def command_line() -> str:
-    """The command as it was typed, for locks and the audit trail; secrets are never options."""
+    """Return the command as it was typed, for locks and the audit trail; secrets are never options."""
     return " ".join(["ragops", *sys.argv[1:]])

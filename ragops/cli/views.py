@@ -63,7 +63,7 @@ def show_versions(console: Console, versions: Sequence[VersionChange]) -> None:
 
 
 def show_status(console: Console, status: PlatformStatus) -> None:
-    """What runs and where."""
+    """Print what runs and where."""
     runtime = status.services[0].runtime if status.services else "-"
     columns = ("SERVICE", "STATE", "ENGINE", "ADDRESS", _id_title(runtime), "UP", "MEMORY")
     rows = [
@@ -126,7 +126,7 @@ def prometheus(health: Health) -> str:
 
 
 def nagios(health: Health) -> tuple[str, int]:
-    """The health as one Nagios line with its exit code (0 OK, 1 WARNING, 2 CRITICAL)."""
+    """Return the health as one Nagios line with its exit code (0 OK, 1 WARNING, 2 CRITICAL)."""
     word, code = {"ok": ("OK", 0), "degraded": ("WARNING", 1), "down": ("CRITICAL", 2)}[health.status.value]
     wrong = [
         f"{probe.service} {check.name}: {check.detail}"

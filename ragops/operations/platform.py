@@ -33,16 +33,16 @@ class Platform:
     images: Mapping[str, str] = field(default_factory=dict)
 
     def endpoint(self, service: str) -> Endpoint:
-        """The endpoint of `service`. Raises MissingError (not_provisioned)."""
+        """Return the endpoint of `service`. Raises MissingError (not_provisioned)."""
         if service not in self.endpoints:
             raise MissingError("not_provisioned", f"{service} is not provisioned here", "run `ragops up` first")
         return self.endpoints[service]
 
     def control(self, service: str) -> Control:
-        """What may be done to `service`. Raises MissingError (not_provisioned)."""
+        """Return what may be done to `service`. Raises MissingError (not_provisioned)."""
         return self.control_of(self.endpoint(service))
 
     def services(self) -> tuple[Service, ...]:
-        """The provisioned services in the order that keeps references whole: metadata first."""
+        """Return the provisioned services in the order that keeps references whole: metadata first."""
         found = (service for service in SERVICES if service.name in self.endpoints)
         return tuple(service for service in found if service.backup() is not None)

@@ -58,7 +58,7 @@ def staging_of(project: Project) -> Path:
 
 
 def options_files(project: Project) -> dict[str, Path]:
-    """The files with keys of the repositories that lie inside the project, by their path there."""
+    """Return the files with keys of the repositories that lie inside the project, by their path there."""
     settings, root = project.settings.backup, project.paths.root
     named = (place.options_file for place in (settings.repository, *settings.copies) if place.options_file)
     inside = (Path(os.path.normpath(root / name)) for name in named)
@@ -66,7 +66,7 @@ def options_files(project: Project) -> dict[str, Path]:
 
 
 def findings(project: Project) -> tuple[Check, ...]:
-    """What `doctor` says of the repositories: each is written to and read from, a few bytes."""
+    """Return what `doctor` says of the repositories: each is written to and read from, a few bytes."""
     try:
         vault = vault_of(project)
     except RagopsError as error:

@@ -50,12 +50,12 @@ class Session:
         return host_of(self.project)
 
     def secrets(self) -> dict[str, str]:
-        """All secrets of the environment, made up where they are missing; nothing is written."""
+        """All secrets of the environment, made up if they are missing; nothing is written."""
         found = secrets.preview(self.project.paths.secrets, secret_names(self.project.settings))
         return without_expired(found, datetime.now(tz=UTC))
 
     def make_secrets(self) -> dict[str, str]:
-        """All secrets, generated and kept where they are missing. Raises MissingError (secret_missing)."""
+        """All secrets, generated and kept if they are missing. Raises MissingError (secret_missing)."""
         self.refuse_lost_secrets()
         path = self.project.paths.secrets
         found = secrets.ensure(path, secret_names(self.project.settings))
@@ -99,7 +99,7 @@ class Session:
             raise RagopsError("endpoints_unreadable", what, "run `ragops up`, which writes it again") from error
 
     def not_provisioned(self) -> MissingError:
-        """The error before the first `up` went through; names what an interrupted one left running."""
+        """Return the error before the first `up` went through; names what an interrupted one left running."""
         paths = self.project.paths
         running = [service.name for service in SERVICES if self.host.is_running(service.name)]
         what = f"environment {paths.environment!r} is not up"
@@ -108,14 +108,14 @@ class Session:
         return MissingError("not_provisioned", what, "run `ragops up`")
 
     def endpoint(self, service: str) -> Endpoint:
-        """The endpoint of one service. Raises as `endpoints`, MissingError (not_provisioned) where it has none."""
+        """Return the endpoint of one service. Raises as `endpoints`, MissingError (not_provisioned) if it has none."""
         found = self.endpoints([service])
         if service not in found:
             raise MissingError("not_provisioned", f"{service} is not provisioned here", "run `ragops up`")
         return found[service]
 
     def platform(self) -> Platform:
-        """The opened platform as backups and restores see it."""
+        """Return the opened platform as backups and restores see it."""
         project, paths = self.project, self.project.paths
         return Platform(
             name=project.settings.name,
@@ -145,7 +145,7 @@ class Session:
         return RestoreJournal(self.project.paths.restore_journal)
 
     def locker(self) -> LockRequest:
-        """This command as the holder of a repository's lock."""
+        """Return this command as the holder of a repository's lock."""
         return LockRequest(self.command, self.lock_wait, self.notice)
 
     def rotate_logs(self) -> None:
@@ -198,7 +198,7 @@ def secret_names(settings: Settings) -> list[str]:
 
 
 def _restore_hint(path: Path) -> str:
-    return f"restore {path} from your copy; to start anew, without the data: `ragops down --purge-data`"
+    return f"restore {path} from your copy; to start again without the data: `ragops down --purge-data`"
 
 
 def _outcome(error: BaseException) -> str:

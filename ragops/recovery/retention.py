@@ -46,7 +46,7 @@ def _why_needed(point: RecoveryPoint, newest: RecoveryPoint, span: timedelta) ->
     if newest.manifest.created - point.manifest.created >= span:
         return ""
     if point.manifest.kind is Kind.SAFETY:
-        return "the way back of a restore"
+        return "the safety point of a restore"
     return "taken of a platform that was down; it fills no day" if point.manifest.unhealthy else ""
 
 

@@ -1,4 +1,4 @@
-"""What restores and repairs leave for a way back: databases, collections and folders that serve nobody."""
+"""What restores and repairs keep: databases, collections and folders that are no longer in use."""
 
 from __future__ import annotations
 

@@ -278,7 +278,7 @@ def test_release_may_be_called_twice_and_ends_everything(endpoints, postgres, va
         quiet.release()
         nobody_waits(postgres, valkey)
         quiet.release()
-    assert sum("writes go on" in words for words in said) == 1
+    assert sum("writes resumed" in words for words in said) == 1
     nobody_waits(postgres, valkey)
 
 

@@ -46,7 +46,7 @@ class BackupRequest:
 class BackupResult:
     """A recovery point that was taken, and its copies, each of which was read back too.
 
-    `way_back` is the command that restores the newest good one from before, empty where there is none; `lost` says
+    `restore_command` is the command that restores the newest good one from before, empty if there is none; `lost` says
     that nothing is down, and something that was there before is gone.
     """
 
@@ -88,14 +88,14 @@ class WriteFreeze(Protocol):
 
     @property
     def instant(self) -> datetime | None:
-        """Since when no write was taken; None where nobody is held."""
+        """Since when no write was taken; None if writers are not held."""
 
     def release(self) -> None:
         """Let them go."""
 
 
 class NoFreeze:
-    """Nobody is held."""
+    """No writer is held."""
 
     instant: datetime | None = None
 

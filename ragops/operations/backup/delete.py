@@ -22,8 +22,8 @@ _LIST = "see `ragops backup list`"
 class DeleteRequest:
     """Which one: an id, the start of exactly one, or `latest`, in `repository` (None: in all).
 
-    `kept`: also where it is marked.
-    `needed` are ids that an interrupted restore goes on with.
+    `kept`: also if it is marked.
+    `needed` are ids that an interrupted restore continues with.
     """
 
     reference: str
@@ -53,13 +53,13 @@ class Deletion:
 
 @dataclass(frozen=True)
 class DeleteResult:
-    """What is gone; `failures` are the repositories where it is not."""
+    """What is gone; `failures` are the repositories if it is not."""
 
     removed: tuple[Deletion, ...]
     failures: tuple[tuple[str, RagopsError], ...]
 
     def require_all(self) -> None:
-        """Raise RagopsError (delete_failed) where it is not gone everywhere, with the exit code of why."""
+        """Raise RagopsError (delete_failed) if it is not gone everywhere, with the exit code of why."""
         if self.failures:
             name, error = self.failures[0]
             what = f"it is not removed from {name}: {error.message}"
@@ -67,7 +67,7 @@ class DeleteResult:
 
 
 def plan_deletion(vault: BackupTarget, request: DeleteRequest) -> tuple[Deletion, ...]:
-    """What would go, from where, or why not; changes nothing.
+    """Return what would go, from where, or why not; changes nothing.
 
     Raises UsageError (no_recovery_point, ambiguous_recovery_point), RagopsError where a repository cannot be reached.
     """
@@ -104,7 +104,7 @@ def _places(vault: BackupTarget, request: DeleteRequest) -> tuple[Repository, ..
 
 
 def _ident(vault: BackupTarget, places: Collection[Repository], request: DeleteRequest) -> str:
-    """The one id that begins so."""
+    """Return the one id that begins so."""
     if request.reference == "latest":
         return vault.find("latest", request.repository)[1].id
     if not request.reference:

@@ -55,7 +55,7 @@ def keygen(path: Path, verify_key: str) -> Identity:
 
 
 def verify_keys_in(path: Path) -> tuple[str, ...]:
-    """The verification keys that an identity file names; empty where it cannot be read."""
+    """Return the verification keys that an identity file names; empty if it cannot be read."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError):

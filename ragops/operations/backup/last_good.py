@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def newest_good(session: Session) -> RecoveryPoint | None:
-    """The newest one that may be `latest` and that we trust, in the first repository that has one; None without one."""
+    """Return the newest trusted point that may be `latest`, of the first repository that has one, else None."""
     vault = session.vault()
     trusted = vault.trusted_keys()
     for repository in vault.repositories:
@@ -29,7 +29,7 @@ def newest_good(session: Session) -> RecoveryPoint | None:
 
 
 def restore_command(session: Session, ident: str = "") -> str:
-    """The command that brings the newest good recovery point back (`ident`, if it is known), empty where there is none.
+    """Return the command that restores the newest good point (`ident`, if it is known), empty if there is none.
 
     Without asking a repository: a hint is no reason to wait for one.
     """
@@ -43,7 +43,7 @@ def held(session: Session) -> Mapping[str, Mapping[str, int]]:
 
 
 def condition_of(session: Session, *, accept_loss: bool = False) -> Condition:
-    """What a backup of the session's platform is judged by; with `accept_loss` nothing counts as lost."""
+    """Return what a backup of the session's platform is judged by; with `accept_loss` nothing counts as lost."""
     point = newest_good(session)
     before: Mapping[str, Mapping[str, int]] = {}
     if not accept_loss:

@@ -36,7 +36,7 @@ class Overview:
 
 
 def overview(vault: BackupTarget, repository: str | None = None) -> Overview:
-    """What there is, in one repository or in all. Raises RagopsError where none can be reached."""
+    """Return what there is, in one repository or in all. Raises RagopsError if none can be reached."""
     chosen = (vault.repository(repository),) if repository else vault.repositories
     listings: dict[str, Listing] = {}
     unreachable: list[tuple[str, RagopsError]] = []

@@ -1,4 +1,4 @@
-"""Takes the parts of a recovery point: services begin one after the other, their parts go on side by side."""
+"""Takes the parts of a recovery point: services begin one after the other, their parts are stored in parallel."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ class BackupWriter:
             _until(lambda: all(job.is_done for job in jobs), jobs)
 
     def writer_for(self, service: str) -> ServiceWriter:
-        """What takes the parts of `service`."""
+        """Return what takes the parts of `service`."""
         return ServiceWriter(self, service, make_dir(self._folder / service, 0o700), self._vault.journal_path(service))
 
     def in_order(self) -> tuple[ManifestPart, ...]:
-        """The parts by service in order of dependence, then by name."""
+        """Return the parts by service in order of dependence, then by name."""
         order = {service.name: number for number, service in enumerate(SERVICES)}
         return tuple(sorted(self.parts, key=lambda part: (order.get(part.service, len(order)), part.name)))
 
@@ -146,7 +146,7 @@ class BackupWriter:
         backup_engine(writer.service).dump(endpoint, platform.control_of(endpoint), writer)
 
     def _sealed(self, name: str, source: Path) -> EncodedPart:
-        """What came of it in the repository, begun before or now."""
+        """Return what came of it in the repository, begun before or now."""
         followed = self._followed.pop(name, None)
         if followed is None:
             self._await_earlier(name)

@@ -31,7 +31,7 @@ _TABLES = ("rag.collections", "rag.documents", "rag.chunks")
 
 @dataclass(frozen=True)
 class Findings:
-    """What is `down` and what is `lost`, in words, and the `digest` of the database's schema, empty if not known."""
+    """What is `down` and what is `lost`, as text, and the `digest` of the database's schema, empty if not known."""
 
     down: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Findings:
 class Condition:
     """Looks at the services behind `endpoints`. `held` are items by service that were there before.
 
-    `way_back` is the command that brings the newest good recovery point back, empty where there is none.
+    `restore_command` is the command that brings the newest good recovery point back, empty if there is none.
     """
 
     endpoints: Mapping[str, Endpoint]
@@ -65,7 +65,7 @@ class Condition:
                 raise UnhealthyError("service_down", what, self._hint(first))
 
     def look(self, services: Sequence[str], parts: Iterable[ManifestPart]) -> Findings:
-        """What is down now, and what is lost in the `parts` that were taken of the `services`."""
+        """Return what is down now, and what is lost in the `parts` that were taken of the `services`."""
         down = tuple(
             f"{probe.service}: {check.detail}"
             for probe in self._probes(services)
@@ -104,7 +104,7 @@ def held_by(parts: Iterable[ManifestPart]) -> dict[str, dict[str, int]]:
 
 
 def losses(before: Mapping[str, Mapping[str, int]], now: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """What was there before and is gone altogether, of the services in `now`."""
+    """Return what was there before and is gone altogether, of the services in `now`."""
     found = []
     for service, counts in now.items():
         earlier = before.get(service, {})

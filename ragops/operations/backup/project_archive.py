@@ -1,4 +1,4 @@
-"""The project's own parts of a recovery point: its files, and where nobody else can read them, its secrets."""
+"""The project's own parts of a recovery point: its files, and, if they are encrypted, its secrets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPTIONS = "options"  # the folder in it of files with keys of repositories
 
 
 def add_project(backup: BackupWriter, platform: Platform, *, sealed: bool) -> None:
-    """The project's files, and where nobody else can read them, its secrets in one archive."""
+    """Return the project's files, and, if they are encrypted, its secrets in one archive."""
     writer = backup.writer_for(PLATFORM)
     versions = {"ragops": ragops.__version__}
     for name, path in platform.files.items():
@@ -37,7 +37,7 @@ def add_project(backup: BackupWriter, platform: Platform, *, sealed: bool) -> No
 
 
 def _pack(sealed: Mapping[str, Path], target: Path) -> int:
-    """An archive of what is there of them, by name; returns the number of files."""
+    """Return an archive of what is there of them, by name; returns the number of files."""
     with create_private(target) as stream, tarfile.open(fileobj=stream, mode="w") as archive:
         for name, path in sealed.items():
             if path.exists():
@@ -46,7 +46,7 @@ def _pack(sealed: Mapping[str, Path], target: Path) -> int:
 
 
 def _without_history(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
-    """What belongs to a recovery point: the Pulumi state itself, none of the copies that the engine keeps of it."""
+    """Return the member if it belongs to a recovery point: copies that the engine keeps of its state do not."""
     parts = member.name.split("/")
     copies = parts[0] == "pulumi" and (_COPIES & set(parts) or member.name.endswith((".bak", ".attrs")))
     return None if copies else member

@@ -1,4 +1,4 @@
-"""Removes recovery points that nobody wants kept: the one operation that deletes any."""
+"""Remove recovery points that no rule keeps."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _prune(
 def _remove(
     repository: Repository, verdicts: Sequence[Decision]
 ) -> tuple[tuple[Decision, ...], tuple[StoreRefusedError, ...]]:
-    """Remove what does not stay; what the repository does not let go stays. Raises RagopsError where it fails."""
+    """Remove what does not stay; what the repository does not let go stays. Raises RagopsError if it fails."""
     done, refusals = [], []
     for verdict in verdicts:
         if not verdict.keep:

@@ -29,12 +29,12 @@ class PausedWrites:
         self._notice = notice
 
     def release(self) -> None:
-        """Let writes go on; only the first call does anything. Raises UnhealthyError (quiesce_lost)."""
+        """Let writes resume; only the first call does anything. Raises UnhealthyError (quiesce_lost)."""
         holds, self._holds = self._holds, None
         if holds is not None:
             holds.close()
             seconds = (datetime.now(tz=UTC) - self.instant).total_seconds()
-            self._notice(f"writes go on; they waited for {seconds:.1f} s")
+            self._notice(f"writes resumed after {seconds:.1f} s")
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def pause_writes(
 ) -> Iterator[PausedWrites]:
     """Let writes wait in every store from `Quiet.instant` to `Quiet.release`, at the latest the end of the block.
 
-    First the API stops writing by itself and goes on answering, then the stores hold off every other writer: PostgreSQL
+    First the API stops writing by itself and keeps answering, then the stores hold off every other writer: PostgreSQL
     before Redis, because a transaction that writes to Redis before it commits could otherwise never end. Qdrant has no
     lock of its own: what writes there is `ragops ingest`, kept out by the ingest lock, which the caller holds. Services
     that are not in `endpoints` are left out. `patience` and `pause` are seconds, see `held` of both services.

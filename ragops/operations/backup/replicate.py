@@ -33,7 +33,7 @@ class CopyResult:
 def copy(
     vault: BackupTarget, point: RecoveryPoint, *, locker: LockRequest, on_progress: Callable[[Progress], None] = ignore
 ) -> tuple[CopyResult, ...]:
-    """A copy of a new recovery point in every further repository; never raises for one of them."""
+    """Return a copy of a new recovery point in every further repository; never raises for one of them."""
     done = []
     for repository in vault.copies:
         try:
@@ -51,11 +51,11 @@ def copy(
 
 
 def _refuse_emptied(vault: BackupTarget, repository: Repository) -> None:
-    """Raise MissingError (repository_emptied) where there are no recovery points any more: its disk may be away."""
+    """Raise MissingError (repository_emptied) if there are no recovery points any more: its disk may be away."""
     known = vault.history is not None and vault.history.has_copies(repository.name)
     if known and repository.environment not in repository.store.list_folders():
         what = f"{repository.name} has no recovery points any more, copies went there before: is its disk mounted?"
-        hint = "mount it; where it is to begin anew, fill it: `ragops backup copy --all`"
+        hint = "mount it; to start with an empty one, fill it: `ragops backup copy --all`"
         raise MissingError("repository_emptied", what, hint)
 
 
@@ -76,7 +76,7 @@ def refuse_emptied_primary(vault: BackupTarget) -> None:
                 f"cannot take a recovery point: {vault.primary.name} has none, and {repository.name} has {len(points)},"
                 f" the newest is {points[0].id}"
             )
-            hint = "mount its disk; where it is to begin again, fill it from the copies: `ragops backup copy --all`"
+            hint = "mount its disk; to start with an empty one, fill it from the copies: `ragops backup copy --all`"
             raise MissingError("repository_emptied", what, hint)
 
 
@@ -95,7 +95,7 @@ class Replication:
     places: tuple[CopyResult, ...]
 
     def require_all(self) -> None:
-        """Raise RagopsError (copy_failed) where it is not."""
+        """Raise RagopsError (copy_failed) if it is not."""
         failed = [place for place in self.places if place.error]
         if failed and failed[0].error:
             rows = "".join(f"\n  {place.repository}: {place.error.message}" for place in failed if place.error)
@@ -106,7 +106,7 @@ class Replication:
 def replicate_point(
     vault: BackupTarget, reference: str, *, locker: LockRequest, on_progress: Callable[[Progress], None] = ignore
 ) -> Replication:
-    """Have the recovery point whole in every repository: read where it is, copied where it is missing or damaged.
+    """Have the recovery point whole in every repository: read if it is, copied if it is missing or damaged.
 
     It is read from the first repository where all of it holds. Raises as `BackupTarget.find` does, IntegrityError if
     no copy is whole.
@@ -140,7 +140,7 @@ def replicate_all(
 def incomplete(vault: BackupTarget) -> tuple[str, ...]:
     """Ids of the recovery points, oldest first, that a repository lacks or has damaged as far as a look can tell.
 
-    A restore's way back stays where it was taken. Raises RagopsError where a repository cannot be reached.
+    A safety point stays if it was taken. Raises RagopsError where a repository cannot be reached.
     """
     listings, trusted = [repository.list_cached() for repository in vault.repositories], vault.trusted_keys()
     wanted = {
@@ -162,7 +162,7 @@ def _first(vault: BackupTarget, reference: str) -> RecoveryPoint:
 
 
 def _fault(vault: BackupTarget, repository: Repository, ident: str) -> RagopsError | None:
-    """Why it is not there, or not all of it as it was signed by somebody we trust; None where it is whole."""
+    """Why it is not there, or not all of it as it was signed by a trusted key; None if it is whole."""
     try:
         point = repository.get(ident)
         point.require_trust(vault.trusted_keys())

@@ -1,4 +1,4 @@
-"""Runs of a backup, each of which leaves word of how it went: for health, and for whoever collects metrics."""
+"""Runs of a backup, each of which records its outcome for health and metrics."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def record_run(session: Session, run: Callable[[], BackupResult]) -> BackupResul
 
 
 def record_copies(session: Session, result: BackupResult) -> None:
-    """Keep that copies were made later, where they are of the recovery point that is spoken of."""
+    """Keep that copies were made later, if they are of the last recovery point."""
     record = last_backup.read(session.project.paths.backup_record)
     if record is None or record.taken is None or record.taken.point != result.point.id:
         return
@@ -54,7 +54,7 @@ def _write(session: Session, error: str, seconds: float, taken: last_backup.Take
 
 
 def _save(session: Session, record: last_backup.RunRecord) -> None:
-    """A backup is no worse for a record that cannot be written, but it is said."""
+    """Return a backup is no worse for a record that cannot be written, but it is said."""
     try:
         last_backup.save(session.project.paths.backup_record, record)
     except RagopsError as error:

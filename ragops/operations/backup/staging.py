@@ -27,7 +27,7 @@ _MARGIN = 64 << 20  # bytes
 def staged_parts(
     vault: BackupTarget, point: RecoveryPoint, parts: Sequence[ManifestPart], on_progress: Callable[[Progress], None]
 ) -> Iterator[Path]:
-    """A folder with `parts` as `<service>/<name>`, gone when the block ends; both checksums of every part hold.
+    """Return a folder with `parts` as `<service>/<name>`, gone when the block ends; both checksums of every part hold.
 
     Raises IntegrityError (recovery_point_damaged), MissingError (identity_missing, disk_full), UsageError
     (identity_wrong).
@@ -63,5 +63,5 @@ def _need_space(folder: Path, parts: Sequence[ManifestPart]) -> None:
 
 
 def engine_part(part: ManifestPart) -> Part:
-    """The part as its engine knows it."""
+    """Return the part as its engine knows it."""
     return Part(part.name, part.instant, part.counts, part.versions, part.notes)

@@ -59,7 +59,7 @@ def verify(
     budget: float = 0.0,
     on_progress: Callable[[Progress], None] = ignore,
 ) -> VerifyResult:
-    """Signature, sizes and checksums; where there is a `platform`, its engines restore every part too.
+    """Signature, sizes and checksums; if there is a `platform`, its engines restore every part too.
 
     They do so away from the live data, within `budget` seconds for each service (0: no limit).
 

@@ -1,4 +1,4 @@
-"""Tells the API that what its cached answers were made from has changed: after an ingest, after a restore."""
+"""Invalidate the API's cache of answers after an ingest or a restore."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = 5.0
 
 
 def invalidate_answer_cache(session: Session) -> bool:
-    """Have the API forget its cached answers; False where it does not answer, when they end by themselves soon."""
+    """Invalidate the API's cached answers; return False if it does not answer (they expire soon)."""
     with contextlib.suppress(RagopsError, httpx.HTTPError):
         api = session.endpoint("api")
         # A proxy of the environment has no business between us and our own API.

@@ -63,7 +63,7 @@ def ingest(
     A relative directory is relative to `root`; `actor` is noted in the jobs; `allow_empty` takes an
     empty directory at its word. Files that cannot be read as text and
     collections that cannot be worked on are in the report. Raises UsageError (unknown_collection), UnhealthyError where
-    a service is lost, and what `DocumentStore`, `VectorStore` and the embedder raise; the next run goes on from there.
+    a service is lost, and what `DocumentStore`, `VectorStore` and the embedder raise; the next run continues from there.
     """
     began = time.monotonic()
     with open_store(database) as rows, VectorStore.at(vectors) as store:
@@ -82,7 +82,7 @@ def ingest(
 
 
 def embedder_for(session: Session) -> Embedder:
-    """The embedder that the API of this environment asks with. Raises UsageError (embedder_missing)."""
+    """Return the embedder that the API of this environment asks with. Raises UsageError (embedder_missing)."""
     settings = session.project.settings
     # A project whose settings have no section `api:` is asked with the defaults of one.
     api = getattr(settings, "api", None) or ApiSettings()
@@ -93,7 +93,7 @@ def embedder_for(session: Session) -> Embedder:
 
 
 def _own_ollama(settings: Settings) -> str:
-    """The URL of the platform's own server of models from this machine; empty where it has none."""
+    """Return the URL of the platform's own server of models from this machine; empty if it has none."""
     ollama = getattr(settings, "ollama", None)
     return f"http://127.0.0.1:{ollama.port}" if ollama else ""
 

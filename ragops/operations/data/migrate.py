@@ -52,7 +52,7 @@ def up(
     """Apply pending migrations; `lock_timeout` in seconds. Raises what `schema.apply` raises.
 
     Raises UnhealthyError before anything is applied: schema_damaged where objects of applied migrations are missing,
-    schema_gone where all of it is, though the platform had one (`held`) and no `fresh` one is wanted. `way_back` is the
+    schema_gone where all of it is, though the platform had one (`held`), unless `fresh`. `restore_command` is the
     command that brings the newest good recovery point back.
     """
     with _connected(endpoint, _CHANGE_TIMEOUT) as connection:
@@ -66,7 +66,7 @@ def up(
 
 
 def status(endpoint: Endpoint) -> MigrationStatus:
-    """How the database stands, with what is missing of it. Raises RagopsError where it cannot be asked."""
+    """How the database stands, with what is missing of it. Raises RagopsError if it cannot be asked."""
     with _connected(endpoint, _READ_TIMEOUT) as connection:
         return _status(connection)
 
@@ -91,7 +91,7 @@ def _refuse_gone(found: MigrationStatus, held: Held, restore_command: str) -> No
 
 def _status(connection: Connection) -> MigrationStatus:
     found = schema.status(connection)
-    # Of a file that was edited since, nobody can tell what it made; `apply` refuses it.
+    # Of a file that was edited since, it is unknown what it made; `apply` refuses it.
     versions = [row.version for row in found.migrations if row.state is schema.MigrationState.APPLIED]
     if any(row.state is schema.MigrationState.EDITED for row in found.migrations):
         return found
@@ -112,7 +112,7 @@ def import_json(
 
 
 def export_json(endpoint: Endpoint, embedding_model: str = "") -> str:
-    """The collections as a document that imports to the same rows."""
+    """Return the collections as a document that imports to the same rows."""
     with _connected(endpoint, _READ_TIMEOUT) as connection:
         return export_collections(connection, _built_in(embedding_model))
 

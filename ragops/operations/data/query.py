@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gateway", "Passage", "QueryResult", "gateway_for", "query"]
 
-# The API ends a request after 30 seconds of its own accord.
+# The API ends a request after 30 seconds by itself.
 _SECONDS, _CONNECT_SECONDS = 45.0, 5.0
 _SEVERAL, _NAMED = 100, 10
 
@@ -46,7 +46,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class QueryResult:
-    """The answer, None where no model wrote one (`note` says why: the passages are the answer then)."""
+    """The answer, None if no model wrote one (`note` says why: the passages are the answer then)."""
 
     collection: str
     answer: str | None
@@ -69,7 +69,7 @@ def query(
     """Ask `text`; without a `collection` the only one there is.
 
     Raises UsageError (collection_needed, collection_not_found, and what the API finds wrong with the question),
-    RagopsError (token_refused, rate_limited, not_found, collection_not_found where nothing was ingested into it,
+    RagopsError (token_refused, rate_limited, not_found, collection_not_found if nothing was ingested into it,
     query_failed), UnhealthyError (gateway_unreachable, certificate_refused, breaker_open, service_unavailable).
     """
     with _client(gateway_url, token, ca_file) as client:
@@ -85,7 +85,7 @@ def query(
 
 
 def gateway_for(session: Session) -> Gateway:
-    """The gateway of an environment, by TLS where it has it. Raises MissingError (not_provisioned)."""
+    """Return the gateway of an environment, by TLS if it has it. Raises MissingError (not_provisioned)."""
     endpoint = session.endpoint("gateway")
     certificate, port = endpoint.options.get("certificate"), endpoint.options.get("tls_port")
     if certificate and port:
@@ -155,7 +155,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _not_found(client: httpx.Client, asked: str) -> RagopsError:
-    """A name that nobody knows, or one whose files were never ingested."""
+    """Raise for an unknown name, or for one whose files were never ingested."""
     names: list[str] = []
     with contextlib.suppress(RagopsError):  # without its database the platform has no names to offer
         names = _names(client)
@@ -182,7 +182,7 @@ def _result(values: dict[str, Any], request_id: str) -> QueryResult:
 
 
 def translate(response: httpx.Response) -> RagopsError:
-    """The RagopsError that an answer other than 200 means; its body is a problem (RFC 9457) or anything else."""
+    """Return the RagopsError that an answer other than 200 means; its body is a problem (RFC 9457) or anything else."""
     status, code, detail = response.status_code, *_problem(response)
     wait = response.headers.get("retry-after", "")
     again = f"try again in {wait} s" if wait.isdigit() else "try again in a moment"
@@ -205,7 +205,7 @@ def translate(response: httpx.Response) -> RagopsError:
 
 
 def _refused_token(status: int, detail: str) -> RagopsError:
-    """What the gateway says of a token are the words of its program; 403 has the API's own."""
+    """Return what the gateway says of a token are the words of its program; 403 has the API's own."""
     what = "the token is not accepted: it is malformed, expired or was revoked"
     if status == httpx.codes.FORBIDDEN:
         what = f"the token is refused: {detail}"

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def opened(session: Session) -> tuple[GatewayAdapter, GatewayInputs]:
-    """The gateway, and what settings and credentials now ask of it."""
-    session.endpoint("gateway")  # says so where nothing is provisioned yet
+    """Return the gateway, and what settings and credentials now ask of it."""
+    session.endpoint("gateway")  # raises not_provisioned
     inputs = platform_inputs(session.project, session.secrets(), write=False).door
     return session.host.gateway(), inputs.with_upstream(session.endpoint("api").internal_address)
 
 
 def applier(session: Session) -> Callable[[], None]:
-    """A function that brings gateway and API up to what is wanted: an update of the stack that targets them alone."""
+    """Return a function that updates gateway and API, and nothing else of the stack."""
     session.endpoint("gateway")
     refuse_renamed(session.project)
 

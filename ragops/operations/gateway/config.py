@@ -23,7 +23,7 @@ class FileDiff:
 
 @dataclass(frozen=True)
 class GatewayDiff:
-    """How what would be applied differs from what is; `restart` says that the gateway would be started anew too."""
+    """How what would be applied differs from what is; `restart` says that the gateway would be restarted too."""
 
     files: tuple[FileDiff, ...]
     restart: bool
@@ -42,7 +42,7 @@ class GatewayApplied:
 
 
 def diff(door: GatewayAdapter, inputs: GatewayInputs) -> GatewayDiff:
-    """Rendered against applied. Raises RagopsError (not_permitted, file_error)."""
+    """Return how the rendered and the applied configuration differ. Raises RagopsError (not_permitted, file_error)."""
     return GatewayDiff(_changed(door, inputs), restart=door.needs_restart(inputs))
 
 

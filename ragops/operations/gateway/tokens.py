@@ -30,7 +30,7 @@ class IssuedToken:
 
 @dataclass(frozen=True)
 class TokenInfo:
-    """One credential in a list. `same_name` counts the live tokens of that name, this one included where it is."""
+    """One credential in a list. `same_name` counts the live tokens of that name, this one included if it is."""
 
     kid: str
     name: str
@@ -57,7 +57,7 @@ def issue(
     ttl: timedelta = tokens.DEFAULT_TTL,
     scopes: Sequence[str] = (),
 ) -> IssuedToken:
-    """A new token for `name`, accepted by the time this returns. Where the gateway does not take it, it never was.
+    """Return a new token for `name`, accepted by the time this returns; if the gateway refuses it, none is left.
 
     `apply_stack` brings the gateway up to what `folder` says. Raises UsageError for a bad name, ttl or scope.
     """

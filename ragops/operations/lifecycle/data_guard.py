@@ -37,7 +37,7 @@ class Lost:
 
 
 def lost_data(session: Session) -> Lost | None:
-    """What has lost its data, None where nothing has. A repository is asked only where a service has no data."""
+    """Return what has lost its data, None if nothing has. A repository is asked only where a service has no data."""
     lacking = [name for name in _services() if session.host.lacks_data(name)]
     if not lacking:
         return None
@@ -51,7 +51,7 @@ def lost_data(session: Session) -> Lost | None:
 
 
 def guard(session: Session, empty: Empty) -> None:
-    """Let `up` go on or not. Raises MissingError (data_gone)."""
+    """Decide whether `up` may continue. Raises MissingError (data_gone)."""
     if empty is Empty.REFUSE:
         refuse_lost_data(session)
     elif empty is Empty.FRESH and (lost := lost_data(session)):

@@ -1,4 +1,4 @@
-"""Looks at the machine before anything is provisioned: one line each, with the cure."""
+"""Looks at the machine before anything is provisioned: one line each, with a hint."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Diagnosis:
 
 
 def examine(project: Project | None) -> Diagnosis:
-    """Look at the machine and, where there is a project, at what it needs of the machine."""
+    """Look at the machine and, if there is a project, at what it needs of the machine."""
     folder = project.paths.root if project else Path.cwd()
     checks = (
         _python(),
@@ -64,7 +64,7 @@ def examine(project: Project | None) -> Diagnosis:
 
 
 def _runtime(project: Project | None, folder: Path) -> tuple[Check, ...]:
-    """The checks of the project's runtime, of the default one before there is a project."""
+    """Return the checks of the project's runtime, of the default one before there is a project."""
     if project:
         return registry.host_of(project).doctor_checks()
     return registry.find(registry.DEFAULT).check_machine(folder)
@@ -105,7 +105,7 @@ def _overcommit() -> Check:
     if value == "0":
         hint = "sysctl vm.overcommit_memory=1, else a background save of Redis can fail when memory is short"
         return Check("overcommit", Status.DEGRADED, "vm.overcommit_memory is 0", hint)
-    return Check("overcommit", Status.OK, f"vm.overcommit_memory is {value}" if value else "not told by this system")
+    return Check("overcommit", Status.OK, f"vm.overcommit_memory is {value}" if value else "unknown")
 
 
 def _huge_pages() -> Check:
@@ -117,7 +117,7 @@ def _huge_pages() -> Check:
 
 
 def _clock(folder: Path) -> Check:
-    """A clock that stands before files that exist already makes tokens, backups and retention wrong."""
+    """Check the clock: behind existing files it makes tokens, backups and retention wrong."""
     newest = max((path.stat().st_mtime for path in folder.iterdir()), default=0.0) if folder.is_dir() else 0.0
     if newest > time.time() + 60:
         return Check("clock", Status.DEGRADED, "the clock is behind files in this folder", "check the time service")

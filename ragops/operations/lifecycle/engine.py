@@ -22,5 +22,5 @@ def install(source: Source = Source.DOWNLOAD, *, progress: Callable[[str], None]
 
 
 def path(note: Callable[[str], None] = pulumi_install.ignore) -> Engine:
-    """The engine to use; MissingError (engine_missing) where there is none."""
+    """Return the engine to use; MissingError (engine_missing) if there is none."""
     return pulumi_install.require(note)

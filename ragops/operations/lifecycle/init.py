@@ -72,7 +72,7 @@ def _section(service: Service, runtime: str, ports: Mapping[str, int]) -> str:
 
 
 def _name_from(folder: Path) -> str:
-    """The folder's name as far as it is usable."""
+    """Return the folder's name as far as it is usable."""
     return re.sub(r"^[^a-z]+|[^a-z0-9-]", "", folder.name.lower())[:31] or "rag"
 
 

@@ -1,4 +1,4 @@
-"""What a plan changes and where reality drifted, in words, from the engine's steps."""
+"""What a plan changes and where reality drifted, as text, from the engine's steps."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _by_name(urn: str) -> ResourceDescription:
 
 
 def changes(steps: Iterable[Step], stopped: Collection[str] = (), describe: Describe = _by_name) -> tuple[Change, ...]:
-    """The changes among the steps of a preview or an up; components and refreshes are no changes of their own.
+    """Return the changes among the steps of a preview or an up; components and refreshes are no changes of their own.
 
     A replacement is one change, though the engine takes several steps for it. `stopped` are resources that `up` starts
     before the engine looks: what it would only change because they do not run is none. `describe` is the runtime's.
@@ -90,19 +90,19 @@ def drifted(steps: Iterable[Step]) -> tuple[DriftItem, ...]:
 def merged(
     resources: Iterable[DriftItem], seen: Iterable[tuple[str, str]], describe: Describe = _by_name
 ) -> tuple[DriftItem, ...]:
-    """What the engine's refresh found and what the machine says (resource, words), each thing told once.
+    """Return what the engine's refresh found and what the machine says (resource, words), each thing once.
 
     The machine's words are the better ones; that an instance does not serve is another word for its being stopped.
     """
-    told = tuple(DriftItem(resource, words) for resource, words in seen)
-    known = {item.resource for item in told}
+    reported = tuple(DriftItem(resource, words) for resource, words in seen)
+    known = {item.resource for item in reported}
     found: list[DriftItem] = []
     for item in resources:
         name = describe(item.resource).instance
         if name not in known:
             known.add(name)
             found.append(DriftItem(name, item.detail))
-    return (*found, *told)
+    return (*found, *reported)
 
 
 def _details(step: Step, description: ResourceDescription) -> Iterator[str]:
@@ -144,7 +144,7 @@ def _differences(
 
 
 def _plain(value: Any, hidden: Collection[str]) -> Any:
-    """The value without what is hidden at every level, and labels by their names."""
+    """Return the value without what is hidden at every level, and labels by their names."""
     if isinstance(value, dict):
         return {key: _plain(item, hidden) for key, item in value.items() if key not in hidden}
     if not isinstance(value, list):
@@ -155,7 +155,7 @@ def _plain(value: Any, hidden: Collection[str]) -> Any:
 
 
 def _hidden(value: Any) -> bool:
-    """The engine shows a secret as an object with a masked ciphertext, or as its mask."""
+    """Return whether the engine shows a secret: an object with a masked ciphertext, or its mask."""
     return value == SECRET_TEXT or (isinstance(value, dict) and "ciphertext" in value)
 
 

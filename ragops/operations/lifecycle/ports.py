@@ -1,4 +1,4 @@
-"""Finds ports of this machine that nobody listens on."""
+"""Free ports of this machine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def free_ports(
 
 
 def _free(values: Mapping[str, Any], service: str, key: str, first: int, taken: set[int]) -> list[int]:
-    """The first port from `first` on that is free with all that follow from it, and those."""
+    """Return the first port from `first` on that is free with all that follow from it, and those."""
     for port in range(first, first + _TRIES):
         section = {**(values.get(service) or {}), key: port}
         wanted = ports_as_written({**values, service: section})

@@ -87,7 +87,7 @@ class DownResult:
 
 
 def plan(session: Session) -> Plan:
-    """What `up` would change, after a look at what is really there. Raises MissingError (secret_missing), as `up`."""
+    """Return what `up` would change, compared with what is there. Raises MissingError (secret_missing), as `up`."""
     session.refuse_lost_secrets()
     with open_for_preview(session.project, session.secrets()) as stack:
         steps = stack.preview()
@@ -117,7 +117,7 @@ def up(
 
     `confirm` is asked before anything is replaced or removed; None means yes. `repair` has a Pulumi state that cannot
     be used kept aside, after it was asked. `empty` says what becomes of services whose data are gone. Raises UsageError
-    (version_refused) and MissingError (data_gone) before anything starts where it cannot, UnhealthyError where a
+    (version_refused) and MissingError (data_gone) before anything starts if it cannot, UnhealthyError where a
     service does not become healthy.
     """
     with session.changing():
@@ -184,7 +184,7 @@ def _refuse_changed_password(session: Session) -> None:
 
 
 def _already_applied(session: Session, mark: str) -> bool:
-    """The program is a pure function of what the mark is made from: unchanged, nothing can be replaced or removed."""
+    """Return whether nothing can be replaced or removed: the sources of the mark are unchanged."""
     path = session.project.paths.fingerprint
     return path.exists() and path.read_text() == mark
 
@@ -196,7 +196,7 @@ def _preview_and_confirm(
     confirm: Callable[[Plan], bool] | None,
     on_step: Callable[[Step | Progress], None],
 ) -> tuple[Step, ...]:
-    """Ask before anything is replaced or removed, then change a cluster node by node where it can stay available.
+    """Ask before anything is replaced or removed, then change a cluster node by node if it can stay available.
 
     A recovery point of the database comes first where its version changes. Returns what was done to the nodes.
     """
@@ -278,7 +278,7 @@ def _provisioned(session: Session) -> tuple[Endpoint, ...]:
 
 
 def settled(session: Session) -> Health:
-    """The health once it is ok but for the schema, or as it is after some seconds: breakers and Envoy look in turns."""
+    """Return the health once it is ok but for the schema, or after some seconds: breakers and Envoy check in turns."""
     deadline = time.monotonic() + _SETTLE
     while True:
         health = check(session)
@@ -289,7 +289,7 @@ def settled(session: Session) -> Health:
 
 
 def _healthy(session: Session, *, changed: bool) -> Health:
-    """The health after `up`; a service that is down is a failure, what is merely degraded is shown."""
+    """Return the health after `up`; a service that is down is a failure, what is merely degraded is shown."""
     health = settled(session) if changed else check(session)
     down = [
         (probe.service, item)

@@ -18,7 +18,7 @@ _UNUSABLE = ("engine_failed", "passphrase_missing", "wrong_passphrase")
 
 
 def repair_state(session: Session, ask: Callable[[StateFault], None]) -> None:
-    """Set the state aside where it cannot be used; a whole one stays. Services and data are not touched.
+    """Set the state aside if it cannot be used; a whole one stays. Services and data are not touched.
 
     `ask` raises where the answer is no. Raises UsageError (state_elsewhere) where the state is in no folder of this
     machine, RagopsError (not_permitted) where it may be whole but not be read.
@@ -47,7 +47,7 @@ def repair_state(session: Session, ask: Callable[[StateFault], None]) -> None:
 
 
 def _fault(session: Session, state: LocalState) -> StateFault | None:
-    """What is wrong with the state: a file, or that the engine cannot open it."""
+    """Return what is wrong with the state: a file, or that the engine cannot open it."""
     if fault := state.fault():
         return fault
     try:

@@ -2,11 +2,11 @@
 
 A rotation has three steps, each of them a change of the file of secrets and then `up`:
 
-1. `NAME.next` is there: servers take both values, where they can; consumers send the old one, and know the next.
+1. `NAME.next` is there: servers take both values, if they can; consumers send the old one, and have the next.
 2. `NAME` is the new value, `NAME.previous` the old one: consumers send the new one, servers take both.
 3. `NAME.previous` is gone: the old value is refused.
 
-So the file is its own journal: what it holds says which step was begun, and the next run goes on there.
+So the file is its own journal: what it holds says which step was begun, and the next run continues there.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class SecretInfo:
 
 @dataclass(frozen=True)
 class RotationPlan:
-    """What a rotation would do: names, those among them that were begun before, and what it disturbs, in words."""
+    """What a rotation would do: names, those among them that were begun before, and a text on what it disturbs."""
 
     names: tuple[str, ...]
     begun: tuple[str, ...]
@@ -84,7 +84,7 @@ class RotationPlan:
 
 @dataclass(frozen=True)
 class RotationResult:
-    """The secrets that have new values; `until` is when the old ones end, None where they have ended."""
+    """The secrets that have new values; `until` is when the old ones end, None if they have ended."""
 
     names: tuple[str, ...]
     until: datetime | None = None
@@ -156,7 +156,7 @@ def _written(path: Path) -> datetime | None:
 
 
 def plan_rotation(session: Session, names: Iterable[str], *, every: bool, resume: bool) -> RotationPlan:
-    """What `rotate` would do. Raises UsageError (unknown_secret, nothing_to_rotate), MissingError (not_provisioned)."""
+    """Plan `rotate`. Raises UsageError (unknown_secret, nothing_to_rotate), MissingError (not_provisioned)."""
     wanted = tuple(dict.fromkeys(names))
     known = secrets.load(session.project.paths.secrets)
     possible = [name for name in secret_names(session.project.settings) if name in known]
@@ -177,7 +177,7 @@ def _disturbed(session: Session, names: Iterable[str]) -> list[str]:
     found = []
     if API_KEY_SECRET in names and session.host.facts.traits.uses_images:
         nodes = len(session.endpoint("qdrant").nodes)
-        how = "one node after the other" if nodes > 1 else "its only node, which is away meanwhile"
+        how = "one node after the other" if nodes > 1 else "its only node, which is away for that time"
         found.append(f"qdrant restarts three times, {how}: it reads its keys at its start")
     if set(names) & {DATABASE_OWNER, DATABASE_APPLICATION}:
         found.append("timescaledb takes one password for a role: applications of your own need the new one at once")
@@ -245,7 +245,7 @@ def _change_database_passwords(session: Session) -> None:
 
 
 def _swap(path: Path, until: datetime | None) -> None:
-    """The new values take the place of the old ones, which stay beside."""
+    """Put the new values in the place of the old ones, which stay valid."""
     known = secrets.load(path)
     for key in [key for key in known if key.endswith(NEXT)]:
         name = base(key)

@@ -70,7 +70,7 @@ def open_stack(project: Project, secrets: Mapping[str, str], *, mixed: Collectio
 
 
 def open_existing(project: Project, secrets: Mapping[str, str]) -> PulumiStack:
-    """The stack as it was provisioned; no file of the gateway is made or renewed.
+    """Return the stack as it was provisioned; no file of the gateway is made or renewed.
 
     Raises MissingError (engine_missing; no_stack if the environment was never provisioned).
     """
@@ -81,7 +81,7 @@ def open_existing(project: Project, secrets: Mapping[str, str]) -> PulumiStack:
 
 @contextlib.contextmanager
 def open_for_preview(project: Project, secrets: Mapping[str, str]) -> Iterator[PulumiStack]:
-    """The stack as it was provisioned; if it never was, an empty one in a temporary folder, of which nothing stays.
+    """Return the stack as it was provisioned; if it never was, an empty one in a temporary folder.
 
     Raises MissingError (engine_missing).
     """
@@ -116,7 +116,7 @@ def refuse_renamed(project: Project) -> None:
     """Raise UsageError (name_changed) where what is up was provisioned under another name of the platform.
 
     Tokens are issued for the name, and what Docker has is called by it: under another one none of them would be taken,
-    and another platform would be made beside this one's data.
+    and another platform would be made next to this one's data.
     """
     before, now = _provisioned_name(project.paths.pulumi), project.settings.name
     if before in ("", now) or not project.paths.endpoints.exists():
@@ -134,7 +134,7 @@ def refuse_renamed(project: Project) -> None:
 
 
 def _provisioned_name(work_dir: Path) -> str:
-    """The name in the settings that the engine was last opened with; empty where there are none."""
+    """Return the name in the settings that the engine was last opened with; empty if there are none."""
     try:
         values = yaml.safe_load((work_dir / "Pulumi.yaml").read_text())
     except (OSError, ValueError, yaml.YAMLError):
@@ -157,7 +157,7 @@ def stack_options(project: Project) -> StackOptions:
 
 
 def platform_inputs(project: Project, secrets: Mapping[str, str], *, write: bool = True) -> PlatformInputs:
-    """The program's inputs, with the gateway's files made if they are missing; nothing is written unless `write`."""
+    """Return the program's inputs, with the gateway's files made if they are missing; `write` stores them."""
     settings, paths = project.settings, project.paths
     if write:
         make_dir(paths.gateway, _PASSAGE)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unlocked:
-    """Whose locks were released, in words; none where the state was not locked."""
+    """Whose locks were released; none where the state was not locked."""
 
     released: tuple[str, ...]
 
@@ -36,7 +36,7 @@ def unlock(session: Session, ask: Callable[[str], None]) -> Unlocked:
         return Unlocked(())  # nothing to change, so no trace of a change
     with session.changing():
         if state is None:
-            ask("whoever holds the lock: the place of the state does not tell who that is")
+            ask("the holder of the lock, which the place of the state does not name")
             open_existing(session.project, session.secrets()).release_lock()
             return Unlocked(("the lock of the state, if there was one",))
         found = _locks(state.locks)
@@ -51,7 +51,7 @@ def unlock(session: Session, ask: Callable[[str], None]) -> Unlocked:
 
 
 def _locks(folder: Path) -> dict[Path, StateLockHolder]:
-    """The locks and their holders; one that cannot be read is somebody's all the same."""
+    """Return the locks and their holders; one that cannot be read is somebody's all the same."""
     found = {}
     for path in sorted(folder.glob("*.json")):
         try:

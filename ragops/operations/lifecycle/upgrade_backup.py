@@ -1,4 +1,4 @@
-"""A recovery point before a database gets another version: its extension has no way back."""
+"""A recovery point before a database gets another version: its extension cannot be downgraded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PROBE_SECONDS = 5.0
 
 
 def save_before(session: Session, changes: Iterable[VersionChange], on_progress: Callable[[Progress], None]) -> str:
-    """Take a recovery point of the database where its version is to change; its id, empty where it is not.
+    """Take a recovery point of the database where its version is to change; its id, empty if it is not.
 
     Nothing is taken of one that is down. Raises RagopsError where it could not be taken: nothing was changed then.
     """

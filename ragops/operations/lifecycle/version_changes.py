@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VersionChange:
-    """One service that would run another version; `hint` is the way that is open where it is not `allowed`."""
+    """One service that would run another version; `hint` is the way that is open if it is not `allowed`."""
 
     service: str
     before: str
@@ -28,7 +28,7 @@ class VersionChange:
 
 
 def version_changes(before: Mapping[str, Endpoint], wanted: Mapping[str, str]) -> tuple[VersionChange, ...]:
-    """What differs between the versions that were provisioned and those that are wanted, in order of dependence.
+    """Return what differs between the versions that were provisioned and those that are wanted, in order of dependence.
 
     A service that changes its engine (another runtime) is no step of a version.
     """
@@ -43,7 +43,7 @@ def version_changes(before: Mapping[str, Endpoint], wanted: Mapping[str, str]) -
 
 
 def planned(session: Session) -> tuple[VersionChange, ...]:
-    """The changes of version that the next `up` would make; none before the first."""
+    """Return the changes of version that the next `up` would make; none before the first."""
     try:
         endpoints = session.endpoints()
     except RagopsError:

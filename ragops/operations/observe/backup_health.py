@@ -52,7 +52,7 @@ def probe(session: Session) -> ProbeResult:
 
 
 def result(job: BackgroundTask[ProbeResult], deadline: float) -> ProbeResult:
-    """What it found by the deadline (of the monotonic clock); without an answer, that there is none."""
+    """Return what it found by the deadline (of the monotonic clock); without an answer, that there is none."""
     started = time.monotonic()
     if not job.wait(max(0.0, deadline - started) + 0.1):
         late = Check(_POINT, Status.DEGRADED, "the repository does not answer in time", "`ragops backup list`")
@@ -61,12 +61,12 @@ def result(job: BackgroundTask[ProbeResult], deadline: float) -> ProbeResult:
 
 
 def _lost(session: Session, name: str, listing: Listing) -> list[Check]:
-    """What the last run wrote and is not there any more: a folder that was emptied, or is not mounted."""
+    """Return what the last run wrote and is not there any more: a folder that was emptied, or is not mounted."""
     newest, any_there = listing.latest(), bool(listing.points)
     if newest is not None:
         faults = newest.find_faults()
-        cure = f"`ragops backup copy {newest.id}`, or `ragops backup run`"
-        return [Check("damage", Status.DEGRADED, f"{newest.id}: {faults[0]}", cure)] if faults else []
+        hint = f"`ragops backup copy {newest.id}`, or `ragops backup run`"
+        return [Check("damage", Status.DEGRADED, f"{newest.id}: {faults[0]}", hint)] if faults else []
     record = last_backup.read(session.project.paths.backup_record)
     if record is None or record.taken is None or any_there:
         return []
@@ -87,36 +87,36 @@ def _age(session: Session, newest: RecoveryPoint | None) -> Check:
 
 
 def _marked(session: Session, listing: Listing) -> list[Check]:
-    """The last run, where the platform was down and was not restored since."""
+    """Return the last run, where the platform was down and was not restored since."""
     restored = History(session.project.paths.history).restored_at()
     marked, newest = listing.newer_unhealthy(), listing.latest()
     if not marked or (restored and restored > marked[0].manifest.created):
         return []
     what = f"the platform was down when {marked[0].id} was taken: {marked[0].manifest.unhealthy[0]}"
-    cure = "repair it, then `ragops backup run`"
+    hint = "repair it, then `ragops backup run`"
     if newest:
-        cure = f"`ragops restore {newest.id}`, the newest good one; or {cure}"
-    return [Check("last run", Status.DEGRADED, what, cure)]
+        hint = f"`ragops restore {newest.id}`, the newest good one; or {hint}"
+    return [Check("last run", Status.DEGRADED, what, hint)]
 
 
 def _unreadable(listing: Listing) -> list[Check]:
-    """What lies among the recovery points and cannot be read as one."""
+    """Return what lies among the recovery points and cannot be read as one."""
     if not listing.unreadable:
         return []
     ident, error = listing.unreadable_ids[0], listing.unreadable[0]
     more = f", and {len(listing.unreadable) - 1} more" if len(listing.unreadable) > 1 else ""
-    cure = f"`ragops backup copy {ident}` where another repository has it whole, else `ragops backup delete {ident}`"
-    return [Check("unreadable", Status.DEGRADED, f"{error.message}{more}", cure)]
+    hint = f"`ragops backup copy {ident}` where another repository has it whole, else `ragops backup delete {ident}`"
+    return [Check("unreadable", Status.DEGRADED, f"{error.message}{more}", hint)]
 
 
 def _untrusted(session: Session, listing: Listing) -> list[Check]:
-    """The newest one, where a key has signed it that is not trusted: no restore takes it."""
+    """Return the newest one, where a key has signed it that is not trusted: no restore takes it."""
     newest = listing.latest()
     if newest is None or newest.signed.signature.key in session.vault().trusted_keys():
         return []
     what = f"{newest.id}, the newest, was signed by a key that is not trusted here"
-    cure = f"add the key to `backup.verify_keys` if it is yours, else `ragops backup delete {newest.id}`"
-    return [Check("signer", Status.DEGRADED, what, cure)]
+    hint = f"add the key to `backup.verify_keys` if it is yours, else `ragops backup delete {newest.id}`"
+    return [Check("signer", Status.DEGRADED, what, hint)]
 
 
 def _clock(newest: RecoveryPoint | None) -> list[Check]:
@@ -147,14 +147,14 @@ def _copies(session: Session) -> list[Check]:
         else:
             faults.append(f"{repository.name}: has not got it, as the last run saw")
     if faults:
-        cure = f"is its disk mounted? `ragops backup copy {point}` puts it there"
-        return [Check("copies", Status.DEGRADED, f"{point} is not whole in {'; '.join(faults)}", cure)]
+        hint = f"is its disk mounted? `ragops backup copy {point}` puts it there"
+        return [Check("copies", Status.DEGRADED, f"{point} is not whole in {'; '.join(faults)}", hint)]
     late = f"; not asked in time: {', '.join(silent)}" if silent else ""
     return [Check("copies", Status.OK, f"{point} is in all {len(looks)} further repositories{late}")]
 
 
 def _in_copy(repository: Repository, point: str) -> str:
-    """What is wrong with the recovery point there; empty where it is whole as far as a look can tell."""
+    """Return what is wrong with the recovery point there; empty if it is whole as far as a look can tell."""
     try:
         found = repository.list_cached().find_by_prefix(point)
     except RagopsError as error:
@@ -170,7 +170,7 @@ def _drill(session: Session) -> Check:
     good = next((record for record in reversed(records) if record.ok), None)
     if records and not records[-1].ok:
         what = f"the last one, of {records[-1].point}, failed: {records[-1].why}"
-        return Check(_DRILL, Status.DEGRADED, what, f"cure that, then {_PROVES}")
+        return Check(_DRILL, Status.DEGRADED, what, f"mend that, then {_PROVES}")
     if good is None or good.time is None:
         if limit is None:
             return Check(_DRILL, Status.OK, f"none yet; {_PROVES}")
@@ -189,7 +189,7 @@ def _proof(session: Session, newest: RecoveryPoint | None) -> list[Check]:
         return []
     records = drill_log.read(session.project.paths.drills)
     failed = restore_proof.failure(records)
-    if failed and failed.how != drill_log.DRILL:  # of a drill another check speaks
+    if failed and failed.how != drill_log.DRILL:  # another check reports a drill
         what = f"{failed.point} did not stand {restore_proof.WORDS[failed.how]}: {failed.why}"
         return [Check(_PROOF, Status.DEGRADED, what, _PROVE)]
     found = restore_proof.of_schema(records, newest.manifest.schema_digest)
@@ -207,16 +207,14 @@ def _restore(session: Session) -> list[Check]:
     if left is None:
         return []
     done = f"{', '.join(left.done)} done" if left.done else "nothing done yet"
-    if (
-        locks.find_holder(session.project.paths.locks, locks.KINDS[0]) is not None
-    ):  # whoever may restore holds all kinds
+    if locks.find_holder(session.project.paths.locks, locks.KINDS[0]) is not None:  # a restore holds all kinds
         return [Check("restore", Status.DEGRADED, f"the restore of {left.point} is under way ({done})", "wait for it")]
     what = f"the restore of {left.point} was interrupted ({done} of {', '.join(left.services)})"
-    return [Check("restore", Status.DEGRADED, what, f"`ragops restore {left.point}` goes on")]
+    return [Check("restore", Status.DEGRADED, what, f"`ragops restore {left.point}` continues it")]
 
 
 def _kept(session: Session) -> list[Check]:
-    """What restores have kept for longer than anybody goes back; a service that does not answer is told elsewhere."""
+    """Return what restores have kept for longer than a week; another check reports a service that does not answer."""
     try:
         old = asides(session.platform()).older(timedelta(days=_KEPT_DAYS))
     except RagopsError:
@@ -226,5 +224,5 @@ def _kept(session: Session) -> list[Check]:
     total = sum(item.kept.size for item in old)
     oldest = min(item.kept.since for item in old if item.kept.since)
     what = f"{len(old)} databases or folders take {size(total)}, the oldest since {oldest:%Y-%m-%d}"
-    cure = f"`ragops restore clean --older-than {_KEPT_DAYS}d` removes them, with --dry-run it lists them"
-    return [Check("kept by restores", Status.DEGRADED, what, cure)]
+    hint = f"`ragops restore clean --older-than {_KEPT_DAYS}d` removes them, with --dry-run it lists them"
+    return [Check("kept by restores", Status.DEGRADED, what, hint)]

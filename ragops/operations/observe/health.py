@@ -66,7 +66,7 @@ def _is_missing_schema(item: Check) -> bool:
 
 
 def _is_about_schema(service: str, item: Check) -> bool:
-    """The finding itself, and the API's about its tables."""
+    """Return whether it is that finding itself, or the API's about its tables."""
     return _is_missing_schema(item) or (service == "api" and item.name in ("database", "breaker database"))
 
 
@@ -83,7 +83,7 @@ def check(session: Session, services: Sequence[str] = (), timeout: float = DEFAU
     backups = None if services else BackgroundTask(lambda: backup_health.probe(session), "probe-backup")
     deadline = started + timeout
     probes = tuple(_result(name, job, deadline, timeout) for name, job in running.items())
-    probes = tuple(_with_way_back(session, with_damage(session, probe)) for probe in probes)
+    probes = tuple(_with_restore_command(session, with_damage(session, probe)) for probe in probes)
     if not session.host.facts.manager:
         probes = _with_lost_data(session, probes)
     if backups:
@@ -95,8 +95,8 @@ def _probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
     return by_name(endpoint.service).probe(endpoint, timeout)
 
 
-def _with_way_back(session: Session, probe: ProbeResult) -> ProbeResult:
-    """The probe with the newest good recovery point in its hints, and a schema that is gone told from one to come."""
+def _with_restore_command(session: Session, probe: ProbeResult) -> ProbeResult:
+    """Return the probe with the newest good recovery point in its hints, and a lost schema as down."""
     restore_command = last_good.restore_command(session)
     if not restore_command or all(item.status is Status.OK for item in probe.checks):
         return probe
@@ -109,7 +109,7 @@ def _with_way_back(session: Session, probe: ProbeResult) -> ProbeResult:
 
 
 def _with_lost_data(session: Session, probes: tuple[ProbeResult, ...]) -> tuple[ProbeResult, ...]:
-    """The probes with what no answer tells: a service goes on for a while on a folder that is gone."""
+    """Return the probes with lost data: a service keeps answering for a while if its folder is gone."""
     lost = {item.service: item.now for item in session.host.drift() if item.service}
     found = []
     for probe in probes:

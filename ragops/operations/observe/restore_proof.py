@@ -24,7 +24,7 @@ _AS_STRONG = {DRILL: (DRILL, RESTORE), VERIFY: (VERIFY, DRILL, RESTORE), RESTORE
 
 
 def failure(records: Sequence[DrillRecord]) -> DrillRecord | None:
-    """The newest one that failed and that nothing as strong has made good since; `records` come oldest first."""
+    """Return the newest one that failed and that nothing as strong has made good since; `records` come oldest first."""
     for place in range(len(records) - 1, -1, -1):
         record = records[place]
         later = records[place + 1 :]
@@ -34,7 +34,7 @@ def failure(records: Sequence[DrillRecord]) -> DrillRecord | None:
 
 
 def of_schema(records: Sequence[DrillRecord], digest: str, now: datetime | None = None) -> DrillRecord | None:
-    """The newest record that proves the schema: of all of it, or of a sample that others of that week make whole."""
+    """Return the newest record that proves the schema: all of it, or with the samples of one week."""
     good = [record for record in records if record.ok and record.schema_digest == digest]
     for record in reversed(good):
         if record.full or _sampled_whole(good, record, now or datetime.now(tz=UTC)):

@@ -21,7 +21,7 @@ MASK = "********"
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """One instance of a service as it is now; `uptime` in seconds and `memory` in bytes are 0 where it does not run.
+    """One instance of a service as it is now; `uptime` in seconds and `memory` in bytes are 0 if it does not run.
 
     `ident` is what its runtime knows it by: a pid, a container's id.
     """
@@ -77,7 +77,7 @@ def _line(endpoint: Endpoint, instance: Instance) -> ServiceStatus:
 
 
 def outputs(session: Session, *, show_secrets: bool) -> dict[str, str]:
-    """Connection settings of the application's login by environment variable; passwords masked unless asked for."""
+    """Return connection settings of the application's login by environment variable; passwords masked by default."""
     values: dict[str, str] = {}
     for name, endpoint in session.endpoints().items():
         login = endpoint.logins.get("application")
@@ -87,7 +87,7 @@ def outputs(session: Session, *, show_secrets: bool) -> dict[str, str]:
 
 
 def logs(session: Session, service: str, lines: int, *, following: bool) -> Iterator[str]:
-    """The last `lines` lines of a service's log, then what is appended if `following`.
+    """Return the last `lines` lines of a service's log, then what is appended if `following`.
 
     Raises UsageError (unknown_service), MissingError (not_provisioned) where it never ran.
     """

@@ -48,7 +48,7 @@ def wait_for_answers(
 
 
 def require_answers(session: Session, done: str, on_progress: Callable[[Progress], None] = ignore) -> None:
-    """Raise UnhealthyError (api_does_not_answer) where they do not answer in time; `done` is done all the same."""
+    """Raise UnhealthyError (api_does_not_answer) if they do not answer in time; `done` is done all the same."""
     if faults := wait_for_answers(session, on_progress=on_progress):
         rows = "".join(f"\n  {fault}" for fault in faults)
         what = f"{done}, but the API does not answer through the gateway after {SECONDS:.0f} s:{rows}"

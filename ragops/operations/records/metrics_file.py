@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def text(session: Session) -> str:
-    """The figures as they are now, from this machine's own records; empty before the first backup and drill."""
+    """Return the figures as they are now, from this machine's own records; empty before the first backup and drill."""
     paths = session.project.paths
     return metrics.render_metrics(session.project.settings.name, paths.environment, _backup(session), _drill(session))
 
@@ -45,7 +45,7 @@ def _backup(session: Session) -> metrics.BackupFigures | None:
 
 
 def missing_copies(session: Session, record: last_backup.RunRecord) -> tuple[str, ...]:
-    """The repositories of ragops.yaml that had no copy of the last recovery point when it was made or copied last."""
+    """Return the repositories of ragops.yaml that have no copy of the last recovery point."""
     if record.taken is None:
         return ()
     wanted = [repository.name for repository in session.vault().copies]

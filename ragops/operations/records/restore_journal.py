@@ -1,4 +1,4 @@
-"""Remembers how far a restore has come, so that the next run goes on where a killed one ended."""
+"""The progress of a restore, so that the next run continues where a killed one ended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FRESH = timedelta(hours=24)
 
 @dataclass(frozen=True)
 class Interrupted:
-    """A restore that has not come to its end: its recovery point, `services` in order, those `done`, its way back."""
+    """An interrupted restore: its recovery point, `services` in order, those `done`, its safety point."""
 
     point: str
     services: tuple[str, ...]
@@ -38,7 +38,7 @@ class RestoreJournal:
         self._file = StateFile(path, Interrupted)
 
     def read(self) -> Interrupted | None:
-        """The restore that has not come to its end, None without one or where the note cannot be read."""
+        """Return the restore that has not come to its end, None without one or where the note cannot be read."""
         found = self._file.read()
         try:
             return found if found and datetime.fromisoformat(found.started).tzinfo else None

@@ -1,4 +1,4 @@
-"""What restores have kept: listed, and removed when nobody wants the way back any more."""
+"""What restores have kept: listed, and and removed on request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class KeptItem:
     kept: Kept
 
     def age(self) -> timedelta | None:
-        """Since when, None where that is not known."""
+        """Since when, None if that is not known."""
         return datetime.now(tz=UTC) - self.kept.since if self.kept.since else None
 
 
@@ -54,7 +54,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def span(text: str) -> timedelta:
-    """A time such as `7d`, `12h`, `30m`, `2w`. Raises UsageError."""
+    """Return a time such as `7d`, `12h`, `30m`, `2w`. Raises UsageError."""
     found = re.fullmatch(r"(\d{1,5})([mhdw])", text.strip())
     if not found:
         raise UsageError("usage", f"{text!r} is no length of time", "write it as 7d, 12h, 30m or 2w")
@@ -62,7 +62,7 @@ def span(text: str) -> timedelta:
 
 
 def asides(platform: Platform, services: Sequence[str] = ()) -> Asides:
-    """What is kept, in order of dependence; `services` (none: all). Never raises for one of them."""
+    """Return what is kept, in order of dependence; `services` (none: all). Never raises for one of them."""
     found: list[KeptItem] = []
     failures: list[tuple[str, RagopsError]] = []
     for name in [service.name for service in SERVICES if service.name in platform.endpoints]:
@@ -84,7 +84,7 @@ def clean(platform: Platform, journal: RestoreJournal, wanted: Sequence[KeptItem
     Raises RagopsError (restore_interrupted) where a restore has not come to its end.
     """
     if left := journal.read():
-        hint = f"`ragops restore {left.point}` goes on with it; clean after it"
+        hint = f"`ragops restore {left.point}` continues it; clean after it"
         raise RagopsError("restore_interrupted", f"the restore of {left.point} was interrupted", hint)
     gone: list[KeptItem] = []
     failures: list[tuple[str, RagopsError]] = []

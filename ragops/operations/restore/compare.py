@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LIMIT = 50
 _SHARD = re.compile(r"(.+)/\d+(\.points)")  # a collection's name has no slash
-_TOLD = 3  # faults that are told in full
+_SHOWN = 3  # faults that are shown in full
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,14 @@ class Comparison:
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """All that is wrong, in words."""
+        """All that is wrong, as text."""
         return (*self.wrong_counts, *self.missing, *self.differing)
 
     @property
     def summary(self) -> str:
         """The first of the faults, and how many more there are."""
-        more = len(self.faults) - _TOLD
-        return "; ".join(self.faults[:_TOLD]) + (f"; and {more} more" if more > 0 else "")
+        more = len(self.faults) - _SHOWN
+        return "; ".join(self.faults[:_SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
     @property
     def samples(self) -> dict[str, int]:
@@ -71,7 +71,7 @@ class _Comparer:
 
 
 def compare(platform: Platform, point: RecoveryPoint) -> Comparison:
-    """Count what the platform holds and read samples of it. Raises RagopsError where it cannot be read."""
+    """Count what the platform holds and read samples of it. Raises RagopsError if it cannot be read."""
     held = [service.name for service in platform.services() if point.manifest.parts_of(service.name)]
     counts = {name: backup_engine(name).counts(platform.endpoint(name)) for name in held}
     wrong: list[str] = []
@@ -98,7 +98,7 @@ def compare(platform: Platform, point: RecoveryPoint) -> Comparison:
 
 
 def expected(parts: Iterable[ManifestPart]) -> dict[str, int]:
-    """What the parts hold by kind, in the terms of a live service: shards of a collection together.
+    """Return what the parts hold by kind, in the terms of a live service: shards of a collection together.
 
     Nothing of a collection with a shard that no engine could read when it was taken.
     """
@@ -114,7 +114,7 @@ def expected(parts: Iterable[ManifestPart]) -> dict[str, int]:
 
 
 def _collection(part: ManifestPart) -> str:
-    """What the snapshots of one collection's shards have in common: `0001` of `0001-2.snapshot`."""
+    """Return what the snapshots of one collection's shards have in common: `0001` of `0001-2.snapshot`."""
     return part.name.partition("-")[0]
 
 
@@ -134,7 +134,7 @@ def count_faults(
 
 
 def _key_faults(wanted: Mapping[str, int], found: Mapping[str, int]) -> list[str]:
-    """Keys that never expire are all there; of those that do, some may have gone meanwhile."""
+    """Keys that never expire are all there; of those that do, some may have expired since."""
     lasting, now = (counts.get("keys", 0) - counts.get("expires", 0) for counts in (wanted, found))
     faults = [] if lasting == now else [f"{now} keys that never expire, not {lasting}"]
     if found.get("expires", 0) > wanted.get("expires", 0):

@@ -1,4 +1,4 @@
-"""Proves that a recovery point restores: into a platform of its own beside the live one, compared, timed, removed.
+"""Proves that a recovery point restores: into a platform of its own, compared, timed, removed.
 
 The live platform is not touched, and nothing is written where the recovery point lies. The caller holds the lock of
 drills, and writes the audit line.
@@ -58,7 +58,7 @@ class DrillRequest:
 class DrillResult:
     """A drill that went well; times in seconds, `data_age` from the oldest instant of the data to the drill.
 
-    `kept` is the folder of the scratch platform where it was to stay.
+    `kept` is the folder of the scratch platform if it was to stay.
     """
 
     point: RecoveryPoint
@@ -87,7 +87,7 @@ class _Run:
     comparison: Comparison | None = None
 
     def record(self, error: RagopsError | None) -> DrillRecord:
-        """What is kept of it."""
+        """Return what is kept of it."""
         found = self.comparison
         return DrillRecord(
             point=self.point.id,
@@ -119,7 +119,7 @@ def drill(
     run = _Run(session, vault, point, repository.name, on_progress, time.monotonic(), _age(point))
     try:
         vault.load_identities(point)
-    except RagopsError as error:  # at night nobody reads it, and health would go on as if all were well
+    except RagopsError as error:  # or health would never report it
         _keep(session, run.record(error))
         raise
     for folder in scratch_platform.left(session.project):
@@ -142,7 +142,7 @@ def drill(
 
 
 def _keep(session: Session, record: DrillRecord) -> None:
-    """A drill is what it is without a record, but health would not know."""
+    """Record a drill; one that cannot be recorded is a notice."""
     try:
         drill_log.append(session.project.paths.drills, record)
     except RagopsError as error:

@@ -39,7 +39,7 @@ def write_settings(paths: ProjectPaths, files: ProjectFiles) -> None:
 def write_secrets(paths: ProjectPaths, sealed: Path) -> tuple[str, ...]:
     """Write what the archive holds of secrets, signing key and credentials, each with the mode that it was made with.
 
-    Returns the names of files that nobody knows, which are left out. Raises IntegrityError (sealed_part_invalid) where
+    Returns the names of unknown files, which are left out. Raises IntegrityError (sealed_part_invalid) where
     anything in it is not what ragops packs, before anything is written.
     """
     targets = _targets(paths)
@@ -85,10 +85,10 @@ def _contents(sealed: Path, known: set[str]) -> tuple[dict[str, bytes], list[str
 
 
 def _checked(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
-    """The regular files but those of the Pulumi state. Raises IntegrityError for what ragops never packs.
+    """Return the regular files but those of the Pulumi state. Raises IntegrityError for what ragops never packs.
 
     Nothing is ever extracted to where the archive says: files have places of their own. Still, an archive with a link
-    or a way out of its folder is nobody's backup, and nothing in it is to be trusted.
+    or a way out of its folder is no backup of ragops, and nothing in it is to be trusted.
     """
     for member in archive:
         parts = member.name.split("/")

@@ -64,7 +64,7 @@ class RecoverState:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A recovery point to begin with, or to go on with; `vouched` says whether anybody named its signer's key."""
+    """A recovery point to begin with, or to continue with; `vouched` says whether the key of its signer was named."""
 
     request: RecoverRequest
     vault: BackupTarget
@@ -103,7 +103,7 @@ def locate_point(request: RecoverRequest) -> Candidate:
 
 
 def command_of(request: RecoverRequest, point: str = "") -> str:
-    """The command that asks for the same again, of `point` if another one is named."""
+    """Return the command that asks for the same again, of `point` if another one is named."""
     environment = ["--env", request.environment] if request.environment else []
     words = ["ragops", *environment, "recover", request.repository, "--into", str(request.folder)]
     named = (("--identity", request.identity), ("--verify-key", request.verify_key), ("--options", request.options))
@@ -114,7 +114,7 @@ def command_of(request: RecoverRequest, point: str = "") -> str:
 
 
 def older_good(found: Candidate) -> str:
-    """The id of the newest good recovery point that is older, of the same signer; empty without one."""
+    """Return the id of the newest good recovery point that is older, of the same signer; empty without one."""
     sequence = found.point.manifest.sequence
     for point in found.vault.primary.list_cached().points:
         if point.manifest.is_good and point.manifest.sequence < sequence and point.signed.signature.key == found.signer:
@@ -123,13 +123,13 @@ def older_good(found: Candidate) -> str:
 
 
 def keep_progress(paths: ProjectPaths, progress: RecoverState) -> None:
-    """Note how far it is, for a run that goes on. Raises RagopsError."""
+    """Note how far it is, for the next run. Raises RagopsError."""
     make_dir(paths.recover_journal.parent, _PASSAGE)
     StateFile(paths.recover_journal, RecoverState).write(progress)
 
 
 def _earlier(request: RecoverRequest) -> RecoverState | None:
-    """What an interrupted run left. Raises UsageError where the folder is somebody's project."""
+    """Return what an interrupted run left. Raises UsageError where the folder is somebody's project."""
     paths = request.paths
     if found := StateFile(paths.recover_journal, RecoverState).read():
         return found
@@ -153,7 +153,7 @@ def _identity(request: RecoverRequest) -> Path | None:
 
 
 def _point(request: RecoverRequest, repository: Repository, earlier: RecoverState | None) -> RecoveryPoint:
-    """The one that was asked for; `latest` goes on with that of an interrupted run, whatever came after it."""
+    """Return the one that was asked for; `latest` continues with that of an interrupted run, whatever came after it."""
     reference = earlier.point if earlier and request.reference == "latest" else request.reference
     try:
         point = repository.get(reference)
@@ -167,7 +167,7 @@ def _point(request: RecoverRequest, repository: Repository, earlier: RecoverStat
         raise MissingError("no_recovery_point", what, there) from error
     if earlier and earlier.point != point.id and not earlier.failed:
         what = f"an interrupted run began with recovery point {earlier.point} in {request.paths.root}"
-        hint = f"go on with it: --point {earlier.point}; or name an empty folder: --into DIR"
+        hint = f"continue with it: --point {earlier.point}; or name an empty folder: --into DIR"
         raise UsageError("other_recovery", what, hint)
     return point
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ProjectFiles:
-    """ragops.yaml, its overlay where there is one, and the archive of secrets where it was asked for and is there."""
+    """ragops.yaml, its overlay if there is one, and the archive of secrets if it was asked for and is there."""
 
     config: Path
     overlay: Path | None
@@ -39,7 +39,7 @@ class ProjectFiles:
 def project_files(
     vault: BackupTarget, point: RecoveryPoint, on_progress: Callable[[Progress], None], *, secrets: bool
 ) -> Iterator[ProjectFiles]:
-    """The files, gone when the block ends; the secrets only where they are asked for.
+    """Return the files, gone when the block ends; the secrets only if they are asked for.
 
     Raises IntegrityError (project_files_missing), and as `unpacked`.
     """

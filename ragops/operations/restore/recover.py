@@ -93,7 +93,7 @@ def recover(
     notice: Callable[[str], None],
     on_progress: Callable[[Step | Progress], None] = ignore,
 ) -> RecoverResult:
-    """Settings, secrets, up, restore, health; a run that was interrupted is gone on with by the same call.
+    """Write the settings and secrets, then up, restore, health; the same call continues an interrupted run.
 
     Raises as `find`, `up` and `restore` do, IntegrityError (sealed_part_invalid, project_files_missing).
     """
@@ -175,7 +175,7 @@ def _restore(run: _Run, session: Session) -> None:
 
 
 def _say_state(run: _Run, session: Session, error: RagopsError) -> None:
-    """Say on the error what runs now, what it holds, and the commands that go on from here."""
+    """Say on the error what runs now, what it holds, and the commands that continue from here."""
     request, point = run.found.request, run.found.point
     run.recorded_step(replace(run.progress, failed=True))
     left = session.restore_journal().read()
@@ -185,7 +185,9 @@ def _say_state(run: _Run, session: Session, error: RagopsError) -> None:
         f"\nthe platform in {request.paths.root} is up; restored: {', '.join(done) or 'nothing'}; still empty:"
         f" {', '.join(empty) or 'nothing'}"
     )
-    ways = [f"{error.hint}; then go on: `{command_of(request)}`" if error.hint else f"go on: `{command_of(request)}`"]
+    ways = [
+        f"{error.hint}; then continue: `{command_of(request)}`" if error.hint else f"continue: `{command_of(request)}`"
+    ]
     if older := older_good(run.found):
         ways.append(f"or take the one before: `{command_of(request, older)}`")
     config = request.paths.root / CONFIG_NAME
@@ -209,7 +211,7 @@ def _notes(found: Candidate, session: Session) -> Iterator[str]:
     if here not in {_place(repository.name) for repository in vault.repositories}:
         yield (
             f"ragops.yaml names another repository, {vault.primary.name}: later recovery points go there, and"
-            f" `ragops backup list` looks there alone; to go on with this one, under `backup:` set `repository: {here}`"
+            f" `ragops backup list` looks there alone; to keep this one, under `backup:` set `repository: {here}`"
         )
     if found.signer not in vault.trusted_keys():
         yield (
@@ -221,5 +223,5 @@ def _notes(found: Candidate, session: Session) -> Iterator[str]:
 
 
 def _place(name: str) -> str:
-    """A repository's name, whichever way its folder was written."""
+    """Return a repository's name, whichever way its folder was written."""
     return name.rstrip("/") if "://" in name else str(Path(name).resolve())

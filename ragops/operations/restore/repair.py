@@ -30,7 +30,7 @@ class RepairResult:
     """What a repair came to: `faults` of the data (none: nothing was to be done), what they were made from, their loss.
 
     `seconds` and `size` (bytes) are what was written after `instant` and is lost; `kept` says where the old data are.
-    `changed` tells whether anything was put in place.
+    `changed` says whether anything was put in place.
     """
 
     service: str
@@ -68,7 +68,7 @@ def repair(
         if _serves(endpoint):
             return RepairResult(service, ())
         control = session.host.control(endpoint)
-        control.stop()  # one that starts again and again reads the files meanwhile
+        control.stop()  # one that starts again and again would read the files
         with repaired(control, endpoint.engine) as found:
             result = RepairResult(
                 service, found.faults, found.source, found.counts, found.instant, found.seconds, found.size
@@ -102,7 +102,7 @@ def _serves(endpoint: Endpoint) -> bool:
 
 
 def damage(session: Session) -> str:
-    """What the log of Redis says of damaged data since its last start; empty where nothing."""
+    """Return what the log of Redis says of damaged data since its last start; empty if nothing."""
     try:
         lines = session.host.read_log("redis", _LOG_LINES, following=False)
         return in_log(lines or ())
@@ -123,7 +123,7 @@ def explaining(session: Session) -> Iterator[None]:
 
 
 def with_damage(session: Session, probe: ProbeResult) -> ProbeResult:
-    """The probe of Redis, with the way out where it is down for damaged data."""
+    """Return the probe of Redis, with the way out if it is down for damaged data."""
     if probe.service != "redis" or probe.status is not Status.DOWN:
         return probe
     found = damage(session)

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ragops.adapters.progress import Progress, ignore, telling
+from ragops.adapters.progress import Progress, ignore, report_progress
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations.backup import create
 from ragops.operations.backup.point_condition import held_by
@@ -38,7 +38,7 @@ _PROBE_TIMEOUT = 5.0
 class RestoreRequest:
     """What to bring back: a recovery point by id, start of an id or `latest`; no `services` means all in it.
 
-    `repository` is where from, None: the first. `anew` restores again what an interrupted run had restored.
+    `repository` is where from, None: the first. `restart` restores again what an interrupted run had restored.
     """
 
     reference: str = "latest"
@@ -46,12 +46,12 @@ class RestoreRequest:
     safety: bool = True
     dry_run: bool = False
     repository: str | None = None
-    anew: bool = False
+    restart: bool = False
 
 
 @dataclass(frozen=True)
 class RestoredService:
-    """One service: items by kind before (empty where it was down) and in the recovery point, seconds, words."""
+    """One service: items by kind before (empty if it was down) and in the recovery point, seconds, notes."""
 
     service: str
     before: Mapping[str, int]
@@ -102,7 +102,7 @@ def restore(
 
     Raises before anything is touched: UsageError, IntegrityError (damaged, unknown signer), MissingError (runtime,
     versions, rights, space, identity). Raises RagopsError where a service could not be restored: its old data then
-    serve again, and the same command goes on with what is left.
+    serve again, and the same command continues with what is left.
     """
     chosen, point = vault.find(request.reference, request.repository)
     point.require_trust(vault.trusted_keys())
@@ -125,7 +125,7 @@ def _unpacked(
     parts: Sequence[ManifestPart],
     on_progress: Callable[[Progress], None],
 ) -> Iterator[Path]:
-    """As `unpacked`; where a file is damaged, the error says where there is another copy."""
+    """As `unpacked`; where a file is damaged, the error says if there is another copy."""
     with contextlib.ExitStack() as stack:
         try:
             folder = stack.enter_context(staged_parts(vault, point, parts, on_progress))
@@ -141,12 +141,12 @@ def refuse_unknown(names: Sequence[str]) -> None:
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
-            cure = f"did you mean {near[0]}?" if near else f"one of: {', '.join(known)}"
-            raise UsageError("unknown_service", f"there is no service {name!r}", cure)
+            hint = f"did you mean {near[0]}?" if near else f"one of: {', '.join(known)}"
+            raise UsageError("unknown_service", f"there is no service {name!r}", hint)
 
 
 def _chosen(request: RestoreRequest, point: RecoveryPoint) -> tuple[str, ...]:
-    """The names of the services to restore, in their order of dependence."""
+    """Return the names of the services to restore, in their order of dependence."""
     held = [service.name for service in SERVICES if point.manifest.parts_of(service.name)]
     if unknown := [name for name in request.services if name not in held]:
         what = f"recovery point {point.id} has no {', '.join(unknown)}"
@@ -188,11 +188,13 @@ def _bring_back(run: _Run, request: RestoreRequest, journal: RestoreJournal, loc
     done: list[RestoredService] = []
     for name in run.names:
         if name in state.done:
-            note = f"{name} was restored by the run that was interrupted and is left as it is; --anew restores it again"
+            note = (
+                f"{name} was restored by the run that was interrupted and is left as it is; --restart restores it again"
+            )
             done.append(RestoredService(name, run.before.get(name, {}), _counts(run.point, name), 0.0, (note,)))
             continue
         run.on_progress(Progress(name, "restoring"))
-        done.append(_restore_one(run, name, _way_back(done, state.safety)))
+        done.append(_restore_one(run, name, _undo_hint(done, state.safety)))
         state = journal.did(state, name)
         run.on_progress(Progress(name, f"restored in {done[-1].seconds:.1f} s, counts match", final=True))
     journal.end()
@@ -206,18 +208,18 @@ def _bring_back(run: _Run, request: RestoreRequest, journal: RestoreJournal, loc
 def _begin(
     run: _Run, request: RestoreRequest, journal: RestoreJournal, locker: LockRequest
 ) -> tuple[Interrupted, tuple[str, ...]]:
-    """Go on with an interrupted run of the same restore, whose way back is still the right one, or begin a new one."""
+    """Continue an interrupted run of the same restore with its safety point, or begin a new one."""
     left = journal.read()
     same = left is not None and (left.point, left.services) == (run.point.id, run.names)
-    if left and same and left.fresh and not request.anew:
-        back = f"; the way back is still {left.safety}" if left.safety else ""
-        return left, (f"going on with the restore that was interrupted{back}",)
+    if left and same and left.fresh and not request.restart:
+        back = f"; the safety point is still {left.safety}" if left.safety else ""
+        return left, (f"continuing the restore that was interrupted{back}",)
     safety, notes = _save(run, request, locker)
     return journal.begin(run.point.id, run.names, safety), notes
 
 
 def _reachable(platform: Platform, names: Sequence[str]) -> list[str]:
-    """Those of `names` that answer and have data to speak of."""
+    """Those of `names` that answer and have data."""
     found = []
     for name in names:
         checks = by_name(name).probe(platform.endpoint(name), _PROBE_TIMEOUT).checks
@@ -227,7 +229,7 @@ def _reachable(platform: Platform, names: Sequence[str]) -> list[str]:
 
 
 def _save(run: _Run, request: RestoreRequest, locker: LockRequest) -> tuple[str, tuple[str, ...]]:
-    """The id of the safety recovery point of what is reachable, and words on what is not in it."""
+    """Return the id of the safety recovery point of what is reachable, and words on what is not in it."""
     if not request.safety:
         return "", ()
     reachable = tuple(run.before)
@@ -251,7 +253,7 @@ def _restore_one(run: _Run, name: str, restore_command: str) -> RestoredService:
     endpoint, control = run.platform.endpoint(name), run.platform.control(name)
     started = time.monotonic()
     try:
-        with telling(run.on_progress):
+        with report_progress(run.on_progress):
             notes = backup_engine(name).restore(endpoint, control, run.folder / name, _parts(run.point, name))
     except RagopsError as error:
         error.hint = f"{error.hint} {restore_command}".strip()
@@ -260,8 +262,8 @@ def _restore_one(run: _Run, name: str, restore_command: str) -> RestoredService:
     return RestoredService(name, run.before.get(name, {}), _held(run, name), seconds, notes)
 
 
-def _way_back(done: Sequence[RestoredService], safety: str) -> str:
-    """What to say of the services that were restored before one failed."""
+def _undo_hint(done: Sequence[RestoredService], safety: str) -> str:
+    """Return what to say of the services that were restored before one failed."""
     if not done:
         return ""
     names = ", ".join(service.service for service in done)
@@ -279,7 +281,7 @@ def _counts(point: RecoveryPoint, name: str) -> dict[str, int]:
 
 
 def _held(run: _Run, name: str) -> dict[str, int]:
-    """What the service holds now: as the recovery point says, or as counted where it does not say."""
+    """Return what the service holds now: as the recovery point says, or as counted if it does not say."""
     known = _counts(run.point, name)
     with contextlib.suppress(RagopsError):
         live = backup_engine(name).counts(run.platform.endpoint(name))

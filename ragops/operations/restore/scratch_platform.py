@@ -1,6 +1,6 @@
 """The scratch project of a restore drill: made out of a recovery point, and taken away again whatever has become of it.
 
-It is a project of its own below the live one's state, so that whoever may pass to the live data may pass to these.
+It is a project of its own below the live one's state, so that a user who reaches the live data reaches these.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ScratchPlatform:
 
 
 def new_folder(live: Project) -> Path:
-    """A place for the next one, called as its platform will be."""
+    """Return a place for the next one, called as its platform will be."""
     return live.paths.drill_projects / scratch_name(live.settings.name)
 
 
@@ -72,13 +72,13 @@ def make(
 
 
 def scratch_name(name: str) -> str:
-    """A name for the drill of the platform `name`, no longer than names may be."""
+    """Return a name for the drill of the platform `name`, no longer than names may be."""
     suffix = f"-drill-{secrets.token_hex(2)}"
     return name[: _LONGEST_NAME - len(suffix)].rstrip("-") + suffix
 
 
 def settings(values: Mapping[str, Any], folder: Path, taken: Collection[int]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The values of a ragops.yaml changed for a drill in `folder`, and words on what is left out.
+    """Return the values of a ragops.yaml changed for a drill in `folder`, and words on what is left out.
 
     The platform is called as the folder; no port is one of `taken`.
     """
@@ -118,7 +118,7 @@ def remove(folder: Path, command: str, notice: Callable[[str], None]) -> None:
 
 
 def _stop(session: Session) -> None:
-    """Through the engine, which first ends what a killed run may still have under way; where it cannot, without."""
+    """Through the engine, which first ends what a killed run may still have under way; if it cannot, without."""
     try:
         provision.down(session, purge_data=True)
     except RagopsError:
@@ -127,7 +127,7 @@ def _stop(session: Session) -> None:
 
 
 def _purge(session: Session) -> None:
-    """A killed engine writes a moment longer."""
+    """Remove a folder in which a killed engine may still write for a moment."""
     for _ in range(_TRIES):
         try:
             return session.host.purge_data()

@@ -1,4 +1,4 @@
-"""The platform started at boot, where no other program does that: put into systemd or cron, looked at, taken out."""
+"""The platform started at boot, if no other program does that: put into systemd or cron, looked at, taken out."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Installed:
 
 
 def install(wanted: Schedule, found: Schedulers, planner: str = "") -> Installed:
-    """Have `ragops service start` run at boot by `planner`: systemd where none is named and it runs, else cron.
+    """Have `ragops service start` run at boot by `planner`: systemd if none is named and it runs, else cron.
 
     Raises UsageError (path_not_schedulable, unit_taken), MissingError (cron_missing, systemd_missing), RagopsError
     (crontab_unreadable, crontab_refused, crontab_damaged, tool_failed): all then stands as it was.
@@ -62,7 +62,10 @@ def install(wanted: Schedule, found: Schedulers, planner: str = "") -> Installed
 
 
 def show(project: Project, found: Schedulers) -> tuple[Installed, ...]:
-    """What is installed. Raises MissingError (not_installed), RagopsError (crontab_unreadable, crontab_damaged)."""
+    """Return what is installed.
+
+    Raises MissingError (not_installed), RagopsError (crontab_unreadable, crontab_damaged).
+    """
     installed = tuple(_found(found, mark(project.paths.environment, project.config)))
     if not installed:
         what = f"nothing starts environment {project.paths.environment!r} at boot"
@@ -71,7 +74,7 @@ def show(project: Project, found: Schedulers) -> tuple[Installed, ...]:
 
 
 def remove(project: Project, found: Schedulers) -> tuple[str, ...]:
-    """Take out what `install` put in; returns from where, nothing where there was nothing."""
+    """Take out what `install` put in; returns from where, nothing if there was nothing."""
     name = mark(project.paths.environment, project.config)
     gone = ((SYSTEMD, _remove_units(found.units, name)), (CRON, remove_block(found.crontab, name)))
     return tuple(planner for planner, was in gone if was)
@@ -86,7 +89,7 @@ def refuse_runtime(project: Project) -> None:
 
 
 def finding(project: Project, found: Schedulers) -> tuple[Check, ...]:
-    """What `doctor` says of it; a note, for a laptop may not want it."""
+    """Return what `doctor` says of it; a note, for a laptop may not want it."""
     if registry.facts(project.settings.runtime).manager:
         return ()
     try:
@@ -99,7 +102,7 @@ def finding(project: Project, found: Schedulers) -> tuple[Check, ...]:
 
 
 def mark(environment: str, config: object) -> str:
-    """What tells this of one environment from every other and from the nightly run, in one line."""
+    """Return what distinguishes this of one environment from every other and from the nightly run, in one line."""
     return f"ragops service: {environment} {config}"
 
 
@@ -154,7 +157,7 @@ def stop(session: Session) -> tuple[str, ...]:
 
 
 def block_text(wanted: Schedule) -> str:
-    """The lines for a crontab. Raises UsageError (path_not_schedulable)."""
+    """Return the lines for a crontab. Raises UsageError (path_not_schedulable)."""
     texts.refuse_odd_paths(wanted, "\\")
     begin, end = texts.marks(mark(wanted.environment, wanted.config))
     command = texts.for_cron(texts.command_of(wanted, "service", "start"))
@@ -188,7 +191,7 @@ def _install_block(wanted: Schedule, crontab: Crontab, name: str) -> str:
 def _install_unit(wanted: Schedule, units: Units, name: str) -> str:
     if not units.available():
         hint = "take `--with cron`; a user's own systemd runs only where they logged in, or linger"
-        raise MissingError("systemd_missing", "no systemd runs here that could be told", hint)
+        raise MissingError("systemd_missing", "no systemd runs here", hint)
     unit, text = unit_text(wanted, system=units.system)
     there = units.read()
     mine = texts.owned(there, name)

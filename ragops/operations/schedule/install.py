@@ -41,7 +41,7 @@ class Schedulers:
 
 @dataclass(frozen=True)
 class Installed:
-    """What stands in `planner` (cron or systemd) for an environment, and when it runs next if that can be told."""
+    """What stands in `planner` (cron or systemd) for an environment, and when it runs next if that is known."""
 
     planner: str
     text: str
@@ -70,7 +70,7 @@ class ScheduleStatus:
 
 @dataclass(frozen=True)
 class InstallReport:
-    """What was installed, and what whoever installed it has to know."""
+    """What was installed, and notes on it."""
 
     installed: Installed
     notes: tuple[str, ...]
@@ -82,7 +82,7 @@ def schedulers() -> Schedulers:
 
 
 def install(schedule: Schedule, found: Schedulers, planner: str = "") -> InstallReport:
-    """Put the run into `planner`, systemd's timers where none is named and systemd runs, in the place of an older one.
+    """Put the run into `planner`, systemd's timers if none is named and systemd runs, in the place of an older one.
 
     Raises UsageError (path_not_schedulable, unit_taken), MissingError (cron_missing, systemd_missing), RagopsError
     (crontab_unreadable, crontab_refused, crontab_damaged, tool_failed): all then stands as it was.
@@ -100,7 +100,10 @@ def install(schedule: Schedule, found: Schedulers, planner: str = "") -> Install
 
 
 def show(project: Project, found: Schedulers) -> ScheduleStatus:
-    """What is installed. Raises MissingError (not_scheduled), RagopsError (crontab_unreadable, crontab_damaged)."""
+    """Return what is installed.
+
+    Raises MissingError (not_scheduled), RagopsError (crontab_unreadable, crontab_damaged).
+    """
     name = _name(project)
     installed = tuple(Installed(planner, text, texts.next_run(text, _now())) for planner, text in _texts(found, name))
     if not installed:
@@ -111,14 +114,14 @@ def show(project: Project, found: Schedulers) -> ScheduleStatus:
 
 
 def remove(project: Project, found: Schedulers) -> tuple[str, ...]:
-    """Take out what `install` put in; returns from where, nothing where there was nothing."""
+    """Take out what `install` put in; returns from where, nothing if there was nothing."""
     name = _name(project)
     gone = ((SYSTEMD, _remove_units(found.units, name)), (CRON, remove_block(found.crontab, name)))
     return tuple(planner for planner, was in gone if was)
 
 
 def last_run(record: Path) -> LastRun | None:
-    """The newest run of a record, None where there is none to be read."""
+    """Return the newest run of a record, None if there is none to be read."""
     for line in reversed(logs.tail(record, 3)):  # its last line may be half of one: a full disk
         with contextlib.suppress(ValueError, KeyError, TypeError):
             return _last_run(json.loads(line))
@@ -169,7 +172,7 @@ def hold_crontab(command: str) -> Iterator[None]:
 def _install_units(schedule: Schedule, units: Units, name: str) -> str:
     if not units.available():
         hint = "take `--with cron`; a user's own systemd runs only where they logged in, or linger"
-        raise MissingError("systemd_missing", "no systemd runs here that could be told", hint)
+        raise MissingError("systemd_missing", "no systemd runs here", hint)
     wanted = {unit.name: unit.text for unit in texts.units(schedule, system=units.system)}
     there = units.read()
     mine = texts.owned(there, name)

@@ -180,12 +180,12 @@ def _attempt(name: str, step: Callable[[], None], current: _Run) -> StepResult:
     current.journal.line(f"{name}: exit code {error.exit_code:d}, {error.code}: {error.message}")
     if error.hint:
         current.journal.line(f"{name}: → {error.hint}")
-    told = RagopsError(error.code, f"{name}: {error.message}", error.hint, exit_code=error.exit_code)
-    return StepResult(name, start, _now(), current.ended(told), error.code)
+    named = RagopsError(error.code, f"{name}: {error.message}", error.hint, exit_code=error.exit_code)
+    return StepResult(name, start, _now(), current.ended(named), error.code)
 
 
 def _failure_of(step: Callable[[], None]) -> RagopsError | None:
-    """What a step fails with, whatever that is."""
+    """Return what a step fails with, whatever that is."""
     try:
         step()
     except RagopsError as error:
@@ -203,7 +203,7 @@ def _finish(current: _Run) -> NightlyReport:
     code = int(current.failure.exit_code) if current.failure else int(ExitCode.DONE)
     end = _now()
     current.journal.line(f"ends with exit code {code}")
-    # Before the ping: whoever hears it may look here at once.
+    # Before the ping: its receiver may read the record at once.
     current.record(end=end, exit_code=code, steps=[asdict(step) for step in current.outcomes], notices=current.notices)
     if current.failure is None:
         current.notice(_ping(current.pings.success))
@@ -217,7 +217,7 @@ def _ping(url: str, body: str | None = None) -> str:
 
 
 def _body(current: _Run, code: int) -> str:
-    """What a failure's ping tells: exit codes, then the last lines of the log."""
+    """Return the body of a failure's ping: exit codes, then the last lines of the log."""
     lines = [f"exit code {code}", *(f"{step.name}: exit code {step.exit_code}" for step in current.outcomes)]
     text = "\n".join([*lines, "", *current.journal.last])
     for secret in current.secrets:
@@ -227,7 +227,7 @@ def _body(current: _Run, code: int) -> str:
 
 def _interrupted() -> RagopsError:
     return RagopsError(
-        "interrupted", "interrupted", "run the same command again to go on", exit_code=ExitCode.INTERRUPTED
+        "interrupted", "interrupted", "run the same command again to continue", exit_code=ExitCode.INTERRUPTED
     )
 
 

@@ -1,4 +1,4 @@
--- The jwt plugin knows no issuer and forgives no clock; a token without an end it would let in for ever.
+-- The jwt plugin checks no issuer and allows no clock skew; it would accept a token without an expiry for ever.
 local function fault(claims)
   local now = ngx.time()
   if type(claims) ~= "table" then

@@ -75,7 +75,7 @@ local function is_flood()
 end
 
 -- A name that was not found Kong asks for again after 30 s, and has no setting for that: an API that is started again
--- would be refused for so long. The balancer is made anew with every configuration.
+-- would be refused for so long. The balancer is made again with every configuration.
 local found, balancers = pcall(require, "kong.runloop.balancer.balancers")
 
 local function ask_again_soon()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from ragops.adapters import cancellation
-from ragops.adapters.progress import Progress, telling
+from ragops.adapters.progress import Progress, report_progress
 from ragops.adapters.qdrant.http import HttpClient
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
 from ragops.services.contract import Status
@@ -238,7 +238,7 @@ def test_a_node_that_is_lost_on_the_way_and_comes_back(
     def listen(progress: Progress) -> None:
         said.append(progress.text)
 
-    with telling(listen):
+    with report_progress(listen):
         restore(filled, tmp_path / "point", parts)
     assert lost
     whole(filled)
@@ -273,7 +273,7 @@ def test_an_interrupted_restore_leaves_one_that_is_whole_and_goes_on(
         if stage in progress.text:
             cancellation.current().cancel()
 
-    with cancellation.new_run(), telling(stop), pytest.raises(InterruptedRunError):
+    with cancellation.new_run(), report_progress(stop), pytest.raises(InterruptedRunError):
         restore(filled, tmp_path / "point", parts)
     for alias in ("docs", "current"):  # by its own name or by its copy's
         with filled.http(2) as api:

@@ -214,7 +214,7 @@ def test_a_restore_that_was_interrupted_is_told_with_its_cure(session: Session) 
     (found,) = [item for item in backup_health.probe(session).checks if item.name == "restore"]
     assert found.status is Status.DEGRADED
     assert "timescaledb done" in found.detail
-    assert found.hint == "`ragops restore 20260102T030405Z-000001` goes on"
+    assert found.hint == "`ragops restore 20260102T030405Z-000001` continues it"
     with session.changing():
         assert "under way" in checks(session)["restore"][1]
 

@@ -309,7 +309,7 @@ def interrupted(fakes: Any, vault: BackupTarget) -> None:
 
 def test_anew_restores_all_again(fakes: Any, vault: BackupTarget) -> None:
     interrupted(fakes, vault)
-    result = restore(RestoreRequest(anew=True), platform_of(), vault)
+    result = restore(RestoreRequest(restart=True), platform_of(), vault)
     assert restored(fakes) == list(ORDER)
     assert len(vault.primary.list().points) == 3
     assert result.notes == ()

@@ -141,7 +141,7 @@ def test_the_way_back_of_a_restore_fills_no_place_and_stays_for_as_many_days(his
     young = history.take(START + 8 * DAY, Kind.SAFETY)
     last = history.take(START + 9 * DAY)
     found = history.staying(daily=3)
-    assert found[young] == "the way back of a restore"
+    assert found[young] == "the safety point of a restore"
     assert old not in found
     assert {ident for ident in found if ident != young} == {last, taken[4], taken[3]}
 
