@@ -63,7 +63,7 @@ def ingest(
     A relative directory is relative to `root`; `actor` is noted in the jobs; `allow_empty` takes an
     empty directory at its word. Files that cannot be read as text and
     collections that cannot be worked on are in the report. Raises UsageError (unknown_collection), UnhealthyError where
-    a service is lost, and what `DocumentStore`, `VectorStore` and the embedder raise; the next run continues from there.
+    a service is lost, and what `DocumentStore`, `VectorStore` and the embedder raise; the next run continues.
     """
     began = time.monotonic()
     with open_store(database) as rows, VectorStore.at(vectors) as store:
