@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from ragops.adapters.qdrant.client import Client, Point, VectorParams
-from ragops.adapters.qdrant.failures import LOG_HINT, RequestFailedError, operator_error
+from ragops.adapters.qdrant.failures import LOG_HINT, RequestFailedError, client_error
 from ragops.adapters.qdrant.paths import path_of
-from ragops.errors import IntegrityError, RagopsError, UnhealthyError
+from ragops.errors import IntegrityError, RagopsError
 from ragops.services.qdrant.addresses import addresses
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class VectorStore:
     def collections_of(self, collection: str, ids: Sequence[UUID]) -> dict[int | UUID, Any]:
         """Return the payload's `collection` of each point by its id; points that are not there are left out."""
         with _translate_errors():
-            found = self._client.retrieve(collection, ids, ("collection",))
+            found = self._client.retrieve(collection, ids, ["collection"])
         return {point: payload.get("collection") for point, payload in found.items()}
 
     def _vector_params(self, collection: str) -> VectorParams | None:
@@ -130,14 +130,9 @@ def _translate_errors() -> Iterator[None]:
         yield
     except RequestFailedError as error:
         failure = error.failure
-        if found := operator_error(failure, "qdrant"):
-            raise found from error
         if failure.status in _REFUSED:
             raise PointsRefusedError("qdrant_refused", f"qdrant {failure}", LOG_HINT) from error
-        if failure.is_of_node or failure.status == 429:
-            hint = f"`ragops health qdrant`; {LOG_HINT}; then run the command again, it continues"
-            raise UnhealthyError("qdrant_unreachable", f"qdrant: {failure}", hint) from error
-        raise RagopsError("qdrant_error", f"qdrant {failure}", LOG_HINT) from error
+        raise client_error(failure, "qdrant", "then run the command again, it continues") from error
 
 
 def _check_vectors(collection: str, found: VectorParams, size: int) -> None:

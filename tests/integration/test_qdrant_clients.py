@@ -14,6 +14,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from ragops.adapters.qdrant.addresses import Address
 from ragops.adapters.qdrant.async_client import AsyncClient
@@ -21,7 +22,10 @@ from ragops.adapters.qdrant.client import Point
 from ragops.adapters.qdrant.failures import RequestFailedError
 from ragops.errors import IntegrityError, MissingError
 from ragops.ingest.vectors import PointsRefusedError, VectorStore
+from ragops.services.contract import Endpoint, Login, Node
+from ragops.services.qdrant.backup import sampling
 from ragops.services.qdrant.cluster.cluster import wait_all_active
+from ragops.services.qdrant.cluster.nodes import connect
 from tests.qdrant_processes import KEY, Cluster, binary, cluster, free_ports
 
 if TYPE_CHECKING:
@@ -112,6 +116,27 @@ def test_points_are_stored_found_and_deleted(address: Address, name: str) -> Non
         with pytest.raises(PointsRefusedError):
             store.upsert(name, [Point(UUID(int=1), [1.0], {})])
     assert name in asyncio.run(names(address))
+
+
+def test_samples_of_a_drill(address: Address) -> None:
+    with VectorStore([address], KEY) as store:
+        store.ensure("sampled", 1)
+        store.upsert("sampled", [Point(UUID(int=n), [1.0], {"n": n, "x": VALUES}) for n in range(5)])
+    node = Node(address.name, address.url, address.grpc_url)
+    login = {"operator": Login("", "key", SecretStr(KEY))}
+    endpoint = Endpoint("qdrant", "", "", "docker", "127.0.0.1", 1, logins=login, nodes=(node,))
+    with connect(endpoint, 5) as nodes:
+        body = {"points": [{"id": 7, "vector": [1.0], "payload": {"n": 7}}]}
+        nodes.first.send("PUT", "/collections/sampled/points", body, wait="true")
+    wanted = {str(UUID(int=n)): {"n": n, "x": VALUES} for n in range(5)} | {"7": {"n": 7}}
+    assert sampling.some_points(endpoint, "sampled", 10) == wanted
+    assert len(sampling.some_points(endpoint, "sampled", 3)) == 3
+    assert sampling.points(endpoint, "sampled", ["7", str(UUID(int=1)), str(UUID(int=99))]) == {
+        one: wanted[one] for one in ("7", str(UUID(int=1)))
+    }
+    assert sampling.points(endpoint, "nowhere", ["7"]) == {}
+    assert sampling.has_points(endpoint, "sampled", 5) is True
+    assert sampling.has_points(endpoint, "nowhere", 5) is None
 
 
 def test_failures_have_the_same_status_everywhere(address: Address) -> None:

@@ -1,4 +1,4 @@
-"""The client of long runs (ingest, restore): points and collections on `QdrantClient`, one node after another."""
+"""The client of long runs (ingest, drill): points and collections on `QdrantClient`, one node after another."""
 
 from __future__ import annotations
 
@@ -89,18 +89,23 @@ class Client:
         """Return the ids of all points, page by page."""
         offset = None
         while True:
-            points, offset = self._call(partial(_scroll, offset), collection)
+            points, offset = self._call(partial(_scroll, offset, _PAGE, False), collection)
             if points:
                 yield [_point_id(point.id) for point in points]
             if offset is None:
                 return
 
+    def scroll(self, collection: str, limit: int, start: PointId | None = None) -> dict[PointId, dict[str, Any]]:
+        """Return the payloads of the first `limit` points from the id `start` on, by id."""
+        points, _ = self._call(partial(_scroll, start, limit, True), collection)
+        return {_point_id(point.id): point.payload or {} for point in points}
+
     def retrieve(
-        self, collection: str, ids: Sequence[PointId], fields: Sequence[str] = ()
+        self, collection: str, ids: Sequence[PointId], payload: bool | Sequence[str]
     ) -> dict[PointId, dict[str, Any]]:
-        """Return these fields of the payloads of those points that are there, by id."""
+        """Return the payloads, or these fields of them, of those points that are there, by id."""
         wanted: list[Any] = [point if isinstance(point, int) else str(point) for point in ids]
-        selected: Any = list(fields) or False
+        selected: Any = payload if isinstance(payload, bool) else list(payload)
         points = self._call(
             lambda client, name: client.retrieve(name, wanted, with_payload=selected, with_vectors=False), collection
         )
@@ -134,8 +139,11 @@ def _delete(points: models.PointIdsList, client: QdrantClient, name: str) -> obj
     return client.delete(name, points, wait=True)
 
 
-def _scroll(start: Any, client: QdrantClient, name: str) -> tuple[list[models.Record], Any]:
-    return client.scroll(name, limit=_PAGE, offset=start, with_payload=False, with_vectors=False)
+def _scroll(
+    start: PointId | None, limit: int, with_payload: bool, client: QdrantClient, name: str
+) -> tuple[list[models.Record], Any]:
+    offset = str(start) if isinstance(start, UUID) else start
+    return client.scroll(name, limit=limit, offset=offset, with_payload=with_payload, with_vectors=False)
 
 
 def _may_be_repeated(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import httpx
 
-from ragops.errors import MissingError, RagopsError
+from ragops.errors import MissingError, RagopsError, UnhealthyError
 
 NO_ANSWER = 0
 LOG_HINT = "see `ragops logs qdrant`"
@@ -58,6 +58,19 @@ def operator_error(failure: Failure, name: str) -> RagopsError | None:
             hint = "free some space, then run the command again"
             return MissingError("disk_full", f"{name}: {failure.detail}", hint)
     return None
+
+
+def client_error(failure: Failure, name: str, then: str = "then run the command again") -> RagopsError:
+    """Return the error of a call that was repeated at every node; `then` ends the hint if there was no answer.
+
+    As `operator_error`; else UnhealthyError (qdrant_unreachable), RagopsError (qdrant_error).
+    """
+    if found := operator_error(failure, name):
+        return found
+    if failure.is_of_node or failure.status == 429:
+        hint = f"`ragops health qdrant`; {LOG_HINT}; {then}"
+        return UnhealthyError("qdrant_unreachable", f"{name}: {failure}", hint)
+    return RagopsError("qdrant_error", f"{name} {failure}", LOG_HINT)
 
 
 def no_answer(error: httpx.HTTPError) -> str:

@@ -288,6 +288,7 @@ def test_a_wrong_key_is_no_failure_of_the_node(node: Node) -> None:
         "ragops.cli.main",
         "ragops.operations.observe.status",
         "ragops.operations.observe.health",
+        "ragops.operations.observe.consistency",
         "ragops.services.qdrant.health",
         "ragops.services.qdrant.cluster.health",
         "ragops.services.qdrant.backup.backup",

@@ -3,55 +3,61 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from ragops.adapters.qdrant.failures import RequestFailedError, client_error
+from ragops.adapters.qdrant.paths import path_of
 from ragops.errors import RagopsError
-from ragops.services.qdrant.backup.manifest import path_of
+from ragops.services.qdrant.addresses import addresses, operator_key
 from ragops.services.qdrant.cluster.nodes import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from ragops.adapters.qdrant.client import Client, PointId
     from ragops.services.contract import Endpoint
 
 _SECONDS = 60.0
+_NOT_FOUND = 404
 
 
 def points(endpoint: Endpoint, collection: str, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the payloads of those points that exist, by id; none if there is no such collection."""
-    body = {"ids": list(ids), "with_payload": True, "with_vector": False}
-    return _payloads(_send(endpoint, f"{path_of(collection)}/points", body) or [])
+    wanted = [int(point) if point.isdecimal() else UUID(point) for point in ids]
+    return _read(endpoint, lambda client: client.retrieve(collection, wanted, payload=True))
 
 
 def some_points(endpoint: Endpoint, collection: str, limit: int) -> dict[str, dict[str, Any]]:
     """Return the payloads of points from a random id on, by id."""
-    start = str(uuid4())
-    found = _scroll(endpoint, collection, limit, start)
-    return found if len(found) >= limit else _scroll(endpoint, collection, limit, None) | found
+    found = _read(endpoint, lambda client: client.scroll(collection, limit, uuid4()))
+    return found if len(found) >= limit else _read(endpoint, lambda client: client.scroll(collection, limit)) | found
 
 
 def has_points(endpoint: Endpoint, collection: str, timeout: float) -> bool | None:
-    """Return whether the collection has a point, None if there is no such collection. Raises RagopsError."""
+    """Return whether the collection has a point, None if there is no such collection. Raises RagopsError.
+
+    By HTTP: this is a probe of `ragops health`.
+    """
     body = {"limit": 1, "with_payload": False, "with_vector": False}
-    answer = _send(endpoint, f"{path_of(collection)}/points/scroll", body, timeout)
-    return None if answer is None else bool(answer["points"])
-
-
-def _scroll(endpoint: Endpoint, collection: str, limit: int, start: str | None) -> dict[str, dict[str, Any]]:
-    body = {"limit": limit, "offset": start, "with_payload": True, "with_vector": False}
-    answer = _send(endpoint, f"{path_of(collection)}/points/scroll", body) or {"points": []}
-    return _payloads(answer["points"])
-
-
-def _send(endpoint: Endpoint, path: str, body: dict[str, Any], seconds: float = _SECONDS) -> Any:
-    with connect(endpoint, seconds) as nodes:
+    with connect(endpoint, timeout) as nodes:
         try:
-            return nodes.first.send("POST", path, body)
+            return bool(nodes.first.send("POST", f"{path_of(collection)}/points/scroll", body)["points"])
         except RagopsError as error:
             if error.code == "qdrant_not_found":
                 return None
             raise
 
 
-def _payloads(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    return {str(point["id"]): point.get("payload") or {} for point in found}
+def _read(
+    endpoint: Endpoint, request: Callable[[Client], Mapping[PointId, dict[str, Any]]]
+) -> dict[str, dict[str, Any]]:
+    from ragops.adapters.qdrant.client import Client  # takes a second: only for a drill
+
+    with Client(addresses(endpoint), operator_key(endpoint), seconds=_SECONDS) as client:
+        try:
+            found = request(client)
+        except RequestFailedError as error:
+            if error.failure.status == _NOT_FOUND:
+                return {}
+            raise client_error(error.failure, endpoint.service) from error
+    return {str(point): payload for point, payload in found.items()}
