@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ragops.services.control import Control, Sandbox
 
+_WITH_MODULES = "redis"  # the engine whose image has modules
 _RDB = "dump.rdb"
 _CONFIG = "scratch.conf"
 _START_LIMIT = 60.0
@@ -153,9 +154,9 @@ def serving(sandbox: Sandbox, engine: str, ours: Path, *, append_only: bool = Fa
 
 
 def _server(sandbox: Sandbox, engine: str, name: str) -> list[str]:
-    """The server, with the modules of its image: without them it could not read their data."""
+    """The server of `engine` and no other; Redis with the modules of its image, or it could not read their data."""
     config = f"{sandbox.folder}/{name}"
-    if sandbox.local:
+    if sandbox.local or engine != _WITH_MODULES:
         return [*sandbox.tool(f"{engine}-server"), config]
     return [*sandbox.tool("sh"), "-c", WITH_MODULES, engine, config]
 
