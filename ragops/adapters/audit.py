@@ -39,7 +39,7 @@ def append(path: Path, **fields: object) -> None:
 
 
 def actor() -> str:
-    """Who runs this: the person behind sudo where there is one."""
+    """Return the user who runs this: with sudo, the person behind it."""
     try:
         return os.environ.get("SUDO_USER") or getpass.getuser()
     except (OSError, KeyError):  # a uid without a name

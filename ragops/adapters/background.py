@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _POLL = 0.05
 _GRACE = 15.0
-_TASK_GRACE = 10.0  # shorter, so that whoever began the tasks ends in time too
+_TASK_GRACE = 10.0  # shorter, so that the thread that started the tasks ends in time too
 
 
 class BackgroundTask(Generic[T]):
@@ -48,7 +48,7 @@ class BackgroundTask(Generic[T]):
 
     @property
     def is_done(self) -> bool:
-        """Whether it is over, well or not."""
+        """Return whether it is over, well or not."""
         return self._over.is_set()
 
     def wait(self, seconds: float) -> bool:
@@ -58,7 +58,7 @@ class BackgroundTask(Generic[T]):
         return self.is_done
 
     def result(self) -> T:
-        """What came of it; raises what it failed with, InterruptedRunError where the run is to end."""
+        """Return the value; raise the failure of the task, or InterruptedRunError if the run is cancelled."""
         while not self.wait(_POLL):
             cancellation.check()
         if self.failure is not None:
@@ -67,7 +67,7 @@ class BackgroundTask(Generic[T]):
 
 
 class TaskPool:
-    """At most `count` tasks at once, whoever asks for them."""
+    """A limit of `count` tasks at once, shared by all threads."""
 
     def __init__(self, count: int) -> None:
         self._free = threading.Semaphore(count)

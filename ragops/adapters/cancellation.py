@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CancelToken:
-    """Whether one run is to end; a run that was started inside another one ends with it."""
+    """Return whether one run is to end; a run that was started inside another one ends with it."""
 
     def __init__(self, parent: CancelToken | None = None) -> None:
         self._event = threading.Event()
@@ -30,7 +30,7 @@ class CancelToken:
 
     @property
     def is_cancelled(self) -> bool:
-        """Whether the run is to end."""
+        """Return whether the run is to end."""
         return self._event.is_set()
 
     def cancel(self) -> None:

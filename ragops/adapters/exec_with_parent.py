@@ -17,7 +17,7 @@ NOT_STARTED = 127
 
 
 def _environment() -> dict[bytes, bytes]:
-    """The variables as they were given: Python may have added LC_CTYPE to its own."""
+    """Return the variables as they were given: Python may have added LC_CTYPE to its own."""
     entries = Path("/proc/self/environ").read_bytes().split(b"\0")
     return dict(entry.split(b"=", 1) for entry in entries if b"=" in entry)
 

@@ -17,7 +17,7 @@ PUBLIC_MODE = 0o644
 
 
 def explain_os_error(error: OSError, doing: str) -> RagopsError:
-    """The RagopsError of a failed file operation; `doing` says what was attempted, such as "write FILE"."""
+    """Return the RagopsError of a failed file operation; `doing` is what was attempted, such as "write FILE"."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return MissingError(
             "disk_full", f"cannot {doing}: no space left on the device", "free some space, then run the command again"
@@ -52,7 +52,7 @@ def _not_permitted(error: OSError, doing: str) -> RagopsError:
 
 
 def _in_the_way(path: Path) -> Path | None:
-    """The topmost of the path and its folders that this user may not pass, write or read."""
+    """Return the topmost part of the path that this user may not pass, write or read."""
     for folder in reversed(path.absolute().parents):
         try:
             folder.lstat()
@@ -119,7 +119,7 @@ def write_atomic(path: Path, content: str | bytes, mode: int = PUBLIC_MODE) -> N
 
 
 def create_private(path: Path, buffering: int = -1) -> BinaryIO:
-    """A stream to the new file `path` that only we may read, buffered as `open` does it. Raises OSError."""
+    """Open the new file `path` for writing, readable by this user alone, buffered as `open` does. Raises OSError."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
     return os.fdopen(handle, "wb", buffering)
 

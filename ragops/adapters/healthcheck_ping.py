@@ -1,4 +1,4 @@
-"""Pings: URLs of whoever watches for a nightly run, asked before and after. They never fail what they tell of."""
+"""Pings of a monitoring service before and after a nightly run. A ping that fails does not fail the run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _PAUSE = 2.0
 
 
 def ping(url: str, body: str | None = None, *, limit: float = _LIMIT) -> str:
-    """Ask `url`: GET, or POST where there is a `body`; at most three tries of `limit` seconds.
+    """Request `url`: GET, or POST if there is a `body`; at most three tries of `limit` seconds.
 
-    Returns nothing where it was heard, else one line that says why not. That names the host alone: paths hold
+    Returns an empty text on success, else one line with the reason. It names the host alone: paths hold
     tokens. Raises nothing.
     """
     answers: list[str] = []

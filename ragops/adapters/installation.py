@@ -46,13 +46,13 @@ class Installation:
     python: str = sys.executable
 
     def install_command(self, extra: str) -> str:
-        """The command that adds `extra` to this installation, for a shell."""
+        """Return the command that adds `extra` to this installation, for a shell."""
         if self.installer is Installer.UV_TOOL:  # it makes the environment again: with all that it has today
             return f"uv tool install --force {self._source((*self.extras, extra))}"
         return f"{self._program()} install {self._source((extra,))}"
 
     def upgrade_command(self) -> str:
-        """The command that replaces this installation by a newer version, for a shell."""
+        """Return the command that replaces this installation by a newer version, for a shell."""
         if self.installer is Installer.UV_TOOL:
             return f"uv tool upgrade {DISTRIBUTION}"
         checkout = self._checkout()
@@ -64,7 +64,7 @@ class Installation:
         return f"{self._program()} install {again} {self._source(self.extras, pinned=False)}"
 
     def replace_command(self) -> str:
-        """The command that takes another project's `ragops` out and puts our files back that went with it."""
+        """Return the command that removes another project's `ragops` and restores our files that it removed."""
         yes = "" if self.installer is Installer.UV else "--yes "
         if self.installer is Installer.UV_TOOL:
             return f"uv tool uninstall ragops; uv tool install --force {self._source(self.extras)}"
@@ -79,7 +79,7 @@ class Installation:
         return f"{shlex.quote(self.python)} -m pip"
 
     def _source(self, extras: tuple[str, ...], *, pinned: bool = True) -> str:
-        """The requirement as an argument, with `--editable` for a checkout that was installed so."""
+        """Return the requirement as an argument, with `--editable` for an editable checkout."""
         wanted = ",".join(sorted({extra for extra in extras if extra}))
         suffix = f"[{wanted}]" if wanted else ""
         url = str(self.origin.get("url", ""))
@@ -116,12 +116,12 @@ def detect() -> Installation:
 
 
 def install_command(extra: str) -> str:
-    """The command that adds the optional dependencies `extra` to the running ragops."""
+    """Return the command that adds the optional dependencies `extra` to the running ragops."""
     return detect().install_command(extra)
 
 
 def upgrade_command() -> str:
-    """The command that replaces the running ragops by a newer one."""
+    """Return the command that replaces the running ragops by a newer one."""
     return detect().upgrade_command()
 
 
@@ -152,7 +152,7 @@ def _installer(found: Distribution) -> Installer:
 
 
 def _installed_extras(found: Distribution) -> tuple[str, ...]:
-    """The extras all of whose packages are here."""
+    """Return the extras all of whose packages are installed."""
     wanted: dict[str, list[str]] = {}
     for line in found.requires or ():
         requirement, _, marker = line.partition(";")

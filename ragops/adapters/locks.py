@@ -28,7 +28,7 @@ KINDS = ("backup", "ingest")
 
 @dataclass(frozen=True)
 class LockHolder:
-    """Who holds a lock; `process` tells it from a later one with its pid."""
+    """The process that holds a lock; `process` tells it apart from a later one with the same pid."""
 
     host: str
     pid: int
@@ -37,7 +37,7 @@ class LockHolder:
     process: str = ""
 
     def is_gone(self) -> bool:
-        """Whether it is known to run no more; of another machine nothing is known."""
+        """Return whether it is known to run no more; of another machine nothing is known."""
         if self.host != socket.gethostname():
             return False
         try:
@@ -77,7 +77,7 @@ def hold_locks(
 
 
 def find_holder(folder: Path, kind: str) -> LockHolder | None:
-    """Who holds the lock now, as far as the note tells: of a run that is gone, on this machine, there is none."""
+    """Return the holder of the lock by its note; None if there is none, or if its run on this machine has ended."""
     found = _file(folder / f"{kind}.holder.json").read()
     return None if found is not None and found.is_gone() else found
 

@@ -35,12 +35,12 @@ def rotate(path: Path, max_bytes: int = MAX_BYTES, keep: int = KEEP) -> bool:
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """The last `lines` lines, at most 64 KiB from the end; empty where there is no log."""
+    """Return the last `lines` lines, at most 64 KiB from the end; empty if there is no log."""
     return read_tail(path, lines)[0]
 
 
 def read_tail(path: Path, lines: int) -> tuple[list[str], int]:
-    """Like `tail`, and the position up to which it read: where `follow` goes on without a gap."""
+    """Return the lines of `tail` and the position after them, where `follow` can continue without a gap."""
     try:
         with path.open("rb") as stream:
             stream.seek(0, 2)
@@ -75,7 +75,7 @@ def _size(path: Path) -> int:
 
 
 def _lines(path: Path, position: int) -> tuple[list[str], int]:
-    """The complete lines of a file from `position` on, and where they end."""
+    """Return the complete lines of a file from `position`, and the position after them."""
     try:
         with path.open("rb") as stream:
             stream.seek(position)

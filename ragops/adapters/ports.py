@@ -32,7 +32,7 @@ def port_owner(port: int) -> PortOwner | None:
 
 
 def is_free(port: int) -> bool:
-    """Whether a service could listen on TCP `port` of every address of this machine.
+    """Return whether a service could listen on TCP `port` of every address of this machine.
 
     A listener on one of its addresses is enough to fail: services may be published on all of them.
     """

@@ -1,7 +1,7 @@
 """Connections to PostgreSQL and what its failures mean, in ragops' own words.
 
 Source of the codes: PostgreSQL's appendix "Error Codes". A refused connection has no SQLSTATE at the client (libpq does
-not pass it on), so those are told apart by their text.
+not pass it on), so those are distinguished by their text.
 """
 
 from __future__ import annotations
@@ -109,14 +109,14 @@ def translated(subject: str = "the database") -> Iterator[None]:
 
 
 def translate(error: psycopg.Error, subject: str = "the database") -> RagopsError:
-    """The RagopsError that `error` means; never holds data of a row, since servers quote passwords in details."""
+    """Return the RagopsError of `error`; never holds data of a row, since servers quote passwords in details."""
     said = " ".join((error.diag.message_primary or str(error)).split())  # libpq writes lines and tabs
     state = error.sqlstate or ""
     if state.startswith(_LOST) or _is_broken(error):
         return UnhealthyError(
             "database_connection_lost",
             f"{subject}: the connection was lost: {said}",
-            "look at the server: ragops health timescaledb; then run the command again, it goes on",
+            "check the server with `ragops health timescaledb`, then run the command again; it resumes",
         )
     if state == _NO_MEMORY and "max_locks_per_transaction" in (error.diag.message_hint or ""):
         return UnhealthyError("database_out_of_locks", f"{subject}: {said}: too many locks at once", _MORE_LOCKS)

@@ -18,7 +18,7 @@ from socket import gethostname
 @dataclass(frozen=True)
 class ProcessIdentity:
     """A process: `machine` is a hash of the machine's id, `boot` of this start of it, `space` numbers its pids,
-    `started` tells it from another one that has its pid later. What cannot be found out is empty."""
+    `started` distinguishes it from a later one with the same pid. What cannot be read is empty."""
 
     host: str
     machine: str
@@ -28,13 +28,13 @@ class ProcessIdentity:
     started: str
 
     def is_here(self) -> bool:
-        """Whether its pid means something in this very process."""
+        """Return whether its pid means something in this very process."""
         here = current_process()
         same = (self.host, self.machine, self.boot, self.space) == (here.host, here.machine, here.boot, here.space)
         return same and isinstance(self.pid, int)
 
     def is_gone(self) -> bool:
-        """Whether it is known to run no more; of another machine nothing is known."""
+        """Return whether it is known to run no more; of another machine nothing is known."""
         if self.is_here():
             now = _started(self.pid)
             return now != self.started if now else not _is_hidden(self.pid)
@@ -44,7 +44,7 @@ class ProcessIdentity:
 
 
 def current_process() -> ProcessIdentity:
-    """This process."""
+    """Return the identity of this process."""
     pid = os.getpid()
     machine = _hash(_text("/etc/machine-id"))  # which its owner may want to keep private
     return ProcessIdentity(
@@ -65,7 +65,7 @@ def _started(pid: int) -> str:
 
 
 def _is_hidden(pid: int) -> bool:
-    """Whether there is such a process of another user, which /proc may be told not to show (hidepid)."""
+    """Return whether it is a process of another user, which /proc may be mounted to hide (hidepid)."""
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -102,13 +102,13 @@ _SLACK = 5.0  # seconds between two clocks: that of a file system and that of th
 
 
 def format_mark() -> str:
-    """This process as part of a file's name, some 30 characters of digits, letters and hyphens."""
+    """Return this process as part of a file's name, some 30 characters of digits, letters and hyphens."""
     me = current_process()
     return f"{me.pid}-{_place(me)}-{me.started or 0}"
 
 
 def is_mark_gone(text: str, written: float | None = None) -> bool:
-    """Whether the process whose mark `text` begins with is known to run no more.
+    """Return whether the process whose mark `text` begins with is known to run no more.
 
     A text with a pid alone, as older versions of ragops left it, is judged by the pid, and by when it was `written`
     (seconds since the epoch): a process that was started later did not write it.
@@ -126,7 +126,7 @@ def is_mark_gone(text: str, written: float | None = None) -> bool:
 
 
 def is_pid_gone(pid: int, written: float | None = None) -> bool:
-    """Whether no process of this machine has the pid, or one that was started after `written` (since the epoch)."""
+    """Return whether no process of this machine has the pid, or one that was started after `written` (since the epoch)."""
     import psutil
 
     try:

@@ -1,4 +1,4 @@
-"""How far something is that takes its time, in words; shown live where there is a terminal."""
+"""Progress of long steps as text; shown live on a terminal."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Progress:
-    """What is going on with `resource`; `final` is the last word on it.
+    """The progress of `resource`; `final` marks its last message.
 
-    `done` of `total` bytes where those are known; a `total` of 0 says that nobody knows how many there will be.
+    `done` of `total` bytes if those are known; a `total` of 0 means that it is unknown.
     """
 
     resource: str
@@ -27,7 +27,7 @@ class Progress:
 def counting(
     on_progress: Callable[[Progress], None], resource: str, text: str, total: int = 0
 ) -> Callable[[int], None]:
-    """What to call with every number of bytes that is done: it adds them up and tells."""
+    """Return a callback that adds up bytes and reports the progress."""
     done = 0
 
     def on_bytes(size: int) -> None:
@@ -43,11 +43,11 @@ def ignore(_progress: object) -> None:
 
 
 def megabytes(size: int) -> str:
-    """A number of bytes as people compare them."""
+    """Format a number of bytes in MB or GB."""
     return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"
 
 
-# One for all threads of a run, as the word that it is to end: whoever waits deep inside an engine says so here.
+# One list for all threads of a run, as with cancellation: code deep inside an engine reports through it.
 _shown: list[Callable[[Progress], None]] = []
 
 

@@ -49,7 +49,7 @@ def owner_of(folder: Path) -> Owner:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether the project in `folder` is this user's: what is written there stays readable for its owner."""
+    """Return whether the project in `folder` is this user's: what is written there stays readable for its owner."""
     return owner_of(folder).uid == os.geteuid()
 
 
@@ -68,7 +68,7 @@ def refuse_others_project(folder: Path, command: str, *, reads_only: bool) -> No
             "not_owner", what, f"run the command as {owner}, or let root do that: `sudo ragops --as-owner {command}`"
         )
     if not (folder / _STATE).exists() and os.access(folder, os.W_OK):
-        return  # a folder that is shared, and nobody's project yet
+        return  # a shared folder without a project
     what = f"the project in {folder} belongs to {owner}, and this user is {_name(me)}"
     raise UsageError(
         "not_owner", what, f"run the command as {owner}, such as with `sudo -u {owner.name or f'#{owner.uid}'}`"
@@ -76,7 +76,7 @@ def refuse_others_project(folder: Path, command: str, *, reads_only: bool) -> No
 
 
 def become_owner(folder: Path) -> None:
-    """Go on as the owner of the project in `folder`: user, groups and HOME. Nothing may be open yet that is root's.
+    """Continue as the owner of the project in `folder`: user, groups and HOME. Nothing of root's may be open yet.
 
     Raises UsageError (not_root) for other users, MissingError (owner_unknown, owner_cannot_run) where that cannot be.
     """
@@ -101,7 +101,7 @@ def become_owner(folder: Path) -> None:
 
 
 def _refuse_unmapped(folder: Path, owner: Owner) -> None:
-    """In a container a file of a user that it does not have is shown as nobody's: there is no becoming that user."""
+    """Raise if this container cannot act as the owner: a user without a mapping has no name here."""
     try:
         ranges = [[int(part) for part in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
     except (OSError, ValueError):
@@ -112,7 +112,7 @@ def _refuse_unmapped(folder: Path, owner: Owner) -> None:
 
 
 def _refuse_hidden_program(owner: Owner) -> None:
-    """The modules that a command imports later, and the programs that it starts, have to be the owner's to read."""
+    """Raise if the owner cannot read the modules and programs that a command loads later."""
     for place in (Path(sys.executable).resolve(), Path(ragops.__file__).resolve(), Path(os.__file__).resolve()):
         if blocked := unreadable_for(place, owner):
             what = f"{owner} cannot run this ragops: {blocked} is not to be read by that user"
@@ -120,7 +120,7 @@ def _refuse_hidden_program(owner: Owner) -> None:
 
 
 def unreadable_for(path: Path, owner: Owner) -> Path | None:
-    """The topmost of the path and its folders that the user may not pass or read; None where it may."""
+    """Return the topmost part of the path that the user may not pass or read; None if all of it is readable."""
     groups = set(os.getgrouplist(owner.name, owner.gid)) if owner.name else {owner.gid}
     for place in [*reversed(path.parents), path]:
         info = place.stat()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LOOK = "look at `ragops logs redis`"
 
-# How a server turns a command away: the start or part of its words, our kind of error, code and cure.
+# How a server refuses a command: the start or part of its message, our kind of error, code and hint.
 _REFUSALS: tuple[tuple[str, type[RagopsError], str, str], ...] = (
     (
         "LOADING",
@@ -48,7 +48,7 @@ _REFUSALS: tuple[tuple[str, type[RagopsError], str, str], ...] = (
 
 
 def connect(host: str, port: int, user: str, password: SecretStr, *, timeout: float = 10.0) -> redis.Redis:
-    """A client whose every wait ends after `timeout` seconds. Nothing is sent yet: use it inside `translated`."""
+    """Return a client with a time-out of `timeout` seconds on every wait. It connects on the first command."""
     return redis.Redis(
         host=host,
         port=port,
@@ -59,7 +59,7 @@ def connect(host: str, port: int, user: str, password: SecretStr, *, timeout: fl
 
 
 def connect_socket(path: str, *, timeout: float = 10.0) -> redis.Redis:
-    """A client on the Unix socket `path` of a server without a login."""
+    """Return a client on the Unix socket `path` of a server without a login."""
     return redis.Redis(unix_socket_path=path, **_bounded(timeout))
 
 
@@ -88,7 +88,7 @@ def translated(subject: str = "redis") -> Iterator[None]:
 
 
 def translate(error: redis.RedisError, subject: str = "redis") -> RagopsError:
-    """The RagopsError that `error` means."""
+    """Return the RagopsError of `error`."""
     said = str(error).strip() or type(error).__name__
     if isinstance(error, redis.AuthenticationError) or said.startswith(("WRONGPASS", "NOAUTH")):
         return RagopsError(
@@ -97,7 +97,7 @@ def translate(error: redis.RedisError, subject: str = "redis") -> RagopsError:
             "it runs with other passwords than .ragops/secrets/ENV.json has: run `ragops up`",
         )
     for words, kind, code, hint in _REFUSALS:
-        # The client cuts the leading word off where it has a class of its own for it.
+        # The client cuts the leading word off if it has a class of its own for it.
         if words in said or words == _leading_word(error):
             return kind(code, f"{subject}: {said}", hint)
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):

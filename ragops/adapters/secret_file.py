@@ -14,7 +14,7 @@ _SECONDS = 1.0
 
 
 class ChangingFile:
-    """The lines of a file, looked at once a second at most; the last good ones stay where it cannot be read."""
+    """The lines of a file, read again once a second at most; the last good ones stay if it cannot be read."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
@@ -35,7 +35,7 @@ class ChangingFile:
         return self._lines
 
     def first(self) -> str:
-        """The value to send, empty where there is none."""
+        """Return the value to send, empty if there is none."""
         return next(iter(self.lines()), "")
 
     def _read(self) -> None:

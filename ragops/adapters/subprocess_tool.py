@@ -39,7 +39,7 @@ def background_tool(
     stdout: Path | None = None,
     name: str = "",
 ) -> Iterator[None]:
-    """Run a tool beside the block and wait for it at the block's end, at most `limit` seconds.
+    """Run a tool in parallel to the block and wait for it at the block's end, at most `limit` seconds.
 
     It reads the file `stdin` and writes the new file `stdout` (0600); `name` is what errors call it. Raises
     MissingError (tool_missing, disk_full), RagopsError (tool_failed, tool_timeout) with what it said. Ended with
@@ -74,7 +74,7 @@ def read_tool_output(
     stdin: Path | None = None,
     name: str = "",
 ) -> str:
-    """What a tool prints; raises as `running` does."""
+    """Return the output of a tool; raises as `background_tool` does."""
     with tempfile.TemporaryFile() as printed:
         with (
             _reading(stdin) as source,
@@ -100,7 +100,7 @@ class StdinProcess:
     def write(self, block: bytes) -> None:
         """Give it some of its input; nothing (`b""`) is the end of it. One that has ended misses nothing.
 
-        Raises RagopsError (tool_timeout) where it does not take it within the limit.
+        Raises RagopsError (tool_timeout) if it does not take it within the limit.
         """
         pipe = self._process.stdin
         if pipe is None:
@@ -127,7 +127,7 @@ class StdinProcess:
                     raise timeout_error(self._name, self._limit)
 
     def output(self) -> str:
-        """What it printed, once its input has ended and it too; raises as `running` does."""
+        """Return its output once its input and the tool have ended; raises as `background_tool` does."""
         while not self._closed.wait(_POLL):
             cancellation.check()
         _wait(self._process, self._limit, self._name)
@@ -139,7 +139,7 @@ class StdinProcess:
 def piped_tool(
     arguments: Sequence[str], environment: Mapping[str, str], limit: float, *, name: str = ""
 ) -> Iterator[StdinProcess]:
-    """A tool that is fed inside the block and ended with it.
+    """Start a tool and feed its stdin; terminate it when the block ends.
 
     It may take `limit` seconds for each block that it is given, and as long again once it has all. Raises MissingError.
     """
@@ -243,7 +243,7 @@ def _start(
 
 
 def timeout_error(name: str, limit: float) -> RagopsError:
-    """A tool that has taken more than its `limit` seconds."""
+    """Return the error of a tool that has exceeded its `limit` seconds."""
     return RagopsError("tool_timeout", f"{name} took over {limit:.0f} s", "is a disk busy?")
 
 
@@ -258,7 +258,7 @@ def _text(stream: IO[bytes]) -> str:
 
 
 def killed_error(name: str, number: int) -> RagopsError:
-    """A tool that somebody else has ended by the signal `number`, which says nothing of what it worked on."""
+    """Return the error of a tool that was ended by the signal `number`, which is no fault of its data."""
     hint = "was there too little memory? the kernel's log says it (`dmesg`); run it again"
     return RagopsError("tool_killed", f"{name} was ended by signal {number}", hint)
 

@@ -30,7 +30,7 @@ class TailReader:
         self._finished.set()
 
     def abandon(self) -> None:
-        """Its writer has failed: whoever reads it gives up."""
+        """Report that the writer has failed: a reader gives up."""
         self._abandoned = True
         self._finished.set()
 

@@ -19,7 +19,7 @@ _PREFIX = "ragops-scratch-"
 
 @contextmanager
 def private_temp_dir() -> Iterator[Path]:
-    """A folder that only we may enter, gone when the block ends. Raises OSError."""
+    """Create a folder with mode 0700, removed when the block ends. Raises OSError."""
     clear_leftovers()
     with tempfile.TemporaryDirectory(prefix=f"{_PREFIX}{format_mark()}-") as name:
         yield Path(name)

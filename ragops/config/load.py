@@ -34,7 +34,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 @dataclass(frozen=True)
 class Project:
-    """A loaded environment of a project; `unread` are keys without effect that `load` was told to pass over."""
+    """A loaded environment of a project; `unread` are keys without effect that `load` was asked to ignore."""
 
     settings: Settings
     paths: ProjectPaths
@@ -64,7 +64,7 @@ class _Source:
 
 
 def find_config(start: Path) -> Path:
-    """The nearest ragops.yaml from `start` upward. Raises UsageError (config_not_found)."""
+    """Return the nearest ragops.yaml from `start` upward. Raises UsageError (config_not_found)."""
     for folder in (start, *start.parents):
         if (folder / CONFIG_NAME).is_file():
             return folder / CONFIG_NAME
@@ -97,7 +97,7 @@ def load(
 
 
 def environment_name(environment: str | None) -> str:
-    """The environment that is meant; without a name the default one. Raises UsageError (invalid_environment)."""
+    """Return the environment's name, the default one without `name`. Raises UsageError (invalid_environment)."""
     name = environment or DEFAULT_ENVIRONMENT
     if not re.fullmatch(_ENVIRONMENT, name):
         raise UsageError("invalid_environment", f"{name!r} is no name of an environment", "use a-z, 0-9 and -")
@@ -105,7 +105,7 @@ def environment_name(environment: str | None) -> str:
 
 
 def values_of(files: Sequence[Path], variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """What files, the later over the earlier, and RAGOPS__SECTION__KEY variables say together.
+    """Return the merged values of files, the later over the earlier, and of RAGOPS__SECTION__KEY variables.
 
     Without what their runtime does not read. Raises as `load`, for files that are no settings.
     """
@@ -128,7 +128,7 @@ def _overlay(path: Path, environment: str) -> Path:
 
 
 def environments(path: Path) -> tuple[str, ...]:
-    """The environments besides the default one that have a file beside the ragops.yaml at `path`."""
+    """Return the environments besides the default one that have a file next to the ragops.yaml at `path`."""
     found = (other.name for other in path.parent.glob(f"{path.stem}.*{path.suffix}"))
     names = (name[len(path.stem) + 1 : len(name) - len(path.suffix)] for name in found)
     return tuple(sorted(name for name in names if re.fullmatch(_ENVIRONMENT, name)))
@@ -157,7 +157,7 @@ def _read(path: Path) -> _Source:
 
 
 def _parse(text: str, name: str, source: _Source) -> Any:
-    """The values of a document, once it is known how large its aliases make it."""
+    """Return the values of a document, after a check of the size that its aliases make it."""
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()

@@ -130,7 +130,7 @@ class Settings(sections.Sections):
 
 
 def ports_as_written(values: Mapping[str, Any]) -> dict[tuple[str, str], int]:
-    """The ports that the values of a ragops.yaml ask for, whatever else is wrong with them."""
+    """Return the ports in the values of a ragops.yaml, whatever else is wrong with them."""
     sections: dict[str, Any] = {
         "name": "",
         "runtime": values.get("runtime") if values.get("runtime") in registry.names() else registry.DEFAULT,

@@ -115,7 +115,7 @@ class ProjectPaths:
         return self.state / "audit.jsonl"
 
     def run_dir(self, service: str) -> Path:
-        """Configuration, process record and log of a service."""
+        """Return the folder for configuration, process record and log of a service."""
         return self.state / "run" / self.environment / service
 
     @property
@@ -125,5 +125,5 @@ class ProjectPaths:
         return base / self.environment
 
     def data_dir(self, service: str) -> Path:
-        """Data of a service."""
+        """Return the data folder of a service."""
         return self.all_data / service

@@ -67,18 +67,18 @@ def translate(detail: ErrorDetails, model: type[BaseModel]) -> str:
 
 
 def problem(loc: Key, message: str, lines: Mapping[Key, str], file: str) -> Problem:
-    """A problem with the key at `loc`, at the nearest place of it that `lines` has; `file` if there is none."""
+    """Return a problem with the key at `loc`, at the nearest place of it in `lines`; `file` if there is none."""
     nearest = next((loc[:length] for length in range(len(loc), 0, -1) if loc[:length] in lines), ())
     return Problem(lines.get(nearest, file), dotted(loc), message)
 
 
 def dotted(key: Key) -> str:
-    """The key as documentation writes it, such as `gateway.port`."""
+    """Return the key as documentation writes it, such as `gateway.port`."""
     return ".".join(str(part) for part in key)
 
 
 def _unknown(loc: Key, model: type[BaseModel]) -> str:
-    """That the key is none, and which one was probably meant: of its own section, else of any."""
+    """Return that there is no such key, and the most similar one: of its own section, else of any."""
     written, section = str(loc[-1]), loc[:-1]
     siblings = _keys_of(_section(model, section))
     if close := get_close_matches(written.replace("-", "_").lower(), siblings, 1, 0.6):

@@ -58,12 +58,12 @@ def save(path: Path, values: Mapping[str, str]) -> None:
 
 
 def generate() -> str:
-    """A new value."""
+    """Return a new value."""
     return random.token_urlsafe(_BYTES)
 
 
 def ages(path: Path) -> dict[str, datetime]:
-    """When each secret was generated, as far as that is known. It is a note beside, which nothing depends on."""
+    """Return when each secret was generated, if it is recorded. Nothing depends on this file."""
     try:
         noted = json.loads(_ages_file(path).read_text())
         return {str(name): datetime.fromisoformat(value) for name, value in noted.items()}

@@ -20,7 +20,7 @@ def unread(runtime: str) -> tuple[str, ...]:
 
 
 def problems(sources: Iterable[tuple[Mapping[str, Any], Mapping[Key, str]]]) -> Iterator[Problem]:
-    """What the sources (values and the place of each key, the later over the earlier) say that has no effect.
+    """Return the keys without effect in the sources (values and place of each key, the later over the earlier).
 
     A key stays unreported where the runtime of its own file reads it and only a later source chooses another one:
     ragops.yaml may describe containers, and ragops.dev.yaml the same platform as processes.
@@ -35,7 +35,7 @@ def problems(sources: Iterable[tuple[Mapping[str, Any], Mapping[Key, str]]]) -> 
 
 
 def without(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values without the keys that their runtime does not read."""
+    """Return the values without the keys that their runtime does not read."""
     kept = {name: dict(value) if isinstance(value, dict) else value for name, value in values.items()}
     for dotted in unread(_runtime([values])):
         section, _, name = dotted.partition(".")

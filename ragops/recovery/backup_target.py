@@ -52,11 +52,11 @@ class BackupTarget:
         return self.repositories[1:]
 
     def without_copies(self) -> BackupTarget:
-        """The same without copies, for what only this machine needs."""
+        """Return the same target without copies, for data of this machine alone."""
         return replace(self, repositories=self.repositories[:1])
 
     def repository(self, wanted: str | None) -> Repository:
-        """The repository called so: its URL or folder, or its number from 1 on. Raises UsageError."""
+        """Return the repository by its URL or folder, or its number from 1 on. Raises UsageError."""
         if wanted is None:
             return self.primary
         if wanted.isdecimal() and 0 < int(wanted) <= len(self.repositories):
@@ -68,7 +68,7 @@ class BackupTarget:
         raise UsageError("no_such_repository", f"there is no repository {wanted!r} in ragops.yaml", f"one of: {names}")
 
     def find(self, reference: str, wanted: str | None = None) -> tuple[Repository, RecoveryPoint]:
-        """The recovery point called `reference`, in the first repository or the `wanted` one.
+        """Return the recovery point `reference`, from the first repository or the `wanted` one.
 
         Raises as `Repository.get`, with the way to another repository that has it.
         """
@@ -80,7 +80,7 @@ class BackupTarget:
             raise
 
     def add_copy_hint(self, error: RagopsError, chosen: Repository, ident: str) -> None:
-        """Say on an error about a damaged recovery point where there is another copy, and what mends this one."""
+        """Set the hint of an error about a damaged recovery point: where a copy is, and how to repair this one."""
         if other := self._find_other_copies(chosen, ident):
             error.hint = f"{other}; `ragops backup copy {ident}` puts a whole copy in the place of a damaged one"
 
@@ -96,15 +96,15 @@ class BackupTarget:
         return f"there is one elsewhere: {' or '.join(found)}" if found else ""
 
     def last_sequence(self) -> int:
-        """The highest number that a recovery point is known to have: here, and in the copies that can be reached."""
+        """Return the highest known number of a recovery point: here, and in the copies that can be reached."""
         numbers = [self.history.last_sequence() if self.history else 0]
         for repository in self.copies:
-            with contextlib.suppress(RagopsError):  # its copy will fail, and be told
+            with contextlib.suppress(RagopsError):  # its copy will fail, and be reported
                 numbers.append(repository.list_cached().next_sequence - 1)
         return max(numbers)
 
     def signing_key(self) -> SigningKey:
-        """This project's own key, made where there is none yet."""
+        """Return this project's own key, created if there is none yet."""
         return signing.load_or_create(self.signing_key_file)
 
     def trusted_keys(self) -> frozenset[str]:
@@ -113,7 +113,7 @@ class BackupTarget:
         return frozenset({*self.verify_keys, *([own.public] if own else [])})
 
     def load_identities(self, point: RecoveryPoint) -> tuple[object, ...]:
-        """What opens the recovery point; nothing for one that is not encrypted. Raises MissingError, UsageError."""
+        """Return the identities of the point; none if it is not encrypted. Raises MissingError, UsageError."""
         if not point.manifest.is_encrypted:
             return ()
         if self.identity_file is None:
@@ -124,7 +124,7 @@ class BackupTarget:
 
     @contextlib.contextmanager
     def staging_folder(self) -> Iterator[Path]:
-        """A folder that only we may enter, for parts on their way; gone when the block ends. Raises RagopsError."""
+        """Create a folder with mode 0700 for parts on their way, removed when the block ends. Raises RagopsError."""
         self._clear()
         folder = self.staging / f"{format_mark()}-{secrets.token_hex(4)}"
         try:
@@ -136,7 +136,7 @@ class BackupTarget:
             shutil.rmtree(folder, ignore_errors=True)
 
     def journal_path(self, name: str) -> Path:
-        """A file that outlives a killed run."""
+        """Return the path of a file that outlives a killed run."""
         return self.staging / "journal" / name
 
     def _clear(self) -> None:

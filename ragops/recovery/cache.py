@@ -30,7 +30,7 @@ class ManifestReader(Protocol):
 class TolerantReader:
     """A reader of `store` for which a file that cannot be read hides no others; `failures` says which and why.
 
-    Raises what the store raises where it is not one file's fault.
+    Raises what the store raises if it is not one file's fault.
     """
 
     def __init__(self, store: Store) -> None:
@@ -63,7 +63,7 @@ class ManifestCache:
         self._path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json" if folder else None
 
     def read(self, store: ManifestReader, wanted: Sequence[FileEntry]) -> Mapping[str, bytes]:
-        """The content of each file, from here where it has not changed since."""
+        """Return the content of each file, from the cache if its etag is unchanged."""
         known = self._load()
         there = {entry.path: known[key] for entry in wanted if (key := _key(entry)) in known}
         fresh = store.read_all([entry.path for entry in wanted if entry.path not in there])
@@ -73,7 +73,7 @@ class ManifestCache:
         return found
 
     def read_by_path(self, store: ManifestReader, paths: Sequence[str]) -> Mapping[str, bytes]:
-        """The content of each file, from here where it was read before, though it may have changed since."""
+        """Return the content of each file, from the cache if it was read before, even if it may have changed."""
         known = self._load()
         keys = {key.partition(" ")[0]: key for key in known}
         there = {path: known[keys[path]] for path in paths if path in keys}

@@ -44,7 +44,7 @@ class EncodedPart:
 
 
 def file_suffix(recipients: Sequence[str]) -> str:
-    """What the name of a sealed file ends with."""
+    """Return the ending of an encoded file's name."""
     return ".zst.age" if recipients else ".zst"
 
 
@@ -75,7 +75,7 @@ def decode(
     identities: Sequence[object],
     on_bytes: Callable[[int], None] = lambda _size: None,
 ) -> None:
-    """Undo `seal` for one part of a recovery point, encrypted where there are `identities`.
+    """Undo `encode` for one part of a recovery point, encrypted if there are `identities`.
 
     Raises IntegrityError (recovery_point_damaged) where either side is not what the manifest says, UsageError
     (identity_wrong).
@@ -98,7 +98,7 @@ def decode(
 def checksum(
     source: BinaryIO, on_bytes: Callable[[int], None] = lambda _size: None, target: ByteWriter | None = None
 ) -> tuple[int, str]:
-    """Size and SHA-256 of a stream, copied to `target` on the way where there is one."""
+    """Return size and SHA-256 of a stream, which is copied to `target` if there is one."""
     size, digest = 0, hashlib.sha256()
     while block := source.read(BLOCK):
         size += len(block)
@@ -147,7 +147,7 @@ def _raise_ours(objects: Sequence[Any], error: BaseException) -> None:
 
 
 def load_identities(path: Path) -> tuple[object, ...]:
-    """The age identities of a file as `age-keygen` and `ragops backup keygen` write it; the rest of it is comments.
+    """Return the age identities of a file as `age-keygen` and `ragops backup keygen` write it, without comments.
 
     Raises MissingError (identity_missing), UsageError (identity_invalid).
     """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Draft:
-    """A recovery point that is being written; nobody sees it until `publish`."""
+    """A recovery point that is being written; it is invisible until `publish`."""
 
     def __init__(self, store: Store, environment: str, sequence: int, held: LockHandle) -> None:
         self.created = datetime.now(tz=UTC)
@@ -36,11 +36,11 @@ class Draft:
         return round(time.monotonic() - self._started, 3)
 
     def open_write(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """A stream to the file `path` of the recovery point."""
+        """Open a stream to the file `path` of the recovery point."""
         return self._store.open_write(f"{self.path}/{path}")
 
     def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """What has been written as `path`."""
+        """Open the written file `path` of the recovery point."""
         return self._store.open_read(f"{self.path}/{path}")
 
     def publish(self, content: bytes) -> None:

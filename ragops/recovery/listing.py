@@ -33,7 +33,7 @@ class Listing:
         return {ident: error for ident, error in known if reference and ident.startswith(reference)}
 
     def latest(self) -> RecoveryPoint | None:
-        """The newest one that was asked for, of a platform that was not down; what a restore saved does not count."""
+        """Return the newest backup of a platform that was not down; safety points do not count."""
         return next((point for point in self.points if point.manifest.is_good), None)
 
     def newer_unhealthy(self) -> tuple[RecoveryPoint, ...]:

@@ -1,17 +1,17 @@
 """One run at a time in a repository, from whatever machine, in a store that can only write, read, list and remove.
 
 Who wants the lock writes a file of its own below `locks/` and then lists them. Of two who do so at once, at least
-the later one sees the other; nobody goes on who sees another living one, so there are never two holders. The one
-whose name sorts first stays and looks again, the others step back, so that one goes on.
+the later one sees the other; no run continues that sees another living one, so there are never two holders. The one
+whose name sorts first stays and looks again, the others step back, so that one of them gets it.
 
-A holder writes its file anew every half minute, with a count. A lock is dead, and taken over with a word,
+A holder rewrites its file every half minute, with a count. A lock is dead, and taken over with a notice,
 - of this machine: when its process is gone (its pid may be another's by now), or when the machine was started since;
 - of another one: when its last sign is ten minutes off the clock here, before or after, and its count then stands
-  still for two and a half of its beats. The clock only says when to look: whoever still counts is alive, however
-  wrong its clock or ours, and a time that lies ahead keeps nobody alive.
+  still for two and a half heartbeats. The clock only says when to look: a holder that still counts is alive, however
+  wrong its clock or ours, and a time in the future keeps no lock alive.
 
 Where a repository takes new files only (object lock, a key that may not delete), files are added instead: see
-`lock_files`. A lock that nobody ends lapses there by the same times.
+`lock_files`. A lock that was not released lapses there by the same times.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class _Acquisition:
             time.sleep(min(random.uniform(0.5, 1.0) * pause, max(0.0, deadline - time.monotonic())))  # noqa: S311
 
     def _request(self) -> LockHandle | Lock:
-        """Write a lock of our own; ours when nobody else shows up, or the one to step back for."""
+        """Write a lock of our own; return its handle if there is no other, or the lock to step back for."""
         now = datetime.now(tz=UTC)
         name = f"{self._files.folder}/{now:%Y%m%dT%H%M%S}{now.microsecond:06d}Z-{secrets.token_hex(6)}"
         held: LockHandle | None = None
@@ -184,7 +184,7 @@ class _Acquisition:
         return None
 
     def _find_active(self, besides: str = "", *, watch: bool = False) -> Lock | None:
-        """A lock of a living run, its holder's before all others; dead ones are ended."""
+        """Return a lock of a living run, its holder's before all others; dead ones are removed."""
         living = [lock for lock in self._files.list_active() if lock.name != besides]
         for lock in [lock for lock in living if lock.is_dead_here or (watch and self._is_stale(lock))]:
             self._files.release(lock.name)
@@ -224,5 +224,5 @@ def _stands_still(files: LockFiles, lock: Lock, seconds: float) -> bool:
 
 
 def _boottime() -> float:
-    """A clock that goes on while the machine sleeps."""
+    """Return a clock that continues while the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

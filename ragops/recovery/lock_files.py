@@ -1,7 +1,7 @@
-"""The files of locks: one for each run, written anew as it goes on, and removed at its end.
+"""The files of locks: one for each run, rewritten at each heartbeat, and removed at its end.
 
-Where a repository takes new files only, a run adds a file with a higher number each time it would write its own anew,
-and ends with an empty one, `<name>.ended`. The newest file of a name counts, and none where it has ended.
+If a repository takes new files only, a run adds a file with a higher number at each heartbeat, and ends with an
+empty one, `<name>.ended`. The newest file of a name counts, and none if the lock has ended.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class Lock:
 
     @property
     def is_held(self) -> bool:
-        """Whether it is more than a wish."""
+        """Return whether it is more than a wish."""
         return self.record is None or self.record.held
 
     @property
     def is_dead_here(self) -> bool:
-        """Whether its process was one of this machine, and is gone."""
+        """Return whether its process was one of this machine, and is gone."""
         return self.record is not None and self.record.owner.is_gone()
 
 
@@ -86,11 +86,11 @@ class LockFiles:
         ]
 
     def find(self, name: str) -> Lock | None:
-        """The one called so, None where it has ended."""
+        """Return the lock of that name, None if it has ended."""
         return next((lock for lock in self.list_active() if lock.name == name), None)
 
     def write(self, name: str, note: LockRecord) -> str:
-        """The first file of a lock, or one in its place or after it; returns its path."""
+        """Write the first file of a lock, or the next one in its place or after it; return its path."""
         number = self._numbers.setdefault(name, -1)
         if number >= 0 and not self.is_append_only:
             try:

@@ -35,7 +35,7 @@ _STRICT = ConfigDict(frozen=True, extra="forbid")
 
 
 def is_point_id(name: str) -> bool:
-    """Whether it is the id of a recovery point."""
+    """Return whether it is the id of a recovery point."""
     return re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{6}", name) is not None
 
 
@@ -115,17 +115,17 @@ class Manifest(BaseModel):
     parts: tuple[ManifestPart, ...]
 
     def parts_of(self, service: str) -> tuple[ManifestPart, ...]:
-        """The parts of one service."""
+        """Return the parts of one service."""
         return tuple(part for part in self.parts if part.service == service)
 
     @property
     def is_good(self) -> bool:
-        """Whether it can be `latest` and fills a day of retention: asked for, of a platform that was not down."""
+        """Return whether it can be `latest` and fills a day of retention: asked for, of a platform that was not down."""
         return self.kind is Kind.BACKUP and not self.unhealthy
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether an identity is needed to read it."""
+        """Return whether an identity is needed to read it."""
         return bool(self.recipients)
 
 
@@ -138,7 +138,7 @@ class SignedManifest:
 
 
 def serialize(manifest: Manifest, key: SigningKey) -> bytes:
-    """The file of a manifest."""
+    """Return the file of a manifest."""
     body = (manifest.model_dump_json(indent=2) + "\n").encode()
     return body + (json.dumps(sign(key, body).to_dict()) + "\n").encode()
 
@@ -168,7 +168,7 @@ def parse(content: bytes, where: str) -> SignedManifest:
 
 
 def _refuse_newer(content: bytes, where: str) -> None:
-    """A newer format may have another shape altogether; what it is called is all that is read here."""
+    """Raise if the format is newer; it may have another shape, so only the format number is read here."""
     with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
         values, _ = json.JSONDecoder().raw_decode(content.decode())
         written = values["format"]

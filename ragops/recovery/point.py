@@ -26,7 +26,7 @@ def _nothing(_size: int) -> None: ...
 class RecoveryPoint:
     """A recovery point in `store`; `kept` says that prune leaves it.
 
-    `sizes` are those of its files there, None where nobody has looked.
+    `sizes` are those of its files there, None if they were not listed.
     """
 
     store: Store
@@ -51,7 +51,7 @@ class RecoveryPoint:
 
     @property
     def location(self) -> str:
-        """Where it lies, in words."""
+        """Return where it lies, as text."""
         return f"{self.store.name.rstrip('/')}/{self.path}"
 
     @property
@@ -65,7 +65,7 @@ class RecoveryPoint:
         return sum(part.size for part in self.manifest.parts)
 
     def find_faults(self) -> tuple[str, ...]:
-        """What can be seen to be wrong without reading: files that are missing or have another size."""
+        """Return the faults visible without reading: files that are missing or have another size."""
         return tuple(fault for part in self.manifest.parts if (fault := self._size_fault(part)))
 
     def find_extra_files(self) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class RecoveryPoint:
         return tuple(sorted(name for name in self.sizes or () if name not in known))
 
     def require_trust(self, trusted: Collection[str]) -> None:
-        """Raise IntegrityError (signer_unknown) where none of the keys that are `trusted` has signed it."""
+        """Raise IntegrityError (signer_unknown) if it was signed by none of the `trusted` keys."""
         if self.signed.signature.key not in trusted:
             what = f"recovery point {self.id} was signed by {self.signed.signature.key}, which is not trusted here"
             hint = "if that key is yours, add it to `backup.verify_keys` in ragops.yaml; otherwise use none of them"
@@ -89,7 +89,7 @@ class RecoveryPoint:
         self._refuse([fault for part in parts if (fault := self._fault(part, on_bytes))])
 
     def verify_sizes(self, parts: Sequence[ManifestPart]) -> None:
-        """The same of `parts` as far as it can be seen without reading. Raises IntegrityError."""
+        """Compare the sizes of `parts` without reading the files. Raises IntegrityError."""
         self._refuse([fault for part in parts if (fault := self._size_fault(part))])
 
     def _refuse(self, faults: Sequence[str]) -> None:
@@ -112,7 +112,7 @@ class RecoveryPoint:
             self._compare(part, *checksum(copy))
 
     def has_copy(self, part: ManifestPart, store: Store, path: str) -> bool:
-        """Whether the very file lies at `path` of another store, read there."""
+        """Return whether the very file lies at `path` of another store, read there."""
         try:
             with store.open_read(path) as copy:
                 return checksum(copy) == (part.stored.size, part.stored.sha256)
@@ -126,7 +126,7 @@ class RecoveryPoint:
     def _compare(self, part: ManifestPart, size: int, sha256: str) -> None:
         if (size, sha256) != (part.stored.size, part.stored.sha256):
             what = f"{part.stored_path} of {self.id} was copied with another checksum than its manifest says"
-            raise IntegrityError("recovery_point_damaged", what, "`ragops backup verify` tells which copy is damaged")
+            raise IntegrityError("recovery_point_damaged", what, "find the damaged copy with `ragops backup verify`")
 
     def _size_fault(self, part: ManifestPart) -> str:
         if self.sizes is None:

@@ -82,7 +82,7 @@ class Repository:
         return self._build_listing(there, kept, sizes, {**shut, **reader.failures_by_folder})
 
     def list_cached(self) -> Listing:
-        """As `list`, but of a store that is far away only what is new is read, and nobody looks at the files of each.
+        """Return the listing from the cache: of a remote store only new manifests are read, and no file sizes.
 
         A thousand recovery points are twelve thousand files, and one question for a thousand folders.
         """
@@ -124,7 +124,7 @@ class Repository:
         return Listing(tuple(points), tuple(unreadable.values()), tuple(unreadable))
 
     def _check_location(self, ident: str, signed: SignedManifest) -> SignedManifest:
-        """A signed manifest in another's place says nothing about what lies there. Raises IntegrityError."""
+        """Raise IntegrityError if a signed manifest lies in another one's place: it proves nothing about this place."""
         there, said = (self.environment, ident), (signed.manifest.environment, signed.manifest.id)
         if there != said:
             what = f"{self.name}: {'/'.join(there)} holds the manifest of {'/'.join(said)}"
@@ -132,17 +132,17 @@ class Repository:
         return signed
 
     def open_point(self, signed: SignedManifest) -> RecoveryPoint:
-        """The recovery point of a manifest that was just written here."""
+        """Return the recovery point of a manifest that was just written here."""
         return RecoveryPoint(self.store, signed, self._files(f"{self.environment}/{signed.manifest.id}"))
 
     def _files(self, home: str) -> dict[str, int]:
-        """The sizes of the files in a recovery point's folder."""
+        """Return the sizes of the files in a recovery point's folder."""
         return {entry.path.removeprefix(f"{home}/"): entry.size for entry in self.store.list_entries(home)}
 
     def get(self, reference: str) -> RecoveryPoint:
-        """The recovery point called `reference`: an id, the start of exactly one id, or `latest`.
+        """Return the recovery point called `reference`: an id, the start of exactly one id, or `latest`.
 
-        Raises UsageError (no_recovery_point, ambiguous_recovery_point), IntegrityError where it cannot be read.
+        Raises UsageError (no_recovery_point, ambiguous_recovery_point), IntegrityError if it cannot be read.
         """
         listing = self.list()
         if reference == "latest":
@@ -160,9 +160,9 @@ class Repository:
         raise unread[names[0]]
 
     def _latest(self, listing: Listing) -> RecoveryPoint:
-        """Not an older one where the newest cannot be read: whoever asks for the latest has to hear of that.
+        """Return the newest point, but no older one if the newest cannot be read: the caller must see that failure.
 
-        Which is the newer one of those is told by the time in their ids; their order cannot be read.
+        The times in the ids decide which of those is newer; their sequence numbers cannot be read.
         """
         newest = listing.latest()
         for ident, error in zip(listing.unreadable_ids, listing.unreadable, strict=True):
@@ -208,9 +208,9 @@ class Repository:
                         self._remove(draft.path)
 
     def clear_leftovers(self) -> None:
-        """Remove what killed runs left, where that is allowed.
+        """Remove what killed runs left, if that is allowed.
 
-        The caller holds the lock, so that nobody else is writing it.
+        The caller holds the lock, so that no other run writes it.
         """
         with contextlib.suppress(RagopsError):  # what may write a file may not always look for half ones
             self.store.clear_leftovers()
@@ -225,7 +225,7 @@ class Repository:
             except StoreRefusedError:
                 return  # who prunes such a repository clears it too
             except RagopsError:
-                continue  # one that cannot be removed keeps nobody from taking the next
+                continue  # one that cannot be removed must not prevent the next backup
 
     def import_point(self, point: RecoveryPoint, locker: LockRequest, on_bytes: Callable[[int], None]) -> RecoveryPoint:
         """Copy a recovery point of another repository here, each file checked on its way and once more where it lies.
@@ -248,7 +248,7 @@ class Repository:
         return self.get(point.id)
 
     def _copy_files(self, home: str, point: RecoveryPoint, held: LockHandle, on_bytes: Callable[[int], None]) -> None:
-        """Copy what is not there: an interrupted run leaves what it copied where nothing can be removed."""
+        """Copy the missing files: an interrupted run leaves its copies if nothing can be removed."""
         there = self._files(home)
         for part in point.manifest.parts:
             path = f"{home}/{part.stored_path}"

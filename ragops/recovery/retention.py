@@ -1,4 +1,4 @@
-"""Which recovery points stay: the newest of each of so many days, weeks and months, and what nobody may remove."""
+"""Retention: keep the newest point of each of so many days, weeks and months, and protected ones."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Decision:
 def apply_policy(
     points: Sequence[RecoveryPoint], rule: KeepSettings, trusted: Collection[str], protected: Collection[str] = ()
 ) -> tuple[Decision, ...]:
-    """A verdict for each of `points`, which come newest first.
+    """Return a decision for each of `points`, which come newest first.
 
     Days, weeks (ISO 8601) and months are of UTC. Only whole ones that we trust fill them, of a platform that was not
-    down; which is the newest is told by their order, not by the clock. `protected` are ids that something still needs.
+    down; the newest is the first in their order, not by the clock. `protected` are ids that something still needs.
     """
     good = [point for point in points if point.manifest.is_good and _is_good(point, trusted)]
     reasons = _reasons(good, rule)
@@ -42,7 +42,7 @@ def apply_policy(
 
 
 def _why_needed(point: RecoveryPoint, newest: RecoveryPoint, span: timedelta) -> str:
-    """What somebody may still want one that fills no day for, so soon after it; a clock that jumped keeps more."""
+    """Return why a point that fills no day is still needed so soon after it; a clock that jumped keeps more."""
     if newest.manifest.created - point.manifest.created >= span:
         return ""
     if point.manifest.kind is Kind.SAFETY:

@@ -54,7 +54,7 @@ def minute_of(text: str) -> int:
 
 
 def weekday_of(text: str) -> int | None:
-    """A weekday as cron counts it, None for "none". Raises UsageError (invalid_weekday)."""
+    """Parse a weekday as cron counts it, None for "none". Raises UsageError (invalid_weekday)."""
     word = text.lower()
     if word == "none":
         return None
@@ -65,24 +65,24 @@ def weekday_of(text: str) -> int | None:
 
 
 def nightly_command(schedule: Schedule) -> tuple[str, ...]:
-    """What is run every night; it needs nothing of its environment."""
+    """Return the command of the nightly run; it needs no variable of its environment."""
     return command_of(schedule, "backup", "scheduled")
 
 
 def drill_command(schedule: Schedule) -> tuple[str, ...]:
-    """What is run every week."""
+    """Return the command of the weekly drill."""
     return command_of(schedule, "backup", "drill", "latest")
 
 
 def command_of(schedule: Schedule, *words: str) -> tuple[str, ...]:
-    """A command line of ragops on this environment that needs nothing of the one it is started in."""
+    """Return a ragops command line for this environment that needs no variable of the calling one."""
     # -P: cron starts in the home folder, and a folder there that is named ragops must not be taken for this one.
     options = ("--config", str(schedule.config), "--env", schedule.environment, "--quiet")
     return (schedule.python, "-P", "-m", "ragops", *options, *words)
 
 
 def mark(environment: str, config: Path) -> str:
-    """What tells the schedule of one environment from every other, in one line."""
+    """Return the one-line mark that distinguishes the schedule of one environment from every other."""
     return f"ragops backup schedule: {environment} {config}"
 
 
@@ -90,7 +90,7 @@ def mark(environment: str, config: Path) -> str:
 
 
 def cron_block(schedule: Schedule) -> str:
-    """The lines for a crontab, with marks around them. Raises UsageError (path_not_schedulable)."""
+    """Return the lines for a crontab, with marks around them. Raises UsageError (path_not_schedulable)."""
     refuse_odd_paths(schedule, "\\")  # implementations of cron differ in what they make of it
     begin, end = marks(mark(schedule.environment, schedule.config))
     hour, minute = divmod(schedule.minute, 60)
@@ -103,7 +103,7 @@ def cron_block(schedule: Schedule) -> str:
 
 
 def with_block(crontab: str, block: str) -> str:
-    """The crontab with `block` in the place of the one with its marks, else at the end; all else stays as it is.
+    """Return the crontab with `block` in the place of the one with its marks, else at the end.
 
     Raises RagopsError (crontab_damaged).
     """
@@ -115,17 +115,17 @@ def with_block(crontab: str, block: str) -> str:
 
 
 def without_block(crontab: str, name: str) -> str:
-    """The crontab without the block of this mark. Raises RagopsError (crontab_damaged)."""
+    """Return the crontab without the block of this mark. Raises RagopsError (crontab_damaged)."""
     return _cut(crontab, list(_spans(crontab, *marks(name))))
 
 
 def block_of(crontab: str, name: str) -> str:
-    """The block of this mark as it stands in the crontab, empty where there is none. Raises as `with_block`."""
+    """Return the block of this mark in the crontab, empty if there is none. Raises as `with_block`."""
     return "".join(crontab[start:end] for start, end in _spans(crontab, *marks(name)))
 
 
 def marks(name: str) -> tuple[str, str]:
-    """The first and the last line of a block."""
+    """Return the first and the last line of a block."""
     return f"# BEGIN {name}", f"# END {name}"
 
 
@@ -158,7 +158,7 @@ def _damaged(begin: str, end: str) -> RagopsError:
 
 
 def for_cron(command: tuple[str, ...]) -> str:
-    """The words quoted as a shell reads them, and cron before it."""
+    """Quote the words for a shell, and for cron around it."""
     return shlex.join(command).replace("%", "\\%")  # cron ends the command at a bare one
 
 
@@ -204,7 +204,7 @@ def _pair(
 
 
 def for_systemd(command: tuple[str, ...]) -> str:
-    """The words quoted as systemd.service(5) reads them."""
+    """Quote the words as systemd.service(5) reads them."""
     escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "%": "%%", "$": "$$"})
     return " ".join(f'"{word.translate(escapes)}"' for word in command)
 
@@ -213,7 +213,7 @@ def for_systemd(command: tuple[str, ...]) -> str:
 
 
 def next_run(text: str, now: datetime) -> datetime | None:
-    """The next nightly run by a block or unit, in the zone of `now`; None where someone changed its time by hand."""
+    """Return the next nightly run by a block or unit, in the zone of `now`; None if its time was changed by hand."""
     if found := _CRON_LINE.search(text):
         hour, minute = int(found[2]), int(found[1])
     elif found := _CALENDAR_LINE.search(text):
@@ -235,7 +235,7 @@ def refuse_odd_paths(schedule: Schedule, letters: str = "") -> None:
 
 
 def refuse_odd_program(schedule: Schedule) -> None:
-    """The same of the program's name, in which systemd has no way to quote some letters."""
+    """Check the program's name too: systemd cannot quote some letters in it."""
     refuse_odd_paths(schedule)
     if odd := re.search(r"[$\"'\\]", schedule.python):
         raise _not_schedulable(schedule.python, odd[0], "systemd")

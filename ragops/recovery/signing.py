@@ -39,7 +39,7 @@ class Signature:
     value: bytes
 
     def is_valid(self, content: bytes) -> bool:
-        """Whether `key` signed exactly `content`."""
+        """Return whether `key` signed exactly `content`."""
         try:
             public = Ed25519PublicKey.from_public_bytes(_decoded(self.key.removeprefix(_PREFIX)))
             public.verify(self.value, content)
@@ -61,12 +61,12 @@ def parse_signature(values: Any) -> Signature:
 
 
 def sign(key: SigningKey, content: bytes) -> Signature:
-    """The signature of `content`."""
+    """Return the signature of `content`."""
     return Signature(key.public, key.private.sign(content))
 
 
 def load_or_create(path: Path) -> SigningKey:
-    """The private key in `path` (PEM, 0600), made where there is none.
+    """Return the private key in `path` (PEM, 0600), created if there is none.
 
     Raises RagopsError (signing_key_unreadable, not_permitted), MissingError (disk_full).
     """
@@ -79,7 +79,7 @@ def load_or_create(path: Path) -> SigningKey:
 
 
 def load(path: Path) -> SigningKey | None:
-    """The private key in `path`, None where there is none. Raises RagopsError (signing_key_unreadable)."""
+    """Return the private key in `path`, None if there is none. Raises RagopsError (signing_key_unreadable)."""
     hint = "put it back from your copy; without one, move it away and pin the new key that is made"
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)

@@ -33,7 +33,7 @@ class TeeReader:
 
 
 class ErrorKeepingStream:
-    """Keeps what it failed with first: a library may go on writing, and that fails for other reasons."""
+    """A stream that keeps its first failure: a library may write on, and that fails for other reasons."""
 
     failure: BaseException | None = None
 
@@ -55,11 +55,11 @@ class CompressingReader(io.RawIOBase, ErrorKeepingStream):
         self._ended = False
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Some of what is compressed; 0 at the end."""
+        """Read some of the compressed bytes; 0 at the end."""
         try:
             while not self._ready and not self._ended:
                 self._ready = memoryview(self._next())
@@ -100,7 +100,7 @@ class HashingWriter(ErrorKeepingStream):
         return len(data)
 
     def flush(self) -> None:
-        """Nothing: the target is flushed by whoever opened it."""
+        """Do nothing: the target is flushed by its owner."""
 
 
 class HashingReader(io.RawIOBase, ErrorKeepingStream):
@@ -113,11 +113,11 @@ class HashingReader(io.RawIOBase, ErrorKeepingStream):
         self._on_bytes = on_bytes
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Some of what is stored; 0 at the end."""
+        """Read some of the stored bytes; 0 at the end."""
         try:
             block = self._stored.read(len(buffer))
             self.sha256.update(block)
@@ -172,4 +172,4 @@ class DecompressingWriter(ErrorKeepingStream):
         return len(data)
 
     def flush(self) -> None:
-        """Nothing: the target is flushed by whoever opened it."""
+        """Do nothing: the target is flushed by its owner."""

@@ -1,1 +1,1 @@
-"""The Docker engine, behind plain values and errors that say their cure."""
+"""The Docker engine, behind plain values and errors with a hint."""

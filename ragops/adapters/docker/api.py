@@ -45,7 +45,7 @@ class DockerApi:
 
     @property
     def api(self) -> APIClient:
-        """The client. Raises MissingError (docker_missing) with the cure."""
+        """Return the client. Raises MissingError (docker_missing) with a hint."""
         with self._turn:
             if self._client is None:
                 self._client = self._connect()
@@ -73,12 +73,12 @@ class DockerApi:
         return client
 
     def translating(self, doing: str) -> Any:
-        """A block whose failures are RagopsErrors; `doing` completes "Docker could not …"."""
+        """Translate failures of the block into RagopsErrors; `doing` completes "Docker could not …"."""
         return translated(doing, self.url)
 
 
 def _tls(place: DockerPlace) -> Any:
-    """What of the certificates is there; a context may have a CA alone."""
+    """Return the TLS settings for the certificates that exist; a context may have only a CA."""
     from docker.tls import TLSConfig
 
     folder = Path(place.certificates)
@@ -93,5 +93,5 @@ def _tls(place: DockerPlace) -> Any:
 
 def _too_old(api: str) -> MissingError:
     wanted = ".".join(str(number) for number in MINIMUM_API)
-    what = f"the Docker engine speaks API {api}, ragops needs {wanted} or later"
+    what = f"the Docker engine has API {api}, ragops needs {wanted} or later"
     return MissingError("docker_missing", what, "upgrade Docker to 20.10 or later")

@@ -38,7 +38,7 @@ class Entry:
 
 
 def packed(entries: Iterable[Entry]) -> Iterator[bytes]:
-    """A tar of `entries`, block by block. Raises RagopsError (file_error, not_permitted) where one cannot be read."""
+    """Yield a tar of `entries`, block by block. Raises RagopsError (file_error, not_permitted) for unreadable files."""
     for entry in entries:
         if isinstance(entry.content, Path):
             yield from _file(entry, entry.content)
@@ -86,7 +86,7 @@ class ChunkReader(io.RawIOBase):
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
@@ -105,7 +105,7 @@ class ChunkReader(io.RawIOBase):
 
 @contextmanager
 def unpacked(chunks: Iterable[bytes]) -> Iterator[tarfile.TarFile]:
-    """The archive that arrives in `chunks`, to be read front to back. Raises tarfile.TarError."""
+    """Open the archive that arrives in `chunks`, to be read front to back. Raises tarfile.TarError."""
     stream = io.BufferedReader(ChunkReader(chunks), _BLOCK)
     with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK) as archive:
         yield archive
@@ -121,7 +121,7 @@ class User:
 
 
 def find_user(passwd: str, user: str) -> User | None:
-    """The entry of `user`, a name or a uid, with or without `:gid`; None where the image does not know the name.
+    """Return the entry of `user`, a name or a uid, with or without `:gid`; None if the image has no such name.
 
     A uid without an entry has the group of the same number, `root` is known everywhere.
     """

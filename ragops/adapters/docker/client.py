@@ -22,6 +22,6 @@ class DockerHost(DockerImages, DockerShortLived, DockerVolumes):
     """One Docker engine: the one at `url`, else that of the docker command; `timeout` s a request."""
 
     def version(self) -> values.EngineVersion:
-        """What engine it is, and how and where it keeps its data."""
+        """Return the engine's version, and how and where it stores its data."""
         with self.translating("say its version"):
             return values.engine_version(self.api.version(), self.api.info())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _POLL = 0.1
 _CRASHES = 2  # a service that is restarted oftener while it is awaited will not come up
-_READ, _QUOTED = 500, 8  # lines of the log: those that are looked through, and those that are told
+_READ, _QUOTED = 500, 8  # lines of the log: those that are searched, and those that are quoted
 _MORE_MEMORY = "give the service more `memory:` in ragops.yaml"
 _CHECK_LIMIT = 5.0
 _LAST_WORDS = timedelta(seconds=0.05)  # Docker waits longer before it starts it again
@@ -34,7 +34,7 @@ class DockerContainers(DockerExec):
         return tuple(sorted((one for one in found if one), key=lambda one: one.name))
 
     def container(self, name: str) -> values.Container | None:
-        """One container by name or id, None where there is none."""
+        """Return one container by name or id, None if there is none."""
         try:
             with self.translating(f"look at {name}"):
                 return values.container(self.api.inspect_container(name))
@@ -42,7 +42,7 @@ class DockerContainers(DockerExec):
             return None
 
     def published(self, name: str) -> dict[int, tuple[str, ...]]:
-        """The addresses of this machine that its ports listen on by now, by port inside, in Docker's own order."""
+        """Return the addresses of this machine that its ports listen on, by port inside, in Docker's own order."""
         try:
             with self.translating(f"look at {name}"):
                 ports = (self.api.inspect_container(name).get("NetworkSettings") or {}).get("Ports") or {}
@@ -66,7 +66,7 @@ class DockerContainers(DockerExec):
             self.api.start(name)
 
     def stop(self, name: str, timeout: float) -> None:
-        """Stop it with its own signal, after `timeout` seconds with SIGKILL; nothing to do where it does not run."""
+        """Stop it with its own signal, after `timeout` seconds with SIGKILL; nothing to do if it does not run."""
         with self.translating(f"stop {name}"):
             self.api.stop(name, timeout=max(1, round(timeout)))
 
@@ -94,10 +94,10 @@ class DockerContainers(DockerExec):
         self.start(copy)
 
     def wait_healthy(self, name: str, timeout: float) -> None:
-        """Wait until its health check passes, or it runs where it has none.
+        """Wait until its health check passes, or until it runs if it has none.
 
         The check is run here, because Docker's own rounds are many seconds apart.
-        Raises RagopsError (service_failed) with the end of its log where it dies or `timeout` seconds pass.
+        Raises RagopsError (service_failed) with the end of its log if it dies or `timeout` seconds pass.
         """
         deadline = time.monotonic() + timeout
         crashes = None
@@ -123,12 +123,12 @@ class DockerContainers(DockerExec):
         except RagopsError as error:
             if isinstance(error, MissingError):
                 raise
-            return False  # it hangs, or it ended meanwhile
+            return False  # it hangs, or it ended during the check
 
     def logs(
         self, name: str, lines: int, *, follow: bool = False, until: datetime | None = None
     ) -> Iterator[str]:  # fmt: skip
-        """The last `lines` lines that it wrote, then those to come if `follow`, until it ends. Raises NotFoundError."""
+        """Yield the last `lines` lines of its log, then new ones if `follow`, until it ends. Raises NotFoundError."""
         with self.translating(f"read the log of {name}"):
             chunks = self.api.logs(
                 name, stdout=True, stderr=True, stream=True, follow=follow, timestamps=False, tail=lines,
@@ -137,18 +137,18 @@ class DockerContainers(DockerExec):
             yield from _lines(chunks)
 
     def memory(self, name: str) -> int:
-        """Bytes of memory that it uses now, 0 where it does not run."""
+        """Return the bytes of memory that it uses now, 0 if it does not run."""
         with self.translating(f"measure {name}"):
             return values.memory_used(self.api.stats(name, stream=False, one_shot=True))
 
-    def _failed(self, name: str, what: str, cure: str = "", ended: datetime | None = None) -> NoReturn:
-        """`ended` is when: by now it may have been started again, and say how it starts instead of why it ended."""
+    def _failed(self, name: str, what: str, hint: str = "", ended: datetime | None = None) -> NoReturn:
+        """Raise the error; `ended` bounds the log: by now a restarted container may have logged its next start."""
         try:
             tail = list(self.logs(name, _READ, until=ended + _LAST_WORDS if ended else None))[-_QUOTED:]
         except RagopsError:
             tail = []
         log = "its log ends:\n" + "\n".join(f"  {line}" for line in tail) if tail else "its log is empty"
-        raise RagopsError("service_failed", f"{name} {what}", f"{cure}; {log}" if cure else log)
+        raise RagopsError("service_failed", f"{name} {what}", f"{hint}; {log}" if hint else log)
 
 
 def _how_it_ended(state: values.State) -> str:
@@ -174,7 +174,7 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
 
 
 def _copied(raw: Mapping[str, Any], extra_args: Sequence[str], labels: Mapping[str, str]) -> dict[str, Any]:
-    """What creates a container like the inspected one."""
+    """Return the body that creates a container like the inspected one."""
     config = {key: value for key, value in raw["Config"].items() if key != "Hostname"}
     config["Cmd"] = [*(config.get("Cmd") or ()), *extra_args]
     config["Labels"] = {**(config.get("Labels") or {}), **labels}

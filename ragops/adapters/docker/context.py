@@ -29,7 +29,7 @@ class DockerPlace:
     source: str = DEFAULT
 
     def variables(self) -> dict[str, str]:
-        """The environment in which other programs, which know no contexts, find the same engine."""
+        """Return the environment in which programs without contexts find the same engine."""
         found = {"DOCKER_HOST": self.url, "DOCKER_CONTEXT": ""}
         if self.certificates:
             found |= {"DOCKER_CERT_PATH": self.certificates, "DOCKER_TLS_VERIFY": "1" if self.verify else ""}
@@ -37,7 +37,7 @@ class DockerPlace:
 
 
 def docker_place(environment: Mapping[str, str] = os.environ) -> DockerPlace:
-    """The engine that the docker command would use.
+    """Return the engine that the docker command would use.
 
     DOCKER_HOST goes before DOCKER_CONTEXT, that before the current context of the configuration, that before the usual
     sockets: the system's, then a rootless engine's. Raises MissingError (docker_context_missing), UsageError
@@ -110,7 +110,7 @@ def _current(path: Path) -> str:
 
 
 def _usual_socket(environment: Mapping[str, str]) -> str:
-    """The system's socket; where there is none, that of a rootless engine, or of Docker Desktop."""
+    """Return the system's socket; without it, that of a rootless engine or of Docker Desktop."""
     runtime, home = environment.get("XDG_RUNTIME_DIR", ""), environment.get("HOME", "")
     others = [f"{runtime}/docker.sock"] if runtime else [f"/run/user/{os.getuid()}/docker.sock"]
     others += [f"{home}/.docker/run/docker.sock"] if home else []

@@ -38,7 +38,7 @@ def translated(doing: str, url: str = "") -> Iterator[None]:
 
 
 def explained(error: Exception, doing: str, url: str = "") -> RagopsError:
-    """The RagopsError of one failure of docker-py."""
+    """Return the RagopsError of one failure of docker-py."""
     from docker.errors import APIError
 
     if isinstance(error, APIError):
@@ -64,7 +64,7 @@ def explained(error: Exception, doing: str, url: str = "") -> RagopsError:
 
 
 def timed_out(doing: str, seconds: float = 0) -> RagopsError:
-    """The error of a wait that was too long."""
+    """Return the error of a wait that exceeded its time-out."""
     within = f" within {seconds:.0f} s" if seconds else " in time"
     return RagopsError("docker_timeout", f"Docker could not {doing}{within}", "is the machine busy, or its disk full?")
 
@@ -74,7 +74,7 @@ def _refused(status: int, said: str, doing: str) -> RagopsError:
         return _disk_full(doing, "free some space where Docker keeps its data, then run it again")
     what = f"Docker could not {doing}: {said.strip()}"
     if status == _NOT_FOUND:
-        return NotFoundError("docker_not_found", what, "`ragops up` makes anew what is missing")
+        return NotFoundError("docker_not_found", what, "run `ragops up`, which creates what is missing")
     if status == _CONFLICT:
         return RagopsError("docker_conflict", what, "see `docker ps -a`")
     return RagopsError("docker_failed", what, _LOG)
@@ -85,7 +85,7 @@ def _disk_full(doing: str, hint: str) -> MissingError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that led to it, those that libraries wrap in their arguments included."""
+    """Yield the error and its causes, those that libraries wrap in their arguments included."""
     seen: set[int] = set()
     todo: list[BaseException] = [error]
     while todo:

@@ -64,7 +64,7 @@ class DockerExec(DockerApi):
             return ExecResult(self._code(started["Id"], doing), b"", bytes(said.data))
 
     def _code(self, exec_id: str, doing: str) -> int:
-        """The exit code, which the engine may learn a moment after the output ended."""
+        """Return the exit code, which the engine may record a moment after the output ended."""
         deadline = time.monotonic() + _END_WAIT
         while True:
             state: Mapping[str, Any] = self.api.exec_inspect(exec_id)
@@ -84,7 +84,7 @@ class DockerExec(DockerApi):
 
     @contextmanager
     def get_archive(self, name: str, path: str) -> Iterator[tarfile.TarFile]:
-        """A file or folder of a container as an archive that is read front to back; paths begin with its last name.
+        """Open a file or folder of a container as an archive, read front to back; paths begin with its last name.
 
         Raises NotFoundError.
         """
@@ -106,7 +106,7 @@ class DockerExec(DockerApi):
         raise NotFoundError("docker_not_found", f"{path} in {name} is not a file", "")
 
     def user(self, name: str, user: str) -> User:
-        """The ids of `user` (a name or uid, with or without group) by the passwd file of a container, started or not.
+        """Return the ids of `user` (name or uid, with or without group) by the passwd file of a container.
 
         Raises RagopsError (user_unknown).
         """

@@ -23,19 +23,19 @@ _NO_USE_TO_RETRY = (
 
 
 class _InterruptedPullError(Exception):
-    """A pull that broke off and may go on."""
+    """A pull that broke off and may be resumed."""
 
 
 class DockerImages(DockerApi):
     """The part of `DockerHost` about images."""
 
     def image_id(self, reference: str) -> str | None:
-        """The id (`sha256:…`) of an image that is here, None where it is not."""
+        """Return the id (`sha256:…`) of a local image, None if there is none."""
         found = self.image(reference)
         return found.id if found else None
 
     def image(self, reference: str) -> values.Image | None:
-        """An image that is here, by name, digest or id; None where it is not."""
+        """Return a local image by name, digest or id; None if there is none."""
         try:
             with self.translating(f"look for the image {reference}"):
                 return values.image(self.api.inspect_image(reference))  # type: ignore[no-untyped-call]
@@ -43,7 +43,7 @@ class DockerImages(DockerApi):
             return None
 
     def pull(self, reference: str, on_progress: Callable[[PullProgress], None] = lambda _: None) -> values.Image:
-        """Fetch an image from its registry; what breaks off goes on where it stopped, five times at most.
+        """Fetch an image from its registry; an interrupted pull is resumed, five times at most.
 
         Raises MissingError (image_missing) where the registry does not give it.
         """
@@ -91,7 +91,7 @@ def _error_of(event: Any) -> str:
 
 
 def _failure(reference: str, said: str) -> Exception:
-    """What is worth another attempt, or the final word."""
+    """Return what is worth another attempt, or the final failure."""
     if "no space left on device" in said:
         what = f"Docker could not pull {reference}: no space left on the device"
         return MissingError("disk_full", what, "free some space where Docker keeps its data, then run it again")
@@ -106,7 +106,7 @@ _LIMITED = re.compile(r"too ?many ?requests|rate limit|\b429\b", re.IGNORECASE)
 
 
 def _limited(reference: str, said: str) -> MissingError:
-    """The registry counts pulls of those who do not log in by their address, which an office or a cloud shares."""
+    """Return the error of a registry's pull limit: anonymous pulls are counted by address, which may be shared."""
     name = registry_of(reference)
     what = f"{name} refuses to give {reference}: too many requests from this address (429): {said}"
     login = "`docker login`" if name == DOCKER_HUB else f"`docker login {name}`"
@@ -118,7 +118,7 @@ def _limited(reference: str, said: str) -> MissingError:
 
 
 def registry_of(reference: str) -> str:
-    """The registry of an image's name, as Docker reads it: the first part where it looks like a host."""
+    """Return the registry of an image's name, as Docker reads it: the first part if it has the form of a host."""
     first, slash, _rest = reference.partition("/")
     is_host = bool(slash) and ("." in first or ":" in first or first == "localhost")
     return first if is_host and first not in ("docker.io", "index.docker.io") else DOCKER_HUB

@@ -30,7 +30,7 @@ class EngineFacts:
 
 
 def facts(docker: DockerApi) -> EngineFacts:
-    """The engine's own view of its machine."""
+    """Return the engine's description of its machine."""
     with docker.translating("describe itself"):
         info: Mapping[str, Any] = docker.api.info()
     named = (option.partition(",")[0].removeprefix("name=") for option in info.get("SecurityOptions") or ())
@@ -46,14 +46,14 @@ def facts(docker: DockerApi) -> EngineFacts:
 
 
 def how_made(docker: DockerApi, container: str) -> dict[str, str]:
-    """What the container is set up as now, in words by what it is; raises NotFoundError."""
+    """Return the current settings of the container as text, by name. Raises NotFoundError."""
     with docker.translating(f"look at {container}"):
         raw: Mapping[str, Any] = docker.api.inspect_container(container)
     return settings_of(raw)
 
 
 def settings_of(raw: Mapping[str, Any]) -> dict[str, str]:
-    """The settings in an inspection that people change by hand, as texts that can be compared and shown.
+    """Return the settings in an inspection that people change by hand, as texts that can be compared and shown.
 
     Values of variables are digests: nothing that is kept or shown has them in the clear.
     """
@@ -78,7 +78,7 @@ def settings_of(raw: Mapping[str, Any]) -> dict[str, str]:
 
 
 def health_said(docker: DockerApi, container: str) -> str:
-    """The last words of its health check, on one line and bounded; empty where it has none."""
+    """Return the last output of its health check, on one line and bounded; empty if it has none."""
     with docker.translating(f"look at {container}"):
         raw: Mapping[str, Any] = docker.api.inspect_container(container)
     log = ((raw["State"].get("Health") or {}).get("Log")) or ()
@@ -86,7 +86,7 @@ def health_said(docker: DockerApi, container: str) -> str:
 
 
 def members(docker: DockerApi, network: str) -> dict[str, str] | None:
-    """Names of the running containers in a network by their ids; None where there is no such network."""
+    """Return the names of the running containers in a network by their ids; None if there is no such network."""
     try:
         with docker.translating(f"look at the network {network}"):
             raw: Mapping[str, Any] = docker.api.inspect_network(network)
@@ -106,7 +106,7 @@ class Listed:
 
 
 def listed(docker: DockerApi) -> tuple[Listed, ...]:
-    """Every container of the engine, whoever made it, in one request."""
+    """Return all containers of the engine, in one request."""
     with docker.translating("list its containers"):
         found = docker.api.containers(all=True)
     return tuple(_listed_one(raw) for raw in found)
@@ -126,7 +126,7 @@ def users_of(docker: DockerApi, volume: str) -> tuple[str, ...]:
 
 
 def resume(docker: DockerApi, container: str) -> None:
-    """Let a paused container go on."""
+    """Resume a paused container."""
     with docker.translating(f"resume {container}"):
         docker.api.unpause(container)
 

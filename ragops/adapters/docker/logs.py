@@ -31,13 +31,13 @@ class Line:
 
 
 def tail(docker: DockerHost, containers: Mapping[str, str], lines: int) -> list[Line]:
-    """The last `lines` lines of the containers together; `containers` are their names by what they are called here."""
+    """Return the last `lines` lines of all `containers`, merged by time; `containers` maps labels to names."""
     found = [_read(docker, name, source, lines) for source, name in containers.items()]
     return list(heapq.merge(*found))[-lines:] if lines else []
 
 
 def follow(docker: DockerHost, containers: Mapping[str, str], last: Sequence[Line]) -> Iterator[Line]:
-    """What is written after `last`, through restarts and replacements of the containers, until the caller stops."""
+    """Yield lines written after `last`, through restarts and replacements of the containers, until the caller stops."""
     lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
     newest = {line.source: line.stamp for line in last}
     for source, name in containers.items():
@@ -80,13 +80,13 @@ def _stream(docker: DockerHost, name: str, source: str, **options: Any) -> Itera
 
 
 def parse(raw: bytes, source: str) -> Line:
-    """A line as the API gives it: time, a space, what was written."""
+    """Parse a line of the API: time, a space, text."""
     stamp, _, text = raw.decode(errors="replace").rstrip("\r").partition(" ")
     return Line(stamp, source, text)
 
 
 def _whole_second(stamp: str) -> int:
-    """The API takes no finer one everywhere; what was seen already is dropped by its stamp."""
+    """Return the time in whole seconds, the finest that all engines take; older lines are dropped by their stamp."""
     found = instant(stamp)
     return int(found.timestamp()) if found else int(time.time())
 

@@ -21,13 +21,13 @@ _BLOCK = 1 << 18
 
 
 class Waiting:
-    """A source whose `read` waits for somebody; nobody asks for more once it was let go."""
+    """A source whose `read` may block; `close` ends it."""
 
     def __init__(self) -> None:
         self.over = threading.Event()
 
     def let_go(self) -> None:
-        """The conversation is over, or is to end."""
+        """End the source: the exchange is over, or is to end."""
         self.over.set()
 
 
@@ -109,7 +109,7 @@ class Conversation:
         return bytes(self._reader.read(size) or b"")
 
     def _send(self, source: ByteReader | None) -> None:
-        """The command may end before it has read everything: then nobody misses the rest."""
+        """Send all input. The command may end before it has read everything; the rest is dropped then."""
         import socket
 
         with contextlib.suppress(OSError):

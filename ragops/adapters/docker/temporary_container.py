@@ -45,7 +45,7 @@ class DockerShortLived(DockerContainers):
         self, name: str, image: str, argv: Sequence[str] = ("none",), *, mounts: Mapping[str, str],
         capabilities: Sequence[str] = (), labels: Mapping[str, str] | None = None,
     ) -> Iterator[None]:  # fmt: skip
-        """A container of root's that is not started, gone at the block's end: files get in and out of volumes by it.
+        """Create a stopped container of root's for the block; files get in and out of volumes through it.
 
         `run_created` runs its `argv`.
         """

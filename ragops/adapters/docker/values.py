@@ -16,7 +16,7 @@ HEALTHY = "healthy"
 
 @dataclass(frozen=True)
 class EngineVersion:
-    """The Docker engine: its version, the API it speaks, where it keeps its data and how."""
+    """The Docker engine: its version, its API version, where it stores its data and how."""
 
     version: str
     api: str
@@ -46,8 +46,8 @@ class Image:
 class State:
     """How a container is: `status` is Docker's word (created, running, paused, restarting, exited, dead).
 
-    `health` is empty where there is no health check, else starting, healthy or unhealthy; `restarts` counts those by
-    the restart policy; `pid` is 0 where it does not run.
+    `health` is empty if there is no health check, else starting, healthy or unhealthy; `restarts` counts those by
+    the restart policy; `pid` is 0 if it does not run.
     """
 
     status: str
@@ -62,7 +62,7 @@ class State:
 
     @property
     def running(self) -> bool:
-        """Whether it runs, healthy or not."""
+        """Return whether it runs, healthy or not."""
         return self.status == RUNNING
 
 
@@ -217,7 +217,7 @@ def memory_used(stats: Mapping[str, Any]) -> int:
 
 
 def instant(text: str) -> datetime | None:
-    """A time as Docker writes it (nanoseconds, any zone); None for its year 1, which means never."""
+    """Parse a time as Docker writes it (nanoseconds, any zone); None for its year 1, which means never."""
     if not text or text.startswith("0001-"):
         return None
     try:

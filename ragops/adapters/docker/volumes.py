@@ -23,7 +23,7 @@ class DockerVolumes(DockerApi):
         return tuple(sorted((values.volume(raw) for raw in listed), key=lambda one: one.name))
 
     def volume(self, name: str) -> values.Volume | None:
-        """One volume by name, None where there is none."""
+        """Return one volume by name, None if there is none."""
         try:
             with self.translating(f"look at the volume {name}"):
                 return values.volume(self.api.inspect_volume(name))
@@ -31,7 +31,7 @@ class DockerVolumes(DockerApi):
             return None
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> values.Volume:
-        """The volume `name`, made if there is none; one that exists keeps its own labels."""
+        """Return the volume `name`, created if there is none; one that exists keeps its own labels."""
         with self.translating(f"create the volume {name}"):
             return values.volume(self.api.create_volume(name, labels=dict(labels)))
 

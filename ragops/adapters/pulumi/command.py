@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CANCEL_WAIT = 60.0
-_UMASK = 0o077  # the state holds what nobody else is to read
+_UMASK = 0o077  # the state is for its owner alone
 
 
 class InterruptibleCommand(PulumiCommand):
@@ -34,7 +34,7 @@ class InterruptibleCommand(PulumiCommand):
     """
 
     def __init__(self, program: Path, version: str) -> None:
-        # The base class would run `pulumi version` each time; whoever found the program has checked it.
+        # The base class would run `pulumi version` each time; the caller has checked it.
         self.command = str(program)
         self.version = VersionInfo.parse(version)
 
@@ -62,7 +62,7 @@ class InterruptibleCommand(PulumiCommand):
             raise InterruptedRunError(
                 "interrupted",
                 "interrupted; what was under way was finished or cancelled, and the state was saved",
-                "run the same command again to go on",
+                "run the same command again to continue",
             )
         if result.code != 0:
             raise create_command_error(result)
@@ -70,12 +70,12 @@ class InterruptibleCommand(PulumiCommand):
 
 
 def arguments(program: str, args: list[str]) -> list[str]:
-    """The engine never asks: a prompt would hang where nobody answers."""
+    """Return the command line; the engine never asks: a prompt without a terminal would hang."""
     return [program, "--non-interactive", *args]
 
 
 def environment(additional: Mapping[str, str]) -> dict[str, str]:
-    """The caller's environment with what the workspace adds."""
+    """Return the caller's environment with what the workspace adds."""
     return {**os.environ, **additional, "PULUMI_AUTOMATION_API": "true"}
 
 
@@ -121,7 +121,7 @@ def _counted_interrupts() -> Iterator[list[int]]:
 
 
 def _wait(process: subprocess.Popen[str], interrupts: list[int]) -> None:
-    """Wait for the engine; pass each interrupt on to it, and end it where it does not end."""
+    """Wait for the engine; pass each interrupt to it, and end it if it does not end."""
     passed_on, give_up = 0, float("inf")
     while True:
         try:
@@ -143,7 +143,7 @@ def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
 
 
 def _end_session(session: int) -> None:
-    """End what a killed engine left: its plugins have process groups of their own, and would go on for minutes."""
+    """End what a killed engine left: its plugins have process groups of their own and would run for minutes."""
     for process in psutil.process_iter():
         with contextlib.suppress(OSError, psutil.Error):
             if os.getsid(process.pid) == session:

@@ -38,7 +38,7 @@ class ReleaseFiles:
 
 
 def release_files(version: str, system: str, machine: str) -> ReleaseFiles:
-    """The files for `system` and `machine` (as the platform module calls them); MissingError if not published."""
+    """Return the files for `system` and `machine` (names of the platform module); MissingError if not published."""
     try:
         target = f"{_SYSTEMS[system]}-{_MACHINES[machine.lower()]}"
     except KeyError:
@@ -48,7 +48,7 @@ def release_files(version: str, system: str, machine: str) -> ReleaseFiles:
 
 
 def download(version: str, urls: Sequence[str], folder: Path, binary: Path, progress: Callable[[str], None]) -> None:
-    """Write the engine of release `version` to `binary`; `folder` takes the archive meanwhile.
+    """Write the engine of release `version` to `binary`; the archive is stored in `folder`.
 
     The first of `urls` that answers is taken. MissingError if none does, IntegrityError if the archive is not the one
     in the published checksums, or holds what no release holds.
@@ -89,7 +89,7 @@ def _fetch_verified(
 
 
 def published_digest(checksums: str, name: str) -> str:
-    """The SHA-256 of file `name` in the text of a release's checksums; IntegrityError if it is not there."""
+    """Return the SHA-256 of file `name` in the text of a release's checksums; IntegrityError if it is not there."""
     for line in checksums.splitlines():
         digest, _, file = line.strip().partition(" ")
         if file.strip().lstrip("*") == name:
@@ -135,7 +135,7 @@ def _stream(client: httpx.Client, url: str, target: Path, progress: Callable[[st
 
 
 class _Report:
-    """Tells a tenth of a download at a time; small files not at all."""
+    """Progress of a download, reported each tenth; small files are not reported."""
 
     def __init__(self, name: str, total: int, progress: Callable[[str], None]) -> None:
         self._name, self._total, self._progress = name, total, progress

@@ -53,7 +53,7 @@ class StackOptions:
     variables: Mapping[str, str] = field(default_factory=dict)
 
     def worked_in(self, folder: Path) -> StackOptions:
-        """The same with its settings in `folder`, and a passphrase of its own there if there is none."""
+        """Return a copy with its settings in `folder`, and a new passphrase there if there is none."""
         there = self.passphrase_file.exists()
         return replace(
             self,
@@ -62,7 +62,7 @@ class StackOptions:
         )
 
     def with_state_in(self, folder: Path) -> StackOptions:
-        """A stack of that name with all that belongs to it in `folder`."""
+        """Return the options of a stack of that name with all its files in `folder`."""
         backend = make_dir(folder / "state", _PRIVATE).as_uri()
         return replace(
             self,
@@ -76,11 +76,11 @@ class StackOptions:
 
     @property
     def is_own(self) -> bool:
-        """Whether the state lies in the work directory, where nothing else is."""
+        """Return whether the state lies in the work directory, which has nothing else."""
         return not self.backend and not os.environ.get("PULUMI_BACKEND_URL")
 
     def local(self) -> LocalState | None:
-        """The files of the state; None where it lies in no folder of this machine."""
+        """Return the files of the state; None if it is in no folder of this machine."""
         own = (self.work_dir / "state").absolute().as_uri()
         backend = self.backend or os.environ.get("PULUMI_BACKEND_URL") or own
         return local_state(backend, self.work_dir, self.project, self.stack)
@@ -127,7 +127,7 @@ class PulumiStack:
         self._stack = self._translated(lambda: self._open(engine, program))
 
     def preview(self) -> tuple[Step, ...]:
-        """What `up` would do, after a look at what is really there."""
+        """Return the steps of an `up`, after a refresh."""
         recorder = Recorder()
         self._translated(lambda: self._stack.preview(refresh=True, on_event=recorder, color="never"), recorder)
         return tuple(recorder.steps)
@@ -169,7 +169,7 @@ class PulumiStack:
         self._translated(lambda: self._stack._run_pulumi_cmd_sync(["state", "unprotect", "--all", "--yes"]))
 
     def resources(self) -> tuple[StackResource, ...]:
-        """What the state knows, the stack itself and its providers left out. Asks the engine: some 0.4 s."""
+        """Return the resources of the state without the stack itself and its providers. Asks the engine: some 0.4 s."""
         deployment = self._translated(self._stack.export_stack).deployment or {}
         return tuple(
             StackResource(
@@ -184,7 +184,7 @@ class PulumiStack:
         )
 
     def release_lock(self) -> None:
-        """Take the lock away from whoever holds it."""
+        """Release the lock, no matter which process holds it."""
         self._translated(self._stack.cancel)
 
     def _open(self, engine: Engine, program: Callable[[], None]) -> automation.Stack:
@@ -222,7 +222,7 @@ class PulumiStack:
 
     @contextlib.contextmanager
     def _kept_small(self) -> Iterator[None]:
-        """The engine adds a copy of the state to its history each time, and lets everybody read it."""
+        """Bound the history and restrict the modes: the engine adds a readable copy of the state each time."""
         try:
             yield
         finally:
@@ -237,14 +237,14 @@ class PulumiStack:
             self._stack.cancel()
         elif time.monotonic() > give_up or not found or not all(holder.is_here for holder in found):
             by = "; ".join(map(str, found)) or "another run"
-            hint = "wait for it; where it is gone for good, `ragops unlock` releases the lock"
+            hint = "wait for it; if that process is gone for good, `ragops unlock` releases the lock"
             raise LockedError("state_locked", f"the Pulumi state is locked by {by}", hint)
         else:
             time.sleep(_ORPHAN_POLL)
 
 
 class _Stack(automation.Stack):
-    """A Stack whose `up` does not ask the engine four more times for what its events have already told."""
+    """A Stack whose `up` does not ask the engine four more times for what its events have reported."""
 
     def outputs(self) -> dict[str, automation.OutputValue]:
         return {}
@@ -259,14 +259,14 @@ def _no_stack(options: StackOptions) -> MissingError:
 
 
 def _backend(options: StackOptions) -> str:
-    """The state's URL: ragops.yaml's, else the environment's, else a folder in the work directory."""
+    """Return the state's URL: of ragops.yaml, else of the environment, else a folder in the work directory."""
     if not options.is_own:
         return options.backend
     return make_dir(options.work_dir / "state", _PRIVATE).as_uri()
 
 
 def _environment(options: StackOptions) -> dict[str, str]:
-    """What the engine finds in its environment: the passphrase's file and the host of our dynamic providers."""
+    """Return the engine's variables: the file of the passphrase and the host of our dynamic providers."""
     variables = {
         **options.variables,
         "PATH": f"{_provider_host(options.work_dir)}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -280,7 +280,7 @@ def _environment(options: StackOptions) -> dict[str, str]:
 
 
 def _provider_host(work_dir: Path) -> Path:
-    """A folder with the executable that the engine starts for dynamic providers, running this very Python."""
+    """Return a folder with the executable that the engine starts for dynamic providers, with this very Python."""
     host = work_dir / "bin" / "pulumi-resource-pulumi-python"
     # The engine's own files are for this user alone; those of services are not: they get the mask of this process.
     script = (

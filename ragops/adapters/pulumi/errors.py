@@ -47,7 +47,7 @@ _KNOWN = (
         r"incorrect passphrase",
         "wrong_passphrase",
         "the passphrase does not open the Pulumi state",
-        "put the right one into the environment's passphrase file, or set PULUMI_CONFIG_PASSPHRASE; where it is lost,"
+        "put the right one into the environment's passphrase file, or set PULUMI_CONFIG_PASSPHRASE; if it is lost,"
         " `ragops up --repair-state` keeps the state aside and takes up again what runs",
     ),
     _Known(
@@ -94,7 +94,7 @@ _KNOWN = (
         r"could not find an available, non-overlapping IPv4 address pool|all predefined address pools have been fully",
         "networks_exhausted",
         "Docker has no addresses left for another network",
-        "remove networks that nobody uses (`docker network prune`), or set default-address-pools in daemon.json",
+        "remove unused networks (`docker network prune`), or set default-address-pools in daemon.json",
     ),
     _Known(
         r"container with image \S+: |Docker image into resource: |[Nn]o such image",
@@ -122,7 +122,7 @@ _PLUGIN = "resource plugin 'pulumi-resource-docker'"
 
 
 def translate(text: str, messages: Sequence[str] = ()) -> RagopsError:
-    """The RagopsError of a failed run: `messages` are the errors among its events, `text` all that it printed.
+    """Return the RagopsError of a failed run: `messages` are the errors among its events, `text` all its output.
 
     One that a provider of ours raised, else what is known about it, else the last words.
     """
@@ -143,12 +143,12 @@ def translate(text: str, messages: Sequence[str] = ()) -> RagopsError:
 
 
 def plain(messages: Sequence[str]) -> tuple[str, ...]:
-    """The messages without what the plugin wraps around them, each once, the summary left out where there are more."""
+    """Return the messages without the plugin's wrapping, each once, the summary left out if there are more."""
     found = []
     for message in messages:
         before, words = "", message.strip()
         while words != before:
             before, words = words, _WRAPPING.sub("", words).strip()
         found.append(words)
-    told = [words for words in dict.fromkeys(found) if words and words != "update failed"]
-    return tuple(told or dict.fromkeys(found))
+    specific = [words for words in dict.fromkeys(found) if words and words != "update failed"]
+    return tuple(specific or dict.fromkeys(found))

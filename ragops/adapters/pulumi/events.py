@@ -70,7 +70,7 @@ class Recorder:
     outputs: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, event: EngineEvent) -> None:
-        """The Automation API's `on_event`."""
+        """Record an event: the callback `on_event` of the Automation API."""
         if event.diagnostic_event and event.diagnostic_event.severity == "error":
             self.messages.append(event.diagnostic_event.message)
         done = event.res_outputs_event

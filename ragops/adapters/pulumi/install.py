@@ -1,4 +1,4 @@
-"""Finds the pinned Pulumi engine, and installs it into ragops' own cache where there is none."""
+"""Find the pinned Pulumi engine, or install it into the cache of ragops."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def ignore(_line: str) -> None:
 
 
 def cache_dir() -> Path:
-    """The folder of what ragops keeps between runs for this user, RAGOPS_CACHE_DIR if that is set."""
+    """Return the cache folder of ragops for this user, RAGOPS_CACHE_DIR if that is set."""
     if own := os.environ.get("RAGOPS_CACHE_DIR"):
         return Path(own).absolute()
     xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
@@ -49,7 +49,7 @@ def cache_dir() -> Path:
 
 
 def installed_dir() -> Path:
-    """The folder that `install` makes; the binary is `bin/pulumi` below it."""
+    """Return the folder that `install` makes; the binary is `bin/pulumi` below it."""
     return cache_dir() / "pulumi" / ENGINE_VERSION
 
 
@@ -57,15 +57,15 @@ def installed_dir() -> Path:
 
 
 def find(note: Callable[[str], None] = ignore) -> Engine | None:
-    """The engine to use: RAGOPS_PULUMI, PATH, ragops' cache, in this order; None where there is none.
+    """Return the engine: of RAGOPS_PULUMI, PATH, or the cache of ragops, in this order; None if there is none.
 
-    `note` is told why an engine on PATH is left alone. MissingError if RAGOPS_PULUMI is set and wrong.
+    `note` receives why an engine on PATH is not used. MissingError if RAGOPS_PULUMI is set and wrong.
     """
     return _from_variable() or _from_path(note) or _from_cache()
 
 
 def require(note: Callable[[str], None] = ignore) -> Engine:
-    """As `find`, but MissingError (engine_missing) where there is none."""
+    """Return the engine as `find`; raise MissingError (engine_missing) if there is none."""
     engine = find(note)
     if engine is None:
         raise MissingError("engine_missing", f"the Pulumi engine {ENGINE_VERSION} is not installed", ENGINE_HINT)
@@ -108,7 +108,7 @@ def _from_cache() -> Engine | None:
 
 
 def reported_version(path: Path) -> str | None:
-    """What the engine at `path` calls its version, such as 3.259.0; None if it does not run or answer in time."""
+    """Return the version that the engine at `path` reports, such as 3.259.0; None if it does not run or answer."""
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
         answer = subprocess.run(
@@ -159,8 +159,8 @@ def install(
         with _install_lock(progress):
             return _from_cache() or _install_locked(source, progress, urls)
     except OSError as error:
-        cure = "set RAGOPS_CACHE_DIR to a folder that you may write and that has room, and run it again"
-        raise RagopsError("engine_install_failed", f"cannot install the engine: {error}", cure) from error
+        hint = "set RAGOPS_CACHE_DIR to a folder that you may write and that has room, and run it again"
+        raise RagopsError("engine_install_failed", f"cannot install the engine: {error}", hint) from error
 
 
 @contextmanager
@@ -206,7 +206,7 @@ def _install_locked(source: Source, progress: Callable[[str], None], urls: Seque
 
 
 def _sweep(final: Path) -> None:
-    """Remove what installs that were killed have left: nobody else is at work while the lock is held."""
+    """Remove what killed installs left; the lock is held, so no other install runs."""
     for left in final.parent.glob(f".{ENGINE_VERSION}-*"):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -227,7 +227,7 @@ def _fill(stage: Path, source: Source, progress: Callable[[str], None], urls: Se
 
 
 def _download(stage: Path, binary: Path, source: Source, progress: Callable[[str], None], urls: Sequence[str]) -> bool:
-    """Whether the engine was downloaded; False only if it may be built instead."""
+    """Return whether the engine was downloaded; False only if it may be built instead."""
     from ragops.adapters.pulumi import download as pulumi_download
 
     try:

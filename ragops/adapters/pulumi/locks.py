@@ -25,7 +25,7 @@ _ENGINE = "pulumi"
 
 @dataclass(frozen=True)
 class StateLockHolder:
-    """Who holds the lock, as it was written down; `since` is ISO 8601, empty where it is not known."""
+    """The recorded holder of the lock; `since` is ISO 8601, empty if it is unknown."""
 
     user: str
     host: str
@@ -37,11 +37,11 @@ class StateLockHolder:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is a process of this machine."""
+        """Return whether it is a process of this machine."""
         return self.host == socket.gethostname()
 
     def is_gone(self) -> bool:
-        """Whether it runs no more: no such pid, or the pid of a process that began later or is no engine."""
+        """Return whether it runs no more: no such pid, or the pid of a process that began later or is no engine."""
         if not self.is_here:
             return False
         return is_pid_gone(self.pid, self._since()) or not _is_engine(self.pid)
@@ -61,13 +61,13 @@ def parse_holders(text: str) -> tuple[StateLockHolder, ...]:
 
 
 def are_all_gone(found: Iterable[StateLockHolder]) -> bool:
-    """Whether there are some, and none of them runs."""
+    """Return whether there are some, and none of them runs."""
     known = list(found)
     return bool(known) and all(holder.is_gone() for holder in known)
 
 
 def _is_engine(pid: int) -> bool:
-    """Whether the process is a Pulumi engine, as far as it can be seen: of what cannot be seen it is taken for one."""
+    """Return whether the process is a Pulumi engine, as far as it can be seen: of what cannot be seen it is taken for one."""
     try:
         process = psutil.Process(pid)
         return _ENGINE in process.name().lower() or any(_ENGINE in word for word in process.cmdline()[:1])

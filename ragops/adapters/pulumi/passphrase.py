@@ -1,4 +1,4 @@
-"""The passphrase of a Pulumi state: the stored one, or the one that the shell gives where none is stored."""
+"""The passphrase of a Pulumi state: the stored one, or that of the shell if none is stored."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ VALUE, FILE = "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
 
 
 def passphrase_variables(stored: Path, *, in_use: bool, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """What the engine finds in its environment; the file `stored` is made where there is none and none is given.
+    """Return the variables for the engine; the file `stored` is made if there is none and none is given.
 
     `in_use`: something is encrypted with the passphrase already. Raises UsageError (passphrase_differs) where the shell
     gives another passphrase than the stored one: the engine would take the shell's. Raises MissingError
-    (passphrase_missing) where none is left, RagopsError (not_permitted) where it cannot be read.
+    (passphrase_missing) if none is left, RagopsError (not_permitted) if it cannot be read.
     """
     name, given = _given(environment)
     if not stored.exists():
@@ -41,7 +41,7 @@ def passphrase_variables(stored: Path, *, in_use: bool, environment: Mapping[str
 
 
 def _given(environment: Mapping[str, str]) -> tuple[str, str]:
-    """The variable that gives a passphrase, and the passphrase; as the engine does, a value goes before a file."""
+    """Return the variable that gives a passphrase, and the passphrase; as in the engine, a value precedes a file."""
     if VALUE in environment:
         return VALUE, environment[VALUE].strip()
     if named := environment.get(FILE):

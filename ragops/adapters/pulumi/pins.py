@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENGINE_VERSION = "3.259.0"
-"""Engine and SDK speak one protocol version: this is the version of `pulumi` in pyproject.toml (a test compares)."""
+"""Engine and SDK share one protocol version: this is the version of `pulumi` in pyproject.toml (a test compares)."""
 
 RELEASE_URLS = (
     f"https://github.com/pulumi/pulumi/releases/download/v{ENGINE_VERSION}",

@@ -19,12 +19,12 @@ _SECONDS = 900.0  # a download of 30 MB over a slow line
 
 
 def version() -> str:
-    """The one version that fits: that of the library which describes its resources."""
+    """Return the one version that fits: that of the library with its resource types."""
     return metadata.version("pulumi-docker")
 
 
 def find() -> Path | None:
-    """The plugin's program, None where it is not installed; the engine prefers one on PATH."""
+    """Return the plugin's program, None if it is not installed; the engine prefers one on PATH."""
     if on_path := shutil.which(_BINARY):
         return Path(on_path)
     program = _folder() / _BINARY
@@ -32,7 +32,7 @@ def find() -> Path | None:
 
 
 def require() -> Path:
-    """As `find`. Raises MissingError (plugin_missing) with the cure."""
+    """Return the program as `find`. Raises MissingError (plugin_missing) with a hint."""
     found = find()
     if found is None:
         raise MissingError("plugin_missing", f"the Pulumi plugin for Docker {version()} is not installed", hint())
@@ -40,7 +40,7 @@ def require() -> Path:
 
 
 def install(engine: Engine) -> None:
-    """Have the engine download it. Raises MissingError (plugin_missing) where it cannot."""
+    """Have the engine download it. Raises MissingError (plugin_missing) if it cannot."""
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
         subprocess_tool.run_tool(install_arguments(engine.path), environment, _SECONDS)
@@ -51,7 +51,7 @@ def install(engine: Engine) -> None:
 
 
 def install_arguments(engine: Path) -> tuple[str, ...]:
-    """The arguments that download it."""
+    """Return the arguments that download it."""
     return (str(engine), "plugin", "install", "resource", "docker", f"v{version()}")
 
 

@@ -1,6 +1,6 @@
 """Pulumi's host of dynamic providers, which ends when its engine does.
 
-An engine that is killed leaves its plugins running for ever: nobody is left to end them.
+An engine that is killed leaves its plugins running for ever: no process is left to end them.
 """
 
 from __future__ import annotations

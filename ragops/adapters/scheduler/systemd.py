@@ -24,15 +24,15 @@ _LINGERING = Path("/var/lib/systemd/linger")
 
 
 class Units(Protocol):
-    """Unit files of ragops, and what systemd is told of them."""
+    """Unit files of ragops, and the calls of systemctl for them."""
 
     @property
     def system(self) -> bool:
-        """Whether they are root's."""
+        """Return whether they are root's."""
         ...
 
     def available(self) -> bool:
-        """Whether a systemd runs that can be told."""
+        """Return whether a systemd runs that can be reached."""
         ...
 
     def read(self) -> dict[str, str]:
@@ -48,12 +48,12 @@ class Units(Protocol):
         ...
 
     def lingers(self) -> bool:
-        """Whether timers run while their user is not logged in."""
+        """Return whether timers run while their user is not logged in."""
         ...
 
 
 def systemctl(system: bool, *words: str) -> tuple[str, ...]:
-    """The arguments of systemctl for root's units or a user's own."""
+    """Return the arguments of systemctl for root's units or a user's own."""
     return ("systemctl", *(() if system else ("--user",)), "--no-ask-password", *words)
 
 
@@ -66,7 +66,7 @@ class UnitFolder:
     runtime: Path
 
     def available(self) -> bool:
-        """Whether systemd runs; a user's own is there only where they logged in, or linger."""
+        """Return whether systemd runs; a user's own is there only where they logged in, or linger."""
         mine = self.system or (self.runtime / "systemd" / "private").exists()
         return _RUNNING.is_dir() and mine and shutil.which("systemctl") is not None
 
@@ -92,7 +92,7 @@ class UnitFolder:
             raise
 
     def remove(self, names: Sequence[str]) -> None:
-        """Stop the timers, remove the files; what a service has started goes on."""
+        """Stop the timers, remove the files; a service that was started runs to its end."""
         if timers := [name for name in _timers(names) if (self.folder / name).exists()]:
             self._tell("disable", "--now", *timers)
         if services := [name for name in _booted(names) if (self.folder / name).exists()]:
@@ -107,7 +107,7 @@ class UnitFolder:
         return self.system or (_LINGERING / getpass.getuser()).exists()
 
     def _put_back(self, units: Mapping[str, str], before: Mapping[str, str]) -> None:
-        """As far as that can be done: the failure that led here is the one to be told."""
+        """Undo as far as possible: the first failure is the one to report."""
         new = [name for name in units if name not in before]
         old = {name: before[name] for name in units if name in before}
         steps: tuple[Callable[[], None], ...] = (

@@ -41,19 +41,19 @@ class Store(Protocol):
         """See above."""
 
     def open_write(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """A stream that becomes the file `path` when its block ends: durable then, and whole.
+        """Open a stream that becomes the file `path` when its block ends: durable then, and whole.
 
         Where the block fails there is no such file, or the one from before. A file that is only ours to read.
         """
 
     def open_read(self, path: str) -> AbstractContextManager[BinaryIO]:
-        """The file `path` as a stream, read as it is asked for, from where it lies (not from a cache of ours)."""
+        """Open the file `path` as a stream that is read on demand from its store, not from a cache."""
 
     def read_all(self, paths: Iterable[str]) -> Mapping[str, bytes]:
         """Small files, many at once; those that are not there are left out."""
 
     def list_entries(self, prefix: str = "") -> list[FileEntry]:
-        """Every file below the folder `prefix`, in the order of their paths; none where there is no such folder.
+        """Return every file below the folder `prefix`, in the order of their paths; none if there is no such folder.
 
         A folder below it that we may not read is listed by its own path, with no size.
         """
@@ -65,7 +65,7 @@ class Store(Protocol):
         """Remove files, in this order; one that is not there is removed already."""
 
     def free_bytes(self) -> int | None:
-        """Free space; None where nobody can tell."""
+        """Return the free space; None if it is unknown."""
 
     def clear_leftovers(self) -> None:
         """Remove what runs that were killed left half-written, of living ones nothing."""

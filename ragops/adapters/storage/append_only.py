@@ -22,7 +22,7 @@ _NOT_THERE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 class Added:
     """A new file on its way to `target`; where there can be none without a name, it is seen while it is written.
 
-    Raises OSError; FileExistsError where there is such a file.
+    Raises OSError; FileExistsError if there is such a file.
     """
 
     def __init__(self, target: Path) -> None:
@@ -40,7 +40,7 @@ class Added:
             self._handle = os.open(target, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, SECRET_MODE)
 
     def handle(self) -> int:
-        """Another handle of the file, for whoever writes it and closes that."""
+        """Return another handle of the file, for a writer that closes it."""
         return os.dup(self._handle)
 
     def commit(self) -> None:
@@ -51,12 +51,12 @@ class Added:
             os.link(f"/proc/self/fd/{self._handle}", self._target, src_dir_fd=self._handle, follow_symlinks=True)
 
     def close(self) -> None:
-        """Let it go; without `commit` it is gone, or half of it stays where nothing may be removed."""
+        """Close the file; without `commit` it is gone, or half of it stays if nothing may be removed."""
         os.close(self._handle)
 
 
 def put_in_place(temporary: Path, target: Path) -> bool:
-    """Rename it, or where that is refused give it a second name; returns whether that was so. Raises OSError."""
+    """Rename it, or if that is refused link or copy it; return whether that was so. Raises OSError."""
     try:
         temporary.replace(target)
     except PermissionError:

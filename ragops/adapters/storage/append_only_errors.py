@@ -20,11 +20,11 @@ _HINT = (
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether it may mean that a file must not be replaced or removed."""
+    """Return whether it may mean that a file must not be replaced or removed."""
     return bool(codes_of(error) & _CODES or errnos_of(error) & _ERRNOS)
 
 
 def refused(doing: str, place: str) -> StoreRefusedError:
-    """The error for what `doing` says, in the words of all stores."""
+    """Return the error of an attempt to remove or replace; the same text for all stores."""
     what = f"cannot {doing}: {place} lets nothing be removed or replaced"
     return StoreRefusedError("repository_append_only", what, _HINT)

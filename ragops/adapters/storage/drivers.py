@@ -1,4 +1,4 @@
-"""Which library speaks a protocol, and how ragops wants it set: no caches, bounded waits and memory, own tries."""
+"""Libraries by protocol, and their settings: no caches, bounded waits and memory, own retries."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _S3_READS_AGAIN = 2  # s3fs's own tries, around botocore's: for answers that bre
 
 
 def connect(protocol: str, url: str, options: Mapping[str, Any]) -> Any:
-    """A file system of fsspec for `url`.
+    """Return a file system of fsspec for `url`.
 
     Raises MissingError (repository_driver_missing), UsageError (repository_protocol) and what the library raises.
     """
@@ -41,7 +41,7 @@ def connect(protocol: str, url: str, options: Mapping[str, Any]) -> Any:
     files = kind(**{**found, **_UNCACHED})
     if protocol in S3:
         files.retries = _S3_READS_AGAIN
-        files.connect()  # asks nobody; before several threads would do it at once
+        files.connect()  # sends nothing; before several threads would do it at once
     return files
 
 
@@ -57,7 +57,7 @@ def _driver(protocol: str) -> Any:
     except ImportError as error:
         extra = _EXTRAS.get(protocol)
         hint = f"run `{install_command(extra)}`" if extra else f"install what fsspec needs for {protocol}://"
-        what = f"what speaks {protocol}:// is not installed: {error}"
+        what = f"cannot use {protocol}://: its driver is not installed: {error}"
         raise MissingError("repository_driver_missing", what, hint) from error
     except ValueError as error:
         what = f"no repository can lie at {protocol}://: that protocol is not known"

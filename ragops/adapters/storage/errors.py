@@ -1,6 +1,6 @@
 """What the libraries behind object stores fail with, in ragops's words.
 
-Classes are told by their names: the libraries are heavy, and most of them are not installed.
+Classes are matched by their names: the libraries are heavy, and most of them are not installed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _MESSAGE_LENGTH = 300
 
 
 def explain(error: Exception, doing: str, place: str, secrets: frozenset[str] = frozenset()) -> RagopsError:
-    """The RagopsError of what a file system raised; `doing` says what was attempted, `place` where, without secrets."""
+    """Return the RagopsError of a file system's error; `doing` is the attempt, `place` its store, without secrets."""
     if isinstance(error, RagopsError):
         return error
     codes = codes_of(error)
@@ -53,12 +53,12 @@ def explain(error: Exception, doing: str, place: str, secrets: frozenset[str] = 
 
 
 def is_missing(error: BaseException) -> bool:
-    """Whether it says that a file is not there; that its whole bucket is not is another thing."""
+    """Return whether it says that a file is not there; that its whole bucket is not is another thing."""
     return isinstance(error, FileNotFoundError) and all(_code(link) != "NoSuchBucket" for link in _chain(error))
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether the same may go well a moment later."""
+    """Return whether the same may go well a moment later."""
     if not isinstance(error, Exception) or _named(error, _LOGIN_CLASSES | _HOST_KEY_CLASSES):
         return False
     codes = {_code(link) for link in _chain(error)}
@@ -66,12 +66,12 @@ def is_passing(error: BaseException) -> bool:
 
 
 def codes_of(error: BaseException) -> set[str]:
-    """The codes that servers have sent, of it and of what caused it."""
+    """Return the codes that servers sent, of the error and of its causes."""
     return {code for link in _chain(error) if (code := _code(link))}
 
 
 def errnos_of(error: BaseException) -> set[int | None]:
-    """The numbers of the system's errors, of it and of what caused it."""
+    """Return the numbers of the system's errors, of the error and of its causes."""
     return {link.errno for link in _chain(error) if isinstance(link, OSError)}
 
 
@@ -142,7 +142,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _code(error: BaseException) -> str:
-    """The code of an S3 error (botocore) or of an HTTP one (gcsfs)."""
+    """Return the code of an S3 error (botocore) or of an HTTP one (gcsfs)."""
     response: Any = getattr(error, "response", None)
     if isinstance(response, dict):
         return str(response.get("Error", {}).get("Code", ""))

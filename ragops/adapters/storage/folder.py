@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _BUFFER = 1 << 20
 _TRIES = 100
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
-_MISSING_HINT = "was it removed meanwhile? `ragops backup list` shows what is there"
+_MISSING_HINT = "it may have been removed; list what is there with `ragops backup list`"
 _LOST = (errno.ESTALE, errno.EIO, errno.ENODEV, errno.ENXIO, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN)
 
 
@@ -50,7 +50,7 @@ class FolderStore:
 
     @contextlib.contextmanager
     def open_write(self, path: str) -> Iterator[BinaryIO]:
-        """See `Store`: a temporary file beside, put in place by one rename."""
+        """See `Store`: a temporary file in the same folder, put in place by one rename."""
         target = self.folder / check_path(path)
         if self._adds:
             with self._adding(target) as stream:
@@ -123,7 +123,7 @@ class FolderStore:
             return shutil.disk_usage(place).free
 
     def clear_leftovers(self) -> None:
-        """Remove temporary files of runs that were killed, and any that nobody touched for a day."""
+        """Remove temporary files of killed runs, and any that were not changed for a day."""
         with self._words(f"clear {self.folder}"):
             if self._same_place():
                 clear_folder(self.folder)
@@ -140,7 +140,7 @@ class FolderStore:
 
     @contextlib.contextmanager
     def _adding(self, target: Path) -> Iterator[BinaryIO]:
-        """A new file where nothing may be renamed."""
+        """Write a new file where nothing may be renamed."""
         doing = f"write {target}"
         with self._words(doing, target), contextlib.ExitStack() as stack:
             self._make_private(self.folder)
@@ -159,10 +159,10 @@ class FolderStore:
                 sync_dir(target.parent)
 
     def _create(self, temporary: Path) -> int:
-        """A folder may be removed by another run between our making it and our first file in it."""
+        """Create the file; another run may remove the folder between its creation and the first file in it."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         for _ in range(_TRIES):
-            self._same_place()  # or the repository itself would be made anew, on a disk that is not its own
+            self._same_place()  # or the repository itself would be created again, on a disk that is not its own
             with contextlib.suppress(FileNotFoundError):
                 make_folders(temporary.parent, self.folder)
                 return os.open(temporary, flags, SECRET_MODE)
@@ -183,7 +183,7 @@ class FolderStore:
         )
 
     def _same_place(self) -> bool:
-        """Whether the folder is there. Raises MissingError where it was and is not, or is another one now."""
+        """Return whether the folder is there. Raises MissingError if it was and is not, or is another one now."""
         try:
             found = self.folder.stat()
         except (FileNotFoundError, NotADirectoryError):
@@ -248,14 +248,14 @@ class FolderStore:
         try:
             yield
         except (PermissionError, FileExistsError) as error:
-            if target is not None and os.path.isfile(target):  # noqa: PTH113  which may not be told
+            if target is not None and os.path.isfile(target):  # noqa: PTH113  which may not be permitted
                 raise refused(doing, self.name) from error
             raise self.explain(error, doing) from error
         except OSError as error:
             raise self.explain(error, doing) from error
 
     def explain(self, error: OSError, doing: str) -> RagopsError:
-        """The RagopsError of a failed file operation in this repository."""
+        """Return the RagopsError of a failed file operation in this repository."""
         if error.errno == errno.EROFS:
             return self._read_only()
         if error.errno in _LOST:
@@ -270,7 +270,7 @@ class FolderStore:
 
 
 class _File(io.FileIO):
-    """A file whose failures are told in words, wherever in a pipeline of streams they come up."""
+    """A file whose failures are RagopsErrors, wherever in a pipeline of streams they occur."""
 
     def __init__(self, handle: int, mode: str, store: FolderStore, doing: str) -> None:
         super().__init__(handle, mode)

@@ -51,7 +51,7 @@ def walk(folder: Path | str, prefix: str) -> Iterator[FileEntry]:
 
 
 def sync(stream: BinaryIO, path: Path) -> None:
-    """Make what was written durable, also where whoever wrote has closed the stream, as compressors do."""
+    """Make the written data durable, also if the writer has closed the stream, as compressors do."""
     if stream.closed:
         sync_dir(path)  # as good for a file
         return

@@ -15,7 +15,7 @@ _MARKS = ("ETag", "etag", "generation", "md5Hash", "mtime", "LastModified", "upd
 
 
 def listing(files: Any, folder: str) -> list[dict[str, Any]]:
-    """What lies directly in `folder`, nothing where it is not there."""
+    """Return the entries directly in `folder`, none if there is no such folder."""
     try:
         return list(files.ls(folder or "/", detail=True))
     except FileNotFoundError:
@@ -33,7 +33,7 @@ def walk(files: Any, folder: str, *, atomic: bool) -> Iterator[dict[str, Any]]:
 
 
 def _walk_below(files: Any, folder: str) -> Iterator[dict[str, Any]]:
-    """A folder that we may not read is listed as if it were a file: it hides no others."""
+    """Yield the files below; a folder that cannot be read is listed as a file, so that it hides no others."""
     try:
         yield from walk(files, folder, atomic=False)
     except OSError as error:
@@ -43,17 +43,17 @@ def _walk_below(files: Any, folder: str) -> Iterator[dict[str, Any]]:
 
 
 def is_there(files: Any, full: str) -> bool:
-    """Whether the file is in the list of its folder."""
+    """Return whether the file is in the list of its folder."""
     return any(info["name"] == full for info in listing(files, full.rpartition("/")[0]))
 
 
 def is_absent(files: Any, full: str, error: BaseException) -> bool:
-    """Whether `error` says that a file is not there: some keys may not ask for one that is not, but may list."""
+    """Return whether `error` says that a file is not there: some keys may not ask for one that is not, but may list."""
     return is_missing(error) or (is_refusal(error) and not is_there(files, full))
 
 
 def entry(info: dict[str, Any], start: int) -> FileEntry:
-    """A file in a list, its path from `start` on."""
+    """Return a file of a list, its path from `start`."""
     mark = next((str(info[name]).strip('"') for name in _MARKS if info.get(name)), "")
     return FileEntry(str(info["name"])[start:], int(info["size"] or 0), f"{mark}-{info['size']}")
 
@@ -61,7 +61,7 @@ def entry(info: dict[str, Any], start: int) -> FileEntry:
 def _find(files: Any, folder: str) -> list[dict[str, Any]]:
     try:
         return list(files.find(folder, detail=True).values())
-    except OSError as error:  # the library asks for the folder itself where there is nothing in it
+    except OSError as error:  # the library asks for the folder itself if it is empty
         if is_refusal(error) and not listing(files, folder):
             return []
         raise

@@ -1,4 +1,4 @@
-"""Whether a folder lies on a disk of this machine."""
+"""Return whether a folder lies on a disk of this machine."""
 
 from __future__ import annotations
 

@@ -25,12 +25,12 @@ def check_path(path: str) -> str:
 
 
 def is_partial(path: str) -> bool:
-    """Whether it lies on the way to a file that somebody is still writing."""
+    """Return whether it lies on the way to a file that somebody is still writing."""
     return any(part.startswith(PARTIAL) for part in path.split("/"))
 
 
 def public_name(url: str) -> str:
-    """The place without user, password and query, which may hold credentials."""
+    """Return the place without user, password and query, which may hold credentials."""
     scheme, mark, rest = url.partition("://")
     if not mark:
         return url
@@ -39,7 +39,7 @@ def public_name(url: str) -> str:
 
 
 def password_of(url: str) -> str:
-    """The password that a URL holds, empty where it has none."""
+    """Return the password that a URL holds, empty if it has none."""
     try:
         return urlsplit(url).password or ""
     except ValueError:
@@ -47,7 +47,7 @@ def password_of(url: str) -> str:
 
 
 def secrets_of(options: Mapping[str, Any], inside: bool = False) -> Iterator[str]:
-    """The values of options that may be keys or passwords."""
+    """Yield the values of options that may be keys or passwords."""
     for name, value in options.items():
         secret = inside or any(word in str(name).lower() for word in _SECRET_WORDS)
         if isinstance(value, dict):

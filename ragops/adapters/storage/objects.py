@@ -28,7 +28,7 @@ _BUFFER = 1 << 20
 _TRIES = 4
 # Runs write there at once, and some servers (rclone) remove a folder although a file in it is being written.
 _SHARED = ("locks",)
-_MISSING_HINT = "was it removed meanwhile? `ragops backup list` shows what is there"
+_MISSING_HINT = "it may have been removed; list what is there with `ragops backup list`"
 
 
 class ObjectStore:
@@ -51,7 +51,7 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def open_write(self, path: str) -> Iterator[BinaryIO]:
-        """See `Store`: what is seen at once is written beside and renamed, an upload ends with its last part."""
+        """See `Store`: a file that is visible at once first gets a temporary name; uploads end with the last part."""
         doing = f"write {check_path(path)}"
         with self._named_refusal(path, doing), self._begun(doing, lambda files: self._upload(files, path)) as upload:
             raw = Told(lambda call: self._told(doing, call), sink=upload)
@@ -121,7 +121,7 @@ class ObjectStore:
 
     @contextlib.contextmanager
     def _begun(self, doing: str, begin: Callable[[Any], _T]) -> Iterator[_T]:
-        """What `begin` opened, and its connection until the block ends. Only the beginning is tried again."""
+        """Yield what `begin` opened, and its connection until the block ends. Only the opening is retried."""
         with contextlib.ExitStack() as stack:
 
             def once() -> _T:
@@ -151,7 +151,7 @@ class ObjectStore:
         try:
             yield files
         except BaseException:
-            files.close()  # who knows what it still has to say
+            files.close()  # it may still hold answers of the failed request
             raise
         with self._lock:
             self._idle.append(files)

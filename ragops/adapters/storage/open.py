@@ -23,7 +23,7 @@ _FILES = ("known_hosts", "key_filename")
 
 
 def open_store(place: PlaceSettings, root: Path) -> Store:
-    """The store at `place`; folders and files are relative to `root`. Nothing is connected or made yet.
+    """Return the store at `place`; folders and files are relative to `root`. Nothing is connected or created yet.
 
     Raises UsageError (repository_options) where the url or options_file is not what it should be.
     """
@@ -59,7 +59,7 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise explain_os_error(error, f"read options_file {path}") from error
     except UnicodeDecodeError:
-        raise _wrong(f"options_file {path} is not UTF-8", "write it anew") from None
+        raise _wrong(f"options_file {path} is not UTF-8", "write it again in UTF-8") from None
     if mode & _OTHERS:
         raise _wrong(f"options_file {path} can be read by others: its mode is {mode:o}", f"chmod 600 {path}")
     try:

@@ -1,6 +1,6 @@
 """SFTP as repositories need it: known hosts only, bounded waits, writes that are checked.
 
-Imported where it is used: paramiko is heavy, and an extra. A connection is for one thread at a time.
+Imported on use: paramiko is heavy, and an extra. A connection is for one thread at a time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class UnknownHostKeyError(paramiko.SSHException):  # type: ignore[misc]
 
 class _Refuse(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
     def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:  # noqa: ARG002
-        """Ends the connection."""
+        """Close the connection."""
         raise UnknownHostKeyError(f"the host key of {hostname} is not known")
 
 
@@ -62,7 +62,7 @@ class Sftp(SFTPFileSystem):  # type: ignore[misc]
             raise
 
     def alive(self) -> bool:
-        """Whether the connection still stands, as far as this side knows."""
+        """Return whether the connection still stands, as far as this side knows."""
         transport = self.client.get_transport()
         return bool(transport and transport.is_active())
 
@@ -83,7 +83,7 @@ class Sftp(SFTPFileSystem):  # type: ignore[misc]
                 raise
 
     def is_there(self, path: str) -> bool:
-        """Whether there is a file or folder of that name."""
+        """Return whether there is a file or folder of that name."""
         try:
             self.ftp.stat(path)
         except FileNotFoundError:
@@ -91,20 +91,20 @@ class Sftp(SFTPFileSystem):  # type: ignore[misc]
         return True
 
     def open_new(self, path: str) -> CheckedWrites:
-        """A new file for us alone."""
+        """Open a new file with mode 0600."""
         handle = self.ftp.open(path, "wxb")
-        with contextlib.suppress(OSError):  # some servers know no modes
+        with contextlib.suppress(OSError):  # some servers have no modes
             handle.chmod(_FILE_MODE)
         return CheckedWrites(handle)
 
     def open_old(self, path: str) -> Any:
-        """A file to read."""
+        """Open a file to read."""
         handle = self.ftp.open(path, "rb")
         handle.MAX_REQUEST_SIZE = _READ
         return handle
 
     def copy_new(self, old: str, new: str) -> None:
-        """A new file with the same content, for us alone; each block is answered before the next one is read."""
+        """Copy to a new file with mode 0600; each block is acknowledged before the next one is read."""
         with self.open_old(old) as source, self.ftp.open(new, "wxb") as target:
             with contextlib.suppress(OSError):
                 target.chmod(_FILE_MODE)

@@ -1,4 +1,4 @@
-"""Temporary files of a repository: what they are called, and when nobody needs them any more."""
+"""Temporary files of a repository: their names, and when they can be removed."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ DAY = 86_400
 
 
 def temporary_name() -> str:
-    """A name of our own for a file that is being written."""
+    """Return a name of our own for a file that is being written."""
     return f"{PARTIAL}{format_mark()}-{secrets.token_hex(6)}"
 
 
 def is_left(name: str, age: float) -> bool:
-    """Whether the run that wrote the temporary file is dead, or nobody has touched it for a day (`age` in seconds)."""
+    """Return whether the writer of the temporary file is dead, or it is untouched for a day (`age` in seconds)."""
     written = name.removeprefix(PARTIAL)
     if MARK.match(written):
         return is_mark_gone(written) or age > DAY
@@ -59,5 +59,5 @@ def _clear_one(child: os.DirEntry[str]) -> None:
 
 
 def _host() -> str:
-    """A folder may be mounted on several machines, and a pid says something on its own only."""
+    """Return a hash of the host: a folder may be mounted on several machines, each with its own pids."""
     return sha256(gethostname().encode()).hexdigest()[:8]

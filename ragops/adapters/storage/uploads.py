@@ -33,7 +33,7 @@ class Upload:
         self._path = target if self._atomic or self.adds else f"{folder}/{temporary_name()}"
         self.size = 0
         self.stream: Any = self._open(folder, protocol)
-        # Whoever forgets such a stream has it closed, and so committed, by the garbage collector.
+        # A stream that is not closed would be closed, and so committed, by the garbage collector.
         self.stream._unclosable = True
 
     def _open(self, folder: str, protocol: str) -> Any:
@@ -44,7 +44,7 @@ class Upload:
         return self._files.open(self._path, "wb", block_size=BLOCK)
 
     def _open_new(self, folder: str) -> Any:
-        """A folder may be removed by another run between our making it and our first file in it."""
+        """Open the file; another run may remove the folder between its creation and the first file in it."""
         for _ in range(_TRIES):
             with contextlib.suppress(FileNotFoundError):
                 self._files.make_folders(folder)
@@ -55,7 +55,7 @@ class Upload:
         return self._told_apart(lambda: self._files.open_new(path), path)
 
     def _told_apart(self, call: Callable[[], Any], path: str) -> Any:
-        """Some servers say no more than that it failed where the file is there."""
+        """Raise PermissionError if the file exists: some servers only report a failure."""
         try:
             return call()
         except FileNotFoundError:
@@ -93,7 +93,7 @@ class Upload:
             self._add()
 
     def _add(self) -> None:
-        """Write it once more, in its place; the other one stays where nothing may be removed."""
+        """Write it again, in its place; the temporary file stays if nothing may be removed."""
         self._told_apart(lambda: self._files.copy_new(self._path, self._target), self._target)
         self.adds = True
         with contextlib.suppress(OSError):
@@ -111,18 +111,18 @@ class Upload:
 
 
 class Told(io.RawIOBase):
-    """A stream whose failures are told in words by `told`, wherever in a pipeline of streams they come up."""
+    """A stream that passes each call to `told`, which translates failures, wherever in a pipeline they occur."""
 
     def __init__(self, told: Callable[[Callable[[], Any]], Any], *, source: Any = None, sink: Any = None) -> None:
         self._told, self._source, self._sink = told, source, sink
         self.abandoned = False
 
     def readable(self) -> bool:
-        """Whether it has a source."""
+        """Return whether it has a source."""
         return self._source is not None
 
     def writable(self) -> bool:
-        """Whether it has a sink."""
+        """Return whether it has a sink."""
         return self._sink is not None
 
     def seekable(self) -> bool:
