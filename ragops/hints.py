@@ -28,7 +28,7 @@ _OTHERS_DATA = frozenset({"passages", "metadata", "payload", "answer", "results"
 
 
 @dataclass(frozen=True)
-class Aim:
+class CommandOptions:
     """The global options that chose where the command acts; empty if they were not given."""
 
     environment: str = ""
@@ -41,16 +41,16 @@ class Aim:
         return "".join(f"{name} {shlex.quote(value)} " for name, value in found if value)
 
 
-_current = Aim()
+_current = CommandOptions()
 
 
-def aim(environment: str | None, config: str | None) -> None:
+def set_options(environment: str | None, config: str | None) -> None:
     """Have `aimed` complete commands with these options from now on."""
     global _current
-    _current = Aim(environment or "", config or "")
+    _current = CommandOptions(environment or "", config or "")
 
 
-def aim_at(arguments: Sequence[str]) -> None:
+def set_options_of(arguments: Sequence[str]) -> None:
     """As `aim`, with the options that are among the arguments of a command line."""
     found: dict[str, str] = {}
     before = ""
@@ -63,10 +63,10 @@ def aim_at(arguments: Sequence[str]) -> None:
         elif is_given and name in ("--env", "--config"):
             found[name] = value
         before = argument if before not in ("--env", "--config") else ""
-    aim(found.get("--env"), found.get("--config"))
+    set_options(found.get("--env"), found.get("--config"))
 
 
-def aimed(text: str, where: Aim | None = None) -> str:
+def complete_commands(text: str, where: CommandOptions | None = None) -> str:
     """Return the text with every command of ragops in it completed; one that names an environment itself stays."""
     options = (where or _current).options
     if not options or "ragops " not in text:
@@ -80,10 +80,10 @@ def aimed(text: str, where: Aim | None = None) -> str:
     return _COMMAND.sub(complete, text)
 
 
-def aimed_document(value: Any, key: str = "") -> Any:
+def complete_document(value: Any, key: str = "") -> Any:
     """JSON values with the texts that are meant for people completed; data stay as they are."""
     if isinstance(value, dict):
-        return {name: item if name in _OTHERS_DATA else aimed_document(item, name) for name, item in value.items()}
+        return {name: item if name in _OTHERS_DATA else complete_document(item, name) for name, item in value.items()}
     if isinstance(value, list):
-        return [aimed_document(item, key) for item in value]
-    return aimed(value) if isinstance(value, str) and key in _SHOWN else value
+        return [complete_document(item, key) for item in value]
+    return complete_commands(value) if isinstance(value, str) and key in _SHOWN else value

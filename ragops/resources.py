@@ -23,7 +23,7 @@ def templates_dir() -> Path:
     return _root() / "templates"
 
 
-def page(name: str) -> str:
+def page_url(name: str) -> str:
     """Return the URL of a page of the documentation, which lies in the wheel as in a checkout."""
     return (_root() / "docs" / name).as_uri()
 

@@ -22,7 +22,7 @@ def append(path: Path, **fields: object) -> None:
     """
     line = {
         "time": datetime.now(tz=UTC).isoformat(timespec="milliseconds"),
-        "user": actor(),
+        "user": find_user(),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         **fields,
@@ -38,7 +38,7 @@ def append(path: Path, **fields: object) -> None:
         raise explain_os_error(error, f"append to {path}") from error
 
 
-def actor() -> str:
+def find_user() -> str:
     """Return the user who runs this: with sudo, the person behind it."""
     try:
         return os.environ.get("SUDO_USER") or getpass.getuser()

@@ -22,7 +22,7 @@ def ping(url: str, body: str | None = None, *, limit: float = _LIMIT) -> str:
     """
     answers: list[str] = []
     # A thread, because a name server and a server that sends a letter now and then are beyond httpx's time-outs.
-    worker = threading.Thread(target=lambda: answers.append(_tried(url, body, limit)), daemon=True)
+    worker = threading.Thread(target=lambda: answers.append(_try(url, body, limit)), daemon=True)
     worker.start()
     worker.join(_TRIES * (limit + _PAUSE))
     failure = answers[0] if answers else "does not come to an end"
@@ -36,7 +36,7 @@ def _host(url: str) -> str:
         return "its URL"
 
 
-def _tried(url: str, body: str | None, limit: float) -> str:
+def _try(url: str, body: str | None, limit: float) -> str:
     import httpx
     from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random
 
@@ -45,7 +45,7 @@ def _tried(url: str, body: str | None, limit: float) -> str:
             for attempt in Retrying(
                 stop=stop_after_attempt(_TRIES),
                 wait=wait_random(_PAUSE / 8, _PAUSE),
-                retry=retry_if_exception(_may_heal),
+                retry=retry_if_exception(_is_transient),
                 reraise=True,
             ):
                 with attempt:
@@ -61,7 +61,7 @@ def _ask(client: httpx.Client, url: str, body: str | None) -> None:
         answer.raise_for_status()
 
 
-def _may_heal(error: BaseException) -> bool:
+def _is_transient(error: BaseException) -> bool:
     import httpx
 
     if isinstance(error, httpx.HTTPStatusError):

@@ -75,7 +75,7 @@ def connect(
     """
     options = f"-c statement_timeout={_milliseconds(statement_timeout)} -c lock_timeout={_milliseconds(lock_timeout)}"
     options += "".join(f" -c {name}={value}" for name, value in (settings or {}).items())
-    with translated(f"database {database} at {host}:{port}"):
+    with translate_errors(f"database {database} at {host}:{port}"):
         return psycopg.connect(
             host=host,
             port=port,
@@ -96,7 +96,7 @@ def connect(
 
 
 @contextmanager
-def translated(subject: str = "the database") -> Iterator[None]:
+def translate_errors(subject: str = "the database") -> Iterator[None]:
     """Turn every psycopg error inside the block into a RagopsError that names `subject`.
 
     Raises UnhealthyError (unreachable, lost, not ready), MissingError (no database, disk full), LockedError (a lock was

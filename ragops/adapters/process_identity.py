@@ -126,7 +126,7 @@ def is_mark_gone(text: str, written: float | None = None) -> bool:
 
 
 def is_pid_gone(pid: int, written: float | None = None) -> bool:
-    """Return whether no process of this machine has the pid, or one that was started after `written` (since the epoch)."""
+    """Return whether no process of this machine has the pid, or only one that started after `written` (epoch)."""
     import psutil
 
     try:

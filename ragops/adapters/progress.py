@@ -24,7 +24,7 @@ class Progress:
     total: int = 0
 
 
-def counting(
+def make_byte_counter(
     on_progress: Callable[[Progress], None], resource: str, text: str, total: int = 0
 ) -> Callable[[int], None]:
     """Return a callback that adds up bytes and reports the progress."""
@@ -38,11 +38,11 @@ def counting(
     return on_bytes
 
 
-def ignore(_progress: object) -> None:
-    """Take progress and do nothing with it."""
+def ignore_progress(_progress: object) -> None:
+    """Ignore progress."""
 
 
-def megabytes(size: int) -> str:
+def format_bytes(size: int) -> str:
     """Format a number of bytes in MB or GB."""
     return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"
 
@@ -53,7 +53,7 @@ _shown: list[Callable[[Progress], None]] = []
 
 @contextlib.contextmanager
 def report_progress(show: Callable[[Progress], None]) -> Iterator[None]:
-    """Inside the block `tell` gives its progress to `show`."""
+    """Show the progress that `report` receives inside the block by `show`."""
     _shown.append(show)
     try:
         yield
@@ -61,7 +61,7 @@ def report_progress(show: Callable[[Progress], None]) -> Iterator[None]:
         _shown.remove(show)
 
 
-def tell(progress: Progress) -> None:
-    """Say how far something is, to those who listen."""
+def report(progress: Progress) -> None:
+    """Pass progress to every `report_progress` around it."""
     for show in tuple(_shown):
         show(progress)

@@ -21,7 +21,7 @@ _OF_ROOT = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOM
 
 
 @dataclass(frozen=True)
-class Owner:
+class ProjectOwner:
     """The user whose a project is; `name` is empty for a uid that has none, as it may be inside a container."""
 
     uid: int
@@ -33,7 +33,7 @@ class Owner:
         return self.name or f"uid {self.uid}"
 
 
-def owner_of(folder: Path) -> Owner:
+def find_owner(folder: Path) -> ProjectOwner:
     """Whose the project in `folder` is: the owner of its state, else of the folder, else of the nearest one above.
 
     What is inside may be of several users: an engine of root's project runs as another one.
@@ -44,22 +44,22 @@ def owner_of(folder: Path) -> Owner:
     try:
         entry = pwd.getpwuid(info.st_uid)
     except KeyError:
-        return Owner(info.st_uid, info.st_gid, "", str(folder / _STATE / "home"))
-    return Owner(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
+        return ProjectOwner(info.st_uid, info.st_gid, "", str(folder / _STATE / "home"))
+    return ProjectOwner(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
 
 
-def is_ours(folder: Path) -> bool:
+def is_own_project(folder: Path) -> bool:
     """Return whether the project in `folder` is this user's: what is written there stays readable for its owner."""
-    return owner_of(folder).uid == os.geteuid()
+    return find_owner(folder).uid == os.geteuid()
 
 
-def refuse_others_project(folder: Path, command: str, *, reads_only: bool) -> None:
+def require_ownership(folder: Path, command: str, *, reads_only: bool) -> None:
     """Raise UsageError (not_owner) where the project in `folder` is another user's.
 
     Root may look where a command `reads_only`; another user cannot even do that: what is inside is for its owner.
     `command` is for the hint.
     """
-    owner, me = owner_of(folder), os.geteuid()
+    owner, me = find_owner(folder), os.geteuid()
     if me == owner.uid or (me == 0 and reads_only):
         return
     if me == 0:
@@ -75,12 +75,12 @@ def refuse_others_project(folder: Path, command: str, *, reads_only: bool) -> No
     )
 
 
-def become_owner(folder: Path) -> None:
+def switch_to_owner(folder: Path) -> None:
     """Continue as the owner of the project in `folder`: user, groups and HOME. Nothing of root's may be open yet.
 
     Raises UsageError (not_root) for other users, MissingError (owner_unknown, owner_cannot_run) where that cannot be.
     """
-    owner = owner_of(folder)
+    owner = find_owner(folder)
     if os.geteuid() == owner.uid:
         return
     if os.geteuid() != 0:
@@ -100,7 +100,7 @@ def become_owner(folder: Path) -> None:
         os.environ["XDG_RUNTIME_DIR"] = str(runtime)
 
 
-def _refuse_unmapped(folder: Path, owner: Owner) -> None:
+def _refuse_unmapped(folder: Path, owner: ProjectOwner) -> None:
     """Raise if this container cannot act as the owner: a user without a mapping has no name here."""
     try:
         ranges = [[int(part) for part in line.split()] for line in Path("/proc/self/uid_map").read_text().splitlines()]
@@ -111,15 +111,15 @@ def _refuse_unmapped(folder: Path, owner: Owner) -> None:
         raise MissingError("owner_unknown", what, "map that user into the container, or run the command outside")
 
 
-def _refuse_hidden_program(owner: Owner) -> None:
+def _refuse_hidden_program(owner: ProjectOwner) -> None:
     """Raise if the owner cannot read the modules and programs that a command loads later."""
     for place in (Path(sys.executable).resolve(), Path(ragops.__file__).resolve(), Path(os.__file__).resolve()):
-        if blocked := unreadable_for(place, owner):
+        if blocked := find_unreadable(place, owner):
             what = f"{owner} cannot run this ragops: {blocked} is not to be read by that user"
             raise MissingError("owner_cannot_run", what, f"install ragops for {owner}, or where every user can read it")
 
 
-def unreadable_for(path: Path, owner: Owner) -> Path | None:
+def find_unreadable(path: Path, owner: ProjectOwner) -> Path | None:
     """Return the topmost part of the path that the user may not pass or read; None if all of it is readable."""
     groups = set(os.getgrouplist(owner.name, owner.gid)) if owner.name else {owner.gid}
     for place in [*reversed(path.parents), path]:

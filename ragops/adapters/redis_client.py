@@ -76,7 +76,7 @@ def _bounded(timeout: float) -> dict[str, Any]:
 
 
 @contextmanager
-def translated(subject: str = "redis") -> Iterator[None]:
+def translate_errors(subject: str = "redis") -> Iterator[None]:
     """Turn every error of the client inside the block into a RagopsError that names `subject`.
 
     Raises UnhealthyError (unreachable, loading, not persisting, read-only), RagopsError (redis_login_refused).

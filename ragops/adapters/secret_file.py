@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _SECONDS = 1.0
 
 
-class ChangingFile:
+class ReloadingSecretFile:
     """The lines of a file, read again once a second at most; the last good ones stay if it cannot be read."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:

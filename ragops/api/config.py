@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ragops.adapters.qdrant.addresses import Address
-from ragops.adapters.secret_file import ChangingFile
+from ragops.adapters.secret_file import ReloadingSecretFile
 from ragops.errors import InvalidInputError, Problem, UsageError
 
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
@@ -162,7 +162,7 @@ class ApiConfig(Section):
         if name is None:
             return lambda: ()
         try:
-            return ChangingFile(self.path(name)).lines
+            return ReloadingSecretFile(self.path(name)).lines
         except OSError as error:
             raise UsageError("secret_unreadable", f"{self.path(name)}: {error.strerror}", "run: ragops up") from error
 

@@ -29,13 +29,13 @@ from ragops.cli import (
 from ragops.cli.console import Console
 from ragops.cli.help import Application
 from ragops.cli.state import State
-from ragops.resources import page
+from ragops.resources import page_url
 
 app = Application(
     name="ragops",
     help="Provisions a self-hosted RAG platform from one file and keeps it alive.",
     pretty_exceptions_enable=False,
-    epilog=f"Documentation: {page('')}",
+    epilog=f"Documentation: {page_url('')}",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -62,8 +62,8 @@ def completion(
 
 def environments(context: typer.Context, incomplete: str) -> list[str]:
     """Return the environments that the project has a file for."""
-    from ragops.config.load import environments as found
     from ragops.config.load import find_config
+    from ragops.config.load import list_environments as found
     from ragops.config.paths import DEFAULT_ENVIRONMENT
 
     def names() -> Iterable[str]:

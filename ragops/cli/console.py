@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ragops.cli.printable import one_line, printable
 from ragops.cli.tables import Table, fit
 from ragops.errors import InterruptedRunError, UsageError
-from ragops.hints import aimed, aimed_document
+from ragops.hints import complete_commands, complete_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ class Console:
 
     def document(self, value: Any) -> None:
         """Print `value` as one JSON document on one line."""
-        _write(json.dumps(aimed_document(value)))
+        _write(json.dumps(complete_document(value)))
 
     def text(self, line: str) -> None:
         """Print data, which may be several lines."""
@@ -74,7 +74,10 @@ class Console:
             self.message(empty)
             return
         rows = [
-            [one_line(aimed(cell) if column in _ADVISING else cell) for column, cell in _pairs(columns, row)]
+            [
+                one_line(complete_commands(cell) if column in _ADVISING else cell)
+                for column, cell in _pairs(columns, row)
+            ]
             for row in rows
         ]
         if self._out is None and not sys.stdout.isatty():
@@ -121,7 +124,7 @@ class Console:
         """Say something to the person, unless they asked for quiet."""
         if not self.quiet:
             with contextlib.suppress(OSError):  # a closed stderr is no reason to leave a change half done
-                _write(printable(aimed(text)), stream=sys.stderr)
+                _write(printable(complete_commands(text)), stream=sys.stderr)
 
     def error(self, error: RagopsError) -> None:
         """Show a failure: what happened and the hint."""
@@ -133,7 +136,10 @@ class Console:
     def complain(self, error: RagopsError) -> None:
         """Show a failure on stderr as text."""
         label = "\x1b[1;31merror\x1b[0m" if self._color and sys.stderr.isatty() else "error"
-        words = [printable(aimed(error.message)), *([f"  → {printable(aimed(error.hint))}"] if error.hint else [])]
+        words = [
+            printable(complete_commands(error.message)),
+            *([f"  → {printable(complete_commands(error.hint))}"] if error.hint else []),
+        ]
         lines = [f"{label}: {words[0]}", *words[1:]]
         with contextlib.suppress(OSError):  # the exit code says it too
             _write("\n".join(lines), stream=sys.stderr)
@@ -152,7 +158,7 @@ class Console:
             what = f"{question}\nthere is no terminal to ask on"
             raise UsageError("confirmation_needed", what, f"run `{again}` if you mean it")
         prompt = f"type {expected} to continue: " if expected else "continue? [y/N] "
-        sys.stderr.write(f"{printable(aimed(question))}\n{prompt}")
+        sys.stderr.write(f"{printable(complete_commands(question))}\n{prompt}")
         sys.stderr.flush()
         answer = sys.stdin.readline().strip()
         if answer != expected if expected else answer.lower() not in ("y", "yes"):

@@ -12,7 +12,7 @@ from ragops.cli.console import Console
 from ragops.cli.global_options import hoist
 from ragops.cli.printable import printable
 from ragops.errors import ExitCode, InterruptedRunError, MissingError, RagopsError, UsageError
-from ragops.hints import aim_at
+from ragops.hints import set_options_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def run(arguments: Sequence[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal that has no arrow
     ordered = hoist(arguments)
-    aim_at(ordered)
+    set_options_of(ordered)
     console = Console(as_json="--json" in ordered, verbose="--verbose" in ordered, color="--no-color" not in ordered)
     try:
         return _attempt(ordered, console)

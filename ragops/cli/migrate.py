@@ -107,7 +107,7 @@ def json_to_db(
 
     Example: ragops migrate json-to-db collections-config.json --dry-run
     """
-    from ragops.adapters.audit import actor
+    from ragops.adapters.audit import find_user
     from ragops.cli.views import jsonable
     from ragops.operations.data import migrate
     from ragops.operations.data.ingest import embedder_for
@@ -117,7 +117,7 @@ def json_to_db(
     model = embedder_for(session).name
     with contextlib.nullcontext() if dry_run else session.changing(("ingest",)):
         database = session.endpoint(_SERVICE)
-        report = migrate.import_json(database, file, dry_run=dry_run, actor=actor(), embedding_model=model)
+        report = migrate.import_json(database, file, dry_run=dry_run, actor=find_user(), embedding_model=model)
     if current.console.as_json:
         current.console.document(jsonable(report))
     else:

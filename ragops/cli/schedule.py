@@ -53,14 +53,14 @@ def install(
     from ragops.cli.views import jsonable
     from ragops.operations.schedule import install as schedule
     from ragops.operations.schedule.steps import NO_PROOF, can_open, drill_weekday
-    from ragops.recovery.schedule_texts import Schedule, minute_of
+    from ragops.recovery.schedule_texts import Schedule, parse_time
 
     current = state(context)
     if planner not in ("", schedule.CRON, schedule.SYSTEMD):
         raise UsageError("unknown_planner", f"there is no {planner!r} to install into", "one of: cron, systemd")
     session = current.session()
     project = session.project
-    minute, weekday = minute_of(at), drill_weekday(project, drill)
+    minute, weekday = parse_time(at), drill_weekday(project, drill)
     wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable, minute, weekday)
     with session.changing(("schedule",)):
         report = schedule.install(wanted, schedule.schedulers(), planner)

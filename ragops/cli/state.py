@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.project_owner import become_owner, refuse_others_project
+from ragops.adapters.project_owner import require_ownership, switch_to_owner
 from ragops.cli.console import Console
 from ragops.errors import UsageError
 
@@ -39,14 +39,14 @@ class State:
 
         path = (self.config or find_config(Path.cwd())).resolve()
         if path.exists():
-            refuse_others_project(path.parent, _typed(self.command), reads_only=self.command in _READ_ONLY)
+            require_ownership(path.parent, _typed(self.command), reads_only=self.command in _READ_ONLY)
         return load(self.config, self.environment)
 
     def begin_project(self, folder: Path) -> None:
         """Make sure that a new project in `folder` will be its owner's. Raises UsageError (not_owner)."""
         if self.as_owner:
-            become_owner(folder.resolve())
-        refuse_others_project(folder.resolve(), _typed(self.command), reads_only=False)
+            switch_to_owner(folder.resolve())
+        require_ownership(folder.resolve(), _typed(self.command), reads_only=False)
 
     def become_owner(self) -> None:
         """Continue as the owner of the project, if there is one already: before anything is opened."""
@@ -56,7 +56,7 @@ class State:
             path = self.config or find_config(Path.cwd())
         except UsageError:
             return  # the command makes the project, or needs none
-        become_owner(path.resolve().parent)
+        switch_to_owner(path.resolve().parent)
 
     def session(self, lock_wait: float = 0.0) -> Session:
         """Open the environment for the command that is running."""

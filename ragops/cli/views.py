@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from ragops.hints import aimed
+from ragops.hints import complete_commands
 from ragops.units import duration, size
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def show_versions(console: Console, versions: Sequence[VersionChange]) -> None:
         verdict = "" if change.allowed else "refused: "
         console.text(f"{change.service} {change.before} → {change.after}: {verdict}{change.detail}")
         if change.hint:
-            console.text(f"    {aimed(change.hint)}")
+            console.text(f"    {complete_commands(change.hint)}")
 
 
 def show_status(console: Console, status: PlatformStatus) -> None:

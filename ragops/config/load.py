@@ -12,11 +12,11 @@ import yaml
 from pydantic import ValidationError
 
 from ragops.config import unread
-from ragops.config.model import Settings, ports_as_written
+from ragops.config.model import Settings, find_ports
 from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
-from ragops.config.problems import dotted, problem, translate
+from ragops.config.problems import format_key, problem, translate
 from ragops.errors import InvalidInputError, MissingError, Problem, UsageError
-from ragops.resources import page
+from ragops.resources import page_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -84,19 +84,19 @@ def load(
     runtime does not read is such a problem, unless `pass_over_unread` (files out of an older recovery point).
     """
     path = (config if config is not None else find_config(Path.cwd())).resolve()
-    name = environment_name(environment)
+    name = resolve_environment(environment)
     sources, overlay = [_read(path)], None
     if environment and environment != DEFAULT_ENVIRONMENT:
         overlay = _overlay(path, environment)
         sources.append(_read(overlay))
     sources.append(_from_variables(variables))
-    found = tuple(unread.problems((source.values, source.lines) for source in sources))
+    found = tuple(unread.describe_unread((source.values, source.lines) for source in sources))
     settings = _validate(path, sources, () if pass_over_unread else found)
-    data_dir = "" if "data_dir" in unread.unread(settings.runtime) else settings.data_dir
+    data_dir = "" if "data_dir" in unread.find_unread(settings.runtime) else settings.data_dir
     return Project(settings, ProjectPaths(path.parent, name, data_dir), path, overlay, found)
 
 
-def environment_name(environment: str | None) -> str:
+def resolve_environment(environment: str | None) -> str:
     """Return the environment's name, the default one without `name`. Raises UsageError (invalid_environment)."""
     name = environment or DEFAULT_ENVIRONMENT
     if not re.fullmatch(_ENVIRONMENT, name):
@@ -104,7 +104,7 @@ def environment_name(environment: str | None) -> str:
     return name
 
 
-def values_of(files: Sequence[Path], variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
+def read_values(files: Sequence[Path], variables: Mapping[str, str] = os.environ) -> dict[str, Any]:
     """Return the merged values of files, the later over the earlier, and of RAGOPS__SECTION__KEY variables.
 
     Without what their runtime does not read. Raises as `load`, for files that are no settings.
@@ -114,20 +114,20 @@ def values_of(files: Sequence[Path], variables: Mapping[str, str] = os.environ) 
     values: dict[str, Any] = {}
     for source in sources:
         values = _merge(values, source.values)
-    return unread.without(values)
+    return unread.drop_unread(values)
 
 
 def _overlay(path: Path, environment: str) -> Path:
     overlay = path.with_name(f"{path.stem}.{environment}{path.suffix}")
     if not overlay.exists():
-        there = ", ".join((DEFAULT_ENVIRONMENT, *environments(path)))
+        there = ", ".join((DEFAULT_ENVIRONMENT, *list_environments(path)))
         what = f"there is no environment {environment!r}: {overlay} is not there"
         hint = f"one of: {there}; for a new one create {overlay.name} with at least ports of its own"
         raise UsageError("config_not_found", what, hint)
     return overlay
 
 
-def environments(path: Path) -> tuple[str, ...]:
+def list_environments(path: Path) -> tuple[str, ...]:
     """Return the environments besides the default one that have a file next to the ragops.yaml at `path`."""
     found = (other.name for other in path.parent.glob(f"{path.stem}.*{path.suffix}"))
     names = (name[len(path.stem) + 1 : len(name) - len(path.suffix)] for name in found)
@@ -212,7 +212,7 @@ def _walk_mapping(node: yaml.MappingNode, key: Key, name: str, source: _Source) 
         child = (*key, key_node.value)
         where = f"{name}:{key_node.start_mark.line + 1}"
         if key_node.value in seen:
-            source.problems.append(Problem(where, dotted(child), "stands twice"))
+            source.problems.append(Problem(where, format_key(child), "stands twice"))
         seen.add(key_node.value)
         source.lines[child] = where
         _walk(value_node, child, name, source)
@@ -227,9 +227,11 @@ def _from_variables(variables: Mapping[str, str]) -> _Source:
             try:
                 _put(source.values, key, _parse(text, f"${variable}", _Source()))
             except (yaml.YAMLError, RecursionError):
-                source.problems.append(Problem(f"${variable}", dotted(key), "is not a YAML value"))
+                source.problems.append(Problem(f"${variable}", format_key(key), "is not a YAML value"))
             except TypeError:
-                source.problems.append(Problem(f"${variable}", dotted(key), "another variable sets what it is part of"))
+                source.problems.append(
+                    Problem(f"${variable}", format_key(key), "another variable sets what it is part of")
+                )
     return source
 
 
@@ -268,7 +270,7 @@ def _validate(path: Path, sources: list[_Source], found: Sequence[Problem] = ())
             ]
         problems += _shared_ports(values, lines, path)
     if problems or settings is None:
-        hint = f"see {page('configuration.md')}, which explains every key"
+        hint = f"see {page_url('configuration.md')}, which explains every key"
         raise InvalidInputError("invalid_config", f"{path} is not valid:", problems, hint)
     return settings
 
@@ -276,8 +278,8 @@ def _validate(path: Path, sources: list[_Source], found: Sequence[Problem] = ())
 def _shared_ports(values: dict[str, Any], lines: dict[Key, str], path: Path) -> Iterator[Problem]:
     """Services on one port; looked for in what is written, so that no other fault hides it."""
     seen: dict[int, Key] = {}
-    for key, port in ports_as_written(values).items():
+    for key, port in find_ports(values).items():
         if port in seen:
-            text = f"{dotted(key)} and {dotted(seen[port])} are both {port}; each needs its own"
+            text = f"{format_key(key)} and {format_key(seen[port])} are both {port}; each needs its own"
             yield problem((key[0], key[1].partition(",")[0]), text, lines, path.name)
         seen.setdefault(port, key)

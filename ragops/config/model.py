@@ -129,7 +129,7 @@ class Settings(sections.Sections):
         return sections.ports(self, uses_images=_uses_images(self.runtime))
 
 
-def ports_as_written(values: Mapping[str, Any]) -> dict[tuple[str, str], int]:
+def find_ports(values: Mapping[str, Any]) -> dict[tuple[str, str], int]:
     """Return the ports in the values of a ragops.yaml, whatever else is wrong with them."""
     sections: dict[str, Any] = {
         "name": "",

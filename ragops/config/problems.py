@@ -69,10 +69,10 @@ def translate(detail: ErrorDetails, model: type[BaseModel]) -> str:
 def problem(loc: Key, message: str, lines: Mapping[Key, str], file: str) -> Problem:
     """Return a problem with the key at `loc`, at the nearest place of it in `lines`; `file` if there is none."""
     nearest = next((loc[:length] for length in range(len(loc), 0, -1) if loc[:length] in lines), ())
-    return Problem(lines.get(nearest, file), dotted(loc), message)
+    return Problem(lines.get(nearest, file), format_key(loc), message)
 
 
-def dotted(key: Key) -> str:
+def format_key(key: Key) -> str:
     """Return the key as documentation writes it, such as `gateway.port`."""
     return ".".join(str(part) for part in key)
 
@@ -82,7 +82,7 @@ def _unknown(loc: Key, model: type[BaseModel]) -> str:
     written, section = str(loc[-1]), loc[:-1]
     siblings = _keys_of(_section(model, section))
     if close := get_close_matches(written.replace("-", "_").lower(), siblings, 1, 0.6):
-        return f"is not a known key: did you mean {dotted((*section, close[0]))}?"
+        return f"is not a known key: did you mean {format_key((*section, close[0]))}?"
     elsewhere = [key for key in _all_keys(model) if key.rpartition(".")[2] == written.replace("-", "_").lower()]
     if len(elsewhere) == 1:
         return f"is not a known key: did you mean {elsewhere[0]}?"

@@ -48,7 +48,7 @@ def ensure(path: Path, names: Iterable[str]) -> dict[str, str]:
     values, before = preview(path, names), load(path)
     if values.keys() != before.keys():
         save(path, values)
-        note_ages(path, values.keys() - before.keys())
+        record_ages(path, values.keys() - before.keys())
     return values
 
 
@@ -62,7 +62,7 @@ def generate() -> str:
     return random.token_urlsafe(_BYTES)
 
 
-def ages(path: Path) -> dict[str, datetime]:
+def read_ages(path: Path) -> dict[str, datetime]:
     """Return when each secret was generated, if it is recorded. Nothing depends on this file."""
     try:
         noted = json.loads(_ages_file(path).read_text())
@@ -71,10 +71,10 @@ def ages(path: Path) -> dict[str, datetime]:
         return {}
 
 
-def note_ages(path: Path, names: Iterable[str]) -> None:
+def record_ages(path: Path, names: Iterable[str]) -> None:
     """Note that `names` were generated now."""
     now = datetime.now(tz=UTC).replace(microsecond=0)
-    noted = {**ages(path), **dict.fromkeys(names, now)}
+    noted = {**read_ages(path), **dict.fromkeys(names, now)}
     content = {name: when.isoformat() for name, when in sorted(noted.items())}
     write_atomic(_ages_file(path), json.dumps(content, indent=2) + "\n", SECRET_MODE)
 

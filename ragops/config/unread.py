@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 Key = tuple[str | int, ...]
 
 
-def unread(runtime: str) -> tuple[str, ...]:
+def find_unread(runtime: str) -> tuple[str, ...]:
     """Return the keys that `runtime` does not read, dotted; none if there is no such runtime."""
     return tuple(_ignored(runtime))
 
 
-def problems(sources: Iterable[tuple[Mapping[str, Any], Mapping[Key, str]]]) -> Iterator[Problem]:
+def describe_unread(sources: Iterable[tuple[Mapping[str, Any], Mapping[Key, str]]]) -> Iterator[Problem]:
     """Return the keys without effect in the sources (values and place of each key, the later over the earlier).
 
     A key stays unreported where the runtime of its own file reads it and only a later source chooses another one:
@@ -29,15 +29,15 @@ def problems(sources: Iterable[tuple[Mapping[str, Any], Mapping[Key, str]]]) -> 
     final = _runtime(values for values, _lines in given)
     for index, (values, lines) in enumerate(given):
         own = _runtime(values for values, _lines in given[: index + 1])
-        for dotted in unread(final):
-            if dotted in unread(own) or own == final:
+        for dotted in find_unread(final):
+            if dotted in find_unread(own) or own == final:
                 yield from _written(values, lines, tuple(dotted.split(".")), final)
 
 
-def without(values: Mapping[str, Any]) -> dict[str, Any]:
+def drop_unread(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values without the keys that their runtime does not read."""
     kept = {name: dict(value) if isinstance(value, dict) else value for name, value in values.items()}
-    for dotted in unread(_runtime([values])):
+    for dotted in find_unread(_runtime([values])):
         section, _, name = dotted.partition(".")
         if not name:
             kept.pop(section, None)

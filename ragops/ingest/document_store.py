@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
 import psycopg
 from psycopg.types.json import Jsonb
 
-from ragops.adapters.postgres import connect, translated
+from ragops.adapters.postgres import connect, translate_errors
 from ragops.errors import LockedError, MissingError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class DocumentStore:
         self._connection = connection
 
     def _all(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with translated(_SUBJECT):
+        with translate_errors(_SUBJECT):
             cursor = self._connection.execute(statement, parameters)
             return cursor.fetchall() if cursor.description else []
 
@@ -87,7 +87,7 @@ class DocumentStore:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All or nothing of what happens inside."""
-        with translated(_SUBJECT), self._connection.transaction():
+        with translate_errors(_SUBJECT), self._connection.transaction():
             yield
 
     # --- collections and documents ------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class DocumentStore:
             hint = "run `ragops migrate up`"
             raise MissingError("schema_missing", "the database has no rag schema yet", hint) from error
         except psycopg.Error:
-            with translated(_SUBJECT):
+            with translate_errors(_SUBJECT):
                 raise
         return [Collection._make(row) for row in found]
 
@@ -178,7 +178,7 @@ class DocumentStore:
     def add_chunks(self, points: str, chunks: Iterable[ChunkRow]) -> None:
         """Add rows whose vectors are in the collection `points` of the vector store."""
         statement = "COPY rag.chunks (id, document_id, position, content, content_hash, point_collection) FROM STDIN"
-        with translated(_SUBJECT), self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+        with translate_errors(_SUBJECT), self._connection.cursor() as cursor, cursor.copy(statement) as copy:
             for chunk in chunks:
                 copy.write_row((*chunk, points))
 

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.project_owner import is_ours
+from ragops.adapters.project_owner import is_own_project
 from ragops.adapters.storage.folder import FolderStore
 from ragops.adapters.storage.open import open_store
 from ragops.errors import RagopsError, StoreRefusedError
@@ -34,7 +34,9 @@ def vault_of(project: Project, identity: Path | None = None) -> BackupTarget:
     Nothing is connected yet. Raises UsageError, MissingError where a repository's options cannot be read.
     """
     paths, settings = project.paths, project.settings.backup
-    cache = paths.cache if is_ours(paths.root) else None  # root may look at another user's project, and leaves nothing
+    cache = (
+        paths.cache if is_own_project(paths.root) else None
+    )  # root may look at another user's project, and leaves nothing
     places = (settings.repository, *settings.copies)
     stores = [(open_store(place, paths.root), place.append_only) for place in places]
     named = paths.root / settings.identity_file if settings.identity_file else None

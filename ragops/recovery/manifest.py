@@ -120,7 +120,7 @@ class Manifest(BaseModel):
 
     @property
     def is_good(self) -> bool:
-        """Return whether it can be `latest` and fills a day of retention: asked for, of a platform that was not down."""
+        """Return whether it can be `latest` and fills a day of retention: a backup of a platform that was not down."""
         return self.kind is Kind.BACKUP and not self.unhealthy
 
     @property

@@ -8,7 +8,7 @@ from ragops.adapters.prometheus import gauge, render
 
 
 @dataclass(frozen=True)
-class BackupFigures:
+class BackupMetrics:
     """The last run: time (seconds since the epoch) and bytes of the last recovery point, None if there is none."""
 
     last_success: float | None
@@ -19,7 +19,7 @@ class BackupFigures:
 
 
 @dataclass(frozen=True)
-class DrillFigures:
+class DrillMetrics:
     """The last drill: time of the last good one, None if there is none, and the age of the data in seconds."""
 
     last_success: float | None
@@ -28,7 +28,7 @@ class DrillFigures:
     data_age: float
 
 
-def render_metrics(platform: str, environment: str, backup: BackupFigures | None, drill: DrillFigures | None) -> str:
+def render_metrics(platform: str, environment: str, backup: BackupMetrics | None, drill: DrillMetrics | None) -> str:
     """Return all known figures, each with the labels `platform` and `environment`; empty if there are none."""
     rows: list[tuple[str, str, float | None]] = []
     if backup:

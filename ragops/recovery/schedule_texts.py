@@ -38,14 +38,14 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Unit:
+class UnitFile:
     """One file of systemd."""
 
     name: str
     text: str
 
 
-def minute_of(text: str) -> int:
+def parse_time(text: str) -> int:
     """Minutes after midnight of HH:MM. Raises UsageError (invalid_time)."""
     found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
     if not found:
@@ -53,7 +53,7 @@ def minute_of(text: str) -> int:
     return int(found[1]) * 60 + int(found[2])
 
 
-def weekday_of(text: str) -> int | None:
+def parse_weekday(text: str) -> int | None:
     """Parse a weekday as cron counts it, None for "none". Raises UsageError (invalid_weekday)."""
     word = text.lower()
     if word == "none":
@@ -64,24 +64,24 @@ def weekday_of(text: str) -> int | None:
     raise UsageError("invalid_weekday", f"{text!r} is no weekday", f"one of: {', '.join(WEEKDAYS)}, none")
 
 
-def nightly_command(schedule: Schedule) -> tuple[str, ...]:
+def build_nightly_command(schedule: Schedule) -> tuple[str, ...]:
     """Return the command of the nightly run; it needs no variable of its environment."""
-    return command_of(schedule, "backup", "scheduled")
+    return build_command(schedule, "backup", "scheduled")
 
 
-def drill_command(schedule: Schedule) -> tuple[str, ...]:
+def build_drill_command(schedule: Schedule) -> tuple[str, ...]:
     """Return the command of the weekly drill."""
-    return command_of(schedule, "backup", "drill", "latest")
+    return build_command(schedule, "backup", "drill", "latest")
 
 
-def command_of(schedule: Schedule, *words: str) -> tuple[str, ...]:
+def build_command(schedule: Schedule, *words: str) -> tuple[str, ...]:
     """Return a ragops command line for this environment that needs no variable of the calling one."""
     # -P: cron starts in the home folder, and a folder there that is named ragops must not be taken for this one.
     options = ("--config", str(schedule.config), "--env", schedule.environment, "--quiet")
     return (schedule.python, "-P", "-m", "ragops", *options, *words)
 
 
-def mark(environment: str, config: Path) -> str:
+def format_schedule_mark(environment: str, config: Path) -> str:
     """Return the one-line mark that distinguishes the schedule of one environment from every other."""
     return f"ragops backup schedule: {environment} {config}"
 
@@ -89,20 +89,25 @@ def mark(environment: str, config: Path) -> str:
 # --- cron ------------------------------------------------------------------------------------------------------------
 
 
-def cron_block(schedule: Schedule) -> str:
+def render_cron_block(schedule: Schedule) -> str:
     """Return the lines for a crontab, with marks around them. Raises UsageError (path_not_schedulable)."""
-    refuse_odd_paths(schedule, "\\")  # implementations of cron differ in what they make of it
-    begin, end = marks(mark(schedule.environment, schedule.config))
+    check_paths(schedule, "\\")  # implementations of cron differ in what they make of it
+    begin, end = format_block_marks(format_schedule_mark(schedule.environment, schedule.config))
     hour, minute = divmod(schedule.minute, 60)
     drill = None
     if schedule.drill is not None:
         weekday, later, more = _drill_time(schedule.minute, schedule.drill)
-        drill = {"weekday": weekday, "hour": later, "minute": more, "command": for_cron(drill_command(schedule))}
-    command = for_cron(nightly_command(schedule))
+        drill = {
+            "weekday": weekday,
+            "hour": later,
+            "minute": more,
+            "command": quote_for_cron(build_drill_command(schedule)),
+        }
+    command = quote_for_cron(build_nightly_command(schedule))
     return render("schedule/crontab.j2", begin=begin, end=end, hour=hour, minute=minute, command=command, drill=drill)
 
 
-def with_block(crontab: str, block: str) -> str:
+def insert_block(crontab: str, block: str) -> str:
     """Return the crontab with `block` in the place of the one with its marks, else at the end.
 
     Raises RagopsError (crontab_damaged).
@@ -114,17 +119,17 @@ def with_block(crontab: str, block: str) -> str:
     return crontab[:start] + block + _cut(crontab[end:], [(a - end, b - end) for a, b in spans[1:]])
 
 
-def without_block(crontab: str, name: str) -> str:
+def remove_block(crontab: str, name: str) -> str:
     """Return the crontab without the block of this mark. Raises RagopsError (crontab_damaged)."""
-    return _cut(crontab, list(_spans(crontab, *marks(name))))
+    return _cut(crontab, list(_spans(crontab, *format_block_marks(name))))
 
 
-def block_of(crontab: str, name: str) -> str:
+def find_block(crontab: str, name: str) -> str:
     """Return the block of this mark in the crontab, empty if there is none. Raises as `with_block`."""
-    return "".join(crontab[start:end] for start, end in _spans(crontab, *marks(name)))
+    return "".join(crontab[start:end] for start, end in _spans(crontab, *format_block_marks(name)))
 
 
-def marks(name: str) -> tuple[str, str]:
+def format_block_marks(name: str) -> tuple[str, str]:
     """Return the first and the last line of a block."""
     return f"# BEGIN {name}", f"# END {name}"
 
@@ -157,7 +162,7 @@ def _damaged(begin: str, end: str) -> RagopsError:
     return RagopsError("crontab_damaged", what, "run `crontab -e` and take out that line and those that belong to it")
 
 
-def for_cron(command: tuple[str, ...]) -> str:
+def quote_for_cron(command: tuple[str, ...]) -> str:
     """Quote the words for a shell, and for cron around it."""
     return shlex.join(command).replace("%", "\\%")  # cron ends the command at a bare one
 
@@ -171,39 +176,39 @@ def _drill_time(minute: int, weekday: int) -> tuple[int, int, int]:
 # --- systemd ---------------------------------------------------------------------------------------------------------
 
 
-def units(schedule: Schedule, *, system: bool) -> tuple[Unit, ...]:
+def render_units(schedule: Schedule, *, system: bool) -> tuple[UnitFile, ...]:
     """Service and timer, and those of the drill; `system`: root's own. Raises UsageError (path_not_schedulable)."""
-    refuse_odd_program(schedule)
+    check_program(schedule)
     hour, minute = divmod(schedule.minute, 60)
     what = f"Nightly backup of {schedule.name}, environment {schedule.environment}"
-    command = nightly_command(schedule)
+    command = build_nightly_command(schedule)
     found = _pair(schedule, "", what, command, f"*-*-* {hour:02}:{minute:02}:00", system=system)
     if schedule.drill is None:
         return found
     weekday, hour, minute = _drill_time(schedule.minute, schedule.drill)
     calendar = f"{WEEKDAYS[weekday][:3].title()} *-*-* {hour:02}:{minute:02}:00"
     what = f"Weekly drill of {schedule.name}, environment {schedule.environment}"
-    return (*found, *_pair(schedule, "-drill", what, drill_command(schedule), calendar, system=system))
+    return (*found, *_pair(schedule, "-drill", what, build_drill_command(schedule), calendar, system=system))
 
 
-def owned(found: Mapping[str, str], name: str) -> dict[str, str]:
+def select_owned(found: Mapping[str, str], name: str) -> dict[str, str]:
     """Those of the unit files that have this mark as their first line."""
     return {unit: text for unit, text in sorted(found.items()) if text.partition("\n")[0] == f"# {name}"}
 
 
 def _pair(
     schedule: Schedule, suffix: str, what: str, command: tuple[str, ...], calendar: str, *, system: bool
-) -> tuple[Unit, ...]:
+) -> tuple[UnitFile, ...]:
     stem = f"ragops-{schedule.name}-{schedule.environment}{suffix}"
-    first = f"# {mark(schedule.environment, schedule.config)}"
-    values = {"mark": first, "description": what, "command": for_systemd(command), "calendar": calendar}
+    first = f"# {format_schedule_mark(schedule.environment, schedule.config)}"
+    values = {"mark": first, "description": what, "command": quote_for_systemd(command), "calendar": calendar}
     return tuple(
-        Unit(f"{stem}.{kind}", render(f"schedule/ragops-backup.{kind}.j2", system=system, **values))
+        UnitFile(f"{stem}.{kind}", render(f"schedule/ragops-backup.{kind}.j2", system=system, **values))
         for kind in ("service", "timer")
     )
 
 
-def for_systemd(command: tuple[str, ...]) -> str:
+def quote_for_systemd(command: tuple[str, ...]) -> str:
     """Quote the words as systemd.service(5) reads them."""
     escapes = str.maketrans({"\\": "\\\\", '"': '\\"', "%": "%%", "$": "$$"})
     return " ".join(f'"{word.translate(escapes)}"' for word in command)
@@ -212,7 +217,7 @@ def for_systemd(command: tuple[str, ...]) -> str:
 # --- both ------------------------------------------------------------------------------------------------------------
 
 
-def next_run(text: str, now: datetime) -> datetime | None:
+def find_next_run(text: str, now: datetime) -> datetime | None:
     """Return the next nightly run by a block or unit, in the zone of `now`; None if its time was changed by hand."""
     if found := _CRON_LINE.search(text):
         hour, minute = int(found[2]), int(found[1])
@@ -227,16 +232,16 @@ def next_run(text: str, now: datetime) -> datetime | None:
     return coming.astimezone()  # the offset of that day, not of this one
 
 
-def refuse_odd_paths(schedule: Schedule, letters: str = "") -> None:
+def check_paths(schedule: Schedule, letters: str = "") -> None:
     """Raise UsageError (path_not_schedulable) for what would begin another line, or is not read alike everywhere."""
     for path in (schedule.python, str(schedule.config)):
         if odd := re.search(rf"[\x00-\x1f\x7f\ud800-\udfff{re.escape(letters)}]", path):
             raise _not_schedulable(path, odd[0], "cron" if letters else "systemd")
 
 
-def refuse_odd_program(schedule: Schedule) -> None:
+def check_program(schedule: Schedule) -> None:
     """Check the program's name too: systemd cannot quote some letters in it."""
-    refuse_odd_paths(schedule)
+    check_paths(schedule)
     if odd := re.search(r"[$\"'\\]", schedule.python):
         raise _not_schedulable(schedule.python, odd[0], "systemd")
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import ragops as package
-from ragops.adapters.project_owner import Owner, unreadable_for
+from ragops.adapters.project_owner import ProjectOwner, find_unreadable
 from ragops.cli.app import app
 from ragops.cli.main import hoist
 from ragops.errors import RagopsError
@@ -40,15 +40,15 @@ exec "$@"
 
 
 @pytest.fixture(params=["nobody", NAMELESS])
-def owner(request: pytest.FixtureRequest) -> Owner:
+def owner(request: pytest.FixtureRequest) -> ProjectOwner:
     if request.param == NAMELESS:
-        return Owner(NAMELESS, NAMELESS, "", "")
+        return ProjectOwner(NAMELESS, NAMELESS, "", "")
     entry = pwd.getpwnam(request.param)
-    return Owner(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
+    return ProjectOwner(entry.pw_uid, entry.pw_gid, entry.pw_name, entry.pw_dir)
 
 
 @pytest.fixture
-def theirs(owner: Owner, ragops: Any) -> Iterator[Path]:
+def theirs(owner: ProjectOwner, ragops: Any) -> Iterator[Path]:
     """The project of another user, as `ragops init` of that user leaves it."""
     with tempfile.TemporaryDirectory(prefix="ragops-owner-") as name:
         root = Path(name).resolve()
@@ -85,7 +85,7 @@ def code_of(line: str) -> tuple[str, str]:
 
 
 def test_what_writes_is_refused_and_nothing_is_written(
-    theirs: Path, owner: Owner, monkeypatch: pytest.MonkeyPatch
+    theirs: Path, owner: ProjectOwner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(theirs)
     before = tree(theirs)
@@ -125,10 +125,10 @@ def test_a_project_of_root_is_roots(project: Path, ragops: Any) -> None:
 
 
 @pytest.fixture
-def as_root(tmp_path: Path, owner: Owner) -> list[str]:
+def as_root(tmp_path: Path, owner: ProjectOwner) -> list[str]:
     """What a command of root has to begin with, so that the owner can run this very Python."""
     places = (Path(sys.executable).resolve(), Path(package.__file__).resolve(), Path(os.__file__).resolve())
-    blocked = {place for path in places if (place := unreadable_for(path, owner))}
+    blocked = {place for path in places if (place := find_unreadable(path, owner))}
     if not blocked:
         return []
     home, prefix = Path.home(), Path(sys.base_prefix).resolve()
@@ -145,7 +145,7 @@ def run(prefix: list[str], ragops: Any, *arguments: str, cwd: Path) -> subproces
     )  # fmt: skip
 
 
-def test_as_owner_leaves_nothing_of_roots(theirs: Path, owner: Owner, ragops: Any, as_root: list[str]) -> None:
+def test_as_owner_leaves_nothing_of_roots(theirs: Path, owner: ProjectOwner, ragops: Any, as_root: list[str]) -> None:
     config = str(theirs / "ragops.yaml")
     lines = (["unlock", "--yes"], ["plan"], ["init", str(theirs / "new")])
     for line in lines:
@@ -157,7 +157,9 @@ def test_as_owner_leaves_nothing_of_roots(theirs: Path, owner: Owner, ragops: An
     assert {uid for uid, _mode, _time in tree(theirs).values()} == {owner.uid}
 
 
-def test_what_root_left_is_named_by_its_own_path(theirs: Path, owner: Owner, ragops: Any, as_root: list[str]) -> None:
+def test_what_root_left_is_named_by_its_own_path(
+    theirs: Path, owner: ProjectOwner, ragops: Any, as_root: list[str]
+) -> None:
     left = theirs / ".ragops" / "locks"
     left.mkdir()
     done = run(as_root, ragops, "--as-owner", "unlock", "--yes", cwd=theirs)
@@ -174,7 +176,9 @@ def test_another_user_is_told_whose_it_is(theirs: Path, ragops: Any, as_root: li
         assert "belongs to" in done.stderr
 
 
-def test_an_owner_who_cannot_run_this_ragops_is_told(theirs: Path, owner: Owner, tmp_path: Path, ragops: Any) -> None:
+def test_an_owner_who_cannot_run_this_ragops_is_told(
+    theirs: Path, owner: ProjectOwner, tmp_path: Path, ragops: Any
+) -> None:
     place = tmp_path / "hidden"
     place.mkdir(mode=0o700)
     copy = shutil.copytree(Path(package.__file__).parent, place / "ragops")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.adapters.docker.inspect import resume
+from ragops.adapters.docker.inspect import unpause
 from ragops.errors import RagopsError, decode_error
 from ragops.runtimes.docker.provision.readiness import ReadyProvider, Wanted, make_ready
 
@@ -68,7 +68,7 @@ def test_a_paused_one_goes_on(docker: DockerHost, made: Any) -> None:
     try:
         make_ready(docker, wanted(name))
     except BaseException:
-        resume(docker, name)
+        unpause(docker, name)
         raise
     found = docker.container(name)
     assert found

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters.docker.client import DockerHost, Entry, NotFoundError
+from ragops.adapters.docker.client import ArchiveEntry, DockerHost, NotFoundError
 from ragops.errors import ExitCode, RagopsError
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def test_files_in_and_out(docker: DockerHost, redis: str, tmp_path: Path) -> Non
     source = tmp_path / "source"
     source.write_bytes(b"x" * 3_000_000)
     ids = docker.user(redis, "redis")
-    entries = [Entry("d", 0o750, ids.uid, ids.gid), Entry("d/f", 0o440, ids.uid, ids.gid, source)]
+    entries = [ArchiveEntry("d", 0o750, ids.uid, ids.gid), ArchiveEntry("d/f", 0o440, ids.uid, ids.gid, source)]
     docker.put_archive(redis, "/data", entries)
     assert docker.exec(redis, ["stat", "-c", "%a %u %s", "/data/d", "/data/d/f"]).text.split()[:2] == ["750", "999"]
     sink = io.BytesIO()

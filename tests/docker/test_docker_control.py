@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters.docker.client import DockerHost, Entry
+from ragops.adapters.docker.client import ArchiveEntry, DockerHost
 from ragops.errors import RagopsError
 from ragops.runtimes.docker.control import DockerControl
 
@@ -258,6 +258,6 @@ def test_big_files_are_streamed(redis: Redis, tmp_path: Path) -> None:
     redis.control.stop()
     redis.control.swap_data({"big": big}, "x")
     assert redis.volume("stat -c %s current/big") == ["100000000"]
-    redis.docker.put_archive(redis.name, "/data", [Entry("current/small", 0o600, 999, 1000, b"s")])
+    redis.docker.put_archive(redis.name, "/data", [ArchiveEntry("current/small", 0o600, 999, 1000, b"s")])
     redis.control.get_data_file("small", tmp_path / "small")
     assert (tmp_path / "small").read_bytes() == b"s"

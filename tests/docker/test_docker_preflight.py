@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters.docker.client import DockerHost
-from ragops.adapters.docker.inspect import facts, listed
+from ragops.adapters.docker.inspect import list_all_containers, read_engine_facts
 from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
@@ -44,9 +44,9 @@ def test_a_port_of_another_container_is_taken_ours_is_not(
     names = docker_preflight.names_of(project)
     publish(docker, mine.name("theirs"), image(IMAGE), theirs.number, {})
     publish(docker, names.container("redis"), image(IMAGE), ours.number, names.labels("redis", "redis"))
-    docker_preflight.refuse_taken_port(docker, project, listed(docker), ours)
+    docker_preflight.refuse_taken_port(docker, project, list_all_containers(docker), ours)
     with pytest.raises(RagopsError) as caught:
-        docker_preflight.refuse_taken_port(docker, project, listed(docker), theirs)
+        docker_preflight.refuse_taken_port(docker, project, list_all_containers(docker), theirs)
     assert (caught.value.code, caught.value.exit_code) == ("port_taken", ExitCode.MISSING)
     assert mine.name("theirs") in caught.value.message
 
@@ -62,10 +62,10 @@ def test_names_of_somebody_elses_containers_and_networks_are_taken(
     docker: DockerHost, image: Callable[[str], str], project: Project
 ) -> None:
     names = docker_preflight.names_of(project)
-    docker_preflight.refuse_taken_names(docker, names, listed(docker))
+    docker_preflight.refuse_taken_names(docker, names, list_all_containers(docker))
     docker.create(names.container("qdrant-2"), {"Image": image(IMAGE)})
     with pytest.raises(RagopsError) as caught:
-        docker_preflight.refuse_taken_names(docker, names, listed(docker))
+        docker_preflight.refuse_taken_names(docker, names, list_all_containers(docker))
     assert (caught.value.code, caught.value.exit_code) == ("name_taken", ExitCode.USAGE)
     assert f"docker rm -f {names.container('qdrant-2')}" in caught.value.hint
     docker.remove(names.container("qdrant-2"), force=True)
@@ -80,7 +80,7 @@ def test_a_full_disk_is_refused(docker: DockerHost, monkeypatch: pytest.MonkeyPa
     with pytest.raises(RagopsError) as caught:
         docker_preflight.refuse_full_disk(docker)
     assert (caught.value.code, caught.value.exit_code) == ("disk_full", ExitCode.MISSING)
-    assert facts(docker).root_dir in caught.value.message
+    assert read_engine_facts(docker).root_dir in caught.value.message
 
 
 def test_doctor_says_all_there_is_to_say_of_this_engine(docker: DockerHost, project: Project) -> None:

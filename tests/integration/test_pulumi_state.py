@@ -124,7 +124,7 @@ def test_a_salt_that_was_lost_comes_back_out_of_the_state(work_dir: Path) -> Non
         opened(work_dir).up()
     assert refused.value.code == "wrong_passphrase"
     assert "--repair-state" in refused.value.hint
-    assert state.mend_salt()
+    assert state.repair_salt()
     assert state.settings.read_text().strip() == salt.strip()
     opened(work_dir).up()
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
-from ragops.config.unread import unread
+from ragops.config.unread import find_unread
 from ragops.operations.lifecycle.stack import PlatformInputs, platform_inputs
 from ragops.runtimes.docker.names import DockerNames
 from ragops.runtimes.docker.runtime import DockerRuntime
@@ -118,6 +118,6 @@ def test_the_list_is_complete_and_true(runtime: str, tmp_path: Path, pulumi_loop
             raise AssertionError(f"{key}: no valid other value: {error}") from error
         if after == before:
             ignored.add(key)
-    listed = {key for key in unread(runtime) if key.partition(".")[0] not in (*_OTHERS, "expose")}
+    listed = {key for key in find_unread(runtime) if key.partition(".")[0] not in (*_OTHERS, "expose")}
     exposed = {f"expose.{name}" for name in ("gateway", "api", "qdrant", "timescaledb", "redis")}
-    assert ignored == listed | (exposed if "expose" in unread(runtime) else set())
+    assert ignored == listed | (exposed if "expose" in find_unread(runtime) else set())

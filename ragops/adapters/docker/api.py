@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.docker.context import DockerPlace, docker_place
-from ragops.adapters.docker.errors import translated
+from ragops.adapters.docker.context import DockerEndpoint, find_docker_endpoint
+from ragops.adapters.docker.errors import translate_errors
 from ragops.errors import MissingError, RagopsError
 
 if TYPE_CHECKING:
@@ -28,20 +28,20 @@ class DockerApi:
         self._turn = threading.Lock()
 
     @cached_property
-    def place(self) -> DockerPlace:
+    def endpoint(self) -> DockerEndpoint:
         """Which engine it is. Raises MissingError, UsageError as `docker_place`."""
         if not self._given:
-            return docker_place()
+            return find_docker_endpoint()
         try:
-            usual = docker_place()
+            usual = find_docker_endpoint()
         except RagopsError:
-            return DockerPlace(self._given)
-        return usual if usual.url == self._given else DockerPlace(self._given)
+            return DockerEndpoint(self._given)
+        return usual if usual.url == self._given else DockerEndpoint(self._given)
 
     @property
     def url(self) -> str:
         """Where it answers."""
-        return self.place.url
+        return self.endpoint.url
 
     @property
     def api(self) -> APIClient:
@@ -61,9 +61,9 @@ class DockerApi:
         from docker import APIClient
         from docker.errors import InvalidVersion
 
-        with translated("be reached", self.url):
+        with translate_errors("be reached", self.url):
             try:
-                secure: Any = _tls(self.place) if self.place.certificates else False
+                secure: Any = _tls(self.endpoint) if self.endpoint.certificates else False
                 client = APIClient(base_url=self.url, version="auto", timeout=int(self._timeout), tls=secure)
             except InvalidVersion as error:
                 raise _too_old("one below 1.24") from error
@@ -72,12 +72,12 @@ class DockerApi:
             raise _too_old(client.api_version)
         return client
 
-    def translating(self, doing: str) -> Any:
+    def translate_errors(self, doing: str) -> Any:
         """Translate failures of the block into RagopsErrors; `doing` completes "Docker could not …"."""
-        return translated(doing, self.url)
+        return translate_errors(doing, self.url)
 
 
-def _tls(place: DockerPlace) -> Any:
+def _tls(place: DockerEndpoint) -> Any:
     """Return the TLS settings for the certificates that exist; a context may have only a CA."""
     from docker.tls import TLSConfig
 

@@ -23,7 +23,7 @@ _BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Entry:
+class ArchiveEntry:
     """One thing in an archive, by its relative path: a link that leads to `link`, a folder (`content` None), or a file.
 
     A file's content is bytes, or a file of this machine.
@@ -37,7 +37,7 @@ class Entry:
     link: str = ""
 
 
-def packed(entries: Iterable[Entry]) -> Iterator[bytes]:
+def pack_tar(entries: Iterable[ArchiveEntry]) -> Iterator[bytes]:
     """Yield a tar of `entries`, block by block. Raises RagopsError (file_error, not_permitted) for unreadable files."""
     for entry in entries:
         if isinstance(entry.content, Path):
@@ -49,7 +49,7 @@ def packed(entries: Iterable[Entry]) -> Iterator[bytes]:
     yield tarfile.NUL * (2 * tarfile.BLOCKSIZE)
 
 
-def _file(entry: Entry, path: Path) -> Iterator[bytes]:
+def _file(entry: ArchiveEntry, path: Path) -> Iterator[bytes]:
     try:
         with path.open("rb") as stream:
             size = left = os.fstat(stream.fileno()).st_size
@@ -64,7 +64,7 @@ def _file(entry: Entry, path: Path) -> Iterator[bytes]:
     yield _padding(size)
 
 
-def _head(entry: Entry, size: int) -> bytes:
+def _head(entry: ArchiveEntry, size: int) -> bytes:
     info = tarfile.TarInfo(entry.path)
     info.mode, info.uid, info.gid, info.size = entry.mode, entry.uid, entry.gid, size
     info.mtime = int(time.time())
@@ -104,7 +104,7 @@ class ChunkReader(io.RawIOBase):
 
 
 @contextmanager
-def unpacked(chunks: Iterable[bytes]) -> Iterator[tarfile.TarFile]:
+def unpack_tar(chunks: Iterable[bytes]) -> Iterator[tarfile.TarFile]:
     """Open the archive that arrives in `chunks`, to be read front to back. Raises tarfile.TarError."""
     stream = io.BufferedReader(ChunkReader(chunks), _BLOCK)
     with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK) as archive:

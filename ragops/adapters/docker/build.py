@@ -35,7 +35,7 @@ def build(
     last words, MissingError (disk_full).
     """
     said: deque[str] = deque(maxlen=_QUOTED_LINES)
-    with docker.translating(f"build {tag}"):
+    with docker.translate_errors(f"build {tag}"):
         events = docker.api.build(
             fileobj=context, custom_context=True, tag=tag, buildargs=dict(arguments), labels=dict(labels),
             rm=True, forcerm=True, network_mode="none", use_config_proxy=False, decode=True, timeout=_SILENCE,
@@ -77,13 +77,13 @@ def save(docker: DockerImages, references: Sequence[str], target: Path) -> None:
 
 
 def _write_images(docker: DockerImages, references: Sequence[str], file: IO[bytes]) -> None:
-    with docker.translating(f"save {', '.join(references)}"):  # docker-py's own call takes one image only
+    with docker.translate_errors(f"save {', '.join(references)}"):  # docker-py's own call takes one image only
         address = f"{docker.api.base_url}/v{docker.api.api_version}/images/get"
         answer = docker.api.get(address, params={"names": list(references)}, stream=True, timeout=_SILENCE)
         answer.raise_for_status()
         blocks = answer.iter_content(_BLOCK)
     while True:
-        with docker.translating(f"save {', '.join(references)}"):
+        with docker.translate_errors(f"save {', '.join(references)}"):
             block = next(blocks, b"")
         if not block:
             return
@@ -97,7 +97,7 @@ def load(docker: DockerImages, source: Path) -> tuple[str, ...]:
     except OSError as error:
         raise explain_os_error(error, f"read {source}") from error
     names: list[str] = []
-    with contextlib.closing(file), docker.translating(f"load {source}"):
+    with contextlib.closing(file), docker.translate_errors(f"load {source}"):
         for event in docker.api.load_image(file):  # type: ignore[no-untyped-call]
             if error_text := event.get("error"):
                 raise RagopsError("docker_failed", f"{source} could not be loaded: {error_text}", "is it whole?")

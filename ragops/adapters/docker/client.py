@@ -8,20 +8,20 @@ docker_timeout), and NotFoundError where what it names is not there.
 from __future__ import annotations
 
 from ragops.adapters.docker import values
-from ragops.adapters.docker.archive import Entry, User, find_user
+from ragops.adapters.docker.archive import ArchiveEntry, User, find_user
 from ragops.adapters.docker.errors import NotFoundError
 from ragops.adapters.docker.images import DockerImages
 from ragops.adapters.docker.pull import PullProgress
-from ragops.adapters.docker.temporary_container import DockerShortLived
+from ragops.adapters.docker.temporary_container import DockerTemporaryContainers
 from ragops.adapters.docker.volumes import DockerVolumes
 
-__all__ = ["DockerHost", "Entry", "NotFoundError", "PullProgress", "User", "find_user"]
+__all__ = ["ArchiveEntry", "DockerHost", "NotFoundError", "PullProgress", "User", "find_user"]
 
 
-class DockerHost(DockerImages, DockerShortLived, DockerVolumes):
+class DockerHost(DockerImages, DockerTemporaryContainers, DockerVolumes):
     """One Docker engine: the one at `url`, else that of the docker command; `timeout` s a request."""
 
     def version(self) -> values.EngineVersion:
         """Return the engine's version, and how and where it stores its data."""
-        with self.translating("say its version"):
+        with self.translate_errors("say its version"):
             return values.engine_version(self.api.version(), self.api.info())

@@ -28,7 +28,7 @@ class DockerContainers(DockerExec):
 
     def containers(self, labels: Mapping[str, str]) -> tuple[values.Container, ...]:
         """All containers with these labels, running or not, by name."""
-        with self.translating("list its containers"):
+        with self.translate_errors("list its containers"):
             listed = self.api.containers(all=True, filters={"label": _wanted(labels)})
         found = [self.container(str(raw["Id"])) for raw in listed]
         return tuple(sorted((one for one in found if one), key=lambda one: one.name))
@@ -36,7 +36,7 @@ class DockerContainers(DockerExec):
     def container(self, name: str) -> values.Container | None:
         """Return one container by name or id, None if there is none."""
         try:
-            with self.translating(f"look at {name}"):
+            with self.translate_errors(f"look at {name}"):
                 return values.container(self.api.inspect_container(name))
         except NotFoundError:
             return None
@@ -44,7 +44,7 @@ class DockerContainers(DockerExec):
     def published(self, name: str) -> dict[int, tuple[str, ...]]:
         """Return the addresses of this machine that its ports listen on, by port inside, in Docker's own order."""
         try:
-            with self.translating(f"look at {name}"):
+            with self.translate_errors(f"look at {name}"):
                 ports = (self.api.inspect_container(name).get("NetworkSettings") or {}).get("Ports") or {}
         except NotFoundError:
             return {}
@@ -56,29 +56,29 @@ class DockerContainers(DockerExec):
 
     def create(self, name: str, config: Mapping[str, Any]) -> str:
         """Create a container from a body as the API takes it, without starting it; returns its id."""
-        with self.translating(f"create {name}"):
+        with self.translate_errors(f"create {name}"):
             made = self.api.create_container_from_config(dict(config), name)  # type: ignore[no-untyped-call]
             return str(made["Id"])
 
     def start(self, name: str) -> None:
         """Start it; nothing to do where it runs. Raises NotFoundError, RagopsError (docker_failed)."""
-        with self.translating(f"start {name}"):
+        with self.translate_errors(f"start {name}"):
             self.api.start(name)
 
     def stop(self, name: str, timeout: float) -> None:
         """Stop it with its own signal, after `timeout` seconds with SIGKILL; nothing to do if it does not run."""
-        with self.translating(f"stop {name}"):
+        with self.translate_errors(f"stop {name}"):
             self.api.stop(name, timeout=max(1, round(timeout)))
 
     def kill(self, name: str, signal: str = "SIGKILL") -> None:
         """Send a signal to its first process."""
-        with self.translating(f"kill {name}"):
+        with self.translate_errors(f"kill {name}"):
             self.api.kill(name, signal)
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove the container, with `force` a running one too; named volumes stay. Nothing to do without it."""
         try:
-            with self.translating(f"remove {name}"):
+            with self.translate_errors(f"remove {name}"):
                 self.api.remove_container(name, force=force, v=True)
         except NotFoundError:
             pass
@@ -88,7 +88,7 @@ class DockerContainers(DockerExec):
 
         It has the same image, volumes, ports and names in its networks, more `labels`, and is never restarted.
         """
-        with self.translating(f"look at {name}"):
+        with self.translate_errors(f"look at {name}"):
             raw: dict[str, Any] = self.api.inspect_container(name)
         self.create(copy, _copied(raw, extra_args, labels))
         self.start(copy)
@@ -129,7 +129,7 @@ class DockerContainers(DockerExec):
         self, name: str, lines: int, *, follow: bool = False, until: datetime | None = None
     ) -> Iterator[str]:  # fmt: skip
         """Yield the last `lines` lines of its log, then new ones if `follow`, until it ends. Raises NotFoundError."""
-        with self.translating(f"read the log of {name}"):
+        with self.translate_errors(f"read the log of {name}"):
             chunks = self.api.logs(
                 name, stdout=True, stderr=True, stream=True, follow=follow, timestamps=False, tail=lines,
                 until=until.timestamp() if until else None,
@@ -138,7 +138,7 @@ class DockerContainers(DockerExec):
 
     def memory(self, name: str) -> int:
         """Return the bytes of memory that it uses now, 0 if it does not run."""
-        with self.translating(f"measure {name}"):
+        with self.translate_errors(f"measure {name}"):
             return values.memory_used(self.api.stats(name, stream=False, one_shot=True))
 
     def _failed(self, name: str, what: str, hint: str = "", ended: datetime | None = None) -> NoReturn:

@@ -20,7 +20,7 @@ _SCHEMES = ("unix", "tcp", "http", "https", "npipe", "fd")
 
 
 @dataclass(frozen=True)
-class DockerPlace:
+class DockerEndpoint:
     """A Docker engine: its URL, the folder of ca.pem, cert.pem and key.pem (empty: no TLS), how it was found."""
 
     url: str
@@ -36,7 +36,7 @@ class DockerPlace:
         return found
 
 
-def docker_place(environment: Mapping[str, str] = os.environ) -> DockerPlace:
+def find_docker_endpoint(environment: Mapping[str, str] = os.environ) -> DockerEndpoint:
     """Return the engine that the docker command would use.
 
     DOCKER_HOST goes before DOCKER_CONTEXT, that before the current context of the configuration, that before the usual
@@ -51,7 +51,7 @@ def docker_place(environment: Mapping[str, str] = os.environ) -> DockerPlace:
     name = name or _current(folder / "config.json")
     if name and name != DEFAULT:
         return _by_context(name, folder, source)
-    return DockerPlace(_usual_socket(environment))
+    return DockerEndpoint(_usual_socket(environment))
 
 
 def _configuration(environment: Mapping[str, str]) -> Path:
@@ -61,13 +61,13 @@ def _configuration(environment: Mapping[str, str]) -> Path:
     return (Path(home) if home else Path.home()) / ".docker"
 
 
-def _by_host(host: str, folder: Path, environment: Mapping[str, str]) -> DockerPlace:
+def _by_host(host: str, folder: Path, environment: Mapping[str, str]) -> DockerEndpoint:
     secure = bool(environment.get("DOCKER_TLS_VERIFY")) and host.startswith(("tcp", "http"))
     certificates = environment.get("DOCKER_CERT_PATH") or str(folder)
-    return DockerPlace(_supported(host, "DOCKER_HOST"), certificates if secure else "", source="DOCKER_HOST")
+    return DockerEndpoint(_supported(host, "DOCKER_HOST"), certificates if secure else "", source="DOCKER_HOST")
 
 
-def _by_context(name: str, folder: Path, source: str) -> DockerPlace:
+def _by_context(name: str, folder: Path, source: str) -> DockerEndpoint:
     ident = hashlib.sha256(name.encode()).hexdigest()
     path = folder / "contexts" / "meta" / ident / "meta.json"
     try:
@@ -83,7 +83,7 @@ def _by_context(name: str, folder: Path, source: str) -> DockerPlace:
     certificates = folder / "contexts" / "tls" / ident / "docker"
     secure = str(certificates) if certificates.is_dir() else ""
     verify = not bool(endpoint.get("SkipTLSVerify"))
-    return DockerPlace(_supported(host, f"the Docker context {name!r}"), secure, verify, f"context {name}")
+    return DockerEndpoint(_supported(host, f"the Docker context {name!r}"), secure, verify, f"context {name}")
 
 
 def _supported(host: str, source: str) -> str:

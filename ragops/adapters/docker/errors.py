@@ -21,7 +21,7 @@ class NotFoundError(RagopsError):
 
 
 @contextmanager
-def translated(doing: str, url: str = "") -> Iterator[None]:
+def translate_errors(doing: str, url: str = "") -> Iterator[None]:
     """Turn what docker-py raises inside the block into RagopsErrors; `doing` completes "Docker could not …".
 
     MissingError (docker_missing, disk_full), NotFoundError (docker_not_found), RagopsError (docker_conflict,
@@ -34,10 +34,10 @@ def translated(doing: str, url: str = "") -> Iterator[None]:
     try:
         yield
     except (DockerException, RequestException, HTTPError, OSError) as error:
-        raise explained(error, doing, url) from error
+        raise explain(error, doing, url) from error
 
 
-def explained(error: Exception, doing: str, url: str = "") -> RagopsError:
+def explain(error: Exception, doing: str, url: str = "") -> RagopsError:
     """Return the RagopsError of one failure of docker-py."""
     from docker.errors import APIError
 
@@ -59,11 +59,11 @@ def explained(error: Exception, doing: str, url: str = "") -> RagopsError:
             "install or start it (`sudo systemctl start docker`); `docker context use` or DOCKER_HOST names another",
         )
     if any(isinstance(cause, TimeoutError) or "timed out" in str(cause).lower() for cause in causes):
-        return timed_out(doing)
+        return timeout_error(doing)
     return RagopsError("docker_failed", f"Docker could not {doing}: {causes[-1]}", _LOG)
 
 
-def timed_out(doing: str, seconds: float = 0) -> RagopsError:
+def timeout_error(doing: str, seconds: float = 0) -> RagopsError:
     """Return the error of a wait that exceeded its time-out."""
     within = f" within {seconds:.0f} s" if seconds else " in time"
     return RagopsError("docker_timeout", f"Docker could not {doing}{within}", "is the machine busy, or its disk full?")

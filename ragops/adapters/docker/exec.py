@@ -11,21 +11,21 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.docker.api import DockerApi
-from ragops.adapters.docker.archive import find_user, packed, unpacked
-from ragops.adapters.docker.errors import NotFoundError, timed_out
-from ragops.adapters.docker.stream import Conversation, Tail
+from ragops.adapters.docker.archive import find_user, pack_tar, unpack_tar
+from ragops.adapters.docker.errors import NotFoundError, timeout_error
+from ragops.adapters.docker.stream import ExecStream, RingBuffer
 from ragops.adapters.docker.values import ExecResult
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from ragops.adapters.docker.archive import Entry, User
+    from ragops.adapters.docker.archive import ArchiveEntry, User
     from ragops.adapters.streams import ByteReader, ByteWriter
 
 LIMIT = 60.0
-KEPT = 4 << 20  # of the output of a command whose output is kept in memory
-SAID = 64 << 10
+OUTPUT_LIMIT = 4 << 20  # of the output of a command whose output is kept in memory
+STDERR_LIMIT = 64 << 10
 _END_WAIT = 10.0
 
 
@@ -40,7 +40,7 @@ class DockerExec(DockerApi):
 
         Keeps the last 4 MiB of output. Raises RagopsError (docker_timeout): what was started may then still run.
         """
-        out = Tail(KEPT)
+        out = RingBuffer(OUTPUT_LIMIT)
         source = None if input is None else io.BytesIO(input)
         done = self.exec_stream(name, argv, source=source, target=out, user=user, env=env, limit=limit)
         return ExecResult(done.code, bytes(out.data), done.stderr)
@@ -54,13 +54,13 @@ class DockerExec(DockerApi):
         The result has the last 64 KiB of stderr and no stdout.
         """
         doing = f"run {argv[0]} in {name}"
-        said = Tail(SAID)
-        with self.translating(doing):
+        said = RingBuffer(STDERR_LIMIT)
+        with self.translate_errors(doing):
             started = self.api.exec_create(
                 name, list(argv), stdin=source is not None, user=user, environment=dict(env or {}),
             )  # fmt: skip
-            conversation = Conversation(self.api.exec_start(started["Id"], socket=True))
-            hold(conversation, doing, source, target or Tail(0), said, limit)
+            conversation = ExecStream(self.api.exec_start(started["Id"], socket=True))
+            run_exchange(conversation, doing, source, target or RingBuffer(0), said, limit)
             return ExecResult(self._code(started["Id"], doing), b"", bytes(said.data))
 
     def _code(self, exec_id: str, doing: str) -> int:
@@ -71,16 +71,16 @@ class DockerExec(DockerApi):
             if not state["Running"] and state["ExitCode"] is not None:
                 return int(state["ExitCode"])
             if time.monotonic() > deadline:
-                raise timed_out(doing, _END_WAIT)
+                raise timeout_error(doing, _END_WAIT)
             time.sleep(0.02)
 
-    def put_archive(self, name: str, path: str, entries: Iterable[Entry]) -> None:
+    def put_archive(self, name: str, path: str, entries: Iterable[ArchiveEntry]) -> None:
         """Write folders and files below the folder `path` of a container, started or not, through volumes too.
 
         Raises RagopsError (file_error, not_permitted) where a file of this machine cannot be read.
         """
-        with self.translating(f"write to {path} in {name}"):
-            self.api.put_archive(name, path, packed(entries))
+        with self.translate_errors(f"write to {path} in {name}"):
+            self.api.put_archive(name, path, pack_tar(entries))
 
     @contextmanager
     def get_archive(self, name: str, path: str) -> Iterator[tarfile.TarFile]:
@@ -88,10 +88,10 @@ class DockerExec(DockerApi):
 
         Raises NotFoundError.
         """
-        with self.translating(f"read {path} in {name}"):
+        with self.translate_errors(f"read {path} in {name}"):
             chunks, _ = self.api.get_archive(name, path, chunk_size=1 << 20)
             try:
-                with unpacked(chunks) as archive:
+                with unpack_tar(chunks) as archive:
                     yield archive
             except tarfile.TarError as error:
                 raise RagopsError("docker_failed", f"{path} of {name} arrived broken: {error}") from error
@@ -120,11 +120,11 @@ class DockerExec(DockerApi):
         return found
 
 
-def hold(
-    conversation: Conversation, doing: str, source: ByteReader | None, out: ByteWriter, said: ByteWriter, limit: float
+def run_exchange(
+    conversation: ExecStream, doing: str, source: ByteReader | None, out: ByteWriter, said: ByteWriter, limit: float
 ) -> None:
     """Hold the conversation, a wait that is too long as RagopsError (docker_timeout)."""
     try:
-        conversation.hold(source, out, said, limit)
+        conversation.exchange(source, out, said, limit)
     except TimeoutError as error:
-        raise timed_out(doing, limit) from error
+        raise timeout_error(doing, limit) from error

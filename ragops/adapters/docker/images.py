@@ -37,7 +37,7 @@ class DockerImages(DockerApi):
     def image(self, reference: str) -> values.Image | None:
         """Return a local image by name, digest or id; None if there is none."""
         try:
-            with self.translating(f"look for the image {reference}"):
+            with self.translate_errors(f"look for the image {reference}"):
                 return values.image(self.api.inspect_image(reference))  # type: ignore[no-untyped-call]
         except NotFoundError:
             return None
@@ -66,7 +66,7 @@ class DockerImages(DockerApi):
 
     def _pull_once(self, reference: str, state: PullState, on_progress: Callable[[PullProgress], None]) -> None:
         try:
-            with self.translating(_PULLING):
+            with self.translate_errors(_PULLING):
                 name, tag = _repository_and_tag(reference)
                 for event in self.api.pull(name, tag=tag, stream=True, decode=True):
                     if said := _error_of(event):

@@ -29,9 +29,9 @@ class EngineFacts:
     live_restore: bool
 
 
-def facts(docker: DockerApi) -> EngineFacts:
+def read_engine_facts(docker: DockerApi) -> EngineFacts:
     """Return the engine's description of its machine."""
-    with docker.translating("describe itself"):
+    with docker.translate_errors("describe itself"):
         info: Mapping[str, Any] = docker.api.info()
     named = (option.partition(",")[0].removeprefix("name=") for option in info.get("SecurityOptions") or ())
     return EngineFacts(
@@ -45,14 +45,14 @@ def facts(docker: DockerApi) -> EngineFacts:
     )
 
 
-def how_made(docker: DockerApi, container: str) -> dict[str, str]:
+def read_settings(docker: DockerApi, container: str) -> dict[str, str]:
     """Return the current settings of the container as text, by name. Raises NotFoundError."""
-    with docker.translating(f"look at {container}"):
+    with docker.translate_errors(f"look at {container}"):
         raw: Mapping[str, Any] = docker.api.inspect_container(container)
-    return settings_of(raw)
+    return extract_settings(raw)
 
 
-def settings_of(raw: Mapping[str, Any]) -> dict[str, str]:
+def extract_settings(raw: Mapping[str, Any]) -> dict[str, str]:
     """Return the settings in an inspection that people change by hand, as texts that can be compared and shown.
 
     Values of variables are digests: nothing that is kept or shown has them in the clear.
@@ -79,16 +79,16 @@ def settings_of(raw: Mapping[str, Any]) -> dict[str, str]:
 
 def health_said(docker: DockerApi, container: str) -> str:
     """Return the last output of its health check, on one line and bounded; empty if it has none."""
-    with docker.translating(f"look at {container}"):
+    with docker.translate_errors(f"look at {container}"):
         raw: Mapping[str, Any] = docker.api.inspect_container(container)
     log = ((raw["State"].get("Health") or {}).get("Log")) or ()
     return " ".join(str(log[-1].get("Output") or "").split())[:_QUOTED] if log else ""
 
 
-def members(docker: DockerApi, network: str) -> dict[str, str] | None:
+def list_members(docker: DockerApi, network: str) -> dict[str, str] | None:
     """Return the names of the running containers in a network by their ids; None if there is no such network."""
     try:
-        with docker.translating(f"look at the network {network}"):
+        with docker.translate_errors(f"look at the network {network}"):
             raw: Mapping[str, Any] = docker.api.inspect_network(network)
     except NotFoundError:
         return None
@@ -96,7 +96,7 @@ def members(docker: DockerApi, network: str) -> dict[str, str] | None:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ContainerSummary:
     """A container as a list has it: `ports` are the TCP ports of the engine's machine that it is published on."""
 
     id: str
@@ -105,29 +105,29 @@ class Listed:
     ports: tuple[int, ...]
 
 
-def listed(docker: DockerApi) -> tuple[Listed, ...]:
+def list_all_containers(docker: DockerApi) -> tuple[ContainerSummary, ...]:
     """Return all containers of the engine, in one request."""
-    with docker.translating("list its containers"):
+    with docker.translate_errors("list its containers"):
         found = docker.api.containers(all=True)
     return tuple(_listed_one(raw) for raw in found)
 
 
-def _listed_one(raw: Mapping[str, Any]) -> Listed:
+def _listed_one(raw: Mapping[str, Any]) -> ContainerSummary:
     published = {int(port["PublicPort"]) for port in raw.get("Ports") or () if port.get("PublicPort")}
     name = str((raw.get("Names") or ["/"])[0]).lstrip("/")
-    return Listed(str(raw["Id"]), name, dict(raw.get("Labels") or {}), tuple(sorted(published)))
+    return ContainerSummary(str(raw["Id"]), name, dict(raw.get("Labels") or {}), tuple(sorted(published)))
 
 
-def users_of(docker: DockerApi, volume: str) -> tuple[str, ...]:
+def list_volume_users(docker: DockerApi, volume: str) -> tuple[str, ...]:
     """Names of the containers, running or not, that have the volume."""
-    with docker.translating(f"look for users of {volume}"):
+    with docker.translate_errors(f"look for users of {volume}"):
         found = docker.api.containers(all=True, filters={"volume": [volume]})
     return tuple(sorted(_listed_one(raw).name for raw in found))
 
 
-def resume(docker: DockerApi, container: str) -> None:
+def unpause(docker: DockerApi, container: str) -> None:
     """Resume a paused container."""
-    with docker.translating(f"resume {container}"):
+    with docker.translate_errors(f"resume {container}"):
         docker.api.unpause(container)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.docker.errors import NotFoundError
-from ragops.adapters.docker.values import instant
+from ragops.adapters.docker.values import parse_time
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _AGAIN = 1.0  # seconds between two looks for a container that does not run
 
 
 @dataclass(frozen=True, order=True)
-class Line:
+class LogLine:
     """A line of a log; `stamp` is Docker's time of it, which sorts as it is."""
 
     stamp: str
@@ -30,15 +30,15 @@ class Line:
     text: str
 
 
-def tail(docker: DockerHost, containers: Mapping[str, str], lines: int) -> list[Line]:
+def tail(docker: DockerHost, containers: Mapping[str, str], lines: int) -> list[LogLine]:
     """Return the last `lines` lines of all `containers`, merged by time; `containers` maps labels to names."""
     found = [_read(docker, name, source, lines) for source, name in containers.items()]
     return list(heapq.merge(*found))[-lines:] if lines else []
 
 
-def follow(docker: DockerHost, containers: Mapping[str, str], last: Sequence[Line]) -> Iterator[Line]:
+def follow(docker: DockerHost, containers: Mapping[str, str], last: Sequence[LogLine]) -> Iterator[LogLine]:
     """Yield lines written after `last`, through restarts and replacements of the containers, until the caller stops."""
-    lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
+    lines: queue.SimpleQueue[LogLine] = queue.SimpleQueue()
     newest = {line.source: line.stamp for line in last}
     for source, name in containers.items():
         after = newest.get(source) or _now()
@@ -47,7 +47,7 @@ def follow(docker: DockerHost, containers: Mapping[str, str], last: Sequence[Lin
         yield lines.get()
 
 
-def _follow_one(url: str, name: str, source: str, after: str, lines: queue.SimpleQueue[Line]) -> None:
+def _follow_one(url: str, name: str, source: str, after: str, lines: queue.SimpleQueue[LogLine]) -> None:
     from ragops.adapters.docker.client import DockerHost
 
     docker = DockerHost(url)  # a stream holds its connection
@@ -62,15 +62,15 @@ def _follow_one(url: str, name: str, source: str, after: str, lines: queue.Simpl
         time.sleep(_AGAIN)
 
 
-def _read(docker: DockerHost, name: str, source: str, lines: int) -> list[Line]:
+def _read(docker: DockerHost, name: str, source: str, lines: int) -> list[LogLine]:
     try:
         return list(_stream(docker, name, source, tail=lines, follow=False))
     except NotFoundError:
         return []
 
 
-def _stream(docker: DockerHost, name: str, source: str, **options: Any) -> Iterator[Line]:
-    with docker.translating(f"read the log of {name}"):
+def _stream(docker: DockerHost, name: str, source: str, **options: Any) -> Iterator[LogLine]:
+    with docker.translate_errors(f"read the log of {name}"):
         rest = b""
         for chunk in docker.api.logs(name, stdout=True, stderr=True, stream=True, timestamps=True, **options):
             *complete, rest = (rest + chunk).split(b"\n")
@@ -79,15 +79,15 @@ def _stream(docker: DockerHost, name: str, source: str, **options: Any) -> Itera
             yield parse(rest, source)
 
 
-def parse(raw: bytes, source: str) -> Line:
+def parse(raw: bytes, source: str) -> LogLine:
     """Parse a line of the API: time, a space, text."""
     stamp, _, text = raw.decode(errors="replace").rstrip("\r").partition(" ")
-    return Line(stamp, source, text)
+    return LogLine(stamp, source, text)
 
 
 def _whole_second(stamp: str) -> int:
     """Return the time in whole seconds, the finest that all engines take; older lines are dropped by their stamp."""
-    found = instant(stamp)
+    found = parse_time(stamp)
     return int(found.timestamp()) if found else int(time.time())
 
 

@@ -20,18 +20,18 @@ _STDERR = 2
 _BLOCK = 1 << 18
 
 
-class Waiting:
+class BlockingReader:
     """A source whose `read` may block; `close` ends it."""
 
     def __init__(self) -> None:
         self.over = threading.Event()
 
-    def let_go(self) -> None:
+    def close(self) -> None:
         """End the source: the exchange is over, or is to end."""
         self.over.set()
 
 
-class HeldOpen(Waiting):
+class OpenStdin(BlockingReader):
     """A source without data that does not end before the conversation: the command can tell when we are gone."""
 
     def read(self, size: int, /) -> bytes:  # noqa: ARG002  part of the protocol
@@ -41,7 +41,7 @@ class HeldOpen(Waiting):
 
 
 @dataclass
-class Tail:
+class RingBuffer:
     """A sink that keeps the last `limit` bytes."""
 
     limit: int
@@ -54,7 +54,7 @@ class Tail:
             del self.data[: -self.limit]
 
 
-class Conversation:
+class ExecStream:
     """One hijacked connection of docker-py (`exec_start` or `attach_socket` with socket=True)."""
 
     def __init__(self, hijacked: Any) -> None:
@@ -63,7 +63,7 @@ class Conversation:
         self._reader = self._response.raw._fp.fp
         self._socket: socket.socket = getattr(hijacked, "_sock", hijacked)
 
-    def hold(self, source: ByteReader | None, stdout: ByteWriter, stderr: ByteWriter, limit: float) -> None:
+    def exchange(self, source: ByteReader | None, stdout: ByteWriter, stderr: ByteWriter, limit: float) -> None:
         """Send all of `source`, hand out what comes until the other side ends. Raises TimeoutError after `limit` s."""
         deadline = time.monotonic() + limit
         self._socket.settimeout(limit)
@@ -78,8 +78,8 @@ class Conversation:
                 kind, size = struct.unpack(">BxxxL", header)
                 self._hand_out(stderr if kind == _STDERR else stdout, size, deadline)
         finally:
-            if isinstance(source, Waiting):
-                source.let_go()
+            if isinstance(source, BlockingReader):
+                source.close()
             self.close()
             writer.join(timeout=10)
         if self._unreadable:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.docker.containers import DockerContainers
 from ragops.adapters.docker.errors import NotFoundError
-from ragops.adapters.docker.exec import KEPT, LIMIT, SAID, hold
-from ragops.adapters.docker.stream import Conversation, Tail
+from ragops.adapters.docker.exec import LIMIT, OUTPUT_LIMIT, STDERR_LIMIT, run_exchange
+from ragops.adapters.docker.stream import ExecStream, RingBuffer
 from ragops.adapters.docker.values import ExecResult
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _END_WAIT = 10
 
 
-class DockerShortLived(DockerContainers):
+class DockerTemporaryContainers(DockerContainers):
     """The part of `DockerHost` about short-lived containers.
 
     They have no network, no capability but those named, and a name that is theirs alone: what a killed run left under
@@ -54,16 +54,16 @@ class DockerShortLived(DockerContainers):
 
     def run_created(self, name: str, *, input: bytes | None = None, limit: float = LIMIT) -> ExecResult:
         """Start a container that was only created, and wait for its end; the rest is as for `run_once`."""
-        doing, out, said = f"run {name}", Tail(KEPT), Tail(SAID)
-        with self.translating(doing):
+        doing, out, said = f"run {name}", RingBuffer(OUTPUT_LIMIT), RingBuffer(STDERR_LIMIT)
+        with self.translate_errors(doing):
             params = {"stdin": int(input is not None), "stdout": 1, "stderr": 1, "stream": 1}
-            conversation = Conversation(self.api.attach_socket(name, params=params))
+            conversation = ExecStream(self.api.attach_socket(name, params=params))
             try:
                 self.api.start(name)
             except BaseException:
                 conversation.close()
                 raise
-            hold(conversation, doing, None if input is None else io.BytesIO(input), out, said, limit)
+            run_exchange(conversation, doing, None if input is None else io.BytesIO(input), out, said, limit)
             code = int(self.api.wait(name, timeout=_END_WAIT)["StatusCode"])
         return ExecResult(code, bytes(out.data), bytes(said.data))
 
@@ -78,7 +78,7 @@ class DockerShortLived(DockerContainers):
 
     def _clear(self, name: str) -> None:
         try:
-            with self.translating(f"wait for the end of {name}"):
+            with self.translate_errors(f"wait for the end of {name}"):
                 if self.api.inspect_container(name)["State"]["Running"]:
                     self.api.wait(name, timeout=int(LIMIT))
         except NotFoundError:

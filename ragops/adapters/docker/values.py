@@ -164,7 +164,7 @@ def image(raw: Mapping[str, Any]) -> Image:
         id=raw["Id"],
         tags=tuple(raw.get("RepoTags") or ()),
         digests=tuple(raw.get("RepoDigests") or ()),
-        created=instant(raw.get("Created", "")),
+        created=parse_time(raw.get("Created", "")),
         size=int(raw.get("Size") or 0),
         user=config.get("User") or "",
         labels=dict(config.get("Labels") or {}),
@@ -188,7 +188,7 @@ def container(raw: Mapping[str, Any]) -> Container:
         ports=_ports(host),
         networks=tuple(sorted((raw.get("NetworkSettings") or {}).get("Networks") or {})),
         user=config.get("User") or "",
-        created=instant(raw.get("Created", "")),
+        created=parse_time(raw.get("Created", "")),
         limit=int(host.get("Memory") or 0),
         command=tuple(config.get("Cmd") or ()),
         check=_check(config.get("Healthcheck") or {}),
@@ -199,7 +199,7 @@ def container(raw: Mapping[str, Any]) -> Container:
 
 def volume(raw: Mapping[str, Any]) -> Volume:
     """From a volume's inspection."""
-    created = instant(raw.get("CreatedAt", ""))
+    created = parse_time(raw.get("CreatedAt", ""))
     return Volume(raw["Name"], dict(raw.get("Labels") or {}), raw.get("Mountpoint", ""), created)
 
 
@@ -216,7 +216,7 @@ def memory_used(stats: Mapping[str, Any]) -> int:
     return max(0, int(memory.get("usage", 0)) - int(cache))
 
 
-def instant(text: str) -> datetime | None:
+def parse_time(text: str) -> datetime | None:
     """Parse a time as Docker writes it (nanoseconds, any zone); None for its year 1, which means never."""
     if not text or text.startswith("0001-"):
         return None
@@ -234,8 +234,8 @@ def _state(raw: Mapping[str, Any]) -> State:
         exit_code=int(state.get("ExitCode") or 0),
         oom_killed=bool(state.get("OOMKilled")),
         restarts=int(raw.get("RestartCount") or 0),
-        started=instant(state.get("StartedAt", "")),
-        finished=instant(state.get("FinishedAt", "")),
+        started=parse_time(state.get("StartedAt", "")),
+        finished=parse_time(state.get("FinishedAt", "")),
         error=state.get("Error") or "",
         pid=int(state.get("Pid") or 0),
     )

@@ -18,21 +18,21 @@ class DockerVolumes(DockerApi):
 
     def volumes(self, labels: Mapping[str, str]) -> tuple[values.Volume, ...]:
         """All volumes with these labels, by name."""
-        with self.translating("list its volumes"):
+        with self.translate_errors("list its volumes"):
             listed = self.api.volumes(filters={"label": _wanted(labels)})["Volumes"] or []
         return tuple(sorted((values.volume(raw) for raw in listed), key=lambda one: one.name))
 
     def volume(self, name: str) -> values.Volume | None:
         """Return one volume by name, None if there is none."""
         try:
-            with self.translating(f"look at the volume {name}"):
+            with self.translate_errors(f"look at the volume {name}"):
                 return values.volume(self.api.inspect_volume(name))
         except NotFoundError:
             return None
 
     def create_volume(self, name: str, labels: Mapping[str, str]) -> values.Volume:
         """Return the volume `name`, created if there is none; one that exists keeps its own labels."""
-        with self.translating(f"create the volume {name}"):
+        with self.translate_errors(f"create the volume {name}"):
             return values.volume(self.api.create_volume(name, labels=dict(labels)))
 
     def remove_volume(self, name: str) -> None:
@@ -41,7 +41,7 @@ class DockerVolumes(DockerApi):
         Raises RagopsError (volume_in_use) while a container, even a stopped one, has it.
         """
         try:
-            with self.translating(f"remove the volume {name}"):
+            with self.translate_errors(f"remove the volume {name}"):
                 self.api.remove_volume(name)
         except NotFoundError:
             return
@@ -53,14 +53,14 @@ class DockerVolumes(DockerApi):
 
     def networks(self, labels: Mapping[str, str]) -> tuple[values.Network, ...]:
         """All networks with these labels, by name."""
-        with self.translating("list its networks"):
+        with self.translate_errors("list its networks"):
             listed = self.api.networks(filters={"label": _wanted(labels)})
         return tuple(sorted((values.network(raw) for raw in listed), key=lambda one: one.name))
 
     def remove_network(self, name: str) -> None:
         """Remove a network; nothing to do without it. Raises RagopsError while containers are in it."""
         try:
-            with self.translating(f"remove the network {name}"):
+            with self.translate_errors(f"remove the network {name}"):
                 self.api.remove_network(name)
         except NotFoundError:
             pass

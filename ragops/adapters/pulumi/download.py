@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
-from ragops.adapters.pulumi.pins import ENGINE_HINT, need_free
+from ragops.adapters.pulumi.pins import ENGINE_HINT, require_free_space
 from ragops.errors import IntegrityError, MissingError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def download(version: str, urls: Sequence[str], folder: Path, binary: Path, prog
     The first of `urls` that answers is taken. MissingError if none does, IntegrityError if the archive is not the one
     in the published checksums, or holds what no release holds.
     """
-    need_free(folder, _FREE_BYTES)
+    require_free_space(folder, _FREE_BYTES)
     files = release_files(version, platform.system(), platform.machine())
     archive = folder / files.archive
     failures = []

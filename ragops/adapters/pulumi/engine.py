@@ -17,7 +17,7 @@ from pulumi.automation.errors import CommandError, ConcurrentUpdateError, StackN
 from ragops.adapters.files import make_dir, write_atomic
 from ragops.adapters.pulumi.command import InterruptibleCommand
 from ragops.adapters.pulumi.errors import translate
-from ragops.adapters.pulumi.events import Recorder, Step
+from ragops.adapters.pulumi.events import EventRecorder, Step
 from ragops.adapters.pulumi.locks import are_all_gone, parse_holders
 from ragops.adapters.pulumi.passphrase import passphrase_variables
 from ragops.adapters.pulumi.state import local_state
@@ -124,18 +124,18 @@ class PulumiStack:
         if not create and self._local and not self._local.checkpoint.exists():
             raise _no_stack(options)
         make_dir(options.work_dir, _PRIVATE)
-        self._stack = self._translated(lambda: self._open(engine, program))
+        self._stack = self._run(lambda: self._open(engine, program))
 
     def preview(self) -> tuple[Step, ...]:
         """Return the steps of an `up`, after a refresh."""
-        recorder = Recorder()
-        self._translated(lambda: self._stack.preview(refresh=True, on_event=recorder, color="never"), recorder)
+        recorder = EventRecorder()
+        self._run(lambda: self._stack.preview(refresh=True, on_event=recorder, color="never"), recorder)
         return tuple(recorder.steps)
 
     def drift(self) -> tuple[Step, ...]:
         """Where what is really there differs from the state; changes nothing."""
-        recorder = Recorder()
-        self._translated(lambda: self._stack.preview_refresh(on_event=recorder, color="never"), recorder)
+        recorder = EventRecorder()
+        self._run(lambda: self._stack.preview_refresh(on_event=recorder, color="never"), recorder)
         return tuple(recorder.steps)
 
     def up(self, on_step: Callable[[Step], None] | None = None, resources: Sequence[str] = ()) -> UpReport:
@@ -143,10 +143,10 @@ class PulumiStack:
 
         With `resources` (their names) only those.
         """
-        recorder = Recorder(on_step)
+        recorder = EventRecorder(on_step)
         target = [f"**::{name}" for name in resources] or None
         up = partial(self._stack.up, refresh=True, on_event=recorder, color="never", target=target)
-        self._translated(up, recorder)
+        self._run(up, recorder)
         return UpReport(tuple(recorder.steps), recorder.outputs)
 
     def destroy(self, on_step: Callable[[Step], None] | None = None, *, forget_data: bool = False) -> tuple[Step, ...]:
@@ -154,10 +154,10 @@ class PulumiStack:
 
         What is protected stays in the state too, unless `forget_data`: then data are still there, but no state knows.
         """
-        recorder = Recorder(on_step)
+        recorder = EventRecorder(on_step)
         if forget_data:
             self.unprotect()
-        self._translated(
+        self._run(
             lambda: self._stack.destroy(refresh=True, on_event=recorder, color="never", exclude_protected=True),
             recorder,
         )
@@ -166,11 +166,11 @@ class PulumiStack:
     def unprotect(self) -> None:
         """Take the protection from every resource, in the state alone: the next `up` gives it back."""
         # The Automation API has no call for it.
-        self._translated(lambda: self._stack._run_pulumi_cmd_sync(["state", "unprotect", "--all", "--yes"]))
+        self._run(lambda: self._stack._run_pulumi_cmd_sync(["state", "unprotect", "--all", "--yes"]))
 
     def resources(self) -> tuple[StackResource, ...]:
         """Return the resources of the state without the stack itself and its providers. Asks the engine: some 0.4 s."""
-        deployment = self._translated(self._stack.export_stack).deployment or {}
+        deployment = self._run(self._stack.export_stack).deployment or {}
         return tuple(
             StackResource(
                 urn=values["urn"],
@@ -185,7 +185,7 @@ class PulumiStack:
 
     def release_lock(self) -> None:
         """Release the lock, no matter which process holds it."""
-        self._translated(self._stack.cancel)
+        self._run(self._stack.cancel)
 
     def _open(self, engine: Engine, program: Callable[[], None]) -> automation.Stack:
         options = self._options
@@ -208,7 +208,7 @@ class PulumiStack:
         except StackNotFoundError as error:
             raise _no_stack(options) from error
 
-    def _translated(self, call: Callable[[], _T], recorder: Recorder | None = None) -> _T:
+    def _run(self, call: Callable[[], _T], recorder: EventRecorder | None = None) -> _T:
         """Run `call`; a stale lock is cleared, every failure of the engine becomes a RagopsError."""
         give_up = time.monotonic() + _LOCK_WAIT
         with self._kept_small():
@@ -227,8 +227,8 @@ class PulumiStack:
             yield
         finally:
             if self._local and self._options.is_own:
-                self._local.bound()
-                self._local.protect()
+                self._local.trim_history()
+                self._local.restrict_modes()
 
     def _clear_stale_lock(self, text: str, give_up: float) -> None:
         """Cancel the lock of an engine that is gone; wait for one that a killed ragops left behind and is ending."""

@@ -136,13 +136,13 @@ def translate(text: str, messages: Sequence[str] = ()) -> RagopsError:
     for known in _KNOWN:
         if error := known.error(words):
             return error
-    said = "\n".join(plain(messages)) or text.partition("stderr:")[2].strip() or text.strip()
+    said = "\n".join(unwrap_messages(messages)) or text.partition("stderr:")[2].strip() or text.strip()
     return RagopsError(
         "engine_failed", f"the Pulumi engine failed: {said[-_LONGEST:]}", "run with --verbose for all of it"
     )
 
 
-def plain(messages: Sequence[str]) -> tuple[str, ...]:
+def unwrap_messages(messages: Sequence[str]) -> tuple[str, ...]:
     """Return the messages without the plugin's wrapping, each once, the summary left out if there are more."""
     found = []
     for message in messages:

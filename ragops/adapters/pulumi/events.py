@@ -61,7 +61,7 @@ class Step:
 
 
 @dataclass
-class Recorder:
+class EventRecorder:
     """Collects steps and messages of one run, and passes each step on as it happens."""
 
     on_step: Callable[[Step], None] | None = None

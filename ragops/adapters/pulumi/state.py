@@ -94,7 +94,7 @@ class LocalState:
         reason = checkpoint_fault(text) if text is not None else ""
         return StateFault(self.checkpoint, reason) if reason else None
 
-    def mend_salt(self) -> bool:
+    def repair_salt(self) -> bool:
         """Copy the salt of the checkpoint into the stack's settings if they differ; return whether they did."""
         salt = _salt(_read_json(self.checkpoint))
         if not salt or self._salt_of_settings() == salt:
@@ -120,10 +120,10 @@ class LocalState:
             raise explain_os_error(error, f"move the Pulumi state {self.checkpoint} to {target}") from error
         if usable and whole is not None:
             write_atomic(self.checkpoint, whole, SECRET_MODE)
-            self.mend_salt()
+            self.repair_salt()
         return target, usable
 
-    def bound(self) -> None:
+    def trim_history(self) -> None:
         """Remove all but the newest copies in the history of the stack; what cannot be removed stays."""
         for name in _GROWING:
             folder = self.root / ".pulumi" / name / self.project / self.stack
@@ -133,7 +133,7 @@ class LocalState:
                     if _run_of(path) in runs[:-_KEPT_RUNS]:
                         path.unlink(missing_ok=True)
 
-    def protect(self) -> None:
+    def restrict_modes(self) -> None:
         """Take every right of others from the work directory and all below it. What is another user's stays."""
         above = (self.work_dir.parent,) if self.work_dir.parent.name == "pulumi" else ()
         for path in (*above, self.work_dir, *self.work_dir.rglob("*")):

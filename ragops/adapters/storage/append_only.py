@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NOT_THERE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
-class Added:
+class NewFile:
     """A new file on its way to `target`; where there can be none without a name, it is seen while it is written.
 
     Raises OSError; FileExistsError if there is such a file.

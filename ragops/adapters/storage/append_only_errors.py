@@ -24,7 +24,7 @@ def is_refusal(error: BaseException) -> bool:
     return bool(codes_of(error) & _CODES or errnos_of(error) & _ERRNOS)
 
 
-def refused(doing: str, place: str) -> StoreRefusedError:
+def refusal_error(doing: str, place: str) -> StoreRefusedError:
     """Return the error of an attempt to remove or replace; the same text for all stores."""
     what = f"cannot {doing}: {place} lets nothing be removed or replaced"
     return StoreRefusedError("repository_append_only", what, _HINT)

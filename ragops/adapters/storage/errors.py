@@ -57,7 +57,7 @@ def is_missing(error: BaseException) -> bool:
     return isinstance(error, FileNotFoundError) and all(_code(link) != "NoSuchBucket" for link in _chain(error))
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Return whether the same may go well a moment later."""
     if not isinstance(error, Exception) or _named(error, _LOGIN_CLASSES | _HOST_KEY_CLASSES):
         return False

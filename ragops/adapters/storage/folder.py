@@ -11,12 +11,12 @@ import stat
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ragops.adapters.files import SECRET_MODE, explain_os_error, sync_dir
-from ragops.adapters.storage.append_only import Added, put_in_place
-from ragops.adapters.storage.append_only_errors import refused
+from ragops.adapters.storage.append_only import NewFile, put_in_place
+from ragops.adapters.storage.append_only_errors import refusal_error
 from ragops.adapters.storage.folder_tree import make_folders, sync, walk
 from ragops.adapters.storage.mounts import is_local
 from ragops.adapters.storage.names import check_path
-from ragops.adapters.storage.temp_files import clear_folder, temporary_name
+from ragops.adapters.storage.temp_files import clear_folder, make_temporary_name
 from ragops.errors import MissingError, RagopsError, StoreMissingError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class FolderStore:
         temporary, stream = self._begin(target)
         try:
             yield stream
-            with self._words(f"write {target}", target):
+            with self._translate_errors(f"write {target}", target):
                 sync(stream, temporary)
                 self._same_place()
                 self._adds = put_in_place(temporary, target)
@@ -73,7 +73,7 @@ class FolderStore:
     @contextlib.contextmanager
     def open_read(self, path: str) -> Iterator[BinaryIO]:
         """See `Store`; what is no regular file, a symbolic link among them, is not there."""
-        with self._words(f"read {self.folder / check_path(path)}"):
+        with self._translate_errors(f"read {self.folder / check_path(path)}"):
             handle = self._open(path)
         with io.BufferedReader(_File(handle, "rb", self, f"read {self.folder / path}"), _BUFFER) as stream:
             yield stream
@@ -89,7 +89,7 @@ class FolderStore:
     def list_entries(self, prefix: str = "") -> list[FileEntry]:
         """See `Store`; temporary files and symbolic links are not listed."""
         prefix = prefix.strip("/")
-        with self._words(f"list {self.folder / prefix}"):
+        with self._translate_errors(f"list {self.folder / prefix}"):
             if not self._same_place() or (prefix and self._link_on_the_way(check_path(prefix))):
                 return []
             return sorted(walk(self.folder / prefix, f"{prefix}/" if prefix else ""), key=lambda entry: entry.path)
@@ -97,7 +97,7 @@ class FolderStore:
     def list_folders(self, prefix: str = "") -> list[str]:
         """See `Store`."""
         prefix = prefix.strip("/")
-        with self._words(f"list {self.folder / prefix}"), contextlib.suppress(FileNotFoundError):
+        with self._translate_errors(f"list {self.folder / prefix}"), contextlib.suppress(FileNotFoundError):
             if self._same_place() and not (prefix and self._link_on_the_way(check_path(prefix))):
                 with os.scandir(self.folder / prefix) as found:
                     return sorted(item.name for item in found if item.is_dir(follow_symlinks=False))
@@ -108,23 +108,23 @@ class FolderStore:
         last: Path | None = None
         for path in paths:
             target = self.folder / check_path(path)
-            with self._words(f"remove {target}", target):
+            with self._translate_errors(f"remove {target}", target):
                 if last is not None and last != target.parent:
                     self._settle(last)  # before the next one: a crash must not keep this and lose that
                 last = self._unlink(target)
         if last is not None:
-            with self._words(f"remove files in {last}"):
+            with self._translate_errors(f"remove files in {last}"):
                 self._settle(last)
 
     def free_bytes(self) -> int | None:
         """See `Store`."""
         place = next(folder for folder in (self.folder.absolute(), *self.folder.absolute().parents) if folder.exists())
-        with self._words(f"ask for the free space of {place}"):
+        with self._translate_errors(f"ask for the free space of {place}"):
             return shutil.disk_usage(place).free
 
     def clear_leftovers(self) -> None:
         """Remove temporary files of killed runs, and any that were not changed for a day."""
-        with self._words(f"clear {self.folder}"):
+        with self._translate_errors(f"clear {self.folder}"):
             if self._same_place():
                 clear_folder(self.folder)
 
@@ -132,9 +132,9 @@ class FolderStore:
 
     def _begin(self, target: Path) -> tuple[Path, BinaryIO]:
         doing = f"write {target}"
-        with self._words(doing):
+        with self._translate_errors(doing):
             self._make_private(self.folder)
-            temporary = target.parent / temporary_name()
+            temporary = target.parent / make_temporary_name()
             handle = self._create(temporary)
         return temporary, io.BufferedWriter(_File(handle, "wb", self, doing), _BUFFER)
 
@@ -142,17 +142,17 @@ class FolderStore:
     def _adding(self, target: Path) -> Iterator[BinaryIO]:
         """Write a new file where nothing may be renamed."""
         doing = f"write {target}"
-        with self._words(doing, target), contextlib.ExitStack() as stack:
+        with self._translate_errors(doing, target), contextlib.ExitStack() as stack:
             self._make_private(self.folder)
             make_folders(target.parent, self.folder)
-            added = Added(target)
+            added = NewFile(target)
             stack.callback(added.close)
             stream = io.BufferedWriter(_File(added.handle(), "wb", self, doing), _BUFFER)
             closing = stack.enter_context(contextlib.closing(stream))
             kept = stack.pop_all()
         with kept:
             yield stream
-            with self._words(doing, target):
+            with self._translate_errors(doing, target):
                 closing.close()
                 self._same_place()
                 added.commit()
@@ -243,13 +243,13 @@ class FolderStore:
             folder = folder.parent
 
     @contextlib.contextmanager
-    def _words(self, doing: str, target: Path | None = None) -> Iterator[None]:
+    def _translate_errors(self, doing: str, target: Path | None = None) -> Iterator[None]:
         """Failures as ours; where `target` is there and must not be touched, the folder takes new files only."""
         try:
             yield
         except (PermissionError, FileExistsError) as error:
             if target is not None and os.path.isfile(target):  # noqa: PTH113  which may not be permitted
-                raise refused(doing, self.name) from error
+                raise refusal_error(doing, self.name) from error
             raise self.explain(error, doing) from error
         except OSError as error:
             raise self.explain(error, doing) from error

@@ -52,7 +52,7 @@ def is_absent(files: Any, full: str, error: BaseException) -> bool:
     return is_missing(error) or (is_refusal(error) and not is_there(files, full))
 
 
-def entry(info: dict[str, Any], start: int) -> FileEntry:
+def make_entry(info: dict[str, Any], start: int) -> FileEntry:
     """Return a file of a list, its path from `start`."""
     mark = next((str(info[name]).strip('"') for name in _MARKS if info.get(name)), "")
     return FileEntry(str(info["name"])[start:], int(info["size"] or 0), f"{mark}-{info['size']}")

@@ -24,12 +24,12 @@ def check_path(path: str) -> str:
     return path
 
 
-def is_partial(path: str) -> bool:
+def is_temporary(path: str) -> bool:
     """Return whether it lies on the way to a file that somebody is still writing."""
     return any(part.startswith(PARTIAL) for part in path.split("/"))
 
 
-def public_name(url: str) -> str:
+def redact_url(url: str) -> str:
     """Return the place without user, password and query, which may hold credentials."""
     scheme, mark, rest = url.partition("://")
     if not mark:
@@ -38,7 +38,7 @@ def public_name(url: str) -> str:
     return f"{scheme}://{place.rpartition('@')[2]}{slash}{path}"
 
 
-def password_of(url: str) -> str:
+def extract_password(url: str) -> str:
     """Return the password that a URL holds, empty if it has none."""
     try:
         return urlsplit(url).password or ""
@@ -46,11 +46,11 @@ def password_of(url: str) -> str:
         return ""
 
 
-def secrets_of(options: Mapping[str, Any], inside: bool = False) -> Iterator[str]:
+def find_secrets(options: Mapping[str, Any], inside: bool = False) -> Iterator[str]:
     """Yield the values of options that may be keys or passwords."""
     for name, value in options.items():
         secret = inside or any(word in str(name).lower() for word in _SECRET_WORDS)
         if isinstance(value, dict):
-            yield from secrets_of(value, secret)
+            yield from find_secrets(value, secret)
         elif secret and isinstance(value, str) and value:
             yield value

@@ -9,13 +9,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from ragops.adapters.storage.append_only_errors import is_refusal, refused
+from ragops.adapters.storage.append_only_errors import is_refusal, refusal_error
 from ragops.adapters.storage.drivers import ATOMIC, BLOCK, GCS, S3, SFTP, connect
-from ragops.adapters.storage.errors import explain, is_missing, is_passing
-from ragops.adapters.storage.listing import entry, is_absent, is_there, listing, walk
-from ragops.adapters.storage.names import PARTIAL, check_path, is_partial, password_of, public_name, secrets_of
-from ragops.adapters.storage.temp_files import DAY, is_left
-from ragops.adapters.storage.uploads import Told, Upload
+from ragops.adapters.storage.errors import explain, is_missing, is_transient
+from ragops.adapters.storage.listing import is_absent, is_there, listing, make_entry, walk
+from ragops.adapters.storage.names import PARTIAL, check_path, extract_password, find_secrets, is_temporary, redact_url
+from ragops.adapters.storage.temp_files import DAY, is_leftover
+from ragops.adapters.storage.uploads import TranslatingStream, Upload
 from ragops.errors import RagopsError, StoreMissingError, UsageError
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class ObjectStore:
     has_atomic_replace = False  # some servers have a moment without a file that is being replaced
 
     def __init__(self, url: str, options: Mapping[str, Any] | None = None) -> None:
-        self.name = public_name(url).rstrip("/")
+        self.name = redact_url(url).rstrip("/")
         self._protocol = url.partition("://")[0]
         self._url, self._options = url, dict(options or {})
-        self._secrets = frozenset(secrets_of(self._options)) | ({password_of(url)} - {""})
+        self._secrets = frozenset(find_secrets(self._options)) | ({extract_password(url)} - {""})
         self._lock = threading.Lock()
         self._pid, self._idle = os.getpid(), list[Any]()
         self._adds = False  # it is known to let nothing be renamed
@@ -53,13 +53,16 @@ class ObjectStore:
     def open_write(self, path: str) -> Iterator[BinaryIO]:
         """See `Store`: a file that is visible at once first gets a temporary name; uploads end with the last part."""
         doing = f"write {check_path(path)}"
-        with self._named_refusal(path, doing), self._begun(doing, lambda files: self._upload(files, path)) as upload:
-            raw = Told(lambda call: self._told(doing, call), sink=upload)
+        with (
+            self._named_refusal(path, doing),
+            self._open_stream(doing, lambda files: self._upload(files, path)) as upload,
+        ):
+            raw = TranslatingStream(lambda call: self._translate(doing, call), sink=upload)
             stream = io.BufferedWriter(raw, _BUFFER)
             try:
                 yield stream
                 stream.close()
-                self._told(doing, upload.commit)
+                self._translate(doing, upload.commit)
                 self._adds = self._adds or upload.adds
             except BaseException:
                 raw.abandoned = True
@@ -72,8 +75,8 @@ class ObjectStore:
     def open_read(self, path: str) -> Iterator[BinaryIO]:
         """See `Store`; memory holds two blocks at most."""
         doing = f"read {check_path(path)}"
-        with self._begun(doing, lambda files: self._open(files, path)) as source:
-            raw = Told(lambda call: self._told(doing, call), source=source)
+        with self._open_stream(doing, lambda files: self._open(files, path)) as source:
+            raw = TranslatingStream(lambda call: self._translate(doing, call), source=source)
             try:
                 with io.BufferedReader(raw, _BUFFER) as stream:
                     yield stream
@@ -88,7 +91,7 @@ class ObjectStore:
 
     def list_entries(self, prefix: str = "") -> list[FileEntry]:
         """See `Store`; temporary files are not listed."""
-        found = (item for item in self._all(prefix.strip("/")) if not is_partial(item.path))
+        found = (item for item in self._all(prefix.strip("/")) if not is_temporary(item.path))
         return sorted(found, key=lambda item: item.path)
 
     def list_folders(self, prefix: str = "") -> list[str]:
@@ -120,7 +123,7 @@ class ObjectStore:
     # --- connections: one for all threads where the library permits it, else one for each that is at work
 
     @contextlib.contextmanager
-    def _begun(self, doing: str, begin: Callable[[Any], _T]) -> Iterator[_T]:
+    def _open_stream(self, doing: str, begin: Callable[[Any], _T]) -> Iterator[_T]:
         """Yield what `begin` opened, and its connection until the block ends. Only the opening is retried."""
         with contextlib.ExitStack() as stack:
 
@@ -181,7 +184,7 @@ class ObjectStore:
             with contextlib.suppress(RagopsError):
                 there = is_refusal(error) and self._is_there(path)
             if there:
-                raise refused(doing, self.name) from error
+                raise refusal_error(doing, self.name) from error
             raise
 
     def _is_there(self, path: str) -> bool:
@@ -230,7 +233,7 @@ class ObjectStore:
         def listed(files: Any) -> list[FileEntry]:
             start = len(self._full(files, "")) + 1
             infos = walk(files, self._full(files, prefix), atomic=self._protocol in ATOMIC)
-            return [entry(info, start) for info in infos if wanted is None or wanted(info)]
+            return [make_entry(info, start) for info in infos if wanted is None or wanted(info)]
 
         return self._again(f"list {prefix}".strip(), listed)
 
@@ -244,7 +247,7 @@ class ObjectStore:
             if not is_refusal(error):
                 raise
             if self._is_there(path):
-                raise refused(doing, self.name) from error
+                raise refusal_error(doing, self.name) from error
         if self._protocol not in ATOMIC:
             self._again(doing, lambda files: self._prune(files, path))
 
@@ -260,7 +263,7 @@ class ObjectStore:
         name = str(info["name"]).rpartition("/")[2]
         changed = info.get("mtime") or info.get("created") or time.time()
         stamp = changed.timestamp() if hasattr(changed, "timestamp") else float(changed)
-        return name.startswith(PARTIAL) and is_left(name, time.time() - stamp)
+        return name.startswith(PARTIAL) and is_leftover(name, time.time() - stamp)
 
     def _abort_uploads(self, files: Any) -> None:
         bucket, _, folder = self._full(files, "").partition("/")
@@ -271,7 +274,7 @@ class ObjectStore:
 
     # --- failures
 
-    def _told(self, doing: str, call: Callable[[], _T]) -> _T:
+    def _translate(self, doing: str, call: Callable[[], _T]) -> _T:
         try:
             return call()
         except RagopsError:
@@ -289,7 +292,7 @@ class ObjectStore:
         tries = Retrying(
             stop=stop_after_attempt(1 if self._protocol in ATOMIC else _TRIES),
             wait=wait_random_exponential(multiplier=0.3, max=5),
-            retry=retry_if_exception(is_passing),
+            retry=retry_if_exception(is_transient),
             reraise=True,
         )
-        return self._told(doing, lambda: tries(call))
+        return self._translate(doing, lambda: tries(call))

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from ragops.adapters.files import explain_os_error
 from ragops.adapters.storage.drivers import SFTP
 from ragops.adapters.storage.folder import FolderStore
-from ragops.adapters.storage.names import public_name
+from ragops.adapters.storage.names import redact_url
 from ragops.adapters.storage.objects import ObjectStore
 from ragops.errors import UsageError
 
@@ -31,9 +31,7 @@ def open_store(place: PlaceSettings, root: Path) -> Store:
     if not mark or scheme == "file":
         return FolderStore(root / (_folder(place.url) if mark else place.url))
     if "::" in place.url:
-        raise _wrong(
-            f"{public_name(place.url)}: chains of file systems are no place for a repository", "name one place"
-        )
+        raise _wrong(f"{redact_url(place.url)}: chains of file systems are no place for a repository", "name one place")
     options = {**place.options, **(_read(root / place.options_file) if place.options_file else {})}
     if scheme in SFTP:
         options.update({name: str(root / str(options[name])) for name in _FILES if options.get(name)})
@@ -43,7 +41,7 @@ def open_store(place: PlaceSettings, root: Path) -> Store:
 def _folder(url: str) -> str:
     parts = urlsplit(url)
     if parts.netloc not in ("", "localhost"):
-        raise _wrong(f"{public_name(url)} names a folder of another machine", "mount it, or use sftp://")
+        raise _wrong(f"{redact_url(url)} names a folder of another machine", "mount it, or use sftp://")
     return unquote(parts.path)
 
 

@@ -17,12 +17,12 @@ from ragops.adapters.storage.names import PARTIAL
 DAY = 86_400
 
 
-def temporary_name() -> str:
+def make_temporary_name() -> str:
     """Return a name of our own for a file that is being written."""
     return f"{PARTIAL}{format_mark()}-{secrets.token_hex(6)}"
 
 
-def is_left(name: str, age: float) -> bool:
+def is_leftover(name: str, age: float) -> bool:
     """Return whether the writer of the temporary file is dead, or it is untouched for a day (`age` in seconds)."""
     written = name.removeprefix(PARTIAL)
     if MARK.match(written):
@@ -50,7 +50,7 @@ def clear_folder(folder: Path | str) -> None:
 
 
 def _clear_one(child: os.DirEntry[str]) -> None:
-    if not is_left(child.name, time.time() - child.stat(follow_symlinks=False).st_mtime):
+    if not is_leftover(child.name, time.time() - child.stat(follow_symlinks=False).st_mtime):
         return
     if child.is_dir(follow_symlinks=False):
         shutil.rmtree(child.path, ignore_errors=True)

@@ -8,7 +8,7 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.storage.drivers import ATOMIC, BLOCK, SFTP
-from ragops.adapters.storage.temp_files import temporary_name
+from ragops.adapters.storage.temp_files import make_temporary_name
 from ragops.errors import MissingError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ class Upload:
         self.adds = adds and protocol in SFTP
         self._atomic = protocol in ATOMIC
         folder = target.rpartition("/")[0]
-        self._path = target if self._atomic or self.adds else f"{folder}/{temporary_name()}"
+        self._path = target if self._atomic or self.adds else f"{folder}/{make_temporary_name()}"
         self.size = 0
         self.stream: Any = self._open(folder, protocol)
         # A stream that is not closed would be closed, and so committed, by the garbage collector.
@@ -110,11 +110,11 @@ class Upload:
                 self._files.rm_file(self._path)
 
 
-class Told(io.RawIOBase):
+class TranslatingStream(io.RawIOBase):
     """A stream that passes each call to `told`, which translates failures, wherever in a pipeline they occur."""
 
     def __init__(self, told: Callable[[Callable[[], Any]], Any], *, source: Any = None, sink: Any = None) -> None:
-        self._told, self._source, self._sink = told, source, sink
+        self._call, self._source, self._sink = told, source, sink
         self.abandoned = False
 
     def readable(self) -> bool:
@@ -131,7 +131,7 @@ class Told(io.RawIOBase):
 
     def readinto(self, buffer: Any, /) -> int:
         """As in `io.RawIOBase`."""
-        data = self._told(lambda: self._source.read(len(buffer)))
+        data = self._call(lambda: self._source.read(len(buffer)))
         buffer[: len(data)] = data
         return len(data)
 
@@ -139,4 +139,4 @@ class Told(io.RawIOBase):
         """As in `io.RawIOBase`; takes all."""
         if self.abandoned:  # what a buffer above still holds goes nowhere
             return len(data)
-        return int(self._told(lambda: self._sink.write(data)))
+        return int(self._call(lambda: self._sink.write(data)))

@@ -7,7 +7,7 @@ from pathlib import Path  # noqa: TC003  pydantic looks it up
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ragops.adapters.secret_file import ChangingFile
+from ragops.adapters.secret_file import ReloadingSecretFile
 from ragops.errors import InvalidInputError, MissingError, Problem, UsageError
 
 
@@ -39,7 +39,7 @@ def read_keys(path: Path) -> Callable[[], tuple[str, ...]]:
     Raises MissingError (api_key_missing), UsageError (api_key_empty): it never runs without one.
     """
     try:
-        file = ChangingFile(path)
+        file = ReloadingSecretFile(path)
     except OSError as error:
         raise MissingError("api_key_missing", f"cannot read {path}: {error.strerror}", "run `ragops up`") from error
     if not file.lines():

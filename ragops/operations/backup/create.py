@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import ragops
-from ragops.adapters.progress import Progress, ignore
+from ragops.adapters.progress import Progress, ignore_progress
 from ragops.errors import MissingError, RagopsError, UnhealthyError
 from ragops.operations.backup import replicate as copies
 from ragops.operations.backup.part_writer import BackupWriter
@@ -111,7 +111,7 @@ def run(
     locker: LockRequest = LockRequest("ragops backup run"),  # noqa: B008  frozen
     held: AbstractContextManager[WriteFreeze] | None = None,
     condition: Condition | None = None,
-    on_progress: Callable[[Progress], None] = ignore,
+    on_progress: Callable[[Progress], None] = ignore_progress,
 ) -> BackupResult:
     """Take a recovery point; when it returns, the engines have read back every part, and so have we where it lies.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters.progress import ignore
+from ragops.adapters.progress import ignore_progress
 from ragops.operations.backup import create, last_good, replicate
 from ragops.operations.backup import prune as pruning
 from ragops.operations.backup.create import BackupRequest, BackupResult
@@ -51,7 +51,7 @@ def back_up(
     quiesce: bool = False,
     accept_loss: bool = False,
     prune: bool = False,
-    on_progress: Callable[[Progress], None] = ignore,
+    on_progress: Callable[[Progress], None] = ignore_progress,
 ) -> BackupReport:
     """Take a recovery point under the locks that it needs, record it, and prune afterwards if asked to.
 
@@ -123,7 +123,7 @@ class CopyReport:
 
 
 def copy_points(
-    session: Session, references: Sequence[str] | None, *, on_progress: Callable[[Progress], None] = ignore
+    session: Session, references: Sequence[str] | None, *, on_progress: Callable[[Progress], None] = ignore_progress
 ) -> CopyReport:
     """Have recovery points whole in every repository (None: all that one of them lacks), and record their copies."""
     with session.changing(LOCKS):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters import cancellation
 from ragops.adapters.background import BackgroundTask, TaskPool, cancel_all, raise_failure
 from ragops.adapters.files import make_dir
-from ragops.adapters.progress import Progress, counting
+from ragops.adapters.progress import Progress, make_byte_counter
 from ragops.adapters.tail_reader import TailReader
 from ragops.errors import IntegrityError
 from ragops.recovery.codec import EncodedPart, checksum, encode, file_suffix
@@ -164,7 +164,7 @@ class BackupWriter:
         return sealed
 
     def _seal(self, name: str, source: ByteReader, total: int) -> EncodedPart:
-        tell = counting(self.on_progress, name, "storing", total)
+        tell = make_byte_counter(self.on_progress, name, "storing", total)
 
         def on_bytes(size: int) -> None:
             cancellation.check()

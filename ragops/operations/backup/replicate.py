@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters.progress import Progress, counting, ignore
+from ragops.adapters.progress import Progress, ignore_progress, make_byte_counter
 from ragops.errors import IntegrityError, InterruptedRunError, MissingError, RagopsError
 from ragops.recovery.manifest import Kind
 
@@ -31,7 +31,11 @@ class CopyResult:
 
 
 def copy(
-    vault: BackupTarget, point: RecoveryPoint, *, locker: LockRequest, on_progress: Callable[[Progress], None] = ignore
+    vault: BackupTarget,
+    point: RecoveryPoint,
+    *,
+    locker: LockRequest,
+    on_progress: Callable[[Progress], None] = ignore_progress,
 ) -> tuple[CopyResult, ...]:
     """Return a copy of a new recovery point in every further repository; never raises for one of them."""
     done = []
@@ -83,7 +87,7 @@ def refuse_emptied_primary(vault: BackupTarget) -> None:
 def _copy_to(
     repository: Repository, point: RecoveryPoint, locker: LockRequest, on_progress: Callable[[Progress], None]
 ) -> None:
-    repository.import_point(point, locker, counting(on_progress, repository.name, "copying", point.size))
+    repository.import_point(point, locker, make_byte_counter(on_progress, repository.name, "copying", point.size))
     on_progress(Progress(repository.name, "copied and read back", final=True, done=point.size, total=point.size))
 
 
@@ -104,7 +108,11 @@ class Replication:
 
 
 def replicate_point(
-    vault: BackupTarget, reference: str, *, locker: LockRequest, on_progress: Callable[[Progress], None] = ignore
+    vault: BackupTarget,
+    reference: str,
+    *,
+    locker: LockRequest,
+    on_progress: Callable[[Progress], None] = ignore_progress,
 ) -> Replication:
     """Have the recovery point whole in every repository: read if it is, copied if it is missing or damaged.
 
@@ -125,7 +133,11 @@ def replicate_point(
 
 
 def replicate_all(
-    vault: BackupTarget, idents: Sequence[str], *, locker: LockRequest, on_progress: Callable[[Progress], None] = ignore
+    vault: BackupTarget,
+    idents: Sequence[str],
+    *,
+    locker: LockRequest,
+    on_progress: Callable[[Progress], None] = ignore_progress,
 ) -> tuple[tuple[Replication, ...], RagopsError | None]:
     """As `spread` each of them; one that is whole nowhere does not keep the others, and is what comes back second."""
     done, failure = [], None

@@ -7,7 +7,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import make_dir
-from ragops.adapters.progress import Progress, counting
+from ragops.adapters.progress import Progress, make_byte_counter
 from ragops.errors import MissingError
 from ragops.services.contract import Part
 from ragops.units import size
@@ -50,7 +50,7 @@ def _fetch(
     on_progress: Callable[[Progress], None],
 ) -> None:
     size = part.stored.size
-    point.fetch(part, target, identities, counting(on_progress, part.path, "fetching", size))
+    point.fetch(part, target, identities, make_byte_counter(on_progress, part.path, "fetching", size))
     on_progress(Progress(part.path, "fetched, checksums hold", final=True, done=size, total=size))
 
 

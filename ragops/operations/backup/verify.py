@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters.progress import Progress, counting, ignore
+from ragops.adapters.progress import Progress, ignore_progress, make_byte_counter
 from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
 from ragops.operations.backup.staging import engine_part, staged_parts
 from ragops.recovery.manifest import PLATFORM
@@ -57,7 +57,7 @@ def verify(
     *,
     repository: str | None = None,
     budget: float = 0.0,
-    on_progress: Callable[[Progress], None] = ignore,
+    on_progress: Callable[[Progress], None] = ignore_progress,
 ) -> VerifyResult:
     """Signature, sizes and checksums; if there is a `platform`, its engines restore every part too.
 
@@ -86,7 +86,7 @@ def verify(
 
 def _check(point: RecoveryPoint, on_progress: Callable[[Progress], None], name: str = "") -> None:
     name = name or point.id
-    point.verify(on_bytes=counting(on_progress, name, "checksums", point.size))
+    point.verify(on_bytes=make_byte_counter(on_progress, name, "checksums", point.size))
     on_progress(Progress(name, "signature, sizes and checksums hold", final=True, done=point.size, total=point.size))
 
 
@@ -127,7 +127,7 @@ class Checked:
 
 
 def verify_all(
-    vault: BackupTarget, repository: str | None = None, *, on_progress: Callable[[Progress], None] = ignore
+    vault: BackupTarget, repository: str | None = None, *, on_progress: Callable[[Progress], None] = ignore_progress
 ) -> tuple[Checked, ...]:
     """Signature, sizes and checksums of every recovery point, in one repository or in all.
 

@@ -74,7 +74,7 @@ def ingest(
         def bring_up_to_date(collection: Collection) -> CollectionReport:
             if not collection.enabled:
                 return CollectionReport(collection.name, skipped=True, notes=("disabled: skipped",))
-            by = actor or audit.actor()
+            by = actor or audit.find_user()
             return _one(CollectionRun(rows, store, embedder, collection, root, by, on_progress, allow_empty))
 
         reports = tuple(bring_up_to_date(collection) for collection in chosen)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.postgres import connect, translated
+from ragops.adapters.postgres import connect, translate_errors
 from ragops.errors import UnhealthyError
 from ragops.operations.backup.point_condition import schema_lost
 from ragops.services.timescaledb import maintenance, schema
@@ -95,7 +95,7 @@ def _status(connection: Connection) -> MigrationStatus:
     versions = [row.version for row in found.migrations if row.state is schema.MigrationState.APPLIED]
     if any(row.state is schema.MigrationState.EDITED for row in found.migrations):
         return found
-    with translated():
+    with translate_errors():
         return replace(found, missing=missing(connection, found.edition, versions).every)
 
 

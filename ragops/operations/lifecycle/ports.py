@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.ports import is_free
-from ragops.config.model import ports_as_written
+from ragops.config.model import find_ports
 from ragops.errors import MissingError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def free_ports(
     """
     chosen: dict[str, int] = {}
     gone = set(taken)
-    for (service, key), now in ports_as_written(values).items():
+    for (service, key), now in find_ports(values).items():
         if "," not in key:
             found = _free(values, service, key, first(now), gone)
             chosen[f"{service}.{key}"] = found[0]
@@ -40,7 +40,7 @@ def _free(values: Mapping[str, Any], service: str, key: str, first: int, taken: 
     """Return the first port from `first` on that is free with all that follow from it, and those."""
     for port in range(first, first + _TRIES):
         section = {**(values.get(service) or {}), key: port}
-        wanted = ports_as_written({**values, service: section})
+        wanted = find_ports({**values, service: section})
         ports = [found for (owner, what), found in wanted.items() if owner == service and what.partition(",")[0] == key]
         if not taken & {*ports} and all(map(is_free, ports)):
             return ports

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.postgres import connect, is_password_refused
-from ragops.adapters.progress import Progress, ignore
+from ragops.adapters.progress import Progress, ignore_progress
 from ragops.adapters.pulumi.engine import NO_STACK
 from ragops.adapters.pulumi.events import Action
 from ragops.config.secrets import load as load_secrets
@@ -144,12 +144,12 @@ def provision(
             repair_state(session, repair)
         stack = open_stack(project, secrets)
         restarted = session.host.will_restart()
-        session.host.prepare_up(on_step or ignore, lambda: {item.id for item in stack.resources()})
-        _prepare_updates(session, on_step or ignore)
+        session.host.prepare_up(on_step or ignore_progress, lambda: {item.id for item in stack.resources()})
+        _prepare_updates(session, on_step or ignore_progress)
         mark = fingerprint(project, secrets)
         rolled: tuple[Step, ...] = ()
         if not _already_applied(session, mark):
-            rolled = _preview_and_confirm(session, stack, versions, confirm, on_step or ignore)
+            rolled = _preview_and_confirm(session, stack, versions, confirm, on_step or ignore_progress)
         report = stack.up(on_step)
         made = changes((*rolled, *report.steps), describe=session.host.describe_resource)
         session.host.record_provisioned()

@@ -35,7 +35,7 @@ def repair_state(session: Session, ask: Callable[[StateFault], None]) -> None:
         return
     ask(fault)
     session.project.paths.fingerprint.unlink(missing_ok=True)  # `up` is to look ahead, and ask
-    if fault.file != state.checkpoint and state.fault() is None and state.mend_salt() and not _fault(session, state):
+    if fault.file != state.checkpoint and state.fault() is None and state.repair_salt() and not _fault(session, state):
         session.notice(f"{state.settings} has the salt of the state again")
         return
     target, from_backup = state.set_aside(keep_backup=True)

@@ -24,7 +24,7 @@ from ragops.config import secrets
 from ragops.errors import RagopsError, UsageError
 from ragops.operations.lifecycle.provision import provision
 from ragops.operations.session import secret_names
-from ragops.resources import page
+from ragops.resources import page_url
 from ragops.services.api import INGEST_SECRET, OPERATOR_SECRET
 from ragops.services.qdrant import API_KEY_SECRET
 from ragops.services.redis import APPLICATION_SECRET as REDIS_APPLICATION
@@ -93,7 +93,7 @@ class RotationResult:
 def list_secrets(project: Project) -> tuple[SecretInfo, ...]:
     """Every generated secret of the environment; those that are no password say what changes them."""
     paths = project.paths
-    known, noted = secrets.load(paths.secrets), secrets.ages(paths.secrets)
+    known, noted = secrets.load(paths.secrets), secrets.read_ages(paths.secrets)
     fallback = _written(paths.secrets)
     lines = []
     for name in dict.fromkeys((*secret_names(project.settings), *map(base, known))):
@@ -109,7 +109,7 @@ def _others(project: Project) -> list[SecretInfo]:
     """Keys in files of their own, which other commands renew."""
     paths = project.paths
     rows = (
-        ("signing.pem", "recovery points", "signs them", paths.signing_key, f"hand, see {page('recovery.md')}"),
+        ("signing.pem", "recovery points", "signs them", paths.signing_key, f"hand, see {page_url('recovery.md')}"),
         (
             "passphrase",
             "Pulumi",
@@ -208,7 +208,7 @@ def rotate(
             until = datetime.now(tz=UTC) + grace if grace else None
             _swap(path, until)
         provision(session, None, on_step)
-        secrets.note_ages(path, plan.names)
+        secrets.record_ages(path, plan.names)
         if grace:
             return RotationResult(plan.names, until)
         cancellation.sleep(_SEEN_SECONDS)

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from ragops.adapters import cancellation
-from ragops.adapters.progress import Progress, ignore
+from ragops.adapters.progress import Progress, ignore_progress
 from ragops.errors import UnhealthyError
 from ragops.operations.observe.health import check
 
@@ -24,7 +24,7 @@ _LEAST = 3
 
 
 def wait_for_answers(
-    session: Session, seconds: float = SECONDS, on_progress: Callable[[Progress], None] = ignore
+    session: Session, seconds: float = SECONDS, on_progress: Callable[[Progress], None] = ignore_progress
 ) -> tuple[str, ...]:
     """Ask until API and gateway are well some times in a row, every worker; what they lack after `seconds`.
 
@@ -47,7 +47,7 @@ def wait_for_answers(
     return ()
 
 
-def require_answers(session: Session, done: str, on_progress: Callable[[Progress], None] = ignore) -> None:
+def require_answers(session: Session, done: str, on_progress: Callable[[Progress], None] = ignore_progress) -> None:
     """Raise UnhealthyError (api_does_not_answer) if they do not answer in time; `done` is done all the same."""
     if faults := wait_for_answers(session, on_progress=on_progress):
         rows = "".join(f"\n  {fault}" for fault in faults)

@@ -30,12 +30,12 @@ def write(session: Session) -> None:
         session.notice(f"the metrics could not be written: {error.message}")
 
 
-def _backup(session: Session) -> metrics.BackupFigures | None:
+def _backup(session: Session) -> metrics.BackupMetrics | None:
     record = last_backup.read(session.project.paths.backup_record)
     if record is None:
         return None
     taken = record.taken
-    return metrics.BackupFigures(
+    return metrics.BackupMetrics(
         last_success=taken.instant if taken else None,
         succeeded=not record.error,
         seconds=record.seconds,
@@ -52,10 +52,10 @@ def missing_copies(session: Session, record: last_backup.RunRecord) -> tuple[str
     return tuple(name for name in wanted if not record.taken.copies.get(name))
 
 
-def _drill(session: Session) -> metrics.DrillFigures | None:
+def _drill(session: Session) -> metrics.DrillMetrics | None:
     records = drill_log.drills(session.project.paths.drills)
     if not records:
         return None
     good = [record.time.timestamp() for record in records if record.ok and record.time]
     last = records[-1]
-    return metrics.DrillFigures(good[-1] if good else None, last.ok, last.seconds, last.data_age_seconds)
+    return metrics.DrillMetrics(good[-1] if good else None, last.ok, last.seconds, last.data_age_seconds)

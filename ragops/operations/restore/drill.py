@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ragops.adapters.progress import Progress, ignore
+from ragops.adapters.progress import Progress, ignore_progress
 from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.data_guard import Empty
@@ -107,7 +107,7 @@ def drill(
     session: Session,
     vault: BackupTarget,
     request: DrillRequest,
-    on_progress: Callable[[Step | Progress], None] = ignore,
+    on_progress: Callable[[Step | Progress], None] = ignore_progress,
 ) -> DrillResult:
     """Restore a recovery point into a scratch platform and compare; what came of it is kept, the platform is not.
 

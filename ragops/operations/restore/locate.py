@@ -10,7 +10,7 @@ from ragops.adapters.files import make_dir
 from ragops.adapters.state_file import StateFile
 from ragops.adapters.storage.open import open_store
 from ragops.config.backup import PlaceSettings
-from ragops.config.load import CONFIG_NAME, environment_name
+from ragops.config.load import CONFIG_NAME, resolve_environment
 from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations.backup.keygen import verify_keys_in
@@ -46,7 +46,7 @@ class RecoverRequest:
     @property
     def paths(self) -> ProjectPaths:
         """Where the new project will keep its things."""
-        return ProjectPaths(self.here / self.folder, environment_name(self.environment))
+        return ProjectPaths(self.here / self.folder, resolve_environment(self.environment))
 
 
 @dataclass(frozen=True)

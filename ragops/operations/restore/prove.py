@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from ragops.adapters.progress import ignore
+from ragops.adapters.progress import ignore_progress
 from ragops.errors import IntegrityError
 from ragops.operations.backup.verify import verify
 from ragops.operations.observe import restore_proof
@@ -27,7 +27,7 @@ def verify_point(
     budget: float = 0.0,
     repository: str | None = None,
     identity: Path | None = None,
-    on_progress: Callable[[Progress], None] = ignore,
+    on_progress: Callable[[Progress], None] = ignore_progress,
 ) -> VerifyResult:
     """Verify one recovery point; a `deep` one is recorded, with at most `budget` seconds for each service (0: any).
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import locks
 from ragops.adapters.files import make_dir
-from ragops.adapters.progress import Progress, ignore
+from ragops.adapters.progress import Progress, ignore_progress
 from ragops.config.load import CONFIG_NAME, load
 from ragops.errors import InterruptedRunError, RagopsError
 from ragops.operations.backup.point_condition import held_by
@@ -91,7 +91,7 @@ def recover(
     found: Candidate,
     command: str,
     notice: Callable[[str], None],
-    on_progress: Callable[[Step | Progress], None] = ignore,
+    on_progress: Callable[[Step | Progress], None] = ignore_progress,
 ) -> RecoverResult:
     """Write the settings and secrets, then up, restore, health; the same call continues an interrupted run.
 

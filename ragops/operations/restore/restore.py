@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ragops.adapters.progress import Progress, ignore, report_progress
+from ragops.adapters.progress import Progress, ignore_progress, report_progress
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations.backup import create
 from ragops.operations.backup.point_condition import held_by
@@ -96,7 +96,7 @@ def restore(
     journal: RestoreJournal,
     *,
     locker: LockRequest = LockRequest("ragops restore"),  # noqa: B008  frozen
-    on_progress: Callable[[Progress], None] = ignore,
+    on_progress: Callable[[Progress], None] = ignore_progress,
 ) -> RestoreResult:
     """Check everything, then replace the services' data by the recovery point's; counts match when it returns.
 

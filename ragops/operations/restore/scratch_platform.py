@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragops.adapters import cancellation
 from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, write_atomic
-from ragops.config.load import CONFIG_NAME, load, values_of
+from ragops.config.load import CONFIG_NAME, load, read_values
 from ragops.errors import RagopsError
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.ports import free_ports
@@ -63,7 +63,7 @@ def make(
     """
     make_dir(live.paths.drill_projects.parent, _PASSAGE)
     make_dir(folder, _PASSAGE)
-    changed, notes = settings(values_of(files.settings), folder, live.settings.ports().values())
+    changed, notes = settings(read_values(files.settings), folder, live.settings.ports().values())
     if live.paths.data_override:  # the disk that is meant for data has room for a copy of them
         changed["data_dir"] = str((live.paths.root / live.paths.data_override).resolve() / folder.name)
     make_dir(folder / _STATE)

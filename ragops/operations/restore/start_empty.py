@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters.progress import Progress, ignore
+from ragops.adapters.progress import Progress, ignore_progress
 from ragops.errors import UnhealthyError
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.data_guard import Empty, lost_data, refuse_lost_data
@@ -24,7 +24,7 @@ def start_empty(
     vault: BackupTarget,
     point: RecoveryPoint,
     services: Sequence[str],
-    on_progress: Callable[[Step | Progress], None] = ignore,
+    on_progress: Callable[[Step | Progress], None] = ignore_progress,
 ) -> tuple[str, ...]:
     """Bring the platform up where services that `point` is to fill have lost their data; returns those.
 

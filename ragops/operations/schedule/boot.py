@@ -158,20 +158,20 @@ def stop(session: Session) -> tuple[str, ...]:
 
 def block_text(wanted: Schedule) -> str:
     """Return the lines for a crontab. Raises UsageError (path_not_schedulable)."""
-    texts.refuse_odd_paths(wanted, "\\")
-    begin, end = texts.marks(mark(wanted.environment, wanted.config))
-    command = texts.for_cron(texts.command_of(wanted, "service", "start"))
+    texts.check_paths(wanted, "\\")
+    begin, end = texts.format_block_marks(mark(wanted.environment, wanted.config))
+    command = texts.quote_for_cron(texts.build_command(wanted, "service", "start"))
     return render("schedule/crontab-boot.j2", begin=begin, end=end, command=command)
 
 
 def unit_text(wanted: Schedule, *, system: bool) -> tuple[str, str]:
     """Name and text of the unit; `system`: root's own. Raises UsageError (path_not_schedulable)."""
-    texts.refuse_odd_program(wanted)
+    texts.check_program(wanted)
     values = {
         "mark": f"# {mark(wanted.environment, wanted.config)}",
         "description": f"RAG platform {wanted.name}, environment {wanted.environment}",
-        "start": texts.for_systemd(texts.command_of(wanted, "service", "start")),
-        "stop": texts.for_systemd(texts.command_of(wanted, "service", "stop")),
+        "start": texts.quote_for_systemd(texts.build_command(wanted, "service", "start")),
+        "stop": texts.quote_for_systemd(texts.build_command(wanted, "service", "stop")),
         "target": "multi-user.target" if system else "default.target",
     }
     text = render("schedule/ragops-boot.service.j2", system=system, **values)
@@ -184,8 +184,8 @@ def unit_text(wanted: Schedule, *, system: bool) -> tuple[str, str]:
 def _install_block(wanted: Schedule, crontab: Crontab, name: str) -> str:
     block = block_text(wanted)
     with hold_crontab("ragops service"):
-        crontab.write(texts.with_block(crontab.read(), block))
-        return texts.block_of(crontab.read(), name)
+        crontab.write(texts.insert_block(crontab.read(), block))
+        return texts.find_block(crontab.read(), name)
 
 
 def _install_unit(wanted: Schedule, units: Units, name: str) -> str:
@@ -194,7 +194,7 @@ def _install_unit(wanted: Schedule, units: Units, name: str) -> str:
         raise MissingError("systemd_missing", "no systemd runs here", hint)
     unit, text = unit_text(wanted, system=units.system)
     there = units.read()
-    mine = texts.owned(there, name)
+    mine = texts.select_owned(there, name)
     if unit in there and unit not in mine:
         what = f"{unit} is the service of another project"
         raise UsageError("unit_taken", what, "give one of the two another name in ragops.yaml, or take `--with cron`")
@@ -205,18 +205,18 @@ def _install_unit(wanted: Schedule, units: Units, name: str) -> str:
 
 
 def _remove_units(units: Units, name: str) -> bool:
-    mine = texts.owned(units.read(), name)
+    mine = texts.select_owned(units.read(), name)
     if mine:
         units.remove(list(mine))
     return bool(mine)
 
 
 def _found(found: Schedulers, name: str) -> Iterator[Installed]:
-    mine: Mapping[str, str] = texts.owned(found.units.read(), name)
+    mine: Mapping[str, str] = texts.select_owned(found.units.read(), name)
     if mine:
         yield Installed(SYSTEMD, "\n".join(mine.values()))
     try:
-        block = texts.block_of(found.crontab.read(), name) if found.crontab.available() else ""
+        block = texts.find_block(found.crontab.read(), name) if found.crontab.available() else ""
     except RagopsError:
         if not mine:
             raise

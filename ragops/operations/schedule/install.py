@@ -88,7 +88,7 @@ def install(schedule: Schedule, found: Schedulers, planner: str = "") -> Install
     (crontab_unreadable, crontab_refused, crontab_damaged, tool_failed): all then stands as it was.
     """
     chosen = planner or (SYSTEMD if found.units.available() else CRON)
-    name = texts.mark(schedule.environment, schedule.config)
+    name = texts.format_schedule_mark(schedule.environment, schedule.config)
     if chosen == SYSTEMD:
         text = _install_units(schedule, found.units, name)
         twice = _also_in(CRON, lambda: remove_block(found.crontab, name))
@@ -96,7 +96,7 @@ def install(schedule: Schedule, found: Schedulers, planner: str = "") -> Install
         text = _install_block(schedule, found.crontab)
         twice = _also_in(SYSTEMD, lambda: _remove_units(found.units, name))
     notes = (*twice, *_unlike_here(os.environ), *_not_running(chosen, found))
-    return InstallReport(Installed(chosen, text, texts.next_run(text, _now())), notes)
+    return InstallReport(Installed(chosen, text, texts.find_next_run(text, _now())), notes)
 
 
 def show(project: Project, found: Schedulers) -> ScheduleStatus:
@@ -105,7 +105,9 @@ def show(project: Project, found: Schedulers) -> ScheduleStatus:
     Raises MissingError (not_scheduled), RagopsError (crontab_unreadable, crontab_damaged).
     """
     name = _name(project)
-    installed = tuple(Installed(planner, text, texts.next_run(text, _now())) for planner, text in _texts(found, name))
+    installed = tuple(
+        Installed(planner, text, texts.find_next_run(text, _now())) for planner, text in _texts(found, name)
+    )
     if not installed:
         what = f"no nightly run of environment {project.paths.environment!r} is scheduled"
         raise MissingError("not_scheduled", what, "run `ragops backup schedule install`")
@@ -141,9 +143,9 @@ def _last_run(values: dict[str, Any]) -> LastRun:
 
 
 def _install_block(schedule: Schedule, crontab: Crontab) -> str:
-    block = texts.cron_block(schedule)
+    block = texts.render_cron_block(schedule)
     with hold_crontab("ragops backup schedule"):
-        crontab.write(texts.with_block(crontab.read(), block))
+        crontab.write(texts.insert_block(crontab.read(), block))
     return block
 
 
@@ -153,7 +155,7 @@ def remove_block(crontab: Crontab, name: str) -> bool:
         return False
     with hold_crontab("ragops backup schedule"):
         before = crontab.read()
-        after = texts.without_block(before, name)
+        after = texts.remove_block(before, name)
         if after != before:
             crontab.write(after)
     return after != before
@@ -173,9 +175,9 @@ def _install_units(schedule: Schedule, units: Units, name: str) -> str:
     if not units.available():
         hint = "take `--with cron`; a user's own systemd runs only where they logged in, or linger"
         raise MissingError("systemd_missing", "no systemd runs here", hint)
-    wanted = {unit.name: unit.text for unit in texts.units(schedule, system=units.system)}
+    wanted = {unit.name: unit.text for unit in texts.render_units(schedule, system=units.system)}
     there = units.read()
-    mine = texts.owned(there, name)
+    mine = texts.select_owned(there, name)
     if taken := [unit for unit in wanted if unit in there and unit not in mine]:
         what = f"{taken[0]} is the schedule of another project"
         raise UsageError("unit_taken", what, "give one of the two another name in ragops.yaml, or take `--with cron`")
@@ -186,7 +188,7 @@ def _install_units(schedule: Schedule, units: Units, name: str) -> str:
 
 
 def _remove_units(units: Units, name: str) -> bool:
-    mine = texts.owned(units.read(), name)
+    mine = texts.select_owned(units.read(), name)
     if mine:
         units.remove(list(mine))
     return bool(mine)
@@ -196,10 +198,10 @@ def _remove_units(units: Units, name: str) -> bool:
 
 
 def _texts(found: Schedulers, name: str) -> Iterator[tuple[str, str]]:
-    if mine := texts.owned(found.units.read(), name):
+    if mine := texts.select_owned(found.units.read(), name):
         yield SYSTEMD, _joined(mine)
     try:
-        block = texts.block_of(found.crontab.read(), name) if found.crontab.available() else ""
+        block = texts.find_block(found.crontab.read(), name) if found.crontab.available() else ""
     except RagopsError:
         if not mine:  # who may have timers and no crontab is well served
             raise
@@ -233,7 +235,7 @@ def _not_running(chosen: str, found: Schedulers) -> Iterator[str]:
 
 
 def _name(project: Project) -> str:
-    return texts.mark(project.paths.environment, project.config)
+    return texts.format_schedule_mark(project.paths.environment, project.config)
 
 
 def _now() -> datetime:

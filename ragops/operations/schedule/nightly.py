@@ -16,7 +16,7 @@ from ragops.adapters.files import SECRET_MODE, make_dir
 from ragops.adapters.healthcheck_ping import ping
 from ragops.adapters.process_identity import format_mark
 from ragops.errors import ExitCode, RagopsError
-from ragops.hints import aimed
+from ragops.hints import complete_commands
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -93,7 +93,7 @@ class RunLog(io.TextIOBase):
 
     def line(self, text: str) -> None:
         """Take one line."""
-        text = aimed(text)  # a log is read by people as well
+        text = complete_commands(text)  # a log is read by people as well
         stamped = f"{_now()} {text}"
         self.last.append(stamped)
         with contextlib.suppress(OSError):

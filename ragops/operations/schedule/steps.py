@@ -10,7 +10,7 @@ from ragops.operations.backup.create import BackupRequest
 from ragops.operations.backup.environment import back_up
 from ragops.operations.data import migrate
 from ragops.operations.restore.prove import verify_point
-from ragops.recovery.schedule_texts import weekday_of
+from ragops.recovery.schedule_texts import parse_weekday
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +62,7 @@ def drill_weekday(project: Project, drill: str | None) -> int | None:
 
     Raises UsageError (identity_missing) if a day is given and no run without a person can decrypt recovery points.
     """
-    weekday = weekday_of(drill or DRILL_DAY)
+    weekday = parse_weekday(drill or DRILL_DAY)
     if can_open(project) or weekday is None:
         return weekday
     if drill:

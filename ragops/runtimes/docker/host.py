@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.docker import logs as docker_logs
 from ragops.adapters.docker.client import DockerHost
-from ragops.adapters.docker.inspect import users_of
+from ragops.adapters.docker.inspect import list_volume_users
 from ragops.adapters.files import write_atomic
 from ragops.adapters.progress import Progress
 from ragops.adapters.pulumi import install as pulumi_install
@@ -109,7 +109,7 @@ class DockerRuntimeHost:
 
     def engine_variables(self) -> Mapping[str, str]:
         """Which Docker engine is meant: Pulumi's plugin knows variables, and no contexts."""
-        return self._docker.place.variables()
+        return self._docker.endpoint.variables()
 
     def image_pins(self) -> Mapping[str, str]:
         """The image that each reference means here."""
@@ -177,7 +177,7 @@ class DockerRuntimeHost:
         """Remove every volume of data. Raises RagopsError (data_in_use) where a container has one, before any goes."""
         volumes = self.list_data()
         for volume in volumes:
-            if users := users_of(self._docker, volume):
+            if users := list_volume_users(self._docker, volume):
                 what = f"the container {users[0]} uses the volume {volume}: nothing was removed"
                 raise RagopsError("data_in_use", what, f"remove it (`docker rm -f {users[0]}`), then run this again")
         for volume in volumes:
@@ -261,5 +261,5 @@ def _address(endpoint: Endpoint, container: Container) -> str:
     return f"{ports[0].host}:{ports[0].port}" if ports else "-"
 
 
-def _prefixed(line: docker_logs.Line, width: int) -> str:
+def _prefixed(line: docker_logs.LogLine, width: int) -> str:
     return f"{line.source:<{width}} | {line.text}" if width else line.text

@@ -7,7 +7,7 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.docker.client import Entry
+from ragops.adapters.docker.client import ArchiveEntry
 from ragops.adapters.docker.errors import NotFoundError
 from ragops.adapters.files import create_private, explain_os_error
 from ragops.adapters.process_identity import format_mark, is_mark_gone
@@ -40,7 +40,7 @@ class DockerSandbox:
         self._host = host
         self._name = name
         self._user = host.user(name, user)
-        host.put_archive(name, mount, [Entry(_FOLDER, 0o700, self._user.uid, self._user.gid)])
+        host.put_archive(name, mount, [ArchiveEntry(_FOLDER, 0o700, self._user.uid, self._user.gid)])
 
     def tool(self, name: str) -> tuple[str, ...]:
         """The image's program, by a process of ours that stands for it."""
@@ -62,8 +62,8 @@ class DockerSandbox:
     def put(self, source: Path, name: str, *, changing: bool = False) -> None:
         """Copy a file in, for the programs to read, and to write where `changing`."""
         ids = (self._user.uid, self._user.gid)
-        above = [Entry(folder, 0o700, *ids) for folder in (name.rpartition("/")[0],) if folder and changing]
-        file = Entry(name, 0o600 if changing else 0o400, *ids, source)
+        above = [ArchiveEntry(folder, 0o700, *ids) for folder in (name.rpartition("/")[0],) if folder and changing]
+        file = ArchiveEntry(name, 0o600 if changing else 0o400, *ids, source)
         self._host.put_archive(self._name, self.folder, [*above, file])
 
     def get(self, name: str, target: Path) -> None:

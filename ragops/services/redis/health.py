@@ -48,7 +48,7 @@ def _look(endpoint: Endpoint, timeout: float, checks: list[Check]) -> tuple[dict
     login = endpoint.logins["operator"]
     started = time.monotonic()
     key, value = f"ragops:probe:{secrets.token_hex(8)}", secrets.token_hex(8)
-    with redis_client.translated(f"redis at {endpoint.host}:{endpoint.port}"):
+    with redis_client.translate_errors(f"redis at {endpoint.host}:{endpoint.port}"):
         with redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=timeout) as client:
             batch = client.pipeline(transaction=False)
             batch.info()
@@ -91,7 +91,7 @@ def _application(endpoint: Endpoint, timeout: float) -> Check:
     login = endpoint.logins["application"]
     try:
         with (
-            redis_client.translated("redis"),
+            redis_client.translate_errors("redis"),
             redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=timeout) as client,
         ):
             client.ping()

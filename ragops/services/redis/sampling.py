@@ -21,7 +21,7 @@ def read_keys(endpoint: Endpoint, limit: int) -> tuple[int, list[str]]:
     A key that expires meanwhile counts for nothing.
     """
     login, checked, wrong = endpoint.logins["operator"], 0, []
-    with redis_client.translated(f"redis at {endpoint.host}:{endpoint.port}"):
+    with redis_client.translate_errors(f"redis at {endpoint.host}:{endpoint.port}"):
         client = redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=_SECONDS)
         with client:
             batch = client.pipeline(transaction=False)

@@ -44,22 +44,22 @@ class SocketClient:
 
     def info(self, section: str) -> dict[str, Any]:
         """A section of INFO."""
-        with redis_client.translated("the scratch server"):
+        with redis_client.translate_errors("the scratch server"):
             return info(self._client, section)
 
     def configure(self, name: str, value: str) -> None:
         """CONFIG SET."""
-        with redis_client.translated("the scratch server"):
+        with redis_client.translate_errors("the scratch server"):
             self._client.config_set(name, value)
 
     def save(self) -> None:
         """BGSAVE."""
-        with redis_client.translated("the scratch server"):
+        with redis_client.translate_errors("the scratch server"):
             self._client.bgsave()
 
     def shut_down(self) -> None:
         """SHUTDOWN; the client takes the closed connection for the answer."""
-        with redis_client.translated("the scratch server"):
+        with redis_client.translate_errors("the scratch server"):
             self._client.shutdown(nosave=True)
 
 
@@ -132,7 +132,7 @@ def keys_of(keyspace: Mapping[str, Any]) -> dict[str, int]:
 def operator_client(endpoint: Endpoint, limit: float) -> Iterator[redis.Redis]:
     """The operator's client of the live server, `limit` seconds for each command. Raises RagopsError (redis_…)."""
     login = endpoint.logins["operator"]
-    with redis_client.translated(f"redis at {endpoint.host}:{endpoint.port}"):
+    with redis_client.translate_errors(f"redis at {endpoint.host}:{endpoint.port}"):
         client = redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=limit)
         try:
             yield client

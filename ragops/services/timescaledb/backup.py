@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.errors import LockedError, MissingError, RagopsError, UnhealthyError
 from ragops.services.backup_checks import check_engine, check_major, need_space
 from ragops.services.contract import Capability
@@ -78,7 +78,7 @@ class TimescaleBackup:
         size = sum((folder / part.name).stat().st_size for part in parts)
         need_space("restoring the database", "where its data lie", control.free_bytes(), _SPACE * size)
         try:
-            with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated():
+            with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors():
                 version = inventory.server_version(connection)
                 available = inventory.available_extensions(connection)
                 _refuse_here(connection, endpoint, database_builder.globals_of(folder, parts))
@@ -127,7 +127,7 @@ class TimescaleBackup:
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Rows of every table now, indexes and constraints."""
         database = endpoint.options["database"]
-        with roles.operator(endpoint, database, limit=0) as connection, translated(f"database {database}"):
+        with roles.operator(endpoint, database, limit=0) as connection, translate_errors(f"database {database}"):
             return inventory.counts(connection)
 
 
@@ -197,6 +197,6 @@ def _bring_up(endpoint: Endpoint, control: Control) -> tuple[str, ...]:
 
 def _kept(endpoint: Endpoint) -> tuple[str, ...]:
     """Words on every database that restores have kept, the newest last."""
-    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated():
+    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors():
         names = swap.kept_databases(connection, endpoint.options["database"])
     return tuple(f'the database from before is kept; to drop it: DROP DATABASE "{name}";' for name in names)

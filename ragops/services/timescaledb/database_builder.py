@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.errors import IntegrityError, RagopsError
 from ragops.services.contract import NotRestored
 from ragops.services.timescaledb import (
@@ -75,7 +75,7 @@ def make_roles(endpoint: Endpoint, wanted: Globals | None) -> tuple[str, ...]:
     if wanted is None:
         return ()
     ours = {login.user for login in endpoint.logins.values()}
-    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated("the roles"):
+    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors("the roles"):
         return restore_roles.make(connection, wanted, ours).notes()
 
 
@@ -85,7 +85,7 @@ def new_database(endpoint: Endpoint, wanted: Globals | None) -> Iterator[str]:
     database = endpoint.options["database"]
     fresh = swap.scratch_name(database)
     try:
-        with roles.operator(endpoint, roles.MAINTENANCE, limit=0) as connection, translated(f"database {fresh}"):
+        with roles.operator(endpoint, roles.MAINTENANCE, limit=0) as connection, translate_errors(f"database {fresh}"):
             for left in swap.scratch_databases(connection, database):
                 swap.drop(connection, endpoint, left)
             _make(connection, endpoint, fresh, wanted)
@@ -97,7 +97,7 @@ def new_database(endpoint: Endpoint, wanted: Globals | None) -> Iterator[str]:
 
 def drop(endpoint: Endpoint, database: str) -> None:
     """Drop a scratch database, if the server lets us."""
-    with suppress(RagopsError), roles.operator(endpoint, roles.MAINTENANCE, limit=0) as connection, translated():
+    with suppress(RagopsError), roles.operator(endpoint, roles.MAINTENANCE, limit=0) as connection, translate_errors():
         swap.drop(connection, endpoint, database)
 
 
@@ -110,7 +110,7 @@ def _make(connection: Connection, endpoint: Endpoint, fresh: str, wanted: Global
 
 def _take_away(endpoint: Endpoint, fresh: str, wanted: Globals) -> None:
     """What every new database has and this one had no more."""
-    with roles.operator(endpoint, fresh) as connection, translated(f"database {fresh}"):
+    with roles.operator(endpoint, fresh) as connection, translate_errors(f"database {fresh}"):
         if "plpgsql" not in wanted.extensions:
             connection.execute("DROP EXTENSION IF EXISTS plpgsql")
         if "public" not in wanted.schemas:
@@ -140,14 +140,14 @@ def fill(order: Order) -> tuple[str, ...]:
 
 def again(order: Order) -> None:
     """Begin with an empty database once more."""
-    with roles.operator(order.endpoint, roles.MAINTENANCE, limit=0) as connection, translated():
+    with roles.operator(order.endpoint, roles.MAINTENANCE, limit=0) as connection, translate_errors():
         swap.drop(connection, order.endpoint, order.database)
         _make(connection, order.endpoint, order.database, order.wanted)
     _put_settings(order)
 
 
 def _has_pinned(order: Order) -> bool:
-    with roles.operator(order.endpoint, roles.MAINTENANCE) as connection, translated():
+    with roles.operator(order.endpoint, roles.MAINTENANCE) as connection, translate_errors():
         return bool(filling.pinned_extensions(connection, order.wanted))
 
 
@@ -155,7 +155,7 @@ def _put_settings(order: Order) -> list[str]:
     """Before it is filled: checks and generated columns may ask for them."""
     if order.wanted is None:
         return []
-    with roles.operator(order.endpoint, roles.MAINTENANCE) as connection, translated():
+    with roles.operator(order.endpoint, roles.MAINTENANCE) as connection, translate_errors():
         return database_properties.put_settings(connection, order.database, order.wanted.database)
 
 
@@ -213,7 +213,7 @@ def timescale_restoring(order: Order) -> Iterator[None]:
     if filling.TIMESCALE not in order.part.versions:
         yield
         return
-    with roles.operator(order.endpoint, order.database, limit=0) as connection, translated("TimescaleDB"):
+    with roles.operator(order.endpoint, order.database, limit=0) as connection, translate_errors("TimescaleDB"):
         statement = sql.SQL("CREATE EXTENSION timescaledb VERSION {}")
         connection.execute(statement.format(sql.Literal(order.part.versions[filling.TIMESCALE])))
         connection.execute("SELECT timescaledb_pre_restore()")
@@ -265,7 +265,7 @@ def finish(endpoint: Endpoint, fresh: str, wanted: Globals | None) -> None:
     """Put on what the database was apart from what is in it: owner, grants, limits, comment."""
     if wanted is None:
         return
-    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated(f"database {fresh}"):
+    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors(f"database {fresh}"):
         database_properties.put_rest(connection, fresh, wanted.database)
         user = sql.Identifier(endpoint.logins["application"].user)
         statement = sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}")
@@ -274,7 +274,7 @@ def finish(endpoint: Endpoint, fresh: str, wanted: Globals | None) -> None:
 
 def quiet_subscriptions(endpoint: Endpoint, kept: str) -> list[str]:
     """Disable those of a database that is kept: they would go on to write into it, and hold their slots."""
-    with roles.operator(endpoint, kept) as connection, translated(f"database {kept}"):
+    with roles.operator(endpoint, kept) as connection, translate_errors(f"database {kept}"):
         query = (
             "SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
             " WHERE d.datname = current_database() AND subenabled"
@@ -289,7 +289,7 @@ def left_out(endpoint: Endpoint, wanted: Globals | None) -> tuple[str, ...]:
     """Words on what the server had when the recovery point was taken, and is not in it."""
     if wanted is None:
         return ()
-    with roles.operator(endpoint, endpoint.options["database"]) as connection, translated():
+    with roles.operator(endpoint, endpoint.options["database"]) as connection, translate_errors():
         query = "SELECT name FROM pg_file_settings WHERE sourcefile ~ '/postgresql.auto.conf$'"
         settings = {name for (name,) in connection.execute(query).fetchall()}
         databases = {name for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall()}

@@ -8,7 +8,7 @@ from psycopg import IsolationLevel
 
 from ragops.adapters import subprocess_tool
 from ragops.adapters.files import SECRET_MODE, write_atomic
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.services.contract import Part
 from ragops.services.timescaledb import counts as inventory
 from ragops.services.timescaledb import dump_locks, dump_warnings, pg_dump, roles, server_globals
@@ -29,7 +29,7 @@ def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> tuple[Part
     """
     database = endpoint.options["database"]
     target = writer.folder / f"{database}.dump"
-    with roles.operator(endpoint, database, limit=0) as connection, translated(f"database {database}"):
+    with roles.operator(endpoint, database, limit=0) as connection, translate_errors(f"database {database}"):
         dump_warnings.refuse(connection)
         dump_locks.need(connection)
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -65,5 +65,5 @@ def _describe(connection: Connection, endpoint: Endpoint, writer: PartWriter) ->
 
 def _count(endpoint: Endpoint, database: str, snapshot: str) -> dict[str, int]:
     """By a connection of its own, whose transactions are short: their locks do not add up to those of the dump."""
-    with roles.operator(endpoint, database, limit=0) as connection, translated(f"database {database}"):
+    with roles.operator(endpoint, database, limit=0) as connection, translate_errors(f"database {database}"):
         return inventory.counts(connection, snapshot)

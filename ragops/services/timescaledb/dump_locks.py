@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.timescaledb import roles
 
@@ -42,7 +42,7 @@ def explained(endpoint: Endpoint) -> Iterator[None]:
     except RagopsError as error:
         if "out of shared memory" not in error.message:
             raise
-        with roles.operator(endpoint, endpoint.options["database"]) as connection, translated():
+        with roles.operator(endpoint, endpoint.options["database"]) as connection, translate_errors():
             tables, sessions, most = _numbers(connection)
         raise _refused(f"the dump of {tables} tables ran out of locks", tables, sessions, most) from error
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.errors import MissingError, RagopsError
 from ragops.services.timescaledb import roles
 
@@ -26,11 +26,11 @@ def prepare(endpoint: Endpoint, database: str) -> None:
     Raises MissingError (extension_missing: no TimescaleDB in the image; edition_missing: the Apache edition, asked to
     be the Community's).
     """
-    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated(f"database {database}"):
+    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors(f"database {database}"):
         offered = _default_version(connection)
     if not offered:
         raise MissingError("extension_missing", "the image has no TimescaleDB", "use an image of timescale/timescaledb")
-    with roles.operator(endpoint, database) as connection, translated(f"database {database}"):
+    with roles.operator(endpoint, database) as connection, translate_errors(f"database {database}"):
         row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = %s", [NAME]).fetchone()
     if row is None:
         _run(endpoint, database, sql.SQL("CREATE EXTENSION IF NOT EXISTS timescaledb"))
@@ -42,7 +42,7 @@ def prepare(endpoint: Endpoint, database: str) -> None:
 
 def update(endpoint: Endpoint, database: str) -> tuple[str, ...]:
     """Bring a restored database up to the server's version; words on one that stays as it was in its recovery point."""
-    with roles.operator(endpoint, database) as connection, translated(f"database {database}"):
+    with roles.operator(endpoint, database) as connection, translate_errors(f"database {database}"):
         offered = _default_version(connection)
         row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = %s", [NAME]).fetchone()
     if row is None or row[0] == offered:
@@ -62,7 +62,7 @@ def _default_version(connection: Connection) -> str:
 
 def _run(endpoint: Endpoint, database: str, statement: sql.SQL) -> None:
     try:
-        with roles.operator(endpoint, database, limit=600) as connection, translated(f"database {database}"):
+        with roles.operator(endpoint, database, limit=600) as connection, translate_errors(f"database {database}"):
             connection.execute(statement)
     except RagopsError as error:
         if isinstance(error.__cause__, psycopg.Error) and error.__cause__.sqlstate == _NO_SUCH_FILE:
@@ -82,7 +82,7 @@ def start_background_jobs(endpoint: Endpoint, database: str) -> None:
 
     Asked to start one that it takes for running, the launcher finds out that it is not, and says so: then again.
     """
-    with roles.operator(endpoint, database) as connection, translated(f"database {database}"):
+    with roles.operator(endpoint, database) as connection, translate_errors(f"database {database}"):
         for _ in range(_ATTEMPTS):
             row = connection.execute("SELECT _timescaledb_functions.start_background_workers()").fetchone()
             if row and row[0]:
@@ -94,7 +94,7 @@ def stop_background_jobs(endpoint: Endpoint, database: str) -> None:
 
     `SELECT timescaledb_post_restore()` in it wakes it up.
     """
-    with roles.operator(endpoint, database) as connection, translated(f"database {database}"):
+    with roles.operator(endpoint, database) as connection, translate_errors(f"database {database}"):
         row = connection.execute("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = %s)", [NAME]).fetchone()
         if row and row[0]:
             connection.execute("SELECT timescaledb_pre_restore()")

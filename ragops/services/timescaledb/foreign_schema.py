@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def foreign_schema(connection: Connection) -> tuple[str, str]:
 
     Raises RagopsError as `translated` says.
     """
-    with translated():
+    with translate_errors():
         row = connection.execute(_QUERY).fetchone()
     if row is None:
         return "", ""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import connect, translated
+from ragops.adapters.postgres import connect, translate_errors
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.contract.probe import SCHEMA_MISSING
@@ -82,7 +82,7 @@ def _deadline(connection: Connection, seconds: float) -> Iterator[None]:
 def _tried(name: str, look: Callable[[Connection], Check], connection: Connection) -> Check:
     """One look; what the server refuses is its finding, and the next look goes on."""
     try:
-        with translated("database"):
+        with translate_errors("database"):
             return look(connection)
     except RagopsError as error:
         if connection.closed:
@@ -221,7 +221,10 @@ def _application(endpoint: Endpoint, timeout: float) -> Check:
 
 
 def _disk(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
-    with operator(endpoint, endpoint.options["database"], timeout=timeout, limit=timeout) as connection, translated():
+    with (
+        operator(endpoint, endpoint.options["database"], timeout=timeout, limit=timeout) as connection,
+        translate_errors(),
+    ):
         folder = Path(_one(connection, "SHOW data_directory"))
     if folder.is_dir():
         usage = shutil.disk_usage(folder)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg.rows import dict_row
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.services.timescaledb.json_collections import BUILT_IN, FIELDS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def export_json(connection: Connection, built_in: Mapping[str, Any] = BUILT_IN) 
 
 
 def _lines(connection: Connection, built_in: Mapping[str, Any]) -> Iterator[str]:
-    with translated("export of rag.collections"), connection.transaction():
+    with translate_errors("export of rag.collections"), connection.transaction():
         row = connection.execute("SELECT defaults, extra FROM rag.collection_defaults").fetchone()
         defaults, extra = row or ({}, {})
         yield '{\n  "collections": ['

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.errors import InvalidInputError, MissingError, Problem
 from ragops.services.timescaledb.foreign_schema import refuse_foreign_schema
 from ragops.services.timescaledb.json_collections import COLUMNS, FIELDS, CollectionsDocument, found, parsed
@@ -83,7 +83,7 @@ def import_collections(
     InvalidInputError where a name belongs to a collection of the database, MissingError where the schema is not there,
     RagopsError as `translated` says.
     """
-    with translated(f"import of {document.path}"), connection.transaction(force_rollback=dry_run):
+    with translate_errors(f"import of {document.path}"), connection.transaction(force_rollback=dry_run):
         _require_schema(connection)
         connection.execute("SELECT set_config('ragops.actor', %s, true), set_config('work_mem', '64MB', true)", [actor])
         if not dry_run:

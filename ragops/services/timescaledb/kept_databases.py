@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.errors import UsageError
 from ragops.services.kept_data import Kept, since
 from ragops.services.timescaledb import swap
@@ -21,7 +21,7 @@ _SIZE = "SELECT pg_database_size(%s::name)"
 def kept(endpoint: Endpoint) -> tuple[Kept, ...]:
     """Those that are there, oldest first."""
     database = endpoint.options["database"]
-    with operator(endpoint, MAINTENANCE) as connection, translated():
+    with operator(endpoint, MAINTENANCE) as connection, translate_errors():
         names = [*swap.kept_databases(connection, database), *swap.scratch_databases(connection, database)]
         sizes = {name: (connection.execute(_SIZE, [name]).fetchone() or (0,))[0] for name in names}
     return tuple(Kept("database", name, since(name), int(size)) for name, size in sizes.items())
@@ -30,7 +30,7 @@ def kept(endpoint: Endpoint) -> tuple[Kept, ...]:
 def drop(endpoint: Endpoint, names: Sequence[str]) -> None:
     """Drop some of them, and none that is not one of them."""
     known = {item.name for item in kept(endpoint)}
-    with operator(endpoint, MAINTENANCE, limit=0) as connection, translated():
+    with operator(endpoint, MAINTENANCE, limit=0) as connection, translate_errors():
         for name in names:
             if name not in known:
                 raise UsageError(

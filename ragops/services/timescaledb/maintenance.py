@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.errors import MissingError
 from ragops.services.timescaledb.foreign_schema import refuse_foreign_schema
 from ragops.services.timescaledb.schema import Edition, detect, lock_schema
@@ -44,7 +44,7 @@ def maintain(connection: Connection, *, lock_timeout: float = 30) -> Maintenance
     `connection` is an idle autocommit one, `lock_timeout` in seconds. Raises MissingError where there is no schema,
     LockedError, RagopsError as `translated` says.
     """
-    with translated("maintenance"):
+    with translate_errors("maintenance"):
         kind = _kind(connection)
         with connection.transaction():
             lock_schema(connection, lock_timeout)

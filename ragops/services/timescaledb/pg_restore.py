@@ -13,7 +13,7 @@ from psycopg import sql
 
 from ragops.adapters import subprocess_tool
 from ragops.adapters.files import SECRET_MODE, write_atomic
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import RagopsError
 from ragops.services.contract import NotRestored
@@ -82,7 +82,7 @@ class Filling:
         """A connection to the database, whose settings and triggers on logins do nothing to it."""
         with (
             roles.operator(self.endpoint, self.database, limit=0, settings=session_settings(self.endpoint)) as found,
-            translated(f"database {self.database}"),
+            translate_errors(f"database {self.database}"),
         ):
             yield found
 

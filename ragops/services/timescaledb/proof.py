@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 from ragops.hints import OTHER_POINT
 from ragops.services.contract import Extent, NotRestored, Proof
@@ -137,13 +137,13 @@ def _stand_ins(endpoint: Endpoint, wanted: Globals | None) -> Iterator[None]:
     if wanted is None:
         yield
         return
-    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated("the roles"):
+    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors("the roles"):
         restore_roles.drop_scratch(connection)
         restore_roles.make_scratch(connection, wanted)
     try:
         yield
     finally:
-        with roles.operator(endpoint, roles.MAINTENANCE) as connection, translated("the roles"):
+        with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors("the roles"):
             restore_roles.drop_scratch(connection)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from ragops.adapters.postgres import connect, translated
+from ragops.adapters.postgres import connect, translate_errors
 from ragops.errors import RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def prepare(endpoint: Endpoint) -> None:
     database = endpoint.options["database"]
     wait_ready(endpoint)
     prepare_role(endpoint)
-    with operator(endpoint, MAINTENANCE) as connection, translated(f"database {database}"):
+    with operator(endpoint, MAINTENANCE) as connection, translate_errors(f"database {database}"):
         if not exists(connection, database):
             create(connection, database)
         grant_connect(connection, database, endpoint.logins["application"].user)
@@ -73,7 +73,7 @@ def wait_ready(endpoint: Endpoint) -> None:
 def prepare_role(endpoint: Endpoint) -> None:
     """The application role with today's password, and no more rights than a login."""
     login = endpoint.logins["application"]
-    with operator(endpoint, MAINTENANCE) as connection, translated(f"role {login.user}"):
+    with operator(endpoint, MAINTENANCE) as connection, translate_errors(f"role {login.user}"):
         found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [login.user]).fetchone()
         if not found:
             connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(login.user)))
@@ -103,7 +103,7 @@ def grant_connect(connection: Connection, database: str, role: str) -> None:
 
 def change_password(endpoint: Endpoint, new: Login) -> None:
     """Give the role of `new` its password, as the operator with the endpoint's. Raises RagopsError."""
-    with operator(endpoint, MAINTENANCE) as connection, translated(f"role {new.user}"):
+    with operator(endpoint, MAINTENANCE) as connection, translate_errors(f"role {new.user}"):
         _set_password(connection, new)
 
 

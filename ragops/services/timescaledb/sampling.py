@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from psycopg import sql
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.services.timescaledb.roles import operator
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def read_rows(endpoint: Endpoint, tables: Iterable[str]) -> list[str]:
     Raises RagopsError where a table cannot be read.
     """
     empty = []
-    with _connected(endpoint) as connection, translated(_SUBJECT):
+    with _connected(endpoint) as connection, translate_errors(_SUBJECT):
         for table in tables:
             row = connection.execute(_BY_NAME, [table]).fetchone()  # either name may have a dot
             schema, name = row or table.split(".", 1)
@@ -70,7 +70,7 @@ def read_rows(endpoint: Endpoint, tables: Iterable[str]) -> list[str]:
 
 def shrinking(endpoint: Endpoint) -> frozenset[str]:
     """Tables whose old rows TimescaleDB removes by itself as soon as its jobs run."""
-    with _connected(endpoint) as connection, translated(_SUBJECT):
+    with _connected(endpoint) as connection, translate_errors(_SUBJECT):
         found = connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
         return frozenset(name for (name,) in connection.execute(_RETENTION).fetchall()) if found else frozenset()
 
@@ -81,7 +81,7 @@ def some_chunks(endpoint: Endpoint, limit: int) -> list[Chunk]:
     Their ids are spread evenly, so that neighbours have nothing in common.
     """
     start = uuid4()
-    with _connected(endpoint) as connection, translated(_SUBJECT):
+    with _connected(endpoint) as connection, translate_errors(_SUBJECT):
         if not _has_chunks(connection):
             return []
         found = _page(connection, sql.SQL("id >= {}").format(sql.Literal(start)), limit)
@@ -92,7 +92,7 @@ def some_chunks(endpoint: Endpoint, limit: int) -> list[Chunk]:
 
 def point_collections(endpoint: Endpoint) -> list[str]:
     """The collections of points that chunks refer to."""
-    with _connected(endpoint) as connection, translated(_SUBJECT):
+    with _connected(endpoint) as connection, translate_errors(_SUBJECT):
         if not _has_chunks(connection):
             return []
         rows = connection.execute("SELECT DISTINCT point_collection FROM rag.chunks ORDER BY 1").fetchall()
@@ -105,7 +105,7 @@ def indexed_collections(endpoint: Endpoint, timeout: float) -> list[str]:
     One document of each collection is looked at, so that a million chunks cost no more than ten.
     """
     database = endpoint.options["database"]
-    with operator(endpoint, database, timeout=timeout, limit=timeout) as connection, translated(_SUBJECT):
+    with operator(endpoint, database, timeout=timeout, limit=timeout) as connection, translate_errors(_SUBJECT):
         if not _has_chunks(connection):
             return []
         rows = connection.execute(_OF_INDEXED).fetchall()
@@ -114,7 +114,7 @@ def indexed_collections(endpoint: Endpoint, timeout: float) -> list[str]:
 
 def chunks(endpoint: Endpoint, ids: Sequence[UUID]) -> dict[UUID, Chunk]:
     """Those of the chunks that are there, by id."""
-    with _connected(endpoint) as connection, translated(_SUBJECT):
+    with _connected(endpoint) as connection, translate_errors(_SUBJECT):
         rows = connection.execute(sql.SQL("SELECT {} WHERE id = ANY({})").format(_COLUMNS, sql.Placeholder()), [ids])
         return {row[0]: Chunk._make(row) for row in rows.fetchall()}
 

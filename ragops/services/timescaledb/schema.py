@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 import ragops
-from ragops.adapters.postgres import translate, translated
+from ragops.adapters.postgres import translate, translate_errors
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError
 from ragops.services.timescaledb.foreign_schema import foreign_schema, refuse_foreign_schema
 from ragops.services.timescaledb.migration_files import Migration, Statement, load_migrations, statements
@@ -104,7 +104,7 @@ def detect(connection: Connection) -> Edition:
 
     Raises RagopsError as `translated` says.
     """
-    with translated():
+    with translate_errors():
         row = connection.execute(
             "SELECT current_setting('timescaledb.disable_load', true) IS NOT NULL,"
             " EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb'),"
@@ -139,7 +139,7 @@ def _edition_of(license_name: str) -> Edition:
 def status(connection: Connection, migrations: Sequence[Migration] | None = None) -> MigrationStatus:
     """How the database stands against `migrations` (default: those of ragops). Changes nothing."""
     known = {migration.version: migration for migration in migrations or load_migrations()}
-    with translated():
+    with translate_errors():
         recorded = _recorded(connection)
         row = connection.execute(
             "SELECT current_setting('server_version'),"
@@ -187,7 +187,7 @@ def apply(
 
 
 def _require_role(connection: Connection, role: str) -> None:
-    with translated():
+    with translate_errors():
         found = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone()
     if found is None:
         hint = "ragops up makes the roles of the platform"
@@ -202,7 +202,7 @@ def _apply_next(
     application_role: str,
     lock_timeout: float,
 ) -> AppliedMigration | None:
-    with translated(), connection.transaction():
+    with translate_errors(), connection.transaction():
         lock_schema(connection, lock_timeout)
         # Read after the lock is had: another run may have applied it while this one waited.
         refuse_foreign_schema(connection)
@@ -300,5 +300,5 @@ def _failed(migration: Migration, rendered: str, statement: Statement, error: ps
 
 def grant_application(connection: Connection, role: str) -> None:
     """Give the application's role its rights on the schema again, as after a restore; idempotent."""
-    with translated():
+    with translate_errors():
         connection.execute("SELECT rag.grant_application(%s)", [role])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.services.timescaledb.roles import operator
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def schema_digest(endpoint: Endpoint) -> str:
     database = endpoint.options["database"]
     with (
         operator(endpoint, database, timeout=_SECONDS, limit=_SECONDS) as connection,
-        translated("the database's catalogue"),
+        translate_errors("the database's catalogue"),
         connection.transaction(),
     ):
         connection.execute("SET LOCAL search_path = pg_catalog")  # or names are written with and without schema

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from ragops.adapters.postgres import translated
+from ragops.adapters.postgres import translate_errors
 from ragops.services.timescaledb.roles import MAINTENANCE, operator
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def swap_databases(endpoint: Endpoint, fresh: str, database: str, kept: str, *, 
     included. Those are ended by a second connection meanwhile, so that clients that come back at once cannot keep it
     from happening. One that waits at that instant is told that the database was renamed; its next attempt gets the new.
     """
-    with ExitStack() as stack, translated(f"database {database}"):
+    with ExitStack() as stack, translate_errors(f"database {database}"):
         renaming = stack.enter_context(operator(endpoint, MAINTENANCE, limit=_RENAME_LIMIT))
         ending = stack.enter_context(operator(endpoint, MAINTENANCE))
         rows = ending.execute("SELECT oid, datname FROM pg_database WHERE datname IN (%s, %s)", [database, fresh])

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from testcontainers.core.container import DockerContainer
 
 from ragops.adapters import redis_client
-from ragops.adapters.docker.client import Entry
+from ragops.adapters.docker.client import ArchiveEntry
 from ragops.config.model import Settings
 from ragops.operations.platform import Platform
 from ragops.runtimes.docker.control import DockerControl, control
@@ -122,7 +122,7 @@ class Starter:
         for volume, files in self._volumes(spec):
             with self.docker.created(helper, image.reference, mounts={volume: "/config"}):
                 user = self.docker.user(helper, image.user)
-                entries = [Entry(file.name, 0o400, user.uid, user.gid, file.content.encode()) for file in files]
+                entries = [ArchiveEntry(file.name, 0o400, user.uid, user.gid, file.content.encode()) for file in files]
                 self.docker.put_archive(helper, "/config", entries)
 
     def _volumes(self, spec: ServiceSpec) -> list[tuple[str, Any]]:

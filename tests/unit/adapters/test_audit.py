@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters.audit import actor, append
+from ragops.adapters.audit import append, find_user
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def test_a_trail_that_cannot_be_written_is_explained(tmp_path: Path) -> None:
 
 def test_behind_sudo_the_person_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUDO_USER", "ada")
-    assert actor() == "ada"
+    assert find_user() == "ada"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without a name")

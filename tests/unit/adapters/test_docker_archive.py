@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters.docker.archive import ChunkReader, Entry, User, find_user, packed, unpacked
+from ragops.adapters.docker.archive import ArchiveEntry, ChunkReader, User, find_user, pack_tar, unpack_tar
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ def test_an_archive_has_owners_modes_and_contents(tmp_path: Path) -> None:
     big = tmp_path / "big"
     big.write_bytes(bytes(range(256)) * 9000)
     entries = [
-        Entry("conf", 0o550, 999, 1000),
-        Entry("conf/a", 0o440, 999, 1000, b"text"),
-        Entry("conf/empty", 0o400, 0, 0, b""),
-        Entry("big", 0o400, 70, 70, big),
-        Entry("link", 0o777, 0, 0, link="conf/a"),
-        Entry("x" * 150, 0o400, 0, 0, b"long name"),
+        ArchiveEntry("conf", 0o550, 999, 1000),
+        ArchiveEntry("conf/a", 0o440, 999, 1000, b"text"),
+        ArchiveEntry("conf/empty", 0o400, 0, 0, b""),
+        ArchiveEntry("big", 0o400, 70, 70, big),
+        ArchiveEntry("link", 0o777, 0, 0, link="conf/a"),
+        ArchiveEntry("x" * 150, 0o400, 0, 0, b"long name"),
     ]
-    data = b"".join(packed(entries))
+    data = b"".join(pack_tar(entries))
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         found = {info.name: (info.mode, info.uid, info.gid, info.size) for info in archive}
         assert archive.extractfile("conf/a").read() == b"text"
@@ -48,13 +48,13 @@ def test_an_archive_has_owners_modes_and_contents(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(RagopsError, match="gone"):
-        list(packed([Entry("f", 0o400, 0, 0, tmp_path / "gone")]))
+        list(pack_tar([ArchiveEntry("f", 0o400, 0, 0, tmp_path / "gone")]))
 
 
 def test_an_archive_is_read_as_it_arrives() -> None:
-    data = b"".join(packed([Entry("a", 0o400, 0, 0, b"1" * 5000), Entry("b", 0o400, 0, 0, b"2")]))
+    data = b"".join(pack_tar([ArchiveEntry("a", 0o400, 0, 0, b"1" * 5000), ArchiveEntry("b", 0o400, 0, 0, b"2")]))
     chunks = (data[start : start + 700] for start in range(0, len(data), 700))
-    with unpacked(chunks) as archive:
+    with unpack_tar(chunks) as archive:
         found = {info.name: archive.extractfile(info).read() for info in archive}
     assert found == {"a": b"1" * 5000, "b": b"2"}
 

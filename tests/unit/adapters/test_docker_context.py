@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters.docker import context
-from ragops.adapters.docker.context import DEFAULT_URL, docker_place
+from ragops.adapters.docker.context import DEFAULT_URL, find_docker_endpoint
 from ragops.adapters.docker.images import _failure, registry_of
 from ragops.errors import MissingError, RagopsError
 
@@ -45,16 +45,18 @@ def chosen(home: Path, current: str) -> dict[str, str]:
 
 def test_variables_go_before_contexts_and_the_host_before_all(home: Path) -> None:
     variables = chosen(home, "far")
-    assert docker_place(variables).url == "tcp://10.0.0.5:2376"
-    assert docker_place({**variables, "DOCKER_CONTEXT": "rootless"}).url == "unix:///run/user/1000/docker.sock"
+    assert find_docker_endpoint(variables).url == "tcp://10.0.0.5:2376"
+    assert find_docker_endpoint({**variables, "DOCKER_CONTEXT": "rootless"}).url == "unix:///run/user/1000/docker.sock"
     both = {**variables, "DOCKER_CONTEXT": "rootless", "DOCKER_HOST": "tcp://127.0.0.1:1"}
-    assert docker_place(both).url == "tcp://127.0.0.1:1"
-    assert docker_place({**variables, "DOCKER_CONTEXT": "default"}).source == "default"
-    assert docker_place({"HOME": "/nowhere", "DOCKER_CONFIG": str(home / ".docker")}).url == "tcp://10.0.0.5:2376"
+    assert find_docker_endpoint(both).url == "tcp://127.0.0.1:1"
+    assert find_docker_endpoint({**variables, "DOCKER_CONTEXT": "default"}).source == "default"
+    assert (
+        find_docker_endpoint({"HOME": "/nowhere", "DOCKER_CONFIG": str(home / ".docker")}).url == "tcp://10.0.0.5:2376"
+    )
 
 
 def test_a_context_has_its_own_certificates_and_other_programs_hear_of_them(home: Path) -> None:
-    place = docker_place(chosen(home, "far"))
+    place = find_docker_endpoint(chosen(home, "far"))
     assert place.certificates.startswith(str(home / ".docker" / "contexts" / "tls"))
     assert place.verify is False
     assert place.variables() == {
@@ -65,9 +67,9 @@ def test_a_context_has_its_own_certificates_and_other_programs_hear_of_them(home
 
 def test_a_host_with_tls_has_the_certificates_of_the_variables(home: Path) -> None:
     variables = {"HOME": str(home), "DOCKER_HOST": "tcp://a:2376", "DOCKER_TLS_VERIFY": "1"}
-    assert docker_place(variables).certificates == str(home / ".docker")
-    assert docker_place({**variables, "DOCKER_CERT_PATH": "/certs"}).certificates == "/certs"
-    assert docker_place({**variables, "DOCKER_HOST": "unix:///a"}).certificates == ""
+    assert find_docker_endpoint(variables).certificates == str(home / ".docker")
+    assert find_docker_endpoint({**variables, "DOCKER_CERT_PATH": "/certs"}).certificates == "/certs"
+    assert find_docker_endpoint({**variables, "DOCKER_HOST": "unix:///a"}).certificates == ""
 
 
 @pytest.fixture
@@ -81,14 +83,14 @@ def rootless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_a_rootless_engine_is_found_where_the_system_has_none(rootless: str, tmp_path: Path) -> None:
-    assert docker_place({"XDG_RUNTIME_DIR": str(tmp_path), "HOME": "/nowhere"}).url == rootless
-    assert docker_place({"XDG_RUNTIME_DIR": "/nowhere", "HOME": "/nowhere"}).url == context.DEFAULT_URL
+    assert find_docker_endpoint({"XDG_RUNTIME_DIR": str(tmp_path), "HOME": "/nowhere"}).url == rootless
+    assert find_docker_endpoint({"XDG_RUNTIME_DIR": "/nowhere", "HOME": "/nowhere"}).url == context.DEFAULT_URL
 
 
 def test_damaged_configuration_is_none(home: Path) -> None:
     for text in ("", "{", "[]", '{"currentContext": null}', '{"currentContext": "default"}'):
         (home / ".docker" / "config.json").write_text(text)
-        assert docker_place({"HOME": str(home)}).source == "default"
+        assert find_docker_endpoint({"HOME": str(home)}).source == "default"
     assert DEFAULT_URL.startswith("unix://")
 
 
@@ -105,7 +107,7 @@ def test_what_cannot_be_reached_is_refused_by_name(home: Path, name: str, code: 
     meta = home / ".docker" / "contexts" / "meta" / hashlib.sha256(b"broken").hexdigest() / "meta.json"
     meta.write_text("{}")
     with pytest.raises(RagopsError) as refused:
-        docker_place({"HOME": str(home), "DOCKER_CONTEXT": name})
+        find_docker_endpoint({"HOME": str(home), "DOCKER_CONTEXT": name})
     assert refused.value.code == code
     assert words in refused.value.message
     assert refused.value.hint

@@ -12,7 +12,7 @@ from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import ReadTimeout
 
 from ragops.adapters.docker import values
-from ragops.adapters.docker.errors import explained
+from ragops.adapters.docker.errors import explain
 from ragops.errors import ExitCode
 
 CONTAINER = {
@@ -102,7 +102,7 @@ def wrapped(cause: Exception) -> DockerException:
     ],
 )
 def test_failures_say_the_cure(error: Exception, code: str, exit_code: int, hint: str) -> None:
-    found = explained(error, "start it", "unix:///x.sock")
+    found = explain(error, "start it", "unix:///x.sock")
     assert found.code == code
     assert found.exit_code == ExitCode(exit_code)
     assert hint in found.hint

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from ragops.adapters.postgres import is_password_refused, translate, translated
+from ragops.adapters.postgres import is_password_refused, translate, translate_errors
 from ragops.errors import ExitCode, RagopsError
 
 
@@ -89,8 +89,8 @@ def test_no_password_at_all_is_a_refused_login():
 
 
 def test_other_errors_pass_untouched():
-    with pytest.raises(ZeroDivisionError), translated():
+    with pytest.raises(ZeroDivisionError), translate_errors():
         raise ZeroDivisionError
-    with pytest.raises(RagopsError) as caught, translated():
+    with pytest.raises(RagopsError) as caught, translate_errors():
         raise RagopsError("mine", "as it is")
     assert caught.value.code == "mine"

@@ -14,7 +14,7 @@ import pytest
 
 from ragops.adapters import locks, temp_dirs
 from ragops.adapters.process_identity import MARK, format_mark, is_mark_gone
-from ragops.adapters.storage.temp_files import is_left
+from ragops.adapters.storage.temp_files import is_leftover
 from ragops.operations.schedule.install import last_run
 
 if TYPE_CHECKING:
@@ -81,10 +81,10 @@ def test_a_scratch_folder_of_a_reused_pid_is_cleared(
 
 
 def test_a_partial_file_of_a_reused_pid_is_left_over(living: int) -> None:
-    assert is_left(f".partial-{of(format_mark(), pid=str(living))}-0a1b2c", 60.0)
-    assert not is_left(f".partial-{format_mark()}-0a1b2c", 60.0)
-    assert not is_left(f".partial-{of(format_mark(), place='deadbeef')}-0a1b2c", 60.0)
-    assert is_left(f".partial-{of(format_mark(), place='deadbeef')}-0a1b2c", 100_000.0), "after a day"
+    assert is_leftover(f".partial-{of(format_mark(), pid=str(living))}-0a1b2c", 60.0)
+    assert not is_leftover(f".partial-{format_mark()}-0a1b2c", 60.0)
+    assert not is_leftover(f".partial-{of(format_mark(), place='deadbeef')}-0a1b2c", 60.0)
+    assert is_leftover(f".partial-{of(format_mark(), place='deadbeef')}-0a1b2c", 100_000.0), "after a day"
 
 
 def test_the_holder_of_a_lock_is_a_process_and_no_pid(living: int, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from ragops.adapters.pulumi.install import (
     find,
     install,
     installed_dir,
-    reported_version,
+    read_version,
 )
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError
 from tests.ports import free_port
@@ -156,7 +156,7 @@ def test_the_names_of_a_release(cache: Path) -> None:
 def test_install_puts_the_verified_engine_in_the_cache_once(cache: Path, release: Release) -> None:
     engine = install(urls=[release.url])
     assert engine == find() == Engine(installed_dir() / "bin/pulumi", ENGINE_VERSION, "cache")
-    assert reported_version(engine.path) == ENGINE_VERSION
+    assert read_version(engine.path) == ENGINE_VERSION
     assert left_in(cache) == [f"pulumi/{ENGINE_VERSION}", f"pulumi/{ENGINE_VERSION}/bin"]
     assert install(urls=[release.url]) == engine
     assert release.asked == [FILES.checksums, FILES.archive]
@@ -165,7 +165,7 @@ def test_install_puts_the_verified_engine_in_the_cache_once(cache: Path, release
 def test_a_damaged_install_is_replaced(cache: Path, release: Release) -> None:
     program(installed_dir() / "bin/pulumi", "0").chmod(0o644)
     (installed_dir() / "stray").touch()
-    assert reported_version(install(urls=[release.url]).path) == ENGINE_VERSION
+    assert read_version(install(urls=[release.url]).path) == ENGINE_VERSION
     assert not (installed_dir() / "stray").exists()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragops.adapters.pulumi.errors import plain, translate
+from ragops.adapters.pulumi.errors import translate, unwrap_messages
 from ragops.errors import ExitCode, MissingError, encode_error
 
 FAILED = "\n code: 1\n stdout: Updating (dev):\n stderr: error: update failed"
@@ -121,7 +121,7 @@ def test_what_our_own_providers_raise_comes_through() -> None:
 
 def test_what_nobody_knows_is_quoted_once_and_bare() -> None:
     words = "Unable to start container: Error response from daemon: something new"
-    assert plain(as_events(words, creating=True)) == (words,)
+    assert unwrap_messages(as_events(words, creating=True)) == (words,)
     assert translate(FAILED, as_events(words)).message == f"the Pulumi engine failed: {words}"
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ragops.adapters.pulumi import source as pulumi_source
-from ragops.adapters.pulumi.install import ENGINE_VERSION, Source, find, install, installed_dir, reported_version
+from ragops.adapters.pulumi.install import ENGINE_VERSION, Source, find, install, installed_dir, read_version
 from ragops.errors import ExitCode, IntegrityError, MissingError
 
 FAKE_GO = """#!/bin/sh
@@ -110,7 +110,7 @@ def test_a_build_with_go_from_path_is_installed_and_its_cache_cleared(cache: Pat
     go = fake_go(tmp_path / "bin/go")
     lines: list[str] = []
     engine = install(Source.BUILD, progress=lines.append)
-    assert reported_version(engine.path) == ENGINE_VERSION
+    assert read_version(engine.path) == ENGINE_VERSION
     assert engine == find()
     assert left_in(cache) == [ENGINE_VERSION]
     assert sorted(p.name for p in installed_dir().rglob("*")) == ["bin", "pulumi"]
@@ -129,7 +129,7 @@ def test_it_is_built_if_the_download_cannot_be_reached(
         probe.bind(("127.0.0.1", 0))
         unreachable = f"http://127.0.0.1:{probe.getsockname()[1]}"
         engine = install(Source.EITHER, lines.append, [unreachable])
-    assert reported_version(engine.path) == ENGINE_VERSION
+    assert read_version(engine.path) == ENGINE_VERSION
     assert any("cannot download" in line and "building it from source" in line for line in lines)
 
 
@@ -230,7 +230,7 @@ def test_a_build_that_takes_too_long_ends_with_its_children(tmp_path: Path, monk
     children = tmp_path / "children"
     args = (str(stubborn(tmp_path / "go", children)), "build")
     with pytest.raises(MissingError, match="took longer than"):
-        pulumi_source.run_telling(args, tmp_path, os.environ, 3, lambda _: None)
+        pulumi_source.run_reporting(args, tmp_path, os.environ, 3, lambda _: None)
     assert not [number for number in wait_for_numbers(children) if runs(number)]
 
 
@@ -253,5 +253,5 @@ def test_ctrl_c_ends_the_whole_process_group_and_leaves_nothing(cache: Path, tmp
 def test_progress_is_told_while_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulumi_source, "_REPORT_SECONDS", 0)
     lines: list[str] = []
-    pulumi_source.run_telling(("/bin/sh", "-c", "echo one; echo two >&2"), tmp_path, os.environ, 30, lines.append)
+    pulumi_source.run_reporting(("/bin/sh", "-c", "echo one; echo two >&2"), tmp_path, os.environ, 30, lines.append)
     assert lines == ["1 steps, now one", "2 steps, now two"]

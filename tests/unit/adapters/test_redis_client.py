@@ -8,7 +8,7 @@ import pytest
 import redis
 from pydantic import SecretStr
 
-from ragops.adapters.redis_client import connect, translate, translated
+from ragops.adapters.redis_client import connect, translate, translate_errors
 from ragops.errors import ExitCode, UnhealthyError
 
 
@@ -39,7 +39,7 @@ def test_a_server_that_never_answers_is_given_up():
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
-        with pytest.raises(UnhealthyError) as caught, translated():
+        with pytest.raises(UnhealthyError) as caught, translate_errors():
             connect("127.0.0.1", silent.getsockname()[1], "u", SecretStr("secret"), timeout=0.2).ping()
     assert caught.value.code == "redis_unreachable"
     assert "secret" not in str(caught.value)

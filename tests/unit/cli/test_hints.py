@@ -17,13 +17,13 @@ from ragops.cli.app import app
 from ragops.cli.console import Console
 from ragops.cli.main import hoist
 from ragops.errors import RagopsError
-from ragops.hints import COMMANDS, Aim, aimed
+from ragops.hints import COMMANDS, CommandOptions, complete_commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCE = Path(__file__).parents[3] / "ragops"
-LIVE = Aim("live", "/srv/my rag/ragops.yaml")
+LIVE = CommandOptions("live", "/srv/my rag/ragops.yaml")
 WITHOUT = ("init", "engine")  # they act on a folder and on this machine
 
 
@@ -73,7 +73,7 @@ def test_there_are_commands_to_look_at() -> None:
 def test_every_command_of_a_hint_names_the_environment(where: str, command: str) -> None:
     if "--help" in command or "--env" in command:
         return
-    shown = aimed(f"do this: `{command}`", LIVE)
+    shown = complete_commands(f"do this: `{command}`", LIVE)
     environment, rest = environment_of(shown.partition("`")[2].rpartition("`")[0])
     first = next((word for word in rest if not word.startswith("-") and word != LIVE.config), "")
     assert environment == ("live" if first not in WITHOUT else None), where
@@ -104,15 +104,15 @@ def test_no_command_is_left_out_of_the_list() -> None:
     ],
 )
 def test_what_is_completed_and_what_is_not(text: str, expected: str) -> None:
-    assert aimed(text, Aim("live")) == expected
-    assert aimed(text, Aim()) == text
+    assert complete_commands(text, CommandOptions("live")) == expected
+    assert complete_commands(text, CommandOptions()) == text
 
 
 @pytest.fixture
 def live() -> Iterator[None]:
-    hints.aim_at(["--env=live", "plan"])
+    hints.set_options_of(["--env=live", "plan"])
     yield
-    hints.aim(None, None)
+    hints.set_options(None, None)
 
 
 def test_every_way_of_showing_completes(live: None, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,15 +145,15 @@ def test_data_are_never_changed(live: None, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--env", "live", "up"], Aim("live")),
-        (["--config=a.yaml", "--env=live", "plan"], Aim("live", "a.yaml")),
-        (["up", "--", "--env", "x"], Aim()),
-        (["--env"], Aim()),
+        (["--env", "live", "up"], CommandOptions("live")),
+        (["--config=a.yaml", "--env=live", "plan"], CommandOptions("live", "a.yaml")),
+        (["up", "--", "--env", "x"], CommandOptions()),
+        (["--env"], CommandOptions()),
     ],
 )
-def test_the_aim_is_that_of_the_command_line(arguments: list[str], expected: Aim) -> None:
-    hints.aim_at(arguments)
+def test_the_aim_is_that_of_the_command_line(arguments: list[str], expected: CommandOptions) -> None:
+    hints.set_options_of(arguments)
     try:
-        assert aimed("ragops up") == aimed("ragops up", expected)
+        assert complete_commands("ragops up") == complete_commands("ragops up", expected)
     finally:
-        hints.aim(None, None)
+        hints.set_options(None, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ragops.adapters.docker.pull import PullProgress
-from ragops.adapters.progress import Progress, megabytes
+from ragops.adapters.progress import Progress, format_bytes
 from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.cli.progress import _Lines
 from ragops.runtimes.docker.images.fetch import _pulling
@@ -66,4 +66,4 @@ def test_a_pull_says_percent_bytes_and_layers() -> None:
     assert _pulling(PullProgress("redis:8", 0, 0, 1, 4)).text == "pulling, 1 of 4 layers"
     done = _pulling(PullProgress("redis:8", 12_300_000, 41_000_000, 1, 4))
     assert done == Progress("redis:8", "pulling 30%, 12 MB of 41 MB, 1 of 4 layers")
-    assert megabytes(1_500_000_000) == "1.50 GB"
+    assert format_bytes(1_500_000_000) == "1.50 GB"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.config.load import load, values_of
+from ragops.config.load import load, read_values
 from ragops.errors import InvalidInputError, UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def test_an_older_recovery_point_is_read_without_them(tmp_path: Path) -> None:
     path.write_text("name: rag\nqdrant: {nodes: 3, port: 7003}\nexpose: {api: 0.0.0.0}\n")
     project = load(path, None, {}, pass_over_unread=True)
     assert [problem.key for problem in project.unread] == ["expose.api", "qdrant.nodes"]
-    assert values_of([path], {}) == {"name": "rag", "qdrant": {"port": 7003}}
+    assert read_values([path], {}) == {"name": "rag", "qdrant": {"port": 7003}}
 
 
 @pytest.mark.parametrize(("address", "kept"), [("::", "::"), ("fd00:0:0::5", "fd00::5"), ("10.0.0.5", "10.0.0.5")])

@@ -17,7 +17,7 @@ from ragops.recovery.schedule_texts import Schedule
 
 PLAIN = Schedule("rag", "default", Path("/srv/rag/ragops.yaml"), "/opt/ragops/bin/python")
 ODD = replace(PLAIN, config=Path('/srv/it\'s 100% "odd" $HOME ü/ragops.yaml'), python="/opt/my %tools/python")
-NAME = texts.mark(PLAIN.environment, PLAIN.config)
+NAME = texts.format_schedule_mark(PLAIN.environment, PLAIN.config)
 
 OTHERS = [
     "",
@@ -40,7 +40,7 @@ def commands(block: str) -> list[list[str]]:
 
 
 def test_the_block_is_short_and_says_whose_it_is():
-    assert texts.cron_block(PLAIN) == (
+    assert texts.render_cron_block(PLAIN) == (
         "# BEGIN ragops backup schedule: default /srv/rag/ragops.yaml\n"
         "0 2 * * * /opt/ragops/bin/python -P -m ragops --config /srv/rag/ragops.yaml --env default --quiet"
         " backup scheduled\n"
@@ -49,27 +49,27 @@ def test_the_block_is_short_and_says_whose_it_is():
 
 
 def test_odd_paths_reach_the_program_as_they_are():
-    (words,) = commands(texts.cron_block(ODD))
+    (words,) = commands(texts.render_cron_block(ODD))
     assert words[:4] == [ODD.python, "-P", "-m", "ragops"]
     assert words[4:6] == ["--config", str(ODD.config)]
     assert words[6:] == ["--env", "default", "--quiet", "backup", "scheduled"]
 
 
 def test_cron_ends_no_command_at_a_percent_sign():
-    (line,) = [line for line in texts.cron_block(ODD).splitlines() if not line.startswith("#")]
+    (line,) = [line for line in texts.render_cron_block(ODD).splitlines() if not line.startswith("#")]
     assert line.count("%") == line.count("\\%") == 2
 
 
 @pytest.mark.parametrize(("at", "expected"), [("00:00", "0 0"), ("2:05", "5 2"), ("02:00", "0 2"), ("23:59", "59 23")])
 def test_the_time_of_day(at: str, expected: str):
-    block = texts.cron_block(replace(PLAIN, minute=texts.minute_of(at)))
+    block = texts.render_cron_block(replace(PLAIN, minute=texts.parse_time(at)))
     assert block.splitlines()[1].startswith(f"{expected} * * * /opt")
 
 
 @pytest.mark.parametrize("text", ["", "2", "24:00", "12:60", "12:5", "12:00:00", "-1:00", "noon", "1٢:00", "02:00\n"])
 def test_what_is_no_time_of_day(text: str):
     with pytest.raises(UsageError) as caught:
-        texts.minute_of(text)
+        texts.parse_time(text)
     assert caught.value.code == "invalid_time"
 
 
@@ -78,16 +78,16 @@ def test_what_is_no_time_of_day(text: str):
     [("02:00", "sunday", "0 4 * * 0"), ("22:30", "Sat", "30 0 * * 0"), ("21:59", "monday", "59 23 * * 1")],
 )
 def test_the_drill_comes_after_that_days_run(at: str, day: str, expected: str):
-    wanted = replace(PLAIN, minute=texts.minute_of(at), drill=texts.weekday_of(day))
-    block = texts.cron_block(wanted)
+    wanted = replace(PLAIN, minute=texts.parse_time(at), drill=texts.parse_weekday(day))
+    block = texts.render_cron_block(wanted)
     assert block.splitlines()[2].startswith(f"{expected} /opt")
     assert commands(block)[1][-3:] == ["backup", "drill", "latest"]
 
 
 def test_weekdays():
-    assert texts.weekday_of("none") is None
+    assert texts.parse_weekday("none") is None
     with pytest.raises(UsageError, match="no weekday"):
-        texts.weekday_of("someday")
+        texts.parse_weekday("someday")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_weekdays():
 )
 def test_paths_that_cron_cannot_be_given_are_refused(path: str, letter: str):
     with pytest.raises(UsageError) as caught:
-        texts.cron_block(replace(PLAIN, config=Path(path) / "ragops.yaml"))
+        texts.render_cron_block(replace(PLAIN, config=Path(path) / "ragops.yaml"))
     assert caught.value.code == "path_not_schedulable"
     assert letter in caught.value.message
 
@@ -106,36 +106,36 @@ def test_paths_that_cron_cannot_be_given_are_refused(path: str, letter: str):
 @pytest.mark.parametrize("before", OTHERS)
 @pytest.mark.parametrize("schedule", [PLAIN, ODD, replace(PLAIN, drill=3)])
 def test_what_was_put_in_comes_out_again_and_nothing_else(before: str, schedule: Schedule):
-    block = texts.cron_block(schedule)
-    name = texts.mark(schedule.environment, schedule.config)
-    after = texts.with_block(before, block)
+    block = texts.render_cron_block(schedule)
+    name = texts.format_schedule_mark(schedule.environment, schedule.config)
+    after = texts.insert_block(before, block)
     assert after == before + block
-    assert texts.block_of(after, name) == block
-    assert texts.without_block(after, name) == before
+    assert texts.find_block(after, name) == block
+    assert texts.remove_block(after, name) == before
 
 
 @pytest.mark.parametrize("before", OTHERS)
 @pytest.mark.parametrize("behind", OTHERS)
 def test_installing_again_replaces_the_block_where_it_is(before: str, behind: str):
-    old, new = texts.cron_block(replace(PLAIN, drill=1)), texts.cron_block(replace(PLAIN, minute=61))
-    assert texts.with_block(before + old + behind, new) == before + new + behind
-    assert texts.with_block(before + new + behind, new) == before + new + behind
+    old, new = texts.render_cron_block(replace(PLAIN, drill=1)), texts.render_cron_block(replace(PLAIN, minute=61))
+    assert texts.insert_block(before + old + behind, new) == before + new + behind
+    assert texts.insert_block(before + new + behind, new) == before + new + behind
 
 
 def test_a_last_line_that_does_not_end_gets_its_end():
-    block = texts.cron_block(PLAIN)
-    assert texts.with_block("0 1 * * * last", block) == f"0 1 * * * last\n{block}"
-    assert texts.without_block(f"0 1 * * * last\n{block}".rstrip("\n"), NAME) == "0 1 * * * last\n"
+    block = texts.render_cron_block(PLAIN)
+    assert texts.insert_block("0 1 * * * last", block) == f"0 1 * * * last\n{block}"
+    assert texts.remove_block(f"0 1 * * * last\n{block}".rstrip("\n"), NAME) == "0 1 * * * last\n"
 
 
 def test_a_block_whose_lines_were_given_other_ends_is_still_ours():
-    block = texts.cron_block(PLAIN).replace("\n", "\r\n")
-    assert texts.without_block(f"0 1 * * * x\r\n{block}0 2 * * * y\r\n", NAME) == "0 1 * * * x\r\n0 2 * * * y\r\n"
+    block = texts.render_cron_block(PLAIN).replace("\n", "\r\n")
+    assert texts.remove_block(f"0 1 * * * x\r\n{block}0 2 * * * y\r\n", NAME) == "0 1 * * * x\r\n0 2 * * * y\r\n"
 
 
 def test_a_block_that_was_copied_is_there_once_afterwards():
-    block = texts.cron_block(PLAIN)
-    assert texts.with_block(f"{block}0 1 * * * x\n{block}0 2 * * * y\n{block}", block) == (
+    block = texts.render_cron_block(PLAIN)
+    assert texts.insert_block(f"{block}0 1 * * * x\n{block}0 2 * * * y\n{block}", block) == (
         f"{block}0 1 * * * x\n0 2 * * * y\n"
     )
 
@@ -147,25 +147,25 @@ def test_projects_and_environments_lie_side_by_side():
         replace(PLAIN, config=Path("/srv/rag/ragops.yaml2")),
         replace(PLAIN, config=Path("/srv/rag 2/ragops.yaml")),
     ]
-    blocks = [texts.cron_block(schedule) for schedule in wanted]
+    blocks = [texts.render_cron_block(schedule) for schedule in wanted]
     crontab = "0 1 * * * theirs\n"
     for block in blocks:
-        crontab = texts.with_block(crontab, block)
+        crontab = texts.insert_block(crontab, block)
     assert crontab == "0 1 * * * theirs\n" + "".join(blocks)
     for schedule, block in zip(wanted, blocks, strict=True):
-        rest = texts.without_block(crontab, texts.mark(schedule.environment, schedule.config))
+        rest = texts.remove_block(crontab, texts.format_schedule_mark(schedule.environment, schedule.config))
         assert rest == crontab.replace(block, "")
 
 
 @pytest.mark.parametrize("lost", [0, 2])
 def test_half_a_block_is_not_guessed_at(lost: int):
-    lines = texts.cron_block(PLAIN).splitlines(keepends=True)
+    lines = texts.render_cron_block(PLAIN).splitlines(keepends=True)
     del lines[lost]
     crontab = f"{''.join(lines)}0 1 * * * theirs\n"
     for attempt in (
-        lambda: texts.with_block(crontab, texts.cron_block(PLAIN)),
-        lambda: texts.without_block(crontab, NAME),
-        lambda: texts.without_block(f"{crontab}{''.join(lines)}", NAME),
+        lambda: texts.insert_block(crontab, texts.render_cron_block(PLAIN)),
+        lambda: texts.remove_block(crontab, NAME),
+        lambda: texts.remove_block(f"{crontab}{''.join(lines)}", NAME),
     ):
         with pytest.raises(RagopsError) as caught:
             attempt()
@@ -176,7 +176,7 @@ def test_half_a_block_is_not_guessed_at(lost: int):
 
 
 def test_units_have_names_of_their_own():
-    names = [unit.name for unit in texts.units(replace(PLAIN, environment="live", drill=0), system=True)]
+    names = [unit.name for unit in texts.render_units(replace(PLAIN, environment="live", drill=0), system=True)]
     assert names == [
         "ragops-rag-live.service",
         "ragops-rag-live.timer",
@@ -186,19 +186,21 @@ def test_units_have_names_of_their_own():
 
 
 def test_the_timer_makes_up_for_a_night_that_was_missed():
-    service, timer = texts.units(PLAIN, system=False)
+    service, timer = texts.render_units(PLAIN, system=False)
     assert {"OnCalendar=*-*-* 02:00:00", "Persistent=true", "WantedBy=timers.target"} <= set(timer.text.splitlines())
     assert "network-online" not in service.text, "a user's systemd has no such unit"
-    assert "network-online" in texts.units(PLAIN, system=True)[0].text
+    assert "network-online" in texts.render_units(PLAIN, system=True)[0].text
 
 
 def test_the_drill_has_its_weekday():
-    timer = texts.units(replace(PLAIN, minute=23 * 60, drill=6), system=True)[3]
+    timer = texts.render_units(replace(PLAIN, minute=23 * 60, drill=6), system=True)[3]
     assert "OnCalendar=Sun *-*-* 01:00:00" in timer.text.splitlines()
 
 
 def test_words_are_quoted_as_systemd_reads_them():
-    line = next(line for line in texts.units(ODD, system=True)[0].text.splitlines() if line.startswith("ExecStart="))
+    line = next(
+        line for line in texts.render_units(ODD, system=True)[0].text.splitlines() if line.startswith("ExecStart=")
+    )
     assert line == (
         'ExecStart="/opt/my %%tools/python" "-P" "-m" "ragops" "--config"'
         ' "/srv/it\'s 100%% \\"odd\\" $$HOME ü/ragops.yaml" "--env" "default" "--quiet" "backup" "scheduled"'
@@ -210,14 +212,16 @@ def test_words_are_quoted_as_systemd_reads_them():
 )
 def test_programs_that_systemd_cannot_be_given_are_refused(python: str):
     with pytest.raises(UsageError, match="systemd cannot be given"):
-        texts.units(replace(PLAIN, python=python), system=True)
+        texts.render_units(replace(PLAIN, python=python), system=True)
 
 
 def test_only_units_with_our_mark_are_ours():
-    mine = {unit.name: unit.text for unit in texts.units(PLAIN, system=True)}
+    mine = {unit.name: unit.text for unit in texts.render_units(PLAIN, system=True)}
     other = replace(PLAIN, config=Path("/srv/rag2/ragops.yaml"), name="rag2")
-    theirs = {unit.name: unit.text for unit in texts.units(other, system=True)}
-    assert texts.owned({**mine, **theirs, "ragops-x.timer": "", "ragops-y.timer": f"#\n# {NAME}\n"}, NAME) == mine
+    theirs = {unit.name: unit.text for unit in texts.render_units(other, system=True)}
+    assert (
+        texts.select_owned({**mine, **theirs, "ragops-x.timer": "", "ragops-y.timer": f"#\n# {NAME}\n"}, NAME) == mine
+    )
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
@@ -228,7 +232,7 @@ def test_systemd_finds_no_fault_in_them(tmp_path: Path, system: bool, odd: bool)
     program.parent.mkdir()
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    units = texts.units(replace(ODD if odd else PLAIN, python=str(program), drill=2), system=system)
+    units = texts.render_units(replace(ODD if odd else PLAIN, python=str(program), drill=2), system=system)
     for unit in units:
         (tmp_path / unit.name).write_text(unit.text)
     for unit in units:
@@ -263,15 +267,15 @@ NOON = datetime(2026, 3, 1, 12, 0).astimezone()
 
 @pytest.mark.parametrize(("at", "day"), [("02:00", 2), ("12:00", 2), ("12:01", 1), ("23:59", 1)])
 def test_the_next_run_is_read_from_what_is_installed(at: str, day: int):
-    schedule = replace(PLAIN, minute=texts.minute_of(at), drill=0)
+    schedule = replace(PLAIN, minute=texts.parse_time(at), drill=0)
     expected = datetime(2026, 3, day, *divmod(schedule.minute, 60)).astimezone()
-    assert texts.next_run(texts.cron_block(schedule), NOON) == expected
-    text = "".join(unit.text for unit in texts.units(schedule, system=True))
-    assert texts.next_run(text, NOON) == expected
+    assert texts.find_next_run(texts.render_cron_block(schedule), NOON) == expected
+    text = "".join(unit.text for unit in texts.render_units(schedule, system=True))
+    assert texts.find_next_run(text, NOON) == expected
     assert expected - NOON < timedelta(days=1, seconds=1)
 
 
 def test_a_time_that_was_changed_by_hand_is_not_guessed_at():
-    block = texts.cron_block(PLAIN)
+    block = texts.render_cron_block(PLAIN)
     for line in ("*/5 * * * *", "0 2 * * 1", "0 25 * * *"):
-        assert texts.next_run(block.replace("0 2 * * *", line), NOON) is None
+        assert texts.find_next_run(block.replace("0 2 * * *", line), NOON) is None

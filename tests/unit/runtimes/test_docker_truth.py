@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ragops.adapters.docker.inspect import EngineFacts, settings_of
+from ragops.adapters.docker.inspect import EngineFacts, extract_settings
 from ragops.adapters.docker.values import Container, State
 from ragops.runtimes.docker.inspect import doctor as docker_findings
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
@@ -80,7 +80,7 @@ RAW = {
 
 
 def test_settings_of_an_inspection_hold_no_value_of_a_variable() -> None:
-    found = settings_of(RAW)
+    found = extract_settings(RAW)
     assert "hunter2" not in str(found)
     assert found["environment"].startswith("A=")
     assert found["published ports"] == "127.0.0.1:7000→6379/tcp"

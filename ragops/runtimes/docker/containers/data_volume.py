@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ragops.adapters.docker.client import DockerHost, Entry, NotFoundError
+from ragops.adapters.docker.client import ArchiveEntry, DockerHost, NotFoundError
 from ragops.errors import RagopsError, UsageError
 from ragops.runtimes.docker.names import DATA_FOLDER, temporary
 from ragops.services.control import DataFile
@@ -153,12 +153,12 @@ def data_mount(container: Container) -> Mount:
     raise RagopsError("not_provisioned", f"{container.name} has no volume for data", "run `ragops up`")
 
 
-def _entries(fresh: str, files: Mapping[str, Path], owner: User) -> Iterator[Entry]:
-    yield Entry(fresh, _PRIVATE_FOLDER, owner.uid, owner.gid)
+def _entries(fresh: str, files: Mapping[str, Path], owner: User) -> Iterator[ArchiveEntry]:
+    yield ArchiveEntry(fresh, _PRIVATE_FOLDER, owner.uid, owner.gid)
     for folder in sorted({parent for name in files for parent in _parents(name)}):
-        yield Entry(f"{fresh}/{folder}", _PRIVATE_FOLDER, owner.uid, owner.gid)
+        yield ArchiveEntry(f"{fresh}/{folder}", _PRIVATE_FOLDER, owner.uid, owner.gid)
     for name, source in files.items():
-        yield Entry(f"{fresh}/{name}", _PRIVATE_FILE, owner.uid, owner.gid, source)
+        yield ArchiveEntry(f"{fresh}/{name}", _PRIVATE_FILE, owner.uid, owner.gid, source)
 
 
 def _parents(name: str) -> Sequence[str]:

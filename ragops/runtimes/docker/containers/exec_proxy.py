@@ -12,7 +12,7 @@ import stat
 import sys
 
 from ragops.adapters.docker.client import DockerHost
-from ragops.adapters.docker.stream import HeldOpen
+from ragops.adapters.docker.stream import OpenStdin
 from ragops.errors import RagopsError
 
 LIMIT = 24 * 3600.0  # seconds; whoever starts this has limits of their own
@@ -45,7 +45,7 @@ def main(container: str, *command: str) -> int:
         done = host.exec_stream(
             container,
             list(command) if has_input else wrapped(list(command)),
-            source=sys.stdin.buffer if has_input else HeldOpen(),
+            source=sys.stdin.buffer if has_input else OpenStdin(),
             target=sys.stdout.buffer,
             limit=LIMIT,
         )

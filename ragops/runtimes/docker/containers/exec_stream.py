@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import cancellation, subprocess_tool
 from ragops.adapters.background import BackgroundTask
-from ragops.adapters.docker.stream import HeldOpen, Tail, Waiting
+from ragops.adapters.docker.stream import BlockingReader, OpenStdin, RingBuffer
 from ragops.adapters.files import create_private, explain_os_error
 from ragops.errors import RagopsError
 from ragops.runtimes.docker.containers.exec_proxy import LIMIT, wrapped
@@ -35,7 +35,7 @@ class StdinProcess:
 
     def __init__(self, host: DockerHost, container: str, command: Sequence[str], limit: float) -> None:
         self._name, self._limit = command[0], limit
-        self._input, self._printed = _Blocks(), Tail(_KEPT)
+        self._input, self._printed = _Blocks(), RingBuffer(_KEPT)
         self._has_all = threading.Event()
         self._talk = _begun(host, container, command, self._input, self._printed)
 
@@ -60,7 +60,7 @@ class StdinProcess:
 
     def end(self) -> None:
         """End its input, and wait a little for its end."""
-        self._input.let_go()
+        self._input.close()
         self._talk.wait(_GRACE)
 
 
@@ -82,13 +82,13 @@ def printing(
 
     What is yielded waits for its end, `limit` seconds at most. Raises MissingError (disk_full), RagopsError.
     """
-    source = HeldOpen()
+    source = OpenStdin()
     with contextlib.closing(_NewFile(target)) as file:
         talk = _begun(host, container, wrapped(list(command)), source, file)
         try:
             yield lambda: _wait(talk, command[0], limit)
         finally:
-            source.let_go()
+            source.close()
             talk.wait(_GRACE)
 
 
@@ -117,7 +117,7 @@ def _refuse_after(deadline: float, name: str, limit: float) -> None:
         raise subprocess_tool.timeout_error(name, limit)
 
 
-class _Blocks(Waiting):
+class _Blocks(BlockingReader):
     """What a program is to read next, put in by another thread."""
 
     def __init__(self) -> None:
@@ -131,7 +131,7 @@ class _Blocks(Waiting):
             with contextlib.suppress(Empty):
                 self._rest = memoryview(self.queue.get(timeout=_POLL))
                 if not self._rest:
-                    self.let_go()
+                    self.close()
         block, self._rest = self._rest[:size], self._rest[size:]
         return bytes(block)
 

@@ -15,7 +15,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.docker.client import DockerHost, Entry
+from ragops.adapters.docker.client import ArchiveEntry, DockerHost
 from ragops.errors import RagopsError
 from ragops.runtimes.docker.names import temporary
 
@@ -131,15 +131,15 @@ def remove(host: DockerHost, volume: str) -> None:
             raise
 
 
-def _set(wanted: FileSet, chosen: str, owner: User) -> Iterator[Entry]:
+def _set(wanted: FileSet, chosen: str, owner: User) -> Iterator[ArchiveEntry]:
     base = f"{_SETS}/{chosen}"
-    yield Entry(_SETS, 0o755, 0, 0)
-    yield Entry(base, _FOLDER, owner.uid, owner.gid)
+    yield ArchiveEntry(_SETS, 0o755, 0, 0)
+    yield ArchiveEntry(base, _FOLDER, owner.uid, owner.gid)
     for folder in sorted({folder for name in (*wanted.files, *wanted.secret_files) for folder in _above(name)}):
-        yield Entry(f"{base}/{folder}", _FOLDER, owner.uid, owner.gid)
+        yield ArchiveEntry(f"{base}/{folder}", _FOLDER, owner.uid, owner.gid)
     for mode, files in ((_PUBLIC, wanted.files), (_SECRET, wanted.secret_files)):
         for name, text in files.items():
-            yield Entry(f"{base}/{name}", mode, owner.uid, owner.gid, text.encode())
+            yield ArchiveEntry(f"{base}/{name}", mode, owner.uid, owner.gid, text.encode())
 
 
 def _above(name: str) -> Iterator[str]:
@@ -147,10 +147,10 @@ def _above(name: str) -> Iterator[str]:
     return ("/".join(parts[: number + 1]) for number in range(len(parts)))
 
 
-def _links(wanted: FileSet, chosen: str) -> Iterator[Entry]:
-    yield Entry(_DATA, 0o777, 0, 0, link=f"{_SETS}/{chosen}")
+def _links(wanted: FileSet, chosen: str) -> Iterator[ArchiveEntry]:
+    yield ArchiveEntry(_DATA, 0o777, 0, 0, link=f"{_SETS}/{chosen}")
     for name in wanted.tops:
-        yield Entry(name, 0o777, 0, 0, link=f"{_DATA}/{name}")
+        yield ArchiveEntry(name, 0o777, 0, 0, link=f"{_DATA}/{name}")
 
 
 def _switch(host: DockerHost, name: str, volume: str) -> None:

@@ -76,7 +76,7 @@ def start_stopped(docker: DockerHost, names: DockerNames, say: OnProgress) -> No
         instance, state = container.labels[INSTANCE], container.state
         try:
             if state.status == "paused":
-                docker_looks.resume(docker, container.id)
+                docker_looks.unpause(docker, container.id)
                 say(Progress(instance, "was paused: goes on", final=True))
             elif is_startable(container):
                 docker.start(container.id)
@@ -132,7 +132,7 @@ def in_order(containers: Iterable[Container]) -> Iterator[Container]:
 
 def _remove(docker: DockerHost, container: Container) -> None:
     if container.state.status == "paused":
-        docker_looks.resume(docker, container.id)
+        docker_looks.unpause(docker, container.id)
     if container.state.running or container.state.status in ("paused", "restarting"):
         docker.stop(container.id, container.stop_timeout or _STOP_SECONDS)
     docker.remove(container.id, force=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters.progress import Progress, megabytes
+from ragops.adapters.progress import Progress, format_bytes
 from ragops.runtimes.docker.images import api_image
 from ragops.runtimes.docker.images.pins import is_made_here, pins_of, references
 
@@ -51,7 +51,7 @@ def pull(docker: DockerHost, reference: str, on_progress: OnProgress) -> None:
     """Pull one image. Raises MissingError (image_missing, disk_full)."""
     on_progress(Progress(reference, "pulling"))
     image = docker.pull(reference, lambda done: on_progress(_pulling(done)))
-    on_progress(Progress(reference, f"pulled ({megabytes(image.size)})", final=True))
+    on_progress(Progress(reference, f"pulled ({format_bytes(image.size)})", final=True))
 
 
 def build_api(docker: DockerHost, reference: str, on_progress: OnProgress) -> None:
@@ -73,5 +73,5 @@ def _pulling(done: PullProgress) -> Progress:
     if not done.total:
         return Progress(done.reference, f"pulling, {layers}")
     percent = 100 * done.done // done.total
-    text = f"pulling {percent}%, {megabytes(done.done)} of {megabytes(done.total)}, {layers}"
+    text = f"pulling {percent}%, {format_bytes(done.done)} of {format_bytes(done.total)}, {layers}"
     return Progress(done.reference, text)

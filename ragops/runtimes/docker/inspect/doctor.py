@@ -33,7 +33,7 @@ def findings(docker: DockerHost, project: Project) -> tuple[Check, ...]:
     plugin = run_check("plugin", lambda: f"{pulumi_plugin.version()} at {pulumi_plugin.require()}")
     try:
         version = docker.version()
-        facts = docker_looks.facts(docker)
+        facts = docker_looks.read_engine_facts(docker)
     except RagopsError as error:
         return Check("docker", Status.DOWN, error.message, error.hint), plugin
     return (
@@ -125,7 +125,7 @@ def _images(docker: DockerHost, project: Project) -> Iterator[Check]:
 
 
 def _ports(docker: DockerHost, project: Project) -> Iterator[Check]:
-    containers = docker_looks.listed(docker)
+    containers = docker_looks.list_all_containers(docker)
     for (service, _key), number in project.settings.ports().items():
 
         def free(service: str = service, number: int = number) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ragops.adapters.docker.inspect import how_made, members
+from ragops.adapters.docker.inspect import list_members, read_settings
 from ragops.runtimes.contract import RUNNING, STOPPED, Difference
 from ragops.runtimes.docker.inspect.provisioned import by_instance, services
 
@@ -71,7 +71,7 @@ def _differences_of(
 
 
 def _changed(docker: DockerHost, provisioned: Provisioned) -> Iterator[Difference]:
-    now = how_made(docker, provisioned.id)
+    now = read_settings(docker, provisioned.id)
     for name, before in provisioned.settings.items():
         if name in now and now[name] != before:
             old, new = _shown(name, before), _shown(name, now[name])
@@ -79,7 +79,7 @@ def _changed(docker: DockerHost, provisioned: Provisioned) -> Iterator[Differenc
 
 
 def _replaced(docker: DockerHost, provisioned: Provisioned, found: Container) -> str:
-    now = how_made(docker, found.id)
+    now = read_settings(docker, found.id)
     other = [name for name, before in provisioned.settings.items() if name in now and now[name] != before]
     return "is another container than was provisioned" + (f", with another {', '.join(other)}" if other else "")
 
@@ -87,7 +87,7 @@ def _replaced(docker: DockerHost, provisioned: Provisioned, found: Container) ->
 def _network(docker: DockerHost, names: DockerNames, record: Record) -> Iterator[Difference]:
     if not record.network:
         return
-    inside = members(docker, record.network)
+    inside = list_members(docker, record.network)
     if inside is None:
         yield Difference("network", "", GONE)
         return

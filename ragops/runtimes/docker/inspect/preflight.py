@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.docker.inspect import Listed, facts, listed
+from ragops.adapters.docker.inspect import ContainerSummary, list_all_containers, read_engine_facts
 from ragops.adapters.ports import port_owner
 from ragops.errors import MissingError, UsageError
 from ragops.runtimes.docker.names import PLATFORM, DockerNames
@@ -54,7 +54,7 @@ def refuse_what_cannot_start(docker: DockerHost, project: Project) -> None:
     """Raise MissingError (docker_missing, disk_full, port_taken), UsageError (name_taken)."""
     docker.version()
     refuse_full_disk(docker)
-    containers = listed(docker)
+    containers = list_all_containers(docker)
     refuse_taken_names(docker, names_of(project), containers)
     for (service, _key), port in project.settings.ports().items():
         refuse_taken_port(docker, project, containers, Port(service, port))
@@ -64,7 +64,7 @@ def free_space(docker: DockerHost) -> Free | None:
     """Where the engine keeps its data and how much is free there; None where that cannot be seen from here."""
     if not is_local(docker):
         return None
-    folder = Path(facts(docker).root_dir)
+    folder = Path(read_engine_facts(docker).root_dir)
     try:
         return Free(folder, shutil.disk_usage(folder).free)
     except OSError:  # an engine in a virtual machine, or a folder that this user may not see
@@ -80,7 +80,7 @@ def refuse_full_disk(docker: DockerHost) -> None:
         raise MissingError("disk_full", what, hint)
 
 
-def refuse_taken_names(docker: DockerHost, names: DockerNames, containers: Sequence[Listed]) -> None:
+def refuse_taken_names(docker: DockerHost, names: DockerNames, containers: Sequence[ContainerSummary]) -> None:
     """Raise UsageError (name_taken) where somebody else's container or network is called as ours would be."""
     for container in containers:
         if PLATFORM not in container.labels and _would_be_ours(names, container.name):
@@ -97,7 +97,7 @@ def _would_be_ours(names: DockerNames, name: str) -> bool:
     return re.fullmatch(rf"{re.escape(names.network)}-({services})(-\d+)?", name) is not None
 
 
-def refuse_taken_port(docker: DockerHost, project: Project, containers: Sequence[Listed], port: Port) -> None:
+def refuse_taken_port(docker: DockerHost, project: Project, containers: Sequence[ContainerSummary], port: Port) -> None:
     """Raise MissingError (port_taken) if anything but our own container listens on the port."""
     ours = names_of(project).labels().items()
     for container in containers:

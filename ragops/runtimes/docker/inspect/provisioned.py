@@ -6,7 +6,7 @@ from collections.abc import Mapping  # noqa: TC003  read when the file is
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ragops.adapters.docker.inspect import how_made
+from ragops.adapters.docker.inspect import read_settings
 from ragops.adapters.files import PUBLIC_MODE
 from ragops.adapters.state_file import StateFile
 from ragops.runtimes.docker.names import INSTANCE, SERVICE, TEMPORARY, DockerNames
@@ -88,6 +88,6 @@ def _one(docker: DockerHost, container: Container, references: Mapping[str, str]
         id=container.id,
         reference=references.get(container.image_id, container.image),
         restarts=container.state.restarts,
-        settings=how_made(docker, container.id),
+        settings=read_settings(docker, container.id),
         volumes=tuple(sorted(mount.source for mount in container.mounts if mount.kind == "volume")),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
 
 from ragops.adapters.docker.client import DockerHost
-from ragops.adapters.docker.inspect import resume
+from ragops.adapters.docker.inspect import unpause
 from ragops.errors import RagopsError, encode_error
 from ragops.runtimes.contract import RUNNING
 from ragops.runtimes.docker.inspect.drift import state_of
@@ -40,7 +40,7 @@ def make_ready(host: DockerHost, wanted: Wanted) -> None:
     name = wanted.container
     found = host.container(name)
     if found and found.state.status == "paused":
-        resume(host, name)
+        unpause(host, name)
     elif found and found.state.health == "unhealthy":
         host.stop(name, wanted.stop_grace)
     host.start(name)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.progress import Progress, tell
+from ragops.adapters.progress import Progress, report
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant.backup import manifest
 from ragops.services.qdrant.backup.manifest import path_of
@@ -98,7 +98,7 @@ class Builder:
         targets = holding.shards.sources(holding.clients)
         ids = _new_ids(record, holding.shards)
         for number, shard in enumerate(record.shards, 1):
-            tell(Progress("qdrant", f"{name}: shard {number} of {len(record.shards)} is sent"))
+            report(Progress("qdrant", f"{name}: shard {number} of {len(record.shards)} is sent"))
             here = ids[shard.id]
             if here not in targets:
                 what = f"{name}: no node that answers has shard {here}"

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ragops.adapters import cancellation
-from ragops.adapters.progress import Progress, tell
+from ragops.adapters.progress import Progress, report
 from ragops.errors import InterruptedRunError, MissingError, RagopsError, UnhealthyError
 from ragops.services.qdrant.backup import manifest
 from ragops.services.qdrant.backup.collection_builder import Builder, digests, replicas
@@ -106,7 +106,7 @@ class Restore:
         """
         for number, record in enumerate(self.wanted.collections, 1):
             place = f"{number} of {len(self.wanted.collections)}"
-            tell(Progress("qdrant", f"{record.name}: proving it, {place}"))
+            report(Progress("qdrant", f"{record.name}: proving it, {place}"))
             try:
                 self._proven[record.name] = self._prove(record, number)
             except (UnhealthyError, MissingError, InterruptedRunError):
@@ -144,7 +144,7 @@ class Restore:
             except UnhealthyError as error:
                 if attempt == _TRIES:
                     raise
-                tell(Progress("qdrant", f"{name}: {error.message}; waiting until every node answers"))
+                report(Progress("qdrant", f"{name}: {error.message}; waiting until every node answers"))
                 self._wait_for_nodes(error)
         raise AssertionError("unreachable")
 
@@ -178,7 +178,7 @@ class Restore:
         aliases = [alias for alias, name in self._aliases_of(rest, record.name) if alias != record.name]
         change_aliases(rest, [creation(alias, copy.name) for alias in aliases])
         count = replicas(record, self.copies, len(self.nodes.clients))
-        tell(Progress("qdrant", f"{record.name}: making it again"))
+        report(Progress("qdrant", f"{record.name}: making it again"))
         try:
             note = self._patiently(
                 record.name, lambda: _rebuilt(rest, builder, record, record.name, copies=count, proven=copy.name)
@@ -193,7 +193,7 @@ class Restore:
             if old.base == record.name:
                 delete(rest, old.name)
         self._notes.extend([note] if note else [])
-        tell(Progress("qdrant", f"{record.name}: back"))
+        report(Progress("qdrant", f"{record.name}: back"))
 
     def _aliases_of(self, rest: HttpClient, name: str) -> list[tuple[str, str]]:
         """Those that stand for the collection or for a copy of it, and those that are to."""

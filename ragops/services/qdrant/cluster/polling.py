@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ragops.adapters import cancellation
 from ragops.adapters.background import BackgroundTask
-from ragops.adapters.progress import Progress, tell
+from ragops.adapters.progress import Progress, report
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def wait(name: str, look: Callable[[], Seen], *, alone: bool = False) -> None:
             raise seen.silence
         if seen.picture != picture:
             picture, since = seen.picture, now
-            tell(Progress("qdrant", f"{name}: {seen.words}"))
+            report(Progress("qdrant", f"{name}: {seen.words}"))
         if not seen.counts:
             settled = now
         elif now - settled > LAG_SECONDS:
