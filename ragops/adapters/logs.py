@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import RawIOBase
     from pathlib import Path
 
 MAX_BYTES = 10 * 1024 * 1024
 KEEP = 3
+_BLOCK = 1 << 20
 
 
 def rotate(path: Path, max_bytes: int = MAX_BYTES, keep: int = KEEP) -> bool:
@@ -28,10 +30,19 @@ def rotate(path: Path, max_bytes: int = MAX_BYTES, keep: int = KEEP) -> bool:
         older = path.with_name(f"{path.name}.{number}")
         if older.exists():
             older.replace(path.with_name(f"{path.name}.{number + 1}"))
-    shutil.copy2(path, path.with_name(f"{path.name}.1"))
-    with path.open("r+b") as stream:
-        stream.truncate(0)
+    copy = path.with_name(f"{path.name}.1")
+    with path.open("r+b", buffering=0) as log, copy.open("wb", buffering=0) as target:
+        shutil.copystat(path, copy)
+        while block := log.read(_BLOCK):  # until there is no more: lines that are written during the copy belong to it
+            _write_all(target, block)
+        log.truncate(0)
     return True
+
+
+def _write_all(target: RawIOBase, block: bytes) -> None:
+    rest = memoryview(block)
+    while rest:
+        rest = rest[target.write(rest) or 0 :]
 
 
 def tail(path: Path, lines: int) -> list[str]:

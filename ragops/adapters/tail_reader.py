@@ -11,7 +11,6 @@ from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import TracebackType
 
 _POLL = 0.02
 
@@ -63,9 +62,7 @@ class TailReader:
         """Itself."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_exception: object) -> None:
         """Close it."""
         if self._file is not None:
             self._file.close()

@@ -105,10 +105,3 @@ def load(docker: DockerImages, source: Path) -> tuple[str, ...]:
             if text.startswith("Loaded image"):
                 names.append(text.partition(": ")[2])
     return tuple(names)
-
-
-def _new(path: Path) -> IO[bytes]:
-    try:
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, SECRET_MODE), "wb")
-    except OSError as error:
-        raise explain_os_error(error, f"write {path}") from error

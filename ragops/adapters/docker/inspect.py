@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from ragops.adapters.docker.api import DockerApi
 
-_QUOTED = 300
-
 
 @dataclass(frozen=True)
 class EngineFacts:
@@ -26,7 +24,6 @@ class EngineFacts:
     warnings: tuple[str, ...]
     memory_limit: bool
     name: str
-    live_restore: bool
 
 
 def read_engine_facts(docker: DockerApi) -> EngineFacts:
@@ -41,7 +38,6 @@ def read_engine_facts(docker: DockerApi) -> EngineFacts:
         warnings=tuple(info.get("Warnings") or ()),
         memory_limit=bool(info.get("MemoryLimit", True)),
         name=info.get("Name", ""),
-        live_restore=bool(info.get("LiveRestoreEnabled")),
     )
 
 
@@ -75,14 +71,6 @@ def extract_settings(raw: Mapping[str, Any]) -> dict[str, str]:
         "privileges": "privileged" if host.get("Privileged") else _listed(host.get("SecurityOpt") or ()),
         "root": "read-only" if host.get("ReadonlyRootfs") else "writable",
     }
-
-
-def health_said(docker: DockerApi, container: str) -> str:
-    """Return the last output of its health check, on one line and bounded; empty if it has none."""
-    with docker.translate_errors(f"look at {container}"):
-        raw: Mapping[str, Any] = docker.api.inspect_container(container)
-    log = ((raw["State"].get("Health") or {}).get("Log")) or ()
-    return " ".join(str(log[-1].get("Output") or "").split())[:_QUOTED] if log else ""
 
 
 def list_members(docker: DockerApi, network: str) -> dict[str, str] | None:

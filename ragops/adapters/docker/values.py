@@ -38,7 +38,6 @@ class Image:
     user: str
     labels: Mapping[str, str]
     environment: tuple[str, ...]
-    entrypoint: tuple[str, ...]
     command: tuple[str, ...]
 
 
@@ -169,7 +168,6 @@ def image(raw: Mapping[str, Any]) -> Image:
         user=config.get("User") or "",
         labels=dict(config.get("Labels") or {}),
         environment=tuple(config.get("Env") or ()),
-        entrypoint=tuple(config.get("Entrypoint") or ()),
         command=tuple(config.get("Cmd") or ()),
     )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential
 
+from ragops.adapters.pulumi import pins
 from ragops.adapters.pulumi.pins import ENGINE_HINT, require_free_space
 from ragops.errors import IntegrityError, MissingError
 
@@ -86,6 +87,13 @@ def _fetch_verified(
     if actual != expected:
         message = f"{files.archive} has SHA-256 {actual}, published is {expected}"
         raise IntegrityError("engine_checksum", message, "nothing was installed; run it again, or use --from-source")
+    pinned = pins.ENGINE_SHA256.get(files.archive, actual)
+    if actual != pinned:
+        message = f"{files.archive} has SHA-256 {actual}, this ragops is pinned to {pinned}"
+        hint = (
+            "nothing was installed; run `ragops engine install --from-source`, and report it: the server is not trusted"
+        )
+        raise IntegrityError("engine_checksum", message, hint)
 
 
 def published_digest(checksums: str, name: str) -> str:

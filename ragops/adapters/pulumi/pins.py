@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ragops.errors import MissingError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 ENGINE_VERSION = "3.259.0"
@@ -18,6 +19,14 @@ RELEASE_URLS = (
     "https://get.pulumi.com/releases/sdk",
 )
 """Where Pulumi publishes its releases: its installer asks the two in this order as well."""
+
+ENGINE_SHA256: Mapping[str, str] = {}
+"""The SHA-256 of release archives by their names, checked in addition to the checksum file of the same server.
+
+An archive without an entry is checked against that file alone. Filled in with each new ENGINE_VERSION."""
+
+PLUGIN_SHA256: Mapping[str, str] = {}
+"""The SHA-256 of the Docker plugin's archives by platform, such as linux-amd64; passed to the engine as --checksum."""
 
 ENGINE_HINT = (
     "run `ragops engine install` (or `ragops engine install --from-source` where the download cannot be reached), "

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.adapters import subprocess_tool
+from ragops.adapters.pulumi.pins import PLUGIN_SHA256
 from ragops.errors import MissingError, RagopsError
 
 if TYPE_CHECKING:
     from ragops.adapters.pulumi.install import Engine
 
 _BINARY = "pulumi-resource-docker"
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _SECONDS = 900.0  # a download of 30 MB over a slow line
 
 
@@ -52,7 +55,15 @@ def install(engine: Engine) -> None:
 
 def install_arguments(engine: Path) -> tuple[str, ...]:
     """Return the arguments that download it."""
-    return (str(engine), "plugin", "install", "resource", "docker", f"v{version()}")
+    pinned = PLUGIN_SHA256.get(_platform_name(), "")
+    checksum = ("--checksum", pinned) if pinned else ()
+    return (str(engine), "plugin", "install", "resource", "docker", f"v{version()}", *checksum)
+
+
+def _platform_name() -> str:
+    """Return the platform in the names of the plugin's archives, such as linux-amd64."""
+    machine = platform.machine().lower()
+    return f"{platform.system().lower()}-{_MACHINES.get(machine, machine)}"
 
 
 def hint() -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -69,6 +70,23 @@ def test_a_process_goes_on_writing_at_the_start_of_the_emptied_file(log: Path) -
     found = sorted(line for path in files for line in numbers(path))
     assert len(found) == len(set(found)), "no line twice"
     assert len(found) > 1800, "copying and emptying are two steps; what falls between them is little"
+
+
+def test_lines_that_are_written_during_a_rotation_are_in_one_of_both_files(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the rotation does in between, nothing lies between the end of the copy and emptying the file."""
+    log.write_text("before\n" * 10)
+    real = shutil.copystat
+
+    def slow(*arguments: Any, **options: Any) -> None:
+        real(*arguments, **options)
+        with log.open("a") as stream:
+            stream.write("during\n")
+
+    monkeypatch.setattr(shutil, "copystat", slow)
+    assert rotate(log, max_bytes=10)
+    assert log.with_name("service.log.1").read_text() + log.read_text() == "before\n" * 10 + "during\n"
 
 
 # --- the end -------------------------------------------------------------------------------------------------------

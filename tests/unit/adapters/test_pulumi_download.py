@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ragops.adapters.pulumi import download as pulumi_download
+from ragops.adapters.pulumi import pins
 from ragops.adapters.pulumi.install import (
     ENGINE_VERSION,
     Engine,
@@ -189,6 +190,20 @@ def test_a_release_that_is_not_there_is_not_asked_for_again(cache: Path, release
     with pytest.raises(MissingError, match="HTTP 404"):
         install(urls=[f"{release.url}/elsewhere"])
     assert len(release.asked) == 1
+
+
+def test_an_archive_that_its_own_server_vouches_for_has_to_be_the_pinned_one(
+    cache: Path, release: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Archive and checksums come from one server: both would be replaced together."""
+    monkeypatch.setattr(pins, "ENGINE_SHA256", {FILES.archive: "0" * 64})
+    with pytest.raises(IntegrityError) as caught:
+        install(urls=[release.url])
+    assert caught.value.code == "engine_checksum"
+    assert "--from-source" in caught.value.hint
+    assert find() is None
+    monkeypatch.setattr(pins, "ENGINE_SHA256", {FILES.archive: hashlib.sha256(release.archive).hexdigest()})
+    assert install(urls=[release.url]).version == ENGINE_VERSION
 
 
 @pytest.mark.parametrize("checksums", [f"{'0' * 64}  {FILES.archive}\n", "", f"{'0' * 64}  {FILES.archive}.sig\n"])

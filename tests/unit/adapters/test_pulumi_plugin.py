@@ -47,6 +47,15 @@ def test_the_engine_is_asked_for_exactly_it() -> None:
     )  # fmt: skip
 
 
+def test_a_pinned_checksum_is_passed_to_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(pulumi_plugin, "PLUGIN_SHA256", {"linux-amd64": "a" * 64})
+    assert pulumi_plugin.install_arguments(Path("/p"))[-2:] == ("--checksum", "a" * 64)
+    monkeypatch.setattr(pulumi_plugin, "PLUGIN_SHA256", {"linux-arm64": "a" * 64})
+    assert "--checksum" not in pulumi_plugin.install_arguments(Path("/p"))
+
+
 def test_a_download_that_fails_says_why_and_how_else(tmp_path: Path) -> None:
     engine = tmp_path / "pulumi"
     engine.write_text("#!/bin/sh\necho trying >&2; echo 'error: no such host' >&2; exit 1\n")

@@ -72,6 +72,28 @@ def test_what_changed_is_read_again(store: MemoryStore, tmp_path: Path) -> None:
     assert read_manifests(store) == 1
 
 
+def test_both_kinds_of_listing_share_what_they_read(store: MemoryStore, tmp_path: Path) -> None:
+    """`health` lists from the cache, `backup list` by etag: neither makes the other read again."""
+    repository = filled(store, tmp_path)
+    repository.list()
+    assert read_manifests(store) == 5
+    for _ in range(2):
+        repository.list_cached()
+        repository.list()
+        assert read_manifests(store) == 0
+
+
+def test_what_was_read_without_an_etag_is_read_once_more_at_most(store: MemoryStore, tmp_path: Path) -> None:
+    repository = filled(store, tmp_path)
+    repository.list_cached()
+    repository.list()
+    read_manifests(store)
+    for _ in range(2):
+        repository.list_cached()
+        repository.list()
+        assert read_manifests(store) == 0
+
+
 def test_what_is_gone_is_forgotten(store: MemoryStore, tmp_path: Path) -> None:
     repository = filled(store, tmp_path)
     repository.remove(repository.list().points[:4])
