@@ -15,7 +15,7 @@ from ragops.cli import completion
 from ragops.cli.help import OBSERVE
 from ragops.cli.state import state
 from ragops.errors import ExitCode, RagopsError
-from ragops.services import NAMES
+from ragops.services import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,7 +91,7 @@ def outputs(
 
 def logs(
     context: typer.Context,
-    service: Annotated[str, typer.Argument(autocompletion=completion.services, help=f"One of: {', '.join(NAMES)}.")],
+    service: Annotated[str, typer.Argument(autocompletion=completion.services, help=f"One of: {', '.join(names())}.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing lines as they are appended.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines from the end.")] = 100,
 ) -> None:

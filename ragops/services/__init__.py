@@ -1,4 +1,4 @@
-"""One folder for each service, with all that is known about it; SERVICES: in order of dependence, optional ones too."""
+"""One folder for each service; SERVICES lists them in order of dependence, optional ones included."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ SERVICES: tuple[Service, ...] = (
     ApiService(),
     GatewayService(),
 )
-NAMES = tuple(service.name for service in SERVICES)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all services, in order of dependence."""
+    return tuple(service.name for service in SERVICES)
 
 
 def by_name(name: str) -> Service:
-    """The service called `name` (KeyError where there is none)."""
+    """Return the service called `name`; KeyError if there is none."""
     return {service.name: service for service in SERVICES}[name]
 
 
 def backup_engine(name: str) -> BackupEngine:
-    """Dump, verify and restore of the service called `name` (KeyError where it has no data or there is no such)."""
+    """Return dump, verify and restore of the service called `name`; KeyError without data or without such a service."""
     engine = by_name(name).backup()
     if engine is None:
         raise KeyError(name)

@@ -32,10 +32,10 @@ class Control(Protocol):
         """Whether the very process or container that was provisioned runs."""
 
     def move_data_aside(self, label: str) -> str:
-        """Move the data of the stopped service beside itself, leave an empty folder; returns where the data went."""
+        """Rename the data folder of the stopped service and leave an empty one; returns the new path."""
 
     def rollback_data(self, aside: str) -> None:
-        """Undo `move_data_aside`: what was put in meanwhile is moved away under another name, never deleted."""
+        """Undo `move_data_aside`; data that were put in since are moved away under another name, never deleted."""
 
     def swap_data(self, files: Mapping[str, Path], label: str) -> str:
         """Like `move_data_aside`, with copies of `files` (by their path inside the data folder) in place at once.
@@ -45,7 +45,7 @@ class Control(Protocol):
 
     @property
     def local_data(self) -> Path | None:
-        """The data folder as this machine sees it, None where it does not."""
+        """The data folder on this machine, None if it has no access to it."""
 
     def data_files(self) -> Mapping[str, DataFile]:
         """Every file of the data folder by its path in it, whether the service runs or not; empty without a folder."""
@@ -57,7 +57,7 @@ class Control(Protocol):
         """Free space where the data lie; None where the runtime cannot see it."""
 
     def tool(self, name: str) -> tuple[str, ...]:
-        """Arguments that run the engine's own tool `name` (such as pg_dump) beside the running service.
+        """Return the arguments that run the engine's tool `name` (such as pg_dump) next to the running service.
 
         It shares nothing with us for certain but its standard streams: no files, no environment, no addresses.
         """
@@ -65,14 +65,14 @@ class Control(Protocol):
     def printing(
         self, command: Sequence[str], target: Path, limit: float
     ) -> AbstractContextManager[Callable[[], None]]:
-        """Run any program beside the service, which prints into the new file `target` of ours (0600), and has no input.
+        """Run any program next to the service, without input, with its output in our new file `target` (0600).
 
         What is yielded waits for its end, `limit` seconds at most; the end of the block ends it. Raises RagopsError
         (tool_failed, tool_timeout), MissingError (disk_full).
         """
 
     def sandbox(self) -> AbstractContextManager[Sandbox]:
-        """A place to run the engine's own programs on copies of data, whether the service runs or not."""
+        """Make a place to run the engine's own programs on copies of data, whether the service runs or not."""
 
 
 class StdinProcess(Protocol):
@@ -85,14 +85,14 @@ class StdinProcess(Protocol):
         """
 
     def output(self) -> str:
-        """What it printed, once its input has ended and it too. Raises RagopsError (tool_failed, tool_timeout)."""
+        """Return its output once it has ended. Raises RagopsError (tool_failed, tool_timeout)."""
 
 
 class Sandbox(Protocol):
     """A throw-away place with the programs of a service, away from the live one; gone when its block ends.
 
-    `folder` is an empty one that they may write, as they see it; `local` is the same as this machine sees it, None
-    where it does not.
+    `folder` is an empty one that they may write, as they see it; `local` is the same on this machine, None
+    if it has no access to it.
     """
 
     folder: str
@@ -108,12 +108,12 @@ class Sandbox(Protocol):
         """
 
     def output(self, command: Sequence[str], limit: float) -> str:
-        """What a program there prints, within `limit` seconds. Raises RagopsError (tool_failed, tool_timeout)."""
+        """Return the output of a program, within `limit` seconds. Raises RagopsError (tool_failed, tool_timeout)."""
 
     def put(self, source: Path, name: str, *, changing: bool = False) -> None:
         """Make `source` readable for them as the file `name` of the folder, which they do not change.
 
-        With `changing` they may: it is a copy, and `name` may be in a folder below that is made where it is missing.
+        With `changing` they may: it is a copy, and `name` may be in a folder below that is made if it is missing.
         """
 
     def get(self, name: str, target: Path) -> None:

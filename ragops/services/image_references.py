@@ -1,4 +1,4 @@
-"""What the services' settings say of images and of memory, read in one way."""
+"""References of images and sizes of memory in the services' settings."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def size_bytes(size: str) -> int:
 
 
 def tag(reference: str) -> str:
-    """The tag of an image's reference, empty where it has none or only a digest."""
+    """Return the tag of an image's reference, empty without one."""
     name = reference.partition("@")[0].rpartition("/")[2]
     return name.partition(":")[2]
 
 
 def tag_version(reference: str) -> str:
-    """The version that the tag begins with (8.0.2 of redis:8.0.2-alpine), empty where it says none."""
+    """Return the version that the tag begins with (8.0.2 of redis:8.0.2-alpine), empty without one."""
     found = re.match(r"v?([0-9]+(?:\.[0-9]+)*)", tag(reference))
     return found[1] if found else ""

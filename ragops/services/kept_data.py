@@ -18,9 +18,9 @@ _LABEL = re.compile(r"\.(?:before|failed)-[a-z]+-\d{8}T\d{12}$")
 
 @dataclass(frozen=True)
 class Kept:
-    """One of them: what `kind` of thing, since when (None: not known), bytes that it takes, words where it must stay.
+    """One of them: its `kind`, the time since when (None: unknown), its bytes, and the reason if it must stay.
 
-    `name` is what its engine or its runtime finds it by.
+    `name` is how its engine or its runtime finds it.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class KeepsOwn(Protocol):
     """An engine that keeps things in the server itself."""
 
     def kept(self, endpoint: Endpoint) -> tuple[Kept, ...]:
-        """What is kept there. Raises RagopsError."""
+        """List what is kept there. Raises RagopsError."""
 
     def drop_kept(self, endpoint: Endpoint, names: Sequence[str]) -> None:
         """Remove some of it for good. Raises RagopsError."""
@@ -43,17 +43,17 @@ class KeepsOwn(Protocol):
 
 @runtime_checkable
 class KeepsFolders(Protocol):
-    """A control of data that are set aside as folders beside the live one."""
+    """A control that keeps data aside as folders next to the live one."""
 
     def asides(self) -> tuple[Kept, ...]:
-        """What was set aside. Raises RagopsError."""
+        """List what was set aside. Raises RagopsError."""
 
     def remove_aside(self, name: str) -> None:
         """Remove one of them for good. Raises RagopsError (data_in_use)."""
 
 
 def since(name: str) -> datetime | None:
-    """The time (UTC) that a name ends with."""
+    """Return the time (UTC) that a name ends with."""
     found = _STAMP.search(name)
     try:
         return datetime.strptime("".join(found.groups()), "%Y%m%d%H%M%S").replace(tzinfo=UTC) if found else None

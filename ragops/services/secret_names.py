@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# `NAME.next` is a value that servers take already and nobody sends yet, `NAME.previous` one that they still take.
+# `NAME.next` is a value that servers take already and no client sends yet, `NAME.previous` one that they still take.
 NEXT, PREVIOUS = ".next", ".previous"
-UNTIL = ".until"  # `NAME.until` is when the previous one ends (ISO 8601), where it is kept for a while
+UNTIL = ".until"  # `NAME.until` is when the previous one ends (ISO 8601), if it is kept for a while
 
 
 def values(secrets: Mapping[str, str], name: str) -> tuple[str, ...]:
@@ -19,12 +19,12 @@ def values(secrets: Mapping[str, str], name: str) -> tuple[str, ...]:
 
 
 def without_expired(secrets: Mapping[str, str], now: datetime) -> dict[str, str]:
-    """The secrets without previous values whose time is over."""
+    """Return the secrets without previous values whose time is over."""
     over = {base(key) for key, until in secrets.items() if key.endswith(UNTIL) and datetime.fromisoformat(until) <= now}
     gone = {name + suffix for name in over for suffix in (PREVIOUS, UNTIL)}
     return {key: value for key, value in secrets.items() if key not in gone}
 
 
 def base(key: str) -> str:
-    """The name of the secret that `key` holds a value of."""
+    """Return the name of the secret that `key` holds a value of."""
     return key.removesuffix(NEXT).removesuffix(PREVIOUS).removesuffix(UNTIL)

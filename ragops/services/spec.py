@@ -40,7 +40,7 @@ class HttpCheck:
 
 @dataclass(frozen=True)
 class ExecCheck:
-    """Healthy when `command`, run beside the service, exits 0."""
+    """Healthy when `command`, run next to the service, exits 0."""
 
     command: tuple[str, ...]
 
@@ -50,9 +50,9 @@ HealthCheck = TcpCheck | HttpCheck | ExecCheck
 
 @dataclass(frozen=True)
 class InitStep:
-    """Fills an empty data folder once: runs in a folder beside it, which then takes its place in one rename.
+    """Fills an empty data folder once: runs in a folder next to it, which then takes its place in one rename.
 
-    `command` has `{data}` where the folder's path goes; `marker` is the file that tells an initialised folder.
+    `command` has `{data}` where the folder's path goes; `marker` is the file that an initialised folder has.
     """
 
     command: tuple[str, ...]
@@ -114,7 +114,7 @@ class ServiceSpec:
 
     @property
     def name(self) -> str:
-        """What tells this one of the service's instances: the service's own name where there is only one."""
+        """The instance's name: the service's own if there is only one."""
         return self.instance or self.service
 
 
@@ -128,7 +128,7 @@ class Runtime(Protocol):
         """Where the instance will find its files, what it is to listen on, and what the others reach it by."""
 
     def runtime_id(self, instance: str) -> str:
-        """What day-2 operations will find the instance by."""
+        """Return how day-2 operations find the instance."""
 
     def run(self, spec: ServiceSpec, parent: Any) -> Any:
         """Declare the resources of `spec` below the component `parent`."""

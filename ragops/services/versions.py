@@ -20,7 +20,7 @@ class Version:
 
     @classmethod
     def of(cls, text: str) -> Version:
-        """The first three numbers of `text`, such as v1.18.3 or 2.19.3-pg17."""
+        """Return the first three numbers of `text`, such as v1.18.3 or 2.19.3-pg17."""
         return cls(*map(int, _NUMBERS.findall(text)[:3]))
 
     def __str__(self) -> str:
@@ -28,14 +28,14 @@ class Version:
 
 
 def forward(before: str, after: str, cost: str) -> VersionStep:
-    """Allowed unless it goes back: an older engine does not read what a newer one has written."""
+    """Allow it unless it goes back: an older engine does not read what a newer one has written."""
     if Version.of(after) < Version.of(before):
         return backward(before, after)
     return VersionStep(True, cost)
 
 
 def backward(before: str, after: str) -> VersionStep:
-    """The refusal of a step back."""
+    """Return the refusal of a step back."""
     return VersionStep(
         False,
         f"a step back from {before} to {after}: the older version may not read what the newer one has written",

@@ -45,11 +45,11 @@ class ApiService(Service):
     probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.api.health:probe")
 
     def secrets(self) -> tuple[str, ...]:
-        """The token of each service that may ask /internal."""
+        """Return the token of each service that may ask /internal."""
         return (OPERATOR_SECRET, INGEST_SECRET)
 
     def version(self, settings: ApiSettings, traits: RuntimeTraits) -> str:  # noqa: ARG002
-        """This package's own, whichever way it is started."""
+        """Return this package's version, whichever way it is started."""
         return VERSION
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:

@@ -41,7 +41,7 @@ class EmbedderChoice:
 
 
 def embedder(settings: EmbedderSettings, distribution: Distribution, ollama: str = "") -> EmbedderChoice:
-    """What questions and documents are embedded with; `ollama` is the URL of the platform's own server, if it has one.
+    """Return the embedder of questions and documents; `ollama` is the URL of the platform's own server, if any.
 
     Raises UsageError (embedder_missing) if services run from images and no model is named: hashing finds common words
     only, which in production has to be chosen explicitly.
@@ -64,7 +64,7 @@ class ApiInputs:
     """What the API is made from: its settings, and where the other services are.
 
     `jwks_file` is the path of the public keys on this machine, `keys` their content; `secrets` by name.
-    `ollama` is the URL of the platform's own server of models as the API sees it, empty where it has none.
+    `ollama` is the URL of the platform's own server of models as the API reaches it, empty without one.
     """
 
     settings: ApiSettings
@@ -79,7 +79,7 @@ class ApiInputs:
 
 
 def image_spec(settings: ApiSettings) -> ImageSpec:
-    """The image and what is known of its inside; it keeps no data."""
+    """Return the image and what is known of its inside; it keeps no data."""
     return ImageSpec(
         reference=settings.image or IMAGE,
         mount="",
@@ -90,7 +90,7 @@ def image_spec(settings: ApiSettings) -> ImageSpec:
 
 
 def service_spec(inputs: ApiInputs, layout: Layout) -> ServiceSpec:
-    """The service as a runtime sees it; raises UsageError as `embedder` does."""
+    """Return the service as a runtime sees it; raises UsageError as `embedder` does."""
     settings, secrets = inputs.settings, inputs.secrets
     port = layout.port(settings.port, INNER_PORT)
     config = api_config(inputs, layout)
@@ -117,7 +117,7 @@ def service_spec(inputs: ApiInputs, layout: Layout) -> ServiceSpec:
 
 
 def _secret_files(inputs: ApiInputs, secrets: Mapping[str, str]) -> tuple[ConfigFile, ...]:
-    """What the API logs in with, read again when it changes: a rotation restarts nothing here."""
+    """Return the API's credentials, which it reads again when they change: a rotation restarts nothing here."""
     stores = {QDRANT_FILE: inputs.qdrant, REDIS_FILE: inputs.redis, DATABASE_FILE: inputs.database}
     files = {name: "".join(f"{one}\n" for one in values(secrets, _secret(store))) for name, store in stores.items()}
     files[TOKENS_FILE] = _service_tokens(secrets)
@@ -125,13 +125,13 @@ def _secret_files(inputs: ApiInputs, secrets: Mapping[str, str]) -> tuple[Config
 
 
 def _asked_inside(port: int) -> ExecCheck:
-    """The same question from inside the image, which has no program for it but Python."""
+    """Return the same question from inside the image, which has no program for it but Python."""
     ask = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{port}{_ALIVE}', timeout=4)"
     return ExecCheck(("python", "-I", "-c", ask))
 
 
 def api_config(inputs: ApiInputs, layout: Layout) -> dict[str, Any]:
-    """The content of api.json (ragops.api.config.ApiConfig); it holds no secret."""
+    """Return the content of api.json (ragops.api.config.ApiConfig); it holds no secret."""
     settings, redis, database = inputs.settings, inputs.redis, inputs.database
     hot = f"{layout.hot_dir}/" if layout.hot_dir else ""
     (redis_host, redis_port), (database_host, database_port) = redis.internal_address, database.internal_address
@@ -189,7 +189,7 @@ def _service_tokens(secrets: Mapping[str, str]) -> str:
 
 
 def _token(secrets: Mapping[str, str], service: str, name: str) -> dict[str, str]:
-    """A service's token, and the other one that is taken until a time during a rotation."""
+    """Return a service's token, and the other one that is taken until a time during a rotation."""
     current, *others = values(secrets, name)
     token = {"service": service, "current": current}
     if others:

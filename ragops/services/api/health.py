@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 _LOG = "see `ragops logs api`"
 _HINTS = {
     "qdrant": "see `ragops health qdrant`",
-    "redis": "answers are not cached meanwhile: see `ragops health redis`",
-    "database": "collections cannot be listed, questions are not logged meanwhile: see `ragops health timescaledb`",
+    "redis": "until then answers are not cached: see `ragops health redis`",
+    "database": "until then collections cannot be listed and questions are not logged: see `ragops health timescaledb`",
     "ollama": "start Ollama, and get the embedding model: ollama pull",
-    "chat": "answers are passages meanwhile: start Ollama, and get the chat model: ollama pull",
+    "chat": "until then answers are passages: start Ollama, and get the chat model: ollama pull",
     "tokens": "ragops token issue NAME",
 }
 

@@ -85,7 +85,7 @@ class ApiSettings(Section):
     cache_seconds: int = Field(30, ge=0, le=86400, description="how long an answer is kept in Redis; 0: not at all")
 
     def own_models(self) -> tuple[str, ...]:
-        """The models that it asks the platform's own server for, there being no URL of another."""
+        """Return the models that it asks the platform's own server for, there being no URL of another."""
         embedder = self.embedder
         own = [embedder.model] if embedder.kind == "auto" and not embedder.ollama_url else []
         chat = self.chat.model if not (self.chat.ollama_url or embedder.ollama_url) else ""

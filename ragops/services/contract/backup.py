@@ -21,8 +21,8 @@ class Part:
     """One file of a recovery point as its engine wrote it.
 
     `counts` are items by kind (rows by table, keys), taken so that they are true of the file; `instant` is when the
-    data was as it is in the file; `versions` are those of engine and extensions. `notes` are words for the user: what
-    of the service is not in the file by its nature, and what a restore has to go a way of its own for.
+    data were as they are in the file; `versions` are those of engine and extensions. `notes` are messages for the user:
+    what of the service cannot be in the file, and what a restore does differently.
     """
 
     name: str
@@ -46,8 +46,8 @@ class Proof:
 
     RESTORED: the engine has restored all of them, and every count is what the manifest says. SAMPLED: it has restored
     the schema and the kinds (tables) in `proven`, whose counts are right; `left` are those that the budget had no time
-    for. READ: the engine has read every byte and restored nothing; `detail` says why. `notes` are words for the user,
-    `seconds` what it took.
+    for. READ: the engine has read every byte and restored nothing; `detail` is the reason. `notes` are for the user,
+    `seconds` is the duration.
     """
 
     extent: Extent
@@ -59,14 +59,14 @@ class Proof:
 
 
 def discard(_block: bytes) -> None:
-    """Take bytes and do nothing with them."""
+    """Ignore a block of bytes."""
 
 
 class PartWriter(Protocol):
-    """Takes the parts of one service while they are made.
+    """Where the backup of one service writes its parts.
 
     `folder` is where the engine writes their files, `journal` a file that outlives a killed run, for notes on what it
-    would leave elsewhere. `encrypted` says whether what is put can be read by whoever has an identity only: nothing
+    would leave elsewhere. `encrypted`: only the owner of an identity can read what is stored; nothing
     else may hold a secret. Every method may be called by several threads.
     """
 
@@ -75,23 +75,23 @@ class PartWriter(Protocol):
     encrypted: bool
 
     def snapshot_fixed(self) -> None:
-        """The instant of all parts is fixed: what has to come after this service may begin."""
+        """Report that the point in time of all parts is fixed: services that come later may begin."""
 
     def run_all(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run all, several at once within the limit of the run. Raises the first failure, others are not begun then."""
 
     def stream(self, name: str, also: Callable[[bytes], None] = discard) -> AbstractContextManager[None]:
-        """The file `name` of `folder` is written inside the block, at its end only, then `put`: a head start for it.
+        """Store the file `name` of `folder` while the block appends to it; `store` then completes it.
 
         `also` gets all that is stored of it, in blocks, the last one empty. A block that fails may be entered again
         for the same file, which has to be gone then.
         """
 
     def store(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
-        """Take the finished file `name` of `folder` away; it is in the repository when this returns.
+        """Move the finished file `name` of `folder` into the repository.
 
-        Meanwhile `read_back` has the engine read it, and says what it holds. Raises IntegrityError (part_damaged)
-        where its checksum is not the one that its engine has stated, if it has.
+        At the same time `read_back` has the engine read it, and returns its description. Raises IntegrityError
+        (part_damaged) if its checksum is not the one that its engine has stated, if any.
         """
 
 
@@ -105,7 +105,7 @@ class BackupEngine(Protocol):
         """
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
-        """Read the part with the engine that wrote it, as a restore would; raises IntegrityError where it is not whole.
+        """Read the part with the engine that wrote it, as a restore would; raises IntegrityError if it is not whole.
 
         `control` may be of a service that is down.
         """
@@ -126,7 +126,7 @@ class BackupEngine(Protocol):
     def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
         """Replace the service's data by the parts' and compare the counts, whether the service was up or down before.
 
-        Returns words for the user, such as where the old data are kept; a NotRestored for each object that is missing
+        Returns notes for the user, such as where the old data are kept; a NotRestored for each object that is missing
         although all rows are back. A failure leaves the old data serving or set
         aside, never lost; a run that was killed is completed by the next one. Raises IntegrityError on other counts.
         """

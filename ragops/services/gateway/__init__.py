@@ -46,7 +46,7 @@ class GatewayService(Service):
         return {"port": settings.port} | ({"tls_port": settings.tls_port} if settings.tls else {})
 
     def version(self, settings: GatewaySettings, traits: RuntimeTraits) -> str:
-        """The image's, by its tag, or the wheel's."""
+        """Return the image's, by its tag, or the wheel's."""
         from ragops.services.image_references import tag_version
 
         return tag_version(settings.image or IMAGE) if traits.uses_images else VERSION

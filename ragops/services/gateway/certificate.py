@@ -55,7 +55,7 @@ class CertificateFiles:
     unwritten: TlsPair | None = field(default=None, repr=False)
 
     def pair(self) -> TlsPair:
-        """The text of both. Raises RagopsError (not_permitted, file_error)."""
+        """Return the text of both. Raises RagopsError (not_permitted, file_error)."""
         return self.unwritten or TlsPair(_read(self.certificate).decode(), _read(self.key).decode())
 
 
@@ -105,12 +105,12 @@ def is_generated(found: x509.Certificate) -> bool:
 
 
 def load(path: Path) -> x509.Certificate:
-    """The first certificate of a file: the server's own. Raises OSError, ValueError."""
+    """Return the first certificate of a file: the server's own. Raises OSError, ValueError."""
     return x509.load_pem_x509_certificate(path.read_bytes())
 
 
 def trust_only(path: Path) -> ssl.SSLContext:
-    """A TLS context for a client that takes the server's certificate in `path` and no other, whatever it is for.
+    """Return a TLS context for a client that takes the server's certificate in `path` and no other, whatever it is for.
 
     Raises OSError, ValueError.
     """
@@ -122,20 +122,20 @@ def trust_only(path: Path) -> ssl.SSLContext:
 
 
 def trust_any() -> ssl.SSLContext:
-    """A TLS context for a client that sends nothing secret and compares what the server shows afterwards."""
+    """Return a TLS context for a client that sends nothing secret and compares what the server shows afterwards."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
 
 def shown(answer: httpx.Response) -> bytes:
-    """The certificate (DER) of the server that answered; empty without TLS."""
+    """Return the certificate (DER) of the server that answered; empty without TLS."""
     connection = answer.extensions["network_stream"].get_extra_info("ssl_object")
     return bytes(connection.getpeercert(True) or b"") if connection else b""
 
 
 def _read(path: Path) -> bytes:
-    """The content; empty if there is no file."""
+    """Return the content; empty if there is no file."""
     try:
         return path.read_bytes() if path.exists() else b""
     except OSError as error:
@@ -190,7 +190,7 @@ def _new_pair(now: datetime) -> TlsPair:
 
 
 def _make(folder: Path, now: datetime) -> x509.Certificate:
-    """A new pair. The record and the key come first: a run that is killed in between is repeated by the next one."""
+    """Make a new pair. The record and the key come first: the next run repeats one that is killed in between."""
     private, expires = ec.generate_private_key(ec.SECP256R1()), now + VALID
     content = _self_signed(private, now, expires)
     write_atomic(folder / _RECORD, _digest(private.public_key()), PUBLIC_MODE)

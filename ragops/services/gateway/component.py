@@ -44,7 +44,7 @@ class Gateway(pulumi.ComponentResource):
         layout = runtime.layout("gateway", kong_configuration.image(args.inputs.settings))
         spec = _spec(args.inputs, layout)
         self.configuration = runtime.configure(args.inputs, self)
-        # Below its configuration, not beside it: neither program starts without the files of it.
+        # Below its configuration, not next to it: neither program starts without those files.
         self.process = runtime.run(spec, self.configuration)
         self.endpoint = _endpoint(args, layout, spec)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})

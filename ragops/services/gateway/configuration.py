@@ -67,7 +67,7 @@ class GatewayInputs:
     """What the gateway is made from, besides where it lies. `keys` is the JWK Set of the tokens that are good.
 
     `certificate` and `key` are the paths of the TLS files as the gateway sees them, empty without TLS;
-    `fingerprint` tells one certificate from another, `pair` is the text of both for a gateway that reads no files.
+    `fingerprint` identifies the certificate, `pair` is the text of both for a gateway that reads no files.
     """
 
     settings: GatewaySettings
@@ -81,11 +81,11 @@ class GatewayInputs:
     pair: TlsPair | None = field(default=None, repr=False)
 
     def with_upstream(self, upstream: tuple[str, int]) -> GatewayInputs:
-        """The same in front of the API at host and port, as the gateway reaches it."""
+        """Return the same inputs for the API at this host and port, as the gateway reaches it."""
         return replace(self, upstream_host=upstream[0], upstream_port=upstream[1])
 
     def policy(self, listen: str) -> GatewayPolicy:
-        """The policy, listening on the address `listen`."""
+        """Return the policy, listening on the address `listen`."""
         settings = self.settings
         with_tls = settings.tls and self.certificate
         return default_policy(
@@ -104,7 +104,7 @@ class GatewayInputs:
 
 
 def admin_socket(layout: Layout) -> str:
-    """Where Envoy tells its statistics, to its own user alone."""
+    """Return the socket of Envoy's statistics, which only its own user may open."""
     return f"{layout.data_dir}/admin.sock"
 
 
@@ -118,7 +118,7 @@ def _rendering(inputs: GatewayInputs, layout: Layout) -> Rendering:
 
 
 def service_spec(inputs: GatewayInputs, layout: Layout) -> ServiceSpec:
-    """The process as a runtime sees it: only what asks for a restart is part of it."""
+    """Return the process as a runtime sees it: only what asks for a restart is part of it."""
     settings = inputs.settings
     ports = {"http": settings.port} | ({"https": settings.tls_port} if settings.tls else {})
     return ServiceSpec(
@@ -136,7 +136,7 @@ def service_spec(inputs: GatewayInputs, layout: Layout) -> ServiceSpec:
 
 
 def configuration(inputs: GatewayInputs, layout: Layout) -> GatewayConfiguration:
-    """The hot configuration of that process."""
+    """Return the hot configuration of that process."""
     rendering, policy = _rendering(inputs, layout), inputs.policy(layout.listen)
     return GatewayConfiguration(
         folder=hot_folder(layout),
@@ -153,7 +153,7 @@ def configuration(inputs: GatewayInputs, layout: Layout) -> GatewayConfiguration
 
 
 def smoke_tests(policy: GatewayPolicy, live: str) -> tuple[SmokeTest, ...]:
-    """It is this configuration that answers, tokens are asked for, inner paths are closed; no upstream is needed.
+    """Return the checks that this configuration answers, asks for tokens and closes inner paths; they need no upstream.
 
     A flood may be on: 429 is as closed as what is expected.
     """

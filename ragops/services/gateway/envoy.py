@@ -58,7 +58,7 @@ def render(policy: GatewayPolicy, keys: Json, folder: str, admin_socket: str = "
         "clusters.json": discovery(cluster(policy)),
         "tokens.json": discovery(token_check(policy, keys)),
         "routes.json": discovery(routes(policy)),
-        "live.json": discovery(mark(policy, keys)),  # the last one, so that it tells of the others
+        "live.json": discovery(mark(policy, keys)),  # the last one, so that it stands for the others
     }
     if policy.tls is not None:
         files = {"certificate.json": discovery(certificate(policy.tls, folder)), **files}
@@ -94,7 +94,7 @@ def _bootstrap(policy: GatewayPolicy, folder: str, admin_socket: str) -> Json:
 
 
 def _check(policy: GatewayPolicy, keys: Json) -> Json:
-    """The same without discovery: everything in one file."""
+    """Return the same without discovery: everything in one file."""
     checks = [_untyped(token_check(policy, keys)), _untyped(mark(policy, keys))]
     table = _untyped(routes(policy))
     secret = _untyped(certificate(policy.tls, "")) if policy.tls else {}
@@ -122,7 +122,7 @@ def _discovered(folder: str, name: str, kind: str) -> Json:
 
 
 def _process() -> Json:
-    """Logs as JSON lines, and a bound on connections."""
+    """Return the settings of logs as JSON lines, and of the most connections."""
     connections = typed(
         f"{TYPES}envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
         max_active_downstream_connections=10_000,
@@ -177,7 +177,7 @@ def _http(policy: GatewayPolicy, checks: list[Json], source: Json) -> Json:
         # What the client says of itself is dropped, what the connection says is put in its place.
         early_header_mutation_extensions=[_drop_internal_headers()],
         use_remote_address=True,
-        # Nobody is trusted for where they are: by default the whole private network is.
+        # No client is trusted for its address: by default the whole private network is.
         internal_address_config={"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
         request_id_extension={"typed_config": _request_ids()},
         preserve_external_request_id=True,
@@ -231,7 +231,7 @@ def _drop_internal_headers() -> Json:
 
 
 def _drop_underscores() -> Json:
-    """The route was chosen before, so those that are refused are answered and not dropped."""
+    """Limit requests after the route was chosen, so that a refused one is answered and not dropped."""
     kind = f"{HTTP}.header_mutation.v3.HeaderMutation"
     return typed(kind, mutations={"request_mutations": [{"remove_on_match": {"key_matcher": {"contains": "_"}}}]})
 

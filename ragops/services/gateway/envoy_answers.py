@@ -15,7 +15,7 @@ _OWN_WORDS = "%LOCAL_REPLY_BODY%"
 
 
 def local_replies() -> Json:
-    """What the gateway says by itself, as problem details."""
+    """Return the answers that the gateway gives by itself, as problem details."""
     return {"mappers": [_mapper(problem) for problem in PROBLEMS]}
 
 

@@ -46,7 +46,7 @@ _NO_KEYS = {"http_uri": {"uri": "http://gateway.invalid/no-token-was-issued", "c
 
 
 def token_check(policy: GatewayPolicy, keys: Json) -> Json:
-    """The filter that asks for a token.
+    """Return the filter that asks for a token.
 
     A resource of its own, so that a revocation holds from the next request on, on open connections too, and leaves the
     rate limit's bucket alone.
@@ -55,7 +55,7 @@ def token_check(policy: GatewayPolicy, keys: Json) -> Json:
 
 
 def mark(policy: GatewayPolicy, keys: Json) -> Json:
-    """The filter that tells, on the ready path, which keys are live; Envoy takes one filter a file."""
+    """Return the filter that reports on the ready path which keys are live; Envoy takes one filter a file."""
     value = {"filters": digest(jwt(policy, keys))}
     return _extension(
         MARK,
@@ -94,7 +94,7 @@ def jwt(policy: GatewayPolicy, keys: Json) -> Json:
 
 
 def _jwks(keys: Json) -> Json:
-    """The public keys. Envoy refuses an empty set: without any, one that can never be fetched lets nobody in."""
+    """Return the public keys. Envoy refuses an empty set; one that can never be fetched admits no client."""
     if keys["keys"]:
         return {"local_jwks": {"inline_string": json.dumps(keys, sort_keys=True)}}
     return {"remote_jwks": _NO_KEYS}
@@ -104,12 +104,12 @@ def _jwks(keys: Json) -> Json:
 
 
 def routes(policy: GatewayPolicy) -> Json:
-    """The whole route table, which says on the ready path which one it is."""
+    """Return the whole route table, which says on the ready path which one it is."""
     return _table(policy, digest(_table(policy, "")))
 
 
 def live_mark(policy: GatewayPolicy, keys: Json) -> str:
-    """What the ready path answers in its configuration header once this configuration is live."""
+    """Return the value of the configuration header on the ready path once this configuration is live."""
     return f"{digest(_table(policy, ''))}-{digest(jwt(policy, keys))}"
 
 
@@ -148,7 +148,7 @@ def _ready(version: str) -> Json:
 
 
 def _entries(policy: GatewayPolicy, route: Route) -> list[Json]:
-    """A route's paths: its methods go upstream, any other is 405."""
+    """Return a route's paths: its methods go upstream, any other is 405."""
     matches = [
         *((_below(path), path) for path in route.prefixes),
         *(({"path": path}, path) for path in route.paths),
@@ -164,7 +164,7 @@ def _entries(policy: GatewayPolicy, route: Route) -> list[Json]:
 
 
 def _preflight(policy: GatewayPolicy, match: Json) -> list[Json]:
-    """What a browser asks first. The CORS filter answers each by itself; behind it a token would be asked for."""
+    """Return the routes of preflights. The CORS filter answers each by itself; behind it a token would be asked for."""
     if not policy.cors.origins:
         return []
     asked = [{"name": name, "present_match": True} for name in ("origin", "access-control-request-method")]
@@ -196,7 +196,7 @@ def _forward(policy: GatewayPolicy, route: Route, match: Json, path: str) -> Jso
 
 
 def _malformed(policy: GatewayPolicy, match: Json) -> Json:
-    """The 401 of a request that `match` would forward, if its credentials are not of the form that they must have.
+    """Return the 401 of a request that `match` would forward, for credentials of another form than required.
 
     By the check of tokens, not a direct response: to that Envoy adds no CORS headers, and a page could not read it.
     """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def cluster(policy: GatewayPolicy) -> Json:
-    """The API. While its health check fails the gateway answers 503 by itself, at once."""
+    """Return the API. While its health check fails the gateway answers 503 by itself, at once."""
     upstream = policy.upstream
     address = {"socket_address": {"address": upstream.host, "port_value": upstream.port}}
     every = f"{upstream.health_every}s"
@@ -43,7 +43,7 @@ def certificate(tls: Tls, folder: str) -> Json:
     """Certificate and key by their paths: no key is in any file of the configuration.
 
     Both are read again whenever anything is moved into `folder`, that of the hot files: a watch on their own folder
-    would die with it, and Envoy does not set it anew for a text that is the same.
+    would die with it, and Envoy does not set it again for the same text.
     """
     return typed(
         f"{TYPES}envoy.extensions.transport_sockets.tls.v3.Secret",

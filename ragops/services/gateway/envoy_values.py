@@ -20,15 +20,15 @@ SECRET = "certificate"  # noqa: S105  the name of a resource
 
 
 def typed(kind: str, **values: Any) -> Json:
-    """A message with its type named."""
+    """Return a message with its type named."""
     return {"@type": kind, **values}
 
 
 def discovery(*resources: Json) -> str:
-    """A file of resources as Envoy's file-based discovery reads it."""
+    """Return a file of resources as Envoy's file-based discovery reads it."""
     return json.dumps({"version_info": digest(resources), "resources": list(resources)}, indent=2) + "\n"
 
 
 def header(name: str, value: str, action: str = "OVERWRITE_IF_EXISTS_OR_ADD") -> Json:
-    """A header that is added to an answer."""
+    """Return a header that is added to an answer."""
     return {"header": {"key": name, "value": value}, "append_action": action}

@@ -1,4 +1,4 @@
-"""The probe of the gateway: reachable, closed where it has to be, certificate, upstream."""
+"""The probe of the gateway: reachable, inner paths closed, certificate, upstream."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ def _certificate(endpoint: Endpoint, timeout: float, now: datetime) -> Check:
 
 
 def _shown_certificate(endpoint: Endpoint, timeout: float) -> bytes:
-    """The certificate that HTTPS answers with (DER); raises httpx.HTTPError if it does not answer."""
+    """Return the certificate that HTTPS answers with (DER); raises httpx.HTTPError if it does not answer."""
     url = f"https://{endpoint.host}:{endpoint.options['tls_port']}{READY_PATH}"
     with httpx.Client(verify=certificate.trust_any(), timeout=timeout, trust_env=False) as client:
         return certificate.shown(client.get(url).raise_for_status())
 
 
 def _upstream(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
-    """What the gateway's own health checks say of the API; of Envoy only where its socket can be reached."""
+    """Check the API by the gateway's own health checks; Envoy's only if its socket can be reached."""
     socket = endpoint.options.get("admin", "")
     if not socket:
         yield from _told(endpoint, timeout)
@@ -126,23 +126,23 @@ def _upstream(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
 
 
 def _told(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
-    """What Kong says on its ready path: asked some times, since each connection may meet another worker.
+    """Check the API by Kong's ready path, several times: each connection may meet another worker.
 
-    Each finds out by itself where an API that was made anew is.
+    Each resolves the address of a recreated API by itself.
     """
     with contextlib.suppress(httpx.HTTPError):
         url = f"http://{endpoint.host}:{endpoint.port}{READY_PATH}"
-        end, told = time.monotonic() + timeout / 2, None
+        end, state = time.monotonic() + timeout / 2, None
         for _ in range(_CONNECTIONS):
-            told = httpx.get(url, timeout=timeout / 2, trust_env=False).headers.get(UPSTREAM_HEADER)
-            if told != "healthy" or time.monotonic() > end:
+            state = httpx.get(url, timeout=timeout / 2, trust_env=False).headers.get(UPSTREAM_HEADER)
+            if state != "healthy" or time.monotonic() > end:
                 break
-        if told is not None:
-            yield _passes(told == "healthy")
+        if state is not None:
+            yield _passes(state == "healthy")
 
 
 def _passes(well: bool) -> Check:
     if well:
         return Check("upstream", Status.OK, "the API passes the gateway's health check")
-    hint = "`ragops health api` says what it lacks; requests are answered 503 meanwhile"
+    hint = "run `ragops health api` for the reason; until then requests are answered 503"
     return Check("upstream", Status.DEGRADED, "the API does not pass the gateway's health check", hint)

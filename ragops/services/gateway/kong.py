@@ -47,7 +47,7 @@ def render(policy: GatewayPolicy, keys: Mapping[str, Any], pair: TlsPair | None)
 
 
 def shown(document: str) -> str:
-    """The text of a declarative configuration, or what is left of one, without private keys."""
+    """Return the text of a declarative configuration, or what is left of one, without private keys."""
     try:
         values = json.loads(document)
         for certificate in values.get("certificates", ()):
@@ -74,7 +74,7 @@ def _document(policy: GatewayPolicy, keys: Mapping[str, Any], pair: TlsPair | No
 
 
 def _services(policy: GatewayPolicy) -> list[Json]:
-    """The API, asked for with a token; and without one where exact paths of the policy say so."""
+    """Return the API, asked for with a token; and without one where exact paths of the policy say so."""
     token = [{"name": "jwt", "config": _jwt()}, {"name": "post-function", "config": claims(policy)}]
     services = [_service(policy, "api", forwarded(policy, authenticate=True), [*token, *cors(policy)])]
     if unauthenticated := forwarded(policy, authenticate=False):
@@ -112,7 +112,7 @@ def _jwt() -> Json:
 
 
 def _upstream(policy: GatewayPolicy) -> Json:
-    """The API. While its health check fails Kong answers 503 by itself, at once."""
+    """Return the API. While its health check fails Kong answers 503 by itself, at once."""
     upstream = policy.upstream
     check = {
         "type": "http",

@@ -101,7 +101,7 @@ def service_spec(inputs: GatewayInputs, layout: Layout) -> ServiceSpec:
 
 
 def kong_configuration(inputs: GatewayInputs, layout: Layout) -> KongConfiguration:
-    """The hot configuration of that container."""
+    """Return the hot configuration of that container."""
     policy = inputs.policy(layout.listen)
     rendering = render(policy, inputs.keys, inputs.pair if policy.tls else None)
     spec = service_spec(inputs, layout)

@@ -37,7 +37,7 @@ SANDBOX_REQUIRES = (
 UPSTREAM_ID = "7a0a0d3e-6a0f-5a0e-9c55-1c5f0a3b7f11"  # by which the code asks for its health
 _MAX_HEADERS = 100
 _UNAUTHORIZED, _NO_TOKEN = 401, "a token is asked for, as `Bearer` in the header Authorization"
-# What Kong tells the upstream of who was let in, and what therefore nobody else may.
+# Headers by which Kong reports the authenticated caller to the upstream, and which no client may set.
 _CONSUMER_PREFIXES = ("x-consumer-", "x-credential-", "x-anonymous-", "x-kong-")
 _OTHER = Problem(400, "Refused", "refused")
 # The query is matched nowhere and passed on as it is: the path alone has to be read in one way.
@@ -45,7 +45,7 @@ _PATH = SAFE_PATH.removesuffix(r"(?:\?.*)?")
 
 
 def pre_function(policy: GatewayPolicy) -> Json:
-    """Settings of the global pre-function plugin: before any route, and around every answer.
+    """Return the settings of the global pre-function plugin, which runs before any route and around every answer.
 
     Request ids and the rate limit are here, and not the plugins for them: those run after a refusal would have needed
     the id, and count only what a route let in, in fixed windows without a burst.
@@ -71,7 +71,7 @@ def pre_function(policy: GatewayPolicy) -> Json:
 
 
 def claims(policy: GatewayPolicy) -> Json:
-    """Settings of the post-function plugin of every route that asks for a token: issuer and times."""
+    """Return the settings of the post-function plugin of every route that asks for a token: issuer and times."""
     settings = {"issuer": policy.jwt.issuer, "clock_skew": policy.jwt.clock_skew, "challenge": CHALLENGE}
     return {"access": [_code("claims", settings)]}
 
@@ -94,7 +94,7 @@ def _problem(problem: Problem) -> Json:
 
 
 def _code(name: str, settings: Json) -> str:
-    """The file's code after common.lua and `SETTINGS`; what it returns is run for every request."""
+    """Return the file's code after common.lua and `SETTINGS`; what it returns is run for every request."""
     text = json.dumps(settings, sort_keys=True)
     if "]==]" in text:
         raise ValueError("a value of the policy would end the text that it is in")

@@ -20,13 +20,13 @@ _DENIED, _READY, _FORWARD, _METHOD, _NOTHING = 50, 40, 30, 20, 10
 
 
 def forwarded(policy: GatewayPolicy, *, authenticate: bool) -> list[Json]:
-    """The routes that go to the API, those that ask for a token or those that do not."""
+    """Return the routes that go to the API, those that ask for a token or those that do not."""
     wanted = (route for route in policy.routes if route.authenticate is authenticate)
     return [_forward(route, path, index) for route in wanted for index, path in enumerate(_paths(route))]
 
 
 def answered(policy: GatewayPolicy) -> list[Json]:
-    """The routes that the gateway answers by itself but the ready path: inner paths, other methods, all the rest."""
+    """Return the routes that the gateway answers by itself but the ready path: inner paths, other methods, the rest."""
     return [
         *(_refusal(f"denied{path.replace('/', '-')}", _below_any_case(path), _DENIED, 404) for path in policy.denied),
         *(entry for route in policy.routes for entry in _other_methods(policy, route)),
@@ -35,7 +35,7 @@ def answered(policy: GatewayPolicy) -> list[Json]:
 
 
 def ready(live: str) -> Json:
-    """The path that tells which configuration is in force."""
+    """Return the path that reports which configuration is in force."""
     body = {"status_code": 200, "content_type": "application/json", "body": '{"status": "ready"}\n'}
     headers = [f"{CONFIGURATION_HEADER}:{live}", "cache-control:no-store"]
     plugins = [_terminate(body), _add_headers(headers)]
@@ -43,7 +43,7 @@ def ready(live: str) -> Json:
 
 
 def cors(policy: GatewayPolicy) -> list[Json]:
-    """The plugin for web pages; none where no page may call.
+    """Return the plugin for web pages; none if no page may call.
 
     Origins are patterns: Kong sends a single plain one to everybody who asks.
     """
@@ -70,7 +70,7 @@ def _forward(route: Route, path: str, index: int) -> Json:
 
 
 def _other_methods(policy: GatewayPolicy, route: Route) -> Iterator[Json]:
-    """The same paths with any other method: a page's preflight is answered, all else is 405."""
+    """Yield the same paths with any other method: a page's preflight is answered, all else is 405."""
     for index, path in enumerate(_paths(route)):
         refusal = _refusal(f"{route.name}-{index}-method", _matches(route, path), _METHOD, 405)
         refusal["plugins"] += [_add_headers([f"allow:{', '.join(route.methods)}"]), *cors(policy)]

@@ -244,7 +244,7 @@ def default_policy(
     sunset: date,
     tls: Tls | None = None,
 ) -> GatewayPolicy:
-    """The policy of a platform named `platform`: both versions of the API and the legacy paths one by one.
+    """Return the policy of a platform named `platform`: both versions of the API and the legacy paths one by one.
 
     Raises pydantic.ValidationError for values that would make an unsafe policy.
     """
@@ -267,5 +267,5 @@ def default_policy(
 
 
 def issuer(platform: str) -> str:
-    """The `iss` of every token of a platform."""
+    """Return the `iss` of every token of a platform."""
     return f"ragops/{platform}"

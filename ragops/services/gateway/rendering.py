@@ -19,5 +19,5 @@ class TlsPair:
 
 
 def digest(value: object) -> str:
-    """What tells one configuration from another: 12 hexadecimal digits."""
+    """Return the mark of a configuration: 12 hexadecimal digits of its digest."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]

@@ -62,7 +62,7 @@ def issue(
     ttl: timedelta = DEFAULT_TTL,
     scopes: Sequence[str] = (),
 ) -> tuple[str, Credential]:
-    """A signed token for `name` and the credential that is kept of it. The token is nowhere else.
+    """Return a signed token for `name` and the credential that is kept of it. The token is nowhere else.
 
     Raises UsageError (bad_token_name, bad_token_ttl, bad_token_scope).
     """
@@ -96,7 +96,7 @@ def _public(private: rsa.RSAPrivateKey, kid: str) -> dict[str, str]:
 
 
 def revoke(credentials: Iterable[Credential], wanted: str) -> tuple[tuple[Credential, ...], tuple[Credential, ...]]:
-    """What stays and what was revoked: the token with the id `wanted`, or every token of the name `wanted`.
+    """Return the tokens that stay and those that are revoked: the one with the id `wanted`, or all of that name.
 
     Raises RagopsError (no_such_token).
     """
@@ -113,7 +113,7 @@ def prune(credentials: Iterable[Credential], now: datetime) -> tuple[Credential,
 
 
 def jwks(credentials: Iterable[Credential]) -> dict[str, Any]:
-    """The JWK Set (RFC 7517) that checks exactly these tokens, in a fixed order.
+    """Return the JWK Set (RFC 7517) that checks exactly these tokens, in a fixed order.
 
     Expired ones included: their tokens say so themselves, and a set that changes with the clock would be drift.
     """
@@ -124,7 +124,7 @@ def jwks(credentials: Iterable[Credential]) -> dict[str, Any]:
 
 
 def load(folder: Path) -> tuple[Credential, ...]:
-    """The credentials of an environment, oldest first; none where the file is not there yet.
+    """Return the credentials of an environment, oldest first; none if the file is not there yet.
 
     Raises RagopsError (credentials_unreadable): guessing would let revoked tokens in again or lock all others out.
     """
@@ -144,7 +144,7 @@ def load(folder: Path) -> tuple[Credential, ...]:
 
 
 def save(folder: Path, credentials: Sequence[Credential]) -> None:
-    """Write the credentials, and beside them the JWK Set that the API reads.
+    """Write the credentials, and next to them the JWK Set that the API reads.
 
     The list is the truth and comes first: what is interrupted in between, `ensure` completes.
     """
@@ -155,7 +155,7 @@ def save(folder: Path, credentials: Sequence[Credential]) -> None:
 
 
 def ensure(folder: Path) -> tuple[Credential, ...]:
-    """The credentials, with both files there and in step: what `up` starts from."""
+    """Return the credentials, after both files were made or brought into step; for `up`."""
     credentials = load(folder)
     try:
         in_step = json.loads((folder / JWKS).read_text()) == jwks(credentials)

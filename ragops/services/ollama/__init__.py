@@ -36,7 +36,7 @@ class OllamaService(Service):
     probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.ollama.health:probe")
 
     def version(self, settings: OllamaSettings, traits: RuntimeTraits) -> str:
-        """The image's, by its tag; there is no other."""
+        """Return the image's, by its tag; there is no other."""
         from ragops.services.image_references import tag_version
 
         return tag_version(settings.image or IMAGE) if traits.uses_images else ""

@@ -34,7 +34,7 @@ class OllamaArgs:
 
 
 class Ollama(pulumi.ComponentResource):
-    """A server with its models; `endpoint` says how to reach it. Whoever depends on it starts when they are there."""
+    """A server with its models; what depends on it starts when they are there. `endpoint` is its address."""
 
     def __init__(self, args: OllamaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ragops:service:Ollama", "ollama", None, opts)
@@ -73,12 +73,12 @@ def endpoint(settings: OllamaSettings, runtime: Runtime, layout: Layout) -> Endp
 
 
 def image_spec(settings: OllamaSettings) -> ImageSpec:
-    """The image and what is known of its inside: it runs as root and keeps a key of its own beside the models."""
+    """Return the image and its inside: it runs as root and keeps a key of its own next to the models."""
     return ImageSpec(settings.image or IMAGE, mount=_HOME, user="0:0", writable=("/tmp",))  # noqa: S108
 
 
 def service_spec(settings: OllamaSettings, layout: Layout) -> ServiceSpec:
-    """The server as a runtime sees it."""
+    """Return the server as a runtime sees it."""
     return ServiceSpec(
         service="ollama",
         version=tag_version(image_spec(settings).reference),

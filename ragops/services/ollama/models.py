@@ -41,7 +41,7 @@ def missing(url: str, models: Sequence[str], timeout: float = _ANSWER_SECONDS) -
 
 
 def fetch(url: str, models: Sequence[str]) -> None:
-    """Have the server fetch what it lacks of `models`; a pull that broke goes on where it stopped.
+    """Have the server fetch what it lacks of `models`; a pull that broke continues where it stopped.
 
     Raises RagopsError (model_unknown, model_not_fetched), UnhealthyError (ollama_unreachable).
     """
@@ -54,7 +54,7 @@ def fetch(url: str, models: Sequence[str]) -> None:
                     _pull(url, model)
         except httpx.HTTPError as error:
             what = f"the model {model} could not be fetched: {type(error).__name__}"
-            raise RagopsError("model_not_fetched", what, f"run `ragops up` again, it goes on; {_LOG}") from error
+            raise RagopsError("model_not_fetched", what, f"run `ragops up` again to continue; {_LOG}") from error
 
 
 def _pull(url: str, model: str) -> None:
@@ -81,6 +81,6 @@ def _values(line: str) -> dict[str, Any]:
 def _refused(model: str, why: str) -> RagopsError:
     if "does not exist" in why or "not found" in why:
         hint = "name one from https://ollama.com/library in `ollama: {models: […]}`"
-        return RagopsError("model_unknown", f"Ollama knows no model {model}: {why}", hint)
+        return RagopsError("model_unknown", f"Ollama has no model {model}: {why}", hint)
     hint = "is the machine online? Without a network: `ollama create` in the container from a file of the model"
     return RagopsError("model_not_fetched", f"Ollama could not fetch {model}: {why}", hint)

@@ -32,5 +32,5 @@ class OllamaSettings(BaseModel):
 
 
 def tagged(model: str) -> str:
-    """The name with its tag: without one Ollama means `latest`."""
+    """Return the name with its tag: without one Ollama means `latest`."""
     return model if ":" in model.rpartition("/")[2] else f"{model}:latest"

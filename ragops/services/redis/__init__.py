@@ -35,12 +35,12 @@ USER_ROLE = "user:"  # begins the role of an endpoint's login that is one of `re
 
 
 def variable(user: str) -> str:
-    """What stands for a user in the names of environment variables."""
+    """Return the part of the names of environment variables that stands for a user."""
     return re.sub(r"[^A-Z0-9]", "_", user.upper())
 
 
 def user_secret(name: str) -> str:
-    """The name of the secret of a user of `redis.users`."""
+    """Return the name of the secret of a user of `redis.users`."""
     return f"redis_user_{name}"
 
 
@@ -81,7 +81,7 @@ class RedisService(Service):
         return tuple(user_secret(name) for name in settings.users)
 
     def version(self, settings: RedisSettings, traits: RuntimeTraits) -> str:
-        """The image's, by its tag, or the wheel's."""
+        """Return the image's, by its tag, or the wheel's."""
         from ragops.services.image_references import tag_version
 
         return tag_version(settings.image or IMAGE) if traits.uses_images else VERSION

@@ -71,7 +71,7 @@ class Chain:
 
 
 def chain(manifest: str | None, files: Mapping[str, DataFile]) -> Chain:
-    """What belongs together by the manifest, and by the names of the files where that is missing or lacks one."""
+    """Return the files that belong together by the manifest, else by their names if it is missing or lacks one."""
     listed, faults = _parsed(manifest)
     named = sorted(_by_name(files), key=lambda file: file.number)
     base = next((file for file in listed if file.kind == BASE), None)
@@ -97,7 +97,7 @@ def chain(manifest: str | None, files: Mapping[str, DataFile]) -> Chain:
 def _until_gap(
     base: AofFile | None, increments: Sequence[AofFile], files: Mapping[str, DataFile], faults: list[str]
 ) -> Chain:
-    """An increment that is missing ends what can be read: what comes after it builds on it."""
+    """Stop at an increment that is missing: those after it build on it."""
     for place, file in enumerate(increments):
         if file.path not in files:
             faults.append(f"the manifest names {file.path}, which is missing")
@@ -127,7 +127,7 @@ def _by_name(files: Mapping[str, DataFile]) -> Iterator[AofFile]:
 
 
 def last_time(path: Path, end: int) -> datetime | None:
-    """The last time that stands in the first `end` bytes of the file, looked for from behind."""
+    """Return the last time that stands in the first `end` bytes of the file, looked for from behind."""
     with path.open("rb") as stream:
         while end > 0:
             begin = max(0, end - _BLOCK)
@@ -140,7 +140,7 @@ def last_time(path: Path, end: int) -> datetime | None:
 
 
 def find_command(path: Path, name: str) -> int | None:
-    """Where in an increment the first command called `name` begins; None where there is none that can be reached."""
+    """Return the position of the first command called `name` in an increment; None if none can be reached."""
     with path.open("rb") as stream:
         while line := stream.readline(_LONGEST):
             if line.startswith(b"#"):

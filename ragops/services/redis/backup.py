@@ -83,17 +83,17 @@ class RedisBackup:
 
     def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
         """Refuse another engine, an older server, a runtime that cannot restart it, too little space."""
-        _need(endpoint, Capability.RESTART, "restored: it has to be stopped meanwhile")
+        _need(endpoint, Capability.RESTART, "restored: it is stopped for that")
         _need(endpoint, Capability.READ_FILES, "restored: its data folder is replaced")
         for part in parts:
             check_engine(endpoint, part)
             check_major(part, endpoint.engine, endpoint.version)
         size = sum((folder / part.name).stat().st_size for part in parts)
-        need_space("restoring redis", "beside its data", control.free_bytes(), 3 * size)
+        need_space("restoring redis", "next to its data", control.free_bytes(), 3 * size)
         need_space("restoring redis", f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * size)
 
     def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
-        """Make the new data beside, put them in place, start, compare; on failure the old ones serve again."""
+        """Make the new data, put them in place, start, compare; on failure the old ones serve again."""
         (part,) = parts
         return (put_in_place(endpoint, control, folder / part.name, part.counts, "before-restore"),)
 
@@ -128,7 +128,7 @@ def _refuse_foreign_modules(client: redis.Redis) -> None:
 
 
 def _versions(client: redis.Redis) -> dict[str, str]:
-    """The engine's own name and version; Valkey also tells the version of Redis that it is compatible with."""
+    """Return the engine's own name and version; Valkey also reports the version of Redis that it is compatible with."""
     server = info(client, "server")
     name = str(server.get("server_name", "redis"))
     return {name: str(server.get(f"{name}_version", server["redis_version"]))}
@@ -173,7 +173,7 @@ def _wait_loaded(client: redis.Redis) -> None:
 
 
 def _check_loaded(endpoint: Endpoint, counts: Mapping[str, int]) -> None:
-    """The live server read every key of the file, and writes its append-only file again."""
+    """Check that the live server read every key of the file, and writes its append-only file again."""
     with operator_client(endpoint, _COMMAND_LIMIT) as client:
         _wait_loaded(client)
         state = info(client, "persistence")

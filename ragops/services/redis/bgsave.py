@@ -26,7 +26,7 @@ _LIMIT = 3600.0
 _TEMPORARY = re.compile(r"temp-\d+\.rdb")  # of the process that saves, renamed when it is whole
 
 # Prints the file of the process that saves, in the folder $1, until that process is gone. An open file is read to its
-# end whatever it is called by then. Runs where the engine does, with what every shell there has. Told to end it waits
+# end whatever it is called by then. Runs where the engine does, with what every shell there has. On a signal it waits
 # for the program that it runs: an orphan would fall to the engine, which is the container's first process.
 _PRINT = """trap 'exit 143' TERM
 cd "$1" || exit
@@ -81,7 +81,7 @@ class Bgsave:
 
     @contextlib.contextmanager
     def _printed(self, target: Path) -> Iterator[Callable[[], None]]:
-        """`follow_file` by a process beside the engine. Raises _MissedError where it has not seen the file in time."""
+        """Follow the file by a process next to the engine. Raises _MissedError if the file did not appear in time."""
         command = ("sh", "-c", _PRINT, "sh", self._config("dir"))
         try:
             with self._control.printing(command, target, _LIMIT) as printed:
@@ -107,7 +107,7 @@ class Bgsave:
             self._control.get_data_file(self._config("dbfilename"), target)
 
     def _linked(self, target: Path) -> bool:
-        """A second name for the file that is being written: it stays ours whatever the engine does with its own."""
+        """Link the file that is being written: the second name stays ours whatever the engine does with its own."""
         new = self._temporaries() - self._others
         return len(new) == 1 and link(new.pop(), target)  # else it is copied, once it is whole
 

@@ -92,12 +92,12 @@ def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout, users: s
 
 
 def image_spec(settings: RedisSettings) -> ImageSpec:
-    """The image and what is known of its inside; its entrypoint would only change to the same user."""
+    """Return the image and what is known of its inside; its entrypoint would only change to the same user."""
     return ImageSpec(reference=settings.image or IMAGE, mount="/data", user="redis", hot_dir="/etc/ragops-hot")
 
 
 def service_spec(settings: RedisSettings, secrets: Mapping[str, str], layout: Layout) -> ServiceSpec:
-    """The service as a runtime sees it."""
+    """Return the service as a runtime sees it."""
     port = layout.port(settings.port, _INNER_PORT)
     conf = render("redis/redis.conf.j2", settings=settings, layout=layout, port=port)
     users = ConfigFile(USERS_FILE, acl_text(settings, secrets, health_user=layout.uses_images), secret=True)
@@ -120,7 +120,7 @@ def service_spec(settings: RedisSettings, secrets: Mapping[str, str], layout: La
 
 
 def _command(settings: RedisSettings, layout: Layout) -> tuple[str, ...]:
-    """The server, inside an image with whatever modules that brings: it has none where there are no such files."""
+    """Return the server's command, inside an image with the modules that it brings, if any."""
     conf = f"{layout.config_dir}/redis.conf"
     if not layout.uses_images:
         return ("valkey-server", conf)

@@ -1,4 +1,4 @@
-"""Whether the log of a server that does not come up speaks of damaged data."""
+"""Damage of the data by the log of a server that does not come up."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DAMAGE = re.compile(
 
 
 def in_log(lines: Iterable[str]) -> str:
-    """The line of the last start that speaks of damage, empty where none does or it serves in the end."""
+    """Return the line of the last start that reports damage, empty without one or if the server serves in the end."""
     found = ""
     for line in lines:
         if _STARTED in line or _SERVES in line:

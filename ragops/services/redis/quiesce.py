@@ -1,4 +1,4 @@
-"""Redis held read-only for a moment: writers wait, reads go on; and a word about it for those who would write.
+"""A pause of writes in Redis: writers wait, reads continue; with a message for clients that would write.
 
 Neither outlives ragops for long: the pause ends by itself after its time, the word with the connection.
 """
@@ -27,7 +27,7 @@ _COMMAND_LIMIT = 10.0
 
 @contextmanager
 def announce_read_only(endpoint: Endpoint, channel: str) -> Iterator[None]:
-    """Be subscribed to `channel` meanwhile, which everybody sees by PUBSUB NUMSUB. Raises RagopsError.
+    """Subscribe to `channel` during the block, which PUBSUB NUMSUB shows to all clients. Raises RagopsError.
 
     Not a key: while writes wait, a key's time could not be renewed, nor the key removed, and it would be in the
     recovery point. A subscription is no write, and the server ends it when we are gone.
@@ -43,7 +43,7 @@ def announce_read_only(endpoint: Endpoint, channel: str) -> Iterator[None]:
 def pause_writes(endpoint: Endpoint, seconds: float = PAUSE_SECONDS) -> Iterator[None]:
     """Let every write wait (CLIENT PAUSE WRITE), for at most `seconds` more than this process lives.
 
-    Raises RagopsError; at the end UnhealthyError (quiesce_lost) where writes may have gone through meanwhile.
+    Raises RagopsError; at the end UnhealthyError (quiesce_lost) if writes may have gone through.
     """
     with operator_client(endpoint, _COMMAND_LIMIT) as client:
         pause = _Pause(client, seconds)
@@ -58,7 +58,7 @@ def pause_writes(endpoint: Endpoint, seconds: float = PAUSE_SECONDS) -> Iterator
 
 
 class _Pause:
-    """A pause of the server's writers that a thread renews; it tells afterwards whether it ever lapsed."""
+    """A pause of the server's writers that a thread renews, and that records whether it ever lapsed."""
 
     def __init__(self, client: redis.Redis, seconds: float) -> None:
         self._client = client
@@ -75,7 +75,7 @@ class _Pause:
         self._thread.start()
 
     def end(self) -> None:
-        """Let writers go on. Raises UnhealthyError (quiesce_lost)."""
+        """Let writers continue. Raises UnhealthyError (quiesce_lost)."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join()
@@ -124,7 +124,7 @@ class _Pause:
             return "it was restarted"
         if now >= self._until:
             return f"the pause had ended {now - self._until:.1f} s before it was renewed"
-        if state.get("paused_actions", "write") == "none":  # not every engine tells
+        if state.get("paused_actions", "write") == "none":  # not every engine reports it
             return "somebody else ended the pause"
         return ""
 

@@ -79,7 +79,7 @@ class RdbCheck:
 
 @contextlib.contextmanager
 def start_check(control: Control, engine: str) -> Iterator[RdbCheck]:
-    """A check that starts beside the block and is gone after it."""
+    """Start a check that runs during the block."""
     made = RdbCheck(control, f"{engine}-check-rdb")
     try:
         yield made
@@ -88,7 +88,7 @@ def start_check(control: Control, engine: str) -> Iterator[RdbCheck]:
 
 
 def counts_in(said: str) -> dict[str, int]:
-    """What the tool found, as it prints it. Raises IntegrityError (rdb_unreadable) where it does not say."""
+    """Return the counts that the tool prints. Raises IntegrityError (rdb_unreadable) without them."""
     found = {kind: int(number) for number, kind in re.findall(r"^\[info\] (\d+) (keys|expires)\b", said, re.MULTILINE)}
     if "RDB looks OK" not in said or len(found) != 2:
         last = "; ".join(line for line in said.splitlines() if "ERROR" in line or "rror" in line) or "no verdict"

@@ -41,7 +41,7 @@ _TRIES = 20  # unknown commands that are cut off one after the other
 class Repaired:
     """Data that the engine reads, made from damaged ones: `rdb` holds `counts`.
 
-    `faults` are what was wrong, none where nothing was; `source` says in words what the data were made from. They are
+    `faults` are what was wrong, if anything; `source` describes the source of the data. They are
     true of `instant`; `seconds` and `size` (bytes) are what was written after it and is lost.
     """
 
@@ -56,14 +56,14 @@ class Repaired:
 
 @contextmanager
 def repaired(control: Control, engine: str) -> Iterator[Repaired]:
-    """The most that can be read of the data of the stopped service; the copy is gone when the block ends.
+    """Rescue the most that can be read of the data of the stopped service; the copy is gone when the block ends.
 
     Nothing of the service is changed. Raises MissingError (disk_full), IntegrityError (not_repairable).
     """
     files = control.data_files()
     size = sum(file.size for file in files.values())
     need_space("repairing redis", f"in {gettempdir()}", disk_usage(gettempdir()).free, 3 * size)
-    need_space("repairing redis", "beside its data", control.free_bytes(), 3 * size)
+    need_space("repairing redis", "next to its data", control.free_bytes(), 3 * size)
     try:
         with private_temp_dir() as ours:
             yield _Attempt(control, engine, files, ours).best()
@@ -83,7 +83,7 @@ class _Attempt:
         self._based = False  # whether the append-only files have a base that can be read
 
     def best(self) -> Repaired:
-        """Append-only files up to the first fault, or the snapshot where that is younger or the only one."""
+        """Read append-only files up to the first fault, or the snapshot if it is younger or the only one."""
         found = chain(self._manifest(), self._files)
         aof = self._from_aof(found) if found.base or found.increments else None
         if aof and not self._faults:
@@ -106,7 +106,7 @@ class _Attempt:
         return self._copy(MANIFEST).read_text(errors="replace")
 
     def _copy(self, name: str) -> Path:
-        """The file itself where this machine sees it: nothing here writes to it."""
+        """Return the file itself if this machine has access to it: nothing here writes to it."""
         if self._control.local_data:
             return self._control.local_data / name
         target = self._ours / name.replace("/", "--")
@@ -169,7 +169,7 @@ class _Attempt:
         return int(matched[2])
 
     def _loaded(self, sandbox: Sandbox, base: AofFile | None, kept: dict[AofFile, int]) -> Path | None:
-        """An RDB file of what the engine reads; what it does not understand is cut off as well (`kept` follows)."""
+        """Make an RDB file of what the engine reads; what it does not understand is cut off, too (`kept` follows)."""
         for _ in range(_TRIES):
             chosen = [*([base] if base else []), *kept]
             manifest = self._ours / "manifest"
@@ -185,7 +185,7 @@ class _Attempt:
         return None
 
     def _cut_unknown(self, sandbox: Sandbox, kept: dict[AofFile, int], said: str) -> bool:
-        """Cut where a command begins that the engine does not know; False where that is not what it said."""
+        """Cut where a command begins that the engine lacks; returns False if its error is another one."""
         matched = next((found for pattern in _UNKNOWN if (found := pattern.search(said))), None)
         file = next((one for one in kept if matched and one.path.endswith(matched["file"])), None)
         if matched is None or file is None:

@@ -18,7 +18,7 @@ _LARGEST = 1 << 20  # bytes of a value that is still read as a whole
 def read_keys(endpoint: Endpoint, limit: int) -> tuple[int, list[str]]:
     """Read up to `limit` random keys, whatever their type; returns how many, and what is wrong with which.
 
-    A key that expires meanwhile counts for nothing.
+    A key that expires during the check is ignored.
     """
     login, checked, wrong = endpoint.logins["operator"], 0, []
     with redis_client.translate_errors(f"redis at {endpoint.host}:{endpoint.port}"):
@@ -35,13 +35,13 @@ def read_keys(endpoint: Endpoint, limit: int) -> tuple[int, list[str]]:
 
 
 def _read(client: redis.Redis, key: str) -> str | None:
-    """What is wrong with the key, empty where it can be read; None where it has expired."""
+    """Return what is wrong with the key, empty if it can be read; None if it has expired."""
     kind, size = client.type(key), client.memory_usage(key, samples=0)
     if kind == "none" or size is None:
         return None
     if int(str(size)) > _LARGEST:
         return ""
-    whole = client.dump(key)  # of any type, as bytes: nobody has to understand it
+    whole = client.dump(key)  # of any type, as bytes: no client has to understand it
     if whole is None:
         return None
     return "" if whole else f"{key} is empty"

@@ -1,4 +1,4 @@
-"""How a scratch server is spoken to: over its socket where that is ours, else through the engine's own client."""
+"""Client of a scratch server: RESP over its socket, or redis-cli inside the container."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ScratchClient(Protocol):
     """What is asked of a scratch server. All raise RagopsError."""
 
     def info(self, section: str) -> dict[str, Any]:
-        """A section of INFO."""
+        """Return a section of INFO."""
 
     def configure(self, name: str, value: str) -> None:
         """CONFIG SET."""
@@ -43,7 +43,7 @@ class SocketClient:
         self._client = redis_client.connect_socket(path)
 
     def info(self, section: str) -> dict[str, Any]:
-        """A section of INFO."""
+        """Return a section of INFO."""
         with redis_client.translate_errors("the scratch server"):
             return info(self._client, section)
 
@@ -64,14 +64,14 @@ class SocketClient:
 
 
 class RedisCliClient:
-    """redis-cli beside the server."""
+    """redis-cli next to the server."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
         self._command = ("redis-cli", "-s", f"{sandbox.folder}/{_SOCKET}", "-e")
 
     def info(self, section: str) -> dict[str, Any]:
-        """A section of INFO."""
+        """Return a section of INFO."""
         return read_info(self._ask("INFO", section))
 
     def configure(self, name: str, value: str) -> None:
@@ -94,18 +94,18 @@ class RedisCliClient:
 
 
 def open_client(sandbox: Sandbox) -> ScratchClient:
-    """The way to the scratch server that runs on `sandbox`."""
+    """Return a client of the scratch server that runs in `sandbox`."""
     return SocketClient(str(sandbox.local / _SOCKET)) if sandbox.local else RedisCliClient(sandbox)
 
 
 def info(client: redis.Redis, section: str) -> dict[str, Any]:
-    """A section of INFO."""
+    """Return a section of INFO."""
     values: dict[str, Any] = client.info(section)
     return values
 
 
 def read_info(text: str) -> dict[str, Any]:
-    """A section of INFO as the server writes it: numbers as such, `a=1,b=2` as a mapping of numbers."""
+    """Return a section of INFO as the server writes it: numbers as such, `a=1,b=2` as a mapping of numbers."""
     found: dict[str, Any] = {}
     for line in text.splitlines():
         name, separator, value = line.strip().partition(":")
@@ -130,7 +130,7 @@ def keys_of(keyspace: Mapping[str, Any]) -> dict[str, int]:
 
 @contextmanager
 def operator_client(endpoint: Endpoint, limit: float) -> Iterator[redis.Redis]:
-    """The operator's client of the live server, `limit` seconds for each command. Raises RagopsError (redis_…)."""
+    """Open the operator's client of the live server, `limit` seconds for each command. Raises RagopsError (redis_…)."""
     login = endpoint.logins["operator"]
     with redis_client.translate_errors(f"redis at {endpoint.host}:{endpoint.port}"):
         client = redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=limit)

@@ -75,7 +75,7 @@ class ScratchServer:
             return error.code == "redis_loading", True
 
     def counts(self) -> dict[str, int]:
-        """What the file holds, as `keys_of` says it."""
+        """Return the counts of the file, as `keys_of` returns them."""
         return keys_of(self._line.info("keyspace"))
 
     def write_aof(self) -> dict[str, Path]:
@@ -123,7 +123,7 @@ def opened(control: Control, engine: str, rdb: Path) -> Iterator[ScratchServer]:
     """Load `rdb` into a scratch server of `engine` that is gone when the block ends.
 
     It poses as a replica, because a primary drops at load what has expired since the file was written: so the counts
-    are those of the file, whenever it is read. Its primary is a port that we hold and nobody listens on.
+    are those of the file, whenever it is read. Its primary is a port that we hold and no server listens on.
     Raises IntegrityError (rdb_unreadable), MissingError (disk_full).
     """
     try:
@@ -137,11 +137,11 @@ def opened(control: Control, engine: str, rdb: Path) -> Iterator[ScratchServer]:
 
 @contextmanager
 def serving(sandbox: Sandbox, engine: str, ours: Path, *, append_only: bool = False) -> Iterator[ScratchServer]:
-    """The same on what lies on `sandbox`: its RDB file, or its append-only files. Raises as `opened`, and OSError."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
+    """Start the server on the RDB or append-only files in `sandbox`. Raises as `opened`, and OSError."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
         config = ours / f"{_CONFIG}-{secrets.token_hex(4)}"
-        config.write_text(_config(sandbox.folder, nobody.getsockname()[1], append_only=append_only))
+        config.write_text(_config(sandbox.folder, unused.getsockname()[1], append_only=append_only))
         sandbox.put(config, config.name)
         process = _start(_server(sandbox, engine, config.name), ours)
         try:
@@ -154,7 +154,7 @@ def serving(sandbox: Sandbox, engine: str, ours: Path, *, append_only: bool = Fa
 
 
 def _server(sandbox: Sandbox, engine: str, name: str) -> list[str]:
-    """The server of `engine` and no other; Redis with the modules of its image, or it could not read their data."""
+    """Return the server of `engine`; Redis with the modules of its image, or it could not read their data."""
     config = f"{sandbox.folder}/{name}"
     if sandbox.local or engine != _WITH_MODULES:
         return [*sandbox.tool(f"{engine}-server"), config]

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from ragops.services.image_references import Reference, Size, size_bytes
 from ragops.services.redis import APPLICATION_USER, HEALTH_USER, OPERATOR_USER, variable
 
-# Beside the data: connections, buffers, the engine itself. Twice the data, because a save forks: in the worst case
-# every page is written while the child still has the old one (redis.io, "Redis administration": "up to 2 times the
+# In addition to the data: connections, buffers, the engine itself. Twice the data, because a save forks: in the worst
+# case every page is written while the child still has the old one (redis.io, "Redis administration": "up to 2 times the
 # memory normally used"). Fragmentation shares that room, as it and the worst case seldom meet.
 _BESIDE = 128 << 20
 _LEAST_BESIDE = 64 << 20

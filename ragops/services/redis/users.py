@@ -46,9 +46,9 @@ _FLAGS = re.compile(r"on|off|nopass|sanitize-payload|skip-sanitize-payload|[#><!
 
 
 def acl_text(settings: RedisSettings, secrets: Mapping[str, str], *, health_user: bool) -> str:
-    """The file of users, with a mark of its content that tells whether the server has loaded it.
+    """Return the file of users, with a mark of its content that shows whether the server has loaded it.
 
-    Nobody can be the default user, but it has rights: until redis/redis#14545 (valkey #3984) the append-only file is
+    No client can be the default user, but it has rights: until redis/redis#14545 (valkey #3984) the append-only file is
     read as this user, and what it may not do is left out of every transaction, silently.
     """
     text = render(
@@ -67,12 +67,12 @@ def acl_text(settings: RedisSettings, secrets: Mapping[str, str], *, health_user
 
 
 def mark(text: str) -> str:
-    """The name of the user that stands for a file of users with the content `text`."""
+    """Return the name of the user that stands for a file of users with the content `text`."""
     return f"{_MARK}{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def mark_in(text: str) -> str:
-    """The same, read from the whole file."""
+    """Return the same, read from the whole file."""
     return text.rstrip().rpartition("\n")[2].split()[1] if text else ""
 
 
@@ -92,13 +92,13 @@ def _passwords(secrets: Mapping[str, str], name: str) -> str:
 
 
 def load(client: redis.Redis, wanted: str) -> None:
-    """Have the server take over its file of users where it has another one than `wanted` marks. Raises its errors."""
+    """Have the server load its file of users if it has another one than `wanted` marks. Raises its errors."""
     if wanted and wanted not in client.acl_users():
         client.acl_load()
 
 
 def refusal(client: redis.Redis, settings: RedisSettings) -> str:
-    """What the server says against the rules of a user of `settings`, empty where nothing.
+    """Return the server's objection to the rules of a user of `settings`, empty without one.
 
     It is asked by a user that cannot log in and is gone at once: a file with such rules would keep it from starting.
     """
@@ -126,10 +126,10 @@ def strangers(listed: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _as_yaml(name: str, words: Iterable[str]) -> str:
-    """A user as one line of YAML; JSON is YAML."""
+def _as_yaml(name: str, given: Iterable[str]) -> str:
+    """Return a user as one line of YAML; JSON is YAML."""
     user: dict[str, Any] = {"keys": [], "channels": [], "rules": []}
-    for word in words:
+    for word in given:
         if word.startswith(("~", "%")):
             user["keys"].append(word.removeprefix("~"))
         elif word.startswith("&"):
@@ -141,5 +141,5 @@ def _as_yaml(name: str, words: Iterable[str]) -> str:
 
 
 def _words(rule: str) -> list[str]:
-    """The words of a rule; what stands in parentheses is one (a selector)."""
+    """Return the words of a rule; what stands in parentheses is one (a selector)."""
     return re.findall(r"\([^)]*\)|\S+", rule)

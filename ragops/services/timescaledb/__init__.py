@@ -62,7 +62,7 @@ class TimescaleService(Service):
         return (OWNER_SECRET, APPLICATION_SECRET)
 
     def version(self, settings: TimescaleSettings, traits: RuntimeTraits) -> str:
-        """The image's, by its tag, or the wheel's."""
+        """Return the image's, by its tag, or the wheel's."""
         from ragops.services.image_references import tag
 
         return tag(settings.image or IMAGE).removeprefix("v") if traits.uses_images else VERSION

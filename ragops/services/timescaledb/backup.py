@@ -50,9 +50,9 @@ class TimescaleBackup:
         """Dump and count as of one instant, then read it. Raises RagopsError, IntegrityError (not_restorable)."""
 
         def dump() -> None:
-            part, beside = dumping.dump(endpoint, control, writer)
+            part, properties = dumping.dump(endpoint, control, writer)
             writer.store(part.name, lambda: self._read_back(writer.folder, part, control))
-            writer.store(beside.name, lambda: self._read_back(writer.folder, beside, control))
+            writer.store(properties.name, lambda: self._read_back(writer.folder, properties, control))
 
         writer.run_all([dump])
 
@@ -132,12 +132,12 @@ class TimescaleBackup:
 
 
 def _fill(order: database_builder.Order) -> tuple[str, ...]:
-    """Words on what came back otherwise than it was."""
+    """Fill the database; returns notes on what came back differently."""
     return database_builder.fill(order)
 
 
 def _refuse_here(connection: Connection, endpoint: Endpoint, wanted: Globals | None) -> None:
-    """What would keep the restored database from taking its place, and roles that cannot be made."""
+    """Refuse what would keep the restored database from taking its place, and roles that cannot be made."""
     query = "SELECT gid FROM pg_prepared_xacts WHERE database = %s ORDER BY 1"
     prepared = [gid for (gid,) in connection.execute(query, [endpoint.options["database"]]).fetchall()]
     if prepared:
@@ -168,7 +168,7 @@ def _extensions(part: Part) -> dict[str, str]:
 
 
 def _bring_up(endpoint: Endpoint, control: Control) -> tuple[str, ...]:
-    """Make the server answer, with a new data folder where it cannot start on the old one; that one is kept."""
+    """Make the server answer, with a new data folder if it cannot start on the old one, which is kept."""
     try:
         roles.wait_ready(endpoint)
     except UnhealthyError as error:
@@ -196,7 +196,7 @@ def _bring_up(endpoint: Endpoint, control: Control) -> tuple[str, ...]:
 
 
 def _kept(endpoint: Endpoint) -> tuple[str, ...]:
-    """Words on every database that restores have kept, the newest last."""
+    """Return a note on every database that restores have kept, the newest last."""
     with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors():
         names = swap.kept_databases(connection, endpoint.options["database"])
     return tuple(f'the database from before is kept; to drop it: DROP DATABASE "{name}";' for name in names)

@@ -47,7 +47,7 @@ class TimescaleArgs:
 
 
 class Timescale(pulumi.ComponentResource):
-    """PostgreSQL with scram logins for two roles and nobody else; `endpoint` says how to reach it."""
+    """PostgreSQL with scram logins for two roles only; `endpoint` says how to reach it."""
 
     def __init__(self, args: TimescaleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ragops:service:Timescale", "timescaledb", None, opts)
@@ -64,7 +64,7 @@ def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = N
 
 
 def endpoint(settings: TimescaleSettings, runtime: Runtime, layout: Layout) -> Endpoint:
-    """How to reach it; `socket` is where its own tools find it, where they run beside it in an image."""
+    """Return how to reach it; `socket` is for its own tools if they run next to it in an image."""
     options = {"database": settings.database}
     if layout.uses_images:
         options |= {"socket": _SOCKET, "postgresql": str(_major(settings)), "license": settings.license}
@@ -88,7 +88,7 @@ def endpoint(settings: TimescaleSettings, runtime: Runtime, layout: Layout) -> E
 
 
 def image_spec(settings: TimescaleSettings) -> ImageSpec:
-    """The image and what is known of its inside."""
+    """Return the image and what is known of its inside."""
     return ImageSpec(
         reference=settings.image or IMAGE,
         mount="/var/lib/postgresql/data",
@@ -99,7 +99,7 @@ def image_spec(settings: TimescaleSettings) -> ImageSpec:
 
 
 def service_spec(settings: TimescaleSettings, secrets: Mapping[str, str], layout: Layout) -> ServiceSpec:
-    """The service as a runtime sees it."""
+    """Return the service as a runtime sees it."""
     config, port = layout.config_dir, layout.port(settings.port, _INNER_PORT)
     return ServiceSpec(
         service="timescaledb",
@@ -152,7 +152,7 @@ def _version(settings: TimescaleSettings, layout: Layout) -> str:
 
 
 def _major(settings: TimescaleSettings) -> int:
-    """PostgreSQL's major version by the image's tag, 0 where it does not say."""
+    """Return PostgreSQL's major version by the image's tag, 0 if it states none."""
     found = re.search(r"pg(\d+)", tag(image_spec(settings).reference))
     return int(found[1]) if found else 0
 
@@ -166,13 +166,13 @@ def _health(port: int, layout: Layout) -> HealthCheck:
 
 
 def _startup_packet(user: str, database: str) -> str:
-    """What a client says first (PostgreSQL documentation, "Message Formats", StartupMessage)."""
+    """Return the first message of a client (PostgreSQL documentation, "Message Formats", StartupMessage)."""
     body = f"\x00\x03\x00\x00user\x00{user}\x00database\x00{database}\x00\x00"
     return (len(body) + 4).to_bytes(4).decode("latin-1") + body
 
 
 def _locale(settings: TimescaleSettings, layout: Layout) -> tuple[str, ...]:
-    """Order by code point; PostgreSQL's own where it has it, for images differ in their C library's."""
+    """Return the locale: order by code point, by PostgreSQL's own if it has one, for C libraries differ."""
     own = layout.uses_images and _major(settings) >= _BUILTIN_SINCE
     return ("--locale=C.UTF-8", *(("--locale-provider=builtin", "--builtin-locale=C.UTF-8") if own else ()))
 

@@ -26,7 +26,7 @@ OF_USERS = """
         SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
     )
 """
-# A partition that is half detached belongs to no table any more, for whoever asks now.
+# A partition that is half detached belongs to no table any more, for queries from now on.
 _TABLES = f"""
     WITH RECURSIVE tops AS (
         SELECT c.oid, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -74,7 +74,7 @@ class _Member(NamedTuple):
 
 
 def counts(connection: Connection, snapshot: str = "", only: str = "") -> dict[str, int]:
-    """Exact rows by `schema.table`, and how many `indexes` and `constraints`; `large objects` where there are some.
+    """Count the rows by `schema.table`, and `indexes` and `constraints`; `large objects` if there are some.
 
     `connection` is in autocommit and in no transaction; all is as of the exported `snapshot`. Tables are counted part
     by part in transactions of their own, since locks of thousands of chunks do not fit into one. `only` is the one
@@ -121,7 +121,7 @@ def _batches(members: list[_Member]) -> Iterator[list[_Member]]:
 
 @contextmanager
 def _at(connection: Connection, snapshot: str) -> Iterator[None]:
-    """A short transaction that sees what `snapshot` sees, or what is there now."""
+    """Run a short transaction that sees what `snapshot` sees, or what is there now."""
     if not snapshot:
         with connection.transaction():
             yield
@@ -145,7 +145,7 @@ def invalid_indexes(connection: Connection) -> list[str]:
 def versions(connection: Connection, engine: str) -> dict[str, str]:
     """First the engine's version, then the server's under SERVER, every extension's under `extension.<name>`.
 
-    `build` tells images with different C libraries apart, in whose order of letters old indexes may not be read.
+    `build` differs between images with different C libraries, in whose order of letters old indexes may not be read.
     """
     rows = connection.execute("SELECT extname, extversion FROM pg_extension ORDER BY 1").fetchall()
     extensions = {f"extension.{name}": version for name, version in rows}

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ragops.services.timescaledb.server_globals import Globals
 
 _SKIPPING_KEY = "chunk_column_stats_chunk_id_fkey"
-_SOME_MISSING = ("indexes", "constraints")  # what may have come back in part, with a word on each
+_SOME_MISSING = ("indexes", "constraints")  # what may have come back in part, with a note on each
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Order:
 
 
 def dump_of(parts: Sequence[Part]) -> Part:
-    """The dump among the parts."""
+    """Return the dump among the parts."""
     (found,) = [part for part in parts if part.name != server_globals.PART]
     return found
 
 
 def globals_of(folder: Path, parts: Sequence[Part]) -> Globals | None:
-    """What else there is; nothing in recovery points of older versions."""
+    """Return the properties of server and database; none in recovery points of older versions."""
     named = [part for part in parts if part.name == server_globals.PART]
     return server_globals.parse(folder / named[0].name) if named else None
 
@@ -81,7 +81,7 @@ def make_roles(endpoint: Endpoint, wanted: Globals | None) -> tuple[str, ...]:
 
 @contextmanager
 def new_database(endpoint: Endpoint, wanted: Globals | None) -> Iterator[str]:
-    """An empty database that is dropped where the block fails; what killed restores left is dropped first."""
+    """Create an empty database, dropped if the block fails; databases of killed restores are dropped first."""
     database = endpoint.options["database"]
     fresh = swap.scratch_name(database)
     try:
@@ -109,7 +109,7 @@ def _make(connection: Connection, endpoint: Endpoint, fresh: str, wanted: Global
 
 
 def _take_away(endpoint: Endpoint, fresh: str, wanted: Globals) -> None:
-    """What every new database has and this one had no more."""
+    """Remove what every new database has and this one had no longer."""
     with roles.operator(endpoint, fresh) as connection, translate_errors(f"database {fresh}"):
         if "plpgsql" not in wanted.extensions:
             connection.execute("DROP EXTENSION IF EXISTS plpgsql")
@@ -172,7 +172,7 @@ def _attempt(order: Order, *, staged: bool, thorough: bool) -> list[str]:
 
 
 def detach(order: Order) -> None:
-    """What was half detached is attached again by a dump: detach it as a whole."""
+    """Detach partitions that were half detached: a dump attaches them again."""
     if order.wanted and order.wanted.detaching:
         with order.filling.connected() as connection:
             for parent, child in order.wanted.detaching:
@@ -273,7 +273,7 @@ def finish(endpoint: Endpoint, fresh: str, wanted: Globals | None) -> None:
 
 
 def quiet_subscriptions(endpoint: Endpoint, kept: str) -> list[str]:
-    """Disable those of a database that is kept: they would go on to write into it, and hold their slots."""
+    """Disable those of a database that is kept: they would still write into it, and hold their slots."""
     with roles.operator(endpoint, kept) as connection, translate_errors(f"database {kept}"):
         query = (
             "SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"

@@ -44,7 +44,7 @@ def setting(line: str) -> tuple[str, str]:
 
 
 def words(value: str) -> list[str]:
-    """The names in a list such as `"$user", public`."""
+    """Return the names in a list such as `"$user", public`."""
     return next(csv.reader([value], skipinitialspace=True), []) if value else []
 
 
@@ -56,7 +56,7 @@ def assigned(name: str, value: str) -> sql.Composed:
 
 
 def create(connection: Connection, name: str, like: Database | None) -> None:
-    """An empty database, with the encoding and the order of letters of `like` where that is known."""
+    """Create an empty database, with the encoding and the order of letters of `like` if that is known."""
     if like is None:
         roles.create(connection, name)
         return
@@ -114,7 +114,7 @@ def put_rest(connection: Connection, name: str, like: Database) -> None:
 
 
 def _in_order(grants: Iterable[Grant], owner: str) -> list[Grant]:
-    """The owner's first: others may only hand on what they have."""
+    """Return the owner's first: others may only hand on what they have."""
     return sorted(grants, key=lambda grant: grant.grantor != owner)
 
 

@@ -44,7 +44,7 @@ class Check:
 
     @property
     def target(self) -> sql.Composable:
-        """What ALTER is told."""
+        """The arguments of ALTER."""
         word = {"d": "DOMAIN", "f": "FOREIGN TABLE"}.get(self.kind, "TABLE")
         return sql.SQL(f"{word} {self.owner}")
 

@@ -8,7 +8,7 @@ from psycopg import sql
 
 from ragops.errors import IntegrityError
 from ragops.services.timescaledb import counts
-from ragops.services.timescaledb.evaluated_expressions import told
+from ragops.services.timescaledb.evaluated_expressions import describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ _TABLESPACES = """
     SELECT 'the database', s.spcname FROM pg_database d JOIN pg_tablespace s ON s.oid = d.dattablespace
     WHERE d.datname = current_database() AND s.spcname <> 'pg_default' ORDER BY 1
 """
-# What users have put where no dump looks: into the system's schemas (OIDs of users begin at 16384).
+# Objects of users that no dump contains: those in the system's schemas (OIDs of users begin at 16384).
 _IN_SYSTEM = """
     SELECT format('%I.%I', n.nspname, x.name) FROM (
         SELECT oid, relname AS name, relnamespace AS schema, 'pg_class'::regclass AS class FROM pg_class
@@ -103,7 +103,7 @@ def _defaulted(connection: Connection) -> Iterator[str]:
 
 def remarks(connection: Connection, found: Globals, evaluated: Evaluated, *, encrypted: bool) -> tuple[str, ...]:
     """Words on what is not in the recovery point by its nature, or comes back another way."""
-    return (*_elsewhere(connection, found), *_secrets(connection, found, encrypted=encrypted), *told(evaluated))
+    return (*_elsewhere(connection, found), *_secrets(connection, found, encrypted=encrypted), *describe(evaluated))
 
 
 def _elsewhere(connection: Connection, found: Globals) -> Iterator[str]:
@@ -158,7 +158,7 @@ def version_warning(connection: Connection) -> str:
 
 
 def timescale_version(connection: Connection) -> tuple[int, ...]:
-    """The version of the extension in this database, empty where there is none."""
+    """Return the version of the extension in this database, empty without it."""
     row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
     return tuple(int(part) for part in str(row[0]).partition("-")[0].split(".")) if row else ()
 

@@ -204,7 +204,7 @@ def _words(kind: str, owner: str, name: str, bare: list[_Function], function: _F
 
 
 def _reach(function: int, functions: dict[int, _Function], by_name: dict[str, set[int]]) -> list[_Function]:
-    """The function and all that it may call."""
+    """Return the function and all that it may call."""
     seen: dict[int, _Function] = {}
     waiting = [function]
     while waiting:
@@ -233,6 +233,6 @@ def _levels(first: dict[Table, set[Table]]) -> tuple[tuple[Table, ...], ...]:
     return tuple(level for level in found if level)
 
 
-def told(found: Evaluated) -> Iterable[str]:
+def describe(found: Evaluated) -> Iterable[str]:
     """Words on each, and that a restore sees to it."""
     return (f"{line} (a restore sees to it)" for line in found.words)

@@ -21,7 +21,7 @@ _ATTEMPTS = 5
 
 
 def prepare(endpoint: Endpoint, database: str) -> None:
-    """The extension in `database` in the version that the server brings; nothing to do for one that is there already.
+    """Create the extension in `database` in the version of the server, unless it is there already.
 
     Raises MissingError (extension_missing: no TimescaleDB in the image; edition_missing: the Apache edition, asked to
     be the Community's).
@@ -90,7 +90,7 @@ def start_background_jobs(endpoint: Endpoint, database: str) -> None:
 
 
 def stop_background_jobs(endpoint: Endpoint, database: str) -> None:
-    """Have no job run in a database that is kept aside: retention would go on to remove its rows.
+    """Have no job run in a database that is kept aside: retention would still remove its rows.
 
     `SELECT timescaledb_post_restore()` in it wakes it up.
     """

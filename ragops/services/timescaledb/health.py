@@ -80,7 +80,7 @@ def _deadline(connection: Connection, seconds: float) -> Iterator[None]:
 
 
 def _tried(name: str, look: Callable[[Connection], Check], connection: Connection) -> Check:
-    """One look; what the server refuses is its finding, and the next look goes on."""
+    """Run one check; what the server refuses is its finding, and the next check runs."""
     try:
         with translate_errors("database"):
             return look(connection)
@@ -91,7 +91,7 @@ def _tried(name: str, look: Callable[[Connection], Check], connection: Connectio
 
 
 def _write(connection: Connection) -> Check:
-    """A record in the write-ahead log that means nothing to anybody, committed and so forced to disk.
+    """Check a record in the write-ahead log that has no meaning, committed and so forced to disk.
 
     No table, not even a temporary one: its catalogue entries would be left to vacuum at every probe.
     """
@@ -151,7 +151,7 @@ def _connections(connection: Connection) -> Check:
 
 
 def _transactions(connection: Connection) -> Check:
-    """A transaction left open keeps vacuum from its work on every table."""
+    """Check for transactions left open: they keep vacuum from its work on every table."""
     query = (
         "SELECT coalesce(string_agg(pid::text, ', '), '') FROM pg_stat_activity"
         " WHERE state LIKE 'idle in transaction%%' AND now() - state_change > make_interval(secs => %s)"
@@ -178,14 +178,14 @@ def _replication(connection: Connection) -> Check:
         )
     lost = _one(connection, "SELECT count(*) FROM pg_replication_slots WHERE NOT active")
     if lost:
-        hint = "they keep the write-ahead log from being removed: drop those that nobody needs"
+        hint = "they keep the write-ahead log from being removed: drop those that are not needed"
         return Check("replication", Status.DEGRADED, f"{lost} replication slots without a reader", hint)
     standbys = _one(connection, "SELECT count(*) FROM pg_stat_replication")
     return Check("replication", Status.OK, f"primary with {standbys} standbys")
 
 
 def _indexes(connection: Connection) -> Check:
-    """An index that a failed CREATE INDEX CONCURRENTLY has left costs writes, guards nothing, and is in no dump."""
+    """Check for indexes of a failed CREATE INDEX CONCURRENTLY: they cost writes, guard nothing, and are in no dump."""
     if invalid := counts.invalid_indexes(connection):
         hint = f"make it again, `REINDEX INDEX CONCURRENTLY {invalid[0]}`, or drop it: no recovery point contains it"
         return Check("indexes", Status.DEGRADED, f"not valid: {', '.join(invalid)}", hint)

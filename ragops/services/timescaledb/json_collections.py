@@ -23,7 +23,7 @@ LONGEST_NAME = 255
 
 
 class Field(NamedTuple):
-    """A known key of a collection; `expected` says in words what `accepts` checks, `cell` is it in COPY text."""
+    """A known key of a collection; `expected` describes what `accepts` checks, `cell` is the value in COPY text."""
 
     key: str
     column: str
@@ -72,7 +72,7 @@ FIELDS = (
 )
 KNOWN = {known.key: known for known in FIELDS}
 _DEFAULTABLE = KNOWN.keys() - {"name"}
-# What holds where neither the collection nor the document's defaults say anything.
+# What holds if neither the collection nor the document's defaults have a value.
 BUILT_IN: Mapping[str, Any] = {
     "embeddingModel": "hashing-384-v1",
     "chunkSize": 512,
@@ -102,9 +102,9 @@ COLUMNS = ("position", "line", *(known.column for known in FIELDS), "extra", "de
 def parsed(path: Path, built_in: Mapping[str, Any] = BUILT_IN) -> Iterator[CollectionsDocument]:
     """Read and check `path` in bounded memory; its rows wait in a temporary file until the block ends.
 
-    `built_in` holds where neither a collection nor the document's defaults say anything.
-    Raises InvalidInputError with every problem, UsageError where it cannot be read, IntegrityError where it changed
-    meanwhile, MissingError where the disk is full.
+    `built_in` holds if neither a collection nor the document's defaults have a value.
+    Raises InvalidInputError with every problem, UsageError if it cannot be read, IntegrityError if it changed
+    during that, MissingError if the disk is full.
     """
     with _reading(path), tempfile.TemporaryFile() as rows:
         check = _Check(str(path), _find_defaults(path), cast("BinaryIO", rows), built_in)
@@ -174,7 +174,7 @@ class _Check:
         usable = {
             key: value for key, value in self.defaults.items() if key in _DEFAULTABLE and KNOWN[key].accepts(value)
         }
-        # A default that is not valid is told once; what was built in must not be judged in its place.
+        # A default that is not valid is reported once; the built-in value must not be checked in its place.
         built_in = {key: value for key, value in self.built_in.items() if key not in self.defaults}
         self._fallback = {**built_in, **usable}
         self._fallback_cells = {key: KNOWN[key].cell(value) for key, value in self._fallback.items()}

@@ -19,7 +19,7 @@ _BATCH = 1000
 
 
 def export_json(connection: Connection, built_in: Mapping[str, Any] = BUILT_IN) -> str:
-    """The document of all collections that came from JSON, as text that ends in a newline.
+    """Return the document of all collections that came from JSON, as text that ends in a newline.
 
     What came from the document's defaults or from `built_in` is left to them again, unless the row says otherwise by
     now. Collections that were made in the database stay there. `connection` is an idle autocommit one. Raises

@@ -87,7 +87,7 @@ def import_collections(
         _require_schema(connection)
         connection.execute("SELECT set_config('ragops.actor', %s, true), set_config('work_mem', '64MB', true)", [actor])
         if not dry_run:
-            # Readers go on; other writers wait, so that what is compared here is what is written over.
+            # Readers continue; other writers wait, so that what is compared here is what is written over.
             connection.execute("LOCK TABLE rag.collections, rag.collection_defaults IN SHARE ROW EXCLUSIVE MODE")
         _stage(connection, document)
         _refuse_conflicts(connection, document)

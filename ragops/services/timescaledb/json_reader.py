@@ -23,7 +23,7 @@ _SPACE = re.compile(r"[ \t\r\n]*")
 _LAST_TOKEN = 16
 
 
-class JsonFault(Exception):  # noqa: N818  not an error to show: whoever reads turns it into a Problem
+class JsonFault(Exception):  # noqa: N818  not an error to show: its reader turns it into a Problem
     """The text stops being JSON in UTF-8 here; line and column start at 1."""
 
     def __init__(self, line: int, column: int, message: str) -> None:
@@ -61,9 +61,9 @@ class Element:
 
 
 def read_document(stream: BinaryIO, array: str) -> Iterator[Member | Element]:
-    """The members of the object in `stream`; member `array`, where it is an array, comes element by element.
+    """Yield the members of the object in `stream`; member `array`, if it is an array, comes element by element.
 
-    Raises JsonFault where the text is not JSON, OSError where it cannot be read.
+    Raises JsonFault if the text is not JSON, OSError if it cannot be read.
     """
     source = _Source(stream)
     source.take("{", "an object: {")
@@ -121,7 +121,7 @@ class _Source:
         )
 
     def peek(self) -> str:
-        """The next character that is not white space; empty at the end."""
+        """Return the next character that is not white space; empty at the end."""
         while True:
             space = _SPACE.match(self._text, self._position)
             self._position = space.end() if space else self._position
@@ -166,7 +166,7 @@ class _Source:
         return found
 
     def fault(self, message: str, position: int | None = None) -> JsonFault:
-        """A JsonFault at `position` in the window, or where reading stands, that says what is there."""
+        """Return a JsonFault at `position` in the window, or where reading stands, that says what is there."""
         at = self._position if position is None else position
         line = self._line() + self._text.count("\n", self._position, at)
         line_start = self._text.rfind("\n", 0, at)

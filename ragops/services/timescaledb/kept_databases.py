@@ -1,4 +1,4 @@
-"""Databases that restores keep, or leave where they are killed."""
+"""Databases that restores keep, or leave when they are killed."""
 
 from __future__ import annotations
 

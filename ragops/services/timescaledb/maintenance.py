@@ -41,7 +41,7 @@ class MaintenanceReport:
 def maintain(connection: Connection, *, lock_timeout: float = 30) -> MaintenanceReport:
     """Make partitions ahead, drop query logs beyond 90 days, refresh materialized views; each a transaction.
 
-    `connection` is an idle autocommit one, `lock_timeout` in seconds. Raises MissingError where there is no schema,
+    `connection` is an idle autocommit one, `lock_timeout` in seconds. Raises MissingError if there is no schema,
     LockedError, RagopsError as `translated` says.
     """
     with translate_errors("maintenance"):

@@ -61,11 +61,11 @@ class Migration:
         return sha256(self.text.encode()).hexdigest()
 
     def render(self, edition: str) -> str:
-        """The SQL for `edition`; raises jinja2.TemplateError where the file is no valid template."""
+        """Return the SQL for `edition`; raises jinja2.TemplateError where the file is no valid template."""
         return _ENVIRONMENT.from_string(self.text).render(edition=edition)
 
     def line_of(self, rendered: str, offset: int) -> int:
-        """The line of the file, from 1, that `offset` (characters) in `rendered` comes from, or one near it."""
+        """Return the line of the file, from 1, that `offset` (characters) in `rendered` comes from, or one near it."""
         wanted = rendered.count("\n", 0, offset)
         matcher = SequenceMatcher(None, self.text.split("\n"), rendered.split("\n"), autojunk=False)
         for block in matcher.get_matching_blocks():
@@ -93,7 +93,7 @@ def _statement(sql: str, start: int, end: int) -> Iterator[Statement]:
 
 
 def load_migrations(folder: Path | None = None) -> tuple[Migration, ...]:
-    """The migrations in `folder` (default: those of ragops), by version.
+    """Return the migrations in `folder` (default: those of ragops), by version.
 
     Raises IntegrityError where a version is missing or there twice, or a file's name is not like 001_words.sql.
     """

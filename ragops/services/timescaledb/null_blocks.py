@@ -77,7 +77,7 @@ def loosen(connection: Connection) -> tuple[Loosened, ...]:
 
 
 def tighten(connection: Connection, loosened: Iterable[Loosened]) -> None:
-    """Give the columns their type again, with NULL where they have the byte for it."""
+    """Give the columns their type again, with NULL instead of the byte for it."""
     step = sql.SQL(
         "ALTER {0} TYPE _timescaledb_internal.compressed_data"
         " USING nullif({0}, {1})::_timescaledb_internal.compressed_data,"

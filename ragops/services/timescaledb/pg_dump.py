@@ -52,19 +52,19 @@ def _quoted(value: str) -> str:
 
 
 def parallel(arguments: Sequence[str], source: Path, jobs: int) -> list[str]:
-    """The same from the file `source` by `jobs` processes; hypertables lose their rows with more than one."""
+    """Return the same from the file `source` by `jobs` processes; hypertables lose their rows with more than one."""
     return [*arguments, f"--jobs={jobs}", str(source)]
 
 
 def _server(endpoint: Endpoint) -> list[str]:
-    """How a tool reaches it: beside it in its image by its socket, where no password is needed or could be given."""
+    """Return how a tool reaches it: next to it in its image by its socket, which needs no password."""
     where = (endpoint.options.get("socket", endpoint.host), endpoint.inner_port or endpoint.port)
     return [f"--host={where[0]}", f"--port={where[1]}", f"--username={endpoint.logins['operator'].user}"]
 
 
 @contextmanager
 def logged_in(endpoint: Endpoint) -> Iterator[dict[str, str]]:
-    """The environment of a tool that logs in: the password in a file that only we may read."""
+    """Yield the environment of a tool that logs in: the password in a file that only we may read."""
     login = endpoint.logins["operator"]
     password = login.password.get_secret_value().replace("\\", "\\\\").replace(":", "\\:")
     with private_temp_dir() as folder:
@@ -106,7 +106,7 @@ def check(path: Path, counts: Mapping[str, int], control: Control) -> None:
 
 
 def tables(counts: Mapping[str, int]) -> set[str]:
-    """The tables among `counts`, as `schema.table`; the other kinds have no dot."""
+    """Return the tables among `counts`, as `schema.table`; the other kinds have no dot."""
     return {kind for kind in counts if "." in kind}
 
 
@@ -117,7 +117,7 @@ def missing_tables(counts: Mapping[str, int], listing: str) -> list[str]:
 
 
 def listed_tables(listing: str) -> set[str]:
-    """The tables in the output of `pg_restore --list`, of owners whose name is one word."""
+    """Return the tables in the output of `pg_restore --list`, of owners whose name is one word."""
     found = set()
     for entry in entries(listing):
         if entry.kind == "TABLE":
@@ -156,6 +156,6 @@ _LINE = re.compile(r"(\d+); \d+ \d+ (?:(TABLE DATA|TABLE ATTACH|TABLE|SCHEMA|FUN
 
 
 def entries(listing: str) -> list[Entry]:
-    """The lines of `pg_restore --list`, such as `1; 1259 16400 TABLE schema name owner`; other kinds are left empty."""
+    """Return the lines of `pg_restore --list`, such as `1; 1259 16400 TABLE schema name owner`, others empty."""
     found = [_LINE.fullmatch(line) for line in listing.splitlines()]
     return [Entry(match[1], match[2] or "", match[3], match[0]) for match in found if match]

@@ -70,7 +70,7 @@ class Filling:
         return min(4, os.cpu_count() or 1) if several else 1
 
     def entries(self) -> list[pg_dump.Entry]:
-        """The table of contents of the archive."""
+        """Return the table of contents of the archive."""
         with pg_dump.logged_in(self.endpoint) as environment:
             tool = [*self.control.tool("pg_restore"), "--list"]
             return pg_dump.entries(
@@ -79,7 +79,7 @@ class Filling:
 
     @contextmanager
     def connected(self) -> Iterator[Connection]:
-        """A connection to the database, whose settings and triggers on logins do nothing to it."""
+        """Open a connection to the database, whose settings and triggers on logins do nothing to it."""
         with (
             roles.operator(self.endpoint, self.database, limit=0, settings=session_settings(self.endpoint)) as found,
             translate_errors(f"database {self.database}"),
@@ -108,7 +108,7 @@ class Filling:
 
 
 def session_settings(endpoint: Endpoint) -> dict[str, str]:
-    """Settings of a session that fills a database."""
+    """Return the settings of a session that fills a database."""
     with roles.operator(endpoint, roles.MAINTENANCE) as connection:
         newer = connection.info.server_version >= _EVENT_TRIGGERS_SINCE
         row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
@@ -241,7 +241,7 @@ class Stages:
 
 
 def segments(entries: Sequence[pg_dump.Entry]) -> list[list[pg_dump.Entry]]:
-    """The entries in runs, a new one before each table that comes after functions: it may use them at once."""
+    """Return the entries in runs, a new one before each table that comes after functions: it may use them at once."""
     found: list[list[pg_dump.Entry]] = [[]]
     functions = False
     for entry in entries:

@@ -85,7 +85,7 @@ def _whole(order: Order, started: float, notes: tuple[str, ...]) -> Proof:
 
 
 def _sample(order: Order, started: float, deadline: float) -> Proof:
-    """The schema, then table by table, those first whose turn it is today."""
+    """Return the schema, then table by table, those first whose turn it is today."""
     database_builder.again(order)
     stages = pg_restore.Stages(order.filling, order.wanted)
     proven: list[str] = []

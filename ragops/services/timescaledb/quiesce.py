@@ -1,12 +1,12 @@
-"""The metadata database held read-only for a moment: writers wait, reads go on.
+"""A pause of writes in the metadata database: writers wait, reads continue.
 
 One transaction holds a SHARE lock on every table, which conflicts with what writes take and with nothing that readers
 or pg_dump take. LOCK TABLE takes partitions and chunks with their parents: to PostgreSQL both are inheritance children.
 It ends with the connection, so with ragops at the latest.
 
-Whoever waits for a lock makes others wait behind it, so each try is short. It is also shorter than the time after which
-the server looks for deadlocks: what we hold and still wait for can close a circle with a transaction that writes to
-several tables, and it must never be that transaction which is ended for it.
+A session that waits for a lock makes others wait behind it, so each try is short. It is also shorter than the time
+after which the server checks for deadlocks: what we hold and still wait for can close a circle with a transaction that
+writes to several tables, and it must never be that transaction which is ended for it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ PATIENCE = 30.0
 IDLE_SECONDS = 60.0
 _BEATS = 4  # signs of life within that time
 _LONGEST_TRY = 2.0
-_PAUSE = (0.2, 1.0)  # between two tries: writers go on meanwhile
+_PAUSE = (0.2, 1.0)  # between two tries: writers continue
 _SHOWN = 3
 _STATEMENT_LIMIT = "60s"
 # The server notices soon when our machine is gone.
@@ -75,9 +75,9 @@ _BLOCKERS = r"""
 def pause_writes(endpoint: Endpoint, patience: float = PATIENCE, idle: float = IDLE_SECONDS) -> Iterator[None]:
     """Let every write wait; `patience` seconds at most are spent on having that.
 
-    The server ends it when it has not heard from us for `idle` seconds: a ragops that hangs holds nobody.
+    The server ends it when it has not heard from us for `idle` seconds: a ragops that hangs blocks no writer.
     Raises LockedError (quiesce_blocked) naming who writes on; at the end UnhealthyError (quiesce_lost) where the lock
-    was lost meanwhile; else as `translated` says.
+    was lost during the block; else as `translated` says.
     """
     database = endpoint.options["database"]
     with roles.operator(endpoint, database) as connection, translate_errors(f"database {database}"):
@@ -153,7 +153,7 @@ def _share(connection: Connection, tables: list[tuple[Any, ...]], end: float) ->
 
 
 def _unlock(connection: Connection, database: str) -> None:
-    """A transaction that still answers has held its locks all the time."""
+    """Raise unless the transaction still answers, and so has held its locks all the time."""
     try:
         connection.execute("SELECT 1")
         connection.rollback()

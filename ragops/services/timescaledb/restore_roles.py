@@ -45,7 +45,7 @@ class Made:
 
 
 def missing(connection: Connection, wanted: Globals) -> list[Role]:
-    """The roles that are not on this server."""
+    """Return the roles that are not on this server."""
     known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
     return [role for role in wanted.roles if role.name not in known]
 
@@ -117,7 +117,7 @@ def _create(connection: Connection, role: Role) -> None:
         options.append(sql.SQL("PASSWORD {}").format(sql.Literal(role.password)))
     statement = sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(role.name), sql.SQL(" ").join(options))
     with connection.transaction():
-        # A hash has no place in the server's log, whatever that is told to write.
+        # A hash has no place in the server's log, whatever its settings are.
         connection.execute("SET LOCAL log_statement = 'none'; SET LOCAL log_min_duration_statement = -1")
         connection.execute(statement)
     if role.comment:
@@ -133,7 +133,7 @@ _PRESENT = """
 
 
 def _complete(connection: Connection, role: Role, made: Made, *, compare: bool) -> None:
-    """A role that is there: give it the settings that it has none of, name what else differs."""
+    """Give a role that is there the settings that it has none of, and name what else differs."""
     row = connection.execute(_PRESENT, [role.name]).fetchone()
     if row is None:
         return

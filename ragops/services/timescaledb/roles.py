@@ -29,7 +29,7 @@ def operator(
     limit: float = 60.0,
     settings: Mapping[str, str] | None = None,
 ) -> Connection:
-    """A connection of the operator in autocommit; a statement may take `limit` seconds, 0 means no limit."""
+    """Return a connection of the operator in autocommit; a statement may take `limit` seconds, 0 means no limit."""
     login = endpoint.logins["operator"]
     return connect(
         endpoint.host,
@@ -71,7 +71,7 @@ def wait_ready(endpoint: Endpoint) -> None:
 
 
 def prepare_role(endpoint: Endpoint) -> None:
-    """The application role with today's password, and no more rights than a login."""
+    """Create the application role with today's password, and no more rights than a login."""
     login = endpoint.logins["application"]
     with operator(endpoint, MAINTENANCE) as connection, translate_errors(f"role {login.user}"):
         found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [login.user]).fetchone()
@@ -89,13 +89,13 @@ def exists(connection: Connection, database: str) -> bool:
 
 
 def create(connection: Connection, database: str) -> None:
-    """An empty database; from template0, because somebody may have put things into template1."""
+    """Create an empty database; from template0, because somebody may have put things into template1."""
     statement = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")
     connection.execute(statement.format(sql.Identifier(database)))
 
 
 def grant_connect(connection: Connection, database: str, role: str) -> None:
-    """Let `role` connect to the database, and nobody else but its owner."""
+    """Let only `role` and the owner connect to the database."""
     names = {"database": sql.Identifier(database), "role": sql.Identifier(role)}
     connection.execute(sql.SQL("REVOKE ALL ON DATABASE {database} FROM PUBLIC").format(**names))
     connection.execute(sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {database} TO {role}").format(**names))
@@ -108,7 +108,7 @@ def change_password(endpoint: Endpoint, new: Login) -> None:
 
 
 def _can_log_in(endpoint: Endpoint, login: Login) -> bool:
-    """Whether the password holds already: setting it anew would change the role at every `up`."""
+    """Whether the password holds already: setting it again would change the role at every `up`."""
     try:
         connect(endpoint.host, endpoint.port, MAINTENANCE, login.user, login.password).close()
     except RagopsError as error:

@@ -76,7 +76,7 @@ def shrinking(endpoint: Endpoint) -> frozenset[str]:
 
 
 def some_chunks(endpoint: Endpoint, limit: int) -> list[Chunk]:
-    """Chunks of indexed documents from a random place on; none where there is no rag schema.
+    """Chunks of indexed documents from a random place on; none without a rag schema.
 
     Their ids are spread evenly, so that neighbours have nothing in common.
     """
@@ -91,7 +91,7 @@ def some_chunks(endpoint: Endpoint, limit: int) -> list[Chunk]:
 
 
 def point_collections(endpoint: Endpoint) -> list[str]:
-    """The collections of points that chunks refer to."""
+    """Return the collections of points that chunks refer to."""
     with _connected(endpoint) as connection, translate_errors(_SUBJECT):
         if not _has_chunks(connection):
             return []
@@ -100,7 +100,7 @@ def point_collections(endpoint: Endpoint) -> list[str]:
 
 
 def indexed_collections(endpoint: Endpoint, timeout: float) -> list[str]:
-    """The collections of points that indexed documents have chunks in: they have to be there, with points.
+    """Return the collections of points that indexed documents have chunks in: they have to be there, with points.
 
     One document of each collection is looked at, so that a million chunks cost no more than ten.
     """

@@ -68,7 +68,7 @@ class MigrationRow:
 
 @dataclass(frozen=True)
 class MigrationStatus:
-    """The schema of one database; `edition` is what it was made for, or a new one would be; `missing` is in words."""
+    """The schema of one database; `edition` is that of the schema, or of a new one; `missing` are descriptions."""
 
     edition: Edition
     server_version: str
@@ -100,7 +100,7 @@ class _Recorded:
 
 
 def detect(connection: Connection) -> Edition:
-    """What the server can do, whether the extension is in this database yet or not.
+    """Return the edition that the server supports, whether the extension is in this database yet or not.
 
     Raises RagopsError as `translated` says.
     """

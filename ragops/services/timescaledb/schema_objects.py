@@ -43,7 +43,7 @@ class Objects:
 
 @dataclass(frozen=True)
 class Missing:
-    """What is gone, in words: `needed` breaks what is stored or asked, without `slow` it is slow."""
+    """Descriptions of what is gone: without `needed` requests fail, without `slow` they are slow."""
 
     needed: tuple[str, ...] = ()
     slow: tuple[str, ...] = ()
@@ -55,7 +55,7 @@ class Missing:
 
 
 def missing(connection: Connection, edition: str, applied: Collection[int]) -> Missing:
-    """What the migrations with the versions `applied` have made and is not there. Raises psycopg.Error."""
+    """Return what the migrations with the versions `applied` have made and is gone. Raises psycopg.Error."""
     wanted = expected(edition, frozenset(applied))
     gone = set(_absent(connection, wanted.relations))
     tables = {name for name in wanted.relations if name not in gone}
@@ -69,13 +69,13 @@ def missing(connection: Connection, edition: str, applied: Collection[int]) -> M
     foreign = {name: count for name, count in wanted.foreign_keys.items() if name in tables}
     needed += [f"{name} (foreign key)" for name in _lacking_foreign_keys(connection, foreign)]
     slow = [f"{name} (index)" for name in _absent(connection, [f"rag.{name}" for name in wanted.indexes])]
-    # An index goes with its table; saying so twice helps nobody.
+    # An index goes with its table; a second message would not help.
     return Missing(tuple(needed), tuple(slow) if not gone else ())
 
 
 @lru_cache(maxsize=8)
 def expected(edition: str, applied: frozenset[int]) -> Objects:
-    """What those migrations make for this edition."""
+    """Return the objects that those migrations make for this edition."""
     found: dict[str, list[str]] = {"relations": [], "columns": [], "functions": [], "indexes": [], "keys": []}
     triggers: list[tuple[str, str]] = []
     foreign: Counter[str] = Counter()
@@ -107,7 +107,7 @@ def _read(text: str, found: dict[str, list[str]], triggers: list[tuple[str, str]
 
 
 def _columns(body: str) -> Iterator[str]:
-    """The first word of each item of a table's body that is a column."""
+    """Yield the first word of each item of a table's body that is a column."""
     depth, item = 0, ""
     for letter in f"{body},":
         if letter == "," and depth == 0:

@@ -64,7 +64,7 @@ class Grant(BaseModel):
 
 
 class RoleSettings(BaseModel):
-    """Settings (`name=value`) of a role in the database; of every role where it is empty."""
+    """Settings (`name=value`) of a role in the database; of every role if it is empty."""
 
     model_config = _MODEL
 
@@ -73,7 +73,7 @@ class RoleSettings(BaseModel):
 
 
 class Database(BaseModel):
-    """Properties of the database itself; `grants` are None where they are PostgreSQL's own."""
+    """Properties of the database itself; `grants` are None if they are PostgreSQL's own."""
 
     model_config = _MODEL
 

@@ -32,12 +32,12 @@ _END = """
 
 
 def scratch_name(database: str) -> str:
-    """The name of the database that a restore fills."""
+    """Return the name of the database that a restore fills."""
     return _name(database, "restore")
 
 
 def kept_name(database: str) -> str:
-    """The name under which the database from before a restore is kept."""
+    """Return the name under which the database from before a restore is kept."""
     return _name(database, "before")
 
 
@@ -84,12 +84,13 @@ def drop(connection: Connection, endpoint: Endpoint, database: str) -> None:
 
 
 def swap_databases(endpoint: Endpoint, fresh: str, database: str, kept: str, *, rests: bool = False) -> str:
-    """Rename `database` to `kept` and `fresh` to `database` at once; returns `kept`, empty where there was no old one.
+    """Rename `database` to `kept` and `fresh` to `database` at once; returns `kept`, empty without an old one.
 
     What is kept `rests` from that moment on: TimescaleDB's jobs, retention among them, do not run in it.
     The first rename takes the lock that new sessions wait for and itself waits for old ones to go, TimescaleDB's own
-    included. Those are ended by a second connection meanwhile, so that clients that come back at once cannot keep it
-    from happening. One that waits at that instant is told that the database was renamed; its next attempt gets the new.
+    included. Those are ended by a second connection, so that clients that come back at once cannot keep it
+    from happening. One that waits at that instant gets the error that the database was renamed, and connects to the new
+    one at its next attempt.
     """
     with ExitStack() as stack, translate_errors(f"database {database}"):
         renaming = stack.enter_context(operator(endpoint, MAINTENANCE, limit=_RENAME_LIMIT))

@@ -18,15 +18,15 @@ _OWN_WORKERS = 3  # checkpointer, writer of the log, autovacuum launcher
 
 
 def tuned(memory: int, cpus: int, connections: int) -> dict[str, str]:
-    """Settings for `memory` bytes and `cpus` processors, `connections` at most, by name as postgresql.conf has them.
+    """Return settings for `memory` bytes, `cpus` processors, `connections` at most, by name in postgresql.conf.
 
     A quarter of the memory for shared_buffers and three for effective_cache_size: PostgreSQL documentation, "Resource
     Consumption" and "Planner Cost Constants", and timescaledb-tune (pkg/pgtune/memory.go), which the rest follows too:
     an eighth, at most 2047 MB, for maintenance_work_mem; 128 MB for each GB, shared by all connections and by half the
-    processors, for work_mem (never under PostgreSQL's default of 4 MB); workers for all processors beside TimescaleDB's
-    own, half of them for one query (parallel.go); locks for the chunks of large hypertables, twice
+    processors, for work_mem (never under PostgreSQL's default of 4 MB); workers for all processors in addition to
+    TimescaleDB's own, half of them for one query (parallel.go); locks for the chunks of large hypertables, twice
     of which a dump takes at once (256 are room for 25,000). More than one
-    GB of write-ahead log where there is memory to fill it, so that bulk loads do not force checkpoints.
+    GB of write-ahead log if there is memory to fill it, so that bulk loads do not force checkpoints.
     """
     half = max(1, round(cpus / 2))
     log = min(max(memory, _GIB), 4 * _GIB)
