@@ -11,8 +11,8 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 import ragops
-from ragops.api import health_routes, internal, legacy, problem, reference, v1, v2
-from ragops.api import schemas as schema_models
+from ragops.api import health_routes, internal, legacy, operator_schemas, problem, reference, v1, v2
+from ragops.api import schemas as user_schemas
 from ragops.api.auth import AuthMiddleware, ServiceTokens, UserTokens
 from ragops.api.dependencies import build
 from ragops.api.middleware import BodyLimit, Deadline, Legacy, RequestLogging
@@ -105,7 +105,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
 
 def _restore_examples(schemas: dict[str, Any]) -> None:
     """FastAPI leaves null values out of the document, those of examples too, which then lack required fields."""
-    for name, model in vars(schema_models).items():
+    for name, model in (vars(user_schemas) | vars(operator_schemas)).items():
         extra = getattr(model, "model_config", {}).get("json_schema_extra", {})
         if name in schemas and "examples" in extra:
             schemas[name]["examples"] = extra["examples"]

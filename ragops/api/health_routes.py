@@ -10,8 +10,8 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ragops.api.dependencies import Dependencies, dependencies
+from ragops.api.operator_schemas import HealthResponse, ReadyCheck, ReadyResponse
 from ragops.api.problem import ApiError
-from ragops.api.schemas import HealthResponse, ReadyCheck, ReadyResponse
 from ragops.api.search import OllamaQueryEmbedder
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from typing import Annotated
 from fastapi import APIRouter, Body, Depends
 
 from ragops.api.dependencies import Dependencies, dependencies
+from ragops.api.operator_schemas import BreakerInfo, BreakersResponse, RefreshResponse
 from ragops.api.problem import responses
-from ragops.api.schemas import BreakerInfo, BreakersResponse, RefreshRequest, RefreshResponse
+from ragops.api.schemas import RefreshRequest  # noqa: TC001  FastAPI reads the annotation
 
 router = APIRouter()
 Deps = Annotated[Dependencies, Depends(dependencies)]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, LiteralString, NamedTuple
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 from psycopg.types.json import Jsonb
 
 from ragops.adapters.postgres import connect, translate_errors
 from ragops.errors import LockedError, MissingError
+from ragops.ingest.rows import ChunkRow, Collection, Document, FileVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,53 +22,6 @@ if TYPE_CHECKING:
 
 _SUBJECT = "rows of the ingestion"
 _PAGE = 1000
-UNREAD = "0" * 64  # the hash of a file that could not be read: the column takes nothing less
-
-
-class Collection(NamedTuple):
-    """A row of rag.collections."""
-
-    id: int
-    name: str
-    directory: str
-    embedding_model: str
-    chunk_size: int
-    chunk_overlap: int
-    file_types: list[str]
-    recursive: bool
-    enabled: bool
-
-
-class Document(NamedTuple):
-    """A row of rag.documents."""
-
-    id: int
-    path: str
-    sha256: str
-    size: int
-    modified: datetime
-    status: str
-    error: str | None
-    indexed_at: datetime | None
-
-
-class FileVersion(NamedTuple):
-    """A file as it was read: what its document row says of it."""
-
-    path: str
-    sha256: str
-    size: int
-    modified: datetime
-
-
-class ChunkRow(NamedTuple):
-    """A chunk as rag.chunks takes it."""
-
-    id: UUID
-    document_id: int
-    position: int
-    content: str
-    content_hash: str
 
 
 class DocumentStore:
@@ -253,7 +207,7 @@ class DocumentStore:
         return row[0], row[1]
 
     def chunking_params(self, collection: int) -> Any:
-        """How the chunks of a collection were made: what the newest job that got so far has noted, else None."""
+        """Return the chunking parameters of the newest job that stored them, else None."""
         rows = self._all(
             "SELECT details->'way' FROM rag.ingestion_jobs WHERE collection_id = %s AND details ? 'way'"
             " ORDER BY started_at DESC LIMIT 1",
@@ -264,7 +218,7 @@ class DocumentStore:
     def store_chunking_params(
         self, job: tuple[UUID, datetime], collection: int, way: Mapping[str, Any], *, changed: bool
     ) -> None:
-        """Note how this job makes chunks; where that `changed`, no document counts as indexed from here on."""
+        """Store the parameters of this job; if they `changed`, no document counts as indexed from here on."""
         with self.transaction():
             if changed:
                 statement: LiteralString = "UPDATE rag.documents SET status = 'pending' WHERE collection_id = %s"
@@ -295,7 +249,7 @@ class DocumentStore:
 def open_store(
     endpoint: Endpoint, role: str = "application", *, statement_timeout: float = 300
 ) -> Iterator[DocumentStore]:
-    """DocumentStore through a connection of their own; time in seconds for one statement."""
+    """Open a store with a connection of its own; `statement_timeout` in seconds."""
     login, database = endpoint.logins[role], endpoint.options["database"]
     connection = connect(
         endpoint.host, endpoint.port, database, login.user, login.password,

@@ -12,9 +12,9 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from ragops.errors import LockedError, MissingError, RagopsError, UnhealthyError
-from ragops.ingest.document_store import UNREAD, ChunkRow, FileVersion
 from ragops.ingest.ids import chunk_id
 from ragops.ingest.repair import delete_own
+from ragops.ingest.rows import UNREAD, ChunkRow, FileVersion
 from ragops.ingest.text import TextFile, UnusableDocumentError
 from ragops.ingest.vectors import Point, PointsRefusedError
 
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ragops.embedding import Embedder
-    from ragops.ingest.document_store import Collection, Document, DocumentStore
+    from ragops.ingest.document_store import DocumentStore
     from ragops.ingest.plan import Change, Failure
+    from ragops.ingest.rows import Collection, Document
     from ragops.ingest.split import Splitter
     from ragops.ingest.stages import Stages
     from ragops.ingest.vectors import VectorStore

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from ragops.errors import RagopsError
-from ragops.ingest.document_store import UNREAD, Document, FileVersion
+from ragops.ingest.rows import UNREAD, Document, FileVersion
 from ragops.ingest.text import UnusableDocumentError, inspect
 
 if TYPE_CHECKING:

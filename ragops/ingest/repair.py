@@ -8,7 +8,8 @@ from uuid import UUID
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ragops.ingest.document_store import Collection, DocumentStore
+    from ragops.ingest.document_store import DocumentStore
+    from ragops.ingest.rows import Collection
     from ragops.ingest.vectors import VectorStore
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.embedding import Embedder
-    from ragops.ingest.document_store import Collection, DocumentStore
+    from ragops.ingest.document_store import DocumentStore
+    from ragops.ingest.rows import Collection
     from ragops.ingest.vectors import VectorStore
 
 # Names that are a part of a URL, here and in the API, as they stand.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ragops.config.load import Project
     from ragops.config.model import Settings
     from ragops.embedding import Embedder
-    from ragops.ingest.document_store import Collection
+    from ragops.ingest.rows import Collection
     from ragops.services.contract import Endpoint
 
 __all__ = ["CollectionReport", "FailedDocument", "IngestReport", "Progress", "Refusal", "embedder_for", "ingest"]

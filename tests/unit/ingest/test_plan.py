@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from ragops.ingest.document_store import Document
 from ragops.ingest.plan import Plan, make_plan
+from ragops.ingest.rows import Document
 from ragops.ingest.walk import Walk, walk
 
 if TYPE_CHECKING:

@@ -1,0 +1,57 @@
+"""The rows of an ingestion: collections, documents, files as they were read, chunks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+UNREAD = "0" * 64  # the hash of a file that could not be read: the column takes nothing less
+
+
+class Collection(NamedTuple):
+    """A row of rag.collections."""
+
+    id: int
+    name: str
+    directory: str
+    embedding_model: str
+    chunk_size: int
+    chunk_overlap: int
+    file_types: list[str]
+    recursive: bool
+    enabled: bool
+
+
+class Document(NamedTuple):
+    """A row of rag.documents."""
+
+    id: int
+    path: str
+    sha256: str
+    size: int
+    modified: datetime
+    status: str
+    error: str | None
+    indexed_at: datetime | None
+
+
+class FileVersion(NamedTuple):
+    """A file as it was read: what its document row says of it."""
+
+    path: str
+    sha256: str
+    size: int
+    modified: datetime
+
+
+class ChunkRow(NamedTuple):
+    """A chunk as rag.chunks takes it."""
+
+    id: UUID
+    document_id: int
+    position: int
+    content: str
+    content_hash: str
