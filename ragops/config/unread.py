@@ -56,8 +56,10 @@ def _ignored(runtime: str) -> Mapping[str, str]:
     if runtime not in registry.names():
         return {}
     facts = registry.facts(runtime)
-    of_images = () if facts.traits.uses_images else image_keys()
-    return dict.fromkeys(of_images, "") | dict(facts.ignored_settings)
+    found = dict(facts.ignored_settings)
+    for key in () if facts.traits.uses_images else image_keys():
+        found.setdefault(key, "")
+    return found
 
 
 def _written(values: Mapping[str, Any], lines: Mapping[Key, str], key: Key, runtime: str) -> Iterator[Problem]:
