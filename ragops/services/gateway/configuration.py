@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping  # noqa: TC003  pydantic reads the annotation
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from ragops.services.gateway.policy import CONFIGURATION_HEADER, DENIED, READY_P
 from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ragops.services.gateway.rendering import TlsPair
     from ragops.services.gateway.settings import GatewaySettings
     from ragops.services.spec import Layout

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
 
-from ragops.errors import RagopsError, encode_error
+from ragops.adapters.pulumi.provider import DigestProvider
+from ragops.errors import RagopsError
 from ragops.services.contract import Endpoint
 from ragops.services.image_references import size_bytes, tag_version
 from ragops.services.ollama import ENGINE, IMAGE
@@ -16,13 +17,14 @@ from ragops.services.ollama.models import fetch, missing
 from ragops.services.spec import ExecCheck, ImageSpec, ServiceSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ragops.services.contract import Declaration
     from ragops.services.ollama.settings import OllamaSettings
     from ragops.services.spec import Layout, Runtime
 
 INNER_PORT = 11434
 _HOME = "/var/lib/ollama"
-_PRESENT = "present"
 
 
 @dataclass(frozen=True)
@@ -99,39 +101,38 @@ def service_spec(settings: OllamaSettings, layout: Layout) -> ServiceSpec:
     )
 
 
-class ModelsProvider(ResourceProvider):
-    """Has the models fetched that are missing; those that are not asked for any more stay."""
+@dataclass(frozen=True)
+class _Wanted:
+    url: str
+    models: tuple[str, ...]
 
-    serialize_as_secret_always = False
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Fetch what the server lacks."""
-        return CreateResult(f"models@{props['url']}", _ensure(props))
+class ModelsProvider(DigestProvider[_Wanted]):
+    """The models that a server has to have; those that are not asked for any more stay."""
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Fetch what the server lacks."""
-        return UpdateResult(_ensure(news))
+    model = _Wanted
+    fine = "present"
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Other models are asked for, or one is gone."""
-        same = all(olds.get(key) == news.get(key) for key in ("url", "models"))
-        return DiffResult(changes=not same or olds.get("state") != _PRESENT, replaces=[], stables=[])
+    def identify(self, wanted: _Wanted) -> str:
+        """Return the server."""
+        return f"models@{wanted.url}"
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Ask the server; while it is down nothing is known, and nothing is said to be gone."""
+    def expected(self, wanted: _Wanted) -> Mapping[str, Any]:
+        """Return the server and the models, which need no digest."""
+        return {"url": wanted.url, "models": list(wanted.models)}
+
+    def apply(self, wanted: _Wanted) -> Mapping[str, Any]:
+        """Fetch the models that the server lacks."""
+        fetch(wanted.url, wanted.models)
+        return {}
+
+    def observe(self, outputs: Mapping[str, Any]) -> str:
+        """Return the models that are missing; a server that is down leaves the state as it is."""
         try:
-            lacking = missing(props["url"], props["models"])
+            lacking = missing(outputs["url"], outputs["models"])
         except RagopsError:
-            return ReadResult(id_, props)
-        return ReadResult(id_, {**props, "state": f"missing {', '.join(lacking)}" if lacking else _PRESENT})
-
-
-def _ensure(props: dict[str, Any]) -> dict[str, Any]:
-    try:
-        fetch(props["url"], props["models"])
-    except RagopsError as error:
-        raise RuntimeError(encode_error(error)) from error
-    return {"url": props["url"], "models": props["models"], "state": _PRESENT}
+            return str(outputs["state"])
+        return f"missing {', '.join(lacking)}" if lacking else self.fine
 
 
 class Models(Resource, module="ragops", name="Models"):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping  # noqa: TC003  pydantic reads the annotation
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from ragops.runtimes.docker.names import temporary
 
 if TYPE_CHECKING:
     import tarfile
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from ragops.adapters.docker.client import User
 
@@ -181,8 +182,7 @@ def _sha256(content: bytes) -> str:
 
 
 def from_props(props: Mapping[str, Any]) -> FileSet:
-    """Read the properties of a `VolumeFiles`."""
-    return FileSet(
-        props["volume"], props["image"], props["owner"], dict(props["files"]), dict(props["secret_files"]),
-        dict(props["labels"]),
-    )  # fmt: skip
+    """Return the properties of a `VolumeFiles` as its files."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(FileSet).validate_python(dict(props))

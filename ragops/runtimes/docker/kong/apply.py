@@ -7,6 +7,7 @@ Kong that starts anew starts with something that worked.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping  # noqa: TC003  pydantic reads the annotation
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,6 @@ from ragops.services.gateway.kong_configuration import DOCUMENT, USER
 
 if TYPE_CHECKING:
     import tarfile
-    from collections.abc import Mapping
 
     from ragops.adapters.docker.client import DockerHost
     from ragops.services.gateway.kong_configuration import KongConfiguration

@@ -1,104 +1,103 @@
-"""The Pulumi dynamic provider that keeps Kong's hot configuration applied.
-
-Creating and updating are the same act, `kong_apply.apply`, so an interrupted one is simply repeated.
-"""
+"""The Pulumi dynamic provider that keeps Kong's hot configuration applied."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
+from pydantic import TypeAdapter
 
 from ragops.adapters.docker.client import DockerHost
-from ragops.errors import RagopsError, encode_error
-from ragops.runtimes.contract import RUNNING
+from ragops.adapters.pulumi.provider import DigestProvider
 from ragops.runtimes.docker.containers import files as docker_files
 from ragops.runtimes.docker.kong import admin, apply
 from ragops.runtimes.docker.kong.apply import KongPlace
-from ragops.services.gateway.configuration import SmokeTest
+from ragops.services.gateway.configuration import SmokeTest  # noqa: TC001  pydantic reads the annotation
 from ragops.services.gateway.kong_configuration import DOCUMENT, KongConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class KongConfigProvider(ResourceProvider):
-    """Create, read, update and delete of one Kong's hot configuration."""
-
-    serialize_as_secret_always = False
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Validate and write; taken over and smoke-tested where Kong already runs."""
-        return CreateResult(f"gateway-config@{props['place']['volume']}", _apply(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Apply hot, or leave everything as it was."""
-        return UpdateResult(_apply(news))
-
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """A difference is another text, or a Kong that does not have it as it was applied."""
-        try:
-            digest = from_props(news).digest()
-        except (KeyError, TypeError, AttributeError, ValueError):
-            digest = ""  # a refresh compares a state that another version of ragops wrote
-        changed = olds.get("digest") != digest or olds.get("state") != RUNNING
-        moved = olds.get("place", {}).get("volume") != news.get("place", {}).get("volume")
-        return DiffResult(changes=changed, replaces=["place"] if moved else [], stables=[])
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at the volume and ask Kong itself: the state never claims what is not so."""
-        try:
-            return ReadResult(id_, {**props, "state": _state(props)})
-        except RagopsError as error:
-            raise RuntimeError(encode_error(error)) from error
-
-    def delete(self, _id: str, props: dict[str, Any]) -> None:
-        """Remove the volume: it can be made anew at any time."""
-        try:
-            docker_files.remove(DockerHost(), props["place"]["volume"])
-        except RagopsError as error:
-            raise RuntimeError(encode_error(error)) from error
+@dataclass(frozen=True)
+class _Rendered:
+    files: dict[str, str]
+    live: str
+    image: str
+    environment: dict[str, str]
+    ports: dict[int, int]
+    smoke: tuple[SmokeTest, ...]
 
 
-def _apply(props: Mapping[str, Any]) -> dict[str, Any]:
-    wanted, place = from_props(props), _place(props)
-    try:
-        apply.apply(DockerHost(), place, wanted)
-    except RagopsError as error:
-        raise RuntimeError(encode_error(error)) from error
-    return {
-        "place": asdict(place),
-        "digest": wanted.digest(),
-        "stored": apply.digest(wanted.document),
-        "live": wanted.live,
-        "state": RUNNING,
-    }
+@dataclass(frozen=True)
+class _Props:
+    place: KongPlace
+    rendered: _Rendered
+    document: str = field(repr=False)
+    policy: dict[str, Any] = field(default_factory=dict)
+    tokens: tuple[str, ...] = ()
+    certificate: str = ""
+
+    def configuration(self) -> KongConfiguration:
+        rendered = {name: getattr(self.rendered, name) for name in vars(self.rendered)}
+        return KongConfiguration(
+            document=self.document, policy=self.policy, tokens=self.tokens, certificate=self.certificate, **rendered
+        )
 
 
-def _state(props: Mapping[str, Any]) -> str:
-    docker, place = DockerHost(), _place(props)
+class KongConfigProvider(DigestProvider[_Props]):
+    """The hot configuration of one Kong."""
+
+    model = _Props
+    place = "place"
+
+    def located(self, props: Mapping[str, Any]) -> Any:
+        """Return the volume."""
+        return props.get("place", {}).get("volume")
+
+    def identify(self, wanted: _Props) -> str:
+        """Return the volume."""
+        return f"gateway-config@{wanted.place.volume}"
+
+    def expected(self, wanted: _Props) -> Mapping[str, Any]:
+        """Return the digest of the whole configuration."""
+        return {"digest": wanted.configuration().digest()}
+
+    def apply(self, wanted: _Props) -> Mapping[str, Any]:
+        """Apply it hot, or leave everything as it was; smoke-tested if Kong runs."""
+        apply.apply(DockerHost(), wanted.place, wanted.configuration())
+        stored = apply.digest(wanted.document)
+        return {"place": asdict(wanted.place), "stored": stored, "live": wanted.rendered.live}
+
+    def observe(self, outputs: Mapping[str, Any]) -> str:
+        """Return whether the volume and Kong itself have the configuration that was applied."""
+        return _state(outputs)
+
+    def remove(self, outputs: Mapping[str, Any]) -> None:
+        """Remove the volume, which can be made again at any time."""
+        docker_files.remove(DockerHost(), outputs["place"]["volume"])
+
+
+def _state(outputs: Mapping[str, Any]) -> str:
+    docker, place = DockerHost(), TypeAdapter(KongPlace).validate_python(outputs["place"])
     if docker.image(place.image) is None:
         return "not to be seen, its image is gone"
     document = apply.stored(docker, place)
     if not document:
         return "gone"
-    if apply.digest(document) != props["stored"]:
+    if apply.digest(document) != outputs["stored"]:
         return f"running with {DOCUMENT} changed by hand"
     found = docker.container(place.container)
     if found is None or not found.state.running:
-        return RUNNING  # it will start with it; that it does not run is its container's to tell
-    return RUNNING if admin.has(docker, place.container, document) else "running with another configuration"
-
-
-def _place(props: Mapping[str, Any]) -> KongPlace:
-    place = props["place"]
-    return KongPlace(place["container"], place["volume"], place["image"], dict(place["labels"]))
+        return KongConfigProvider.fine  # Kong starts with it; the container has a resource of its own
+    has_it = admin.has(docker, place.container, document)
+    return KongConfigProvider.fine if has_it else "running with another configuration"
 
 
 def to_props(configuration: KongConfiguration, place: KongPlace) -> dict[str, Any]:
-    """The JSON values that `from_props` reads; what nobody wants to read in a plan is under `rendered`."""
+    """Return the JSON values that `from_props` reads; what a plan need not show is under `rendered`."""
     rendered = {
         "files": dict(configuration.files),
         "live": configuration.live,
@@ -118,23 +117,8 @@ def to_props(configuration: KongConfiguration, place: KongPlace) -> dict[str, An
 
 
 def from_props(props: Mapping[str, Any]) -> KongConfiguration:
-    """Read `to_props`'s values, numbers as Pulumi returns them (floats) included."""
-    rendered = props["rendered"]
-    return KongConfiguration(
-        document=props["document"],
-        files=dict(rendered["files"]),
-        live=rendered["live"],
-        image=rendered["image"],
-        environment=dict(rendered["environment"]),
-        ports={int(inner): int(port) for inner, port in rendered["ports"].items()},
-        smoke=tuple(
-            SmokeTest(test["url"], tuple(int(status) for status in test["statuses"]), dict(test["headers"]), test["ca"])
-            for test in rendered["smoke"]
-        ),
-        policy=props["policy"],
-        tokens=tuple(props["tokens"]),
-        certificate=props.get("certificate", ""),
-    )
+    """Return the configuration of `to_props`'s values, numbers as Pulumi returns them (floats) included."""
+    return TypeAdapter(_Props).validate_python(dict(props)).configuration()
 
 
 class KongConfig(Resource, module="ragops", name="GatewayConfig"):

@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
 
 from ragops.adapters.docker.client import DockerHost
 from ragops.adapters.docker.inspect import unpause
-from ragops.errors import RagopsError, encode_error
-from ragops.runtimes.contract import RUNNING
+from ragops.adapters.pulumi.provider import DigestProvider
 from ragops.runtimes.docker.inspect.drift import state_of
 
 if TYPE_CHECKING:
@@ -47,47 +46,35 @@ def make_ready(host: DockerHost, wanted: Wanted) -> None:
     host.wait_healthy(name, wanted.start_timeout)
 
 
-class ReadyProvider(ResourceProvider):
-    """Create, read, update and forget of one container's being ready."""
-
-    serialize_as_secret_always = False
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Wait until it serves."""
-        return CreateResult(props["container"], _ready(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Wait for the container that took its place, or bring back the one that was found not to serve."""
-        return UpdateResult(_ready(news))
-
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """A difference is another container, or one that does not serve."""
-        changed = olds.get("container_id") != news.get("container_id") or olds.get("state") != RUNNING
-        moved = olds.get("container") != news.get("container")
-        return DiffResult(changes=changed, replaces=["container"] if moved else [], stables=[])
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at the container: the state never claims what is not so."""
-        try:
-            found = DockerHost().container(props["container_id"])
-        except RagopsError as error:
-            raise RuntimeError(encode_error(error)) from error
-        return ReadResult(id_, {**props, "state": state_of(found, int(props.get("restarts") or 0))})
-
-    def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """Forget it: the container ends on its own account."""
+@dataclass(frozen=True)
+class _Props(Wanted):
+    container_id: str
 
 
-def _ready(props: Mapping[str, Any]) -> dict[str, Any]:
-    wanted = Wanted(props["container"], float(props["start_timeout"]), float(props["stop_grace"]))
-    host = DockerHost()
-    try:
+class ReadyProvider(DigestProvider[_Props]):
+    """One container that serves; forgotten at the end, because the container has a resource of its own."""
+
+    model = _Props
+    place = "container"
+
+    def identify(self, wanted: _Props) -> str:
+        """Return the container's name."""
+        return wanted.container
+
+    def expected(self, wanted: _Props) -> Mapping[str, Any]:
+        """Return the id of the container that is meant."""
+        return {"container_id": wanted.container_id}
+
+    def apply(self, wanted: _Props) -> Mapping[str, Any]:
+        """Wait until it serves; bring back one that was found not to."""
+        host = DockerHost()
         make_ready(host, wanted)
         found = host.container(wanted.container)
-    except RagopsError as error:
-        raise RuntimeError(encode_error(error)) from error
-    restarts = found.state.restarts if found else 0
-    return {**asdict(wanted), "container_id": props["container_id"], "restarts": restarts, "state": RUNNING}
+        return {**asdict(wanted), "restarts": found.state.restarts if found else 0}
+
+    def observe(self, outputs: Mapping[str, Any]) -> str:
+        """Return the state of the container."""
+        return state_of(DockerHost().container(outputs["container_id"]), int(outputs.get("restarts") or 0))
 
 
 class Ready(Resource, module="ragops", name="Ready"):

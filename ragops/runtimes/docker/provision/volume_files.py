@@ -1,84 +1,55 @@
-"""The Pulumi dynamic provider that keeps rendered files in a volume as they are wanted.
-
-Creating and updating are the same act, `docker_files.write`, so an interrupted one is simply repeated.
-"""
+"""The Pulumi dynamic provider that keeps rendered files in a volume as they are wanted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
 
 from ragops.adapters.docker.client import DockerHost
-from ragops.errors import RagopsError, encode_error
+from ragops.adapters.pulumi.provider import DigestProvider
 from ragops.runtimes.docker.containers import files as docker_files
-from ragops.runtimes.docker.containers.files import AS_WRITTEN, GONE, from_props
+from ragops.runtimes.docker.containers.files import AS_WRITTEN, GONE, FileSet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pulumi
 
 
-class VolumeFilesProvider(ResourceProvider):
-    """Create, read, update and delete of the files of one volume."""
+class VolumeFilesProvider(DigestProvider[FileSet]):
+    """The files of one volume."""
 
-    serialize_as_secret_always = False
+    model = FileSet
+    fine = AS_WRITTEN
+    place = "volume"
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Make the volume and write its files."""
-        return CreateResult(props["volume"], _write(props))
+    def identify(self, wanted: FileSet) -> str:
+        """Return the volume."""
+        return wanted.volume
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Put the new files in place of the old ones, all at once."""
-        return UpdateResult(_write(news))
+    def expected(self, wanted: FileSet) -> Mapping[str, Any]:
+        """Return the digest of the whole set."""
+        return {"digest": wanted.digest()}
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """A difference is another digest, or files that are not as they were written."""
-        try:
-            digest = from_props(news).digest()
-        except (KeyError, TypeError, AttributeError, ValueError):
-            digest = ""  # a refresh compares a state that another version of ragops wrote
-        changed = olds.get("digest") != digest or olds.get("state") != AS_WRITTEN
-        moved = olds.get("volume") != news.get("volume")
-        return DiffResult(changes=changed, replaces=["volume"] if moved else [], stables=[])
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look into the volume: the state never claims what is not so."""
-        try:
-            return ReadResult(id_, {**props, "state": _state(props)})
-        except RagopsError as error:
-            raise RuntimeError(encode_error(error)) from error
-
-    def delete(self, _id: str, props: dict[str, Any]) -> None:
-        """Remove the volume: it can be made anew at any time."""
-        try:
-            docker_files.remove(DockerHost(), props["volume"])
-        except RagopsError as error:
-            raise RuntimeError(encode_error(error)) from error
-
-
-def _write(props: dict[str, Any]) -> dict[str, Any]:
-    wanted = from_props(props)
-    try:
+    def apply(self, wanted: FileSet) -> Mapping[str, Any]:
+        """Make the volume and put the files in place, all at once."""
         docker_files.write(DockerHost(), wanted)
-    except RagopsError as error:
-        raise RuntimeError(encode_error(error)) from error
-    return {
-        "volume": wanted.volume,
-        "image": wanted.image,
-        "digest": wanted.digest(),
-        "digests": wanted.digests(),
-        "state": AS_WRITTEN,
-    }
+        return {"volume": wanted.volume, "image": wanted.image, "digests": wanted.digests()}
 
+    def observe(self, outputs: Mapping[str, Any]) -> str:
+        """Return whether the volume has the files that were written."""
+        host = DockerHost()
+        if host.image(outputs["image"]) is None:
+            return "not to be seen, its image is gone"
+        changed = docker_files.changed_files(host, outputs["volume"], outputs["image"], outputs["digests"])
+        if changed is None:
+            return GONE
+        return f"{', '.join(changed)} changed by hand" if changed else AS_WRITTEN
 
-def _state(props: dict[str, Any]) -> str:
-    host = DockerHost()
-    if host.image(props["image"]) is None:
-        return "not to be seen, its image is gone"
-    changed = docker_files.changed_files(host, props["volume"], props["image"], props["digests"])
-    if changed is None:
-        return GONE
-    return f"{', '.join(changed)} changed by hand" if changed else AS_WRITTEN
+    def remove(self, outputs: Mapping[str, Any]) -> None:
+        """Remove the volume, which can be made again at any time."""
+        docker_files.remove(DockerHost(), outputs["volume"])
 
 
 class VolumeFiles(Resource, module="ragops", name="VolumeFiles"):

@@ -1,20 +1,19 @@
-"""The Pulumi dynamic provider that keeps a gateway's hot configuration applied.
+"""The Pulumi dynamic provider that keeps Envoy's hot configuration applied.
 
-Applying is: let the gateway's own program judge the text, move the files into place, ask the running gateway whether it
-now does what it should, and put the last good files back where it does not. Creating and updating are the same act,
-so an interrupted one is simply repeated.
+Applying is: let the gateway's own program check the text, move the files into place, ask the running gateway whether it
+works by them, and put the last good files back if it does not.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
+from pydantic import TypeAdapter
 
-from ragops.errors import RagopsError, encode_error
-from ragops.runtimes.contract import RUNNING
+from ragops.adapters.pulumi.provider import DigestProvider
 from ragops.runtimes.embedded.envoy import apply
 from ragops.runtimes.embedded.programs import locate
 from ragops.services.gateway.configuration import GatewayConfiguration, SmokeTest
@@ -25,54 +24,54 @@ if TYPE_CHECKING:
     import pulumi
 
 
-class GatewayConfigProvider(ResourceProvider):
-    """Create, read, update and forget of one gateway's hot configuration."""
-
-    serialize_as_secret_always = False
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Validate and write; smoke-tested where a gateway already runs."""
-        return CreateResult(f"gateway-config@{props['folder']}", _apply(props))
-
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Apply hot, or leave everything as it was."""
-        return UpdateResult(_apply(news))
-
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """A difference is another text, or files that are not as they were applied."""
-        try:
-            digest = from_props(news).digest()
-        except (KeyError, TypeError, AttributeError, ValueError):
-            digest = ""  # a refresh compares a state that another version of ragops wrote
-        changed = olds.get("digest") != digest or olds.get("state") != RUNNING
-        return DiffResult(changes=changed, replaces=[], stables=[])
-
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at the files: the state never claims what is not so."""
-        changed = apply.changed_files(Path(props["folder"]), props["digests"])
-        state = f"running with {', '.join(changed)} changed by hand" if changed else RUNNING
-        return ReadResult(id_, {**props, "state": state})
-
-    def delete(self, _id: str, _props: dict[str, Any]) -> None:
-        """Forget it: the files stay for the process, which ends on its own account."""
+@dataclass(frozen=True)
+class _Rendered:
+    files: dict[str, str]
+    order: tuple[str, ...]
+    check: str
+    command: tuple[str, ...]
+    bootstrap: str
+    bootstrap_digest: str
+    smoke: tuple[SmokeTest, ...]
 
 
-def _apply(props: Mapping[str, Any]) -> dict[str, Any]:
-    wanted = from_props(props)
-    try:
+@dataclass(frozen=True)
+class _Props:
+    folder: str
+    rendered: _Rendered
+    policy: dict[str, Any] = field(default_factory=dict)
+    tokens: tuple[str, ...] = ()
+    certificate: str = ""
+
+
+class GatewayConfigProvider(DigestProvider[GatewayConfiguration]):
+    """The hot configuration of one Envoy; forgotten at the end, because the files stay for the process."""
+
+    def parse(self, props: Mapping[str, Any]) -> GatewayConfiguration:
+        """Return the configuration of these properties."""
+        return from_props(props)
+
+    def identify(self, wanted: GatewayConfiguration) -> str:
+        """Return the folder."""
+        return f"gateway-config@{wanted.folder}"
+
+    def expected(self, wanted: GatewayConfiguration) -> Mapping[str, Any]:
+        """Return the digest of the whole configuration."""
+        return {"digest": wanted.digest()}
+
+    def apply(self, wanted: GatewayConfiguration) -> Mapping[str, Any]:
+        """Apply it hot, or leave everything as it was; smoke-tested if a gateway runs."""
         apply.apply(wanted)
-    except RagopsError as error:
-        raise RuntimeError(encode_error(error)) from error
-    return {
-        "folder": wanted.folder,
-        "digest": wanted.digest(),
-        "digests": apply.digests(wanted.files),
-        "state": RUNNING,
-    }
+        return {"folder": wanted.folder, "digests": apply.digests(wanted.files)}
+
+    def observe(self, outputs: Mapping[str, Any]) -> str:
+        """Return whether the files are those that were applied."""
+        changed = apply.changed_files(Path(outputs["folder"]), outputs["digests"])
+        return f"running with {', '.join(changed)} changed by hand" if changed else self.fine
 
 
 def to_props(configuration: GatewayConfiguration) -> dict[str, Any]:
-    """The JSON values that `from_props` reads; what nobody wants to read in a plan is under `rendered`."""
+    """Return the JSON values that `from_props` reads; what a plan need not show is under `rendered`."""
     rendered = {
         "files": dict(configuration.files),
         "order": list(configuration.files),  # the engine sorts keys
@@ -92,22 +91,20 @@ def to_props(configuration: GatewayConfiguration) -> dict[str, Any]:
 
 
 def from_props(props: Mapping[str, Any]) -> GatewayConfiguration:
-    """Read `to_props`'s values, numbers as Pulumi returns them (floats) included."""
-    rendered = props["rendered"]
+    """Return the configuration of `to_props`'s values, numbers as Pulumi returns them (floats) included."""
+    found = TypeAdapter(_Props).validate_python(dict(props))
+    rendered = found.rendered
     return GatewayConfiguration(
-        folder=props["folder"],
-        files={name: rendered["files"][name] for name in rendered["order"]},
-        check=rendered["check"],
-        command=tuple(rendered["command"]),
-        bootstrap=rendered["bootstrap"],
-        bootstrap_digest=rendered["bootstrap_digest"],
-        smoke=tuple(
-            SmokeTest(test["url"], tuple(int(status) for status in test["statuses"]), dict(test["headers"]), test["ca"])
-            for test in rendered["smoke"]
-        ),
-        policy=props["policy"],
-        tokens=tuple(props["tokens"]),
-        certificate=props.get("certificate", ""),
+        folder=found.folder,
+        files={name: rendered.files[name] for name in rendered.order},
+        check=rendered.check,
+        command=rendered.command,
+        bootstrap=rendered.bootstrap,
+        bootstrap_digest=rendered.bootstrap_digest,
+        smoke=rendered.smoke,
+        policy=found.policy,
+        tokens=found.tokens,
+        certificate=found.certificate,
     )
 
 

@@ -1,7 +1,7 @@
 """The Pulumi dynamic provider that keeps one host process as its ProcessSpec says.
 
-Runs inside Pulumi's provider host, which imports this module by name. Creating and updating are the same act,
-`ensure_running`, so an interrupted `up` is simply repeated: what it left is adopted by its record.
+Runs inside Pulumi's provider host, which imports this module by name. An interrupted `up` is repeated: the process that
+it left is adopted by its record.
 """
 
 from __future__ import annotations
@@ -9,74 +9,48 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pulumi.dynamic import CreateResult, DiffResult, ReadResult, Resource, ResourceProvider, UpdateResult
+from pulumi.dynamic import Resource
 
-from ragops.errors import RagopsError, encode_error
-from ragops.runtimes.contract import RUNNING
+from ragops.adapters.pulumi.provider import DigestProvider
 from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.processes.spec import ProcessSpec
 from ragops.runtimes.embedded.processes.state import state_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pulumi
 
 
-class ProcessProvider(ResourceProvider):
-    """Create, read, update and delete of one detached host process."""
+class ProcessProvider(DigestProvider[ProcessSpec]):
+    """One detached host process."""
 
-    serialize_as_secret_always = False
+    def parse(self, props: Mapping[str, Any]) -> ProcessSpec:
+        """Return the process of these properties."""
+        return ProcessSpec.from_props(props)
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Start the process, or adopt the one that an interrupted run left."""
-        outs = _ensure(props)
-        return CreateResult(f"{props['service']}@{props['run_dir']}", outs)
+    def identify(self, wanted: ProcessSpec) -> str:
+        """Return the service and its run folder."""
+        return f"{wanted.service}@{wanted.run_dir}"
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Restart it where what it was made from changed; start it where it was found stopped."""
-        return UpdateResult(_ensure(news))
+    def expected(self, wanted: ProcessSpec) -> Mapping[str, Any]:
+        """Return the digests of all that a restart depends on, and of each file."""
+        return {"digest": wanted.digest(), "digests": wanted.file_digests()}
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """A difference is a new digest of it or of a file, or a process that is not as it was provisioned."""
-        try:
-            wanted = ProcessSpec.from_props(news)
-            digests = (wanted.digest(), wanted.file_digests())
-        except (KeyError, TypeError, AttributeError, ValueError):
-            digests = ("", {})  # a refresh compares a state that another version of ragops wrote
-        changed = (olds.get("digest"), olds.get("digests")) != digests or olds.get("state") != RUNNING
-        return DiffResult(changes=changed, replaces=[], stables=[])
+    def apply(self, wanted: ProcessSpec) -> Mapping[str, Any]:
+        """Start the process, restart it if anything changed, or adopt the one that an interrupted run left."""
+        supervisor.ensure_running(wanted)
+        names = ("service", "version", "run_dir", "data_dir", "ports", "stop_signal", "stop_grace")
+        return {name: getattr(wanted, name) for name in names}
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """Look at the machine: the state never claims what is not so."""
-        ports = {name: int(port) for name, port in props["ports"].items()}
-        state = state_of(Path(props["run_dir"]), ports, props["digests"], str(props.get("data_dir") or ""))
-        return ReadResult(id_, {**props, "state": state})
+    def observe(self, outputs: Mapping[str, Any]) -> str:
+        """Return the state of the process and its files."""
+        ports = {name: int(port) for name, port in outputs["ports"].items()}
+        return state_of(Path(outputs["run_dir"]), ports, outputs["digests"], str(outputs.get("data_dir") or ""))
 
-    def delete(self, _id: str, props: dict[str, Any]) -> None:
+    def remove(self, outputs: Mapping[str, Any]) -> None:
         """Stop it; its data stay."""
-        try:
-            supervisor.stop(Path(props["run_dir"]), props["stop_signal"], float(props["stop_grace"]))
-        except RagopsError as error:
-            raise RuntimeError(encode_error(error)) from error
-
-
-def _ensure(props: dict[str, Any]) -> dict[str, Any]:
-    spec = ProcessSpec.from_props(props)
-    try:
-        supervisor.ensure_running(spec)
-    except RagopsError as error:
-        raise RuntimeError(encode_error(error)) from error
-    return {
-        "service": spec.service,
-        "version": spec.version,
-        "run_dir": spec.run_dir,
-        "data_dir": spec.data_dir,
-        "ports": spec.ports,
-        "digest": spec.digest(),
-        "digests": spec.file_digests(),
-        "stop_signal": spec.stop_signal,
-        "stop_grace": spec.stop_grace,
-        "state": RUNNING,
-    }
+        supervisor.stop(Path(outputs["run_dir"]), outputs["stop_signal"], float(outputs["stop_grace"]))
 
 
 class Process(Resource, module="ragops", name="Process"):

@@ -96,38 +96,22 @@ class ProcessSpec:
 
     @classmethod
     def from_props(cls, props: Mapping[str, Any]) -> ProcessSpec:
-        """Read `to_props`'s values, numbers as Pulumi returns them (floats) included."""
-        health = {name: _plain(value) for name, value in props["health"].items() if name != "kind"}
-        init = props.get("init")
-        return cls(
-            service=props["service"],
-            version=props["version"],
-            command=tuple(props["command"]),
-            files=(
-                *(ConfigFile(name, content) for name, content in props["files"].items()),
-                *(ConfigFile(name, content, secret=True) for name, content in props["secret_files"].items()),
-            ),
-            environment=dict(props["environment"]),
-            ports={name: int(port) for name, port in props["ports"].items()},
-            health=_CHECKS[props["health"]["kind"]](**health),
-            run_dir=props["run_dir"],
-            data_dir=props["data_dir"],
-            user=props["user"],
-            init=InitStep(tuple(init["command"]), init["marker"]) if init else None,
-            lock_files=tuple(props["lock_files"]),
-            stop_signal=props["stop_signal"],
-            stop_grace=float(props["stop_grace"]),
-            start_timeout=float(props["start_timeout"]),
-            guard=props.get("guard", ""),
-            hot=tuple(ConfigFile(name, content, secret=True) for name, content in props.get("hot", {}).items()),
-        )
+        """Return the process of `to_props`'s values, numbers as Pulumi returns them (floats) included.
+
+        Raises ValueError or KeyError for other values.
+        """
+        from pydantic import TypeAdapter
+
+        health = dict(props["health"])
+        check = TypeAdapter[HealthCheck](_CHECKS[health.pop("kind")]).validate_python(health)
+        files = [*(ConfigFile(*item) for item in props["files"].items()), *_secret(props["secret_files"])]
+        values = {**props, "files": files, "health": check, "hot": _secret(props.get("hot", {}))}
+        return TypeAdapter(cls).validate_python(values)
+
+
+def _secret(contents: Mapping[str, str]) -> list[ConfigFile]:
+    return [ConfigFile(name, content, secret=True) for name, content in contents.items()]
 
 
 def _digests(files: Iterable[ConfigFile]) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.content.encode()).hexdigest() for file in files}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return int(value)
-    return tuple(value) if isinstance(value, list) else value
