@@ -20,7 +20,7 @@ _CONDITION = (
 BANNED = {
     r"(?<!-)anew": "again, from scratch",
     r"whoever": "anyone who",
-    r"(?<!`)nobody": "no one, or name the actor",
+    r"(?<![`\"])nobody(?!\")": "no one, or name the actor",
     r"meanwhile": "at the same time, while …",
     r"cures?": "hint, remedy",
     r"beside": "next to, in addition to",

@@ -18,10 +18,10 @@ class GatewayAdapter(Protocol):
     resources: tuple[str, ...]
 
     def files(self, inputs: GatewayInputs) -> Mapping[str, str]:
-        """What should be in force: texts by name, as a person may read them."""
+        """Return what should be in force: texts by name, as a person may read them."""
 
     def current(self) -> Mapping[str, str]:
-        """What was applied last, in the same way; empty before. Raises RagopsError (not_permitted, file_error)."""
+        """Return what was applied last, as `files`; empty before. Raises RagopsError (not_permitted, file_error)."""
 
     def validate(self, inputs: GatewayInputs) -> None:
         """Let the gateway's own program judge it, without applying it. Raises RagopsError (gateway_config_invalid)."""

@@ -35,7 +35,7 @@ def answers(test: SmokeTest) -> bool:
 
 
 def live_configuration(test: SmokeTest) -> str:
-    """The mark of the configuration that a running gateway works by, as its ready path states it; empty if none."""
+    """Return the mark of the configuration that a gateway works by, as its ready path states it; empty if none."""
     try:
         return str(_get(test).headers.get(CONFIGURATION_HEADER, ""))
     except (httpx.HTTPError, OSError):
@@ -43,7 +43,7 @@ def live_configuration(test: SmokeTest) -> str:
 
 
 def back_in_force(test: SmokeTest, before: str) -> str:
-    """Whether the gateway works again by the configuration with the mark `before`, in words for an error."""
+    """Whether the gateway works again by the configuration with the mark `before`, as text for an error."""
     again = replace(test, headers={CONFIGURATION_HEADER: before})
     if before and not live_in_every_worker(again):
         return "the last good configuration is back in force"
@@ -51,12 +51,12 @@ def back_in_force(test: SmokeTest, before: str) -> str:
 
 
 def smoke(tests: Sequence[SmokeTest]) -> str:
-    """Empty when all tests pass, else what is wrong. The first one tells that the new configuration is live."""
+    """Return nothing when all tests pass, else what is wrong. The first shows that the new configuration is live."""
     return _within(lambda: _first_failure(tests[:1]), _LIVE_SECONDS) or rest(tests)
 
 
 def rest(tests: Sequence[SmokeTest]) -> str:
-    """The same where it is known to be live."""
+    """Return the same for a configuration that is live."""
     return _within(lambda: _first_failure(tests), _SMOKE_SECONDS)
 
 
@@ -95,7 +95,7 @@ def _first_failure(tests: Sequence[SmokeTest]) -> str:
 
 
 def _failure(test: SmokeTest) -> str:
-    """What is wrong with the answer to `test`; empty where nothing is."""
+    """Return what is wrong with the answer to `test`; empty if nothing is."""
     try:
         return _fault(test, _get(test))
     except (httpx.HTTPError, OSError) as error:

@@ -195,7 +195,7 @@ def test_it_goes_through_plan_status_health_and_doctor(project: Project, capsys:
 
 def test_settings_know_it_by_its_facts(project: Project) -> None:
     text = project.config.read_text()
-    project.config.write_text(f"{text}run_as: nobody\n")
+    project.config.write_text(f"{text}run_as: postgres\n")
     with pytest.raises(UsageError) as refused:
         load(project.config, None)
     assert "paper has no users" in str(refused.value)

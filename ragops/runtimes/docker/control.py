@@ -65,7 +65,7 @@ class DockerControl:
         return self.swap_data({}, label)
 
     def swap_data(self, files: Mapping[str, Path], label: str) -> str:
-        """Fill a folder beside the data with copies of `files`, then let it take their place."""
+        """Fill a folder next to the data with copies of `files`, then let it take their place."""
         return DataVolume(self._host, self._container()).replace(files, label)
 
     def rollback_data(self, aside: str) -> None:
@@ -73,7 +73,7 @@ class DockerControl:
         DataVolume(self._host, self._container()).bring_back(aside)
 
     def asides(self) -> tuple[Kept, ...]:
-        """The folders beside the data, in the volume."""
+        """List the folders next to the data, in the volume."""
         return DataVolume(self._host, self._container()).asides()
 
     def remove_aside(self, name: str) -> None:
@@ -118,7 +118,7 @@ class DockerControl:
         return int(fields[3]) * 1024 if done.code == 0 and len(fields) > 3 else None
 
     def tool(self, name: str) -> tuple[str, ...]:
-        """The image's own tool, by a process of ours that stands for it."""
+        """Return the command line of the image's own tool, through a process of ours that stands for it."""
         return docker_exec.arguments(self._name, name)
 
     def printing(
@@ -128,7 +128,7 @@ class DockerControl:
         return exec_stream.printing(self._host, self._name, command, target, limit)
 
     def sandbox(self) -> AbstractContextManager[Sandbox]:
-        """A container of the same image away from this one."""
+        """Return a container of the same image away from this one."""
         return docker_sandbox(self._host, self._name)
 
     @property

@@ -39,11 +39,11 @@ class KongAdapter:
         self._layout = layout
 
     def files(self, inputs: GatewayInputs) -> Mapping[str, str]:
-        """The declarative configuration without private keys."""
+        """Return the declarative configuration without private keys."""
         return kong_configuration(inputs, self._layout).files
 
     def current(self) -> Mapping[str, str]:
-        """What Kong would start with, and works by unless somebody else spoke to it."""
+        """Return what Kong would start with, and works by unless its Admin API was used by hand."""
         document = apply.stored(self._docker, self._place)
         return {DOCUMENT: shown(document)} if document else {}
 

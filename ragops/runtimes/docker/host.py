@@ -60,7 +60,7 @@ class DockerRuntimeHost:
         self._owner = project.paths.pulumi / _OWNER
 
     def runtime(self) -> DockerRuntime:
-        """What makes a specification a container; imports Pulumi."""
+        """Return what makes a specification a container; imports Pulumi."""
         from ragops.runtimes.docker.runtime import DockerRuntime
 
         return DockerRuntime(
@@ -77,7 +77,7 @@ class DockerRuntimeHost:
         return KongAdapter(self._docker, place, self.runtime().layout("gateway", spec))
 
     def image_id(self, reference: str) -> str:
-        """The id of the image that `reference` means here; the reference itself where it is not here yet."""
+        """Return the id of the image that `reference` means here; the reference itself if it is not here yet."""
         pin = pins_of(self._project)[reference]
         return pin.id if pin else self._docker.image_id(reference) or reference
 
@@ -112,20 +112,20 @@ class DockerRuntimeHost:
         return self._docker.endpoint.variables()
 
     def image_pins(self) -> Mapping[str, str]:
-        """The image that each reference means here."""
+        """Return the image that each reference means here."""
         return {reference: self.image_id(reference) for reference in references(self._project.settings).values()}
 
     def drift(self) -> tuple[Difference, ...]:
-        """What is not as the last `up` left it."""
+        """Return what is not as the last `up` left it."""
         record = docker_record.read(self._record_path)
         return tuple(docker_truth.differences(self._docker, self._names, record))
 
     def describe_resource(self, urn: str) -> ResourceDescription:
-        """A container's readiness is shown as the container; what Docker assigns is not shown."""
+        """Return a description that shows a container's readiness as the container, and nothing that Docker assigns."""
         return docker_resources.describe_resource(urn)
 
     def resources_of(self, instance: str) -> tuple[str, ...]:
-        """The container, its rendered files and the wait until it serves."""
+        """Return the container, its rendered files and the wait until it serves."""
         return docker_resources.resources_of(instance)
 
     def control(self, endpoint: Endpoint) -> DockerControl:
@@ -135,7 +135,7 @@ class DockerRuntimeHost:
         return DockerControl(endpoint.runtime_id, self._docker)
 
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
-        """The service's containers, those that are gone included."""
+        """Return the service's containers, those that are gone included."""
         record = docker_record.read(self._record_path)
         before = {item.instance: item for item in record.of(endpoint.service)}
         found = docker_record.by_instance(self._containers(endpoint.service))
@@ -151,7 +151,7 @@ class DockerRuntimeHost:
 
     def has_data(self, service: str) -> bool:
         """Whether there is a volume of its data that is this project's."""
-        ours = self._owner.exists()  # what is another project's is refused by `prepare_up`, in words that fit
+        ours = self._owner.exists()  # another project's is refused by `prepare_up`, with a message of its own
         return ours and any(volume.labels.get(SERVICE) == service for volume in self._volumes())
 
     def lacks_data(self, service: str) -> bool:
@@ -170,7 +170,7 @@ class DockerRuntimeHost:
         return docker_data.read_file(self._docker, volume, image, name) if volume else None
 
     def list_data(self) -> tuple[str, ...]:
-        """The volumes of data; none where they are another project's."""
+        """Return the volumes of data; none if they are another project's."""
         return tuple(volume.name for volume in self._volumes()) if self._owner.exists() else ()
 
     def purge_data(self) -> None:
@@ -185,7 +185,7 @@ class DockerRuntimeHost:
         self._owner.unlink(missing_ok=True)
 
     def stop_orphans(self) -> tuple[str, ...]:
-        """Remove the containers, networks and rendered files that no stack knows of."""
+        """Remove the containers, networks and rendered files that are in no stack's state."""
         self._record_path.unlink(missing_ok=True)
         return docker_prepare.stop_all(self._docker, self._names) if self._owner.exists() else ()
 
@@ -251,7 +251,7 @@ class DockerRuntimeHost:
     def _memory(self, container: str) -> int:
         try:
             return self._docker.memory(container)
-        except RagopsError:  # it has ended meanwhile
+        except RagopsError:  # it has ended since
             return 0
 
 

@@ -21,7 +21,7 @@ DATA_FOLDER = "current"
 
 
 def temporary(labels: Mapping[str, str], purpose: str) -> dict[str, str]:
-    """The labels of a short-lived container that works on what has `labels`: of its environment, of no service."""
+    """Return the labels of a short-lived container for what has `labels`: of its environment, of no service."""
     return {name: labels[name] for name in (PLATFORM, ENVIRONMENT) if name in labels} | {TEMPORARY: purpose}
 
 
@@ -38,23 +38,23 @@ class DockerNames:
         return f"{self.platform}-{self.environment}"
 
     def container(self, instance: str) -> str:
-        """The container of an instance."""
+        """Return the name of the container of an instance."""
         return f"{self.network}-{instance}"
 
     def data_volume(self, instance: str) -> str:
-        """The volume of its data."""
+        """Return the name of the volume of its data."""
         return f"{self.container(instance)}-data"
 
     def config_volume(self, instance: str) -> str:
-        """The volume of its rendered files; can be made anew at any time."""
+        """Return the name of the volume of its rendered files, which can be made again at any time."""
         return f"{self.container(instance)}-config"
 
     def hot_volume(self, instance: str) -> str:
-        """The volume of what it takes over without a restart; can be made anew at any time."""
+        """Return the name of the volume of its hot files, which can be made again at any time."""
         return f"{self.container(instance)}-hot"
 
     def labels(self, service: str = "", instance: str = "") -> dict[str, str]:
-        """The labels of what belongs to the environment, to a service and to an instance of it."""
+        """Return the labels of what belongs to the environment, to a service and to an instance of it."""
         found = {PLATFORM: self.platform, ENVIRONMENT: self.environment}
         found |= {SERVICE: service} if service else {}
         return found | ({INSTANCE: instance} if instance else {})

@@ -31,8 +31,8 @@ CAPABILITIES = frozenset({Capability.RESTART, Capability.EXEC, Capability.READ_F
 class DockerRuntime:
     """Makes a ServiceSpec volumes, files, a container, and the wait until it serves.
 
-    `image_id` tells which image a reference means, `expose` on which address of this machine a service's published
-    ports listen where that is not 127.0.0.1, `published` on which a container's ports listen now.
+    `image_id` returns the image that a reference means, `expose` the address of this machine that a service's published
+    ports listen on if that is not 127.0.0.1, `published` the addresses that a container's ports listen on now.
     """
 
     name = "docker"
@@ -58,7 +58,7 @@ class DockerRuntime:
         return docker_args.layout(instance, _needed(instance, image))
 
     def runtime_id(self, instance: str) -> str:
-        """The container's name."""
+        """Return the container's name."""
         return self._names.container(instance)
 
     def run(self, spec: ServiceSpec, parent: pulumi.Resource) -> Ready:
@@ -89,7 +89,7 @@ class DockerRuntime:
         return KongConfig(RESOURCE, wanted, kong_place(self._names, image_id), options)
 
     def _data(self, spec: ServiceSpec, image: ImageSpec, parent: pulumi.Resource) -> list[pulumi.Resource]:
-        """The volume of its data, which nothing that Pulumi does may remove or replace."""
+        """Declare the volume of its data, which nothing that Pulumi does may remove or replace."""
         if not image.mount:
             return []
         # Below no component, whose order it would share: `down` leaves alone whatever a protected resource waits for.
@@ -103,7 +103,7 @@ class DockerRuntime:
     def _files(
         self, spec: ServiceSpec, image: ImageSpec, image_id: str, parent: pulumi.Resource
     ) -> list[pulumi.Resource]:
-        """The volumes of its rendered files, and of those that it takes over while it runs."""
+        """Declare the volumes of its rendered files, and of those that it takes over while it runs."""
         sets: tuple[tuple[str, str, Iterable[ConfigFile]], ...] = (
             ("config", self._names.config_volume(spec.name), spec.files),
             ("hot", self._names.hot_volume(spec.name), spec.hot if image.hot_dir else ()),
@@ -120,7 +120,7 @@ class DockerRuntime:
         return found
 
     def _image(self, service: str, image_id: str) -> docker.RemoteImage:
-        """The image by its id: here already, and kept when nothing needs it any more."""
+        """Declare the image by its id: here already, and kept when nothing needs it any more."""
         self._begin()
         if image_id not in self._images:
             self._images[image_id] = docker.RemoteImage(f"{service}-image", name=image_id, keep_locally=True)

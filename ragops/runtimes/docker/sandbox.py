@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SANDBOX = f"{PREFIX}bench"  # the label keeps its first name: an earlier release may have left one
 OWNER = f"{PREFIX}owner"  # the process that it is for, as HOST:MARK
-_LIFE = 24 * 3600  # seconds; it goes by itself then, should nobody be left to remove it
+_LIFE = 24 * 3600  # seconds; then it ends by itself, if the run that made it was killed
 _FOLDER = "sandbox"
 _LIST_LIMIT = 60.0
 
@@ -43,17 +43,17 @@ class DockerSandbox:
         host.put_archive(name, mount, [ArchiveEntry(_FOLDER, 0o700, self._user.uid, self._user.gid)])
 
     def tool(self, name: str) -> tuple[str, ...]:
-        """The image's program, by a process of ours that stands for it."""
+        """Return the command line of the image's program, through a process of ours that stands for it."""
         return docker_exec.arguments(self._name, name)
 
     def start_with_stdin(
         self, command: Sequence[str], limit: float
     ) -> AbstractContextManager[exec_stream.StdinProcess]:
-        """The image's program, which a thread of ours talks to."""
+        """Run the image's program and feed it from a thread of ours."""
         return exec_stream.start_with_stdin(self._host, self._name, command, limit)
 
     def output(self, command: Sequence[str], limit: float) -> str:
-        """What the image's program prints; without a process of ours between, for what is asked often."""
+        """Return what the image's program prints; without a process of ours between, for frequent calls."""
         done = self._host.exec(self._name, command, limit=limit)
         if done.code:
             raise RagopsError("tool_failed", f"{command[0]} ended with {done.code}: {done.said}")
@@ -81,7 +81,7 @@ class DockerSandbox:
 
 @contextmanager
 def docker_sandbox(host: DockerHost, container: str) -> Iterator[DockerSandbox]:
-    """A sandbox like `container`, running or not, gone when the block ends. Raises MissingError (not_provisioned)."""
+    """Make a sandbox like `container`, running or not, until the block ends. Raises MissingError (not_provisioned)."""
     service = host.container(container)
     if service is None:
         raise MissingError("not_provisioned", f"there is no container {container}", "run `ragops up`")

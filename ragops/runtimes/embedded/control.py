@@ -56,7 +56,7 @@ class ProcessControl:
         return self.swap_data({}, label)
 
     def swap_data(self, files: Mapping[str, Path], label: str) -> str:
-        """Fill a folder beside the data with copies of `files`, then let it take their place by two renames."""
+        """Fill a folder next to the data with copies of `files`, then let it take their place by two renames."""
         data = self._data()
         stamp = f"{datetime.now(tz=UTC):%Y%m%dT%H%M%S%f}"
         aside = data.with_name(f"{data.name}.{label}-{stamp}")
@@ -82,7 +82,7 @@ class ProcessControl:
             raise explain_os_error(error, f"put {aside} back in place") from error
 
     def asides(self) -> tuple[Kept, ...]:
-        """The folders beside the data."""
+        """List the folders next to the data."""
         data = self._data()
         try:
             names = sorted(item.name for item in data.parent.iterdir() if is_aside(item.name, data.name))
@@ -94,7 +94,7 @@ class ProcessControl:
         return tuple(Kept("folder", str(folder), since(folder.name), size_below(folder)) for folder in folders)
 
     def remove_aside(self, name: str) -> None:
-        """Remove a folder that lies beside the data and that nobody uses."""
+        """Remove a folder that lies next to the data and is not in use."""
         data, folder = self._data(), Path(name)
         if folder.parent != data.parent or not is_aside(folder.name, data.name):
             raise UsageError("not_kept", f"{name} is nothing that a restore set aside", "see `ragops restore clean`")
@@ -135,25 +135,25 @@ class ProcessControl:
         return shutil.disk_usage(folder).free
 
     def tool(self, name: str) -> tuple[str, ...]:
-        """The engine's own tool, from the same wheel."""
+        """Return the command line of the engine's own tool, from the same wheel."""
         return (str(locate(name)),)
 
     @contextlib.contextmanager
     def printing(self, command: Sequence[str], target: Path, limit: float) -> Iterator[Callable[[], None]]:
-        """A child of this process."""
+        """Run a child of this process."""
         with contextlib.ExitStack() as running:
             running.enter_context(subprocess_tool.background_tool(command, os.environ, limit, stdout=target))
             yield running.close
 
     def sandbox(self) -> AbstractContextManager[HostSandbox]:
-        """A scratch folder of this machine."""
+        """Return a scratch folder of this machine."""
         return host_sandbox()
 
     def _data(self) -> Path:
         return Path(self._spec().data_dir)
 
     def _fresh_folder(self) -> Path:
-        """An empty folder beside the data; what a killed run left of one is cleared."""
+        """Return an empty folder next to the data; what a killed run left of one is cleared."""
         fresh = self._data().with_name(f"{self._data().name}.new")
         for left_over in (fresh, supervisor.ready_folder(self._data())):
             shutil.rmtree(left_over, ignore_errors=True)
@@ -178,7 +178,7 @@ class ProcessControl:
         rendered_files.own(path, self._spec().user)
 
     def _spec(self) -> ProcessSpec:
-        """The spec that was started last, its files read back from the configuration folder."""
+        """Return the spec that was started last, its files read back from the configuration folder."""
         props = read_spec(self._run_dir)
         if not props:
             raise RagopsError("not_provisioned", f"nothing was started in {self._run_dir} yet", "run `ragops up`")
@@ -213,7 +213,7 @@ def _swap(fresh: Path, data: Path, aside: Path) -> None:
 
 
 def stop_remains(run_dir: Path) -> bool:
-    """Stop what runs in `run_dir` though no stack knows of it: an `up` was killed before it saved its state."""
+    """Stop what runs in `run_dir` and is in no stack's state: an `up` was killed before it saved its state."""
     remains = ProcessControl(run_dir)
     running = remains.is_running()
     if running:

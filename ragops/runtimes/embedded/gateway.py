@@ -27,11 +27,11 @@ class EnvoyAdapter:
         self._layout = layout
 
     def files(self, inputs: GatewayInputs) -> Mapping[str, str]:
-        """The hot files."""
+        """Return the hot files."""
         return self._wanted(inputs).files
 
     def current(self) -> Mapping[str, str]:
-        """The files that Envoy watches."""
+        """Return the files that Envoy watches."""
         return apply.current(Path(hot_folder(self._layout)))
 
     def validate(self, inputs: GatewayInputs) -> None:

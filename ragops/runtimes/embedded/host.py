@@ -46,7 +46,7 @@ class EmbeddedRuntimeHost:
         self._paths = project.paths
 
     def runtime(self) -> EmbeddedRuntime:
-        """What makes a specification a `Process`; imports Pulumi."""
+        """Return what makes a specification a `Process`; imports Pulumi."""
         from ragops.runtimes.embedded.runtime import EmbeddedRuntime
 
         return EmbeddedRuntime(self._paths, self._project.settings.run_as)
@@ -91,11 +91,11 @@ class EmbeddedRuntimeHost:
         return tuple(found)
 
     def describe_resource(self, urn: str) -> ResourceDescription:
-        """A resource is a whole service, or the gateway's configuration."""
+        """Return the name: a resource is a whole service, or the gateway's configuration."""
         return ResourceDescription(urn.rpartition("::")[2])
 
     def resources_of(self, instance: str) -> tuple[str, ...]:
-        """The one process."""
+        """Return the one process."""
         return (instance,)
 
     def control(self, endpoint: Endpoint) -> ProcessControl:
@@ -103,7 +103,7 @@ class EmbeddedRuntimeHost:
         return ProcessControl(Path(endpoint.runtime_id))
 
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
-        """The service's one process."""
+        """Return the service's one process."""
         run_dir = Path(endpoint.runtime_id)
         digests = ProcessSpec.recorded_digests(read_spec(run_dir))
         record, data_dir = read_record(run_dir), str(self._paths.data_dir(endpoint.service))
@@ -143,7 +143,7 @@ class EmbeddedRuntimeHost:
         return path.read_text() if path.exists() else None
 
     def list_data(self) -> tuple[str, ...]:
-        """The folders of data, and what restores set aside."""
+        """Return the folders of data, and what restores set aside."""
         folder = self._paths.all_data
         return tuple(map(str, sorted(folder.iterdir()))) if folder.exists() else ()
 
@@ -155,7 +155,7 @@ class EmbeddedRuntimeHost:
             _remove(folder)
 
     def stop_orphans(self) -> tuple[str, ...]:
-        """Stop the processes that no stack knows of."""
+        """Stop the processes that are in no stack's state."""
         return tuple(service.name for service in SERVICES if stop_remains(self._paths.run_dir(service.name)))
 
     def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:

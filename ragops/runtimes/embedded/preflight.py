@@ -34,7 +34,7 @@ def refuse_what_cannot_start(project: Project) -> None:
 
 
 def data_folder(project: Project) -> Path:
-    """The folder of the services' data, or the nearest one above it that is there already."""
+    """Return the folder of the services' data, or the nearest one above it that is there already."""
     wanted = project.paths.data_dir("timescaledb")
     return next(folder for folder in (wanted, *wanted.parents) if folder.exists())
 
@@ -77,7 +77,7 @@ def refuse_taken_port(project: Project, service: str, port: int) -> None:
 
 
 def _taken(project: Project, service: str, owner: PortOwner) -> MissingError:
-    """The error for the port that `owner` has; another environment of this project is nothing to be stopped."""
+    """Return the error for the port that `owner` has; another environment of this project is not to be stopped."""
     own, config = project.paths.environment, config_name(project)
     other = environment_of(owner.pid, project.paths.runs) if owner.pid else ""
     if other in ("", own):

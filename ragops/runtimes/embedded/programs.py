@@ -26,10 +26,11 @@ _WHEELS = {
 ALIASES = {alias: program.name for program in _PROGRAMS for alias in program.aliases}
 # Services that are Python themselves: they run in this very environment, which needs the package.
 _PACKAGES = {"python": "ragops"} | {program.name: program.package for program in _PROGRAMS if not program.path}
+_FALLBACK_USERS = ("postgres", "nobody")
 
 
 def locate(name: str) -> Path:
-    """The path of an engine's program or tool.
+    """Return the path of an engine's program or tool.
 
     Raises MissingError (engine_not_installed) where the wheel that brings it is not installed.
     """
@@ -56,14 +57,14 @@ def _platform() -> str:
 
 
 def unprivileged_user(wanted: str) -> str:
-    """The user for engines that refuse root: empty unless we are root, `wanted`, else postgres, else nobody.
+    """Return the user for engines that refuse root: empty unless we are root, `wanted`, else one of the fallbacks.
 
     Raises MissingError (no_such_user).
     """
     if os.geteuid() != 0:
         return ""
     known = {entry.pw_name for entry in pwd.getpwall()}
-    candidates = (wanted,) if wanted else ("postgres", "nobody")
+    candidates = (wanted,) if wanted else _FALLBACK_USERS
     for user in candidates:
         if user in known:
             return user
@@ -71,7 +72,7 @@ def unprivileged_user(wanted: str) -> str:
 
 
 def blocking_folder(path: Path, user: str) -> Path | None:
-    """The topmost folder on the way to `path` that `user` may not pass, None where the way is free."""
+    """Return the topmost folder on the way to `path` that `user` may not pass, None if the way is free."""
     if not user:
         return None
     entry = pwd.getpwnam(user)
@@ -108,7 +109,7 @@ def reachable(name: str, user: str) -> Path:
 
 
 def _copy_installation(installation: Path, target: Path) -> None:
-    """Copy with the shared libraries that lie beside the package, at the same relative place."""
+    """Copy with the shared libraries that lie next to the package, at the same relative place."""
     target.chmod(0o755)
     package = installation.parent
     inner = target / package.name / installation.name

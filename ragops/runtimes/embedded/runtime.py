@@ -42,7 +42,7 @@ class EmbeddedRuntime:
         return Layout(str(run_dir / CONFIG), data, "127.0.0.1", hot_dir=str(run_dir / HOT))
 
     def runtime_id(self, service: str) -> str:
-        """The run folder, by which day-2 operations find the process."""
+        """Return the run folder, by which day-2 operations find the process."""
         return str(self._paths.run_dir(service))
 
     def run(self, spec: ServiceSpec, parent: pulumi.Resource) -> Process:
@@ -58,7 +58,7 @@ class EmbeddedRuntime:
 
 
 def process_spec(spec: ServiceSpec, layout: Layout, run_dir: str, user: str) -> ProcessSpec:
-    """The process that makes `spec` true, its programs looked up in the wheels."""
+    """Return the process that makes `spec` true, its programs looked up in the wheels."""
     program, *arguments = spec.command
     init = spec.init
     if init is not None:
@@ -85,6 +85,6 @@ def process_spec(spec: ServiceSpec, layout: Layout, run_dir: str, user: str) -> 
 
 
 def _with_secrets(process: ProcessSpec) -> dict[str, Any]:
-    """The process as resource properties, secret contents marked so that the engine encrypts and hides them."""
+    """Return the process as resource properties, secret contents marked so that the engine encrypts and hides them."""
     props = process.to_props()
     return {**props, **{name: pulumi.Output.secret(props[name]) for name in ("secret_files", "hot")}}

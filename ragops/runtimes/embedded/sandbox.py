@@ -27,7 +27,7 @@ class HostSandbox:
         self._path = folder
 
     def tool(self, name: str) -> tuple[str, ...]:
-        """The engine's program, from its wheel."""
+        """Return the command line of the engine's program, from its wheel."""
         if name not in ALIASES:
             return (str(locate(name)),)
         link = self._path / name
@@ -38,17 +38,17 @@ class HostSandbox:
     def start_with_stdin(
         self, command: Sequence[str], limit: float
     ) -> AbstractContextManager[subprocess_tool.StdinProcess]:
-        """The engine's program as a child of this process."""
+        """Run the engine's program as a child of this process."""
         name, *arguments = command
         return subprocess_tool.piped_tool([*self.tool(name), *arguments], os.environ, limit, name=name)
 
     def output(self, command: Sequence[str], limit: float) -> str:
-        """What the engine's program prints."""
+        """Return what the engine's program prints."""
         name, *arguments = command
         return subprocess_tool.read_tool_output([*self.tool(name), *arguments], os.environ, limit)
 
     def put(self, source: Path, name: str, *, changing: bool = False) -> None:
-        """A link, where they do not change it: the programs run as we do."""
+        """Make a link, unless they change it: the programs run as we do."""
         target = self._path / name
         if not changing:
             target.symlink_to(source.absolute())
@@ -79,6 +79,6 @@ class HostSandbox:
 
 @contextmanager
 def host_sandbox() -> Iterator[HostSandbox]:
-    """A sandbox on this machine, its folder gone when the block ends."""
+    """Make a sandbox on this machine; its folder is gone when the block ends."""
     with private_temp_dir() as folder:
         yield HostSandbox(folder)

@@ -1,6 +1,6 @@
 """The data of a service in its volume: set aside, replaced and brought back by renames inside the volume.
 
-They lie in the folder `current`. Beside it: `current.new-STAMP`, new data being put in; `current.ready`, whole ones
+They lie in the folder `current`. Next to it: `current.new-STAMP`, new data being put in; `current.ready`, whole ones
 that wait for the old to step aside (found without `current`, a restore was killed there: the next start of the service
 takes them); `current.LABEL-STAMP`, what was set aside. A short-lived container of the same image makes the renames.
 """
@@ -95,7 +95,7 @@ class DataVolume:
                 self._run(name, f"put {aside} back in place")
 
     def asides(self) -> tuple[Kept, ...]:
-        """What was set aside, by VOLUME:FOLDER. Raises RagopsError (data_unreadable)."""
+        """Return what was set aside, by VOLUME:FOLDER. Raises RagopsError (data_unreadable)."""
         argv = ["sh", "-c", _ASIDES, "look"]
         if self.container.state.running:
             done = self.host.exec(self.container.name, [*argv, self.volume.target])
@@ -146,7 +146,7 @@ class DataVolume:
 
 
 def data_mount(container: Container) -> Mount:
-    """The one volume that the container may write. Raises RagopsError (not_provisioned)."""
+    """Return the one volume that the container may write. Raises RagopsError (not_provisioned)."""
     for mount in container.mounts:
         if mount.kind == "volume" and not mount.read_only:
             return mount
@@ -171,7 +171,7 @@ def _stamp() -> str:
 
 
 def read_file(host: DockerHost, volume: Volume, image: str, name: str) -> str | None:
-    """The text of the file `name` of the data in a volume, None without it; `image` is an id of an image that is here.
+    """Return the text of the file `name` of the data in a volume, None without it; `image` is the id of an image here.
 
     Raises RagopsError.
     """

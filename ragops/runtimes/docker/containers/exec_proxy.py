@@ -1,7 +1,7 @@
 """Runs a program inside a container with the standard streams of this process: `python -P -m … CONTAINER PROGRAM …`.
 
 It stands for the program: what is given to it the program reads, what the program prints it prints, and it ends as the
-program does. Docker leaves a program running when whoever started it is gone; here it is ended then, so that a ragops
+program does. Docker leaves a program running when its starter is gone; here it is ended then, so that a ragops
 that was killed leaves no pg_dump that holds locks.
 """
 
@@ -15,9 +15,9 @@ from ragops.adapters.docker.client import DockerHost
 from ragops.adapters.docker.stream import OpenStdin
 from ragops.errors import RagopsError
 
-LIMIT = 24 * 3600.0  # seconds; whoever starts this has limits of their own
+LIMIT = 24 * 3600.0  # seconds; the starter has limits of its own
 
-# Ends the program when its input, which nobody writes to, is closed. Every process that is started is waited for: an
+# Ends the program when its input, which stays empty, is closed. Every process that is started is waited for: an
 # orphan would fall to the container's first process, and PostgreSQL takes the death of an unknown child for a crash of
 # one of its own, ends all sessions and recovers.
 _WATCHED = (
@@ -28,12 +28,12 @@ _CANNOT = 125  # what `docker run` ends with where Docker itself fails
 
 
 def arguments(container: str, program: str) -> tuple[str, ...]:
-    """The command line of this module; the program's own arguments follow."""
+    """Return the command line of this module; the program's own arguments follow."""
     return (sys.executable, "-P", "-m", __name__, container, program)
 
 
 def wrapped(command: list[str]) -> list[str]:
-    """`command` as it is run where there is no input for it."""
+    """Return `command` as it is run if there is no input for it."""
     return ["sh", "-c", _WATCHED, "sh", *command]
 
 

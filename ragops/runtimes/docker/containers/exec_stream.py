@@ -52,7 +52,7 @@ class StdinProcess:
             self._has_all.set()
 
     def output(self) -> str:
-        """What it printed, once its input has ended and it too. Raises RagopsError (tool_failed, tool_timeout)."""
+        """Return what it printed, once it has ended. Raises RagopsError (tool_failed, tool_timeout)."""
         while not self._has_all.wait(_POLL) and not self._talk.is_done:  # its limit is for what it does then
             cancellation.check()
         _wait(self._talk, self._name, self._limit)
@@ -66,7 +66,7 @@ class StdinProcess:
 
 @contextlib.contextmanager
 def start_with_stdin(host: DockerHost, container: str, command: Sequence[str], limit: float) -> Iterator[StdinProcess]:
-    """A program that is fed inside the block, whose input ends with it."""
+    """Run a program that is fed inside the block; its input ends with the block."""
     program = StdinProcess(host, container, command, limit)
     try:
         yield program
@@ -78,7 +78,7 @@ def start_with_stdin(host: DockerHost, container: str, command: Sequence[str], l
 def printing(
     host: DockerHost, container: str, command: Sequence[str], target: Path, limit: float
 ) -> Iterator[Callable[[], None]]:
-    """A program without input that prints into the new file `target`, and is ended with the block.
+    """Run a program without input that prints into the new file `target`, and end it with the block.
 
     What is yielded waits for its end, `limit` seconds at most. Raises MissingError (disk_full), RagopsError.
     """
@@ -126,7 +126,7 @@ class _Blocks(BlockingReader):
         self._rest = memoryview(b"")
 
     def read(self, size: int, /) -> bytes:
-        """Some of it; nothing at the end."""
+        """Return some of it; nothing at the end."""
         while not self._rest and not self.over.is_set():
             with contextlib.suppress(Empty):
                 self._rest = memoryview(self.queue.get(timeout=_POLL))

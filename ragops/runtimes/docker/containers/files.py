@@ -162,7 +162,7 @@ def _switch(host: DockerHost, name: str, volume: str) -> None:
 
 
 def _found(host: DockerHost, name: str) -> dict[str, str]:
-    """What is in the volume: by path, the SHA-256 of a file, where a link leads."""
+    """Return what is in the volume, by path: the SHA-256 of a file, the target of a link."""
     with host.get_archive(name, _ROOT) as archive:
         return dict(_described(archive))
 

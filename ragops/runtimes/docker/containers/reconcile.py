@@ -29,7 +29,7 @@ _STOP_SECONDS = 60.0  # where the container has no grace of its own
 def refuse_foreign_platform(docker: DockerHost, names: DockerNames, known: Callable[[], Collection[str]]) -> None:
     """Raise UsageError (name_taken) where the platform of this name here is none of this project's.
 
-    `known` tells the ids in the project's own state. Two projects of one name would stop each other's containers and
+    `known` returns the ids in the project's own state. Two projects of one name would stop each other's containers and
     take each other's data.
     """
     found = [container.id for container in docker.containers(names.labels())]
@@ -47,7 +47,7 @@ def clear_left_over(
 ) -> None:
     """Remove what a killed run left: short-lived containers, and containers and networks that the state lost track of.
 
-    Data are in volumes, which stay. `known` tells the ids in the state; it is asked only where something is in doubt.
+    Data are in volumes, which stay. `known` returns the ids in the state; it is called only if something is in doubt.
     """
     doubtful = []
     for container in docker.containers(names.labels()):
@@ -59,7 +59,7 @@ def clear_left_over(
     in_state = set(known()) if doubtful or networks else set()
     for container in doubtful:
         if container.id not in in_state:
-            say(Progress(container.labels[INSTANCE], "left by an interrupted run: made anew on its data", final=True))
+            say(Progress(container.labels[INSTANCE], "left by an interrupted run: recreated with its data", final=True))
             _remove(docker, container)
     for network in networks:
         if network.id not in in_state:
@@ -77,7 +77,7 @@ def start_stopped(docker: DockerHost, names: DockerNames, say: OnProgress) -> No
         try:
             if state.status == "paused":
                 docker_looks.unpause(docker, container.id)
-                say(Progress(instance, "was paused: goes on", final=True))
+                say(Progress(instance, "was paused: resumed", final=True))
             elif is_startable(container):
                 docker.start(container.id)
                 say(Progress(instance, "was stopped: started", final=True))
@@ -86,7 +86,7 @@ def start_stopped(docker: DockerHost, names: DockerNames, say: OnProgress) -> No
 
 
 def is_startable(container: Container) -> bool:
-    """Whether it stands still and can be made to go on."""
+    """Whether it does not run and can be started or resumed."""
     return container.state.status in ("exited", "created", "paused")
 
 
@@ -125,7 +125,7 @@ def stop_all(docker: DockerHost, names: DockerNames) -> tuple[str, ...]:
 
 
 def in_order(containers: Iterable[Container]) -> Iterator[Container]:
-    """The containers in the order in which their services depend on one another."""
+    """Return the containers in the order in which their services depend on one another."""
     order = {service.name: number for number, service in enumerate(SERVICES)}
     yield from sorted(containers, key=lambda one: (order.get(one.labels.get(SERVICE, ""), len(order)), one.name))
 

@@ -39,7 +39,7 @@ _PIP_SECONDS = 900.0
 
 
 def base_image() -> str:
-    """The reference of the image that it is made from: the default of the Dockerfile's argument BASE."""
+    """Return the reference of the image that it is made from: the default of the Dockerfile's argument BASE."""
     found = re.search(r"^ARG BASE=(\S+)$", _dockerfile(), re.MULTILINE)
     return found[1] if found else ""
 
@@ -77,7 +77,7 @@ def build(docker: DockerImages, reference: str, architecture: str, notice: Calla
 
 
 def requirements(lines: Iterable[str]) -> tuple[str, ...]:
-    """What the API needs of the package's requirements (`importlib.metadata.requires`): its own and its extra `api`."""
+    """Return what the API needs of the package's requirements: the package's own and those of its extra `api`."""
     found = []
     for line in lines:
         requirement, _, marker = (part.strip() for part in line.partition(";"))
@@ -111,16 +111,16 @@ def _install(target: Path, architecture: str) -> None:
         raise
     except RagopsError as error:
         if "No module named pip" in error.message:
-            cure = f"run `{sys.executable} -m ensurepip --upgrade`"
-            raise MissingError("pip_missing", "the API's image needs pip, which is not installed here", cure) from error
+            hint = f"run `{sys.executable} -m ensurepip --upgrade`"
+            raise MissingError("pip_missing", "the API's image needs pip, which is not installed here", hint) from error
         what = f"the packages of the API's image could not be fetched: {error.message}"
-        cure = "check the package index, or bring the image from another machine: `ragops images pull --load FILE`"
-        raise MissingError("packages_missing", what, cure) from error
+        hint = "check the package index, or bring the image from another machine: `ragops images pull --load FILE`"
+        raise MissingError("packages_missing", what, hint) from error
     shutil.rmtree(target / "bin", ignore_errors=True)  # scripts for the Python of this machine
 
 
 def _pack(context: IO[bytes], packages: Path) -> None:
-    """The build context, without owners and times: the same content is the same context."""
+    """Return the build context, without owners and times: the same content is the same context."""
     with tarfile.open(fileobj=context, mode="w") as archive:
         archive.add(images_dir() / "api" / "Dockerfile", "Dockerfile", filter=_anonymous)
         for path in _package_files():

@@ -1,4 +1,4 @@
-"""Brings images here: from their registry, or built where they are ragops' own."""
+"""Pull images from their registries, and build those that are made from this package."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def pull(docker: DockerHost, reference: str, on_progress: OnProgress) -> None:
 
 
 def build_api(docker: DockerHost, reference: str, on_progress: OnProgress) -> None:
-    """Build the image of the RAG API as `reference`, its base pulled first where it is not here.
+    """Build the image of the RAG API as `reference`; its base is pulled first if it is not here.
 
     Raises MissingError (image_missing) and what `api_image.build` raises.
     """

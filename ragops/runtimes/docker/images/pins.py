@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def references(settings: Settings) -> dict[str, str]:
-    """The image of every service that the settings ask for: theirs, or else the pinned one; by service."""
+    """Return the image of every service: the one of its settings, or else the pinned one; by service."""
     found = {}
     for service in SERVICES:
         section = settings.section(service.name)
@@ -52,7 +52,7 @@ class Pins:
         self._file = StateFile(path, dict[str, Pin], PUBLIC_MODE)
 
     def __getitem__(self, reference: str) -> Pin | None:
-        """The image that is used for `reference`; None before its first use."""
+        """Return the image that is used for `reference`; None before its first use."""
         return self._all().get(reference)
 
     def set(self, reference: str, image: Image) -> None:
@@ -66,18 +66,18 @@ class Pins:
 
 
 def pins_of(project: Project) -> Pins:
-    """The pins of the project's environment."""
+    """Return the pins of the project's environment."""
     return Pins(project.paths.endpoints.with_name("images.json"))
 
 
 def digest_of(reference: str, image: Image) -> str:
-    """The digest that the registry of `reference` knows the image by; empty where it came from none."""
+    """Return the digest of the image in the registry of `reference`; empty if it came from none."""
     repository = repository_of(reference)
     return next((digest for digest in image.digests if digest.partition("@")[0] == repository), "")
 
 
 def repository_of(reference: str) -> str:
-    """The reference without tag and digest, as Docker shortens it."""
+    """Return the reference without tag and digest, as Docker shortens it."""
     name = reference.partition("@")[0]
     path, slash, last = name.rpartition("/")
     return f"{path}{slash}{last.partition(':')[0]}".removeprefix("docker.io/").removeprefix("library/")

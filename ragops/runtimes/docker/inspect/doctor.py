@@ -1,4 +1,4 @@
-"""What `doctor` says of a machine for the docker runtime: one line each, with the cure."""
+"""Doctor's checks of a machine for the docker runtime: one line each, with a hint."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GOOD_DRIVERS = ("overlay2", "overlayfs", "btrfs", "zfs", "fuse-overlayfs")
 
 
 def findings(docker: DockerHost, project: Project) -> tuple[Check, ...]:
-    """All findings; where no engine answers only that and the plugin."""
+    """Return all checks; if no engine answers only that and the plugin."""
     plugin = run_check("plugin", lambda: f"{pulumi_plugin.version()} at {pulumi_plugin.require()}")
     try:
         version = docker.version()
@@ -80,7 +80,7 @@ def security(facts: EngineFacts) -> Check:
     if "seccomp" not in facts.security and facts.security:
         hint = "use a Docker and a kernel with seccomp, and no --security-opt seccomp=unconfined"
         return Check("security", Status.DEGRADED, "containers run without seccomp", hint)
-    return Check("security", Status.OK, ", ".join(facts.security) or "not told by this engine")
+    return Check("security", Status.OK, ", ".join(facts.security) or "unknown")
 
 
 def loopback(version: str, forwarding: bool) -> Check:
@@ -120,7 +120,7 @@ def _images(docker: DockerHost, project: Project) -> Iterator[Check]:
         elif is_made_here(project.settings, service):
             yield Check("image", Status.OK, f"{reference} will be built by `ragops up`")
         else:
-            hint = "`ragops up` pulls it, `ragops images pull` does now; `--load FILE` where there is no network"
+            hint = "`ragops up` pulls it, `ragops images pull` does now; `--load FILE` without a network"
             yield Check("image", Status.DEGRADED, f"{reference} is not here", hint)
 
 

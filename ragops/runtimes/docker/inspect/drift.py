@@ -1,4 +1,4 @@
-"""The truth about the containers of an environment from Docker itself, in words."""
+"""Compare the running containers with what `up` provisioned."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SIZES = frozenset({"memory limit"})
 
 
 def state_of(container: Container | None, restarts_before: int = 0, now: datetime | None = None) -> str:
-    """`running`, or words for what is wrong; `restarts_before` are those that were no reason to worry."""
+    """Return `running`, or what is wrong; `restarts_before` are restarts that were no reason to worry."""
     if container is None:
         return "gone"
     state, restarts = container.state, container.state.restarts - restarts_before
@@ -44,7 +44,7 @@ def state_of(container: Container | None, restarts_before: int = 0, now: datetim
 
 
 def differences(docker: DockerHost, names: DockerNames, record: Record) -> Iterator[Difference]:
-    """What is not as the last `up` left it: containers, their settings, volumes, the network and who is in it."""
+    """Return what is not as the last `up` left it: containers, their settings, volumes, the network and its members."""
     found = by_instance(services(docker, names))
     for provisioned in record.containers:
         yield from _differences_of(docker, names, provisioned, found.get(provisioned.instance))
@@ -99,7 +99,7 @@ def _network(docker: DockerHost, names: DockerNames, record: Record) -> Iterator
 
 
 def uptime(container: Container, now: datetime | None = None) -> float:
-    """Seconds since it was started last, 0 where it does not run."""
+    """Return the seconds since it was started last, 0 if it does not run."""
     if container.state.started is None or not container.state.running:
         return 0.0
     return max(0.0, ((now or datetime.now(tz=UTC)) - container.state.started).total_seconds())

@@ -41,7 +41,7 @@ class Port:
 
 
 def names_of(project: Project) -> DockerNames:
-    """What everything of the project's environment is called."""
+    """Return the names of everything of the project's environment."""
     return DockerNames(project.settings.name, project.paths.environment)
 
 
@@ -88,8 +88,8 @@ def refuse_taken_names(docker: DockerHost, names: DockerNames, containers: Seque
             raise UsageError("name_taken", what, f"remove it (`docker rm -f {container.name}`), or rename the platform")
     for network in docker.networks({}):
         if PLATFORM not in network.labels and network.name == names.network:
-            what, cure = f"a network that ragops did not make is called {network.name}", "or rename the platform"
-            raise UsageError("name_taken", what, f"remove it (`docker network rm {network.name}`), {cure}")
+            what, other = f"a network that ragops did not make is called {network.name}", "or rename the platform"
+            raise UsageError("name_taken", what, f"remove it (`docker network rm {network.name}`), {other}")
 
 
 def _would_be_ours(names: DockerNames, name: str) -> bool:

@@ -40,7 +40,7 @@ class Record:
     network: str = ""
 
     def of(self, service: str) -> tuple[Provisioned, ...]:
-        """The containers of one service."""
+        """Return the containers of one service."""
         return tuple(item for item in self.containers if item.service == service)
 
     @property
@@ -50,7 +50,7 @@ class Record:
 
 
 def read(path: Path) -> Record:
-    """The record; an empty one before the first `up` went through, and where the file is damaged."""
+    """Return the record; an empty one before the first `up` went through, and if the file is damaged."""
     return StateFile(path, Record, PUBLIC_MODE).read() or Record()
 
 
@@ -60,13 +60,13 @@ def write(path: Path, record: Record) -> None:
 
 
 def take(docker: DockerHost, names: DockerNames, references: Mapping[str, str]) -> Record:
-    """The environment as it is now; `references` are names of images by their ids."""
+    """Return the environment as it is now; `references` are names of images by their ids."""
     network = next((found.id for found in docker.networks(names.labels()) if found.name == names.network), "")
     return Record(tuple(_one(docker, found, references) for found in services(docker, names)), network)
 
 
 def services(docker: DockerHost, names: DockerNames) -> tuple[Container, ...]:
-    """The containers that are an instance of a service, not those that work for one command."""
+    """Return the containers that are an instance of a service, not those that work for one command."""
     return tuple(found for found in docker.containers(names.labels()) if is_service(names, found))
 
 
@@ -77,7 +77,7 @@ def is_service(names: DockerNames, container: Container) -> bool:
 
 
 def by_instance(containers: Iterable[Container]) -> dict[str, Container]:
-    """The containers by the instances that they are."""
+    """Return the containers by the instances that they are."""
     return {container.labels[INSTANCE]: container for container in containers}
 
 

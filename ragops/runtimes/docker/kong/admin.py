@@ -1,4 +1,4 @@
-"""Speaks to Kong's Admin API, which listens inside its container alone: through a connection that an exec holds."""
+"""A client of Kong's Admin API, which listens inside its container alone: through a connection that an exec holds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TALK = f"exec 3<>/dev/tcp/127.0.0.1/{ADMIN_PORT} && cat >&3 && timeout {_SECOND
 def post_configuration(docker: DockerHost, container: str, document: str) -> None:
     """Have the running Kong take `document` as a whole, or nothing of it.
 
-    Raises RagopsError: gateway_config_invalid where Kong refuses it, gateway_silent where it does not answer.
+    Raises RagopsError: gateway_config_invalid if Kong refuses it, gateway_silent if it does not answer.
     """
     deadline = time.monotonic() + _BUSY_SECONDS
     while True:
@@ -50,7 +50,7 @@ def has(docker: DockerHost, container: str, document: str) -> bool:
 
 
 def refused(words: str) -> RagopsError:
-    """The error for a configuration that Kong itself finds fault with."""
+    """Return the error for a configuration that Kong itself refuses."""
     return RagopsError(
         "gateway_config_invalid",
         f"the gateway refuses its new configuration: {words}",
@@ -68,7 +68,7 @@ def request(docker: DockerHost, container: str, method: str, path: str, body: st
     words = answer.split(b"\r\n")[0].split()
     if len(words) < 2 or not words[1].isdigit():
         what = f"the Admin API of {container} does not answer: {done.said[-200:] or 'silence'}"
-        raise RagopsError("gateway_silent", what, "`ragops logs gateway` may say why; `ragops up` starts it anew")
+        raise RagopsError("gateway_silent", what, "`ragops logs gateway` may say why; `ragops up` restarts it")
     return int(words[1]), _unchunked(rest) if b"transfer-encoding: chunked" in answer.lower() else rest
 
 

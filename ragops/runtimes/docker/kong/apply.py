@@ -1,7 +1,7 @@
 """Applies a configuration to Kong's container: judged by Kong, taken over hot, smoke-tested, else undone.
 
 What lies in the volume was last seen to work: it is written when all else is done, so that whatever is interrupted, a
-Kong that starts anew starts with something that worked.
+Kong that restarts starts with something that worked.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def apply(docker: DockerHost, place: KongPlace, wanted: KongConfiguration) -> No
     if failure := live_in_every_worker(wanted.smoke[0]) or rest(wanted.smoke):
         raise _undone(docker, place, wanted, mark, failure)
     store(docker, place, wanted)
-    if live_in_every_worker(wanted.smoke[0]):  # it was restarted meanwhile, with the file as it was
+    if live_in_every_worker(wanted.smoke[0]):  # it was restarted since, with the file as it was
         admin.post_configuration(docker, place.container, wanted.document)
 
 
@@ -87,7 +87,7 @@ def store(docker: DockerHost, place: KongPlace, wanted: KongConfiguration) -> No
 
 
 def stored(docker: DockerHost, place: KongPlace) -> str:
-    """The text that Kong would start with; empty where there is none. Raises MissingError (image_missing)."""
+    """Return the text that Kong would start with; empty if there is none. Raises MissingError (image_missing)."""
     if docker.volume(place.volume) is None:
         return ""
     if docker.image(place.image) is None:
@@ -139,6 +139,6 @@ def _only_file(archive: tarfile.TarFile) -> str:
 
 
 def _words(said: str) -> str:
-    """What is wrong, one line for each thing."""
+    """Return what is wrong, one line for each thing."""
     lines = [line.strip() for line in said.splitlines()]
     return "\n".join(line for line in lines if line and not line.startswith(_NOISE))[-1500:] or "no reason given"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 _MIB = 1 << 20
-# Each round costs some 50 ms of processor time; whoever waits for a service runs the check himself.
+# Each round costs some 50 ms of processor time; what waits for a service runs the check itself.
 _INTERVAL, _TIMEOUT, _RETRIES = "10s", "5s", 3
 _TMPFS = "rw,nosuid,nodev,noexec,size=256m,mode=1777"
 _LOG = {"max-size": "10m", "max-file": "3"}
@@ -53,7 +53,7 @@ def container_args(
 ) -> dict[str, Any]:
     """All arguments of the container of `spec`, in the plugin's words.
 
-    `network` is the id of the network: a network that was made anew has another one, and its name would say nothing.
+    `network` is the id of the network: one that was recreated has another id, and its name would not show that.
     `expose` are the addresses of this machine that the published ports listen on; `published` are those by port of the
     container as they are read back now.
     """

@@ -15,9 +15,9 @@ _FOREIGN = "has files but no {marker}: move it away, or restore it from a recove
 
 
 def start_script(data_dir: str, init: InitStep | None = None, lock_files: Sequence[str] = (), guard: str = "") -> str:
-    """A POSIX shell script that ends as the program in its arguments; `data_dir` is empty where there are no data.
+    """Return a POSIX shell script that ends as the program in its arguments; `data_dir` is empty if there are no data.
 
-    New data that a restore left waiting take their place, an empty folder is initialised beside it. A start that was
+    New data that a restore left waiting take their place, an empty folder is initialised next to it. A start that was
     killed is simply repeated.
     """
     return "\n".join(("set -eu", "umask 077", *_data(data_dir, init, lock_files, guard), 'exec "$@"'))

@@ -1,7 +1,7 @@
 """The Pulumi dynamic provider that stands for a container that serves.
 
 Pulumi's Docker plugin waits for a health check only when it makes a container, does not notice one that dies
-meanwhile, and forgets at the next refresh that it has failed. This one looks at every refresh, and waits at every `up`.
+later, and forgets at the next refresh that it has failed. This one looks at every refresh, and waits at every `up`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Wanted:
 
 
 def make_ready(host: DockerHost, wanted: Wanted) -> None:
-    """Start the container where it is stopped, restart it where it is unhealthy, and wait until it serves.
+    """Start the container if it is stopped, restart it if it is unhealthy, and wait until it serves.
 
-    Raises RagopsError (service_failed) with the end of its log where it dies, loops or takes too long.
+    Raises RagopsError (service_failed) with the end of its log if it dies, loops or takes too long.
     """
     name = wanted.container
     found = host.container(name)

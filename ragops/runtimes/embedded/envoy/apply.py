@@ -1,6 +1,6 @@
 """Applies a gateway's hot configuration to the files that it watches: judged first, smoke-tested after, else undone.
 
-The record beside the folder is what was last seen to work. It is written last, so that whatever is interrupted falls
+The record next to the folder is what was last seen to work. It is written last, so that an interrupted run falls
 back to something that worked.
 """
 
@@ -66,7 +66,7 @@ def validate(wanted: GatewayConfiguration) -> None:
 
 
 def current(folder: Path) -> dict[str, str]:
-    """The applied files by name; empty where there are none."""
+    """Return the applied files by name; empty if there are none."""
     try:
         return {path.name: path.read_text() for path in sorted(folder.glob("[!.]*.json"))}
     except OSError as error:
@@ -74,7 +74,7 @@ def current(folder: Path) -> dict[str, str]:
 
 
 def last_good(folder: Path) -> dict[str, str]:
-    """The files that were last seen to work; empty where none were."""
+    """Return the files that were last seen to work; empty if none were."""
     try:
         values = json.loads(_record(folder).read_text())
     except (OSError, ValueError):
@@ -104,7 +104,7 @@ def _remember(folder: Path, files: Mapping[str, str]) -> None:
 def _put(folder: Path, files: Mapping[str, str]) -> None:
     """Move the files into place, each in one rename and in their order.
 
-    All are written beside the folder first: a full disk is met before anything is moved. All are moved, the unchanged
+    All are written next to the folder first: a full disk is met before anything is moved. All are moved, the unchanged
     too: the gateway sees moves only, and a text that came into its folder otherwise would look applied and not be.
     """
     stage = folder.with_name(f"{folder.name}.new")
@@ -144,7 +144,7 @@ def same_bootstrap(wanted: GatewayConfiguration) -> bool:
 
 
 def _words(output: str, check: str) -> str:
-    """The program's own complaint: of lines of JSON their message, else the last line."""
+    """Return the program's own complaint: of lines of JSON their message, else the last line."""
     lines = [line for line in output.strip().splitlines() if line.strip()]
     if not lines:
         return "no reason given"

@@ -1,4 +1,4 @@
-"""Who works in a data folder. Engines stand in theirs, so the working directory tells, whatever a lock file says."""
+"""Processes that work in a data folder. Engines stand in theirs: the working directory counts, not a lock file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _END_WAIT = 5.0
 def clear(folder: Path, program: str, lock_files: Sequence[str]) -> None:
     """End what a killed engine left running in its data folder, and remove the engine's own lock files.
 
-    A backend of PostgreSQL outlives its killed postmaster until its query ends, and no new server starts meanwhile.
+    A backend of PostgreSQL outlives its killed postmaster until its query ends, and no new server starts before that.
     Raises RagopsError (data_in_use) where a whole engine serves the folder: one that its lock file names, or any where
     the engine writes none.
     """
@@ -35,7 +35,7 @@ def clear(folder: Path, program: str, lock_files: Sequence[str]) -> None:
 
 
 def occupants(folder: Path, program: str) -> list[psutil.Process]:
-    """The living processes of `program` whose working directory is `folder`."""
+    """Return the living processes of `program` whose working directory is `folder`."""
     place = str(folder.resolve())
     found = []
     for process in psutil.process_iter():
@@ -46,7 +46,7 @@ def occupants(folder: Path, program: str) -> list[psutil.Process]:
 
 
 def _pid(lock_file: Path) -> int:
-    """The process that a lock file names; 0 where it names none, as after a full disk."""
+    """Return the process that a lock file names; 0 if it names none, as after a full disk."""
     try:
         return int(lock_file.read_text().split()[0])
     except (OSError, ValueError, IndexError):

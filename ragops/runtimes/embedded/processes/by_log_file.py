@@ -24,7 +24,7 @@ def leaders(folder: Path) -> list[int]:
 
 
 def environment_of(pid: int, runs: Path) -> str:
-    """The environment below `runs` that started the process or one of its parents; empty where none of them did."""
+    """Return the environment below `runs` that started the process or one of its parents; empty if none did."""
     try:
         log = _log(os.getsid(pid))
     except OSError:
@@ -34,7 +34,7 @@ def environment_of(pid: int, runs: Path) -> str:
 
 
 def users(folder: Path) -> Iterator[psutil.Process]:
-    """The living processes that stand in `folder`, name something in it as an argument, or have it open."""
+    """Return the living processes that stand in `folder`, name something in it as an argument, or have it open."""
     place = folder.resolve()
     family = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for process in psutil.process_iter():
@@ -51,7 +51,7 @@ def _uses(process: psutil.Process, place: Path) -> bool:
 def _leads(pid: int) -> bool:
     """Every service is started by its whole path, as the leader of a session of its own, without a terminal.
 
-    The path tells it from PostgreSQL's backends, which lead sessions too but show what they do instead.
+    The path distinguishes it from PostgreSQL's backends, which lead sessions too but show what they do instead.
     """
     try:
         process = psutil.Process(pid)

@@ -1,7 +1,7 @@
-"""Becomes a service's program: records who it is, gives up root if told to, and executes.
+"""Become a service's program: record its identity, give up root if that is asked for, and execute.
 
 Run as a script with the standard library alone, `launch.py STARTER RECORD DIGEST USER PROGRAM ARG…`. The record is
-written by the very process that becomes the service, so that no instant exists at which the service runs and nobody
+written by the very process that becomes the service, so that no instant exists at which the service runs without a
 knows its pid.
 """
 
@@ -15,9 +15,9 @@ from pathlib import Path
 
 
 def identity(pid: int) -> str:
-    """What tells this process from a later one with the same pid: boot and start time in clock ticks (proc(5)).
+    """Return what distinguishes a process from a later one with its pid: boot and start time in clock ticks (proc(5)).
 
-    Empty where there is no such process, or only its zombie. Start times in seconds would move with the wall clock.
+    Empty if there is no such process, or only its zombie. Start times in seconds would move with the wall clock.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -50,9 +50,9 @@ def _become(user: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Record where `RECORD` is not empty, become `USER` where it is not empty, execute `PROGRAM ARG…`.
+    """Record if `RECORD` is not empty, become `USER` if it is not empty, execute `PROGRAM ARG…`.
 
-    Ends where the process `STARTER` is gone: whoever repeats its work must not find two of us.
+    Ends if the process `STARTER` is gone: a repetition of its work must not find two of us.
     """
     starter, record, digest, user, *command = arguments
     if os.getppid() != int(starter):

@@ -21,7 +21,7 @@ PASSAGE = 0o711  # others may pass through, not look: an engine may run as anoth
 
 
 def own(path: Path, user: str) -> None:
-    """Give `path` to `user`; nothing to do where that is nobody in particular."""
+    """Give `path` to `user`; nothing to do if that is empty."""
     if user:
         entry = pwd.getpwnam(user)
         os.chown(path, entry.pw_uid, entry.pw_gid)
@@ -35,7 +35,7 @@ def write_all(spec: ProcessSpec) -> None:
 
 
 def write_hot(spec: ProcessSpec) -> None:
-    """The files that the process takes over while it runs, and the record of all. Raises OSError."""
+    """Write the files that the process takes over while it runs, and the record of all. Raises OSError."""
     if spec.hot or spec.hot_dir.exists():
         _write_folder(spec.hot_dir, spec.hot, spec.user)
     _write_record(spec)

@@ -59,7 +59,7 @@ class ProcessSpec:
         return {**_digests(self.files), **self.hot_digests()}
 
     def hot_digests(self) -> dict[str, str]:
-        """The same of the hot files alone."""
+        """Return the same of the hot files alone."""
         return {f"{HOT}/{name}": digest for name, digest in _digests(self.hot).items()}
 
     def digest(self) -> str:
@@ -77,11 +77,11 @@ class ProcessSpec:
 
     @staticmethod
     def recorded_digests(props: Mapping[str, Any]) -> dict[str, str]:
-        """The file digests inside a recorded spec."""
+        """Return the file digests inside a recorded spec."""
         return dict(props.get("digests", {}))
 
     def to_props(self) -> dict[str, Any]:
-        """The JSON values that `from_props` reads, contents of secret files apart from the others.
+        """Return the JSON values that `from_props` reads, contents of secret files apart from the others.
 
         Apart because the engine hides a whole list as soon as one of its items is secret.
         """

@@ -1,4 +1,4 @@
-"""What is true of a service's process right now, whoever started or ended it."""
+"""The state of a service's process right now, however it was started or ended."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Record:
 
 
 def read_record(run_dir: Path) -> Record | None:
-    """The record of the process last started in `run_dir`; None where there is none that can be read."""
+    """Return the record of the process last started in `run_dir`; None if there is none that can be read."""
     try:
         values = json.loads((run_dir / RECORD).read_text())
         return Record(int(values["pid"]), values["identity"], values["digest"], float(values["started"]))
@@ -53,12 +53,12 @@ def read_record(run_dir: Path) -> Record | None:
 
 
 def record_of(pid: int) -> Record:
-    """A record made from the living process itself, which is adopted for no provisioned one."""
+    """Return a record made from the living process itself, which is adopted for no provisioned one."""
     return Record(pid, identity(pid), "", 0.0)
 
 
 def living(run_dir: Path) -> Record | None:
-    """The record of the process that runs in `run_dir`, made anew where it is lost; None where none runs."""
+    """Return the record of the process that runs in `run_dir`, made again if it is lost; None if none runs."""
     record = read_record(run_dir)
     if record and record.alive:
         return record
@@ -66,7 +66,7 @@ def living(run_dir: Path) -> Record | None:
 
 
 def read_spec(run_dir: Path) -> dict[str, object]:
-    """The values of the ProcessSpec that was last started; empty where there is none."""
+    """Return the values of the ProcessSpec that was last started; empty if there is none."""
     try:
         values = json.loads((run_dir / SPEC).read_text())
     except (OSError, ValueError):
@@ -75,7 +75,7 @@ def read_spec(run_dir: Path) -> dict[str, object]:
 
 
 def state_of(run_dir: Path, ports: Mapping[str, int], digests: Mapping[str, str], data_dir: str = "") -> str:
-    """The truth about the process provisioned in `run_dir` with these ports and files: `running`, or what is wrong.
+    """Return the state of the process provisioned in `run_dir` with these ports and files: `running`, or what is wrong.
 
     With `data_dir` also whether the folder of its data is still the one that it works in.
     """

@@ -43,7 +43,7 @@ _INIT_TIMEOUT = 300.0
 
 
 def log_path(run_dir: Path, service: str) -> Path:
-    """The log of a service."""
+    """Return the path of the log of a service."""
     return run_dir / f"{service}.log"
 
 
@@ -93,7 +93,7 @@ def start(spec: ProcessSpec, extra_args: Sequence[str] = ()) -> None:
 
 
 def wait_healthy(spec: ProcessSpec, record: Record) -> None:
-    """Wait for the health check. Raises RagopsError (service_failed) where it dies or takes too long."""
+    """Wait for the health check. Raises RagopsError (service_failed) if it dies or takes too long."""
     deadline = time.monotonic() + spec.start_timeout
     while True:
         healthy = passes(spec.health, timeout=2.0)
@@ -143,7 +143,7 @@ def _wait_until_dead(record: Record, seconds: float) -> bool:
 
 
 def _reap(pid: int) -> None:
-    """A process that this very run started stays a zombie until we ask."""
+    """Reap a process that this very run started, which stays a zombie until then."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
@@ -172,7 +172,7 @@ def ready_folder(data: Path) -> Path:
 
 
 def _initialise(spec: ProcessSpec) -> None:
-    """Fill the data folder once, beside its place; a folder that an interrupted run left half full starts over."""
+    """Fill the data folder once, next to its place; a folder that an interrupted run left half full starts over."""
     data = Path(spec.data_dir)
     make_dir(data.parent, rendered_files.PASSAGE)
     if not data.exists() and ready_folder(data).exists():
@@ -197,7 +197,7 @@ def _initialise(spec: ProcessSpec) -> None:
 
 
 def _refuse_guarded(spec: ProcessSpec) -> None:
-    """Raise RagopsError (service_failed) where its guard speaks against a start; the log gets its words."""
+    """Raise RagopsError (service_failed) if its guard refuses a start; the log gets what the guard printed."""
     if not spec.guard:
         return
     command = ["sh", "-c", spec.guard]
@@ -211,7 +211,7 @@ def _refuse_guarded(spec: ProcessSpec) -> None:
 
 
 def _run_init(spec: ProcessSpec, command: Sequence[str]) -> None:
-    cure = "cure that, then run the command again: it starts over"
+    hint = "mend that, then run the command again: it starts over"
     try:
         done = subprocess.run(
             [*_launcher("", "", spec.user), *command],
@@ -219,11 +219,11 @@ def _run_init(spec: ProcessSpec, command: Sequence[str]) -> None:
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         what = f"{spec.service} was not initialised within {_INIT_TIMEOUT:.0f} s"
-        raise RagopsError("init_failed", what, cure) from error
+        raise RagopsError("init_failed", what, hint) from error
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip())[-800:]
         what = f"{spec.service} could not be initialised (exit {done.returncode}): {said}"
-        raise RagopsError("init_failed", what, cure)
+        raise RagopsError("init_failed", what, hint)
 
 
 def _environment(spec: ProcessSpec) -> dict[str, str]:
