@@ -59,9 +59,9 @@ def _docker(project: Project) -> RuntimeHost:
 
 
 def _docker_images(project: Project | None) -> RuntimeImages:
-    from ragops.runtimes.docker.images.store import DockerImages
+    from ragops.runtimes.docker.images.store import ImageStore
 
-    return DockerImages(project)
+    return ImageStore(project)
 
 
 _RUNTIMES = {

@@ -12,7 +12,7 @@ from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.errors import RagopsError
-from ragops.runtimes.docker.containers import reconcile as docker_prepare
+from ragops.runtimes.docker.containers import reconcile as docker_reconcile
 from ragops.runtimes.docker.host import DockerRuntimeHost
 from ragops.runtimes.docker.inspect import provisioned as docker_record
 from ragops.services.contract import Endpoint, Node
@@ -195,7 +195,9 @@ def test_lost_volumes_and_networks_are_named(platform: Platform) -> None:
     platform.docker.remove_volume(platform.names.data_volume("redis"))
     platform.docker.remove_network(platform.names.network)
     assert platform.differences() == {"redis": "is gone", "redis-data": "is gone", "network": "is gone"}
-    docker_prepare.say_lost_data(platform.docker, docker_record.read(platform.host._record_path), platform.said.append)
+    docker_reconcile.report_lost_data(
+        platform.docker, docker_record.read(platform.host._record_path), platform.said.append
+    )
     assert "starts EMPTY" in platform.said[0].text
 
 
@@ -204,7 +206,7 @@ def test_lost_volumes_and_networks_are_named(platform: Platform) -> None:
 
 def clear(platform: Platform, known: set[str]) -> list[str]:
     record = docker_record.read(platform.host._record_path)
-    docker_prepare.clear_left_over(platform.docker, platform.names, record, lambda: known, platform.said.append)
+    docker_reconcile.clear_left_over(platform.docker, platform.names, record, lambda: known, platform.said.append)
     return [item.resource for item in platform.said]
 
 
@@ -233,7 +235,7 @@ def test_the_state_is_asked_only_in_doubt(platform: Platform) -> None:
     def ask() -> set[str]:
         raise AssertionError("half a second for nothing")
 
-    docker_prepare.clear_left_over(platform.docker, platform.names, record, ask, platform.said.append)
+    docker_reconcile.clear_left_over(platform.docker, platform.names, record, ask, platform.said.append)
     assert platform.docker.container(platform.name("redis")).state.running
 
 
@@ -249,7 +251,7 @@ def test_what_is_stopped_or_paused_is_started(platform: Platform) -> None:
         platform.make(service)
     stop(platform)
     platform.docker.api.pause(platform.name("api"))
-    docker_prepare.start_stopped(platform.docker, platform.names, platform.said.append)
+    docker_reconcile.start_stopped(platform.docker, platform.names, platform.said.append)
     assert all(platform.host.is_running(service) for service in ("redis", "api", "gateway"))
     assert [item.resource for item in platform.said] == ["redis", "api"]
 
@@ -257,9 +259,9 @@ def test_what_is_stopped_or_paused_is_started(platform: Platform) -> None:
 def test_another_projects_platform_of_the_same_name_is_left_alone(platform: Platform) -> None:
     container = platform.make("redis")
     with pytest.raises(RagopsError) as caught:
-        docker_prepare.refuse_foreign_platform(platform.docker, platform.names, set)
+        docker_reconcile.refuse_foreign_platform(platform.docker, platform.names, set)
     assert (caught.value.code, caught.value.exit_code) == ("name_taken", 2)
-    docker_prepare.refuse_foreign_platform(platform.docker, platform.names, lambda: {container})
+    docker_reconcile.refuse_foreign_platform(platform.docker, platform.names, lambda: {container})
     assert platform.host.stop_orphans() == ()
     assert platform.host.list_data() == ()
     assert not platform.host.has_data("redis")

@@ -13,7 +13,7 @@ from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.errors import ExitCode, RagopsError
-from ragops.runtimes.docker.inspect import doctor as docker_findings
+from ragops.runtimes.docker.inspect import doctor as docker_doctor
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
 from ragops.runtimes.docker.inspect.preflight import Port
 from ragops.services.contract import Status
@@ -84,7 +84,7 @@ def test_a_full_disk_is_refused(docker: DockerHost, monkeypatch: pytest.MonkeyPa
 
 
 def test_doctor_says_all_there_is_to_say_of_this_engine(docker: DockerHost, project: Project) -> None:
-    found = docker_findings.findings(docker, project)
+    found = docker_doctor.doctor_checks(docker, project)
     names = {check.name for check in found}
     assert {"docker", "plugin", "disk", "storage", "limits", "security", "loopback", "image", "port"} <= names
     engine = next(check for check in found if check.name == "docker")
@@ -94,7 +94,7 @@ def test_doctor_says_all_there_is_to_say_of_this_engine(docker: DockerHost, proj
 
 
 def test_without_an_engine_it_says_that_alone(project: Project, tmp_path: Path) -> None:
-    found = docker_findings.findings(DockerHost(f"unix://{tmp_path}/nothing.sock"), project)
+    found = docker_doctor.doctor_checks(DockerHost(f"unix://{tmp_path}/nothing.sock"), project)
     assert [check.name for check in found] == ["docker", "plugin"]
     assert found[0].status is Status.DOWN
     assert "systemctl start docker" in found[0].hint

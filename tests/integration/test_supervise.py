@@ -23,7 +23,7 @@ import pytest
 from ragops.config.load import load
 from ragops.config.model import Settings
 from ragops.errors import ExitCode, MissingError, RagopsError
-from ragops.runtimes.embedded.control import ProcessControl, stop_remains
+from ragops.runtimes.embedded.control import ProcessControl, stop_orphans
 from ragops.runtimes.embedded.host import refuse_used
 from ragops.runtimes.embedded.preflight import refuse_taken_port
 from ragops.runtimes.embedded.processes import by_log_file, exec_wrapper, supervisor
@@ -434,8 +434,8 @@ def test_real_engines_are_found_without_their_record(engines: dict[str, ProcessS
         supervisor.ensure_running(spec)
         lost = lose(spec)
         assert state(spec) == f"running without its record (pid {lost})"
-        assert by_log_file.leaders(Path(spec.run_dir)) == [lost], "PostgreSQL's backends end with it"
-        assert stop_remains(Path(spec.run_dir)), "valkey-server shows no path among its arguments"
+        assert by_log_file.find_leaders(Path(spec.run_dir)) == [lost], "PostgreSQL's backends end with it"
+        assert stop_orphans(Path(spec.run_dir)), "valkey-server shows no path among its arguments"
         assert not exec_wrapper.identity(lost)
 
 

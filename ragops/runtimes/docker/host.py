@@ -16,14 +16,14 @@ from ragops.adapters.pulumi import plugin as pulumi_plugin
 from ragops.errors import RagopsError
 from ragops.runtimes.contract import Difference, Instance
 from ragops.runtimes.docker.containers import data_volume as docker_data
-from ragops.runtimes.docker.containers import reconcile as docker_prepare
+from ragops.runtimes.docker.containers import reconcile as docker_reconcile
 from ragops.runtimes.docker.containers.reconcile import DATA_SUFFIX
 from ragops.runtimes.docker.facts import FACTS
 from ragops.runtimes.docker.images import api_image
 from ragops.runtimes.docker.images import fetch as docker_fetch
 from ragops.runtimes.docker.images.pins import is_made_here, pins_of, references
-from ragops.runtimes.docker.inspect import doctor as docker_findings
-from ragops.runtimes.docker.inspect import drift as docker_truth
+from ragops.runtimes.docker.inspect import doctor as docker_doctor
+from ragops.runtimes.docker.inspect import drift as docker_drift
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
 from ragops.runtimes.docker.inspect import provisioned as docker_record
 from ragops.runtimes.docker.names import INSTANCE, SERVICE
@@ -88,24 +88,24 @@ class DockerRuntimeHost:
     def prepare_up(self, on_progress: OnProgress, known_ids: Callable[[], Collection[str]]) -> None:
         """Plugin, images, what a killed run left, what is stopped. Raises MissingError, UsageError (name_taken)."""
         if not self._owner.exists():
-            docker_prepare.refuse_foreign_platform(self._docker, self._names, known_ids)
+            docker_reconcile.refuse_foreign_platform(self._docker, self._names, known_ids)
             write_atomic(self._owner, f"{self._names.network}\n")
         self._fetch(on_progress)
         record = docker_record.read(self._record_path)
-        docker_prepare.say_lost_data(self._docker, record, on_progress)
-        docker_prepare.clear_left_over(self._docker, self._names, record, known_ids, on_progress)
-        docker_prepare.start_stopped(self._docker, self._names, on_progress)
+        docker_reconcile.report_lost_data(self._docker, record, on_progress)
+        docker_reconcile.clear_left_over(self._docker, self._names, record, known_ids, on_progress)
+        docker_reconcile.start_stopped(self._docker, self._names, on_progress)
 
     def will_restart(self) -> Collection[str]:
         """Instances whose containers are stopped or paused."""
         found = docker_record.by_instance(docker_record.services(self._docker, self._names))
-        return {instance for instance, container in found.items() if docker_prepare.is_startable(container)}
+        return {instance for instance, container in found.items() if docker_reconcile.is_startable(container)}
 
     def record_provisioned(self) -> None:
         """Keep what the containers are now, to compare with."""
         pins, settings = pins_of(self._project), self._project.settings
         named = {pin.id: reference for reference in references(settings).values() if (pin := pins[reference])}
-        docker_record.write(self._record_path, docker_record.take(self._docker, self._names, named))
+        docker_record.write(self._record_path, docker_record.capture(self._docker, self._names, named))
 
     def engine_variables(self) -> Mapping[str, str]:
         """Which Docker engine is meant: Pulumi's plugin knows variables, and no contexts."""
@@ -118,7 +118,7 @@ class DockerRuntimeHost:
     def drift(self) -> tuple[Difference, ...]:
         """Return what is not as the last `up` left it."""
         record = docker_record.read(self._record_path)
-        return tuple(docker_truth.differences(self._docker, self._names, record))
+        return tuple(docker_drift.find_drift(self._docker, self._names, record))
 
     def describe_resource(self, urn: str) -> ResourceDescription:
         """Return a description that shows a container's readiness as the container, and nothing that Docker assigns."""
@@ -187,7 +187,7 @@ class DockerRuntimeHost:
     def stop_orphans(self) -> tuple[str, ...]:
         """Remove the containers, networks and rendered files that are in no stack's state."""
         self._record_path.unlink(missing_ok=True)
-        return docker_prepare.stop_all(self._docker, self._names) if self._owner.exists() else ()
+        return docker_reconcile.stop_all(self._docker, self._names) if self._owner.exists() else ()
 
     def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
         """From Docker; each line of a service of several containers begins with the name of its own."""
@@ -199,7 +199,7 @@ class DockerRuntimeHost:
 
     def doctor_checks(self) -> tuple[Check, ...]:
         """Engine, plugin, images, disk, ports."""
-        return docker_findings.findings(self._docker, self._project)
+        return docker_doctor.doctor_checks(self._docker, self._project)
 
     def _fetch(self, on_progress: OnProgress) -> None:
         if pulumi_plugin.find() is None:
@@ -232,7 +232,7 @@ class DockerRuntimeHost:
     def _instance(
         self, endpoint: Endpoint, name: str, container: Container | None, before: Provisioned | None
     ) -> Instance:
-        state = docker_truth.state_of(container, before.restarts if before else 0)
+        state = docker_drift.state_of(container, before.restarts if before else 0)
         image = before.reference if before else ""
         if container is None:
             return Instance(endpoint.service, name, state, "-", image=image)
@@ -244,7 +244,7 @@ class DockerRuntimeHost:
             address=_address(endpoint, container),
             ident=container.id if runs else "",
             image=image,
-            uptime=docker_truth.uptime(container),
+            uptime=docker_drift.uptime(container),
             memory=self._memory(container.id) if runs else 0,
         )
 

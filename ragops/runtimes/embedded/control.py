@@ -13,9 +13,9 @@ from ragops.adapters import subprocess_tool
 from ragops.adapters.files import create_private, explain_os_error, make_dir, size_below, sync_dir
 from ragops.errors import RagopsError, UsageError
 from ragops.runtimes.embedded.processes import rendered_files, supervisor
-from ragops.runtimes.embedded.processes.by_log_file import users
+from ragops.runtimes.embedded.processes.by_log_file import find_users
 from ragops.runtimes.embedded.processes.spec import ProcessSpec
-from ragops.runtimes.embedded.processes.state import living, read_spec
+from ragops.runtimes.embedded.processes.state import find_living, read_spec
 from ragops.runtimes.embedded.programs import locate
 from ragops.runtimes.embedded.sandbox import HostSandbox, host_sandbox
 from ragops.services.control import DataFile
@@ -49,7 +49,7 @@ class ProcessControl:
 
     def is_running(self) -> bool:
         """Whether what was started in the run folder runs, with its record or without."""
-        return living(self._run_dir) is not None
+        return find_living(self._run_dir) is not None
 
     def move_data_aside(self, label: str) -> str:
         """Rename the data folder, put an empty one in its place; returns the new name's path."""
@@ -98,7 +98,7 @@ class ProcessControl:
         data, folder = self._data(), Path(name)
         if folder.parent != data.parent or not is_aside(folder.name, data.name):
             raise UsageError("not_kept", f"{name} is nothing that a restore set aside", "see `ragops restore clean`")
-        for process in users(folder):
+        for process in find_users(folder):
             hint = "end that process, then run the command again"
             raise RagopsError("data_in_use", f"pid {process.pid} uses {folder}: it is not removed", hint)
         try:
@@ -212,7 +212,7 @@ def _swap(fresh: Path, data: Path, aside: Path) -> None:
     sync_dir(data.parent)
 
 
-def stop_remains(run_dir: Path) -> bool:
+def stop_orphans(run_dir: Path) -> bool:
     """Stop what runs in `run_dir` and is in no stack's state: an `up` was killed before it saved its state."""
     remains = ProcessControl(run_dir)
     running = remains.is_running()

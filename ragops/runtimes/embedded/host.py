@@ -15,11 +15,11 @@ from ragops.errors import RagopsError
 from ragops.runtimes.checks import run_check
 from ragops.runtimes.contract import RUNNING, Difference, Instance, ResourceDescription
 from ragops.runtimes.embedded import preflight as embedded_preflight
-from ragops.runtimes.embedded.control import ProcessControl, stop_remains
+from ragops.runtimes.embedded.control import ProcessControl, stop_orphans
 from ragops.runtimes.embedded.facts import FACTS
-from ragops.runtimes.embedded.processes.by_log_file import users
+from ragops.runtimes.embedded.processes.by_log_file import find_users
 from ragops.runtimes.embedded.processes.spec import ProcessSpec
-from ragops.runtimes.embedded.processes.state import living, lost_data, read_record, read_spec, state_of
+from ragops.runtimes.embedded.processes.state import find_living, lost_data, read_record, read_spec, state_of
 from ragops.runtimes.embedded.processes.supervisor import log_path, ready_folder
 from ragops.runtimes.embedded.programs import locate, unprivileged_user
 from ragops.services import SERVICES
@@ -83,7 +83,7 @@ class EmbeddedRuntimeHost:
         """Services whose data folder was taken from under them; all else the process provider's refresh sees itself."""
         found = []
         for service in SERVICES:
-            record, folder = living(self._paths.run_dir(service.name)), self._paths.data_dir(service.name)
+            record, folder = find_living(self._paths.run_dir(service.name)), self._paths.data_dir(service.name)
             if record and lost_data(record, folder):
                 found.append(
                     Difference(service.name, RUNNING, f"running without its data: {folder} is gone", service.name)
@@ -121,7 +121,7 @@ class EmbeddedRuntimeHost:
 
     def is_running(self, service: str) -> bool:
         """Whether its process runs, with its record or without."""
-        return living(self._paths.run_dir(service)) is not None
+        return find_living(self._paths.run_dir(service)) is not None
 
     def has_data(self, service: str) -> bool:
         """Whether its data folder is there."""
@@ -156,7 +156,7 @@ class EmbeddedRuntimeHost:
 
     def stop_orphans(self) -> tuple[str, ...]:
         """Stop the processes that are in no stack's state."""
-        return tuple(service.name for service in SERVICES if stop_remains(self._paths.run_dir(service.name)))
+        return tuple(service.name for service in SERVICES if stop_orphans(self._paths.run_dir(service.name)))
 
     def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
         """From the file that the process writes to."""
@@ -194,7 +194,7 @@ class EmbeddedRuntimeHost:
 def refuse_used(folders: Sequence[Path]) -> None:
     """Raise RagopsError (data_in_use) where a living process uses one of the folders."""
     for folder in folders:
-        for process in users(folder):
+        for process in find_users(folder):
             what = f"pid {process.pid} uses {folder}: nothing was removed"
             raise RagopsError("data_in_use", what, f"end it (`kill {process.pid}`), then run the command again")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.ports import PortOwner, port_owner
 from ragops.errors import MissingError, UsageError
 from ragops.runtimes.embedded.processes.by_log_file import environment_of
-from ragops.runtimes.embedded.processes.state import belongs_to, living, read_spec
+from ragops.runtimes.embedded.processes.state import belongs_to, find_living, read_spec
 from ragops.runtimes.embedded.programs import blocking_folder, locate, unprivileged_user
 from ragops.runtimes.ports import config_name, port_taken
 from ragops.services import SERVICES
@@ -71,7 +71,7 @@ def refuse_taken_port(project: Project, service: str, port: int) -> None:
     owner = port_owner(port)
     if owner is None:
         return
-    record = living(project.paths.run_dir(service))
+    record = find_living(project.paths.run_dir(service))
     if not (record and belongs_to(owner, record)):
         raise _taken(project, service, owner)
 

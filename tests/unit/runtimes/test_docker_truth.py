@@ -9,7 +9,7 @@ import pytest
 
 from ragops.adapters.docker.inspect import EngineFacts, extract_settings
 from ragops.adapters.docker.values import Container, State
-from ragops.runtimes.docker.inspect import doctor as docker_findings
+from ragops.runtimes.docker.inspect import doctor as docker_doctor
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
 from ragops.runtimes.docker.inspect.drift import state_of, uptime
 from ragops.runtimes.docker.inspect.provisioned import Provisioned, Record, read, write
@@ -118,18 +118,18 @@ def facts(**values: Any) -> EngineFacts:
 @pytest.mark.parametrize(
     ("check", "status"),
     [
-        (docker_findings.storage(facts()), Status.OK),
-        (docker_findings.storage(facts(storage_driver="vfs")), Status.DEGRADED),
-        (docker_findings.limits(facts()), Status.OK),
-        (docker_findings.limits(facts(memory_limit=False)), Status.DEGRADED),
-        (docker_findings.limits(facts(warnings=("WARNING: No memory limit support",))), Status.DEGRADED),
-        (docker_findings.security(facts()), Status.OK),
-        (docker_findings.security(facts(security=("rootless", "seccomp"))), Status.OK),
-        (docker_findings.security(facts(security=("apparmor",))), Status.DEGRADED),
-        (docker_findings.loopback("27.5.1", forwarding=True), Status.DEGRADED),
-        (docker_findings.loopback("20.10.24+dfsg1", forwarding=True), Status.DEGRADED),
-        (docker_findings.loopback("20.10.24+dfsg1", forwarding=False), Status.OK),
-        (docker_findings.loopback("28.0.1", forwarding=True), Status.OK),
+        (docker_doctor.storage(facts()), Status.OK),
+        (docker_doctor.storage(facts(storage_driver="vfs")), Status.DEGRADED),
+        (docker_doctor.limits(facts()), Status.OK),
+        (docker_doctor.limits(facts(memory_limit=False)), Status.DEGRADED),
+        (docker_doctor.limits(facts(warnings=("WARNING: No memory limit support",))), Status.DEGRADED),
+        (docker_doctor.security(facts()), Status.OK),
+        (docker_doctor.security(facts(security=("rootless", "seccomp"))), Status.OK),
+        (docker_doctor.security(facts(security=("apparmor",))), Status.DEGRADED),
+        (docker_doctor.loopback("27.5.1", forwarding=True), Status.DEGRADED),
+        (docker_doctor.loopback("20.10.24+dfsg1", forwarding=True), Status.DEGRADED),
+        (docker_doctor.loopback("20.10.24+dfsg1", forwarding=False), Status.OK),
+        (docker_doctor.loopback("28.0.1", forwarding=True), Status.OK),
     ],
 )
 def test_what_doctor_makes_of_an_engine(check: Any, status: Status) -> None:

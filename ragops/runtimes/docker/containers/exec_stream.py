@@ -141,13 +141,13 @@ class _NewFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with self._words():
+        with self._translate_errors():
             self._file = create_private(path, 0)
 
     def write(self, data: bytes, /) -> None:
         """Take all of it."""
         rest = memoryview(data)
-        with self._words():
+        with self._translate_errors():
             while rest:
                 rest = rest[self._file.write(rest) :]
 
@@ -156,7 +156,7 @@ class _NewFile:
         self._file.close()
 
     @contextlib.contextmanager
-    def _words(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

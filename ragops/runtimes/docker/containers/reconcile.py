@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
-from ragops.adapters.docker import inspect as docker_looks
+from ragops.adapters.docker import inspect as docker_inspect
 from ragops.adapters.progress import Progress
 from ragops.errors import RagopsError, UsageError
 from ragops.runtimes.docker.inspect.provisioned import services
@@ -76,7 +76,7 @@ def start_stopped(docker: DockerHost, names: DockerNames, say: OnProgress) -> No
         instance, state = container.labels[INSTANCE], container.state
         try:
             if state.status == "paused":
-                docker_looks.unpause(docker, container.id)
+                docker_inspect.unpause(docker, container.id)
                 say(Progress(instance, "was paused: resumed", final=True))
             elif is_startable(container):
                 docker.start(container.id)
@@ -90,7 +90,7 @@ def is_startable(container: Container) -> bool:
     return container.state.status in ("exited", "created", "paused")
 
 
-def say_lost_data(docker: DockerHost, record: Record, say: OnProgress) -> None:
+def report_lost_data(docker: DockerHost, record: Record, say: OnProgress) -> None:
     """Say loudly where a volume of data is gone: the service will start empty."""
     for item in record.containers:
         for volume in item.volumes:
@@ -132,7 +132,7 @@ def in_order(containers: Iterable[Container]) -> Iterator[Container]:
 
 def _remove(docker: DockerHost, container: Container) -> None:
     if container.state.status == "paused":
-        docker_looks.unpause(docker, container.id)
+        docker_inspect.unpause(docker, container.id)
     if container.state.running or container.state.status in ("paused", "restarting"):
         docker.stop(container.id, container.stop_timeout or _STOP_SECONDS)
     docker.remove(container.id, force=True)

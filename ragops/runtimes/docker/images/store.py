@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ragops.config.load import Project
 
 
-class DockerImages:
+class ImageStore:
     """`RuntimeImages` of a project; without one only the image of the API can be built, and no pin is set."""
 
     def __init__(self, project: Project | None) -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.docker import inspect as docker_looks
+from ragops.adapters.docker import inspect as docker_inspect
 from ragops.adapters.pulumi import plugin as pulumi_plugin
 from ragops.errors import RagopsError
 from ragops.runtimes.checks import run_check
@@ -28,12 +28,12 @@ _COMFORTABLE = 5 * 2**30
 _GOOD_DRIVERS = ("overlay2", "overlayfs", "btrfs", "zfs", "fuse-overlayfs")
 
 
-def findings(docker: DockerHost, project: Project) -> tuple[Check, ...]:
+def doctor_checks(docker: DockerHost, project: Project) -> tuple[Check, ...]:
     """Return all checks; if no engine answers only that and the plugin."""
     plugin = run_check("plugin", lambda: f"{pulumi_plugin.version()} at {pulumi_plugin.require()}")
     try:
         version = docker.version()
-        facts = docker_looks.read_engine_facts(docker)
+        facts = docker_inspect.read_engine_facts(docker)
     except RagopsError as error:
         return Check("docker", Status.DOWN, error.message, error.hint), plugin
     return (
@@ -125,7 +125,7 @@ def _images(docker: DockerHost, project: Project) -> Iterator[Check]:
 
 
 def _ports(docker: DockerHost, project: Project) -> Iterator[Check]:
-    containers = docker_looks.list_all_containers(docker)
+    containers = docker_inspect.list_all_containers(docker)
     for (service, _key), number in project.settings.ports().items():
 
         def free(service: str = service, number: int = number) -> str:

@@ -43,7 +43,7 @@ def state_of(container: Container | None, restarts_before: int = 0, now: datetim
     return STOPPED if state.exit_code in _KILLED else f"{STOPPED}: it ended with {state.exit_code}"
 
 
-def differences(docker: DockerHost, names: DockerNames, record: Record) -> Iterator[Difference]:
+def find_drift(docker: DockerHost, names: DockerNames, record: Record) -> Iterator[Difference]:
     """Return what is not as the last `up` left it: containers, their settings, volumes, the network and its members."""
     found = by_instance(services(docker, names))
     for provisioned in record.containers:

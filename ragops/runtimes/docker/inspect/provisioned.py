@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Provisioned:
-    """One container as it was provisioned; `reference` names its image, `settings` are `docker_looks.settings_of`."""
+    """One container as it was provisioned; `reference` names its image, `settings` are `docker_inspect.settings_of`."""
 
     instance: str
     service: str
@@ -59,7 +59,7 @@ def write(path: Path, record: Record) -> None:
     StateFile(path, Record, PUBLIC_MODE).write(record)
 
 
-def take(docker: DockerHost, names: DockerNames, references: Mapping[str, str]) -> Record:
+def capture(docker: DockerHost, names: DockerNames, references: Mapping[str, str]) -> Record:
     """Return the environment as it is now; `references` are names of images by their ids."""
     network = next((found.id for found in docker.networks(names.labels()) if found.name == names.network), "")
     return Record(tuple(_one(docker, found, references) for found in services(docker, names)), network)

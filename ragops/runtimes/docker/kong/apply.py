@@ -77,7 +77,7 @@ def validate(docker: DockerHost, place: KongPlace, wanted: KongConfiguration) ->
         limit=_PARSE_SECONDS,
     )
     if done.code != 0:
-        raise admin.refused(_words(done.said))
+        raise admin.refused(_error_excerpt(done.said))
 
 
 def store(docker: DockerHost, place: KongPlace, wanted: KongConfiguration) -> None:
@@ -138,7 +138,7 @@ def _only_file(archive: tarfile.TarFile) -> str:
     return ""
 
 
-def _words(said: str) -> str:
+def _error_excerpt(said: str) -> str:
     """Return what is wrong, one line for each thing."""
     lines = [line.strip() for line in said.splitlines()]
     return "\n".join(line for line in lines if line and not line.startswith(_NOISE))[-1500:] or "no reason given"

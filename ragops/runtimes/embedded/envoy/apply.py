@@ -60,7 +60,7 @@ def validate(wanted: GatewayConfiguration) -> None:
         if done.returncode != 0:
             raise RagopsError(
                 "gateway_config_invalid",
-                f"the gateway refuses its new configuration: {_words(done.stderr + done.stdout, str(check))}",
+                f"the gateway refuses its new configuration: {_error_excerpt(done.stderr + done.stdout, str(check))}",
                 "nothing was changed, the old configuration is in force; `ragops gateway diff` shows the new one",
             )
 
@@ -143,7 +143,7 @@ def same_bootstrap(wanted: GatewayConfiguration) -> bool:
         return False
 
 
-def _words(output: str, check: str) -> str:
+def _error_excerpt(output: str, check: str) -> str:
     """Return the program's own complaint: of lines of JSON their message, else the last line."""
     lines = [line for line in output.strip().splitlines() if line.strip()]
     if not lines:

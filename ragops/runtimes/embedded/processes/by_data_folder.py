@@ -23,7 +23,7 @@ def clear(folder: Path, program: str, lock_files: Sequence[str]) -> None:
     Raises RagopsError (data_in_use) where a whole engine serves the folder: one that its lock file names, or any where
     the engine writes none.
     """
-    found = occupants(folder, program)
+    found = find_occupants(folder, program)
     named = {_pid(folder / name) for name in lock_files}
     for process in found:
         if not lock_files or process.pid in named:
@@ -34,7 +34,7 @@ def clear(folder: Path, program: str, lock_files: Sequence[str]) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def occupants(folder: Path, program: str) -> list[psutil.Process]:
+def find_occupants(folder: Path, program: str) -> list[psutil.Process]:
     """Return the living processes of `program` whose working directory is `folder`."""
     place = str(folder.resolve())
     found = []

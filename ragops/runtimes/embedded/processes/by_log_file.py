@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def leaders(folder: Path) -> list[int]:
+def find_leaders(folder: Path) -> list[int]:
     """Pids of the living services whose run folder is `folder` or lies below it."""
     place = folder.resolve()
     return [pid for pid in psutil.pids() if _leads(pid) and place in _log(pid).parents]
@@ -33,7 +33,7 @@ def environment_of(pid: int, runs: Path) -> str:
     return log.relative_to(place).parts[0] if place in log.parents else ""
 
 
-def users(folder: Path) -> Iterator[psutil.Process]:
+def find_users(folder: Path) -> Iterator[psutil.Process]:
     """Return the living processes that stand in `folder`, name something in it as an argument, or have it open."""
     place = folder.resolve()
     family = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}

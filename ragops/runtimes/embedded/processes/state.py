@@ -52,17 +52,17 @@ def read_record(run_dir: Path) -> Record | None:
         return None
 
 
-def record_of(pid: int) -> Record:
+def make_record(pid: int) -> Record:
     """Return a record made from the living process itself, which is adopted for no provisioned one."""
     return Record(pid, identity(pid), "", 0.0)
 
 
-def living(run_dir: Path) -> Record | None:
+def find_living(run_dir: Path) -> Record | None:
     """Return the record of the process that runs in `run_dir`, made again if it is lost; None if none runs."""
     record = read_record(run_dir)
     if record and record.alive:
         return record
-    return next((record_of(pid) for pid in by_log_file.leaders(run_dir)), None)
+    return next((make_record(pid) for pid in by_log_file.find_leaders(run_dir)), None)
 
 
 def read_spec(run_dir: Path) -> dict[str, object]:
@@ -81,7 +81,7 @@ def state_of(run_dir: Path, ports: Mapping[str, int], digests: Mapping[str, str]
     """
     record = read_record(run_dir)
     if record is None or not record.alive:
-        if lost := by_log_file.leaders(run_dir):
+        if lost := by_log_file.find_leaders(run_dir):
             return f"running without its record (pid {lost[0]})"
         strangers = [str(owner) for port in ports.values() if (owner := port_owner(port))]
         return f"replaced by {strangers[0]}" if strangers else STOPPED

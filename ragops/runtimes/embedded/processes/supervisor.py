@@ -25,9 +25,9 @@ from ragops.runtimes.embedded.processes.state import (
     Record,
     changed_files,
     lost_data,
+    make_record,
     read_record,
     read_spec,
-    record_of,
 )
 from ragops.runtimes.embedded.readiness import passes
 from ragops.runtimes.ports import port_taken
@@ -113,7 +113,7 @@ def stop(run_dir: Path, stop_signal: str, grace: float) -> None:
     That is the recorded one, and whatever else was started in `run_dir` and lost its record.
     """
     recorded = read_record(run_dir)
-    lost = [record_of(pid) for pid in by_log_file.leaders(run_dir) if recorded is None or pid != recorded.pid]
+    lost = [make_record(pid) for pid in by_log_file.find_leaders(run_dir) if recorded is None or pid != recorded.pid]
     for record in (*([recorded] if recorded else []), *lost):
         if record.alive:
             _end(record, stop_signal, grace)
