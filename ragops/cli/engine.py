@@ -33,13 +33,13 @@ def install(
 
     Example: ragops engine install --or-build
     """
+    from ragops.adapters.pulumi import install as engine
     from ragops.adapters.pulumi.install import Source
     from ragops.cli.views import jsonable
-    from ragops.operations.lifecycle import engine
 
     console = state(context).console
     source = Source.BUILD if from_source else Source.EITHER if or_build else Source.DOWNLOAD
-    found = engine.install(source, progress=console.message)
+    found = engine.install(source, console.message)
     if console.as_json:
         console.document(jsonable(found))
     else:
@@ -52,11 +52,11 @@ def path(context: typer.Context) -> None:
 
     Example: ragops engine path
     """
+    from ragops.adapters.pulumi import install as engine
     from ragops.cli.views import jsonable
-    from ragops.operations.lifecycle import engine
 
     console = state(context).console
-    found = engine.path(console.message)
+    found = engine.require(console.message)
     if console.as_json:
         console.document(jsonable(found))
     else:

@@ -77,7 +77,7 @@ def restore(
     from ragops.cli.bars import bars
     from ragops.cli.progress import steps
     from ragops.operations.restore.environment import Wanted, restore_environment
-    from ragops.operations.restore.restore import refuse_unknown
+    from ragops.operations.service_names import refuse_unknown
 
     current = state(context)
     refuse_unknown(service or ())

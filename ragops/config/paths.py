@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_ENVIRONMENT = "default"
+PASSAGE_MODE = 0o711  # other users may pass through and list nothing: an engine may run as one of them
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import audit, locks
 from ragops.config import secrets
-from ragops.errors import MissingError, RagopsError, UsageError
+from ragops.errors import MissingError, RagopsError
 from ragops.operations.backup.project_archive import OPTIONS
 from ragops.operations.platform import Platform
 from ragops.operations.records.restore_journal import RestoreJournal
 from ragops.operations.repositories import options_files, vault_of
+from ragops.operations.service_names import refuse_unknown
 from ragops.recovery.repository import LockRequest
 from ragops.runtimes.registry import host_of
 from ragops.services import SERVICES
@@ -80,9 +81,7 @@ class Session:
         Raises UsageError (unknown_service), MissingError (not_provisioned) before the first `up`.
         """
         known_services = [service.name for service in SERVICES]
-        if unknown := [name for name in services if name not in known_services]:
-            what = f"there is no service {unknown[0]!r}"
-            raise UsageError("unknown_service", what, f"one of: {', '.join(known_services)}")
+        refuse_unknown(services)
         path = self.project.paths.endpoints
         try:
             values = json.loads(path.read_text())

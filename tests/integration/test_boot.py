@@ -15,6 +15,7 @@ import pytest
 
 from ragops.adapters.scheduler.systemd import UnitFolder
 from ragops.operations.schedule import boot
+from ragops.operations.schedule.entries import Entry
 from ragops.recovery.schedule_texts import Schedule
 
 if TYPE_CHECKING:
@@ -127,10 +128,10 @@ def test_the_unit_is_enabled_and_taken_out(
     told = (machine.folder / "told").read_text()
     assert "enable ragops-rag-default.boot.service" in told
     assert "restart" not in told
-    assert boot._remove_units(units, name)
+    assert Entry(name, "service", "ragops service")._remove_units(units)
     assert "disable ragops-rag-default.boot.service" in (machine.folder / "told").read_text()
     assert set(units.read()) == {"ragops-other.service"}
-    assert not boot._remove_units(units, name)
+    assert not Entry(name, "service", "ragops service")._remove_units(units)
 
 
 # --- it really starts ------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.files import explain_os_error, make_dir, write_atomic
 from ragops.config import secrets
 from ragops.config.load import CONFIG_NAME, load
-from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
+from ragops.config.paths import DEFAULT_ENVIRONMENT, PASSAGE_MODE, ProjectPaths
 from ragops.errors import UsageError
 from ragops.operations.lifecycle.ports import free_ports
 from ragops.recovery import signing
@@ -52,7 +52,7 @@ def init(folder: Path, name: str | None, runtime: str) -> InitResult:
     ports = free_ports({"runtime": runtime})
     ignored = _ignore(folder / ".gitignore")
     paths = ProjectPaths(folder, DEFAULT_ENVIRONMENT)
-    make_dir(paths.secrets.parent, 0o711)
+    make_dir(paths.secrets.parent, PASSAGE_MODE)
     secrets.ensure(paths.secrets, [secret for service in SERVICES for secret in service.secrets()])
     key = signing.load_or_create(paths.signing_key).public
     sections = [_section(service, runtime, ports) for service in SERVICES]

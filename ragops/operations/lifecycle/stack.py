@@ -19,6 +19,7 @@ from ragops.adapters.files import make_dir
 from ragops.adapters.pulumi import install as pulumi_install
 from ragops.adapters.pulumi.engine import NO_STACK, PulumiStack, StackOptions
 from ragops.adapters.pulumi.pins import ENGINE_HINT
+from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import MissingError, UsageError
 from ragops.resources import source_digest, stacks_dir
 from ragops.runtimes.registry import host_of
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from ragops.config.load import Project
     from ragops.config.model import Settings
     from ragops.services.gateway.component import GatewayRuntime
-
-_PASSAGE = 0o711
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ def platform_inputs(project: Project, secrets: Mapping[str, str], *, write: bool
     """Return the program's inputs, with the gateway's files made if they are missing; `write` stores them."""
     settings, paths = project.settings, project.paths
     if write:
-        make_dir(paths.gateway, _PASSAGE)
+        make_dir(paths.gateway, PASSAGE_MODE)
     credentials = tokens.ensure(paths.gateway) if write else tokens.load(paths.gateway)
     now = datetime.now(tz=UTC)
     tls = certificate.ensure(paths.gateway, now, write=write) if settings.gateway.tls else None

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.errors import MissingError, UsageError
+from ragops.errors import MissingError
+from ragops.operations.service_names import refuse_unknown
 from ragops.services import SERVICES, by_name
 
 if TYPE_CHECKING:
@@ -91,9 +92,7 @@ def logs(session: Session, service: str, lines: int, *, following: bool) -> Iter
 
     Raises UsageError (unknown_service), MissingError (not_provisioned) where it never ran.
     """
-    known = [item.name for item in SERVICES]
-    if service not in known:
-        raise UsageError("unknown_service", f"there is no service {service!r}", f"one of: {', '.join(known)}")
+    refuse_unknown([service])
     found = session.host.read_log(service, lines, following=following)
     if found is None:
         session.endpoints()  # raises before the first `up`

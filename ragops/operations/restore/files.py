@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.files import PUBLIC_MODE, SECRET_MODE, make_dir, write_atomic
 from ragops.config.load import CONFIG_NAME
+from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import IntegrityError
 from ragops.operations.backup.project_archive import OPTIONS
 from ragops.services.gateway import certificate, tokens
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from ragops.config.paths import ProjectPaths
     from ragops.operations.restore.project_files import ProjectFiles
 
-_PASSAGE = 0o711  # others may pass through, not look: an engine may run as another user
 _ALWAYS = "secrets.json"
 _OPTIONS = re.compile(rf"{OPTIONS}/(?!\.ragops/|ragops\.)[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _LARGEST = 64 << 20  # bytes of a file of secrets or credentials
@@ -46,7 +46,7 @@ def write_secrets(paths: ProjectPaths, sealed: Path) -> tuple[str, ...]:
     contents, unknown = _contents(sealed, set(targets))
     for name, content in contents.items():
         path, mode = targets.get(name) or (paths.root / name.partition("/")[2], SECRET_MODE)
-        make_dir(path.parent, _PASSAGE)
+        make_dir(path.parent, PASSAGE_MODE)
         if name in targets or not path.exists():
             write_atomic(path, content, mode)
     return tuple(unknown)

@@ -11,7 +11,7 @@ from ragops.adapters.state_file import StateFile
 from ragops.adapters.storage.open import open_store
 from ragops.config.backup import PlaceSettings
 from ragops.config.load import CONFIG_NAME, resolve_environment
-from ragops.config.paths import DEFAULT_ENVIRONMENT, ProjectPaths
+from ragops.config.paths import DEFAULT_ENVIRONMENT, PASSAGE_MODE, ProjectPaths
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations.backup.keygen import verify_keys_in
 from ragops.recovery.backup_target import BackupTarget
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.recovery.point import RecoveryPoint
-
-_PASSAGE = 0o711
 
 
 @dataclass(frozen=True)
@@ -124,7 +122,7 @@ def older_good(found: Candidate) -> str:
 
 def keep_progress(paths: ProjectPaths, progress: RecoverState) -> None:
     """Note how far it is, for the next run. Raises RagopsError."""
-    make_dir(paths.recover_journal.parent, _PASSAGE)
+    make_dir(paths.recover_journal.parent, PASSAGE_MODE)
     StateFile(paths.recover_journal, RecoverState).write(progress)
 
 

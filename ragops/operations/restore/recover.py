@@ -12,6 +12,7 @@ from ragops.adapters import locks
 from ragops.adapters.files import make_dir
 from ragops.adapters.progress import Progress, ignore_progress
 from ragops.config.load import CONFIG_NAME, load
+from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import InterruptedRunError, RagopsError
 from ragops.operations.backup.point_condition import held_by
 from ragops.operations.backup.project_archive import SEALED_PART
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from ragops.operations.observe.health import Health
     from ragops.recovery.point import RecoveryPoint
 
-_PASSAGE = 0o711
 _LOCK = ("recover",)
 _REVOKED = (
     "tokens that were revoked after the recovery point was taken are valid again: look at `ragops token list`,"
@@ -99,7 +99,7 @@ def recover(
     """
     paths, started = found.request.paths, time.monotonic()
     make_dir(paths.root)
-    make_dir(paths.state, _PASSAGE)
+    make_dir(paths.state, PASSAGE_MODE)
     with locks.hold_locks(paths.locks, _LOCK, command, 0.0, notice):
         progress = replace(found.earlier or RecoverState(""), point=found.point.id)  # another one than an earlier run's
         run = _Run(found, command, notice, on_progress, progress, [], {})

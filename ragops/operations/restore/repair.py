@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError, UnhealthyError, UsageError
-from ragops.services import SERVICES
+from ragops.operations.service_names import refuse_unknown
 from ragops.services.contract import Check, Status
 from ragops.services.redis.backup import put_in_place
 from ragops.services.redis.damage import in_log
@@ -46,9 +46,7 @@ class RepairResult:
 
 def refuse_unrepairable(service: str) -> None:
     """Raise UsageError for a service that has no repair."""
-    if service not in [item.name for item in SERVICES]:
-        names = ", ".join(item.name for item in SERVICES)
-        raise UsageError("unknown_service", f"there is no service {service!r}", f"one of: {names}")
+    refuse_unknown([service])
     if service != "redis":
         hint = f"bring back a recovery point: `ragops restore latest --service {service}`"
         raise UsageError("not_repairable", f"cannot repair {service}: its engine has no repair of data", hint)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -133,16 +132,6 @@ def _unpacked(
             vault.add_copy_hint(error, chosen, point.id)
             raise
         yield folder
-
-
-def refuse_unknown(names: Sequence[str]) -> None:
-    """Raise UsageError (unknown_service) where one of `names` is no service, before anybody is asked."""
-    known = [service.name for service in SERVICES]
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"one of: {', '.join(known)}"
-            raise UsageError("unknown_service", f"there is no service {name!r}", hint)
 
 
 def _chosen(request: RestoreRequest, point: RecoveryPoint) -> tuple[str, ...]:

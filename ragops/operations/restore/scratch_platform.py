@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ragops.adapters import cancellation
 from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, write_atomic
 from ragops.config.load import CONFIG_NAME, load, read_values
+from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import RagopsError
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.ports import free_ports
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 31
 _PORTS = (15000, 31000)  # below those that the kernel gives to outgoing connections
-_PASSAGE = 0o711
 _STATE = "pulumi"
 _LOCK_SECONDS = 60.0
 _TRIES, _PAUSE = 20, 0.5
@@ -61,8 +61,8 @@ def make(
 
     Raises InvalidInputError where this ragops does not take those settings, MissingError (no_free_port).
     """
-    make_dir(live.paths.drill_projects.parent, _PASSAGE)
-    make_dir(folder, _PASSAGE)
+    make_dir(live.paths.drill_projects.parent, PASSAGE_MODE)
+    make_dir(folder, PASSAGE_MODE)
     changed, notes = settings(read_values(files.settings), folder, live.settings.ports().values())
     if live.paths.data_override:  # the disk that is meant for data has room for a copy of them
         changed["data_dir"] = str((live.paths.root / live.paths.data_override).resolve() / folder.name)

@@ -6,27 +6,27 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters.scheduler.cron import daemon_runs
 from ragops.adapters.scheduler.systemd import BOOT
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations.lifecycle import data_guard
-from ragops.operations.schedule.install import CRON, SYSTEMD, hold_crontab, remove_block
+from ragops.operations.schedule.entries import SYSTEMD, Entry, notes_on
 from ragops.recovery import schedule_texts as texts
 from ragops.render import render
 from ragops.runtimes import registry
 from ragops.services.contract import Capability, Check, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable
 
     from ragops.adapters.progress import Progress
-    from ragops.adapters.scheduler.cron import Crontab
     from ragops.adapters.scheduler.systemd import Units
     from ragops.config.load import Project
-    from ragops.operations.schedule.install import Schedulers
+    from ragops.operations.schedule.entries import Schedulers
     from ragops.operations.session import Session
     from ragops.recovery.schedule_texts import Schedule
 
+_COMMAND = "ragops service"
+_LINGER = "it starts when you log in; `loginctl enable-linger` has it start at boot"
 _INSTALL = "`ragops service install` has it started"
 
 
@@ -45,20 +45,13 @@ def install(wanted: Schedule, found: Schedulers, planner: str = "") -> Installed
     Raises UsageError (path_not_schedulable, unit_taken), MissingError (cron_missing, systemd_missing), RagopsError
     (crontab_unreadable, crontab_refused, crontab_damaged, tool_failed): all then stands as it was.
     """
-    chosen = planner or (SYSTEMD if found.units.available() else CRON)
-    name = mark(wanted.environment, wanted.config)
+    chosen, entry = found.choose(planner), _entry(wanted.environment, wanted.config)
     if chosen == SYSTEMD:
-        text = _install_unit(wanted, found.units, name)
-        other: Callable[[], bool] = lambda: remove_block(found.crontab, name)  # noqa: E731
+        text = _install_unit(wanted, found.units, entry.mark)
     else:
-        text = _install_block(wanted, found.crontab, name)
-        other = lambda: _remove_units(found.units, name)  # noqa: E731
-    notes = list(_notes(chosen, found))
-    try:
-        other()
-    except RagopsError as error:
-        notes.append(f"an older one may be left elsewhere: {error.message}")
-    return Installed(chosen, text, tuple(notes))
+        text = entry.install_block(found.crontab, block_text(wanted))
+    older = entry.remove_older(chosen, found)
+    return Installed(chosen, text, (*notes_on(chosen, found, os.environ, "the platform", _LINGER), *older))
 
 
 def show(project: Project, found: Schedulers) -> tuple[Installed, ...]:
@@ -66,7 +59,7 @@ def show(project: Project, found: Schedulers) -> tuple[Installed, ...]:
 
     Raises MissingError (not_installed), RagopsError (crontab_unreadable, crontab_damaged).
     """
-    installed = tuple(_found(found, mark(project.paths.environment, project.config)))
+    installed = _found(project, found)
     if not installed:
         what = f"nothing starts environment {project.paths.environment!r} at boot"
         raise MissingError("not_installed", what, "run `ragops service install`")
@@ -75,9 +68,7 @@ def show(project: Project, found: Schedulers) -> tuple[Installed, ...]:
 
 def remove(project: Project, found: Schedulers) -> tuple[str, ...]:
     """Take out what `install` put in; returns from where, nothing if there was nothing."""
-    name = mark(project.paths.environment, project.config)
-    gone = ((SYSTEMD, _remove_units(found.units, name)), (CRON, remove_block(found.crontab, name)))
-    return tuple(planner for planner, was in gone if was)
+    return _entry(project.paths.environment, project.config).remove(found)
 
 
 def refuse_runtime(project: Project) -> None:
@@ -93,7 +84,7 @@ def finding(project: Project, found: Schedulers) -> tuple[Check, ...]:
     if registry.facts(project.settings.runtime).manager:
         return ()
     try:
-        there = tuple(_found(found, mark(project.paths.environment, project.config)))
+        there = _found(project, found)
     except RagopsError as error:
         return (Check("boot", Status.OK, f"not known: {error.message}"),)
     if there:
@@ -181,54 +172,19 @@ def unit_text(wanted: Schedule, *, system: bool) -> tuple[str, str]:
 # --- cron and systemd ----------------------------------------------------------------------------------------------
 
 
-def _install_block(wanted: Schedule, crontab: Crontab, name: str) -> str:
-    block = block_text(wanted)
-    with hold_crontab("ragops service"):
-        crontab.write(texts.insert_block(crontab.read(), block))
-        return texts.find_block(crontab.read(), name)
-
-
 def _install_unit(wanted: Schedule, units: Units, name: str) -> str:
-    if not units.available():
-        hint = "take `--with cron`; a user's own systemd runs only where they logged in, or linger"
-        raise MissingError("systemd_missing", "no systemd runs here", hint)
-    unit, text = unit_text(wanted, system=units.system)
-    there = units.read()
-    mine = texts.select_owned(there, name)
-    if unit in there and unit not in mine:
-        what = f"{unit} is the service of another project"
-        raise UsageError("unit_taken", what, "give one of the two another name in ragops.yaml, or take `--with cron`")
-    units.install({unit: text})
-    if left := [item for item in mine if item != unit]:  # an older name
-        units.remove(left)
+    def render() -> dict[str, str]:
+        unit, text = unit_text(wanted, system=units.system)
+        return {unit: text}
+
+    (text,) = Entry(name, "service", _COMMAND).install_units(units, render).values()
     return text
 
 
-def _remove_units(units: Units, name: str) -> bool:
-    mine = texts.select_owned(units.read(), name)
-    if mine:
-        units.remove(list(mine))
-    return bool(mine)
+def _found(project: Project, found: Schedulers) -> tuple[Installed, ...]:
+    there = _entry(project.paths.environment, project.config).find(found)
+    return tuple(Installed(name, text if isinstance(text, str) else "\n".join(text.values())) for name, text in there)
 
 
-def _found(found: Schedulers, name: str) -> Iterator[Installed]:
-    mine: Mapping[str, str] = texts.select_owned(found.units.read(), name)
-    if mine:
-        yield Installed(SYSTEMD, "\n".join(mine.values()))
-    try:
-        block = texts.find_block(found.crontab.read(), name) if found.crontab.available() else ""
-    except RagopsError:
-        if not mine:
-            raise
-        block = ""
-    if block:
-        yield Installed(CRON, block)
-
-
-def _notes(chosen: str, found: Schedulers) -> Iterator[str]:
-    if names := sorted(name for name in os.environ if name.startswith("RAGOPS_") and name != "RAGOPS_TOKEN"):
-        yield f"{', '.join(names)}: set here, and not at boot; settings belong into ragops.yaml"
-    if chosen == CRON and not daemon_runs():
-        yield "no cron daemon is seen on this machine: nothing starts until one does"
-    if chosen == SYSTEMD and not found.units.lingers():
-        yield "it starts when you log in; `loginctl enable-linger` has it start at boot"
+def _entry(environment: str, config: object) -> Entry:
+    return Entry(mark(environment, config), "service", _COMMAND)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import subprocess_tool
 from ragops.adapters.files import create_private, explain_os_error, make_dir, size_below, sync_dir
+from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import RagopsError, UsageError
 from ragops.runtimes.embedded.processes import rendered_files, supervisor
 from ragops.runtimes.embedded.processes.by_log_file import find_users
@@ -157,7 +158,7 @@ class ProcessControl:
         fresh = self._data().with_name(f"{self._data().name}.new")
         for left_over in (fresh, supervisor.ready_folder(self._data())):
             shutil.rmtree(left_over, ignore_errors=True)
-        make_dir(fresh.parent, rendered_files.PASSAGE)
+        make_dir(fresh.parent, PASSAGE_MODE)
         fresh.mkdir(mode=0o700)
         self._own(fresh)
         return fresh

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, make_dir, write_atomic
+from ragops.config.paths import PASSAGE_MODE
 from ragops.runtimes.embedded.processes.state import SPEC
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from ragops.runtimes.embedded.processes.spec import ProcessSpec
     from ragops.services.spec import ConfigFile
-
-PASSAGE = 0o711  # others may pass through, not look: an engine may run as another user
 
 
 def own(path: Path, user: str) -> None:
@@ -29,7 +28,7 @@ def own(path: Path, user: str) -> None:
 
 def write_all(spec: ProcessSpec) -> None:
     """Render all folders: files that are no longer part of them go away. Raises OSError."""
-    make_dir(Path(spec.run_dir), PASSAGE)
+    make_dir(Path(spec.run_dir), PASSAGE_MODE)
     _write_folder(spec.config_dir, spec.files, spec.user)
     write_hot(spec)
 
@@ -42,7 +41,7 @@ def write_hot(spec: ProcessSpec) -> None:
 
 
 def _write_folder(folder: Path, files: Sequence[ConfigFile], user: str) -> None:
-    make_dir(folder, PASSAGE)
+    make_dir(folder, PASSAGE_MODE)
     wanted = {file.name for file in files}
     for path in folder.iterdir():
         if path.name not in wanted:

@@ -18,6 +18,7 @@ import psutil
 from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir
 from ragops.adapters.logs import rotate, tail
 from ragops.adapters.ports import port_owner
+from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import RagopsError
 from ragops.runtimes.embedded.processes import by_data_folder, by_log_file, exec_wrapper, rendered_files
 from ragops.runtimes.embedded.processes.state import (
@@ -174,7 +175,7 @@ def ready_folder(data: Path) -> Path:
 def _initialise(spec: ProcessSpec) -> None:
     """Fill the data folder once, next to its place; a folder that an interrupted run left half full starts over."""
     data = Path(spec.data_dir)
-    make_dir(data.parent, rendered_files.PASSAGE)
+    make_dir(data.parent, PASSAGE_MODE)
     if not data.exists() and ready_folder(data).exists():
         ready_folder(data).rename(data)
     if spec.init is None or (data / spec.init.marker).exists():
