@@ -54,7 +54,7 @@ class Control(Protocol):
         """Copy the file `name` of the data folder to `target`, readable by us alone."""
 
     def free_bytes(self) -> int | None:
-        """Free space where the data lie; None where the runtime cannot see it."""
+        """Free space where the data lie; None if the runtime cannot see it."""
 
     def tool(self, name: str) -> tuple[str, ...]:
         """Return the arguments that run the engine's tool `name` (such as pg_dump) next to the running service.

@@ -82,7 +82,7 @@ class ServiceSpec:
     """A service as a runtime sees it. Paths inside `command` and files come from the runtime's `Layout`.
 
     `lock_files` are what the engine leaves among its data when it is killed and may trip over at its next start.
-    `guard` is a POSIX shell script that runs in the folder of the data before a start: where it ends with another code
+    `guard` is a POSIX shell script that runs in the folder of the data before a start: if it ends with another code
     than 0 the service is not started, and its log gets what it printed. Times in seconds.
 
     `ports` are those that the service itself listens on. What follows is for runtimes that start images: `instance`

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ragops.services.contract import VersionStep
 
 _NUMBERS = re.compile(r"\d+")
+_VERSION = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?")
 
 
 @dataclass(frozen=True, order=True)
@@ -22,6 +23,17 @@ class Version:
     def of(cls, text: str) -> Version:
         """Return the first three numbers of `text`, such as v1.18.3 or 2.19.3-pg17."""
         return cls(*map(int, _NUMBERS.findall(text)[:3]))
+
+    @classmethod
+    def parse(cls, text: str) -> Version | None:
+        """Return the version that `text` begins with, such as v1.18.3 or 1.18; None if it begins with none."""
+        found = _VERSION.match(text)
+        return cls(int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
+
+    @property
+    def line(self) -> tuple[int, int]:
+        """The major and the minor version."""
+        return self.major, self.minor
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}.{self.patch}"

@@ -32,7 +32,7 @@ _TOKENS = {OPERATOR_SERVICE: OPERATOR_SECRET, INGEST_SERVICE: INGEST_SECRET}
 
 @dataclass(frozen=True)
 class EmbedderChoice:
-    """The embedder that the settings come to; `dimensions` is None where the model has to be asked."""
+    """The embedder that the settings come to; `dimensions` is None if the model has to be asked."""
 
     kind: str
     model: str
@@ -52,7 +52,7 @@ def embedder(settings: EmbedderSettings, distribution: Distribution, ollama: str
     if settings.kind == "auto" and distribution is not Distribution.WHEEL:
         hint = (
             "add a section `ollama: {models: [nomic-embed-text]}`, name a server in `api: {embedder: {ollama_url: …}}`,"
-            " or choose `kind: hashing` where matching words is enough"
+            " or choose `kind: hashing` if matching words is enough"
         )
         raise UsageError("embedder_missing", "a platform from container images needs an embedding model", hint)
     dimensions = settings.dimensions or _HASHING_DIMENSIONS

@@ -22,7 +22,7 @@ class EmbedderSettings(Section):
     """Section `api.embedder:`: what turns text into vectors, for ingest and for questions alike."""
 
     kind: Literal["auto", "hashing", "ollama"] = Field(
-        "auto", description="auto: ollama where ollama_url is set, else hashing in the embedded runtime"
+        "auto", description="auto: ollama if ollama_url is set, else hashing in the embedded runtime"
     )
     ollama_url: Url = Field("", description="URL of an Ollama server")
     model: str = Field("nomic-embed-text", min_length=1, description="Ollama's embedding model")

@@ -65,7 +65,7 @@ def discard(_block: bytes) -> None:
 class PartWriter(Protocol):
     """Where the backup of one service writes its parts.
 
-    `folder` is where the engine writes their files, `journal` a file that outlives a killed run, for notes on what it
+    `folder` is for the files of the engine, `journal` a file that outlives a killed run, for notes on what it
     would leave elsewhere. `encrypted`: only the owner of an identity can read what is stored; nothing
     else may hold a secret. Every method may be called by several threads.
     """
@@ -115,8 +115,8 @@ class BackupEngine(Protocol):
     ) -> Proof:
         """Restore the parts away from the live data, as far as `budget` seconds (0: no limit) go, and compare counts.
 
-        Nothing that is live is changed, and nothing is left. Which kinds are taken first where not all can be changes
-        from day to day, so that each has had its turn after seven. Raises IntegrityError where a restore of them would
+        Nothing that is live is changed, and nothing is left. Which kinds are taken first if not all can be changes
+        from day to day, so that each has had its turn after seven. Raises IntegrityError if a restore of them would
         fail, or has other counts.
         """
 

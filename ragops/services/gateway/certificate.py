@@ -45,7 +45,7 @@ _NAME = "ragops gateway"
 class CertificateFiles:
     """Paths of the certificate and its key, when it ends, and the start of its SHA-256.
 
-    `unwritten` is the text of both where the files are not there yet.
+    `unwritten` is the text of both if the files are not there yet.
     """
 
     certificate: Path

@@ -38,7 +38,7 @@ class GatewayConfiguration:
 
     `files` (by name, in this order) lie in `folder`. `command` lets the gateway's own program, its first word, judge
     the text `check`, whose file takes the place of `{check}`. `bootstrap` is the file that the running process was
-    started with: where its digest differs, the process is about to be restarted and cannot be asked. `policy` (as JSON
+    started with: if its digest differs, the process is about to be restarted and cannot be asked. `policy` (as JSON
     values), `tokens` (their ids) and `certificate` (its fingerprint) are what all this was made from: the part of it
     that a person reads.
     """

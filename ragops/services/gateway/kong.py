@@ -74,7 +74,7 @@ def _document(policy: GatewayPolicy, keys: Mapping[str, Any], pair: TlsPair | No
 
 
 def _services(policy: GatewayPolicy) -> list[Json]:
-    """Return the API, asked for with a token; and without one where exact paths of the policy say so."""
+    """Return the API, asked for with a token; and without one for the exact paths that the policy names."""
     token = [{"name": "jwt", "config": _jwt()}, {"name": "post-function", "config": claims(policy)}]
     services = [_service(policy, "api", forwarded(policy, authenticate=True), [*token, *cors(policy)])]
     if unauthenticated := forwarded(policy, authenticate=False):

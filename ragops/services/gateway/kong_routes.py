@@ -112,7 +112,7 @@ def _terminate(config: Json) -> Json:
 
 
 def _add_headers(headers: Iterable[str]) -> Json:
-    """Headers of the answer, where the upstream does not say them itself."""
+    """Headers of the answer, unless the upstream sets them itself."""
     return {"name": "response-transformer", "config": {"add": {"headers": list(headers)}}}
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Problem:
-    """One of the gateway's own answers; `detail` is empty where the gateway's program says best what is wrong."""
+    """One of the gateway's own answers; `detail` is empty if the gateway's program says best what is wrong."""
 
     status: int
     title: str

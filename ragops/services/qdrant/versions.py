@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from ragops.services.contract import VersionStep
+from ragops.services.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,14 +22,14 @@ def check_upgrade(before: str, after: str) -> VersionStep:
 
     The storage of a version is read by the next minor version and by none before (Qdrant documentation, "Upgrading").
     """
-    was, becomes = numbers(before), numbers(after)
+    was, becomes = Version.parse(before), Version.parse(after)
     if was is None or becomes is None:
         unknown = after if becomes is None else before
         return VersionStep(False, f"{unknown!r} is no version of Qdrant", "name an image by a tag such as v1.18.3")
     if becomes < was:
         hint = f"keep {before}, or restore a recovery point of {after} into a new environment (`--env NAME`)"
         return VersionStep(False, f"Qdrant {after} does not read what {before} has written", hint)
-    if becomes[:2] == was[:2]:
+    if becomes.line == was.line:
         return VersionStep(True, _COST)
     way = tuple(_way(was, becomes, after))
     if len(way) > 1:
@@ -38,24 +38,19 @@ def check_upgrade(before: str, after: str) -> VersionStep:
     return VersionStep(True, _COST)
 
 
-def _way(was: tuple[int, int, int], becomes: tuple[int, int, int], after: str) -> Iterator[str]:
+def _way(was: Version, becomes: Version, after: str) -> Iterator[str]:
     """Return the versions to go through, as far as they are known by name, the last one included."""
-    if (last := _LAST_PATCH.get(was[:2])) and was < (numbers(last) or was):
+    if (last := _LAST_PATCH.get(was.line)) and was < Version.of(last):
         yield last
-    if becomes[0] != was[0]:
-        yield f"the last {was[0]}.x"
+    if becomes.major != was.major:
+        yield f"the last {was.major}.x"
     else:
-        for minor in range(was[1] + 1, becomes[1]):
-            yield _LAST_PATCH.get((becomes[0], minor), f"the last {becomes[0]}.{minor}")
+        for minor in range(was.minor + 1, becomes.minor):
+            yield _LAST_PATCH.get((becomes.major, minor), f"the last {becomes.major}.{minor}")
     yield after
 
 
 def asks_nodes(version: str) -> bool:
-    """Whether a node of the version can ask the others for the key, and sends it to them."""
-    return (numbers(version) or (0, 0, 0))[:2] >= _ASKS_NODES
-
-
-def numbers(version: str) -> tuple[int, int, int] | None:
-    """Return major, minor and patch, None if it is no version."""
-    found = re.match(r"v?(\d+)\.(\d+)(?:\.(\d+))?", version)
-    return (int(found[1]), int(found[2]), int(found[3] or 0)) if found else None
+    """Return whether a node of the version can ask the others for the key, and sends it to them."""
+    found = Version.parse(version)
+    return found is not None and found.line >= _ASKS_NODES

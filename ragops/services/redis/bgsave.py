@@ -1,4 +1,4 @@
-"""A fresh BGSAVE, whose file is copied while the engine writes it, or shared where its folder is of this machine."""
+"""A fresh BGSAVE, whose file is copied while the engine writes it, or shared if its folder is of this machine."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class Bgsave:
                 return
 
     def _is_over(self) -> bool:
-        """Whether it has ended. Raises RagopsError (redis_save_failed) where it went wrong."""
+        """Whether it has ended. Raises RagopsError (redis_save_failed) if it went wrong."""
         state = self._state()
         if state["rdb_bgsave_in_progress"]:
             return False

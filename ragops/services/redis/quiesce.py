@@ -100,7 +100,7 @@ class _Pause:
         self._until = now + milliseconds / 1000
 
     def _unpause(self) -> None:
-        """Once more on a new connection where ours is gone: writers should not have to wait for the time."""
+        """Once more on a new connection if ours is gone: writers should not have to wait for the time."""
         try:
             self._send("CLIENT", "UNPAUSE")
         except redis.RedisError as error:

@@ -47,7 +47,7 @@ class ScratchServer:
         self._ours = ours
 
     def wait_loaded(self) -> None:
-        """Wait until the file is read. Raises IntegrityError (rdb_unreadable) where the engine gives up on it."""
+        """Wait until the file is read. Raises IntegrityError (rdb_unreadable) if the engine gives up on it."""
         started = time.monotonic()
         while True:
             if (code := self._process.poll()) is not None:

@@ -149,7 +149,7 @@ def _refuse_here(connection: Connection, endpoint: Endpoint, wanted: Globals | N
 
 
 def _check_versions(endpoint: Endpoint, part: Part, version: str, available: set[tuple[str, str]] | None) -> None:
-    """`available` extensions are unknown (None) where the server is down."""
+    """`available` extensions are unknown (None) if the server is down."""
     check_engine(endpoint, part)
     check_major(part, inventory.SERVER, version)
     if available is None:

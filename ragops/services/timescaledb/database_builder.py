@@ -123,7 +123,7 @@ def _take_away(endpoint: Endpoint, fresh: str, wanted: Globals) -> None:
 def fill(order: Order) -> tuple[str, ...]:
     """Fill and compare; words on what is other than it was.
 
-    What pg_restore cannot do in one go is done in stages, at once where the recovery point says so, else in a second
+    What pg_restore cannot do in one go is done in stages, at once if the recovery point says so, else in a second
     attempt. Raises IntegrityError (counts_differ), RagopsError.
     """
     notes = _put_settings(order)

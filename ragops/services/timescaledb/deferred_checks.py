@@ -54,7 +54,7 @@ class Check:
         connection.execute(statement.format(self.target, sql.Identifier(self.name)))
 
     def put_back(self, connection: Connection) -> list[str]:
-        """Make it again; where rows do not pass it, for new rows alone. Returns words on that."""
+        """Make it again; for new rows alone if old ones do not pass it. Returns a note on that."""
         notes = []
         try:
             self._add(connection, "")

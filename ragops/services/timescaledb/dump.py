@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> tuple[Part, Part]:
     """Both files in the writer's folder, as of one instant.
 
-    Raises IntegrityError (not_restorable) where a restore would fail or lose something, UnhealthyError
+    Raises IntegrityError (not_restorable) if a restore would fail or lose something, UnhealthyError
     (database_out_of_locks), RagopsError.
     """
     database = endpoint.options["database"]

@@ -28,7 +28,7 @@ _ROOM = 1.2  # indexes, sequences and what others hold
 
 
 def need(connection: Connection) -> None:
-    """Raise UnhealthyError (database_out_of_locks) where the server cannot hold the locks that a dump needs."""
+    """Raise UnhealthyError (database_out_of_locks) if the server cannot hold the locks that a dump needs."""
     tables, sessions, most = _numbers(connection)
     if tables > _capacity(connection, most):
         raise _refused(f"a dump locks all {tables} tables at once", tables, sessions, most)

@@ -67,7 +67,7 @@ _NAMED = 8
 
 
 def refuse(connection: Connection) -> None:
-    """Raise IntegrityError (not_restorable) where a restore would fail or lose something, by name."""
+    """Raise IntegrityError (not_restorable) if a restore would fail or lose something, by name."""
     faults = [f"{name} lies in the tablespace {space}" for name, space in connection.execute(_TABLESPACES).fetchall()]
     faults += [
         f"{name} is in a schema of the system, which no dump contains"
@@ -144,7 +144,7 @@ def _secrets(connection: Connection, found: Globals, *, encrypted: bool) -> Iter
 
 
 def version_warning(connection: Connection) -> str:
-    """Words on a TimescaleDB that dumps what it may not be able to restore, empty where all is well."""
+    """Words on a TimescaleDB that dumps what it may not be able to restore, empty if all is well."""
     version = timescale_version(connection)
     if not version or version >= RESTORES_SINCE:
         return ""

@@ -80,7 +80,7 @@ def import_collections(
     """Make the json collections of the database those of `document`; nothing is ever deleted.
 
     `connection` is an idle autocommit one. With `dry_run` the same is compared, nothing written, no row locked. Raises
-    InvalidInputError where a name belongs to a collection of the database, MissingError where the schema is not there,
+    InvalidInputError if a name belongs to a collection of the database, MissingError if the schema is not there,
     RagopsError as `translated` says.
     """
     with translate_errors(f"import of {document.path}"), connection.transaction(force_rollback=dry_run):

@@ -61,7 +61,7 @@ class Migration:
         return sha256(self.text.encode()).hexdigest()
 
     def render(self, edition: str) -> str:
-        """Return the SQL for `edition`; raises jinja2.TemplateError where the file is no valid template."""
+        """Return the SQL for `edition`; raises jinja2.TemplateError if the file is no valid template."""
         return _ENVIRONMENT.from_string(self.text).render(edition=edition)
 
     def line_of(self, rendered: str, offset: int) -> int:
@@ -95,7 +95,7 @@ def _statement(sql: str, start: int, end: int) -> Iterator[Statement]:
 def load_migrations(folder: Path | None = None) -> tuple[Migration, ...]:
     """Return the migrations in `folder` (default: those of ragops), by version.
 
-    Raises IntegrityError where a version is missing or there twice, or a file's name is not like 001_words.sql.
+    Raises IntegrityError if a version is missing or there twice, or a file's name is not like 001_words.sql.
     """
     folder = folder or templates_dir() / "timescaledb" / "migrations"
     migrations = tuple(_load(path) for path in sorted(folder.glob("*.sql")))

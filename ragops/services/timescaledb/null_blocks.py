@@ -59,7 +59,7 @@ def is_cause(error: RagopsError) -> bool:
 
 
 def loosen(connection: Connection) -> tuple[Loosened, ...]:
-    """Have the compressed columns of all tables, which are empty yet, take text; none where the server reads all."""
+    """Have the compressed columns of all tables, which are empty yet, take text; none if the server reads all."""
     version = dump_warnings.timescale_version(connection)
     if not version or version >= dump_warnings.RESTORES_SINCE:
         return ()

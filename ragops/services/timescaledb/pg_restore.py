@@ -1,4 +1,4 @@
-"""Fills an empty database from an archive: in one go, or in stages where the server evaluates more than rows."""
+"""Filling of an empty database from an archive: in one go, or in stages if the server evaluates more than rows."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Filling:
 
     @property
     def jobs(self) -> int:
-        """Processes that may restore: one for hypertables, and where the tool cannot open our file."""
+        """The number of processes that may restore: one for hypertables, and if the tool cannot open our file."""
         several = self.endpoint.files_here and TIMESCALE not in self.part.versions
         return min(4, os.cpu_count() or 1) if several else 1
 
@@ -163,7 +163,7 @@ class Stages:
                 self._set.append(name)
 
     def _pinned(self, listed: Sequence[pg_dump.Entry]) -> bool:
-        """Make extensions in the versions that they had, where the server would take others: after their schemas."""
+        """Make extensions in the versions that they had, if the server would take others: after their schemas."""
         with self._filling.connected() as connection:
             pinned = pinned_extensions(connection, self._wanted)
         if not pinned:
@@ -202,7 +202,7 @@ class Stages:
         self._filling.restore("--section=data", chosen=left)
 
     def rest(self) -> None:
-        """Indexes, constraints, views; what cannot be made is named where all was taken care of before."""
+        """Restore indexes, constraints and views; what cannot be made is named if all else was restored."""
         try:
             self._filling.restore("--section=post-data", strict=not self._thorough)
         except RagopsError as error:

@@ -35,7 +35,7 @@ _MEND = "mend what is named in the live database, so that it can be made again, 
 def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part], budget: float) -> Proof:
     """Restore all within `budget` seconds (0: no limit), else the schema and tables while there is time.
 
-    Roles that are missing here are stood for by bare ones, and dropped with the database. Extent.READ where the server
+    Roles that are missing here are stood for by bare ones, and dropped with the database. Extent.READ if the server
     is down or short of space. Raises IntegrityError (restore_fails, restore_incomplete, counts_differ).
     """
     started = time.monotonic()

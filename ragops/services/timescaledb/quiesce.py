@@ -76,7 +76,7 @@ def pause_writes(endpoint: Endpoint, patience: float = PATIENCE, idle: float = I
     """Let every write wait; `patience` seconds at most are spent on having that.
 
     The server ends it when it has not heard from us for `idle` seconds: a ragops that hangs blocks no writer.
-    Raises LockedError (quiesce_blocked) naming who writes on; at the end UnhealthyError (quiesce_lost) where the lock
+    Raises LockedError (quiesce_blocked) naming who writes on; at the end UnhealthyError (quiesce_lost) if the lock
     was lost during the block; else as `translated` says.
     """
     database = endpoint.options["database"]

@@ -51,7 +51,7 @@ def missing(connection: Connection, wanted: Globals) -> list[Role]:
 
 
 def refuse(connection: Connection, wanted: Globals) -> None:
-    """Raise MissingError (role_refused) where the operator may not make a role that is missing."""
+    """Raise MissingError (role_refused) if the operator may not make a role that is missing."""
     row = connection.execute("SELECT rolsuper, rolcreaterole FROM pg_roles WHERE rolname = current_user").fetchone()
     superuser, may_create = row or (False, False)
     if superuser:

@@ -55,7 +55,7 @@ class Chunk(NamedTuple):
 def read_rows(endpoint: Endpoint, tables: Iterable[str]) -> list[str]:
     """Read a row of each of the tables (`schema.table`) with all of its columns; returns those that have none.
 
-    Raises RagopsError where a table cannot be read.
+    Raises RagopsError if a table cannot be read.
     """
     empty = []
     with _connected(endpoint) as connection, translate_errors(_SUBJECT):

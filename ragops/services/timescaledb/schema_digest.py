@@ -56,7 +56,7 @@ FROM line
 
 
 def schema_digest(endpoint: Endpoint) -> str:
-    """Return the digest, hexadecimal. Raises RagopsError where the database cannot be asked."""
+    """Return the digest, hexadecimal. Raises RagopsError if the database cannot be asked."""
     database = endpoint.options["database"]
     with (
         operator(endpoint, database, timeout=_SECONDS, limit=_SECONDS) as connection,

@@ -1,7 +1,7 @@
 """What a dump of one database lacks: roles and what they may, properties of the database, what else the server has.
 
 It is the part `server.json` of a recovery point, read from the catalogues in the snapshot of the dump. Password hashes
-are in it only where the recovery point is encrypted.
+are in it only if the recovery point is encrypted.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ _DETACHING = """
 
 
 def read(connection: Connection, application: str, *, passwords: bool) -> Globals:
-    """Read it all in the connection's transaction; hashes of passwords only where `passwords` are wanted."""
+    """Read it all in the connection's transaction; hashes of passwords only if `passwords` are wanted."""
     version = connection.info.server_version // 10000
     hashes: dict[str, str] = dict(connection.execute(_PASSWORDS).fetchall()) if _is_superuser(connection) else {}
     lists: dict[str, Any] = {

@@ -162,7 +162,7 @@ def _check_version(endpoint: Endpoint, part: Part) -> None:
     check_engine(endpoint, part)
     engine, text = endpoint.engine, part.versions[endpoint.engine]
     written, running = Version.of(text), Version.of(endpoint.version)
-    if (written.major, written.minor) != (running.major, running.minor) or written > running:
+    if written.line != running.line or written > running:
         rule = "a restore stays in one minor version, and goes to no older patch"
         what = f"{part.name} was written by {engine} {text}, this is {endpoint.version}: {rule}"
         raise MissingError("version_differs", what, f"run {engine} {text} to restore it, then upgrade")
