@@ -28,8 +28,8 @@ from tests.qdrant_processes import KEY, cluster
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-NAME, SIZE, POINTS, LIMIT = "bench", 384, int(os.environ.get("POINTS", "20000")), 10
-ROUNDS, SEARCHES, AT_ONCE = 5, int(os.environ.get("SEARCHES", "1000")), 16
+NAME, SIZE, POINTS, LIMIT = "bench", 384, int(os.environ.get("POINTS", "10000")), 10
+ROUNDS, SEARCHES, AT_ONCE = 5, int(os.environ.get("SEARCHES", "500")), 16
 
 
 class Silent:

@@ -94,7 +94,7 @@ class ServiceTokens:
             return found
         raise InvalidServiceTokenError("expired" if expired else "wrong", expired)
 
-    def known(self) -> int:
+    def count(self) -> int:
         """Return how many services have a token."""
         return len({service for service, _, _ in self._candidates()})
 
@@ -195,7 +195,7 @@ class UserTokens:
         self._keys = ReloadingFile[Keys](path, read_jwks, {}, clock)
         self._issuer = issuer
 
-    def known(self) -> int:
+    def count(self) -> int:
         """Return how many keys there are."""
         return len(self._keys.value())
 

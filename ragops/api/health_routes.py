@@ -82,6 +82,6 @@ async def _check(name: str, otherwise: str, asked: Awaitable[object]) -> ReadyCh
 
 def _tokens(request: Request) -> ReadyCheck:
     """Report how many tokens are issued; a platform without one is healthy, though no user has access yet."""
-    known = request.app.state.users.known()
+    known = request.app.state.users.count()
     detail = f"{known} issued" if known else "none is issued: no user has access yet"
     return ReadyCheck(name="tokens", status="ok", detail=detail)

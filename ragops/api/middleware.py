@@ -49,7 +49,7 @@ class RequestLogging:
         token = request_id.set(identifier)
         started, status = self._clock.monotonic(), 0
 
-        async def named(message: Message) -> None:
+        async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -57,13 +57,13 @@ class RequestLogging:
             await send(message)
 
         try:
-            await self._app(scope, receive, named)
+            await self._app(scope, receive, send_with_id)
         except Exception:
             _LOG.exception("request_failed")
             if status:
                 raise
             detail = "the service failed; its log says why under this request's id"
-            await ApiError(500, "internal_error", detail).response()(scope, receive, named)
+            await ApiError(500, "internal_error", detail).response()(scope, receive, send_with_id)
         finally:
             self._record(scope, status, self._clock.monotonic() - started)
             request_id.reset(token)
@@ -135,14 +135,14 @@ class Deadline:
             return await self._app(scope, receive, send)
         started = False
 
-        async def watched(message: Message) -> None:
+        async def send_watched(message: Message) -> None:
             nonlocal started
             started = True
             await send(message)
 
         try:
             async with asyncio.timeout(self._seconds) as limit:
-                await self._app(scope, receive, watched)
+                await self._app(scope, receive, send_watched)
         except TimeoutError:
             if started or not limit.expired():
                 raise
@@ -170,7 +170,7 @@ class Legacy:
             return
         successor = f"/api/v1{scope['path']}"
 
-        async def marked(message: Message) -> None:
+        async def send_marked(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(self._headers)
@@ -180,9 +180,9 @@ class Legacy:
         if self._clock.now() >= self._sunset:
             detail = f"{scope['path']} was taken out of service on {self._sunset:%Y-%m-%d}: use {successor}"
             answer = ApiError(410, "gone", detail, successor=successor).response()
-            await answer(scope, receive, marked)
+            await answer(scope, receive, send_marked)
             return
-        await self._app(scope, receive, marked)
+        await self._app(scope, receive, send_marked)
         self._metrics.legacy.labels(scope["path"]).inc()
         consumer = scope.get("state", {}).get("consumer")
         log(_LOG, logging.WARNING, "legacy_path", path=scope["path"], use=successor, consumer=consumer)

@@ -88,7 +88,7 @@ class AnswerCache:
         if not self._seconds:
             return None
         try:
-            text = await self._guarded(lambda: self._redis.hget(_PREFIX + collection, _field(question)))
+            text = await self._guard(lambda: self._redis.hget(_PREFIX + collection, _field(question)))
             answer = json.loads(text) if text else None
         except (ApiError, ValueError):
             self._metrics.cache.labels("unavailable").inc()
@@ -109,7 +109,7 @@ class AnswerCache:
                 await batch.execute()
 
         try:
-            await self._guarded(write)
+            await self._guard(write)
         except ApiError:
             self._metrics.cache.labels("unavailable").inc()
 
@@ -119,16 +119,16 @@ class AnswerCache:
             return False
         keys = [_PREFIX + name for name in collections]
         try:
-            keys = keys or await self._guarded(self._kept)
+            keys = keys or await self._guard(self._find_keys)
             if keys:
-                await self._guarded(lambda: self._redis.unlink(*keys))
+                await self._guard(lambda: self._redis.unlink(*keys))
         except ApiError:
             return False
         return True
 
     async def ready(self) -> None:
         """Return if Redis answers; raises ApiError."""
-        await self._guarded(lambda: self._redis.ping())
+        await self._guard(lambda: self._redis.ping())
 
     async def close(self) -> None:
         """Close the connections."""
@@ -144,14 +144,14 @@ class AnswerCache:
                 return 0
 
         try:
-            return bool(await self._guarded(subscribers))
+            return bool(await self._guard(subscribers))
         except ApiError:
             return False
 
-    async def _kept(self) -> list[Any]:
+    async def _find_keys(self) -> list[Any]:
         return [key async for key in self._redis.scan_iter(match=f"{_PREFIX}*", count=1000)]
 
-    async def _guarded(self, command: Any) -> Any:
+    async def _guard(self, command: Any) -> Any:
         async def run() -> Any:
             try:
                 return await command()

@@ -53,9 +53,9 @@ class QdrantService(Service):
 
     def ports(self, settings: QdrantSettings, *, uses_images: bool) -> Mapping[str, int]:
         """Return the REST port, in a cluster also those that follow from it."""
-        from ragops.services.qdrant.settings import published
+        from ragops.services.qdrant.settings import published_ports
 
-        return published(settings) if uses_images else {"port": settings.port}
+        return published_ports(settings) if uses_images else {"port": settings.port}
 
     def secrets(self) -> tuple[str, ...]:
         """Return the name of the key that opens its API."""

@@ -77,8 +77,8 @@ def refuse_fewer(before: int, settings: QdrantSettings) -> None:
         raise UsageError("nodes_removed", what, f"leave it at {before}; or, with an outage: {way}")
 
 
-def published(settings: QdrantSettings) -> dict[str, int]:
-    """Every port of this machine that a cluster of so many nodes is published on, by words for what it is."""
+def published_ports(settings: QdrantSettings) -> dict[str, int]:
+    """Return every port of this machine that a cluster is published on, by a description of it."""
     ports = {"port": settings.rest_port(1), "port, gRPC of the first node": settings.grpc_port(1)}
     for number in range(2, settings.nodes + 1):
         ports[f"port, REST of node {number}"] = settings.rest_port(number)

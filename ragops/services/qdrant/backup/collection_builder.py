@@ -88,7 +88,7 @@ class Builder:
     def is_whole(self, record: CollectionRecord, name: str) -> bool:
         """Whether the collection is there with all points, on the word of every node."""
         try:
-            return not self._look(record, name, 1).words
+            return not self._look(record, name, 1).missing
         except RagopsError:
             return False
 
@@ -143,8 +143,8 @@ class Builder:
             return Seen(f"{', '.join(unheard)} has not heard of it yet", unheard)
         picture = [_picture(view) for view in views.values()]
         for node, view in views.items():
-            if words := _unsettled(ShardMap.of(view or {}), wanted):
-                return Seen(f"{words}, says {node}", picture)
+            if missing := _describe_unsettled(ShardMap.of(view or {}), wanted):
+                return Seen(f"{missing}, by {node}", picture)
         if not counted or record.points is None:
             return Seen("")
         counts = {client.name: self._count(client, name) for client in self.nodes.clients}
@@ -232,7 +232,7 @@ def _later(record: CollectionRecord, copies: int) -> dict[str, Any]:
     return limits | ({"params": params} if params else {})
 
 
-def _unsettled(shards: ShardMap, wanted: int) -> str:
+def _describe_unsettled(shards: ShardMap, wanted: int) -> str:
     """Return what is missing for every shard to have so many active replicas, empty if nothing is."""
     if len(shards.shards()) < shards.shard_count:
         return f"{len(shards.shards())} of {shards.shard_count} shards are there"

@@ -37,10 +37,10 @@ class Conditions:
     hints: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
 
-    def fault(self, words: str, hint: str) -> None:
+    def add_fault(self, text: str, hint: str) -> None:
         """Note what is wrong, once."""
-        if words not in self.faults:
-            self.faults.append(words)
+        if text not in self.faults:
+            self.faults.append(text)
             self.hints.append(hint)
 
     def checks(self) -> Iterator[Check]:
@@ -49,8 +49,8 @@ class Conditions:
             more = f"; and {len(self.faults) - _SHOWN} more" if len(self.faults) > _SHOWN else ""
             yield Check("collections", Status.DEGRADED, "; ".join(self.faults[:_SHOWN]) + more, self.hints[0])
 
-    def words(self) -> str:
-        """On those that are busy, to follow other words."""
+    def describe_busy(self) -> str:
+        """Return which collections are busy, to follow another text."""
         return f"; optimized: {', '.join(self.busy[:_SHOWN])}" if self.busy else ""
 
 
@@ -64,7 +64,7 @@ def look_at(name: str, nodes: Nodes, deadline: float, found: Conditions) -> None
         except RagopsError as error:
             if error.code == "qdrant_not_found":  # deleted in between, or not yet made there
                 return
-            found.fault(f"{name} cannot be asked{where}: {error.message}", f"`ragops health qdrant`; {_LOG}")
+            found.add_fault(f"{name} cannot be asked{where}: {error.message}", f"`ragops health qdrant`; {_LOG}")
             return
         _judge(name, where, one, info, found)
     _ask(name, nodes.first.within(max(deadline - time.monotonic(), _LEAST_SECONDS)), info, found)
@@ -75,13 +75,13 @@ def _judge(name: str, where: str, client: HttpClient, info: Mapping[str, Any], f
     if isinstance(optimizers, dict):
         said = str(optimizers.get("error", optimizers))[:200]
         hint = f"remove the cause ({_LOG}), then have it try again: {_again(name)}"
-        found.fault(f"{name} cannot be optimized{where}: {said}", hint)
+        found.add_fault(f"{name} cannot be optimized{where}: {said}", hint)
     elif status == "red":
         hint = f"{_LOG}; a restart of that node has it try again, `ragops restore` brings the collection back"
-        found.fault(f"{name} is red{where}: an operation failed and was not made up for", hint)
+        found.add_fault(f"{name} is red{where}: an operation failed and was not made up for", hint)
     elif status == "grey":
         hint = f"continue it: {_again(name)}"
-        found.fault(f"{name} is grey{where}: what is to be optimized since the last start is not", hint)
+        found.add_fault(f"{name} is grey{where}: what is to be optimized since the last start is not", hint)
     if status in ("yellow", "grey"):
         _judge_backlog(name, where, info, found)
     if status == "yellow":
@@ -96,7 +96,7 @@ def _judge_backlog(name: str, where: str, info: Mapping[str, Any], found: Condit
     points, indexed = int(info.get("points_count") or 0), int(info.get("indexed_vectors_count") or 0)
     if (waiting := points - indexed) >= max(_BACKLOG, points // 2):
         hint = f"searches are slow until the index is built; if that does not end {_LOG}"
-        found.fault(f"{name}{where}: {waiting} of {points} points are not indexed yet", hint)
+        found.add_fault(f"{name}{where}: {waiting} of {points} points are not indexed yet", hint)
 
 
 def _judge_time(name: str, where: str, client: HttpClient, found: Conditions) -> None:
@@ -105,16 +105,16 @@ def _judge_time(name: str, where: str, client: HttpClient, found: Conditions) ->
         running = client.get(f"{path_of(name)}/optimizations").get("running", [])
     except (RagopsError, AttributeError):  # older than 1.17
         running = []
-    starts = [start for one in running if (start := _started(one))]
+    starts = [start for one in running if (start := _start_time(one))]
     seconds = (datetime.now(tz=UTC) - min(starts)).total_seconds() if starts else 0.0
     if seconds > _LONG_SECONDS:
         hint = f"too little memory or processor time for it? {_LOG}"
-        found.fault(f"{name} is being optimized{where} for {seconds / 3600:.1f} h", hint)
+        found.add_fault(f"{name} is being optimized{where} for {seconds / 3600:.1f} h", hint)
     else:
         found.busy.append(name) if name not in found.busy else None
 
 
-def _started(optimization: Mapping[str, Any]) -> datetime | None:
+def _start_time(optimization: Mapping[str, Any]) -> datetime | None:
     try:
         return datetime.fromisoformat(str(optimization["progress"]["started_at"]))
     except (KeyError, TypeError, ValueError):
@@ -133,10 +133,10 @@ def _ask(name: str, client: HttpClient, info: Mapping[str, Any], found: Conditio
     try:
         client.send("POST", path, {**question, "limit": 1, "with_payload": False})
     except UnhealthyError as error:
-        found.fault(f"a search in {name} fails: {error.message}", f"`ragops health qdrant`; {_LOG}")
+        found.add_fault(f"a search in {name} fails: {error.message}", f"`ragops health qdrant`; {_LOG}")
     except RagopsError as error:
         if error.code != "qdrant_not_found" and not any(words in error.message.lower() for words in _LIMITS):
-            found.fault(f"a search in {name} fails: {error.message}", f"`ragops health qdrant`; {_LOG}")
+            found.add_fault(f"a search in {name} fails: {error.message}", f"`ragops health qdrant`; {_LOG}")
 
 
 def example_question(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,8 +41,8 @@ def members(endpoint: Endpoint, nodes: Nodes) -> Check:
         return Check("cluster", Status.DEGRADED, f"in no cluster: {', '.join(alone)}", "`ragops up`")
     if faults := list(_faults(found, wanted, nodes)):
         status = max((status for status, _words, _cure in faults), key=list(Status).index)
-        words = "; ".join(words for _status, words, _cure in faults[:_SHOWN])
-        return Check("cluster", status, words, faults[0][2])
+        text = "; ".join(detail for _status, detail, _hint in faults[:_SHOWN])
+        return Check("cluster", status, text, faults[0][2])
     one = next(iter(found.values()))
     leader = one.peers.get(one.leader or 0, "")
     return Check("cluster", Status.OK, f"{wanted} peers, {leader} leads, term {one.term}")
@@ -55,8 +55,8 @@ def _faults(found: Mapping[str, Member], wanted: int, nodes: Nodes) -> Iterator[
         yield Status.DOWN, f"{len(nodes.clients)} of {wanted} nodes are no majority", up
     elif nodes.unreachable:
         yield Status.DEGRADED, f"without {', '.join(nodes.unreachable)}", up
-    yield from _stopped(found)
-    yield from _divided(found, wanted)
+    yield from _find_stopped(found)
+    yield from _find_divided(found, wanted)
     leaders = {one.leader for one in found.values()}
     if None in leaders or 0 in leaders:
         yield Status.DEGRADED, "no leader is elected", f"it takes some seconds; then {_LOG}"
@@ -86,13 +86,13 @@ def _said(error: str) -> str:
     return found[1] if found else error[:100]
 
 
-def _stopped(found: Mapping[str, Member]) -> Iterator[tuple[Status, str, str]]:
+def _find_stopped(found: Mapping[str, Member]) -> Iterator[tuple[Status, str, str]]:
     for one in found.values():
         if one.fault:
             yield Status.DEGRADED, f"the consensus of {one.name} has stopped: {one.fault}", f"restart it; {_LOG}"
 
 
-def _divided(found: Mapping[str, Member], wanted: int) -> Iterator[tuple[Status, str, str]]:
+def _find_divided(found: Mapping[str, Member], wanted: int) -> Iterator[tuple[Status, str, str]]:
     """Nodes that do not know all others: alone, or listed as the peer that they no longer are."""
     for peer, host in lost_peers(found).items():
         hint = f"stop {host}, remove the volume of its data, and `ragops up` while the other nodes run"
@@ -141,7 +141,7 @@ def shards(endpoint: Endpoint, nodes: Nodes, deadline: float) -> Iterator[Check]
     else:
         yield _active(found, len(names))
         if wanted > 1:
-            yield _replicated(found, wanted)
+            yield _check_replicas(found, wanted)
     yield from found.conditions.checks()
     yield from collection_health.leftovers(nodes.first)
 
@@ -182,10 +182,10 @@ def _active(found: _Found, total: int) -> Check:
     if found.inactive:
         hint = f"a node that was away is filled from the others; if that does not end {_LOG}"
         return Check("shards", Status.DEGRADED, "; ".join(found.inactive[:_SHOWN]), hint)
-    return Check("shards", Status.OK, f"{total} collections, all shards active{found.conditions.words()}")
+    return Check("shards", Status.OK, f"{total} collections, all shards active{found.conditions.describe_busy()}")
 
 
-def _replicated(found: _Found, wanted: int) -> Check:
+def _check_replicas(found: _Found, wanted: int) -> Check:
     if not found.few and not found.unfilled:
         return Check("replicas", Status.OK, f"every shard is on {wanted} nodes")
     names = ", ".join([*found.unfilled, *found.few][:_SHOWN])

@@ -27,12 +27,12 @@ _POLL = 0.2
 
 @dataclass(frozen=True)
 class Seen:
-    """One observation: `words` name what is missing, empty if nothing is; `picture` changes with every progress.
+    """One observation: `missing` names what is missing, empty if nothing is; `picture` changes with every progress.
 
     `counts` says that all is there but the numbers are other ones, `silence` is why nothing could be seen.
     """
 
-    words: str
+    missing: str
     picture: object = None
     counts: bool = False
     silence: UnhealthyError | None = None
@@ -46,7 +46,7 @@ def wait(name: str, look: Callable[[], Seen], *, alone: bool = False) -> None:
     """
     picture: object = None
     since = settled = heard = time.monotonic()
-    while (seen := _look(look)).words:
+    while (seen := _look(look)).missing:
         now = time.monotonic()
         if seen.silence is None:
             heard = now
@@ -54,13 +54,13 @@ def wait(name: str, look: Callable[[], Seen], *, alone: bool = False) -> None:
             raise seen.silence
         if seen.picture != picture:
             picture, since = seen.picture, now
-            report(Progress("qdrant", f"{name}: {seen.words}"))
+            report(Progress("qdrant", f"{name}: {seen.missing}"))
         if not seen.counts:
             settled = now
         elif now - settled > LAG_SECONDS:
-            raise IntegrityError("counts_differ", f"{name}: {seen.words}", _COUNTS_HINT)
+            raise IntegrityError("counts_differ", f"{name}: {seen.missing}", _COUNTS_HINT)
         if now - since > STUCK_SECONDS:
-            what = f"{name}: {seen.words}, and nothing has changed for {STUCK_SECONDS:.0f} s"
+            what = f"{name}: {seen.missing}, and nothing has changed for {STUCK_SECONDS:.0f} s"
             raise UnhealthyError("qdrant_shards_inactive", what, "`ragops health qdrant`; see `ragops logs qdrant`")
         cancellation.sleep(_POLL)
 

@@ -88,7 +88,7 @@ def test_a_red_part_on_another_node_is_told_of_that_node() -> None:
 def test_what_is_well_is_not(info: dict[str, Any]) -> None:
     found = seen(Server(**info))
     assert list(found.checks()) == []
-    assert found.words() == ("; optimized: docs" if "status" in info else "")
+    assert found.describe_busy() == ("; optimized: docs" if "status" in info else "")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from ragops.errors import UsageError
-from ragops.services.qdrant.settings import QdrantSettings, published, refuse_fewer
+from ragops.services.qdrant.settings import QdrantSettings, published_ports, refuse_fewer
 
 
 def test_three_nodes_with_two_copies_unless_told_otherwise() -> None:
@@ -15,8 +15,8 @@ def test_three_nodes_with_two_copies_unless_told_otherwise() -> None:
 
 
 def test_ports_are_spread_by_ten() -> None:
-    assert list(published(QdrantSettings()).values()) == [6333, 6334, 6343, 6344, 6353, 6354]
-    assert list(published(QdrantSettings(nodes=1, port=7000)).values()) == [7000, 7001]
+    assert list(published_ports(QdrantSettings()).values()) == [6333, 6334, 6343, 6344, 6353, 6354]
+    assert list(published_ports(QdrantSettings(nodes=1, port=7000)).values()) == [7000, 7001]
 
 
 def test_a_single_node_holds_a_single_copy() -> None:
