@@ -55,7 +55,7 @@ def run(
 
     Example: ragops backup run --quiesce
     """
-    from ragops.cli.bars import bars
+    from ragops.cli.progress import bars
     from ragops.operations.backup.create import BackupRequest
     from ragops.operations.backup.environment import back_up
 
@@ -114,7 +114,7 @@ def copy(
 
     Example: ragops backup copy latest
     """
-    from ragops.cli.bars import bars
+    from ragops.cli.progress import bars
     from ragops.operations.backup.environment import copy_points
 
     current = state(context)

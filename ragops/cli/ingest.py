@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,17 +18,12 @@ from ragops.cli.state import state
 from ragops.units import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from pydantic import SecretStr
 
     from ragops.cli.console import Console
     from ragops.ingest.report import CollectionReport
-    from ragops.ingest.stages import Progress
     from ragops.operations.data.query import QueryResult
 
-# A line in a log says enough this often, in seconds.
-_LINE_EVERY = 5.0
 _SHOWN_FAILURES = 20
 # Of a passage; and the score up to which one has nothing to do with the question.
 _SHOWN_LINES = 3
@@ -66,6 +59,7 @@ def ingest(
 
     Example: ragops ingest
     """
+    from ragops.cli.progress import documents
     from ragops.cli.views import jsonable
     from ragops.operations.data import ingest as operation
     from ragops.operations.data.cache import invalidate_answer_cache
@@ -75,7 +69,7 @@ def ingest(
     session = current.session(lock_wait)
     database, vectors = session.endpoint("timescaledb"), session.endpoint("qdrant")
     embedder, root = operation.embedder_for(session), session.project.paths.root
-    with session.changing(("ingest",)), _progress(console) as show:
+    with session.changing(("ingest",)), documents(console) as show:
         report = operation.ingest(
             database, vectors, embedder, collections or (), show, root=root, allow_empty=allow_empty
         )
@@ -193,32 +187,3 @@ def _shortened(text: str) -> list[str]:
     """Return the first lines of `text` as wide as the terminal; words that are longer are cut."""
     width = max(20, shutil.get_terminal_size().columns - 4)
     return textwrap.wrap(text, width, max_lines=_SHOWN_LINES, placeholder=" …")
-
-
-@contextlib.contextmanager
-def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
-    """Return a function that shows how far it is: redrawn on a terminal, a line every few seconds elsewhere."""
-    if console.quiet:
-        yield lambda _progress: None
-    elif sys.stderr.isatty():
-        from rich.console import Console as RichConsole
-        from rich.text import Text
-
-        with RichConsole(stderr=True, highlight=False).status("ingest") as status:
-            yield lambda progress: status.update(Text(one_line(_words(progress))))
-    else:
-        last: dict[str, float] = {}
-
-        def line(progress: Progress) -> None:
-            if progress.seconds - last.get(progress.collection, 0.0) >= _LINE_EVERY:
-                last[progress.collection] = progress.seconds
-                console.message(_words(progress))
-
-        yield line
-
-
-def _words(progress: Progress) -> str:
-    what = {"compare": "compared", "store": "stored"}[progress.stage]
-    speed = progress.files / progress.seconds if progress.seconds else 0.0
-    chunks = f", {progress.chunks} chunks" if progress.chunks else ""
-    return f"{progress.collection}: {progress.files} of {progress.total} files {what}{chunks}, {speed:.0f} files/s"

@@ -159,7 +159,7 @@ def verify(
 
     Example: ragops backup verify latest --deep
     """
-    from ragops.cli.bars import bars
+    from ragops.cli.progress import bars
     from ragops.operations.restore.prove import verify_point
 
     current = state(context)
@@ -211,7 +211,7 @@ def _checked(result: VerifyResult) -> dict[str, Any]:
 
 def _verify_all(current: State, repository: str | None, *, deep: bool) -> None:
     """Verify all; raise IntegrityError if one is not whole, after all of them are shown."""
-    from ragops.cli.bars import bars
+    from ragops.cli.progress import bars
     from ragops.errors import IntegrityError, UsageError
     from ragops.operations.backup.verify import verify_all
 

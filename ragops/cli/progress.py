@@ -1,21 +1,28 @@
-"""Live progress of the engine's steps on stderr: redrawn on a terminal, plain lines elsewhere."""
+"""Progress on stderr, by rich on a terminal and in plain lines elsewhere: steps, parts, documents."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import Progress
 from ragops.cli.printable import one_line, printable
-from ragops.units import duration
+from ragops.units import duration, size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rich.console import Console as RichConsole
+    from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
+
     from ragops.adapters.pulumi.events import Step
     from ragops.cli.console import Console
+    from ragops.ingest.stages import Progress as IngestProgress
 
 _WORDS = {
     "create": ("starting", "started"),
@@ -42,6 +49,8 @@ _KINDS: dict[str, dict[str, tuple[str, str]]] = {
 
 
 _LINE_SECONDS = 5.0  # between two lines about the same thing if there is no terminal
+_PART_SECONDS = 10.0  # the same for parts, which are many
+_LEAST_COLUMNS = 80  # narrower ones would break every bar
 
 
 @contextlib.contextmanager
@@ -50,18 +59,24 @@ def steps(console: Console, title: str) -> Iterator[Callable[[Step | Progress], 
     if console.quiet:
         yield lambda _step: None
     elif sys.stderr.isatty():
-        with _live(title) as show:
+        with _live(console, title) as show:
             yield _Lines(show, 0.0).take
     else:
         yield _Lines(lambda text, _final: console.message(text), _LINE_SECONDS).take
 
 
-@contextlib.contextmanager
-def _live(title: str) -> Iterator[Callable[[str, bool], None]]:
+def _rich(console: Console) -> RichConsole:
     from rich.console import Console as RichConsole
+
+    return RichConsole(stderr=True, highlight=False, no_color=not console.color)
+
+
+@contextlib.contextmanager
+def _live(console: Console, title: str) -> Iterator[Callable[[str, bool], None]]:
+    """Return a function that shows a text in one line that is redrawn; a final one stays."""
     from rich.text import Text
 
-    rich = RichConsole(stderr=True, highlight=False)
+    rich = _rich(console)
     with rich.status(title) as status:
 
         def show(text: str, final: bool) -> None:
@@ -105,3 +120,107 @@ class _Lines:
             return
         self._said[progress.resource] = now
         self._show(f"{progress.resource}: {progress.text}", progress.final)
+
+
+# --- parts of recovery points ---------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def bars(console: Console) -> Iterator[Callable[[Progress], None]]:
+    """Return a function that takes progress from several threads and shows it."""
+    if console.quiet:
+        yield lambda _progress: None
+    elif sys.stderr.isatty() and shutil.get_terminal_size().columns >= _LEAST_COLUMNS:
+        with _live_bars(console) as show:
+            yield show
+    else:
+        yield _PartLines(console).show
+
+
+class _PartLines:
+    """The last word on each part; of one that takes long, a line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._said: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def show(self, progress: Progress) -> None:
+        """One line, if it is worth one."""
+        with self._lock:
+            now = time.monotonic()
+            last = self._said.setdefault(progress.resource, now)
+            if progress.final or now - last >= _PART_SECONDS:
+                self._said[progress.resource] = now
+                self._console.message(f"{progress.resource}: {progress.text}{_amount(progress)}")
+
+
+def _amount(progress: Progress) -> str:
+    if progress.final:
+        return f" ({size(progress.total)})" if progress.total else ""
+    if not progress.total:
+        return f", {size(progress.done)} so far" if progress.done else ""
+    return f", {100 * progress.done // progress.total} % of {size(progress.total)}"
+
+
+@contextlib.contextmanager
+def _live_bars(console: Console) -> Iterator[Callable[[Progress], None]]:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.fields[name]}", markup=False),
+        BarColumn(bar_width=20),
+        DownloadColumn(binary_units=True),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, console=_rich(console), transient=False) as shown:
+        yield _Bars(shown).show
+
+
+class _Bars:
+    """A bar for each part that is spoken of."""
+
+    def __init__(self, shown: RichProgress) -> None:
+        self._shown = shown
+        self._tasks: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+
+    def show(self, progress: Progress) -> None:
+        """Move the part's bar; without a total it only says that it moves."""
+        with self._lock:
+            if progress.resource not in self._tasks:
+                self._tasks[progress.resource] = self._shown.add_task("", total=None, name=one_line(progress.resource))
+            task = self._tasks[progress.resource]
+        total = progress.total or (1 if progress.final else None)
+        done = total if progress.final else progress.done
+        self._shown.update(task, description=one_line(progress.text), total=total, completed=done)
+
+
+# --- documents ------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def documents(console: Console) -> Iterator[Callable[[IngestProgress], None]]:
+    """Return a function that takes the progress of an ingest."""
+    if console.quiet:
+        yield lambda _progress: None
+    elif sys.stderr.isatty():
+        with _live(console, "ingest") as show:
+            yield lambda progress: show(_documents_text(progress), False)
+    else:
+        last: dict[str, float] = {}
+
+        def line(progress: IngestProgress) -> None:
+            if progress.seconds - last.get(progress.collection, 0.0) >= _LINE_SECONDS:
+                last[progress.collection] = progress.seconds
+                console.message(_documents_text(progress))
+
+        yield line
+
+
+def _documents_text(progress: IngestProgress) -> str:
+    what = {"compare": "compared", "store": "stored"}[progress.stage]
+    speed = progress.files / progress.seconds if progress.seconds else 0.0
+    chunks = f", {progress.chunks} chunks" if progress.chunks else ""
+    return f"{progress.collection}: {progress.files} of {progress.total} files {what}{chunks}, {speed:.0f} files/s"

@@ -74,8 +74,7 @@ def restore(
 
     Example: ragops restore latest --yes
     """
-    from ragops.cli.bars import bars
-    from ragops.cli.progress import steps
+    from ragops.cli.progress import bars, steps
     from ragops.operations.restore.environment import Wanted, restore_environment
     from ragops.operations.service_names import refuse_unknown
 

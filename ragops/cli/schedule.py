@@ -161,7 +161,7 @@ def _known_secrets(project: Project) -> tuple[str, ...]:
 
 def _views(current: State) -> Views:
     """Return how the steps are shown: as text, for the log."""
-    from ragops.cli.bars import bars
+    from ragops.cli.progress import bars
     from ragops.operations.schedule.steps import Views
 
     console = current.console

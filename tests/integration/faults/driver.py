@@ -27,7 +27,7 @@ _WAIT_SECONDS = 240.0
 _MODULES = (
     "h2.connection", "httpcore", "jinja2", "qdrant_edge", "ragops.cli.main", "ragops.config.load",
     "httpx", "psycopg", "pyrage", "redis", "zstandard",
-    "ragops.cli.app", "ragops.cli.backup", "ragops.cli.bars", "ragops.cli.points", "ragops.cli.restore",
+    "ragops.cli.app", "ragops.cli.backup", "ragops.cli.progress", "ragops.cli.points", "ragops.cli.restore",
     "ragops.cli.views", "ragops.operations.backup.environment", "ragops.operations.restore.environment",
     "ragops.operations.backup.create", "ragops.operations.backup.prune", "ragops.operations.data.cache",
     "ragops.operations.restore.restore", "ragops.operations.session", "ragops.adapters.storage.open",

@@ -13,9 +13,9 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.progress import Progress
-from ragops.cli import bars as module
-from ragops.cli.bars import bars
+from ragops.cli import progress as module
 from ragops.cli.console import Console
+from ragops.cli.progress import bars
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def test_without_a_size_there_is_none(capsys: pytest.CaptureFixture[str]) -> Non
 def test_of_what_takes_long_there_is_a_line_now_and_then(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_PART_SECONDS", 0.0)
     steps = [
         Progress("a", "taking"),
         Progress("a", "taking", done=3 * MIB),
@@ -112,7 +112,7 @@ def test_several_threads_at_once(capsys: pytest.CaptureFixture[str]) -> None:
 TERMINAL = """
     import sys
     from ragops.adapters.progress import Progress
-    from ragops.cli.bars import bars
+    from ragops.cli.progress import bars
     from ragops.cli.console import Console
 
     with bars(Console(quiet="quiet" in sys.argv)) as show:
