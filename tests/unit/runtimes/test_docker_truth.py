@@ -110,7 +110,7 @@ def test_a_damaged_record_is_none(tmp_path, text: str) -> None:
 def facts(**values: Any) -> EngineFacts:
     usual = {
         "root_dir": "/var/lib/docker", "storage_driver": "overlay2", "security": ("seccomp",), "warnings": (),
-        "memory_limit": True, "name": "host", "live_restore": False,
+        "memory_limit": True, "name": "host",
     }  # fmt: skip
     return EngineFacts(**{**usual, **values})
 
