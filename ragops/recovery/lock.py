@@ -26,6 +26,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ragops.adapters.process_identity import current_process
+from ragops.adapters.wait import wait_until
 from ragops.errors import LockedError, RagopsError
 from ragops.recovery.lock_files import SLOWEST, Lock, LockFiles, LockRecord
 
@@ -215,12 +216,7 @@ class _Acquisition:
 
 
 def _stands_still(files: LockFiles, lock: Lock, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        time.sleep(min(seconds / 10, max(0.0, deadline - time.monotonic())))
-        if files.find(lock.name) != lock:
-            return False
-    return True
+    return not wait_until(lambda: files.find(lock.name) != lock, seconds, seconds / 10)
 
 
 def _boottime() -> float:

@@ -12,6 +12,8 @@ from ragops.adapters.docker.errors import translate_errors
 from ragops.errors import MissingError, RagopsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from docker import APIClient
 
 MINIMUM_API = (1, 41)  # Docker 20.10
@@ -75,6 +77,11 @@ class DockerApi:
     def translate_errors(self, doing: str) -> Any:
         """Translate failures of the block into RagopsErrors; `doing` completes "Docker could not …"."""
         return translate_errors(doing, self.url)
+
+
+def label_filters(labels: Mapping[str, str]) -> list[str]:
+    """Return the labels as a filter of the API; one without a value matches any."""
+    return [f"{key}={value}" if value else key for key, value in labels.items()]
 
 
 def _tls(place: DockerEndpoint) -> Any:

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ragops.adapters.docker import values
+from ragops.adapters.docker.api import label_filters
 from ragops.adapters.docker.errors import NotFoundError
 from ragops.adapters.docker.exec import DockerExec
 from ragops.errors import MissingError, RagopsError
@@ -29,7 +30,7 @@ class DockerContainers(DockerExec):
     def containers(self, labels: Mapping[str, str]) -> tuple[values.Container, ...]:
         """All containers with these labels, running or not, by name."""
         with self.translate_errors("list its containers"):
-            listed = self.api.containers(all=True, filters={"label": _wanted(labels)})
+            listed = self.api.containers(all=True, filters={"label": label_filters(labels)})
         found = [self.container(str(raw["Id"])) for raw in listed]
         return tuple(sorted((one for one in found if one), key=lambda one: one.name))
 
@@ -158,10 +159,6 @@ def _how_it_ended(state: values.State) -> str:
         return f"crashes again and again (exit {state.exit_code})"
     said = f": {state.error}" if state.error else ""
     return f"ended with {state.exit_code} while it started{said}"
-
-
-def _wanted(labels: Mapping[str, str]) -> list[str]:
-    return [f"{key}={value}" if value else key for key, value in labels.items()]
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[str]:

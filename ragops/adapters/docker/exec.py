@@ -6,7 +6,6 @@ import contextlib
 import io
 import shutil
 import tarfile
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from ragops.adapters.docker.archive import find_user, pack_tar, unpack_tar
 from ragops.adapters.docker.errors import NotFoundError, timeout_error
 from ragops.adapters.docker.stream import ExecStream, RingBuffer
 from ragops.adapters.docker.values import ExecResult
+from ragops.adapters.wait import wait_until
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
@@ -65,14 +65,14 @@ class DockerExec(DockerApi):
 
     def _code(self, exec_id: str, doing: str) -> int:
         """Return the exit code, which the engine may record a moment after the output ended."""
-        deadline = time.monotonic() + _END_WAIT
-        while True:
+
+        def ended() -> tuple[int, ...]:
             state: Mapping[str, Any] = self.api.exec_inspect(exec_id)
-            if not state["Running"] and state["ExitCode"] is not None:
-                return int(state["ExitCode"])
-            if time.monotonic() > deadline:
-                raise timeout_error(doing, _END_WAIT)
-            time.sleep(0.02)
+            return () if state["Running"] or state["ExitCode"] is None else (int(state["ExitCode"]),)
+
+        for code in wait_until(ended, _END_WAIT, 0.02):
+            return code
+        raise timeout_error(doing, _END_WAIT)
 
     def put_archive(self, name: str, path: str, entries: Iterable[ArchiveEntry]) -> None:
         """Write folders and files below the folder `path` of a container, started or not, through volumes too.

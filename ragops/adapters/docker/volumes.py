@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ragops.adapters.docker import values
-from ragops.adapters.docker.api import DockerApi
+from ragops.adapters.docker.api import DockerApi, label_filters
 from ragops.adapters.docker.errors import NotFoundError
 from ragops.errors import RagopsError
 
@@ -19,7 +19,7 @@ class DockerVolumes(DockerApi):
     def volumes(self, labels: Mapping[str, str]) -> tuple[values.Volume, ...]:
         """All volumes with these labels, by name."""
         with self.translate_errors("list its volumes"):
-            listed = self.api.volumes(filters={"label": _wanted(labels)})["Volumes"] or []
+            listed = self.api.volumes(filters={"label": label_filters(labels)})["Volumes"] or []
         return tuple(sorted((values.volume(raw) for raw in listed), key=lambda one: one.name))
 
     def volume(self, name: str) -> values.Volume | None:
@@ -54,7 +54,7 @@ class DockerVolumes(DockerApi):
     def networks(self, labels: Mapping[str, str]) -> tuple[values.Network, ...]:
         """All networks with these labels, by name."""
         with self.translate_errors("list its networks"):
-            listed = self.api.networks(filters={"label": _wanted(labels)})
+            listed = self.api.networks(filters={"label": label_filters(labels)})
         return tuple(sorted((values.network(raw) for raw in listed), key=lambda one: one.name))
 
     def remove_network(self, name: str) -> None:
@@ -64,7 +64,3 @@ class DockerVolumes(DockerApi):
                 self.api.remove_network(name)
         except NotFoundError:
             pass
-
-
-def _wanted(labels: Mapping[str, str]) -> list[str]:
-    return [f"{key}={value}" if value else key for key, value in labels.items()]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.adapters.pulumi.pins import ENGINE_HINT, require_free_space
+from ragops.adapters.wait import wait_until
 from ragops.errors import MissingError
 
 if TYPE_CHECKING:
@@ -218,13 +219,7 @@ def _end_group(process: subprocess.Popen[str]) -> None:
         _signal_group(process, signal.SIGKILL)
         process.wait(_STOP_SECONDS)
     # The removal of the folders must not race with writers that are still ending.
-    _wait_until(lambda: not _group_exists(process.pid))
-
-
-def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _STOP_SECONDS
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: not _group_exists(process.pid), _STOP_SECONDS, 0.02)
 
 
 def _group_exists(group: int) -> bool:

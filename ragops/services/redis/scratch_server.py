@@ -15,6 +15,7 @@ from ragops.adapters.files import explain_os_error
 from ragops.adapters.logs import tail
 from ragops.adapters.spawn import spawn
 from ragops.adapters.temp_dirs import private_temp_dir
+from ragops.adapters.wait import wait_until
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.hints import OTHER_POINT
 from ragops.services.redis.aof import FOLDER as AOF_FOLDER
@@ -196,8 +197,5 @@ def _start(command: list[str], ours: Path) -> subprocess.Popen[bytes]:
 
 def wait_for(condition: Callable[[], bool], seconds: float, failure: str) -> None:
     """Poll until `condition()`; RagopsError (redis_timeout) with `failure` after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            raise RagopsError("redis_timeout", f"{failure} within {seconds:.0f} s", "is its disk busy or full?")
-        cancellation.sleep(_POLL)
+    if not wait_until(condition, seconds, _POLL):
+        raise RagopsError("redis_timeout", f"{failure} within {seconds:.0f} s", "is its disk busy or full?")

@@ -74,6 +74,6 @@ def test_behind_sudo_the_person_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without a name")
 def test_a_user_without_a_name_is_no_failure() -> None:
-    program = "import os; from ragops.adapters.audit import actor; os.setuid(54321); print(actor())"
+    program = "import os; from ragops.adapters.audit import find_user; os.setuid(54321); print(find_user())"
     done = subprocess.run([sys.executable, "-c", program], env={}, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "54321"
