@@ -127,7 +127,7 @@ def create_private(path: Path, buffering: int = -1) -> BinaryIO:
 def link(source: Path, target: Path) -> bool:
     """Make `target` a second name of a plain file: it stays whatever becomes of the first one.
 
-    False where that cannot be: the file is gone or is no plain one, another file system, not allowed.
+    False if that cannot be: the file is gone or is no plain one, another file system, not allowed.
     """
     with contextlib.suppress(OSError):
         os.link(source, target, follow_symlinks=False)

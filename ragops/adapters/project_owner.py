@@ -54,9 +54,9 @@ def is_own_project(folder: Path) -> bool:
 
 
 def require_ownership(folder: Path, command: str, *, reads_only: bool) -> None:
-    """Raise UsageError (not_owner) where the project in `folder` is another user's.
+    """Raise UsageError (not_owner) if the project in `folder` is another user's.
 
-    Root may look where a command `reads_only`; another user cannot even do that: what is inside is for its owner.
+    Root may look if a command `reads_only`; another user cannot even do that: what is inside is for its owner.
     `command` is for the hint.
     """
     owner, me = find_owner(folder), os.geteuid()
@@ -78,7 +78,7 @@ def require_ownership(folder: Path, command: str, *, reads_only: bool) -> None:
 def switch_to_owner(folder: Path) -> None:
     """Continue as the owner of the project in `folder`: user, groups and HOME. Nothing of root's may be open yet.
 
-    Raises UsageError (not_root) for other users, MissingError (owner_unknown, owner_cannot_run) where that cannot be.
+    Raises UsageError (not_root) for other users, MissingError (owner_unknown, owner_cannot_run) if that cannot be.
     """
     owner = find_owner(folder)
     if os.geteuid() == owner.uid:

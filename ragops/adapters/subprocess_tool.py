@@ -43,7 +43,7 @@ def background_tool(
 
     It reads the file `stdin` and writes the new file `stdout` (0600); `name` is what errors call it. Raises
     MissingError (tool_missing, disk_full), RagopsError (tool_failed, tool_timeout) with what it said. Ended with
-    SIGTERM where the block fails or is interrupted.
+    SIGTERM if the block fails or is interrupted.
     """
     with (
         _reading(stdin) as source,

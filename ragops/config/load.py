@@ -80,7 +80,7 @@ def load(
 ) -> Project:
     """Read ragops.yaml, its overlay for the environment and RAGOPS__SECTION__KEY variables.
 
-    Raises InvalidInputError with all problems, UsageError where a file that was asked for is missing. A key that the
+    Raises InvalidInputError with all problems, UsageError if a file that was asked for is missing. A key that the
     runtime does not read is such a problem, unless `pass_over_unread` (files out of an older recovery point).
     """
     path = (config if config is not None else find_config(Path.cwd())).resolve()
@@ -236,7 +236,7 @@ def _from_variables(variables: Mapping[str, str]) -> _Source:
 
 
 def _put(values: dict[str, Any], key: tuple[str, ...], value: Any) -> None:
-    """Set a nested value. Raises TypeError where a part of `key` is no section."""
+    """Set a nested value. Raises TypeError if a part of `key` is no section."""
     for part in key[:-1]:
         values = values.setdefault(part, {})
         if not isinstance(values, dict):

@@ -18,9 +18,9 @@ _BYTES = 24  # 192 bits, 32 characters of the URL-safe alphabet: no engine has t
 
 
 def load(path: Path) -> dict[str, str]:
-    """All secrets by name; empty where the file is not there yet.
+    """All secrets by name; empty if the file is not there yet.
 
-    Raises RagopsError `secrets_unreadable` where the file is no such object.
+    Raises RagopsError `secrets_unreadable` if the file is no such object.
     """
     try:
         values = json.loads(path.read_text())

@@ -22,7 +22,7 @@ def find_unread(runtime: str) -> tuple[str, ...]:
 def describe_unread(sources: Iterable[tuple[Mapping[str, Any], Mapping[Key, str]]]) -> Iterator[Problem]:
     """Return the keys without effect in the sources (values and place of each key, the later over the earlier).
 
-    A key stays unreported where the runtime of its own file reads it and only a later source chooses another one:
+    A key stays unreported if the runtime of its own file reads it and only a later source chooses another one:
     ragops.yaml may describe containers, and ragops.dev.yaml the same platform as processes.
     """
     given = list(sources)

@@ -1,4 +1,4 @@
-"""What recovery points of one environment are written with and read by: repositories, keys, room on the way."""
+"""Repositories, keys and staging folder of one environment."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ class BackupTarget:
 
     @property
     def primary(self) -> Repository:
-        """The one that is written to."""
+        """Return the repository that is written to."""
         return self.repositories[0]
 
     @property
     def copies(self) -> tuple[Repository, ...]:
-        """The others."""
+        """Return the other repositories."""
         return self.repositories[1:]
 
     def without_copies(self) -> BackupTarget:
@@ -85,7 +85,7 @@ class BackupTarget:
             error.hint = f"{other}; `ragops backup copy {ident}` puts a whole copy in the place of a damaged one"
 
     def _find_other_copies(self, chosen: Repository, reference: str) -> str:
-        """Which other repositories have it; a look, and one that cannot be reached has none."""
+        """Return a hint with the other repositories that have it; those that cannot be reached are left out."""
         found = []
         for number, repository in enumerate(self.repositories, 1):
             if repository is not chosen:
@@ -108,7 +108,7 @@ class BackupTarget:
         return signing.load_or_create(self.signing_key_file)
 
     def trusted_keys(self) -> frozenset[str]:
-        """Keys whose recovery points are taken for true: the pinned ones and our own."""
+        """Return the keys whose recovery points are trusted: those of `backup.verify_keys` and our own."""
         own = signing.load(self.signing_key_file)
         return frozenset({*self.verify_keys, *([own.public] if own else [])})
 
@@ -140,7 +140,7 @@ class BackupTarget:
         return self.staging / "journal" / name
 
     def _clear(self) -> None:
-        """Remove what runs left that were killed: whole copies of data."""
+        """Remove what killed runs left: whole copies of data."""
         if not self.staging.is_dir():
             return
         for folder in self.staging.iterdir():

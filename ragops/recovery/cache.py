@@ -38,7 +38,7 @@ class TolerantReader:
         self.failures: dict[str, RagopsError] = {}
 
     def read_all(self, paths: Iterable[str]) -> Mapping[str, bytes]:
-        """Many at once, and one by one where that fails."""
+        """Many at once, and one by one if that fails."""
         wanted = list(paths)
         try:
             return self._store.read_all(wanted)

@@ -1,6 +1,6 @@
-"""One run at a time in a repository, from whatever machine, in a store that can only write, read, list and remove.
+"""The lock of a repository against runs of all machines, in a store that can only write, read, list and remove.
 
-Who wants the lock writes a file of its own below `locks/` and then lists them. Of two who do so at once, at least
+A run that requests the lock writes a file below `locks/` and then lists them. Of two runs at once, at least
 the later one sees the other; no run continues that sees another living one, so there are never two holders. The one
 whose name sorts first stays and looks again, the others step back, so that one of them gets it.
 
@@ -40,7 +40,7 @@ _FOLDER = "locks"
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds: between two beats, until a lock without them is suspicious, between two looks, for a tie to break."""
+    """Seconds: between heartbeats, until a lock without them is suspicious, between polls, and for a tie to break."""
 
     heartbeat: float = 30.0
     stale: float = 600.0
@@ -49,7 +49,7 @@ class Timing:
 
 
 class LockHandle:
-    """The lock while we hold it."""
+    """A lock that this run holds."""
 
     def __init__(self, files: LockFiles, name: str, path: str, note: LockRecord, timing: Timing) -> None:
         self.path = path
@@ -60,9 +60,9 @@ class LockHandle:
         self._thread.start()
 
     def check(self) -> None:
-        """Ask the repository whether the lock is still ours: to be called before what others are to see.
+        """Check in the repository that the lock is still ours; call it before publishing anything.
 
-        Raises RagopsError (repository_lock_lost), or what the repository fails with.
+        Raises RagopsError (repository_lock_lost), and failures of the repository.
         """
         if not self._gone and _boottime() - self._seen > self._timing.stale / 2:
             self._gone = "it could not be renewed for too long"
@@ -76,7 +76,7 @@ class LockHandle:
             )  # fmt: skip
 
     def _poll(self) -> None:
-        """One that was gone for long, such as a machine that slept, may find another run at work."""
+        """Check the locks: after a long sleep of this machine another run may hold one."""
         locks = self._files.list_active()
         if self._name not in {lock.name for lock in locks}:
             self._gone = "it was taken over or removed"
@@ -101,13 +101,13 @@ class LockHandle:
             self._files.release(self._name)
 
     def release(self, notice: Callable[[str], None]) -> None:
-        """Give it back; a repository that is gone is a word, not a failure: the lock ends with this process."""
+        """Release it. If the repository is gone, only a notice is given: the lock ends with this process."""
         self._stop.set()
         self._thread.join(timeout=self._timing.tie_break)
         try:
             self._files.release(self._name)
         except RagopsError as error:
-            notice(f"the lock of {self._files.store.name} could not be removed: {error.message}")
+            notice(f"cannot remove the lock of {self._files.store.name}: {error.message}")
 
 
 @contextlib.contextmanager
@@ -116,9 +116,10 @@ def hold_lock(
 ) -> Iterator[LockHandle]:
     """Hold the lock of what lies below the folder `prefix` of `store`, waiting at most `wait` seconds for its holder.
 
-    A lock of another machine that looks dead is watched first, which takes 75 s even where `wait` is none.
-    `notice` hears of that, and of a lock that is taken over. Raises LockedError (repository_locked), which names the
-    holder, and what the store raises.
+    A lock of another machine that looks dead is watched first, which takes 75 s even if `wait` is none.
+    `notice` receives a message about that, and about a lock that is taken over.
+    Raises LockedError (repository_locked), which names the
+    holder, and failures of the store.
     """
     folder = f"{prefix.strip('/')}/{_FOLDER}".lstrip("/")
     held = _Acquisition(store, folder, command, notice, timing or Timing()).acquire(wait)
@@ -132,7 +133,7 @@ class _Acquisition:
     def __init__(self, store: Store, folder: str, command: str, notice: Callable[[str], None], timing: Timing) -> None:
         self._store, self._timing, self._notice = store, timing, notice
         self._files = LockFiles(store, folder)
-        self._alive: dict[str, float] = {}  # seen counting, however wrong its clock
+        self._alive: dict[str, float] = {}  # its count grows, however wrong its clock
         since = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self._note = LockRecord(
             current_process(), command, since, held=False, count=0, time=time.time(), every=timing.heartbeat
@@ -166,7 +167,7 @@ class _Acquisition:
             return held
         finally:
             if held is None:
-                with contextlib.suppress(RagopsError):  # the first error is the one to tell
+                with contextlib.suppress(RagopsError):  # the first error is the one to report
                     self._files.release(name)
 
     def _break_tie(self, name: str) -> Lock | None:
@@ -200,7 +201,7 @@ class _Acquisition:
         if _boottime() < self._alive.get(lock.name, 0.0):
             return False
         seconds = 2.5 * min(note.every if note else self._timing.heartbeat, SLOWEST)
-        self._notice(f"the lock of {lock} in {self._store.name} looks left behind: watching it for {seconds:.0f} s")
+        self._notice(f"the lock of {lock} in {self._store.name} seems stale: watching it for {seconds:.0f} s")
         silent = _stands_still(self._files, lock, seconds)
         if not silent:
             self._alive[lock.name] = _boottime() + self._timing.stale
@@ -210,7 +211,7 @@ class _Acquisition:
         minutes = round(self._timing.stale / 60)
         return LockedError(
             "repository_locked", f"the repository {self._store.name} is in use by {lock}",
-            f"wait for it with `--lock-wait SECONDS`; where its machine is gone for good, the lock ends by itself "
+            f"wait for it with `--lock-wait SECONDS`; if its machine is gone for good, the lock ends by itself "
             f"after {minutes} minutes, or remove {lock.path} from the repository",
         )  # fmt: skip
 

@@ -18,14 +18,14 @@ from ragops.errors import RagopsError, StoreRefusedError
 if TYPE_CHECKING:
     from ragops.adapters.storage import Store
 
-SLOWEST = 120.0  # seconds between beats that a note is believed to have
+SLOWEST = 120.0  # the longest heartbeat interval that is accepted in a record
 _FIRST, _ENDED = ".json", ".ended"
-_SPARING = 4  # times as long between beats each of which is a file that stays
+_SPARING = 4  # times the interval, as each heartbeat is a file that stays
 
 
 @dataclass(frozen=True)
 class LockRecord:
-    """What a lock file says: who, since when, and how many times it was written at what time."""
+    """The content of a lock file: the holder, since when, the number of heartbeats and the time of the last one."""
 
     owner: ProcessIdentity
     command: str
@@ -42,7 +42,7 @@ class LockRecord:
 
 @dataclass(frozen=True)
 class Lock:
-    """One run's lock: its name, the newest of its files, and what that says."""
+    """The lock of one run: its name, the newest of its files, and its content."""
 
     name: str
     path: str
@@ -50,11 +50,11 @@ class Lock:
     record: LockRecord | None
 
     def __str__(self) -> str:
-        return str(self.record or "a run that did not say who it is")
+        return str(self.record or "an unknown run")
 
     @property
     def is_held(self) -> bool:
-        """Return whether it is more than a wish."""
+        """Return whether the lock is held, not only requested."""
         return self.record is None or self.record.held
 
     @property
@@ -73,7 +73,7 @@ class LockFiles:
         self._numbers: dict[str, int] = {}
 
     def list_active(self) -> list[Lock]:
-        """Those that have not ended, in the order of their names."""
+        """Return the locks that have not ended, in the order of their names."""
         found = [entry.path for entry in self.store.list_entries(self.folder)]
         ended = {_name(path) for path in found if path.endswith(_ENDED)}
         alive = sorted((path for path in found if _name(path) not in ended), key=_number)
@@ -101,21 +101,21 @@ class LockFiles:
         return self._put(_path(name, number + 1), self._content(note))
 
     def heartbeat_interval(self, beat: float) -> float:
-        """Seconds between two beats where a run is asked to beat each `beat` seconds."""
+        """Return the seconds between two heartbeats of a run that asks for one every `beat` seconds."""
         return min(beat * _SPARING, SLOWEST) if self.is_append_only else beat
 
     def release(self, name: str) -> None:
-        """Remove its files, the newest last; where they may not be removed, say that it has ended."""
+        """Remove its files, the newest last; if they may not be removed, record that it has ended."""
         paths = sorted(entry.path for entry in self.store.list_entries(self.folder) if _name(entry.path) == name)
         try:
             self.store.remove(sorted(paths, key=_number))
         except StoreRefusedError:
             self.is_append_only = True
-            with contextlib.suppress(StoreRefusedError):  # another run has said so
+            with contextlib.suppress(StoreRefusedError):  # another run has done so
                 self._put(f"{name}{_ENDED}", b"")
 
     def remove_released(self) -> None:
-        """Remove the files of those that have ended, as far as that is allowed; a failure is no failure."""
+        """Remove the files of ended locks as far as that is allowed; failures are ignored."""
         with contextlib.suppress(RagopsError):
             found = [entry.path for entry in self.store.list_entries(self.folder)]
             ended = {_name(path) for path in found if path.endswith(_ENDED)}

@@ -1,4 +1,4 @@
-"""What a recovery point says about itself: the manifest that is written last, read first, and signed.
+"""The signed manifest of a recovery point: written last, read first.
 
 The file holds two JSON documents: the manifest, and on its last line the signature of all bytes before that line. One
 file, so that a recovery point is there or is not in one step.
@@ -40,7 +40,7 @@ def is_point_id(name: str) -> bool:
 
 
 class Kind(StrEnum):
-    """Why a recovery point was taken: asked for, or by a restore to be able to go back."""
+    """Why a recovery point was taken: as a backup, or as the safety point of a restore."""
 
     BACKUP = "backup"
     SAFETY = "safety"
@@ -76,12 +76,12 @@ class ManifestPart(BaseModel):
 
     @property
     def path(self) -> str:
-        """What it is called: service and name."""
+        """Return service and name."""
         return f"{self.service}/{self.name}"
 
     @property
     def stored_path(self) -> str:
-        """Where it lies below the recovery point's folder."""
+        """Return its path below the recovery point's folder."""
         return f"{self.service}/{self.stored.file}"
 
 
@@ -146,7 +146,7 @@ def serialize(manifest: Manifest, key: SigningKey) -> bytes:
 def parse(content: bytes, where: str) -> SignedManifest:
     """Read a manifest's file; `where` names it in errors.
 
-    Raises IntegrityError (manifest_invalid, signature_invalid), MissingError (manifest_newer) where a newer ragops
+    Raises IntegrityError (manifest_invalid, signature_invalid), MissingError (manifest_newer) if a newer ragops
     wrote it.
     """
     body, _, last = content.rstrip(b"\n").rpartition(b"\n")

@@ -1,4 +1,4 @@
-"""One recovery point that is in place: whether it is whole, who signed it, and how its parts come out."""
+"""One stored recovery point: its checks, its signer, and reading its parts."""
 
 from __future__ import annotations
 
@@ -36,32 +36,32 @@ class RecoveryPoint:
 
     @property
     def manifest(self) -> Manifest:
-        """What it says of itself."""
+        """Return its manifest."""
         return self.signed.manifest
 
     @property
     def id(self) -> str:
-        """Its name."""
+        """Return its id."""
         return self.manifest.id
 
     @property
     def path(self) -> str:
-        """Its folder in the store."""
+        """Return its folder in the store."""
         return f"{self.manifest.environment}/{self.id}"
 
     @property
     def location(self) -> str:
-        """Return where it lies, as text."""
+        """Return its location as text."""
         return f"{self.store.name.rstrip('/')}/{self.path}"
 
     @property
     def size(self) -> int:
-        """Bytes that it takes."""
+        """Return the bytes that it takes."""
         return sum(part.stored.size for part in self.manifest.parts)
 
     @property
     def plain_size(self) -> int:
-        """Bytes of its parts as their engines wrote them."""
+        """Return the bytes of its parts as their engines wrote them."""
         return sum(part.size for part in self.manifest.parts)
 
     def find_faults(self) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ class RecoveryPoint:
         return tuple(fault for part in self.manifest.parts if (fault := self._size_fault(part)))
 
     def find_extra_files(self) -> tuple[str, ...]:
-        """Files in its folder that its manifest does not name; nothing ever reads them."""
+        """Return the files in its folder that its manifest does not name; nothing reads them."""
         known = {part.stored_path for part in self.manifest.parts} | {FILE_NAME}
         return tuple(sorted(name for name in self.sizes or () if name not in known))
 
@@ -83,7 +83,7 @@ class RecoveryPoint:
     def verify(self, services: Sequence[str] | None = None, on_bytes: Callable[[int], None] = _nothing) -> None:
         """Compare size and SHA-256 of every file (of `services`, None: all) with the manifest; needs no identity.
 
-        Raises IntegrityError (recovery_point_damaged) with every fault found, RagopsError where the store fails.
+        Raises IntegrityError (recovery_point_damaged) with every fault found, RagopsError if the store fails.
         """
         parts = [part for part in self.manifest.parts if services is None or part.service in services]
         self._refuse([fault for part in parts if (fault := self._fault(part, on_bytes))])
@@ -120,7 +120,7 @@ class RecoveryPoint:
             return False
 
     def read_manifest(self) -> bytes:
-        """Its manifest's file as it lies there."""
+        """Return the stored file of its manifest."""
         return self.store.read_all([f"{self.path}/{FILE_NAME}"])[f"{self.path}/{FILE_NAME}"]
 
     def _compare(self, part: ManifestPart, size: int, sha256: str) -> None:

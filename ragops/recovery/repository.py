@@ -1,4 +1,4 @@
-"""Where recovery points lie: `<environment>/<id>/` in a store, each there from the instant that its manifest is.
+"""Recovery points of an environment in a store: `<environment>/<id>/`, each visible once its manifest is written.
 
 Parts are written first, the manifest last; what has no manifest is no recovery point, and is cleared by the next one
 that is taken. A recovery point is removed the other way round.
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 _KEPT = "kept"
-_LIST = "see `ragops backup list`"
+_LIST = "list them with `ragops backup list`"
 
 
 @dataclass(frozen=True)
 class LockRequest:
-    """Who locks a repository: the command, how long it waits in seconds, and where words on a takeover go."""
+    """A request for the lock: the command, the longest wait in seconds, and the receiver of takeover notices."""
 
     command: str
     wait: float = 0.0
@@ -57,13 +57,13 @@ class Repository:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """Return its URL or folder without credentials."""
         return self.store.name
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def list(self) -> Listing:
-        """All recovery points by their manifests and the sizes of their files. Raises RagopsError."""
+        """Return all recovery points by their manifests and the sizes of their files. Raises RagopsError."""
         files: dict[str, dict[str, FileEntry]] = {}
         kept = set()
         for entry in self.store.list_entries(self.environment):
@@ -204,7 +204,7 @@ class Repository:
                 yield draft
             finally:
                 if not draft.published:
-                    with contextlib.suppress(RagopsError):  # the first failure is the one to tell; the next run clears
+                    with contextlib.suppress(RagopsError):  # report the first failure; the next run clears
                         self._remove(draft.path)
 
     def clear_leftovers(self) -> None:
@@ -223,14 +223,14 @@ class Repository:
             try:
                 self._remove(f"{self.environment}/{ident}")
             except StoreRefusedError:
-                return  # who prunes such a repository clears it too
+                return  # prune clears such a repository
             except RagopsError:
                 continue  # one that cannot be removed must not prevent the next backup
 
     def import_point(self, point: RecoveryPoint, locker: LockRequest, on_bytes: Callable[[int], None]) -> RecoveryPoint:
         """Copy a recovery point of another repository here, each file checked on its way and once more where it lies.
 
-        Raises IntegrityError, RagopsError; nothing of it is seen then. StoreRefusedError where something else lies in
+        Raises IntegrityError, RagopsError; nothing of it is seen then. StoreRefusedError if something else lies in
         its place, and must not be replaced.
         """
         home = f"{self.environment}/{point.id}"
@@ -261,7 +261,7 @@ class Repository:
                 stream.write(content)
 
     def set_pinned(self, point: RecoveryPoint, *, keep: bool) -> None:
-        """Mark it so that `prune` leaves it, or take the mark away. The caller holds the lock."""
+        """Pin it so that `prune` keeps it, or unpin it. The caller holds the lock."""
         mark = f"{self.environment}/{_KEPT}/{point.id}"
         if not keep:
             self.store.remove([mark])
@@ -270,31 +270,31 @@ class Repository:
                 stream.write(b"\n")
 
     def remove(self, points: Sequence[RecoveryPoint]) -> None:
-        """Remove recovery points for good. The caller holds the lock and was asked to."""
+        """Remove recovery points for good. The caller holds the lock."""
         for point in points:
             self.remove_id(point.id)
 
     def list_ids(self) -> tuple[str, ...]:
-        """All that lies where recovery points do, by name: also what cannot be read, or is only half there."""
+        """Return the ids of all recovery points, also of unreadable and incomplete ones."""
         return tuple(name for name in self.store.list_folders(self.environment) if _ID.fullmatch(name))
 
     def measure(self, ident: str) -> int:
-        """Bytes that lie there."""
+        """Return the bytes of its files."""
         return sum(self._files(f"{self.environment}/{ident}").values())
 
     def remove_id(self, ident: str) -> None:
-        """Remove what is called so, readable or not. The caller holds the lock and was asked to."""
+        """Remove the point with this id, readable or not. The caller holds the lock."""
         self._remove(f"{self.environment}/{ident}")
         self.store.remove([f"{self.environment}/{_KEPT}/{ident}"])
 
     def _remove(self, home: str) -> None:
-        """Its manifest first: from then on it is no recovery point any more."""
+        """Remove its files, the manifest first: without it, it is no recovery point."""
         names = [entry.path for entry in self.store.list_entries(home)]
         self.store.remove(sorted(names, key=lambda name: not name.endswith(f"/{FILE_NAME}")))
 
 
 def publish(draft: Draft, manifest: Manifest, key: SigningKey) -> SignedManifest:
-    """Sign the manifest and let the recovery point be seen."""
+    """Sign the manifest and make the recovery point visible."""
     content = serialize(manifest, key)
     draft.publish(content)
     return parse(content, draft.path)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Decision:
-    """What happens to a recovery point, and why."""
+    """The decision about a recovery point, and its reason."""
 
     point: RecoveryPoint
     keep: bool
@@ -55,7 +55,7 @@ def _is_good(point: RecoveryPoint, trusted: Collection[str]) -> bool:
 
 
 def _reasons(good: Sequence[RecoveryPoint], rule: KeepSettings) -> dict[str, str]:
-    """Why each of those stays that do."""
+    """Return the reasons of all points that fill a day, week or month."""
     found: dict[str, list[str]] = {point.id: ["the newest good one"] for point in good[:1]}
     periods: tuple[tuple[int, str, Callable[[datetime], object]], ...] = (
         (rule.daily, "day", lambda at: at.date()),
@@ -85,7 +85,7 @@ def _verdict(
     if point.id in reasons:
         return Decision(point, True, reasons[point.id])
     if point.signed.signature.key not in trusted:
-        return Decision(point, True, "signed by somebody else: not ours to remove")
+        return Decision(point, True, "signed with another key: not ours to remove")
     if point.id in needed:
         return Decision(point, True, needed[point.id])
     return Decision(point, False, "damaged" if point.find_faults() else "beyond what is kept")

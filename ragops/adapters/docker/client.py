@@ -2,7 +2,7 @@
 
 The only door to docker-py, which is imported when the engine is first asked. Every call may raise MissingError
 (docker_missing: no engine, no right to use it, or one too old, exit code 7), RagopsError (docker_failed,
-docker_timeout), and NotFoundError where what it names is not there.
+docker_timeout), and NotFoundError if what it names is not there.
 """
 
 from __future__ import annotations

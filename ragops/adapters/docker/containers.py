@@ -62,7 +62,7 @@ class DockerContainers(DockerExec):
             return str(made["Id"])
 
     def start(self, name: str) -> None:
-        """Start it; nothing to do where it runs. Raises NotFoundError, RagopsError (docker_failed)."""
+        """Start it; nothing to do if it runs. Raises NotFoundError, RagopsError (docker_failed)."""
         with self.translate_errors(f"start {name}"):
             self.api.start(name)
 

@@ -77,7 +77,7 @@ class DockerExec(DockerApi):
     def put_archive(self, name: str, path: str, entries: Iterable[ArchiveEntry]) -> None:
         """Write folders and files below the folder `path` of a container, started or not, through volumes too.
 
-        Raises RagopsError (file_error, not_permitted) where a file of this machine cannot be read.
+        Raises RagopsError (file_error, not_permitted) if a file of this machine cannot be read.
         """
         with self.translate_errors(f"write to {path} in {name}"):
             self.api.put_archive(name, path, pack_tar(entries))

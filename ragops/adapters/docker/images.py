@@ -45,7 +45,7 @@ class DockerImages(DockerApi):
     def pull(self, reference: str, on_progress: Callable[[PullProgress], None] = lambda _: None) -> values.Image:
         """Fetch an image from its registry; an interrupted pull is resumed, five times at most.
 
-        Raises MissingError (image_missing) where the registry does not give it.
+        Raises MissingError (image_missing) if the registry does not give it.
         """
         from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
@@ -126,7 +126,7 @@ def registry_of(reference: str) -> str:
 
 def _not_had(reference: str, said: str) -> MissingError:
     hint = (
-        f"check the name and the network, log in with `docker login` where the registry wants it, or bring the image "
+        f"check the name and the network, log in with `docker login` if the registry wants it, or bring the image "
         f"from another machine: `docker save {reference} | ssh HOST docker load`"
     )
     return MissingError("image_missing", f"the image {reference} could not be fetched: {said}", hint)

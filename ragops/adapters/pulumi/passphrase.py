@@ -19,7 +19,7 @@ VALUE, FILE = "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
 def passphrase_variables(stored: Path, *, in_use: bool, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
     """Return the variables for the engine; the file `stored` is made if there is none and none is given.
 
-    `in_use`: something is encrypted with the passphrase already. Raises UsageError (passphrase_differs) where the shell
+    `in_use`: something is encrypted with the passphrase already. Raises UsageError (passphrase_differs) if the shell
     gives another passphrase than the stored one: the engine would take the shell's. Raises MissingError
     (passphrase_missing) if none is left, RagopsError (not_permitted) if it cannot be read.
     """

@@ -29,7 +29,7 @@ PLUGIN_SHA256: Mapping[str, str] = {}
 """The SHA-256 of the Docker plugin's archives by platform, such as linux-amd64; passed to the engine as --checksum."""
 
 ENGINE_HINT = (
-    "run `ragops engine install` (or `ragops engine install --from-source` where the download cannot be reached), "
+    "run `ragops engine install` (or `ragops engine install --from-source` if the download cannot be reached), "
     f"or set RAGOPS_PULUMI to the path of a pulumi {ENGINE_VERSION} binary"
 )
 

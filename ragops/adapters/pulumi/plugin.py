@@ -70,7 +70,7 @@ def hint() -> str:
     """How to get it, with a network and without."""
     install_it = f"$(ragops engine path) plugin install resource docker v{version()}"
     return (
-        f"`ragops up` downloads it where the network allows; else download it on another machine and run {install_it} "
+        f"`ragops up` downloads it if the network allows; else download it on another machine and run {install_it} "
         f"--file FILE.tar.gz, or put the program at {_folder() / _BINARY}"
     )
 

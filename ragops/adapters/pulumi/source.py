@@ -215,7 +215,7 @@ def _end_group(process: subprocess.Popen[str]) -> None:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_STOP_SECONDS)
     finally:
-        # Also where a second Ctrl-C cuts the grace short.
+        # Also if a second Ctrl-C cuts the grace short.
         _signal_group(process, signal.SIGKILL)
         process.wait(_STOP_SECONDS)
     # The removal of the folders must not race with writers that are still ending.

@@ -40,7 +40,7 @@ class Units(Protocol):
         ...
 
     def install(self, units: Mapping[str, str]) -> None:
-        """Write units and start their timers; where that fails, all is as it was before."""
+        """Write units and start their timers; if that fails, all is as it was before."""
         ...
 
     def remove(self, names: Sequence[str]) -> None:
@@ -66,7 +66,7 @@ class UnitFolder:
     runtime: Path
 
     def available(self) -> bool:
-        """Return whether systemd runs; a user's own is there only where they logged in, or linger."""
+        """Return whether systemd runs; a user's own is there only if they logged in, or linger."""
         mine = self.system or (self.runtime / "systemd" / "private").exists()
         return _RUNNING.is_dir() and mine and shutil.which("systemctl") is not None
 

@@ -28,7 +28,7 @@ class Store(Protocol):
     `far` says that every question costs a request to a server, `steady` that a file which is being replaced is seen at
     every moment, and one that was written by everybody who looks after that.
 
-    All methods raise RagopsError: StoreMissingError where a file is not there, MissingError (disk_full,
+    All methods raise RagopsError: StoreMissingError if a file is not there, MissingError (disk_full,
     repository_unreachable, repository_read_only, repository_login), RagopsError (not_permitted, file_error,
     repository_error). Every wait is bounded; what can be tried again is, a few times.
     """

@@ -20,7 +20,7 @@ _NOT_THERE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 
 class NewFile:
-    """A new file on its way to `target`; where there can be none without a name, it is seen while it is written.
+    """A new file on its way to `target`; if there can be none without a name, it is seen while it is written.
 
     Raises OSError; FileExistsError if there is such a file.
     """

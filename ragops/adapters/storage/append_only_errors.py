@@ -14,7 +14,7 @@ _CODES = {
 }  # fmt: skip
 _ERRNOS = {errno.EACCES, errno.EPERM}
 _HINT = (
-    "run it where the key, or the user, may remove files there; a copy that only takes new files is pruned from"
+    "run it if the key, or the user, may remove files there; a copy that only takes new files is pruned from"
     " elsewhere: `append_only: true` of its repository in ragops.yaml says so"
 )
 

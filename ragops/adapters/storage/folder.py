@@ -140,7 +140,7 @@ class FolderStore:
 
     @contextlib.contextmanager
     def _adding(self, target: Path) -> Iterator[BinaryIO]:
-        """Write a new file where nothing may be renamed."""
+        """Write a new file if nothing may be renamed."""
         doing = f"write {target}"
         with self._translate_errors(doing, target), contextlib.ExitStack() as stack:
             self._make_private(self.folder)
@@ -244,7 +244,7 @@ class FolderStore:
 
     @contextlib.contextmanager
     def _translate_errors(self, doing: str, target: Path | None = None) -> Iterator[None]:
-        """Failures as ours; where `target` is there and must not be touched, the folder takes new files only."""
+        """Failures as ours; if `target` is there and must not be touched, the folder takes new files only."""
         try:
             yield
         except (PermissionError, FileExistsError) as error:

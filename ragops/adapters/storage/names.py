@@ -15,7 +15,7 @@ _SECRET_WORDS = ("key", "secret", "token", "pass")
 
 
 def check_path(path: str) -> str:
-    """`path` itself. Raises RagopsError (repository_error) where it leads out of the store or to a temporary file."""
+    """`path` itself. Raises RagopsError (repository_error) if it leads out of the store or to a temporary file."""
     parts = path.split("/")
     if any(part in ("", ".", "..") or part.startswith(PARTIAL) for part in parts) or "\0" in path:
         raise RagopsError(

@@ -120,7 +120,7 @@ class ObjectStore:
             for item in self._all("", self._is_left):
                 self._remove(item.path)
 
-    # --- connections: one for all threads where the library permits it, else one for each that is at work
+    # --- connections: one for all threads if the library permits it, else one for each that is at work
 
     @contextlib.contextmanager
     def _open_stream(self, doing: str, begin: Callable[[Any], _T]) -> Iterator[_T]:
@@ -136,7 +136,7 @@ class ObjectStore:
             yield self._tried(doing, once)
 
     def _again(self, doing: str, call: Callable[[Any], _T]) -> _T:
-        """`call` with a connection, again with a new one where that breaks off: for what may be done twice."""
+        """`call` with a connection, again with a new one if that breaks off: for what may be done twice."""
 
         def once() -> _T:
             with self._files() as files:

@@ -25,7 +25,7 @@ _FILES = ("known_hosts", "key_filename")
 def open_store(place: PlaceSettings, root: Path) -> Store:
     """Return the store at `place`; folders and files are relative to `root`. Nothing is connected or created yet.
 
-    Raises UsageError (repository_options) where the url or options_file is not what it should be.
+    Raises UsageError (repository_options) if the url or options_file is not what it should be.
     """
     scheme, mark, _ = place.url.partition("://")
     if not mark or scheme == "file":

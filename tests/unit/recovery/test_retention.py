@@ -168,7 +168,7 @@ def test_strangers_points_are_neither_counted_nor_removed(history: History) -> N
     ours = history.daily(3)
     theirs = history.take(START + 3 * DAY, key=OTHER)
     found = history.staying(daily=1)
-    assert found == {theirs: "signed by somebody else: not ours to remove", ours[2]: found[ours[2]]}
+    assert found == {theirs: "signed with another key: not ours to remove", ours[2]: found[ours[2]]}
 
 
 def test_nothing_at_all(history: History) -> None:
