@@ -10,7 +10,7 @@ import typer
 from ragops.cli import delete, drill, keygen, points
 from ragops.cli.help import PROTECT, Application
 from ragops.cli.lifecycle import LockWait
-from ragops.cli.points import Reference
+from ragops.cli.points import Reference, say_newer
 from ragops.cli.state import State, state
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ def copy(
     session = current.session(lock_wait)
     with bars(current.console) as on_progress:
         report = copy_points(session, None if every else (point,), on_progress=on_progress)
+    if point == "latest" and not every:
+        say_newer(current.console, session.vault().primary)
     report.require_all()
     done = report.points
     if current.console.as_json:
@@ -153,7 +155,10 @@ def keep(
     from ragops.operations.backup.environment import pin_point
 
     current = state(context)
-    ident = pin_point(current.session(lock_wait), point, keep=not off)
+    session = current.session(lock_wait)
+    ident = pin_point(session, point, keep=not off)
+    if point == "latest":
+        say_newer(current.console, session.vault().primary)
     if current.console.as_json:
         current.console.document({"id": ident, "kept": not off})
         return

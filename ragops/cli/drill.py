@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ragops.cli.lifecycle import LockWait
-from ragops.cli.points import From, Identity, Reference
+from ragops.cli.points import From, Identity, Reference, say_newer
 from ragops.cli.state import state
 from ragops.units import duration
 
@@ -45,8 +45,10 @@ def drill(
     current = state(context)
     session = current.session(lock_wait)
     with session.changing(LOCK), steps(current.console, "drill") as on_progress:
-        request = DrillRequest(point, repository, keep)
-        result = operation(session, session.vault(identity), request, on_progress)
+        request, vault = DrillRequest(point, repository, keep), session.vault(identity)
+        if point == "latest":
+            say_newer(current.console, vault.repository(repository))
+        result = operation(session, vault, request, on_progress)
     if current.console.as_json:
         current.console.document(_values(result))
     else:

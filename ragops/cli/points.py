@@ -13,10 +13,12 @@ from ragops.cli.state import state
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ragops.cli.console import Console
     from ragops.cli.state import State
     from ragops.operations.backup.list_points import Line, Overview
     from ragops.operations.backup.verify import VerifyResult
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repository import Repository
 
 Reference = Annotated[
     str, typer.Argument(metavar="[ID]", autocompletion=completion.points, help="Its id, the start of it, or latest.")
@@ -109,6 +111,16 @@ def _listed(found: Overview) -> dict[str, Any]:
     }
 
 
+def say_newer(console: Console, repository: Repository) -> None:
+    """Messages on what is newer than the `latest` that was taken: marked ones, and those that cannot be read."""
+    listing = repository.list_cached()
+    for newer in listing.newer_unhealthy():
+        console.message(f"{newer.id} is newer and passed over: {newer.manifest.unhealthy[0]}")
+    for ident, error in listing.newer_unreadable().items():
+        console.message(f"warning: {ident} is newer and passed over, it cannot be read: {error.message}")
+        console.message(f"  → `ragops backup copy {ident}` if a copy has it whole, else `ragops backup delete {ident}`")
+
+
 def show(context: typer.Context, point: Reference = "latest", repository: From = None) -> None:
     """Show what a recovery point holds.
 
@@ -118,7 +130,9 @@ def show(context: typer.Context, point: Reference = "latest", repository: From =
 
     console = state(context).console
     vault = state(context).session().vault()
-    _, found = vault.find(point, repository)
+    chosen, found = vault.find(point, repository)
+    if point == "latest":
+        say_newer(console, chosen)
     if console.as_json:
         console.document(values(found))
         return
@@ -177,6 +191,7 @@ def verify(
             on_progress=on_progress,
         )
     if current.console.as_json:
+        result.require_newest()
         current.console.document({**values(result.point), **_checked(result)})
         return
     for one in result.proofs:
@@ -186,6 +201,7 @@ def verify(
     current.console.text(f"{result.point.id}: {_verdict(result)}")
     for name in result.extra_files:
         current.console.message(f"not part of it, never read: {name}")
+    result.require_newest()
 
 
 def _verdict(result: VerifyResult) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import Yes
+from ragops.cli.points import say_newer
 from ragops.cli.state import command_line, state
 from ragops.errors import ExitCode
 from ragops.units import duration
@@ -59,6 +60,8 @@ def recover(
     current.begin_project(into)
     request = RecoverRequest(repository, into, Path.cwd(), current.environment, point, identity, verify_key, options)
     found = locate_point(request)
+    if point == "latest":
+        say_newer(console, found.vault.primary)
     if not found.vouched:
         _ask(console, found, yes=yes)
     with steps(console, "recover") as on_progress:

@@ -9,7 +9,7 @@ import typer
 from ragops.cli import completion
 from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import LockWait, Yes
-from ragops.cli.points import From, Identity
+from ragops.cli.points import From, Identity, say_newer
 from ragops.cli.state import state
 from ragops.errors import ExitCode, UsageError
 
@@ -106,8 +106,8 @@ def restore(
 
 def _say_which(console: Console, chosen: Repository, found: RecoveryPoint, *, latest: bool) -> None:
     """Messages on the recovery point that was found, and on newer ones that are passed over."""
-    for newer in chosen.list_cached().newer_unhealthy() if latest else ():
-        console.message(f"{newer.id} is newer and passed over: {newer.manifest.unhealthy[0]}")
+    if latest:
+        say_newer(console, chosen)
     for fault in found.manifest.unhealthy:
         console.message(f"the platform was down when {found.id} was taken: {fault}")
 

@@ -36,6 +36,15 @@ class Listing:
         """Return the newest backup of a platform that was not down; safety points do not count."""
         return next((point for point in self.points if point.manifest.is_good), None)
 
+    def newer_unreadable(self) -> dict[str, RagopsError]:
+        """Those that cannot be read and are newer than `latest`, and why.
+
+        Newer by the time in their ids; the order in which they were taken cannot be read.
+        """
+        newest = self.latest()
+        known = zip(self.unreadable_ids, self.unreadable, strict=True)
+        return {ident: error for ident, error in known if newest is None or ident > newest.id}
+
     def newer_unhealthy(self) -> tuple[RecoveryPoint, ...]:
         """Those newer than `latest` that are marked: taken of a platform that was down."""
         newest = self.latest()

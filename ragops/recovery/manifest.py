@@ -23,7 +23,8 @@ from ragops.recovery.signing import Signature, parse_signature, sign
 if TYPE_CHECKING:
     from ragops.recovery.signing import SigningKey
 
-FORMAT = 2
+FORMAT = 3  # 3: notes, roles beside the dump, marks of platforms that were down; readers of 2 refuse those by name
+_READ = (2, 3)
 FILE_NAME = "manifest.json"
 PLATFORM = "platform"  # the parts that belong to no service
 
@@ -97,7 +98,7 @@ class Manifest(BaseModel):
 
     model_config = _STRICT
 
-    format: Literal[2]
+    format: Literal[2, 3]
     id: PointId
     sequence: int = Field(ge=0)
     kind: Kind
@@ -157,7 +158,10 @@ def parse(content: bytes, where: str) -> SignedManifest:
         _refuse_newer(content, where)
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        raise _invalid(f"{where}: {key}: {first['msg']}") from error
+        invalid = _invalid(f"{where}: {key}: {first['msg']}")
+        if first["type"] == "extra_forbidden":
+            invalid.hint = f"if a newer ragops wrote it: `{upgrade_command()}`; else {OTHER_POINT}"
+        raise invalid from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         _refuse_newer(content, where)
         raise _invalid(f"{where} is not a signed manifest: {type(error).__name__}") from error
@@ -172,12 +176,15 @@ def _refuse_newer(content: bytes, where: str) -> None:
     with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
         values, _ = json.JSONDecoder().raw_decode(content.decode())
         written = values["format"]
-        if not isinstance(written, int) or written == FORMAT:
+        if not isinstance(written, int) or written in _READ:
             return
-        if written < FORMAT:
+        if written < _READ[0]:
             raise _invalid(f"{where} has format {written}, which a version before the first release wrote")
-        what = f"{where} has format {written}, this ragops reads up to {FORMAT}: a newer ragops wrote it"
-        raise MissingError("manifest_newer", what, f"upgrade ragops: `{upgrade_command()}`")
+        raise _newer(f"{where} has format {written}, this ragops reads up to {FORMAT}")
+
+
+def _newer(what: str) -> MissingError:
+    return MissingError("manifest_newer", f"{what}: a newer ragops wrote it", f"upgrade ragops: `{upgrade_command()}`")
 
 
 def _invalid(message: str) -> IntegrityError:

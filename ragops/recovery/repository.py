@@ -160,21 +160,11 @@ class Repository:
         raise unread[names[0]]
 
     def _latest(self, listing: Listing) -> RecoveryPoint:
-        """Return the newest point, but no older one if the newest cannot be read: the caller must see that failure.
-
-        The times in the ids decide which of those is newer; their sequence numbers cannot be read.
-        """
+        """The newest good one that can be read; `newer_unreadable` of its listing says what is passed over."""
         newest = listing.latest()
-        for ident, error in zip(listing.unreadable_ids, listing.unreadable, strict=True):
-            if newest is None:
-                raise error
-            if ident > newest.id:
-                what = f"{error.message}; the newest one that can be read is {newest.id}"
-                hint = (
-                    f"name that one instead of `latest` if it will do; `ragops backup delete {ident}` removes the other"
-                )
-                raise RagopsError(error.code, what, hint, exit_code=error.exit_code) from error
         if newest is None:
+            for error in listing.newer_unreadable().values():
+                raise error
             what, hint = f"there is no recovery point in {self.name} yet", "run `ragops backup run`"
             if marked := listing.newer_unhealthy():
                 what = f"{self.name} has no good recovery point: the platform was down when {marked[0].id} was taken"
@@ -263,9 +253,10 @@ class Repository:
     def set_pinned(self, point: RecoveryPoint, *, keep: bool) -> None:
         """Pin it so that `prune` keeps it, or unpin it. The caller holds the lock."""
         mark = f"{self.environment}/{_KEPT}/{point.id}"
-        if not keep:
+        marked = any(entry.path == mark for entry in self.store.list_entries(f"{self.environment}/{_KEPT}"))
+        if marked and not keep:
             self.store.remove([mark])
-        elif all(entry.path != mark for entry in self.store.list_entries(f"{self.environment}/{_KEPT}")):
+        elif keep and not marked:
             with self.store.open_write(mark) as stream:
                 stream.write(b"\n")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import Progress, ignore_progress, make_byte_counter
-from ragops.errors import IntegrityError, InterruptedRunError, MissingError, RagopsError
+from ragops.errors import IntegrityError, InterruptedRunError, MissingError, RagopsError, StoreRefusedError
 from ragops.recovery.manifest import Kind
 
 if TYPE_CHECKING:
@@ -166,11 +166,14 @@ def incomplete(vault: BackupTarget) -> tuple[str, ...]:
 
 
 def _first(vault: BackupTarget, reference: str) -> RecoveryPoint:
-    """From the first repository that has it, whichever that is."""
+    """From the first repository that has it; the latest is the newest of all: one that cannot be read may be there."""
+    found = []
     for repository in vault.repositories:
         with contextlib.suppress(RagopsError):
-            return repository.get(reference)
-    return vault.find(reference)[1]
+            found.append(repository.get(reference))
+    if not found:
+        return vault.find(reference)[1]
+    return max(found, key=lambda point: point.manifest.sequence) if reference == "latest" else found[0]
 
 
 def _fault(vault: BackupTarget, repository: Repository, ident: str) -> RagopsError | None:
@@ -204,6 +207,15 @@ def _placed(
     return CopyResult(repository.name, how=REPLACED if isinstance(fault, IntegrityError) else COPIED)
 
 
+def _marked_for_good(repository: Repository, point: RecoveryPoint) -> StoreRefusedError:
+    what = f"cannot take the mark from {point.id}: {repository.name} takes new files only, and the mark is a file"
+    hint = (
+        f"run `ragops backup keep {point.id} --off` where the key, or the user, may remove files there;"
+        " until then `ragops backup prune` leaves the recovery point"
+    )
+    return StoreRefusedError("repository_append_only", what, hint)
+
+
 def pin(vault: BackupTarget, point: RecoveryPoint, *, keep: bool, locker: LockRequest) -> None:
     """Mark it in every repository that has it, so that prune leaves it there, or take the marks away.
 
@@ -215,6 +227,8 @@ def pin(vault: BackupTarget, point: RecoveryPoint, *, keep: bool, locker: LockRe
             if repository.list_cached().find_by_prefix(point.id):
                 with repository.lock(locker):
                     repository.set_pinned(point, keep=keep)
+        except StoreRefusedError as error:
+            failure = failure or (error if keep else _marked_for_good(repository, point))
         except RagopsError as error:
             failure = failure or error
     if failure:

@@ -124,12 +124,12 @@ def _one(order: Order, name: str, entries: list[pg_dump.Entry], proven: list[str
 def _in_turn(part: Part) -> list[str]:
     """All tables, a seventh of them first, another one each day."""
     today = datetime.now(tz=UTC).toordinal()
+    return sorted(pg_dump.tables(part.counts), key=lambda name: (_turn(name, today), part.counts[name]))
 
-    def turn(name: str) -> tuple[int, int]:
-        number = sha256(name.encode()).digest()[0]
-        return ((number + today) % _TURNS, part.counts[name])
 
-    return sorted(pg_dump.tables(part.counts), key=turn)
+def _turn(name: str, day: int) -> int:
+    """The place of the table in that night's order, 0 to 6; each table is at 0 once in seven nights."""
+    return (sha256(name.encode()).digest()[0] + day) % _TURNS
 
 
 @contextmanager

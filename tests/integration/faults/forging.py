@@ -21,7 +21,7 @@ FLIPS = {"start": 0.0, "middle": 0.5, "end": 1.0}
 KINDS: dict[str, Callable[[bytes], bytes]] = {
     "no signature": lambda content: content.rstrip(b"\n").rpartition(b"\n")[0] + b"\n",
     "no JSON": lambda _content: b"\x00\xff" * 500,
-    "an older format": lambda content: content.replace(b'"format": 2', b'"format": 1'),
+    "an older format": lambda content: content.replace(b'"format": 3', b'"format": 1'),
     "a signature of another kind": lambda content: content.replace(b'"ed25519:', b'"rsa:'),
     "twice": lambda content: content + content,
 }

@@ -16,7 +16,7 @@ from ragops.adapters.storage.folder import FolderStore
 from ragops.config.backup import KeepSettings
 from ragops.errors import ExitCode, LockedError, MissingError, RagopsError, StoreRefusedError
 from ragops.operations.backup.prune import prune
-from ragops.operations.backup.replicate import copy, keep, spread
+from ragops.operations.backup.replicate import copy, pin, replicate_point
 from ragops.operations.repositories import _finding
 from ragops.recovery.backup_target import BackupTarget
 from ragops.recovery.lock import Timing, hold_lock
@@ -262,7 +262,7 @@ def test_copies_go_there_and_an_interrupted_one_is_completed(place: Append, tmp_
     with points[1].store.open_read(f"{points[1].path}/redis/a.zst") as part:  # as far as it came
         put(place.open(), f"{points[1].path}/redis/a.zst", part.read())
     for _ in range(2):
-        spread(vault, points[1].id, locker=LOCKER).require_all()
+        replicate_point(vault, points[1].id, locker=LOCKER).require_all()
     there = Repository(place.open(), "prod").list().points
     assert [point.id for point in there] == [points[1].id, points[0].id]
     for point in there:
@@ -284,11 +284,16 @@ def test_marks_are_set_and_not_taken_away(place: Append, tmp_path: Path) -> None
     vault = vault_at(place.open(), tmp_path)
     point = point_in(vault.primary, vault)
     for _ in range(2):
-        keep(vault, point, keep=True, locker=LOCKER)
+        pin(vault, point, keep=True, locker=LOCKER)
     assert vault.primary.get(point.id).is_pinned
-    with pytest.raises(StoreRefusedError):
-        keep(vault, point, keep=False, locker=LOCKER)
+    with pytest.raises(StoreRefusedError) as caught:
+        pin(vault, point, keep=False, locker=LOCKER)
+    assert f"cannot take the mark from {point.id}" in caught.value.message
+    assert "takes new files only" in caught.value.message
+    assert f"`ragops backup keep {point.id} --off` where the key" in caught.value.hint
     assert vault.primary.get(point.id).is_pinned
+    other = point_in(vault.primary, vault, 2)
+    pin(vault, other, keep=False, locker=LOCKER)  # it has no mark: there is nothing to remove
 
 
 def test_prune_says_that_it_cannot_and_another_key_can(place: Append, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +19,7 @@ from ragops.operations.restore.restore import RestoreRequest
 from ragops.recovery.manifest import FILE_NAME, Kind
 from ragops.recovery.repository import LockRequest, Repository
 from ragops.recovery.sequence_history import History
-from tests.backup_helpers import damage, folder_of, restore, stored, take, vault_of
+from tests.backup_helpers import damage, folder_of, put_point, restore, stored, take, vault_of
 from tests.fake_engines import engines, platform_of, plugged
 
 if TYPE_CHECKING:
@@ -137,6 +138,17 @@ def test_one_that_is_missing_is_copied_and_the_rest_read(vault: BackupTarget) ->
     vault = lose(vault, 0)
     found = replicate.replicate_point(vault, "latest", locker=LOCKER)
     assert [place.how for place in found.places] == [replicate.COPIED, replicate.THERE, replicate.THERE]
+    assert vault.primary.get("latest").id == ident
+
+
+def test_the_latest_is_mended_if_the_first_repository_cannot_read_it(vault: BackupTarget) -> None:
+    for number in (1, 2):
+        for repository in vault.repositories:
+            created = datetime(2026, 3, number, tzinfo=UTC)
+            ident = put_point(repository, vault.signing_key(), sequence=number, created=created).id
+    (folder_of(vault.primary.get(ident)) / FILE_NAME).write_bytes(b"{")
+    found = replicate.replicate_point(vault, "latest", locker=LOCKER)
+    assert found.point.id == ident
     assert vault.primary.get("latest").id == ident
 
 

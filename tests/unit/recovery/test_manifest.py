@@ -182,6 +182,16 @@ def test_a_newer_format_is_named_as_such() -> None:
         assert "a newer ragops wrote it" in caught.value.message
 
 
+def test_a_key_that_is_not_known_may_be_of_a_newer_ragops() -> None:
+    error = refused(changed(of_tomorrow=1))
+    assert "of_tomorrow" in error.message
+    assert "if a newer ragops wrote it: `" in error.hint
+
+
+def test_the_format_before_is_read() -> None:
+    assert parse(changed(format=2), "here").manifest.format == 2
+
+
 def test_an_older_format_is_named_as_such() -> None:
     error = refused(json.dumps({**VALUES, "format": 1}, indent=2).encode())
     assert error.code == "manifest_invalid"

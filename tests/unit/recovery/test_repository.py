@@ -234,6 +234,16 @@ def test_an_unreadable_manifest_does_not_hide_the_others(repository: Repository,
         repository.get("latest")
 
 
+def test_latest_passes_over_a_newer_one_that_cannot_be_read(repository: Repository) -> None:
+    good, bad = (put_point(repository, KEY, sequence=number, created=NOW + timedelta(days=number)) for number in (1, 2))
+    (folder_of(bad) / FILE_NAME).write_bytes(b"{")
+    assert repository.get("latest").id == good.id
+    assert list(repository.list().newer_unreadable()) == [bad.id]
+    newest = put_point(repository, KEY, sequence=3, created=NOW + timedelta(days=3))
+    assert repository.get("latest").id == newest.id
+    assert repository.list().newer_unreadable() == {}, "an old one is no matter of the latest"
+
+
 class Denying(MemoryStore):
     """A store some of whose files may not be read."""
 

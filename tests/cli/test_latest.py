@@ -1,0 +1,80 @@
+"""What `latest` is if a newer recovery point cannot be read, or was written by a newer ragops: taken, and said."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ragops.config.load import load
+from ragops.operations.repositories import vault_of
+from ragops.recovery.manifest import FILE_NAME, FORMAT
+from ragops.recovery.signing import sign
+from tests.backup_helpers import folder_of, put_point
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ragops.recovery.point import RecoveryPoint
+
+
+@pytest.fixture
+def project(workspace: Path, ragops: Any) -> Path:
+    assert ragops("init", ".", "--name", "test", cwd=workspace).code == 0
+    return workspace
+
+
+@pytest.fixture
+def points(project: Path) -> tuple[RecoveryPoint, RecoveryPoint]:
+    vault = vault_of(load(project / "ragops.yaml", None))
+    older, newer = (
+        put_point(
+            vault.primary,
+            vault.signing_key(),
+            sequence=number,
+            created=datetime(2026, 3, number, tzinfo=UTC),
+        )
+        for number in (1, 2)
+    )
+    return older, newer
+
+
+def test_the_newest_that_can_be_read_is_taken_and_the_newer_one_named(
+    project: Path, points: tuple[RecoveryPoint, RecoveryPoint], ragops: Any
+) -> None:
+    older, newer = points
+    (folder_of(newer) / FILE_NAME).write_bytes(b"{")
+    shown = ragops("backup", "show", cwd=project)
+    assert shown.code == 0
+    assert shown.out.startswith(older.id)
+    assert f"{newer.id} is newer and passed over, it cannot be read" in shown.err
+    assert f"ragops backup delete {newer.id}" in shown.err
+    verified = ragops("backup", "verify", cwd=project)
+    assert verified.code == 6, "a night that ends well would hide it"
+    assert f"{older.id}: whole" in verified.out
+    assert newer.id in verified.err
+    assert ragops("backup", "verify", older.id, cwd=project).code == 0
+    as_json = ragops("backup", "verify", "--json", cwd=project)
+    assert as_json.error["code"] == "newer_unreadable"
+
+
+def test_one_of_a_newer_format_is_refused_with_the_way_to_a_newer_ragops(
+    project: Path, points: tuple[RecoveryPoint, RecoveryPoint], ragops: Any
+) -> None:
+    older, newer = points
+    vault = vault_of(load(project / "ragops.yaml", None))
+    path = folder_of(newer) / FILE_NAME
+    values = json.loads(path.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[0])
+    for changed in ({"format": FORMAT + 1, "of_tomorrow": 1}, {"format": FORMAT + 1, "parts": "elsewhere"}):
+        body = json.dumps({**values, **changed}).encode() + b"\n"
+        path.write_bytes(body + json.dumps(sign(vault.signing_key(), body).to_dict()).encode() + b"\n")
+        for command in ("backup show", "backup verify", "restore --dry-run"):
+            done = ragops(*command.split(), newer.id, "--json", cwd=project)
+            assert (done.code, done.error["code"]) == (7, "manifest_newer"), command
+            assert "a newer ragops wrote it" in done.error["message"]
+            assert done.error["hint"].startswith("upgrade ragops: `")
+    listed = ragops("backup", "list", cwd=project)
+    assert older.id in listed.out
+    assert newer.id in listed.err
