@@ -51,7 +51,7 @@ def set_options(environment: str | None, config: str | None) -> None:
 
 
 def set_options_of(arguments: Sequence[str]) -> None:
-    """As `aim`, with the options that are among the arguments of a command line."""
+    """Use the options in the arguments of a command line from now on, as `set_options` does."""
     found: dict[str, str] = {}
     before = ""
     for argument in arguments:

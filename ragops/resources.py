@@ -1,4 +1,4 @@
-"""Finds stacks/, templates/, images/ and docs/, in a wheel or in a checkout."""
+"""The folders stacks/, templates/, images/ and docs/, in a wheel or in a checkout."""
 
 from __future__ import annotations
 

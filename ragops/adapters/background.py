@@ -21,7 +21,7 @@ _TASK_GRACE = 10.0  # shorter, so that the thread that started the tasks ends in
 
 
 class BackgroundTask(Generic[T]):
-    """Work that has begun in a thread of its own.
+    """A task that runs in a daemon thread.
 
     It is among `known` before it begins: an interrupt may come while its thread is started.
     """
@@ -52,7 +52,7 @@ class BackgroundTask(Generic[T]):
         return self._over.is_set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long at most; whether it has ended."""
+        """Wait at most so many seconds; return whether it has ended."""
         if self._over.wait(seconds):
             self._thread.join()
         return self.is_done
@@ -98,7 +98,7 @@ class TaskPool:
 
 
 def join_all(jobs: Iterable[BackgroundTask[None]]) -> None:
-    """Wait until all are over. Raises the first failure, one that only follows from an interrupt last.
+    """Wait until all have ended. Raises the first failure; those that follow from an interrupt come last.
 
     Where the run is to end they get some seconds to clear up, with what the caller opened for them.
     """
@@ -113,7 +113,7 @@ def join_all(jobs: Iterable[BackgroundTask[None]]) -> None:
 
 
 def raise_failure(jobs: Iterable[BackgroundTask[None]]) -> None:
-    """Raise what one of them has failed with, if any has."""
+    """Raise the first failure among them, if there is one."""
     failures = [job.failure for job in jobs if job.failure is not None]
     failures.sort(key=lambda failure: isinstance(failure, InterruptedRunError))
     if failures:

@@ -1,4 +1,4 @@
-"""Writes that are whole or not there, with the right mode from the first byte on."""
+"""Atomic writes, with the right mode from the first byte on."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def sync_dir(path: Path) -> None:
 
 
 def size_below(folder: Path) -> int:
-    """Bytes of all files below `folder`, as far as we may look."""
+    """Return the bytes of all files below `folder` that this user may list."""
     total = 0
     for place, _, names in os.walk(folder):
         for name in names:

@@ -1,4 +1,4 @@
-"""How this ragops was installed, and so which command adds to it or replaces it.
+"""The installation of this ragops, and the command that extends or replaces it.
 
 Sources: PEP 610 (`direct_url.json`, where a package came from), PEP 376 (`INSTALLER`), pipx (`pipx_metadata.json`) and
 uv (`uv-receipt.toml`), which keep these files at the top of the environment that they make for a tool.
@@ -104,7 +104,7 @@ class Installation:
 
 
 def detect() -> Installation:
-    """How the running ragops was installed; one without package metadata counts as from the index, by pip."""
+    """Return how the running ragops was installed; one without package metadata counts as from the index, by pip."""
     from importlib import metadata  # here: it takes 20 ms, and every command imports this module
 
     try:

@@ -28,7 +28,7 @@ KINDS = ("backup", "ingest")
 
 @dataclass(frozen=True)
 class LockHolder:
-    """The process that holds a lock; `process` tells it apart from a later one with the same pid."""
+    """The process that holds a lock; `process` distinguishes it from a later one with the same pid."""
 
     host: str
     pid: int

@@ -41,7 +41,7 @@ class PasswordRefusedError(RagopsError):
     """The server has another password for the role; it does not refuse the login for any other reason."""
 
 
-# How a server turns a connection away: its words, ours, the cure.
+# How a server refuses a connection: part of its message, the error, its code and hint.
 _REFUSALS: tuple[tuple[str, type[RagopsError], str, str], ...] = (
     ("password authentication failed", PasswordRefusedError, _LOGIN, _OLD_VALUE),
     ("no pg_hba.conf entry", RagopsError, _LOGIN, "allow this host and user in pg_hba.conf"),

@@ -1,4 +1,4 @@
-"""Which process something belongs to, so that others can tell whether it still runs.
+"""The identity of a process, by which others can see whether it still runs.
 
 A pid alone does not say: after a reboot, or some days of a busy machine, another process has it.
 """

@@ -25,7 +25,7 @@ class ReloadingSecretFile:
         self._read()
 
     def lines(self) -> tuple[str, ...]:
-        """Its lines that are not empty. Raises OSError if it could never be read."""
+        """Return its lines that are not empty. Raises OSError if it could never be read."""
         if self._clock() - self._checked >= _SECONDS:
             self._checked = self._clock()
             try:

@@ -1,4 +1,4 @@
-"""What bytes come from and go to, block by block."""
+"""Protocols of byte streams that are read and written in blocks."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Protocol
 
 
 class ByteReader(Protocol):
-    """What is read from, in blocks."""
+    """A source of bytes, read in blocks."""
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes, none at the end."""
 
 
 class ByteWriter(Protocol):
-    """What is written to."""
+    """A target of bytes."""
 
     def write(self, data: bytes, /) -> object:
         """Take all of `data`."""

@@ -1,4 +1,4 @@
-"""Tools that work for one run of ragops: bounded in time, ended with it, quoted in its errors."""
+"""Tools as child processes of one run: with a time-out, ended with the run, their output quoted in errors."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def run_tool(
     stdin: Path | None = None,
     name: str = "",
 ) -> None:
-    """Run a tool to its end; raises as `running` does."""
+    """Run a tool to its end; raises as `background_tool` does."""
     with background_tool(arguments, environment, limit, stdin=stdin, name=name):
         pass
 
@@ -85,7 +85,7 @@ def read_tool_output(
 
 
 class StdinProcess:
-    """A tool that runs and takes its input as it comes."""
+    """A running tool with a pipe to its stdin."""
 
     def __init__(
         self, process: subprocess.Popen[bytes], printed: IO[bytes], said: IO[bytes], limit: float, name: str
@@ -98,7 +98,7 @@ class StdinProcess:
         self._closed = threading.Event()
 
     def write(self, block: bytes) -> None:
-        """Give it some of its input; nothing (`b""`) is the end of it. One that has ended misses nothing.
+        """Write a block of its input; `b""` ends the input. Blocks to a tool that has ended are dropped.
 
         Raises RagopsError (tool_timeout) if it does not take it within the limit.
         """
@@ -158,7 +158,7 @@ def piped_tool(
 
 
 def _widen(pipe: int) -> None:
-    """Fewer turns between us and the tool, where the system lets us."""
+    """Enlarge the pipe if the system permits it, for fewer context switches."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)

@@ -1,4 +1,4 @@
-"""A file that is read while another still writes it at its end."""
+"""A reader of a file that is still being written."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TailReader:
         self._abandoned = False
 
     def finish(self) -> None:
-        """Its writer is done with it."""
+        """Report that its writer has finished."""
         self._finished.set()
 
     def abandon(self) -> None:

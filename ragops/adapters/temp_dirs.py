@@ -1,4 +1,4 @@
-"""Temporary folders that do not outlive a killed run for long: the next run removes them."""
+"""Temporary folders; the next run removes those of killed runs."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ Place = Annotated[PlaceSettings, BeforeValidator(_as_place)]
 
 
 class KeepSettings(BaseModel):
-    """How many recovery points `prune` leaves: the newest of each of so many days, weeks and months that have one."""
+    """The recovery points that `prune` keeps: the newest of each of so many days, weeks and months that have one."""
 
     model_config = _STRICT
 

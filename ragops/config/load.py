@@ -176,7 +176,7 @@ def _place(name: str, error: yaml.YAMLError) -> str:
 
 
 def _expanded_size(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many values the node is when every alias is followed; without a bound, ten lines can be a billion."""
+    """Return the number of values with every alias expanded; without a bound, ten lines can be a billion."""
     if id(node) in known:
         if known[id(node)] == 0:
             raise yaml.MarkedYAMLError(problem="an alias contains itself", problem_mark=node.start_mark)

@@ -101,7 +101,9 @@ class Settings(sections.Sections):
         registry.DEFAULT, description="what runs the services: processes from wheels, or containers"
     )
     data_dir: Line = Field("", description="folder of the services' data; empty: .ragops/data")
-    run_as: Line = Field("", description="user for engines that refuse root; empty: postgres, else nobody")
+    run_as: Line = Field(
+        "", description="user for engines that refuse root; empty: postgres, or an unprivileged user without it"
+    )
     expose: ExposeSettings = ExposeSettings()
     pulumi: PulumiSettings = PulumiSettings()
     backup: BackupSettings = BackupSettings()

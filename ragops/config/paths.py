@@ -1,4 +1,4 @@
-"""Where a project keeps what ragops makes: everything of an environment lies under .ragops/."""
+"""The paths of a project: all files of an environment lie under .ragops/."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ProjectPaths:
 
     @property
     def fingerprint(self) -> Path:
-        """What the last `up` that went through was made from."""
+        """Return the file with the fingerprint of the last successful `up`."""
         return self.state / "run" / self.environment / "applied"
 
     @property
@@ -72,12 +72,12 @@ class ProjectPaths:
 
     @property
     def signing_key(self) -> Path:
-        """What signs recovery points (PEM, 0600); one for all environments, since one ragops.yaml pins it."""
+        """Return the key that signs recovery points (PEM, 0600); one for all environments."""
         return self.state / "secrets" / "signing.pem"
 
     @property
     def restore_journal(self) -> Path:
-        """How far a restore has come that has not come to its end."""
+        """Return the journal of an unfinished restore."""
         return self.state / "run" / self.environment / "restore.json"
 
     @property
@@ -87,12 +87,12 @@ class ProjectPaths:
 
     @property
     def cache(self) -> Path:
-        """What can be had again."""
+        """Return the folder of caches that can be deleted."""
         return self.state / "cache"
 
     @property
     def drills(self) -> Path:
-        """One line for every restore drill."""
+        """Return the log with one line for every restore drill."""
         return self.state / "drills" / f"{self.environment}.jsonl"
 
     @property
@@ -102,17 +102,17 @@ class ProjectPaths:
 
     @property
     def backup_record(self) -> Path:
-        """How the last run of a backup went."""
+        """Return the record of the last backup run."""
         return self.state / "run" / self.environment / "backup.json"
 
     @property
     def recover_journal(self) -> Path:
-        """How far a recovery onto a new machine has come that has not come to its end."""
+        """Return the journal of an unfinished recovery onto a new machine."""
         return self.state / "run" / self.environment / "recover.json"
 
     @property
     def audit(self) -> Path:
-        """One line for every change."""
+        """Return the audit log with one line for every change."""
         return self.state / "audit.jsonl"
 
     def run_dir(self, service: str) -> Path:

@@ -1,4 +1,4 @@
-"""What is wrong with a ragops.yaml, in the words of its own keys instead of the validating library's."""
+"""Problems of a ragops.yaml, by its own keys instead of the validating library's terms."""
 
 from __future__ import annotations
 

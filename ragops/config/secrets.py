@@ -18,7 +18,7 @@ _BYTES = 24  # 192 bits, 32 characters of the URL-safe alphabet: no engine has t
 
 
 def load(path: Path) -> dict[str, str]:
-    """All secrets by name; empty if the file is not there yet.
+    """Return all secrets by name; empty if the file is not there yet.
 
     Raises RagopsError `secrets_unreadable` if the file is no such object.
     """

@@ -1,4 +1,4 @@
-"""Manifests of a repository that is far away, kept here: they never change, and a thousand of them take a while."""
+"""Local cache of a remote repository's manifests: they never change, and reading a thousand of them is slow."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ANY_BYTES = "surrogateescape"  # one that is damaged is kept as it is: it is no
 
 
 class ManifestReader(Protocol):
-    """What reads small files, many at once."""
+    """A reader of small files, many at once."""
 
     def read_all(self, paths: Iterable[str]) -> Mapping[str, bytes]:
-        """As `Store`."""
+        """See `Store.read_all`."""
 
 
 class TolerantReader:
@@ -57,7 +57,7 @@ class TolerantReader:
 
 
 class ManifestCache:
-    """One file of texts by path and mark; without a folder nothing is kept. A cache that fails is no failure."""
+    """One file of texts by path and etag; without a folder nothing is cached. Failures of the cache are ignored."""
 
     def __init__(self, folder: Path | None, name: str) -> None:
         self._path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json" if folder else None

@@ -1,4 +1,4 @@
-"""Parts on their way into a repository and back: zstd (RFC 8878), then age (age-encryption.org/v1), in bounded memory.
+"""Encoding of parts for a repository, and decoding: zstd (RFC 8878), then age (age-encryption.org/v1), streamed.
 
 Both directions take the SHA-256 of what goes in and of what comes out, so that damage is named for what it is: bytes
 that changed where they lay, or a file that is not what its engine wrote.
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EncodedPart:
-    """A file before and after: sizes in bytes, SHA-256 in hexadecimal."""
+    """Sizes in bytes and SHA-256 (hexadecimal) of a part before and after encoding."""
 
     size: int
     sha256: str

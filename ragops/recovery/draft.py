@@ -1,4 +1,4 @@
-"""A recovery point on its way into a repository."""
+"""A recovery point that is being written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Draft:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """Return the seconds since its start."""
         return round(time.monotonic() - self._started, 3)
 
     def open_write(self, path: str) -> AbstractContextManager[BinaryIO]:

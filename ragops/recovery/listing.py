@@ -1,4 +1,4 @@
-"""What there is in a repository, as one look at it found."""
+"""The content of a repository at one time."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Listing:
         return max((point.manifest.sequence for point in self.points), default=0) + 1
 
     def find_by_prefix(self, reference: str) -> list[RecoveryPoint]:
-        """Those whose ids begin so."""
+        """Return the points whose ids start with `reference`."""
         return [point for point in self.points if reference and point.id.startswith(reference)]
 
     def find_unreadable_by_prefix(self, reference: str) -> dict[str, RagopsError]:
-        """Those that cannot be read and whose ids begin so, and why."""
+        """Return the failures of unreadable points whose ids start with `reference`, by id."""
         known = zip(self.unreadable_ids, self.unreadable, strict=True)
         return {ident: error for ident, error in known if reference and ident.startswith(reference)}
 
@@ -46,7 +46,7 @@ class Listing:
         return {ident: error for ident, error in known if newest is None or ident > newest.id}
 
     def newer_unhealthy(self) -> tuple[RecoveryPoint, ...]:
-        """Those newer than `latest` that are marked: taken of a platform that was down."""
+        """Return the points newer than `latest` that were taken of a platform that was down."""
         newest = self.latest()
         return tuple(
             point

@@ -48,7 +48,7 @@ class Kind(StrEnum):
 
 
 class StoredFile(BaseModel):
-    """What lies in the repository for a part: `<service>/<file>`, its bytes compressed and perhaps encrypted."""
+    """The stored file of a part: `<service>/<file>`, its bytes compressed and perhaps encrypted."""
 
     model_config = _STRICT
 

@@ -1,4 +1,4 @@
-"""The nightly run as text: a block in a crontab, units of systemd, and the command that both of them call. No I/O."""
+"""Texts of the nightly run: a crontab block, systemd units, and the command of both. No I/O."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class UnitFile:
-    """One file of systemd."""
+    """One unit file of systemd."""
 
     name: str
     text: str
@@ -141,7 +141,7 @@ def _cut(text: str, spans: list[tuple[int, int]]) -> str:
 
 
 def _spans(crontab: str, begin: str, end: str) -> Iterator[tuple[int, int]]:
-    """Where blocks lie: from the first letter of their begin to after the line break of their end."""
+    """Yield the spans of blocks: from their first letter to after the line break of their end."""
     position, start = 0, -1
     for line in re.findall(r"[^\n]*\n|[^\n]+$", crontab):
         words = line.rstrip("\r\n")
@@ -192,7 +192,7 @@ def render_units(schedule: Schedule, *, system: bool) -> tuple[UnitFile, ...]:
 
 
 def select_owned(found: Mapping[str, str], name: str) -> dict[str, str]:
-    """Those of the unit files that have this mark as their first line."""
+    """Return the unit files that have this mark as their first line."""
     return {unit: text for unit, text in sorted(found.items()) if text.partition("\n")[0] == f"# {name}"}
 
 

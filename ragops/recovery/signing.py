@@ -48,7 +48,7 @@ class Signature:
         return True
 
     def to_dict(self) -> dict[str, str]:
-        """As JSON values."""
+        """Return it as JSON values."""
         return {"key": self.key, "signature": base64.b64encode(self.value).decode()}
 
 

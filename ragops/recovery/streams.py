@@ -1,4 +1,4 @@
-"""Streams that count what goes through them, compress it or take it apart, and keep what they failed with."""
+"""Streams that hash, compress or decompress their bytes and keep their first failure."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class BoundedWriter:
 
 
 class DecompressingWriter(ErrorKeepingStream):
-    """What was compressed goes in, and out to `plain` in pieces: little can become much."""
+    """A target of compressed bytes that writes them decompressed to `plain`, in blocks: little can become much."""
 
     def __init__(self, plain: BoundedWriter) -> None:
         self._writer = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_writer(plain, closefd=False)  # type: ignore[arg-type]

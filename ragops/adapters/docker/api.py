@@ -21,7 +21,7 @@ _TIMEOUT = 60.0  # of one request: as long as an engine under load may be silent
 
 
 class DockerApi:
-    """What all parts of `DockerHost` share: one lazily made client of docker-py."""
+    """The base of `DockerHost`: one lazily made client of docker-py."""
 
     def __init__(self, url: str = "", timeout: float = _TIMEOUT) -> None:
         self._given = url
@@ -31,7 +31,7 @@ class DockerApi:
 
     @cached_property
     def endpoint(self) -> DockerEndpoint:
-        """Which engine it is. Raises MissingError, UsageError as `docker_place`."""
+        """Return the engine's endpoint. Raises MissingError, UsageError as `find_docker_endpoint`."""
         if not self._given:
             return find_docker_endpoint()
         try:
@@ -42,7 +42,7 @@ class DockerApi:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Return its URL."""
         return self.endpoint.url
 
     @property

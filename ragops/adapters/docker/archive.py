@@ -24,7 +24,7 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class ArchiveEntry:
-    """One thing in an archive, by its relative path: a link that leads to `link`, a folder (`content` None), or a file.
+    """One entry of an archive, by its relative path: a link that leads to `link`, a folder (`content` None), or a file.
 
     A file's content is bytes, or a file of this machine.
     """

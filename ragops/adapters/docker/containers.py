@@ -28,7 +28,7 @@ class DockerContainers(DockerExec):
     """The part of `DockerHost` about containers."""
 
     def containers(self, labels: Mapping[str, str]) -> tuple[values.Container, ...]:
-        """All containers with these labels, running or not, by name."""
+        """Return all containers with these labels, running or not, by name."""
         with self.translate_errors("list its containers"):
             listed = self.api.containers(all=True, filters={"label": label_filters(labels)})
         found = [self.container(str(raw["Id"])) for raw in listed]

@@ -1,4 +1,4 @@
-"""Which Docker engine is meant, found as the docker command finds it: variables, the current context, usual sockets."""
+"""The endpoint of the Docker engine, found as the docker command does: variables, current context, usual sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the Docker engine and its library raise, in ragops' own words."""
+"""Translation of failures of the Docker engine and its library into RagopsErrors."""
 
 from __future__ import annotations
 

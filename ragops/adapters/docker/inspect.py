@@ -1,4 +1,4 @@
-"""What Docker says of containers, networks and itself beyond what provisioning needs: for drift, status and doctor."""
+"""Inspection of containers, networks and the engine for drift, status and doctor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """How the engine is set up. `warnings` are its own; `security` such as seccomp, rootless, userns."""
+    """The set-up of the engine. `warnings` are its own; `security` such as seccomp, rootless, userns."""
 
     root_dir: str
     storage_driver: str

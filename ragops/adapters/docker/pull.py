@@ -14,7 +14,7 @@ _LOADED = ("Download complete", "Verifying Checksum", "Extracting", *_HERE)
 
 @dataclass(frozen=True)
 class PullProgress:
-    """How far a pull is: bytes downloaded of those known so far, layers in place of all."""
+    """The progress of a pull: bytes downloaded of those known so far, layers in place of all."""
 
     reference: str
     done: int
@@ -55,7 +55,7 @@ class PullState:
 
     @property
     def progress(self) -> PullProgress:
-        """How far it is now."""
+        """Return the current progress."""
         layers = self._layers.values()
         return PullProgress(
             self._reference,

@@ -1,4 +1,4 @@
-"""What Docker says of its things, as frozen values."""
+"""Frozen values of Docker's objects."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Image:
 
 @dataclass(frozen=True)
 class State:
-    """How a container is: `status` is Docker's word (created, running, paused, restarting, exited, dead).
+    """The state of a container: `status` is one of Docker's (created, running, paused, restarting, exited, dead).
 
     `health` is empty if there is no health check, else starting, healthy or unhealthy; `restarts` counts those by
     the restart policy; `pid` is 0 if it does not run.
@@ -131,7 +131,7 @@ class Network:
 
 @dataclass(frozen=True)
 class ExecResult:
-    """How a command inside a container ended, and what it printed (as far as it was kept)."""
+    """The exit code of a command inside a container, and the kept part of its output."""
 
     code: int
     stdout: bytes = b""
@@ -139,12 +139,12 @@ class ExecResult:
 
     @property
     def text(self) -> str:
-        """What it printed, as text."""
+        """Return its output as text."""
         return self.stdout.decode(errors="replace")
 
     @property
     def said(self) -> str:
-        """What it printed to stderr, or else to stdout, without space around: words for an error."""
+        """Return its stderr, or else its stdout, stripped: the text of an error."""
         return (self.stderr or self.stdout).decode(errors="replace").strip()
 
 
@@ -254,7 +254,7 @@ def _mount(raw: Mapping[str, Any]) -> Mount:
 
 
 def _ports(host: Mapping[str, Any]) -> tuple[PublishedPort, ...]:
-    """As they were asked for: a stopped container has none in its network settings."""
+    """Return the requested ports: a stopped container has none in its network settings."""
     found = []
     for inner, bindings in sorted((host.get("PortBindings") or {}).items()):
         number, _, protocol = inner.partition("/")

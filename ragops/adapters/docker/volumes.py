@@ -17,7 +17,7 @@ class DockerVolumes(DockerApi):
     """The part of `DockerHost` about volumes and networks."""
 
     def volumes(self, labels: Mapping[str, str]) -> tuple[values.Volume, ...]:
-        """All volumes with these labels, by name."""
+        """Return all volumes with these labels, by name."""
         with self.translate_errors("list its volumes"):
             listed = self.api.volumes(filters={"label": label_filters(labels)})["Volumes"] or []
         return tuple(sorted((values.volume(raw) for raw in listed), key=lambda one: one.name))
@@ -52,7 +52,7 @@ class DockerVolumes(DockerApi):
             raise RagopsError("volume_in_use", f"the volume {name} is in use by a container", hint) from error
 
     def networks(self, labels: Mapping[str, str]) -> tuple[values.Network, ...]:
-        """All networks with these labels, by name."""
+        """Return all networks with these labels, by name."""
         with self.translate_errors("list its networks"):
             listed = self.api.networks(filters={"label": label_filters(labels)})
         return tuple(sorted((values.network(raw) for raw in listed), key=lambda one: one.name))

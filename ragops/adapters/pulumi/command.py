@@ -1,4 +1,4 @@
-"""Runs the Pulumi engine as a child that ragops, not the terminal, interrupts."""
+"""The Pulumi engine as a child that ragops interrupts, not the terminal."""
 
 from __future__ import annotations
 

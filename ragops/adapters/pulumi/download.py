@@ -1,4 +1,4 @@
-"""Downloads the engine as Pulumi publishes it: archive and checksums of a release."""
+"""Download of the engine as Pulumi publishes it: archive and checksums of a release."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class StackOptions:
-    """Which stack, where its state lives (`backend` URL), what encrypts its secrets, what providers find set."""
+    """The stack, the URL of its state (`backend`), the encryption of its secrets, the variables of its providers."""
 
     project: str
     stack: str
@@ -88,7 +88,7 @@ class StackOptions:
 
 @dataclass(frozen=True)
 class StackResource:
-    """One resource that the state knows; `id` is what its provider calls it (a container's id, a volume's name).
+    """One resource of the state; `id` is what its provider calls it (a container's id, a volume's name).
 
     Secrets among `outputs` are sealed.
     """
@@ -102,7 +102,7 @@ class StackResource:
 
 @dataclass(frozen=True)
 class UpReport:
-    """What an `up` did, and the stack's outputs after it."""
+    """The steps of an `up`, and the stack's outputs after it."""
 
     steps: tuple[Step, ...]
     outputs: Mapping[str, Any]
@@ -133,7 +133,7 @@ class PulumiStack:
         return tuple(recorder.steps)
 
     def drift(self) -> tuple[Step, ...]:
-        """Where what is really there differs from the state; changes nothing."""
+        """Return the differences between the real resources and the state; changes nothing."""
         recorder = EventRecorder()
         self._run(lambda: self._stack.preview_refresh(on_event=recorder, color="never"), recorder)
         return tuple(recorder.steps)

@@ -1,4 +1,4 @@
-"""What the Pulumi engine and its Docker plugin say when they fail, in ragops' own words."""
+"""Translation of failures of the Pulumi engine and its Docker plugin into RagopsErrors."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _OWN_TYPES = "pulumi:"  # the stack itself and its providers: nothing a user dec
 
 
 class Action(StrEnum):
-    """What happens to a resource."""
+    """The operation on a resource."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -28,7 +28,7 @@ class Action(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far it is."""
+    """The phase of a step."""
 
     STARTED = "started"
     DONE = "done"

@@ -25,7 +25,7 @@ _LOCK_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Engine:
-    """A usable engine: its binary, the version that it reports, and where it was found.
+    """A usable engine: its binary, the version that it reports, and its origin.
 
     `source` is one of RAGOPS_PULUMI, PATH, cache.
     """
@@ -134,7 +134,7 @@ def _is_compatible(version: str) -> bool:
 
 
 class Source(StrEnum):
-    """How to get an engine that is not here."""
+    """The source of an engine that is not installed."""
 
     DOWNLOAD = "download"
     BUILD = "build"

@@ -53,7 +53,7 @@ class StateLockHolder:
 
 
 def parse_holders(text: str) -> tuple[StateLockHolder, ...]:
-    """Those that the engine names when it finds the state locked."""
+    """Return the holders in the engine's message about a locked state."""
     return tuple(
         StateLockHolder(found["user"], found["host"], int(found["pid"]), found["since"] or "")
         for found in _HELD.finditer(text)

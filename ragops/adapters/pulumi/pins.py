@@ -18,7 +18,7 @@ RELEASE_URLS = (
     f"https://github.com/pulumi/pulumi/releases/download/v{ENGINE_VERSION}",
     "https://get.pulumi.com/releases/sdk",
 )
-"""Where Pulumi publishes its releases: its installer asks the two in this order as well."""
+"""The two publishers of Pulumi releases, in the order of Pulumi's own installer."""
 
 ENGINE_SHA256: Mapping[str, str] = {}
 """The SHA-256 of release archives by their names, checked in addition to the checksum file of the same server.

@@ -67,7 +67,7 @@ def _platform_name() -> str:
 
 
 def hint() -> str:
-    """How to get it, with a network and without."""
+    """Return the hint for its installation, with a network and without."""
     install_it = f"$(ragops engine path) plugin install resource docker v{version()}"
     return (
         f"`ragops up` downloads it if the network allows; else download it on another machine and run {install_it} "

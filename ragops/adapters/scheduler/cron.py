@@ -42,7 +42,7 @@ class UserCrontab:
         return shutil.which(READ[0]) is not None
 
     def read(self) -> str:
-        """All of it. What cannot be read is an error and never taken for an empty one: it would be overwritten."""
+        """Return all of it. An unreadable one is an error and never counts as empty: it would be overwritten."""
         done = _run(READ)
         said = _words(done.stderr)
         if done.returncode != 0 and not _is_none(said):

@@ -138,7 +138,7 @@ class UnitFolder:
 
 
 def unit_folder(uid: int, environment: Mapping[str, str]) -> UnitFolder:
-    """Where the units of this user go: root's are the system's."""
+    """Return the folder of this user's units: root's are the system's."""
     runtime = Path(environment.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}")
     if uid == 0:
         return UnitFolder(_SYSTEM, True, runtime)

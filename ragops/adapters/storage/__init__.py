@@ -1,4 +1,4 @@
-"""Where recovery points lie: files by path, in a folder or in an object store, behind one small protocol.
+"""Stores of recovery points: files by path, in a folder or in an object store, behind one small protocol.
 
 Paths are relative, with `/` between folders, made of `[A-Za-z0-9._-]` alone; a store has no empty folders.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file: its path below the store, size in bytes, and a mark that changes whenever its content does."""
+    """One file: its path below the store, size in bytes, and an etag that changes with its content."""
 
     path: str
     size: int

@@ -1,4 +1,4 @@
-"""What the libraries behind object stores fail with, in ragops's words.
+"""Translation of failures of the libraries behind object stores into RagopsErrors.
 
 Classes are matched by their names: the libraries are heavy, and most of them are not installed.
 """

@@ -1,4 +1,4 @@
-"""What a file system of fsspec lists, asked so that nothing has to be there and few rights are needed."""
+"""Listings of a file system of fsspec that need few rights and no existing folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What paths and places may be called, and what of a place people may be shown."""
+"""Checks of paths in a store, and URLs without their credentials."""
 
 from __future__ import annotations
 

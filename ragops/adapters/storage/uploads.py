@@ -111,10 +111,10 @@ class Upload:
 
 
 class TranslatingStream(io.RawIOBase):
-    """A stream that passes each call to `told`, which translates failures, wherever in a pipeline they occur."""
+    """A stream that passes each call to `call`, which translates failures, wherever in a pipeline they occur."""
 
-    def __init__(self, told: Callable[[Callable[[], Any]], Any], *, source: Any = None, sink: Any = None) -> None:
-        self._call, self._source, self._sink = told, source, sink
+    def __init__(self, call: Callable[[Callable[[], Any]], Any], *, source: Any = None, sink: Any = None) -> None:
+        self._call, self._source, self._sink = call, source, sink
         self.abandoned = False
 
     def readable(self) -> bool:
@@ -130,13 +130,13 @@ class TranslatingStream(io.RawIOBase):
         return False
 
     def readinto(self, buffer: Any, /) -> int:
-        """As in `io.RawIOBase`."""
+        """See `io.RawIOBase`."""
         data = self._call(lambda: self._source.read(len(buffer)))
         buffer[: len(data)] = data
         return len(data)
 
     def write(self, data: Any, /) -> int:
-        """As in `io.RawIOBase`; takes all."""
+        """See `io.RawIOBase`; writes all."""
         if self.abandoned:  # what a buffer above still holds goes nowhere
             return len(data)
         return int(self._call(lambda: self._sink.write(data)))
