@@ -25,7 +25,7 @@ class Session:
         return SimpleNamespace(endpoint=lambda _name: None)
 
     def vault(self):
-        return SimpleNamespace(alone=lambda: "the first repository")
+        return SimpleNamespace(without_copies=lambda: "the first repository")
 
     def locker(self):
         return "locker"

@@ -287,7 +287,7 @@ def test_the_same_command_goes_on_with_what_is_left(fakes: Any, vault: BackupTar
     assert restored(fakes) == ["redis", "qdrant"]
     assert live(fakes) == before
     assert result.safety == safety, "of what was there before the first attempt"
-    assert "going on" in result.notes[0]
+    assert "continuing" in result.notes[0]
     assert safety in result.notes[0]
     assert "left as it is" in result.services[0].notes[0]
     assert len(vault.primary.list().points) == 2
