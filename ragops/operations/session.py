@@ -22,7 +22,7 @@ from ragops.recovery.repository import LockRequest
 from ragops.runtimes.registry import host_of
 from ragops.services import SERVICES
 from ragops.services.contract import Endpoint
-from ragops.services.secret_names import without_expired
+from ragops.services.secret_names import drop_expired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -53,14 +53,14 @@ class Session:
     def secrets(self) -> dict[str, str]:
         """All secrets of the environment, made up if they are missing; nothing is written."""
         found = secrets.preview(self.project.paths.secrets, secret_names(self.project.settings))
-        return without_expired(found, datetime.now(tz=UTC))
+        return drop_expired(found, datetime.now(tz=UTC))
 
     def make_secrets(self) -> dict[str, str]:
         """All secrets, generated and kept if they are missing. Raises MissingError (secret_missing)."""
         self.refuse_lost_secrets()
         path = self.project.paths.secrets
         found = secrets.ensure(path, secret_names(self.project.settings))
-        valid = without_expired(found, datetime.now(tz=UTC))
+        valid = drop_expired(found, datetime.now(tz=UTC))
         if valid.keys() != found.keys():
             secrets.save(path, valid)
         return valid

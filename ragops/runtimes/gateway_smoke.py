@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from ragops.services.gateway.certificate import load, shown, trust_any
+from ragops.services.gateway.certificate import load, read_served, trust_any
 from ragops.services.gateway.policy import CONFIGURATION_HEADER, WORKER_HEADER
 
 if TYPE_CHECKING:
@@ -130,5 +130,5 @@ def _get(test: SmokeTest) -> httpx.Response:
     # and is in use even after its end. Nothing secret is sent.
     with httpx.Client(verify=trust_any(), timeout=_REQUEST_SECONDS, trust_env=False) as client:
         answer = client.get(test.url)
-        answer.extensions[_SHOWN] = shown(answer)
+        answer.extensions[_SHOWN] = read_served(answer)
         return answer

@@ -62,7 +62,7 @@ class Control(Protocol):
         It shares nothing with us for certain but its standard streams: no files, no environment, no addresses.
         """
 
-    def printing(
+    def run_to_file(
         self, command: Sequence[str], target: Path, limit: float
     ) -> AbstractContextManager[Callable[[], None]]:
         """Run any program next to the service, without input, with its output in our new file `target` (0600).

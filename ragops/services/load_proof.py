@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ragops.services.control import Control
 
 
-def by_loading(
+def prove_by_loading(
     verify: Callable[[Path, Part, Control], None],
     folder: Path,
     parts: Sequence[Part],

@@ -18,7 +18,7 @@ def values(secrets: Mapping[str, str], name: str) -> tuple[str, ...]:
     return (secrets[name], *(secrets[key] for key in (name + NEXT, name + PREVIOUS) if key in secrets))[:2]
 
 
-def without_expired(secrets: Mapping[str, str], now: datetime) -> dict[str, str]:
+def drop_expired(secrets: Mapping[str, str], now: datetime) -> dict[str, str]:
     """Return the secrets without previous values whose time is over."""
     over = {base(key) for key, until in secrets.items() if key.endswith(UNTIL) and datetime.fromisoformat(until) <= now}
     gone = {name + suffix for name in over for suffix in (PREVIOUS, UNTIL)}

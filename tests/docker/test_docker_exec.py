@@ -135,7 +135,7 @@ def test_what_a_program_prints_is_in_the_file_while_it_prints(
 ) -> None:
     target = tmp_path / "printed"
     command = ["sh", "-c", "echo first; sleep 2; head -c 3000000 /dev/zero"]
-    with exec_stream.printing(docker, container, command, target, 30) as finish:
+    with exec_stream.run_to_file(docker, container, command, target, 30) as finish:
         wait_until(lambda: target.exists() and target.read_bytes() == b"first\n")
         finish()
         assert target.stat().st_size == 3_000_006
@@ -145,7 +145,7 @@ def test_what_a_program_prints_is_in_the_file_while_it_prints(
 def test_a_program_that_prints_is_gone_with_its_block(
     docker: DockerHost, container: str, tmp_path: Path, wait_until: Any
 ) -> None:
-    with exec_stream.printing(docker, container, ["sleep", "4711"], tmp_path / "printed", 30):
+    with exec_stream.run_to_file(docker, container, ["sleep", "4711"], tmp_path / "printed", 30):
         wait_until(lambda: "sleep 4711" in processes(docker, container))
     wait_until(lambda: "sleep 4711" not in processes(docker, container))
 
@@ -154,7 +154,7 @@ def test_a_printing_program_that_fails_says_so(docker: DockerHost, container: st
     command = ["sh", "-c", "echo not today >&2; exit 4"]
     with (
         pytest.raises(RagopsError, match="sh ended with 4: not today"),
-        exec_stream.printing(docker, container, command, tmp_path / "printed", 30) as finish,
+        exec_stream.run_to_file(docker, container, command, tmp_path / "printed", 30) as finish,
     ):
         finish()
 
@@ -168,7 +168,7 @@ def test_a_disk_of_ours_that_is_full_is_the_failure(docker: DockerHost, containe
     try:
         with (
             pytest.raises(MissingError) as failed,
-            exec_stream.printing(docker, container, command, disk / "printed", 30) as finish,
+            exec_stream.run_to_file(docker, container, command, disk / "printed", 30) as finish,
         ):
             finish()
     finally:

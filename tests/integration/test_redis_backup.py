@@ -93,7 +93,7 @@ def test_backup_waits_for_a_rewrite_of_the_engine(valkey, redis_platform, vault)
 
 def elsewhere(monkeypatch: pytest.MonkeyPatch, *instead: str) -> None:
     """Let the data folder be one that this machine does not see, and `instead` run in place of what prints its file."""
-    printing = ProcessControl.printing
+    printing = ProcessControl.run_to_file
     monkeypatch.setattr(ProcessControl, "local_data", None)
     monkeypatch.setattr(
         ProcessControl,

@@ -41,7 +41,7 @@ def session_of(engine: Engine) -> Any:
     log = log_path(Path(engine.spec.run_dir), "redis")
     machine = SimpleNamespace(
         control=lambda _endpoint: engine.control,
-        log=lambda _service, lines, following: log.read_text().splitlines()[-lines:],
+        read_log=lambda _service, lines, following: log.read_text().splitlines()[-lines:],
     )
     project = SimpleNamespace(paths=SimpleNamespace(environment="live"))
     return SimpleNamespace(

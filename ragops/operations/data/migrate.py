@@ -10,10 +10,10 @@ from ragops.adapters.postgres import connect, translate_errors
 from ragops.errors import UnhealthyError
 from ragops.operations.backup.point_condition import schema_lost
 from ragops.services.timescaledb import maintenance, schema
-from ragops.services.timescaledb.json_collections import BUILT_IN, parsed
+from ragops.services.timescaledb.json_collections import BUILT_IN, parse_collections
 from ragops.services.timescaledb.json_export import export_json as export_collections
 from ragops.services.timescaledb.json_import import import_collections
-from ragops.services.timescaledb.schema_objects import missing
+from ragops.services.timescaledb.schema_objects import find_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -96,7 +96,7 @@ def _status(connection: Connection) -> MigrationStatus:
     if any(row.state is schema.MigrationState.EDITED for row in found.migrations):
         return found
     with translate_errors():
-        return replace(found, missing=missing(connection, found.edition, versions).every)
+        return replace(found, missing=find_missing(connection, found.edition, versions).every)
 
 
 def import_json(
@@ -105,9 +105,12 @@ def import_json(
     """Import collections-config.json; the file is checked whole before the database is spoken to.
 
     `embedding_model` is that of collections for which the file names none.
-    Raises what `parsed` and `import_collections` raise.
+    Raises what `parse_collections` and `import_collections` raise.
     """
-    with parsed(file, _built_in(embedding_model)) as document, _connected(endpoint, _CHANGE_TIMEOUT) as connection:
+    with (
+        parse_collections(file, _built_in(embedding_model)) as document,
+        _connected(endpoint, _CHANGE_TIMEOUT) as connection,
+    ):
         return import_collections(connection, document, actor=actor, dry_run=dry_run)
 
 

@@ -76,7 +76,9 @@ def compare(platform: Platform, point: RecoveryPoint) -> Comparison:
     counts = {name: backup_engine(name).counts(platform.endpoint(name)) for name in held}
     wrong: list[str] = []
     for name in held:
-        shrinking = timescaledb.shrinking(platform.endpoint(name)) if name == "timescaledb" else frozenset[str]()
+        shrinking = (
+            timescaledb.find_shrinking_tables(platform.endpoint(name)) if name == "timescaledb" else frozenset[str]()
+        )
         faults = count_faults(name, expected(point.manifest.parts_of(name)), counts[name], shrinking)
         wrong += [f"{name}: {fault}" for fault in faults]
     look = _Comparer()

@@ -11,7 +11,7 @@ from ragops.operations.service_names import refuse_unknown
 from ragops.services.contract import Check, Status
 from ragops.services.redis.backup import put_in_place
 from ragops.services.redis.damage import in_log
-from ragops.services.redis.repair import Repaired, repaired
+from ragops.services.redis.repair import Repaired, rescue
 from ragops.services.redis.scratch_client import info, operator_client
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def repair(
             return RepairResult(service, ())
         control = session.host.control(endpoint)
         control.stop()  # one that starts again and again would read the files
-        with repaired(control, endpoint.engine) as found:
+        with rescue(control, endpoint.engine) as found:
             result = RepairResult(
                 service, found.faults, found.source, found.counts, found.instant, found.seconds, found.size
             )

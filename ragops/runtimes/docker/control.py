@@ -121,11 +121,11 @@ class DockerControl:
         """Return the command line of the image's own tool, through a process of ours that stands for it."""
         return docker_exec.arguments(self._name, name)
 
-    def printing(
+    def run_to_file(
         self, command: Sequence[str], target: Path, limit: float
     ) -> AbstractContextManager[Callable[[], None]]:
         """In the container, with a thread of ours that takes what comes."""
-        return exec_stream.printing(self._host, self._name, command, target, limit)
+        return exec_stream.run_to_file(self._host, self._name, command, target, limit)
 
     def sandbox(self) -> AbstractContextManager[Sandbox]:
         """Return a container of the same image away from this one."""

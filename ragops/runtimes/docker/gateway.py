@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ragops.runtimes.docker.kong import apply
 from ragops.runtimes.docker.kong.apply import KongPlace
 from ragops.runtimes.gateway import RESOURCE
-from ragops.services.gateway.kong import shown
+from ragops.services.gateway.kong import redact
 from ragops.services.gateway.kong_configuration import DOCUMENT, kong_configuration
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class KongAdapter:
     def current(self) -> Mapping[str, str]:
         """Return what Kong would start with, and works by unless its Admin API was used by hand."""
         document = apply.stored(self._docker, self._place)
-        return {DOCUMENT: shown(document)} if document else {}
+        return {DOCUMENT: redact(document)} if document else {}
 
     def validate(self, inputs: GatewayInputs) -> None:
         """By `kong config parse` in a container of the same image."""

@@ -140,7 +140,7 @@ class ProcessControl:
         return (str(locate(name)),)
 
     @contextlib.contextmanager
-    def printing(self, command: Sequence[str], target: Path, limit: float) -> Iterator[Callable[[], None]]:
+    def run_to_file(self, command: Sequence[str], target: Path, limit: float) -> Iterator[Callable[[], None]]:
         """Run a child of this process."""
         with contextlib.ExitStack() as running:
             running.enter_context(subprocess_tool.background_tool(command, os.environ, limit, stdout=target))

@@ -128,7 +128,7 @@ def trust_any() -> ssl.SSLContext:
     return context
 
 
-def shown(answer: httpx.Response) -> bytes:
+def read_served(answer: httpx.Response) -> bytes:
     """Return the certificate (DER) of the server that answered; empty without TLS."""
     connection = answer.extensions["network_stream"].get_extra_info("ssl_object")
     return bytes(connection.getpeercert(True) or b"") if connection else b""
@@ -186,13 +186,13 @@ def _invalid(path: Path, reason: str) -> RagopsError:
 
 def _new_pair(now: datetime) -> TlsPair:
     private = ec.generate_private_key(ec.SECP256R1())
-    return TlsPair(_self_signed(private, now, now + VALID).decode(), _key_text(private).decode())
+    return TlsPair(_self_sign(private, now, now + VALID).decode(), _key_text(private).decode())
 
 
 def _make(folder: Path, now: datetime) -> x509.Certificate:
     """Make a new pair. The record and the key come first: the next run repeats one that is killed in between."""
     private, expires = ec.generate_private_key(ec.SECP256R1()), now + VALID
-    content = _self_signed(private, now, expires)
+    content = _self_sign(private, now, expires)
     write_atomic(folder / _RECORD, _digest(private.public_key()), PUBLIC_MODE)
     write_atomic(folder / FILES[1], _key_text(private), SECRET_MODE)
     write_atomic(folder / FILES[0], content, PUBLIC_MODE)
@@ -214,7 +214,7 @@ def _key_text(private: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _self_signed(private: ec.EllipticCurvePrivateKey, now: datetime, expires: datetime) -> bytes:
+def _self_sign(private: ec.EllipticCurvePrivateKey, now: datetime, expires: datetime) -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
     names: list[x509.GeneralName] = [x509.DNSName(value) for value in NAMES]
     names += [x509.IPAddress(ipaddress.ip_address(value)) for value in ADDRESSES]

@@ -112,7 +112,7 @@ def hot_folder(layout: Layout) -> str:
     return f"{layout.data_dir}/hot"
 
 
-def _rendering(inputs: GatewayInputs, layout: Layout) -> Rendering:
+def _render(inputs: GatewayInputs, layout: Layout) -> Rendering:
     return render(inputs.policy(layout.listen), inputs.keys, hot_folder(layout), admin_socket(layout))
 
 
@@ -127,7 +127,7 @@ def service_spec(inputs: GatewayInputs, layout: Layout) -> ServiceSpec:
             "envoy", "--config-path", f"{layout.config_dir}/{BOOTSTRAP}", "--mode", "serve",
             "--disable-hot-restart", "--reject-unknown-dynamic-fields", "--concurrency", "2", "--log-level", "warning",
         ),
-        files=(ConfigFile(BOOTSTRAP, _rendering(inputs, layout).bootstrap),),
+        files=(ConfigFile(BOOTSTRAP, _render(inputs, layout).bootstrap),),
         ports=ports,
         health=HttpCheck(settings.port, READY_PATH),
         start_timeout=30.0,
@@ -136,7 +136,7 @@ def service_spec(inputs: GatewayInputs, layout: Layout) -> ServiceSpec:
 
 def configuration(inputs: GatewayInputs, layout: Layout) -> GatewayConfiguration:
     """Return the hot configuration of that process."""
-    rendering, policy = _rendering(inputs, layout), inputs.policy(layout.listen)
+    rendering, policy = _render(inputs, layout), inputs.policy(layout.listen)
     return GatewayConfiguration(
         folder=hot_folder(layout),
         files=rendering.files,

@@ -24,8 +24,8 @@ from ragops.services.gateway.envoy_values import (
     ROUTES,
     SECRET,
     TYPES,
+    add_type,
     discovery,
-    typed,
 )
 from ragops.services.gateway.policy import INTERNAL_HEADER_PREFIX, INTERNAL_HEADERS
 
@@ -76,8 +76,8 @@ def _text(value: Json) -> str:
 
 def _bootstrap(policy: GatewayPolicy, folder: str, admin_socket: str) -> Json:
     checks = [
-        {"name": JWT, "config_discovery": _discovered(folder, "tokens.json", "jwt_authn.v3.JwtAuthentication")},
-        {"name": MARK, "config_discovery": _discovered(folder, "live.json", "set_metadata.v3.Config")},
+        {"name": JWT, "config_discovery": _discover(folder, "tokens.json", "jwt_authn.v3.JwtAuthentication")},
+        {"name": MARK, "config_discovery": _discover(folder, "live.json", "set_metadata.v3.Config")},
     ]
     source = {"rds": {"route_config_name": ROUTES, "config_source": _source(folder, "routes.json")}}
     tls = {"tls_certificate_sds_secret_configs": [{"name": SECRET, "sds_config": _source(folder, "certificate.json")}]}
@@ -95,19 +95,19 @@ def _bootstrap(policy: GatewayPolicy, folder: str, admin_socket: str) -> Json:
 
 def _check(policy: GatewayPolicy, keys: Json) -> Json:
     """Return the same without discovery: everything in one file."""
-    checks = [_untyped(token_check(policy, keys)), _untyped(mark(policy, keys))]
-    table = _untyped(routes(policy))
-    secret = _untyped(certificate(policy.tls, "")) if policy.tls else {}
+    checks = [_drop_types(token_check(policy, keys)), _drop_types(mark(policy, keys))]
+    table = _drop_types(routes(policy))
+    secret = _drop_types(certificate(policy.tls, "")) if policy.tls else {}
     pair = {key: value for key, value in secret.get("tls_certificate", {}).items() if key != "watched_directory"}
     listeners = _listeners(policy, checks, {"route_config": table}, {"tls_certificates": [pair]})
     return {
         "node": {"id": "gateway", "cluster": "ragops"},
         **_process(),
-        "static_resources": {"listeners": listeners, "clusters": [_untyped(cluster(policy))]},
+        "static_resources": {"listeners": listeners, "clusters": [_drop_types(cluster(policy))]},
     }
 
 
-def _untyped(value: Json) -> Json:
+def _drop_types(value: Json) -> Json:
     return {key: item for key, item in value.items() if key != "@type"}
 
 
@@ -117,13 +117,13 @@ def _source(folder: str, name: str) -> Json:
     return {"path_config_source": watched, "resource_api_version": "V3"}
 
 
-def _discovered(folder: str, name: str, kind: str) -> Json:
+def _discover(folder: str, name: str, kind: str) -> Json:
     return {"config_source": _source(folder, name), "type_urls": [f"{HTTP}.{kind}".removeprefix(TYPES)]}
 
 
 def _process() -> Json:
     """Return the settings of logs as JSON lines, and of the most connections."""
-    connections = typed(
+    connections = add_type(
         f"{TYPES}envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
         max_active_downstream_connections=10_000,
     )
@@ -144,7 +144,7 @@ def _listeners(policy: GatewayPolicy, checks: list[Json], source: Json, certific
     listeners = [_listener("http", policy.listen, policy.port, chain)]
     if policy.tls is not None:
         parameters = {"tls_minimum_protocol_version": "TLSv1_2"}
-        context = typed(
+        context = add_type(
             f"{TYPES}envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
             common_tls_context={**certificates, "tls_params": parameters, "alpn_protocols": ["h2", "http/1.1"]},
         )
@@ -164,7 +164,7 @@ def _listener(name: str, address: str, port: int, chain: Json) -> Json:
 
 
 def _http(policy: GatewayPolicy, checks: list[Json], source: Json) -> Json:
-    return typed(
+    return add_type(
         _HTTP_LISTENER,
         stat_prefix="gateway",
         server_name="ragops",
@@ -205,17 +205,17 @@ def _http(policy: GatewayPolicy, checks: list[Json], source: Json) -> Json:
 def _filters(policy: GatewayPolicy, checks: list[Json]) -> list[Json]:
     """In this order: a refused origin or flood costs no signature check, and only who has a token is buffered."""
     return [
-        {"name": CORS, "typed_config": typed(f"{HTTP}.cors.v3.Cors")},
+        {"name": CORS, "typed_config": add_type(f"{HTTP}.cors.v3.Cors")},
         {
             "name": RATE_LIMIT,
-            "typed_config": typed(f"{HTTP}.local_ratelimit.v3.LocalRateLimit", stat_prefix="gateway"),
+            "typed_config": add_type(f"{HTTP}.local_ratelimit.v3.LocalRateLimit", stat_prefix="gateway"),
         },
         *checks,
         {"name": "envoy.filters.http.header_mutation", "typed_config": _drop_underscores()},
-        {"name": BUFFER, "typed_config": typed(f"{HTTP}.buffer.v3.Buffer", max_request_bytes=policy.body_limit)},
+        {"name": BUFFER, "typed_config": add_type(f"{HTTP}.buffer.v3.Buffer", max_request_bytes=policy.body_limit)},
         {
             "name": "envoy.filters.http.router",
-            "typed_config": typed(f"{HTTP}.router.v3.Router", suppress_envoy_headers=True),
+            "typed_config": add_type(f"{HTTP}.router.v3.Router", suppress_envoy_headers=True),
         },
     ]
 
@@ -226,15 +226,15 @@ def _drop_internal_headers() -> Json:
     kind = f"{TYPES}envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"
     return {
         "name": "envoy.http.early_header_mutation.header_mutation",
-        "typed_config": typed(kind, mutations=mutations),
+        "typed_config": add_type(kind, mutations=mutations),
     }
 
 
 def _drop_underscores() -> Json:
     """Limit requests after the route was chosen, so that a refused one is answered and not dropped."""
     kind = f"{HTTP}.header_mutation.v3.HeaderMutation"
-    return typed(kind, mutations={"request_mutations": [{"remove_on_match": {"key_matcher": {"contains": "_"}}}]})
+    return add_type(kind, mutations={"request_mutations": [{"remove_on_match": {"key_matcher": {"contains": "_"}}}]})
 
 
 def _request_ids() -> Json:
-    return typed(f"{TYPES}envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig", pack_trace_reason=False)
+    return add_type(f"{TYPES}envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig", pack_trace_reason=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.services.gateway.envoy_values import TYPES, header, typed
+from ragops.services.gateway.envoy_values import TYPES, add_type, header
 from ragops.services.gateway.problems import PROBLEMS
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def access_log() -> Json:
     return {
         "name": "envoy.access_loggers.stdout",
         "filter": {"status_code_filter": {"comparison": failed}},
-        "typed_config": typed(
+        "typed_config": add_type(
             f"{TYPES}envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
             log_format={"json_format": line},
         ),

@@ -17,8 +17,8 @@ from ragops.services.gateway.envoy_values import (
     RATE_LIMIT,
     ROUTES,
     TYPES,
+    add_type,
     header,
-    typed,
 )
 from ragops.services.gateway.policy import CONFIGURATION_HEADER, HEADER_ALIASES, READY_PATH, SAFE_PATH, SAFE_REQUEST_ID
 from ragops.services.gateway.rendering import Json, digest
@@ -59,7 +59,7 @@ def mark(policy: GatewayPolicy, keys: Json) -> Json:
     value = {"filters": digest(jwt(policy, keys))}
     return _extension(
         MARK,
-        typed(
+        add_type(
             f"{HTTP}.set_metadata.v3.Config",
             metadata=[{"metadata_namespace": _NAMESPACE, "value": value, "allow_overwrite": True}],
         ),
@@ -67,7 +67,7 @@ def mark(policy: GatewayPolicy, keys: Json) -> Json:
 
 
 def _extension(name: str, config: Json) -> Json:
-    return typed(f"{TYPES}envoy.config.core.v3.TypedExtensionConfig", name=name, typed_config=config)
+    return add_type(f"{TYPES}envoy.config.core.v3.TypedExtensionConfig", name=name, typed_config=config)
 
 
 def jwt(policy: GatewayPolicy, keys: Json) -> Json:
@@ -85,7 +85,7 @@ def jwt(policy: GatewayPolicy, keys: Json) -> Json:
         "from_headers": [{"name": "Authorization", "value_prefix": _NEVER}],
         "remote_jwks": _NO_KEYS,
     }
-    return typed(
+    return add_type(
         f"{HTTP}.jwt_authn.v3.JwtAuthentication",
         providers={"tokens": provider, _NEVER: never},
         rules=[{"match": {"prefix": "/"}, "requires": {"provider_name": "tokens"}}],
@@ -131,7 +131,7 @@ def _table(policy: GatewayPolicy, version: str) -> Json:
         "typed_per_filter_config": {RATE_LIMIT: _rate_limit(policy)},
         "request_headers_to_remove": ["x-envoy-external-address"],
     }
-    return typed(f"{TYPES}envoy.config.route.v3.RouteConfiguration", name=ROUTES, virtual_hosts=[host])
+    return add_type(f"{TYPES}envoy.config.route.v3.RouteConfiguration", name=ROUTES, virtual_hosts=[host])
 
 
 def _ready(version: str) -> Json:
@@ -143,7 +143,7 @@ def _ready(version: str) -> Json:
             header("content-type", "application/json"),
             header("cache-control", "no-store"),
         ],
-        "typed_per_filter_config": {**_unauthenticated(), RATE_LIMIT: _off(), CORS: _off()},
+        "typed_per_filter_config": {**_refuse_unauthenticated(), RATE_LIMIT: _off(), CORS: _off()},
     }
 
 
@@ -158,7 +158,7 @@ def _entries(policy: GatewayPolicy, route: Route) -> list[Json]:
         refusal = _refusal(match, 405, "method not allowed")
         refusal["response_headers_to_add"] = [header("allow", ", ".join(route.methods))]
         forward = _forward(policy, route, match, path)
-        malformed = [_malformed(policy, forward["match"])] if route.authenticate else []
+        malformed = [_refuse_malformed(policy, forward["match"])] if route.authenticate else []
         entries += [*malformed, forward, *_preflight(policy, match), refusal]
     return entries
 
@@ -180,7 +180,7 @@ def _preflight(policy: GatewayPolicy, match: Json) -> list[Json]:
 
 def _forward(policy: GatewayPolicy, route: Route, match: Json, path: str) -> Json:
     methods = {"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(route.methods)}}}
-    per_filter = _cors(policy) if route.authenticate else {**_cors(policy), **_unauthenticated()}
+    per_filter = _cors(policy) if route.authenticate else {**_cors(policy), **_refuse_unauthenticated()}
     return {
         "name": route.name,
         "match": {**match, "headers": [methods]},
@@ -195,13 +195,13 @@ def _forward(policy: GatewayPolicy, route: Route, match: Json, path: str) -> Jso
     }
 
 
-def _malformed(policy: GatewayPolicy, match: Json) -> Json:
+def _refuse_malformed(policy: GatewayPolicy, match: Json) -> Json:
     """Return the 401 of a request that `match` would forward, for credentials of another form than required.
 
     By the check of tokens, not a direct response: to that Envoy adds no CORS headers, and a page could not read it.
     """
     unlike = _unlike("authorization", _CREDENTIALS)
-    refused = typed(f"{HTTP}.jwt_authn.v3.PerRouteConfig", requirement_name=_NEVER)
+    refused = add_type(f"{HTTP}.jwt_authn.v3.PerRouteConfig", requirement_name=_NEVER)
     return {
         "match": {**match, "headers": [*match["headers"], unlike]},
         "route": {"cluster": CLUSTER},
@@ -235,7 +235,7 @@ def _refusal(match: Mapping[str, Any], status: int, detail: str) -> Json:
     return {
         "match": dict(match),
         "direct_response": {"status": status, "body": {"inline_string": detail}},
-        "typed_per_filter_config": {**_unauthenticated(), CORS: _off()},
+        "typed_per_filter_config": {**_refuse_unauthenticated(), CORS: _off()},
     }
 
 
@@ -248,10 +248,10 @@ def _present(header: str) -> Json:
 
 
 def _off() -> Json:
-    return typed(f"{TYPES}envoy.config.route.v3.FilterConfig", disabled=True)
+    return add_type(f"{TYPES}envoy.config.route.v3.FilterConfig", disabled=True)
 
 
-def _unauthenticated() -> Json:
+def _refuse_unauthenticated() -> Json:
     return {JWT: _off()}
 
 
@@ -261,7 +261,7 @@ def _cors(policy: GatewayPolicy) -> Json:
     if not cors.origins:
         return {CORS: _off()}
     matchers = [{"safe_regex": {"regex": ".*"}} if origin == "*" else {"exact": origin} for origin in cors.origins]
-    config = typed(
+    config = add_type(
         f"{HTTP}.cors.v3.CorsPolicy",
         allow_origin_string_match=matchers,
         allow_methods=", ".join(cors.methods),
@@ -277,7 +277,7 @@ def _cors(policy: GatewayPolicy) -> Json:
 def _rate_limit(policy: GatewayPolicy) -> Json:
     limit = policy.rate_limit
     always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
-    return typed(
+    return add_type(
         f"{HTTP}.local_ratelimit.v3.LocalRateLimit",
         stat_prefix="gateway",
         token_bucket={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.services.gateway.envoy_values import CLUSTER, SECRET, TYPES, typed
+from ragops.services.gateway.envoy_values import CLUSTER, SECRET, TYPES, add_type
 
 if TYPE_CHECKING:
     from ragops.services.gateway.policy import GatewayPolicy, Tls
@@ -16,7 +16,7 @@ def cluster(policy: GatewayPolicy) -> Json:
     upstream = policy.upstream
     address = {"socket_address": {"address": upstream.host, "port_value": upstream.port}}
     every = f"{upstream.health_every}s"
-    return typed(
+    return add_type(
         f"{TYPES}envoy.config.cluster.v3.Cluster",
         name=CLUSTER,
         type="STRICT_DNS",
@@ -45,7 +45,7 @@ def certificate(tls: Tls, folder: str) -> Json:
     Both are read again whenever anything is moved into `folder`, that of the hot files: a watch on their own folder
     would die with it, and Envoy does not set it again for the same text.
     """
-    return typed(
+    return add_type(
         f"{TYPES}envoy.extensions.transport_sockets.tls.v3.Secret",
         name=SECRET,
         tls_certificate={

@@ -19,7 +19,7 @@ ROUTES = "routes"
 SECRET = "certificate"  # noqa: S105  the name of a resource
 
 
-def typed(kind: str, **values: Any) -> Json:
+def add_type(kind: str, **values: Any) -> Json:
     """Return a message with its type named."""
     return {"@type": kind, **values}
 

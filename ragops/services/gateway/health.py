@@ -38,7 +38,7 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
         # Eight questions share the time: none of them waits for anything but the gateway itself.
         with httpx.Client(base_url=base, timeout=timeout / 8, trust_env=False) as client:
             checks.append(_reachable(client))
-            checks.append(_closed(client))
+            checks.append(_check_closed(client))
         if endpoint.options.get("tls_port"):
             checks.append(_certificate(endpoint, timeout / 8, datetime.now(tz=UTC)))
         checks += _upstream(endpoint, timeout / 8)
@@ -64,7 +64,7 @@ def _reachable(client: httpx.Client) -> Check:
     return Check("reachable", Status.OK, f"answers in {milliseconds:.0f} ms")
 
 
-def _closed(client: httpx.Client) -> Check:
+def _check_closed(client: httpx.Client) -> Check:
     """Without a token nothing is let through, and inner paths are not there."""
     status = client.get(_ASKS).status_code
     if status not in _REFUSED:
@@ -104,14 +104,14 @@ def _shown_certificate(endpoint: Endpoint, timeout: float) -> bytes:
     """Return the certificate that HTTPS answers with (DER); raises httpx.HTTPError if it does not answer."""
     url = f"https://{endpoint.host}:{endpoint.options['tls_port']}{READY_PATH}"
     with httpx.Client(verify=certificate.trust_any(), timeout=timeout, trust_env=False) as client:
-        return certificate.shown(client.get(url).raise_for_status())
+        return certificate.read_served(client.get(url).raise_for_status())
 
 
 def _upstream(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
     """Check the API by the gateway's own health checks; Envoy's only if its socket can be reached."""
     socket = endpoint.options.get("admin", "")
     if not socket:
-        yield from _told(endpoint, timeout)
+        yield from _check_by_header(endpoint, timeout)
         return
     if not endpoint.can(Capability.READ_FILES) or not Path(socket).is_socket():
         return
@@ -125,7 +125,7 @@ def _upstream(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
         )
 
 
-def _told(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
+def _check_by_header(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
     """Check the API by Kong's ready path, several times: each connection may meet another worker.
 
     Each resolves the address of a recreated API by itself.

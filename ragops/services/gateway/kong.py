@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
 from ragops.services.gateway.kong_lua import UPSTREAM_ID, claims, pre_function
-from ragops.services.gateway.kong_routes import answered, cors, forwarded, ready
+from ragops.services.gateway.kong_routes import answer, cors, forward, ready
 from ragops.services.gateway.rendering import digest
 
 if TYPE_CHECKING:
@@ -43,10 +43,10 @@ def render(policy: GatewayPolicy, keys: Mapping[str, Any], pair: TlsPair | None)
     bare = _document(policy, keys, pair, "")
     live = digest(bare)
     document = _document(policy, keys, pair, live)
-    return KongRendering(_text(document), shown(_text(document)), live)
+    return KongRendering(_text(document), redact(_text(document)), live)
 
 
-def shown(document: str) -> str:
+def redact(document: str) -> str:
     """Return the text of a declarative configuration, or what is left of one, without private keys."""
     try:
         values = json.loads(document)
@@ -67,7 +67,7 @@ def _document(policy: GatewayPolicy, keys: Mapping[str, Any], pair: TlsPair | No
         "plugins": [{"name": "pre-function", "config": pre_function(policy)}],
         "upstreams": [_upstream(policy)],
         "services": _services(policy),
-        "routes": [ready(live), *answered(policy)],
+        "routes": [ready(live), *answer(policy)],
         "consumers": [_consumer(key) for key in keys["keys"]],
         **({"certificates": [_certificate(pair)]} if pair else {}),
     }
@@ -76,8 +76,8 @@ def _document(policy: GatewayPolicy, keys: Mapping[str, Any], pair: TlsPair | No
 def _services(policy: GatewayPolicy) -> list[Json]:
     """Return the API, asked for with a token; and without one for the exact paths that the policy names."""
     token = [{"name": "jwt", "config": _jwt()}, {"name": "post-function", "config": claims(policy)}]
-    services = [_service(policy, "api", forwarded(policy, authenticate=True), [*token, *cors(policy)])]
-    if unauthenticated := forwarded(policy, authenticate=False):
+    services = [_service(policy, "api", forward(policy, authenticate=True), [*token, *cors(policy)])]
+    if unauthenticated := forward(policy, authenticate=False):
         services.append(_service(policy, "api-open", unauthenticated, cors(policy)))
     return services
 

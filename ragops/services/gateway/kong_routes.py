@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _DENIED, _READY, _FORWARD, _METHOD, _NOTHING = 50, 40, 30, 20, 10
 
 
-def forwarded(policy: GatewayPolicy, *, authenticate: bool) -> list[Json]:
+def forward(policy: GatewayPolicy, *, authenticate: bool) -> list[Json]:
     """Return the routes that go to the API, those that ask for a token or those that do not."""
     wanted = (route for route in policy.routes if route.authenticate is authenticate)
     return [_forward(route, path, index) for route in wanted for index, path in enumerate(_paths(route))]
 
 
-def answered(policy: GatewayPolicy) -> list[Json]:
+def answer(policy: GatewayPolicy) -> list[Json]:
     """Return the routes that the gateway answers by itself but the ready path: inner paths, other methods, the rest."""
     return [
         *(_refusal(f"denied{path.replace('/', '-')}", _below_any_case(path), _DENIED, 404) for path in policy.denied),

@@ -13,7 +13,7 @@ from ragops.errors import RagopsError
 from ragops.services.contract import Endpoint
 from ragops.services.image_references import size_bytes, tag_version
 from ragops.services.ollama import ENGINE, IMAGE
-from ragops.services.ollama.models import fetch, missing
+from ragops.services.ollama.models import fetch, find_missing
 from ragops.services.spec import ExecCheck, ImageSpec, ServiceSpec
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class ModelsProvider(DigestProvider[_Wanted]):
     def observe(self, outputs: Mapping[str, Any]) -> str:
         """Return the models that are missing; a server that is down leaves the state as it is."""
         try:
-            lacking = missing(outputs["url"], outputs["models"])
+            lacking = find_missing(outputs["url"], outputs["models"])
         except RagopsError:
             return str(outputs["state"])
         return f"missing {', '.join(lacking)}" if lacking else self.fine

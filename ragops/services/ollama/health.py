@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.ollama.models import present
-from ragops.services.ollama.settings import tagged
+from ragops.services.ollama.settings import add_tag
 
 if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
@@ -28,7 +28,7 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
 
 
 def _models(wanted: list[str], there: frozenset[str]) -> Check:
-    lacking = [model for model in wanted if tagged(model) not in there]
+    lacking = [model for model in wanted if add_tag(model) not in there]
     if lacking:
         return Check("models", Status.DOWN, f"missing: {', '.join(lacking)}", "`ragops up` fetches them")
     return Check("models", Status.OK, ", ".join(wanted))

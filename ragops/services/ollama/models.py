@@ -9,7 +9,7 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ragops.errors import RagopsError, UnhealthyError
-from ragops.services.ollama.settings import tagged
+from ragops.services.ollama.settings import add_tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,10 +34,10 @@ def present(url: str, timeout: float = _ANSWER_SECONDS) -> frozenset[str]:
         raise UnhealthyError("ollama_unreachable", what, _LOG) from error
 
 
-def missing(url: str, models: Sequence[str], timeout: float = _ANSWER_SECONDS) -> tuple[str, ...]:
+def find_missing(url: str, models: Sequence[str], timeout: float = _ANSWER_SECONDS) -> tuple[str, ...]:
     """Those of `models` that the server lacks. Raises UnhealthyError (ollama_unreachable)."""
     there = present(url, timeout)
-    return tuple(model for model in models if tagged(model) not in there)
+    return tuple(model for model in models if add_tag(model) not in there)
 
 
 def fetch(url: str, models: Sequence[str]) -> None:
@@ -45,7 +45,7 @@ def fetch(url: str, models: Sequence[str]) -> None:
 
     Raises RagopsError (model_unknown, model_not_fetched), UnhealthyError (ollama_unreachable).
     """
-    for model in missing(url, models):
+    for model in find_missing(url, models):
         again = retry_if_exception_type(httpx.HTTPError)
         wait = wait_random_exponential(multiplier=0.5, max=10)
         try:
@@ -65,7 +65,7 @@ def _pull(url: str, model: str) -> None:
         for line in answer.iter_lines():
             said = _values(line)
             if "error" in said:
-                raise _refused(model, str(said["error"])[:200])
+                raise _explain_refusal(model, str(said["error"])[:200])
     if said.get("status") != "success":
         raise httpx.RemoteProtocolError("the answer ended before the model was there")
 
@@ -78,7 +78,7 @@ def _values(line: str) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _refused(model: str, why: str) -> RagopsError:
+def _explain_refusal(model: str, why: str) -> RagopsError:
     if "does not exist" in why or "not found" in why:
         hint = "name one from https://ollama.com/library in `ollama: {models: […]}`"
         return RagopsError("model_unknown", f"Ollama has no model {model}: {why}", hint)

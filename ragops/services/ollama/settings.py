@@ -27,10 +27,10 @@ class OllamaSettings(BaseModel):
 
     def lacks(self, wanted: Iterable[str]) -> tuple[str, ...]:
         """Those of the `wanted` models that are not among its own."""
-        there = {tagged(model) for model in self.models}
-        return tuple(model for model in wanted if tagged(model) not in there)
+        there = {add_tag(model) for model in self.models}
+        return tuple(model for model in wanted if add_tag(model) not in there)
 
 
-def tagged(model: str) -> str:
+def add_tag(model: str) -> str:
     """Return the name with its tag: without one Ollama means `latest`."""
     return model if ":" in model.rpartition("/")[2] else f"{model}:latest"

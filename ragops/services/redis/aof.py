@@ -72,7 +72,7 @@ class Chain:
 
 def chain(manifest: str | None, files: Mapping[str, DataFile]) -> Chain:
     """Return the files that belong together by the manifest, else by their names if it is missing or lacks one."""
-    listed, faults = _parsed(manifest)
+    listed, faults = _parse(manifest)
     named = sorted(_by_name(files), key=lambda file: file.number)
     base = next((file for file in listed if file.kind == BASE), None)
     if base is None or base.path not in files:
@@ -106,7 +106,7 @@ def _until_gap(
     return Chain(base, tuple(increments), (), tuple(faults))
 
 
-def _parsed(manifest: str | None) -> tuple[list[AofFile], list[str]]:
+def _parse(manifest: str | None) -> tuple[list[AofFile], list[str]]:
     if manifest is None:
         return [], ["the manifest is missing"]
     found, faults = [], []

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, cast
 from ragops.errors import MissingError, RagopsError
 from ragops.services.backup_checks import check_engine, check_major, compare_counts, engine_of, need_space
 from ragops.services.contract import Capability, Part
-from ragops.services.load_proof import by_loading
+from ragops.services.load_proof import prove_by_loading
 from ragops.services.redis.bgsave import Bgsave
 from ragops.services.redis.modules import by_hand
 from ragops.services.redis.rdb_check import start_check
 from ragops.services.redis.scratch_client import info, keys_of, operator_client
-from ragops.services.redis.scratch_server import opened, wait_for
+from ragops.services.redis.scratch_server import open_scratch_server, wait_for
 from ragops.services.redis.users import strangers
 from ragops.services.rollback import rollback
 
@@ -66,7 +66,7 @@ class RedisBackup:
         """Load the file with the engine and compare the keys of every database."""
         engine = engine_of(part)
         try:
-            with opened(control, engine, folder / part.name) as scratch:
+            with open_scratch_server(control, engine, folder / part.name) as scratch:
                 compare_counts(part.name, part.counts, scratch.counts())
         except MissingError as error:
             if error.code != "engine_not_installed":
@@ -79,7 +79,7 @@ class RedisBackup:
     ) -> Proof:
         """Have the engine load the files, as far as the budget goes. Raises as `verify` does."""
         del endpoint
-        return by_loading(self.verify, folder, parts, control, budget)
+        return prove_by_loading(self.verify, folder, parts, control, budget)
 
     def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
         """Refuse another engine, an older server, a runtime that cannot restart it, too little space."""
@@ -139,7 +139,7 @@ def put_in_place(endpoint: Endpoint, control: Control, rdb: Path, counts: Mappin
 
     On failure the old ones are in place, and serve again if they did before. Raises IntegrityError on other counts.
     """
-    with opened(control, endpoint.engine, rdb) as scratch:
+    with open_scratch_server(control, endpoint.engine, rdb) as scratch:
         compare_counts("the RDB file", counts, scratch.counts())
         files = {PART: rdb, **scratch.write_aof()}
         return _swap(endpoint, control, files, counts, label)

@@ -72,19 +72,19 @@ class Bgsave:
         That raises RagopsError (redis_save_failed, redis_timeout).
         """
         if self._control.local_data is not None:
-            wait_for(lambda: self._linked(target) or self._is_over(), _LIMIT, "the save did not end")
+            wait_for(lambda: self._link(target) or self._is_over(), _LIMIT, "the save did not end")
         else:
-            with contextlib.suppress(_MissedError), self._printed(target) as finish:
+            with contextlib.suppress(_MissedError), self._print(target) as finish:
                 yield finish
                 return
         yield lambda: self._finish(target)
 
     @contextlib.contextmanager
-    def _printed(self, target: Path) -> Iterator[Callable[[], None]]:
+    def _print(self, target: Path) -> Iterator[Callable[[], None]]:
         """Follow the file by a process next to the engine. Raises _MissedError if the file did not appear in time."""
         command = ("sh", "-c", _PRINT, "sh", self._config("dir"))
         try:
-            with self._control.printing(command, target, _LIMIT) as printed:
+            with self._control.run_to_file(command, target, _LIMIT) as printed:
                 self._wait_for_first(target)
 
                 def finish() -> None:
@@ -106,7 +106,7 @@ class Bgsave:
         if not target.exists():
             self._control.get_data_file(self._config("dbfilename"), target)
 
-    def _linked(self, target: Path) -> bool:
+    def _link(self, target: Path) -> bool:
         """Link the file that is being written: the second name stays ours whatever the engine does with its own."""
         new = self._temporaries() - self._others
         return len(new) == 1 and link(new.pop(), target)  # else it is copied, once it is whole

@@ -39,7 +39,7 @@ class RdbCheck:
 
     def write(self, block: bytes) -> None:
         """Give it a block. Raises MissingError (engine_not_installed, disk_full), RagopsError (tool_timeout)."""
-        self._started().write(block)
+        self._wait_started().write(block)
 
     def counts(self) -> dict[str, int]:
         """How many `keys` the file holds, and how many of them have a time to live (`expires`); waits for its end.
@@ -47,7 +47,7 @@ class RdbCheck:
         Raises IntegrityError (rdb_unreadable), and what `write` raises.
         """
         try:
-            said = self._started().output()
+            said = self._wait_started().output()
         except RagopsError as error:
             if error.code != "tool_failed":
                 raise
@@ -71,7 +71,7 @@ class RdbCheck:
                 self._tool.set_exception(error)
             raise
 
-    def _started(self) -> StdinProcess:
+    def _wait_started(self) -> StdinProcess:
         while not wait((self._tool,), _POLL).done:
             cancellation.check()
         return self._tool.result()

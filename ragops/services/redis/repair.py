@@ -20,7 +20,7 @@ from ragops.errors import IntegrityError, RagopsError
 from ragops.services.backup_checks import need_space
 from ragops.services.redis.aof import FOLDER, MANIFEST, AofFile, Chain, chain, find_command, last_time
 from ragops.services.redis.backup import PART
-from ragops.services.redis.scratch_server import opened, serving
+from ragops.services.redis.scratch_server import open_scratch_server, run_scratch_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -55,7 +55,7 @@ class Repaired:
 
 
 @contextmanager
-def repaired(control: Control, engine: str) -> Iterator[Repaired]:
+def rescue(control: Control, engine: str) -> Iterator[Repaired]:
     """Rescue the most that can be read of the data of the stopped service; the copy is gone when the block ends.
 
     Nothing of the service is changed. Raises MissingError (disk_full), IntegrityError (not_repairable).
@@ -124,7 +124,7 @@ class _Attempt:
             kept = self._cut(sandbox, found.increments)
             if not base and not sum(kept.values()):
                 return None
-            rdb = self._loaded(sandbox, base, kept)
+            rdb = self._load(sandbox, base, kept)
             if rdb is None:
                 return None
             lost = self._size(found.increments) + self._size(found.cut) - sum(kept.values())
@@ -134,7 +134,7 @@ class _Attempt:
     def _good_base(self, sandbox: Sandbox, base: AofFile) -> bool:
         sandbox.put(self._copy(base.path), base.path, changing=True)
         if base.path.endswith(".aof"):
-            return self._fixed(sandbox, base) == self._files[base.path].size
+            return self._fix(sandbox, base) == self._files[base.path].size
         try:
             sandbox.output((f"{self._engine}-check-rdb", f"{sandbox.folder}/{base.path}"), _LIMIT)
         except RagopsError as error:
@@ -150,13 +150,13 @@ class _Attempt:
         for file in increments:
             sandbox.put(self._copy(file.path), file.path, changing=True)
             size = self._files[file.path].size
-            kept[file] = whole = self._fixed(sandbox, file) if size else 0
+            kept[file] = whole = self._fix(sandbox, file) if size else 0
             if whole < size:
                 self._faults.append(f"{file.path} is damaged at byte {whole} of {size}")
                 break
         return kept
 
-    def _fixed(self, sandbox: Sandbox, file: AofFile) -> int:
+    def _fix(self, sandbox: Sandbox, file: AofFile) -> int:
         """Have the tool cut the copy at its first fault; returns how long it is then."""
         command = (f"{self._engine}-check-aof", "--fix", f"{sandbox.folder}/{file.path}")
         with sandbox.start_with_stdin(command, _LIMIT) as tool:
@@ -168,7 +168,7 @@ class _Attempt:
             raise RagopsError("tool_failed", f"{command[0]} does not say what it found: {said[-300:]}")
         return int(matched[2])
 
-    def _loaded(self, sandbox: Sandbox, base: AofFile | None, kept: dict[AofFile, int]) -> Path | None:
+    def _load(self, sandbox: Sandbox, base: AofFile | None, kept: dict[AofFile, int]) -> Path | None:
         """Make an RDB file of what the engine reads; what it does not understand is cut off, too (`kept` follows)."""
         for _ in range(_TRIES):
             chosen = [*([base] if base else []), *kept]
@@ -176,7 +176,7 @@ class _Attempt:
             manifest.write_text("".join(file.line for file in chosen))
             sandbox.put(manifest, MANIFEST, changing=True)
             try:
-                with serving(sandbox, self._engine, self._ours, append_only=True) as scratch:
+                with run_scratch_server(sandbox, self._engine, self._ours, append_only=True) as scratch:
                     return scratch.write_rdb().rename(self._ours / "from-aof.rdb")
             except IntegrityError as error:
                 if not self._cut_unknown(sandbox, kept, error.message):
@@ -226,7 +226,7 @@ class _Attempt:
         rdb = self._copy(PART)
         written = datetime.fromtimestamp(self._files[PART].modified, tz=UTC)
         try:
-            with opened(self._control, self._engine, rdb):
+            with open_scratch_server(self._control, self._engine, rdb):
                 pass
         except IntegrityError:
             self._faults.append(f"{PART} is damaged")
@@ -237,7 +237,7 @@ class _Attempt:
     # --- what it comes to ----------------------------------------------------------------------------------------
 
     def _result(self, rdb: Path, source: str, instant: datetime, lost: int) -> Repaired:
-        with opened(self._control, self._engine, rdb) as scratch:
+        with open_scratch_server(self._control, self._engine, rdb) as scratch:
             counts = scratch.counts()
         seconds = max(0.0, (self._end() - instant).total_seconds()) if lost else 0.0
         return Repaired(rdb, counts, source, tuple(self._faults), instant, seconds, lost)

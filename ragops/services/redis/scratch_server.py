@@ -52,23 +52,23 @@ class ScratchServer:
         started = time.monotonic()
         while True:
             if (code := self._process.poll()) is not None:
-                raise self._ended(code)
+                raise self._explain_end(code)
             waited = time.monotonic() - started
-            answers, loading = self._loading()
+            answers, loading = self._read_loading()
             if answers and not loading:
                 return
             if waited > (_LOAD_LIMIT if answers else _START_LIMIT):
                 raise RagopsError("rdb_slow", f"the RDB file was not read within {waited:.0f} s", "is the disk busy?")
             cancellation.sleep(_POLL)
 
-    def _ended(self, code: int) -> RagopsError:
+    def _explain_end(self, code: int) -> RagopsError:
         if code in _NO_SUCH_PROGRAM:
             return MissingError("engine_not_installed", "the engine that wrote the RDB file is not here")
         said = "\n".join(f"  {line}" for line in tail(self._ours / "log", 6))
         what = f"the engine cannot read the RDB file:\n{said}"
         return IntegrityError("rdb_unreadable", what, OTHER_POINT)
 
-    def _loading(self) -> tuple[bool, bool]:
+    def _read_loading(self) -> tuple[bool, bool]:
         """Whether it answers, and whether it still reads."""
         try:
             return True, bool(self._line.info("persistence")["loading"])
@@ -93,13 +93,13 @@ class ScratchServer:
         """Let the engine write all that it holds into one RDB file; returns where that lies on this machine."""
         saves = int(self._line.info("persistence")["rdb_saves"])
         self._line.save()
-        wait_for(lambda: self._saved(saves), _LOAD_LIMIT, "the RDB file was not written")
+        wait_for(lambda: self._is_saved(saves), _LOAD_LIMIT, "the RDB file was not written")
         if self._sandbox.local:
             return self._sandbox.local / _RDB
         self._sandbox.get(_RDB, self._ours / _RDB)
         return self._ours / _RDB
 
-    def _saved(self, before: int) -> bool:
+    def _is_saved(self, before: int) -> bool:
         state = self._line.info("persistence")
         if not state["rdb_bgsave_in_progress"] and state["rdb_last_bgsave_status"] != "ok":
             raise RagopsError("redis_save_failed", "the RDB file could not be written", "free some space")
@@ -120,7 +120,7 @@ class ScratchServer:
 
 
 @contextmanager
-def opened(control: Control, engine: str, rdb: Path) -> Iterator[ScratchServer]:
+def open_scratch_server(control: Control, engine: str, rdb: Path) -> Iterator[ScratchServer]:
     """Load `rdb` into a scratch server of `engine` that is gone when the block ends.
 
     It poses as a replica, because a primary drops at load what has expired since the file was written: so the counts
@@ -130,15 +130,17 @@ def opened(control: Control, engine: str, rdb: Path) -> Iterator[ScratchServer]:
     try:
         with private_temp_dir() as ours, control.sandbox() as sandbox:
             sandbox.put(rdb, _RDB)
-            with serving(sandbox, engine, ours) as scratch:
+            with run_scratch_server(sandbox, engine, ours) as scratch:
                 yield scratch
     except OSError as error:
         raise explain_os_error(error, f"open {rdb} in a scratch server") from error
 
 
 @contextmanager
-def serving(sandbox: Sandbox, engine: str, ours: Path, *, append_only: bool = False) -> Iterator[ScratchServer]:
-    """Start the server on the RDB or append-only files in `sandbox`. Raises as `opened`, and OSError."""
+def run_scratch_server(
+    sandbox: Sandbox, engine: str, ours: Path, *, append_only: bool = False
+) -> Iterator[ScratchServer]:
+    """Start the server on the RDB or append-only files in `sandbox`. Raises as `open_scratch_server`, and OSError."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         config = ours / f"{_CONFIG}-{secrets.token_hex(4)}"

@@ -114,7 +114,7 @@ class TimescaleBackup:
         except RagopsError as error:
             error.hint = " ".join([error.hint, *notes]).strip()
             raise
-        return (*notes, *database_builder.left_out(endpoint, wanted), *_kept(endpoint))
+        return (*notes, *database_builder.left_out(endpoint, wanted), *_describe_kept(endpoint))
 
     def kept(self, endpoint: Endpoint) -> tuple[Kept, ...]:
         """Databases of earlier restores."""
@@ -195,7 +195,7 @@ def _bring_up(endpoint: Endpoint, control: Control) -> tuple[str, ...]:
     return (f"PostgreSQL could not start on its old data: they are kept in {aside}.",)
 
 
-def _kept(endpoint: Endpoint) -> tuple[str, ...]:
+def _describe_kept(endpoint: Endpoint) -> tuple[str, ...]:
     """Return a note on every database that restores have kept, the newest last."""
     with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors():
         names = swap.kept_databases(connection, endpoint.options["database"])

@@ -217,7 +217,7 @@ def timescale_restoring(order: Order) -> Iterator[None]:
         statement = sql.SQL("CREATE EXTENSION timescaledb VERSION {}")
         connection.execute(statement.format(sql.Literal(order.part.versions[filling.TIMESCALE])))
         connection.execute("SELECT timescaledb_pre_restore()")
-        with _skipping(connection):
+        with _skip_checks(connection):
             try:
                 yield
             finally:
@@ -225,7 +225,7 @@ def timescale_restoring(order: Order) -> Iterator[None]:
 
 
 @contextmanager
-def _skipping(connection: Connection) -> Iterator[None]:
+def _skip_checks(connection: Connection) -> Iterator[None]:
     """Let old versions have rows of chunk skipping that their own foreign key forbids (timescaledb 8211)."""
     table = "_timescaledb_catalog.chunk_column_stats"
     query = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s AND conrelid = to_regclass(%s)"

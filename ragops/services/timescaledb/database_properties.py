@@ -48,7 +48,7 @@ def words(value: str) -> list[str]:
     return next(csv.reader([value], skipinitialspace=True), []) if value else []
 
 
-def assigned(name: str, value: str) -> sql.Composed:
+def assign(name: str, value: str) -> sql.Composed:
     """`name TO value` for SET; a list of names is one again."""
     items = words(value) or [""] if name in _LISTS else [value]
     parts = [sql.Identifier(part) for part in name.split(".")]
@@ -89,7 +89,7 @@ def put_settings(connection: Connection, name: str, like: Database) -> list[str]
                 who = sql.Identifier(item.role)
                 target = sql.SQL("ROLE {} IN DATABASE {}").format(who, sql.Identifier(name))
             try:
-                connection.execute(sql.SQL("ALTER {} SET {}").format(target, assigned(what, value)))
+                connection.execute(sql.SQL("ALTER {} SET {}").format(target, assign(what, value)))
             except psycopg.Error as error:
                 notes.append(f"the setting {what} of the database could not be made: {error.diag.message_primary}")
     return notes

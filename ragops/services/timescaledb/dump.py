@@ -12,7 +12,7 @@ from ragops.adapters.postgres import translate_errors
 from ragops.services.contract import Part
 from ragops.services.timescaledb import counts as inventory
 from ragops.services.timescaledb import dump_locks, dump_warnings, pg_dump, roles, server_globals
-from ragops.services.timescaledb.evaluated_expressions import evaluated
+from ragops.services.timescaledb.evaluated_expressions import find_evaluated
 
 if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
@@ -31,7 +31,7 @@ def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> tuple[Part
     target = writer.folder / f"{database}.dump"
     with roles.operator(endpoint, database, limit=0) as connection, translate_errors(f"database {database}"):
         dump_warnings.refuse(connection)
-        dump_locks.need(connection)
+        dump_locks.check_locks(connection)
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         connection.execute("SET idle_in_transaction_session_timeout = 0")
@@ -41,7 +41,7 @@ def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> tuple[Part
             writer.snapshot_fixed()
             arguments = pg_dump.dump_arguments(control.tool("pg_dump"), endpoint, snapshot)
             with (
-                dump_locks.explained(endpoint),
+                dump_locks.explain_errors(endpoint),
                 subprocess_tool.background_tool(arguments, environment, pg_dump.LIMIT, stdout=target, name="pg_dump"),
             ):
                 found, notes = _describe(connection, endpoint, writer)
@@ -56,7 +56,7 @@ def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> tuple[Part
 
 def _describe(connection: Connection, endpoint: Endpoint, writer: PartWriter) -> tuple[Globals, tuple[str, ...]]:
     found = server_globals.read(connection, endpoint.logins["application"].user, passwords=writer.encrypted)
-    looked = evaluated(connection)
+    looked = find_evaluated(connection)
     notes = dump_warnings.remarks(connection, found, looked, encrypted=writer.encrypted)
     checks = tuple(f"{name} of {owner}" for owner, name in looked.checks)
     more = {"functions": looked.functions, "checks": checks, "staged": looked.needed}

@@ -27,15 +27,15 @@ _SESSIONS = """
 _ROOM = 1.2  # indexes, sequences and what others hold
 
 
-def need(connection: Connection) -> None:
+def check_locks(connection: Connection) -> None:
     """Raise UnhealthyError (database_out_of_locks) if the server cannot hold the locks that a dump needs."""
     tables, sessions, most = _numbers(connection)
     if tables > _capacity(connection, most):
-        raise _refused(f"a dump locks all {tables} tables at once", tables, sessions, most)
+        raise _explain_refusal(f"a dump locks all {tables} tables at once", tables, sessions, most)
 
 
 @contextmanager
-def explained(endpoint: Endpoint) -> Iterator[None]:
+def explain_errors(endpoint: Endpoint) -> Iterator[None]:
     """Say of a dump that ran out of locks which setting helps, and what it has to be."""
     try:
         yield
@@ -44,7 +44,7 @@ def explained(endpoint: Endpoint) -> Iterator[None]:
             raise
         with roles.operator(endpoint, endpoint.options["database"]) as connection, translate_errors():
             tables, sessions, most = _numbers(connection)
-        raise _refused(f"the dump of {tables} tables ran out of locks", tables, sessions, most) from error
+        raise _explain_refusal(f"the dump of {tables} tables ran out of locks", tables, sessions, most) from error
 
 
 def _numbers(connection: Connection) -> tuple[int, int, int]:
@@ -63,7 +63,7 @@ def _capacity(connection: Connection, most: int) -> int:
     return most * int(row[0] if row else 0)
 
 
-def _refused(what: str, tables: int, sessions: int, most: int) -> UnhealthyError:
+def _explain_refusal(what: str, tables: int, sessions: int, most: int) -> UnhealthyError:
     wanted = max(int(tables * _ROOM / max(sessions, 1)), most) + 1
     number = 1 << (wanted - 1).bit_length()
     message = f"{what}, and max_locks_per_transaction is {most}"

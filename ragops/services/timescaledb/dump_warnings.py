@@ -75,7 +75,7 @@ def refuse(connection: Connection) -> None:
     ]
     hint = "move them: `ALTER TABLE … SET TABLESPACE pg_default`, `ALTER … SET SCHEMA public`; then run it again"
     if not faults and timescale_version(connection):
-        faults = list(_defaulted(connection))
+        faults = list(_find_defaulted(connection))
         hint = (
             "compress these chunks again: `SELECT compress_chunk(decompress_chunk(c)) FROM show_chunks('TABLE') c`"
             " for each table, where is_compressed; then run it again"
@@ -86,7 +86,7 @@ def refuse(connection: Connection) -> None:
         raise IntegrityError("not_restorable", what, hint)
 
 
-def _defaulted(connection: Connection) -> Iterator[str]:
+def _find_defaulted(connection: Connection) -> Iterator[str]:
     """Columns of compressed chunks whose values no dump contains; each look is a transaction of its own."""
     seen: set[tuple[str, str]] = set()
     if connection.execute(_HAS_SETTINGS).fetchone() is None:  # older ones

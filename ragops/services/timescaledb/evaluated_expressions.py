@@ -130,7 +130,7 @@ class _Function:
     parts: list[int]
 
 
-def evaluated(connection: Connection) -> Evaluated:
+def find_evaluated(connection: Connection) -> Evaluated:
     """Look at the definitions of all that is evaluated; text of functions is compared with names word by word."""
     relations = [(schema, name) for schema, name in connection.execute(_RELATIONS).fetchall()]
     types = {name for (name,) in connection.execute(_TYPES).fetchall()}

@@ -41,7 +41,7 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
             checks.append(Check("reachable", Status.OK, f"the operator is logged in after {milliseconds:.0f} ms"))
             with _deadline(connection, timeout):
                 version = _version(connection, endpoint)
-                checks += [_tried(name, look, connection) for name, look in _LOOKS.items()]
+                checks += [_try(name, look, connection) for name, look in _LOOKS.items()]
         checks.append(_application(endpoint, timeout))
         if endpoint.files_here:
             checks += _disk(endpoint, timeout)
@@ -79,7 +79,7 @@ def _deadline(connection: Connection, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def _tried(name: str, look: Callable[[Connection], Check], connection: Connection) -> Check:
+def _try(name: str, look: Callable[[Connection], Check], connection: Connection) -> Check:
     """Run one check; what the server refuses is its finding, and the next check runs."""
     try:
         with translate_errors("database"):
@@ -110,7 +110,7 @@ RESTORE = "run `ragops restore latest`"
 def _schema(connection: Connection) -> Check:
     from ragops.services.timescaledb.foreign_schema import foreign_schema
     from ragops.services.timescaledb.schema import MigrationState, status
-    from ragops.services.timescaledb.schema_objects import missing
+    from ragops.services.timescaledb.schema_objects import find_missing
 
     found = status(connection)
     versions = [row.version for row in found.migrations if row.state is not MigrationState.PENDING]
@@ -126,7 +126,7 @@ def _schema(connection: Connection) -> Check:
         return Check(
             "schema", Status.DEGRADED, f"applied and then edited: {', '.join(edited)}", "run `ragops migrate status`"
         )
-    lost = missing(connection, found.edition, versions)
+    lost = find_missing(connection, found.edition, versions)
     if lost.needed:
         return Check("schema", Status.DOWN, f"gone although it was migrated: {_few(lost.needed)}", RESTORE)
     if found.pending:

@@ -48,22 +48,22 @@ def _texts(value: Any) -> bool:
     return isinstance(value, list) and all(map(_text, value))
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
 def _array(texts: list[str]) -> str:
     quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return _escaped('{"' + '","'.join(quoted) + '"}') if texts else "{}"
+    return _escape('{"' + '","'.join(quoted) + '"}') if texts else "{}"
 
 
 _BOOLEAN = {True: "t", False: "f"}.__getitem__
 _NAME = f"a text of 1 to {LONGEST_NAME} characters, not blank"
 _WHOLE = f"a whole number from %s to {LARGEST_INTEGER}"
 FIELDS = (
-    Field("name", "name", _NAME, _name, _escaped),
-    Field("directory", "directory", "a text that is not blank", _text, _escaped),
-    Field("embeddingModel", "embedding_model", _NAME, _name, _escaped),
+    Field("name", "name", _NAME, _name, _escape),
+    Field("directory", "directory", "a text that is not blank", _text, _escape),
+    Field("embeddingModel", "embedding_model", _NAME, _name, _escape),
     Field("chunkSize", "chunk_size", _WHOLE % 1, _integer(1), str),
     Field("chunkOverlap", "chunk_overlap", _WHOLE % 0, _integer(0), str),
     Field("fileTypes", "file_types", "a list of texts that are not blank", _texts, _array),
@@ -99,14 +99,14 @@ COLUMNS = ("position", "line", *(known.column for known in FIELDS), "extra", "de
 
 
 @contextmanager
-def parsed(path: Path, built_in: Mapping[str, Any] = BUILT_IN) -> Iterator[CollectionsDocument]:
+def parse_collections(path: Path, built_in: Mapping[str, Any] = BUILT_IN) -> Iterator[CollectionsDocument]:
     """Read and check `path` in bounded memory; its rows wait in a temporary file until the block ends.
 
     `built_in` holds if neither a collection nor the document's defaults have a value.
     Raises InvalidInputError with every problem, UsageError if it cannot be read, IntegrityError if it changed
     during that, MissingError if the disk is full.
     """
-    with _reading(path), tempfile.TemporaryFile() as rows:
+    with _translate_errors(path), tempfile.TemporaryFile() as rows:
         check = _Check(str(path), _find_defaults(path), cast("BinaryIO", rows), built_in)
         with path.open("rb") as file:
             digest = check.run(file)
@@ -118,7 +118,7 @@ def parsed(path: Path, built_in: Mapping[str, Any] = BUILT_IN) -> Iterator[Colle
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -256,7 +256,7 @@ class _Check:
                 self._problem(value.line, f"{place}.{key}", f"expected {expected}{where}, found nothing")
         unknown = own.keys() - KNOWN.keys()
         extra = {key: own[key] for key in own if key in unknown} if unknown else {}
-        cells += [_escaped(_ENCODER.encode(extra)) if unknown else "{}", "{" + ",".join(used) + "}"]
+        cells += [_escape(_ENCODER.encode(extra)) if unknown else "{}", "{" + ",".join(used) + "}"]
         return cells
 
     def _check_overlap(self, own: Mapping[str, Any], value: Value, key: str) -> None:

@@ -12,12 +12,12 @@ from psycopg.types.json import Jsonb
 from ragops.adapters.postgres import translate_errors
 from ragops.errors import InvalidInputError, MissingError, Problem
 from ragops.services.timescaledb.foreign_schema import refuse_foreign_schema
-from ragops.services.timescaledb.json_collections import COLUMNS, FIELDS, CollectionsDocument, found, parsed
+from ragops.services.timescaledb.json_collections import COLUMNS, FIELDS, CollectionsDocument, found
 
 if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
 
-__all__ = ["CollectionChange", "FieldChange", "ImportReport", "import_collections", "parsed"]
+__all__ = ["CollectionChange", "FieldChange", "ImportReport", "import_collections"]
 
 _BLOCK = 1 << 20
 _STAGED: LiteralString = """

@@ -42,11 +42,11 @@ def restore_arguments(
 ) -> list[str]:
     """pg_restore into the empty `database` from its standard input, in one process; `settings` are its sessions'."""
     said = " ".join(f"-c {name}={value}" for name, value in (settings or {}).items())
-    target = f"dbname={_quoted(database)} options={_quoted(said)}" if said else database
+    target = f"dbname={_quote(database)} options={_quote(said)}" if said else database
     return [*tool, "--format=custom", "--exit-on-error", "--no-password", *_server(endpoint), f"--dbname={target}"]
 
 
-def _quoted(value: str) -> str:
+def _quote(value: str) -> str:
     """As a value of a connection string."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 

@@ -19,7 +19,7 @@ from ragops.errors import RagopsError
 from ragops.services.contract import NotRestored
 from ragops.services.timescaledb import null_blocks, pg_dump, roles
 from ragops.services.timescaledb.deferred_checks import Check, put_aside
-from ragops.services.timescaledb.evaluated_expressions import Evaluated, evaluated
+from ragops.services.timescaledb.evaluated_expressions import Evaluated, find_evaluated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -142,19 +142,19 @@ class Stages:
     def schema(self) -> None:
         """All that comes before rows; then what would be evaluated too early is put right or aside."""
         listed = self._filling.entries()
-        pinned = self._pinned(listed)
+        pinned = self._create_pinned(listed)
         for segment in segments([entry for entry in listed if not (pinned and entry.kind == "SCHEMA")]):
             self._filling.restore("--section=pre-data", chosen=segment)
             with self._filling.connected() as connection:
                 self._see_to_functions(connection)
         with self._filling.connected() as connection:
-            self._found = evaluated(connection)
+            self._found = find_evaluated(connection)
             self._dropped = put_aside(connection, None if self._thorough else set(self._found.checks))
             self._loosened = null_blocks.loosen(connection)
 
     def _see_to_functions(self, connection: Connection) -> None:
         """Give those that are there by now a search_path, before a table makes the server look into them."""
-        there = evaluated(connection).all_functions
+        there = find_evaluated(connection).all_functions
         known = set(self._wanted.functions) if self._wanted and not self._thorough else None
         path = self._path or _schemas(connection)
         for name in there if path else ():
@@ -162,7 +162,7 @@ class Stages:
                 _routine(connection, name, path)
                 self._set.append(name)
 
-    def _pinned(self, listed: Sequence[pg_dump.Entry]) -> bool:
+    def _create_pinned(self, listed: Sequence[pg_dump.Entry]) -> bool:
         """Make extensions in the versions that they had, if the server would take others: after their schemas."""
         with self._filling.connected() as connection:
             pinned = pinned_extensions(connection, self._wanted)

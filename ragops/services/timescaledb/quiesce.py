@@ -123,7 +123,7 @@ def _lock(connection: Connection, database: str, patience: float) -> None:
         except _BUSY as error:
             connection.rollback()
             if time.monotonic() > deadline:
-                raise _blocked(connection, database, patience) from error
+                raise _explain_block(connection, database, patience) from error
         time.sleep(random.uniform(*_PAUSE))  # noqa: S311  not a secret
 
 
@@ -162,7 +162,7 @@ def _unlock(connection: Connection, database: str) -> None:
         raise UnhealthyError("quiesce_lost", what, "run the command again; see `ragops health timescaledb`") from error
 
 
-def _blocked(connection: Connection, database: str, patience: float) -> RagopsError:
+def _explain_block(connection: Connection, database: str, patience: float) -> RagopsError:
     """Who stands in the way now."""
     rows = connection.execute(_BLOCKERS, [list(_CATALOGS)]).fetchall()
     connection.rollback()

@@ -9,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from ragops.errors import MissingError
-from ragops.services.timescaledb.database_properties import assigned, setting
+from ragops.services.timescaledb.database_properties import assign, setting
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -44,7 +44,7 @@ class Made:
         return (*found, *self.differing, *self.failed)
 
 
-def missing(connection: Connection, wanted: Globals) -> list[Role]:
+def find_missing(connection: Connection, wanted: Globals) -> list[Role]:
     """Return the roles that are not on this server."""
     known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
     return [role for role in wanted.roles if role.name not in known]
@@ -58,7 +58,7 @@ def refuse(connection: Connection, wanted: Globals) -> None:
         return
     refused = [
         role.name
-        for role in missing(connection, wanted)
+        for role in find_missing(connection, wanted)
         if not may_create or any(role.attributes.get(power) for power in _POWERS)
     ]
     if refused:
@@ -69,7 +69,7 @@ def refuse(connection: Connection, wanted: Globals) -> None:
 def make(connection: Connection, wanted: Globals, ours: Collection[str]) -> Made:
     """Make roles, memberships and grants that are missing; `ours` are ragops' own roles, which it sees to itself."""
     made = Made()
-    new = missing(connection, wanted)
+    new = find_missing(connection, wanted)
     for role in new:
         _create(connection, role)
         made.roles.append(role.name)
@@ -87,7 +87,7 @@ def make(connection: Connection, wanted: Globals, ours: Collection[str]) -> Made
 
 def make_scratch(connection: Connection, wanted: Globals) -> list[str]:
     """Bare roles in place of those that are missing, for a proof; `drop_scratch` drops them."""
-    names = [role.name for role in missing(connection, wanted)]
+    names = [role.name for role in find_missing(connection, wanted)]
     for name in names:
         connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(name)))
         comment = sql.SQL("COMMENT ON ROLE {} IS {}")
@@ -154,8 +154,8 @@ def _complete(connection: Connection, role: Role, made: Made, *, compare: bool) 
 
 def _settings(connection: Connection, role: Role, lines: Iterable[str], made: Made) -> None:
     for name, value in map(setting, lines):
-        statement = sql.SQL("ALTER ROLE {} SET {}").format(sql.Identifier(role.name), assigned(name, value))
-        _tried(connection, statement, f"setting {name} of role {role.name}", made)
+        statement = sql.SQL("ALTER ROLE {} SET {}").format(sql.Identifier(role.name), assign(name, value))
+        _try(connection, statement, f"setting {name} of role {role.name}", made)
 
 
 def _memberships(connection: Connection, wanted: Iterable[Membership], made: Made) -> None:
@@ -216,10 +216,10 @@ def _parameters(connection: Connection, wanted: Iterable[Grant], made: Made) -> 
             to,
             sql.SQL(" WITH GRANT OPTION" if grant.grantable else ""),
         )
-        _tried(connection, statement, f"right to set {grant.subject} of {grant.grantee or 'everybody'}", made)
+        _try(connection, statement, f"right to set {grant.subject} of {grant.grantee or 'everybody'}", made)
 
 
-def _tried(connection: Connection, statement: sql.Composed, what: str, made: Made) -> None:
+def _try(connection: Connection, statement: sql.Composed, what: str, made: Made) -> None:
     try:
         connection.execute(statement)
     except psycopg.Error as error:

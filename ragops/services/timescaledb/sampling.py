@@ -58,7 +58,7 @@ def read_rows(endpoint: Endpoint, tables: Iterable[str]) -> list[str]:
     Raises RagopsError if a table cannot be read.
     """
     empty = []
-    with _connected(endpoint) as connection, translate_errors(_SUBJECT):
+    with _connect(endpoint) as connection, translate_errors(_SUBJECT):
         for table in tables:
             row = connection.execute(_BY_NAME, [table]).fetchone()  # either name may have a dot
             schema, name = row or table.split(".", 1)
@@ -68,9 +68,9 @@ def read_rows(endpoint: Endpoint, tables: Iterable[str]) -> list[str]:
     return empty
 
 
-def shrinking(endpoint: Endpoint) -> frozenset[str]:
+def find_shrinking_tables(endpoint: Endpoint) -> frozenset[str]:
     """Tables whose old rows TimescaleDB removes by itself as soon as its jobs run."""
-    with _connected(endpoint) as connection, translate_errors(_SUBJECT):
+    with _connect(endpoint) as connection, translate_errors(_SUBJECT):
         found = connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
         return frozenset(name for (name,) in connection.execute(_RETENTION).fetchall()) if found else frozenset()
 
@@ -81,7 +81,7 @@ def some_chunks(endpoint: Endpoint, limit: int) -> list[Chunk]:
     Their ids are spread evenly, so that neighbours have nothing in common.
     """
     start = uuid4()
-    with _connected(endpoint) as connection, translate_errors(_SUBJECT):
+    with _connect(endpoint) as connection, translate_errors(_SUBJECT):
         if not _has_chunks(connection):
             return []
         found = _page(connection, sql.SQL("id >= {}").format(sql.Literal(start)), limit)
@@ -92,7 +92,7 @@ def some_chunks(endpoint: Endpoint, limit: int) -> list[Chunk]:
 
 def point_collections(endpoint: Endpoint) -> list[str]:
     """Return the collections of points that chunks refer to."""
-    with _connected(endpoint) as connection, translate_errors(_SUBJECT):
+    with _connect(endpoint) as connection, translate_errors(_SUBJECT):
         if not _has_chunks(connection):
             return []
         rows = connection.execute("SELECT DISTINCT point_collection FROM rag.chunks ORDER BY 1").fetchall()
@@ -114,7 +114,7 @@ def indexed_collections(endpoint: Endpoint, timeout: float) -> list[str]:
 
 def chunks(endpoint: Endpoint, ids: Sequence[UUID]) -> dict[UUID, Chunk]:
     """Those of the chunks that are there, by id."""
-    with _connected(endpoint) as connection, translate_errors(_SUBJECT):
+    with _connect(endpoint) as connection, translate_errors(_SUBJECT):
         rows = connection.execute(sql.SQL("SELECT {} WHERE id = ANY({})").format(_COLUMNS, sql.Placeholder()), [ids])
         return {row[0]: Chunk._make(row) for row in rows.fetchall()}
 
@@ -130,5 +130,5 @@ def _has_chunks(connection: Connection) -> bool:
     return bool(row and row[0])
 
 
-def _connected(endpoint: Endpoint) -> Connection:
+def _connect(endpoint: Endpoint) -> Connection:
     return operator(endpoint, endpoint.options["database"])

@@ -140,7 +140,7 @@ def status(connection: Connection, migrations: Sequence[Migration] | None = None
     """How the database stands against `migrations` (default: those of ragops). Changes nothing."""
     known = {migration.version: migration for migration in migrations or load_migrations()}
     with translate_errors():
-        recorded = _recorded(connection)
+        recorded = _read_recorded(connection)
         row = connection.execute(
             "SELECT current_setting('server_version'),"
             " coalesce((SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'), '')"
@@ -206,7 +206,7 @@ def _apply_next(
         lock_schema(connection, lock_timeout)
         # Read after the lock is had: another run may have applied it while this one waited.
         refuse_foreign_schema(connection)
-        recorded = _recorded(connection)
+        recorded = _read_recorded(connection)
         _refuse(known, recorded, edition)
         if migration.version in recorded:
             return None
@@ -231,7 +231,7 @@ def lock_schema(connection: Connection, timeout: float) -> None:
         ) from error
 
 
-def _recorded(connection: Connection) -> Mapping[int, _Recorded]:
+def _read_recorded(connection: Connection) -> Mapping[int, _Recorded]:
     exists = connection.execute("SELECT to_regclass('rag.schema_migrations') IS NOT NULL").fetchone()
     if not (exists and exists[0]):
         return {}
@@ -278,7 +278,7 @@ def _run(connection: Connection, migration: Migration, edition: Edition) -> Appl
         try:
             connection.execute(sql.SQL(statement.text))  # our own files, not input
         except psycopg.Error as error:
-            raise _failed(migration, rendered, statement, error) from error
+            raise _explain_failure(migration, rendered, statement, error) from error
     seconds = time.monotonic() - started
     connection.execute(
         "INSERT INTO rag.schema_migrations (version, name, checksum, edition, ragops_version, duration_ms)"
@@ -288,7 +288,7 @@ def _run(connection: Connection, migration: Migration, edition: Edition) -> Appl
     return AppliedMigration(migration.version, migration.name, seconds)
 
 
-def _failed(migration: Migration, rendered: str, statement: Statement, error: psycopg.Error) -> RagopsError:
+def _explain_failure(migration: Migration, rendered: str, statement: Statement, error: psycopg.Error) -> RagopsError:
     offset = statement.offset + int(error.diag.statement_position or 1) - 1
     place = f"{migration.file} line {migration.line_of(rendered, offset)}"
     cause = translate(error, place)

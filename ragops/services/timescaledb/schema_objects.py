@@ -54,9 +54,9 @@ class Missing:
         return (*self.needed, *self.slow)
 
 
-def missing(connection: Connection, edition: str, applied: Collection[int]) -> Missing:
+def find_missing(connection: Connection, edition: str, applied: Collection[int]) -> Missing:
     """Return what the migrations with the versions `applied` have made and is gone. Raises psycopg.Error."""
-    wanted = expected(edition, frozenset(applied))
+    wanted = find_expected(edition, frozenset(applied))
     gone = set(_absent(connection, wanted.relations))
     tables = {name for name in wanted.relations if name not in gone}
     needed = [f"{name} (table or view)" for name in wanted.relations if name in gone]
@@ -74,7 +74,7 @@ def missing(connection: Connection, edition: str, applied: Collection[int]) -> M
 
 
 @lru_cache(maxsize=8)
-def expected(edition: str, applied: frozenset[int]) -> Objects:
+def find_expected(edition: str, applied: frozenset[int]) -> Objects:
     """Return the objects that those migrations make for this edition."""
     found: dict[str, list[str]] = {"relations": [], "columns": [], "functions": [], "indexes": [], "keys": []}
     triggers: list[tuple[str, str]] = []

@@ -48,15 +48,15 @@ def _name(database: str, purpose: str) -> str:
 
 def scratch_databases(connection: Connection, database: str) -> list[str]:
     """Left by restores that were killed."""
-    return _matching(connection, database, "restore")
+    return _find_matching(connection, database, "restore")
 
 
 def kept_databases(connection: Connection, database: str) -> list[str]:
     """Kept by earlier restores, oldest first."""
-    return _matching(connection, database, "before")
+    return _find_matching(connection, database, "before")
 
 
-def _matching(connection: Connection, database: str, purpose: str) -> list[str]:
+def _find_matching(connection: Connection, database: str, purpose: str) -> list[str]:
     base = _name(database, purpose).rpartition(f"_{purpose}_")[0]
     pattern = f"^{re.escape(base)}_{purpose}_[0-9]{{8}}t[0-9]{{9}}$"
     rows = connection.execute("SELECT datname FROM pg_database WHERE datname ~ %s ORDER BY 1", [pattern]).fetchall()

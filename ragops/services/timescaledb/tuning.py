@@ -17,7 +17,7 @@ _BACKGROUND_WORKERS = 16  # TimescaleDB's own default: one scheduler for each da
 _OWN_WORKERS = 3  # checkpointer, writer of the log, autovacuum launcher
 
 
-def tuned(memory: int, cpus: int, connections: int) -> dict[str, str]:
+def tune(memory: int, cpus: int, connections: int) -> dict[str, str]:
     """Return settings for `memory` bytes, `cpus` processors, `connections` at most, by name in postgresql.conf.
 
     A quarter of the memory for shared_buffers and three for effective_cache_size: PostgreSQL documentation, "Resource
@@ -55,7 +55,7 @@ def parameters(settings: TimescaleSettings) -> Mapping[str, str]:
         "max_locks_per_transaction": locks,
     }
     cpus = settings.cpus or os.cpu_count() or 1
-    found = tuned(settings.memory_bytes, cpus, settings.max_connections)
+    found = tune(settings.memory_bytes, cpus, settings.max_connections)
     return {**found, **{name: value for name, value in said.items() if value}}
 
 

@@ -17,7 +17,7 @@ from ragops.services import backup_engine
 from ragops.services.contract import Status
 from ragops.services.redis.backup import put_in_place
 from ragops.services.redis.health import probe
-from ragops.services.redis.repair import repaired
+from ragops.services.redis.repair import rescue
 from tests.backup_helpers import damage, restore, take, unpack
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ DAMAGES = {
 @pytest.mark.parametrize("name", DAMAGES)
 def test_damaged_data_are_repaired(service: Any, platform: Platform, name: str) -> None:
     damaged(service, DAMAGES[name])
-    with repaired(service.control, "redis") as found:
+    with rescue(service.control, "redis") as found:
         assert found.faults
         assert found.counts == COUNTS
         kept = put_in_place(service.endpoint, service.control, found.rdb, found.counts, "before-repair")

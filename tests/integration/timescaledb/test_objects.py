@@ -9,7 +9,7 @@ from ragops.operations.data import migrate
 from ragops.services.contract import Status
 from ragops.services.timescaledb.health import probe
 from ragops.services.timescaledb.schema_digest import schema_digest
-from ragops.services.timescaledb.schema_objects import expected, missing
+from ragops.services.timescaledb.schema_objects import find_expected, find_missing
 
 EVERY = frozenset(range(1, 8))
 # Made while it runs, by month: no migration's own.
@@ -42,8 +42,8 @@ WAYS = {
 
 def test_the_list_is_what_the_migrations_have_made(edition, edition_database, session):
     migrate.up(edition_database)
-    connection, wanted = session(edition_database), expected(edition, EVERY)
-    assert missing(connection, edition, EVERY).every == ()
+    connection, wanted = session(edition_database), find_expected(edition, EVERY)
+    assert find_missing(connection, edition, EVERY).every == ()
     assert sorted(wanted.relations) == [name for (name,) in connection.execute(RELATIONS)]
     assert sorted(wanted.columns) == [name for (name,) in connection.execute(COLUMNS)]
     assert sorted(wanted.functions) == [name for (name,) in connection.execute(FUNCTIONS)]

@@ -16,7 +16,7 @@ from ragops.operations.lifecycle import secrets as operation
 from ragops.operations.session import Session
 from ragops.runtimes.embedded.facts import FACTS as EMBEDDED
 from ragops.services.contract import Login
-from ragops.services.secret_names import NEXT, PREVIOUS, UNTIL, values, without_expired
+from ragops.services.secret_names import NEXT, PREVIOUS, UNTIL, drop_expired, values
 from ragops.services.timescaledb import APPLICATION_SECRET, OWNER_SECRET
 from tests.unit.operations.secrets_project import project_in
 
@@ -151,7 +151,7 @@ def test_with_a_grace_time_the_old_value_is_taken_until_it_is_over(world: World)
     assert result.until > datetime.now(tz=UTC)
     known = store.load(world.path)
     assert values(known, "api_service_token_ingest")[1] == world.first["api_service_token_ingest"]
-    valid = without_expired(known, datetime.now(tz=UTC) + timedelta(minutes=61))
+    valid = drop_expired(known, datetime.now(tz=UTC) + timedelta(minutes=61))
     assert valid.keys() == world.first.keys()
     session = Session(world.project, "test", lambda _text: None)
     assert session.secrets() == known, "a plan is empty meanwhile"

@@ -75,7 +75,7 @@ def start_with_stdin(host: DockerHost, container: str, command: Sequence[str], l
 
 
 @contextlib.contextmanager
-def printing(
+def run_to_file(
     host: DockerHost, container: str, command: Sequence[str], target: Path, limit: float
 ) -> Iterator[Callable[[], None]]:
     """Run a program without input that prints into the new file `target`, and end it with the block.

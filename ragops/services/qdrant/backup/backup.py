@@ -13,7 +13,7 @@ from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.hints import OTHER_POINT
 from ragops.services.backup_checks import check_engine, compare_counts, need_space
 from ragops.services.contract import Capability, Part
-from ragops.services.load_proof import by_loading
+from ragops.services.load_proof import prove_by_loading
 from ragops.services.qdrant.addresses import is_cluster
 from ragops.services.qdrant.backup import kept_collections as kept
 from ragops.services.qdrant.backup import manifest, restore, snapshot_reader
@@ -83,7 +83,7 @@ class QdrantBackup:
     ) -> Proof:
         """Have the engine load the files, as far as the budget goes. Raises as `verify` does."""
         del endpoint
-        return by_loading(
+        return prove_by_loading(
             self.verify,
             folder,
             parts,

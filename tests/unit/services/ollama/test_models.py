@@ -15,7 +15,7 @@ from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.contract import Endpoint, Status
 from ragops.services.ollama.component import ModelsProvider
 from ragops.services.ollama.health import probe
-from ragops.services.ollama.models import fetch, missing
+from ragops.services.ollama.models import fetch, find_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,10 +79,10 @@ def server() -> Iterator[Server]:
 
 def test_only_what_is_missing_is_fetched(server: Server) -> None:
     server.there = {"nomic-embed-text:latest", "llama3.2:3b"}
-    assert missing(server.url, ["nomic-embed-text", "llama3.2:3b", "llama3.2"]) == ("llama3.2",)
+    assert find_missing(server.url, ["nomic-embed-text", "llama3.2:3b", "llama3.2"]) == ("llama3.2",)
     fetch(server.url, ["nomic-embed-text", "llama3.2"])
     assert server.pulls == ["llama3.2"]
-    assert missing(server.url, ["llama3.2"]) == ()
+    assert find_missing(server.url, ["llama3.2"]) == ()
 
 
 def test_a_pull_that_breaks_off_goes_on(server: Server) -> None:

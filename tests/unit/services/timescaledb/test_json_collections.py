@@ -8,7 +8,7 @@ import pytest
 
 from ragops.errors import ExitCode, InvalidInputError, UsageError
 from ragops.resources import templates_dir
-from ragops.services.timescaledb.json_collections import BUILT_IN, parsed
+from ragops.services.timescaledb.json_collections import BUILT_IN, parse_collections
 
 GOOD = {
     "name": "a",
@@ -33,7 +33,7 @@ def problems(tmp_path):
         else:
             file.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
         try:
-            with parsed(file):
+            with parse_collections(file):
                 return []
         except InvalidInputError as error:
             assert error.exit_code is ExitCode.USAGE
@@ -124,16 +124,16 @@ def test_a_name_and_a_directory_are_enough(tmp_path):
     file = tmp_path / "c.json"
     file.write_text('{"collections": [{"name": "docs", "directory": "docs"}]}')
     used = "{embedding_model,chunk_size,chunk_overlap,file_types,recursive,enabled}"
-    with parsed(file) as document:
+    with parse_collections(file) as document:
         cells = document.rows.read().decode().rstrip("\n").split("\t")
     expected = ["docs", "docs", "hashing-384-v1", "512", "50", '{"md","txt"}', "t", "t", "{}", used]
     assert cells[2:] == expected
-    with parsed(file, {**BUILT_IN, "embeddingModel": "nomic-embed-text"}) as document:
+    with parse_collections(file, {**BUILT_IN, "embeddingModel": "nomic-embed-text"}) as document:
         assert b"\tnomic-embed-text\t512\t" in document.rows.read()
 
 
 def test_the_sample_of_a_new_project_is_valid():
-    with parsed(templates_dir() / "collections-config.json") as document:
+    with parse_collections(templates_dir() / "collections-config.json") as document:
         assert document.count == 1
 
 
@@ -242,7 +242,7 @@ def test_faults_are_found_across_the_borders_of_what_is_read_at_once(problems):
 
 def test_a_file_that_is_not_there_or_a_folder(tmp_path):
     for path in (tmp_path / "none.json", tmp_path):
-        with pytest.raises(UsageError) as caught, parsed(path):
+        with pytest.raises(UsageError) as caught, parse_collections(path):
             pass
         assert caught.value.code == "file_unreadable"
         assert str(path) in caught.value.message
@@ -252,7 +252,7 @@ def test_rows_are_what_copy_reads(tmp_path):
     file = tmp_path / "c.json"
     odd = {**GOOD, "name": "t\tn\nr\rb\\", "fileTypes": ['q"', "b\\", "ü"], "enabled": False, "k": {"x": "\t\\"}}
     file.write_text(json.dumps({"collections": [odd], "defaults": {"url": 1}, "v": 2}))
-    with parsed(file) as document:
+    with parse_collections(file) as document:
         cells = document.rows.read().decode().removesuffix("\n").split("\t")
         assert (document.count, dict(document.defaults), dict(document.extra)) == (1, {"url": 1}, {"v": 2})
     assert cells == [
