@@ -14,21 +14,19 @@ from ragops.adapters.progress import Progress, ignore_progress
 from ragops.adapters.pulumi.engine import NO_STACK
 from ragops.adapters.pulumi.events import Action
 from ragops.config.secrets import load as load_secrets
-from ragops.errors import InterruptedRunError, MissingError, RagopsError, UnhealthyError
+from ragops.errors import InterruptedRunError, MissingError, RagopsError
 from ragops.operations.cluster.rolling_update import affected_nodes, roll
 from ragops.operations.lifecycle import data_guard
 from ragops.operations.lifecycle.data_guard import Empty
 from ragops.operations.lifecycle.plan_diff import Change, DriftItem, changes, drifted, merged
 from ragops.operations.lifecycle.repair_state import repair_state
+from ragops.operations.lifecycle.settle import require_healthy
 from ragops.operations.lifecycle.stack import fingerprint, open_existing, open_for_preview, open_stack
 from ragops.operations.lifecycle.upgrade_backup import save_before
 from ragops.operations.lifecycle.version_changes import planned, refuse
-from ragops.operations.observe import consistency
-from ragops.operations.observe.health import Health, check
 from ragops.operations.restore.repair import explaining
 from ragops.recovery.sequence_history import History
 from ragops.services import by_name
-from ragops.services.contract import Status
 from ragops.services.secret_names import NEXT
 
 if TYPE_CHECKING:
@@ -38,10 +36,10 @@ if TYPE_CHECKING:
     from ragops.adapters.pulumi.events import Step
     from ragops.adapters.pulumi.state import StateFault
     from ragops.operations.lifecycle.version_changes import VersionChange
+    from ragops.operations.observe.health import Health
     from ragops.operations.session import Session
     from ragops.services.contract import Endpoint
 
-_SETTLE = 20.0  # seconds; a busy machine takes its time
 _LOGIN_SECONDS = 5.0
 
 _DISTURBING = (Action.REPLACE, Action.DELETE)
@@ -158,7 +156,7 @@ def provision(
         for name, endpoint in endpoints.items():
             by_name(name).prepare(endpoint)
         data_guard.note_data(session)
-        health = _healthy(session, changed=bool(restarted or made))
+        health = require_healthy(session, changed=bool(restarted or made))
         write_atomic(project.paths.fingerprint, mark)
     return UpResult(made, endpoints, health, time.monotonic() - started)
 
@@ -275,35 +273,6 @@ def _provisioned(session: Session) -> tuple[Endpoint, ...]:
     settings = session.project.settings
     found = (endpoint for endpoint in endpoints.values() if endpoint.runtime == settings.runtime)
     return tuple(endpoint for endpoint in found if settings.section(endpoint.service) is not None)
-
-
-def settled(session: Session) -> Health:
-    """Return the health once it is ok but for the schema, or after some seconds: breakers and Envoy check in turns."""
-    deadline = time.monotonic() + _SETTLE
-    while True:
-        health = check(session)
-        moving = [service for service, _item in health.unsettled if service != "backup"]
-        if not moving or time.monotonic() > deadline:
-            return health
-        time.sleep(0.5)
-
-
-def _healthy(session: Session, *, changed: bool) -> Health:
-    """Return the health after `up`; a service that is down is a failure, what is merely degraded is shown."""
-    health = settled(session) if changed else check(session)
-    down = [
-        (probe.service, item)
-        for probe in health.probes
-        for item in probe.checks
-        if item.status is Status.DOWN and probe.service != consistency.NAME  # services that run may lack data
-    ]
-    if down:
-        what = "; ".join(f"{service}: {item.detail}" for service, item in down)
-        service, first = down[0]
-        raise UnhealthyError(
-            "not_healthy", f"the platform is up but not healthy: {what}", first.hint or f"see `ragops logs {service}`"
-        )
-    return health
 
 
 def down(session: Session, *, purge_data: bool, on_step: Callable[[Step], None] | None = None) -> DownResult:

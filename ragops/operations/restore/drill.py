@@ -15,6 +15,7 @@ from ragops.adapters.progress import Progress, ignore_progress
 from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.data_guard import Empty
+from ragops.operations.lifecycle.settle import wait_settled
 from ragops.operations.observe.wait_ready import wait_for_answers
 from ragops.operations.records import drill_log, metrics_file
 from ragops.operations.records.drill_log import DrillRecord
@@ -214,7 +215,7 @@ def _prove(run: _Run, scratch: ScratchPlatform) -> Health:
     run.restore_seconds = time.monotonic() - started
     if faults := wait_for_answers(session, on_progress=run.on_progress):
         raise _failed(run, f"after it the API does not answer: {'; '.join(faults)}")
-    health = provision.settled(session)
+    health = wait_settled(session)
     down = [f"{probe.service}: {item.detail}" for probe in health.probes for item in probe.checks if _is_down(item)]
     if down:
         raise _failed(run, f"after it the platform is not healthy: {'; '.join(down)}")

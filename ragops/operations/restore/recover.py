@@ -19,6 +19,7 @@ from ragops.operations.backup.project_archive import SEALED_PART
 from ragops.operations.data.cache import invalidate_answer_cache
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.data_guard import Empty
+from ragops.operations.lifecycle.settle import wait_settled
 from ragops.operations.observe.restore_proof import note_restored
 from ragops.operations.observe.wait_ready import wait_for_answers
 from ragops.operations.repositories import staging_of
@@ -110,7 +111,7 @@ def recover(
         _timed(run, "up", lambda: provision.up(session, None, on_progress, empty=Empty.FILL))
         _timed(run, "restore", lambda: _restore(run, session))
         wait_for_answers(session, on_progress=on_progress)
-        health = provision.settled(session)
+        health = wait_settled(session)
         notes = (*run.notes, *_notes(found, session))
         paths.recover_journal.unlink(missing_ok=True)
     seconds = {name: round(value, 3) for name, value in run.seconds.items()}
