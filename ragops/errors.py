@@ -111,7 +111,7 @@ _MARK = "ragops-error:"
 
 
 def encode_error(error: RagopsError) -> str:
-    """Return the error as one line that survives being quoted by another program, to be found again by `decode`."""
+    """Return the error as one line that survives quoting by another program; `decode_error` finds it again."""
     values = {"code": error.code, "message": error.message, "hint": error.hint, "exit_code": int(error.exit_code)}
     return _MARK + json.dumps(values)
 

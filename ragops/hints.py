@@ -1,7 +1,7 @@
-"""Commands of ragops inside messages and hints, completed so that they act where the command did that shows them.
+"""Commands of ragops inside messages and hints, completed with the options of the command that shows them.
 
 `ragops up` in a hint of `ragops plan --env live` would act on the default environment, which may be the one in
-production. Whatever is shown passes through `aimed`, so that no place which words a hint has to think of it.
+production. All output passes through `complete_commands`, so that no hint needs to add the options itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _current = CommandOptions()
 
 
 def set_options(environment: str | None, config: str | None) -> None:
-    """Have `aimed` complete commands with these options from now on."""
+    """Have `complete_commands` complete commands with these options from now on."""
     global _current
     _current = CommandOptions(environment or "", config or "")
 

@@ -71,7 +71,7 @@ def connect(
 ) -> Connection:
     """Log in; all times in seconds, 0 means no limit for the last two. `settings` win over those of the database.
 
-    Raises RagopsError as `translated` says; a dead peer is noticed within about 30 seconds.
+    Raises RagopsError as `translate_errors` says; a dead peer is noticed within about 30 seconds.
     """
     options = f"-c statement_timeout={_milliseconds(statement_timeout)} -c lock_timeout={_milliseconds(lock_timeout)}"
     options += "".join(f" -c {name}={value}" for name, value in (settings or {}).items())
@@ -146,7 +146,7 @@ def _refused(said: str, subject: str) -> RagopsError:
     if "no password supplied" in said:
         return RagopsError(_LOGIN, f"{subject}: it wants a password and there is none", _OLD_VALUE)
     hint = "is it running? ragops status; start it: ragops up"
-    return UnhealthyError("database_unreachable", f"{subject} cannot be reached: {said}", hint)
+    return UnhealthyError("database_unreachable", f"cannot reach {subject}: {said}", hint)
 
 
 def _by_state(state: str, said: str, subject: str) -> RagopsError:

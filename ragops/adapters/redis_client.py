@@ -102,7 +102,7 @@ def translate(error: redis.RedisError, subject: str = "redis") -> RagopsError:
             return kind(code, f"{subject}: {said}", hint)
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
         hint = "is it running? `ragops status`; start it with `ragops up`"
-        return UnhealthyError("redis_unreachable", f"{subject} cannot be reached: {said}", hint)
+        return UnhealthyError("redis_unreachable", f"cannot reach {subject}: {said}", hint)
     return RagopsError("redis_error", f"{subject}: {said}", _LOOK)
 
 

@@ -141,7 +141,9 @@ def _read(path: Path) -> _Source:
     except FileNotFoundError as error:
         raise UsageError("config_not_found", f"{path} is not there", "check --config and --env") from error
     except OSError as error:
-        raise MissingError("config_unreadable", f"{path} cannot be read: {error.strerror}", "check its mode") from error
+        raise MissingError(
+            "config_unreadable", f"cannot read {path}: {error.strerror or error}", "check its mode"
+        ) from error
     except UnicodeDecodeError as error:
         source.fail(path.name, f"is not UTF-8 (byte {error.start})")
     except RecursionError:

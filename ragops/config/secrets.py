@@ -29,7 +29,7 @@ def load(path: Path) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise RagopsError(
             "secrets_unreadable",
-            f"{path} cannot be read: {type(error).__name__}",
+            f"cannot read {path}: {type(error).__name__}",
             "restore it from your copy: without it the running services do not let ragops in",
         ) from error
     if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):

@@ -25,7 +25,7 @@ _PAGE = 1000
 
 
 class DocumentStore:
-    """All statements; every method raises RagopsError as `adapters.postgres.translated` says."""
+    """All statements; every method raises RagopsError as `adapters.postgres.translate_errors` says."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

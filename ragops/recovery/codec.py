@@ -89,7 +89,7 @@ def decode(
     except (zstandard.ZstdError, TooLongError) as error:
         reader.drain()
         _compare_stored(part, reader)  # rather the cause than its effect
-        raise _damaged(f"{part.path} cannot be decompressed: {error}") from error
+        raise _damaged(f"cannot decompress {part.path}: {error}") from error
     _compare_stored(part, reader)
     if (plain.size, plain.sha256.hexdigest()) != (part.size, part.sha256):
         raise _damaged(f"{part.path} is not the file that was written: its SHA-256 is another")
@@ -158,7 +158,7 @@ def load_identities(path: Path) -> tuple[object, ...]:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "it is no text"
-        raise MissingError("identity_missing", f"the identity file {path} cannot be read: {why}", hint) from error
+        raise MissingError("identity_missing", f"cannot read the identity file {path}: {why}", hint) from error
     texts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     try:
         found = tuple(pyrage.x25519.Identity.from_str(text) for text in texts)

@@ -100,7 +100,7 @@ class RecoveryPoint:
     def fetch(
         self, part: ManifestPart, target: Path, identities: Sequence[object], on_bytes: Callable[[int], None] = _nothing
     ) -> None:
-        """Write the part as its engine wrote it to the new file `target`, ours alone. Raises as `unseal`, OSError."""
+        """Write the part as its engine wrote it to the new file `target`, ours alone. Raises as `decode`, OSError."""
         with self.store.open_read(f"{self.path}/{part.stored_path}") as stored, create_private(target) as plain:
             decode(stored, plain, part, identities, on_bytes)
 
@@ -149,7 +149,7 @@ class RecoveryPoint:
         except RagopsError as error:
             if error.code not in ("file_error", "not_permitted"):
                 raise
-            return f"{part.stored_path} cannot be read: {error.message}"
+            return f"cannot read {part.stored_path}: {error.message}"
         if size != part.stored.size:
             return f"{part.stored_path} has {size} bytes, {part.stored.size} were written"
         return "" if found == part.stored.sha256 else f"{part.stored_path} has changed: its SHA-256 is another"

@@ -125,7 +125,7 @@ def remove_block(crontab: str, name: str) -> str:
 
 
 def find_block(crontab: str, name: str) -> str:
-    """Return the block of this mark in the crontab, empty if there is none. Raises as `with_block`."""
+    """Return the block of this mark in the crontab, empty if there is none. Raises as `insert_block`."""
     return "".join(crontab[start:end] for start, end in _spans(crontab, *format_block_marks(name)))
 
 
@@ -247,5 +247,5 @@ def check_program(schedule: Schedule) -> None:
 
 
 def _not_schedulable(path: str, letter: str, where: str) -> UsageError:
-    what = f"{where} cannot be given the path {path!r}: it holds {letter!r}"
+    what = f"cannot write the path {path!r} for {where}: it contains {letter!r}"
     return UsageError("path_not_schedulable", what, "move or rename that folder")

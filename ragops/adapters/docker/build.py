@@ -50,10 +50,10 @@ def build(
 
 def _build_failed(tag: str, error: str, said: Iterable[str]) -> RagopsError:
     if "no space left on device" in error:
-        what = f"{tag} could not be built: no space left on the device"
+        what = f"cannot build {tag}: no space left on the device"
         return MissingError("disk_full", what, "free some space where Docker keeps its data, then run it again")
     tail = "\n".join(f"  {line}" for line in said)
-    return RagopsError("build_failed", f"{tag} could not be built: {error}", f"the builder's last words:\n{tail}")
+    return RagopsError("build_failed", f"cannot build {tag}: {error}", f"the end of the build log:\n{tail}")
 
 
 def save(docker: DockerImages, references: Sequence[str], target: Path) -> None:
@@ -100,7 +100,9 @@ def load(docker: DockerImages, source: Path) -> tuple[str, ...]:
     with contextlib.closing(file), docker.translate_errors(f"load {source}"):
         for event in docker.api.load_image(file):  # type: ignore[no-untyped-call]
             if error_text := event.get("error"):
-                raise RagopsError("docker_failed", f"{source} could not be loaded: {error_text}", "is it whole?")
+                raise RagopsError(
+                    "docker_failed", f"cannot load {source}: {error_text}", "check that the file is complete"
+                )
             text = str(event.get("stream") or "").strip()
             if text.startswith("Loaded image"):
                 names.append(text.partition(": ")[2])

@@ -129,4 +129,4 @@ def _not_had(reference: str, said: str) -> MissingError:
         f"check the name and the network, log in with `docker login` if the registry wants it, or bring the image "
         f"from another machine: `docker save {reference} | ssh HOST docker load`"
     )
-    return MissingError("image_missing", f"the image {reference} could not be fetched: {said}", hint)
+    return MissingError("image_missing", f"cannot fetch the image {reference}: {said}", hint)

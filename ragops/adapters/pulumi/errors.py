@@ -67,7 +67,7 @@ _KNOWN = (
     _Known(
         r"read-only file system",
         "not_permitted",
-        "the Pulumi state cannot be written",
+        "cannot write the Pulumi state",
         "check the mount of the project's folder",
     ),
     _Known(

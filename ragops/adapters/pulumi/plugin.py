@@ -48,7 +48,7 @@ def install(engine: Engine) -> None:
     try:
         subprocess_tool.run_tool(install_arguments(engine.path), environment, _SECONDS)
     except RagopsError as error:
-        what = f"the Pulumi plugin for Docker {version()} could not be downloaded: {_last_line(error.message)}"
+        what = f"cannot download the Pulumi plugin for Docker {version()}: {_last_line(error.message)}"
         raise MissingError("plugin_missing", what, hint()) from error
     require()
 

@@ -47,7 +47,7 @@ class UserCrontab:
         said = _words(done.stderr)
         if done.returncode != 0 and not _is_none(said):
             hint = "can you run `crontab -l`?"
-            raise RagopsError("crontab_unreadable", f"the crontab cannot be read, so it was left alone: {said}", hint)
+            raise RagopsError("crontab_unreadable", f"cannot read the crontab, so it was not changed: {said}", hint)
         return "" if done.returncode != 0 else done.stdout.decode("utf-8", "surrogateescape")
 
     def write(self, text: str) -> None:
@@ -76,7 +76,7 @@ def _run(arguments: tuple[str, ...], text: bytes = b"") -> subprocess.CompletedP
     except subprocess.TimeoutExpired as error:
         raise RagopsError("crontab_timeout", f"{arguments[0]} took over {_LIMIT:.0f} s", "is it waiting?") from error
     except OSError as error:
-        what = f"crontab cannot be run: {error.strerror}"
+        what = f"cannot run crontab: {error.strerror}"
         raise MissingError(
             "cron_missing", what, "install cron: `apt-get install cron`, `dnf install cronie`"
         ) from error

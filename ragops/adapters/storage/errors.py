@@ -99,7 +99,7 @@ def _room(error: Exception, codes: set[str], doing: str, place: str) -> RagopsEr
     if full or codes & _FULL_CODES:
         return MissingError("disk_full", f"cannot {doing}: no space left in {place}", "free some space there")
     if errno.EROFS in errnos_of(error):
-        return MissingError("repository_read_only", f"{place} cannot be written", "make it writable on its server")
+        return MissingError("repository_read_only", f"cannot write to {place}", "make it writable on its server")
     if errnos_of(error) & {errno.EACCES, errno.EPERM}:
         return RagopsError(
             "not_permitted", f"cannot {doing}: {place} does not permit it", "check owner and mode on its server"

@@ -177,7 +177,7 @@ class FolderStore:
             raise self._read_only()
 
     def _read_only(self) -> MissingError:
-        what = f"{self.folder} cannot be written"
+        what = f"cannot write to {self.folder}"
         return MissingError(
             "repository_read_only", what, "check its owner and mode, or that it is not mounted read-only"
         )

@@ -32,7 +32,7 @@ FROM pg_namespace AS schema WHERE schema.nspname = 'rag'
 def foreign_schema(connection: Connection) -> tuple[str, str]:
     """Return what a schema `rag` without ragops' record of migrations is, and the hint; empty if there is none.
 
-    Raises RagopsError as `translated` says.
+    Raises RagopsError as `translate_errors` says.
     """
     with translate_errors():
         row = connection.execute(_QUERY).fetchone()

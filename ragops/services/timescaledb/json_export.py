@@ -23,7 +23,7 @@ def export_json(connection: Connection, built_in: Mapping[str, Any] = BUILT_IN) 
 
     What came from the document's defaults or from `built_in` is left to them again, unless the row says otherwise by
     now. Collections that were made in the database stay there. `connection` is an idle autocommit one. Raises
-    RagopsError as `translated` says.
+    RagopsError as `translate_errors` says.
     """
     return "".join(_lines(connection, built_in))
 

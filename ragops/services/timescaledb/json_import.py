@@ -81,7 +81,7 @@ def import_collections(
 
     `connection` is an idle autocommit one. With `dry_run` the same is compared, nothing written, no row locked. Raises
     InvalidInputError if a name belongs to a collection of the database, MissingError if the schema is not there,
-    RagopsError as `translated` says.
+    RagopsError as `translate_errors` says.
     """
     with translate_errors(f"import of {document.path}"), connection.transaction(force_rollback=dry_run):
         _require_schema(connection)

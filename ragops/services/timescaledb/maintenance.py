@@ -42,7 +42,7 @@ def maintain(connection: Connection, *, lock_timeout: float = 30) -> Maintenance
     """Make partitions ahead, drop query logs beyond 90 days, refresh materialized views; each a transaction.
 
     `connection` is an idle autocommit one, `lock_timeout` in seconds. Raises MissingError if there is no schema,
-    LockedError, RagopsError as `translated` says.
+    LockedError, RagopsError as `translate_errors` says.
     """
     with translate_errors("maintenance"):
         kind = _kind(connection)

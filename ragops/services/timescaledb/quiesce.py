@@ -77,7 +77,7 @@ def pause_writes(endpoint: Endpoint, patience: float = PATIENCE, idle: float = I
 
     The server ends it when it has not heard from us for `idle` seconds: a ragops that hangs blocks no writer.
     Raises LockedError (quiesce_blocked) naming who writes on; at the end UnhealthyError (quiesce_lost) if the lock
-    was lost during the block; else as `translated` says.
+    was lost during the block; else as `translate_errors` says.
     """
     database = endpoint.options["database"]
     with roles.operator(endpoint, database) as connection, translate_errors(f"database {database}"):

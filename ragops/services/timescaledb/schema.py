@@ -102,7 +102,7 @@ class _Recorded:
 def detect(connection: Connection) -> Edition:
     """Return the edition that the server supports, whether the extension is in this database yet or not.
 
-    Raises RagopsError as `translated` says.
+    Raises RagopsError as `translate_errors` says.
     """
     with translate_errors():
         row = connection.execute(

@@ -181,7 +181,7 @@ def test_a_repository_that_cannot_be_written(tmp_path: Path) -> None:
         with pytest.raises(MissingError) as caught:
             put(store, "prod/new")
         assert caught.value.code == "repository_read_only"
-        assert caught.value.message == f"{folder} cannot be written"
+        assert caught.value.message == f"cannot write to {folder}"
         assert "read-only" in caught.value.hint
         with pytest.raises(MissingError) as caught:
             store.remove(["prod/part"])

@@ -211,7 +211,7 @@ def test_words_are_quoted_as_systemd_reads_them():
     "python", ["/opt/$x/python", "/opt/a\nb/python", "/opt/it's/python", '/opt/"/python', "/opt/\\/python"]
 )
 def test_programs_that_systemd_cannot_be_given_are_refused(python: str):
-    with pytest.raises(UsageError, match="systemd cannot be given"):
+    with pytest.raises(UsageError, match="for systemd: it contains"):
         texts.render_units(replace(PLAIN, python=python), system=True)
 
 

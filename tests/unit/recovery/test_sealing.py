@@ -251,7 +251,7 @@ def test_a_window_that_would_take_all_memory_is_refused() -> None:
     whole = zstandard.ZstdCompressor(compression_params=parameters).compressobj()  # its size is not in the header
     stored = whole.compress(noise(1 << 20) + bytes(1 << 20)) + whole.flush()
     error = refused(stored, stated(noise(1 << 20) + bytes(1 << 20), stored, key), key)
-    assert "cannot be decompressed" in error.message
+    assert "cannot decompress" in error.message
 
 
 def test_big_ones_take_little_memory(key: Key) -> None:
