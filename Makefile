@@ -55,11 +55,13 @@ test-docker: venv engine  ## all that needs a Docker engine, whole platforms too
 test-images:  ## stand-ins for the official images, from Debian's packages, where no registry can be reached
 	@tests/docker/images/build.sh
 
-check: venv  ## style, types and import rules
+check: venv  ## style, words, types, import rules, dead code
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python tools/check_words.py
+	$(BIN)/vulture
 
 bench: venv engine  ## the measurements behind docs/performance.md
 	$(BIN)/python bench/run.py

@@ -23,7 +23,7 @@ from ragops.recovery.signing import Signature, parse_signature, sign
 if TYPE_CHECKING:
     from ragops.recovery.signing import SigningKey
 
-FORMAT = 3  # 3: notes, roles beside the dump, marks of platforms that were down; readers of 2 refuse those by name
+FORMAT = 3  # 3: notes, roles next to the dump, marks of platforms that were down; readers of 2 refuse those by name
 _READ = (2, 3)
 FILE_NAME = "manifest.json"
 PLATFORM = "platform"  # the parts that belong to no service

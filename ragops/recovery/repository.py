@@ -160,7 +160,7 @@ class Repository:
         raise unread[names[0]]
 
     def _latest(self, listing: Listing) -> RecoveryPoint:
-        """The newest good one that can be read; `newer_unreadable` of its listing says what is passed over."""
+        """Return the newest good point that can be read; `newer_unreadable` of the listing has those passed over."""
         newest = listing.latest()
         if newest is None:
             for error in listing.newer_unreadable().values():

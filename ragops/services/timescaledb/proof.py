@@ -128,7 +128,7 @@ def _in_turn(part: Part) -> list[str]:
 
 
 def _turn(name: str, day: int) -> int:
-    """The place of the table in that night's order, 0 to 6; each table is at 0 once in seven nights."""
+    """Return the place of the table in that night's order, 0 to 6; each table is at 0 once in seven nights."""
     return (sha256(name.encode()).digest()[0] + day) % _TURNS
 
 
