@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -26,8 +27,8 @@ def test_the_api_needs_its_extra_and_nothing_of_the_operators() -> None:
 
 def test_the_requirements_of_this_very_package_are_understood() -> None:
     declared = metadata.requires(api_image.DISTRIBUTION)
-    wanted = {requirement.partition(">")[0] for requirement in api_image.requirements(declared)}
-    assert {"fastapi", "pybreaker", "psycopg[binary,pool]", "redis", "httpx"} <= wanted
+    wanted = {re.split("[<>=]", requirement)[0] for requirement in api_image.requirements(declared)}
+    assert {"fastapi", "pybreaker", "psycopg[binary,pool]", "redis", "httpx", "qdrant-client"} <= wanted
     assert not {name for name in wanted if name.startswith(("pulumi", "typer", "envoy", "valkey"))}
 
 
