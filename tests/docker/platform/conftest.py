@@ -35,6 +35,7 @@ from ragops.services.gateway import IMAGE as KONG
 from ragops.services.qdrant import IMAGE as QDRANT
 from ragops.services.redis import IMAGE as REDIS
 from ragops.services.timescaledb import IMAGE as TIMESCALEDB
+from tests.folders import let_everyone_pass
 from tests.ports import free_ports
 
 if TYPE_CHECKING:
@@ -342,8 +343,7 @@ def fresh(needed: DockerHost, ragops: Any, workspace: Path) -> Iterator[Whole]:
 def shared(needed: DockerHost, ragops: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
     """The platform that most tests share, up and filled."""
     folder = tmp_path_factory.mktemp("whole")
-    for parent in (folder, folder.parent, folder.parent.parent):
-        parent.chmod(0o755)
+    let_everyone_pass(folder)
     made = write_whole(folder / "project", needed, ragops)
     try:
         made.up()

@@ -10,6 +10,7 @@ import pytest
 
 from ragops.errors import MissingError, RagopsError
 from ragops.ingest.walk import endings, modified_at, walk
+from tests.folders import let_everyone_pass
 
 
 def make(root: Path, *paths: str) -> None:
@@ -94,9 +95,7 @@ def test_missing_directory_and_a_file_in_its_place(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can become nobody")
 def test_closed_folders_are_unknown_not_gone(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
+    let_everyone_pass(tmp_path)
     make(tmp_path, "open/a.md", "closed/b.md")
     (tmp_path / "closed").chmod(0)
     os.seteuid(65534)

@@ -22,6 +22,7 @@ from ragops.recovery.manifest import FILE_NAME, Kind
 from ragops.recovery.repository import LockRequest, Repository, publish
 from ragops.recovery.signing import SigningKey
 from tests.backup_helpers import MemoryStore, files_of, folder_of, put_point, stored, vault_of
+from tests.folders import let_everyone_pass
 
 KEY = SigningKey(Ed25519PrivateKey.generate())
 LOCKER = LockRequest("the tests")
@@ -309,8 +310,7 @@ def test_a_folder_that_may_not_be_read_hides_no_others(tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir()
     os.chown(place, 65534, 65534)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    let_everyone_pass(tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "HOME": str(place)}
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code), str(place)], check=False, env=environment, timeout=60,
