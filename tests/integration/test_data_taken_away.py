@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STORES = ("redis", "timescaledb", "qdrant")
-pytestmark = [pytest.mark.engine, pytest.mark.fault]
+pytestmark = [pytest.mark.engine, pytest.mark.fault, pytest.mark.campaign(sample=0)]
 
 
 @pytest.fixture(scope="module")

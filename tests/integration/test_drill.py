@@ -208,7 +208,7 @@ def begun(loaded: Loaded, wait_until: Any, service: str) -> Any:
 
 
 @pytest.mark.fault
-@pytest.mark.campaign(of="drills that are ended", sample=1)
+@pytest.mark.campaign(sample=0)
 def test_ctrl_c_leaves_nothing_and_backups_go_on_meanwhile(loaded: Loaded, wait_until: Any, processes_of: Any) -> None:
     records = recorded(loaded)
     pids = loaded.pids()
@@ -227,7 +227,7 @@ def test_ctrl_c_leaves_nothing_and_backups_go_on_meanwhile(loaded: Loaded, wait_
 
 
 @pytest.mark.fault
-@pytest.mark.campaign(of="drills that are ended", sample=1)
+@pytest.mark.campaign(sample=0)
 def test_what_a_killed_drill_left_goes_with_the_next_and_one_can_be_kept(
     loaded: Loaded, wait_until: Any, processes_of: Any
 ) -> None:

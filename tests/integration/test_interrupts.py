@@ -122,7 +122,7 @@ def test_killed_while_the_database_is_initialised(victim: Victim) -> None:
     victim.assert_up_completes()
 
 
-@pytest.mark.campaign(of="later ones", sample=2)
+@pytest.mark.campaign(of="later ones", sample=1)
 @pytest.mark.parametrize("point", ["locked", "engine_runs", "a_service_runs", "provisioned"])
 def test_up_killed(victim: Victim, point: str) -> None:
     victim.stop_services()
@@ -131,7 +131,7 @@ def test_up_killed(victim: Victim, point: str) -> None:
     victim.assert_up_completes()
 
 
-@pytest.mark.campaign(of="later ones", sample=2)
+@pytest.mark.campaign(of="later ones", sample=1)
 @pytest.mark.parametrize(
     ("point", "number"),
     [
@@ -150,7 +150,7 @@ def test_up_interrupted(victim: Victim, point: str, number: signal.Signals) -> N
     victim.assert_up_completes()
 
 
-@pytest.mark.campaign(of="later ones", sample=2)
+@pytest.mark.campaign(of="later ones", sample=1)
 @pytest.mark.parametrize(("point", "number"), [("engine_runs", signal.SIGKILL), ("a_service_is_gone", signal.SIGINT)])
 def test_down_interrupted(victim: Victim, point: str, number: signal.Signals) -> None:
     victim.run("up", "--yes")
@@ -159,7 +159,7 @@ def test_down_interrupted(victim: Victim, point: str, number: signal.Signals) ->
     victim.assert_up_completes()
 
 
-@pytest.mark.campaign(of="later ones", sample=2)
+@pytest.mark.campaign(of="later ones", sample=1)
 def test_down_after_everything_was_killed_leaves_nothing(victim: Victim, processes_of: Any) -> None:
     """ragops, engine and provider die at once, as in a crash of the machine: no state knows what was started."""
     victim.run("down", "--yes")

@@ -137,6 +137,7 @@ def archive(hostile: str) -> bytes:
 
 
 @pytest.mark.fault
+@pytest.mark.campaign(sample=0)
 def test_killed_in_the_middle_and_run_again_it_is_all_back(lost: Lost, place: Path, wait_until: Any) -> None:
     cli, arguments = lost.loaded.ragops, ("recover", str(lost.repository), *with_identity(lost))
     try:

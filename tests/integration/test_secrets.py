@@ -143,6 +143,7 @@ def test_all_are_rotated_while_the_platform_answers(platform: Platform) -> None:
 
 
 @pytest.mark.fault
+@pytest.mark.campaign(sample=0)
 def test_killed_in_between_the_next_run_completes_it(platform: Platform, wait_until: Any) -> None:
     """While both values are good; every other step is tried without engines (tests/unit/operations)."""
     before, mark = platform.secrets(), ".previous"

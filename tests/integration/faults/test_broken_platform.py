@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 UNHEALTHY, MISSING = 3, 7
 
 
-pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="broken platforms", sample=5)]
+pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="broken platforms", sample=3)]
 
 
 def drop_chunks(lab: Lab) -> None:

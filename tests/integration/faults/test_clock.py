@@ -9,7 +9,7 @@ import pytest
 if TYPE_CHECKING:
     from tests.integration.faults.lab import Lab
 
-pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="clocks", sample=3)]
+pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="clocks", sample=2)]
 
 DAY = 86_400.0
 

@@ -11,7 +11,7 @@ from tests.integration.faults.lab import NAMES
 if TYPE_CHECKING:
     from tests.integration.faults.lab import Lab
 
-pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="dying engines", sample=5)]
+pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="dying engines", sample=3)]
 
 DUMPS = {
     "postgresql before pg_dump": ("timescaledb", r"start .*pg_dump"),

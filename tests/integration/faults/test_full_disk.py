@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.integration.faults.conftest import Mounts
     from tests.integration.faults.lab import Lab
 
-pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="full disks", sample=4)]
+pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="full disks", sample=2)]
 
 MISSING = 7
 

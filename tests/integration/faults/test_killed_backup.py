@@ -45,7 +45,7 @@ def everything_listed_is_whole(lab: Lab, verified: set[tuple[str, str]], *, deep
                 verified.add((point["id"], repository))
 
 
-@pytest.mark.campaign(sample=4)
+@pytest.mark.campaign(sample=3)
 @pytest.mark.parametrize("point", range(1, POINTS + 1))
 def test_what_is_listed_after_a_kill_is_whole(
     package_lab: Lab, total: int, verified: set[tuple[str, str]], point: int

@@ -59,7 +59,7 @@ def changed(package_lab: Lab, point_a: str) -> Lab:
     return package_lab
 
 
-@pytest.mark.campaign(sample=5)
+@pytest.mark.campaign(sample=3)
 @pytest.mark.parametrize("point", range(1, BEFORE + AFTER + 1))
 def test_killed_and_run_again(
     changed: Lab, point_a: str, spans: tuple[tuple[int, int], tuple[int, int]], point: int
@@ -76,7 +76,7 @@ def test_killed_and_run_again(
         raise
 
 
-@pytest.mark.campaign(sample=5)
+@pytest.mark.campaign(sample=3)
 @pytest.mark.parametrize("moment", NARROW)
 def test_killed_where_it_is_narrow(changed: Lab, point_a: str, moment: str) -> None:
     """Between the steps in which new contents take the place of the old ones."""

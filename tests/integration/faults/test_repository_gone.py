@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.integration.faults.conftest import Mounts
     from tests.integration.faults.lab import Lab
 
-pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="repositories gone", sample=4)]
+pytestmark = [pytest.mark.fault, pytest.mark.campaign(of="repositories gone", sample=2)]
 
 MISSING = 7
 # Moments of a backup, by what it is about to do.
