@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg import IsolationLevel, sql
 
+from ragops.errors import IntegrityError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ragops.adapters.postgres import Connection
 
 SERVER = "postgresql"  # the server itself among the versions
 LARGE_OBJECTS = "large objects"
+_SOME_MISSING = ("indexes", "constraints")  # what may have come back in part, with a note on each
 
 # Locks that one transaction of a count may take: a chunk with its indexes has a dozen, and the server keeps a table of
 # all of them whose size is fixed.
@@ -178,3 +181,23 @@ def available_extensions(connection: Connection) -> set[tuple[str, str]]:
 def _number(connection: Connection, statement: str) -> int:
     row = connection.execute(sql.SQL(statement)).fetchone()
     return int(row[0]) if row else 0
+
+
+def compare(expected: Mapping[str, int], found: Mapping[str, int], *, lenient: bool = False) -> list[str]:
+    """Return notes on indexes and constraints that are fewer, if that is allowed.
+
+    Raises IntegrityError (counts_differ).
+    """
+    faults, notes = [], []
+    for kind in sorted(expected.keys() | found.keys() - {LARGE_OBJECTS}):
+        number, wanted = found.get(kind), expected.get(kind)
+        if number == wanted:
+            continue
+        if lenient and kind in _SOME_MISSING and (number or 0) < (wanted or 0):
+            notes.append(f"{number} of {wanted} {kind} came back")
+        else:
+            faults.append(f"{kind}: {number}, not {wanted}")
+    if faults:
+        what = f"the restored database has other counts than the manifest says: {', '.join(faults)}"
+        raise IntegrityError("counts_differ", what, "nothing was replaced; use another recovery point")
+    return notes

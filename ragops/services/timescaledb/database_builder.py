@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from ragops.adapters.postgres import translate_errors
-from ragops.errors import IntegrityError, RagopsError
+from ragops.errors import RagopsError
 from ragops.services.contract import NotRestored
 from ragops.services.timescaledb import (
     counts,
@@ -28,7 +28,7 @@ from ragops.services.timescaledb import (
 from ragops.services.timescaledb import pg_restore as filling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from ragops.adapters.postgres import Connection
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from ragops.services.timescaledb.server_globals import Globals
 
 _SKIPPING_KEY = "chunk_column_stats_chunk_id_fkey"
-_SOME_MISSING = ("indexes", "constraints")  # what may have come back in part, with a note on each
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ def _examine(order: Order, *, analyze: bool, lenient: bool) -> list[str]:
         with order.filling.connected() as connection:
             extension.look_through_restoring(connection)
             found = counts.counts(connection)
-            notes = compare(order.part.counts, found, lenient=lenient or order.wanted is None)
+            notes = counts.compare(order.part.counts, found, lenient=lenient or order.wanted is None)
             if order.wanted:
                 notes = [NotRestored(note) for note in notes]
             else:
@@ -236,26 +235,6 @@ def _skip_checks(connection: Connection) -> Iterator[None]:
     connection.execute(sql.SQL(f"ALTER TABLE {table} DROP CONSTRAINT {_SKIPPING_KEY}"))
     yield
     connection.execute(sql.SQL(f"ALTER TABLE {table} ADD CONSTRAINT {_SKIPPING_KEY} {row[0]} NOT VALID"))
-
-
-def compare(expected: Mapping[str, int], found: Mapping[str, int], *, lenient: bool = False) -> list[str]:
-    """Words on indexes and constraints that are fewer, if that is allowed.
-
-    Raises IntegrityError (counts_differ).
-    """
-    faults, notes = [], []
-    for kind in sorted(expected.keys() | found.keys() - {counts.LARGE_OBJECTS}):
-        number, wanted = found.get(kind), expected.get(kind)
-        if number == wanted:
-            continue
-        if lenient and kind in _SOME_MISSING and (number or 0) < (wanted or 0):
-            notes.append(f"{number} of {wanted} {kind} came back")
-        else:
-            faults.append(f"{kind}: {number}, not {wanted}")
-    if faults:
-        what = f"the restored database has other counts than the manifest says: {', '.join(faults)}"
-        raise IntegrityError("counts_differ", what, "nothing was replaced; use another recovery point")
-    return notes
 
 
 # --- finished --------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from psycopg.pq import TransactionStatus
 import ragops
 from ragops.adapters.postgres import translate, translate_errors
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError
+from ragops.services.timescaledb.edition import LOCK_KEY, Edition, detect
 from ragops.services.timescaledb.foreign_schema import foreign_schema, refuse_foreign_schema
 from ragops.services.timescaledb.migration_files import Migration, Statement, load_migrations, statements
 
@@ -34,17 +35,6 @@ __all__ = [
     "load_migrations",
     "status",
 ]
-
-# "ragops" in ASCII: one number for all that change the schema of a database.
-_LOCK_KEY = int.from_bytes(b"ragops", "big")
-
-
-class Edition(StrEnum):
-    """What a server can do with data that grows by time."""
-
-    COMMUNITY = "community"
-    APACHE = "apache"
-    POSTGRESQL = "postgresql"
 
 
 class MigrationState(StrEnum):
@@ -99,45 +89,8 @@ class _Recorded:
     applied_at: datetime
 
 
-def detect(connection: Connection) -> Edition:
-    """Return the edition that the server supports, whether the extension is in this database yet or not.
-
-    Raises RagopsError as `translate_errors` says.
-    """
-    with translate_errors():
-        row = connection.execute(
-            "SELECT current_setting('timescaledb.disable_load', true) IS NOT NULL,"
-            " EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb'),"
-            " EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')"
-        ).fetchone()
-        loaded, available, installed = row or (False, False, False)
-        if not installed and not (loaded and available):
-            return Edition.POSTGRESQL
-        return _edition_of(_license(connection) or _license_by_trial(connection))
-
-
-def _license_by_trial(connection: Connection) -> str:
-    # The setting has no value until the extension's own library is loaded, and making the extension loads it; a session
-    # of its own, because one that has loaded the library cannot make the extension any more.
-    with psycopg.connect(connection.info.dsn, password=connection.info.password) as trial:
-        trial.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_KEY])  # another run may be making it for good
-        trial.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
-        found = _license(trial)
-        trial.rollback()
-    return found
-
-
-def _license(connection: Connection) -> str:
-    row = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
-    return (row[0] if row else None) or ""
-
-
-def _edition_of(license_name: str) -> Edition:
-    return Edition.COMMUNITY if license_name == "timescale" else Edition.APACHE
-
-
 def status(connection: Connection, migrations: Sequence[Migration] | None = None) -> MigrationStatus:
-    """How the database stands against `migrations` (default: those of ragops). Changes nothing."""
+    """Return how the database stands against `migrations` (default: those of ragops). Changes nothing."""
     known = {migration.version: migration for migration in migrations or load_migrations()}
     with translate_errors():
         recorded = _read_recorded(connection)
@@ -222,7 +175,7 @@ def lock_schema(connection: Connection, timeout: float) -> None:
     """
     connection.execute("SELECT set_config('lock_timeout', %s, true)", [f"{max(1, round(timeout * 1000))}ms"])
     try:
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_KEY])
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK_KEY])
     except psycopg.errors.LockNotAvailable as error:
         raise LockedError(
             "migration_locked",
