@@ -435,7 +435,7 @@ def test_a_server_that_was_restarted_is_told_at_the_release(endpoints, postgres,
 
 HOLDER = """
 import json, sys, time
-from ragops.operations.backup.quiesce import quiesced
+from ragops.operations.backup.quiesce import pause_writes
 from ragops.services.contract import Endpoint
 from ragops.services.redis import quiesce as redis_quiet
 from ragops.services.timescaledb import quiesce as database_quiet
@@ -446,7 +446,7 @@ with HOLD:
     print("held", flush=True)
     time.sleep(600)
 """
-EVERYTHING = "quiesced(endpoints, lambda words: None, pause=3.0)"
+EVERYTHING = "pause_writes(endpoints, lambda words: None, pause=3.0)"
 BRIEFLY = (
     "database_quiet.pause_writes(endpoints['timescaledb'], idle=2.0), redis_quiet.pause_writes(endpoints['redis'], 2.0)"
 )

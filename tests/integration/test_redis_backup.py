@@ -97,7 +97,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, *instead: str) -> None:
     monkeypatch.setattr(ProcessControl, "local_data", None)
     monkeypatch.setattr(
         ProcessControl,
-        "printing",
+        "run_to_file",
         lambda self, command, *rest: printing(self, (*instead, *command) if instead else command, *rest),
     )
 
