@@ -75,7 +75,7 @@ def refuse_runtime(project: Project) -> None:
     """Raise UsageError (boot_by_RUNTIME) if the manager of the project's runtime starts the services by itself."""
     facts = registry.facts(project.settings.runtime)
     if facts.manager:
-        what = f"cannot install anything for boot: {facts.manager} starts the {facts.instances} by itself"
+        what = f"cannot install anything for boot: {facts.manager} starts the {facts.instances} by their restart policy"
         raise UsageError(f"boot_by_{facts.name}", what, f"have {facts.manager} start at boot: {facts.boot_hint}")
 
 
