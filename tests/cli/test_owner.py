@@ -147,7 +147,7 @@ def run(prefix: list[str], ragops: Any, *arguments: str, cwd: Path) -> subproces
 
 def test_as_owner_leaves_nothing_of_roots(theirs: Path, owner: ProjectOwner, ragops: Any, as_root: list[str]) -> None:
     config = str(theirs / "ragops.yaml")
-    lines = (["unlock", "--yes"], ["plan"], ["init", str(theirs / "new")])
+    lines = (["down", "--yes"], ["plan"], ["init", str(theirs / "new")])
     for line in lines:
         done = run(as_root, ragops, "--as-owner", "--config", config, *line, cwd=theirs)
         assert "not_owner" not in done.stderr
@@ -162,7 +162,7 @@ def test_what_root_left_is_named_by_its_own_path(
 ) -> None:
     left = theirs / ".ragops" / "locks"
     left.mkdir()
-    done = run(as_root, ragops, "--as-owner", "unlock", "--yes", cwd=theirs)
+    done = run(as_root, ragops, "--as-owner", "down", "--yes", cwd=theirs)
     assert done.returncode == 1
     assert f"{left} belongs to root" in done.stderr
     assert f"`sudo chown -R {owner.name or owner.uid} {left}`" in done.stderr

@@ -52,10 +52,10 @@ def test_one_that_takes_nothing_is_given_up() -> None:
 
 def test_the_limit_is_for_each_block_not_for_all() -> None:
     """A slow store must not let a good file be called unreadable."""
-    with subprocess_tool.piped_tool(python("print(len(sys.stdin.buffer.read()))"), os.environ, 0.5) as tool:
+    with subprocess_tool.piped_tool(python("print(len(sys.stdin.buffer.read()))"), os.environ, 3) as tool:
         for _ in range(4):
             tool.write(BLOCK)
-            time.sleep(0.3)
+            time.sleep(0.9)
         tool.write(b"")
         assert tool.output() == f"{4 * len(BLOCK)}\n"
 
