@@ -112,13 +112,9 @@ def _listed(found: Overview) -> dict[str, Any]:
 
 
 def say_newer(console: Console, repository: Repository) -> None:
-    """Messages on what is newer than the `latest` that was taken: marked ones, and those that cannot be read."""
-    listing = repository.list_cached()
-    for newer in listing.newer_unhealthy():
+    """Messages on marked points that are newer than the `latest` that was taken."""
+    for newer in repository.list_cached().newer_unhealthy():
         console.message(f"{newer.id} is newer and passed over: {newer.manifest.unhealthy[0]}")
-    for ident, error in listing.newer_unreadable().items():
-        console.message(f"warning: {ident} is newer and passed over, it cannot be read: {error.message}")
-        console.message(f"  → `ragops backup copy {ident}` if a copy has it whole, else `ragops backup delete {ident}`")
 
 
 def show(context: typer.Context, point: Reference = "latest", repository: From = None) -> None:
@@ -191,7 +187,6 @@ def verify(
             on_progress=on_progress,
         )
     if current.console.as_json:
-        result.require_newest()
         current.console.document({**values(result.point), **_checked(result)})
         return
     for one in result.proofs:
@@ -201,7 +196,6 @@ def verify(
     current.console.text(f"{result.point.id}: {_verdict(result)}")
     for name in result.extra_files:
         current.console.message(f"not part of it, never read: {name}")
-    result.require_newest()
 
 
 def _verdict(result: VerifyResult) -> str:

@@ -160,11 +160,18 @@ class Repository:
         raise unread[names[0]]
 
     def _latest(self, listing: Listing) -> RecoveryPoint:
-        """Return the newest good point that can be read; `newer_unreadable` of the listing has those passed over."""
+        """Return the newest good point. Raises if a newer one cannot be read: an older state is no surprise to give."""
         newest = listing.latest()
-        if newest is None:
-            for error in listing.newer_unreadable().values():
+        for ident, error in listing.newer_unreadable().items():
+            if newest is None:
                 raise error
+            what = f"{error.message}; the newest one that can be read is {newest.id}"
+            hint = (
+                f"`ragops backup copy {ident}` if a copy has it whole; else name {newest.id} instead of `latest`"
+                f" if it will do, and `ragops backup delete {ident}` removes the other"
+            )
+            raise RagopsError(error.code, what, hint, exit_code=error.exit_code) from error
+        if newest is None:
             what, hint = f"there is no recovery point in {self.name} yet", "run `ragops backup run`"
             if marked := listing.newer_unhealthy():
                 what = f"{self.name} has no good recovery point: the platform was down when {marked[0].id} was taken"

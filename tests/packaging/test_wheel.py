@@ -17,8 +17,9 @@ ROOT = Path(__file__).parents[2]
 
 RENDER_ALL = textwrap.dedent("""
     from ragops import resources
+    from pathlib import Path
     from ragops.config.model import Settings
-    from ragops.render import render
+    from ragops.operations.lifecycle.init import init
     from ragops.services.qdrant.component import service_spec as qdrant
     from ragops.services.redis.component import service_spec as redis
     from ragops.services.spec import Layout
@@ -39,8 +40,8 @@ RENDER_ALL = textwrap.dedent("""
     for spec in specs:
         for file in spec.files:
             assert file.content.strip(), file.name
-    ports = {".".join(key): port for key, port in settings.ports().items()}
-    assert "wheel" in render("ragops.yaml.j2", name="wheel", runtime="embedded", ports=ports, verify_key="ed25519:")
+    init(Path("made"), "wheel", "embedded")
+    assert "name: wheel" in Path("made/ragops.yaml").read_text()
     assert len(load_migrations()) == 7
     assert callable(_program())
     print("rendered")

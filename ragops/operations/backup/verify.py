@@ -35,8 +35,7 @@ class ServiceProof:
 class VerifyResult:
     """A recovery point that held; `deep`: the engines were asked, `proofs` say what they proved and what they did not.
 
-    `extra_files` are what it should not have, `newer_unreadable` the ids of what is newer than the latest and cannot be
-    read, if the latest was asked for.
+    `extra_files` are what it should not have.
     """
 
     point: RecoveryPoint
@@ -44,20 +43,11 @@ class VerifyResult:
     deep: bool
     extra_files: tuple[str, ...]
     proofs: tuple[ServiceProof, ...] = ()
-    newer_unreadable: tuple[str, ...] = ()
 
     @property
     def restores(self) -> bool:
         """Whether every engine has restored all of it."""
         return bool(self.proofs) and all(one.proof.extent is Extent.RESTORED for one in self.proofs)
-
-    def require_newest(self) -> None:
-        """Raise IntegrityError (newer_unreadable) if the latest holds, but a newer one cannot be read."""
-        if self.newer_unreadable:
-            ident = self.newer_unreadable[0]
-            what = f"{self.point.id} holds, but it is not the newest: {', '.join(self.newer_unreadable)} cannot be read"
-            hint = f"`ragops backup copy {ident}` if a copy has it whole, else `ragops backup delete {ident}`"
-            raise IntegrityError("newer_unreadable", what, hint)
 
 
 def verify(
@@ -91,8 +81,7 @@ def verify(
         for part in point.manifest.parts_of(PLATFORM):
             with staged_parts(vault, point, [part], on_progress):
                 pass  # both of its checksums hold
-    newer = tuple(chosen.list_cached().newer_unreadable()) if reference == "latest" else ()
-    return VerifyResult(point, chosen.name, platform is not None, point.find_extra_files(), tuple(proofs), newer)
+    return VerifyResult(point, chosen.name, platform is not None, point.find_extra_files(), tuple(proofs))
 
 
 def _check(point: RecoveryPoint, on_progress: Callable[[Progress], None], name: str = "") -> None:

@@ -57,11 +57,11 @@ def refusal(vault: BackupTarget, *request: Any, **named: Any) -> str:
 def test_the_latest_is_not_guessed_if_a_newer_one_cannot_be_read(vault: BackupTarget) -> None:
     ids = filled(vault)
     (folder_of(vault.primary.get(ids[0])) / FILE_NAME).write_bytes(b"{")
-    with pytest.raises(UsageError) as caught:
+    with pytest.raises(RagopsError) as caught:
         plan_deletion(vault, DeleteRequest("latest"))
-    assert caught.value.code == "newer_unreadable"
-    assert ids[0] in caught.value.message
-    assert ids[1] in caught.value.hint
+    assert caught.value.exit_code == 6
+    assert ids[1] in caught.value.message
+    assert "--repository 2" in caught.value.hint, "the other repository has it whole"
 
 
 def test_one_goes_from_everywhere_or_from_one_repository(vault: BackupTarget) -> None:

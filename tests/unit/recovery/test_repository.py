@@ -235,10 +235,12 @@ def test_an_unreadable_manifest_does_not_hide_the_others(repository: Repository,
         repository.get("latest")
 
 
-def test_latest_passes_over_a_newer_one_that_cannot_be_read(repository: Repository) -> None:
+def test_latest_is_no_older_one_if_a_newer_one_cannot_be_read(repository: Repository) -> None:
     good, bad = (put_point(repository, KEY, sequence=number, created=NOW + timedelta(days=number)) for number in (1, 2))
     (folder_of(bad) / FILE_NAME).write_bytes(b"{")
-    assert repository.get("latest").id == good.id
+    with pytest.raises(RagopsError, match=good.id) as caught:
+        repository.get("latest")
+    assert caught.value.exit_code == 6
     assert list(repository.list().newer_unreadable()) == [bad.id]
     newest = put_point(repository, KEY, sequence=3, created=NOW + timedelta(days=3))
     assert repository.get("latest").id == newest.id
