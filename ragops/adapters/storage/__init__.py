@@ -25,8 +25,8 @@ class FileEntry:
 class Store(Protocol):
     """Files below one place. `name` is what people call it: a folder or a URL, never with credentials.
 
-    `far` says that every question costs a request to a server, `steady` that a file which is being replaced is seen at
-    every moment, and one that was written by everybody who looks after that.
+    `is_remote`: every call costs a request to a server. `has_atomic_replace`: a file that is being replaced is there at
+    every moment, and one that was written is there for every later reader.
 
     All methods raise RagopsError: StoreMissingError if a file is not there, MissingError (disk_full,
     repository_unreachable, repository_read_only, repository_login), RagopsError (not_permitted, file_error,

@@ -106,7 +106,7 @@ def test_a_file_is_replaced_and_its_mark_says_so(place: Any) -> None:
     put(store, "prod/part", b"afterwards")
     assert get(store, "prod/part") == b"afterwards"
     after = store.list_entries("prod")
-    assert after[0].mark != before[0].mark
+    assert after[0].etag != before[0].etag
     assert store.list_entries("prod") == after
 
 
