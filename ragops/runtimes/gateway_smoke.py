@@ -61,7 +61,7 @@ def rest(tests: Sequence[SmokeTest]) -> str:
 
 
 def live_in_every_worker(test: SmokeTest, seconds: float = _LIVE_SECONDS) -> str:
-    """Empty once every process of the gateway that takes requests passes `test`, else what is wrong after `seconds`.
+    """Wait until every process of the gateway passes `test`; return what is wrong after `seconds`, else nothing.
 
     Which of them takes a connection is chance: it is asked until each has said so.
     """
@@ -83,7 +83,7 @@ def live_in_every_worker(test: SmokeTest, seconds: float = _LIVE_SECONDS) -> str
 
 
 def _within(failure: Callable[[], str], seconds: float, poll: float = _POLL) -> str:
-    """Empty as soon as nothing fails, else what failed when the time was up."""
+    """Return nothing as soon as nothing fails, else what failed when the time was up."""
     deadline = time.monotonic() + seconds
     while (found := failure()) and time.monotonic() < deadline:
         time.sleep(poll)

@@ -82,11 +82,11 @@ class DockerControl:
 
     @property
     def local_data(self) -> Path | None:
-        """None: a volume is the Docker engine's own."""
+        """Return None: a volume is the Docker engine's own."""
         return None
 
     def data_files(self) -> dict[str, DataFile]:
-        """Every file of the folder, as a short-lived container sees it."""
+        """Return every file of the folder, as a short-lived container sees it."""
         return DataVolume(self._host, self._container()).files()
 
     def get_data_file(self, name: str, target: Path) -> None:
@@ -103,7 +103,7 @@ class DockerControl:
             raise
 
     def free_bytes(self) -> int | None:
-        """Free space of the file system that holds the data, as the container sees it."""
+        """Return free space of the file system that holds the data, as the container sees it."""
         container = self._container()
         mount = data_mount(container)
         argv = ["df", "-P", "-k", mount.target]
@@ -124,7 +124,7 @@ class DockerControl:
     def run_to_file(
         self, command: Sequence[str], target: Path, limit: float
     ) -> AbstractContextManager[Callable[[], None]]:
-        """In the container, with a thread of ours that takes what comes."""
+        """Run it in the container, with a thread of ours that takes what comes."""
         return exec_stream.run_to_file(self._host, self._name, command, target, limit)
 
     def sandbox(self) -> AbstractContextManager[Sandbox]:
@@ -153,5 +153,5 @@ class DockerControl:
 
 
 def control(endpoint: Endpoint) -> DockerControl:
-    """Control of the service behind `endpoint`."""
+    """Return the control of the service behind `endpoint`."""
     return DockerControl(endpoint.runtime_id)

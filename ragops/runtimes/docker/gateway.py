@@ -23,7 +23,7 @@ _GATEWAY = "gateway"
 
 
 def kong_place(names: DockerNames, image_id: str) -> KongPlace:
-    """Where the Kong of an environment is, made from the image with this id."""
+    """Return the place of an environment's Kong, made from the image with this id."""
     labels = names.labels(_GATEWAY, _GATEWAY)
     return KongPlace(names.container(_GATEWAY), names.hot_volume(_GATEWAY), image_id, labels)
 
@@ -48,7 +48,7 @@ class KongAdapter:
         return {DOCUMENT: redact(document)} if document else {}
 
     def validate(self, inputs: GatewayInputs) -> None:
-        """By `kong config parse` in a container of the same image."""
+        """Validate it by `kong config parse` in a container of the same image."""
         apply.validate(self._docker, self._place, kong_configuration(inputs, self._layout))
 
     def needs_restart(self, inputs: GatewayInputs) -> bool:

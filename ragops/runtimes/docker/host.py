@@ -68,7 +68,7 @@ class DockerRuntimeHost:
         )
 
     def gateway(self) -> KongAdapter:
-        """Kong, its container and the volume that it starts from."""
+        """Return Kong, its container and the volume that it starts from."""
         from ragops.runtimes.docker.gateway import KongAdapter, kong_place
         from ragops.services.gateway.kong_configuration import image
 
@@ -86,7 +86,7 @@ class DockerRuntimeHost:
         docker_preflight.refuse_what_cannot_start(self._docker, self._project)
 
     def prepare_up(self, on_progress: OnProgress, known_ids: Callable[[], Collection[str]]) -> None:
-        """Plugin, images, what a killed run left, what is stopped. Raises MissingError, UsageError (name_taken)."""
+        """Prepare plugin and images, clear what a killed run left, start what is stopped."""
         if not self._owner.exists():
             docker_reconcile.refuse_foreign_platform(self._docker, self._names, known_ids)
             write_atomic(self._owner, f"{self._names.network}\n")
@@ -97,7 +97,7 @@ class DockerRuntimeHost:
         docker_reconcile.start_stopped(self._docker, self._names, on_progress)
 
     def will_restart(self) -> Collection[str]:
-        """Instances whose containers are stopped or paused."""
+        """Return the instances whose containers are stopped or paused."""
         found = docker_record.by_instance(docker_record.services(self._docker, self._names))
         return {instance for instance, container in found.items() if docker_reconcile.is_startable(container)}
 
@@ -108,7 +108,7 @@ class DockerRuntimeHost:
         docker_record.write(self._record_path, docker_record.capture(self._docker, self._names, named))
 
     def engine_variables(self) -> Mapping[str, str]:
-        """Which Docker engine is meant: Pulumi's plugin knows variables, and no contexts."""
+        """Return the variables that name the Docker engine: Pulumi's plugin supports no contexts."""
         return self._docker.endpoint.variables()
 
     def image_pins(self) -> Mapping[str, str]:
@@ -129,7 +129,7 @@ class DockerRuntimeHost:
         return docker_resources.resources_of(instance)
 
     def control(self, endpoint: Endpoint) -> DockerControl:
-        """Control of the service's container, of a cluster's first one."""
+        """Return the control of the service's container, of a cluster's first one."""
         from ragops.runtimes.docker.control import DockerControl
 
         return DockerControl(endpoint.runtime_id, self._docker)
@@ -160,11 +160,11 @@ class DockerRuntimeHost:
 
     @property
     def data_location(self) -> str:
-        """The volumes of this platform."""
+        """Return the volumes of this platform, for a message."""
         return f"the Docker volumes of {self._names.platform}, environment {self._names.environment}"
 
     def data_file(self, service: str, instance: str, name: str) -> str | None:
-        """From the volume of its data."""
+        """Read it from the volume of its data."""
         volume = self._docker.volume(self._names.data_volume(instance))
         image = self.image_id(references(self._project.settings)[service])
         return docker_data.read_file(self._docker, volume, image, name) if volume else None
@@ -190,15 +190,15 @@ class DockerRuntimeHost:
         return docker_reconcile.stop_all(self._docker, self._names) if self._owner.exists() else ()
 
     def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
-        """From Docker; each line of a service of several containers begins with the name of its own."""
+        """Read it from Docker; each line of a service of several containers begins with the name of its own."""
         containers = {container.labels[INSTANCE]: container.name for container in self._containers(service)}
         return self._lines(containers, lines, following=following) if containers else None
 
     def rotate_logs(self) -> None:
-        """Nothing: Docker bounds them, as each container was made."""
+        """Do nothing: Docker bounds them, as each container was made."""
 
     def doctor_checks(self) -> tuple[Check, ...]:
-        """Engine, plugin, images, disk, ports."""
+        """Check engine, plugin, images, disk and ports."""
         return docker_doctor.doctor_checks(self._docker, self._project)
 
     def _fetch(self, on_progress: OnProgress) -> None:
@@ -256,7 +256,7 @@ class DockerRuntimeHost:
 
 
 def _address(endpoint: Endpoint, container: Container) -> str:
-    """Where the port that the service is known by is published."""
+    """Return the address that the service's port is published on."""
     ports = sorted(container.ports, key=lambda port: (port.inner != endpoint.inner_port, port.inner))
     return f"{ports[0].host}:{ports[0].port}" if ports else "-"
 

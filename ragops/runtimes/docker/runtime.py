@@ -54,7 +54,7 @@ class DockerRuntime:
         self._images: dict[str, docker.RemoteImage] = {}
 
     def layout(self, instance: str, image: ImageSpec | None = None) -> Layout:
-        """Folders inside the image, every address, and the instance's name on the network."""
+        """Return folders inside the image, every address, and the instance's name on the network."""
         return docker_args.layout(instance, _needed(instance, image))
 
     def runtime_id(self, instance: str) -> str:

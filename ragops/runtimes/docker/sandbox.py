@@ -75,7 +75,7 @@ class DockerSandbox:
             raise explain_os_error(error, f"copy {name} to {target}") from error
 
     def names(self, folder: str) -> tuple[str, ...]:
-        """Names of the files in a folder below."""
+        """Return names of the files in a folder below."""
         return tuple(sorted(self.output(["ls", f"{self.folder}/{folder}"], _LIST_LIMIT).split()))
 
 
@@ -97,7 +97,7 @@ def docker_sandbox(host: DockerHost, container: str) -> Iterator[DockerSandbox]:
 
 
 def _data_mount(service: Container) -> str:
-    """Where the image has its data: the one volume that it may write."""
+    """Return where the image has its data: the one volume that it may write."""
     targets = [mount.target for mount in service.mounts if mount.kind == "volume" and not mount.read_only]
     if not targets:
         raise MissingError("not_provisioned", f"{service.name} has no volume for data", "run `ragops up`")

@@ -113,7 +113,7 @@ class ProcessControl:
         return self._data()
 
     def data_files(self) -> dict[str, DataFile]:
-        """Every file below the data folder."""
+        """Return every file below the data folder."""
         data = self._data()
         try:
             found = {path: path.stat() for path in data.rglob("*") if path.is_file()}
@@ -131,7 +131,7 @@ class ProcessControl:
             raise explain_os_error(error, f"copy {self._data() / name} to {target}") from error
 
     def free_bytes(self) -> int | None:
-        """Free space of the file system that holds the data."""
+        """Return free space of the file system that holds the data."""
         folder = next(folder for folder in (self._data(), *self._data().parents) if folder.exists())
         return shutil.disk_usage(folder).free
 
@@ -223,5 +223,5 @@ def stop_orphans(run_dir: Path) -> bool:
 
 
 def control(endpoint: Endpoint) -> ProcessControl:
-    """Control of the service behind `endpoint`."""
+    """Return the control of the service behind `endpoint`."""
     return ProcessControl(Path(endpoint.runtime_id))

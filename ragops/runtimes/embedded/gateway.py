@@ -35,7 +35,7 @@ class EnvoyAdapter:
         return apply.current(Path(hot_folder(self._layout)))
 
     def validate(self, inputs: GatewayInputs) -> None:
-        """By `envoy --mode validate`. Raises MissingError (engine_not_installed) too."""
+        """Validate it by `envoy --mode validate`. Raises MissingError (engine_not_installed) too."""
         wanted = self._wanted(inputs)
         program, *arguments = wanted.command
         apply.validate(replace(wanted, command=(str(locate(program)), *arguments)))

@@ -52,7 +52,7 @@ class EmbeddedRuntimeHost:
         return EmbeddedRuntime(self._paths, self._project.settings.run_as)
 
     def gateway(self) -> EnvoyAdapter:
-        """Envoy, and the files that it watches."""
+        """Return Envoy, and the files that it watches."""
         from ragops.runtimes.embedded.gateway import EnvoyAdapter
 
         return EnvoyAdapter(self.runtime().layout("gateway"))
@@ -62,25 +62,25 @@ class EmbeddedRuntimeHost:
         embedded_preflight.refuse_what_cannot_start(self._project)
 
     def prepare_up(self, on_progress: Callable[[Progress], None], known_ids: Callable[[], Collection[str]]) -> None:
-        """Nothing: the process provider adopts and starts by itself."""
+        """Do nothing: the process provider adopts and starts by itself."""
 
     def will_restart(self) -> Collection[str]:
-        """None: the engine starts a process that is stopped."""
+        """Return none: the engine starts a process that is stopped."""
         return ()
 
     def record_provisioned(self) -> None:
-        """Nothing: every process has a record of its own."""
+        """Do nothing: every process has a record of its own."""
 
     def engine_variables(self) -> Mapping[str, str]:
-        """Nothing: processes are started where the engine runs."""
+        """Return none: processes are started where the engine runs."""
         return {}
 
     def image_pins(self) -> Mapping[str, str]:
-        """Nothing else: the wheels are this very ragops' own."""
+        """Return none: the wheels are this very ragops' own."""
         return {}
 
     def drift(self) -> tuple[Difference, ...]:
-        """Services whose data folder was taken from under them; all else the process provider's refresh sees itself."""
+        """Return the services whose data folder was taken away; the process provider's refresh sees all else."""
         found = []
         for service in SERVICES:
             record, folder = find_living(self._paths.run_dir(service.name)), self._paths.data_dir(service.name)
@@ -99,7 +99,7 @@ class EmbeddedRuntimeHost:
         return (instance,)
 
     def control(self, endpoint: Endpoint) -> ProcessControl:
-        """Control of the service's process."""
+        """Return the control of the service's process."""
         return ProcessControl(Path(endpoint.runtime_id))
 
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
@@ -138,7 +138,7 @@ class EmbeddedRuntimeHost:
         return str(self._paths.all_data)
 
     def data_file(self, service: str, instance: str, name: str) -> str | None:  # noqa: ARG002  each has one instance
-        """From its data folder."""
+        """Read it from its data folder."""
         path = self._paths.data_dir(service) / name
         return path.read_text() if path.exists() else None
 
@@ -159,7 +159,7 @@ class EmbeddedRuntimeHost:
         return tuple(service.name for service in SERVICES if stop_orphans(self._paths.run_dir(service.name)))
 
     def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
-        """From the file that the process writes to."""
+        """Read it from the file that the process writes to."""
         path = log_path(self._paths.run_dir(service), service)
         return _lines(path, lines, following=following) if path.exists() else None
 
@@ -169,7 +169,7 @@ class EmbeddedRuntimeHost:
             rotate(log_path(self._paths.run_dir(service.name), service.name))
 
     def doctor_checks(self) -> tuple[Check, ...]:
-        """Programs, disk, the user for PostgreSQL, ports."""
+        """Check programs, disk, the user for PostgreSQL, and ports."""
         return (*programs(), disk(embedded_preflight.data_folder(self._project)), self._user(), *self._ports())
 
     def _user(self) -> Check:
@@ -205,7 +205,7 @@ def check_machine(folder: Path) -> tuple[Check, ...]:
 
 
 def programs() -> list[Check]:
-    """Each engine's program: here, or how to get it."""
+    """Check that each engine's program is here."""
 
     def look(program: str) -> str:
         locate(program)
@@ -218,7 +218,7 @@ def programs() -> list[Check]:
 
 
 def disk(folder: Path) -> Check:
-    """Free space where `folder` lies."""
+    """Check the free space of the disk of `folder`."""
     free = shutil.disk_usage(folder).free
     text = f"{free / 2**30:.1f} GiB free where {folder} lies"
     if free < embedded_preflight.MIN_FREE_BYTES:
@@ -244,7 +244,7 @@ def _lines(path: Path, lines: int, *, following: bool) -> Iterator[str]:
 
 
 def _memory(pid: int) -> int:
-    """Resident memory of a process and its children, in bytes; shared pages count for each of them."""
+    """Return resident memory of a process and its children, in bytes; shared pages count for each of them."""
     try:
         process = psutil.Process(pid)
         return sum(item.memory_info().rss for item in (process, *process.children(recursive=True)))

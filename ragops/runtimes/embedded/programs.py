@@ -88,7 +88,7 @@ def blocking_folder(path: Path, user: str) -> Path | None:
 
 
 def reachable(name: str, user: str) -> Path:
-    """Like `locate`, for a program that `user` is to run: copied to a public cache where `user` cannot pass the way.
+    """Return the path as `locate` for `user`: copied to a public cache if `user` cannot pass the way.
 
     A checkout or virtual environment below a root-only home is the usual reason.
     """

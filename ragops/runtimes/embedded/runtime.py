@@ -36,7 +36,7 @@ class EmbeddedRuntime:
         self._run_as = run_as
 
     def layout(self, service: str, image: ImageSpec | None = None) -> Layout:  # noqa: ARG002  part of the protocol
-        """Folders below .ragops/ and the loopback address; no image is needed."""
+        """Return folders below .ragops/ and the loopback address; no image is needed."""
         run_dir = self._paths.run_dir(service)
         data = str(self._paths.data_dir(service))
         return Layout(str(run_dir / CONFIG), data, "127.0.0.1", hot_dir=str(run_dir / HOT))

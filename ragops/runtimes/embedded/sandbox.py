@@ -73,7 +73,7 @@ class HostSandbox:
             raise explain_os_error(error, f"copy {name} to {target}") from error
 
     def names(self, folder: str) -> tuple[str, ...]:
-        """Names of the files in a folder below."""
+        """Return names of the files in a folder below."""
         return tuple(sorted(path.name for path in (self._path / folder).iterdir()))
 
 

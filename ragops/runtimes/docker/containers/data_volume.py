@@ -76,7 +76,7 @@ class DataVolume:
         return f"{self.volume.source}:{aside}"
 
     def files(self) -> dict[str, DataFile]:
-        """Every file of the data by its path. Raises RagopsError (data_unreadable)."""
+        """Return every file of the data by its path. Raises RagopsError (data_unreadable)."""
         done = self.host.run_once(
             f"{self.container.name}.look", self.container.image_id, ("sh", "-c", _LIST),
             mounts={self.volume.source: _ROOT}, capabilities=["DAC_OVERRIDE"],

@@ -63,16 +63,16 @@ class FileSet:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def content_digest(self) -> str:
-        """SHA-256 of names and contents: what the label of the container that reads them holds."""
+        """Return the SHA-256 of names and contents: what the label of the container that reads them holds."""
         values = {**self.files, **self.secret_files}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def digest(self) -> str:
-        """SHA-256 of all that makes the set what it is."""
+        """Return the SHA-256 of all that makes the set what it is."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def digests(self) -> dict[str, str]:
-        """SHA-256 of each file, by name."""
+        """Return the SHA-256 of each file, by name."""
         return {name: _sha256(text.encode()) for name, text in {**self.files, **self.secret_files}.items()}
 
     @property
@@ -105,7 +105,7 @@ def write(host: DockerHost, wanted: FileSet) -> None:
 
 
 def changed_files(host: DockerHost, volume: str, image: str, digests: Mapping[str, str]) -> list[str] | None:
-    """Names of files that are not as they were written, missing ones included; None where the volume is gone.
+    """Return names of files that are not as they were written, missing ones included; None where the volume is gone.
 
     `image` is an id of any image that is here. Raises RagopsError.
     """

@@ -91,7 +91,7 @@ def is_startable(container: Container) -> bool:
 
 
 def report_lost_data(docker: DockerHost, record: Record, say: OnProgress) -> None:
-    """Say loudly where a volume of data is gone: the service will start empty."""
+    """Report each volume of data that is gone: the service will start empty."""
     for item in record.containers:
         for volume in item.volumes:
             if volume.endswith(DATA_SUFFIX) and docker.volume(volume) is None:

@@ -45,7 +45,7 @@ def base_image() -> str:
 
 
 def content_digest() -> str:
-    """SHA-256 of what the image is made from here: Dockerfile, requirements, every file of the package."""
+    """Return the SHA-256 of what the image is made from here: Dockerfile, requirements, every file of the package."""
     digest = hashlib.sha256()
     for text in (_dockerfile(), *requirements(metadata.requires(DISTRIBUTION) or ())):
         digest.update(text.encode() + b"\0")
@@ -88,7 +88,7 @@ def requirements(lines: Iterable[str]) -> tuple[str, ...]:
 
 
 def pip_arguments(target: Path, wanted: Sequence[str], architecture: str, python: str) -> tuple[str, ...]:
-    """Arguments that install `wanted` into `target` for another machine: wheels only, nothing is run or compiled."""
+    """Return arguments that install `wanted` into `target` for another machine: wheels only, nothing is compiled."""
     options = ("--quiet", "--no-input", "--no-user", "--no-compile", "--only-binary=:all:", "--implementation=cp")
     platforms = (f"--platform={platform}" for platform in _platforms(_PLATFORMS.get(architecture, architecture)))
     place = ("--target", str(target), f"--python-version={python}")
@@ -96,7 +96,7 @@ def pip_arguments(target: Path, wanted: Sequence[str], architecture: str, python
 
 
 def _platforms(machine: str) -> Iterator[str]:
-    """Every tag of a wheel that runs there; pip takes them at their word, none includes an older one."""
+    """Return every tag of a wheel that runs there; pip takes them at their word, none includes an older one."""
     yield from (f"manylinux_2_{minor}_{machine}" for minor in range(_NEWEST_GLIBC, _OLDEST_GLIBC - 1, -1))
     yield f"manylinux2014_{machine}"
 

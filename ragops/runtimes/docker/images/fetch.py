@@ -68,7 +68,7 @@ def build_api(docker: DockerHost, reference: str, on_progress: OnProgress) -> No
 
 
 def _pulling(done: PullProgress) -> Progress:
-    """Words for how far a pull is; layers tell where bytes do not: at its start, and while it unpacks."""
+    """Return how far a pull is; by layers at its start and while it unpacks, else by bytes."""
     layers = f"{done.layers_done} of {done.layers} layers"
     if not done.total:
         return Progress(done.reference, f"pulling, {layers}")

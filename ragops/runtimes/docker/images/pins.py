@@ -56,7 +56,7 @@ class Pins:
         return self._all().get(reference)
 
     def set(self, reference: str, image: Image) -> None:
-        """From now on `reference` means this image. Raises RagopsError (not_permitted), MissingError (disk_full)."""
+        """Have `reference` mean this image. Raises RagopsError (not_permitted), MissingError (disk_full)."""
         pins = {**self._all(), reference: Pin(image.id, digest_of(reference, image))}
         self._file.write(dict(sorted(pins.items())))
 

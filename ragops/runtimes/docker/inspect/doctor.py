@@ -76,7 +76,7 @@ def limits(facts: EngineFacts) -> Check:
 
 
 def security(facts: EngineFacts) -> Check:
-    """How containers are confined."""
+    """Check how containers are confined."""
     if "seccomp" not in facts.security and facts.security:
         hint = "use a Docker and a kernel with seccomp, and no --security-opt seccomp=unconfined"
         return Check("security", Status.DEGRADED, "containers run without seccomp", hint)

@@ -61,7 +61,7 @@ def refuse_what_cannot_start(docker: DockerHost, project: Project) -> None:
 
 
 def free_space(docker: DockerHost) -> Free | None:
-    """Where the engine keeps its data and how much is free there; None where that cannot be seen from here."""
+    """Return the engine's data folder and how much is free there; None if that cannot be seen from here."""
     if not is_local(docker):
         return None
     folder = Path(read_engine_facts(docker).root_dir)

@@ -59,7 +59,7 @@ def refused(words: str) -> RagopsError:
 
 
 def request(docker: DockerHost, container: str, method: str, path: str, body: str = "") -> tuple[int, bytes]:
-    """Status and body of an answer of the Admin API. Raises RagopsError (gateway_silent)."""
+    """Return status and body of an answer of the Admin API. Raises RagopsError (gateway_silent)."""
     content = body.encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: {len(content)}\r\n"
     head += "Content-Type: application/json\r\n\r\n"
@@ -84,7 +84,7 @@ def _unchunked(rest: bytes) -> bytes:
 
 
 def _message(body: bytes) -> str:
-    """Kong's words; never the entities themselves, which may hold a key."""
+    """Return Kong's message; never the entities themselves, which may hold a key."""
     return str(_json(body).get("message", ""))[-600:]
 
 

@@ -111,7 +111,7 @@ def can_be_asked(docker: DockerHost, place: KongPlace, wanted: KongConfiguration
 
 
 def digest(document: str) -> str:
-    """SHA-256 of a stored text."""
+    """Return the SHA-256 of a stored text."""
     return hashlib.sha256(document.encode()).hexdigest()
 
 

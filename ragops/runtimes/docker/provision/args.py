@@ -29,7 +29,7 @@ _LOG = {"max-size": "10m", "max-file": "3"}
 
 
 def layout(instance: str, image: ImageSpec) -> Layout:
-    """Where an instance finds its files inside its image, and what the others reach it by."""
+    """Return the folders of an instance inside its image, and the name that the others reach it by."""
     data_dir = f"{image.mount}/{DATA_FOLDER}" if image.mount else ""
     return Layout(
         image.config_dir,
@@ -51,7 +51,7 @@ def container_args(
     expose: str | tuple[str, ...] = LOOPBACK,
     published: Mapping[int, tuple[str, ...]] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """All arguments of the container of `spec`, in the plugin's words.
+    """Return all arguments of the container of `spec`, by the names of the plugin.
 
     `network` is the id of the network: one that was recreated has another id, and its name would not show that.
     `expose` are the addresses of this machine that the published ports listen on; `published` are those by port of the
@@ -77,10 +77,7 @@ def container_args(
         "networks_advanced": [{"name": network, "aliases": [spec.name]}],
         "ports": _ports(spec, expose, published),
         "volumes": _volumes(spec, image, names),
-        "read_only": True,
-        "tmpfs": dict.fromkeys(image.writable, _TMPFS),
-        "capabilities": {"drops": ["ALL"]},
-        "security_opts": ["no-new-privileges:true"],
+        **_confined(image),
         "log_driver": "json-file",
         "log_opts": _LOG,
         "healthcheck": _healthcheck(spec.health, spec.start_timeout),
@@ -89,15 +86,24 @@ def container_args(
     }
 
 
+def _confined(image: ImageSpec) -> dict[str, Any]:
+    return {
+        "read_only": True,
+        "tmpfs": dict.fromkeys(image.writable, _TMPFS),
+        "capabilities": {"drops": ["ALL"]},
+        "security_opts": ["no-new-privileges:true"],
+    }
+
+
 def addresses(expose: str) -> tuple[str, ...]:
-    """Where ports listen that are to be reached at `expose`: on the loopback address too, for ragops' own commands."""
+    """Return the addresses to publish on for `expose`: the loopback address too, for ragops' own commands."""
     return (expose,) if expose in ("0.0.0.0", LOOPBACK) else (LOOPBACK, expose)  # noqa: S104 - compared, not bound
 
 
 def _ports(
     spec: ServiceSpec, expose: str | tuple[str, ...], published: Mapping[int, tuple[str, ...]]
 ) -> list[dict[str, Any]]:
-    """In the order in which the plugin reads them back: another one would replace the container.
+    """Return the ports in the order in which the plugin reads them back: another one would replace the container.
 
     Of several addresses of one port each version of Docker has an order of its own, so the container itself is asked.
     """
@@ -124,7 +130,7 @@ def _volumes(spec: ServiceSpec, image: ImageSpec, names: DockerNames) -> list[di
 
 
 def _sizes(spec: ServiceSpec) -> dict[str, int]:
-    """Limits in MiB; a memory limit counts for memory and swap together, or Docker would allow as much swap again."""
+    """Return limits in MiB; a memory limit counts for memory and swap, or Docker would allow as much swap again."""
     memory = math.ceil(spec.memory / _MIB)
     found = {"memory": memory, "memory_swap": memory} if memory else {}
     return found | ({"shm_size": math.ceil(spec.shm / _MIB)} if spec.shm else {})
@@ -143,7 +149,7 @@ def _healthcheck(check: HealthCheck, start_timeout: float) -> dict[str, Any]:
 
 
 def duration(seconds: float) -> str:
-    """Whole seconds as Go writes them: read back in any other form, a duration would seem to have changed."""
+    """Return whole seconds as Go writes them: in any other form a duration would seem to have changed."""
     minutes, rest = divmod(math.ceil(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -152,7 +158,7 @@ def duration(seconds: float) -> str:
 
 
 def digest(spec: ServiceSpec, image: ImageSpec) -> str:
-    """SHA-256 of what the container was made with and the plugin cannot change in place: with it its label changes."""
+    """Return the SHA-256 of what a container is made with and the plugin cannot change in place; it is its label."""
     made = {
         "files": {file.name: file.content for file in spec.files},
         "healthcheck": _healthcheck(spec.health, spec.start_timeout),
@@ -167,19 +173,19 @@ def _labels(labels: Mapping[str, str]) -> list[dict[str, str]]:
 
 
 def network_args(names: DockerNames) -> dict[str, Any]:
-    """All arguments of the environment's network."""
+    """Return all arguments of the environment's network."""
     return {"name": names.network, "driver": "bridge", "labels": _labels(names.labels())}
 
 
 def volume_args(spec: ServiceSpec, names: DockerNames) -> dict[str, Any]:
-    """All arguments of the volume of an instance's data."""
+    """Return all arguments of the volume of an instance's data."""
     return {"name": names.data_volume(spec.name), "labels": _labels(names.labels(spec.service, spec.name))}
 
 
 def files_args(
     spec: ServiceSpec, image: ImageSpec, names: DockerNames, *, image_id: str, files: Iterable[ConfigFile], volume: str
 ) -> dict[str, Any]:
-    """All properties of a set of files in `volume`; what is under `secret_files` is to be sealed by the caller."""
+    """Return all properties of a set of files in `volume`; the caller has to seal `secret_files`."""
     chosen = tuple(files)
     return {
         "volume": volume,

@@ -83,12 +83,12 @@ def last_good(folder: Path) -> dict[str, str]:
 
 
 def digests(files: Mapping[str, str]) -> dict[str, str]:
-    """SHA-256 of every file by name."""
+    """Return the SHA-256 of every file by name."""
     return {name: hashlib.sha256(content.encode()).hexdigest() for name, content in files.items()}
 
 
 def changed_files(folder: Path, expected: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of files that are not what was applied, missing and added ones included."""
+    """Return names of files that are not what was applied, missing and added ones included."""
     found = digests(current(folder))
     return tuple(sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name)))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def find_leaders(folder: Path) -> list[int]:
-    """Pids of the living services whose run folder is `folder` or lies below it."""
+    """Return pids of the living services whose run folder is `folder` or lies below it."""
     place = folder.resolve()
     return [pid for pid in psutil.pids() if _leads(pid) and place in _log(pid).parents]
 
@@ -49,7 +49,7 @@ def _uses(process: psutil.Process, place: Path) -> bool:
 
 
 def _leads(pid: int) -> bool:
-    """Every service is started by its whole path, as the leader of a session of its own, without a terminal.
+    """Whether it leads a session of its own without a terminal, as every service does.
 
     The path distinguishes it from PostgreSQL's backends, which lead sessions too but show what they do instead.
     """
@@ -62,7 +62,7 @@ def _leads(pid: int) -> bool:
 
 
 def _log(pid: int) -> Path:
-    """Where the output of the process goes; the root folder where the system does not tell."""
+    """Return the target of the process's output; the root folder if the system does not show it."""
     try:
         return Path(str(Path(f"/proc/{pid}/fd/1").readlink()).removesuffix(" (deleted)"))
     except OSError:

@@ -46,16 +46,16 @@ class ProcessSpec:
 
     @property
     def config_dir(self) -> Path:
-        """Where the rendered files lie."""
+        """The folder of the rendered files."""
         return Path(self.run_dir) / CONFIG
 
     @property
     def hot_dir(self) -> Path:
-        """Where the files lie that change while it runs."""
+        """The folder of the files that change while it runs."""
         return Path(self.run_dir) / HOT
 
     def file_digests(self) -> dict[str, str]:
-        """SHA-256 of every rendered file, by its name or as `hot/NAME`."""
+        """Return the SHA-256 of every rendered file, by its name or as `hot/NAME`."""
         return {**_digests(self.files), **self.hot_digests()}
 
     def hot_digests(self) -> dict[str, str]:
@@ -63,7 +63,7 @@ class ProcessSpec:
         return {f"{HOT}/{name}": digest for name, digest in _digests(self.hot).items()}
 
     def digest(self) -> str:
-        """SHA-256 of all that makes a restart necessary when it changes."""
+        """Return the SHA-256 of all that makes a restart necessary when it changes."""
         values = {
             "version": self.version,
             "command": self.command,

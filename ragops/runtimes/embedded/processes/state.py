@@ -114,7 +114,7 @@ def lost_data(record: Record, folder: Path) -> bool:
 
 
 def changed_files(run_dir: Path, digests: Mapping[str, str]) -> tuple[str, ...]:
-    """Names of configuration files that are not what was rendered, those that restart nothing as `hot/NAME`."""
+    """Return names of configuration files that are not what was rendered, those that restart nothing as `hot/NAME`."""
     folders = {name: run_dir if name.startswith(f"{HOT}/") else run_dir / CONFIG for name in digests}
     return tuple(name for name, digest in digests.items() if _file_digest(folders[name] / name) != digest)
 

@@ -168,7 +168,7 @@ def _group_lives(group: int) -> bool:
 
 
 def ready_folder(data: Path) -> Path:
-    """Where whole new data wait for the old ones to step aside: found without them, a restore was killed in between."""
+    """Return the folder of whole new data; found without the old ones, a restore was killed in between."""
     return data.with_name(f"{data.name}.ready")
 
 
@@ -252,7 +252,7 @@ def _launch(spec: ProcessSpec, extra_args: Sequence[str]) -> None:
 
 
 def _launcher(record: str, digest: str, user: str) -> list[str]:
-    """Arguments that become what follows them.
+    """Return arguments that become what follows them.
 
     Changing the user is the launcher's work, not subprocess's: that would fork, and a fork of a process in which gRPC's
     threads run, as they do in Pulumi's provider host, crashes now and then.
