@@ -62,7 +62,12 @@ def is_transient(error: BaseException) -> bool:
     if not isinstance(error, Exception) or _named(error, _LOGIN_CLASSES | _HOST_KEY_CLASSES):
         return False
     codes = {_code(link) for link in _chain(error)}
-    return bool(codes & _PASSING_CODES) or _is_connection(error)
+    return bool(codes & _PASSING_CODES) or _is_connection(error) or _is_cut_short(error)
+
+
+def _is_cut_short(error: BaseException) -> bool:
+    """Return whether a server stopped in the middle of a file: rclone's SFTP server does if the file is replaced."""
+    return any(type(link) is OSError and "unexpected EOF" in str(link) for link in _chain(error))
 
 
 def codes_of(error: BaseException) -> set[str]:
