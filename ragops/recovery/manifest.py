@@ -139,7 +139,7 @@ class SignedManifest:
 
 
 def serialize(manifest: Manifest, key: SigningKey) -> bytes:
-    """Return the file of a manifest."""
+    """Sign a manifest and return its file."""
     body = (manifest.model_dump_json(indent=2) + "\n").encode()
     return body + (json.dumps(sign(key, body).to_dict()) + "\n").encode()
 

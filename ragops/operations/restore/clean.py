@@ -1,4 +1,4 @@
-"""What restores have kept: listed, and and removed on request."""
+"""What restores have kept: listed, and removed on request."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class Declared(Protocol):
 
 
 class Service:
-    """One folder under services/: a subclass there, and an entry of SERVICES, are all that the rest of ragops needs.
+    """One folder under services/: its subclass and an entry of SERVICES in `services/__init__.py` are all it needs.
 
     Members that stand for an object of another module are `Lazy`. Required: `name`, that of its section in ragops.yaml;
     `titles`, the names of its engines for a person; `settings`, `step`, `declare`, `probe`, `version` and `outputs`.
