@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class CancelToken:
-    """Return whether one run is to end; a run that was started inside another one ends with it."""
+    """The order to end of one run; a run that was started inside another one ends with it."""
 
     def __init__(self, parent: CancelToken | None = None) -> None:
         self._event = threading.Event()

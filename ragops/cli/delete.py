@@ -70,7 +70,7 @@ def delete(
 
 
 def _show(console: Console, found: Sequence[Deletion]) -> None:
-    """Return what a deletion would come to."""
+    """Show the effect of a deletion."""
     from ragops.units import size
 
     if console.as_json:

@@ -36,7 +36,7 @@ class Node:
 
 
 class Balancer:
-    """Returns nodes in turn. A node that failed is ejected at once and re-admitted after a probe that succeeded.
+    """Nodes in turn. A node that failed is ejected at once and re-admitted after a probe that succeeded.
 
     No request waits for a probe, so that none is spent on a node that is still dead. `probe` returns whether a node
     answers, within about PROBE_SECONDS. `monotonic` is a clock in seconds.

@@ -286,7 +286,7 @@ class ObjectStore:
             raise explain(error, doing, self.name, self._secrets) from error
 
     def _tried(self, doing: str, call: Callable[[], _T]) -> _T:
-        """Return the number of tries: one if the library retries each request itself."""
+        """Call with a few tries; one if the library retries each request itself. Raises as `_translate` does."""
         from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
         tries = Retrying(

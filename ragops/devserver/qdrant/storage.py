@@ -95,7 +95,7 @@ class Storage:
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def _read_identity(self) -> None:
-        """Return the format of the folder, and the number of this node in answers about shards."""
+        """Read the format of the folder, and the number of this node in answers about shards."""
         path = self.folder / "engine.json"
         if not path.exists():
             identity = {"format": _FORMAT, "peer_id": secrets.randbits(53)}

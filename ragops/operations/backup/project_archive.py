@@ -24,7 +24,7 @@ OPTIONS = "options"  # the folder in it of files with keys of repositories
 
 
 def add_project(backup: BackupWriter, platform: Platform, *, sealed: bool) -> None:
-    """Return the project's files, and, if they are encrypted, its secrets in one archive."""
+    """Add the project's files, and, if they are encrypted, its secrets in one archive."""
     writer = backup.writer_for(PLATFORM)
     versions = {"ragops": ragops.__version__}
     for name, path in platform.files.items():

@@ -54,7 +54,7 @@ def _write(session: Session, error: str, seconds: float, taken: last_backup.Take
 
 
 def _save(session: Session, record: last_backup.RunRecord) -> None:
-    """Return a backup is no worse for a record that cannot be written, but it is said."""
+    """Save the record of a run. One that cannot be written is a notice: the backup is no worse for it."""
     try:
         last_backup.save(session.project.paths.backup_record, record)
     except RagopsError as error:

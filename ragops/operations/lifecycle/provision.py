@@ -30,7 +30,7 @@ from ragops.services import by_name
 from ragops.services.secret_names import NEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from ragops.adapters.pulumi.engine import PulumiStack
     from ragops.adapters.pulumi.events import Step
@@ -212,15 +212,25 @@ def _roll(
     """Change one cluster node by node if more than one is affected; returns what was done."""
     opened = _roll_mixed(session, cluster, on_step)
     nodes = affected_nodes(cluster, session.host.resources_of, _previewed(session, stack) if opened else plan.changes)
-    steps: list[Step] = [*opened]
-    if len(nodes) > 1 or opened:
-        roll(
-            cluster,
-            nodes,
-            session.host.resources_of,
-            lambda names: steps.extend(stack.up(on_step, resources=names).steps),
-            on_step,
-        )
+    if len(nodes) <= 1 and not opened:
+        return ()
+    return opened + _roll_nodes(session, stack, cluster, nodes, on_step)
+
+
+def _roll_nodes(
+    session: Session,
+    stack: PulumiStack,
+    cluster: Endpoint,
+    nodes: Sequence[str],
+    on_step: Callable[[Step | Progress], None],
+    refusing: Collection[str] = (),
+) -> tuple[Step, ...]:
+    steps: list[Step] = []
+
+    def apply(names: tuple[str, ...]) -> None:
+        steps.extend(stack.up(on_step, resources=names).steps)
+
+    roll(cluster, nodes, session.host.resources_of, apply, on_step, refusing)
     return tuple(steps)
 
 
@@ -238,16 +248,7 @@ def _roll_mixed(session: Session, cluster: Endpoint, on_step: Callable[[Step | P
     on_step(Progress(service.name, "the nodes ask one another for the key only when the last one is new"))
     stack = open_stack(session.project, session.make_secrets(), mixed=(service.name,))
     nodes = affected_nodes(cluster, session.host.resources_of, _previewed(session, stack))
-    steps: list[Step] = []
-    roll(
-        cluster,
-        nodes,
-        session.host.resources_of,
-        lambda names: steps.extend(stack.up(on_step, resources=names).steps),
-        on_step,
-        refusing,
-    )
-    return tuple(steps)
+    return _roll_nodes(session, stack, cluster, nodes, on_step, refusing)
 
 
 def _check_updates(session: Session) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 WORDS = {DRILL: "a drill", VERIFY: "`ragops backup verify --deep`", RESTORE: "a restore"}
 _SPAN = timedelta(days=8)  # in which samples of every night have come to all tables
+_NOT_KEPT = "what was proven could not be kept for `ragops health`"
 _AS_STRONG = {DRILL: (DRILL, RESTORE), VERIFY: (VERIFY, DRILL, RESTORE), RESTORE: (DRILL, RESTORE)}
 
 
@@ -61,14 +62,14 @@ def note_verified(
     read = [one.service for one in proofs if one.proof.extent is Extent.READ]
     proven = tuple(f"{one.service}/{name}" for one in proofs for name in one.proof.proven)
     left = (*(f"{one.service}/{name}" for one in proofs for name in one.proof.left), *read)
-    _keep(session, _record(point, repository, VERIFY, seconds, error, full=full, proven=proven, left=left))
+    keep_record(session, _record(point, repository, VERIFY, seconds, error, full=full, proven=proven, left=left))
 
 
 def note_restored(session: Session, point: RecoveryPoint, services: Sequence[str], seconds: float) -> None:
     """Keep that a restore of all that the recovery point holds went well; that of some services proves less."""
     held = {part.service for part in point.manifest.parts} - {PLATFORM}
     if held <= set(services):
-        _keep(session, _record(point, point.store.name, RESTORE, seconds, None))
+        keep_record(session, _record(point, point.store.name, RESTORE, seconds, None))
 
 
 def _record(
@@ -98,9 +99,10 @@ def _record(
     )
 
 
-def _keep(session: Session, record: DrillRecord) -> None:
+def keep_record(session: Session, record: DrillRecord, notice: str = _NOT_KEPT) -> None:
+    """Record a proof and write the metrics; one that cannot be recorded is a notice, which begins with `notice`."""
     try:
         drill_log.append(session.project.paths.drills, record)
-    except RagopsError as failed:
-        session.notice(f"what was proven could not be kept for `ragops health`: {failed.message}")
+    except RagopsError as error:
+        session.notice(f"{notice}: {error.message}")
     metrics_file.write(session)

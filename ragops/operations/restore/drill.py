@@ -16,8 +16,8 @@ from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.data_guard import Empty
 from ragops.operations.lifecycle.settle import wait_settled
+from ragops.operations.observe.restore_proof import keep_record
 from ragops.operations.observe.wait_ready import wait_for_answers
-from ragops.operations.records import drill_log, metrics_file
 from ragops.operations.records.drill_log import DrillRecord
 from ragops.operations.restore import scratch_platform
 from ragops.operations.restore.compare import Comparison, compare
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ragops.recovery.point import RecoveryPoint
 
 LOCK = ("drill",)
+_NOT_RECORDED = "the drill could not be recorded"
 _HINT = (
     "use another recovery point, and find out what is wrong with this one: `ragops backup verify --deep`; where an"
     " ingestion was at work, take one with `ragops backup run --quiesce`"
@@ -121,7 +122,7 @@ def drill(
     try:
         vault.load_identities(point)
     except RagopsError as error:  # or health would never report it
-        _keep(session, run.record(error))
+        keep_record(session, run.record(error), _NOT_RECORDED)
         raise
     for folder in scratch_platform.left(session.project):
         on_progress(Progress(folder.name, "removing what an earlier drill left"))
@@ -134,21 +135,12 @@ def drill(
     except InterruptedRunError:
         raise  # it says nothing about the recovery point
     except RagopsError as error:
-        _keep(session, run.record(error))
+        keep_record(session, run.record(error), _NOT_RECORDED)
         raise
-    _keep(session, run.record(None))
+    keep_record(session, run.record(None), _NOT_RECORDED)
     if not request.keep:
         _remove(run, folder)
     return result
-
-
-def _keep(session: Session, record: DrillRecord) -> None:
-    """Record a drill; one that cannot be recorded is a notice."""
-    try:
-        drill_log.append(session.project.paths.drills, record)
-    except RagopsError as error:
-        session.notice(f"the drill could not be recorded: {error.message}")
-    metrics_file.write(session)
 
 
 def _age(point: RecoveryPoint) -> float:

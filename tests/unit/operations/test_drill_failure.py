@@ -46,7 +46,7 @@ def records(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[RagopsError
     def files(*_: Any, **__: Any) -> Iterator[None]:
         yield None
 
-    monkeypatch.setattr(module, "_keep", lambda _session, record: kept.append(record.error))
+    monkeypatch.setattr(module, "keep_record", lambda _session, record, _notice: kept.append(record.error))
     monkeypatch.setattr(module, "project_files", files)
     monkeypatch.setattr(module.scratch_platform, "left", lambda _project: [])
     monkeypatch.setattr(module.scratch_platform, "new_folder", lambda _project: tmp_path / "scratch")

@@ -120,7 +120,7 @@ def _install(target: Path, architecture: str) -> None:
 
 
 def _pack(context: IO[bytes], packages: Path) -> None:
-    """Return the build context, without owners and times: the same content is the same context."""
+    """Pack the build context, without owners and times: the same content is the same context."""
     with tarfile.open(fileobj=context, mode="w") as archive:
         archive.add(images_dir() / "api" / "Dockerfile", "Dockerfile", filter=_anonymous)
         for path in _package_files():

@@ -255,7 +255,7 @@ def _picture(view: Mapping[str, Any] | None) -> object:
 
 
 def _make_shard_keys(rest: HttpClient, name: str, record: CollectionRecord) -> None:
-    """Return the shard keys in the order of their creation, by the numbers of their shards."""
+    """Make the shard keys in the order of their creation, by the numbers of their shards."""
     keyed = [shard for shard in record.shards if shard.key is not None]
     for key, shards in groupby(sorted(keyed, key=lambda shard: shard.id), key=lambda shard: shard.key):
         body = {"shard_key": key, "shards_number": sum(1 for _ in shards)}

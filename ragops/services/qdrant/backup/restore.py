@@ -100,7 +100,7 @@ class Restore:
     # --- the proof ---------------------------------------------------------------------------------------------------
 
     def _prove_all(self) -> None:
-        """Return a proven copy of every collection. A fault of the platform ends the run, before anything is touched.
+        """Make a proven copy of every collection. A fault of the platform ends the run, before anything is touched.
 
         What is wrong with one collection is kept for the end.
         """
