@@ -7,6 +7,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ragops.adapters import interrupts
 from ragops.adapters.installation import require_own_package
 from ragops.cli.console import Console
 from ragops.cli.global_options import hoist
@@ -29,10 +30,7 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit code."""
-    # A service manager's stop and a lost connection are interrupts as much as Ctrl-C is.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
-            signal.signal(number, _interrupt)
+    interrupts.install()  # a service manager's stop and a lost connection count as much as Ctrl-C does
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a terminal that has no arrow
     ordered = hoist(arguments)
@@ -107,7 +105,7 @@ def _unexpected(failure: Exception) -> RagopsError:
         context = getattr(failure, "ctx", None)
         command = context.command_path if context else "ragops"
         return UsageError("usage", failure.format_message(), f"see `{command} --help`")
-    if type(failure).__name__ == "Abort":
+    if type(failure).__name__ == "Abort" or interrupts.is_caused_by_interrupt(failure):
         return InterruptedRunError("interrupted", "interrupted")
     if isinstance(failure, PermissionError):
         from ragops.adapters.files import explain_os_error
@@ -115,7 +113,3 @@ def _unexpected(failure: Exception) -> RagopsError:
         return explain_os_error(failure, f"use {failure.filename or 'a file'}")
     what = f"{type(failure).__name__}: {failure}"
     return RagopsError("internal_error", f"this is a fault in ragops: {what}", "run with --verbose and report it")
-
-
-def _interrupt(_number: int, _frame: object) -> NoReturn:
-    raise KeyboardInterrupt

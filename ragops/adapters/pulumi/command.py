@@ -15,6 +15,7 @@ from pulumi.automation import CommandResult, PulumiCommand
 from pulumi.automation.errors import create_command_error
 from semver import VersionInfo
 
+from ragops.adapters import interrupts
 from ragops.errors import InterruptedRunError
 
 if TYPE_CHECKING:
@@ -47,18 +48,18 @@ class InterruptibleCommand(PulumiCommand):
         on_error: Callable[[str], object] | None = None,
     ) -> CommandResult:
         """Run `pulumi ARGS`. Raises the Automation API's CommandError, or InterruptedRunError after a Ctrl-C."""
-        with _counted_interrupts() as interrupts, subprocess.Popen(
+        with _counted_interrupts() as seen, subprocess.Popen(
             arguments(self.command, args),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             cwd=cwd, env=environment(additional_env), encoding="utf-8", errors="replace", start_new_session=True,
             umask=_UMASK,
         ) as process:  # fmt: skip
             stdout, stderr = _Reader(process.stdout, on_output), _Reader(process.stderr, on_error)
-            _wait(process, interrupts)
+            _wait(process, seen)
             if process.returncode < 0:
                 _end_session(process.pid)
             result = CommandResult(stdout.text(), stderr.text(), process.returncode)
-        if interrupts:
+        if seen:
             raise InterruptedRunError(
                 "interrupted",
                 "interrupted; what was under way was finished or cancelled, and the state was saved",
@@ -109,7 +110,7 @@ def _counted_interrupts() -> Iterator[list[int]]:
     if threading.current_thread() is not threading.main_thread():
         yield seen
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in (*interrupts.SIGNALS, interrupts.AGAIN)}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, lambda got, _frame: seen.append(got))
@@ -120,15 +121,15 @@ def _counted_interrupts() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _wait(process: subprocess.Popen[str], interrupts: list[int]) -> None:
+def _wait(process: subprocess.Popen[str], seen: list[int]) -> None:
     """Wait for the engine; pass each interrupt to it, and end it if it does not end."""
     passed_on, give_up = 0, float("inf")
     while True:
         try:
             process.wait(timeout=0.1)
         except subprocess.TimeoutExpired:
-            if len(interrupts) > passed_on:
-                passed_on = len(interrupts)
+            if len(seen) > passed_on:
+                passed_on = len(seen)
                 _signal(process, signal.SIGINT)
                 give_up = time.monotonic() + _CANCEL_WAIT
             elif time.monotonic() > give_up:

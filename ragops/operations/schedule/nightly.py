@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 from ragops.adapters import audit, logs
 from ragops.adapters.files import SECRET_MODE, make_dir
 from ragops.adapters.healthcheck_ping import ping
+from ragops.adapters.interrupts import is_caused_by_interrupt
 from ragops.adapters.process_identity import format_mark
 from ragops.errors import ExitCode, RagopsError
 from ragops.hints import complete_commands
@@ -193,6 +194,8 @@ def _failure_of(step: Callable[[], None]) -> RagopsError | None:
     except KeyboardInterrupt:
         return _interrupted()
     except (Exception, SystemExit) as error:
+        if is_caused_by_interrupt(error):
+            return _interrupted()
         traceback.print_exc()
         what = f"this is a fault in ragops: {type(error).__name__}: {error}"
         return RagopsError("internal_error", what, "the log has more; report it")
