@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -48,6 +49,9 @@ class VectorStore:
         placement: Mapping[str, int] | None = None,
     ) -> None:
         self._placement = dict(placement or {})
+        self._most_points = (
+            sys.maxsize
+        )  # of one request, as far as it is known: strict mode allows as few as it is set to
         self._client = Client(nodes, api_key, seconds=seconds, attempts=attempts)
 
     @classmethod
@@ -89,9 +93,13 @@ class VectorStore:
             _check_vectors(collection, found, size)
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
-        """Store points; they can be found when this returns."""
-        with _translate_errors():
-            self._client.upsert(collection, points)
+        """Store points; they can be found when this returns. What is refused at once is stored in smaller parts.
+
+        Raises PointsRefusedError with the server's text if it refuses a single point; others may be stored then.
+        """
+        most = self._most_points
+        for start in range(0, max(len(points), 1), most):
+            self._upsert_part(collection, points[start : start + most])
 
     def delete(self, collection: str, ids: Sequence[UUID]) -> None:
         """Delete points, those that are there."""
@@ -113,6 +121,18 @@ class VectorStore:
         with _translate_errors():
             found = self._client.retrieve(collection, ids, ["collection"])
         return {point: payload.get("collection") for point, payload in found.items()}
+
+    def _upsert_part(self, collection: str, points: Sequence[Point]) -> None:
+        try:
+            with _translate_errors():
+                self._client.upsert(collection, points)
+        except PointsRefusedError:
+            if len(points) <= 1:
+                raise
+            half = (len(points) + 1) // 2
+            for part in (points[:half], points[half:]):
+                self._upsert_part(collection, part)
+            self._most_points = min(self._most_points, half)
 
     def _vector_params(self, collection: str) -> VectorParams | None:
         with _translate_errors():

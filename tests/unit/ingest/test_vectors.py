@@ -39,7 +39,7 @@ class Server:
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 asked = (self.command, self.path, json.loads(body) if body else None, self.headers.get("api-key", ""))
                 outer.asked.append(asked)
-                status, value = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
+                status, value = outer.respond(asked[2])
                 content = value if isinstance(value, bytes) else json.dumps(value).encode()
                 self.send_response(status)
                 self.send_header("content-length", str(len(content)))
@@ -54,6 +54,9 @@ class Server:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def respond(self, _body: object) -> tuple[int, object]:
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     def close(self) -> None:
         self._server.shutdown()
@@ -146,6 +149,38 @@ def test_what_answers_mean(server: Server, status: int, kind: type[RagopsError],
     with store(server) as client, pytest.raises(kind, match="its words") as caught:
         client.upsert("docs", [])
     assert (caught.value.code, len(server.asked)) == (code, tries)
+
+
+class StrictServer(Server):
+    """A server with `upsert_max_batchsize`, as Qdrant's strict mode has it."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+        self.stored: list[str] = []
+
+    def respond(self, body: dict) -> tuple[int, object]:
+        if len(body["points"]) > self.most:
+            return 400, error(f"Forbidden: Upsert limit exceeded: {len(body['points'])} > {self.most}")
+        self.stored += [point["id"] for point in body["points"]]
+        return 200, DONE
+
+
+def test_points_go_in_smaller_requests_if_the_server_takes_no_larger_ones() -> None:
+    strict = StrictServer(16)
+    points = [Point(UUID(int=number), [0.5], {}) for number in range(128)]
+    try:
+        with store(strict) as client:
+            client.upsert("docs", points)
+            assert strict.stored == [str(point.id) for point in points]
+            before = len(strict.asked)
+            client.upsert("docs", points)
+            assert len(strict.asked) - before == 8  # as many as it is known to take, none refused again
+            strict.most = 0
+            with pytest.raises(PointsRefusedError, match="1 > 0"):
+                client.upsert("docs", points)
+    finally:
+        strict.close()
 
 
 def test_an_answer_that_is_not_qdrants(server: Server) -> None:
