@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 import ragops
-from ragops.services.contract.lazy import Lazy
+from ragops.services.contract.lazy import lazy
 from ragops.services.contract.service import Program, ScrapeTarget, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Mapping
 
-    from ragops.services.api.component import Api
     from ragops.services.api.settings import ApiSettings
-    from ragops.services.contract import Declaration, Endpoint, ProbeResult, VersionStep
+    from ragops.services.contract import Endpoint
     from ragops.services.spec import RuntimeTraits
 
 VERSION = ragops.__version__
@@ -39,10 +37,7 @@ class ApiService(Service):
     image_keys = ("image", "memory")
     section_template = "api/section.yaml.j2"
 
-    settings: Lazy[type[ApiSettings]] = Lazy("ragops.services.api.settings:ApiSettings")
-    step: Lazy[Callable[[str, str], VersionStep]] = Lazy("ragops.services.api.versions:step")
-    declare: Lazy[Callable[[Declaration, Any], Api]] = Lazy("ragops.services.api.component:declare")
-    probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.api.health:probe")
+    settings = lazy(".settings:ApiSettings")
 
     def secrets(self) -> tuple[str, ...]:
         """Return the token of each service that may ask /internal."""

@@ -83,8 +83,9 @@ class Declared(Protocol):
 class Service:
     """One folder under services/: its subclass and an entry of SERVICES in `services/__init__.py` are all it needs.
 
-    Members that stand for an object of another module are `Lazy`. Required: `name`, that of its section in ragops.yaml;
-    `titles`, the names of its engines for a person; `settings`, `step`, `declare`, `probe`, `version` and `outputs`.
+    Members that stand for an object of another module are `Lazy`: without another name it is `versions`, `component` or
+    `health` of the service's folder. Required: `name`, that of its section in ragops.yaml; `titles`, the names of its
+    engines for a person; `settings`, `step`, `declare`, `probe`, `version` and `outputs`.
 
     Optional: `image` is the reference of the pinned image; `builds_image`: it is built from this package, not pulled.
     `programs` are those of the engine as a wheel. `needs` names the services that are declared before it.
@@ -109,34 +110,36 @@ class Service:
     settings: Lazy[type[BaseModel]]
     """The frozen settings model of its section in ragops.yaml."""
 
-    step: Lazy[Callable[[str, str], VersionStep]]
+    step: Lazy[Callable[[str, str], VersionStep]] = Lazy(".versions:step")
     """Return whether it may go from one version to another with its data, and the cost."""
 
-    declare: Lazy[Callable[[Declaration, Any], Declared]]
+    declare: Lazy[Callable[[Declaration, Any], Declared]] = Lazy(".component:declare")
     """Declare its Pulumi component with resource options; imports pulumi."""
 
-    probe: Lazy[Callable[[Endpoint, float], ProbeResult]]
+    probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy(".health:probe")
     """Check the live service for at most so many seconds; never raises."""
 
-    backup: Lazy[Callable[[], BackupEngine | None]] = Lazy(f"{__name__}:no_backup")
+    backup: Lazy[Callable[[], BackupEngine | None]] = Lazy(default=lambda: None)
     """Return its dump, verify and restore; None for a service without data of its own."""
 
-    prepare: Lazy[Callable[[Endpoint], None]] = Lazy(f"{__name__}:no_preparation")
+    prepare: Lazy[Callable[[Endpoint], None]] = Lazy(default=lambda _endpoint: None)
     """Bring the running service into its initial state (roles, databases); idempotent, called at the end of `up`."""
 
-    check_update: Lazy[Callable[[Endpoint, Any], None]] = Lazy(f"{__name__}:no_check")
+    check_update: Lazy[Callable[[Endpoint, Any], None]] = Lazy(default=lambda _endpoint, _settings: None)
     """Raise UsageError if the provisioned service must not be updated to these settings."""
 
-    before_update: Lazy[Callable[[Endpoint, DataFileReader], tuple[str, ...]]] = Lazy(f"{__name__}:no_notes")
+    before_update: Lazy[Callable[[Endpoint, DataFileReader], tuple[str, ...]]] = Lazy(
+        default=lambda _endpoint, _file: ()
+    )
     """Prepare the running service for an update; returns notes for the user."""
 
-    after_update: Lazy[Callable[[Endpoint, float], None]] = Lazy(f"{__name__}:no_wait")
+    after_update: Lazy[Callable[[Endpoint, float], None]] = Lazy(default=lambda _endpoint, _timeout: None)
     """Wait until a cluster is whole after one of its nodes was updated, for at most so many seconds."""
 
-    node_versions: Lazy[Callable[[Endpoint], Mapping[str, str]]] = Lazy(f"{__name__}:no_versions")
+    node_versions: Lazy[Callable[[Endpoint], Mapping[str, str]]] = Lazy(default=lambda _endpoint: {})
     """Return the versions of the nodes that answer, by name. Raises UnhealthyError if none does."""
 
-    mixed_nodes: Lazy[Callable[[Endpoint, str], frozenset[str] | None]] = Lazy(f"{__name__}:never_mixed")
+    mixed_nodes: Lazy[Callable[[Endpoint, str], frozenset[str] | None]] = Lazy(default=lambda _endpoint, _wanted: None)
     """Return the nodes that refuse the others while not all run the wanted version; None if no node refuses another."""
 
     def version(self, settings: Any, traits: RuntimeTraits) -> str:
@@ -165,34 +168,3 @@ class Service:
     def scrape_targets(self, endpoint: Endpoint) -> tuple[ScrapeTarget, ...]:  # noqa: ARG002  part of the contract
         """Return its pages of metrics, as the other services reach them."""
         return ()
-
-
-def no_backup() -> None:
-    """Return None: the service has no data of its own."""
-
-
-def no_preparation(_endpoint: Endpoint) -> None:
-    """Do nothing: the files of the service hold all of its initial state."""
-
-
-def no_check(_endpoint: Endpoint, _settings: Any) -> None:
-    """Refuse nothing."""
-
-
-def no_notes(_endpoint: Endpoint, _data_file: DataFileReader) -> tuple[str, ...]:
-    """Do nothing, and have nothing to report."""
-    return ()
-
-
-def no_wait(_endpoint: Endpoint, _timeout: float) -> None:
-    """Wait for nothing."""
-
-
-def no_versions(_endpoint: Endpoint) -> Mapping[str, str]:
-    """Return no node's version: the service is no cluster."""
-    return {}
-
-
-def never_mixed(_endpoint: Endpoint, _wanted: str) -> frozenset[str] | None:
-    """Return None: no version of its nodes refuses another."""
-    return None

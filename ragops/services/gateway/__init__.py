@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ragops.services.contract.lazy import Lazy
+from ragops.services.contract.lazy import lazy
 from ragops.services.contract.service import Program, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Mapping
 
-    from ragops.services.contract import Declaration, Endpoint, ProbeResult, VersionStep
-    from ragops.services.gateway.component import Gateway
+    from ragops.services.contract import Endpoint
     from ragops.services.gateway.settings import GatewaySettings
     from ragops.services.spec import RuntimeTraits
 
@@ -36,10 +34,7 @@ class GatewayService(Service):
     image_keys = ("image", "memory")
     section_template = "gateway/section.yaml.j2"
 
-    settings: Lazy[type[GatewaySettings]] = Lazy("ragops.services.gateway.settings:GatewaySettings")
-    step: Lazy[Callable[[str, str], VersionStep]] = Lazy("ragops.services.gateway.versions:step")
-    declare: Lazy[Callable[[Declaration, Any], Gateway]] = Lazy("ragops.services.gateway.component:declare")
-    probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.gateway.health:probe")
+    settings = lazy(".settings:GatewaySettings")
 
     def ports(self, settings: GatewaySettings, *, uses_images: bool) -> Mapping[str, int]:  # noqa: ARG002  the same
         """Return the ports of HTTP and of HTTPS."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ragops.services.contract.lazy import Lazy
+from ragops.services.contract.lazy import lazy
 from ragops.services.contract.service import Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Mapping
 
-    from ragops.services.contract import Declaration, Endpoint, ProbeResult, VersionStep
-    from ragops.services.ollama.component import Ollama
+    from ragops.services.contract import Endpoint
     from ragops.services.ollama.settings import OllamaSettings
     from ragops.services.spec import RuntimeTraits
 
@@ -30,10 +28,7 @@ class OllamaService(Service):
     exposable = "the models, which ask for no password"
     section_template = "ollama/section.yaml.j2"
 
-    settings: Lazy[type[OllamaSettings]] = Lazy("ragops.services.ollama.settings:OllamaSettings")
-    step: Lazy[Callable[[str, str], VersionStep]] = Lazy("ragops.services.ollama.versions:step")
-    declare: Lazy[Callable[[Declaration, Any], Ollama]] = Lazy("ragops.services.ollama.component:declare")
-    probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.ollama.health:probe")
+    settings = lazy(".settings:OllamaSettings")
 
     def version(self, settings: OllamaSettings, traits: RuntimeTraits) -> str:
         """Return the image's, by its tag; there is no other."""

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ragops.services.contract.lazy import Lazy
+from ragops.services.contract.lazy import lazy
 from ragops.services.contract.service import Program, ScrapeTarget, Service
 from ragops.services.qdrant.names import API_KEY_SECRET, ENGINE, IMAGE, SERVER_ENGINE, SERVER_VERSION, VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Mapping
 
-    from ragops.services.contract import Declaration, Endpoint, ProbeResult, VersionStep
-    from ragops.services.contract.service import DataFileReader
-    from ragops.services.qdrant.backup.backup import QdrantBackup
-    from ragops.services.qdrant.component import Qdrant
+    from ragops.services.contract import Endpoint
     from ragops.services.qdrant.settings import QdrantSettings
     from ragops.services.spec import RuntimeTraits
 
@@ -31,25 +27,15 @@ class QdrantService(Service):
     image_keys = ("image", "memory", "nodes", "replication_factor", "shards_per_node")
     section_template = "qdrant/section.yaml.j2"
 
-    settings: Lazy[type[QdrantSettings]] = Lazy("ragops.services.qdrant.settings:QdrantSettings")
-    step: Lazy[Callable[[str, str], VersionStep]] = Lazy("ragops.services.qdrant.versions:check_upgrade")
-    declare: Lazy[Callable[[Declaration, Any], Qdrant]] = Lazy("ragops.services.qdrant.component:declare")
-    check_update: Lazy[Callable[[Endpoint, QdrantSettings], None]] = Lazy("ragops.services.qdrant.cluster.update:check")
-    before_update: Lazy[Callable[[Endpoint, DataFileReader], tuple[str, ...]]] = Lazy(
-        "ragops.services.qdrant.cluster.update:rejoin_lost_nodes"
-    )
-    after_update: Lazy[Callable[[Endpoint, float], None]] = Lazy(
-        "ragops.services.qdrant.cluster.cluster:wait_all_active"
-    )
-    node_versions: Lazy[Callable[[Endpoint], Mapping[str, str]]] = Lazy(
-        "ragops.services.qdrant.cluster.cluster:node_versions"
-    )
-    mixed_nodes: Lazy[Callable[[Endpoint, str], frozenset[str] | None]] = Lazy(
-        "ragops.services.qdrant.cluster.update:mixed_nodes"
-    )
-    prepare: Lazy[Callable[[Endpoint], None]] = Lazy("ragops.services.qdrant.cluster.prepare:prepare")
-    probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.qdrant.health:probe")
-    backup: Lazy[type[QdrantBackup]] = Lazy("ragops.services.qdrant.backup.backup:QdrantBackup")
+    settings = lazy(".settings:QdrantSettings")
+    step = lazy(".versions:check_upgrade")
+    check_update = lazy(".cluster.update:check")
+    before_update = lazy(".cluster.update:rejoin_lost_nodes")
+    after_update = lazy(".cluster.cluster:wait_all_active")
+    node_versions = lazy(".cluster.cluster:node_versions")
+    mixed_nodes = lazy(".cluster.update:mixed_nodes")
+    prepare = lazy(".cluster.prepare:prepare")
+    backup = lazy(".backup.backup:QdrantBackup")
 
     def ports(self, settings: QdrantSettings, *, uses_images: bool) -> Mapping[str, int]:
         """Return the REST port, in a cluster also those that follow from it."""

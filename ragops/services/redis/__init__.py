@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, ClassVar
 
-from ragops.services.contract.lazy import Lazy
+from ragops.services.contract.lazy import lazy
 from ragops.services.contract.service import Program, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Mapping
 
-    from ragops.services.contract import Declaration, Endpoint, ProbeResult, VersionStep
-    from ragops.services.redis.backup import RedisBackup
-    from ragops.services.redis.component import Redis
+    from ragops.services.contract import Endpoint
     from ragops.services.redis.settings import RedisSettings
     from ragops.services.spec import RuntimeTraits
 
@@ -62,15 +59,10 @@ class RedisService(Service):
     image_keys = ("image", "memory", "modules")
     section_template = "redis/section.yaml.j2"
 
-    settings: Lazy[type[RedisSettings]] = Lazy("ragops.services.redis.settings:RedisSettings")
-    step: Lazy[Callable[[str, str], VersionStep]] = Lazy("ragops.services.redis.versions:step")
-    declare: Lazy[Callable[[Declaration, Any], Redis]] = Lazy("ragops.services.redis.component:declare")
-    check_update: Lazy[Callable[[Endpoint, RedisSettings], None]] = Lazy(
-        "ragops.services.redis.update:refuse_bad_users"
-    )
-    prepare: Lazy[Callable[[Endpoint], None]] = Lazy("ragops.services.redis.prepare:prepare")
-    probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.redis.health:probe")
-    backup: Lazy[type[RedisBackup]] = Lazy("ragops.services.redis.backup:RedisBackup")
+    settings = lazy(".settings:RedisSettings")
+    check_update = lazy(".update:refuse_bad_users")
+    prepare = lazy(".prepare:prepare")
+    backup = lazy(".backup:RedisBackup")
 
     def secrets(self) -> tuple[str, ...]:
         """Passwords of both ACL users."""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from ragops.services.contract.lazy import Lazy
+from ragops.services.contract.lazy import lazy
 from ragops.services.contract.service import Program, Service
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
+    from collections.abc import Mapping
 
-    from ragops.services.contract import Declaration, Endpoint, ProbeResult, VersionStep
+    from ragops.services.contract import Endpoint
     from ragops.services.spec import RuntimeTraits
-    from ragops.services.timescaledb.backup import TimescaleBackup
-    from ragops.services.timescaledb.component import Timescale
     from ragops.services.timescaledb.settings import TimescaleSettings
 
 # The embedded engine: PostgreSQL.
@@ -50,12 +47,9 @@ class TimescaleService(Service):
     image_keys = ("image", "memory", "cpus", "license")
     section_template = "timescaledb/section.yaml.j2"
 
-    settings: Lazy[type[TimescaleSettings]] = Lazy("ragops.services.timescaledb.settings:TimescaleSettings")
-    step: Lazy[Callable[[str, str], VersionStep]] = Lazy("ragops.services.timescaledb.versions:step")
-    declare: Lazy[Callable[[Declaration, Any], Timescale]] = Lazy("ragops.services.timescaledb.component:declare")
-    prepare: Lazy[Callable[[Endpoint], None]] = Lazy("ragops.services.timescaledb.prepare:prepare")
-    probe: Lazy[Callable[[Endpoint, float], ProbeResult]] = Lazy("ragops.services.timescaledb.health:probe")
-    backup: Lazy[type[TimescaleBackup]] = Lazy("ragops.services.timescaledb.backup:TimescaleBackup")
+    settings = lazy(".settings:TimescaleSettings")
+    prepare = lazy(".prepare:prepare")
+    backup = lazy(".backup:TimescaleBackup")
 
     def secrets(self) -> tuple[str, ...]:
         """Passwords of the owner and of the application role."""
