@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -22,48 +21,39 @@ if TYPE_CHECKING:
     from ragops.services.spec import Layout, Runtime
 
 
-@dataclass(frozen=True)
-class ApiArgs:
-    """What the component is made from."""
-
-    inputs: ApiInputs
-    runtime: Runtime
-
-
 class Api(pulumi.ComponentResource):
     """The RAG service; `endpoint` says how to reach it, and what it embeds with (options `embedder`, `workers`)."""
 
-    def __init__(self, args: ApiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, inputs: ApiInputs, runtime: Runtime, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ragops:service:Api", "api", None, opts)
-        self._args = args
-        runtime = args.runtime
-        layout = runtime.layout("api", image_spec(args.inputs.settings))
-        self.process = runtime.run(service_spec(args.inputs, layout), self)
-        self.endpoint = self._endpoint(layout)
+        layout = runtime.layout("api", image_spec(inputs.settings))
+        self.process = runtime.run(service_spec(inputs, layout), self)
+        self.endpoint = _endpoint(inputs, runtime, layout)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
-    def _endpoint(self, layout: Layout) -> Endpoint:
-        runtime, settings = self._args.runtime, self._args.inputs.settings
-        return Endpoint(
-            service="api",
-            engine="ragops",
-            version=VERSION,
-            runtime=runtime.name,
-            host="127.0.0.1",
-            port=settings.port,
-            runtime_id=runtime.runtime_id("api"),
-            options={
-                "embedder": embedder(settings.embedder, layout.distribution, self._args.inputs.ollama).model,
-                "workers": str(settings.workers),
-            },
-            logins={
-                "operator": Login(OPERATOR_SERVICE, OPERATOR_SECRET),
-                "application": Login(INGEST_SERVICE, INGEST_SECRET),
-            },
-            capabilities=runtime.capabilities,
-            inner_host=layout.internal_host,
-            inner_port=INNER_PORT if layout.internal_host else 0,
-        )
+
+def _endpoint(inputs: ApiInputs, runtime: Runtime, layout: Layout) -> Endpoint:
+    settings = inputs.settings
+    return Endpoint(
+        service="api",
+        engine="ragops",
+        version=VERSION,
+        runtime=runtime.name,
+        host="127.0.0.1",
+        port=settings.port,
+        runtime_id=runtime.runtime_id("api"),
+        options={
+            "embedder": embedder(settings.embedder, layout.distribution, inputs.ollama).model,
+            "workers": str(settings.workers),
+        },
+        logins={
+            "operator": Login(OPERATOR_SERVICE, OPERATOR_SECRET),
+            "application": Login(INGEST_SERVICE, INGEST_SECRET),
+        },
+        capabilities=runtime.capabilities,
+        inner_host=layout.internal_host,
+        inner_port=INNER_PORT if layout.internal_host else 0,
+    )
 
 
 def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = None) -> Api:
@@ -81,4 +71,4 @@ def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = N
         keys=declaration.own["keys"],
         ollama="http://{}:{}".format(*ollama.internal_address) if ollama else "",
     )
-    return Api(ApiArgs(inputs, declaration.runtime), options)
+    return Api(inputs, declaration.runtime, options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pulumi
@@ -27,39 +26,27 @@ class GatewayRuntime(Runtime, Protocol):
         """Declare the resource that keeps the configuration applied that `inputs` come to, below `parent`."""
 
 
-@dataclass(frozen=True)
-class GatewayArgs:
-    """What the component is made from."""
-
-    inputs: GatewayInputs
-    runtime: GatewayRuntime
-
-
 class Gateway(pulumi.ComponentResource):
     """Envoy, or in an image Kong, with its policy; `endpoint` says how to reach it."""
 
-    def __init__(self, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, inputs: GatewayInputs, runtime: GatewayRuntime, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("ragops:service:Gateway", "gateway", None, opts)
-        runtime = args.runtime
-        layout = runtime.layout("gateway", kong_configuration.image(args.inputs.settings))
-        spec = _spec(args.inputs, layout)
-        self.configuration = runtime.configure(args.inputs, self)
+        layout = runtime.layout("gateway", kong_configuration.image(inputs.settings))
+        spec = _SPECS[layout.gateway_engine](inputs, layout)
+        self.configuration = runtime.configure(inputs, self)
         # Below its configuration, not next to it: neither program starts without those files.
         self.process = runtime.run(spec, self.configuration)
-        self.endpoint = _endpoint(args, layout, spec)
+        self.endpoint = _endpoint(inputs, runtime, layout, spec)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
 
-def _spec(inputs: GatewayInputs, layout: Layout) -> ServiceSpec:
-    make = _SPECS[layout.gateway_engine]
-    return make(inputs, layout)
-
-
-def _endpoint(args: GatewayArgs, layout: Layout, spec: ServiceSpec) -> Endpoint:
-    runtime, settings = args.runtime, args.inputs.settings
+def _endpoint(inputs: GatewayInputs, runtime: Runtime, layout: Layout, spec: ServiceSpec) -> Endpoint:
+    settings = inputs.settings
     options = {"admin": configuration.admin_socket(layout)} if layout.gateway_engine is GatewayEngine.ENVOY else {}
-    if settings.tls and args.inputs.certificate:
-        options |= {"tls_port": str(settings.tls_port), "certificate": args.inputs.certificate}
+    if settings.tls and inputs.certificate:
+        options |= {"tls_port": str(settings.tls_port), "certificate": inputs.certificate}
     return Endpoint(
         service="gateway",
         engine=layout.gateway_engine.value,
@@ -79,4 +66,4 @@ def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = N
     """Declare the component on the platform's stack, in front of the API."""
     inputs: GatewayInputs = declaration.own["inputs"]
     upstream = declaration.before["api"].internal_address
-    return Gateway(GatewayArgs(inputs.with_upstream(upstream), declaration.runtime), options)
+    return Gateway(inputs.with_upstream(upstream), declaration.runtime, options)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping  # noqa: TC003  pydantic reads the annotation
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ragops.services.gateway import IMAGE
-from ragops.services.gateway.configuration import smoke_tests
+from ragops.services.gateway.configuration import SmokeTest, smoke_tests
 from ragops.services.gateway.kong import render
 from ragops.services.gateway.kong_environment import HTTP_PORT, LOG_CONF, LOG_FORMAT, PREFIX, TLS_PORT, environment
 from ragops.services.gateway.policy import READY_PATH
@@ -16,9 +17,7 @@ from ragops.services.image_references import size_bytes, tag_version
 from ragops.services.spec import ConfigFile, ExecCheck, ImageSpec, ServiceSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from ragops.services.gateway.configuration import GatewayInputs, SmokeTest
+    from ragops.services.gateway.configuration import GatewayInputs
     from ragops.services.gateway.policy import GatewayPolicy
     from ragops.services.gateway.settings import GatewaySettings
     from ragops.services.spec import Layout

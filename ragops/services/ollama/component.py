@@ -27,20 +27,11 @@ INNER_PORT = 11434
 _HOME = "/var/lib/ollama"
 
 
-@dataclass(frozen=True)
-class OllamaArgs:
-    """What the component is made from."""
-
-    settings: OllamaSettings
-    runtime: Runtime
-
-
 class Ollama(pulumi.ComponentResource):
     """A server with its models; what depends on it starts when they are there. `endpoint` is its address."""
 
-    def __init__(self, args: OllamaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, settings: OllamaSettings, runtime: Runtime, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ragops:service:Ollama", "ollama", None, opts)
-        settings, runtime = args.settings, args.runtime
         layout = runtime.layout("ollama", image_spec(settings))
         serving = runtime.run(service_spec(settings, layout), self)
         self.models = Models(
@@ -54,7 +45,7 @@ class Ollama(pulumi.ComponentResource):
 
 def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = None) -> Ollama:
     """Declare the component on the platform's stack."""
-    return Ollama(OllamaArgs(declaration.settings, declaration.runtime), options)
+    return Ollama(declaration.settings, declaration.runtime, options)
 
 
 def endpoint(settings: OllamaSettings, runtime: Runtime, layout: Layout) -> Endpoint:

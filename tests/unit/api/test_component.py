@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from ragops.services.api.component import Api, ApiArgs
+from ragops.services.api.component import Api
 from ragops.services.contract import Capability, Endpoint
 from ragops.services.spec import Layout
 from tests.unit.api.test_service import SECRETS, inputs
@@ -43,7 +43,7 @@ class Runtime:
 @pulumi.runtime.test
 def declare(runtime: Runtime, made: list[Api]) -> None:
     """Returns when all that the component tells the engine is told."""
-    made.append(Api(ApiArgs(inputs(port=8123, workers=2), runtime)))
+    made.append(Api(inputs(port=8123, workers=2), runtime))
 
 
 def test_endpoint_and_spec(pulumi_loop: None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -14,62 +14,49 @@ from ragops.adapters.pulumi.provider import DigestProvider
 from ragops.runtimes.docker.containers import files as docker_files
 from ragops.runtimes.docker.kong import admin, apply
 from ragops.runtimes.docker.kong.apply import KongPlace
-from ragops.services.gateway.configuration import SmokeTest  # noqa: TC001  pydantic reads the annotation
 from ragops.services.gateway.kong_configuration import DOCUMENT, KongConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True)
-class _Rendered:
-    files: dict[str, str]
-    live: str
-    image: str
-    environment: dict[str, str]
-    ports: dict[int, int]
-    smoke: tuple[SmokeTest, ...]
+_RENDERED = ("files", "live", "image", "environment", "ports", "smoke")  # what a plan need not show
+_CONFIGURATION = TypeAdapter(KongConfiguration)
+_PLACE = TypeAdapter(KongPlace)
 
 
 @dataclass(frozen=True)
-class _Props:
+class _Wanted:
     place: KongPlace
-    rendered: _Rendered
-    document: str = field(repr=False)
-    policy: dict[str, Any] = field(default_factory=dict)
-    tokens: tuple[str, ...] = ()
-    certificate: str = ""
-
-    def configuration(self) -> KongConfiguration:
-        rendered = {name: getattr(self.rendered, name) for name in vars(self.rendered)}
-        return KongConfiguration(
-            document=self.document, policy=self.policy, tokens=self.tokens, certificate=self.certificate, **rendered
-        )
+    configuration: KongConfiguration
 
 
-class KongConfigProvider(DigestProvider[_Props]):
+class KongConfigProvider(DigestProvider[_Wanted]):
     """The hot configuration of one Kong."""
 
-    model = _Props
     place = "place"
+
+    def parse(self, props: Mapping[str, Any]) -> _Wanted:
+        """Return the place and the configuration of these properties."""
+        return _Wanted(_PLACE.validate_python(props["place"]), from_props(props))
 
     def located(self, props: Mapping[str, Any]) -> Any:
         """Return the volume."""
         return props.get("place", {}).get("volume")
 
-    def identify(self, wanted: _Props) -> str:
+    def identify(self, wanted: _Wanted) -> str:
         """Return the volume."""
         return f"gateway-config@{wanted.place.volume}"
 
-    def expected(self, wanted: _Props) -> Mapping[str, Any]:
+    def expected(self, wanted: _Wanted) -> Mapping[str, Any]:
         """Return the digest of the whole configuration."""
-        return {"digest": wanted.configuration().digest()}
+        return {"digest": wanted.configuration.digest()}
 
-    def apply(self, wanted: _Props) -> Mapping[str, Any]:
+    def apply(self, wanted: _Wanted) -> Mapping[str, Any]:
         """Apply it hot, or leave everything as it was; smoke-tested if Kong runs."""
-        apply.apply(DockerHost(), wanted.place, wanted.configuration())
-        stored = apply.digest(wanted.document)
-        return {"place": asdict(wanted.place), "stored": stored, "live": wanted.rendered.live}
+        apply.apply(DockerHost(), wanted.place, wanted.configuration)
+        stored = apply.digest(wanted.configuration.document)
+        return {"place": asdict(wanted.place), "stored": stored, "live": wanted.configuration.live}
 
     def observe(self, outputs: Mapping[str, Any]) -> str:
         """Return whether the volume and Kong itself have the configuration that was applied."""
@@ -81,7 +68,7 @@ class KongConfigProvider(DigestProvider[_Props]):
 
 
 def _state(outputs: Mapping[str, Any]) -> str:
-    docker, place = DockerHost(), TypeAdapter(KongPlace).validate_python(outputs["place"])
+    docker, place = DockerHost(), _PLACE.validate_python(outputs["place"])
     if docker.image(place.image) is None:
         return "not to be seen, its image is gone"
     document = apply.stored(docker, place)
@@ -98,27 +85,14 @@ def _state(outputs: Mapping[str, Any]) -> str:
 
 def to_props(configuration: KongConfiguration, place: KongPlace) -> dict[str, Any]:
     """Return the JSON values that `from_props` reads; what a plan need not show is under `rendered`."""
-    rendered = {
-        "files": dict(configuration.files),
-        "live": configuration.live,
-        "image": configuration.image,
-        "environment": dict(configuration.environment),
-        "ports": {str(inner): port for inner, port in configuration.ports.items()},
-        "smoke": [{**asdict(test), "headers": dict(test.headers)} for test in configuration.smoke],
-    }
-    return {
-        "place": asdict(place),
-        "policy": dict(configuration.policy),
-        "tokens": list(configuration.tokens),
-        "certificate": configuration.certificate,
-        "rendered": rendered,
-        "document": configuration.document,
-    }
+    values = _CONFIGURATION.dump_python(configuration, mode="json")
+    rendered = {name: values.pop(name) for name in _RENDERED}
+    return {**values, "place": asdict(place), "rendered": rendered}
 
 
 def from_props(props: Mapping[str, Any]) -> KongConfiguration:
     """Return the configuration of `to_props`'s values, numbers as Pulumi returns them (floats) included."""
-    return TypeAdapter(_Props).validate_python(dict(props)).configuration()
+    return _CONFIGURATION.validate_python({**props, **props["rendered"]})
 
 
 class KongConfig(Resource, module="ragops", name="GatewayConfig"):

@@ -6,7 +6,7 @@ works by them, and put the last good files back if it does not.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from ragops.adapters.pulumi.provider import DigestProvider
 from ragops.runtimes.embedded.envoy import apply
 from ragops.runtimes.embedded.programs import locate
-from ragops.services.gateway.configuration import GatewayConfiguration, SmokeTest
+from ragops.services.gateway.configuration import GatewayConfiguration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,24 +24,9 @@ if TYPE_CHECKING:
     import pulumi
 
 
-@dataclass(frozen=True)
-class _Rendered:
-    files: dict[str, str]
-    order: tuple[str, ...]
-    check: str
-    command: tuple[str, ...]
-    bootstrap: str
-    bootstrap_digest: str
-    smoke: tuple[SmokeTest, ...]
-
-
-@dataclass(frozen=True)
-class _Props:
-    folder: str
-    rendered: _Rendered
-    policy: dict[str, Any] = field(default_factory=dict)
-    tokens: tuple[str, ...] = ()
-    certificate: str = ""
+# What a plan need not show.
+_RENDERED = ("files", "check", "command", "bootstrap", "bootstrap_digest", "smoke")
+_CONFIGURATION = TypeAdapter(GatewayConfiguration)
 
 
 class GatewayConfigProvider(DigestProvider[GatewayConfiguration]):
@@ -72,40 +57,16 @@ class GatewayConfigProvider(DigestProvider[GatewayConfiguration]):
 
 def to_props(configuration: GatewayConfiguration) -> dict[str, Any]:
     """Return the JSON values that `from_props` reads; what a plan need not show is under `rendered`."""
-    rendered = {
-        "files": dict(configuration.files),
-        "order": list(configuration.files),  # the engine sorts keys
-        "check": configuration.check,
-        "command": list(configuration.command),
-        "bootstrap": configuration.bootstrap,
-        "bootstrap_digest": configuration.bootstrap_digest,
-        "smoke": [{**asdict(test), "headers": dict(test.headers)} for test in configuration.smoke],
-    }
-    return {
-        "folder": configuration.folder,
-        "policy": dict(configuration.policy),
-        "tokens": list(configuration.tokens),
-        "certificate": configuration.certificate,
-        "rendered": rendered,
-    }
+    values = _CONFIGURATION.dump_python(configuration, mode="json")
+    rendered = {name: values.pop(name) for name in _RENDERED}
+    return {**values, "rendered": {**rendered, "order": list(configuration.files)}}  # the engine sorts keys
 
 
 def from_props(props: Mapping[str, Any]) -> GatewayConfiguration:
     """Return the configuration of `to_props`'s values, numbers as Pulumi returns them (floats) included."""
-    found = TypeAdapter(_Props).validate_python(dict(props))
-    rendered = found.rendered
-    return GatewayConfiguration(
-        folder=found.folder,
-        files={name: rendered.files[name] for name in rendered.order},
-        check=rendered.check,
-        command=rendered.command,
-        bootstrap=rendered.bootstrap,
-        bootstrap_digest=rendered.bootstrap_digest,
-        smoke=rendered.smoke,
-        policy=found.policy,
-        tokens=found.tokens,
-        certificate=found.certificate,
-    )
+    rendered = props["rendered"]
+    files = {name: rendered["files"][name] for name in rendered["order"]}
+    return _CONFIGURATION.validate_python({**props, **rendered, "files": files})
 
 
 class GatewayConfig(Resource, module="ragops", name="GatewayConfig"):

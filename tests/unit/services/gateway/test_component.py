@@ -8,7 +8,7 @@ import pytest
 
 from ragops.runtimes.docker.facts import TRAITS
 from ragops.services.contract import Capability
-from ragops.services.gateway.component import Gateway, GatewayArgs
+from ragops.services.gateway.component import Gateway
 from ragops.services.gateway.configuration import GatewayInputs
 from ragops.services.gateway.settings import GatewaySettings
 from ragops.services.spec import ExecCheck, ImageSpec, Layout, ServiceSpec
@@ -67,7 +67,7 @@ def mocks(pulumi_loop: None) -> Iterator[None]:
 
 def _gateway(runtime: _Runtime, **settings: Any) -> Any:
     inputs = GatewayInputs(GatewaySettings(**settings), "demo", "127.0.0.1", 8080, {"keys": []}, "/tls.crt", "/tls.key")
-    return Gateway(GatewayArgs(inputs, runtime))
+    return Gateway(inputs, runtime)
 
 
 def test_the_configuration_is_there_before_the_process_that_watches_it() -> None:
