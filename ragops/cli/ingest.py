@@ -158,10 +158,12 @@ def _say(console: Console, one: CollectionReport) -> None:
         console.message(f"{one.name}: {note}")
     if one.refused:
         console.message(f"{one.name}: {one.refused.message}\n  → {one.refused.hint}")
-    for failure in one.failed[:_SHOWN_FAILURES]:
-        console.message(one_line(f"{one.name}: {failure.path}: {failure.reason}"))
-    if len(one.failed) > _SHOWN_FAILURES:
-        console.message(f"{one.name}: and {len(one.failed) - _SHOWN_FAILURES} more; all of them with --json")
+    lines = [f"{failure.path}: {failure.reason}" for failure in one.failed]
+    lines += [f"{chunk.path}: chunk {chunk.position} was refused: {chunk.reason}" for chunk in one.refused_chunks]
+    for line in lines[:_SHOWN_FAILURES]:
+        console.message(one_line(f"{one.name}: {line}"))
+    if len(lines) > _SHOWN_FAILURES:
+        console.message(f"{one.name}: and {len(lines) - _SHOWN_FAILURES} more; all of them with --json")
     if one.chunks:
         parts = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in one.seconds.items())
         speed = f"{one.files / one.total_seconds:.0f} files/s, {one.chunks / one.total_seconds:.0f} chunks/s"

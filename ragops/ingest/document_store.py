@@ -105,6 +105,16 @@ class DocumentStore:
             [read_at, [id for id, _ in documents], *_columns([seen for _, seen in documents])],
         )
 
+    def note_refusals(self, errors: Sequence[tuple[int, str]]) -> None:
+        """Note of indexed documents which of their chunks are missing: they are done again by the next run."""
+        if errors:
+            documents, texts = [id for id, _ in errors], [text for _, text in errors]
+            self._all(
+                "UPDATE rag.documents d SET error = n.error FROM unnest(%s::bigint[], %s::text[]) AS n (id, error)"
+                " WHERE d.id = n.id",
+                [documents, texts],
+            )
+
     def touch(self, documents: Sequence[tuple[int, FileVersion]]) -> None:
         """Note the new times of files whose content is the same."""
         with self.transaction(), self._connection.cursor() as cursor:

@@ -6,62 +6,53 @@ replaces their rows and says that they are indexed, then points that no row has 
 
 from __future__ import annotations
 
+import contextlib
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from ragops.errors import LockedError, MissingError, RagopsError, UnhealthyError
-from ragops.ingest.ids import chunk_id
+from ragops.ingest.flow import Flow, Group, Steps, Work, run_inline
 from ragops.ingest.repair import delete_own
-from ragops.ingest.rows import UNREAD, ChunkRow, FileVersion
-from ragops.ingest.text import TextFile, UnusableDocumentError
-from ragops.ingest.vectors import Point, PointsRefusedError
+from ragops.ingest.rows import UNREAD
+from ragops.ingest.text import UnusableDocumentError
+from ragops.ingest.vectors import PointsRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from uuid import UUID
 
-    from ragops.embedding import Embedder
     from ragops.ingest.document_store import DocumentStore
+    from ragops.ingest.flow import Batch
     from ragops.ingest.plan import Change, Failure
-    from ragops.ingest.rows import Collection, Document
-    from ragops.ingest.split import Splitter
-    from ragops.ingest.stages import Stages
-    from ragops.ingest.vectors import VectorStore
+    from ragops.ingest.rows import Document
 
-# One group is one transaction, one batch is one request: enough to spread their cost, little enough to hold.
+# One group is one transaction: enough to spread its cost, little enough to do again.
 _GROUP_DOCUMENTS, _GROUP_BYTES = 100, 512 << 10
-_BATCH_CHUNKS, _BATCH_CHARACTERS = 128, 512 << 10
+_AHEAD = 2  # groups that are pending and on their way while the rows of one are written
 _PAGE = 1000
-# These mean that nothing would go better with the next document.
-_FATAL = (UnhealthyError, MissingError, LockedError)
+_NAMED = 5
 
 
-@dataclass
-class _Work:
-    """A document on its way; `read` is the file as it was when its chunks were made."""
-
-    id: int
-    change: Change
-    read: FileVersion | None = None
+class _AllRefusedError(Exception):
+    """A document of which no chunk could be stored."""
 
 
 @dataclass
 class Pipeline:
-    """The steps of one collection; counts `chunks` that were written and collects failures (path, reason)."""
+    """The steps of one collection; counts `chunks` that were written and collects failures (path, reason).
+
+    `refused` are chunks that the model does not take (path, position, reason): their documents are stored without them.
+    """
 
     rows: DocumentStore
-    store: VectorStore
-    embedder: Embedder
-    splitter: Splitter
-    collection: Collection
-    directory: Path
-    stages: Stages
+    steps: Steps
     chunks: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
-    _stale: list[UUID] = field(default_factory=list)
+    refused: list[tuple[str, int, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.stages, self.store, self.collection = self.steps.stages, self.steps.store, self.steps.collection
 
     def delete(self, documents: Sequence[Document]) -> None:
         """Delete documents whose files are gone."""
@@ -81,101 +72,88 @@ class Pipeline:
         with self.stages.of("rows"):
             self.rows.set_failed(self.collection.id, failure.seen, failure.reason)
 
-    def save(self, changes: Iterable[Change]) -> Iterator[int]:
-        """Store the chunks of all `changes`; gives the number of documents after each group of them."""
-        for group in _groups(changes):
-            self._save(self._mark(group))
-            self._sweep()
-            yield len(group)
+    def save(self, changes: Iterable[Change], *, overlapping: bool = True) -> Iterator[int]:
+        """Store the chunks of all `changes`; gives the number of documents after each group of them.
+
+        `overlapping`: the next groups are read, embedded and stored while the rows of one are written.
+        """
+        with contextlib.ExitStack() as stack:
+            flow = stack.enter_context(Flow(self.steps)) if overlapping else None
+            ahead: deque[Group] = deque()
+            for changed in _groups(changes):
+                group = self._mark(changed)
+                if flow is not None:
+                    flow.submit(group)
+                ahead.append(group)
+                if len(ahead) > (_AHEAD if overlapping else 0):
+                    yield self._finish(flow, ahead.popleft())
+            while ahead:
+                yield self._finish(flow, ahead.popleft())
 
     # --- a group ------------------------------------------------------------------------------------------------
 
-    def _mark(self, group: Sequence[Change]) -> list[_Work]:
+    def _mark(self, changed: Sequence[Change]) -> Group:
         """Make every document of the group pending; from here on it is done again until it is done."""
-        added = [change.seen for change in group if change.document is None]
+        added = [change.seen for change in changed if change.document is None]
+        stale: list[UUID] = []
         with self.stages.of("rows"), self.rows.transaction():
             ids = self.rows.add_pending(self.collection.id, added) if added else {}
-            for change in group:
+            for change in changed:
                 if change.document is not None and change.moved:
-                    self._stale += self.rows.move(change.document.id, change.seen.path)
-            self.rows.set_pending([change.document.id for change in group if change.document is not None])
-        return [_Work(change.document.id if change.document else ids[change.seen.path], change) for change in group]
+                    stale += self.rows.move(change.document.id, change.seen.path)
+            self.rows.set_pending([change.document.id for change in changed if change.document is not None])
+        works = [Work(change.document.id if change.document else ids[change.seen.path], change) for change in changed]
+        return Group(works, stale)
 
-    def _save(self, works: Sequence[_Work]) -> None:
-        stored: list[UUID] = []
+    def _finish(self, flow: Flow | None, group: Group) -> int:
+        """Write the rows of a group, then delete the points that were replaced; returns its number of documents."""
         try:
-            replaced = self._replace(works, stored)
-        except UnusableDocumentError as error:
-            self._stale += stored
-            if len(works) > 1:  # one of them is at fault: which one shows when each goes alone
-                for work in works:
-                    self._save([work])
-            else:
-                self._give_up(works[0], str(error))
-            return
-        self._stale += replaced
-        self.chunks += len(stored)
+            self._replace(group, flow.finished(group) if flow else run_inline(self.steps, group))
+        except (UnusableDocumentError, PointsRefusedError, _AllRefusedError) as error:
+            if flow is not None:
+                flow.abandon(group)
+            group.stale += group.begun
+            if len(group.works) == 1:
+                self._give_up(group.works[0], error)
+            else:  # one of them is at fault: which one shows when each goes alone
+                for work in group.works:
+                    self._finish(None, Group([work]))
+        self._sweep(group.stale)
+        return len(group.works)
 
-    def _replace(self, works: Sequence[_Work], stored: list[UUID]) -> list[UUID]:
-        """Points, then rows, all rows in one transaction; returns the ids that were replaced."""
+    def _replace(self, group: Group, finished: Iterator[Batch]) -> None:
+        """Write all rows of a group in one transaction, as its points are stored."""
         began = datetime.now(tz=UTC)
+        counts, refused = Counter[int](), list[tuple[Work, int, str]]()
         with self.rows.transaction():
             with self.stages.of("rows"):
-                replaced = self.rows.drop_chunks([work.id for work in works])
-            for batch in _batches(self.stages.each("split", self._chunks(works))):
-                self._upsert([chunk for chunk, _ in batch], [path for _, path in batch])
-                stored += [chunk.id for chunk, _ in batch]
+                replaced = self.rows.drop_chunks([work.id for work in group.works])
+            for batch in finished:
                 with self.stages.of("rows"):
-                    self.rows.add_chunks(self.collection.name, (chunk for chunk, _ in batch))
+                    self.rows.add_chunks(self.collection.name, batch.stored)
+                refused += batch.refusals
+                for chunk in batch.stored:
+                    counts[chunk.document_id] += 1
+            _refuse_empty(refused, counts)
             with self.stages.of("rows"):
-                self.rows.set_indexed([(work.id, work.read or work.change.seen) for work in works], began)
-        return replaced
-
-    def _chunks(self, works: Sequence[_Work]) -> Iterator[tuple[ChunkRow, str]]:
-        for work in works:
-            path = work.change.seen.path
-            file = TextFile(self.directory / path)
-            for position, content in enumerate(self.splitter.chunks(path, file)):
-                content_hash = sha256(content.encode()).hexdigest()
-                id = chunk_id(self.collection.name, path, position, content_hash)
-                yield ChunkRow(id, work.id, position, content, content_hash), path
-            work.read = FileVersion(path, file.sha256, file.size, file.modified or work.change.seen.modified)
-
-    def _upsert(self, chunks: Sequence[ChunkRow], paths: Sequence[str]) -> None:
-        try:
-            with self.stages.of("embed"):
-                vectors = self.embedder.embed([chunk.content for chunk in chunks])
-            points = [
-                Point(chunk.id, vector, self._payload(chunk, path))
-                for chunk, vector, path in zip(chunks, vectors, paths, strict=True)
-            ]
-            with self.stages.of("upsert"):
-                self.store.upsert(self.collection.name, points)
-        except _FATAL:
-            raise
-        except PointsRefusedError as error:
-            raise UnusableDocumentError(f"the vector store refuses it: {error.message}") from error
-        except RagopsError as error:
-            raise UnusableDocumentError(error.message) from error
-
-    def _payload(self, chunk: ChunkRow, path: str) -> dict[str, object]:
-        return {
-            "document_id": chunk.document_id,
-            "path": path,
-            "position": chunk.position,
-            "text": chunk.content,
-            "collection": self.collection.name,
-            "content_hash": chunk.content_hash,
-        }
+                self.rows.set_indexed([(work.id, work.read or work.change.seen) for work in group.works], began)
+                self.rows.note_refusals(_describe(refused))
+        group.stale += replaced
+        self.chunks += counts.total()
+        self.refused += [(work.change.seen.path, position, reason) for work, position, reason in refused]
 
     # --- what goes away -----------------------------------------------------------------------------------------
 
-    def _give_up(self, work: _Work, reason: str) -> None:
+    def _give_up(self, work: Work, error: Exception) -> None:
+        """Note why a document was not stored; if it could be read, its chunks of an earlier run stay."""
+        reason = f"the vector store refuses it: {error}" if isinstance(error, PointsRefusedError) else str(error)
         self.failed.append((work.change.seen.path, reason))
-        self._strip([work.id])
-        seen = work.change.seen._replace(sha256=UNREAD)
+        before = work.change.document
+        # Chunks of a pending document may be of another embedder: none rather than those.
+        if isinstance(error, UnusableDocumentError) or before is None or before.status == "pending":
+            self._strip([work.id])
         with self.stages.of("rows"):
-            self.rows.set_failed(self.collection.id, seen, reason)
+            self.rows.set_failed(self.collection.id, work.change.seen._replace(sha256=UNREAD), reason)
 
     def _strip(self, documents: Sequence[int]) -> None:
         """Points first, then rows: what is taken away is not found any more even where this is interrupted."""
@@ -189,15 +167,29 @@ class Pipeline:
             with self.stages.of("rows"):
                 self.rows.delete_chunks(page)
 
-    def _sweep(self) -> None:
+    def _sweep(self, stale: Sequence[UUID]) -> None:
         """Delete points that were replaced, except those that a chunk has (again)."""
-        stale, self._stale = self._stale, []
         for start in range(0, len(stale), _PAGE):
             with self.stages.of("rows"):
                 unknown = self.rows.unknown_points(self.collection.name, stale[start : start + _PAGE])
             with self.stages.of("upsert"):
                 if unknown:
                     delete_own(self.store, self.collection.name, unknown)
+
+
+def _refuse_empty(refused: Sequence[tuple[Work, int, str]], counts: Mapping[int, int]) -> None:
+    """Raise _AllRefusedError if the model refused all chunks of a document: what it had before is worth more."""
+    for work, _position, reason in refused:
+        if not counts[work.id]:
+            raise _AllRefusedError(f"the embedder refuses every chunk of it: {reason}")
+
+
+def _describe(refused: Sequence[tuple[Work, int, str]]) -> list[tuple[int, str]]:
+    """Return what the row of each document says of its chunks that were refused."""
+    texts: dict[int, list[str]] = defaultdict(list)
+    for work, position, reason in refused:
+        texts[work.id].append(f"chunk {position} was refused: {reason}")
+    return [(document, "; ".join(found[:_NAMED])) for document, found in texts.items()]
 
 
 def _groups(changes: Iterable[Change]) -> Iterator[list[Change]]:
@@ -211,16 +203,3 @@ def _groups(changes: Iterable[Change]) -> Iterator[list[Change]]:
         size += change.seen.size
     if group:
         yield group
-
-
-def _batches(chunks: Iterable[tuple[ChunkRow, str]]) -> Iterator[list[tuple[ChunkRow, str]]]:
-    batch: list[tuple[ChunkRow, str]] = []
-    size = 0
-    for item in chunks:
-        if batch and (len(batch) == _BATCH_CHUNKS or size + len(item[0].content) > _BATCH_CHARACTERS):
-            yield batch
-            batch, size = [], 0
-        batch.append(item)
-        size += len(item[0].content)
-    if batch:
-        yield batch

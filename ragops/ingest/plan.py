@@ -96,7 +96,9 @@ def refuse_empty(directory: Path, collection: str, walk: Walk, documents: Mappin
 
 
 def _compare(plan: Plan, directory: Path, file: FileEntry, document: Document | None, damaged: Set[int]) -> None:
-    whole = document is not None and document.status == "indexed" and document.id not in damaged
+    # An indexed document with an error lacks chunks that were refused.
+    indexed = document is not None and document.status == "indexed" and document.error is None
+    whole = document is not None and indexed and document.id not in damaged
     if document is not None and whole and _looks_same(file, document):
         plan.unchanged += 1
         return

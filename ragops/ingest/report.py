@@ -13,9 +13,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FailedDocument:
-    """A file that has no chunks, or a folder that could not be read."""
+    """A file that has no chunks of its present content, or a folder that could not be read."""
 
     path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RefusedChunk:
+    """A chunk that the embedder does not take: path and position of it; the rest of its document is stored."""
+
+    path: str
+    position: int
     reason: str
 
 
@@ -44,6 +53,7 @@ class CollectionReport:
     deleted: int = 0
     unchanged: int = 0
     failed: tuple[FailedDocument, ...] = ()
+    refused_chunks: tuple[RefusedChunk, ...] = ()
     chunks: int = 0
     points: int = 0
     repaired: int = 0
@@ -58,6 +68,14 @@ class CollectionReport:
         """How many files were looked at."""
         return self.added + self.changed + self.moved + self.unchanged + len(self.failed)
 
+    @property
+    def shortfall(self) -> str:
+        """What could not be stored, in words; empty if all was."""
+        parts = [f"{len(self.failed)} files have no chunks"] if self.failed else []
+        if self.refused_chunks:
+            parts.append(f"{len(self.refused_chunks)} chunks were refused by the embedder")
+        return ", ".join(parts)
+
 
 @dataclass(frozen=True)
 class IngestReport:
@@ -69,8 +87,8 @@ class IngestReport:
 
     @property
     def exit_code(self) -> ExitCode:
-        """DONE where every file has its chunks; that of the first refused collection, else FAILED."""
+        """DONE if every file has its chunks; that of the first refused collection, else FAILED."""
         refused = [one.refused.exit_code for one in self.collections if one.refused]
         if refused:
             return refused[0]
-        return ExitCode.FAILED if any(one.failed for one in self.collections) else ExitCode.DONE
+        return ExitCode.FAILED if any(one.shortfall for one in self.collections) else ExitCode.DONE

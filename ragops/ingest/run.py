@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from ragops.errors import RagopsError, UsageError
 from ragops.ingest import split
+from ragops.ingest.flow import Steps
 from ragops.ingest.pipeline import Pipeline
 from ragops.ingest.plan import Plan, make_plan, refuse_empty
 from ragops.ingest.repair import Repaired, repair
-from ragops.ingest.report import CollectionReport, FailedDocument
+from ragops.ingest.report import CollectionReport, FailedDocument, RefusedChunk
 from ragops.ingest.stages import Progress, Stages
 from ragops.ingest.walk import Walk, walk
 
@@ -33,7 +34,8 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 class CollectionRun:
     """Everything that a run on one collection needs; `root` is what a relative directory is relative to.
 
-    `allow_empty`: a directory without files empties the collection, which else is refused.
+    `allow_empty`: a directory without files empties the collection, which else is refused. `overlapping`: as
+    `Pipeline.save` has it.
     """
 
     rows: DocumentStore
@@ -44,6 +46,7 @@ class CollectionRun:
     actor: str
     on_progress: Callable[[Progress], None]
     allow_empty: bool = False
+    overlapping: bool = True
     stages: Stages = field(default_factory=Stages)
     pipeline: Pipeline | None = None
 
@@ -73,7 +76,7 @@ class CollectionRun:
         is_rebuilt = self._settle_chunking(job)
         with self.stages.of("rows"):
             repaired = repair(self.rows, self.store, self.collection)
-        found, plan = self._plan(pipeline.directory, repaired)
+        found, plan = self._plan(pipeline.steps.directory, repaired)
         pipeline.delete(plan.deleted)
         for failure in plan.failures:
             pipeline.fail(failure)
@@ -92,7 +95,7 @@ class CollectionRun:
             raise UsageError("collection_name_unusable", what, hint)
         splitter = split.Splitter(wanted.chunk_size, wanted.chunk_overlap)
         directory = self.root / wanted.directory
-        return Pipeline(self.rows, self.store, self.embedder, splitter, wanted, directory, self.stages)
+        return Pipeline(self.rows, Steps(self.store, self.embedder, splitter, wanted, directory, self.stages))
 
     def _settle_chunking(self, job: Any) -> bool:
         """Store how chunks are made; return whether documents are to be ingested again because that changed."""
@@ -123,7 +126,7 @@ class CollectionRun:
 
     def _save(self, pipeline: Pipeline, plan: Plan) -> None:
         done, total = 0, len(plan.changes)
-        for count in pipeline.save(plan.changes):
+        for count in pipeline.save(plan.changes, overlapping=self.overlapping):
             done += count
             self.on_progress(Progress(self.collection.name, "store", done, total, pipeline.chunks, self.stages.total))
 
@@ -162,6 +165,7 @@ class CollectionRun:
             deleted=len(plan.deleted),
             unchanged=plan.unchanged + plan.out_of_reach,
             failed=tuple(FailedDocument(*pair) for pair in sorted(failed)),
+            refused_chunks=tuple(RefusedChunk(*one) for one in sorted(pipeline.refused)),
             chunks=pipeline.chunks,
             points=self.store.count(self.collection.name),
             repaired=repaired.points + len(repaired.documents),
@@ -181,8 +185,7 @@ class CollectionRun:
             "points": report.points,
             "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
         }
-        error = f"{len(report.failed)} files have no chunks" if report.failed else None
-        self.rows.end_job(job, "done", counts, error, details)
+        self.rows.end_job(job, "done", counts, report.shortfall or None, details)
 
     def _end_badly(self, job: Any, error: BaseException) -> None:
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"

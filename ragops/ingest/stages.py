@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,9 +28,13 @@ class Progress:
 
 
 class Stages:
-    """A stopwatch for each stage; what is not inside of one is not counted."""
+    """A stopwatch for each stage; what is not inside of one is not counted.
+
+    Stages that overlap, in threads of their own, are counted each: their sum may be more than the whole time.
+    """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self.started = time.monotonic()
         self.seconds = dict.fromkeys(STAGES, 0.0)
 
@@ -45,7 +50,8 @@ class Stages:
         try:
             yield
         finally:
-            self.seconds[stage] += time.monotonic() - began
+            with self._lock:
+                self.seconds[stage] += time.monotonic() - began
 
     def each(self, stage: str, items: Iterable[_T]) -> Iterator[_T]:
         """Count to `stage` what making the items takes, not what is done with them."""

@@ -125,13 +125,13 @@ class Client:
         raise AssertionError("unreachable")
 
     def _attempt(self, request: Callable[[QdrantClient, str], T], collection: str) -> T:
-        address, client = self._nodes[0]
+        asked = address, client = self._nodes[0]
         try:
             with library.translate_errors():
                 return request(client, library.collection_path(address, collection))
         except RequestFailedError as error:
-            if _may_be_repeated(error):
-                self._nodes.append(self._nodes.pop(0))
+            if _may_be_repeated(error) and self._nodes[0] is asked:
+                self._nodes = [*self._nodes[1:], asked]  # at once: several threads may ask
             raise
 
 
