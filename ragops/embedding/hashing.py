@@ -51,7 +51,7 @@ class HashingEmbedder:
         for feature, count in Counter(_features(text)).items():
             place, weight = _slot(feature)
             vector[place % self.dimensions] += weight * math.sqrt(count)
-        length = math.sqrt(math.fsum(value * value for value in vector))
+        length = math.sqrt(math.fsum([value * value for value in vector if value]))
         if length == 0:  # features that cancelled out
             return [1.0] + [0.0] * (self.dimensions - 1)
         return [value / length for value in vector]
