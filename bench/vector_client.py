@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from ragops.adapters.qdrant.addresses import Address
 from ragops.adapters.qdrant.async_client import AsyncClient
 from ragops.adapters.qdrant.client import Client, Point, VectorParams
+from ragops.adapters.qdrant.searching import Question
 from tests.qdrant_processes import KEY, cluster
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ async def rounds(addresses: list[Address]) -> dict[str, list[Round]]:
 
     def by(client: AsyncClient) -> Callable[[list[float]], Awaitable[int]]:
         async def search(one: list[float]) -> int:
-            return len(await client.query(NAME, one, LIMIT))
+            return len(await client.query(NAME, Question(one, None, LIMIT)))
 
         return search
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.qdrant.addresses import Address
     from ragops.adapters.qdrant.failures import Failure
-    from ragops.adapters.qdrant.searching import Hit
+    from ragops.adapters.qdrant.searching import Hit, Question
     from ragops.api.clock import Clock
     from ragops.api.config import ChatConfig, EmbedderConfig, QdrantConfig, Secret
     from ragops.api.metrics import Metrics
@@ -55,13 +55,13 @@ class Qdrant:
         )
         self.attempts = self._client.attempts
 
-    async def query(self, collection: str, vector: Sequence[float], limit: int) -> list[Hit]:
-        """Return the nearest points with their payloads.
+    async def query(self, collection: str, asked: Question) -> list[Hit]:
+        """Return the best points with their payloads.
 
         Raises ApiError 404 if there is no such collection, 409 if its vectors are of another embedder.
         """
         try:
-            return await self._client.query(collection, vector, limit)
+            return await self._client.query(collection, asked)
         except RequestFailedError as error:
             if error.failure.status == httpx.codes.NOT_FOUND:
                 raise ApiError(404, "collection_not_found", f"there is no collection {collection}") from error

@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ragops.adapters.qdrant.searching import Question
 from ragops.api.problem import ApiError
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ class Search:
         self.breaker.check()
         self.embedder.check()
         vector = await self.embedder.embed(query)
-        hits = await self.breaker.call(lambda: self.qdrant.query(collection, vector, limit))
+        asked = Question(vector, None, limit)
+        hits = await self.breaker.call(lambda: self.qdrant.query(collection, asked))
         passages = tuple(_passage(hit) for hit in hits)
         if self.cache:
             await self.cache.put(collection, question, [asdict(passage) for passage in passages])

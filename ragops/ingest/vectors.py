@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ragops.adapters.qdrant.client import Client, Point, VectorParams
 from ragops.adapters.qdrant.failures import LOG_HINT, RequestFailedError, client_error
-from ragops.adapters.qdrant.paths import path_of
 from ragops.errors import IntegrityError, RagopsError
 from ragops.services.qdrant.addresses import addresses
 
@@ -53,6 +52,7 @@ class VectorStore:
             sys.maxsize
         )  # of one request, as far as it is known: strict mode allows as few as it is set to
         self._client = Client(nodes, api_key, seconds=seconds, attempts=attempts)
+        self._with_words: dict[str, bool] = {}
 
     @classmethod
     def at(cls, endpoint: Endpoint, role: str = "application") -> Self:
@@ -76,7 +76,7 @@ class VectorStore:
         self._client.__exit__(*error)
 
     def ensure(self, collection: str, size: int) -> None:
-        """Create the collection for vectors of `size` numbers if there is none.
+        """Create the collection for vectors of `size` numbers (0: none) and words if there is none.
 
         Raises IntegrityError (vectors_differ) if there is one for other vectors: nothing is ever deleted here.
         """
@@ -84,19 +84,32 @@ class VectorStore:
         if found is None:
             try:
                 with _translate_errors():
-                    self._client.create_collection(collection, VectorParams(size, "Cosine"), self._placement)
+                    wanted = VectorParams(size, "Cosine", sparse=True)
+                    self._client.create_collection(collection, wanted, self._placement)
+                    self._with_words[collection] = True
             except PointsRefusedError:  # created in between, by an attempt whose answer was lost
                 found = self._vector_params(collection)
                 if found is None:
                     raise
         if found is not None:
             _check_vectors(collection, found, size)
+            self._with_words[collection] = found.sparse
+
+    def has_words(self, collection: str) -> bool:
+        """Whether its points are found by their words, too: one that an earlier release made has vectors alone."""
+        if collection not in self._with_words:
+            found = self._vector_params(collection)
+            self._with_words[collection] = found is not None and found.sparse
+        return self._with_words[collection]
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         """Store points; they can be found when this returns. What is refused at once is stored in smaller parts.
 
+        They get sparse vectors of their words if `ensure` has found that the collection has them.
         Raises PointsRefusedError with the server's text if it refuses a single point; others may be stored then.
         """
+        if self._with_words.get(collection):
+            points = [one._replace(text=_words(one.payload)) for one in points]
         most = self._most_points
         for start in range(0, max(len(points), 1), most):
             self._upsert_part(collection, points[start : start + most])
@@ -155,13 +168,17 @@ def _translate_errors() -> Iterator[None]:
         raise client_error(failure, "qdrant", "then run the command again, it continues") from error
 
 
+def _words(payload: Mapping[str, Any]) -> str:
+    """Return the text that a chunk is found by."""
+    return str(payload.get("text", ""))
+
+
 def _check_vectors(collection: str, found: VectorParams, size: int) -> None:
-    if found == (size, "Cosine"):
+    if (found.size, found.distance) == (size, "Cosine") or (not size and found.sparse):
         return
     has = f"{found.size} numbers, {found.distance}" if found.size else "another kind"
     raise IntegrityError(
         "vectors_differ",
         f"the vector store has a collection {collection} for vectors of {has}; these are of {size} numbers, Cosine",
-        "go back to the embedder it was made with; or take a recovery point (`ragops backup run`), delete it"
-        f" in Qdrant (DELETE {path_of(collection)}), run `ragops ingest {collection}` again",
+        f"build it again for these: `ragops ingest --rebuild {collection}`; or go back to the embedder before",
     )

@@ -1,23 +1,9 @@
-"""One suite for the development engine and for a Qdrant server: both must give the same answers.
-
-The server is the one that RAGOPS_TEST_QDRANT_URL (and RAGOPS_TEST_QDRANT_API_KEY) name, else one that is started from
-the pinned image where Docker has it, as a cluster of one node. Every collection that the suite makes has a name of its
-own and is deleted again.
-"""
+"""One suite for the development engine and for a Qdrant server: both must give the same answers."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-import time
 import warnings
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -27,104 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from ragops.adapters.docker.client import DockerHost
-from ragops.errors import RagopsError
-from ragops.services.qdrant import IMAGE
-from tests.ports import free_port
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+from tests.contract.qdrant_servers import Server, error_of, upload
 
-KEY = "the key of the contract suite"
-REAL_URL = os.environ.get("RAGOPS_TEST_QDRANT_URL", "")
-REAL_KEY = os.environ.get("RAGOPS_TEST_QDRANT_API_KEY", "")
 UUID = "57ef5637-60d1-4758-9c2a-c1da55aebefa"
-
-
-@dataclass(frozen=True)
-class Server:
-    url: str
-    key: str
-    development: bool
-
-
-SERVER = pytest.param("server", marks=() if REAL_URL else pytest.mark.docker)
-
-
-@pytest.fixture(scope="module", params=["development", SERVER])
-def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    if request.param == "development":
-        yield from development_engine()
-    elif REAL_URL:
-        yield Server(REAL_URL, REAL_KEY, development=False)
-    else:
-        yield from pinned_image()
-
-
-def development_engine() -> Iterator[Server]:
-    folder = Path(tempfile.mkdtemp(prefix="ragops-test-"))
-    port = free_port()
-    (folder / "key").write_text(KEY)
-    config = {"host": "127.0.0.1", "port": port, "storage": str(folder / "data"), "api_key_file": str(folder / "key")}
-    (folder / "edge.json").write_text(json.dumps(config))
-    with (folder / "log").open("wb") as log:
-        command = [sys.executable, "-m", "ragops.devserver.qdrant", str(folder / "edge.json")]
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        url = f"http://127.0.0.1:{port}"
-        wait_ready(url, lambda: process.poll() is None, (folder / "log").read_text)
-        yield Server(url, KEY, development=True)
-    finally:
-        process.terminate()
-        process.wait(30)
-        shutil.rmtree(folder)
-
-
-def pinned_image() -> Iterator[Server]:
-    docker = DockerHost()
-    try:
-        image = docker.image_id(IMAGE)
-    except RagopsError as error:
-        pytest.skip(f"not here: a Docker engine ({error.message})")
-    if image is None:
-        pytest.skip(f"not here: the image {IMAGE} (docker pull it, or set RAGOPS_TEST_QDRANT_URL)")
-    name, port = f"ragops-test-{uuid4().hex[:8]}", free_port()
-    config = {
-        "Image": image,
-        "Cmd": ["./qdrant", "--uri", "http://127.0.0.1:6335"],
-        "Env": [f"QDRANT__SERVICE__API_KEY={KEY}", "QDRANT__CLUSTER__ENABLED=true", "QDRANT__TELEMETRY_DISABLED=true"],
-        "ExposedPorts": {"6333/tcp": {}},
-        "HostConfig": {"PortBindings": {"6333/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}},
-    }
-    docker.create(name, config)
-    try:
-        docker.start(name)
-        url = f"http://127.0.0.1:{port}"
-        running = lambda: docker.container(name).state.running  # noqa: E731
-        wait_ready(url, running, lambda: "\n".join(docker.logs(name, 50)))
-        yield Server(url, KEY, development=False)
-    finally:
-        docker.remove(name, force=True)
-
-
-def wait_ready(url: str, running: Callable[[], bool], log: Callable[[], str]) -> None:
-    deadline = time.monotonic() + 30
-    while True:
-        try:
-            if httpx.get(f"{url}/readyz", trust_env=False).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        assert running(), log()
-        assert time.monotonic() < deadline, log()
-        time.sleep(0.05)
-
-
-@pytest.fixture
-def raw(server: Server) -> Iterator[httpx.Client]:
-    headers = {"api-key": server.key} if server.key else {}
-    with httpx.Client(base_url=server.url, headers=headers, timeout=60, trust_env=False) as client:
-        yield client
 
 
 @pytest.fixture
@@ -134,14 +27,6 @@ def client(server: Server) -> Iterator[QdrantClient]:
         made = QdrantClient(url=server.url, api_key=server.key or None, timeout=60, trust_env=False)
     yield made
     made.close()
-
-
-@pytest.fixture
-def name(raw: httpx.Client) -> Iterator[str]:
-    """A name for a collection, deleted afterwards, whatever it needs in a URL."""
-    chosen = f"contract-{uuid4().hex[:8]} ü"
-    yield chosen
-    raw.delete(f"/collections/{chosen}")
 
 
 @pytest.fixture
@@ -163,13 +48,6 @@ def filled(client: QdrantClient, name: str) -> str:
 
 def must(key: str, **condition: Any) -> models.Filter:
     return models.Filter(must=[models.FieldCondition(key=key, **condition)])
-
-
-def error_of(response: httpx.Response) -> str:
-    body = response.json()
-    assert set(body) >= {"status", "time"}
-    assert isinstance(body["time"], float)
-    return body["status"]["error"]
 
 
 # --- the service ------------------------------------------------------------------------------------------------------
@@ -647,14 +525,6 @@ def test_snapshot_round_trip(raw: httpx.Client, client: QdrantClient, filled: st
     assert raw.get(snapshots).json()["result"] == []
     assert raw.get(f"{snapshots}/{made['name']}").status_code == 404
     assert raw.delete(f"{snapshots}/{made['name']}").status_code == 404
-
-
-def upload(raw: httpx.Client, collection: str, content: bytes, **query: str) -> httpx.Response:
-    return raw.post(
-        f"/collections/{collection}/shards/0/snapshots/upload",
-        params={"priority": "snapshot", "wait": "true", **query},
-        files={"snapshot": ("x.snapshot", content)},
-    )
 
 
 def test_snapshot_into_a_fresh_collection(raw: httpx.Client, client: QdrantClient, filled: str) -> None:

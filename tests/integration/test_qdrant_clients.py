@@ -20,6 +20,7 @@ from ragops.adapters.qdrant.addresses import Address
 from ragops.adapters.qdrant.async_client import AsyncClient
 from ragops.adapters.qdrant.client import Point
 from ragops.adapters.qdrant.failures import RequestFailedError
+from ragops.adapters.qdrant.searching import Question
 from ragops.errors import IntegrityError, MissingError
 from ragops.ingest.vectors import PointsRefusedError, VectorStore
 from ragops.services.contract import Endpoint, Login, Node
@@ -159,7 +160,7 @@ async def search(address: Address, name: str, vector: list[float]) -> Any:
     made = client(address)
     try:
         await made.check_ready()
-        return await made.query(name, vector, 10)
+        return await made.query(name, Question(vector, None, 10))
     finally:
         await made.close()
 
@@ -217,7 +218,7 @@ class Load:
         made = client(*addresses, observer=self.recorder)
         while not self.is_over:
             try:
-                found = await asyncio.gather(*(made.query("docs", [1.0, 1, 0, 0], 5) for _ in range(3)))
+                found = await asyncio.gather(*(made.query("docs", Question([1.0, 1, 0, 0], None, 5)) for _ in range(3)))
                 assert [len(hits) for hits in found] == [5] * 3
             except Exception as error:
                 self.failures.append(f"search: {error!r}")

@@ -446,9 +446,9 @@ def test_bad_configuration(tmp_path: Path, change: dict[str, Any], code: str) ->
         ("POST", "/collections/docs/facet", {}),
         ("PUT", "/collections/new", {"vectors": {"a": {"size": 4, "distance": "Dot"}}}),
         ("PUT", "/collections/new", {"vectors": {"size": 4, "distance": "Dot"}, "shard_number": 2}),
-        ("PUT", "/collections/new", {"vectors": {"size": 4, "distance": "Dot"}, "sparse_vectors": {"s": {}}}),
+        ("PUT", "/collections/new", {"vectors": {"size": 4, "distance": "Dot"}, "sparse_vectors": {"": {}}}),
         ("POST", "/collections/docs/points/query", {"query": {"recommend": {"positive": [1]}}}),
-        ("POST", "/collections/docs/points/query", {"query": [1.0] * SIZE, "using": "other"}),
+        ("POST", "/collections/docs/points/query", {"prefetch": {"query": [1.0] * SIZE}, "query": {"fusion": "dbsf"}}),
         ("POST", "/collections/docs/points/scroll", {"order_by": "n"}),
     ],
 )

@@ -12,7 +12,7 @@ import httpx
 from ragops.adapters.qdrant import library
 from ragops.adapters.qdrant.balancing import PROBE_SECONDS, Balancer
 from ragops.adapters.qdrant.failures import NO_ANSWER, Failure, RequestFailedError, no_answer
-from ragops.adapters.qdrant.searching import Hit, search_by_grpc, search_by_rest
+from ragops.adapters.qdrant.searching import Hit, Question, search_by_grpc, search_by_rest
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -60,13 +60,13 @@ class AsyncClient:
         self.balancer = Balancer(addresses, self._is_ready, monotonic, observer)
         self.attempts = max(_LEAST_ATTEMPTS, min(len(addresses), _MOST_NODES_ASKED))
 
-    async def query(self, collection: str, vector: Sequence[float], limit: int) -> list[Hit]:
-        """Return the nearest points with their payloads, best first; a failure with 404 or 400 may be its result."""
+    async def query(self, collection: str, asked: Question) -> list[Hit]:
+        """Return the best points with their payloads, best first; a failure with 404 or 400 may be its result."""
 
         async def request(client: AsyncQdrantClient, address: Address) -> list[Hit]:
             if address.grpc_url:
-                return await search_by_grpc(client, collection, vector, limit, self._seconds)
-            return await search_by_rest(client, library.collection_path(address, collection), vector, limit)
+                return await search_by_grpc(client, collection, asked, self._seconds)
+            return await search_by_rest(client, library.collection_path(address, collection), asked)
 
         return await self._call(request)
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from qdrant_client import models
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
-from ragops.adapters.qdrant import library
+from ragops.adapters.qdrant import library, sparse
 from ragops.adapters.qdrant.failures import RequestFailedError
 
 if TYPE_CHECKING:
@@ -26,18 +26,23 @@ _TOO_MANY_REQUESTS = 429
 
 
 class Point(NamedTuple):
-    """A point as it is stored."""
+    """A point as it is stored; an empty `vector` is none, `text` is what the sparse vector is made of, None: none."""
 
     id: UUID
     vector: list[float]
     payload: dict[str, Any]
+    text: str | None = None
 
 
 class VectorParams(NamedTuple):
-    """The vectors of a collection: None for one without a single unnamed dense vector."""
+    """The vectors of a collection: `size` is 0 without dense ones, None if they are not a single unnamed one.
+
+    `sparse`: whether points have the BM25 weights of their words as well.
+    """
 
     size: int | None
     distance: str
+    sparse: bool = False
 
 
 class Client:
@@ -59,20 +64,27 @@ class Client:
 
     def vector_params(self, collection: str) -> VectorParams:
         """Return what the vectors of a collection are."""
-        vectors = self._call(lambda client, name: client.get_collection(name), collection).config.params.vectors
-        if isinstance(vectors, models.VectorParams):
-            return VectorParams(vectors.size, vectors.distance.value)
-        return VectorParams(None, "")
+        params = self._call(lambda client, name: client.get_collection(name), collection).config.params
+        is_sparse = sparse.NAME in (params.sparse_vectors or {})
+        if isinstance(params.vectors, models.VectorParams):
+            return VectorParams(params.vectors.size, params.vectors.distance.value, is_sparse)
+        return VectorParams(None if params.vectors else 0, "", is_sparse)
 
     def create_collection(self, collection: str, vectors: VectorParams, placement: Mapping[str, int]) -> None:
         """Create a collection; `placement` has its shard_number, replication_factor and write_consistency_factor."""
-        config = models.VectorParams(size=vectors.size or 0, distance=models.Distance(vectors.distance))
+        dense: Any = {}
+        if vectors.size:
+            dense = models.VectorParams(size=vectors.size, distance=models.Distance(vectors.distance))
+        weights = {sparse.NAME: models.SparseVectorParams(modifier=models.Modifier.IDF)} if vectors.sparse else None
         options: Any = placement
-        self._call(lambda client, name: client.create_collection(name, config, **options), collection)
+        self._call(
+            lambda client, name: client.create_collection(name, dense, sparse_vectors_config=weights, **options),
+            collection,
+        )
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         """Store points; they can be found when this returns."""
-        rows = [models.PointStruct(id=str(point.id), vector=point.vector, payload=point.payload) for point in points]
+        rows = [models.PointStruct(id=str(one.id), vector=_vectors(one), payload=one.payload) for one in points]
         self._call(lambda client, name: client.upsert(name, rows, wait=True), collection)
 
     def delete(self, collection: str, ids: Sequence[UUID]) -> None:
@@ -133,6 +145,13 @@ class Client:
             if _may_be_repeated(error) and self._nodes[0] is asked:
                 self._nodes = [*self._nodes[1:], asked]  # at once: several threads may ask
             raise
+
+
+def _vectors(point: Point) -> Any:
+    if point.text is None:
+        return point.vector
+    weights = {sparse.NAME: models.Document(text=point.text, model=sparse.MODEL)}
+    return {"": point.vector, **weights} if point.vector else weights
 
 
 def _delete(points: models.PointIdsList, client: QdrantClient, name: str) -> object:

@@ -101,7 +101,7 @@ def translate_errors() -> Iterator[None]:
 
 def _arguments(address: Address, key: str, seconds: float) -> dict[str, Any]:
     common: dict[str, Any] = {"api_key": key or None, "timeout": math.ceil(seconds), "check_compatibility": False}
-    # Without it the library looks at every number of every vector for texts that it would have to embed itself.
+    # Texts are for Qdrant to embed. Without it the library looks at every number of every vector for some of its own.
     common["cloud_inference"] = True
     if not address.grpc_url:
         parts = urlsplit(address.url)

@@ -8,7 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qdrant_client import grpc
+from qdrant_client import grpc, models
+
+from ragops.adapters.qdrant import sparse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,29 +22,95 @@ _WITH_PAYLOAD = grpc.WithPayloadSelector(enable=True)
 
 @dataclass(frozen=True)
 class Hit:
-    """A point that was found; `score` is the cosine of the angle, 1 is the same direction."""
+    """A point that was found.
+
+    `score` is the cosine of the angle if vectors alone were asked, the weight of common words if words alone were, and
+    the sum of weighted reciprocal ranks if both were.
+    """
 
     id: str
     score: float
     payload: Mapping[str, Any]
 
 
-async def search_by_grpc(
-    client: AsyncQdrantClient, collection: str, vector: Sequence[float], limit: int, seconds: float
-) -> list[Hit]:
-    """Return the nearest points, best first; the deadline is `seconds`. Raises what the library raises."""
-    nearest = grpc.VectorInput(dense=grpc.DenseVector(data=vector))
-    request = grpc.QueryPoints(
-        collection_name=collection, query=grpc.Query(nearest=nearest), limit=limit, with_payload=_WITH_PAYLOAD
-    )
+@dataclass(frozen=True)
+class Question:
+    """What is asked: the vector of a question, its words, or both, whose results are fused by rank then.
+
+    `least_cosine` is the floor of what counts as near; `depth` is how many results of each kind are fused.
+    """
+
+    vector: Sequence[float] | None
+    words: str | None
+    limit: int
+    least_cosine: float | None = None
+    depth: int = 100
+    rrf_k: int = 60
+    rrf_weights: tuple[float, float] = (1.0, 1.0)  # of vectors, of words
+
+
+async def search_by_grpc(client: AsyncQdrantClient, collection: str, asked: Question, seconds: float) -> list[Hit]:
+    """Return the best points, best first; the deadline is `seconds`. Raises what the library raises."""
+    request = _grpc_request(collection, asked)
     answer = await client.grpc_points.Query(request, timeout=seconds)
     return [Hit(_point_id(point.id), point.score, _plain_map(point.payload)) for point in answer.result]
 
 
-async def search_by_rest(client: AsyncQdrantClient, collection: str, vector: Sequence[float], limit: int) -> list[Hit]:
-    """Return the nearest points, best first. Raises what the library raises."""
-    found = await client.query_points(collection, list(vector), limit=limit, with_payload=True)
+def _grpc_request(collection: str, asked: Question) -> grpc.QueryPoints:
+    parts = _parts(asked)
+    if len(parts) == 1:
+        [(query, using, floor)] = parts
+        return grpc.QueryPoints(
+            collection_name=collection, query=_grpc_nearest(query), using=using, score_threshold=floor,
+            limit=asked.limit, with_payload=_WITH_PAYLOAD,
+        )  # fmt: skip
+    prefetch = [
+        grpc.PrefetchQuery(query=_grpc_nearest(query), using=using, score_threshold=floor, limit=asked.depth)
+        for query, using, floor in parts
+    ]
+    fusion = grpc.Query(rrf=grpc.Rrf(k=asked.rrf_k, weights=asked.rrf_weights))
+    return grpc.QueryPoints(
+        collection_name=collection, prefetch=prefetch, query=fusion, limit=asked.limit, with_payload=_WITH_PAYLOAD
+    )
+
+
+def _grpc_nearest(query: str | Sequence[float]) -> grpc.Query:
+    if isinstance(query, str):
+        return grpc.Query(nearest=grpc.VectorInput(document=grpc.Document(text=query, model=sparse.MODEL)))
+    return grpc.Query(nearest=grpc.VectorInput(dense=grpc.DenseVector(data=query)))
+
+
+async def search_by_rest(client: AsyncQdrantClient, collection: str, asked: Question) -> list[Hit]:
+    """Return the best points, best first. Raises what the library raises."""
+    parts = _parts(asked)
+    options: dict[str, Any] = {"limit": asked.limit, "with_payload": True}
+    if len(parts) == 1:
+        [(query, using, floor)] = parts
+        found = await client.query_points(
+            collection, _rest_nearest(query), using=using, score_threshold=floor, **options
+        )
+    else:
+        prefetch = [
+            models.Prefetch(query=_rest_nearest(query), using=using, score_threshold=floor, limit=asked.depth)
+            for query, using, floor in parts
+        ]
+        fusion = models.RrfQuery(rrf=models.Rrf(k=asked.rrf_k, weights=list(asked.rrf_weights)))
+        found = await client.query_points(collection, fusion, prefetch=prefetch, **options)
     return [Hit(str(point.id), point.score, point.payload or {}) for point in found.points]
+
+
+def _rest_nearest(query: str | Sequence[float]) -> Any:
+    return models.Document(text=query, model=sparse.MODEL) if isinstance(query, str) else list(query)
+
+
+def _parts(asked: Question) -> list[tuple[str | Sequence[float], str | None, float | None]]:
+    """Return each query with the name of the vectors that it goes to and the least score that counts."""
+    parts: list[tuple[str | Sequence[float], str | None, float | None]] = []
+    if asked.vector is not None:
+        parts.append((asked.vector, None, asked.least_cosine))
+    if asked.words is not None:
+        parts.append((asked.words, sparse.NAME, None))
+    return parts
 
 
 def _point_id(value: Any) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import qdrant_edge as edge
 
 from ragops.adapters.files import sync_dir
-from ragops.devserver.qdrant import filters, indexes, places, values
+from ragops.devserver.qdrant import filters, indexes, places, queries, values
 from ragops.devserver.qdrant.creation import Settings
-from ragops.devserver.qdrant.errors import internal, no_collection, no_space, unsupported
+from ragops.devserver.qdrant.errors import internal, no_collection, no_space
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,6 @@ SHARD = "shard"
 _NEW, _OLD = "shard.new", "shard.old"
 # A mapped file that cannot grow ends the whole process (SIGBUS), so changes stop before the disk is full.
 _SPARE_BYTES = 64 << 20
-_OPTIONS = ("hnsw_ef", "exact", "indexed_only")
 
 
 class Collection:
@@ -102,7 +101,7 @@ class Collection:
 
     def upsert(self, body: Json) -> None:
         """Store points; all of them are checked before the first is stored."""
-        self._update(edge.UpdateOperation.upsert_points, values.points(body, self.settings.size))
+        self._update(edge.UpdateOperation.upsert_points, values.points(body, self.settings.size, self.settings.sparse))
 
     def delete_points(self, body: Json) -> None:
         """Delete by `points` (ids) or by `filter`."""
@@ -165,27 +164,9 @@ class Collection:
         return self.shard().count(edge.CountRequest(exact=True, filter=filters.parse(body.get("filter"))))
 
     def query(self, body: Json) -> list[Json]:
-        """Return the points nearest to a vector."""
-        values.refuse(body, "shard_key", "prefetch", "using", "lookup_from")
-        threshold = body.get("score_threshold")
-        request = edge.QueryRequest(
-            limit=values.whole(body, "limit", 10, 1),
-            offset=values.whole(body, "offset", 0, 0),
-            query=edge.Query.Nearest(self._wanted(body.get("query"))),
-            filter=filters.parse(body.get("filter")),
-            score_threshold=None if threshold is None else float(threshold),
-            params=_search_params(values.body_object(body.get("params") or {})),
-            with_payload=values.payload_selector(body.get("with_payload"), False),
-            with_vector=values.vector_selector(body.get("with_vector")),
-        )
+        """Return the points nearest to a vector or a text, or those of several such results, fused by rank."""
+        request = queries.Parser(self.settings.size, self.settings.sparse).request(body)
         return [values.scored(hit) for hit in self.shard().query(request)]
-
-    def _wanted(self, query: object) -> list[float]:
-        if isinstance(query, dict) and set(query) == {"nearest"}:
-            query = query["nearest"]
-        if not isinstance(query, list):
-            raise unsupported("A query other than the nearest points of a vector")
-        return values.vector(query, self.settings.size)
 
     def describe(self) -> Json:
         """Its state as `GET /collections/{name}` shows it."""
@@ -236,10 +217,6 @@ class Collection:
             raise
         self.fault = ""
         remove(old)
-
-
-def _search_params(body: Json) -> edge.SearchParams:
-    return edge.SearchParams(**{name: body[name] for name in _OPTIONS if body.get(name) is not None})
 
 
 def check_space(folder: Path) -> None:

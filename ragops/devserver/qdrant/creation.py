@@ -26,6 +26,7 @@ _DISTANCES = {
     "Dot": edge.Distance.Dot,
     "Manhattan": edge.Distance.Manhattan,
 }
+_MODIFIERS = (None, "none", "idf")
 _HNSW = {"m": 16, "ef_construct": 100, "full_scan_threshold": 10000, "max_indexing_threads": 0, "on_disk": False}
 _OPTIMIZERS = {
     "deleted_threshold": 0.2,
@@ -43,15 +44,17 @@ _WAL = {"wal_capacity_mb": 32, "wal_segments_ahead": 0, "wal_retain_closed": 1}
 class Settings(BaseModel):
     """What is known of a collection besides its shard; written once, before the collection is visible.
 
-    `tuning` holds what was asked for and has no effect here: parameters of the HNSW index, the optimizer and the log.
+    `size` is 0 without dense vectors; `sparse` are the parameters of sparse vectors by name. `tuning` holds what was
+    asked for and has no effect here: parameters of the HNSW index, the optimizer and the log.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int = _FORMAT
     name: str
-    size: int = Field(ge=1, le=_LARGEST_SIZE)
+    size: int = Field(ge=0, le=_LARGEST_SIZE)
     distance: str
+    sparse: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
     vectors: dict[str, JsonValue] = Field(default_factory=dict)
     params: dict[str, JsonValue] = Field(default_factory=dict)
     tuning: dict[str, dict[str, JsonValue]] = Field(default_factory=dict)
@@ -59,15 +62,17 @@ class Settings(BaseModel):
 
     def edge_config(self) -> edge.EdgeConfig:
         """As Edge takes it."""
-        vectors = edge.EdgeVectorParams(size=self.size, distance=_DISTANCES[self.distance])
-        return edge.EdgeConfig(vectors=vectors)
+        vectors = edge.EdgeVectorParams(size=self.size, distance=_DISTANCES[self.distance]) if self.size else None
+        sparse = {name: _edge_sparse(params) for name, params in self.sparse.items()}
+        return edge.EdgeConfig(vectors=vectors, sparse_vectors=sparse or None)
 
     def describe(self) -> Json:
         """`config` of a collection's description."""
         params = {"shard_number": 1, "replication_factor": 1, "write_consistency_factor": 1, "on_disk_payload": True}
-        vectors = {"size": self.size, "distance": self.distance, **self.vectors}
+        vectors = {"size": self.size, "distance": self.distance, **self.vectors} if self.size else {}
+        sparse = {"sparse_vectors": self.sparse} if self.sparse else {}
         answer: Json = {
-            "params": {"vectors": vectors, **params, **self.params},
+            "params": {"vectors": vectors, **params, **self.params, **sparse},
             "hnsw_config": {**_HNSW, **self.tuning.get("hnsw_config", {})},
             "optimizer_config": {**_OPTIMIZERS, **self.tuning.get("optimizers_config", {})},
             "wal_config": {**_WAL, **self.tuning.get("wal_config", {})},
@@ -88,24 +93,41 @@ class Settings(BaseModel):
 def parse(name: str, body: Json) -> Settings:
     """Return the settings of a collection to be created. Raises ApiError."""
     check_name(name)
-    refuse(body, "sparse_vectors", "quantization_config", "strict_mode_config", "init_from")
+    refuse(body, "quantization_config", "strict_mode_config", "init_from")
     if body.get("sharding_method") not in (None, "auto"):
         raise unsupported("Custom sharding")
     if whole(body, "shard_number", 1, 1) != 1:
         raise unsupported("A collection of several shards")
-    vectors = body_object(required(body, "vectors"))
-    if "size" not in vectors:
-        raise unsupported("A collection with named vectors, or with none,")
+    sparse = _sparse(body_object(body.get("sparse_vectors") or {}))
+    vectors = body_object(body.get("vectors") or {} if sparse else required(body, "vectors"))
+    if "size" not in vectors and (vectors or not sparse):
+        raise unsupported("A collection with named dense vectors, or with no vectors,")
     refuse(vectors, "multivector_config", "quantization_config", "datatype")
     return Settings(
         name=name,
-        size=_size(vectors),
-        distance=_distance(required(vectors, "distance")),
+        size=_size(vectors) if vectors else 0,
+        distance=_distance(required(vectors, "distance")) if vectors else "Cosine",
+        sparse=sparse,
         vectors={key: vectors[key] for key in ("on_disk", "hnsw_config") if vectors.get(key) is not None},
         params=_params(body),
         tuning=_tuning(body),
         metadata=None if body.get("metadata") is None else body_object(body["metadata"]),
     )
+
+
+def _sparse(given: Json) -> dict[str, Json]:
+    sparse = {name: body_object(one) for name, one in given.items()}
+    for name, params in sparse.items():
+        if not name:
+            raise unsupported("A sparse vector without a name")
+        refuse(params, "index")
+        if params.get("modifier") not in _MODIFIERS:
+            raise malformed(f"unknown variant {quoted(params['modifier'])}, expected `none` or `idf`")
+    return {name: {"modifier": one["modifier"]} if one.get("modifier") else {} for name, one in sparse.items()}
+
+
+def _edge_sparse(params: Json) -> edge.EdgeSparseVectorParams:
+    return edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf if params.get("modifier") == "idf" else None)
 
 
 def check_name(name: str) -> None:

@@ -7,15 +7,15 @@ from uuid import UUID
 
 import qdrant_edge as edge
 
+from ragops.devserver.qdrant import vectors
 from ragops.devserver.qdrant.errors import bad_input, invalid, malformed, quoted, unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence, Sized
 
 Json = dict[str, Any]
 
 _LARGEST_ID = 2**64 - 1
-_LARGEST_FLOAT32 = 3.4028234663852886e38
 # Deeper ones Edge writes to its log and then cannot read back, which makes the whole shard unreadable after a crash
 # (seen on 0.9.0: from about 125 levels on).
 _DEEPEST_PAYLOAD = 64
@@ -84,35 +84,6 @@ def plain_id(value: int | UUID) -> int | str:
     return value if isinstance(value, int) else str(value)
 
 
-def vector(value: object, size: int) -> list[float]:
-    """One dense vector of `size` finite numbers."""
-    if isinstance(value, dict):
-        value = _unnamed(value)
-    numbers = item_list(value, "vector")
-    if numbers and isinstance(numbers[0], list):
-        raise unsupported("A multi-vector")
-    try:
-        largest = max(map(abs, numbers), default=0.0)
-    except TypeError:
-        raise malformed("invalid value of `vector`: expected numbers") from None
-    if largest > _LARGEST_FLOAT32:
-        raise malformed("invalid value of `vector`: a number is out of range")
-    if len(numbers) != size:
-        raise bad_input(f"Vector dimension error: expected dim: {size}, got {len(numbers)}")
-    return numbers
-
-
-def _unnamed(value: Json) -> object:
-    """Return the vector without a name of a set of named ones."""
-    if "text" in value or "image" in value or "object" in value:
-        raise unsupported("Inference on the server")
-    if not value:
-        raise unsupported("A point without a vector")
-    if other := [name for name in value if name]:
-        raise bad_input(f"Not existing vector name error: {other[0]}")
-    return value[""]
-
-
 def payload(value: object) -> Json:
     """Return a payload that Edge can read back after a crash."""
     if value is None:
@@ -132,33 +103,40 @@ def _deeper(value: object, levels: int) -> bool:
     return levels == 0 or any(_deeper(item, levels - 1) for item in inner)
 
 
-def points(body: Json, size: int) -> list[edge.Point]:
-    """Return the points of an upsert, given as a list or as a batch; all are checked before any is stored."""
+def points(body: Json, size: int, sparse: Collection[str] = ()) -> list[edge.Point]:
+    """Return the points of an upsert, given as a list or as a batch; all are checked before any is stored.
+
+    `size` is the length of dense vectors, 0 if there are none; `sparse` are the names of the sparse ones.
+    """
     refuse(body, "shard_key", "update_filter", "update_mode")
     rows = _batch(body["batch"]) if "batch" in body else item_list(required(body, "points"), "points")
     for number, row in enumerate(rows):
         if body_object(row).get("vector") == []:
             where = "batch.vector" if "batch" in body else f"points[{number}].vector.vector"
             raise invalid("JSON body", where, "dense vector must not be empty")
-    return [_point(body_object(row), size) for row in rows]
+    return [_point(body_object(row), size, sparse) for row in rows]
 
 
-def _point(row: Json, size: int) -> edge.Point:
-    return edge.Point(point_id(required(row, "id")), vector(required(row, "vector"), size), payload(row.get("payload")))
+def _point(row: Json, size: int, sparse: Collection[str]) -> edge.Point:
+    made = vectors.of_point(required(row, "vector"), size, sparse)
+    return edge.Point(point_id(required(row, "id")), made, payload(row.get("payload")))
 
 
 def _batch(value: object) -> list[Json]:
     batch = body_object(value)
-    ids, vectors = item_list(required(batch, "ids"), "ids"), required(batch, "vectors")
-    if isinstance(vectors, dict):
-        vectors = _unnamed(vectors)
+    ids, given = item_list(required(batch, "ids"), "ids"), required(batch, "vectors")
+    if isinstance(given, dict):  # a list for each name, as long as the ids
+        lists = {name: item_list(one, "vectors") for name, one in given.items()}
+        given = [{name: one[number] for name, one in lists.items()} for number in range(_shortest(lists))]
     payloads: Sequence[object] = item_list(batch.get("payloads") or [None] * len(ids), "payloads")
-    if not len(ids) == len(item_list(vectors, "vectors")) == len(payloads):
-        counts = f"{len(ids)} ids, {len(vectors)} vectors, {len(payloads)} payloads"
+    if not len(ids) == len(item_list(given, "vectors")) == len(payloads):
+        counts = f"{len(ids)} ids, {len(given)} vectors, {len(payloads)} payloads"
         raise bad_input(f"number of ids, vectors and payloads differ: {counts}")
-    return [
-        {"id": one, "vector": two, "payload": three} for one, two, three in zip(ids, vectors, payloads, strict=True)
-    ]
+    return [{"id": one, "vector": two, "payload": three} for one, two, three in zip(ids, given, payloads, strict=True)]
+
+
+def _shortest(lists: Mapping[str, Sized]) -> int:
+    return min(map(len, lists.values()), default=0)
 
 
 def payload_selector(value: object, default: bool) -> bool | list[str] | edge.PayloadSelector:
@@ -180,10 +158,10 @@ def _keys(value: object) -> list[str]:
     return keys
 
 
-def vector_selector(value: object) -> bool:
-    """`with_vector`: whether to return vectors."""
+def vector_selector(value: object) -> bool | list[str]:
+    """`with_vector`: whether to return vectors, or which by name."""
     if isinstance(value, list):
-        raise unsupported("Choosing among named vectors")
+        return [str(name) for name in value]
     if value is not None and not isinstance(value, bool):
         raise malformed(f"invalid type of `with_vector`: {quoted(value)}, expected a boolean")
     return bool(value)
@@ -195,7 +173,7 @@ def record(found: edge.Record | edge.ScoredPoint) -> Json:
     if found.payload is not None:
         answer["payload"] = found.payload
     if found.vector is not None:
-        answer["vector"] = found.vector
+        answer["vector"] = vectors.show(found.vector)
     return answer
 
 

@@ -21,6 +21,7 @@ from ragops.adapters.qdrant.addresses import Address
 from ragops.adapters.qdrant.async_client import AsyncClient
 from ragops.adapters.qdrant.client import Client, Point
 from ragops.adapters.qdrant.failures import NO_ANSWER, RequestFailedError
+from ragops.adapters.qdrant.searching import Question
 from ragops.errors import MissingError, RagopsError, UnhealthyError
 from ragops.ingest.vectors import PointsRefusedError, VectorStore
 
@@ -191,7 +192,7 @@ def searching(keys: list[str], recorder: Recorder, *nodes: Node, seconds: float 
 def test_hits_are_those_of_rest(node: Node) -> None:
     async def run() -> Any:
         client = searching(["key"], Recorder(), node)
-        found = await client.query("docs", [0.5], 3)
+        found = await client.query("docs", Question([0.5], None, 3))
         await client.close()
         return found
 
@@ -203,23 +204,23 @@ def test_no_search_fails_while_a_node_is_lost_and_it_comes_back_after_a_probe(no
     async def run() -> Recorder:
         recorder = Recorder()
         client = searching(["key"], recorder, node, other)
-        await client.query("docs", [0.5], 3)
+        await client.query("docs", Question([0.5], None, 3))
         node.stop()
         for _ in range(6):
-            assert await client.query("docs", [0.5], 3)
+            assert await client.query("docs", Question([0.5], None, 3))
         assert client.balancer.ejected() == [node.address]
         node.start()
         node.calls.clear()
         recorder.seconds += 6
-        assert await client.query("docs", [0.5], 3)
+        assert await client.query("docs", Question([0.5], None, 3))
         async with asyncio.timeout(10):
             while client.balancer.ejected():
                 recorder.seconds += 6
-                await client.query("docs", [0.5], 3)
+                await client.query("docs", Question([0.5], None, 3))
                 await asyncio.sleep(0.05)
         assert "CollectionExists" in node.calls, "a probe before the first search"
         for _ in range(4):
-            assert await client.query("docs", [0.5], 3)
+            assert await client.query("docs", Question([0.5], None, 3))
         await client.close()
         return recorder
 
@@ -236,7 +237,7 @@ def test_a_search_is_given_up_after_its_time_at_each_node(node: Node) -> None:
     async def run() -> RequestFailedError:
         client = searching(["key"], recorder, node, seconds=0.1)
         with pytest.raises(RequestFailedError) as caught:
-            await client.query("docs", [0.5], 3)
+            await client.query("docs", Question([0.5], None, 3))
         await client.close()
         return caught.value
 
@@ -250,12 +251,12 @@ def test_a_rotated_key_is_sent_from_the_next_search_on(node: Node, monkeypatch: 
 
     async def run() -> None:
         client = searching(keys, Recorder(), node)
-        await client.query("docs", [0.5], 3)
+        await client.query("docs", Question([0.5], None, 3))
         node.delay = 0.3
-        before = asyncio.create_task(client.query("docs", [0.5], 3))
+        before = asyncio.create_task(client.query("docs", Question([0.5], None, 3)))
         await asyncio.sleep(0.1)
         keys[0] = "new"
-        assert await client.query("docs", [0.5], 3)
+        assert await client.query("docs", Question([0.5], None, 3))
         assert await before, "a search that runs is not cut off"
         await client.close()
 
@@ -269,7 +270,7 @@ def test_a_wrong_key_is_no_failure_of_the_node(node: Node) -> None:
     async def run() -> AsyncClient:
         client = searching(["key"], Recorder(), node)
         with pytest.raises(RequestFailedError) as caught:
-            await client.query("docs", [0.5], 3)
+            await client.query("docs", Question([0.5], None, 3))
         assert caught.value.failure.status == 401
         assert client.balancer.ejected() == []
         await client.close()

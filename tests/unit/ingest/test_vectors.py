@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ID = UUID(int=1)
 DONE = {"result": {"operation_id": 1, "status": "completed"}, "status": "ok", "time": 0.0}
+WORDS = {"bm25": {"modifier": "idf"}}
 MADE = {"result": True, "status": "ok", "time": 0.0}
 
 
@@ -194,7 +195,7 @@ def test_a_collection_is_made_once(server: Server) -> None:
     with store(server) as client:
         client.ensure("docs", 4)
     assert [(method, body) for method, _, body, _ in server.asked] == [
-        ("GET", None), ("PUT", {"vectors": {"size": 4, "distance": "Cosine"}}),
+        ("GET", None), ("PUT", {"vectors": {"size": 4, "distance": "Cosine"}, "sparse_vectors": WORDS}),
     ]  # fmt: skip
     server.answers = [(404, error("no")), (409, error("already exists")), (200, description(4))]
     with store(server) as client:
@@ -213,6 +214,7 @@ def test_a_collection_of_a_cluster_is_spread_as_the_cluster_wants(server: Server
         client.ensure("docs", 4)
     assert server.asked[1][2] == {
         "vectors": {"size": 4, "distance": "Cosine"},
+        "sparse_vectors": WORDS,
         "shard_number": 6,
         "replication_factor": 2,
         "write_consistency_factor": 1,
