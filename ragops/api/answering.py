@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ragops.api.logs import log
 from ragops.api.problem import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     from ragops.api.breakers import Breaker
     from ragops.api.clients import Ollama
@@ -50,6 +51,17 @@ class ChatModel:
         """Return the model's text; raises ApiError."""
         return await self.breaker.call(lambda: self.ollama.chat(messages(query, passages), self.config))
 
+    async def stream(self, query: str, passages: Sequence[FoundPassage]) -> AsyncGenerator[str]:
+        """Yield the model's text in pieces; raises ApiError.
+
+        The breaker counts how the first piece came: what follows has the time-out of the client, for each piece.
+        """
+        async with aclosing(self.ollama.chat_stream(messages(query, passages), self.config)) as pieces:
+            first = await self.breaker.call(lambda: anext(pieces, ""))
+            yield first
+            async for piece in pieces:
+                yield piece
+
 
 class Answers:
     """Answers questions; `writer` is None if no chat model is configured."""
@@ -61,24 +73,66 @@ class Answers:
     async def answer(self, collection: str, query: str, limit: int) -> Answer:
         """Return passages and, if a model writes one, an answer. Raises ApiError if there are no passages."""
         found = await self.search.passages(collection, query, limit)
+        known = await self._known(collection, query, found)
+        if isinstance(known, Answer):
+            return known
+        try:
+            text = await known.write(query, found.passages)
+        except ApiError as error:
+            return _unwritten(found, error)
+        await self._keep(collection, query, found, known.config.model, text)
+        return Answer(found, text, known.config.model)
+
+    async def stream(self, collection: str, query: str, limit: int) -> AsyncGenerator[Found | str | Answer]:
+        """Yield the passages, then the pieces of an answer if a model writes one, then the whole answer.
+
+        Raises ApiError if there are no passages. A model that fails leaves an answer with a note, as in `answer`: its
+        pieces so far are no answer.
+        """
+        found = await self.search.passages(collection, query, limit)
+        yield found
+        known = await self._known(collection, query, found)
+        if isinstance(known, Answer):
+            if known.text is not None:
+                yield known.text
+            yield known
+            return
+        written: list[str] = []
+        try:
+            async with aclosing(known.stream(query, found.passages)) as pieces:
+                async for piece in pieces:
+                    written.append(piece)
+                    yield piece
+        except ApiError as error:
+            yield _unwritten(found, error)
+            return
+        text = "".join(written).strip()
+        await self._keep(collection, query, found, known.config.model, text)
+        yield Answer(found, text, known.config.model)
+
+    async def _known(self, collection: str, query: str, found: Found) -> Answer | ChatModel:
+        """Return the answer if no model has to write it, else the model."""
         if self.writer is None:
             return Answer(found, note=NO_MODEL, cached=found.cached)
         if not found.passages:
             return Answer(found, note=NOTHING_FOUND, cached=found.cached)
         model, cache = self.writer.config.model, self.search.cache
-        question = ("answer", model, query, [passage.id for passage in found.passages])
-        text = await cache.get(collection, question) if cache else None
-        if isinstance(text, str):
-            return Answer(found, text, model, cached=True)
-        try:
-            text = await self.writer.write(query, found.passages)
-        except ApiError as error:
-            log(_LOG, logging.WARNING, "answer_not_written", reason=error.detail)
-            note = f"The chat model did not answer ({error.detail}): the passages are the answer."
-            return Answer(found, note=note, cached=found.cached)
-        if cache:
-            await cache.put(collection, question, text)
-        return Answer(found, text, model)
+        text = await cache.get(collection, _question(model, query, found)) if cache else None
+        return Answer(found, text, model, cached=True) if isinstance(text, str) else self.writer
+
+    async def _keep(self, collection: str, query: str, found: Found, model: str, text: str) -> None:
+        if self.search.cache:
+            await self.search.cache.put(collection, _question(model, query, found), text)
+
+
+def _question(model: str, query: str, found: Found) -> tuple[Any, ...]:
+    return ("answer", model, query, [passage.id for passage in found.passages])
+
+
+def _unwritten(found: Found, error: ApiError) -> Answer:
+    log(_LOG, logging.WARNING, "answer_not_written", reason=error.detail)
+    note = f"The chat model did not answer ({error.detail}): the passages are the answer."
+    return Answer(found, note=note, cached=found.cached)
 
 
 def messages(query: str, passages: Sequence[FoundPassage]) -> list[dict[str, str]]:

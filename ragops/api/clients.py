@@ -13,12 +13,13 @@ from ragops.adapters.qdrant.async_client import AsyncClient
 from ragops.adapters.qdrant.balancing import EJECTED_SECONDS
 from ragops.adapters.qdrant.failures import RequestFailedError, no_answer
 from ragops.api.breakers import DependencyFailedError
+from ragops.api.chat_stream import read_ollama, stream_chat
 from ragops.api.logs import log
 from ragops.api.problem import ApiError
 from ragops.embedding.ollama import EMBED_PATH, embed_request, read_embeddings, read_error
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from ragops.adapters.qdrant.addresses import Address
     from ragops.adapters.qdrant.failures import Failure
@@ -149,6 +150,11 @@ class Ollama:
             return str(answer["message"]["content"]).strip()
         except (KeyError, TypeError) as error:
             raise DependencyFailedError(self._name, "its answer is not one of Ollama's") from error
+
+    def chat_stream(self, messages: Sequence[Mapping[str, str]], config: ChatConfig) -> AsyncGenerator[str]:
+        """Yield the pieces of the model's answer as they come; raises DependencyFailedError."""
+        body = {"model": config.model, "messages": list(messages), "stream": True}
+        return stream_chat(self._http, self._name, "/api/chat", body, read_ollama)
 
     async def ready(self) -> None:
         """Return if the server answers; raises DependencyFailedError."""

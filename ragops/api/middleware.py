@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 
 from ragops.api.logs import log, request_id
 from ragops.api.problem import ApiError
+from ragops.api.streaming import is_event_stream
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -123,7 +124,10 @@ class BodyLimit:
 
 
 class Deadline:
-    """Ends a request after `seconds`; running calls of dependencies continue to their own, shorter, time-outs."""
+    """Ends a request after `seconds`; running calls of dependencies continue to their own, shorter, time-outs.
+
+    An answer that is streamed has begun by then; how long it may take is the affair of what writes it.
+    """
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self._app = app
@@ -138,6 +142,8 @@ class Deadline:
         async def send_watched(message: Message) -> None:
             nonlocal started
             started = True
+            if message["type"] == "http.response.start" and is_event_stream(message):
+                limit.reschedule(None)
             await send(message)
 
         try:

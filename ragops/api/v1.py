@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Query
+from fastapi import APIRouter, Body, Depends, Query, Request
+from fastapi.responses import StreamingResponse  # noqa: TC002  FastAPI reads the annotations
 
 from ragops.api import catalogue
+from ragops.api.answering import Answer
 from ragops.api.dependencies import Dependencies, consumer, dependencies
 from ragops.api.problem import responses
 from ragops.api.schemas import (
@@ -17,9 +21,12 @@ from ragops.api.schemas import (
     SearchRequest,
     SearchResponse,
 )
+from ragops.api.streaming import STREAMED, Event, EventStream, accepts_events
 
 if TYPE_CHECKING:
-    from ragops.api.search import FoundPassage
+    from collections.abc import AsyncGenerator
+
+    from ragops.api.search import Found, FoundPassage
 
 router = APIRouter()
 Deps = Annotated[Dependencies, Depends(dependencies)]
@@ -39,24 +46,51 @@ async def search_post(asked: Annotated[SearchRequest, Body()], deps: Deps, user:
     return await _search(asked, deps, user)
 
 
-@router.post("/query", responses=ASKING | responses(413), summary="Ask a question", name="query")
-async def query(asked: Annotated[SearchRequest, Body()], deps: Deps, user: Consumer) -> AnswerResponse:
+@router.post(
+    "/query", responses=ASKING | responses(413) | STREAMED, response_model=AnswerResponse, summary="Ask a question",
+    name="query",
+)  # fmt: skip
+async def query(
+    asked: Annotated[SearchRequest, Body()], request: Request, deps: Deps, user: Consumer
+) -> AnswerResponse | StreamingResponse:
     """Answer a question by a chat model from the nearest passages.
 
     If none is configured, or it does not answer, `generated` is false, `note` is the reason and the passages are the
-    answer: the operation fails only if there are no passages.
+    answer: the operation fails only if there are no passages. With `Accept: text/event-stream` the answer comes as it
+    is written: an event `passages`, events `text`, and an event `answer` with all that the JSON document has.
     """
-    embedder = deps.search.embedder.name
-    with deps.query_log.recording(asked.collection, asked.query, user, embedder) as entry:
+    if accepts_events(request.headers.get("accept", "")):
+        events = _events(asked, deps, user)
+        first = await anext(events)  # a question that fails is answered by its status, not by an event
+        return EventStream(first, events)
+    with deps.query_log.recording(asked.collection, asked.query, user, deps.search.embedder.name) as entry:
         answer = await deps.answers.answer(asked.collection, asked.query, asked.limit)
         entry.found([passage.score for passage in answer.found.passages])
+    return _answer(asked, deps, answer)
+
+
+async def _events(asked: SearchRequest, deps: Dependencies, user: str) -> AsyncGenerator[Event]:
+    embedder = deps.search.embedder.name
+    with deps.query_log.recording(asked.collection, asked.query, user, embedder) as entry:
+        async with aclosing(deps.answers.stream(asked.collection, asked.query, asked.limit)) as parts:
+            async for part in parts:
+                if isinstance(part, Answer):
+                    yield Event("answer", _answer(asked, deps, part).model_dump_json())
+                elif isinstance(part, str):
+                    yield Event("text", json.dumps({"text": part}))
+                else:
+                    entry.found([passage.score for passage in part.passages])
+                    yield Event("passages", _found(asked, embedder, part).model_dump_json())
+
+
+def _answer(asked: SearchRequest, deps: Dependencies, answer: Answer) -> AnswerResponse:
     return AnswerResponse(
         collection=asked.collection,
         answer=answer.text,
         generated=answer.text is not None,
         model=answer.model,
         note=answer.note,
-        embedder=embedder,
+        embedder=deps.search.embedder.name,
         cached=answer.cached,
         passages=_passages(answer.found.passages),
     )
@@ -78,6 +112,10 @@ async def _search(asked: SearchRequest, deps: Dependencies, user: str) -> Search
     with deps.query_log.recording(asked.collection, asked.query, user, embedder) as entry:
         found = await deps.search.passages(asked.collection, asked.query, asked.limit)
         entry.found([passage.score for passage in found.passages])
+    return _found(asked, embedder, found)
+
+
+def _found(asked: SearchRequest, embedder: str, found: Found) -> SearchResponse:
     return SearchResponse(
         collection=asked.collection, embedder=embedder, cached=found.cached, results=_passages(found.passages)
     )

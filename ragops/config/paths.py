@@ -66,6 +66,11 @@ class ProjectPaths:
         return self.state / "gateway" / self.environment
 
     @property
+    def operator_token(self) -> Path:
+        """Return the short-lived token of the operator on this machine (0600)."""
+        return self.state / "run" / self.environment / "operator-token"
+
+    @property
     def staging(self) -> Path:
         """Parts of recovery points on their way, and notes of runs that were killed."""
         return self.state / "staging" / self.environment

@@ -186,7 +186,9 @@ def _forward(policy: GatewayPolicy, route: Route, match: Json, path: str) -> Jso
         "match": {**match, "headers": [methods]},
         "route": {
             "cluster": CLUSTER,
-            "timeout": f"{policy.upstream.answer_timeout}s",
+            # A silent upstream is given up after one, an answer that is still being written after the other.
+            "idle_timeout": f"{policy.upstream.answer_timeout}s",
+            "timeout": f"{policy.upstream.stream_timeout}s",
             # Only what surely never reached the upstream is tried again: a restart of the API is not seen.
             "retry_policy": {"retry_on": "connect-failure,refused-stream", "num_retries": 1},
         },

@@ -73,7 +73,8 @@ class Upstream(_Frozen):
     health_path: Path = "/healthz"
     health_every: int = Field(2, ge=1, le=60)
     connect_timeout: int = Field(2, ge=1, le=60)
-    answer_timeout: int = Field(120, ge=1, le=3600)
+    answer_timeout: int = Field(120, ge=1, le=3600)  # of silence
+    stream_timeout: int = Field(1800, ge=1, le=86400)  # of an answer that is written as it is sent
 
 
 class Jwt(_Frozen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ import httpx
 from tests.contract.gateway.upstream import PROBE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ragops.services.gateway.policy import GatewayPolicy
     from tests.contract.gateway.upstream import Signer, Upstream
 
@@ -42,6 +45,17 @@ class Gateway:
             headers["Authorization"] = f"Bearer {token or self.token()}"
         with httpx.Client(base_url=self.url, timeout=10, trust_env=False) as client:
             return client.request(method, path, headers=headers, **options)
+
+    @contextlib.contextmanager
+    def stream(self, path: str) -> Iterator[Iterator[str]]:
+        """The lines of a stream of events, as they arrive."""
+        headers = {"Authorization": f"Bearer {self.token()}", "Accept": "text/event-stream"}
+        with (
+            httpx.Client(base_url=self.url, timeout=10, trust_env=False) as client,
+            client.stream("POST", path, headers=headers, json={"query": "x"}) as answer,
+        ):
+            assert answer.status_code == 200, answer.read()
+            yield answer.iter_lines()
 
     def raw(self, target: bytes, method: bytes = b"GET", headers: bytes = b"", *, authorized: bool = True) -> int:
         """The status that a request with exactly this target gets, 0 where the connection just ends."""

@@ -49,6 +49,25 @@ def test_a_version_reaches_the_upstream_as_it_was_asked_for(gateway: Any, path: 
     assert [seen.target for seen in gateway.upstream.seen] == [path]
 
 
+# --- answers as they are written --------------------------------------------------------------------------------------
+
+
+def test_events_arrive_before_the_answer_is_whole(gateway: Any) -> None:
+    gateway.upstream.may_go_on.clear()
+    with gateway.stream("/api/v1/query") as lines:
+        assert next(line for line in lines if line.startswith("data")) == "data: first"
+        gateway.upstream.may_go_on.set()
+        assert [line for line in lines if line.startswith("data")] == ["data: second"]
+
+
+def test_the_upstream_sees_that_a_client_has_left(gateway: Any) -> None:
+    gateway.upstream.may_go_on.clear()
+    gateway.upstream.left.clear()
+    with gateway.stream("/api/v1/query") as lines:
+        next(lines)
+    assert gateway.upstream.left.wait(20)
+
+
 @pytest.mark.parametrize(
     "path", ["/api/v12/search", "/api/v3/search", "/api", "/", "/api/v1x", "/nope", "/searches", "/search/x"]
 )

@@ -38,6 +38,7 @@ class Upstream:
         self._host = host
         self.seen: list[Seen] = []
         self.extra_headers: dict[str, str] = {}
+        self.may_go_on, self.left = threading.Event(), threading.Event()  # of a stream of events
         self._open: set[socket.socket] = set()
         upstream = self
 
@@ -79,12 +80,36 @@ class Upstream:
         headers = {name.lower(): value for name, value in request.headers.items()}
         if PROBE.lower() in headers:
             self.seen.append(Seen(request.command, request.path, headers, size))
+        if request.headers.get("Accept") == "text/event-stream":
+            self._stream(request)
+            return
         body = json.dumps({"path": request.path}).encode()
         request.send_response(200)
         for name, value in {"Content-Length": str(len(body)), **self.extra_headers}.items():
             request.send_header(name, value)
         request.end_headers()
         request.wfile.write(body)
+
+    def _stream(self, request: http.server.BaseHTTPRequestHandler) -> None:
+        """Send one event, and the second one when the test allows it; note a client that leaves before."""
+        request.send_response(200)
+        for name, value in {"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"}.items():
+            request.send_header(name, value)
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        self._send_chunk(request, b"data: first\n\n")
+        try:
+            while not self.may_go_on.wait(0.05):
+                self._send_chunk(request, b": waiting\n\n")
+            self._send_chunk(request, b"data: second\n\n")
+            request.wfile.write(b"0\r\n\r\n")
+        except OSError:
+            self.left.set()
+            request.close_connection = True
+
+    @staticmethod
+    def _send_chunk(request: http.server.BaseHTTPRequestHandler, data: bytes) -> None:
+        request.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
 
     @staticmethod
     def _read(request: http.server.BaseHTTPRequestHandler) -> int:

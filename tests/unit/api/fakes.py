@@ -162,6 +162,27 @@ class FakeOllama:
     fail: int = 0
     delay: float = 0.0
     calls: list[tuple[str, Any]] = field(default_factory=list)
+    pieces: list[str] = field(default_factory=lambda: [" Because", " of", " [1]. "])
+    breaks_off: bool = False
+    pause: threading.Event | None = None  # between the first piece and the second
+    left: threading.Event = field(default_factory=threading.Event)
+
+    async def _stream(self, receive: Any, send: Any) -> None:
+        """The pieces of an answer; `left` is set if the client closes the connection before the last one."""
+        headers = [(b"content-type", b"application/x-ndjson")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        leaving = asyncio.ensure_future(receive())
+        for number, piece in enumerate(self.pieces):
+            while number == 1 and self.pause is not None and not self.pause.is_set():
+                await asyncio.sleep(0.01)
+                if leaving.done():
+                    self.left.set()
+                    return
+            line = json.dumps({"message": {"role": "assistant", "content": piece}, "done": False}) + "\n"
+            await send({"type": "http.response.body", "body": line.encode(), "more_body": True})
+        last = b"" if self.breaks_off else b'{"message": {"content": ""}, "done": true}\n'
+        await send({"type": "http.response.body", "body": last})
+        leaving.cancel()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -176,6 +197,9 @@ class FakeOllama:
         self.calls.append((scope["path"], asked))
         if self.delay:
             await asyncio.sleep(self.delay)
+        if isinstance(asked, dict) and asked.get("stream") and not self.fail:
+            await self._stream(receive, send)
+            return
         status, answer = (
             (self.fail, {"error": "told to fail"}) if self.fail else (200, self._answer(scope["path"], asked))
         )

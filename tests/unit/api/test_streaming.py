@@ -1,0 +1,185 @@
+"""Answers as they are written, over real HTTP: what arrives when, and what ends when a client leaves."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from ragops.api import streaming
+from ragops.api.app import create_app
+from ragops.api.chat_stream import read_ollama, read_openai
+from tests.unit.api.fakes import FakeOllama, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ragops.api.config import ApiConfig
+    from tests.unit.api.fakes import FakeQdrant, Issuer
+
+QUESTION = {"collection": "manuals", "query": "rotation of secrets", "limit": 2}
+SECONDS = 20
+
+
+@pytest.fixture
+def ollama() -> Iterator[FakeOllama]:
+    fake = FakeOllama()
+    server = Server(fake).start()
+    fake.url = server.url  # type: ignore[attr-defined]
+    yield fake
+    server.stop()
+
+
+@pytest.fixture
+def serve(settings: Callable[..., ApiConfig], issuer: Issuer) -> Iterator[Callable[..., httpx.Client]]:
+    """Starts the service with these sections and returns a client of it."""
+    running: list[Any] = []
+
+    def begin(**sections: Any) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {issuer.issue()}", "Accept": "text/event-stream"}
+        server = Server(create_app(settings(**sections))).start()
+        client = httpx.Client(base_url=server.url, headers=headers, timeout=SECONDS, trust_env=False)
+        running.extend((client.close, server.stop))
+        return client
+
+    yield begin
+    for end in running:
+        end()
+
+
+def chat(ollama: FakeOllama) -> dict[str, str]:
+    return {"model": "llama", "url": ollama.url}  # type: ignore[attr-defined]
+
+
+def events_of(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
+    name = ""
+    for line in lines:
+        field, _, value = line.partition(": ")
+        if field == "event":
+            name = value
+        elif field == "data":
+            yield name, json.loads(value)
+        elif value:
+            yield "comment", value
+
+
+def ask(client: httpx.Client, **changes: Any) -> list[tuple[str, Any]]:
+    with client.stream("POST", "/api/v1/query", json=QUESTION | changes) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream"), answer.read()
+        return list(events_of(answer.iter_lines()))
+
+
+def test_passages_then_pieces_then_the_answer(serve: Any, ollama: FakeOllama) -> None:
+    client = serve(chat=chat(ollama))
+    got = ask(client)
+    assert [name for name, _ in got] == ["passages", "text", "text", "text", "answer"]
+    assert [data["text"] for name, data in got if name == "text"] == ollama.pieces
+    answer = got[-1][1]
+    assert (answer["answer"], answer["generated"], answer["model"]) == ("Because of [1].", True, "llama")
+    assert answer["passages"] == got[0][1]["results"]
+    assert ollama.calls[-1][1]["stream"] is True
+    plain = client.post("/api/v1/query", json=QUESTION, headers={"Accept": "application/json"}).json()
+    assert {**plain, "cached": False} == {**answer, "cached": False}
+
+
+def test_a_piece_arrives_before_the_next_one_is_written(serve: Any, ollama: FakeOllama) -> None:
+    ollama.pause = threading.Event()
+    with serve(chat=chat(ollama)).stream("POST", "/api/v1/query", json=QUESTION) as answer:
+        events = events_of(answer.iter_lines())
+        assert [next(events)[0], next(events)[1]] == ["passages", {"text": " Because"}]
+        ollama.pause.set()
+        assert [name for name, _ in events] == ["text", "text", "answer"]
+
+
+def test_the_model_ends_if_the_client_leaves(serve: Any, ollama: FakeOllama) -> None:
+    ollama.pause = threading.Event()  # never set: only the end of the connection ends the model
+    with serve(chat=chat(ollama)).stream("POST", "/api/v1/query", json=QUESTION) as answer:
+        events = events_of(answer.iter_lines())
+        assert next(events)[0] == "passages"
+        assert next(events)[0] == "text"
+    assert ollama.left.wait(SECONDS)
+
+
+def test_a_silent_model_leaves_comments(serve: Any, ollama: FakeOllama, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "_HEARTBEAT_SECONDS", 0.05)
+    ollama.pause = threading.Event()
+    with serve(chat=chat(ollama)).stream("POST", "/api/v1/query", json=QUESTION) as answer:
+        events = events_of(answer.iter_lines())
+        assert [next(events)[0] for _ in range(4)][-1] == "comment"
+        ollama.pause.set()
+        assert [name for name, _ in events if name != "comment"] == ["text", "text", "answer"]
+
+
+def test_the_time_limit_of_a_request_is_not_that_of_a_stream(serve: Any, ollama: FakeOllama) -> None:
+    ollama.pause = threading.Event()
+    threading.Timer(1.5, ollama.pause.set).start()
+    client = serve(chat=chat(ollama), timeouts={"request": 0.7})
+    assert ask(client)[-1][0] == "answer"
+
+
+def test_without_a_model_the_passages_are_the_answer(serve: Any) -> None:
+    got = ask(serve())
+    assert [name for name, _ in got] == ["passages", "answer"]
+    assert got[-1][1]["answer"] is None
+    assert got[-1][1]["note"]
+
+
+@pytest.mark.parametrize(("fails", "breaks_off"), [(500, False), (0, True)])
+def test_a_model_that_fails_leaves_the_passages(serve: Any, ollama: FakeOllama, fails: int, breaks_off: bool) -> None:
+    ollama.fail, ollama.breaks_off = fails, breaks_off
+    name, answer = ask(serve(chat=chat(ollama)))[-1]
+    assert (name, answer["answer"], answer["generated"]) == ("answer", None, False)
+    assert "chat" in answer["note"]
+    assert len(answer["passages"]) == 2
+
+
+def test_a_question_that_fails_has_a_status_and_no_events(serve: Any, qdrant: FakeQdrant) -> None:
+    client = serve()
+    refused = client.post("/api/v1/query", json=QUESTION | {"collection": "nosuch"})
+    assert (refused.status_code, refused.json()["code"]) == (404, "collection_not_found")
+    assert client.post("/api/v1/query", json={}).status_code == 422
+    qdrant.fail = 500
+    assert client.post("/api/v1/query", json=QUESTION).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        ("text/event-stream", True),
+        ("application/json, text/event-stream;q=0.5", True),
+        ("Text/Event-Stream; charset=utf-8", True),
+        ("text/event-stream;q=0", False),
+        ("text/event-stream;q=x", False),
+        ("*/*", False),
+        ("application/json", False),
+        ("", False),
+    ],
+)
+def test_events_are_sent_to_those_who_ask_for_them(accept: str, expected: bool) -> None:
+    assert streaming.accepts_events(accept) is expected
+
+
+@pytest.mark.parametrize(
+    ("read", "line", "expected"),
+    [
+        (read_ollama, '{"message": {"content": "a"}, "done": false}', ("a", False)),
+        (read_ollama, '{"done": true}', ("", True)),
+        (read_openai, 'data: {"choices": [{"delta": {"content": "a"}}]}', ("a", False)),
+        (read_openai, 'data: {"choices": [{"delta": {"role": "assistant"}}]}', ("", False)),
+        (read_openai, 'data: {"choices": [], "usage": {}}', ("", False)),
+        (read_openai, "data:[DONE]", ("", True)),
+        (read_openai, ": a comment", ("", False)),
+        (read_openai, "event: x", ("", False)),
+    ],
+)
+def test_lines_of_both_protocols(read: Any, line: str, expected: tuple[str, bool]) -> None:
+    assert read(line) == expected
+
+
+@pytest.mark.parametrize("line", ["{", "[]", '{"error": "out of memory"}', "data: {", 'data: {"error": "no"}'])
+def test_lines_of_neither_are_refused(line: str) -> None:
+    with pytest.raises(ValueError, match=r"\w"):
+        (read_openai if line.startswith("data") else read_ollama)(line)
