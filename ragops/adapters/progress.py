@@ -42,11 +42,6 @@ def ignore_progress(_progress: object) -> None:
     """Ignore progress."""
 
 
-def format_bytes(size: int) -> str:
-    """Format a number of bytes in MB or GB."""
-    return f"{size / 1e6:.0f} MB" if size < 1e9 else f"{size / 1e9:.2f} GB"
-
-
 # One list for all threads of a run, as with cancellation: code deep inside an engine reports through it.
 _shown: list[Callable[[Progress], None]] = []
 

@@ -32,7 +32,7 @@ def docker() -> DockerHost:
     """The Docker engine."""
     host = DockerHost()
     try:
-        host.version()
+        host.engine()
     except RagopsError as error:
         pytest.skip(f"{NOT_HERE}a Docker engine ({error.message})")
     return host

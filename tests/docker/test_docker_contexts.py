@@ -38,7 +38,7 @@ def test_a_context_of_the_docker_command_is_used(
     cli("use", "there")
     host = DockerHost()
     assert host.url == f"unix://{link}"
-    assert host.version().version == docker.version().version
+    assert host.engine().version == docker.engine().version
 
 
 class _Registry(BaseHTTPRequestHandler):

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters.docker.client import DockerHost
-from ragops.adapters.docker.inspect import list_all_containers, read_engine_facts
+from ragops.adapters.docker.inspect import list_all_containers
 from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.errors import ExitCode, RagopsError
 from ragops.runtimes.docker.inspect import doctor as docker_doctor
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
-from ragops.runtimes.docker.inspect.preflight import Port
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
@@ -40,13 +39,13 @@ def publish(docker: DockerHost, name: str, image: str, port: int, labels: dict[s
 def test_a_port_of_another_container_is_taken_ours_is_not(
     docker: DockerHost, image: Callable[[str], str], mine, project: Project, free_port: Callable[[], int]
 ) -> None:
-    theirs, ours = Port("redis", free_port()), Port("redis", free_port())
+    theirs, ours = free_port(), free_port()
     names = docker_preflight.names_of(project)
-    publish(docker, mine.name("theirs"), image(IMAGE), theirs.number, {})
-    publish(docker, names.container("redis"), image(IMAGE), ours.number, names.labels("redis", "redis"))
-    docker_preflight.refuse_taken_port(docker, project, list_all_containers(docker), ours)
+    publish(docker, mine.name("theirs"), image(IMAGE), theirs, {})
+    publish(docker, names.container("redis"), image(IMAGE), ours, names.labels("redis", "redis"))
+    docker_preflight.refuse_taken_port(docker, project, list_all_containers(docker), "redis", ours)
     with pytest.raises(RagopsError) as caught:
-        docker_preflight.refuse_taken_port(docker, project, list_all_containers(docker), theirs)
+        docker_preflight.refuse_taken_port(docker, project, list_all_containers(docker), "redis", theirs)
     assert (caught.value.code, caught.value.exit_code) == ("port_taken", ExitCode.MISSING)
     assert mine.name("theirs") in caught.value.message
 
@@ -54,7 +53,7 @@ def test_a_port_of_another_container_is_taken_ours_is_not(
 def test_a_port_of_a_process_is_taken(docker: DockerHost, project: Project) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         with pytest.raises(RagopsError) as caught:
-            docker_preflight.refuse_taken_port(docker, project, (), Port("redis", server.getsockname()[1]))
+            docker_preflight.refuse_taken_port(docker, project, (), "redis", server.getsockname()[1])
         assert "python" in caught.value.message or "pytest" in caught.value.message
 
 
@@ -80,7 +79,7 @@ def test_a_full_disk_is_refused(docker: DockerHost, monkeypatch: pytest.MonkeyPa
     with pytest.raises(RagopsError) as caught:
         docker_preflight.refuse_full_disk(docker)
     assert (caught.value.code, caught.value.exit_code) == ("disk_full", ExitCode.MISSING)
-    assert read_engine_facts(docker).root_dir in caught.value.message
+    assert docker.engine().root_dir in caught.value.message
 
 
 def test_doctor_says_all_there_is_to_say_of_this_engine(docker: DockerHost, project: Project) -> None:
@@ -89,7 +88,7 @@ def test_doctor_says_all_there_is_to_say_of_this_engine(docker: DockerHost, proj
     assert {"docker", "plugin", "disk", "storage", "limits", "security", "loopback", "image", "port"} <= names
     engine = next(check for check in found if check.name == "docker")
     assert engine.status is Status.OK
-    assert docker.version().version in engine.detail
+    assert docker.engine().version in engine.detail
     assert all(check.hint for check in found if check.status is not Status.OK)
 
 

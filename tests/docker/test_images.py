@@ -59,7 +59,7 @@ def run(docker: DockerHost, name: str, reference: str, *argv: str) -> tuple[int,
 
 def test_it_is_labelled_by_what_it_is_made_from(docker: DockerHost, api: str) -> None:
     found = docker.image(api)
-    assert found.user == "10001:10001"
+    assert docker.api.inspect_image(api)["Config"]["User"] == "10001:10001"
     assert found.labels["org.opencontainers.image.version"]
     assert len(found.labels[api_image.CONTENT]) == 64
 

@@ -21,6 +21,7 @@ from ragops.config.paths import ProjectPaths
 from ragops.operations.lifecycle import images
 from ragops.operations.session import Session
 from ragops.runtimes.docker.images import fetch as docker_fetch
+from ragops.runtimes.docker.images import store as docker_store
 from ragops.runtimes.docker.images.pins import pins_of
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def test_what_a_reference_meant_is_kept_through_all_that_a_tag_may_do(
     docker: DockerHost, registry: Registry, session: Session, mine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"{registry.address}/{mine.prefix}"
-    for module in (images, docker_fetch):
+    for module in (docker_store, docker_fetch):
         monkeypatch.setattr(module, "references", lambda _settings: {"redis": f"{name}:1"})
     said: list[Progress] = []
     first = registry.publish("1")
@@ -125,7 +126,7 @@ def test_what_a_reference_meant_is_kept_through_all_that_a_tag_may_do(
         assert pin.digest == f"{name}@{first}"
         assert said[0].text == "pulling"
         assert said[-1].final
-        assert any("of 3 MB" in item.text for item in said), said
+        assert any("of 2.9 MiB" in item.text for item in said), said
 
         second = registry.publish("1")
         docker_fetch.fetch_missing(docker, session.project, said.append)

@@ -74,6 +74,20 @@ class DockerApi:
             raise _too_old(client.api_version)
         return client
 
+    def get_stream(self, resource: str, timeout: float = _TIMEOUT, **params: Any) -> Any:
+        """Return the API's answer about `resource`, its body not read yet. Raises what docker-py does."""
+        from docker.errors import create_api_error_from_http_exception
+        from requests.exceptions import HTTPError
+
+        address = f"{self.api.base_url}/v{self.api.api_version}/{resource}"
+        plain = {"Accept-Encoding": "identity"}  # or the engine compresses what is read raw
+        answer = self.api.get(address, params=params, headers=plain, stream=True, timeout=timeout)
+        try:
+            answer.raise_for_status()
+        except HTTPError as error:
+            create_api_error_from_http_exception(error)  # raises it
+        return answer
+
     def translate_errors(self, doing: str) -> Any:
         """Translate failures of the block into RagopsErrors; `doing` completes "Docker could not …"."""
         return translate_errors(doing, self.url)

@@ -1,12 +1,10 @@
-"""The tar streams in which Docker takes and gives files: made and read in bounded memory."""
+"""The tar streams in which Docker takes files, made in bounded memory, and the users that own them."""
 
 from __future__ import annotations
 
-import io
 import os
 import tarfile
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +14,6 @@ from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from _typeshed import WriteableBuffer
 
 _BLOCK = 1 << 20
 
@@ -76,39 +72,6 @@ def _head(entry: ArchiveEntry, size: int) -> bytes:
 
 def _padding(size: int) -> bytes:
     return tarfile.NUL * (-size % tarfile.BLOCKSIZE)
-
-
-class ChunkReader(io.RawIOBase):
-    """An iterator of byte strings as a readable stream."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Fill what there is room for; 0 at the end."""
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._rest = memoryview(chunk)
-        target = memoryview(buffer)
-        size = min(len(target), len(self._rest))
-        target[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
-
-
-@contextmanager
-def unpack_tar(chunks: Iterable[bytes]) -> Iterator[tarfile.TarFile]:
-    """Open the archive that arrives in `chunks`, to be read front to back. Raises tarfile.TarError."""
-    stream = io.BufferedReader(ChunkReader(chunks), _BLOCK)
-    with tarfile.open(fileobj=stream, mode="r|", bufsize=_BLOCK) as archive:
-        yield archive
 
 
 @dataclass(frozen=True)

@@ -78,10 +78,7 @@ def save(docker: DockerImages, references: Sequence[str], target: Path) -> None:
 
 def _write_images(docker: DockerImages, references: Sequence[str], file: IO[bytes]) -> None:
     with docker.translate_errors(f"save {', '.join(references)}"):  # docker-py's own call takes one image only
-        address = f"{docker.api.base_url}/v{docker.api.api_version}/images/get"
-        answer = docker.api.get(address, params={"names": list(references)}, stream=True, timeout=_SILENCE)
-        answer.raise_for_status()
-        blocks = answer.iter_content(_BLOCK)
+        blocks = docker.get_stream("images/get", _SILENCE, names=list(references)).iter_content(_BLOCK)
     while True:
         with docker.translate_errors(f"save {', '.join(references)}"):
             block = next(blocks, b"")

@@ -21,7 +21,7 @@ __all__ = ["ArchiveEntry", "DockerHost", "NotFoundError", "PullProgress", "User"
 class DockerHost(DockerImages, DockerTemporaryContainers, DockerVolumes):
     """One Docker engine: the one at `url`, else that of the docker command; `timeout` s a request."""
 
-    def version(self) -> values.EngineVersion:
-        """Return the engine's version, and how and where it stores its data."""
-        with self.translate_errors("say its version"):
-            return values.engine_version(self.api.version(), self.api.info())
+    def engine(self) -> values.Engine:
+        """Return the engine's description of itself and its machine."""
+        with self.translate_errors("describe itself"):
+            return values.engine(self.api.version(), self.api.info())

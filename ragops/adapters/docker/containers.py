@@ -10,6 +10,7 @@ from ragops.adapters.docker import values
 from ragops.adapters.docker.api import label_filters
 from ragops.adapters.docker.errors import NotFoundError
 from ragops.adapters.docker.exec import DockerExec
+from ragops.adapters.docker.stream import split_lines
 from ragops.errors import MissingError, RagopsError
 
 if TYPE_CHECKING:
@@ -71,11 +72,6 @@ class DockerContainers(DockerExec):
         with self.translate_errors(f"stop {name}"):
             self.api.stop(name, timeout=max(1, round(timeout)))
 
-    def kill(self, name: str, signal: str = "SIGKILL") -> None:
-        """Send a signal to its first process."""
-        with self.translate_errors(f"kill {name}"):
-            self.api.kill(name, signal)
-
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove the container, with `force` a running one too; named volumes stay. Nothing to do without it."""
         try:
@@ -135,7 +131,7 @@ class DockerContainers(DockerExec):
                 name, stdout=True, stderr=True, stream=True, follow=follow, timestamps=False, tail=lines,
                 until=until.timestamp() if until else None,
             )  # fmt: skip
-            yield from _lines(chunks)
+            yield from (line.decode(errors="replace").rstrip("\r") for line in split_lines(chunks))
 
     def memory(self, name: str) -> int:
         """Return the bytes of memory that it uses now, 0 if it does not run."""
@@ -159,15 +155,6 @@ def _how_it_ended(state: values.State) -> str:
         return f"crashes again and again (exit {state.exit_code})"
     said = f": {state.error}" if state.error else ""
     return f"ended with {state.exit_code} while it started{said}"
-
-
-def _lines(chunks: Iterator[bytes]) -> Iterator[str]:
-    rest = b""
-    for chunk in chunks:
-        *complete, rest = (rest + chunk).split(b"\n")
-        yield from (line.decode(errors="replace").rstrip("\r") for line in complete)
-    if rest:
-        yield rest.decode(errors="replace")
 
 
 def _copied(raw: Mapping[str, Any], extra_args: Sequence[str], labels: Mapping[str, str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.docker.api import DockerApi
-from ragops.adapters.docker.archive import find_user, pack_tar, unpack_tar
+from ragops.adapters.docker.archive import find_user, pack_tar
 from ragops.adapters.docker.errors import NotFoundError, timeout_error
 from ragops.adapters.docker.stream import ExecStream, RingBuffer
 from ragops.adapters.docker.values import ExecResult
@@ -32,22 +32,19 @@ _END_WAIT = 10.0
 class DockerExec(DockerApi):
     """The part of `DockerHost` about what is inside a container."""
 
-    def exec(
-        self, name: str, argv: Sequence[str], *, input: bytes | None = None, user: str = "",
-        env: Mapping[str, str] | None = None, limit: float = LIMIT,
-    ) -> ExecResult:  # fmt: skip
+    def exec(self, name: str, argv: Sequence[str], *, input: bytes | None = None, limit: float = LIMIT) -> ExecResult:
         """Run a command in the running container, at most `limit` seconds; a code other than 0 is no error here.
 
         Keeps the last 4 MiB of output. Raises RagopsError (docker_timeout): what was started may then still run.
         """
         out = RingBuffer(OUTPUT_LIMIT)
         source = None if input is None else io.BytesIO(input)
-        done = self.exec_stream(name, argv, source=source, target=out, user=user, env=env, limit=limit)
+        done = self.exec_stream(name, argv, source=source, target=out, limit=limit)
         return ExecResult(done.code, bytes(out.data), done.stderr)
 
     def exec_stream(
         self, name: str, argv: Sequence[str], *, source: ByteReader | None = None, target: ByteWriter | None = None,
-        user: str = "", env: Mapping[str, str] | None = None, limit: float = LIMIT,
+        limit: float = LIMIT,
     ) -> ExecResult:  # fmt: skip
         """Like `exec` with any amount of input and output: from `source`, to `target`, in bounded memory.
 
@@ -56,9 +53,7 @@ class DockerExec(DockerApi):
         doing = f"run {argv[0]} in {name}"
         said = RingBuffer(STDERR_LIMIT)
         with self.translate_errors(doing):
-            started = self.api.exec_create(
-                name, list(argv), stdin=source is not None, user=user, environment=dict(env or {}),
-            )  # fmt: skip
+            started = self.api.exec_create(name, list(argv), stdin=source is not None)
             conversation = ExecStream(self.api.exec_start(started["Id"], socket=True))
             run_exchange(conversation, doing, source, target or RingBuffer(0), said, limit)
             return ExecResult(self._code(started["Id"], doing), b"", bytes(said.data))
@@ -89,9 +84,9 @@ class DockerExec(DockerApi):
         Raises NotFoundError.
         """
         with self.translate_errors(f"read {path} in {name}"):
-            chunks, _ = self.api.get_archive(name, path, chunk_size=1 << 20)
+            answer = self.get_stream(f"containers/{name}/archive", path=path)
             try:
-                with unpack_tar(chunks) as archive:
+                with answer, tarfile.open(fileobj=answer.raw, mode="r|", bufsize=1 << 20) as archive:
                     yield archive
             except tarfile.TarError as error:
                 raise RagopsError("docker_failed", f"{path} of {name} arrived broken: {error}") from error

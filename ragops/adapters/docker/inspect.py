@@ -14,33 +14,6 @@ if TYPE_CHECKING:
     from ragops.adapters.docker.api import DockerApi
 
 
-@dataclass(frozen=True)
-class EngineFacts:
-    """The set-up of the engine. `warnings` are its own; `security` such as seccomp, rootless, userns."""
-
-    root_dir: str
-    storage_driver: str
-    security: tuple[str, ...]
-    warnings: tuple[str, ...]
-    memory_limit: bool
-    name: str
-
-
-def read_engine_facts(docker: DockerApi) -> EngineFacts:
-    """Return the engine's description of its machine."""
-    with docker.translate_errors("describe itself"):
-        info: Mapping[str, Any] = docker.api.info()
-    named = (option.partition(",")[0].removeprefix("name=") for option in info.get("SecurityOptions") or ())
-    return EngineFacts(
-        root_dir=info.get("DockerRootDir", ""),
-        storage_driver=info.get("Driver", ""),
-        security=tuple(named),
-        warnings=tuple(info.get("Warnings") or ()),
-        memory_limit=bool(info.get("MemoryLimit", True)),
-        name=info.get("Name", ""),
-    )
-
-
 def read_settings(docker: DockerApi, container: str) -> dict[str, str]:
     """Return the current settings of the container as text, by name. Raises NotFoundError."""
     with docker.translate_errors(f"look at {container}"):
@@ -67,7 +40,7 @@ def extract_settings(raw: Mapping[str, Any]) -> dict[str, str]:
         "mounts": _listed(_mount(mount) for mount in raw.get("Mounts") or ()),
         "networks": _listed(networks),
         "network names": _listed(_aliases(raw["Id"], raw["Name"].lstrip("/"), networks)),
-        "capabilities": _listed([*(f"+{name}" for name in host.get("CapAdd") or ()), *_dropped(host)]),
+        "capabilities": _listed(_capabilities(host)),
         "privileges": "privileged" if host.get("Privileged") else _listed(host.get("SecurityOpt") or ()),
         "root": "read-only" if host.get("ReadonlyRootfs") else "writable",
     }
@@ -146,5 +119,5 @@ def _aliases(ident: str, name: str, networks: Mapping[str, Any]) -> set[str]:
     return {alias for alias in found if alias != name and not ident.startswith(alias)}
 
 
-def _dropped(host: Mapping[str, Any]) -> list[str]:
-    return [f"-{name}" for name in host.get("CapDrop") or ()]
+def _capabilities(host: Mapping[str, Any]) -> list[str]:
+    return [f"{sign}{name}" for sign, key in (("+", "CapAdd"), ("-", "CapDrop")) for name in host.get(key) or ()]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.docker.errors import NotFoundError
+from ragops.adapters.docker.stream import split_lines
 from ragops.adapters.docker.values import parse_time
 from ragops.errors import RagopsError
 
@@ -71,12 +72,8 @@ def _read(docker: DockerHost, name: str, source: str, lines: int) -> list[LogLin
 
 def _stream(docker: DockerHost, name: str, source: str, **options: Any) -> Iterator[LogLine]:
     with docker.translate_errors(f"read the log of {name}"):
-        rest = b""
-        for chunk in docker.api.logs(name, stdout=True, stderr=True, stream=True, timestamps=True, **options):
-            *complete, rest = (rest + chunk).split(b"\n")
-            yield from (parse(line, source) for line in complete)
-        if rest:
-            yield parse(rest, source)
+        chunks = docker.api.logs(name, stdout=True, stderr=True, stream=True, timestamps=True, **options)
+        yield from (parse(line, source) for line in split_lines(chunks))
 
 
 def parse(raw: bytes, source: str) -> LogLine:

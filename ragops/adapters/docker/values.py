@@ -15,30 +15,32 @@ HEALTHY = "healthy"
 
 
 @dataclass(frozen=True)
-class EngineVersion:
-    """The Docker engine: its version, its API version, where it stores its data and how."""
+class Engine:
+    """The Docker engine: its versions, its machine and its set-up.
+
+    `root_dir` is where it stores its data. `warnings` are its own; `security` such as seccomp, rootless, userns.
+    """
 
     version: str
     api: str
     os: str
     architecture: str
-    storage_driver: str
     root_dir: str
+    storage_driver: str
+    security: tuple[str, ...]
+    warnings: tuple[str, ...]
+    memory_limit: bool
+    name: str
 
 
 @dataclass(frozen=True)
 class Image:
-    """An image that is here; `size` in bytes, `user` as its author set it, `created` in UTC."""
+    """An image that is here; `size` in bytes."""
 
     id: str
-    tags: tuple[str, ...]
     digests: tuple[str, ...]
-    created: datetime | None
     size: int
-    user: str
     labels: Mapping[str, str]
-    environment: tuple[str, ...]
-    command: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class State:
     """The state of a container: `status` is one of Docker's (created, running, paused, restarting, exited, dead).
 
     `health` is empty if there is no health check, else starting, healthy or unhealthy; `restarts` counts those by
-    the restart policy; `pid` is 0 if it does not run.
+    the restart policy.
     """
 
     status: str
@@ -57,7 +59,6 @@ class State:
     started: datetime | None = None
     finished: datetime | None = None
     error: str = ""
-    pid: int = 0
 
     @property
     def running(self) -> bool:
@@ -82,7 +83,6 @@ class PublishedPort:
     inner: int
     host: str
     port: int
-    protocol: str = "tcp"
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,9 @@ class Container:
     state: State
     mounts: tuple[Mount, ...] = ()
     ports: tuple[PublishedPort, ...] = ()
-    networks: tuple[str, ...] = ()
     user: str = ""
     created: datetime | None = None
     limit: int = 0
-    command: tuple[str, ...] = ()
     check: tuple[str, ...] = ()
     stop_timeout: int = 0
     environment: tuple[str, ...] = ()
@@ -112,12 +110,10 @@ class Container:
 
 @dataclass(frozen=True)
 class Volume:
-    """A volume; `mountpoint` is its folder on the engine's machine."""
+    """A volume."""
 
     name: str
     labels: Mapping[str, str]
-    mountpoint: str
-    created: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -148,28 +144,27 @@ class ExecResult:
         return (self.stderr or self.stdout).decode(errors="replace").strip()
 
 
-def engine_version(version: Mapping[str, Any], info: Mapping[str, Any]) -> EngineVersion:
+def engine(version: Mapping[str, Any], info: Mapping[str, Any]) -> Engine:
     """From /version and /info."""
-    return EngineVersion(
-        version["Version"], version["ApiVersion"], info.get("OperatingSystem", version.get("Os", "")),
-        version.get("Arch", ""), info.get("Driver", ""), info.get("DockerRootDir", ""),
-    )  # fmt: skip
+    named = (option.partition(",")[0].removeprefix("name=") for option in info.get("SecurityOptions") or ())
+    return Engine(
+        version=version["Version"],
+        api=version["ApiVersion"],
+        os=info.get("OperatingSystem", version.get("Os", "")),
+        architecture=version.get("Arch", ""),
+        root_dir=info.get("DockerRootDir", ""),
+        storage_driver=info.get("Driver", ""),
+        security=tuple(named),
+        warnings=tuple(info.get("Warnings") or ()),
+        memory_limit=bool(info.get("MemoryLimit", True)),
+        name=info.get("Name", ""),
+    )
 
 
 def image(raw: Mapping[str, Any]) -> Image:
     """From an image's inspection."""
-    config = raw.get("Config") or {}
-    return Image(
-        id=raw["Id"],
-        tags=tuple(raw.get("RepoTags") or ()),
-        digests=tuple(raw.get("RepoDigests") or ()),
-        created=parse_time(raw.get("Created", "")),
-        size=int(raw.get("Size") or 0),
-        user=config.get("User") or "",
-        labels=dict(config.get("Labels") or {}),
-        environment=tuple(config.get("Env") or ()),
-        command=tuple(config.get("Cmd") or ()),
-    )
+    labels = (raw.get("Config") or {}).get("Labels")
+    return Image(raw["Id"], tuple(raw.get("RepoDigests") or ()), int(raw.get("Size") or 0), dict(labels or {}))
 
 
 def container(raw: Mapping[str, Any]) -> Container:
@@ -184,11 +179,9 @@ def container(raw: Mapping[str, Any]) -> Container:
         state=_state(raw),
         mounts=tuple(_mount(mount) for mount in raw.get("Mounts") or ()),
         ports=_ports(host),
-        networks=tuple(sorted((raw.get("NetworkSettings") or {}).get("Networks") or {})),
         user=config.get("User") or "",
         created=parse_time(raw.get("Created", "")),
         limit=int(host.get("Memory") or 0),
-        command=tuple(config.get("Cmd") or ()),
         check=_check(config.get("Healthcheck") or {}),
         stop_timeout=int(config.get("StopTimeout") or 0),
         environment=tuple(config.get("Env") or ()),
@@ -197,8 +190,7 @@ def container(raw: Mapping[str, Any]) -> Container:
 
 def volume(raw: Mapping[str, Any]) -> Volume:
     """From a volume's inspection."""
-    created = parse_time(raw.get("CreatedAt", ""))
-    return Volume(raw["Name"], dict(raw.get("Labels") or {}), raw.get("Mountpoint", ""), created)
+    return Volume(raw["Name"], dict(raw.get("Labels") or {}))
 
 
 def network(raw: Mapping[str, Any]) -> Network:
@@ -226,22 +218,17 @@ def parse_time(text: str) -> datetime | None:
 
 def _state(raw: Mapping[str, Any]) -> State:
     state = raw["State"]
+    health = str((state.get("Health") or {}).get("Status") or "")
     return State(
         status=state["Status"],
-        health=_health(state),
+        health="" if health == "none" else health,
         exit_code=int(state.get("ExitCode") or 0),
         oom_killed=bool(state.get("OOMKilled")),
         restarts=int(raw.get("RestartCount") or 0),
         started=parse_time(state.get("StartedAt", "")),
         finished=parse_time(state.get("FinishedAt", "")),
         error=state.get("Error") or "",
-        pid=int(state.get("Pid") or 0),
     )
-
-
-def _health(state: Mapping[str, Any]) -> str:
-    health = str((state.get("Health") or {}).get("Status") or "")
-    return "" if health == "none" else health
 
 
 def _check(raw: Mapping[str, Any]) -> tuple[str, ...]:
@@ -255,10 +242,8 @@ def _mount(raw: Mapping[str, Any]) -> Mount:
 
 def _ports(host: Mapping[str, Any]) -> tuple[PublishedPort, ...]:
     """Return the requested ports: a stopped container has none in its network settings."""
-    found = []
-    for inner, bindings in sorted((host.get("PortBindings") or {}).items()):
-        number, _, protocol = inner.partition("/")
-        for binding in bindings or ():
-            port = int(binding.get("HostPort") or 0)
-            found.append(PublishedPort(int(number), binding.get("HostIp") or "0.0.0.0", port, protocol or "tcp"))  # noqa: S104 - Docker's own default, reported
-    return tuple(found)
+    return tuple(
+        PublishedPort(int(inner.partition("/")[0]), bound.get("HostIp") or "0.0.0.0", int(bound.get("HostPort") or 0))  # noqa: S104 - Docker's own default, reported
+        for inner, bindings in sorted((host.get("PortBindings") or {}).items())
+        for bound in bindings or ()
+    )

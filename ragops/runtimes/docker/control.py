@@ -11,7 +11,7 @@ from ragops.errors import RagopsError
 from ragops.runtimes.docker.containers import exec_proxy as docker_exec
 from ragops.runtimes.docker.containers import exec_stream
 from ragops.runtimes.docker.containers.data_volume import DataVolume, data_mount
-from ragops.runtimes.docker.names import DATA_FOLDER, TEMPORARY, temporary
+from ragops.runtimes.docker.names import DATA_FOLDER, TEMPORARY
 from ragops.runtimes.docker.sandbox import docker_sandbox
 
 if TYPE_CHECKING:
@@ -104,18 +104,7 @@ class DockerControl:
 
     def free_bytes(self) -> int | None:
         """Return free space of the file system that holds the data, as the container sees it."""
-        container = self._container()
-        mount = data_mount(container)
-        argv = ["df", "-P", "-k", mount.target]
-        if container.state.running:
-            done = self._host.exec(self._name, argv)
-        else:
-            done = self._host.run_once(
-                f"{self._name}.look", container.image_id, argv, mounts={mount.source: mount.target},
-                labels=temporary(container.labels, "look"),
-            )  # fmt: skip
-        fields = done.text.strip().rpartition("\n")[2].split()
-        return int(fields[3]) * 1024 if done.code == 0 and len(fields) > 3 else None
+        return DataVolume(self._host, self._container()).free_bytes()
 
     def tool(self, name: str) -> tuple[str, ...]:
         """Return the command line of the image's own tool, through a process of ours that stands for it."""

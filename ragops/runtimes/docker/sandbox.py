@@ -14,6 +14,7 @@ from ragops.adapters.process_identity import format_mark, is_mark_gone
 from ragops.errors import MissingError, RagopsError
 from ragops.runtimes.docker.containers import exec_proxy as docker_exec
 from ragops.runtimes.docker.containers import exec_stream
+from ragops.runtimes.docker.containers.data_volume import data_mount
 from ragops.runtimes.docker.names import PREFIX
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def docker_sandbox(host: DockerHost, container: str) -> Iterator[DockerSandbox]:
     service = host.container(container)
     if service is None:
         raise MissingError("not_provisioned", f"there is no container {container}", "run `ragops up`")
-    mount = _data_mount(service)
+    mount = data_mount(service).target
     _clear_leftovers(host, container)
     name = f"{container}-sandbox-{secrets.token_hex(4)}"
     host.create(name, _config(service, mount))
@@ -96,21 +97,13 @@ def docker_sandbox(host: DockerHost, container: str) -> Iterator[DockerSandbox]:
         host.remove(name, force=True)
 
 
-def _data_mount(service: Container) -> str:
-    """Return where the image has its data: the one volume that it may write."""
-    targets = [mount.target for mount in service.mounts if mount.kind == "volume" and not mount.read_only]
-    if not targets:
-        raise MissingError("not_provisioned", f"{service.name} has no volume for data", "run `ragops up`")
-    return targets[0]
-
-
 def _config(service: Container, mount: str) -> dict[str, Any]:
     return {
         "Image": service.image_id,
         "Entrypoint": ["sleep"],
         "Cmd": [str(_LIFE)],
         "User": service.user,
-        "Labels": {SANDBOX: service.name, OWNER: _owner()},
+        "Labels": {SANDBOX: service.name, OWNER: f"{socket.gethostname()}:{format_mark()}"},
         "Healthcheck": {"Test": ["NONE"]},
         "Volumes": {mount: {}},
         "HostConfig": {
@@ -123,10 +116,6 @@ def _config(service: Container, mount: str) -> dict[str, Any]:
             "LogConfig": {"Type": "none"},
         },
     }
-
-
-def _owner() -> str:
-    return f"{socket.gethostname()}:{format_mark()}"
 
 
 def _clear_leftovers(host: DockerHost, container: str) -> None:

@@ -31,7 +31,7 @@ def _stop(whole: Any) -> None:
 
 
 def _kill(whole: Any) -> None:
-    whole.docker.kill(whole.name("redis"))
+    whole.docker.api.kill(whole.name("redis"))
 
 
 def _remove(whole: Any) -> None:
@@ -92,7 +92,7 @@ def test_one_made_anew_by_hand_from_another_image_is_seen_and_replaced(whole: An
 
 def test_one_that_hangs_is_unhealthy_and_started_again(whole: Any, kept: Any, wait_for: Callable[..., None]) -> None:
     """Its process is frozen, which Docker does not see; the health check does."""
-    whole.docker.kill(whole.name("redis"), "SIGSTOP")
+    whole.docker.api.kill(whole.name("redis"), "SIGSTOP")
     wait_for(lambda: whole.container("redis").state.health == "unhealthy", 120, "an unhealthy container")
     assert whole.states()["redis"] == "unhealthy"
     assert "unhealthy" in "; ".join(whole.drift().values())
@@ -110,7 +110,7 @@ def test_one_that_dies_at_every_start_is_seen_as_a_loop(whole: Any, kept: Any, w
         f"{whole.name('redis')}.harm", image, broken, mounts={volume: "/v"}, capabilities=("DAC_OVERRIDE", "FOWNER")
     )
     assert done.code == 0, done.said
-    whole.docker.kill(whole.name("redis"), "SIGTERM")
+    whole.docker.api.kill(whole.name("redis"), "SIGTERM")
     wait_for(lambda: not whole.container("redis").state.running, 60, "its end")
     whole.docker.start(whole.name("redis"))
     wait_for(lambda: whole.container("redis").state.restarts >= 3, 60, "three restarts")

@@ -17,7 +17,7 @@ ALL = ("timescaledb", "redis", "qdrant-1", "qdrant-2", "qdrant-3", "api", "gatew
 @pytest.mark.parametrize("instance", ALL)
 def test_a_killed_container_comes_back_with_its_data(whole: Any, kept: Any, token: str, instance: str) -> None:
     before = whole.answers(token)
-    whole.docker.kill(whole.name(instance))
+    whole.docker.api.kill(whole.name(instance))
     assert whole.states()[instance] == "stopped"
     assert instance in " ".join(whole.drift())
     whole.up()
@@ -64,7 +64,7 @@ def test_a_node_is_killed_under_reads_and_writes(
     whole: Any, kept: Any, token: str, load: Any, wait_for: Callable[..., None], node: str
 ) -> None:
     with load(whole, token) as running:
-        whole.docker.kill(whole.name(node))
+        whole.docker.api.kill(whole.name(node))
         running.goes_on(reads=150, writes=30)
         assert whole.container(node).state.status == "exited"
         whole.up()

@@ -237,7 +237,7 @@ def damage(safe: Safe) -> None:
     for client in safe.nodes():
         assert client.delete(f"/collections/{BULK}").status_code == 200
     whole = safe.whole
-    whole.docker.kill(whole.name("redis"))
+    whole.docker.api.kill(whole.name("redis"))
     container = whole.container("redis")
     done = whole.docker.run_once(
         f"{whole.names.network}-empty", container.image_id, ["sh", "-c", "rm -rf /data/*"],

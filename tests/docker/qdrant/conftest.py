@@ -157,7 +157,7 @@ class Cluster:
 
     def kill(self, number: int) -> None:
         """As a machine that goes out; Docker does not start again what was killed by hand."""
-        self.docker.kill(self.container(number))
+        self.docker.api.kill(self.container(number))
 
     def remove(self, number: int, *, data: bool = False) -> None:
         self.docker.remove(self.container(number), force=True)

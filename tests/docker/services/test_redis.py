@@ -182,7 +182,7 @@ def test_a_killed_server_has_lost_no_more_than_a_second(service: Any, platform: 
     with service.redis() as client:
         client.set("before", "1")
         time.sleep(2.5)  # appendfsync everysec
-    service.docker.kill(service.name)
+    service.docker.api.kill(service.name)
     service.control.stop()
     service.control.start()
     with service.redis() as client:

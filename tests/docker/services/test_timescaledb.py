@@ -262,7 +262,7 @@ def test_a_restore_on_data_that_cannot_be_opened(service: Any, platform: Platfor
     take(platform, vault)
     counts = TimescaleBackup().counts(service.endpoint)
     service.sh("rm /var/lib/postgresql/data/current/global/pg_control")
-    service.docker.kill(service.name)
+    service.docker.api.kill(service.name)
     result = restore(RestoreRequest(), platform, vault)
     assert "could not start on its old data" in result.services[0].notes[0]
     assert f"{service.name}-data:current.before-restore-" in result.services[0].notes[0]
@@ -327,7 +327,7 @@ def test_a_killed_server_has_lost_nothing(service: Any, platform: Platform, wait
     writer = threading.Thread(target=quietly)
     writer.start()
     wait_until(lambda: len(acknowledged) >= 50)
-    service.docker.kill(service.name)
+    service.docker.api.kill(service.name)
     stop.set()
     writer.join()
     service.control.start()

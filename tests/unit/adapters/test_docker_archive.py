@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.adapters.docker.archive import ArchiveEntry, ChunkReader, User, find_user, pack_tar, unpack_tar
+from ragops.adapters.docker.archive import ArchiveEntry, User, find_user, pack_tar
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
@@ -49,18 +49,6 @@ def test_an_archive_has_owners_modes_and_contents(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(RagopsError, match="gone"):
         list(pack_tar([ArchiveEntry("f", 0o400, 0, 0, tmp_path / "gone")]))
-
-
-def test_an_archive_is_read_as_it_arrives() -> None:
-    data = b"".join(pack_tar([ArchiveEntry("a", 0o400, 0, 0, b"1" * 5000), ArchiveEntry("b", 0o400, 0, 0, b"2")]))
-    chunks = (data[start : start + 700] for start in range(0, len(data), 700))
-    with unpack_tar(chunks) as archive:
-        found = {info.name: archive.extractfile(info).read() for info in archive}
-    assert found == {"a": b"1" * 5000, "b": b"2"}
-
-
-def test_a_stream_of_chunks_skips_empty_ones() -> None:
-    assert io.BufferedReader(ChunkReader([b"", b"ab", b"", b"c"])).read() == b"abc"
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ SHA = "sha256:" + "a" * 64
 
 
 def image(*digests: str, image_id: str = SHA) -> Image:
-    return Image(image_id, (), digests, None, 1, "", {}, (), ())
+    return Image(image_id, digests, 1, {})
 
 
 def test_a_pin_survives_the_run_that_made_it(tmp_path: Path) -> None:

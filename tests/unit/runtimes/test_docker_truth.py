@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ragops.adapters.docker.inspect import EngineFacts, extract_settings
-from ragops.adapters.docker.values import Container, State
+from ragops.adapters.docker.inspect import extract_settings
+from ragops.adapters.docker.values import Container, Engine, State
 from ragops.runtimes.docker.inspect import doctor as docker_doctor
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
 from ragops.runtimes.docker.inspect.drift import state_of, uptime
@@ -107,12 +107,12 @@ def test_a_damaged_record_is_none(tmp_path, text: str) -> None:
 # --- doctor -------------------------------------------------------------------------------------------------------
 
 
-def facts(**values: Any) -> EngineFacts:
-    usual = {
+def facts(**values: Any) -> Engine:
+    usual: dict[str, Any] = {"version": "28", "api": "1.48", "os": "", "architecture": "amd64"} | {
         "root_dir": "/var/lib/docker", "storage_driver": "overlay2", "security": ("seccomp",), "warnings": (),
         "memory_limit": True, "name": "host",
     }  # fmt: skip
-    return EngineFacts(**{**usual, **values})
+    return Engine(**{**usual, **values})
 
 
 @pytest.mark.parametrize(

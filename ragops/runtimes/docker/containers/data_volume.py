@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ragops.adapters.docker.client import ArchiveEntry, DockerHost, NotFoundError
-from ragops.errors import RagopsError, UsageError
+from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.runtimes.docker.names import DATA_FOLDER, temporary
 from ragops.services.control import DataFile
 from ragops.services.kept_data import Kept, is_aside, since
@@ -41,8 +41,9 @@ if [ -e {DATA_FOLDER} ]; then mv {DATA_FOLDER} "$aside"; moved=1; fi
 mv {DATA_FOLDER}.ready {DATA_FOLDER} || {{ [ -z "$moved" ] || mv "$aside" {DATA_FOLDER}; exit 1; }}
 save
 """
-_LIST = f"cd /volume/{DATA_FOLDER} 2>/dev/null || exit 0; find . -type f -exec stat -c '%s %Y %n' {{}} +"
+_LIST = f"cd $1/{DATA_FOLDER} 2>/dev/null || exit 0; find . -type f -exec stat -c '%s %Y %n' {{}} +"
 _ASIDES = f"cd $1 2>/dev/null || exit 0; du -s -k {DATA_FOLDER}.* 2>/dev/null || true"
+_FREE = "df -P -k $1"
 _REMOVE = f"""
 {_SYNC}; rm -rf -- "$1"
 save
@@ -77,14 +78,7 @@ class DataVolume:
 
     def files(self) -> dict[str, DataFile]:
         """Return every file of the data by its path. Raises RagopsError (data_unreadable)."""
-        done = self.host.run_once(
-            f"{self.container.name}.look", self.container.image_id, ("sh", "-c", _LIST),
-            mounts={self.volume.source: _ROOT}, capabilities=["DAC_OVERRIDE"],
-            labels=temporary(self.container.labels, "look"),
-        )  # fmt: skip
-        if done.code != 0:
-            raise RagopsError("data_unreadable", f"the volume {self.volume.source} cannot be read: {done.said}")
-        rows = (line.split(" ", 2) for line in done.text.splitlines())
+        rows = (line.split(" ", 2) for line in self._look(_LIST, inside=False).splitlines())
         return {name.removeprefix("./"): DataFile(int(size), float(when)) for size, when, name in rows}
 
     def bring_back(self, aside: str) -> None:
@@ -96,18 +90,7 @@ class DataVolume:
 
     def asides(self) -> tuple[Kept, ...]:
         """Return what was set aside, by VOLUME:FOLDER. Raises RagopsError (data_unreadable)."""
-        argv = ["sh", "-c", _ASIDES, "look"]
-        if self.container.state.running:
-            done = self.host.exec(self.container.name, [*argv, self.volume.target])
-        else:
-            done = self.host.run_once(
-                f"{self.container.name}.look", self.container.image_id, [*argv, _ROOT],
-                mounts={self.volume.source: _ROOT}, capabilities=["DAC_OVERRIDE"],
-                labels=temporary(self.container.labels, "look"),
-            )  # fmt: skip
-        if done.code != 0:
-            raise RagopsError("data_unreadable", f"the volume {self.volume.source} cannot be read: {done.said}")
-        rows = [line.split(None, 1) for line in done.text.splitlines()]
+        rows = [line.split(None, 1) for line in self._look(_ASIDES, inside=self.container.state.running).splitlines()]
         found = {row[1].strip(): int(row[0]) << 10 for row in rows if len(row) == 2 and row[0].isdecimal()}
         return tuple(
             Kept("folder", f"{self.volume.source}:{name}", since(name), size)
@@ -123,10 +106,30 @@ class DataVolume:
         with self._mover(_REMOVE, folder) as name:
             self._run(name, f"remove {aside}")
 
+    def free_bytes(self) -> int | None:
+        """Return the free space of its file system, None if it is unknown. Raises RagopsError (data_unreadable)."""
+        fields = self._look(_FREE, inside=self.container.state.running).strip().rpartition("\n")[2].split()
+        return int(fields[3]) << 10 if len(fields) > 3 else None
+
     @property
     def volume(self) -> Mount:
         """The volume of the data. Raises RagopsError (not_provisioned)."""
         return data_mount(self.container)
+
+    def _look(self, script: str, *, inside: bool) -> str:
+        """Return the output of a script with the volume's folder as `$1`: of the container itself if `inside`."""
+        argv = ["sh", "-c", script, "look"]
+        if inside:
+            done = self.host.exec(self.container.name, [*argv, self.volume.target])
+        else:
+            done = self.host.run_once(
+                f"{self.container.name}.look", self.container.image_id, [*argv, _ROOT],
+                mounts={self.volume.source: _ROOT}, capabilities=["DAC_OVERRIDE"],
+                labels=temporary(self.container.labels, "look"),
+            )  # fmt: skip
+        if done.code != 0:
+            raise RagopsError("data_unreadable", f"cannot read the volume {self.volume.source}: {done.said}")
+        return done.text
 
     @contextmanager
     def _mover(self, script: str, *arguments: str) -> Iterator[str]:
@@ -141,16 +144,16 @@ class DataVolume:
     def _run(self, name: str, doing: str) -> None:
         done = self.host.run_created(name, limit=_LIMIT)
         if done.code != 0:
-            what = f"could not {doing} in the volume {self.volume.source} (exit {done.code}): {done.said}"
+            what = f"cannot {doing} in the volume {self.volume.source} (exit {done.code}): {done.said}"
             raise RagopsError("data_not_replaced", what, "nothing of it was removed; see its folders there")
 
 
 def data_mount(container: Container) -> Mount:
-    """Return the one volume that the container may write. Raises RagopsError (not_provisioned)."""
+    """Return the one volume that the container may write. Raises MissingError (not_provisioned)."""
     for mount in container.mounts:
         if mount.kind == "volume" and not mount.read_only:
             return mount
-    raise RagopsError("not_provisioned", f"{container.name} has no volume for data", "run `ragops up`")
+    raise MissingError("not_provisioned", f"{container.name} has no volume for data", "run `ragops up`")
 
 
 def _entries(fresh: str, files: Mapping[str, Path], owner: User) -> Iterator[ArchiveEntry]:

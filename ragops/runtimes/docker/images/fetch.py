@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters.progress import Progress, format_bytes
+from ragops.adapters.progress import Progress
 from ragops.runtimes.docker.images import api_image
 from ragops.runtimes.docker.images.pins import is_made_here, pins_of, references
+from ragops.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,7 @@ def pull(docker: DockerHost, reference: str, on_progress: OnProgress) -> None:
     """Pull one image. Raises MissingError (image_missing, disk_full)."""
     on_progress(Progress(reference, "pulling"))
     image = docker.pull(reference, lambda done: on_progress(_pulling(done)))
-    on_progress(Progress(reference, f"pulled ({format_bytes(image.size)})", final=True))
+    on_progress(Progress(reference, f"pulled ({size(image.size)})", final=True))
 
 
 def build_api(docker: DockerHost, reference: str, on_progress: OnProgress) -> None:
@@ -62,7 +63,7 @@ def build_api(docker: DockerHost, reference: str, on_progress: OnProgress) -> No
     base = api_image.base_image()
     if docker.image(base) is None:
         pull(docker, base, on_progress)
-    architecture = docker.version().architecture
+    architecture = docker.engine().architecture
     api_image.build(docker, reference, architecture, lambda text: on_progress(Progress(reference, text)))
     on_progress(Progress(reference, "built", final=True))
 
@@ -73,5 +74,5 @@ def _pulling(done: PullProgress) -> Progress:
     if not done.total:
         return Progress(done.reference, f"pulling, {layers}")
     percent = 100 * done.done // done.total
-    text = f"pulling {percent}%, {format_bytes(done.done)} of {format_bytes(done.total)}, {layers}"
+    text = f"pulling {percent}%, {size(done.done)} of {size(done.total)}, {layers}"
     return Progress(done.reference, text)

@@ -12,15 +12,14 @@ from ragops.errors import RagopsError
 from ragops.runtimes.checks import run_check
 from ragops.runtimes.docker.images.pins import is_made_here, pins_of, references
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
-from ragops.runtimes.docker.inspect.preflight import Port
 from ragops.services.contract import Check, Status
+from ragops.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ragops.adapters.docker.client import DockerHost
-    from ragops.adapters.docker.inspect import EngineFacts
-    from ragops.adapters.docker.values import EngineVersion
+    from ragops.adapters.docker.values import Engine
     from ragops.config.load import Project
 
 _LOOPBACK_SAFE = 28  # the first Docker whose 127.0.0.1 is private (moby 45610)
@@ -32,55 +31,54 @@ def doctor_checks(docker: DockerHost, project: Project) -> tuple[Check, ...]:
     """Return all checks; if no engine answers only that and the plugin."""
     plugin = run_check("plugin", lambda: f"{pulumi_plugin.version()} at {pulumi_plugin.require()}")
     try:
-        version = docker.version()
-        facts = docker_inspect.read_engine_facts(docker)
+        engine = docker.engine()
     except RagopsError as error:
         return Check("docker", Status.DOWN, error.message, error.hint), plugin
     return (
-        Check("docker", Status.OK, f"{version.version}, API {version.api}, on {version.os} at {docker.url}"),
+        Check("docker", Status.OK, f"{engine.version}, API {engine.api}, on {engine.os} at {docker.url}"),
         plugin,
-        *_engine(docker, version, facts),
+        *_engine(docker, engine),
         *_images(docker, project),
         *_ports(docker, project),
     )
 
 
-def _engine(docker: DockerHost, version: EngineVersion, facts: EngineFacts) -> Iterator[Check]:
+def _engine(docker: DockerHost, engine: Engine) -> Iterator[Check]:
     yield _disk(docker)
-    yield storage(facts)
-    yield limits(facts)
-    yield security(facts)
+    yield storage(engine)
+    yield limits(engine)
+    yield security(engine)
     if docker_preflight.is_local(docker):
-        yield loopback(version.version, _forwarding())
+        yield loopback(engine.version, _forwarding())
     else:
-        detail = f"the engine is on another machine ({facts.name}): published ports are that machine's 127.0.0.1"
+        detail = f"the engine is on another machine ({engine.name}): published ports are that machine's 127.0.0.1"
         hint = "work on that machine, or publish with `expose:` on an address that reaches it from here"
         yield Check("engine", Status.DEGRADED, detail, hint)
 
 
-def storage(facts: EngineFacts) -> Check:
+def storage(engine: Engine) -> Check:
     """Whether the storage driver is one for production."""
-    if facts.storage_driver in _GOOD_DRIVERS:
-        return Check("storage", Status.OK, facts.storage_driver)
+    if engine.storage_driver in _GOOD_DRIVERS:
+        return Check("storage", Status.OK, engine.storage_driver)
     hint = "set overlay2 in Docker's daemon.json: this one is slow, and copies whole images"
-    return Check("storage", Status.DEGRADED, f"the storage driver is {facts.storage_driver}", hint)
+    return Check("storage", Status.DEGRADED, f"the storage driver is {engine.storage_driver}", hint)
 
 
-def limits(facts: EngineFacts) -> Check:
+def limits(engine: Engine) -> Check:
     """Whether memory limits hold, and what else the engine warns of."""
-    about = [text for text in facts.warnings if re.search("memory limit|swap limit|oom kill", text, re.IGNORECASE)]
-    if not facts.memory_limit or any("No memory limit" in text for text in about):
+    about = [text for text in engine.warnings if re.search("memory limit|swap limit|oom kill", text, re.IGNORECASE)]
+    if not engine.memory_limit or any("No memory limit" in text for text in about):
         hint = "enable the memory cgroup (cgroup_enable=memory on the kernel's command line)"
         return Check("limits", Status.DEGRADED, "memory limits of containers do not hold on this machine", hint)
     return Check("limits", Status.OK, "memory limits hold")
 
 
-def security(facts: EngineFacts) -> Check:
+def security(engine: Engine) -> Check:
     """Check how containers are confined."""
-    if "seccomp" not in facts.security and facts.security:
+    if "seccomp" not in engine.security and engine.security:
         hint = "use a Docker and a kernel with seccomp, and no --security-opt seccomp=unconfined"
         return Check("security", Status.DEGRADED, "containers run without seccomp", hint)
-    return Check("security", Status.OK, ", ".join(facts.security) or "unknown")
+    return Check("security", Status.OK, ", ".join(engine.security) or "unknown")
 
 
 def loopback(version: str, forwarding: bool) -> Check:
@@ -104,10 +102,11 @@ def _disk(docker: DockerHost) -> Check:
     found = docker_preflight.free_space(docker)
     if found is None:
         return Check("disk", Status.OK, "where Docker keeps its data cannot be seen from here")
-    text = f"{found.size / 2**30:.1f} GiB free in {found.folder}, where Docker keeps images and data"
-    if found.size < docker_preflight.MIN_FREE_BYTES:
+    folder, free = found
+    text = f"{size(free)} free in {folder}, where Docker keeps images and data"
+    if free < docker_preflight.MIN_FREE_BYTES:
         return Check("disk", Status.DOWN, text, "free some of it: `docker system df` says what takes it")
-    hint = "" if found.size >= _COMFORTABLE else "data, images and recovery points will soon need more"
+    hint = "" if free >= _COMFORTABLE else "data, images and recovery points will soon need more"
     return Check("disk", Status.DEGRADED if hint else Status.OK, text, hint)
 
 
@@ -129,7 +128,7 @@ def _ports(docker: DockerHost, project: Project) -> Iterator[Check]:
     for (service, _key), number in project.settings.ports().items():
 
         def free(service: str = service, number: int = number) -> str:
-            docker_preflight.refuse_taken_port(docker, project, containers, Port(service, number))
+            docker_preflight.refuse_taken_port(docker, project, containers, service, number)
             return f"{number} for {service}"
 
         yield run_check("port", free)

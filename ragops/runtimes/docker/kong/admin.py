@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from http.client import HTTPException, HTTPResponse, IncompleteRead
+from typing import TYPE_CHECKING, Any, cast
 
+from ragops.adapters.wait import wait_until
 from ragops.errors import RagopsError
 from ragops.services.gateway.kong_environment import ADMIN_PORT
 
 if TYPE_CHECKING:
+    import socket
+
     from ragops.adapters.docker.client import DockerHost
 
 _SECONDS = 30
@@ -27,13 +32,15 @@ def post_configuration(docker: DockerHost, container: str, document: str) -> Non
 
     Raises RagopsError: gateway_config_invalid if Kong refuses it, gateway_silent if it does not answer.
     """
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:
-        # As text, not as an object: its hash then is that of the same text in a file.
-        status, body = request(docker, container, "POST", "/config", json.dumps({"config": document}))
-        if status not in _BUSY or time.monotonic() > deadline:
-            break
-        time.sleep(_POLL)
+    # As text, not as an object: its hash then is that of the same text in a file.
+    text, status, body = json.dumps({"config": document}), 0, b""
+
+    def is_answered() -> bool:
+        nonlocal status, body
+        status, body = request(docker, container, "POST", "/config", text)
+        return status not in _BUSY
+
+    wait_until(is_answered, _BUSY_SECONDS, _POLL)
     if status not in (200, 201):
         raise refused(_message(body) or f"it answers {status}")
 
@@ -64,23 +71,26 @@ def request(docker: DockerHost, container: str, method: str, path: str, body: st
     head = f"{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\nContent-Length: {len(content)}\r\n"
     head += "Content-Type: application/json\r\n\r\n"
     done = docker.exec(container, ("bash", "-c", _TALK), input=head.encode() + content, limit=_SECONDS + 10.0)
-    answer, _, rest = done.stdout.partition(b"\r\n\r\n")
-    words = answer.split(b"\r\n")[0].split()
-    if len(words) < 2 or not words[1].isdigit():
-        what = f"the Admin API of {container} does not answer: {done.said[-200:] or 'silence'}"
-        raise RagopsError("gateway_silent", what, "`ragops logs gateway` may say why; `ragops up` restarts it")
-    return int(words[1]), _unchunked(rest) if b"transfer-encoding: chunked" in answer.lower() else rest
+    answer = HTTPResponse(cast("socket.socket", _Received(done.stdout)))
+    try:
+        answer.begin()
+        return answer.status, answer.read()
+    except IncompleteRead as error:  # a long answer is cut off; its beginning is enough
+        return answer.status, error.partial
+    except HTTPException as error:
+        what = f"cannot ask the Admin API of {container}: {done.said[-200:] or 'it does not answer'}"
+        hint = "`ragops logs gateway` may show why; `ragops up` restarts it"
+        raise RagopsError("gateway_silent", what, hint) from error
 
 
-def _unchunked(rest: bytes) -> bytes:
-    found = b""
-    while rest:
-        size, _, rest = rest.partition(b"\r\n")
-        length = int(size.split(b";")[0] or b"0", 16)
-        if not length:
-            break
-        found, rest = found + rest[:length], rest[length + 2 :]
-    return found
+@dataclass(frozen=True)
+class _Received:
+    """An answer that has arrived, in the place of the socket from which http.client makes a file."""
+
+    content: bytes
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return io.BytesIO(self.content)
 
 
 def _message(body: bytes) -> str:
