@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ragops.errors import UsageError
 from ragops.runtimes.docker.facts import FACTS as DOCKER
@@ -21,10 +23,6 @@ if TYPE_CHECKING:
 DEFAULT = EMBEDDED.name
 
 
-def _no_checks(_folder: Path) -> tuple[Check, ...]:
-    return ()
-
-
 @dataclass(frozen=True)
 class RegisteredRuntime:
     """A runtime: its facts, and what imports the rest of it when it is called.
@@ -37,36 +35,24 @@ class RegisteredRuntime:
     facts: RuntimeFacts
     open_host: Callable[[Project], RuntimeHost]
     open_images: Callable[[Project | None], RuntimeImages] | None = None
-    check_machine: Callable[[Path], tuple[Check, ...]] = _no_checks
+    check_machine: Callable[[Path], tuple[Check, ...]] = lambda _folder: ()
 
 
-def _embedded(project: Project) -> RuntimeHost:
-    from ragops.runtimes.embedded.host import EmbeddedRuntimeHost
-
-    return EmbeddedRuntimeHost(project)
-
-
-def _check_embedded(folder: Path) -> tuple[Check, ...]:
-    from ragops.runtimes.embedded.host import check_machine
-
-    return check_machine(folder)
-
-
-def _docker(project: Project) -> RuntimeHost:
-    from ragops.runtimes.docker.host import DockerRuntimeHost
-
-    return DockerRuntimeHost(project)
-
-
-def _docker_images(project: Project | None) -> RuntimeImages:
-    from ragops.runtimes.docker.images.store import ImageStore
-
-    return ImageStore(project)
+def _call(target: str, *given: Any) -> Any:
+    """Import `module:object`, below this package, and call it: only the runtime that is used is imported."""
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module, __package__), name)(*given)
 
 
 _RUNTIMES = {
-    EMBEDDED.name: RegisteredRuntime(EMBEDDED, _embedded, check_machine=_check_embedded),
-    DOCKER.name: RegisteredRuntime(DOCKER, _docker, _docker_images),
+    EMBEDDED.name: RegisteredRuntime(
+        EMBEDDED,
+        partial(_call, ".embedded.host:EmbeddedRuntimeHost"),
+        check_machine=partial(_call, ".embedded.host:check_machine"),
+    ),
+    DOCKER.name: RegisteredRuntime(
+        DOCKER, partial(_call, ".docker.host:DockerRuntimeHost"), partial(_call, ".docker.images.store:ImageStore")
+    ),
 }
 
 

@@ -46,6 +46,11 @@ def forward(before: str, after: str, cost: str) -> VersionStep:
     return VersionStep(True, cost)
 
 
+def restart(_before: str, after: str) -> VersionStep:
+    """Allow any: the service has no data of its own."""
+    return VersionStep(True, f"it restarts as {after}: requests fail for a moment")
+
+
 def backward(before: str, after: str) -> VersionStep:
     """Return the refusal of a step back."""
     return VersionStep(

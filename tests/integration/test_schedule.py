@@ -21,7 +21,7 @@ import pytest
 
 from ragops.adapters import locks
 from ragops.adapters.healthcheck_ping import ping
-from ragops.adapters.scheduler.cron import UserCrontab
+from ragops.adapters.scheduler.cron import Crontab
 from ragops.adapters.scheduler.systemd import UnitFolder, systemctl, unit_folder
 from ragops.config.backup import PingSettings
 from ragops.errors import MissingError, RagopsError, UsageError
@@ -709,7 +709,7 @@ def test_changing_from_one_to_the_other_never_runs_it_twice(
     project: Path, units: Folder, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAGOPS_CACHE_DIR", str(project / "cache"))
-    found = Schedulers(UserCrontab(), units)
+    found = Schedulers(Crontab(), units)
     table.file.write_text("0 1 * * * theirs\n")
     for planner in ("cron", "systemd", "cron"):
         operation.install(wanted(project), found, planner)
@@ -730,7 +730,7 @@ def test_who_may_have_timers_and_no_crontab_is_well_served(
 ) -> None:
     monkeypatch.setenv("RAGOPS_CACHE_DIR", str(project / "cache"))
     (table.folder / "crontab.txt.broken").touch()
-    found = Schedulers(UserCrontab(), units)
+    found = Schedulers(Crontab(), units)
     report = operation.install(wanted(project), found)
     assert any("an older one may be left in cron" in note for note in report.notes)
     assert [item.planner for item in operation.show(loaded(project), found).installed] == ["systemd"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import Protocol
 
 import psutil
 
@@ -18,31 +17,18 @@ _LIMIT = 30.0
 _DAEMONS = ("cron", "crond", "cronie", "fcron", "dcron")
 
 
-class Crontab(Protocol):
-    """Text of one user's crontab; bytes that are no UTF-8 come and go as surrogates."""
+class Crontab:
+    """Text of this user's crontab; bytes that are no UTF-8 come and go as surrogates."""
 
     def available(self) -> bool:
         """Return whether there is a crontab to be had on this machine."""
-        ...
-
-    def read(self) -> str:
-        """Return all of it, empty if there is none. Raises MissingError (cron_missing), RagopsError."""
-        ...
-
-    def write(self, text: str) -> None:
-        """Put `text` in its place. Raises RagopsError (crontab_refused); it then is as it was before."""
-        ...
-
-
-class UserCrontab:
-    """The real one."""
-
-    def available(self) -> bool:
-        """Return whether the program is there."""
         return shutil.which(READ[0]) is not None
 
     def read(self) -> str:
-        """Return all of it. An unreadable one is an error and never counts as empty: it would be overwritten."""
+        """Return all of it, empty if there is none. Raises MissingError (cron_missing), RagopsError.
+
+        An unreadable one is an error and never counts as empty: it would be overwritten.
+        """
         done = _run(READ)
         said = _words(done.stderr)
         if done.returncode != 0 and not _is_none(said):
@@ -51,10 +37,10 @@ class UserCrontab:
         return "" if done.returncode != 0 else done.stdout.decode("utf-8", "surrogateescape")
 
     def write(self, text: str) -> None:
-        """Put `text` in its place."""
+        """Put `text` in its place. Raises RagopsError (crontab_refused); it then is as it was before."""
         done = _run(WRITE, text.encode("utf-8", "surrogateescape"))
         if done.returncode != 0:
-            what = f"crontab did not take the new text, the old one stays: {_words(done.stderr)}"
+            what = f"cannot write the crontab, the old one stays: {_words(done.stderr)}"
             raise RagopsError("crontab_refused", what, "look at it with `crontab -l`")
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ragops.adapters import subprocess_tool
 from ragops.adapters.files import explain_os_error, write_atomic
@@ -23,35 +23,6 @@ _RUNNING = Path("/run/systemd/system")
 _LINGERING = Path("/var/lib/systemd/linger")
 
 
-class Units(Protocol):
-    """Unit files of ragops, and the calls of systemctl for them."""
-
-    @property
-    def system(self) -> bool:
-        """Return whether they are root's."""
-        ...
-
-    def available(self) -> bool:
-        """Return whether a systemd runs that can be reached."""
-        ...
-
-    def read(self) -> dict[str, str]:
-        """Text of every unit of ragops, by file name. Raises RagopsError (file_error, not_permitted)."""
-        ...
-
-    def install(self, units: Mapping[str, str]) -> None:
-        """Write units and start their timers; if that fails, all is as it was before."""
-        ...
-
-    def remove(self, names: Sequence[str]) -> None:
-        """Stop timers and remove units."""
-        ...
-
-    def lingers(self) -> bool:
-        """Return whether timers run while their user is not logged in."""
-        ...
-
-
 def systemctl(system: bool, *words: str) -> tuple[str, ...]:
     """Return the arguments of systemctl for root's units or a user's own."""
     return ("systemctl", *(() if system else ("--user",)), "--no-ask-password", *words)
@@ -59,19 +30,22 @@ def systemctl(system: bool, *words: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class UnitFolder:
-    """The real ones: `folder` holds the files, `system` says whose they are, `runtime` is the user's runtime folder."""
+    """Unit files of ragops in `folder`, and the calls of systemctl for them.
+
+    `system`: they are root's. `runtime` is the user's runtime folder.
+    """
 
     folder: Path
     system: bool
     runtime: Path
 
     def available(self) -> bool:
-        """Return whether systemd runs; a user's own is there only if they logged in, or linger."""
+        """Return whether a systemd runs that can be reached: a user's own if they logged in, or linger."""
         mine = self.system or (self.runtime / "systemd" / "private").exists()
         return _RUNNING.is_dir() and mine and shutil.which("systemctl") is not None
 
     def read(self) -> dict[str, str]:
-        """Text by file name."""
+        """Return the text of every unit by file name. Raises RagopsError (file_error, not_permitted)."""
         try:
             files = [path for path in self.folder.glob("ragops-*") if path.suffix in (".service", ".timer")]
             return {path.name: path.read_text(encoding="utf-8", errors="replace") for path in files}
@@ -79,7 +53,7 @@ class UnitFolder:
             raise explain_os_error(error, f"read the units in {self.folder}") from error
 
     def install(self, units: Mapping[str, str]) -> None:
-        """Write the files, then have systemd read them; a timer that ran before takes its new time."""
+        """Write units and start their timers, with their new time; if that fails, all is as it was before."""
         before = self.read()
         try:
             self._write(units)
@@ -101,7 +75,7 @@ class UnitFolder:
         self._tell("daemon-reload")
 
     def lingers(self) -> bool:
-        """Root's always run."""
+        """Return whether timers run while their user is not logged in, as root's do."""
         import getpass
 
         return self.system or (_LINGERING / getpass.getuser()).exists()

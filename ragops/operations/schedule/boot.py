@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ragops.adapters.progress import Progress
-    from ragops.adapters.scheduler.systemd import Units
+    from ragops.adapters.scheduler.systemd import UnitFolder
     from ragops.config.load import Project
     from ragops.operations.schedule.entries import Schedulers
     from ragops.operations.session import Session
@@ -172,7 +172,7 @@ def unit_text(wanted: Schedule, *, system: bool) -> tuple[str, str]:
 # --- cron and systemd ----------------------------------------------------------------------------------------------
 
 
-def _install_unit(wanted: Schedule, units: Units, name: str) -> str:
+def _install_unit(wanted: Schedule, units: UnitFolder, name: str) -> str:
     def render() -> dict[str, str]:
         unit, text = unit_text(wanted, system=units.system)
         return {unit: text}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from ragops.adapters.scheduler.cron import Crontab
-    from ragops.adapters.scheduler.systemd import Units
+    from ragops.adapters.scheduler.systemd import UnitFolder
 
 CRON, SYSTEMD = "cron", "systemd"
 _LOCK_WAIT = 30.0
@@ -27,7 +27,7 @@ class Schedulers:
     """What can start a program by the clock or at boot on this machine."""
 
     crontab: Crontab
-    units: Units
+    units: UnitFolder
 
     def choose(self, name: str) -> str:
         """Return `name`, or the scheduler to use if it is empty: systemd if it runs, else cron."""
@@ -48,7 +48,7 @@ class Entry:
             crontab.write(texts.insert_block(crontab.read(), block))
             return texts.find_block(crontab.read(), self.mark)
 
-    def install_units(self, units: Units, render: Callable[[], Mapping[str, str]]) -> Mapping[str, str]:
+    def install_units(self, units: UnitFolder, render: Callable[[], Mapping[str, str]]) -> Mapping[str, str]:
         """Write the units that `render` returns by name, and remove those of an older entry.
 
         Raises MissingError (systemd_missing), UsageError (unit_taken) if one is another project's.
@@ -107,7 +107,7 @@ class Entry:
                 crontab.write(after)
         return after != before
 
-    def _remove_units(self, units: Units) -> bool:
+    def _remove_units(self, units: UnitFolder) -> bool:
         mine = texts.select_owned(units.read(), self.mark)
         if mine:
             units.remove(list(mine))

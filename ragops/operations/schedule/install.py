@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragops.adapters import logs
 from ragops.adapters.process_identity import is_mark_gone
-from ragops.adapters.scheduler.cron import UserCrontab
+from ragops.adapters.scheduler.cron import Crontab
 from ragops.adapters.scheduler.systemd import unit_folder
 from ragops.errors import MissingError
 from ragops.operations.schedule.entries import CRON, SYSTEMD, Entry, Schedulers, notes_on
@@ -69,7 +69,7 @@ class InstallReport:
 
 def schedulers() -> Schedulers:
     """Those of this machine and user."""
-    return Schedulers(UserCrontab(), unit_folder(os.getuid(), os.environ))
+    return Schedulers(Crontab(), unit_folder(os.getuid(), os.environ))
 
 
 def install(schedule: Schedule, found: Schedulers, planner: str = "") -> InstallReport:

@@ -37,6 +37,7 @@ class ApiService(Service):
     image_keys = ("image", "memory")
     section_template = "api/section.yaml.j2"
 
+    step = lazy("ragops.services.versions:restart")
     settings = lazy(".settings:ApiSettings")
 
     def secrets(self) -> tuple[str, ...]:

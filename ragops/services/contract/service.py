@@ -85,9 +85,10 @@ class Service:
 
     Members that stand for an object of another module are `Lazy`: without another name it is `versions`, `component` or
     `health` of the service's folder. Required: `name`, that of its section in ragops.yaml; `titles`, the names of its
-    engines for a person; `settings`, `step`, `declare`, `probe`, `version` and `outputs`.
+    engines for a person; `settings`, `step`, `declare`, `probe` and `outputs`.
 
     Optional: `image` is the reference of the pinned image; `builds_image`: it is built from this package, not pulled.
+    `wheel_version` is the version of its engine as a wheel, empty without one.
     `programs` are those of the engine as a wheel. `needs` names the services that are declared before it.
     `is_optional`: without its section in ragops.yaml there is no such service. `exposable` describes its line in
     `expose:`, empty if its ports stay on 127.0.0.1. `image_keys` are the keys of its section that only runtimes with
@@ -98,6 +99,7 @@ class Service:
     name: ClassVar[str]
     titles: ClassVar[Mapping[str, str]]
     image: ClassVar[str] = ""
+    wheel_version: ClassVar[str] = ""
     builds_image: ClassVar[bool] = False
     programs: ClassVar[tuple[Program, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
@@ -143,8 +145,10 @@ class Service:
     """Return the nodes that refuse the others while not all run the wanted version; None if no node refuses another."""
 
     def version(self, settings: Any, traits: RuntimeTraits) -> str:
-        """Return the version that its section asks for: of the image, or of the engine from a wheel."""
-        raise NotImplementedError
+        """Return the version that its section asks for: of the image, by its tag, or of the engine from a wheel."""
+        from ragops.services.image_references import tag_version
+
+        return tag_version(settings.image or self.image) if traits.uses_images else self.wheel_version
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
         """Return what an application needs to connect, by environment variable; `password` may be a mask."""

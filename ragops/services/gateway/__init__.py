@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from ragops.services.contract import Endpoint
     from ragops.services.gateway.settings import GatewaySettings
-    from ragops.services.spec import RuntimeTraits
 
 # Of host processes: Envoy.
 VERSION = "1.40.0"
@@ -28,23 +27,19 @@ class GatewayService(Service):
     name = "gateway"
     titles: ClassVar[Mapping[str, str]] = {"envoy": "Envoy", "kong": "Kong"}
     image = IMAGE
+    wheel_version = VERSION
     programs = (Program("envoy", "envoy", "_bin/envoy"),)
     needs = ("api",)
     exposable = "the one door; 0.0.0.0 for every network of the machine"
     image_keys = ("image", "memory")
     section_template = "gateway/section.yaml.j2"
 
+    step = lazy("ragops.services.versions:restart")
     settings = lazy(".settings:GatewaySettings")
 
     def ports(self, settings: GatewaySettings, *, uses_images: bool) -> Mapping[str, int]:  # noqa: ARG002  the same
         """Return the ports of HTTP and of HTTPS."""
         return {"port": settings.port} | ({"tls_port": settings.tls_port} if settings.tls else {})
-
-    def version(self, settings: GatewaySettings, traits: RuntimeTraits) -> str:
-        """Return the image's, by its tag, or the wheel's."""
-        from ragops.services.image_references import tag_version
-
-        return tag_version(settings.image or IMAGE) if traits.uses_images else VERSION
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:  # noqa: ARG002  it has no login
         """Its URLs, and the certificate that they answer with."""

@@ -74,7 +74,9 @@ def ensure(folder: Path, now: datetime, *, write: bool = True) -> CertificateFil
         if found is not None and whole and due and not write:
             return CertificateFiles(certificate, key, found.not_valid_after_utc, DUE)
         if not whole and not write:
-            return CertificateFiles(certificate, key, now + VALID, NEW, _new_pair(now))
+            return CertificateFiles(
+                certificate, key, now + VALID, NEW, TlsPair(*(text.decode() for text in _generate(now)))
+            )
         if found is None or not whole or due:
             found = _make(folder, now)
     elif found is None or not whole:
@@ -184,19 +186,14 @@ def _invalid(path: Path, reason: str) -> RagopsError:
     return RagopsError("certificate_invalid", f"cannot use {path}: {reason}", hint)
 
 
-def _new_pair(now: datetime) -> TlsPair:
-    private = ec.generate_private_key(ec.SECP256R1())
-    return TlsPair(_self_sign(private, now, now + VALID).decode(), _key_text(private).decode())
-
-
 def _make(folder: Path, now: datetime) -> x509.Certificate:
     """Make a new pair. The record and the key come first: the next run repeats one that is killed in between."""
-    private, expires = ec.generate_private_key(ec.SECP256R1()), now + VALID
-    content = _self_sign(private, now, expires)
-    write_atomic(folder / _RECORD, _digest(private.public_key()), PUBLIC_MODE)
-    write_atomic(folder / FILES[1], _key_text(private), SECRET_MODE)
+    content, key = _generate(now)
+    made = x509.load_pem_x509_certificate(content)
+    write_atomic(folder / _RECORD, _digest(made.public_key()), PUBLIC_MODE)
+    write_atomic(folder / FILES[1], key, SECRET_MODE)
     write_atomic(folder / FILES[0], content, PUBLIC_MODE)
-    return x509.load_pem_x509_certificate(content)
+    return made
 
 
 def _digest(public: PublicKeyTypes) -> str:
@@ -208,13 +205,15 @@ def _fingerprint(certificate: Path) -> str:
     return hashlib.sha256(_read(certificate)).hexdigest()[:12]
 
 
-def _key_text(private: ec.EllipticCurvePrivateKey) -> bytes:
-    return private.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+def _generate(now: datetime) -> tuple[bytes, bytes]:
+    """Return a new certificate that signs itself, and its key, both PEM."""
+    private = ec.generate_private_key(ec.SECP256R1())
+    plain = serialization.NoEncryption()
+    key = private.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    return _self_sign(private, now), key
 
 
-def _self_sign(private: ec.EllipticCurvePrivateKey, now: datetime, expires: datetime) -> bytes:
+def _self_sign(private: ec.EllipticCurvePrivateKey, now: datetime) -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
     names: list[x509.GeneralName] = [x509.DNSName(value) for value in NAMES]
     names += [x509.IPAddress(ipaddress.ip_address(value)) for value in ADDRESSES]
@@ -225,7 +224,7 @@ def _self_sign(private: ec.EllipticCurvePrivateKey, now: datetime, expires: date
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now.astimezone(UTC) - timedelta(minutes=5))
-        .not_valid_after(expires.astimezone(UTC))
+        .not_valid_after((now + VALID).astimezone(UTC))
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from calendar import timegm
-from email.utils import formatdate
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +23,8 @@ from ragops.services.gateway.rendering import Json, digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import date
 
-    from ragops.services.gateway.policy import Deprecation, GatewayPolicy, Route
+    from ragops.services.gateway.policy import GatewayPolicy, Route
 
 _NAMESPACE = "ragops.gateway"
 # RFC 9110, 11.1: the name of a scheme has no case, and Envoy compares letter by letter. The usual one first.
@@ -179,6 +176,7 @@ def _preflight(policy: GatewayPolicy, match: Json) -> list[Json]:
 
 
 def _forward(policy: GatewayPolicy, route: Route, match: Json, path: str) -> Json:
+    stated = route.deprecation.headers(path) if route.deprecation else {}
     methods = {"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(route.methods)}}}
     per_filter = _cors(policy) if route.authenticate else {**_cors(policy), **_refuse_unauthenticated()}
     return {
@@ -192,7 +190,8 @@ def _forward(policy: GatewayPolicy, route: Route, match: Json, path: str) -> Jso
             # Only what surely never reached the upstream is tried again: a restart of the API is not seen.
             "retry_policy": {"retry_on": "connect-failure,refused-stream", "num_retries": 1},
         },
-        "response_headers_to_add": _deprecation(route.deprecation, path),
+        # For upstreams that do not say so themselves.
+        "response_headers_to_add": [header(*each, action="ADD_IF_ABSENT") for each in stated.items()],
         "typed_per_filter_config": per_filter,
     }
 
@@ -209,22 +208,6 @@ def _refuse_malformed(policy: GatewayPolicy, match: Json) -> Json:
         "route": {"cluster": CLUSTER},
         "typed_per_filter_config": {**_cors(policy), JWT: refused},
     }
-
-
-def _deprecation(deprecation: Deprecation | None, path: str) -> list[Json]:
-    """RFC 9745, RFC 8594 and the successor, for upstreams that do not say so themselves."""
-    if deprecation is None:
-        return []
-    values = {
-        "deprecation": f"@{_seconds(deprecation.deprecated)}",
-        "sunset": formatdate(_seconds(deprecation.sunset), usegmt=True),
-        "link": f'<{deprecation.successor}{path}>; rel="successor-version"',
-    }
-    return [header(name, value, action="ADD_IF_ABSENT") for name, value in values.items()]
-
-
-def _seconds(day: date) -> int:
-    return timegm(day.timetuple())
 
 
 def _below(path: str, *, case_sensitive: bool = True) -> Json:

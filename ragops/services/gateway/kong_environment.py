@@ -67,7 +67,7 @@ _SHARED = {
 }
 
 
-def environment(policy: GatewayPolicy, document: str, log_conf: str, workers: int = WORKERS) -> dict[str, str]:
+def environment(policy: GatewayPolicy, document: str, log_conf: str) -> dict[str, str]:
     """Kong's environment; `document` and `log_conf` are the paths of its configuration and of LOG_CONF inside."""
     listen = [f"0.0.0.0:{HTTP_PORT} reuseport backlog=16384"]
     if policy.tls is not None:
@@ -78,7 +78,7 @@ def environment(policy: GatewayPolicy, document: str, log_conf: str, workers: in
         "PROXY_LISTEN": ", ".join(listen),
         "PROXY_ACCESS_LOG": "/dev/stdout ragops if=$ragops_failed",
         "NGINX_HTTP_INCLUDE": log_conf,
-        "NGINX_WORKER_PROCESSES": str(workers),
+        "NGINX_WORKER_PROCESSES": str(WORKERS),
         "NGINX_PROXY_CLIENT_MAX_BODY_SIZE": str(policy.body_limit),
         "NGINX_PROXY_CLIENT_BODY_TIMEOUT": f"{policy.upstream.answer_timeout}s",
     }

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from calendar import timegm
-from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from ragops.services.gateway.policy import CONFIGURATION_HEADER, READY_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from datetime import date
 
-    from ragops.services.gateway.policy import Deprecation, GatewayPolicy, Route
+    from ragops.services.gateway.policy import GatewayPolicy, Route
     from ragops.services.gateway.rendering import Json
 
 # The highest that matches is taken.
@@ -65,7 +62,8 @@ def cors(policy: GatewayPolicy) -> list[Json]:
 def _forward(route: Route, path: str, index: int) -> Json:
     methods = " || ".join(f'http.method == "{method}"' for method in route.methods)
     expression = f"({methods}) && ({_matches(route, path)})"
-    plugins = [] if route.deprecation is None else [_add_headers(_deprecation(route.deprecation, path))]
+    stated = route.deprecation.headers(path) if route.deprecation else {}
+    plugins = [_add_headers(map(":".join, stated.items()))] if stated else []
     return _route(f"{route.name}-{index}", expression, _FORWARD, plugins)
 
 
@@ -114,16 +112,3 @@ def _terminate(config: Json) -> Json:
 def _add_headers(headers: Iterable[str]) -> Json:
     """Headers of the answer, unless the upstream sets them itself."""
     return {"name": "response-transformer", "config": {"add": {"headers": list(headers)}}}
-
-
-def _deprecation(deprecation: Deprecation, path: str) -> list[str]:
-    """RFC 9745, RFC 8594 and the successor."""
-    return [
-        f"deprecation:@{_seconds(deprecation.deprecated)}",
-        f"sunset:{formatdate(_seconds(deprecation.sunset), usegmt=True)}",
-        f'link:<{deprecation.successor}{path}>; rel="successor-version"',
-    ]
-
-
-def _seconds(day: date) -> int:
-    return timegm(day.timetuple())

@@ -6,7 +6,9 @@ that would let somebody near an inner path is refused before any gateway sees it
 
 from __future__ import annotations
 
+from calendar import timegm
 from datetime import date  # noqa: TC003  pydantic reads annotations at run time
+from email.utils import formatdate
 from itertools import combinations, product
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
@@ -139,6 +141,15 @@ class Deprecation(_Frozen):
     deprecated: date
     sunset: date
     successor: Path
+
+    def headers(self, path: str) -> dict[str, str]:
+        """Return what every answer of `path` states: RFC 9745, RFC 8594 and the successor."""
+        since, until = (timegm(day.timetuple()) for day in (self.deprecated, self.sunset))
+        return {
+            "deprecation": f"@{since}",
+            "sunset": formatdate(until, usegmt=True),
+            "link": f'<{self.successor}{path}>; rel="successor-version"',
+        }
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -8,10 +8,12 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from ragops.services.gateway.policy import Origin, RateLimit
-from ragops.services.image_references import Reference  # noqa: TC001  pydantic reads annotations at run time
-from ragops.services.image_references import Size as Memory  # noqa: TC001
+from ragops.services.image_references import (
+    Reference,
+    size_bytes,
+)
+from ragops.services.image_references import Size as Memory
 
-_UNITS = {"kb": 1 << 10, "mb": 1 << 20}
 Size = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,3}(kb|mb)$")]
 
 
@@ -35,7 +37,7 @@ class GatewaySettings(BaseModel):
     @property
     def body_bytes(self) -> int:
         """`body_limit` in bytes."""
-        return int(self.body_limit[:-2]) * _UNITS[self.body_limit[-2:]]
+        return size_bytes(self.body_limit)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,4 +1,4 @@
-"""Credentials of the gateway's consumers: one key pair for each token, so that each can be revoked by itself.
+"""Tokens of the gateway's clients: issued, revoked, listed. Each has a key pair of its own, and is revoked alone.
 
 The private key signs once and is forgotten. What stays is the public key under the token's id, which gateway and API
 need to check it; so no file of ragops can be used to make a token.
@@ -169,14 +169,7 @@ def ensure(folder: Path) -> tuple[Credential, ...]:
 
 
 def _to_json(item: Credential) -> dict[str, Any]:
-    return {
-        "kid": item.kid,
-        "name": item.name,
-        "created": item.created.isoformat(),
-        "expires": item.expires.isoformat(),
-        "scopes": list(item.scopes),
-        "key": dict(item.key),
-    }
+    return {**vars(item), "created": item.created.isoformat(), "expires": item.expires.isoformat()}
 
 
 def _from_json(values: Mapping[str, Any]) -> Credential:
@@ -184,11 +177,5 @@ def _from_json(values: Mapping[str, Any]) -> Credential:
     whole = {"kty": "RSA", "use": "sig", "alg": ALGORITHM, "kid": kid}
     if not _KID.fullmatch(kid) or {**key, **whole} != key or set(key) != {*whole, "n", "e"}:
         raise ValueError(f"{kid!r} has no public key of its own")
-    return Credential(
-        kid=kid,
-        name=values["name"],
-        created=datetime.fromisoformat(values["created"]),
-        expires=datetime.fromisoformat(values["expires"]),
-        scopes=tuple(values["scopes"]),
-        key=key,
-    )
+    created, expires = (datetime.fromisoformat(values[name]) for name in ("created", "expires"))
+    return Credential(kid, values["name"], created, expires, tuple(values["scopes"]), key)

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ragops.services.contract import Endpoint
-    from ragops.services.ollama.settings import OllamaSettings
-    from ragops.services.spec import RuntimeTraits
 
 IMAGE = "ollama/ollama:0.17.4"
 ENGINE = "ollama"
@@ -29,12 +27,6 @@ class OllamaService(Service):
     section_template = "ollama/section.yaml.j2"
 
     settings = lazy(".settings:OllamaSettings")
-
-    def version(self, settings: OllamaSettings, traits: RuntimeTraits) -> str:
-        """Return the image's, by its tag; there is no other."""
-        from ragops.services.image_references import tag_version
-
-        return tag_version(settings.image or IMAGE) if traits.uses_images else ""
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:  # noqa: ARG002  it has no login
         """Its URL."""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from ragops.services.contract import Endpoint
     from ragops.services.redis.settings import RedisSettings
-    from ragops.services.spec import RuntimeTraits
 
 # The embedded engine: Valkey.
 VERSION = "9.1.2"
@@ -47,6 +46,7 @@ class RedisService(Service):
     name = "redis"
     titles: ClassVar[Mapping[str, str]] = {ENGINE: "Valkey", IMAGE_ENGINE: "Redis"}
     image = IMAGE
+    wheel_version = VERSION
     programs = (
         Program(
             "valkey-server",
@@ -71,12 +71,6 @@ class RedisService(Service):
     def more_secrets(self, settings: RedisSettings) -> tuple[str, ...]:
         """Passwords of the users in its section of the settings."""
         return tuple(user_secret(name) for name in settings.users)
-
-    def version(self, settings: RedisSettings, traits: RuntimeTraits) -> str:
-        """Return the image's, by its tag, or the wheel's."""
-        from ragops.services.image_references import tag_version
-
-        return tag_version(settings.image or IMAGE) if traits.uses_images else VERSION
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:
         """URL and parts of the application's login, and of each user of `redis.users`."""
