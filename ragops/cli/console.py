@@ -57,6 +57,11 @@ class Console:
         else:
             _write(line)
 
+    def piece(self, text: str) -> None:
+        """Print a piece of data that goes on."""
+        sys.stdout.write(printable(text))
+        sys.stdout.flush()
+
     def table(
         self,
         columns: Sequence[str],

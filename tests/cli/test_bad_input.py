@@ -323,7 +323,7 @@ JSON_LINES = {
     "repair": ["repair redis", "repair redis --dry-run", "repair qdrant", "repair nosuch"],
     "recover": ["recover nosuch", "recover backups --into new --point nosuch", "recover nosuch --into new --env a/b"],
     "ingest": ["ingest", "ingest nosuch"],
-    "query": ["query words", "query words --collection nosuch"],
+    "query": ["query words --token-file nosuch", "query words --token-file nosuch --collection nosuch"],
     "token issue": ["token issue json", "token issue 'no name'"],
     "token list": ["token list"],
     "token revoke": ["token revoke json", "token revoke nosuch"],

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
+from httpx_sse import EventSource
 
 from ragops.errors import RagopsError, UnhealthyError, UsageError
 from ragops.services.gateway.certificate import trust_only
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from pydantic import SecretStr
@@ -65,8 +67,9 @@ def query(
     collection: str | None = None,
     limit: int = 5,
     ca_file: Path | None = None,
+    on_text: Callable[[str], None] | None = None,
 ) -> QueryResult:
-    """Ask `text`; without a `collection` the only one there is.
+    """Ask `text`; without a `collection` the only one there is. `on_text` gets pieces of the answer as they come.
 
     Raises UsageError (collection_needed, collection_not_found, and what the API finds wrong with the question),
     RagopsError (token_refused, rate_limited, not_found, collection_not_found if nothing was ingested into it,
@@ -76,12 +79,11 @@ def query(
         asked = collection or _only_collection(client)
         body = {"collection": asked, "query": text, "limit": limit}
         try:
-            response = _send(client, "POST", "/api/v1/query", json=body)
+            return _ask(client, body) if on_text is None else _ask_for_events(client, body, on_text)
         except RagopsError as error:
             if error.code == "collection_not_found":
                 raise _not_found(client, asked) from error
             raise
-        return _result(_document(response), response.headers.get("x-request-id", ""))
 
 
 def gateway_for(session: Session) -> Gateway:
@@ -105,10 +107,45 @@ def _client(url: str, token: SecretStr, ca_file: Path | None) -> httpx.Client:
     return httpx.Client(base_url=url, headers=headers, timeout=timeout, verify=trusted, trust_env=False)
 
 
+def _ask(client: httpx.Client, body: dict[str, Any]) -> QueryResult:
+    response = _send(client, "POST", "/api/v1/query", json=body)
+    return _result(_document(response), _request_id(response))
+
+
+def _ask_for_events(client: httpx.Client, body: dict[str, Any], on_text: Callable[[str], None]) -> QueryResult:
+    headers = {"Accept": "text/event-stream"}
+    with _reaching(client), client.stream("POST", "/api/v1/query", json=body, headers=headers) as response:
+        if response.status_code != httpx.codes.OK:
+            response.read()
+            raise translate(response)
+        if "text/event-stream" not in response.headers.get("content-type", ""):  # an API of a release before
+            response.read()
+            return _result(_document(response), _request_id(response))
+        for event in EventSource(response).iter_sse():
+            values = event.json()
+            if event.event == "text":
+                on_text(str(values["text"]))
+            elif event.event == "answer":
+                return _result(values, _request_id(response))
+            elif event.event == "error":
+                raise RagopsError("query_failed", f"cannot finish the answer: {values.get('detail')}", "ragops health")
+    raise RagopsError("query_failed", "cannot read the answer: it ended too early", "run the same command again")
+
+
 def _send(client: httpx.Client, method: str, path: str, **content: Any) -> httpx.Response:
+    with _reaching(client):
+        response = client.request(method, path, **content)
+    if response.status_code != httpx.codes.OK:
+        raise translate(response)
+    return response
+
+
+@contextlib.contextmanager
+def _reaching(client: httpx.Client) -> Iterator[None]:
+    """Raise the errors of a connection as UnhealthyError."""
     where = f"the gateway at {client.base_url}"
     try:
-        response = client.request(method, path, **content)
+        yield
     except httpx.TimeoutException as error:
         what = f"{where} did not answer in time ({type(error).__name__})"
         raise UnhealthyError("gateway_unreachable", what, "ragops health") from error
@@ -118,9 +155,10 @@ def _send(client: httpx.Client, method: str, path: str, **content: Any) -> httpx
             raise UnhealthyError("certificate_refused", f"{where} shows another certificate", hint) from error
         hint = "is it running? ragops status; start it: ragops up"
         raise UnhealthyError("gateway_unreachable", f"{where} cannot be reached: {error}", hint) from error
-    if response.status_code != httpx.codes.OK:
-        raise translate(response)
-    return response
+
+
+def _request_id(response: httpx.Response) -> str:
+    return str(response.headers.get("x-request-id", ""))
 
 
 def _document(response: httpx.Response) -> dict[str, Any]:

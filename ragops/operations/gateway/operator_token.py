@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ def operator_token(session: Session) -> SecretStr:
     kept = _read(file)
     if _is_live(folder, kept):
         return SecretStr(kept)
+    # The audit log gets what is done, not what is asked.
+    session = replace(session, command=f"ragops token issue {NAME}")
     try:
         with session.changing():
             return SecretStr(_issue(session, folder, file))
