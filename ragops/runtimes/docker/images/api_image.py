@@ -31,7 +31,18 @@ _PACKAGE = Path(ragops.__file__).resolve().parent
 _LEFT_OUT = frozenset({"__pycache__", "_bundled"})
 # What the operator's side of the package needs and the API never imports: half of the image, and all of Pulumi.
 _OPERATORS = frozenset(
-    {"docker", "filelock", "psutil", "pulumi", "pulumi-docker", "rich", "semantic-text-splitter", "typer"}
+    {
+        "charset-normalizer",
+        "docker",
+        "filelock",
+        "pathspec",
+        "psutil",
+        "pulumi",
+        "pulumi-docker",
+        "rich",
+        "semantic-text-splitter",
+        "typer",
+    }
 )
 _PLATFORMS = {"amd64": "x86_64", "arm64": "aarch64"}
 _NEWEST_GLIBC, _OLDEST_GLIBC = 41, 17  # Debian trixie's, and the oldest that wheels are still made for

@@ -1,0 +1,4 @@
+"""Documents of all kinds into text: PDF, Office, HTML, e-mail and the rest, each converted in a process with limits.
+
+Nothing here imports a converter's library: only the child process (`child.py`) does.
+"""
