@@ -22,7 +22,7 @@ from ragops.ingest.text import TextFile, UnusableDocumentError
 from ragops.ingest.vectors import Point, PointsRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
     from uuid import UUID
 
@@ -42,11 +42,12 @@ _END_SECONDS = 5.0
 
 @dataclass
 class Work:
-    """A document on its way; `read` is the file as it was when its chunks were made."""
+    """A document on its way; `read` is the file as it was when its chunks were made, `metadata` its title and more."""
 
     id: int
     change: Change
     read: FileVersion | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -112,7 +113,10 @@ class Steps:
         for work in works:
             path = work.change.seen.path
             file = TextFile(self.directory / path)
-            for position, content in enumerate(self.splitter.chunks(path, file)):
+            # The splitter goes by the ending; a converted document has headings of Markdown.
+            name = f"{path}.md" if file.is_markdown else path
+            for position, content in enumerate(self.splitter.chunks(name, file)):
+                work.metadata = file.metadata
                 content_hash = sha256(content.encode()).hexdigest()
                 id = chunk_id(self.collection.name, path, position, content_hash)
                 yield ChunkRow(id, work.id, position, content, content_hash), work
@@ -126,6 +130,7 @@ class Steps:
             "text": chunk.content,
             "collection": self.collection.name,
             "content_hash": chunk.content_hash,
+            **({"metadata": dict(work.metadata)} if work.metadata else {}),
         }
 
 

@@ -152,8 +152,11 @@ class Pipeline:
         # Chunks of a pending document may be of another embedder: none rather than those.
         if isinstance(error, UnusableDocumentError) or before is None or before.status == "pending":
             self._strip([work.id])
+        seen = work.change.seen
+        if not (isinstance(error, UnusableDocumentError) and error.is_lasting):
+            seen = seen._replace(sha256=UNREAD)  # the next run tries again
         with self.stages.of("rows"):
-            self.rows.set_failed(self.collection.id, work.change.seen._replace(sha256=UNREAD), reason)
+            self.rows.set_failed(self.collection.id, seen, reason)
 
     def _strip(self, documents: Sequence[int]) -> None:
         """Points first, then rows: what is taken away is not found any more even where this is interrupted."""

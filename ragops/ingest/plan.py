@@ -108,6 +108,9 @@ def _compare(plan: Plan, directory: Path, file: FileEntry, document: Document | 
         plan.failures.append(Failure(FileVersion(file.path, UNREAD, file.size, file.modified), document, str(error)))
         return
     seen = FileVersion(file.path, read.sha256, read.size, read.modified or file.modified)
+    if document is not None and document.status == "failed" and document.sha256 == seen.sha256:
+        plan.failures.append(Failure(seen, document, document.error or ""))  # its conversion would end the same
+        return
     if document is None or not whole or document.sha256 != seen.sha256:
         plan.changes.append(Change(seen, document))
         return

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ragops.errors import RagopsError, UsageError
-from ragops.ingest import split
+from ragops.ingest import documents, split
 from ragops.ingest.flow import Steps
 from ragops.ingest.pipeline import Pipeline
 from ragops.ingest.plan import Plan, make_plan, refuse_empty
@@ -106,6 +106,7 @@ class CollectionRun:
             "chunk_size": self.collection.chunk_size,
             "chunk_overlap": self.collection.chunk_overlap,
             "splitter": split.VERSION,
+            "converters": documents.VERSION,
         }
         with self.stages.of("rows"):
             before = self.rows.chunking_params(self.collection.id)

@@ -66,7 +66,8 @@ class TextFile:
         with self._open() as stream:
             converter = self._kind.converter or self._converter(stream)
             if converter:
-                yield self._convert(converter, self._read(stream))
+                text = self._convert(converter, self._read(stream))
+                yield from (text[start : start + _BLOCK] for start in range(0, len(text), _BLOCK))
             else:
                 yield from self._decode(stream, _encoding(stream))
 

@@ -206,7 +206,7 @@ def mutate(world: World) -> None:
     (world.directory / "c.md").rename(world.directory / "moved.md")
     (world.directory / "d.md").unlink()
     world.write("new.md", words(400))
-    world.write("bad.md", b"caf\xe9")
+    world.write("bad.md", b"caf\0")
 
 
 def test_first_run_then_nothing_to_do(world: World) -> None:
@@ -239,7 +239,7 @@ def test_every_kind_of_change(world: World) -> None:
     report = world.run()
 
     assert (report.added, report.changed, report.moved, report.deleted, report.unchanged) == (1, 1, 1, 1, 1)
-    assert [(one.path, one.reason) for one in report.failed] == [("bad.md", "not UTF-8: byte 0xe9 at 3")]
+    assert [(one.path, one.reason) for one in report.failed] == [("bad.md", "binary: a NUL byte at 3")]
     world.check()
     rows = {path: (id, status) for path, id, status in world.sql("SELECT path, id, status FROM rag.documents")}
     assert rows["moved.md"] == (ids["c.md"], "indexed")  # the document is the same, wherever its file is

@@ -2,3 +2,6 @@
 
 Nothing here imports a converter's library: only the child process (`child.py`) does.
 """
+
+# Raised when the same file would give another text: all documents are then read again.
+VERSION = 1

@@ -38,6 +38,8 @@ def main() -> None:
             return
         head, body = answer(request, data)
         del data
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        head["peak"] = peak * (1 if sys.platform == "darwin" else 1024)
         write_frame(answers, head, body)
 
 
@@ -54,8 +56,7 @@ def answer(request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], byt
         text = found.text.encode("utf-8", "replace")
         if len(text) > int(request["text"]):
             return {"reason": f"it has more than {int(request['text']) >> 20} MiB of text"}, b""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return {"metadata": dict(found.metadata), "peak": peak * (1 if sys.platform == "darwin" else 1024)}, text
+        return {"metadata": dict(found.metadata)}, text
     except UnreadableError as error:
         reason = str(error)
     except MemoryError:

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 LARGEST_TEXT = 64 << 20  # characters of one document
-_LONGEST_VALUE, _MOST_VALUES = 1000, 50
+# Metadata goes with each chunk of the document.
+_LONGEST_VALUE, _MOST_VALUES = 300, 20
 # Control characters but tab and line end, and halves of surrogate pairs: no database and no terminal takes them.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]+")
 

@@ -71,7 +71,7 @@ def _guess(data: bytes) -> Decoded:
     western = data.decode("cp1252", "replace")
     others = [character for character in western if character > "\x7f"]
     # Between accented letters stand plain ones; where most letters are beyond ASCII it is another alphabet.
-    is_rare = len(others) <= len(western) * 0.25
+    is_rare = len(others) <= max(3, len(western) * 0.25)
     if "�" not in western and is_rare and all(map(_WESTERN.match, others)):
         return Decoded(western, "windows-1252")
     best = from_bytes(data[:_SAMPLE]).best()

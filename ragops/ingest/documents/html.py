@@ -48,6 +48,7 @@ def convert_html(text: str) -> Converted:
     chosen = main if main and len(main) >= len(whole) * _LEAST_SHARE else whole
     if title and not re.search(r"^# ", chosen, re.MULTILINE):
         chosen = f"# {title}\n\n{chosen}"
+    chosen = re.sub(r"[ \t]+$", "", chosen, flags=re.MULTILINE)
     return Converted(chosen, metadata([("title", title), ("description", described), ("language", language)]))
 
 

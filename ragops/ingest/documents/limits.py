@@ -8,7 +8,8 @@ from typing import NamedTuple
 class Limits(NamedTuple):
     """Seconds of processor time and of waiting, bytes of memory, bytes of text as UTF-8.
 
-    A large file has more: a second of processor time and 4 MiB of memory for each MiB. Memory is address space, with Python and the libraries in it: 300 MiB before the first file.
+    Each MiB of the file adds a second of processor time and 4 MiB of memory. Memory is address space, with Python and
+    the libraries in it: 300 MiB before the first file.
     """
 
     processor_seconds: int = 30

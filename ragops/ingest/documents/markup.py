@@ -125,6 +125,7 @@ class _Rst:
         self.out = Text()
         self.levels: list[str] = []
         self.title = ""
+        self.at_head = True  # fields below the title are about the document
         self.fields: list[tuple[str, object]] = []
 
     def run(self) -> Converted:
@@ -152,9 +153,10 @@ class _Rst:
             return self._directive(number, directive)
         if line.lstrip().startswith("..") and _COMMENT_OR_TARGET.match(line):
             return self._end_of_block(number)
-        if not self.levels and (found := _FIELD.fullmatch(line)):
+        if self.at_head and (found := _FIELD.fullmatch(line)):
             self.fields.append((found[1], found[2]))
             return number + 1
+        self.at_head = self.at_head and not line.strip()
         self.out.add(_inline(line))
         return number + 1
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.spawn import spawn
@@ -23,7 +24,6 @@ _MOST = 4
 _GROWN, _MOST_FILES = 512 << 20, 500
 _END_SECONDS = 5.0
 _KEPT_VARIABLES = ("PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
-_SIGNALS = {signal.SIGXCPU: "processor", signal.SIGKILL: "killed"}
 
 
 class Pool:
@@ -37,6 +37,7 @@ class Pool:
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._idle: list[_Child] = []
+        self._refused: dict[bytes, str] = {}
         self._places = threading.BoundedSemaphore(max(1, min(_MOST, os.cpu_count() or 1)))
 
     def convert(self, converter: str, name: str, data: bytes) -> Converted:
@@ -45,12 +46,17 @@ class Pool:
             if self._pid != os.getpid():  # a fork: the children are those of the other process
                 self._reset()
             places = self._places
+        key = sha256(f"{converter} {name}\0".encode() + data).digest()
+        if key in self._refused:  # documents of a group are read again if one of them cannot be
+            raise UnreadableError(self._refused[key])
         with places:
             child = self._take()
             try:
                 found = child.convert(converter, name, data)
-            except UnreadableError:
+            except UnreadableError as error:
                 self._put(child)
+                if error.is_lasting:
+                    self._refused[key] = str(error)
                 raise
             except BaseException:
                 child.end()
@@ -62,6 +68,7 @@ class Pool:
         """End the processes that wait; the next document starts new ones."""
         with self._lock:
             idle, self._idle = (self._idle, []) if self._pid == os.getpid() else ([], [])
+            self._refused.clear()
         for child in idle:
             child.end()
 

@@ -12,6 +12,7 @@ from ragops.embedding.hashing import DEFAULT_DIMENSIONS, HashingEmbedder
 from ragops.embedding.ollama import OllamaEmbedder
 from ragops.errors import RagopsError, UsageError
 from ragops.ingest.document_store import open_store
+from ragops.ingest.documents import pool
 from ragops.ingest.report import CollectionReport, FailedDocument, IngestReport, Refusal
 from ragops.ingest.run import CollectionRun
 from ragops.ingest.stages import Progress
@@ -77,7 +78,10 @@ def ingest(
             by = actor or audit.find_user()
             return _one(CollectionRun(rows, store, embedder, collection, root, by, on_progress, allow_empty))
 
-        reports = tuple(bring_up_to_date(collection) for collection in chosen)
+        try:
+            reports = tuple(bring_up_to_date(collection) for collection in chosen)
+        finally:
+            pool.close()
     return IngestReport(embedder.name, reports, time.monotonic() - began)
 
 

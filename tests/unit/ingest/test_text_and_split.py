@@ -11,7 +11,7 @@ import pytest
 from ragops.errors import UsageError
 from ragops.ingest.ids import chunk_id
 from ragops.ingest.split import Splitter
-from ragops.ingest.text import LARGEST_FILE, TextFile, UnusableDocumentError, inspect
+from ragops.ingest.text import TextFile, UnusableDocumentError, inspect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,27 +27,40 @@ def test_text_hash_size_and_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("name", "content", "reason"),
     [
-        (b"abc\0def", "binary: a NUL byte at 3"),
-        (b"x" * 70_000 + b"\0", "binary: a NUL byte at 70000"),
-        (b"caf\xe9!", "not UTF-8: byte 0xe9 at 3"),
-        (b"x" * 65_535 + b"\xc3\x28", "not UTF-8: byte 0xc3 at 65535"),
-        (b"cut \xe2\x82", "not UTF-8: byte 0xe2 at 4"),
+        ("a", b"abc\0def", "binary: a NUL byte at 3"),
+        ("a", b"x" * 70_000 + b"\0", "binary: a NUL byte at 70000"),
+        ("a.txt", b"\x89PNG\r\n\x1a\n\0\0", "binary: it is a PNG image"),
+        ("a.pdf", b"\x89PNG\r\n\x1a\n\0\0", "not a PDF: it is a PNG image"),
+        ("a.md", b"%PDF-1.7\n", "binary: it is a PDF, rename it to .pdf"),
+        (
+            "a.txt",
+            b"PK\x03\x04" + b"\0" * 26 + b"word/document.xml",
+            "binary: it is a Word document, rename it to .docx",
+        ),
+        ("a.txt", "caf\xe9".encode("utf-16") + b"\x00", "not UTF-16: byte 0x00 at 10"),
     ],
 )
-def test_what_is_not_text_is_told_with_its_place(tmp_path: Path, content: bytes, reason: str) -> None:
-    (tmp_path / "a").write_bytes(content)
+def test_content_that_is_not_of_its_kind_is_named(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    (tmp_path / name).write_bytes(content)
     with pytest.raises(UnusableDocumentError) as caught:
-        inspect(tmp_path / "a")
+        inspect(tmp_path / name)
     assert str(caught.value) == reason
 
 
-def test_too_large_gone_or_no_file(tmp_path: Path) -> None:
-    with (tmp_path / "large").open("wb") as stream:
-        stream.truncate(LARGEST_FILE + 1)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32", "cp1252"])
+def test_text_of_any_encoding_is_read(tmp_path: Path, encoding: str) -> None:
+    text = "Die Größe der Flüsse überrascht: „schön“, für 3 €.\n" * 3000
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    read = TextFile(tmp_path / "a.txt")
+    assert "".join(read) == text
+    assert read.sha256 == inspect(tmp_path / "a.txt").sha256 == sha256(text.encode(encoding)).hexdigest()
+
+
+def test_gone_or_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    for name, reason in (("large", "larger than 64 MiB"), ("gone", "No such file"), ("pipe", "not a regular file")):
+    for name, reason in (("gone", "No such file"), ("pipe", "not a regular file")):
         with pytest.raises(UnusableDocumentError, match=reason):
             inspect(tmp_path / name)
 
