@@ -126,14 +126,11 @@ def with_part(package: bytes, part: str, content: bytes) -> bytes:
 
 
 def bomb(package: bytes, mebibytes: int) -> bytes:
-    """An Office file with a part that unpacks to so many MiB of zeros."""
+    """An Office file with a part that says it unpacks to so many MiB."""
     target = io.BytesIO(package)
-    with (
-        zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED, compresslevel=1) as made,
-        made.open("word/media/image1.png", "w") as part,
-    ):
-        for _ in range(mebibytes):
-            part.write(bytes(1 << 20))
+    with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("word/media/image1.png", bytes(1 << 20))
+        made.infolist()[-1].file_size = mebibytes << 20
     return target.getvalue()
 
 

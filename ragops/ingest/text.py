@@ -40,7 +40,7 @@ class UnusableDocumentError(Exception):
 class TextFile:
     """One pass over the file at `path`; after it `sha256`, `size` (bytes) and `modified` are those of what was read.
 
-    Iterating gives its text, converted if it is a document of another kind; `metadata` (title, author and the like)
+    Iterating gives its text, converted if it is a document of another kind; `metadata` (title, author)
     is there from the first block on. Raises UnusableDocumentError if it cannot be read, is binary or not its kind.
     """
 

@@ -76,5 +76,5 @@ def _guess(data: bytes) -> Decoded:
         return Decoded(western, "windows-1252")
     best = from_bytes(data[:_SAMPLE]).best()
     if best is None:
-        raise UnreadableError("binary, or text in an encoding that cannot be told")
+        raise UnreadableError("binary, or text in an unknown encoding")
     return Decoded(data.decode(best.encoding, "replace"), best.encoding.replace("_", "-"))

@@ -17,7 +17,7 @@ PAGE = (
     "<main><h1>Pelicans</h1><p>Pelicans are large water birds that hunt fish in groups, mostly at dawn.</p>"
     "<h2>Food</h2><p>An adult eats two kilograms a day, and it drinks the rain that falls.</p>"
     "<table><tr><th>bird</th><th>grams</th></tr><tr><td>adult</td><td>2000</td></tr></table></main>"
-    "<footer>Cookie settings of nobody</footer><script>track()</script></body></html>"
+    "<footer>Cookie settings</footer><script>track()</script></body></html>"
 )
 MAIL = (
     "From: Ada <ada@example.org>\r\nTo: bob@example.org\r\nSubject: =?utf-8?q?Fl=C3=BCge?=\r\n"
