@@ -53,7 +53,7 @@ class Client:
 
     def __init__(self, addresses: Sequence[Address], key: str, *, seconds: float, attempts: int = 4) -> None:
         self._nodes = [(address, library.open_client(address, key, seconds)) for address in addresses]
-        self._attempts = max(attempts, len(addresses) + 1)
+        self._attempts = max(attempts, len(addresses) + 1) if len(addresses) > 1 else attempts
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +122,38 @@ class Client:
             lambda client, name: client.retrieve(name, wanted, with_payload=selected, with_vectors=False), collection
         )
         return {_point_id(point.id): point.payload or {} for point in points}
+
+    # --- changes of collections and of a cluster -----------------------------------------------------------------
+
+    def delete_collection(self, collection: str) -> None:
+        """Delete a collection."""
+        self._call(lambda client, name: client.delete_collection(name), collection)
+
+    def change_aliases(self, set_to: Mapping[str, str], delete: Sequence[str]) -> None:
+        """Delete aliases, then create or move those of `set_to` to their collections, all or nothing."""
+        actions: list[Any] = [
+            models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias)) for alias in delete
+        ]
+        actions += [
+            models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=collection, alias_name=alias))
+            for alias, collection in set_to.items()
+        ]
+        self._call(lambda client, _name: client.update_collection_aliases(actions), "")
+
+    def create_shard_key(self, collection: str, key: str | int, shards: int) -> None:
+        """Create a shard key of custom sharding with so many shards."""
+        self._call(lambda client, name: client.create_shard_key(name, key, shards_number=shards), collection)
+
+    def replicate_shard(self, collection: str, shard: int, source: int, target: int) -> None:
+        """Start to copy a shard from one peer to another."""
+        order = models.ReplicateShard(shard_id=shard, from_peer_id=source, to_peer_id=target)
+        operation = models.ReplicateShardOperation(replicate_shard=order)
+        self._call(lambda client, name: client.cluster_collection_update(name, operation), collection)
+
+    def start_optimizers(self, collection: str) -> None:
+        """Have the segments of a collection optimized that wait for a change."""
+        config = models.OptimizersConfigDiff()
+        self._call(lambda client, name: client.update_collection(name, optimizers_config=config), collection)
 
     # --- one request --------------------------------------------------------------------------------------------
 

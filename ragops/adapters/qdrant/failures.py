@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import httpx
 
 from ragops.errors import MissingError, RagopsError, UnhealthyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NO_ANSWER = 0
 LOG_HINT = "see `ragops logs qdrant`"
@@ -43,12 +48,15 @@ class RequestFailedError(Exception):
         self.failure = failure
 
 
-def operator_error(failure: Failure, name: str) -> RagopsError | None:
-    """Return the error of a failure that an operator has to mend, None for any other; `name` is the server's.
+def request_error(failure: Failure, name: str) -> RagopsError:
+    """Return the error of a request to the server called `name`.
 
-    MissingError: qdrant_key_refused, qdrant_not_supported, disk_full.
+    UnhealthyError (qdrant_unreachable), MissingError (qdrant_key_refused, qdrant_not_supported, disk_full), RagopsError
+    (qdrant_not_found, qdrant_exists, qdrant_error).
     """
     match failure.status:
+        case 0:
+            return UnhealthyError("qdrant_unreachable", f"{name}: {failure}", f"`ragops status`; {LOG_HINT}")
         case 401 | 403:
             what = f"{name} refuses the key: {failure.detail}"
             return MissingError("qdrant_key_refused", what, "`ragops up` renews it")
@@ -57,20 +65,31 @@ def operator_error(failure: Failure, name: str) -> RagopsError | None:
         case 507:
             hint = "free some space, then run the command again"
             return MissingError("disk_full", f"{name}: {failure.detail}", hint)
-    return None
+    code = {404: "qdrant_not_found", 409: "qdrant_exists"}.get(failure.status, "qdrant_error")
+    return RagopsError(code, f"{name} {failure}", LOG_HINT)
+
+
+@contextmanager
+def suppress_missing() -> Iterator[None]:
+    """End the block if a collection is not there: its owner may delete it at any time."""
+    try:
+        yield
+    except RagopsError as error:
+        if error.code != "qdrant_not_found":
+            raise
 
 
 def client_error(failure: Failure, name: str, then: str = "then run the command again") -> RagopsError:
     """Return the error of a call that was repeated at every node; `then` ends the hint if there was no answer.
 
-    As `operator_error`; else UnhealthyError (qdrant_unreachable), RagopsError (qdrant_error).
+    As `request_error`, and UnhealthyError (qdrant_unreachable) also for servers that are overloaded or fail.
     """
-    if found := operator_error(failure, name):
-        return found
     if failure.is_of_node or failure.status == 429:
         hint = f"`ragops health qdrant`; {LOG_HINT}; {then}"
         return UnhealthyError("qdrant_unreachable", f"{name}: {failure}", hint)
-    return RagopsError("qdrant_error", f"{name} {failure}", LOG_HINT)
+    if failure.status in (404, 409):
+        return RagopsError("qdrant_error", f"{name} {failure}", LOG_HINT)
+    return request_error(failure, name)
 
 
 def no_answer(error: httpx.HTTPError) -> str:

@@ -1,18 +1,21 @@
-"""The HTTP client of probes and operations: what ends within a second, streams files, or is of one node.
+"""The client of one node over REST: probes, configurations as JSON, and the bytes of snapshots.
 
-The library (`library.py`) has no streams for snapshots, takes the configuration of a collection apart into its own
-models, and costs a second to import; a recovery point keeps that configuration as the server gave it.
+Everything else goes through the library (`node_client.py`). docs/decisions/0008-one-qdrant-client.md has the reasons.
 """
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
 from ragops.adapters.files import create_private, explain_os_error
-from ragops.adapters.qdrant.failures import LOG_HINT, Failure, error_text, operator_error
+from ragops.adapters.qdrant import tls
+from ragops.adapters.qdrant.consensus import retry_consensus
+from ragops.adapters.qdrant.failures import LOG_HINT, Failure, error_text, request_error
+from ragops.adapters.qdrant.paths import path_of
 from ragops.errors import RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
@@ -20,9 +23,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CONNECT_SECONDS = 5.0
-# Reads and removals are short, however long the rest may take: a server that hangs keeps its connections open.
+# Reads and changes are short, however long snapshots may take: a server that hangs keeps its connections open.
 _SHORT = ("GET", "DELETE")
 _SHORT_SECONDS = 90.0
+_CONSENSUS_SECONDS = 15
+_DONE_BEFORE = {"PUT": "qdrant_exists", "DELETE": "qdrant_not_found"}
 
 
 class HttpClient:
@@ -37,9 +42,11 @@ class HttpClient:
         self._client = client
         self._seconds = seconds
 
-    def within(self, seconds: float) -> HttpClient:
+    def within(self, seconds: float) -> Self:
         """Return a client of the same server whose `get`, `send` and `status` take at most `seconds`."""
-        return HttpClient(self._client, self.name, seconds)
+        other = copy.copy(self)
+        other._seconds = seconds
+        return other
 
     def _limits(self, method: str) -> httpx.Timeout:
         own = self._client.timeout
@@ -58,6 +65,32 @@ class HttpClient:
             response = self._client.request(method, path, json=body, params=query, timeout=self._limits(method))
             _check(response, self.name)
             return response.json()["result"]
+
+    def change(self, method: str, path: str, body: object = None, **query: str) -> None:
+        """Send a change that all nodes have to agree on, again if consensus lost it."""
+        one = self.within(_SHORT_SECONDS)
+        query = {"timeout": str(_CONSENSUS_SECONDS), **query}
+        retry_consensus(lambda: one.send(method, path, body, **query), _DONE_BEFORE.get(method, ""))
+
+    def collection_names(self) -> list[str]:
+        """Return the names of all collections, ragops' own too."""
+        return sorted(item["name"] for item in self.get("/collections")["collections"])
+
+    def aliases(self) -> dict[str, str]:
+        """Return every alias, ragops' own too, with its collection."""
+        return {item["alias_name"]: item["collection_name"] for item in self.get("/aliases")["aliases"]}
+
+    def collection(self, name: str) -> dict[str, Any]:
+        """Return state and configuration of a collection as JSON."""
+        return dict(self.get(path_of(name)))
+
+    def shards(self, name: str) -> dict[str, Any]:
+        """Return the shards of a collection, and where their replicas are, as JSON."""
+        return dict(self.get(f"{path_of(name)}/cluster"))
+
+    def replication_factor(self, name: str) -> int:
+        """Return how many replicas a shard of the collection is to have. A server fails it for one without a shard."""
+        return int(self.collection(name)["config"]["params"].get("replication_factor") or 1)
 
     def root(self) -> dict[str, Any]:
         """Return the server's `title`, `version`, and `engine` if it is the development engine."""
@@ -99,13 +132,18 @@ class HttpClient:
             raise explain_os_error(error, f"read {source}") from error
 
 
+def open_transport(url: str, key: str, timeout: float) -> httpx.Client:
+    """Return httpx's client of the server at `url`; an answer takes at most `timeout` seconds."""
+    limits = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS))
+    headers, verify = {"api-key": key}, tls.verification(url)
+    return httpx.Client(base_url=url, headers=headers, timeout=limits, trust_env=False, verify=verify)
+
+
 @contextmanager
 def open_http(url: str, key: str, timeout: float, name: str = "qdrant") -> Iterator[HttpClient]:
     """Open a client of the server at `url`, called `name` in errors; an answer takes at most `timeout` seconds."""
-    limits = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS))
-    verify = url.startswith("https")  # reading the certificates of the world takes longer than a probe
-    with httpx.Client(base_url=url, headers={"api-key": key}, timeout=limits, trust_env=False, verify=verify) as client:
-        yield HttpClient(client, name)
+    with open_transport(url, key, timeout) as transport:
+        yield HttpClient(transport, name)
 
 
 @contextmanager
@@ -124,11 +162,6 @@ def _translate_errors(name: str) -> Iterator[None]:
 
 
 def _check(response: httpx.Response, name: str) -> None:
-    if response.is_success:
-        return
-    status = response.status_code
-    failure = Failure(status, f"answers {status}", error_text(response.read()))
-    if found := operator_error(failure, name):
-        raise found
-    codes = {404: "qdrant_not_found", 409: "qdrant_exists"}
-    raise RagopsError(codes.get(status, "qdrant_error"), f"{name} {failure}", LOG_HINT)
+    if not response.is_success:
+        status = response.status_code
+        raise request_error(Failure(status, f"answers {status}", error_text(response.read())), name)

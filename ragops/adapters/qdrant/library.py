@@ -19,6 +19,7 @@ from qdrant_client import grpc as qdrant_grpc
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
+from ragops.adapters.qdrant import tls
 from ragops.adapters.qdrant.failures import NO_ANSWER, Failure, RequestFailedError, error_text, no_answer
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _arguments(address: Address, key: str, seconds: float) -> dict[str, Any]:
     common["cloud_inference"] = True
     if not address.grpc_url:
         parts = urlsplit(address.url)
-        rest = {"trust_env": False, "limits": _LIMITS, "verify": parts.scheme == "https"}
+        rest = {"trust_env": False, "limits": _LIMITS, "verify": tls.verification(address.url)}
         return {"url": address.url, "port": parts.port, **rest, **common}
     parts = urlsplit(address.grpc_url)
     return {
@@ -114,7 +115,7 @@ def _arguments(address: Address, key: str, seconds: float) -> dict[str, Any]:
         "grpc_port": parts.port or _GRPC_PORT,
         "prefer_grpc": True,
         "pool_size": 1,  # one connection carries all calls
-        "grpc_options": dict(_GRPC_OPTIONS),
+        "grpc_options": {**_GRPC_OPTIONS, "root_certificates": tls.root_certificates()},
         "verify": False,  # no call goes over REST; reading the certificates of the system takes longer than a search
         "trust_env": False,
         **common,

@@ -33,14 +33,14 @@ _READY_SHARE = 0.4  # of the probe's time, for nodes that are not ready
 
 
 def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
-    """Look at the live nodes for at most `timeout` seconds; never raises."""
+    """Probe the live nodes for at most `timeout` seconds; never raises."""
     started = time.monotonic()
     checks: list[Check] = []
     try:
         with connect(endpoint, timeout) as nodes:
             checks.append(_reachable(endpoint, nodes, started, started + _READY_SHARE * timeout))
             checks.append(_key(nodes))
-            checks += _Look(endpoint, nodes, started + timeout).checks()
+            checks += _Probe(endpoint, nodes, started + timeout).checks()
     except RagopsError as error:
         name = "reachable" if not checks else "answer"
         checks.append(Check(name, Status.DOWN, error.message, error.hint))
@@ -50,18 +50,18 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """The checks behind the key, until `deadline` by the monotonic clock."""
+class _Probe:
+    """The checks that need the key, until `deadline` by the monotonic clock."""
 
     endpoint: Endpoint
     nodes: Nodes
     deadline: float
 
     def checks(self) -> Iterator[Check]:
-        """Check the shards before the write: a write of ours may wait for a node that is gone."""
+        """Check the shards before the write: a write may wait for a node that is gone."""
         if is_cluster(self.endpoint):
-            yield health.members(self.endpoint, self.nodes)
-        yield from health.shards(self.endpoint, self.nodes, self.deadline)
+            yield health.check_members(self.endpoint, self.nodes)
+        yield from health.check_shards(self.endpoint, self.nodes, self.deadline)
         yield self._write()
         yield from _disk(self.endpoint)
 
@@ -92,17 +92,17 @@ def _reachable(endpoint: Endpoint, nodes: Nodes, started: float, deadline: float
         if is_cluster(endpoint):
             hint = f"its shards are filled from the other nodes; if that does not end {_LOG}"
         return Check("reachable", Status.DEGRADED, what, hint)
-    who = "answers" if total == 1 else f"{total} nodes answer"
-    return Check("reachable", Status.OK, f"{who} in {milliseconds:.0f} ms")
+    what = "answers" if total == 1 else f"{total} nodes answer"
+    return Check("reachable", Status.OK, f"{what} in {milliseconds:.0f} ms")
 
 
 def _unready(endpoint: Endpoint, nodes: Nodes, deadline: float) -> list[HttpClient]:
     """Return the nodes that report that they are not ready.
 
-    A server checks itself only when it is asked, one step with each question: a node that was not asked since it
-    started is not ready the first times (seen on 1.18.3).
+    A server checks itself only during a request for /readyz, one step with each: the first ones after a start report
+    that it is not ready (seen on 1.18.3).
     """
-    unready = list(nodes.clients)
+    unready: list[HttpClient] = list(nodes.clients)
     while unready := [client for client in unready if client.status("/readyz") != 200]:
         if not is_cluster(endpoint) or time.monotonic() > deadline:
             break
@@ -112,14 +112,14 @@ def _unready(endpoint: Endpoint, nodes: Nodes, deadline: float) -> list[HttpClie
 def _key(nodes: Nodes) -> Check:
     """Check that the right key opens every node, and nothing else does. Raises MissingError (qdrant_key_refused)."""
     for client in nodes.clients:
-        client.get("/collections")
+        client.collection_names()
     if any(client.status("/collections", with_key=False) not in (401, 403) for client in nodes.clients):
         return Check("key", Status.DEGRADED, "it answers without a key", "set `service.api_key` on that server")
     return Check("key", Status.OK, "the key is asked for and accepted")
 
 
 def _check_write(writer: HttpClient, reader: HttpClient, nodes: int) -> Check:
-    """Write a point of this probe's own, so that probes at the same time do not meet."""
+    """Write a point of this probe's own, so that several probes at once do not disturb one another."""
     point, value = str(uuid4()), secrets.token_hex(8)
     try:
         try:
@@ -138,9 +138,9 @@ def _check_write(writer: HttpClient, reader: HttpClient, nodes: int) -> Check:
     return Check("write", Status.OK, "a point was written and read back")
 
 
-def _put(rest: HttpClient, point: str, value: str) -> None:
+def _put(client: HttpClient, point: str, value: str) -> None:
     body = {"points": [{"id": point, "vector": [1.0], "payload": {"probe": value}}]}
-    rest.send("PUT", f"{HEALTH_PATH}/points", body, wait="true")
+    client.send("PUT", f"{HEALTH_PATH}/points", body, wait="true")
 
 
 def _disk(endpoint: Endpoint) -> Iterator[Check]:

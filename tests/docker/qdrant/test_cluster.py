@@ -13,7 +13,8 @@ import pytest
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.qdrant import HEALTH_COLLECTION
-from ragops.services.qdrant.cluster.cluster import all_active, member, node_versions, not_active, wait_all_active
+from ragops.services.qdrant.cluster.cluster import all_active, node_versions, not_active, wait_all_active
+from ragops.services.qdrant.cluster.members import members
 from ragops.services.qdrant.cluster.membership import remove_lost_peers
 from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.cluster.prepare import prepare
@@ -50,9 +51,9 @@ def test_three_nodes_are_one_cluster_and_well(cluster: Any) -> None:
     assert result.status is Status.OK, words(result)
     assert [check.name for check in result.checks] == ["reachable", "key", "cluster", "shards", "replicas", "write"]
     with connect(cluster.endpoint, 10) as nodes:
-        members = [member(client) for client in nodes.clients]
-    assert len({one.peer for one in members}) == 3
-    assert {host for one in members for host in one.peers.values()} == {"qdrant-1", "qdrant-2", "qdrant-3"}
+        found = members(nodes).values()
+    assert len({one.peer for one in found}) == 3
+    assert {host for one in found for host in one.peers.values()} == {"qdrant-1", "qdrant-2", "qdrant-3"}
     assert not_active(cluster.endpoint) == ()
 
 

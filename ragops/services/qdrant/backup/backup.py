@@ -1,12 +1,11 @@
-"""Dump, verify and restore of Qdrant: one snapshot of every shard, and what snapshots lack in `collections.json`."""
+"""Dump, verify and restore of Qdrant: a snapshot of every shard, and `collections.json` with what snapshots lack."""
 
 from __future__ import annotations
 
-import contextlib
 from datetime import UTC, datetime
 from shutil import disk_usage
 from tempfile import gettempdir
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.errors import IntegrityError, MissingError, RagopsError
@@ -18,15 +17,16 @@ from ragops.services.qdrant.addresses import is_cluster
 from ragops.services.qdrant.backup import kept_collections as kept
 from ragops.services.qdrant.backup import manifest, restore, snapshot_reader
 from ragops.services.qdrant.backup.manifest import Catalogue
+from ragops.services.qdrant.backup.proven_copies import user_aliases, user_collections
 from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
-from ragops.services.qdrant.backup.snapshots import Dump, kind
+from ragops.services.qdrant.backup.snapshots import Dump, ignore_deletion, kind
 from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.names import ENGINE
 from ragops.services.rollback import rollback
 from ragops.services.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ragops.adapters.qdrant.http import HttpClient
@@ -54,11 +54,11 @@ class QdrantBackup:
             copies.clear(nodes)
             versions, instant = _versions(nodes.first, endpoint), datetime.now(tz=UTC)
             dump = Dump(nodes, writer, versions, copies, storage)
-            aliases, takings = manifest.aliases(nodes.first), []
-            for number, name in enumerate(manifest.names(nodes.first), 1):
-                with _ignore_deletion(name, nodes.first):
+            aliases, takings = user_aliases(nodes.first), []
+            for number, name in enumerate(user_collections(nodes.first), 1):
+                with ignore_deletion(name, nodes.first):
                     takings.append(dump.collection(name, number))
-            writer.snapshot_fixed()  # from here on only ingest would change them, which is kept out where it matters
+            writer.snapshot_fixed()  # only ingest changes them from here on, which the caller may stop
             writer.run_all([task for taking in takings for task in taking.tasks])
         records = tuple(taking.record() for taking in takings if not taking.gone)
         kept = {record.name for record in records}
@@ -102,7 +102,7 @@ class QdrantBackup:
         need_space("restoring qdrant", "next to its data", control.free_bytes(), (2 + _copies(endpoint)) * sum(sizes))
         need_space("restoring qdrant", f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * max(sizes, default=0))
         if not control.is_running() and not endpoint.can(Capability.RESTART):
-            what = f"qdrant is down, and the runtime {endpoint.runtime} lacks `{Capability.RESTART}`"
+            what = f"cannot start qdrant, which is down: the runtime {endpoint.runtime} lacks `{Capability.RESTART}`"
             raise MissingError("capability_missing", what, "start it, or run ragops where it runs")
 
     def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
@@ -128,34 +128,24 @@ class QdrantBackup:
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Return the present collections, aliases and points by collection."""
         with connect(endpoint, _REQUEST_SECONDS) as nodes:
-            rest = nodes.first
-            names = manifest.names(rest)
-            found = {"collections": len(names), "aliases": len(manifest.aliases(rest))}
+            client = nodes.first
+            names = user_collections(client)
+            found = {"collections": len(names), "aliases": len(user_aliases(client))}
             for name in names:
-                with _ignore_deletion(name, rest):
-                    found[kind(name, 0, 1)] = manifest.count(rest, name)
+                with ignore_deletion(name, client):
+                    found[kind(name, 0, 1)] = client.count(name)
             return found
 
 
 def _copies(endpoint: Endpoint) -> int:
-    """How many replicas of a shard a collection is to have at least."""
+    """Return how many replicas of a shard a collection is to have at least."""
     return int(endpoint.options.get("replication_factor") or 1)
 
 
-def _versions(rest: HttpClient, endpoint: Endpoint) -> dict[str, str]:
-    """Of the engine: a server's own, or that of the library behind the development engine."""
-    root: dict[str, Any] = rest.root()
+def _versions(client: HttpClient, endpoint: Endpoint) -> dict[str, str]:
+    """Return the version of the engine: the server's, or that of the library in the development engine."""
+    root = client.root()
     return {endpoint.engine: str(root.get("engine") or root["version"])}
-
-
-@contextlib.contextmanager
-def _ignore_deletion(name: str, rest: HttpClient) -> Iterator[None]:
-    """Ignore the loss of a collection that its owner deletes during the dump."""
-    try:
-        yield
-    except RagopsError as error:
-        if error.code != "qdrant_not_found" or name in manifest.names(rest):
-            raise
 
 
 def _check_version(endpoint: Endpoint, part: Part) -> None:
@@ -169,7 +159,7 @@ def _check_version(endpoint: Endpoint, part: Part) -> None:
 
 
 def _check_complete(folder: Path, parts: Sequence[Part]) -> None:
-    """Every shard that the catalogue names is among the parts. Raises IntegrityError."""
+    """Raise IntegrityError (parts_missing) if a shard of the catalogue is not among the parts."""
     names = {part.name for part in parts}
     if manifest.PART not in names:
         raise IntegrityError("parts_missing", f"the recovery point has no {manifest.PART} of qdrant", OTHER_POINT)
@@ -179,9 +169,9 @@ def _check_complete(folder: Path, parts: Sequence[Part]) -> None:
 
 
 def _start(endpoint: Endpoint, control: Control, undo: Rollback) -> str:
-    """Start it if it is down, on empty data if its own prevent that; return the place of the old ones.
+    """Start Qdrant if it is down, on empty data if its own prevent that; return the place of the old data.
 
-    A node of a cluster keeps its data: a node without its identity is worth less than what the others hold of it.
+    A node of a cluster keeps its data: without its identity it cannot use what the other nodes hold of it.
     """
     if control.is_running():
         return ""

@@ -1,4 +1,4 @@
-"""Copies of collections that restores leave where they fail or are killed."""
+"""Copies of collections that a restore leaves if it fails or is killed."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _REQUEST_SECONDS = 60.0
 def kept(endpoint: Endpoint) -> tuple[Kept, ...]:
     """Return the copies on the servers; if the collection of one is gone, the copy is all that is left of it."""
     with connect(endpoint, _REQUEST_SECONDS) as nodes:
-        live = proven_copies.all_names(nodes.first)
-        found = proven_copies.sort_out(live, proven_copies.all_aliases(nodes.first)).values()
-    return tuple(Kept("collection", copy.name, None, needed=_needed(copy, live)) for copy in found)
+        live = nodes.first.collection_names()
+        found = proven_copies.find(nodes.first, live).values()
+    return tuple(Kept("collection", copy.name, None, needed=_describe_need(copy, live)) for copy in found)
 
 
 def drop(endpoint: Endpoint, names: Sequence[str]) -> None:
-    """Remove those of them whose collection is there."""
+    """Delete those of the copies whose collection is there."""
     safe = [item.name for item in kept(endpoint) if not item.needed]
     with connect(endpoint, _REQUEST_SECONDS) as nodes:
         for name in names:
             if name in safe:
-                proven_copies.delete(nodes.first, name)
+                nodes.first.delete_collection(name)
 
 
-def _needed(copy: proven_copies.Copy, live: Sequence[str]) -> str:
+def _describe_need(copy: proven_copies.Copy, live: Sequence[str]) -> str:
     if copy.stands_in:
         return f"it answers for {copy.base}"
     return "" if copy.base in live else f"{copy.base or 'its collection'} is away"

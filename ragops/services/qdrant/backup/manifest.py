@@ -1,4 +1,4 @@
-"""What shard snapshots do not hold: collections with their parameters, payload indexes and shards, and the aliases."""
+"""The part `collections.json`: what shard snapshots lack, which is parameters, payload indexes, shards and aliases."""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, ValidationError
 
-from ragops.adapters.qdrant.paths import path_of as path_of
 from ragops.errors import IntegrityError
 from ragops.hints import OTHER_POINT
-from ragops.services.qdrant.backup import proven_copies
 from ragops.services.qdrant.cluster.shards import ShardKey  # noqa: TC001  pydantic reads the annotations
-from ragops.services.qdrant.names import RESTORE_SUFFIX, is_internal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,12 +19,12 @@ if TYPE_CHECKING:
 PART = "collections.json"
 _STRICT = ConfigDict(frozen=True, extra="forbid")
 _FileName = Annotated[str, StringConstraints(pattern=r"^\d{4,}-\d+\.snapshot$")]
-# Of what a server shows of a collection, what it takes when one is made; other names on the right.
+# Parameters of a collection that a server takes at its creation; below by the names of both requests.
 _PARAMS = (
     "vectors", "sparse_vectors", "shard_number", "sharding_method", "replication_factor", "write_consistency_factor",
     "on_disk_payload",
 )  # fmt: skip
-# What only a change of the collection takes, after it was made.
+# Parameters that a server takes only later, in a change of the collection.
 _LATER = ("read_fan_out_factor", "read_fan_out_delay_ms")
 _CONFIG = {
     "hnsw_config": "hnsw_config",
@@ -64,7 +61,7 @@ class Index(BaseModel):
 
 
 class CollectionRecord(BaseModel):
-    """A collection; `create` is the body that makes it, `later` are parameters that are set once it is there."""
+    """A collection; `create` is the body that creates it, `later` are parameters that are set after that."""
 
     model_config = _STRICT
 
@@ -91,40 +88,13 @@ class Catalogue(BaseModel):
     aliases: dict[str, str]
 
     def counts(self) -> dict[str, int]:
-        """For the manifest."""
+        """Return the counts for the manifest."""
         return {"collections": len(self.collections), "aliases": len(self.aliases)}
 
 
-def names(rest: HttpClient) -> list[str]:
-    """Return the users' collections, also those that the copy of a restore answers for."""
-    every = proven_copies.all_names(rest)
-    return sorted({*(name for name in every if not is_internal(name)), *_stand_ins(rest, every)})
-
-
-def aliases(rest: HttpClient) -> dict[str, str]:
-    """All aliases of users' collections, with what they stand for."""
-    every, found = proven_copies.all_names(rest), proven_copies.all_aliases(rest)
-    stand_ins = {copy.name: copy.base for copy in proven_copies.sort_out(every, found).values() if copy.stands_in}
-    named = {alias: stand_ins.get(name, name) for alias, name in found.items()}
-    return {
-        alias: name
-        for alias, name in named.items()
-        if alias != name and not is_internal(name) and not is_internal(alias)
-    }
-
-
-def _stand_ins(rest: HttpClient, every: list[str]) -> list[str]:
-    """Return the collections that a copy answers for."""
-    if not any(name.endswith(RESTORE_SUFFIX) for name in every):
-        return []
-    return [
-        copy.base for copy in proven_copies.sort_out(every, proven_copies.all_aliases(rest)).values() if copy.stands_in
-    ]
-
-
-def record(rest: HttpClient, name: str) -> CollectionRecord:
+def record(client: HttpClient, name: str) -> CollectionRecord:
     """Return a collection as it is now, without its shards."""
-    info = rest.get(path_of(name))
+    info = client.collection(name)
     schema: Mapping[str, Any] = info["payload_schema"]
     indexes = (
         Index(field_name=field, field_schema=known.get("params") or known["data_type"])
@@ -147,24 +117,13 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-def replication_factor(rest: HttpClient, name: str) -> int:
-    """Return how many replicas a shard of the collection is to have. Raises as `HttpClient`, also without a shard."""
-    return int(rest.get(path_of(name))["config"]["params"].get("replication_factor") or 1)
-
-
-def count(rest: HttpClient, name: str) -> int:
-    """Return the exact number of points of a collection."""
-    return int(rest.send("POST", f"{path_of(name)}/points/count", {"exact": True})["count"])
-
-
 def read(path: Path) -> Catalogue:
     """Read the part in `path`. Raises IntegrityError (collections_unreadable)."""
-    hint = OTHER_POINT
     try:
         return Catalogue.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise IntegrityError("collections_unreadable", f"{path} cannot be read: {error.strerror}", hint) from error
+        raise IntegrityError("collections_unreadable", f"cannot read {path}: {error.strerror}", OTHER_POINT) from error
     except ValidationError as error:
         first = error.errors()[0]
-        what = f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        raise IntegrityError("collections_unreadable", what, hint) from error
+        what = f"cannot read {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise IntegrityError("collections_unreadable", what, OTHER_POINT) from error

@@ -1,8 +1,8 @@
-"""Copies that a restore proves before it replaces a collection: their names, and which of them count.
+"""The copies that a restore proves before it replaces a collection, and the users' collections among all.
 
-A copy is called `<collection>__ragops-restore`. When it is proven it gets an alias that names its files and its
-collection, so that the run after one that was killed can use it. A collection that
-could not be made again is answered for by its copy, through an alias of the collection's name.
+A copy is called `<collection>__ragops-restore`. A proven copy gets an alias with the digest of its files and the name
+of its collection, so that a later run can use it. If a collection cannot be created again its copy stands in: an
+alias with the name of the collection points to the copy.
 """
 
 from __future__ import annotations
@@ -11,27 +11,24 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters.qdrant.paths import path_of
-from ragops.services.qdrant.cluster.consensus import retry_consensus
-from ragops.services.qdrant.names import PROVEN_PREFIX, RESTORE_SUFFIX
+from ragops.services.qdrant.names import PROVEN_PREFIX, RESTORE_SUFFIX, is_internal
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping
 
     from ragops.adapters.qdrant.http import HttpClient
+    from ragops.adapters.qdrant.node_client import NodeClient
 
 _LONGEST_NAME = 255
 _NUMBER = re.compile(r"__\d+$")
 _DIGEST = 12
-CHANGE_SECONDS = 90.0
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A copy on the servers; `digest` of the files that it was proven against, empty if it was not.
+    """A copy on the servers; `digest` of the files that it was proven against, empty if it was not proven.
 
-    `base` is the collection that it is a copy of, empty if that cannot be determined; `aliases` are the users' aliases
-    of it.
+    `base` is its collection, empty if that cannot be determined; `aliases` are its aliases by users.
     """
 
     name: str
@@ -41,23 +38,32 @@ class Copy:
 
     @property
     def stands_in(self) -> bool:
-        """Whether it answers for its collection, which is away."""
+        """Return whether it answers for its collection, which is away."""
         return self.base in self.aliases
 
 
-def all_aliases(rest: HttpClient) -> dict[str, str]:
-    """Every alias, ragops' own too, with what it stands for."""
-    return {item["alias_name"]: item["collection_name"] for item in rest.get("/aliases")["aliases"]}
+def find(client: HttpClient, names: Iterable[str] | None = None) -> dict[str, Copy]:
+    """Return the copies on the servers by their names; `names` are those of all collections, if they are known."""
+    every = client.collection_names() if names is None else names
+    return sort_out(every, client.aliases()) if any(name.endswith(RESTORE_SUFFIX) for name in every) else {}
 
 
-def all_names(rest: HttpClient) -> list[str]:
-    """Every collection, ragops' own too."""
-    return sorted(item["name"] for item in rest.get("/collections")["collections"])
+def user_collections(client: HttpClient) -> list[str]:
+    """Return the names of users' collections, also of those that the copy of a restore answers for."""
+    every = client.collection_names()
+    stand_ins = (copy.base for copy in find(client, every).values() if copy.stands_in)
+    return sorted({*(name for name in every if not is_internal(name)), *stand_ins})
 
 
-def find(rest: HttpClient) -> dict[str, Copy]:
-    """Return the copies on the servers, by their names."""
-    return sort_out(all_names(rest), all_aliases(rest))
+def user_aliases(client: HttpClient) -> dict[str, str]:
+    """Return the aliases of users' collections, with their collections."""
+    stand_ins = {copy.name: copy.base for copy in find(client).values() if copy.stands_in}
+    named = {alias: stand_ins.get(name, name) for alias, name in client.aliases().items()}
+    return {
+        alias: name
+        for alias, name in named.items()
+        if alias != name and not is_internal(name) and not is_internal(alias)
+    }
 
 
 def sort_out(names: Iterable[str], aliases: Mapping[str, str]) -> dict[str, Copy]:
@@ -69,8 +75,8 @@ def sort_out(names: Iterable[str], aliases: Mapping[str, str]) -> dict[str, Copy
         own = sorted(alias for alias, target in aliases.items() if target == name)
         marks = [alias.removeprefix(PROVEN_PREFIX) for alias in own if alias.startswith(PROVEN_PREFIX)]
         digest, _, base = marks[0].partition("-") if marks else ("", "", "")
-        asked = tuple(alias for alias in own if not alias.startswith(PROVEN_PREFIX))
-        found[name] = Copy(name, base or _base(name, every), digest, asked)
+        users = tuple(alias for alias in own if not alias.startswith(PROVEN_PREFIX))
+        found[name] = Copy(name, base or _base(name, every), digest, users)
     return found
 
 
@@ -80,12 +86,12 @@ def _base(name: str, every: Container[str]) -> str:
     return base if base in every else _NUMBER.sub("", base)
 
 
-def mark(rest: HttpClient, copy: Copy) -> None:
-    """Note on the servers that the copy is proven."""
+def mark(client: NodeClient, copy: Copy) -> None:
+    """Mark the copy as proven, on the servers."""
     marker = f"{PROVEN_PREFIX}{copy.digest}-{copy.base}"
     if len(marker.encode()) > _LONGEST_NAME:
         marker = f"{PROVEN_PREFIX}{copy.digest}"
-    change_aliases(rest, [creation(marker, copy.name)])
+    client.change_aliases({marker: copy.name})
 
 
 def free_name(collection: str, number: int, taken: Iterable[str]) -> str:
@@ -100,26 +106,5 @@ def free_name(collection: str, number: int, taken: Iterable[str]) -> str:
 
 
 def short(digest: str) -> str:
-    """Return a digest as marks hold it."""
+    """Return the beginning of a digest, as marks hold it."""
     return digest[:_DIGEST]
-
-
-def delete(rest: HttpClient, name: str) -> None:
-    """Remove a collection."""
-    retry_consensus(rest.within(CHANGE_SECONDS), "DELETE", path_of(name))
-
-
-def change_aliases(rest: HttpClient, actions: list[dict[str, object]]) -> None:
-    """In one request, which is carried out as a whole."""
-    if actions:
-        retry_consensus(rest.within(CHANGE_SECONDS), "POST", "/collections/aliases", {"actions": actions})
-
-
-def creation(alias: str, collection: str) -> dict[str, object]:
-    """Return the action that creates an alias, or moves it to another collection."""
-    return {"create_alias": {"alias_name": alias, "collection_name": collection}}
-
-
-def deletion(alias: str) -> dict[str, object]:
-    """Return the action that removes an alias."""
-    return {"delete_alias": {"alias_name": alias}}

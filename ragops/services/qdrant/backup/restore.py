@@ -20,21 +20,8 @@ from typing import TYPE_CHECKING
 from ragops.adapters import cancellation
 from ragops.adapters.progress import Progress, report
 from ragops.errors import InterruptedRunError, MissingError, RagopsError, UnhealthyError
-from ragops.services.qdrant.backup import manifest
 from ragops.services.qdrant.backup.collection_builder import Builder, digests, replicas
-from ragops.services.qdrant.backup.proven_copies import (
-    Copy,
-    all_aliases,
-    all_names,
-    change_aliases,
-    creation,
-    delete,
-    deletion,
-    find,
-    free_name,
-    mark,
-    short,
-)
+from ragops.services.qdrant.backup.proven_copies import Copy, find, free_name, mark, short, user_collections
 from ragops.services.qdrant.cluster.polling import ALONE_SECONDS, STUCK_SECONDS
 from ragops.services.qdrant.names import PROVEN_PREFIX
 
@@ -43,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.qdrant.http import HttpClient
+    from ragops.adapters.qdrant.node_client import NodeClient
     from ragops.services.qdrant.backup.manifest import Catalogue, CollectionRecord
     from ragops.services.qdrant.cluster.nodes import Nodes
 
@@ -73,27 +61,27 @@ class Restore:
         Raises RagopsError, with the state of every collection that is not back; those that could be are. Until the
         first one is replaced all are as they were.
         """
-        rest = self.nodes.first
-        _clear_unproven(rest)
+        client = self.nodes.first
+        _delete_unproven(client)
         for record in self.wanted.collections:
             self._checksums.update(digests(self.folder, record))
         try:
             self._prove_all()
         except BaseException:
             with contextlib.suppress(RagopsError):  # the first failure is the one to tell; the next run clears them
-                self._clear_begun(rest)
+                self._delete_begun(client)
             raise
         self._replace_all()
-        extra = sorted({*all_names(rest)} & {*manifest.names(rest)} - self._back)
+        extra = sorted({*client.collection_names()} & {*user_collections(client)} - self._back)
         if self._failed:
-            self._clear_begun(rest)
+            self._delete_begun(client)
             self._set_aliases(sweep=False)
             raise self._failure()
         for name in extra:
-            delete(rest, name)
+            client.delete_collection(name)
         self._set_aliases(sweep=True)
-        for copy in find(rest):
-            delete(rest, copy)
+        for copy in find(client):
+            client.delete_collection(copy)
         gone = f"collections removed because the recovery point does not have them: {', '.join(extra)}"
         return (*self._notes, gone) if extra else tuple(self._notes)
 
@@ -126,15 +114,15 @@ class Restore:
                 return old
         copy = Copy(free_name(record.name, number, there), record.name, digest)
         self._begun.add(copy.name)
-        self._patiently(record.name, lambda: _rebuilt(self.nodes.first, builder, record, copy.name))
+        self._patiently(record.name, lambda: _rebuild(self.nodes.first, builder, record, copy.name))
         mark(self.nodes.first, copy)
         return copy
 
-    def _clear_begun(self, rest: HttpClient) -> None:
+    def _delete_begun(self, client: NodeClient) -> None:
         """Remove the copies of this run that are not proven."""
-        for copy in find(rest).values():
+        for copy in find(client).values():
             if copy.name in self._begun and not copy.digest:
-                delete(rest, copy.name)
+                client.delete_collection(copy.name)
 
     def _patiently(self, name: str, build: Callable[[], str]) -> str:
         """Build; where a node is lost on the way, wait for it and build again."""
@@ -174,31 +162,31 @@ class Restore:
 
     def _replace(self, record: CollectionRecord, copy: Copy, builder: Builder) -> None:
         """Let the snapshots that were proven in `copy` take the place of the collection."""
-        rest = self.nodes.first
-        aliases = [alias for alias, name in self._aliases_of(rest, record.name) if alias != record.name]
-        change_aliases(rest, [creation(alias, copy.name) for alias in aliases])
+        client = self.nodes.first
+        aliases = [alias for alias, name in self._aliases_of(client, record.name) if alias != record.name]
+        client.change_aliases(dict.fromkeys(aliases, copy.name))
         count = replicas(record, self.copies, len(self.nodes.clients))
         report(Progress("qdrant", f"{record.name}: making it again"))
         try:
             note = self._patiently(
-                record.name, lambda: _rebuilt(rest, builder, record, record.name, copies=count, proven=copy.name)
+                record.name, lambda: _rebuild(client, builder, record, record.name, copies=count, proven=copy.name)
             )
         except BaseException as error:
-            state = _stand_in(rest, record.name, copy.name)
+            state = _stand_in(client, record.name, copy.name)
             if isinstance(error, RagopsError):
                 error.message = f"{error.message} ({state})"
             raise
-        change_aliases(rest, [creation(alias, record.name) for alias in aliases])
-        for old in find(rest).values():
+        client.change_aliases(dict.fromkeys(aliases, record.name))
+        for old in find(client).values():
             if old.base == record.name:
-                delete(rest, old.name)
+                client.delete_collection(old.name)
         self._notes.extend([note] if note else [])
         report(Progress("qdrant", f"{record.name}: back"))
 
-    def _aliases_of(self, rest: HttpClient, name: str) -> list[tuple[str, str]]:
+    def _aliases_of(self, client: NodeClient, name: str) -> list[tuple[str, str]]:
         """Those that stand for the collection or for a copy of it, and those that are to."""
-        copies = {copy.name for copy in find(rest).values() if copy.base == name}
-        live, there = all_aliases(rest), {*all_names(rest)}
+        copies = {copy.name for copy in find(client).values() if copy.base == name}
+        live, there = client.aliases(), {*client.collection_names()}
         now = {alias: target for alias, target in live.items() if target == name or target in copies}
         wanted = {alias: target for alias, target in self.wanted.aliases.items() if target == name}
         both = {**now, **wanted}
@@ -206,13 +194,13 @@ class Restore:
 
     def _set_aliases(self, *, sweep: bool) -> None:
         """Those of the recovery point whose collections are back; `sweep` removes all others. In one request."""
-        rest = self.nodes.first
-        there = {*all_names(rest)}
+        client = self.nodes.first
+        there = {*client.collection_names()}
         wanted = {
             alias: name for alias, name in self.wanted.aliases.items() if name in self._back and alias not in there
         }
-        gone = [alias for alias in all_aliases(rest) if sweep and alias not in wanted and not _is_mark(alias)]
-        change_aliases(rest, [*map(deletion, gone), *(creation(alias, name) for alias, name in wanted.items())])
+        gone = [alias for alias in client.aliases() if sweep and alias not in wanted and not _is_mark(alias)]
+        client.change_aliases(wanted, gone)
 
     def _failure(self) -> RagopsError:
         """One error that says the state of every collection that is not back."""
@@ -226,34 +214,34 @@ class Restore:
         return type(first)(first.code, what, f"{first.hint}; {_AGAIN}".strip("; "), exit_code=first.exit_code)
 
 
-def _rebuilt(
-    rest: HttpClient, builder: Builder, record: CollectionRecord, name: str, *, copies: int = 1, proven: str = ""
+def _rebuild(
+    client: NodeClient, builder: Builder, record: CollectionRecord, name: str, *, copies: int = 1, proven: str = ""
 ) -> str:
     """Build the collection in the place of whatever has its name."""
-    if name in all_aliases(rest):
-        change_aliases(rest, [deletion(name)])
-    if name in all_names(rest):
-        delete(rest, name)
+    if name in client.aliases():
+        client.change_aliases({}, [name])
+    if name in client.collection_names():
+        client.delete_collection(name)
     return builder.build(record, name, copies, proven)
 
 
-def _stand_in(rest: HttpClient, name: str, copy: str) -> str:
+def _stand_in(client: NodeClient, name: str, copy: str) -> str:
     """Let the copy answer for a collection that could not be created again; return the resulting state as text."""
     try:
-        if name in all_names(rest):
-            delete(rest, name)
-        change_aliases(rest, [creation(name, copy)])
+        if name in client.collection_names():
+            client.delete_collection(name)
+        client.change_aliases({name: copy})
     except RagopsError:
         return f"{name} is not whole; all of it is in the proven copy {copy}"
     return f"the proven copy {copy} answers for it"
 
 
-def _clear_unproven(rest: HttpClient) -> None:
+def _delete_unproven(client: NodeClient) -> None:
     """Remove the copies of an earlier run that hold nothing for sure, where what they are copies of is there."""
-    live = all_names(rest)
-    for copy in find(rest).values():
+    live = client.collection_names()
+    for copy in find(client).values():
         if not copy.digest and copy.base in live:
-            delete(rest, copy.name)
+            client.delete_collection(copy.name)
 
 
 def _answers(client: HttpClient) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
-from ragops.adapters.qdrant.failures import RequestFailedError, client_error
+from ragops.adapters.qdrant.failures import RequestFailedError, client_error, suppress_missing
 from ragops.adapters.qdrant.paths import path_of
-from ragops.errors import RagopsError
 from ragops.services.qdrant.addresses import addresses, operator_key
 from ragops.services.qdrant.cluster.nodes import connect
 
@@ -36,16 +35,12 @@ def some_points(endpoint: Endpoint, collection: str, limit: int) -> dict[str, di
 def has_points(endpoint: Endpoint, collection: str, timeout: float) -> bool | None:
     """Return whether the collection has a point, None if there is no such collection. Raises RagopsError.
 
-    By HTTP: this is a probe of `ragops health`.
+    Over REST, as `ragops health` calls it: it does not import the library.
     """
     body = {"limit": 1, "with_payload": False, "with_vector": False}
-    with connect(endpoint, timeout) as nodes:
-        try:
-            return bool(nodes.first.send("POST", f"{path_of(collection)}/points/scroll", body)["points"])
-        except RagopsError as error:
-            if error.code == "qdrant_not_found":
-                return None
-            raise
+    with suppress_missing(), connect(endpoint, timeout) as nodes:
+        return bool(nodes.first.send("POST", f"{path_of(collection)}/points/scroll", body)["points"])
+    return None
 
 
 def _read(

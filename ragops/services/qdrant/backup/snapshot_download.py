@@ -10,8 +10,8 @@ from urllib.parse import quote
 from ragops.adapters import cancellation
 from ragops.adapters.background import BackgroundTask
 from ragops.adapters.files import link
+from ragops.adapters.qdrant.paths import path_of
 from ragops.devserver.qdrant import places
-from ragops.services.qdrant.backup.manifest import path_of
 from ragops.services.qdrant.backup.snapshot_journal import names_of
 from ragops.services.qdrant.cluster.polling import while_answering
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.contract import Part
 from ragops.services.qdrant.backup import manifest, snapshot_reader
-from ragops.services.qdrant.backup.manifest import CollectionRecord, Shard, path_of
+from ragops.services.qdrant.backup.manifest import CollectionRecord, Shard
+from ragops.services.qdrant.backup.proven_copies import user_collections
 from ragops.services.qdrant.backup.snapshot_download import Source, fetch
 from ragops.services.qdrant.cluster.shards import ShardMap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ragops.adapters.qdrant.http import HttpClient
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Taking:
-    """One collection on its way: `tasks` take its shards, each on its own; then `record` says what was taken."""
+    """The snapshots of one collection: each of `tasks` takes a shard, after them `record` returns the result."""
 
     bare: CollectionRecord
     tasks: list[Callable[[], None]] = field(default_factory=list)
@@ -54,11 +56,11 @@ class Dump:
     storage: Path | None
 
     def collection(self, name: str, number: int) -> Taking:
-        """Return the takers of the shards of the collection, the `number`th.
+        """Return the tasks for the shards of the collection, the `number`th.
 
         Raises UnhealthyError (qdrant_shard_away) if no node that answers has a shard.
         """
-        holding = self.nodes.shard_placement(path_of(name))
+        holding = self.nodes.shard_placement(name)
         if away := holding.shards.unserved(holding.clients):
             what = f"{name}: no node that answers has shard {away[0]}"
             raise UnhealthyError(
@@ -76,7 +78,7 @@ class Dump:
         return taking
 
     def _from_any(self, clients: Sequence[HttpClient], taking: Taking, shard: int, file: str, shards: int) -> Shard:
-        """Take it from the first node, or from another one that has the shard if that one is lost."""
+        """Take the shard from the first node, or if that is lost from another one that has it."""
         first, *others = clients
         try:
             return self._shard(taking, first, shard, file, shards)
@@ -88,17 +90,13 @@ class Dump:
         return self._from_any(able, taking, shard, file, shards)
 
     def _unless_deleted(self, taking: Taking, take: Callable[[], Shard], where: Mapping[str, object]) -> None:
-        """Ignore the loss of a collection that its owner deletes during the dump."""
         if taking.gone:
             return
-        try:
+        with ignore_deletion(taking.bare.name, self.nodes.first):
             shard = take()
-        except RagopsError as error:
-            if error.code != "qdrant_not_found" or taking.bare.name in manifest.names(self.nodes.first):
-                raise
-            taking.gone = True
-        else:
             taking.shards[shard.id] = shard.model_copy(update=where)
+            return
+        taking.gone = True
 
     def _shard(self, taking: Taking, client: HttpClient, shard: int, file: str, shards: int) -> Shard:
         name, instant = taking.bare.name, datetime.now(tz=UTC)
@@ -121,10 +119,20 @@ class Dump:
         return None
 
 
-def _has_active(client: HttpClient, name: str, shard: int) -> bool:
-    """Whether the node answers and has an active replica, by its own word: it may have missed a write by now."""
+@contextmanager
+def ignore_deletion(name: str, client: HttpClient) -> Iterator[None]:
+    """End the block if its owner has deleted the collection."""
     try:
-        seen = ShardMap.of(client.get(f"{path_of(name)}/cluster"))
+        yield
+    except RagopsError as error:
+        if error.code != "qdrant_not_found" or name in user_collections(client):
+            raise
+
+
+def _has_active(client: HttpClient, name: str, shard: int) -> bool:
+    """Return whether the node answers and reports its replica as active: it may have missed a write by now."""
+    try:
+        seen = ShardMap.read(client, name)
     except UnhealthyError:
         return False
     return any(one.shard == shard and one.peer == seen.peer and one.active for one in seen.replicas)
@@ -136,5 +144,5 @@ def _whereabouts(replicas: tuple[Replica, ...], names: Mapping[int, str]) -> dic
 
 
 def kind(name: str, shard: int, shards: int) -> str:
-    """How the points of a shard are called among the counts; a collection's name cannot contain a slash."""
+    """Return the name of a shard's points among the counts; a collection's name cannot contain a slash."""
     return f"{name}.points" if shards == 1 else f"{name}/{shard}.points"

@@ -1,4 +1,4 @@
-"""The cluster as a whole: its members, their versions, and whether all of its shards are there.
+"""The cluster as a whole: the versions of its nodes, and whether all of its replicas are active.
 
 To change nodes one at a time: before the first `versions.check_upgrade`, between two of them `wait_all_active`.
 """
@@ -6,148 +6,77 @@ To change nodes one at a time: before the first `versions.check_upgrade`, betwee
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ragops.adapters.qdrant.failures import suppress_missing
+from ragops.adapters.wait import wait_until
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant.addresses import addresses
-from ragops.services.qdrant.backup.manifest import path_of, replication_factor
+from ragops.services.qdrant.cluster.members import find_unjoined
 from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.cluster.shards import ShardMap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.contract import Endpoint
-    from ragops.services.qdrant.cluster.nodes import Nodes
 
 _ANSWER_SECONDS = 10.0
 _POLL = 0.5
-STEADY_SECONDS = 3.0  # a replica that missed a write while its node was away is found out a moment after its return
-_LOG = "see `ragops logs qdrant`"
-
-
-@dataclass(frozen=True)
-class Member:
-    """The cluster as one node sees it: `peers` are hosts by number, `failures` errors by the address they were for."""
-
-    name: str
-    peer: int
-    peers: Mapping[int, str]
-    leader: int | None
-    term: int
-    commit: int
-    pending: int
-    fault: str
-    failures: Mapping[str, str]
-
-    @classmethod
-    def of(cls, name: str, status: Mapping[str, Any]) -> Member | None:
-        """From what `GET /cluster` answers; None where the server is no cluster."""
-        if status.get("status") != "enabled":
-            return None
-        raft, thread = status["raft_info"], status["consensus_thread_status"]
-        working = thread["consensus_thread_status"] == "working"
-        return cls(
-            name=name,
-            peer=int(status["peer_id"]),
-            peers={int(peer): _host(known["uri"]) for peer, known in status["peers"].items()},
-            leader=raft.get("leader"),
-            term=raft["term"],
-            commit=raft["commit"],
-            pending=raft["pending_operations"],
-            fault="" if working else str(thread.get("err") or thread["consensus_thread_status"]),
-            failures={uri: str(seen.get("latest_error")) for uri, seen in status["message_send_failures"].items()},
-        )
-
-
-def _host(uri: str) -> str:
-    """Return the host of a peer's address, which is the name of its node."""
-    return uri.partition("://")[2].partition(":")[0].rstrip("/")
-
-
-def member(client: HttpClient) -> Member | None:
-    """Return the cluster as this node reports it, None if the server is no cluster."""
-    return Member.of(client.name, client.get("/cluster"))
-
-
-def lost_peers(members: Mapping[str, Member]) -> dict[int, str]:
-    """Peers that a node is still listed under though it is another one by now: its data were lost. Hosts by peer."""
-    alive = {one.peer for one in members.values()}
-    listed = {peer: host for one in members.values() for peer, host in one.peers.items()}
-    return {peer: host for peer, host in listed.items() if peer not in alive and host in members}
-
-
-# --- is everything there? --------------------------------------------------------------------------------------------
+STEADY_SECONDS = 3.0  # a replica that missed a write while its node was away is found a moment after its return
 
 
 def not_active(endpoint: Endpoint) -> tuple[str, ...]:
-    """Return what prevents the loss of one more node without harm, nothing if all is well.
+    """Return what makes the loss of one more node harmful, nothing if all is well.
 
-    Every node answers and has the others as peers; every node reports every replica of every shard as active, as many
-    as the collection wants. Raises RagopsError if none answers or the key is refused.
+    Every node has to answer and to have the others as peers, and to report all replicas of every shard as active, as
+    many as the collection wants. Raises RagopsError if none answers or the key is refused.
     """
+    wanted = len(addresses(endpoint))
     with connect(endpoint, _ANSWER_SECONDS) as nodes:
-        faults = [error.message for error in nodes.unreachable.values()]
-        faults += _not_joined(endpoint, nodes)
+        faults = [*find_unjoined(nodes, wanted)] if wanted > 1 else []
         for client in nodes.clients:
-            faults += _not_settled(client)
+            faults += _find_unsettled(client)
     return tuple(dict.fromkeys(faults))
 
 
 def all_active(endpoint: Endpoint) -> bool:
-    """Whether `not_active` finds nothing. Raises as it does."""
+    """Return whether `not_active` finds nothing. Raises as it does."""
     return not not_active(endpoint)
 
 
 def wait_all_active(endpoint: Endpoint, timeout: float) -> None:
-    """Return once all is active and stays so for a moment.
+    """Return once all is active and has stayed so for STEADY_SECONDS.
 
     Raises UnhealthyError (qdrant_not_active) after `timeout` seconds.
     """
     deadline, since = time.monotonic() + timeout, 0.0
-    while True:
+    faults: tuple[str, ...] = ()
+
+    def is_steady() -> bool:
+        nonlocal faults, since
         try:
             faults = not_active(endpoint)
         except RagopsError as error:
             faults = (error.message,)
         now = time.monotonic()
         since = (since or now) if not faults else 0.0
-        if since and now >= min(since + STEADY_SECONDS, deadline):
-            return
-        if now > deadline:
-            what = f"after {timeout:.0f} s qdrant is still not whole: {'; '.join(faults[:3])}"
-            raise UnhealthyError("qdrant_not_active", what, f"`ragops health qdrant`; {_LOG}")
-        time.sleep(_POLL)
+        return bool(since) and now >= min(since + STEADY_SECONDS, deadline)
+
+    if not wait_until(is_steady, timeout, _POLL):
+        what = f"cannot continue: qdrant is still not whole after {timeout:.0f} s: {'; '.join(faults[:3])}"
+        raise UnhealthyError("qdrant_not_active", what, "`ragops health qdrant`; see `ragops logs qdrant`")
 
 
-def _not_joined(endpoint: Endpoint, nodes: Nodes) -> Iterator[str]:
-    wanted = len(addresses(endpoint))
-    for client in nodes.clients if wanted > 1 else ():
-        found = member(client)
-        if found is None:
-            yield f"{client.name} is in no cluster"
-        elif found.leader is None or found.fault:
-            yield f"{client.name} has no leader"
-        elif len(found.peers) != wanted:
-            yield f"{client.name} knows {len(found.peers)} peers, not {wanted}"
-
-
-def _not_settled(client: HttpClient) -> Iterator[str]:
-    for item in client.get("/collections")["collections"]:
-        path = path_of(item["name"])
-        try:
-            shards = ShardMap.of(client.get(f"{path}/cluster"))
-            wanted = replication_factor(client, item["name"])
-        except RagopsError as error:
-            if error.code == "qdrant_not_found":  # deleted in between
-                continue
-            raise
-        if not shards.settled:
-            yield f"{item['name']}: not every replica is active"
-        elif shards.fewest_replicas() < wanted:
-            yield f"{item['name']}: a shard has {shards.fewest_replicas()} of {wanted} replicas"
+def _find_unsettled(client: HttpClient) -> Iterator[str]:
+    for name in client.collection_names():
+        with suppress_missing():  # deleted in between
+            shards, wanted = ShardMap.read(client, name), client.replication_factor(name)
+            if not shards.settled:
+                yield f"{name}: not every replica is active"
+            elif shards.fewest_replicas() < wanted:
+                yield f"{name}: a shard has {shards.fewest_replicas()} of {wanted} replicas"
 
 
 def node_versions(endpoint: Endpoint) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the probe says of the cluster: its members, and the replicas of every shard."""
+"""Health checks of the cluster: its members, and the replicas of every shard."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ragops.adapters.background import TaskPool
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, Status
 from ragops.services.qdrant.addresses import addresses, is_cluster
-from ragops.services.qdrant.backup import manifest
-from ragops.services.qdrant.backup.manifest import path_of, replication_factor
-from ragops.services.qdrant.cluster import collection_health
-from ragops.services.qdrant.cluster.cluster import Member, lost_peers, member
-from ragops.services.qdrant.cluster.collection_health import Conditions
+from ragops.services.qdrant.backup.proven_copies import user_collections
+from ragops.services.qdrant.cluster import collection_checks
+from ragops.services.qdrant.cluster.collection_checks import Conditions
+from ragops.services.qdrant.cluster.members import lost_peers, members
 from ragops.services.qdrant.cluster.shards import ShardMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ragops.services.contract import Endpoint
+    from ragops.services.qdrant.cluster.members import Member
     from ragops.services.qdrant.cluster.nodes import Nodes
 
 _LOG = "see `ragops logs qdrant`"
@@ -32,15 +32,15 @@ _SHOWN = 5
 _AT_ONCE = 4
 
 
-def members(endpoint: Endpoint, nodes: Nodes) -> Check:
-    """Whether the nodes are one cluster with one leader."""
-    found = {client.name: known for client in nodes.clients if (known := member(client))}
+def check_members(endpoint: Endpoint, nodes: Nodes) -> Check:
+    """Check that the nodes are one cluster with one leader."""
+    found = members(nodes)
     wanted = len(addresses(endpoint))
     if len(found) < len(nodes.clients):
         alone = [client.name for client in nodes.clients if client.name not in found]
         return Check("cluster", Status.DEGRADED, f"in no cluster: {', '.join(alone)}", "`ragops up`")
     if faults := list(_faults(found, wanted, nodes)):
-        status = max((status for status, _words, _cure in faults), key=list(Status).index)
+        status = max((status for status, _detail, _hint in faults), key=list(Status).index)
         text = "; ".join(detail for _status, detail, _hint in faults[:_SHOWN])
         return Check("cluster", status, text, faults[0][2])
     one = next(iter(found.values()))
@@ -49,7 +49,7 @@ def members(endpoint: Endpoint, nodes: Nodes) -> Check:
 
 
 def _faults(found: Mapping[str, Member], wanted: int, nodes: Nodes) -> Iterator[tuple[Status, str, str]]:
-    """Return status, detail and hint of each."""
+    """Return status, detail and hint of each fault."""
     up = "`ragops up` starts what is stopped"
     if len(nodes.clients) <= wanted // 2:
         yield Status.DOWN, f"{len(nodes.clients)} of {wanted} nodes are no majority", up
@@ -68,20 +68,21 @@ def _faults(found: Mapping[str, Member], wanted: int, nodes: Nodes) -> Iterator[
         yield Status.DEGRADED, f"behind the others: {', '.join(late)}", f"it catches up by itself; else {_LOG}"
     for one in found.values():
         for uri, error in one.failures.items():
-            if _goes_on(one, uri) and not any(name in uri for name in nodes.unreachable):
-                yield Status.DEGRADED, f"{one.name} cannot reach {uri}: {_said(error)}", _LOG
+            if _is_sent_to(one, uri) and not any(name in uri for name in nodes.unreachable):
+                yield Status.DEGRADED, f"{one.name} cannot reach {uri}: {_extract_cause(error)}", _LOG
 
 
-def _goes_on(one: Member, uri: str) -> bool:
-    """Whether messages are sent there all the time: a failure is forgotten only when the next one arrives.
+def _is_sent_to(one: Member, uri: str) -> bool:
+    """Return whether the node sends messages to that address all the time.
 
-    The leader sends to all, a follower to the leader; what it once failed to tell another may stay listed for ever.
+    The leader sends to all, a follower to the leader. A failure is removed by the next message that arrives, so a
+    follower's failure to send to another one may stay listed for ever.
     """
     return one.leader in (None, one.peer) or f"//{one.peers.get(one.leader)}:" in uri
 
 
-def _said(error: str) -> str:
-    """Return the cause inside an error of gRPC, which quotes every layer that it passed through."""
+def _extract_cause(error: str) -> str:
+    """Return the cause inside an error of gRPC, which quotes the error of every layer."""
     found = re.search(r'message: "([^"]{1,100})', error)
     return found[1] if found else error[:100]
 
@@ -93,11 +94,12 @@ def _find_stopped(found: Mapping[str, Member]) -> Iterator[tuple[Status, str, st
 
 
 def _find_divided(found: Mapping[str, Member], wanted: int) -> Iterator[tuple[Status, str, str]]:
-    """Nodes that do not know all others: alone, or listed as the peer that they no longer are."""
-    for peer, host in lost_peers(found).items():
+    """Return the nodes that have too few peers, or are listed under a former peer."""
+    lost = lost_peers(found)
+    for peer, host in lost.items():
         hint = f"stop {host}, remove the volume of its data, and `ragops up` while the other nodes run"
         yield Status.DEGRADED, f"{host} has lost its data and is not peer {peer} any more", hint
-    if not lost_peers(found):
+    if not lost:
         for one in found.values():
             if len(one.peers) != wanted:
                 hint = f"wait until all have joined; then {_LOG}"
@@ -119,41 +121,36 @@ class _Found:
     conditions: Conditions = field(default_factory=Conditions)
 
 
-def shards(endpoint: Endpoint, nodes: Nodes, deadline: float) -> Iterator[Check]:
-    """Every replica of every shard is active, and there are as many as are wanted."""
-    names = manifest.names(nodes.first)
-    hosts = _hosts(nodes) if is_cluster(endpoint) else {}
+def check_shards(endpoint: Endpoint, nodes: Nodes, deadline: float) -> Iterator[Check]:
+    """Check that every replica of every shard is active, and that there are as many as are wanted."""
+    names = user_collections(nodes.first)
+    hosts = {one.peer: name for name, one in members(nodes).items()} if is_cluster(endpoint) else {}
     wanted = int(endpoint.options.get("replication_factor") or 1)
     found = _Found()
 
     def look(name: str) -> None:
         if time.monotonic() < deadline:
-            _look_at(name, nodes, hosts, wanted, found)
-            collection_health.look_at(name, nodes, deadline, found.conditions)
+            _check_collection(name, nodes, hosts, wanted, found)
+            collection_checks.check_collection(name, nodes, deadline, found.conditions)
             found.looked.append(name)
 
-    # Daemon threads: the interpreter waits for those of an executor, and a server may never answer.
+    # Daemon threads: the interpreter waits for the threads of an executor, and a server may never answer.
     TaskPool(_AT_ONCE).run_all([partial(look, name) for name in names])
     if len(found.looked) < len(names):
         hint = "give the probe more time"
         what = f"{len(found.looked)} of {len(names)} collections looked at in time"
         yield Check("shards", Status.DEGRADED, what, hint)
     else:
-        yield _active(found, len(names))
+        yield _check_active(found, len(names))
         if wanted > 1:
             yield _check_replicas(found, wanted)
     yield from found.conditions.checks()
-    yield from collection_health.leftovers(nodes.first)
+    yield from collection_checks.check_leftovers(nodes.first)
 
 
-def _hosts(nodes: Nodes) -> dict[int, str]:
-    """Names of the nodes that answer, by peer."""
-    return {known.peer: known.name for client in nodes.clients if (known := member(client))}
-
-
-def _look_at(name: str, nodes: Nodes, hosts: Mapping[int, str], wanted: int, found: _Found) -> None:
+def _check_collection(name: str, nodes: Nodes, hosts: Mapping[int, str], wanted: int, found: _Found) -> None:
     try:
-        seen = ShardMap.of(nodes.first.get(f"{path_of(name)}/cluster"))
+        seen = ShardMap.read(nodes.first, name)
     except RagopsError as error:
         if error.code != "qdrant_not_found":  # deleted in between
             found.inactive.append(f"{name}: {error.message}")
@@ -164,18 +161,18 @@ def _look_at(name: str, nodes: Nodes, hosts: Mapping[int, str], wanted: int, fou
         where = f" on {hosts.get(replica.peer, f'peer {replica.peer}')}" if hosts else ""
         found.inactive.append(f"{name}: shard {replica.shard}{where} is {replica.state}")
     if seen.fewest_replicas() < wanted:
-        (found.few if _made_so(nodes, name, wanted) else found.unfilled).append(name)
+        (found.few if _is_configured_so(nodes, name, wanted) else found.unfilled).append(name)
 
 
-def _made_so(nodes: Nodes, name: str, wanted: int) -> bool:
-    """Whether the collection itself is to have fewer replicas than new ones get."""
+def _is_configured_so(nodes: Nodes, name: str, wanted: int) -> bool:
+    """Return whether the collection itself is to have fewer replicas than new ones get."""
     try:
-        return replication_factor(nodes.first, name) < wanted
+        return nodes.first.replication_factor(name) < wanted
     except RagopsError:  # a shard of it is out of reach, which another check reports
         return False
 
 
-def _active(found: _Found, total: int) -> Check:
+def _check_active(found: _Found, total: int) -> Check:
     if found.down:
         hint = f"`ragops up` starts what is stopped; {_LOG}"
         return Check("shards", Status.DOWN, "; ".join(found.down[:_SHOWN]), hint)

@@ -1,4 +1,4 @@
-"""The collection in which probes write."""
+"""The collection in which health checks write."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.qdrant.paths import path_of
 from ragops.errors import RagopsError
-from ragops.services.qdrant.cluster.consensus import retry_consensus
 from ragops.services.qdrant.names import HEALTH_COLLECTION
 
 if TYPE_CHECKING:
@@ -15,12 +14,11 @@ if TYPE_CHECKING:
 HEALTH_PATH = path_of(HEALTH_COLLECTION)
 
 
-def ensure_health_collection(rest: HttpClient, nodes: int) -> None:
+def ensure_health_collection(client: HttpClient, nodes: int) -> None:
     """Create the collection if it is missing: one shard, with a replica on each of `nodes`."""
     placement = {"shard_number": 1, "replication_factor": nodes, "write_consistency_factor": 1}
-    body = {"vectors": {"size": 1, "distance": "Dot"}, **placement}
     try:
-        retry_consensus(rest, "PUT", HEALTH_PATH, body)
+        client.change("PUT", HEALTH_PATH, {"vectors": {"size": 1, "distance": "Dot"}, **placement})
     except RagopsError as error:
         if error.code != "qdrant_exists":
             raise

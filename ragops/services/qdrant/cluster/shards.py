@@ -1,4 +1,4 @@
-"""Where the shards of a collection lie and how they are: what `GET /collections/{name}/cluster` says, as values."""
+"""The shards of a collection and their replicas, as one node reports them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
+    from ragops.adapters.qdrant.http import HttpClient
+
 ACTIVE = "Active"
 
 ShardKey = str | int
@@ -16,7 +18,7 @@ ShardKey = str | int
 
 @dataclass(frozen=True)
 class Replica:
-    """One copy of a shard on one peer; `key` is the shard key of custom sharding."""
+    """A replica of a shard on a peer; `key` is the shard key of custom sharding."""
 
     shard: int
     peer: int
@@ -25,13 +27,13 @@ class Replica:
 
     @property
     def active(self) -> bool:
-        """Whether it answers questions."""
+        """Return whether it answers requests."""
         return self.state == ACTIVE
 
 
 @dataclass(frozen=True)
 class ShardMap:
-    """All replicas of a collection as peer `peer` knows them; `moving` are shards that are being copied."""
+    """All replicas of a collection as peer `peer` reports them; `moving` are shards that are being copied."""
 
     peer: int
     shard_count: int
@@ -39,8 +41,13 @@ class ShardMap:
     moving: frozenset[int] = frozenset()
 
     @classmethod
+    def read(cls, client: HttpClient, collection: str) -> ShardMap:
+        """Return the shards as this node reports them. Raises as `HttpClient`."""
+        return cls.of(client.shards(collection))
+
+    @classmethod
     def of(cls, cluster: Mapping[str, Any]) -> ShardMap:
-        """From Qdrant's answer."""
+        """Return the shards from the answer to `GET /collections/NAME/cluster`."""
         own = cluster["peer_id"]
         rows = [(own, shard) for shard in cluster["local_shards"]]
         rows += [(shard["peer_id"], shard) for shard in cluster["remote_shards"]]
@@ -57,16 +64,16 @@ class ShardMap:
         return {shard: tuple(replicas) for shard, replicas in sorted(found.items())}
 
     def inactive(self) -> tuple[Replica, ...]:
-        """Replicas that do not answer questions."""
+        """Return the replicas that do not answer requests."""
         return tuple(replica for replica in self.replicas if not replica.active)
 
     @property
     def settled(self) -> bool:
-        """Whether every shard is there, every replica active, and nothing on its way."""
+        """Return whether every shard is there, every replica is active, and none is being copied."""
         return len(self.shards()) == self.shard_count and not self.inactive() and not self.moving
 
     def unserved(self, peers: Container[int]) -> tuple[int, ...]:
-        """Shards without an active replica on any of `peers`."""
+        """Return the shards without an active replica on any of `peers`."""
         shards = self.shards()
         lost = set(range(self.shard_count)) - set(shards) if all(r.key is None for r in self.replicas) else set()
         lost |= {
@@ -77,7 +84,7 @@ class ShardMap:
         return tuple(sorted(lost))
 
     def sources(self, peers: Container[int]) -> dict[int, int]:
-        """For every shard one of `peers` with an active replica, spread so that each has as few as possible.
+        """Return for every shard one of `peers` with an active replica, so that each peer gets as few as possible.
 
         Shards that none of them has are left out.
         """
@@ -92,14 +99,14 @@ class ShardMap:
         return {}
 
     def fewest_replicas(self) -> int:
-        """Of the shard that has the fewest, in whatever state."""
+        """Return the number of replicas, active or not, of the shard that has the fewest."""
         return min((len(replicas) for replicas in self.shards().values()), default=0)
 
 
 def _spread(able: Mapping[int, Sequence[int]], most: int) -> dict[int, int]:
     """Return a peer for every shard, at most `most` shards on each, nothing if that is impossible.
 
-    A shard that finds all its peers full has one of theirs move on, which may have another one move on.
+    If all peers of a shard are full, another shard is moved away from one of them, which may move a third one.
     """
     held: dict[int, list[int]] = defaultdict(list)
 
@@ -111,7 +118,7 @@ def _spread(able: Mapping[int, Sequence[int]], most: int) -> dict[int, int]:
             shards = held[peer]
             leaving = None if len(shards) < most else next((other for other in shards if place(other, seen)), None)
             if leaving is not None:
-                shards.remove(leaving)  # it lies on another one by now
+                shards.remove(leaving)  # it is on another peer now
             if len(shards) < most:
                 shards.append(shard)
                 return True

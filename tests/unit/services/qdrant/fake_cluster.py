@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from ragops.errors import RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
 GONE = RagopsError("qdrant_not_found", "there is no such collection")
@@ -103,7 +104,7 @@ class Cluster:
 
 @dataclass(eq=False)
 class Client:
-    """`HttpClient` of one node."""
+    """`NodeClient` of one node."""
 
     cluster: Cluster
     peer: int
@@ -115,25 +116,32 @@ class Client:
     def within(self, _seconds: float) -> Client:
         return self
 
-    def _answer(self) -> None:
+    def _answer(self, log: str = "") -> None:
         if self.cluster.away[self.peer] > 0:
             self.cluster.away[self.peer] -= 1
             raise UnhealthyError("qdrant_unreachable", f"{self.name} did not answer in time")
+        if log:
+            self.cluster.log.append(log)
 
     def status(self, _path: str) -> int:
         self._answer()
         return 200
 
-    def get(self, path: str) -> Any:
+    def collection_names(self) -> list[str]:
         self._answer()
-        if path == "/collections":
-            return {"collections": [{"name": name} for name in self.cluster.collections]}
-        if path == "/aliases":
-            aliases = self.cluster.aliases.items()
-            return {"aliases": [{"alias_name": alias, "collection_name": name} for alias, name in aliases]}
-        _, _, name, *rest = path.split("/")
-        found = self.cluster.found(unquote(name))
-        return self._placement(found) if rest else {"payload_schema": {}, "config": {"params": found.body}}
+        return sorted(self.cluster.collections)
+
+    def aliases(self) -> dict[str, str]:
+        self._answer()
+        return dict(self.cluster.aliases)
+
+    def collection(self, name: str) -> dict[str, Any]:
+        self._answer()
+        return {"payload_schema": {}, "config": {"params": self.cluster.found(name).body}}
+
+    def shards(self, name: str) -> dict[str, Any]:
+        self._answer()
+        return self._placement(self.cluster.found(name))
 
     def _placement(self, found: Collection) -> dict[str, Any]:
         rows = [(shard, peer, one) for shard, replicas in found.shards.items() for peer, one in replicas.items()]
@@ -157,38 +165,37 @@ class Client:
             "shard_transfers": moving,
         }
 
-    def send(self, method: str, path: str, body: Any = None, **_query: str) -> Any:
-        self._answer()
-        parts = [unquote(part) for part in path.split("/")[2:]]
-        self.cluster.log.append(f"{method} {path}")
-        if parts == ["aliases"]:
-            return self._alias(body["actions"])
-        name, *rest = parts
-        if rest == ["points", "count"]:
-            return {"count": self.cluster.count(name, self.peer)}
-        if rest == ["cluster"]:
-            order = body["replicate_shard"]
-            return self.cluster.copy(name, order["shard_id"], order["from_peer_id"], order["to_peer_id"])
+    def change(self, method: str, path: str, body: Any = None, **_query: str) -> None:
+        self._answer(f"{method} {path}")
+        _, _, name, *rest = (unquote(part) for part in path.split("/"))
         assert not rest, path
         if method == "PUT":
-            return self.cluster.create(name, body)
-        if method == "PATCH":
-            return self.cluster.found(name).body.update(body["params"])
-        assert method == "DELETE"
+            self.cluster.create(name, body)
+        else:
+            assert method == "PATCH"
+            self.cluster.found(name).body.update(body["params"])
+
+    def delete_collection(self, name: str) -> None:
+        self._answer(f"DELETE /collections/{quote(name, safe='')}")
         if name not in self.cluster.collections:
             raise GONE
         del self.cluster.collections[name]
         self.cluster.aliases = {alias: target for alias, target in self.cluster.aliases.items() if target != name}
-        return True
 
-    def _alias(self, actions: list[dict[str, Any]]) -> bool:
-        for action in actions:
-            if made := action.get("create_alias"):
-                assert made["alias_name"] not in self.cluster.collections
-                self.cluster.aliases[made["alias_name"]] = made["collection_name"]
-            else:
-                self.cluster.aliases.pop(action["delete_alias"]["alias_name"], None)
-        return True
+    def change_aliases(self, set_to: Mapping[str, str], delete: Iterable[str] = ()) -> None:
+        self._answer("POST /collections/aliases")
+        for alias in delete:
+            self.cluster.aliases.pop(alias, None)
+        assert not set(set_to) & set(self.cluster.collections)
+        self.cluster.aliases |= set_to
+
+    def replicate_shard(self, name: str, shard: int, source: int, target: int) -> None:
+        self._answer(f"POST /collections/{name}/cluster")
+        self.cluster.copy(name, shard, source, target)
+
+    def count(self, name: str) -> int:
+        self._answer()
+        return self.cluster.count(name, self.peer)
 
     def upload(self, path: str, source: Path, _checksum: str) -> None:
         self._answer()

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from ragops.services.qdrant.cluster.cluster import Member
 from ragops.services.qdrant.cluster.health import _faults
+from ragops.services.qdrant.cluster.members import Member
 
 PEERS = {1: "qdrant-1", 2: "qdrant-2", 3: "qdrant-3"}
 

@@ -8,8 +8,9 @@ import pytest
 
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 from ragops.services.qdrant import PROVEN_PREFIX, RESTORE_SUFFIX
-from ragops.services.qdrant.backup import manifest, restore
+from ragops.services.qdrant.backup import restore
 from ragops.services.qdrant.backup.manifest import Catalogue, CollectionRecord, Shard
+from ragops.services.qdrant.backup.proven_copies import user_aliases, user_collections
 from ragops.services.qdrant.backup.restore import Restore
 from ragops.services.qdrant.cluster import polling
 from ragops.services.qdrant.cluster.nodes import Nodes
@@ -52,7 +53,7 @@ def old(cluster: Cluster, *names: str) -> None:
 
 
 def counts(cluster: Cluster, name: str) -> set[int]:
-    return {manifest.count(client, name) for client in cluster.clients()}
+    return {client.count(name) for client in cluster.clients()}
 
 
 @pytest.mark.parametrize("nodes", [1, 3, 5])
@@ -117,8 +118,8 @@ def test_copies_that_never_come_leave_the_proven_one_answering(tmp_path: Path) -
         "current": COPY,
     }
     assert counts(cluster, "docs") == {wanted.points}
-    assert manifest.names(cluster.clients()[0]) == ["docs"]
-    assert manifest.aliases(cluster.clients()[0]) == {"current": "docs"}
+    assert user_collections(cluster.clients()[0]) == ["docs"]
+    assert user_aliases(cluster.clients()[0]) == {"current": "docs"}
     cluster.transfers_hang = False
     cluster.log.clear()
     run(cluster, tmp_path, wanted, current="docs")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ragops.services.qdrant.cluster.membership import Copy, missing_copies
+from ragops.services.qdrant.cluster.replicas import Copy, missing_copies
 from ragops.services.qdrant.cluster.shards import Replica, ShardMap
 
 

@@ -12,7 +12,12 @@ import pytest
 from ragops.errors import RagopsError
 from ragops.services.contract import Status
 from ragops.services.qdrant import RESTORE_SUFFIX
-from ragops.services.qdrant.cluster.collection_health import Conditions, example_question, leftovers, look_at
+from ragops.services.qdrant.cluster.collection_checks import (
+    Conditions,
+    check_collection,
+    check_leftovers,
+    example_query,
+)
 
 DENSE = {"vectors": {"size": 2, "distance": "Dot"}}
 
@@ -27,11 +32,13 @@ class Server:
     def within(self, _seconds: float) -> Server:
         return self
 
-    def get(self, path: str) -> Any:
-        if path.endswith("/optimizations"):
-            since = datetime.now(tz=UTC) - timedelta(hours=self.hours)
-            return {"running": [{"progress": {"started_at": since.isoformat()}}] if self.hours else []}
+    def collection(self, _name: str) -> dict[str, Any]:
         return self.info
+
+    def get(self, path: str) -> Any:
+        assert path.endswith("/optimizations")
+        since = datetime.now(tz=UTC) - timedelta(hours=self.hours)
+        return {"running": [{"progress": {"started_at": since.isoformat()}}] if self.hours else []}
 
     def send(self, _method: str, path: str, body: dict[str, Any]) -> Any:
         assert path == "/collections/docs/points/query"
@@ -44,7 +51,7 @@ class Server:
 def seen(*servers: Server) -> Conditions:
     found = Conditions()
     nodes: Any = SimpleNamespace(clients=servers, first=servers[0])
-    look_at("docs", nodes, time.monotonic() + 5, found)
+    check_collection("docs", nodes, time.monotonic() + 5, found)
     return found
 
 
@@ -109,7 +116,7 @@ def test_what_is_well_is_not(info: dict[str, Any]) -> None:
     ],
 )
 def test_a_question_for_every_kind_of_vector(params: dict[str, Any], question: dict[str, Any]) -> None:
-    assert example_question(params) == question
+    assert example_query(params) == question
 
 
 # --- what restores have left ------------------------------------------------------------------------------------------
@@ -117,13 +124,8 @@ def test_a_question_for_every_kind_of_vector(params: dict[str, Any], question: d
 
 class Catalogue:
     def __init__(self, names: tuple[str, ...], aliases: dict[str, str]) -> None:
-        self.names, self.aliases = names, aliases
-
-    def get(self, path: str) -> Any:
-        if path == "/collections":
-            return {"collections": [{"name": name} for name in self.names]}
-        shown = [{"alias_name": alias, "collection_name": name} for alias, name in self.aliases.items()]
-        return {"aliases": shown}
+        self.collection_names = lambda: sorted(names)
+        self.aliases = lambda: aliases
 
 
 COPY = f"docs{RESTORE_SUFFIX}"
@@ -140,7 +142,7 @@ MARK = {"ragops-proven-0123456789ab-docs": COPY}
 )
 def test_copies_of_a_restore_degrade(names: tuple[str, ...], aliases: dict[str, str], words: str) -> None:
     server: Any = Catalogue(names, aliases)
-    (check,) = leftovers(server)
+    (check,) = check_leftovers(server)
     assert (check.name, check.status, check.detail) == ("restore", Status.DEGRADED, words)
     assert "`ragops restore`" in check.hint
     assert ("only removes" in check.hint) == ("docs" in names)
@@ -148,4 +150,4 @@ def test_copies_of_a_restore_degrade(names: tuple[str, ...], aliases: dict[str, 
 
 def test_without_copies_there_is_nothing_to_tell() -> None:
     server: Any = Catalogue(("docs", "ragops-health"), {"current": "docs"})
-    assert list(leftovers(server)) == []
+    assert list(check_leftovers(server)) == []

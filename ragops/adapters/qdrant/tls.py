@@ -1,0 +1,41 @@
+"""The authorities whose certificates a connection to Qdrant accepts: the usual ones, or those of SSL_CERT_FILE."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+from ragops.errors import MissingError
+
+_VARIABLE = "SSL_CERT_FILE"
+
+
+def verification(url: str) -> ssl.SSLContext | bool:
+    """Return what httpx takes as `verify`; reading the system's certificates takes longer than a probe.
+
+    Raises MissingError (certificates_unreadable).
+    """
+    if not url.startswith("https"):
+        return False
+    if (certificates := root_certificates()) is None:
+        return True
+    return ssl.create_default_context(cadata=certificates.decode())
+
+
+def root_certificates() -> bytes | None:
+    """Return the certificates of SSL_CERT_FILE in PEM, None if it is not set.
+
+    Raises MissingError (certificates_unreadable).
+    """
+    if not (path := os.environ.get(_VARIABLE)):
+        return None
+    try:
+        certificates = Path(path).read_bytes()
+        ssl.create_default_context(cadata=certificates.decode())
+    except (OSError, ValueError) as error:
+        what = f"cannot read the certificates of {_VARIABLE} in {path}: {error}"
+        raise MissingError(
+            "certificates_unreadable", what, f"set {_VARIABLE} to a file of certificates in PEM"
+        ) from error
+    return certificates
