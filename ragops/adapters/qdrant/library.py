@@ -51,6 +51,7 @@ _STATUS = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.UNIMPLEMENTED: 501,
 }
+_BAD_GATEWAY = 502
 _NO_ANSWER = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "no answer in time",
     grpc.StatusCode.UNAVAILABLE: "cannot be reached",
@@ -142,12 +143,14 @@ def _failure(error: BaseException) -> Failure:
         return Failure(NO_ANSWER, "no answer in time")
     if isinstance(error, QdrantException):
         return Failure(429, "answers 429", str(error))
-    return Failure(502, f"an answer that is not Qdrant's ({type(error).__name__})")
+    return Failure(_BAD_GATEWAY, f"an answer that is not Qdrant's ({type(error).__name__})")
 
 
 def _grpc_failure(error: grpc.RpcError) -> Failure:
-    code, detail = error.code(), str(error.details() or "")[:300]
+    code, text = error.code(), str(error.details() or "")
+    detail = text[:300]
     if code in _NO_ANSWER:
         return Failure(NO_ANSWER, _NO_ANSWER[code], detail)
-    status = _STATUS.get(code, 500)
+    # A node that loses its connection to another one may report that as exhausted (seen on 1.18.3).
+    status = _BAD_GATEWAY if "transport::Error" in text else _STATUS.get(code, 500)
     return Failure(status, f"answers {status}", detail)

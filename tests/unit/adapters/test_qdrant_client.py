@@ -36,6 +36,7 @@ class Node:
 
     def __init__(self) -> None:
         self.code: grpc.StatusCode | None = None
+        self.words = "its words"
         self.delay = 0.0
         self.calls: list[str] = []
         self.keys: list[str] = []
@@ -96,7 +97,7 @@ class Node:
         self.keys.append(dict(context.invocation_metadata()).get("api-key", ""))
         time.sleep(self.delay)
         if self.code is not None:
-            context.abort(self.code, "its words")
+            context.abort(self.code, self.words)
 
     @property
     def address(self) -> Address:
@@ -139,6 +140,19 @@ def test_status_codes_mean_what_those_of_rest_mean(
         store.upsert("docs", [Point(ID, [1.0], {})])
     assert (caught.value.code, len(node.calls)) == (name, calls)
     assert "the-key" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "is_of_node"),
+    [("Too many requests", False), ("transport error, source: tonic::transport::Error(Transport, GoAway)", True)],
+)
+def test_an_exhausted_connection_between_nodes_is_a_failure_of_the_node(
+    node: Node, words: str, is_of_node: bool
+) -> None:
+    node.code, node.words = grpc.StatusCode.RESOURCE_EXHAUSTED, words
+    with Client([node.address], "", seconds=5, attempts=1) as client, pytest.raises(RequestFailedError) as caught:
+        client.count("docs")
+    assert caught.value.failure.is_of_node is is_of_node
 
 
 def test_a_write_sends_the_key_and_waits(node: Node) -> None:
