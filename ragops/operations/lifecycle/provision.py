@@ -18,9 +18,9 @@ from ragops.errors import InterruptedRunError, MissingError, RagopsError
 from ragops.operations.cluster.rolling_update import affected_nodes, roll
 from ragops.operations.lifecycle import data_guard
 from ragops.operations.lifecycle.data_guard import Empty
+from ragops.operations.lifecycle.health_after_change import require_healthy
 from ragops.operations.lifecycle.plan_diff import Change, DriftItem, changes, drifted, merged
 from ragops.operations.lifecycle.repair_state import repair_state
-from ragops.operations.lifecycle.settle import require_healthy
 from ragops.operations.lifecycle.stack import fingerprint, open_existing, open_for_preview, open_stack
 from ragops.operations.lifecycle.upgrade_backup import save_before
 from ragops.operations.lifecycle.version_changes import planned, refuse

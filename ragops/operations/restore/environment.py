@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ragops.errors import UnhealthyError
 from ragops.operations.data.cache import invalidate_answer_cache
 from ragops.operations.observe.restore_proof import note_restored
-from ragops.operations.observe.wait_ready import require_answers
+from ragops.operations.observe.wait_answering import require_answers
 from ragops.operations.restore.restore import RestoreRequest, restore
 from ragops.operations.restore.start_empty import start_empty
 from ragops.recovery.manifest import PLATFORM

@@ -1,4 +1,4 @@
-"""The project's own files out of a recovery point."""
+"""The project's files in a recovery point, staged to be read: settings, and the archive of secrets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def project_files(
 ) -> Iterator[ProjectFiles]:
     """Return the files, gone when the block ends; the secrets only if they are asked for.
 
-    Raises IntegrityError (project_files_missing), and as `unpacked`.
+    Raises IntegrityError (project_files_missing), and as `staged_parts`.
     """
     parts = [part for part in point.manifest.parts_of(PLATFORM) if secrets or part.name != SEALED_PART]
     # An overlay is called as the file that it lies over, with the environment in its name: it is the longer one.

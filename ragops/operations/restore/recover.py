@@ -19,11 +19,11 @@ from ragops.operations.backup.project_archive import SEALED_PART
 from ragops.operations.data.cache import invalidate_answer_cache
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.data_guard import Empty
-from ragops.operations.lifecycle.settle import wait_settled
+from ragops.operations.lifecycle.health_after_change import wait_settled
 from ragops.operations.observe.restore_proof import note_restored
-from ragops.operations.observe.wait_ready import wait_for_answers
+from ragops.operations.observe.wait_answering import wait_for_answers
 from ragops.operations.repositories import staging_of
-from ragops.operations.restore import files as recover_files
+from ragops.operations.restore import write_project
 from ragops.operations.restore.locate import Candidate, RecoverState, command_of, keep_progress, older_good
 from ragops.operations.restore.project_files import project_files
 from ragops.operations.restore.restore import RestoreRequest, restore
@@ -142,9 +142,9 @@ def _files(run: _Run) -> None:
     paths = run.found.request.paths
     with project_files(run.found.vault, run.found.point, run.on_progress, secrets=True) as files:
         if files.sealed:
-            unknown = recover_files.write_secrets(paths, files.sealed)
+            unknown = write_project.write_secrets(paths, files.sealed)
             run.notes += [f"{name} in the recovery point is nothing that this ragops knows" for name in unknown]
-        recover_files.write_settings(paths, files)
+        write_project.write_settings(paths, files)
     run.recorded_step(replace(run.progress, settled=True))
     run.on_progress(Progress("files", f"settings{' and secrets' if files.sealed else ''} written", final=True))
 

@@ -11,7 +11,7 @@ import pytest
 
 from ragops.config.load import load
 from ragops.operations.lifecycle.init import init
-from ragops.operations.observe.wait_ready import wait_for_answers
+from ragops.operations.observe.wait_answering import wait_for_answers
 from ragops.operations.session import Session
 from ragops.services.contract import Endpoint, Login
 

@@ -1,4 +1,4 @@
-"""Puts the files of a project out of a recovery point into an empty folder: settings, secrets, credentials."""
+"""Writes the files of a project from a recovery point into an empty folder: settings, secrets, credentials."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _SETTLE = 20.0  # seconds; a busy machine takes its time
 
 
 def wait_settled(session: Session) -> Health:
-    """Return the health once it is ok but for the schema, or after some seconds: breakers and Envoy check in turns."""
+    """Return the health once it is ok but for the schema, or after 20 s: breakers and Envoy check at intervals."""
     deadline = time.monotonic() + _SETTLE
     while True:
         health = check(session)
@@ -29,7 +29,7 @@ def wait_settled(session: Session) -> Health:
 
 
 def require_healthy(session: Session, *, changed: bool) -> Health:
-    """Return the health after `up`; a service that is down is a failure, what is merely degraded is shown."""
+    """Return the health after `up`. Raises UnhealthyError (not_healthy) if a service is down, not if it is degraded."""
     health = wait_settled(session) if changed else check(session)
     down = [
         (probe.service, item)

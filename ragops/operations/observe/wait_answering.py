@@ -1,4 +1,4 @@
-"""Waits until the API answers through the gateway, as after a restore, which ends connections and opens breakers."""
+"""The wait until API and gateway answer: a restore ends connections, which opens breakers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _LEAST = 3
 def wait_for_answers(
     session: Session, seconds: float = SECONDS, on_progress: Callable[[Progress], None] = ignore_progress
 ) -> tuple[str, ...]:
-    """Ask until API and gateway are well some times in a row, every worker; what they lack after `seconds`.
+    """Wait until API and gateway answer several times in a row, so that every worker does.
 
-    Nothing where the platform has neither. A schema that is not there is nothing to wait for.
+    Returns their faults after `seconds`, nothing if they answer or the platform has neither. A missing schema is not
+    waited for.
     """
     there = [name for name in _SERVICES if name in session.endpoints()]
     if not set(there) & set(_DOOR):
