@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,8 @@ from ragops import __version__
 from ragops.cli import (
     backup,
     completion,
+    delete,
+    drill,
     engine,
     gateway,
     images,
@@ -18,6 +20,7 @@ from ragops.cli import (
     lifecycle,
     migrate,
     observe,
+    points,
     query,
     recover,
     repair,
@@ -25,12 +28,14 @@ from ragops.cli import (
     schedule,
     secrets,
     service,
-    unlock,
 )
 from ragops.cli.console import Console
-from ragops.cli.help import Application
+from ragops.cli.help import ACCESS, DATA, OBSERVE, PROTECT, PROVISION, TOOLS, Application
 from ragops.cli.state import State
 from ragops.resources import page_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 app = Application(
     name="ragops",
@@ -76,23 +81,32 @@ def options(
         context.obj.become_owner()
 
 
-for module in (
-    lifecycle,
-    observe,
-    migrate,
-    ingest,
-    query,
-    backup,
-    schedule,
-    service,
-    secrets,
-    restore,
-    repair,
-    recover,
-    gateway,
-    images,
-    engine,
-    unlock,
-    completion,
+_COMMANDS: tuple[tuple[str, tuple[Callable[..., None], ...]], ...] = (
+    (PROVISION, (lifecycle.init, lifecycle.doctor, lifecycle.plan, lifecycle.up, lifecycle.down)),
+    (OBSERVE, (observe.status, observe.outputs, observe.logs, observe.drift, observe.health)),
+    (PROTECT, (restore.restore, repair.repair, recover.recover)),
+    (TOOLS, (lifecycle.unlock, completion.completion)),
+)
+_BACKUP_COMMANDS: tuple[Callable[..., None], ...] = (
+    *(backup.run, points.list_points, points.show, points.verify, backup.copy, backup.keep, backup.prune),
+    *(backup.keygen, delete.delete, drill.drill, schedule.scheduled),
+)
+for _panel, _commands in _COMMANDS:
+    for _command in _commands:
+        app.command(rich_help_panel=_panel)(_command)
+ingest.register(app)
+query.register(app)
+for _command in _BACKUP_COMMANDS:
+    backup.group.command(name="list" if _command is points.list_points else None)(_command)
+backup.group.add_typer(schedule.group, name="schedule")
+for _panel, _name, _group in (
+    (PROTECT, "backup", backup.group),
+    (DATA, "migrate", migrate.group),
+    (ACCESS, "secrets", secrets.secrets),
+    (ACCESS, "token", gateway.tokens),
+    (ACCESS, "gateway", gateway.gateway),
+    (TOOLS, "service", service.group),
+    (TOOLS, "images", images.group),
+    (TOOLS, "engine", engine.group),
 ):
-    module.register(app)
+    app.add_typer(_group, name=_name, rich_help_panel=_panel)

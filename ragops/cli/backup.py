@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragops.cli import delete, drill, keygen, points
-from ragops.cli.help import PROTECT, Application
+from ragops.cli import points
+from ragops.cli.help import Application
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.points import Reference, say_newer
 from ragops.cli.state import State, state
+from ragops.errors import UsageError
 
 if TYPE_CHECKING:
     from ragops.operations.backup.create import BackupResult
@@ -19,17 +21,6 @@ if TYPE_CHECKING:
     from ragops.operations.backup.replicate import Replication
 
 group = Application(help="Recovery points: one set over all services.")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the group to the application."""
-    group.command()(run)
-    points.register(group)
-    for command in (copy, keep, prune, keygen.keygen):
-        group.command()(command)
-    delete.register(group)
-    drill.register(group)
-    app.add_typer(group, name="backup", rich_help_panel=PROTECT)
 
 
 def run(
@@ -72,18 +63,15 @@ def run(
 
 def show_taken(current: State, result: BackupResult, pruned: PruneResult | None) -> None:
     """Print a recovery point that was taken, its copies, and what was pruned."""
-    from ragops.cli.views import jsonable
     from ragops.units import duration, size
 
     console, point = current.console, result.point
-    if console.as_json:
-        failed = next((copy.error for copy in result.copies if copy.error), None)
-        wrong = failed is not None or bool(point.manifest.unhealthy) or bool(pruned and pruned.failures)
-        if not wrong:  # else the error is the document
-            copies = [copy.repository for copy in result.copies]
-            removed = jsonable(_removed(pruned)) if pruned else []
-            console.document({**points.values(point), "copies": copies, "pruned": removed})
-        return
+    failed = next((copy.error for copy in result.copies if copy.error), None)
+    wrong = failed is not None or bool(point.manifest.unhealthy) or bool(pruned and pruned.failures)
+    if not wrong:  # else the error is the document
+        copies = [copy.repository for copy in result.copies]
+        removed = _removed(pruned) if pruned else []
+        console.document({**points.values(point), "copies": copies, "pruned": removed})
     console.text(point.id)
     manifest = point.manifest
     more = f", {size(point.plain_size)} as the engines wrote it" if point.plain_size != point.size else ""
@@ -125,10 +113,8 @@ def copy(
         say_newer(current.console, session.vault().primary)
     report.require_all()
     done = report.points
-    if current.console.as_json:
-        rows = [{"id": found.point.id, "repositories": _hows(found)} for found in done]
-        current.console.document(rows if every else rows[0])
-        return
+    rows = [{"id": found.point.id, "repositories": _hows(found)} for found in done]
+    current.console.document(rows if every else rows[0])
     for found in done:
         for place in found.places:
             current.console.text(f"{found.point.id}: {place.how} in {place.repository}")
@@ -159,9 +145,7 @@ def keep(
     ident = pin_point(session, point, keep=not off)
     if point == "latest":
         say_newer(current.console, session.vault().primary)
-    if current.console.as_json:
-        current.console.document({"id": ident, "kept": not off})
-        return
+    current.console.document({"id": ident, "kept": not off})
     current.console.text(f"{ident} {'is no longer kept' if off else 'is kept until the mark is taken away'}")
 
 
@@ -188,12 +172,8 @@ def prune(
 
 def _show_pruned(current: State, result: PruneResult) -> None:
     console = current.console
-    if console.as_json:
-        if not result.failures:
-            console.document(
-                {"dry_run": result.dry_run, "repositories": [_pruned(item) for item in result.repositories]}
-            )
-        return
+    if not result.failures:
+        console.document({"dry_run": result.dry_run, "repositories": [_pruned(item) for item in result.repositories]})
     word = "would go" if result.dry_run else "removed"
     rows = [
         (verdict.point.id, "stays" if verdict.keep else word, verdict.reason, pruned.repository)
@@ -218,3 +198,27 @@ def _removed(pruned: PruneResult) -> list[str]:
         for verdict in item.verdicts
         if not verdict.keep
     ]
+
+
+def keygen(context: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")]) -> None:
+    """Make the key that opens encrypted recovery points.
+
+    Keep the file away from this machine: writing recovery points needs only the recipient in ragops.yaml, and without
+    the file no one can read them.
+
+    Example: ragops backup keygen rag-identity.txt
+    """
+    from ragops.operations.backup.keygen import keygen as operation
+
+    current = state(context)
+    try:
+        verify_key = current.session().vault().signing_key().public
+    except UsageError as error:
+        if error.code != "config_not_found" or current.config or current.environment:
+            raise
+        verify_key = ""
+    made = operation(file, verify_key)
+    current.console.document(made)
+    current.console.text(made.recipient)
+    current.console.message(f"wrote {made.file} (0600): keep it safe and elsewhere, nothing else opens them")
+    current.console.message(f"then in ragops.yaml, under backup: `recipients: [{made.recipient}]`")

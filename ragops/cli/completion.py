@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragops.cli.help import TOOLS
 from ragops.cli.state import state
 
 if TYPE_CHECKING:
@@ -32,11 +31,6 @@ class Shell(StrEnum):
     fish = "fish"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command(rich_help_panel=TOOLS)(completion)
-
-
 def completion(
     context: typer.Context, shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.", show_choices=False)]
 ) -> None:
@@ -51,10 +45,8 @@ def completion(
 
     script = get_completion_script(prog_name="ragops", complete_var="_RAGOPS_COMPLETE", shell=shell.value)
     current = state(context)
-    if current.console.as_json:
-        current.console.document({"shell": shell.value, "script": script})
-    else:
-        current.console.text(script.strip())
+    current.console.document({"shell": shell.value, "script": script})
+    current.console.text(script.strip())
 
 
 # --- candidates ------------------------------------------------------------------------------------------------------

@@ -29,7 +29,10 @@ _STYLES = {"ok": "green", "running": "green", "degraded": "yellow", "down": "red
 
 
 class Console:
-    """Where a command's words go. `as_json` wants one JSON document on stdout, errors included."""
+    """The output of a command: with `as_json` one JSON document on stdout, errors included, else text and tables.
+
+    A command passes its result to `document` and then prints it as text: only one of the two is shown.
+    """
 
     def __init__(
         self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False, color: bool = True
@@ -46,12 +49,17 @@ class Console:
     # --- data -------------------------------------------------------------------------------------------------
 
     def document(self, value: Any) -> None:
-        """Print `value` as one JSON document on one line."""
-        _write(json.dumps(complete_document(value)))
+        """Print `value`, such as a dataclass, as one JSON document on one line; without --json nothing."""
+        if self.as_json:
+            from ragops.cli.views import jsonable
+
+            _write(json.dumps(complete_document(jsonable(value))))
 
     def text(self, line: str) -> None:
-        """Print data, which may be several lines."""
+        """Print data, which may be several lines; with --json nothing."""
         line = printable(line)
+        if self.as_json:
+            return
         if self._out:
             self._out.print(line, markup=False)
         else:
@@ -73,8 +81,11 @@ class Console:
     ) -> None:
         """Print a table; a terminal gets what fits, with `ok` and `down` in colour, a pipe lines of any length.
 
-        Columns of `optional` are left out if there is no room, the first one first. Without rows, `empty` is said.
+        Columns of `optional` are left out if there is no room, the first one first. Without rows, `empty` is printed
+        on stderr. With --json nothing is.
         """
+        if self.as_json:
+            return
         if not rows and empty:
             self.message(empty)
             return
@@ -108,9 +119,7 @@ class Console:
 
     def next_round(self, title: str) -> None:
         """Begin a picture that takes the place of the last one: on a clear terminal, below it elsewhere."""
-        if self.as_json:
-            return
-        if self._color and sys.stdout.isatty():
+        if self._color and not self.as_json and sys.stdout.isatty():
             sys.stdout.write("\x1b[H\x1b[2J")
         self.text(title)
 

@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from ragops.operations.backup.delete import Deletion
 
 
-def register(group: typer.Typer) -> None:
-    """Add the command to the group of recovery points."""
-    group.command()(delete)
-
-
 def delete(
     context: typer.Context,
     point: Annotated[
@@ -60,12 +55,10 @@ def delete(
     with session.changing():
         exact = delete_request(session, found[0].point, repository, kept=kept)
         result = operation(vault, exact, session.locker())
-    if console.as_json:
-        if not result.failures:
-            console.document({"id": found[0].point, "removed": [_values(item) for item in result.removed]})
-    else:
-        for item in result.removed:
-            console.text(f"removed {item.point} from {item.repository}: {size(item.size)}, {item.state}")
+    if not result.failures:
+        console.document({"id": found[0].point, "removed": [_values(item) for item in result.removed]})
+    for item in result.removed:
+        console.text(f"removed {item.point} from {item.repository}: {size(item.size)}, {item.state}")
     result.require_all()
 
 
@@ -73,10 +66,8 @@ def _show(console: Console, found: Sequence[Deletion]) -> None:
     """Show the effect of a deletion."""
     from ragops.units import size
 
-    if console.as_json:
-        rows = [{**_values(item), "refused": item.refusal.code if item.refusal else None} for item in found]
-        console.document({"id": found[0].point, "dry_run": True, "would_remove": rows})
-        return
+    rows = [{**_values(item), "refused": item.refusal.code if item.refusal else None} for item in found]
+    console.document({"id": found[0].point, "dry_run": True, "would_remove": rows})
     table = [
         (
             item.point,

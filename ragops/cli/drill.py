@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from ragops.operations.restore.drill import DrillResult
 
 
-def register(group: typer.Typer) -> None:
-    """Add the command to the group of recovery points."""
-    group.command()(drill)
-
-
 def drill(
     context: typer.Context,
     point: Reference = "latest",
@@ -49,10 +44,8 @@ def drill(
         if point == "latest":
             say_newer(current.console, vault.repository(repository))
         result = operation(session, vault, request, on_progress)
-    if current.console.as_json:
-        current.console.document(_values(result))
-    else:
-        _show(current.console, result)
+    current.console.document(_values(result))
+    _show(current.console, result)
 
 
 def _show(console: Console, result: DrillResult) -> None:
@@ -70,7 +63,6 @@ def _show(console: Console, result: DrillResult) -> None:
 
 
 def _values(result: DrillResult) -> dict[str, Any]:
-    from ragops.cli.views import jsonable
 
     return {
         "point": result.point.id,
@@ -78,7 +70,7 @@ def _values(result: DrillResult) -> dict[str, Any]:
         "seconds": result.seconds,
         "restore_seconds": result.restore_seconds,
         "data_age_seconds": result.data_age,
-        "counts": jsonable(result.comparison.counts),
+        "counts": result.comparison.counts,
         "samples": result.comparison.samples,
         "health": result.health.value,
         "notes": list(result.notes),

@@ -6,15 +6,10 @@ from typing import Annotated
 
 import typer
 
-from ragops.cli.help import TOOLS, Application
+from ragops.cli.help import Application
 from ragops.cli.state import state
 
 group = Application(help="The Pulumi engine that provisioning runs with.")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the group to the application."""
-    app.add_typer(group, name="engine", rich_help_panel=TOOLS)
 
 
 @group.command()
@@ -35,15 +30,12 @@ def install(
     """
     from ragops.adapters.pulumi import install as engine
     from ragops.adapters.pulumi.install import Source
-    from ragops.cli.views import jsonable
 
     console = state(context).console
     source = Source.BUILD if from_source else Source.EITHER if or_build else Source.DOWNLOAD
     found = engine.install(source, console.message)
-    if console.as_json:
-        console.document(jsonable(found))
-    else:
-        console.text(str(found.path))
+    console.document(found)
+    console.text(str(found.path))
 
 
 @group.command()
@@ -53,11 +45,8 @@ def path(context: typer.Context) -> None:
     Example: ragops engine path
     """
     from ragops.adapters.pulumi import install as engine
-    from ragops.cli.views import jsonable
 
     console = state(context).console
     found = engine.require(console.message)
-    if console.as_json:
-        console.document(jsonable(found))
-    else:
-        console.text(str(found.path))
+    console.document(found)
+    console.text(str(found.path))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragops.cli import completion
-from ragops.cli.help import ACCESS, Application
+from ragops.cli.help import Application
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.state import state
 from ragops.errors import ExitCode
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 
 tokens = Application(help="Tokens that open the gateway, one key for each.")
 gateway = Application(help="The gateway's hot configuration.")
-
-
-def register(app: typer.Typer) -> None:
-    """Add both groups to the application."""
-    app.add_typer(tokens, name="token", rich_help_panel=ACCESS)
-    app.add_typer(gateway, name="gateway", rich_help_panel=ACCESS)
 
 
 @tokens.command()
@@ -40,7 +34,6 @@ def issue(
 
     Example: ragops token issue website --days 30
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.gateway import adapter
     from ragops.operations.gateway import tokens as operation
 
@@ -51,9 +44,7 @@ def issue(
         now = datetime.now(tz=UTC)
         apply = adapter.applier(session)
         result = operation.issue(paths.gateway, settings.name, name, now, apply, timedelta(days=days))
-    if current.console.as_json:
-        current.console.document(jsonable(result))
-        return
+    current.console.document(result)
     current.console.text(result.token)
     current.console.message(f"{result.kid} for {name}, until {result.expires:%Y-%m-%d}; it is kept nowhere")
     if result.same_name > 1:
@@ -66,14 +57,11 @@ def list_tokens(context: typer.Context) -> None:
 
     Example: ragops token list
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.gateway import tokens as operation
 
     current = state(context)
     lines = operation.list_tokens(current.project().paths.gateway, datetime.now(tz=UTC))
-    if current.console.as_json:
-        current.console.document({"tokens": jsonable(lines)})
-        return
+    current.console.document({"tokens": lines})
     rows = [
         (
             line.kid,
@@ -104,7 +92,6 @@ def revoke(
 
     Example: ragops token revoke website
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.gateway import adapter
     from ragops.operations.gateway import tokens as operation
 
@@ -113,9 +100,7 @@ def revoke(
     with session.changing():
         apply = adapter.applier(session)
         result = operation.revoke(session.project.paths.gateway, token, datetime.now(tz=UTC), apply)
-    if current.console.as_json:
-        current.console.document(jsonable(result))
-        return
+    current.console.document(result)
     for line in result.tokens:
         current.console.text(f"revoked {line.kid} ({line.name})")
 
@@ -159,7 +144,6 @@ def apply(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
 
     Example: ragops gateway apply
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.gateway import adapter
     from ragops.operations.gateway import config as operation
 
@@ -167,9 +151,7 @@ def apply(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
     session = current.session(lock_wait)
     with session.changing():
         result = operation.apply(*adapter.opened(session), adapter.applier(session))
-    if current.console.as_json:
-        current.console.document(jsonable(result))
-        return
+    current.console.document(result)
     for name in result.changed:
         current.console.text(f"~ {name}")
     current.console.text(f"{len(result.changed) or 'no'} files changed; applied with the certificate as it is now")
@@ -178,9 +160,7 @@ def apply(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
 def _show(console: Console, found: GatewayDiff) -> None:
     from ragops.cli.views import jsonable
 
-    if console.as_json:
-        console.document({**jsonable(found), "changed": found.changed})
-        return
+    console.document({**jsonable(found), "changed": found.changed})
     for file in found.files:
         for line in file.lines:
             console.text(line)

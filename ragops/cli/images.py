@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragops.cli.help import TOOLS, Application
+from ragops.cli.help import Application
 from ragops.cli.state import state
 from ragops.errors import UsageError
 
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 group = Application(
     help="The container images of the services."
 )  # fmt: skip
-
-
-def register(app: typer.Typer) -> None:
-    """Add the group to the application."""
-    app.add_typer(group, name="images", rich_help_panel=TOOLS)
 
 
 @group.command("list")
@@ -100,12 +95,9 @@ def _session(current: State) -> Session | None:
 
 
 def _show(console: Console, images: Sequence[ImageState]) -> None:
-    from ragops.cli.views import jsonable
     from ragops.units import size
 
-    if console.as_json:
-        console.document(jsonable(images))
-        return
+    console.document(images)
     if not images:
         console.message("this runtime uses no images")
         return

@@ -1,4 +1,4 @@
-"""Commands that make a platform and take it down: init, doctor, plan, up, down."""
+"""Commands that make a platform and take it down: init, doctor, plan, up, down, unlock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragops.cli.help import PROVISION
 from ragops.cli.state import state
 from ragops.errors import ExitCode, UsageError
 from ragops.runtimes import registry
@@ -22,12 +21,6 @@ LockWait = Annotated[float, typer.Option(metavar="SECONDS", help="Wait this long
 _RUNTIMES = ", ".join(f"{name} ({registry.facts(name).instances})" for name in registry.names())
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the application."""
-    for command in (init, doctor, plan, up, down):
-        app.command(rich_help_panel=PROVISION)(command)
-
-
 def init(
     context: typer.Context,
     directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the project.")] = Path(),
@@ -40,16 +33,13 @@ def init(
 
     Example: ragops init my-rag
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.lifecycle.init import init as operation
 
     registry.find(runtime)
     console = state(context).console
     state(context).begin_project(directory)
     result = operation(directory, name, runtime)
-    if console.as_json:
-        console.document(jsonable(result))
-        return
+    console.document(result)
     for path in result.written:
         console.message(f"wrote {path}")
     console.message("next: `ragops doctor`, then `ragops up`")
@@ -73,10 +63,8 @@ def doctor(context: typer.Context) -> None:
             raise
         project = None  # a machine can be looked at before there is a project
     result = examine(project)
-    if current.console.as_json:
-        current.console.document({**jsonable(result), "ready": result.ready})
-    else:
-        show_diagnosis(current.console, result)
+    current.console.document({**jsonable(result), "ready": result.ready})
+    show_diagnosis(current.console, result)
     raise typer.Exit(ExitCode.DONE if result.ready else ExitCode.MISSING)
 
 
@@ -90,7 +78,7 @@ def plan(
 
     Example: ragops plan --exit-code
     """
-    from ragops.cli.views import jsonable, show_changes, show_versions
+    from ragops.cli.views import show_changes, show_versions
     from ragops.errors import MissingError
     from ragops.operations.lifecycle.data_guard import refuse_lost_data
     from ragops.operations.lifecycle.provision import plan as operation
@@ -102,11 +90,9 @@ def plan(
         refuse_lost_data(session)
     except MissingError as error:
         current.console.message(f"`ragops up` would refuse: {error.message}\n  → {error.hint}")
-    if current.console.as_json:
-        current.console.document(jsonable(result))
-    else:
-        show_changes(current.console, result.changes)
-        show_versions(current.console, result.versions)
+    current.console.document(result)
+    show_changes(current.console, result.changes)
+    show_versions(current.console, result.versions)
     if exit_code and result.changes:
         raise typer.Exit(ExitCode.CHANGES)
 
@@ -142,9 +128,8 @@ def up(
     console = current.console
 
     def confirm(found: Plan) -> bool:
-        if not console.as_json:
-            show_changes(console, found.changes)
-            show_versions(console, found.versions)
+        show_changes(console, found.changes)
+        show_versions(console, found.versions)
         names = ", ".join(change.resource for change in found.disturbing)
         console.confirm(f"This replaces or removes {names}.", yes=False)
         return True
@@ -157,11 +142,8 @@ def up(
         repair = ask_to_repair if repair_state else None
         empty = Empty.FRESH if fresh else Empty.REFUSE
         result = operation(current.session(lock_wait), None if yes else confirm, on_step, repair, empty=empty)
-    if console.as_json:
-        values = jsonable(result)
-        values["endpoints"] = {name: endpoint.to_dict() for name, endpoint in result.endpoints.items()}
-        console.document(values)
-        return
+    endpoints = {name: endpoint.to_dict() for name, endpoint in result.endpoints.items()}
+    console.document({**jsonable(result), "endpoints": endpoints})
     changed = len(result.changes)
     state_now = "up" if result.health.lacks_schema and not result.health.unsettled else result.health.status.value
     console.message(f"{state_now}: {changed or 'no'} change{'' if changed == 1 else 's'} in {duration(result.seconds)}")
@@ -184,7 +166,6 @@ def down(
     Example: ragops down --yes
     """
     from ragops.cli.progress import steps
-    from ragops.cli.views import jsonable
     from ragops.operations.lifecycle.provision import down as operation
 
     current = state(context)
@@ -197,12 +178,35 @@ def down(
         console.confirm(f"This stops every service of environment {environment}.", yes=yes)
     with steps(console, "down") as on_step:
         result = operation(session, purge_data=purge_data, on_step=on_step)
-    if console.as_json:
-        console.document(jsonable(result))
-        return
+    console.document(result)
     if not result.stopped:
         console.message("nothing is up")
     for folder in result.kept:
         console.message(f"kept {folder}")
     for folder in result.purged:
         console.message(f"removed {folder}")
+
+
+def unlock(context: typer.Context, yes: Yes = False, lock_wait: LockWait = 0.0) -> None:
+    """Release the lock of the Pulumi state, after showing who holds it.
+
+    For a holder that is gone for good, such as a machine that was lost in the middle of `up`. A process of this machine
+    that still runs keeps its lock.
+
+    Example: ragops unlock --yes
+    """
+    from ragops.operations.lifecycle.unlock import unlock as operation
+
+    current = state(context)
+    console = current.console
+
+    def ask(holder: str) -> None:
+        console.message(f"the Pulumi state is locked by {holder}")
+        console.confirm("This takes the lock away. Where its holder still works, both would write the state.", yes=yes)
+
+    result = operation(current.session(lock_wait), ask)
+    console.document(result)
+    for holder in result.released:
+        console.message(f"released: {holder}")
+    if not result.released:
+        console.message("the Pulumi state is not locked")

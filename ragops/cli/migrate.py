@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ragops.cli.help import DATA, Application
+from ragops.cli.help import Application
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.state import state
 from ragops.errors import ExitCode
@@ -23,11 +23,6 @@ _SERVICE = "timescaledb"
 
 group = Application(help="The metadata database and its rag schema.")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A collections-config.json.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the group to the application."""
-    app.add_typer(group, name="migrate", rich_help_panel=DATA)
 
 
 @group.command()
@@ -45,7 +40,6 @@ def up(
 
     Example: ragops migrate up
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.backup import last_good
     from ragops.operations.data import migrate
 
@@ -54,9 +48,7 @@ def up(
     with session.changing():
         held, restore_command = last_good.held(session), last_good.restore_command(session)
         report = migrate.up(session.endpoint(_SERVICE), held=held, restore_command=restore_command, fresh=fresh)
-    if current.console.as_json:
-        current.console.document(jsonable(report))
-        return
+    current.console.document(report)
     for item in report.applied:
         current.console.message(f"applied {item.version:03} {item.name} ({duration(item.seconds)})")
     total = len(report.status.migrations)
@@ -72,15 +64,14 @@ def status(context: typer.Context) -> None:
 
     Example: ragops migrate status
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.backup import last_good
     from ragops.operations.data import migrate
 
     current = state(context)
     session = current.session()
     result = migrate.status(session.endpoint(_SERVICE))
-    if current.console.as_json:
-        current.console.document(jsonable(result))
+    current.console.document(result)
+    if current.console.as_json:  # the document says what is missing
         raise typer.Exit(ExitCode.UNHEALTHY if result.missing else ExitCode.DONE)
     rows = [
         (f"{row.version:03}", row.name, row.state.value, f"{row.applied_at:%Y-%m-%d %H:%M}" if row.applied_at else "-")
@@ -108,7 +99,6 @@ def json_to_db(
     Example: ragops migrate json-to-db collections-config.json --dry-run
     """
     from ragops.adapters.audit import find_user
-    from ragops.cli.views import jsonable
     from ragops.operations.data import migrate
     from ragops.operations.data.ingest import embedder_for
 
@@ -118,10 +108,8 @@ def json_to_db(
     with contextlib.nullcontext() if dry_run else session.changing(("ingest",)):
         database = session.endpoint(_SERVICE)
         report = migrate.import_json(database, file, dry_run=dry_run, actor=find_user(), embedding_model=model)
-    if current.console.as_json:
-        current.console.document(jsonable(report))
-    else:
-        _show_import(current.console.text, report)
+    current.console.document(report)
+    _show_import(current.console.text, report)
 
 
 def _show_import(line: Callable[[str], None], report: ImportReport) -> None:
@@ -154,11 +142,11 @@ def db_to_json(
     session = current.session()
     document = migrate.export_json(session.endpoint(_SERVICE), embedder_for(session).name)
     if file is None:
+        current.console.as_json = False  # it is one already
         current.console.text(document.rstrip("\n"))
     else:
         write_atomic(file, document)
-        if current.console.as_json:
-            current.console.document({"file": str(file)})
+        current.console.document({"file": str(file)})
         current.console.message(f"wrote {file}")
 
 
@@ -170,16 +158,13 @@ def maintain(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
 
     Example: ragops migrate maintain
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.data import migrate
 
     current = state(context)
     session = current.session(lock_wait)
     with session.changing():
         report = migrate.maintain(session.endpoint(_SERVICE))
-    if current.console.as_json:
-        current.console.document(jsonable(report))
-        return
+    current.console.document(report)
     for word, names in (
         ("made", report.partitions_made),
         ("refreshed", report.refreshed),

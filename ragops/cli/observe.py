@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragops.cli import completion
-from ragops.cli.help import OBSERVE
 from ragops.cli.state import state
 from ragops.errors import ExitCode, RagopsError
 from ragops.services import names
@@ -45,26 +44,18 @@ class OutputFormat(StrEnum):
     json = "json"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the application."""
-    for command in (status, outputs, logs, drift, health):
-        app.command(rich_help_panel=OBSERVE)(command)
-
-
 def status(context: typer.Context) -> None:
     """Show what runs and where.
 
     Example: ragops status
     """
-    from ragops.cli.views import jsonable, show_status
+    from ragops.cli.views import show_status
     from ragops.operations.observe.status import status as operation
 
     current = state(context)
     result = operation(current.session())
-    if current.console.as_json:
-        current.console.document(jsonable(result))
-    else:
-        show_status(current.console, result)
+    current.console.document(result)
+    show_status(current.console, result)
 
 
 def outputs(
@@ -82,9 +73,8 @@ def outputs(
 
     current = state(context)
     values = operation(current.session(), show_secrets=show_secrets)
-    if current.console.as_json or output_format is OutputFormat.json:
-        current.console.document(values)
-        return
+    current.console.as_json |= output_format is OutputFormat.json
+    current.console.document(values)
     for name, value in values.items():
         current.console.text(f"{name}={value}")
 
@@ -108,10 +98,8 @@ def logs(
         return
     with _until_interrupted(following=follow):
         for line in found:
-            if console.as_json:
-                console.document({"service": service, "line": line})
-            else:
-                console.text(line)
+            console.document({"service": service, "line": line})
+            console.text(line)
 
 
 def drift(context: typer.Context) -> None:
@@ -121,18 +109,15 @@ def drift(context: typer.Context) -> None:
 
     Example: ragops drift
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.lifecycle.provision import drift as operation
 
     current = state(context)
     result = operation(current.session())
-    if current.console.as_json:
-        current.console.document(jsonable(result))
-    else:
-        for item in result.resources:
-            current.console.text(f"{item.resource}: {item.detail}")
-        if not result.resources:
-            current.console.text("no drift")
+    current.console.document(result)
+    for item in result.resources:
+        current.console.text(f"{item.resource}: {item.detail}")
+    if not result.resources:
+        current.console.text("no drift")
     if result.resources:
         current.console.message("`ragops up` repairs it")
         raise typer.Exit(ExitCode.CHANGES)
@@ -199,16 +184,14 @@ def _show(console: Console, result: Health, output_format: HealthFormat, figures
     """Print the health, for Prometheus with the figures of backups; returns the exit code in its format's terms."""
     from ragops.cli import views
 
-    if console.as_json:
-        output_format = HealthFormat.json
-    if output_format is HealthFormat.nagios:
+    console.as_json |= output_format is HealthFormat.json
+    console.document({"status": result.status.value, **views.jsonable(result)})
+    if output_format is HealthFormat.nagios and not console.as_json:
         line, code = views.nagios(result)
         console.text(line)
         return code
-    if output_format is HealthFormat.prometheus:
+    if output_format is HealthFormat.prometheus and not console.as_json:
         console.text(f"{views.prometheus(result)}\n{figures()}".rstrip("\n"))
-    elif output_format is HealthFormat.json:
-        console.document({"status": result.status.value, **views.jsonable(result)})
     else:
         views.show_health(console, result)
     return ExitCode.DONE if result.status.value == "ok" else ExitCode.UNHEALTHY

@@ -32,13 +32,6 @@ Identity = Annotated[
 ]
 
 
-def register(group: typer.Typer) -> None:
-    """Add the commands to the group of recovery points."""
-    group.command(name="list")(list_points)
-    group.command()(show)
-    group.command()(verify)
-
-
 def list_points(context: typer.Context, repository: From = None) -> None:
     """List the recovery points of all repositories, newest first.
 
@@ -50,16 +43,14 @@ def list_points(context: typer.Context, repository: From = None) -> None:
 
     current = state(context)
     found = overview(current.session().vault(), repository)
-    if current.console.as_json:
-        current.console.document(_listed(found))
-    else:
-        rows = [_row(line, len(found.unreachable)) for line in found.lines]
-        current.console.table(
-            ("ID", "CREATED (UTC)", "KIND", "SIZE", "COPIES", "NOTES"),
-            rows,
-            optional=("KIND", "COPIES", "SIZE", "CREATED (UTC)"),
-            empty="" if found.unreadable else "there are no recovery points yet: `ragops backup run` takes one",
-        )
+    current.console.document(_listed(found))
+    rows = [_row(line, len(found.unreachable)) for line in found.lines]
+    current.console.table(
+        ("ID", "CREATED (UTC)", "KIND", "SIZE", "COPIES", "NOTES"),
+        rows,
+        optional=("KIND", "COPIES", "SIZE", "CREATED (UTC)"),
+        empty="" if found.unreadable else "there are no recovery points yet: `ragops backup run` takes one",
+    )
     for ident, error in zip(found.unreadable_ids, found.unreadable, strict=True):
         current.console.message(f"unreadable: {error.message}")
         current.console.message(
@@ -129,9 +120,7 @@ def show(context: typer.Context, point: Reference = "latest", repository: From =
     chosen, found = vault.find(point, repository)
     if point == "latest":
         say_newer(console, chosen)
-    if console.as_json:
-        console.document(values(found))
-        return
+    console.document(values(found))
     manifest = found.manifest
     console.text(f"{found.id} ({manifest.kind.value}) of {manifest.platform}, {manifest.runtime}: {found.location}")
     taken = f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC in {duration(manifest.duration)}"
@@ -186,9 +175,7 @@ def verify(
             identity=identity,
             on_progress=on_progress,
         )
-    if current.console.as_json:
-        current.console.document({**values(result.point), **_checked(result)})
-        return
+    current.console.document({**values(result.point), **_checked(result)})
     for one in result.proofs:
         current.console.text(f"{one.service}: {one.proof.extent.value}: {one.proof.detail}")
         for note in one.proof.notes:
@@ -207,13 +194,12 @@ def _verdict(result: VerifyResult) -> str:
 
 
 def _checked(result: VerifyResult) -> dict[str, Any]:
-    from ragops.cli.views import jsonable
 
     return {
         "verified": True,
         "deep": result.deep,
         "restores": result.restores,
-        "proofs": jsonable(result.proofs),
+        "proofs": result.proofs,
         "repository": result.repository,
         "extra_files": list(result.extra_files),
     }
@@ -234,9 +220,7 @@ def _verify_all(current: State, repository: str | None, *, deep: bool) -> None:
         rows = "".join(f"\n  {item.repository}: {item.error.message}" for item in faults if item.error)
         what = f"{len(faults)} of {len(found)} recovery points do not hold:{rows}"
         raise IntegrityError("recovery_point_damaged", what, faults[0].error.hint)
-    if current.console.as_json:
-        current.console.document([{"id": item.point, "repository": item.repository} for item in found])
-        return
+    current.console.document([{"id": item.point, "repository": item.repository} for item in found])
     current.console.text(f"whole: all {len(found)} that there are, copies counted")
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import Yes
 from ragops.cli.points import say_newer
 from ragops.cli.state import command_line, state
@@ -18,11 +17,6 @@ if TYPE_CHECKING:
     from ragops.cli.console import Console
     from ragops.operations.restore.locate import Candidate
     from ragops.operations.restore.recover import RecoverResult
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command(rich_help_panel=PROTECT)(recover)
 
 
 def recover(
@@ -66,10 +60,8 @@ def recover(
         _ask(console, found, yes=yes)
     with steps(console, "recover") as on_progress:
         result = operation(found, command_line(), console.message, on_progress)
-    if console.as_json:
-        console.document(_values(found, result))
-    else:
-        _show(console, result)
+    console.document(_values(found, result))
+    _show(console, result)
     if not result.healthy:
         raise typer.Exit(ExitCode.UNHEALTHY)
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragops.cli import completion
-from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
 from ragops.units import duration, size
@@ -16,11 +15,6 @@ if TYPE_CHECKING:
     from ragops.cli.console import Console
     from ragops.operations.restore.repair import RepairResult
     from ragops.services.redis.repair import Repaired
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command(rich_help_panel=PROTECT)(repair)
 
 
 def repair(
@@ -37,21 +31,17 @@ def repair(
 
     Example: ragops repair redis
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.restore.repair import repair as operation
 
     current = state(context)
     console = current.console
 
     def confirm(found: Repaired) -> None:
-        if not console.as_json:
-            _describe(console, found)
+        _describe(console, found)
         console.confirm("This replaces the data of redis by what can be read of them.", yes=yes)
 
     result = operation(current.session(lock_wait), confirm, dry_run=dry_run, service=service)
-    if console.as_json:
-        console.document(jsonable(result))
-        return
+    console.document(result)
     _show(console, result, dry_run=dry_run)
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ragops.cli import completion
-from ragops.cli.help import PROTECT
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.points import From, Identity, say_newer
 from ragops.cli.state import state
@@ -33,11 +32,6 @@ Target = Annotated[
         help="Its id, the start of it, or latest; clean removes what restores kept.",
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command(rich_help_panel=PROTECT)(restore)
 
 
 def restore(
@@ -96,8 +90,9 @@ def restore(
     wanted = Wanted(found, tuple(service or ()), repository, dry_run, no_safety, restart or _restart)
     report = restore_environment(session, vault, wanted, lambda: steps(console, "restore"), lambda: bars(console))
     result, failure = report.result, report.failure
-    if failure is None or not console.as_json:
-        _say(console, result)
+    if failure is None:  # else the error is the document
+        console.document(_values(result))
+    _show(console, result)
     if failure:
         raise failure
     if result.missing:
@@ -110,13 +105,6 @@ def _say_which(console: Console, chosen: Repository, found: RecoveryPoint, *, la
         say_newer(console, chosen)
     for fault in found.manifest.unhealthy:
         console.message(f"the platform was down when {found.id} was taken: {fault}")
-
-
-def _say(console: Console, result: RestoreResult) -> None:
-    if console.as_json:
-        console.document(_values(result))
-    else:
-        _show(console, result)
 
 
 def _clean(
@@ -151,19 +139,17 @@ def _clean(
 def _show_asides(console: Console, items: Sequence[KeptItem], *, removed: bool) -> None:
     from ragops.units import size
 
-    if console.as_json:
-        rows = [
-            {
-                "service": item.service,
-                "kind": item.kept.kind,
-                "name": item.kept.name,
-                "since": item.kept.since.isoformat() if item.kept.since else None,
-                "size": item.kept.size,
-            }
-            for item in items
-        ]
-        console.document({"removed" if removed else "kept": rows, "size": sum(item.kept.size for item in items)})
-        return
+    rows = [
+        {
+            "service": item.service,
+            "kind": item.kept.kind,
+            "name": item.kept.name,
+            "since": item.kept.since.isoformat() if item.kept.since else None,
+            "size": item.kept.size,
+        }
+        for item in items
+    ]
+    console.document({"removed" if removed else "kept": rows, "size": sum(item.kept.size for item in items)})
     if not items:
         console.text("nothing is kept" if not removed else "nothing was removed")
         return
@@ -198,13 +184,11 @@ def _show(console: Console, result: RestoreResult) -> None:
 
 
 def _values(result: RestoreResult) -> dict[str, Any]:
-    from ragops.cli.views import jsonable
-
     return {
         "point": result.point.id,
         "dry_run": result.dry_run,
         "safety": result.safety or None,
-        "services": jsonable(result.services),
+        "services": result.services,
         "missing": list(result.missing),
         "notes": list(result.notes),
     }

@@ -25,13 +25,6 @@ group = Application(help="The nightly run: backup, prune, prove, maintain.")
 DRILL_DAY = "sunday"
 
 
-def register(app: typer.Typer) -> None:
-    """Add `scheduled` and the group to the group of recovery points, which is there already."""
-    del app
-    backup.group.command()(scheduled)
-    backup.group.add_typer(group, name="schedule")
-
-
 @group.command()
 def install(
     context: typer.Context,
@@ -50,7 +43,6 @@ def install(
 
     Example: ragops backup schedule install --at 02:30 --with cron
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.schedule import install as schedule
     from ragops.operations.schedule.steps import NO_PROOF, can_open, drill_weekday
     from ragops.recovery.schedule_texts import Schedule, parse_time
@@ -64,9 +56,7 @@ def install(
     wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable, minute, weekday)
     with session.changing(("schedule",)):
         report = schedule.install(wanted, schedule.schedulers(), planner)
-    if current.console.as_json:
-        current.console.document(jsonable(report))
-        return
+    current.console.document(report)
     current.console.text(report.installed.text.rstrip("\n"))
     for note in (*report.notes, *([] if drill or can_open(project) else [NO_PROOF])):
         current.console.message(f"note: {note}")
@@ -83,14 +73,11 @@ def show(context: typer.Context) -> None:
 
     Example: ragops backup schedule show
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.schedule import install as schedule
 
     current = state(context)
     standing = schedule.show(current.project(), schedule.schedulers())
-    if current.console.as_json:
-        current.console.document(jsonable(standing))
-        return
+    current.console.document(standing)
     for item in standing.installed:
         current.console.text(item.text.rstrip("\n"))
         current.console.text(f"{item.planner}, next run {_instant(item.next_run)}")
@@ -112,9 +99,7 @@ def remove(context: typer.Context) -> None:
     session = current.session()
     with session.changing(("schedule",)):
         gone = schedule.remove(session.project, schedule.schedulers())
-    if current.console.as_json:
-        current.console.document({"removed": list(gone)})
-        return
+    current.console.document({"removed": list(gone)})
     current.console.message(f"removed from {' and '.join(gone)}" if gone else "nothing was scheduled")
 
 
@@ -127,7 +112,6 @@ def scheduled(context: typer.Context) -> None:
 
     Example: ragops backup scheduled
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.schedule import nightly as operation
     from ragops.operations.schedule.steps import nightly_steps
 
@@ -144,8 +128,7 @@ def scheduled(context: typer.Context) -> None:
     )
     if report.failure is not None:
         raise report.failure
-    if current.console.as_json:
-        current.console.document(jsonable(report))
+    current.console.document(report)
 
 
 def _known_secrets(project: Project) -> tuple[str, ...]:

@@ -8,16 +8,11 @@ from typing import Annotated
 import typer
 
 from ragops.cli import completion
-from ragops.cli.help import ACCESS, Application
+from ragops.cli.help import Application
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
 
 secrets = Application(help="Generated passwords and keys: who uses them, how old, new ones.")
-
-
-def register(app: typer.Typer) -> None:
-    """Add the group to the application."""
-    app.add_typer(secrets, name="secrets", rich_help_panel=ACCESS)
 
 
 @secrets.command(name="list")
@@ -26,14 +21,11 @@ def list_secrets(context: typer.Context) -> None:
 
     Example: ragops secrets list
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.lifecycle import secrets as operation
 
     current = state(context)
     lines = operation.list_secrets(current.project())
-    if current.console.as_json:
-        current.console.document({"secrets": jsonable(lines)})
-        return
+    current.console.document({"secrets": lines})
     rows = [
         (
             line.name,
@@ -73,21 +65,19 @@ def rotate(
     Example: ragops secrets rotate redis_application --yes
     """
     from ragops.cli.progress import steps
-    from ragops.cli.views import jsonable
     from ragops.operations.lifecycle import secrets as operation
 
     current = state(context)
     console, session = current.console, current.session(lock_wait)
     plan = operation.plan_rotation(session, names or (), every=every, resume=resume)
-    if not console.as_json:
-        for word in (*(f"{name} was begun before and is completed" for name in plan.begun), *plan.disturbs):
-            console.message(word)
+    for name in plan.begun:
+        console.message(f"{name}: continuing the rotation that was interrupted")
+    for effect in plan.disturbs:
+        console.message(effect)
     console.confirm(f"This gives {', '.join(plan.names)} new values; applications of your own need them.", yes=yes)
     with steps(console, "secrets rotate") as on_step:
         result = operation.rotate(session, plan, timedelta(minutes=grace), on_step)
-    if console.as_json:
-        console.document(jsonable(result))
-        return
+    console.document(result)
     for name in result.names:
         console.text(f"rotated {name}")
     if result.until:

@@ -7,18 +7,13 @@ from typing import Annotated
 
 import typer
 
-from ragops.cli.help import TOOLS, Application
+from ragops.cli.help import Application
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.state import state
 from ragops.errors import UsageError
 
 group = Application(help="The platform started at boot (embedded runtime).")
 _BOOT_WAIT = 300.0  # seconds: the nightly run may have begun just before
-
-
-def register(app: typer.Typer) -> None:
-    """Add the group to the application."""
-    app.add_typer(group, name="service", rich_help_panel=TOOLS)
 
 
 @group.command()
@@ -35,7 +30,6 @@ def install(
 
     Example: ragops service install --with cron
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.schedule import boot
     from ragops.operations.schedule import install as schedule
     from ragops.recovery.schedule_texts import Schedule
@@ -49,9 +43,7 @@ def install(
     wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable)
     with session.changing(("schedule",)):
         done = boot.install(wanted, schedule.schedulers(), planner)
-    if current.console.as_json:
-        current.console.document(jsonable(done))
-        return
+    current.console.document(done)
     current.console.text(done.text.rstrip("\n"))
     for note in done.notes:
         current.console.message(f"note: {note}")
@@ -66,7 +58,6 @@ def show(context: typer.Context) -> None:
 
     Example: ragops service show
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.schedule import boot
     from ragops.operations.schedule import install as schedule
 
@@ -74,9 +65,7 @@ def show(context: typer.Context) -> None:
     project = current.project()
     boot.refuse_runtime(project)
     found = boot.show(project, schedule.schedulers())
-    if current.console.as_json:
-        current.console.document([jsonable(item) for item in found])
-        return
+    current.console.document(found)
     for item in found:
         current.console.text(item.text.rstrip("\n"))
         current.console.message(f"installed with {item.planner}")
@@ -94,9 +83,7 @@ def stop(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
 
     current = state(context)
     done = boot.stop(current.session(lock_wait or _BOOT_WAIT))
-    if current.console.as_json:
-        current.console.document({"stopped": list(done)})
-        return
+    current.console.document({"stopped": list(done)})
     current.console.message(f"stopped {', '.join(done)}" if done else "nothing ran")
 
 
@@ -114,9 +101,7 @@ def start(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
     current = state(context)
     with steps(current.console, "start") as on_progress:
         done = boot.start(current.session(lock_wait or _BOOT_WAIT), on_progress)
-    if current.console.as_json:
-        current.console.document({"started": list(done)})
-        return
+    current.console.document({"started": list(done)})
     current.console.message(f"started {', '.join(done)}" if done else "everything runs already")
 
 
@@ -135,7 +120,5 @@ def remove(context: typer.Context) -> None:
     session = current.session()
     with session.changing(("schedule",)):
         gone = boot.remove(session.project, schedule.schedulers())
-    if current.console.as_json:
-        current.console.document({"removed": list(gone)})
-        return
+    current.console.document({"removed": list(gone)})
     current.console.message(f"removed from {' and '.join(gone)}" if gone else "nothing was installed")
