@@ -33,6 +33,17 @@ def install() -> None:
     sys.unraisablehook = _raise_again
 
 
+def ignore() -> None:
+    """Ignore SIGNALS from now on: what the command was for is done, and only Python still ends."""
+    while True:
+        try:
+            for number in (*SIGNALS, AGAIN):
+                signal.signal(number, signal.SIG_IGN)
+        except KeyboardInterrupt:  # one that came just before
+            continue
+        return
+
+
 def is_caused_by_interrupt(error: BaseException) -> bool:
     """Return whether an exception is a KeyboardInterrupt, or stands for one that something else was made of."""
     seen: set[int] = set()

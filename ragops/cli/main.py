@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command line of this process and exit."""
-    code = run(sys.argv[1:])
+    code: int = ExitCode.INTERRUPTED
+    with contextlib.suppress(KeyboardInterrupt):  # one that comes when the command has ended
+        code = run(sys.argv[1:])
+    interrupts.ignore()
     # An interrupt inside `exec` of a text, as dataclasses do it, has Python end by that signal though it was handled;
     # evaluating any text takes that back (CPython, run_eval_code_obj in pythonrun.c).
     eval("None")  # noqa: S307
