@@ -100,12 +100,12 @@ for _command in _BACKUP_COMMANDS:
     backup.group.command(name="list" if _command is points.list_points else None)(_command)
 backup.group.add_typer(schedule.group, name="schedule")
 for _panel, _name, _group in (
-    (PROTECT, "backup", backup.group),
     (DATA, "migrate", migrate.group),
+    (PROTECT, "backup", backup.group),
+    (TOOLS, "service", service.group),
     (ACCESS, "secrets", secrets.secrets),
     (ACCESS, "token", gateway.tokens),
     (ACCESS, "gateway", gateway.gateway),
-    (TOOLS, "service", service.group),
     (TOOLS, "images", images.group),
     (TOOLS, "engine", engine.group),
 ):

@@ -14,8 +14,8 @@ from ragops.adapters.storage.folder import FolderStore
 from ragops.adapters.storage.open import open_store
 from ragops.errors import RagopsError, StoreRefusedError
 from ragops.recovery.backup_target import BackupTarget
+from ragops.recovery.local_history import History
 from ragops.recovery.repository import Repository
-from ragops.recovery.sequence_history import History
 from ragops.services.contract import Check, Status
 from ragops.units import size
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ragops.recovery.local_history import History
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repository import Repository
-    from ragops.recovery.sequence_history import History
     from ragops.recovery.signing import SigningKey
 
 _PRIVATE = 0o700
@@ -97,7 +97,7 @@ class BackupTarget:
 
     def last_sequence(self) -> int:
         """Return the highest known number of a recovery point: here, and in the copies that can be reached."""
-        numbers = [self.history.last_sequence() if self.history else 0]
+        numbers = [self.history.read().sequence if self.history else 0]
         for repository in self.copies:
             with contextlib.suppress(RagopsError):  # its copy will fail, and be reported
                 numbers.append(repository.list_cached().next_sequence - 1)

@@ -148,7 +148,6 @@ def run(
 def _remember(vault: BackupTarget, manifest: Manifest) -> None:
     if vault.history:
         vault.history.record_sequence(manifest.sequence)
-        vault.history.record_written(vault.primary.name)
         if manifest.is_good:
             vault.history.record_good_point(manifest.id, held_by(manifest.parts))
 

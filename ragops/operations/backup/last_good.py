@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError
 from ragops.operations.backup.point_condition import Condition, held_by
-from ragops.recovery.sequence_history import History
+from ragops.recovery.local_history import History
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,13 +33,15 @@ def restore_command(session: Session, ident: str = "") -> str:
 
     Without asking a repository: a hint is no reason to wait for one.
     """
-    known = ident or History(session.project.paths.history).last_good_id()
-    return f"`ragops restore {known}`" if known else ""
+    if not ident:
+        with contextlib.suppress(RagopsError):  # `ragops health backup` reports a damaged history
+            ident = History(session.project.paths.history).read().good
+    return f"`ragops restore {ident}`" if ident else ""
 
 
 def held(session: Session) -> Mapping[str, Mapping[str, int]]:
     """Items by service and kind that the platform had at the last good recovery point or restore, as far as noted."""
-    return History(session.project.paths.history).last_counts()
+    return History(session.project.paths.history).read().counts
 
 
 def condition_of(session: Session, *, accept_loss: bool = False) -> Condition:
@@ -47,7 +49,7 @@ def condition_of(session: Session, *, accept_loss: bool = False) -> Condition:
     point = newest_good(session)
     before: Mapping[str, Mapping[str, int]] = {}
     if not accept_loss:
-        begun_new = History(session.project.paths.history).is_new_platform()
+        begun_new = History(session.project.paths.history).read().is_new_platform
         before = held(session)
         if not before and point and not begun_new:
             before = held_by(point.manifest.parts)

@@ -56,7 +56,7 @@ def copy(
 
 def _refuse_emptied(vault: BackupTarget, repository: Repository) -> None:
     """Raise MissingError (repository_emptied) if there are no recovery points any more: its disk may be away."""
-    known = vault.history is not None and vault.history.has_copies(repository.name)
+    known = vault.history is not None and repository.name in vault.history.read().copies
     if known and repository.environment not in repository.store.list_folders():
         what = f"{repository.name} has no recovery points any more, copies went there before: is its disk mounted?"
         hint = "mount it; to start with an empty one, fill it: `ragops backup copy --all`"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ragops.errors import MissingError
 from ragops.operations.backup.last_good import newest_good
-from ragops.recovery.sequence_history import History
+from ragops.recovery.local_history import History
 from ragops.services import SERVICES
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ def lost_data(session: Session) -> Lost | None:
     lacking = [name for name in _services() if session.host.lacks_data(name)]
     if not lacking:
         return None
-    history = History(session.project.paths.history)
-    noted = [name for name in lacking if name in history.services_with_data()]
+    history = History(session.project.paths.history).read()
+    noted = [name for name in lacking if name in history.data]
     point = newest_good(session)
-    if point is None or history.is_new_platform():  # it was begun on purpose: what older points hold is not missed
+    if point is None or history.is_new_platform:  # it was begun on purpose: what older points hold is not missed
         return Lost(tuple(noted), point, here=True) if noted else None
     held = [name for name in lacking if name in noted or point.manifest.parts_of(name)]
     return Lost(tuple(held), point, here=bool(noted)) if held else None
@@ -56,7 +56,7 @@ def guard(session: Session, empty: Empty) -> None:
         refuse_lost_data(session)
     elif empty is Empty.FRESH and (lost := lost_data(session)):
         history = History(session.project.paths.history)
-        history.record_new_platform(lost.services if set(history.last_counts()) - set(lost.services) else None)
+        history.record_new_platform(lost.services if set(history.read().counts) - set(lost.services) else None)
 
 
 def refuse_lost_data(session: Session) -> None:

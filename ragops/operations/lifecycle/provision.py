@@ -25,7 +25,7 @@ from ragops.operations.lifecycle.stack import fingerprint, open_existing, open_f
 from ragops.operations.lifecycle.upgrade_backup import save_before
 from ragops.operations.lifecycle.version_changes import planned, refuse
 from ragops.operations.restore.repair import explaining
-from ragops.recovery.sequence_history import History
+from ragops.recovery.local_history import History
 from ragops.services import by_name
 from ragops.services.secret_names import NEXT
 

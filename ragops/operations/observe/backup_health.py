@@ -13,7 +13,7 @@ from ragops.errors import RagopsError
 from ragops.operations.observe import restore_proof
 from ragops.operations.records import drill_log, last_backup
 from ragops.operations.restore.clean import asides
-from ragops.recovery.sequence_history import History
+from ragops.recovery.local_history import History
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.units import size
 
@@ -88,7 +88,7 @@ def _age(session: Session, newest: RecoveryPoint | None) -> Check:
 
 def _marked(session: Session, listing: Listing) -> list[Check]:
     """Return the last run, where the platform was down and was not restored since."""
-    restored = History(session.project.paths.history).restored_at()
+    restored = History(session.project.paths.history).read().restored_at
     marked, newest = listing.newer_unhealthy(), listing.latest()
     if not marked or (restored and restored > marked[0].manifest.created):
         return []

@@ -28,8 +28,8 @@ from ragops.operations.restore.locate import Candidate, RecoverState, command_of
 from ragops.operations.restore.project_files import project_files
 from ragops.operations.restore.restore import RestoreRequest, restore
 from ragops.operations.session import Session
+from ragops.recovery.local_history import History
 from ragops.recovery.manifest import PLATFORM
-from ragops.recovery.sequence_history import History
 from ragops.services.contract import NotRestored
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from ragops.operations.repositories import _finding
 from ragops.recovery.backup_target import BackupTarget
 from ragops.recovery.lock import Timing, hold_lock
 from ragops.recovery.repository import LockRequest, Repository
-from ragops.recovery.sequence_history import History
+from ragops.recovery.local_history import History
 from tests.backup_helpers import MemoryStore, put_point, vault_of
 from tests.integration.stores.conftest import Place, s3_place
 from tests.integration.stores.narrow_sftp import sftp_without_renames
