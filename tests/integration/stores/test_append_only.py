@@ -19,9 +19,9 @@ from ragops.operations.backup.prune import prune
 from ragops.operations.backup.replicate import copy, pin, replicate_point
 from ragops.operations.repositories import _finding
 from ragops.recovery.backup_target import BackupTarget
+from ragops.recovery.local_history import History
 from ragops.recovery.lock import Timing, hold_lock
 from ragops.recovery.repository import LockRequest, Repository
-from ragops.recovery.local_history import History
 from tests.backup_helpers import MemoryStore, put_point, vault_of
 from tests.integration.stores.conftest import Place, s3_place
 from tests.integration.stores.narrow_sftp import sftp_without_renames
