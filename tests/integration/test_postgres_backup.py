@@ -101,6 +101,23 @@ def test_counts_are_true_while_others_write(postgres, postgres_platform, vault):
         drop_kept(postgres)
 
 
+@pytest.mark.parametrize(
+    ("made", "stays"),
+    [("", False), ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", True), ("SELECT lo_create(0)", True)],
+)
+def test_an_empty_database_is_not_kept_and_one_with_anything_in_it_is(postgres, postgres_platform, vault, made, stays):
+    take(postgres_platform, vault)
+    postgres.sql("DROP DATABASE rag WITH (FORCE)", database="postgres")
+    postgres.sql("CREATE DATABASE rag", database="postgres")
+    if made:
+        postgres.sql(made)
+    result = restore(RestoreRequest(safety=False), postgres_platform, vault)
+    assert rows(postgres) == 100
+    assert bool([name for name in databases(postgres) if "_before_" in name]) is stays
+    assert bool(result.services[0].notes) is stays
+    drop_kept(postgres)
+
+
 def test_restore_replaces_other_data_and_keeps_the_old(postgres, postgres_platform, vault):
     take(postgres_platform, vault)
     postgres.sql("DELETE FROM rag.documents WHERE id > 10; CREATE TABLE rag.later (x int)")

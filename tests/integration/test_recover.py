@@ -165,6 +165,7 @@ def test_killed_in_the_middle_and_run_again_it_is_all_back(lost: Lost, place: Pa
         assert asked.code == 0, "the same tokens"
         notes = "\n".join(done["notes"])
         assert "ragops token list" in notes
+        assert "is kept" not in notes, "the database that `up` made was empty"
         assert f"repository: {lost.repository}" in notes
         assert not (run / "recover.json").exists()
         modes = {name: (place / ".ragops" / name).stat().st_mode & 0o777 for name in PRIVATE}

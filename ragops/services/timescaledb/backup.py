@@ -108,7 +108,7 @@ class TimescaleBackup:
                 kept = swap.swap_databases(endpoint, fresh, database, swap.kept_name(database), rests=rests)
             if pg_restore.TIMESCALE in part.versions:
                 extension.start_background_jobs(endpoint, database)
-            if kept:
+            if kept and not swap.drop_if_empty(endpoint, kept):
                 extension.stop_background_jobs(endpoint, kept)
                 notes += database_builder.quiet_subscriptions(endpoint, kept)
         except RagopsError as error:

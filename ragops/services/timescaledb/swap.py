@@ -31,6 +31,18 @@ _END = """
 """
 
 
+# Relations, functions, large objects and schemas that are no part of the system or of an extension.
+_OWN_OBJECTS = """
+    WITH member AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e')
+    SELECT EXISTS (SELECT FROM pg_class WHERE oid >= 16384 AND relkind IN ('r', 'p', 'm', 'v', 'S', 'f')
+                   AND ('pg_class'::regclass, oid) NOT IN (SELECT * FROM member))
+        OR EXISTS (SELECT FROM pg_proc WHERE oid >= 16384 AND ('pg_proc'::regclass, oid) NOT IN (SELECT * FROM member))
+        OR EXISTS (SELECT FROM pg_namespace WHERE oid >= 16384 AND nspname !~ '^pg_'
+                   AND ('pg_namespace'::regclass, oid) NOT IN (SELECT * FROM member))
+        OR EXISTS (SELECT FROM pg_largeobject_metadata)
+"""
+
+
 def scratch_name(database: str) -> str:
     """Return the name of the database that a restore fills."""
     return _name(database, "restore")
@@ -81,6 +93,17 @@ def drop(connection: Connection, endpoint: Endpoint, database: str) -> None:
     if row[1]:
         connection.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(database)))
     connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+
+
+def drop_if_empty(endpoint: Endpoint, database: str) -> bool:
+    """Drop a database that nothing was ever made in, such as the first one of a new platform; return whether it was."""
+    with operator(endpoint, database) as inside, translate_errors(f"database {database}"):
+        row = inside.execute(_OWN_OBJECTS).fetchone()
+    if row is None or row[0]:
+        return False
+    with operator(endpoint, MAINTENANCE) as connection, translate_errors(f"database {database}"):
+        drop(connection, endpoint, database)
+    return True
 
 
 def swap_databases(endpoint: Endpoint, fresh: str, database: str, kept: str, *, rests: bool = False) -> str:
