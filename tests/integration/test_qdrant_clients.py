@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import pickle
 import signal
 import subprocess
 import sys
@@ -20,8 +21,9 @@ from ragops.adapters.qdrant.addresses import Address
 from ragops.adapters.qdrant.async_client import AsyncClient
 from ragops.adapters.qdrant.client import Point
 from ragops.adapters.qdrant.failures import RequestFailedError
+from ragops.adapters.qdrant.node_client import open_node
 from ragops.adapters.qdrant.searching import Question
-from ragops.errors import IntegrityError, MissingError
+from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.ingest.vectors import PointsRefusedError, VectorStore
 from ragops.services.contract import Endpoint, Login, Node
 from ragops.services.qdrant.backup import sampling
@@ -150,6 +152,63 @@ def test_failures_have_the_same_status_everywhere(address: Address) -> None:
     with VectorStore([address], "wrong") as store, pytest.raises(MissingError) as refused:
         store.count("known")
     assert refused.value.code == "qdrant_key_refused"
+
+
+def test_operations_change_and_read_one_node(address: Address) -> None:
+    """Through the library, over gRPC or REST; a change that is already carried out is no error."""
+    with VectorStore([address], KEY) as store:
+        store.ensure("ops", 2)
+        store.upsert("ops", [Point(UUID(int=n), [1.0, n], {}) for n in range(3)])
+    with open_node(address, KEY, 30) as node:
+        assert node.count("ops") == 3
+        (ids,) = node.point_ids("ops")
+        assert node.has_points("ops", ids)
+        assert not node.has_points("ops", [*ids, UUID(int=9)])
+        node.change_aliases({"one": "ops", "two": "ops"})
+        node.change_aliases({"three": "ops"}, ["one"])
+        assert node.aliases() == {"two": "ops", "three": "ops"}
+        with pytest.raises(RagopsError) as missing:
+            node.count("gone")
+        assert missing.value.code == "qdrant_not_found"
+        node.delete_collection("ops")
+        node.delete_collection("ops")
+        assert "ops" not in node.collection_names()
+        assert node.aliases() == {}
+
+
+def test_shard_keys_and_optimizers_over_both_protocols(server: Cluster) -> None:
+    for grpc_url in ("", server.grpc_url()):
+        with open_node(Address("one", server.url(), grpc_url), KEY, 30) as node:
+            body = {"vectors": {"size": 2, "distance": "Dot"}, "sharding_method": "custom", "shard_number": 1}
+            node.change("PUT", "/collections/keyed", body)
+            node.create_shard_key("keyed", "a", 2)
+            node.create_shard_key("keyed", 7, 1)
+            node.start_optimizers("keyed")
+            keys = [shard["shard_key"] for shard in node.shards("keyed")["local_shards"]]
+            assert sorted(map(str, keys)) == ["7", "a", "a"]
+            node.delete_collection("keyed")
+
+
+def test_a_dump_does_not_import_the_library(server: Cluster, tmp_path: Path) -> None:
+    """It needs nothing of it, and would wait for it longer than for a small collection."""
+    (tmp_path / "endpoint").write_bytes(pickle.dumps((server.endpoint, tmp_path / "parts")))
+    done = subprocess.run(
+        [sys.executable, "-c", DUMP, tmp_path / "endpoint"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
+    assert (tmp_path / "parts" / "collections.json").is_file()
+
+
+DUMP = """
+import pickle, sys
+from ragops.services.qdrant.backup.backup import QdrantBackup
+from tests import backup_helpers
+from tests.qdrant_processes import NoControl
+endpoint, folder = pickle.load(open(sys.argv[1], "rb"))
+before = set(sys.modules)
+backup_helpers.dump(QdrantBackup(), endpoint, NoControl(), folder)
+print([name for name in ("qdrant_client",) if name in set(sys.modules) - before])
+"""
 
 
 def client(*addresses: Address, observer: Recorder | None = None) -> AsyncClient:

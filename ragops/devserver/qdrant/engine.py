@@ -9,7 +9,8 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from ragops.devserver.qdrant import aliases, snapshots
 from ragops.devserver.qdrant.gate import Gate
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from ragops.devserver.qdrant.values import Json
 
 T = TypeVar("T")
+Method = TypeVar("Method", bound="Callable[..., Coroutine[Any, Any, Any]]")
 
 _THREADS = 8
 _FLUSH_SECONDS = 5.0
@@ -38,8 +40,21 @@ class _Locks:
     writer: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
+def _finished(method: Method) -> Method:
+    """Have the method end what it began even if its caller is cancelled, so that no lock is freed too early."""
+
+    @wraps(method)
+    async def finish(engine: Engine, *arguments: Any) -> Any:
+        task = asyncio.create_task(method(engine, *arguments))
+        engine._tasks.add(task)
+        task.add_done_callback(engine._tasks.discard)
+        return await asyncio.shield(task)
+
+    return cast("Method", finish)
+
+
 class Engine:
-    """Every method ends what it began even where its caller is cancelled, so that no lock is freed too early."""
+    """The storage as request handlers see it: every method waits for its locks, and works in a thread."""
 
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
@@ -60,109 +75,78 @@ class Engine:
             with suppress(asyncio.CancelledError):
                 await self._flusher
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._run(self.storage.close)
+            await self.run(self.storage.close)
             self._pool.shutdown()
 
+    @_finished
     async def read(self, name: str, work: Callable[[Collection], T]) -> T:
         """Do `work` on the collection in parallel to other reads and writes."""
         collection = self.storage.get(name)
+        async with self._of(collection).gate.shared():
+            return await self.run(work, collection)
 
-        async def guarded() -> T:
-            async with self._of(collection).gate.shared():
-                return await self._run(work, collection)
-
-        return await self._finish(guarded())
-
+    @_finished
     async def write(self, name: str, work: Callable[[Collection], T]) -> T:
         """Do `work`, one such at a time on each collection."""
         collection = self.storage.get(name)
+        locks = self._of(collection)
+        async with locks.writer, locks.gate.shared():
+            return await self.run(work, collection)
 
-        async def guarded() -> T:
-            locks = self._of(collection)
-            async with locks.writer, locks.gate.shared():
-                return await self._run(work, collection)
-
-        return await self._finish(guarded())
-
+    @_finished
     async def snapshot(self, name: str) -> Json:
         """Take a shard snapshot; everything else on the collection waits."""
         collection = self.storage.get(name)
+        async with self._of(collection).gate.alone():
+            return await self.run(snapshots.create, collection)
 
-        async def guarded() -> Json:
-            async with self._of(collection).gate.alone():
-                return await self._run(snapshots.create, collection)
-
-        return await self._finish(guarded())
-
+    @_finished
     async def upload(self, name: str, path: Path, checksum: str | None) -> None:
         """Check the snapshot in `path` while reads continue, then let it replace the shard."""
         collection = self.storage.get(name)
+        locks = self._of(collection)
+        free = shutil.disk_usage(self.storage.folder).free
+        async with locks.writer:
+            async with locks.gate.shared():
+                points = await self.run(snapshots.accept, collection, path, checksum, free)
+            async with locks.gate.alone():
+                collection.refuse_if_gone()
+                await self.run(collection.swap)
+        _log.info("snapshot put in place", extra={"collection": collection.name, "points": points})
 
-        async def guarded() -> None:
-            locks = self._of(collection)
-            free = shutil.disk_usage(self.storage.folder).free
-            async with locks.writer:
-                async with locks.gate.shared():
-                    points = await self._run(snapshots.accept, collection, path, checksum, free)
-                async with locks.gate.alone():
-                    collection.refuse_if_gone()
-                    await self._run(collection.swap)
-            _log.info("snapshot put in place", extra={"collection": collection.name, "points": points})
-
-        await self._finish(guarded())
-
+    @_finished
     async def create(self, settings: Settings) -> None:
-        """Make a collection. Raises ApiError (409, 400)."""
+        """Create a collection. Raises ApiError (409, 400)."""
+        async with self._catalogue:
+            self.storage.check_new(settings.name)
+            await self.run(self.storage.create, settings)
 
-        async def guarded() -> None:
-            async with self._catalogue:
-                self.storage.check_new(settings.name)
-                await self._run(self.storage.create, settings)
-
-        await self._finish(guarded())
-
+    @_finished
     async def delete(self, name: str) -> bool:
         """Delete a collection by its own name; False if there is none."""
+        async with self._catalogue:
+            collection = self.storage.collections.get(name)
+            if collection is None:
+                return False
+            async with self._of(collection).gate.alone():
+                await self.run(self.storage.delete, collection)
+            return True
 
-        async def guarded() -> bool:
-            async with self._catalogue:
-                collection = self.storage.collections.get(name)
-                if collection is None:
-                    return False
-                async with self._of(collection).gate.alone():
-                    await self._run(self.storage.delete, collection)
-                return True
-
-        return await self._finish(guarded())
-
+    @_finished
     async def change_aliases(self, body: Json) -> None:
         """Carry out all changes of aliases or none."""
-
-        async def guarded() -> None:
-            async with self._catalogue:
-                await self._run(
-                    self.storage.write_aliases, aliases.changed(body, self.storage.aliases, self.storage.collections)
-                )
-
-        await self._finish(guarded())
+        async with self._catalogue:
+            changed = aliases.changed(body, self.storage.aliases, self.storage.collections)
+            await self.run(self.storage.write_aliases, changed)
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Do in a thread what needs no lock."""
-        return await self._run(work, *arguments)
+        """Do `work` in a thread, without a lock."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
     # --- how ----------------------------------------------------------------------------------------------------
 
     def _of(self, collection: Collection) -> _Locks:
         return self._locks.setdefault(collection, _Locks())
-
-    async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
-
-    async def _finish(self, work: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return await asyncio.shield(task)
 
     async def _flush_all(self) -> None:
         """Flush to disk: a kill loses nothing that was acknowledged, a power failure at most the last seconds."""

@@ -7,10 +7,11 @@ import json
 import logging
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from python_multipart.multipart import MultipartParser
+from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 
@@ -129,19 +130,22 @@ async def uploaded(request: Request, folder: Path, free: Callable[[], int]) -> A
 
 
 class _Form:
-    """Finds the part called `snapshot` and hands its data on."""
+    """Writes the data of the part called `snapshot`; `is_found` and `is_ended` are of it and of the whole form."""
 
     def __init__(self, content_type: str, write: Callable[[bytes], Any]) -> None:
-        kind, _, rest = content_type.partition(";")
-        boundary = rest.partition("boundary=")[2].partition(";")[0].strip().strip('"')
-        if kind.strip().lower() != "multipart/form-data" or not boundary:
+        kind, options = parse_options_header(content_type)
+        if kind != b"multipart/form-data" or not options.get(b"boundary"):
             raise bad_input("expected multipart/form-data with a boundary")
-        self.found = False
-        self.ended = False
-        self._write = write
-        self._headers: list[bytes] = []
-        self._wanted = False
-        self._parser = _parser(boundary, self)
+        self.is_found = self.is_ended = False
+        self._is_wanted, self._header, self._write = False, b"", write
+        callbacks: Any = {
+            "on_part_begin": partial(setattr, self, "_header", b""),
+            "on_header_value": self._add_header,
+            "on_headers_finished": self._choose,
+            "on_part_data": lambda data, start, end: self._write(data[start:end]) if self._is_wanted else None,
+            "on_end": partial(setattr, self, "is_ended", True),
+        }
+        self._parser = MultipartParser(options[b"boundary"], callbacks)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body. Raises ApiError (400)."""
@@ -152,38 +156,12 @@ class _Form:
         except Exception as error:
             raise bad_input(f"the form cannot be read: {error}") from error
 
-    def begin(self) -> None:
-        """Start a part."""
-        self._headers, self._wanted = [], False
+    def _add_header(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
 
-    def header(self, data: bytes, start: int, end: int) -> None:
-        """Take bytes of a header's value."""
-        self._headers.append(data[start:end])
-
-    def headers_done(self) -> None:
-        """Decide whether this part is the file."""
-        self._wanted = b'name="snapshot"' in b"".join(self._headers)
-        self.found = self.found or self._wanted
-
-    def data(self, data: bytes, start: int, end: int) -> None:
-        """Take bytes of a part."""
-        if self._wanted:
-            self._write(data[start:end])
-
-    def end(self) -> None:
-        """Mark the form as complete: the closing boundary came."""
-        self.ended = True
-
-
-def _parser(boundary: str, form: _Form) -> Any:
-    callbacks: dict[str, Any] = {
-        "on_part_begin": form.begin,
-        "on_header_value": form.header,
-        "on_headers_finished": form.headers_done,
-        "on_part_data": form.data,
-        "on_end": form.end,
-    }
-    return MultipartParser(boundary.encode("latin-1"), callbacks)  # type: ignore[arg-type]
+    def _choose(self) -> None:
+        self._is_wanted = b'name="snapshot"' in self._header
+        self.is_found = self.is_found or self._is_wanted
 
 
 async def _receive(request: Request, form: _Form, free: Callable[[], int]) -> None:
@@ -196,5 +174,5 @@ async def _receive(request: Request, form: _Form, free: Callable[[], int]) -> No
         if free() < _SPARE_BYTES:
             raise no_space()
         form.feed(chunk)
-    if not form.found or not form.ended:
+    if not form.is_found or not form.is_ended:
         raise bad_input("the form is not whole, or has no file `snapshot`")

@@ -27,7 +27,7 @@ _LOGINS = {"operator": Login("", API_KEY_SECRET), "application": Login("", API_K
 
 @dataclass(frozen=True)
 class QdrantArgs:
-    """What the component is made from; `secrets` by name. `asks_nodes`: nodes ask one another for the key."""
+    """Arguments of the component; `secrets` by name. With `asks_nodes` nodes ask one another for the key."""
 
     settings: QdrantSettings
     secrets: Mapping[str, str]
@@ -36,7 +36,7 @@ class QdrantArgs:
 
 
 class Qdrant(pulumi.ComponentResource):
-    """A cluster of nodes where the runtime starts images, else one node; `endpoint` says how to reach them all."""
+    """A cluster of nodes if the runtime starts images, else one node; `endpoint` has the addresses of all."""
 
     def __init__(self, args: QdrantArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ragops:service:Qdrant", "qdrant", None, opts)
@@ -52,7 +52,7 @@ class Qdrant(pulumi.ComponentResource):
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
     def _start_in_order(self, args: QdrantArgs, layouts: list[Layout]) -> None:
-        """One after the other: a node joins by consensus of those before, and no two are ever replaced at once."""
+        """Declare one after the other: a node joins by consensus of the others, and no two are replaced at once."""
         before: list[pulumi.Resource] = []
         for number in range(1, len(layouts) + 1):
             options = pulumi.ResourceOptions(parent=self, depends_on=before)
@@ -71,7 +71,7 @@ def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = N
 
 
 class _Node(pulumi.ComponentResource):
-    """One node, so that the next one can wait for all that it is made of."""
+    """One node, so that the next one can depend on all of its resources."""
 
     def __init__(self, name: str, opts: pulumi.ResourceOptions) -> None:
         super().__init__("ragops:service:QdrantNode", name, None, opts)
@@ -82,7 +82,7 @@ def _instances(settings: QdrantSettings) -> list[str]:
 
 
 def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[Layout]) -> Endpoint:
-    """Return how to reach every node; options: `replication_factor` and `shard_number` of new collections."""
+    """Return the addresses of every node; options: `replication_factor` and `shard_number` of new collections."""
     nodes = [
         Node(
             name=instance(number),
@@ -111,7 +111,7 @@ def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[L
 
 
 def single_endpoint(settings: QdrantSettings, runtime: Runtime, layout: Layout) -> Endpoint:
-    """How to reach the one node of the development engine."""
+    """Return the address of the one node of the development engine."""
     return Endpoint(
         service="qdrant",
         engine=ENGINE,

@@ -22,8 +22,7 @@ REST_PORT, GRPC_PORT, PEER_PORT = 6333, 6334, 6335
 _PROGRAM = "/qdrant/qdrant"
 _MOUNT = "/qdrant/storage"
 # The image has neither curl nor wget. /healthz, not /readyz: a node whose shards are still filled from the others
-# answers for those that it has, and the others wait for it in vain if it is to be whole before they may start. A new
-# node answers nothing at all before it has joined.
+# is not ready, and the others could not start before it. A new node does not answer before it has joined.
 _HEALTHY = (
     f"exec 3<>/dev/tcp/127.0.0.1/{REST_PORT} && printf 'GET /healthz HTTP/1.0\\r\\n\\r\\n' >&3"
     " && read -r -t 5 line <&3 && [[ $line == *' 200 '* ]]"
@@ -48,9 +47,9 @@ def node_spec(
     *,
     asks_nodes: bool = True,
 ) -> ServiceSpec:
-    """Node `number`, counted from 1; `layouts` are those of all nodes in their order.
+    """Return the specification of node `number`, counted from 1; `layouts` are those of all nodes in their order.
 
-    `asks_nodes`: the other nodes have to send it the key too. Off while there are some that do not (versions.py).
+    With `asks_nodes` the other nodes have to send it the key too: off while there are some that do not (versions.py).
     """
     layout = layouts[number - 1]
     secret_file = f"{layout.config_dir}/key.yaml"
@@ -93,7 +92,7 @@ def _keys(secrets: Mapping[str, str]) -> dict[str, str]:
 
 
 def _environment(settings: QdrantSettings, layout: Layout, *, asks_nodes: bool) -> dict[str, str]:
-    """Everything but the key, which anybody who may look at a container would see here."""
+    """Return the environment, without the key: everybody who may inspect a container can read it."""
     values = {
         # Without a line for every request, which would push everything else out of a bounded log.
         "LOG_LEVEL": "INFO,actix_web::middleware::logger=WARN",

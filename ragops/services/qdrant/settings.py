@@ -68,7 +68,7 @@ def instance(number: int) -> str:
 def refuse_fewer(before: int, settings: QdrantSettings) -> None:
     """Raise UsageError (nodes_removed) if nodes would go that the cluster still counts.
 
-    Data that are on them alone would be lost, and the others would still count them for a majority.
+    Data that only they have would be lost, and the others would still count them for a majority.
     """
     if settings.nodes < before:
         gone = ", ".join(instance(number) for number in range(settings.nodes + 1, before + 1))

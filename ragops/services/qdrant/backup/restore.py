@@ -1,24 +1,23 @@
-"""Restore of collections over the REST API, which can neither rename nor exchange them.
+"""Restore of collections over Qdrant's API, which can neither rename nor exchange them.
 
-First every collection is built as a copy, `<name>__ragops-restore`, and counted on every node: what fails here has
-touched nothing. Then each collection is deleted and made again from the same snapshots, and counted too. Its aliases
-point to the proven copy until that is done; by its own name it is missing, or incomplete, for as long. If it cannot be
-created again, its name becomes an alias of the copy, which then answers for it: neither is ever missing.
+First every collection is built as a copy, `<name>__ragops-restore`, and counted on every node: a failure here has
+changed nothing. Then each collection is deleted, built again from the same snapshots, and counted too. Until then its
+aliases point to the proven copy, and its own name is missing or incomplete. If it cannot be built again its name
+becomes an alias of the copy, which stands in for it, so that its data are always there.
 
-One collection that fails keeps none of the others from coming back. A run that was killed leaves its proven copies,
-marked with what they were proven against (proven_copies.py): the next one continues with them, health reports them.
+If one collection fails the others are restored. A run that was killed leaves its proven copies, marked with the digest
+of their files (proven_copies.py): the next run continues with them, and health reports them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ragops.adapters import cancellation
 from ragops.adapters.progress import Progress, report
+from ragops.adapters.wait import wait_until
 from ragops.errors import InterruptedRunError, MissingError, RagopsError, UnhealthyError
 from ragops.services.qdrant.backup.collection_builder import Builder, digests, replicas
 from ragops.services.qdrant.backup.proven_copies import Copy, find, free_name, mark, short, user_collections
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from ragops.services.qdrant.backup.manifest import Catalogue, CollectionRecord
     from ragops.services.qdrant.cluster.nodes import Nodes
 
-_TRIES = 3  # where a node is lost on the way and comes back
+_TRIES = 3  # to build a collection while a node is lost and comes back
 _POLL = 1.0
 _LOOK_SECONDS = 5.0
 _AGAIN = "the same `ragops restore` again continues from what is proven"
@@ -42,7 +41,7 @@ _AGAIN = "the same `ragops restore` again continues from what is proven"
 
 @dataclass(frozen=True)
 class Restore:
-    """One run: makes the server hold `wanted`, from the files in `folder`; shards get `copies` replicas at least."""
+    """One run that restores `wanted` from the files in `folder`; shards get at least `copies` replicas."""
 
     nodes: Nodes
     folder: Path
@@ -56,10 +55,10 @@ class Restore:
     _notes: list[str] = field(default_factory=list)
 
     def run(self) -> tuple[str, ...]:
-        """Make the server hold `wanted` and no other collection or alias; returns words for the user.
+        """Restore `wanted`, and remove every other collection and alias; returns notes for the user.
 
-        Raises RagopsError, with the state of every collection that is not back; those that could be are. Until the
-        first one is replaced all are as they were.
+        Raises RagopsError with the state of every collection that could not be restored. Nothing is changed until the
+        first collection is replaced.
         """
         client = self.nodes.first
         _delete_unproven(client)
@@ -68,7 +67,7 @@ class Restore:
         try:
             self._prove_all()
         except BaseException:
-            with contextlib.suppress(RagopsError):  # the first failure is the one to tell; the next run clears them
+            with contextlib.suppress(RagopsError):  # the first failure counts; the next run deletes them
                 self._delete_begun(client)
             raise
         self._replace_all()
@@ -88,9 +87,9 @@ class Restore:
     # --- the proof ---------------------------------------------------------------------------------------------------
 
     def _prove_all(self) -> None:
-        """Make a proven copy of every collection. A fault of the platform ends the run, before anything is touched.
+        """Build a proven copy of every collection.
 
-        What is wrong with one collection is kept for the end.
+        A fault of the platform ends the run, before anything is changed; one of a single collection is raised last.
         """
         for number, record in enumerate(self.wanted.collections, 1):
             place = f"{number} of {len(self.wanted.collections)}"
@@ -105,7 +104,7 @@ class Restore:
                 self._failed[record.name] = error
 
     def _prove(self, record: CollectionRecord, number: int) -> Copy:
-        """Return a copy that holds all points: an earlier run's of the very same files, or a new one."""
+        """Return a copy that holds all points: one of an earlier run from the same files, or a new one."""
         builder = Builder(self.nodes, self.folder, self._checksums)
         digest = short(_digest(record, self._checksums))
         there = find(self.nodes.first)
@@ -114,18 +113,18 @@ class Restore:
                 return old
         copy = Copy(free_name(record.name, number, there), record.name, digest)
         self._begun.add(copy.name)
-        self._patiently(record.name, lambda: _rebuild(self.nodes.first, builder, record, copy.name))
+        self._build_patiently(record.name, lambda: _rebuild(self.nodes.first, builder, record, copy.name))
         mark(self.nodes.first, copy)
         return copy
 
     def _delete_begun(self, client: NodeClient) -> None:
-        """Remove the copies of this run that are not proven."""
+        """Delete the copies of this run that are not proven."""
         for copy in find(client).values():
             if copy.name in self._begun and not copy.digest:
                 client.delete_collection(copy.name)
 
-    def _patiently(self, name: str, build: Callable[[], str]) -> str:
-        """Build; where a node is lost on the way, wait for it and build again."""
+    def _build_patiently(self, name: str, build: Callable[[], str]) -> str:
+        """Build; if a node is lost during that, wait for it and build again."""
         for attempt in range(1, _TRIES + 1):
             try:
                 return build()
@@ -137,17 +136,14 @@ class Restore:
         raise AssertionError("unreachable")
 
     def _wait_for_nodes(self, cause: UnhealthyError) -> None:
-        alone = len(self.nodes.clients) == 1
-        deadline = time.monotonic() + (ALONE_SECONDS if alone else STUCK_SECONDS)
-        while not all(_answers(client) for client in self.nodes.clients):
-            if time.monotonic() > deadline:
-                raise cause
-            cancellation.sleep(_POLL)
+        timeout = ALONE_SECONDS if len(self.nodes.clients) == 1 else STUCK_SECONDS
+        if not wait_until(lambda: all(_answers(client) for client in self.nodes.clients), timeout, _POLL):
+            raise cause
 
     # --- the exchange ------------------------------------------------------------------------------------------------
 
     def _replace_all(self) -> None:
-        """Each on its own, until the platform itself fails or the run is to end."""
+        """Replace the collections one by one, until the platform fails or the run is interrupted."""
         builder = Builder(self.nodes, self.folder, self._checksums)
         for record in self.wanted.collections:
             if record.name not in self._proven:
@@ -161,14 +157,14 @@ class Restore:
                     return
 
     def _replace(self, record: CollectionRecord, copy: Copy, builder: Builder) -> None:
-        """Let the snapshots that were proven in `copy` take the place of the collection."""
+        """Replace the collection by the snapshots that were proven in `copy`."""
         client = self.nodes.first
         aliases = [alias for alias, name in self._aliases_of(client, record.name) if alias != record.name]
         client.change_aliases(dict.fromkeys(aliases, copy.name))
         count = replicas(record, self.copies, len(self.nodes.clients))
-        report(Progress("qdrant", f"{record.name}: making it again"))
+        report(Progress("qdrant", f"{record.name}: building it again"))
         try:
-            note = self._patiently(
+            note = self._build_patiently(
                 record.name, lambda: _rebuild(client, builder, record, record.name, copies=count, proven=copy.name)
             )
         except BaseException as error:
@@ -184,7 +180,7 @@ class Restore:
         report(Progress("qdrant", f"{record.name}: back"))
 
     def _aliases_of(self, client: NodeClient, name: str) -> list[tuple[str, str]]:
-        """Those that stand for the collection or for a copy of it, and those that are to."""
+        """Return the aliases of the collection or of a copy of it, present ones and those of the recovery point."""
         copies = {copy.name for copy in find(client).values() if copy.base == name}
         live, there = client.aliases(), {*client.collection_names()}
         now = {alias: target for alias, target in live.items() if target == name or target in copies}
@@ -193,7 +189,7 @@ class Restore:
         return [(alias, target) for alias, target in both.items() if alias not in there and not _is_mark(alias)]
 
     def _set_aliases(self, *, sweep: bool) -> None:
-        """Those of the recovery point whose collections are back; `sweep` removes all others. In one request."""
+        """Set the aliases of the recovery point whose collections are restored; `sweep` removes all others."""
         client = self.nodes.first
         there = {*client.collection_names()}
         wanted = {
@@ -203,21 +199,21 @@ class Restore:
         client.change_aliases(wanted, gone)
 
     def _failure(self) -> RagopsError:
-        """One error that says the state of every collection that is not back."""
+        """Return one error with the state of every collection that is not restored."""
         missing = [record.name for record in self.wanted.collections if record.name not in self._back]
-        words = [
+        states = [
             f"{name}: {self._failed[name].message if name in self._failed else 'not reached, its data are untouched'}"
             for name in missing
         ]
         first = max(self._failed.values(), key=lambda error: isinstance(error, InterruptedRunError))
-        what = f"{len(missing)} of {len(self.wanted.collections)} collections are not back: {'; '.join(words)}"
+        what = f"{len(missing)} of {len(self.wanted.collections)} collections are not back: {'; '.join(states)}"
         return type(first)(first.code, what, f"{first.hint}; {_AGAIN}".strip("; "), exit_code=first.exit_code)
 
 
 def _rebuild(
     client: NodeClient, builder: Builder, record: CollectionRecord, name: str, *, copies: int = 1, proven: str = ""
 ) -> str:
-    """Build the collection in the place of whatever has its name."""
+    """Build the collection, and delete first what has its name."""
     if name in client.aliases():
         client.change_aliases({}, [name])
     if name in client.collection_names():
@@ -226,7 +222,7 @@ def _rebuild(
 
 
 def _stand_in(client: NodeClient, name: str, copy: str) -> str:
-    """Let the copy answer for a collection that could not be created again; return the resulting state as text."""
+    """Let the copy stand in for a collection that could not be built again; return the resulting state as text."""
     try:
         if name in client.collection_names():
             client.delete_collection(name)
@@ -237,7 +233,7 @@ def _stand_in(client: NodeClient, name: str, copy: str) -> str:
 
 
 def _delete_unproven(client: NodeClient) -> None:
-    """Remove the copies of an earlier run that hold nothing for sure, where what they are copies of is there."""
+    """Delete the unproven copies of an earlier run whose collections are there."""
     live = client.collection_names()
     for copy in find(client).values():
         if not copy.digest and copy.base in live:
@@ -256,6 +252,6 @@ def _is_mark(alias: str) -> bool:
 
 
 def _digest(record: CollectionRecord, checksums: dict[str, str]) -> str:
-    """Of all that a copy is made from."""
+    """Return the digest of all that a copy is built from."""
     content = record.model_dump_json() + "".join(f"{shard.file} {checksums[shard.file]}\n" for shard in record.shards)
     return hashlib.sha256(content.encode()).hexdigest()

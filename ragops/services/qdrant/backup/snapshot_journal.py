@@ -1,4 +1,4 @@
-"""Remembers which snapshots servers make for us, so that those of a run that was killed are removed by the next."""
+"""A journal of the snapshots that servers make for a dump, so that the next dump removes those of a killed one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Note:
 
 @dataclass
 class ServerCopies:
-    """Notes in the file `journal`: node, path of its snapshots, and those that were there before ours."""
+    """Notes in the file `journal`: node, path of its snapshots, and the snapshots that were there before."""
 
     journal: Path
     _notes: dict[tuple[str, str], list[str]] = field(default_factory=dict)
@@ -36,10 +36,10 @@ class ServerCopies:
 
     @contextlib.contextmanager
     def keep_note(self, client: HttpClient, snapshots: str, before: set[str]) -> Iterator[None]:
-        """Keep a note while the block lasts; one that is killed leaves it.
+        """Keep a note until the block ends; a killed run leaves it.
 
-        If the block fails, what the server has made since `before` is removed: a request that timed out may have left a
-        snapshot whose name was never received. If that fails too, the note stays for the next run.
+        If the block fails, the snapshots that were not there `before` are removed: a request that timed out may have
+        left one whose name was never received. If that fails too, the note stays for the next run.
         """
         with self._lock:
             self._notes[client.name, snapshots] = sorted(before)
@@ -47,7 +47,7 @@ class ServerCopies:
         try:
             yield
         except BaseException:
-            with contextlib.suppress(RagopsError):  # the first failure is the one to tell
+            with contextlib.suppress(RagopsError):  # the first failure counts
                 remove_others(client, snapshots, before)
                 self._forget(client, snapshots)
             raise
@@ -56,11 +56,11 @@ class ServerCopies:
     def _forget(self, client: HttpClient, snapshots: str) -> None:
         with self._lock:
             del self._notes[client.name, snapshots]
-            with contextlib.suppress(RagopsError):  # a note too many costs a look
+            with contextlib.suppress(RagopsError):  # a note too many costs one request
                 self._write()
 
     def clear(self, nodes: Nodes) -> None:
-        """Remove what a killed run left on those nodes that answer; the others are asked next time."""
+        """Remove the snapshots of a killed run from the nodes that answer; the notes of the others stay."""
         clients = {client.name: client for client in nodes.clients}
         for note in self._file.read() or ():
             node, snapshots, before = note.node, note.snapshots, note.before

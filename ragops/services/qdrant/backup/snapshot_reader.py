@@ -27,7 +27,7 @@ _LIMIT = 3600.0
 
 
 def is_readable(engine: str, version: str) -> bool:
-    """Whether the engine here can open what this one has written."""
+    """Return whether the engine of this machine can open snapshots of that engine."""
     found = re.match(r"(\d+)\.(\d+)", version)
     return engine != SERVER_ENGINE or (found is not None and (int(found[1]), int(found[2])) in _READABLE)
 
@@ -35,8 +35,8 @@ def is_readable(engine: str, version: str) -> bool:
 def count_points(snapshot: Path) -> int:
     """Unpack and open a snapshot, its own or a Qdrant server's, and count its points.
 
-    In a process of its own: the engine keeps all threads of ours waiting while it works, and a damaged file that it
-    maps may end its process. Raises IntegrityError (snapshot_unreadable), MissingError (engine_not_installed,
+    In a process of its own: the engine blocks all threads of its process while it works, and a damaged file that it
+    maps may end the process. Raises IntegrityError (snapshot_unreadable), MissingError (engine_not_installed,
     disk_full).
     """
     with private_temp_dir() as folder:
@@ -45,19 +45,19 @@ def count_points(snapshot: Path) -> int:
             return int(subprocess_tool.read_tool_output(arguments, os.environ, _LIMIT, name="the engine"))
         except RagopsError as error:
             if error.code == "disk_full" or (error.code == "tool_failed" and _is_full(folder, snapshot)):
-                what = f"no space left in {tempfile.gettempdir()} to open {snapshot.name}"
+                what = f"cannot open {snapshot.name}: no space left in {tempfile.gettempdir()}"
                 raise MissingError("disk_full", what, "free some space, or set TMPDIR") from error
             if error.code != "tool_failed":
                 raise
             if snapshot_unpack.NOT_HERE in error.message:
-                what = "qdrant-edge-py is not installed, or does not work here"
+                what = "cannot read snapshots: qdrant-edge-py is not installed, or does not work here"
                 raise MissingError("engine_not_installed", what, f"run `{install_command('docker')}`") from error
-            what = f"the engine cannot read {snapshot.name}: {error.message}"
+            what = f"cannot read {snapshot.name} with the engine: {error.message}"
             raise IntegrityError("snapshot_unreadable", what, OTHER_POINT) from error
 
 
 def _is_full(folder: Path, snapshot: Path) -> bool:
-    """Edge does not say why it could not unpack: whether there is no room for what it could not."""
+    """Return whether the disk is too full for the snapshot: Edge reports no reason if it cannot unpack."""
     return shutil.disk_usage(folder).free < snapshot.stat().st_size
 
 
@@ -67,7 +67,7 @@ def check_archive(snapshot: Path) -> None:
         with tarfile.open(snapshot, "r:") as archive:
             whole = sum(1 for member in archive if member.isreg())
     except (tarfile.TarError, OSError, EOFError) as error:
-        what = f"{snapshot.name} is no whole archive: {error}"
+        what = f"cannot read {snapshot.name}: it is no whole archive: {error}"
         raise IntegrityError("snapshot_unreadable", what, OTHER_POINT) from error
     if not whole:
-        raise IntegrityError("snapshot_unreadable", f"{snapshot.name} is an empty archive", OTHER_POINT)
+        raise IntegrityError("snapshot_unreadable", f"cannot read {snapshot.name}: it is an empty archive", OTHER_POINT)

@@ -1,4 +1,4 @@
-"""Waits for servers: as long as there is progress, and little longer than that."""
+"""Waits for the work of servers, as long as there is progress."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from ragops.adapters.qdrant.http import HttpClient
 
 T = TypeVar("T")
-STUCK_SECONDS = 600.0  # without anything changing
-LAG_SECONDS = 120.0  # that counts may differ though every replica is active and nothing is on its way
-ALONE_SECONDS = 30.0  # that the only node there is may not answer: nothing works without it
-_SILENT_SECONDS = 60.0  # that a node which works for us may not answer
+STUCK_SECONDS = 600.0  # the longest wait without any change
+LAG_SECONDS = 120.0  # the longest difference of counts while every replica is active and none is being copied
+ALONE_SECONDS = 30.0  # the longest silence of the only node
+_SILENT_SECONDS = 60.0  # the longest silence of a node that serves a long request
 _LOOK_SECONDS = 5.0
 _POLL = 0.2
 
 
 @dataclass(frozen=True)
 class Seen:
-    """One observation: `missing` names what is missing, empty if nothing is; `picture` changes with every progress.
+    """One observation: `missing` is what is missing, empty if nothing is; `picture` changes with every progress.
 
-    `counts` says that all is there but the numbers are other ones, `silence` is why nothing could be seen.
+    `counts` is set if only the counts differ; `silence` is the error of a node that does not answer.
     """
 
     missing: str
@@ -39,10 +39,10 @@ class Seen:
 
 
 def wait(name: str, look: Callable[[], Seen], *, alone: bool = False) -> None:
-    """Look again and again until nothing is missing of `name`; a node that does not answer is waited for too.
+    """Observe by `look` until nothing is missing of `name`; a node that does not answer is waited for too.
 
-    `alone` says that it is the only one, which is waited for during half a minute. Raises IntegrityError
-    (counts_differ), UnhealthyError (qdrant_shards_inactive, or as the node's), InterruptedRunError.
+    With `alone` it is the only node, and is waited for during half a minute. Raises IntegrityError (counts_differ),
+    UnhealthyError (qdrant_shards_inactive, or as the node's), InterruptedRunError.
     """
     picture: object = None
     since = settled = heard = time.monotonic()
@@ -65,7 +65,7 @@ def wait(name: str, look: Callable[[], Seen], *, alone: bool = False) -> None:
         cancellation.sleep(_POLL)
 
 
-_COUNTS_HINT = "`ragops backup verify --deep` says whether the recovery point is whole"
+_COUNTS_HINT = "check the recovery point: `ragops backup verify --deep`"
 
 
 def _look(look: Callable[[], Seen]) -> Seen:
@@ -76,10 +76,10 @@ def _look(look: Callable[[], Seen]) -> Seen:
 
 
 def while_answering(client: HttpClient, work: Callable[[], T]) -> T:
-    """Return the result of `work`, a request that may take hours, while its server still answers short ones.
+    """Return the result of `work`, a request that may take hours, as long as its server answers short requests.
 
-    Raises as `work`, UnhealthyError (qdrant_unreachable) if the server is silent for a minute: one that hangs keeps
-    its connections open.
+    Raises as `work`, UnhealthyError (qdrant_unreachable) after a minute of silence: a server that hangs keeps its
+    connections open.
     """
     job = BackgroundTask(work, "ragops-qdrant")
     heard = time.monotonic()

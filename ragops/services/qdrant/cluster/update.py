@@ -1,4 +1,4 @@
-"""Hooks of Qdrant around an update of the platform: what is refused before it, and what nodes need during it."""
+"""Hooks of Qdrant around an update of the platform: refusals before it, and lost nodes and mixed versions during it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def check(endpoint: Endpoint, settings: QdrantSettings) -> None:
-    """Raise UsageError (nodes_removed) if nodes that the cluster counts on would go."""
+    """Raise UsageError (nodes_removed) if the update would remove nodes."""
     refuse_fewer(len(endpoint.nodes), settings)
 
 
 def rejoin_lost_nodes(endpoint: Endpoint, data_file: DataFileReader) -> tuple[str, ...]:
-    """Let nodes of a cluster that lost their data join it again: it would refuse them under their old names."""
+    """Let nodes that lost their data join the cluster again, which would refuse them under their old names."""
     return remove_lost_peers(endpoint, lambda node: data_file(node, RAFT_STATE)) if len(endpoint.nodes) > 1 else ()
 
 
