@@ -47,8 +47,8 @@ def run(
     Example: ragops backup run --quiesce
     """
     from ragops.cli.progress import bars
+    from ragops.operations.backup.commands import back_up
     from ragops.operations.backup.create import BackupRequest
-    from ragops.operations.backup.environment import back_up
 
     current = state(context)
     session = current.session(lock_wait)
@@ -103,7 +103,7 @@ def copy(
     Example: ragops backup copy latest
     """
     from ragops.cli.progress import bars
-    from ragops.operations.backup.environment import copy_points
+    from ragops.operations.backup.commands import copy_points
 
     current = state(context)
     session = current.session(lock_wait)
@@ -138,7 +138,7 @@ def keep(
 
     Example: ragops backup keep latest
     """
-    from ragops.operations.backup.environment import pin_point
+    from ragops.operations.backup.commands import pin_point
 
     current = state(context)
     session = current.session(lock_wait)
@@ -160,7 +160,7 @@ def prune(
 
     Example: ragops backup prune --dry-run
     """
-    from ragops.operations.backup.environment import LOCKS, prune_points
+    from ragops.operations.backup.commands import LOCKS, prune_points
 
     current = state(context)
     session = current.session(lock_wait)

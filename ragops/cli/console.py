@@ -66,7 +66,7 @@ class Console:
             _write(line)
 
     def piece(self, text: str) -> None:
-        """Print a piece of data that goes on."""
+        """Print a piece of data without a line break after it."""
         sys.stdout.write(printable(text))
         sys.stdout.flush()
 

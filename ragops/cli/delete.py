@@ -35,9 +35,9 @@ def delete(
 
     Example: ragops backup delete latest --dry-run
     """
+    from ragops.operations.backup.commands import delete_request
     from ragops.operations.backup.delete import delete as operation
     from ragops.operations.backup.delete import plan_deletion
-    from ragops.operations.backup.environment import delete_request
     from ragops.units import size
 
     current = state(context)

@@ -34,15 +34,15 @@ def issue(
 
     Example: ragops token issue website --days 30
     """
-    from ragops.operations.gateway import adapter
     from ragops.operations.gateway import tokens as operation
+    from ragops.operations.gateway.config import applier
 
     current = state(context)
     session = current.session(lock_wait)
     paths, settings = session.project.paths, session.project.settings
     with session.changing():
         now = datetime.now(tz=UTC)
-        apply = adapter.applier(session)
+        apply = applier(session)
         result = operation.issue(paths.gateway, settings.name, name, now, apply, timedelta(days=days))
     current.console.document(result)
     current.console.text(result.token)
@@ -92,13 +92,13 @@ def revoke(
 
     Example: ragops token revoke website
     """
-    from ragops.operations.gateway import adapter
     from ragops.operations.gateway import tokens as operation
+    from ragops.operations.gateway.config import applier
 
     current = state(context)
     session = current.session(lock_wait)
     with session.changing():
-        apply = adapter.applier(session)
+        apply = applier(session)
         result = operation.revoke(session.project.paths.gateway, token, datetime.now(tz=UTC), apply)
     current.console.document(result)
     for line in result.tokens:
@@ -111,11 +111,10 @@ def diff(context: typer.Context) -> None:
 
     Example: ragops gateway diff
     """
-    from ragops.operations.gateway import adapter
     from ragops.operations.gateway import config as operation
 
     current = state(context)
-    found = operation.diff(*adapter.opened(current.session()))
+    found = operation.diff(*operation.open_gateway(current.session()))
     _show(current.console, found)
     if found.changed:
         raise typer.Exit(ExitCode.CHANGES)
@@ -129,11 +128,10 @@ def check(context: typer.Context) -> None:
 
     Example: ragops gateway check
     """
-    from ragops.operations.gateway import adapter
     from ragops.operations.gateway import config as operation
 
     current = state(context)
-    found = operation.check(*adapter.opened(current.session()))
+    found = operation.check(*operation.open_gateway(current.session()))
     _show(current.console, found)
     current.console.message("the gateway accepts it")
 
@@ -144,13 +142,12 @@ def apply(context: typer.Context, lock_wait: LockWait = 0.0) -> None:
 
     Example: ragops gateway apply
     """
-    from ragops.operations.gateway import adapter
     from ragops.operations.gateway import config as operation
 
     current = state(context)
     session = current.session(lock_wait)
     with session.changing():
-        result = operation.apply(*adapter.opened(session), adapter.applier(session))
+        result = operation.apply(*operation.open_gateway(session), operation.applier(session))
     current.console.document(result)
     for name in result.changed:
         current.console.text(f"~ {name}")

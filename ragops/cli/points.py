@@ -51,7 +51,7 @@ def list_points(context: typer.Context, repository: From = None) -> None:
         optional=("KIND", "COPIES", "SIZE", "CREATED (UTC)"),
         empty="" if found.unreadable else "there are no recovery points yet: `ragops backup run` takes one",
     )
-    for ident, error in zip(found.unreadable_ids, found.unreadable, strict=True):
+    for ident, error in found.unreadable:
         current.console.message(f"unreadable: {error.message}")
         current.console.message(
             f"  → `ragops backup copy {ident}` if it is whole elsewhere, or `ragops backup delete {ident}`"
@@ -95,8 +95,7 @@ def _listed(found: Overview) -> dict[str, Any]:
     return {
         "points": lines,
         "unreadable": [
-            {"id": ident, "code": error.code, "message": error.message}
-            for ident, error in zip(found.unreadable_ids, found.unreadable, strict=True)
+            {"id": ident, "code": error.code, "message": error.message} for ident, error in found.unreadable
         ],
         "unreachable": [{"repository": name, "message": error.message} for name, error in found.unreachable],
     }
@@ -159,7 +158,7 @@ def verify(
     Example: ragops backup verify latest --deep
     """
     from ragops.cli.progress import bars
-    from ragops.operations.restore.prove import verify_point
+    from ragops.operations.backup.verify import verify_point
 
     current = state(context)
     if every:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ragops.cli.console import Console
     from ragops.cli.state import State
-    from ragops.operations.restore.clean import KeptItem
+    from ragops.operations.restore.kept_data import KeptItem
     from ragops.operations.restore.restore import RestoreResult
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repository import Repository
@@ -69,7 +69,8 @@ def restore(
     Example: ragops restore latest --yes
     """
     from ragops.cli.progress import bars, steps
-    from ragops.operations.restore.environment import Wanted, restore_environment
+    from ragops.operations.restore.live_platform import restore_live
+    from ragops.operations.restore.restore import RestoreRequest
     from ragops.operations.service_names import refuse_unknown
 
     current = state(context)
@@ -87,8 +88,10 @@ def restore(
     if not dry_run:
         which = ", ".join(service or ()) or "all services"
         console.confirm(f"This replaces the data of {which} by recovery point {found.id}.", yes=yes)
-    wanted = Wanted(found, tuple(service or ()), repository, dry_run, no_safety, restart or _restart)
-    report = restore_environment(session, vault, wanted, lambda: steps(console, "restore"), lambda: bars(console))
+    request = RestoreRequest(
+        found.id, tuple(service or ()), not no_safety, dry_run, repository, restart=restart or _restart
+    )
+    report = restore_live(session, vault, found, request, lambda: steps(console, "restore"), lambda: bars(console))
     result, failure = report.result, report.failure
     if failure is None:  # else the error is the document
         console.document(_values(result))
@@ -110,7 +113,7 @@ def _say_which(console: Console, chosen: Repository, found: RecoveryPoint, *, la
 def _clean(
     current: State, services: Sequence[str], older_than: str | None, lock_wait: float, *, dry_run: bool, yes: bool
 ) -> None:
-    from ragops.operations.restore.clean import asides, clean, span
+    from ragops.operations.restore.kept_data import asides, clean, span
     from ragops.units import size
 
     console, session = current.console, current.session(lock_wait)

@@ -6,21 +6,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ragops.errors import RagopsError
     from ragops.recovery.point import RecoveryPoint
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The recovery points, newest first, and what else lies there that cannot be read as one."""
+    """The recovery points, newest first, and by id why others cannot be read."""
 
     points: tuple[RecoveryPoint, ...]
-    unreadable: tuple[RagopsError, ...]
-    unreadable_ids: tuple[str, ...] = ()
+    unreadable: Mapping[str, RagopsError]
 
     @property
     def next_sequence(self) -> int:
-        """Of the one that comes next."""
+        """The sequence number of the next recovery point."""
         return max((point.manifest.sequence for point in self.points), default=0) + 1
 
     def find_by_prefix(self, reference: str) -> list[RecoveryPoint]:
@@ -29,21 +30,16 @@ class Listing:
 
     def find_unreadable_by_prefix(self, reference: str) -> dict[str, RagopsError]:
         """Return the failures of unreadable points whose ids start with `reference`, by id."""
-        known = zip(self.unreadable_ids, self.unreadable, strict=True)
-        return {ident: error for ident, error in known if reference and ident.startswith(reference)}
+        return {id_: error for id_, error in self.unreadable.items() if reference and id_.startswith(reference)}
 
     def latest(self) -> RecoveryPoint | None:
         """Return the newest backup of a platform that was not down; safety points do not count."""
         return next((point for point in self.points if point.manifest.is_good), None)
 
     def newer_unreadable(self) -> dict[str, RagopsError]:
-        """Those that cannot be read and are newer than `latest`, and why.
-
-        Newer by the time in their ids; the order in which they were taken cannot be read.
-        """
+        """Return why points newer than `latest`, by the times in their ids, cannot be read."""
         newest = self.latest()
-        known = zip(self.unreadable_ids, self.unreadable, strict=True)
-        return {ident: error for ident, error in known if newest is None or ident > newest.id}
+        return {id_: error for id_, error in self.unreadable.items() if newest is None or id_ > newest.id}
 
     def newer_unhealthy(self) -> tuple[RecoveryPoint, ...]:
         """Return the points newer than `latest` that were taken of a platform that was down."""

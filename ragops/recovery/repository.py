@@ -121,7 +121,7 @@ class Repository:
                 continue
             points.append(RecoveryPoint(self.store, signed, sizes.get(ident), ident in kept))
         points.sort(key=lambda point: (point.manifest.sequence, point.manifest.created, point.id), reverse=True)
-        return Listing(tuple(points), tuple(unreadable.values()), tuple(unreadable))
+        return Listing(tuple(points), unreadable)
 
     def _check_location(self, ident: str, signed: SignedManifest) -> SignedManifest:
         """Raise IntegrityError if a signed manifest lies in another one's place: it proves nothing about this place."""

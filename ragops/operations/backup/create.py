@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import ragops
 from ragops.adapters.progress import Progress, ignore_progress
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ragops.operations.backup.point_condition import Condition
+    from ragops.operations.backup.quiesce import PausedWrites
     from ragops.operations.backup.replicate import CopyResult
     from ragops.operations.platform import Platform
     from ragops.recovery.backup_target import BackupTarget
@@ -83,39 +84,19 @@ class BackupResult:
             raise RagopsError("copy_failed", what, hint)
 
 
-class WriteFreeze(Protocol):
-    """Writers that are kept waiting while instants are fixed."""
-
-    @property
-    def instant(self) -> datetime | None:
-        """Since when no write was taken; None if writers are not held."""
-
-    def release(self) -> None:
-        """Let them go."""
-
-
-class NoFreeze:
-    """No writer is held."""
-
-    instant: datetime | None = None
-
-    def release(self) -> None:
-        """Nothing."""
-
-
 def run(
     platform: Platform,
     vault: BackupTarget,
     request: BackupRequest = BackupRequest(),
     *,
     locker: LockRequest = LockRequest("ragops backup run"),  # noqa: B008  frozen
-    held: AbstractContextManager[WriteFreeze] | None = None,
+    held: AbstractContextManager[PausedWrites] | None = None,
     condition: Condition | None = None,
     on_progress: Callable[[Progress], None] = ignore_progress,
 ) -> BackupResult:
     """Take a recovery point; when it returns, the engines have read back every part, and so have we where it lies.
 
-    `held` keeps writers waiting until all instants are fixed. With a `condition` that finds the platform down it is
+    `held` blocks writes until all snapshots are fixed. With a `condition` that finds the platform down it is
     marked, and `BackupResult.require_healthy` raises. Raises RagopsError; nothing that looks like a recovery point is
     left then.
     """
@@ -128,10 +109,12 @@ def run(
     key = vault.signing_key()
     with vault.primary.create_draft(locker, vault.last_sequence()) as draft, vault.staging_folder() as folder:
         writer = BackupWriter(draft, vault, folder, request.jobs, on_progress)
-        with held or contextlib.nullcontext(NoFreeze()) as hold:
-            writer.run(platform, names, hold.release)
+        with held or contextlib.nullcontext() as paused:
+            writer.run(platform, names, paused.release if paused else lambda: None)
         add_project(writer, platform, sealed=bool(vault.recipients))
-        manifest = _manifest(draft, platform, vault, request.kind, writer.in_order(), hold.instant)
+        manifest = _manifest(
+            draft, platform, vault, request.kind, writer.in_order(), paused.instant if paused else None
+        )
         found = condition.look(names, manifest.parts) if condition else Findings()
         manifest = manifest.model_copy(update={"unhealthy": found.words, "schema_digest": found.digest})
         signed = publish(draft, manifest, key)

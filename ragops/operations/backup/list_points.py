@@ -30,9 +30,8 @@ class Overview:
     """All recovery points of all repositories, newest first, what cannot be read, and repositories out of reach."""
 
     lines: tuple[Line, ...]
-    unreadable: tuple[RagopsError, ...]
+    unreadable: tuple[tuple[str, RagopsError], ...]
     unreachable: tuple[tuple[str, RagopsError], ...]
-    unreadable_ids: tuple[str, ...] = ()
 
 
 def overview(vault: BackupTarget, repository: str | None = None) -> Overview:
@@ -54,9 +53,8 @@ def overview(vault: BackupTarget, repository: str | None = None) -> Overview:
     trusted = vault.trusted_keys()
     lines = [_line(places, list(listings), trusted) for places in found.values()]
     lines.sort(key=lambda line: (line.point.manifest.sequence, line.point.manifest.created), reverse=True)
-    unreadable = tuple(error for listing in listings.values() for error in listing.unreadable)
-    ids = tuple(ident for listing in listings.values() for ident in listing.unreadable_ids)
-    return Overview(tuple(lines), unreadable, tuple(unreachable), ids)
+    unreadable = tuple(item for listing in listings.values() for item in listing.unreadable.items())
+    return Overview(tuple(lines), unreadable, tuple(unreachable))
 
 
 def each_id(vault: BackupTarget) -> Iterator[str]:

@@ -83,12 +83,12 @@ def _prune(
         verdicts = apply_policy(listing.points, rule, vault.trusted_keys(), protected)
         if repository.append_only:
             verdicts = tuple(verdict if verdict.keep else _stays(verdict, _ELSEWHERE) for verdict in verdicts)
-        return Pruned(repository.name, verdicts, listing.unreadable)
+        return Pruned(repository.name, verdicts, (*listing.unreadable.values(),))
     with repository.lock(locker):
         repository.clear_leftovers()
         listing = repository.list()
         verdicts, refusals = _remove(repository, apply_policy(listing.points, rule, vault.trusted_keys(), protected))
-    return Pruned(repository.name, verdicts, listing.unreadable, _refusal(repository, refusals))
+    return Pruned(repository.name, verdicts, (*listing.unreadable.values(),), _refusal(repository, refusals))
 
 
 def _remove(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import Progress, ignore_progress, make_byte_counter
 from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
 from ragops.operations.backup.staging import engine_part, staged_parts
+from ragops.operations.observe import restore_proof
 from ragops.recovery.manifest import PLATFORM
 from ragops.services import SERVICES, backup_engine
 from ragops.services.contract import Extent, Proof
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.operations.platform import Platform
+    from ragops.operations.session import Session
     from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
     from ragops.services.contract import Endpoint, Part
@@ -84,6 +87,34 @@ def verify(
     return VerifyResult(point, chosen.name, platform is not None, point.find_extra_files(), tuple(proofs))
 
 
+def verify_point(
+    session: Session,
+    reference: str,
+    *,
+    deep: bool,
+    budget: float = 0.0,
+    repository: str | None = None,
+    identity: Path | None = None,
+    on_progress: Callable[[Progress], None] = ignore_progress,
+) -> VerifyResult:
+    """Verify one recovery point; a `deep` one is recorded, with at most `budget` seconds for each service (0: any).
+
+    Raises IntegrityError if it is damaged or does not restore, and what finding and opening it raise.
+    """
+    started = time.monotonic()
+    platform, target = session.platform() if deep else None, session.vault(identity)
+    try:
+        result = verify(platform, target, reference, repository=repository, budget=budget, on_progress=on_progress)
+    except IntegrityError as error:
+        if deep:
+            chosen, found = target.find(reference, repository)
+            restore_proof.note_verified(session, found, chosen.name, (), time.monotonic() - started, error)
+        raise
+    if deep:
+        restore_proof.note_verified(session, result.point, result.repository, result.proofs, time.monotonic() - started)
+    return result
+
+
 def _check(point: RecoveryPoint, on_progress: Callable[[Progress], None], name: str = "") -> None:
     name = name or point.id
     point.verify(on_bytes=make_byte_counter(on_progress, name, "checksums", point.size))
@@ -138,8 +169,7 @@ def verify_all(
     trusted = vault.trusted_keys()
     for place in chosen:
         listing = place.list()
-        unread = zip(listing.unreadable_ids, listing.unreadable, strict=True)
-        found += [Checked(ident, place.name, error) for ident, error in unread]
+        found += [Checked(ident, place.name, error) for ident, error in listing.unreadable.items()]
         for point in listing.points:
             try:
                 point.require_trust(trusted)

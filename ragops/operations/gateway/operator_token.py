@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.errors import LockedError
-from ragops.operations.gateway import adapter
 from ragops.operations.gateway import tokens as operation
+from ragops.operations.gateway.config import applier
 from ragops.services.gateway import tokens
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def _issue(session: Session, folder: Path, file: Path) -> str:
     if over:  # nothing asks for them any more, and `token list` would grow by one each hour of work
         kept = tuple(item for item in tokens.load(folder) if item not in over)
         tokens.save(folder, kept)
-    issued = operation.issue(folder, session.project.settings.name, NAME, now, adapter.applier(session), _TTL)
+    issued = operation.issue(folder, session.project.settings.name, NAME, now, applier(session), _TTL)
     write_atomic(file, issued.token.encode(), SECRET_MODE)
     return issued.token
 

@@ -63,13 +63,6 @@ def examine(project: Project | None) -> Diagnosis:
     return Diagnosis(checks)
 
 
-def _runtime(project: Project | None, folder: Path) -> tuple[Check, ...]:
-    """Return the checks of the project's runtime, of the default one before there is a project."""
-    if project:
-        return registry.host_of(project).doctor_checks()
-    return registry.find(registry.DEFAULT).check_machine(folder)
-
-
 def _data(project: Project) -> tuple[Check, ...]:
     """Nothing while the data are there, or there never were any."""
     try:

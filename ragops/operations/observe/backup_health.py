@@ -12,7 +12,7 @@ from ragops.adapters.background import BackgroundTask
 from ragops.errors import RagopsError
 from ragops.operations.observe import restore_proof
 from ragops.operations.records import drill_log, last_backup
-from ragops.operations.restore.clean import asides
+from ragops.operations.restore.kept_data import asides
 from ragops.recovery.local_history import History
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.units import size
@@ -103,7 +103,7 @@ def _unreadable(listing: Listing) -> list[Check]:
     """Return what lies among the recovery points and cannot be read as one."""
     if not listing.unreadable:
         return []
-    ident, error = listing.unreadable_ids[0], listing.unreadable[0]
+    ident, error = next(iter(listing.unreadable.items()))
     more = f", and {len(listing.unreadable) - 1} more" if len(listing.unreadable) > 1 else ""
     hint = f"`ragops backup copy {ident}` where another repository has it whole, else `ragops backup delete {ident}`"
     return [Check("unreadable", Status.DEGRADED, f"{error.message}{more}", hint)]

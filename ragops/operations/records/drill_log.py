@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
+from collections.abc import Mapping  # noqa: TC003  pydantic reads the annotations
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from datetime import datetime  # noqa: TC003
+from typing import TYPE_CHECKING
 
 from ragops.adapters import audit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 
@@ -63,32 +62,16 @@ def drills(path: Path) -> tuple[DrillRecord, ...]:
 
 def read(path: Path) -> tuple[DrillRecord, ...]:
     """All that is kept, oldest first; lines that cannot be read are left out."""
+    from pydantic import TypeAdapter
+
+    adapter = TypeAdapter(DrillRecord)
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError):
         return ()
     found = []
     for line in lines:
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            found.append(_record(json.loads(line)))
+        with contextlib.suppress(ValueError):
+            record = adapter.validate_json(line)
+            found += [record] if record.time else []
     return tuple(found)
-
-
-def _record(values: Mapping[str, Any]) -> DrillRecord:
-    return DrillRecord(
-        point=str(values["point"]),
-        repository=str(values["repository"]),
-        seconds=float(values["seconds"]),
-        restore_seconds=float(values["restore_seconds"]),
-        data_age_seconds=float(values["data_age_seconds"]),
-        error=str(values["error"]),
-        why=str(values["why"]),
-        counts=values.get("counts", {}),
-        samples=values.get("samples", {}),
-        time=datetime.fromisoformat(values["time"]),
-        how=str(values.get("how", DRILL)),
-        schema_digest=str(values.get("schema_digest", "")),
-        full=bool(values.get("full", True)),
-        proven=tuple(values.get("proven", ())),
-        left=tuple(values.get("left", ())),
-    )

@@ -1,47 +1,42 @@
-"""Gathers the figures of backups and drills, and keeps the text file that a node exporter reads up to date."""
+"""Metrics of backups and restore drills in Prometheus's text format, also in a file for node_exporter."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import PUBLIC_MODE, write_atomic
+from ragops.adapters.prometheus import gauge, render
 from ragops.errors import RagopsError
 from ragops.operations.records import drill_log, last_backup
-from ragops.recovery import metrics
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ragops.operations.records.drill_log import DrillRecord
     from ragops.operations.session import Session
+
+    # Name, description and value; one that is not known is left out.
+    Row = tuple[str, str, float | None]
 
 
 def text(session: Session) -> str:
     """Return the figures as they are now, from this machine's own records; empty before the first backup and drill."""
-    paths = session.project.paths
-    return metrics.render_metrics(session.project.settings.name, paths.environment, _backup(session), _drill(session))
+    paths, record = session.project.paths, last_backup.read(session.project.paths.backup_record)
+    rows = [*_of_drills(drill_log.drills(paths.drills))]
+    if record:
+        rows = [*_of_backup(record, len(missing_copies(session, record))), *rows]
+    return render_metrics(session.project.settings.name, paths.environment, rows)
 
 
 def write(session: Session) -> None:
-    """Write `backup.metrics_file`, if ragops.yaml names one; a failure is a word: the backup is what matters."""
+    """Write `backup.metrics_file`, if ragops.yaml names one. A failure is only a notice: the backup is what matters."""
     named = session.project.settings.backup.metrics_file
     if not named:
         return
     try:
         write_atomic(session.project.paths.root / named, text(session), PUBLIC_MODE)
     except RagopsError as error:
-        session.notice(f"the metrics could not be written: {error.message}")
-
-
-def _backup(session: Session) -> metrics.BackupMetrics | None:
-    record = last_backup.read(session.project.paths.backup_record)
-    if record is None:
-        return None
-    taken = record.taken
-    return metrics.BackupMetrics(
-        last_success=taken.instant if taken else None,
-        succeeded=not record.error,
-        seconds=record.seconds,
-        size=taken.size if taken else None,
-        copies_missing=len(missing_copies(session, record)),
-    )
+        session.notice(f"cannot write the metrics: {error.message}")
 
 
 def missing_copies(session: Session, record: last_backup.RunRecord) -> tuple[str, ...]:
@@ -52,10 +47,27 @@ def missing_copies(session: Session, record: last_backup.RunRecord) -> tuple[str
     return tuple(name for name in wanted if not record.taken.copies.get(name))
 
 
-def _drill(session: Session) -> metrics.DrillMetrics | None:
-    records = drill_log.drills(session.project.paths.drills)
+def render_metrics(platform: str, environment: str, rows: Sequence[Row]) -> str:
+    """Return the figures that are known, each with the labels `platform` and `environment`; empty if there are none."""
+    labels = {"platform": platform, "environment": environment}
+    return render(gauge(f"ragops_{name}", what, [(labels, value)]) for name, what, value in rows if value is not None)
+
+
+def _of_backup(record: last_backup.RunRecord, copies_missing: int) -> Iterator[Row]:
+    taken = record.taken
+    when, size = (taken.instant, taken.size) if taken else (None, None)
+    yield "backup_last_success_timestamp_seconds", "When the last recovery point was taken.", when
+    yield "backup_last_run_success", "Whether the last run took one, with all copies.", not record.error
+    yield "backup_duration_seconds", "Duration of the last run.", record.seconds
+    yield "backup_size_bytes", "Size of the last recovery point in its repository.", size
+    yield "backup_copies_missing", "Repositories that lack a copy of it.", copies_missing
+
+
+def _of_drills(records: Sequence[DrillRecord]) -> Iterator[Row]:
     if not records:
-        return None
-    good = [record.time.timestamp() for record in records if record.ok and record.time]
-    last = records[-1]
-    return metrics.DrillMetrics(good[-1] if good else None, last.ok, last.seconds, last.data_age_seconds)
+        return
+    last, good = records[-1], [record.time.timestamp() for record in records if record.ok and record.time]
+    yield "drill_last_success_timestamp_seconds", "When a drill last succeeded.", good[-1] if good else None
+    yield "drill_last_run_success", "Whether the last drill succeeded.", last.ok
+    yield "drill_duration_seconds", "Duration of the last drill.", last.seconds
+    yield "drill_data_age_seconds", "Age of its data.", last.data_age_seconds

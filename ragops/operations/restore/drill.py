@@ -21,7 +21,7 @@ from ragops.operations.observe.wait_answering import wait_for_answers
 from ragops.operations.records.drill_log import DrillRecord
 from ragops.operations.restore import scratch_platform
 from ragops.operations.restore.compare import Comparison, compare
-from ragops.operations.restore.project_files import project_files
+from ragops.operations.restore.read_project import project_files
 from ragops.operations.restore.restore import RestoreRequest, restore
 from ragops.services.contract import Status
 

@@ -25,7 +25,7 @@ from ragops.operations.observe.wait_answering import wait_for_answers
 from ragops.operations.repositories import staging_of
 from ragops.operations.restore import write_project
 from ragops.operations.restore.locate import Candidate, RecoverState, command_of, keep_progress, older_good
-from ragops.operations.restore.project_files import project_files
+from ragops.operations.restore.read_project import project_files
 from ragops.operations.restore.restore import RestoreRequest, restore
 from ragops.operations.session import Session
 from ragops.recovery.local_history import History

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.config.paths import ProjectPaths
-    from ragops.operations.restore.project_files import ProjectFiles
+    from ragops.operations.restore.read_project import ProjectFiles
 
 _ALWAYS = "secrets.json"
 _OPTIONS = re.compile(rf"{OPTIONS}/(?!\.ragops/|ragops\.)[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.errors import UsageError
+from ragops.operations.backup.commands import back_up
 from ragops.operations.backup.create import BackupRequest
-from ragops.operations.backup.environment import back_up
+from ragops.operations.backup.verify import verify_point
 from ragops.operations.data import migrate
-from ragops.operations.restore.prove import verify_point
 from ragops.recovery.schedule_texts import parse_weekday
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.progress import Progress
     from ragops.config.load import Project
-    from ragops.operations.backup.environment import BackupReport
+    from ragops.operations.backup.commands import BackupReport
     from ragops.operations.backup.verify import VerifyResult
     from ragops.operations.schedule.nightly import Step
     from ragops.operations.session import Session

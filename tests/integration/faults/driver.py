@@ -28,7 +28,7 @@ _MODULES = (
     "h2.connection", "httpcore", "jinja2", "qdrant_edge", "ragops.cli.main", "ragops.config.load",
     "httpx", "psycopg", "pyrage", "redis", "zstandard",
     "ragops.cli.app", "ragops.cli.backup", "ragops.cli.progress", "ragops.cli.points", "ragops.cli.restore",
-    "ragops.cli.views", "ragops.operations.backup.environment", "ragops.operations.restore.environment",
+    "ragops.cli.views", "ragops.operations.backup.commands", "ragops.operations.restore.live_platform",
     "ragops.operations.backup.create", "ragops.operations.backup.prune", "ragops.operations.data.cache",
     "ragops.operations.restore.restore", "ragops.operations.session", "ragops.adapters.storage.open",
     "ragops.runtimes.embedded.host", "ragops.services.qdrant.backup.backup", "ragops.services.redis.backup",

@@ -96,7 +96,7 @@ def test_one_that_cannot_be_read_goes(vault: BackupTarget, content: bytes) -> No
     assert [item.state for item in plan_deletion(vault, DeleteRequest(ids[1]))] == ["unreadable", "whole"]
     delete(vault, DeleteRequest(ids[1], "1"), LOCKER).require_all()
     assert there(vault) == [[ids[0], ids[2]], ids]
-    assert vault.primary.list().unreadable == ()
+    assert vault.primary.list().unreadable == {}
     assert ids[1] not in vault.primary.list_ids()
 
 

@@ -14,12 +14,13 @@ import pytest
 from ragops.adapters import locks
 from ragops.config.load import load
 from ragops.errors import MissingError, RagopsError, UsageError
-from ragops.operations.backup import environment
+from ragops.operations.backup import commands
+from ragops.operations.backup import verify as verification
 from ragops.operations.backup.create import BackupRequest
 from ragops.operations.lifecycle.init import init
 from ragops.operations.records import last_backup
-from ragops.operations.restore import environment as restoring
-from ragops.operations.restore import prove
+from ragops.operations.restore import live_platform as restoring
+from ragops.operations.restore.restore import RestoreRequest
 from ragops.operations.schedule import steps
 from ragops.operations.session import Session
 from tests.backup_helpers import put_point
@@ -62,7 +63,7 @@ def there(session: Session) -> set[str]:
 def test_prune_leaves_what_an_interrupted_restore_continues_with(session: Session) -> None:
     ids = filled(session, 40)
     session.restore_journal().begin(ids[0], ("redis",), ids[1])
-    result = environment.prune_points(session)
+    result = commands.prune_points(session)
     result.require_all()
     assert {ids[0], ids[1], ids[-1]} < there(session)
     assert len(there(session)) < len(ids), "others are gone"
@@ -72,7 +73,7 @@ def test_prune_leaves_the_last_one_that_was_taken_here(session: Session) -> None
     ids = filled(session, 40)
     taken = last_backup.Taken(ids[2], START.isoformat(), 1.0, 10)
     last_backup.save(session.project.paths.backup_record, last_backup.RunRecord(START.isoformat(), 1.0, "", taken))
-    environment.prune_points(session).require_all()
+    commands.prune_points(session).require_all()
     assert ids[2] in there(session)
     assert ids[1] not in there(session)
 
@@ -80,7 +81,7 @@ def test_prune_leaves_the_last_one_that_was_taken_here(session: Session) -> None
 def test_a_request_to_delete_names_what_a_restore_needs(session: Session) -> None:
     ids = filled(session, 2)
     session.restore_journal().begin(ids[0], ("redis",), ids[1])
-    assert environment.delete_request(session, "latest", None, kept=True).needed == frozenset(ids)
+    assert commands.delete_request(session, "latest", None, kept=True).needed == frozenset(ids)
 
 
 # --- backup ----------------------------------------------------------------------------------------------------------
@@ -96,9 +97,9 @@ def test_a_backup_holds_its_locks_and_one_of_one_instant_keeps_ingest_out(
         held.extend(kind for kind in locks.KINDS if locks.find_holder(session.project.paths.locks, kind))
         raise MissingError("disk_full", "no space left")
 
-    monkeypatch.setattr(environment, "_take", take)
+    monkeypatch.setattr(commands, "_take", take)
     with pytest.raises(MissingError):
-        environment.back_up(session, BackupRequest(), quiesce=quiesce)
+        commands.back_up(session, BackupRequest(), quiesce=quiesce)
     assert set(held) == ({"backup", "ingest"} if quiesce else {"backup"})
     record = last_backup.read(session.project.paths.backup_record)
     assert record is not None
@@ -110,7 +111,7 @@ def test_copies_that_are_made_later_are_recorded(session: Session) -> None:
     taken = last_backup.Taken(ident, START.isoformat(), 1.0, 10, {"elsewhere": False})
     failed = last_backup.RunRecord(START.isoformat(), 1.0, "copy_failed", taken)
     last_backup.save(session.project.paths.backup_record, failed)
-    report = environment.copy_points(session, None)
+    report = commands.copy_points(session, None)
     report.require_all()
     assert [found.point.id for found in report.points] == [ident]
     record = last_backup.read(session.project.paths.backup_record)
@@ -122,8 +123,8 @@ def test_copies_that_are_made_later_are_recorded(session: Session) -> None:
 
 def test_a_mark_keeps_a_point_from_prune(session: Session) -> None:
     ids = filled(session, 40)
-    assert environment.pin_point(session, ids[0], keep=True) == ids[0]
-    environment.prune_points(session).require_all()
+    assert commands.pin_point(session, ids[0], keep=True) == ids[0]
+    commands.prune_points(session).require_all()
     assert ids[0] in there(session)
 
 
@@ -145,8 +146,8 @@ def test_when_a_safety_point_is_taken(
 ) -> None:
     target = session.vault()
     point = put_point(target.primary, target.signing_key())
-    wanted = restoring.Wanted(point, services, without_safety=without)
-    assert restoring._request(wanted, started).safety is safety
+    wanted = RestoreRequest(point.id, services, safety=not without)
+    assert restoring._without_needless_safety(wanted, point, started).safety is safety
 
 
 # --- the nightly run -------------------------------------------------------------------------------------------------
@@ -213,12 +214,12 @@ def test_a_deep_verification_that_fails_is_recorded(session: Session, monkeypatc
     def fail(*_: Any, **__: Any) -> Any:
         raise IntegrityError("part_damaged", "not as it was")
 
-    monkeypatch.setattr(prove, "verify", fail)
-    monkeypatch.setattr(prove.restore_proof, "note_verified", lambda *given: noted.append(given[-1].code))
+    monkeypatch.setattr(verification, "verify", fail)
+    monkeypatch.setattr(verification.restore_proof, "note_verified", lambda *given: noted.append(given[-1].code))
     monkeypatch.setattr(Session, "platform", lambda _session: nullcontext())
     for deep in (True, False):
         with pytest.raises(IntegrityError):
-            prove.verify_point(session, "latest", deep=deep)
+            verification.verify_point(session, "latest", deep=deep)
     assert noted == ["part_damaged"], "only what engines had a part in"
 
 

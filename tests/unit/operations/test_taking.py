@@ -636,7 +636,7 @@ def test_an_interrupted_run_leaves_nothing_and_ends(vault: BackupTarget, step: s
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "interrupted []\n"), err
     assert nothing_left(vault)
-    assert vault.primary.list() == type(vault.primary.list())((), ())
+    assert vault.primary.list() == type(vault.primary.list())((), {})
 
 
 @contextmanager
@@ -678,7 +678,7 @@ def test_a_killed_run_leaves_nothing_visible_and_the_next_one_clears_it(vault: B
         assert process.stdout.readline() == "there\n"
         process.kill()
         process.communicate(timeout=60)
-    assert vault.primary.list() == type(vault.primary.list())((), ())
+    assert vault.primary.list() == type(vault.primary.list())((), {})
     assert list(vault.staging.iterdir()), "else this test shows nothing"
     with plugged(engines()):
         point = take(platform_of(), vault)
@@ -742,7 +742,7 @@ def test_an_overview_says_where_each_is_whole(fakes: Any, tmp_path: Path) -> Non
     assert [(line.point.id, dict(line.whole), line.signer_known) for line in found.lines] == [
         (second.id, {here: True, there: None}, True), (first.id, {here: True, there: False}, True),
     ]  # fmt: skip
-    assert (found.unreadable, found.unreachable) == ((), ())
+    assert (found.unreadable, found.unreachable) == ((), {})
     assert [line.point.id for line in overview(vault, "2").lines] == [first.id]
 
 

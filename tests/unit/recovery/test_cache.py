@@ -114,7 +114,9 @@ def test_a_damaged_manifest_is_not_read_every_time_and_hides_no_other(
     read_manifests(store)
     again = repository.list()
     assert again.points == first.points
-    assert [error.message for error in again.unreadable] == [error.message for error in first.unreadable]
+    assert [error.message for error in again.unreadable.values()] == [
+        error.message for error in first.unreadable.values()
+    ]
     assert read_manifests(store) == 0
 
 
@@ -147,7 +149,7 @@ def test_a_cache_that_was_tampered_with_does_not_pass_for_a_recovery_point(store
     path.write_text(path.read_text().replace('\\"platform\\": \\"p\\"', '\\"platform\\": \\"q\\"'))
     listing = repository.list()
     assert listing.points == ()
-    assert {error.code for error in listing.unreadable} == {"signature_invalid"}
+    assert {error.code for error in listing.unreadable.values()} == {"signature_invalid"}
 
 
 def test_a_cache_that_cannot_be_written_is_no_failure(store: MemoryStore, tmp_path: Path) -> None:

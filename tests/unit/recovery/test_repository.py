@@ -81,7 +81,7 @@ def test_nothing_is_seen_of_one_until_its_manifest_is_there(repository: Reposito
         with draft.open_read("redis/dump.rdb.zst") as again:
             assert again.read() == b"content"
         assert repository.list().points == ()
-        assert repository.list().unreadable == ()
+        assert repository.list().unreadable == {}
         with pytest.raises(UsageError):
             repository.get(draft.id)
 
@@ -145,7 +145,7 @@ def test_a_killed_one_is_invisible_and_cleared(repository: Repository) -> None:
     arguments = [sys.executable, "-c", textwrap.dedent(code), str(home_of(repository).parents[1])]
     assert subprocess.run(arguments, check=False, env=environment, timeout=60).returncode == -signal.SIGKILL
     assert [name for name in files_of(home_of(repository)) if name.endswith("dump.rdb.zst")]
-    assert repository.list() == type(repository.list())((), ())
+    assert repository.list() == type(repository.list())((), {})
     point = write(repository)  # its lock is taken over, too
     left = {name.partition("/")[0] for name in files_of(home_of(repository))}
     assert left == {point.id}
@@ -226,8 +226,8 @@ def test_an_unreadable_manifest_does_not_hide_the_others(repository: Repository,
     (folder_of(bad) / FILE_NAME).write_bytes(content)
     listing = repository.list()
     assert [point.id for point in listing.points] == [good.id]
-    assert [error.code for error in listing.unreadable] == ["manifest_invalid"]
-    assert bad.id in listing.unreadable[0].message
+    assert [error.code for error in listing.unreadable.values()] == ["manifest_invalid"]
+    assert bad.id in next(iter(listing.unreadable.values())).message
     with pytest.raises(IntegrityError):
         repository.get(bad.id)
     (folder_of(good) / FILE_NAME).write_bytes(content)
@@ -269,8 +269,8 @@ def test_one_that_may_not_be_read_hides_no_others(far: bool) -> None:
     store.denied = points[1].id
     for listing in (repository.list(), repository.list_cached()):
         assert [point.id for point in listing.points] == [points[2].id, points[0].id]
-        assert listing.unreadable_ids == (points[1].id,)
-        assert listing.unreadable[0].code == "not_permitted"
+        assert tuple(listing.unreadable) == (points[1].id,)
+        assert next(iter(listing.unreadable.values())).code == "not_permitted"
     assert repository.get("latest").id == points[2].id
     with pytest.raises(RagopsError) as caught:
         repository.get(points[1].id[:12])
@@ -297,7 +297,7 @@ def test_a_folder_that_may_not_be_read_hides_no_others(tmp_path: Path) -> None:
         stored.chmod(0)
         for found in (vault.primary.list(), vault.primary.list_cached()):
             assert [point.id for point in found.points] == [points[2].id, points[1].id], found
-            assert found.unreadable_ids == (points[0].id,), found
+            assert tuple(found.unreadable) == (points[0].id,), found
             assert found.points[1].find_faults(), found.points[1].sizes
         overview(vault)
         with vault.primary.create_draft(LockRequest("another")):
@@ -335,7 +335,7 @@ def test_a_manifest_in_anothers_place_is_not_trusted(repository: Repository) -> 
     (folder_of(other) / FILE_NAME).write_bytes(texts[0])
     listing = repository.list()
     assert listing.points == ()
-    assert [error.code for error in listing.unreadable] == ["manifest_misplaced"] * 2
+    assert [error.code for error in listing.unreadable.values()] == ["manifest_misplaced"] * 2
     with pytest.raises(IntegrityError, match="holds the manifest of"):
         repository.get(one.id)
 
@@ -346,8 +346,8 @@ def test_one_of_another_environment_is_not_trusted(memory: MemoryStore) -> None:
     for path, content in list(memory.files.items()):
         memory.files[path.replace("staging/", "default/")] = content
     assert default.list().points == ()
-    assert default.list().unreadable[0].code == "manifest_misplaced"
-    assert "staging/" in default.list().unreadable[0].message
+    assert next(iter(default.list().unreadable.values())).code == "manifest_misplaced"
+    assert "staging/" in next(iter(default.list().unreadable.values())).message
     assert len(staging.list().points) == 1
 
 
@@ -355,7 +355,7 @@ def test_a_renamed_folder_is_not_trusted(repository: Repository) -> None:
     point = write(repository)
     folder_of(point).rename(folder_of(point).with_name("20200101T000000Z-000000"))
     assert repository.list().points == ()
-    assert "20200101T000000Z-000000 holds the manifest of" in repository.list().unreadable[0].message
+    assert "20200101T000000Z-000000 holds the manifest of" in next(iter(repository.list().unreadable.values())).message
 
 
 def test_other_things_in_the_folder_are_left_alone(repository: Repository) -> None:
@@ -367,7 +367,7 @@ def test_other_things_in_the_folder_are_left_alone(repository: Repository) -> No
     assert (home_of(repository) / "notes.txt").read_text() == "mine"
     assert (home_of(repository) / "20260102T030405Z-AAAAAA" / "mine").read_text() == "mine"
     assert len(repository.list().points) == 2
-    assert repository.list().unreadable == ()
+    assert repository.list().unreadable == {}
 
 
 def test_another_signer_is_listed_and_refused_where_it_counts(memory: MemoryStore) -> None:

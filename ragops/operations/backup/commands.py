@@ -1,4 +1,4 @@
-"""Backups of an environment with all that belongs to them: locks, conditions, records, protected points.
+"""Back up, copy, pin, prune: with the locks, conditions, records and protected points of an environment.
 
 A caller such as the command line, the nightly run or a console calls these, so that none can leave a rule out.
 """

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from ragops.recovery.metrics import BackupMetrics, DrillMetrics, render_metrics
+from ragops.operations.records.drill_log import DrillRecord
+from ragops.operations.records.last_backup import RunRecord, Taken
+from ragops.operations.records.metrics_file import _of_backup, _of_drills, render_metrics
+
+WHEN = datetime(2026, 11, 24, 13, 32, 19, tzinfo=UTC)
+
+
+def drilled(error: str = "") -> DrillRecord:
+    return DrillRecord("20260102T030405Z-000001", "backups", 40.0, 4.0, 60.0, error, time=WHEN)
+
+
+def backed_up(error: str = "") -> RunRecord:
+    return RunRecord(WHEN.isoformat(), 2.25, error, Taken("20260102T030405Z-000001", WHEN.isoformat(), 2.0, 1024))
 
 
 def test_every_figure_has_help_type_and_labels() -> None:
-    found = render_metrics(
-        "rag", "default", BackupMetrics(1.5, True, 2.25, 1024, 1), DrillMetrics(3.0, False, 40.0, 60.0)
-    )
+    rows = [*_of_backup(backed_up(), 1), *_of_drills([drilled(), drilled("drill_failed")])]
+    found = render_metrics("rag", "default", rows)
     lines = found.splitlines()
     assert found.endswith("\n")
     samples = [line for line in lines if not line.startswith("#")]
@@ -25,20 +38,21 @@ def test_every_figure_has_help_type_and_labels() -> None:
 
 
 def test_what_is_not_known_is_left_out() -> None:
-    assert render_metrics("rag", "default", None, None) == ""
-    found = render_metrics("rag", "default", BackupMetrics(None, False, 2.0, None, 0), None)
+    assert render_metrics("rag", "default", []) == ""
+    never = RunRecord(WHEN.isoformat(), 2.0, "disk_full")
+    found = render_metrics("rag", "default", [*_of_backup(never, 0), *_of_drills([])])
     assert "last_success_timestamp" not in found
     assert "size_bytes" not in found
     assert "drill" not in found
 
 
 def test_a_time_keeps_its_seconds() -> None:
-    found = render_metrics("rag", "default", BackupMetrics(1795528739.0, True, 2.0, 1, 0), None)
+    found = render_metrics("rag", "default", [*_of_backup(backed_up(), 0)])
     values = {sample.name: sample.value for family in parse(found) for sample in family.samples}
-    assert values["ragops_backup_last_success_timestamp_seconds"] == 1795528739.0
+    assert values["ragops_backup_last_success_timestamp_seconds"] == WHEN.timestamp()
 
 
 def test_labels_are_escaped() -> None:
-    found = render_metrics('a"b', "line\nbreak", None, DrillMetrics(None, True, 1.0, 2.0))
+    found = render_metrics('a"b', "line\nbreak", [*_of_drills([drilled()])])
     for family in parse(found):
         assert family.samples[0].labels == {"platform": 'a"b', "environment": "line\nbreak"}
