@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import stat
 import tempfile
 from pathlib import Path
@@ -122,6 +123,15 @@ def create_private(path: Path, buffering: int = -1) -> BinaryIO:
     """Open the new file `path` for writing, readable by this user alone, buffered as `open` does. Raises OSError."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
     return os.fdopen(handle, "wb", buffering)
+
+
+def copy_private(source: Path, target: Path, *, durable: bool = False) -> None:
+    """Copy a file to the new file `target`, readable by this user alone. Raises OSError."""
+    with source.open("rb") as stream, create_private(target) as copy:
+        shutil.copyfileobj(stream, copy, 1 << 20)
+        if durable:
+            copy.flush()
+            os.fsync(copy.fileno())
 
 
 def link(source: Path, target: Path) -> bool:

@@ -119,14 +119,18 @@ def _refuse_hidden_program(owner: ProjectOwner) -> None:
             raise MissingError("owner_cannot_run", what, f"install ragops for {owner}, or where every user can read it")
 
 
-def find_unreadable(path: Path, owner: ProjectOwner) -> Path | None:
-    """Return the topmost part of the path that the user may not pass or read; None if all of it is readable."""
+def find_unreadable(path: Path, owner: ProjectOwner, needed: int = stat.S_IROTH) -> Path | None:
+    """Return the topmost part of the path that the user may not pass, or without the right `needed` to the path itself.
+
+    None if the way is free; what does not exist yet blocks nobody.
+    """
     groups = set(os.getgrouplist(owner.name, owner.gid)) if owner.name else {owner.gid}
     for place in [*reversed(path.parents), path]:
+        if not place.exists():
+            return None
         info = place.stat()
         shift = 6 if info.st_uid == owner.uid else 3 if info.st_gid in groups else 0
-        needed = stat.S_IXOTH if place != path else stat.S_IROTH
-        if not (info.st_mode >> shift) & needed:
+        if not (info.st_mode >> shift) & (needed if place == path else stat.S_IXOTH):
             return place
     return None
 

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint, Part
 
 
-def need_space(doing: str, where: str, free: int | None, needed: int) -> None:
+def need_space(
+    doing: str, where: str, free: int | None, needed: int, hint: str = "free some space, then run the command again"
+) -> None:
     """Raise MissingError (disk_full) if `free` bytes are known to be less than `needed`."""
     if free is not None and free < needed:
         what = f"{doing} needs {size(needed)} {where}, {size(free)} are free"
-        raise MissingError("disk_full", what, "free some space, then run the command again")
+        raise MissingError("disk_full", what, hint)
 
 
 def compare_counts(subject: str, expected: Mapping[str, int], found: Mapping[str, int]) -> None:

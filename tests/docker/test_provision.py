@@ -122,7 +122,8 @@ def platform(
     made.stack = PulumiStack(engine, options, lambda: _program(made, runtime))
     yield made
     with contextlib.suppress(RagopsError):
-        made.stack.destroy(forget_data=True)
+        made.stack.unprotect()
+        made.stack.destroy()
 
 
 def _program(platform: Platform, runtime: DockerRuntime) -> None:
@@ -320,7 +321,8 @@ def test_down_keeps_the_data_and_forgetting_them_does_not_remove_them(up: Platfo
     assert [volume.name for volume in up.host.volumes({}) if volume.name.startswith(up.name)] == [up.volume]
     up.up()
     assert up.redis("get", "kept") == "through down"
-    up.stack.destroy(forget_data=True)
+    up.stack.unprotect()
+    up.stack.destroy()
     assert up.in_state() == {}
     assert up.host.volume(up.volume) is not None
     up.up()
@@ -330,7 +332,8 @@ def test_down_keeps_the_data_and_forgetting_them_does_not_remove_them(up: Platfo
 
 def test_after_a_purge_it_starts_empty(up: Platform) -> None:
     up.redis("set", "kept", "not this time")
-    up.stack.destroy(forget_data=True)
+    up.stack.unprotect()
+    up.stack.destroy()
     up.host.remove_volume(up.volume)
     up.up()
     assert up.redis("get", "kept") == ""

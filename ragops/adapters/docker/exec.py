@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import shutil
 import tarfile
@@ -100,15 +99,21 @@ class DockerExec(DockerApi):
                     return
         raise NotFoundError("docker_not_found", f"{path} in {name} is not a file", "")
 
+    def read_file(self, name: str, path: str) -> bytes | None:
+        """Return the content of one file of a container, None if there is none."""
+        content = io.BytesIO()
+        try:
+            self.get_file(name, path, content)
+        except NotFoundError:
+            return None
+        return content.getvalue()
+
     def user(self, name: str, user: str) -> User:
         """Return the ids of `user` (name or uid, with or without group) by the passwd file of a container.
 
         Raises RagopsError (user_unknown).
         """
-        content = io.BytesIO()
-        with contextlib.suppress(NotFoundError):
-            self.get_file(name, "/etc/passwd", content)
-        found = find_user(content.getvalue().decode(errors="replace"), user)
+        found = find_user((self.read_file(name, "/etc/passwd") or b"").decode(errors="replace"), user)
         if found is None:
             what = f"the image of {name} has no user {user}"
             raise RagopsError("user_unknown", what, "give the service the image that it was made for")

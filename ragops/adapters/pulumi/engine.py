@@ -149,18 +149,11 @@ class PulumiStack:
         self._run(up, recorder)
         return UpReport(tuple(recorder.steps), recorder.outputs)
 
-    def destroy(self, on_step: Callable[[Step], None] | None = None, *, forget_data: bool = False) -> tuple[Step, ...]:
-        """Stop and forget every resource of the stack; the services keep their data.
-
-        What is protected stays in the state too, unless `forget_data`: then data are still there, but no state knows.
-        """
+    def destroy(self, on_step: Callable[[Step], None] | None = None) -> tuple[Step, ...]:
+        """Stop and forget every resource of the stack but those that are protected; the services keep their data."""
         recorder = EventRecorder(on_step)
-        if forget_data:
-            self.unprotect()
-        self._run(
-            lambda: self._stack.destroy(refresh=True, on_event=recorder, color="never", exclude_protected=True),
-            recorder,
-        )
+        destroy = partial(self._stack.destroy, refresh=True, on_event=recorder, color="never", exclude_protected=True)
+        self._run(destroy, recorder)
         return tuple(recorder.steps)
 
     def unprotect(self) -> None:

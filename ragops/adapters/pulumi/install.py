@@ -174,19 +174,15 @@ def _install_lock(progress: Callable[[str], None]) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         progress("another install is under way: waiting for it")
-        _wait_for(lock.acquire, Timeout)
+        try:
+            lock.acquire(timeout=_LOCK_SECONDS)
+        except Timeout as error:
+            message = f"another install of the engine has not ended within {_LOCK_SECONDS // 60} minutes"
+            raise LockedError("engine_install_locked", message, "end it, then run it again") from error
     try:
         yield
     finally:
         lock.release()
-
-
-def _wait_for(acquire: Callable[..., object], timeout_error: type[Exception]) -> None:
-    try:
-        acquire(timeout=_LOCK_SECONDS)
-    except timeout_error as error:
-        message = f"another install of the engine has not ended within {_LOCK_SECONDS // 60} minutes"
-        raise LockedError("engine_install_locked", message, "end it, then run it again") from error
 
 
 def _install_locked(source: Source, progress: Callable[[str], None], urls: Sequence[str]) -> Engine:

@@ -5,25 +5,21 @@ from __future__ import annotations
 import os
 import secrets as random
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, explain_os_error, write_atomic
-from ragops.errors import MissingError, RagopsError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from ragops.errors import MissingError, UsageError
 
 VALUE, FILE = "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
 
 
-def passphrase_variables(stored: Path, *, in_use: bool, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+def passphrase_variables(stored: Path, *, in_use: bool) -> dict[str, str]:
     """Return the variables for the engine; the file `stored` is made if there is none and none is given.
 
     `in_use`: something is encrypted with the passphrase already. Raises UsageError (passphrase_differs) if the shell
     gives another passphrase than the stored one: the engine would take the shell's. Raises MissingError
     (passphrase_missing) if none is left, RagopsError (not_permitted) if it cannot be read.
     """
-    name, given = _given(environment)
+    name, given = _given()
     if not stored.exists():
         if name:
             return {}
@@ -40,11 +36,11 @@ def passphrase_variables(stored: Path, *, in_use: bool, environment: Mapping[str
     return {FILE: str(stored)} if not name else {}
 
 
-def _given(environment: Mapping[str, str]) -> tuple[str, str]:
+def _given() -> tuple[str, str]:
     """Return the variable that gives a passphrase, and the passphrase; as in the engine, a value precedes a file."""
-    if VALUE in environment:
-        return VALUE, environment[VALUE].strip()
-    if named := environment.get(FILE):
+    if VALUE in os.environ:
+        return VALUE, os.environ[VALUE].strip()
+    if named := os.environ.get(FILE):
         return FILE, _read(Path(named))
     return "", ""
 
@@ -53,5 +49,4 @@ def _read(path: Path) -> str:
     try:
         return path.read_text().strip()
     except OSError as error:
-        failed = explain_os_error(error, f"read the passphrase {path}")
-        raise RagopsError(failed.code, failed.message, failed.hint, exit_code=failed.exit_code) from error
+        raise explain_os_error(error, f"read the passphrase {path}") from error

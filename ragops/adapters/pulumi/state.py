@@ -87,7 +87,7 @@ class LocalState:
 
         Raises RagopsError (not_permitted) for one that this user may not read: it may be whole.
         """
-        for path, reason_of in ((self.meta, _meta_fault), (self.settings, _settings_fault)):
+        for path, reason_of in ((self.meta, _meta_fault), (self.settings, lambda text: _mapping(text)[1])):
             if (text := _text(path)) is not None and (reason := reason_of(text)):
                 return StateFault(path, reason)
         text = _text(self.checkpoint)
@@ -185,22 +185,20 @@ def _is_resource(value: Any) -> bool:
 
 
 def _meta_fault(text: str) -> str:
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return "it is no YAML"
-    if not isinstance(values, dict):
-        return "it is empty" if values is None else "it is no list of keys"
+    values, fault = _mapping(text)
+    if fault or values is None:
+        return fault or "it is empty"
     version = values.get("version", 0)
     return "" if version in _META_VERSIONS else f"its version is {version!r}, and this engine reads 0 and 1"
 
 
-def _settings_fault(text: str) -> str:
+def _mapping(text: str) -> tuple[dict[str, Any] | None, str]:
+    """Return the keys of a YAML file, None if it is empty, and why it cannot be used."""
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError:
-        return "it is no YAML"
-    return "" if values is None or isinstance(values, dict) else "it is no list of keys"
+        return None, "it is no YAML"
+    return (values, "") if values is None or isinstance(values, dict) else (None, "it is no list of keys")
 
 
 def _salt(values: Any) -> str:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 from typing import TYPE_CHECKING
 
-from ragops.adapters.files import SECRET_MODE, create_private
+from ragops.adapters.files import SECRET_MODE, copy_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,10 +64,7 @@ def put_in_place(temporary: Path, target: Path) -> bool:
         try:
             os.link(temporary, target)
         except OSError:
-            with temporary.open("rb") as source, create_private(target) as copy:
-                shutil.copyfileobj(source, copy, 1 << 20)
-                copy.flush()
-                os.fsync(copy.fileno())
+            copy_private(temporary, target, durable=True)
         with contextlib.suppress(OSError):
             temporary.unlink()
         return True

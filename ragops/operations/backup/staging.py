@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+from shutil import disk_usage
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import make_dir
 from ragops.adapters.progress import Progress, make_byte_counter
-from ragops.errors import MissingError
+from ragops.services.backup_checks import need_space
 from ragops.services.contract import Part
-from ragops.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from ragops.recovery.point import RecoveryPoint
 
 _MARGIN = 64 << 20  # bytes
+_HINT = "free some space, name another folder as `backup.staging`, or restore one `--service` at a time"
 
 
 @contextlib.contextmanager
@@ -35,7 +35,8 @@ def staged_parts(
     point.verify_sizes(parts)
     identities = vault.load_identities(point)
     with vault.staging_folder() as folder:
-        _need_space(folder, parts)
+        needed = sum(part.size for part in parts) + _MARGIN
+        need_space("unpacking the recovery point", f"in {folder.parent}", disk_usage(folder).free, needed, _HINT)
         for part in parts:
             make_dir(folder / part.service, 0o700)
             _fetch(point, part, folder / part.path, identities, on_progress)
@@ -52,14 +53,6 @@ def _fetch(
     size = part.stored.size
     point.fetch(part, target, identities, make_byte_counter(on_progress, part.path, "fetching", size))
     on_progress(Progress(part.path, "fetched, checksums hold", final=True, done=size, total=size))
-
-
-def _need_space(folder: Path, parts: Sequence[ManifestPart]) -> None:
-    needed, free = sum(part.size for part in parts) + _MARGIN, shutil.disk_usage(folder).free
-    if free < needed:
-        what = f"unpacking the recovery point needs {size(needed)} in {folder.parent}, {size(free)} are free"
-        hint = "free some space, name another folder as `backup.staging`, or restore one `--service` at a time"
-        raise MissingError("disk_full", what, hint)
 
 
 def engine_part(part: ManifestPart) -> Part:

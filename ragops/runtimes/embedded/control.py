@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.adapters import subprocess_tool
-from ragops.adapters.files import create_private, explain_os_error, make_dir, size_below, sync_dir
+from ragops.adapters.files import copy_private, explain_os_error, make_dir, size_below, sync_dir
 from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import RagopsError, UsageError
 from ragops.runtimes.embedded.processes import rendered_files, supervisor
@@ -124,8 +124,7 @@ class ProcessControl:
     def get_data_file(self, name: str, target: Path) -> None:
         """Copy the file `name` of the data folder."""
         try:
-            with (self._data() / name).open("rb") as source, create_private(target) as copy:
-                shutil.copyfileobj(source, copy, 1 << 20)
+            copy_private(self._data() / name, target)
         except OSError as error:
             target.unlink(missing_ok=True)
             raise explain_os_error(error, f"copy {self._data() / name} to {target}") from error
@@ -168,10 +167,7 @@ class ProcessControl:
         if not target.parent.exists():
             target.parent.mkdir(mode=0o700)
             self._own(target.parent)
-        with source.open("rb") as stream, create_private(target) as copy:
-            shutil.copyfileobj(stream, copy, 1 << 20)
-            copy.flush()
-            os.fsync(copy.fileno())
+        copy_private(source, target, durable=True)
         self._own(target)
         sync_dir(target.parent)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import psutil
 
@@ -18,7 +18,6 @@ from ragops.runtimes.embedded import preflight as embedded_preflight
 from ragops.runtimes.embedded.control import ProcessControl, stop_orphans
 from ragops.runtimes.embedded.facts import FACTS
 from ragops.runtimes.embedded.processes.by_log_file import find_users
-from ragops.runtimes.embedded.processes.spec import ProcessSpec
 from ragops.runtimes.embedded.processes.state import find_living, lost_data, read_record, read_spec, state_of
 from ragops.runtimes.embedded.processes.supervisor import log_path, ready_folder
 from ragops.runtimes.embedded.programs import locate, unprivileged_user
@@ -105,7 +104,7 @@ class EmbeddedRuntimeHost:
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
         """Return the service's one process."""
         run_dir = Path(endpoint.runtime_id)
-        digests = ProcessSpec.recorded_digests(read_spec(run_dir))
+        digests = cast("dict[str, str]", read_spec(run_dir).get("digests", {}))
         record, data_dir = read_record(run_dir), str(self._paths.data_dir(endpoint.service))
         alive = record if record and record.alive else None
         found = Instance(

@@ -6,11 +6,13 @@ import importlib.util
 import os
 import pwd
 import shutil
+import stat
 import sys
 import tempfile
 from pathlib import Path
 
 from ragops.adapters.installation import install_command
+from ragops.adapters.project_owner import ProjectOwner, find_unreadable
 from ragops.errors import MissingError
 from ragops.services import SERVICES
 
@@ -76,15 +78,8 @@ def blocking_folder(path: Path, user: str) -> Path | None:
     if not user:
         return None
     entry = pwd.getpwnam(user)
-    groups = set(os.getgrouplist(user, entry.pw_gid))
-    for folder in reversed(path.absolute().parents):
-        if not folder.exists():
-            return None
-        info = folder.stat()
-        shift = 6 if info.st_uid == entry.pw_uid else 3 if info.st_gid in groups else 0
-        if not info.st_mode >> shift & 1:
-            return folder
-    return None
+    owner = ProjectOwner(entry.pw_uid, entry.pw_gid, user, entry.pw_dir)
+    return find_unreadable(path.absolute().parent, owner, needed=stat.S_IXOTH)
 
 
 def reachable(name: str, user: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -15,12 +15,12 @@ from ragops.runtimes.embedded.programs import reachable, unprivileged_user
 from ragops.runtimes.gateway import RESOURCE
 from ragops.services.contract import Capability
 from ragops.services.gateway.configuration import configuration
-from ragops.services.spec import Layout
+from ragops.services.spec import Layout, ServiceSpec
 
 if TYPE_CHECKING:
     from ragops.config.paths import ProjectPaths
     from ragops.services.gateway.configuration import GatewayInputs
-    from ragops.services.spec import ImageSpec, ServiceSpec
+    from ragops.services.spec import ImageSpec
 
 CAPABILITIES = frozenset({Capability.RESTART, Capability.EXEC, Capability.READ_FILES})
 
@@ -63,25 +63,17 @@ def process_spec(spec: ServiceSpec, layout: Layout, run_dir: str, user: str) -> 
     init = spec.init
     if init is not None:
         init = replace(init, command=(str(reachable(init.command[0], user)), *init.command[1:]))
-    return ProcessSpec(
-        service=spec.service,
-        version=spec.version,
-        command=(str(reachable(program, user)), *arguments),
-        files=spec.files,
-        hot=spec.hot,
-        guard=spec.guard,
-        environment=dict(spec.environment),
-        ports=dict(spec.ports),
-        health=spec.health,
-        run_dir=run_dir,
-        data_dir=layout.data_dir,
-        user=user,
-        init=init,
-        lock_files=spec.lock_files,
-        stop_signal=spec.stop_signal,
-        stop_grace=spec.stop_grace,
-        start_timeout=spec.start_timeout,
-    )
+    shared = {each.name for each in fields(ServiceSpec)} & {each.name for each in fields(ProcessSpec)}
+    own = {
+        "command": (str(reachable(program, user)), *arguments),
+        "environment": dict(spec.environment),
+        "ports": dict(spec.ports),
+        "init": init,
+        "run_dir": run_dir,
+        "data_dir": layout.data_dir,
+        "user": user,
+    }
+    return ProcessSpec(**{name: getattr(spec, name) for name in shared} | own)
 
 
 def _with_secrets(process: ProcessSpec) -> dict[str, Any]:

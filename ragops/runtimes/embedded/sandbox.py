@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ragops.adapters import subprocess_tool
-from ragops.adapters.files import create_private, explain_os_error
+from ragops.adapters.files import copy_private, explain_os_error
 from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.runtimes.embedded.programs import ALIASES, locate
 
@@ -56,19 +55,14 @@ class HostSandbox:
         try:
             target.parent.mkdir(mode=0o700, exist_ok=True)
             target.unlink(missing_ok=True)
-            with source.open("rb") as stream, create_private(target) as copy:
-                shutil.copyfileobj(stream, copy, 1 << 20)
+            copy_private(source, target)
         except OSError as error:
             raise explain_os_error(error, f"copy {source} to {target}") from error
 
     def get(self, name: str, target: Path) -> None:
         """Copy a file out."""
         try:
-            with (
-                (self._path / name).open("rb") as source,
-                create_private(target) as copy,
-            ):
-                shutil.copyfileobj(source, copy, 1 << 20)
+            copy_private(self._path / name, target)
         except OSError as error:
             raise explain_os_error(error, f"copy {name} to {target}") from error
 

@@ -45,7 +45,7 @@ def docker_with_kong() -> tuple[DockerHost, str]:
     """The engine and the id of Kong's image; skips where either is missing."""
     docker = DockerHost()
     try:
-        docker.version()
+        docker.engine()
     except RagopsError as error:
         pytest.skip(f"{NOT_HERE}a Docker engine ({error.message})")
     if (found := docker.image_id(IMAGE)) is None:

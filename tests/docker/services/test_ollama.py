@@ -82,7 +82,8 @@ def test_the_models_are_there_before_what_needs_them(
         assert probe(where, 10).status is Status.OK
     finally:
         with contextlib.suppress(RagopsError):
-            stack.destroy(forget_data=True)
+            stack.unprotect()
+            stack.destroy()
         docker.api.remove_image(reference, force=True)
 
 

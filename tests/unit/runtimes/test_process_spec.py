@@ -103,8 +103,3 @@ def test_a_digest_depends_on_nothing_but_the_values() -> None:
     same = replace(SPEC, environment=dict(reversed({"A": "b"}.items())), files=SPEC.files)
     assert same.digest() == SPEC.digest()
     assert "hush" not in SPEC.digest()
-
-
-def test_what_was_recorded_before_digests_is_read() -> None:
-    assert ProcessSpec.recorded_digests({}) == {}
-    assert ProcessSpec.recorded_digests({"digests": {"a": "b"}}) == {"a": "b"}

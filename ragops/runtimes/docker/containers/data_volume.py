@@ -7,13 +7,12 @@ takes them); `current.LABEL-STAMP`, what was set aside. A short-lived container 
 
 from __future__ import annotations
 
-import io
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ragops.adapters.docker.client import ArchiveEntry, DockerHost, NotFoundError
+from ragops.adapters.docker.client import ArchiveEntry, DockerHost
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.runtimes.docker.names import DATA_FOLDER, temporary
 from ragops.services.control import DataFile
@@ -178,10 +177,7 @@ def read_file(host: DockerHost, volume: Volume, image: str, name: str) -> str | 
 
     Raises RagopsError.
     """
-    helper, content = f"{volume.name}.look", io.BytesIO()
+    helper = f"{volume.name}.look"
     with host.created(helper, image, mounts={volume.name: _ROOT}, labels=temporary(volume.labels, "look")):
-        try:
-            host.get_file(helper, f"{_ROOT}/{DATA_FOLDER}/{name}", content)
-        except NotFoundError:
-            return None
-    return content.getvalue().decode(errors="replace")
+        content = host.read_file(helper, f"{_ROOT}/{DATA_FOLDER}/{name}")
+    return None if content is None else content.decode(errors="replace")

@@ -11,7 +11,6 @@ from collections.abc import Mapping  # noqa: TC003  pydantic reads the annotatio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ragops.adapters.docker.client import NotFoundError
 from ragops.errors import MissingError, RagopsError
 from ragops.runtimes.docker.containers import files as docker_files
 from ragops.runtimes.docker.containers.files import FileSet
@@ -20,8 +19,6 @@ from ragops.runtimes.gateway_smoke import back_in_force, live_configuration, liv
 from ragops.services.gateway.kong_configuration import DOCUMENT, USER
 
 if TYPE_CHECKING:
-    import tarfile
-
     from ragops.adapters.docker.client import DockerHost
     from ragops.services.gateway.kong_configuration import KongConfiguration
 
@@ -93,11 +90,7 @@ def stored(docker: DockerHost, place: KongPlace) -> str:
     if docker.image(place.image) is None:
         raise MissingError("image_missing", f"the image {place.image} is gone", "run `ragops images pull`")
     with docker.created(f"{place.volume}.look", place.image, mounts={place.volume: _LOOK}):
-        try:
-            with docker.get_archive(f"{place.volume}.look", f"{_LOOK}/.data/{DOCUMENT}") as archive:
-                return _only_file(archive)
-        except NotFoundError:
-            return ""
+        return (docker.read_file(f"{place.volume}.look", f"{_LOOK}/.data/{DOCUMENT}") or b"").decode()
 
 
 def can_be_asked(docker: DockerHost, place: KongPlace, wanted: KongConfiguration) -> bool:
@@ -129,13 +122,6 @@ def _undone(docker: DockerHost, place: KongPlace, wanted: KongConfiguration, mar
         f"the gateway took its new configuration but fails its smoke test: {failure}; {outcome}",
         "`ragops logs gateway` may say why; `ragops gateway diff` shows what is new",
     )
-
-
-def _only_file(archive: tarfile.TarFile) -> str:
-    for info in archive:
-        if (stream := archive.extractfile(info)) is not None:
-            return stream.read().decode()
-    return ""
 
 
 def _error_excerpt(said: str) -> str:

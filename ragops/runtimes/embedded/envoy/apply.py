@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import PUBLIC_MODE, explain_os_error, make_dir, sync_dir, write_atomic
+from ragops.adapters.state_file import StateFile
 from ragops.errors import RagopsError
 from ragops.runtimes.gateway_smoke import answers, back_in_force, live_configuration, smoke
 from ragops.services.gateway.configuration import CHECK_PLACEHOLDER
@@ -41,7 +42,7 @@ def apply(wanted: GatewayConfiguration) -> None:
     _put(folder, wanted.files)
     if asked and (failure := smoke(wanted.smoke)):
         raise _undone(wanted, before, mark, failure)
-    _remember(folder, wanted.files)
+    _record(folder).write(dict(wanted.files))
 
 
 def validate(wanted: GatewayConfiguration) -> None:
@@ -75,11 +76,7 @@ def current(folder: Path) -> dict[str, str]:
 
 def last_good(folder: Path) -> dict[str, str]:
     """Return the files that were last seen to work; empty if none were."""
-    try:
-        values = json.loads(_record(folder).read_text())
-    except (OSError, ValueError):
-        return {}
-    return {str(name): str(content) for name, content in values.items()} if isinstance(values, dict) else {}
+    return _record(folder).read() or {}
 
 
 def digests(files: Mapping[str, str]) -> dict[str, str]:
@@ -93,12 +90,8 @@ def changed_files(folder: Path, expected: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name)))
 
 
-def _record(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.last-good")
-
-
-def _remember(folder: Path, files: Mapping[str, str]) -> None:
-    write_atomic(_record(folder), json.dumps(dict(files)), PUBLIC_MODE)
+def _record(folder: Path) -> StateFile[dict[str, str]]:
+    return StateFile(folder.with_name(f"{folder.name}.last-good"), dict[str, str], PUBLIC_MODE)
 
 
 def _put(folder: Path, files: Mapping[str, str]) -> None:

@@ -75,11 +75,6 @@ class ProcessSpec:
         }
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
-    @staticmethod
-    def recorded_digests(props: Mapping[str, Any]) -> dict[str, str]:
-        """Return the file digests inside a recorded spec."""
-        return dict(props.get("digests", {}))
-
     def to_props(self) -> dict[str, Any]:
         """Return the JSON values that `from_props` reads, contents of secret files apart from the others.
 

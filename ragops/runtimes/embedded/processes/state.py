@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from ragops.adapters.ports import port_owner
+from ragops.adapters.state_file import StateFile
 from ragops.runtimes.contract import RUNNING, STOPPED
 from ragops.runtimes.embedded.processes import by_log_file
 from ragops.runtimes.embedded.processes.exec_wrapper import identity
@@ -45,11 +45,7 @@ class Record:
 
 def read_record(run_dir: Path) -> Record | None:
     """Return the record of the process last started in `run_dir`; None if there is none that can be read."""
-    try:
-        values = json.loads((run_dir / RECORD).read_text())
-        return Record(int(values["pid"]), values["identity"], values["digest"], float(values["started"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return StateFile(run_dir / RECORD, Record).read()
 
 
 def make_record(pid: int) -> Record:
@@ -67,11 +63,7 @@ def find_living(run_dir: Path) -> Record | None:
 
 def read_spec(run_dir: Path) -> dict[str, object]:
     """Return the values of the ProcessSpec that was last started; empty if there is none."""
-    try:
-        values = json.loads((run_dir / SPEC).read_text())
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+    return StateFile(run_dir / SPEC, dict[str, object]).read() or {}
 
 
 def state_of(run_dir: Path, ports: Mapping[str, int], digests: Mapping[str, str], data_dir: str = "") -> str:

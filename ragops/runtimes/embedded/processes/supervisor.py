@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ import psutil
 from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir
 from ragops.adapters.logs import rotate, tail
 from ragops.adapters.ports import port_owner
+from ragops.adapters.wait import wait_until
 from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import RagopsError
 from ragops.runtimes.embedded.processes import by_data_folder, by_log_file, exec_wrapper, rendered_files
@@ -95,17 +95,16 @@ def start(spec: ProcessSpec, extra_args: Sequence[str] = ()) -> None:
 
 def wait_healthy(spec: ProcessSpec, record: Record) -> None:
     """Wait for the health check. Raises RagopsError (service_failed) if it dies or takes too long."""
-    deadline = time.monotonic() + spec.start_timeout
-    while True:
+
+    def is_healthy() -> bool:
         healthy = passes(spec.health, timeout=2.0)
         if not record.alive:  # asked second: what answered may be somebody else on its port
             raise RagopsError("service_failed", f"{spec.service} ended while it started", _log_hint(spec))
-        if healthy:
-            return
-        if time.monotonic() > deadline:
-            what = f"{spec.service} runs but was not healthy within {spec.start_timeout:.0f} s"
-            raise RagopsError("service_failed", what, _log_hint(spec))
-        time.sleep(_POLL)
+        return healthy
+
+    if not wait_until(is_healthy, spec.start_timeout, _POLL):
+        what = f"{spec.service} runs but was not healthy within {spec.start_timeout:.0f} s"
+        raise RagopsError("service_failed", what, _log_hint(spec))
 
 
 def stop(run_dir: Path, stop_signal: str, grace: float) -> None:
@@ -133,14 +132,11 @@ def _end(record: Record, stop_signal: str, grace: float) -> None:
 
 
 def _wait_until_dead(record: Record, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while record.alive:
-        if time.monotonic() > deadline:
-            return False
+    def is_dead() -> bool:
         _reap(record.pid)
-        time.sleep(_POLL)
-    _reap(record.pid)
-    return True
+        return not record.alive
+
+    return wait_until(is_dead, seconds, _POLL)
 
 
 def _reap(pid: int) -> None:
@@ -151,12 +147,9 @@ def _reap(pid: int) -> None:
 
 def _wait_for_group(record: Record | None) -> None:
     """Wait for the children of a killed engine: PostgreSQL's hold its shared memory a moment longer."""
-    if record is None:
-        return
-    deadline = time.monotonic() + _KILL_WAIT
-    # A living process of that number is either still ours or somebody else's, and then the group is too.
-    while time.monotonic() < deadline and not exec_wrapper.identity(record.pid) and _group_lives(record.pid):
-        time.sleep(_POLL)
+    if record is not None:
+        # A living process of that number is either still ours or somebody else's, and then the group is too.
+        wait_until(lambda: exec_wrapper.identity(record.pid) or not _group_lives(record.pid), _KILL_WAIT, _POLL)
 
 
 def _group_lives(group: int) -> bool:
@@ -246,9 +239,7 @@ def _launch(spec: ProcessSpec, extra_args: Sequence[str]) -> None:
             stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT,
             cwd="/", env=_environment(spec), start_new_session=True,
         )  # fmt: skip
-    deadline = time.monotonic() + 10
-    while read_record(run_dir) is None and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(_POLL / 10)
+    wait_until(lambda: read_record(run_dir) is not None or process.poll() is not None, 10, _POLL / 10)
 
 
 def _launcher(record: str, digest: str, user: str) -> list[str]:
