@@ -21,12 +21,12 @@ def ping(url: str, body: str | None = None, *, limit: float = _LIMIT) -> str:
     tokens. Raises nothing.
     """
     answers: list[str] = []
-    # A thread, because a name server and a server that sends a letter now and then are beyond httpx's time-outs.
+    # In a thread: httpx does not bound the time of a name server, nor of a server that sends single bytes.
     worker = threading.Thread(target=lambda: answers.append(_try(url, body, limit)), daemon=True)
     worker.start()
     worker.join(_TRIES * (limit + _PAUSE))
-    failure = answers[0] if answers else "does not come to an end"
-    return f"the ping to {_host(url)} was not heard: {failure}" if failure else ""
+    failure = answers[0] if answers else "it did not end in time"
+    return f"cannot ping {_host(url)}: {failure}" if failure else ""
 
 
 def _host(url: str) -> str:
@@ -57,7 +57,7 @@ def _try(url: str, body: str | None, limit: float) -> str:
 
 def _ask(client: httpx.Client, url: str, body: str | None) -> None:
     method, content = ("GET", None) if body is None else ("POST", body.encode(errors="replace"))
-    with client.stream(method, url, content=content) as answer:  # what it says beyond its code is not read
+    with client.stream(method, url, content=content) as answer:  # the body of the answer is not read
         answer.raise_for_status()
 
 
@@ -70,7 +70,7 @@ def _is_transient(error: BaseException) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    """Words of ours: those of the error name the whole URL."""
+    """Return the reason without the URL, which the text of the error contains."""
     import httpx
 
     if isinstance(error, httpx.HTTPStatusError):

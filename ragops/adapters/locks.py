@@ -89,7 +89,7 @@ def _one(folder: Path, kind: str, command: str, deadline: float, notice: Callabl
         lock.acquire(timeout=max(0.0, deadline - time.monotonic()), poll_interval=0.1)
     except Timeout as error:
         raise LockedError(
-            "locked", f"the environment is in use by {_file(note).read() or 'another run'}", _HINT
+            "locked", f"cannot lock the environment: it is in use by {_file(note).read() or 'another run'}", _HINT
         ) from error
     try:
         if previous := _file(note).read():

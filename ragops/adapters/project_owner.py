@@ -107,7 +107,7 @@ def _refuse_unmapped(folder: Path, owner: ProjectOwner) -> None:
     except (OSError, ValueError):
         return
     if ranges and not any(inside <= owner.uid < inside + count for inside, _outside, count in ranges):
-        what = f"the owner of {folder} is no user of this container (user namespace)"
+        what = f"cannot act as the owner of {folder}: it is no user of this container (user namespace)"
         raise MissingError("owner_unknown", what, "map that user into the container, or run the command outside")
 
 
@@ -115,14 +115,14 @@ def _refuse_hidden_program(owner: ProjectOwner) -> None:
     """Raise if the owner cannot read the modules and programs that a command loads later."""
     for place in (Path(sys.executable).resolve(), Path(ragops.__file__).resolve(), Path(os.__file__).resolve()):
         if blocked := find_unreadable(place, owner):
-            what = f"{owner} cannot run this ragops: {blocked} is not to be read by that user"
+            what = f"cannot run this ragops as {owner}: that user may not read {blocked}"
             raise MissingError("owner_cannot_run", what, f"install ragops for {owner}, or where every user can read it")
 
 
 def find_unreadable(path: Path, owner: ProjectOwner, needed: int = stat.S_IROTH) -> Path | None:
     """Return the topmost part of the path that the user may not pass, or without the right `needed` to the path itself.
 
-    None if the way is free; what does not exist yet blocks nobody.
+    None if the way is free; a place that does not exist yet is free.
     """
     groups = set(os.getgrouplist(owner.name, owner.gid)) if owner.name else {owner.gid}
     for place in [*reversed(path.parents), path]:

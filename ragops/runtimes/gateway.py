@@ -1,4 +1,4 @@
-"""How a gateway's hot configuration is rendered, looked at and judged, whichever program is the gateway."""
+"""The adapter by which operations render, read and validate the configuration of a runtime's gateway."""
 
 from __future__ import annotations
 

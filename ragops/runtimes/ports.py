@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def port_taken(service: str, port: int, owner: str, config: str = "ragops.yaml") -> MissingError:
     """Return the error for a port that `owner` listens on; `config` is the name of the file that sets another one."""
-    what = f"port {port} for {service} is taken by {owner}"
+    what = f"cannot start {service}: port {port} is taken by {owner}"
     return MissingError("port_taken", what, f"stop it, or give {service} another port in {config}")
 
 

@@ -1,4 +1,8 @@
-"""The sections of ragops.yaml that services bring: composed from SERVICES, so that a new one needs no other file."""
+"""The sections of ragops.yaml: one for each of SERVICES, made when this module is imported.
+
+For mypy, which cannot run `create_model`, the class below repeats the sections that other code reads by name. A new
+service needs a line there only if code outside its folder reads its section.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from ragops.services.timescaledb.settings import TimescaleSettings
 
     class Sections(BaseModel):
-        """What a type checker sees of the sections that code names; at run time there is one for each service."""
+        """The sections, for the type checker alone."""
 
         redis: RedisSettings = RedisSettings()
         timescaledb: TimescaleSettings = TimescaleSettings()

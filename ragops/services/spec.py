@@ -1,4 +1,4 @@
-"""A service as a runtime sees it: what to start, with which files, ports and checks, and where it will find them."""
+"""The specification of a service (`ServiceSpec`), from which a runtime starts it, and the runtime's side (`Layout`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ConfigFile:
 
 @dataclass(frozen=True)
 class TcpCheck:
-    """Healthy when the port accepts and, after `send`, the answer starts with one of `expect`."""
+    """Healthy if the port accepts a connection and the answer to `send` starts with one of `expect`."""
 
     port: int
     send: str = ""
@@ -32,7 +32,7 @@ class TcpCheck:
 
 @dataclass(frozen=True)
 class HttpCheck:
-    """Healthy when a GET of `path` answers 200."""
+    """Healthy if a GET of `path` is answered with 200."""
 
     port: int
     path: str = "/"
@@ -40,7 +40,7 @@ class HttpCheck:
 
 @dataclass(frozen=True)
 class ExecCheck:
-    """Healthy when `command`, run next to the service, exits 0."""
+    """Healthy if `command`, run next to the service, exits with 0."""
 
     command: tuple[str, ...]
 
@@ -50,9 +50,9 @@ HealthCheck = TcpCheck | HttpCheck | ExecCheck
 
 @dataclass(frozen=True)
 class InitStep:
-    """Fills an empty data folder once: runs in a folder next to it, which then takes its place in one rename.
+    """The command that fills an empty data folder, once: in a folder next to it, which one rename puts in its place.
 
-    `command` has `{data}` where the folder's path goes; `marker` is the file that an initialised folder has.
+    `{data}` in `command` stands for the path of that folder; `marker` is a file that every initialised folder has.
     """
 
     command: tuple[str, ...]
@@ -61,12 +61,12 @@ class InitStep:
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """The container image of a service and what is known of its inside.
+    """The container image of a service, and the folders inside it.
 
-    `mount` is the image's own folder for data (a volume lies there; empty: it keeps none), `user` the name or uid that
-    it runs as. `writable` are folders of the image that have to take files besides while it runs and may lose them (one
-    that the image does not have would belong to root from the second start on); all else is read-only. In `hot_dir`, if
-    it is named, lie the files that the service takes over while it runs: a volume of their own, read-only for it.
+    `mount` is the image's folder for data, where the volume is mounted (empty: it stores none), `user` the name or uid
+    that it runs as. `writable` are folders for temporary files; they must exist in the image, or they belong to root
+    from the second start on. All else is read-only. `hot_dir` is the folder of the files that the service reads again
+    while it runs, a read-only volume of their own; empty if there are none.
     """
 
     reference: str
@@ -79,16 +79,16 @@ class ImageSpec:
 
 @dataclass(frozen=True)
 class ServiceSpec:
-    """A service as a runtime sees it. Paths inside `command` and files come from the runtime's `Layout`.
+    """The specification of one instance. Paths inside `command` and files come from the runtime's `Layout`.
 
-    `lock_files` are what the engine leaves among its data when it is killed and may trip over at its next start.
-    `guard` is a POSIX shell script that runs in the folder of the data before a start: if it ends with another code
-    than 0 the service is not started, and its log gets what it printed. Times in seconds.
+    `lock_files` are files that a killed engine leaves among its data, and that can stop its next start. `guard` is a
+    POSIX shell script that runs in the data folder before a start: with an exit code other than 0 the service is not
+    started, and the output of the script is added to its log. Times in seconds.
 
-    `ports` are those that the service itself listens on. What follows is for runtimes that start images: `instance`
-    names one of several nodes, `image` is what it is made from, `publish` the ports of this machine by the same names
-    (those that are missing stay inside), `memory` the limit in bytes (0: none), `shm` the size of /dev/shm in bytes
-    (0: the runtime's default). `hot` are the files of the layout's `hot_dir`, whose change restarts nothing.
+    `ports` are those that the service itself listens on. `hot` are the files of the layout's `hot_dir`: a change of
+    them restarts nothing. The other fields are for runtimes that start images: `instance` is the name of one of several
+    nodes, `image` its image, `publish` the ports of this machine by the same names (a port without one is not
+    published), `memory` the limit in bytes (0: none), `shm` the size of /dev/shm in bytes (0: the runtime's default).
     """
 
     service: str
@@ -114,28 +114,28 @@ class ServiceSpec:
 
     @property
     def name(self) -> str:
-        """The instance's name: the service's own if there is only one."""
+        """Return the name of the instance: that of the service if there is only one."""
         return self.instance or self.service
 
 
 class Runtime(Protocol):
-    """How a ServiceSpec becomes something that runs; components see no more of a runtime than this."""
+    """The part of a runtime that components use: it declares the resources of a ServiceSpec."""
 
     name: str
     capabilities: frozenset[Capability]
 
     def layout(self, instance: str, image: ImageSpec | None = None) -> Layout:
-        """Where the instance will find its files, what it is to listen on, and what the others reach it by."""
+        """Return the folders and addresses of an instance."""
 
     def runtime_id(self, instance: str) -> str:
-        """Return how day-2 operations find the instance."""
+        """Return the id by which day-2 operations find the instance: a run folder, the name of a container."""
 
     def run(self, spec: ServiceSpec, parent: Any) -> Any:
         """Declare the resources of `spec` below the component `parent`."""
 
 
 class Distribution(StrEnum):
-    """How the programs of services come to a machine."""
+    """The form in which the programs of services are installed on a machine."""
 
     WHEEL = "wheel"
     IMAGE = "image"
@@ -152,7 +152,7 @@ class GatewayEngine(StrEnum):
 class RuntimeTraits:
     """The facts about a runtime that services depend on.
 
-    With `shares_filesystem` services see the paths of this machine, else only what the runtime puts into their folders.
+    `shares_filesystem`: services can open the paths of this machine, not only the files in their own folders.
     """
 
     distribution: Distribution = Distribution.WHEEL
@@ -161,15 +161,15 @@ class RuntimeTraits:
 
     @property
     def uses_images(self) -> bool:
-        """Whether the programs of services are those of container images, which settings may name."""
+        """Return whether the programs of services come from container images."""
         return self.distribution is Distribution.IMAGE
 
 
 @dataclass(frozen=True)
 class Layout(RuntimeTraits):
-    """Where a runtime puts a service: folders as the service itself sees them, and the address it listens on.
+    """The folders of a service, by the paths that are valid inside it, and the address that it listens on.
 
-    `internal_host` is the name that the other services reach it by on a port of its own; empty if they use the
+    `internal_host` is the host name by which other services connect to its own port; empty if they connect to the
     published port, as this machine does. `hot_dir` is for files whose change restarts nothing; empty if there is none.
     """
 
@@ -181,11 +181,11 @@ class Layout(RuntimeTraits):
 
     @property
     def changing_dir(self) -> str:
-        """The folder of files that change while the service runs."""
+        """Return the folder of the files that change while the service runs."""
         return self.hot_dir or self.config_dir
 
     def split(self, *changing: ConfigFile) -> tuple[tuple[ConfigFile, ...], tuple[ConfigFile, ...]]:
-        """Files of `changing_dir` as what a ServiceSpec has for them: `files` and `hot`, one of them empty."""
+        """Return the files of `changing_dir` as `files` and `hot` of a ServiceSpec; one of the two is empty."""
         return ((), changing) if self.hot_dir else (changing, ())
 
     def port(self, published: int, inner: int) -> int:

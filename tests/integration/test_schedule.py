@@ -533,16 +533,14 @@ def test_a_ping_that_is_not_heard_is_one_notice(tmp_path: Path, watcher: Watcher
     pings = PingSettings(success=f"{watcher.url}/{TOKEN}/success")
     report = nightly.run((), files_in(tmp_path), pings)
     assert report.exit_code == 0, "the backup is done"
-    assert report.notices == (f"the ping to 127.0.0.1 was not heard: it answered {code}",)
+    assert report.notices == (f"cannot ping 127.0.0.1: it answered {code}",)
     assert len(watcher.heard) == times
     assert TOKEN not in files_in(tmp_path).log.read_text() + files_in(tmp_path).record.read_text()
 
 
 def test_a_server_that_hangs_delays_by_its_three_tries_alone(watcher: Watcher) -> None:
     watcher.answers["x"] = [0]
-    assert ping(f"{watcher.url}/{TOKEN}/x", "body", limit=0.2) == (
-        "the ping to 127.0.0.1 was not heard: no answer in time"
-    )
+    assert ping(f"{watcher.url}/{TOKEN}/x", "body", limit=0.2) == ("cannot ping 127.0.0.1: no answer in time")
     assert watcher.words() == ["x", "x", "x"]
 
 
@@ -566,7 +564,7 @@ def test_a_server_that_sends_a_letter_now_and_then_delays_no_longer(monkeypatch:
         finally:
             over.set()
             thread.join()
-    assert failure == "the ping to 127.0.0.1 was not heard: does not come to an end"
+    assert failure == "cannot ping 127.0.0.1: it did not end in time"
 
 
 @pytest.mark.parametrize(
@@ -580,7 +578,7 @@ def test_a_server_that_sends_a_letter_now_and_then_delays_no_longer(monkeypatch:
 )
 def test_whatever_a_url_is_nothing_is_raised_and_nothing_told(url: str, host: str) -> None:
     said = ping(url, limit=5)
-    assert said.startswith(f"the ping to {host} was not heard: ")
+    assert said.startswith(f"cannot ping {host}: ")
     assert TOKEN not in said.removeprefix(f"the ping to {host}")
 
 

@@ -63,7 +63,7 @@ class DockerApi:
         from docker import APIClient
         from docker.errors import InvalidVersion
 
-        with translate_errors("be reached", self.url):
+        with translate_errors("connect to the Docker engine", self.url):
             try:
                 secure: Any = _tls(self.endpoint) if self.endpoint.certificates else False
                 client = APIClient(base_url=self.url, version="auto", timeout=int(self._timeout), tls=secure)
@@ -89,7 +89,7 @@ class DockerApi:
         return answer
 
     def translate_errors(self, doing: str) -> Any:
-        """Translate failures of the block into RagopsErrors; `doing` completes "Docker could not …"."""
+        """Translate failures of the block into RagopsErrors; `doing` completes "cannot …"."""
         return translate_errors(doing, self.url)
 
 
@@ -114,5 +114,5 @@ def _tls(place: DockerEndpoint) -> Any:
 
 def _too_old(api: str) -> MissingError:
     wanted = ".".join(str(number) for number in MINIMUM_API)
-    what = f"the Docker engine has API {api}, ragops needs {wanted} or later"
+    what = f"cannot use the Docker engine: it has API {api}, ragops needs {wanted} or later"
     return MissingError("docker_missing", what, "upgrade Docker to 20.10 or later")

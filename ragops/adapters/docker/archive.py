@@ -56,7 +56,7 @@ def _file(entry: ArchiveEntry, path: Path) -> Iterator[bytes]:
     except OSError as error:
         raise explain_os_error(error, f"read {path}") from error
     if left:
-        raise RagopsError("file_error", f"{path} became shorter while it was read", "run the command again")
+        raise RagopsError("file_error", f"cannot read {path}: it became shorter during that", "run the command again")
     yield _padding(size)
 
 

@@ -63,7 +63,7 @@ def save(docker: DockerImages, references: Sequence[str], target: Path) -> None:
     """
     for reference in references:
         if docker.image(reference) is None:
-            what = f"the image {reference} is not here"
+            what = f"cannot save the image {reference}: it is not here"
             raise MissingError("image_missing", what, "`ragops images pull` fetches what is missing")
     half = target.with_name(f".{target.name}.part")
     try:

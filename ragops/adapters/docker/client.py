@@ -23,5 +23,5 @@ class DockerHost(DockerImages, DockerTemporaryContainers, DockerVolumes):
 
     def engine(self) -> values.Engine:
         """Return the engine's description of itself and its machine."""
-        with self.translate_errors("describe itself"):
+        with self.translate_errors("inspect the Docker engine"):
             return values.engine(self.api.version(), self.api.info())

@@ -30,7 +30,7 @@ class DockerContainers(DockerExec):
 
     def containers(self, labels: Mapping[str, str]) -> tuple[values.Container, ...]:
         """Return all containers with these labels, running or not, by name."""
-        with self.translate_errors("list its containers"):
+        with self.translate_errors("list the containers"):
             listed = self.api.containers(all=True, filters={"label": label_filters(labels)})
         found = [self.container(str(raw["Id"])) for raw in listed]
         return tuple(sorted((one for one in found if one), key=lambda one: one.name))
@@ -38,7 +38,7 @@ class DockerContainers(DockerExec):
     def container(self, name: str) -> values.Container | None:
         """Return one container by name or id, None if there is none."""
         try:
-            with self.translate_errors(f"look at {name}"):
+            with self.translate_errors(f"inspect {name}"):
                 return values.container(self.api.inspect_container(name))
         except NotFoundError:
             return None
@@ -46,7 +46,7 @@ class DockerContainers(DockerExec):
     def published(self, name: str) -> dict[int, tuple[str, ...]]:
         """Return the addresses of this machine that its ports listen on, by port inside, in Docker's own order."""
         try:
-            with self.translate_errors(f"look at {name}"):
+            with self.translate_errors(f"inspect {name}"):
                 ports = (self.api.inspect_container(name).get("NetworkSettings") or {}).get("Ports") or {}
         except NotFoundError:
             return {}
@@ -85,7 +85,7 @@ class DockerContainers(DockerExec):
 
         It has the same image, volumes, ports and names in its networks, more `labels`, and is never restarted.
         """
-        with self.translate_errors(f"look at {name}"):
+        with self.translate_errors(f"inspect {name}"):
             raw: dict[str, Any] = self.api.inspect_container(name)
         self.create(copy, _copied(raw, extra_args, labels))
         self.start(copy)
@@ -135,7 +135,7 @@ class DockerContainers(DockerExec):
 
     def memory(self, name: str) -> int:
         """Return the bytes of memory that it uses now, 0 if it does not run."""
-        with self.translate_errors(f"measure {name}"):
+        with self.translate_errors(f"measure the memory of {name}"):
             return values.memory_used(self.api.stats(name, stream=False, one_shot=True))
 
     def _failed(self, name: str, what: str, hint: str = "", ended: datetime | None = None) -> NoReturn:

@@ -22,7 +22,7 @@ class NotFoundError(RagopsError):
 
 @contextmanager
 def translate_errors(doing: str, url: str = "") -> Iterator[None]:
-    """Turn what docker-py raises inside the block into RagopsErrors; `doing` completes "Docker could not …".
+    """Turn what docker-py raises inside the block into RagopsErrors; `doing` completes "cannot …".
 
     MissingError (docker_missing, disk_full), NotFoundError (docker_not_found), RagopsError (docker_conflict,
     docker_failed, docker_timeout).
@@ -49,30 +49,32 @@ def explain(error: Exception, doing: str, url: str = "") -> RagopsError:
     if any(isinstance(cause, PermissionError) for cause in causes):
         return MissingError(
             "docker_missing",
-            f"this user may not use the Docker engine at {url or 'its socket'}",
+            f"cannot use the Docker engine at {url or 'its socket'}: this user may not",
             "add the user to the group docker (`sudo usermod -aG docker $USER`), then log in again",
         )
     if any(isinstance(cause, FileNotFoundError | ConnectionRefusedError) for cause in causes):
         return MissingError(
             "docker_missing",
-            f"no Docker engine answers at {url or 'its socket'}",
+            f"cannot reach a Docker engine: none answers at {url or 'its socket'}",
             "install or start it (`sudo systemctl start docker`); `docker context use` or DOCKER_HOST names another",
         )
     if any(isinstance(cause, TimeoutError) or "timed out" in str(cause).lower() for cause in causes):
         return timeout_error(doing)
-    return RagopsError("docker_failed", f"Docker could not {doing}: {causes[-1]}", _LOG)
+    return RagopsError("docker_failed", f"cannot {doing}: Docker: {causes[-1]}", _LOG)
 
 
 def timeout_error(doing: str, seconds: float = 0) -> RagopsError:
     """Return the error of a wait that exceeded its time-out."""
-    within = f" within {seconds:.0f} s" if seconds else " in time"
-    return RagopsError("docker_timeout", f"Docker could not {doing}{within}", "is the machine busy, or its disk full?")
+    within = f"within {seconds:.0f} s" if seconds else "in time"
+    return RagopsError(
+        "docker_timeout", f"cannot {doing}: Docker did not answer {within}", "is the machine busy, or its disk full?"
+    )
 
 
 def _refused(status: int, said: str, doing: str) -> RagopsError:
     if "no space left on device" in said:
         return _disk_full(doing, "free some space where Docker keeps its data, then run it again")
-    what = f"Docker could not {doing}: {said.strip()}"
+    what = f"cannot {doing}: Docker: {said.strip()}"
     if status == _NOT_FOUND:
         return NotFoundError("docker_not_found", what, "run `ragops up`, which creates what is missing")
     if status == _CONFLICT:
@@ -81,7 +83,7 @@ def _refused(status: int, said: str, doing: str) -> RagopsError:
 
 
 def _disk_full(doing: str, hint: str) -> MissingError:
-    return MissingError("disk_full", f"Docker could not {doing}: no space left on the device", hint)
+    return MissingError("disk_full", f"cannot {doing}: Docker has no space left on the device", hint)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

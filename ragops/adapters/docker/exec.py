@@ -88,7 +88,7 @@ class DockerExec(DockerApi):
                 with answer, tarfile.open(fileobj=answer.raw, mode="r|", bufsize=1 << 20) as archive:
                     yield archive
             except tarfile.TarError as error:
-                raise RagopsError("docker_failed", f"{path} of {name} arrived broken: {error}") from error
+                raise RagopsError("docker_failed", f"cannot read {path} in {name}: {error}") from error
 
     def get_file(self, name: str, path: str, target: ByteWriter) -> None:
         """Copy one file of a container to `target`, in bounded memory. Raises NotFoundError."""
@@ -97,7 +97,7 @@ class DockerExec(DockerApi):
                 if (stream := archive.extractfile(info)) is not None:
                     shutil.copyfileobj(stream, target, 1 << 20)
                     return
-        raise NotFoundError("docker_not_found", f"{path} in {name} is not a file", "")
+        raise NotFoundError("docker_not_found", f"cannot read {path} in {name}: it is no file", "")
 
     def read_file(self, name: str, path: str) -> bytes | None:
         """Return the content of one file of a container, None if there is none."""
@@ -115,7 +115,7 @@ class DockerExec(DockerApi):
         """
         found = find_user((self.read_file(name, "/etc/passwd") or b"").decode(errors="replace"), user)
         if found is None:
-            what = f"the image of {name} has no user {user}"
+            what = f"cannot write files for {user}: the image of {name} has no such user"
             raise RagopsError("user_unknown", what, "give the service the image that it was made for")
         return found
 

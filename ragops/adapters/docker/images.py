@@ -37,7 +37,7 @@ class DockerImages(DockerApi):
     def image(self, reference: str) -> values.Image | None:
         """Return a local image by name, digest or id; None if there is none."""
         try:
-            with self.translate_errors(f"look for the image {reference}"):
+            with self.translate_errors(f"inspect the image {reference}"):
                 return values.image(self.api.inspect_image(reference))  # type: ignore[no-untyped-call]
         except NotFoundError:
             return None
@@ -76,7 +76,7 @@ class DockerImages(DockerApi):
         except MissingError:
             raise
         except RagopsError as error:
-            raise _failure(reference, error.message.removeprefix(f"Docker could not {_PULLING}: ")) from error
+            raise _failure(reference, error.message.removeprefix(f"cannot {_PULLING}: Docker: ")) from error
 
 
 def _repository_and_tag(reference: str) -> tuple[str, str]:
@@ -93,7 +93,7 @@ def _error_of(event: Any) -> str:
 def _failure(reference: str, said: str) -> Exception:
     """Return what is worth another attempt, or the final failure."""
     if "no space left on device" in said:
-        what = f"Docker could not pull {reference}: no space left on the device"
+        what = f"cannot pull {reference}: no space left on the device"
         return MissingError("disk_full", what, "free some space where Docker keeps its data, then run it again")
     if _LIMITED.search(said):
         return _limited(reference, said)
@@ -108,7 +108,7 @@ _LIMITED = re.compile(r"too ?many ?requests|rate limit|\b429\b", re.IGNORECASE)
 def _limited(reference: str, said: str) -> MissingError:
     """Return the error of a registry's pull limit: anonymous pulls are counted by address, which may be shared."""
     name = registry_of(reference)
-    what = f"{name} refuses to give {reference}: too many requests from this address (429): {said}"
+    what = f"cannot pull {reference}: {name} refuses, too many requests from this address (429): {said}"
     login = "`docker login`" if name == DOCKER_HUB else f"`docker login {name}`"
     hint = (
         f"log in, which raises the limit: {login}; or wait, up to six hours on Docker Hub; or bring the image from"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def read_settings(docker: DockerApi, container: str) -> dict[str, str]:
     """Return the current settings of the container as text, by name. Raises NotFoundError."""
-    with docker.translate_errors(f"look at {container}"):
+    with docker.translate_errors(f"inspect {container}"):
         raw: Mapping[str, Any] = docker.api.inspect_container(container)
     return extract_settings(raw)
 
@@ -49,7 +49,7 @@ def extract_settings(raw: Mapping[str, Any]) -> dict[str, str]:
 def list_members(docker: DockerApi, network: str) -> dict[str, str] | None:
     """Return the names of the running containers in a network by their ids; None if there is no such network."""
     try:
-        with docker.translate_errors(f"look at the network {network}"):
+        with docker.translate_errors(f"inspect the network {network}"):
             raw: Mapping[str, Any] = docker.api.inspect_network(network)
     except NotFoundError:
         return None
@@ -68,7 +68,7 @@ class ContainerSummary:
 
 def list_all_containers(docker: DockerApi) -> tuple[ContainerSummary, ...]:
     """Return all containers of the engine, in one request."""
-    with docker.translate_errors("list its containers"):
+    with docker.translate_errors("list the containers"):
         found = docker.api.containers(all=True)
     return tuple(_listed_one(raw) for raw in found)
 
@@ -81,7 +81,7 @@ def _listed_one(raw: Mapping[str, Any]) -> ContainerSummary:
 
 def list_volume_users(docker: DockerApi, volume: str) -> tuple[str, ...]:
     """Names of the containers, running or not, that have the volume."""
-    with docker.translate_errors(f"look for users of {volume}"):
+    with docker.translate_errors(f"list the containers with the volume {volume}"):
         found = docker.api.containers(all=True, filters={"volume": [volume]})
     return tuple(sorted(_listed_one(raw).name for raw in found))
 

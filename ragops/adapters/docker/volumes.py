@@ -18,14 +18,14 @@ class DockerVolumes(DockerApi):
 
     def volumes(self, labels: Mapping[str, str]) -> tuple[values.Volume, ...]:
         """Return all volumes with these labels, by name."""
-        with self.translate_errors("list its volumes"):
+        with self.translate_errors("list the volumes"):
             listed = self.api.volumes(filters={"label": label_filters(labels)})["Volumes"] or []
         return tuple(sorted((values.volume(raw) for raw in listed), key=lambda one: one.name))
 
     def volume(self, name: str) -> values.Volume | None:
         """Return one volume by name, None if there is none."""
         try:
-            with self.translate_errors(f"look at the volume {name}"):
+            with self.translate_errors(f"inspect the volume {name}"):
                 return values.volume(self.api.inspect_volume(name))
         except NotFoundError:
             return None
@@ -49,11 +49,11 @@ class DockerVolumes(DockerApi):
             if error.code != "docker_conflict":
                 raise
             hint = f"see which with `docker ps -a --filter volume={name}`"
-            raise RagopsError("volume_in_use", f"the volume {name} is in use by a container", hint) from error
+            raise RagopsError("volume_in_use", f"cannot remove the volume {name}: a container uses it", hint) from error
 
     def networks(self, labels: Mapping[str, str]) -> tuple[values.Network, ...]:
         """Return all networks with these labels, by name."""
-        with self.translate_errors("list its networks"):
+        with self.translate_errors("list the networks"):
             listed = self.api.networks(filters={"label": label_filters(labels)})
         return tuple(sorted((values.network(raw) for raw in listed), key=lambda one: one.name))
 

@@ -231,7 +231,7 @@ class PulumiStack:
         elif time.monotonic() > give_up or not found or not all(holder.is_here for holder in found):
             by = "; ".join(map(str, found)) or "another run"
             hint = "wait for it; if that process is gone for good, `ragops unlock` releases the lock"
-            raise LockedError("state_locked", f"the Pulumi state is locked by {by}", hint)
+            raise LockedError("state_locked", f"cannot lock the Pulumi state: it is locked by {by}", hint)
         else:
             time.sleep(_ORPHAN_POLL)
 

@@ -99,7 +99,7 @@ _KNOWN = (
     _Known(
         r"container with image \S+: |Docker image into resource: |[Nn]o such image",
         "image_missing",
-        "an image is not on this machine, and Docker could not fetch it",
+        "cannot fetch an image that is not on this machine",
         "`ragops images pull` fetches the images; without a network, `docker load` them from a file",
         missing=True,
     ),

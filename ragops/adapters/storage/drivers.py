@@ -60,5 +60,5 @@ def _driver(protocol: str) -> Any:
         what = f"cannot use {protocol}://: its driver is not installed: {error}"
         raise MissingError("repository_driver_missing", what, hint) from error
     except ValueError as error:
-        what = f"no repository can lie at {protocol}://: that protocol is not known"
+        what = f"cannot use {protocol}:// for a repository: that protocol is not known"
         raise UsageError("repository_protocol", what, "use a folder, s3://, gs:// or sftp://") from error

@@ -53,12 +53,12 @@ def explain(error: Exception, doing: str, place: str, secrets: frozenset[str] = 
 
 
 def is_missing(error: BaseException) -> bool:
-    """Return whether it says that a file is not there; that its whole bucket is not is another thing."""
+    """Return whether a file is missing; a missing bucket is another failure."""
     return isinstance(error, FileNotFoundError) and all(_code(link) != "NoSuchBucket" for link in _chain(error))
 
 
 def is_transient(error: BaseException) -> bool:
-    """Return whether the same may go well a moment later."""
+    """Return whether the same request may succeed a moment later."""
     if not isinstance(error, Exception) or _named(error, _LOGIN_CLASSES | _HOST_KEY_CLASSES):
         return False
     codes = {_code(link) for link in _chain(error)}

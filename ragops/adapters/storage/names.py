@@ -19,7 +19,9 @@ def check_path(path: str) -> str:
     parts = path.split("/")
     if any(part in ("", ".", "..") or part.startswith(PARTIAL) for part in parts) or "\0" in path:
         raise RagopsError(
-            "repository_error", f"{path!r} is no path of a file in a repository", "look at who wrote its name"
+            "repository_error",
+            f"cannot use {path!r} as the path of a file in a repository",
+            "check the program that wrote this name",
         )
     return path
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from shutil import disk_usage
+import shutil
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import make_dir
@@ -36,7 +36,7 @@ def staged_parts(
     identities = vault.load_identities(point)
     with vault.staging_folder() as folder:
         needed = sum(part.size for part in parts) + _MARGIN
-        need_space("unpacking the recovery point", f"in {folder.parent}", disk_usage(folder).free, needed, _HINT)
+        need_space("unpacking the recovery point", f"in {folder.parent}", shutil.disk_usage(folder).free, needed, _HINT)
         for part in parts:
             make_dir(folder / part.service, 0o700)
             _fetch(point, part, folder / part.path, identities, on_progress)

@@ -1,4 +1,4 @@
-"""The door of the docker runtime: Kong, its container and the volume that it starts from."""
+"""The gateway of the docker runtime: Kong, its container and the volume that it starts from."""
 
 from __future__ import annotations
 

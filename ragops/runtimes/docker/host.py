@@ -178,7 +178,7 @@ class DockerRuntimeHost:
         volumes = self.list_data()
         for volume in volumes:
             if users := list_volume_users(self._docker, volume):
-                what = f"the container {users[0]} uses the volume {volume}: nothing was removed"
+                what = f"cannot remove the data: the container {users[0]} uses the volume {volume}"
                 raise RagopsError("data_in_use", what, f"remove it (`docker rm -f {users[0]}`), then run this again")
         for volume in volumes:
             self._docker.remove_volume(volume)

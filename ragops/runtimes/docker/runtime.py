@@ -92,8 +92,8 @@ class DockerRuntime:
         """Declare the volume of its data, which nothing that Pulumi does may remove or replace."""
         if not image.mount:
             return []
-        # Below no component, whose order it would share: `down` leaves alone whatever a protected resource waits for.
-        # A volume has no attribute that matters more than its data: one that was made by hand is as good.
+        # It has no parent: `down` does not remove a component that a protected resource depends on. Changes of its
+        # attributes are ignored: to apply them would replace the volume, and with it the data.
         options = pulumi.ResourceOptions(
             protect=True, retain_on_delete=True, ignore_changes=["labels", "driver", "driverOpts"],
             aliases=[pulumi.Alias(parent=parent)],

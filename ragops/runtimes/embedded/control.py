@@ -98,10 +98,10 @@ class ProcessControl:
         """Remove a folder that lies next to the data and is not in use."""
         data, folder = self._data(), Path(name)
         if folder.parent != data.parent or not is_aside(folder.name, data.name):
-            raise UsageError("not_kept", f"{name} is nothing that a restore set aside", "see `ragops restore clean`")
+            raise UsageError("not_kept", f"cannot remove {name}: no restore set it aside", "see `ragops restore clean`")
         for process in find_users(folder):
             hint = "end that process, then run the command again"
-            raise RagopsError("data_in_use", f"pid {process.pid} uses {folder}: it is not removed", hint)
+            raise RagopsError("data_in_use", f"cannot remove {folder}: pid {process.pid} uses it", hint)
         try:
             shutil.rmtree(folder)
         except OSError as error:
@@ -178,7 +178,11 @@ class ProcessControl:
         """Return the spec that was started last, its files read back from the configuration folder."""
         props = read_spec(self._run_dir)
         if not props:
-            raise RagopsError("not_provisioned", f"nothing was started in {self._run_dir} yet", "run `ragops up`")
+            raise RagopsError(
+                "not_provisioned",
+                f"cannot control the service in {self._run_dir}: it was never started",
+                "run `ragops up`",
+            )
         bare = ProcessSpec.from_props(props)
         try:
             contents = _texts(bare.config_dir)

@@ -1,4 +1,4 @@
-"""The door of the embedded runtime: Envoy, and the files that it watches."""
+"""The gateway of the embedded runtime: Envoy, and the files that it watches."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def refuse_used(folders: Sequence[Path]) -> None:
     """Raise RagopsError (data_in_use) where a living process uses one of the folders."""
     for folder in folders:
         for process in find_users(folder):
-            what = f"pid {process.pid} uses {folder}: nothing was removed"
+            what = f"cannot remove the data: pid {process.pid} uses {folder}"
             raise RagopsError("data_in_use", what, f"end it (`kill {process.pid}`), then run the command again")
 
 

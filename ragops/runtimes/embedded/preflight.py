@@ -43,7 +43,7 @@ def refuse_full_disk(folder: Path) -> None:
     """Raise MissingError (disk_full) where less is free than a first start needs."""
     free = shutil.disk_usage(folder).free
     if free < MIN_FREE_BYTES:
-        what = f"{size(free)} are free where {folder} lies; {size(MIN_FREE_BYTES)} are needed"
+        what = f"cannot start: {size(free)} are free where {folder} lies, {size(MIN_FREE_BYTES)} are needed"
         raise MissingError("disk_full", what, "free some space, or set `data_dir:` to a larger disk")
 
 
@@ -52,7 +52,7 @@ def refuse_blocked_data(project: Project) -> None:
     user = unprivileged_user(project.settings.run_as)
     for path in (project.paths.data_dir("timescaledb"), project.paths.run_dir("timescaledb")):
         if folder := blocking_folder(path, user):
-            what = f"PostgreSQL does not run as root, and the user {user} may not pass through {folder} to its files"
+            what = f"cannot start PostgreSQL: {user} may not pass through {folder} to its files"
             hint = f"run `chmod o+x {folder}`, or move the project to a public place such as /srv"
             raise MissingError("data_unreachable", what, hint)
 
@@ -62,7 +62,7 @@ def refuse_moved_data(project: Project, service: str) -> None:
     before = read_spec(project.paths.run_dir(service)).get("data_dir")
     now = project.paths.data_dir(service)
     if isinstance(before, str) and before != str(now) and Path(before).exists() and not now.exists():
-        what = f"the data of {service} lie in {before}, ragops.yaml now says {now}: it would start empty"
+        what = f"cannot start {service}: it would start empty, its data lie in {before} and ragops.yaml says {now}"
         raise UsageError("data_moved", what, f"`ragops down`, then mkdir -p {now.parent} && mv {before} {now}")
 
 
@@ -82,5 +82,5 @@ def _taken(project: Project, service: str, owner: PortOwner) -> MissingError:
     other = environment_of(owner.pid, project.paths.runs) if owner.pid else ""
     if other in ("", own):
         return port_taken(service, owner.port, str(owner), config)
-    what = f"port {owner.port} for {service} is used by environment {other} of this project"
+    what = f"cannot start {service}: environment {other} of this project uses port {owner.port}"
     return MissingError("port_taken", what, f"give {service} another port in {config}")

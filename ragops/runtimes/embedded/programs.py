@@ -70,7 +70,11 @@ def unprivileged_user(wanted: str) -> str:
     for user in candidates:
         if user in known:
             return user
-    raise MissingError("no_such_user", f"there is no user {candidates[0]}", "name an existing one as `run_as:`")
+    raise MissingError(
+        "no_such_user",
+        f"cannot run PostgreSQL as {candidates[0]}: there is no such user",
+        "name an existing one as `run_as:`",
+    )
 
 
 def blocking_folder(path: Path, user: str) -> Path | None:

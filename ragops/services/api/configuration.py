@@ -54,7 +54,9 @@ def embedder(settings: EmbedderSettings, distribution: Distribution, ollama: str
             "add a section `ollama: {models: [nomic-embed-text]}`, name a server in `api: {embedder: {ollama_url: …}}`,"
             " or choose `kind: hashing` if matching words is enough"
         )
-        raise UsageError("embedder_missing", "a platform from container images needs an embedding model", hint)
+        raise UsageError(
+            "embedder_missing", "cannot start the API: a platform from container images needs an embedding model", hint
+        )
     dimensions = settings.dimensions or _HASHING_DIMENSIONS
     return EmbedderChoice("hashing", f"hashing-{dimensions}-v1", None, dimensions)
 

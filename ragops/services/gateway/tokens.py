@@ -83,11 +83,19 @@ def issue(
 def _refuse_bad(name: str, ttl: timedelta, scopes: Sequence[str]) -> None:
     if not _NAME.fullmatch(name):
         hint = "up to 63 of a-z, 0-9, `.`, `_` and `-`, a letter or digit at both ends"
-        raise UsageError("bad_token_name", f"{name!r} is no name for a token", hint)
+        raise UsageError("bad_token_name", f"cannot issue a token for {name!r}: it is no name for a token", hint)
     if not _SHORTEST <= ttl <= _LONGEST:
-        raise UsageError("bad_token_ttl", "a token holds for 1 minute to 366 days", "issue a new one when it runs out")
+        raise UsageError(
+            "bad_token_ttl",
+            "cannot issue a token: it holds for 1 minute to 366 days",
+            "issue a new one when it runs out",
+        )
     if bad := [scope for scope in scopes if not _SCOPE.fullmatch(scope)]:
-        raise UsageError("bad_token_scope", f"{bad[0]!r} is no scope", "a letter, then a-z, 0-9, `:`, `.`, `_`, `-`")
+        raise UsageError(
+            "bad_token_scope",
+            f"cannot issue a token: {bad[0]!r} is no scope",
+            "a letter, then a-z, 0-9, `:`, `.`, `_`, `-`",
+        )
 
 
 def _public(private: rsa.RSAPrivateKey, kid: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ def present(url: str, timeout: float = _ANSWER_SECONDS) -> frozenset[str]:
         answer.raise_for_status()
         return frozenset(str(item["name"]) for item in answer.json()["models"])
     except (httpx.HTTPError, ValueError, KeyError, TypeError) as error:
-        what = f"Ollama at {url} does not say which models it has: {type(error).__name__}"
+        what = f"cannot list the models of Ollama at {url}: {type(error).__name__}"
         raise UnhealthyError("ollama_unreachable", what, _LOG) from error
 
 
@@ -53,7 +53,7 @@ def fetch(url: str, models: Sequence[str]) -> None:
                 with attempt:
                     _pull(url, model)
         except httpx.HTTPError as error:
-            what = f"the model {model} could not be fetched: {type(error).__name__}"
+            what = f"cannot fetch the model {model}: {type(error).__name__}"
             raise RagopsError("model_not_fetched", what, f"run `ragops up` again to continue; {_LOG}") from error
 
 
@@ -81,6 +81,6 @@ def _values(line: str) -> dict[str, Any]:
 def _explain_refusal(model: str, why: str) -> RagopsError:
     if "does not exist" in why or "not found" in why:
         hint = "name one from https://ollama.com/library in `ollama: {models: […]}`"
-        return RagopsError("model_unknown", f"Ollama has no model {model}: {why}", hint)
+        return RagopsError("model_unknown", f"cannot fetch the model {model}: {why}", hint)
     hint = "is the machine online? Without a network: `ollama create` in the container from a file of the model"
-    return RagopsError("model_not_fetched", f"Ollama could not fetch {model}: {why}", hint)
+    return RagopsError("model_not_fetched", f"cannot fetch the model {model}: {why}", hint)

@@ -65,13 +65,13 @@ def as_events(words: str, creating: bool = False) -> list[str]:
             'sha256:11: Error response from daemon: Get "https://registry-1.docker.io/v2/": no such host',
             "image_missing",
             ExitCode.MISSING,
-            "an image is not on this machine, and Docker could not fetch it",
+            "cannot fetch an image that is not on this machine",
         ),
         (
             "Unable to read Docker image into resource: unable to pull image sha256:11: error pulling image",
             "image_missing",
             ExitCode.MISSING,
-            "an image is not on this machine, and Docker could not fetch it",
+            "cannot fetch an image that is not on this machine",
         ),
         (
             "docker native provider returned an unexpected error from Configure: failed to connect to any docker "
@@ -112,7 +112,7 @@ def test_a_missing_plugin_says_how_to_get_it_with_and_without_a_network() -> Non
 
 
 def test_what_our_own_providers_raise_comes_through() -> None:
-    said = MissingError("disk_full", "Docker could not write: no space left on the device", "free some")
+    said = MissingError("disk_full", "cannot write: no space left on the device", "free some")
     error = translate(FAILED, ["update failed", f"Exception calling application: {encode_error(said)}"])
     assert (error.code, error.message, error.hint, error.exit_code) == (
         said.code, said.message, said.hint, ExitCode.MISSING,

@@ -15,5 +15,5 @@ def test_another_port_is_set_in_the_file_of_the_environment(environment: str, na
     folder = Path("/srv/rag")
     project = Project(Settings(name="demo"), ProjectPaths(folder, environment), folder / "ragops.yaml")
     error = port_taken("redis", 6379, "valkey-server (pid 7)", config_name(project))
-    assert error.message == "port 6379 for redis is taken by valkey-server (pid 7)"
+    assert error.message == "cannot start redis: port 6379 is taken by valkey-server (pid 7)"
     assert error.hint == f"stop it, or give redis another port in {name}"

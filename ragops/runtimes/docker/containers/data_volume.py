@@ -101,7 +101,9 @@ class DataVolume:
         """Remove one of them for good. Raises RagopsError."""
         volume, _, folder = aside.rpartition(":")
         if volume != self.volume.source or not is_aside(folder, DATA_FOLDER):
-            raise UsageError("not_kept", f"{aside} is nothing that a restore set aside", "see `ragops restore clean`")
+            raise UsageError(
+                "not_kept", f"cannot remove {aside}: no restore set it aside", "see `ragops restore clean`"
+            )
         with self._mover(_REMOVE, folder) as name:
             self._run(name, f"remove {aside}")
 
@@ -152,7 +154,9 @@ def data_mount(container: Container) -> Mount:
     for mount in container.mounts:
         if mount.kind == "volume" and not mount.read_only:
             return mount
-    raise MissingError("not_provisioned", f"{container.name} has no volume for data", "run `ragops up`")
+    raise MissingError(
+        "not_provisioned", f"cannot find the data of {container.name}: it has no volume for them", "run `ragops up`"
+    )
 
 
 def _entries(fresh: str, files: Mapping[str, Path], owner: User) -> Iterator[ArchiveEntry]:

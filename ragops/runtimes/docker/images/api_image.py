@@ -123,8 +123,10 @@ def _install(target: Path, architecture: str) -> None:
     except RagopsError as error:
         if "No module named pip" in error.message:
             hint = f"run `{sys.executable} -m ensurepip --upgrade`"
-            raise MissingError("pip_missing", "the API's image needs pip, which is not installed here", hint) from error
-        what = f"the packages of the API's image could not be fetched: {error.message}"
+            raise MissingError(
+                "pip_missing", "cannot build the API's image: pip is not installed here", hint
+            ) from error
+        what = f"cannot fetch the packages of the API's image: {error.message}"
         hint = "check the package index, or bring the image from another machine: `ragops images pull --load FILE`"
         raise MissingError("packages_missing", what, hint) from error
     shutil.rmtree(target / "bin", ignore_errors=True)  # scripts for the Python of this machine

@@ -87,7 +87,9 @@ class ImageStore:
         """Have the reference mean the image that has its name here, from now on."""
         found = self._docker.image(reference)
         if found is None:
-            raise MissingError("image_missing", f"the image {reference} is not here", "run `ragops images pull`")
+            raise MissingError(
+                "image_missing", f"cannot pin the image {reference}: it is not here", "run `ragops images pull`"
+            )
         if self._project:
             pins_of(self._project).set(reference, found)
 

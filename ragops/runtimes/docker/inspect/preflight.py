@@ -68,11 +68,14 @@ def refuse_taken_names(docker: DockerHost, names: DockerNames, containers: Seque
     """Raise UsageError (name_taken) where somebody else's container or network is called as ours would be."""
     for container in containers:
         if PLATFORM not in container.labels and _would_be_ours(names, container.name):
-            what = f"a container that ragops did not make is called {container.name}"
+            what = f"cannot use the name {container.name}: a container that ragops did not make has it"
             raise UsageError("name_taken", what, f"remove it (`docker rm -f {container.name}`), or rename the platform")
     for network in docker.networks({}):
         if PLATFORM not in network.labels and network.name == names.network:
-            what, other = f"a network that ragops did not make is called {network.name}", "or rename the platform"
+            what, other = (
+                f"cannot use the name {network.name}: a network that ragops did not make has it",
+                "or rename the platform",
+            )
             raise UsageError("name_taken", what, f"remove it (`docker network rm {network.name}`), {other}")
 
 

@@ -60,7 +60,7 @@ def refused(words: str) -> RagopsError:
     """Return the error for a configuration that Kong itself refuses."""
     return RagopsError(
         "gateway_config_invalid",
-        f"the gateway refuses its new configuration: {words}",
+        f"cannot apply the gateway's configuration: {words}",
         "nothing was changed, the old configuration is in force; `ragops gateway diff` shows the new one",
     )
 

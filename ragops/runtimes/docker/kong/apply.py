@@ -88,7 +88,11 @@ def stored(docker: DockerHost, place: KongPlace) -> str:
     if docker.volume(place.volume) is None:
         return ""
     if docker.image(place.image) is None:
-        raise MissingError("image_missing", f"the image {place.image} is gone", "run `ragops images pull`")
+        raise MissingError(
+            "image_missing",
+            f"cannot read the gateway's configuration: the image {place.image} is gone",
+            "run `ragops images pull`",
+        )
     with docker.created(f"{place.volume}.look", place.image, mounts={place.volume: _LOOK}):
         return (docker.read_file(f"{place.volume}.look", f"{_LOOK}/.data/{DOCUMENT}") or b"").decode()
 
@@ -119,7 +123,7 @@ def _undone(docker: DockerHost, place: KongPlace, wanted: KongConfiguration, mar
             outcome = f"the last good one could not be put back ({error.message}): restart it, it starts with that"
     return RagopsError(
         "gateway_smoke_failed",
-        f"the gateway took its new configuration but fails its smoke test: {failure}; {outcome}",
+        f"cannot apply the gateway's configuration: it fails its smoke test: {failure}; {outcome}",
         "`ragops logs gateway` may say why; `ragops gateway diff` shows what is new",
     )
 

@@ -56,12 +56,12 @@ def validate(wanted: GatewayConfiguration) -> None:
         except OSError as error:
             raise explain_os_error(error, f"run {command[0]}") from error
         except subprocess.TimeoutExpired as error:
-            what = f"the gateway did not judge its configuration within {_VALIDATE_SECONDS:.0f} s"
+            what = f"cannot check the gateway's configuration within {_VALIDATE_SECONDS:.0f} s"
             raise RagopsError("gateway_config_invalid", what, "is the machine overloaded? try again") from error
         if done.returncode != 0:
             raise RagopsError(
                 "gateway_config_invalid",
-                f"the gateway refuses its new configuration: {_error_excerpt(done.stderr + done.stdout, str(check))}",
+                f"cannot apply the gateway's configuration: {_error_excerpt(done.stderr + done.stdout, str(check))}",
                 "nothing was changed, the old configuration is in force; `ragops gateway diff` shows the new one",
             )
 
@@ -123,7 +123,7 @@ def _undone(wanted: GatewayConfiguration, before: Mapping[str, str], mark: str, 
         outcome = back_in_force(wanted.smoke[0], mark)
     return RagopsError(
         "gateway_smoke_failed",
-        f"the gateway took its new configuration but fails its smoke test: {failure}; {outcome}",
+        f"cannot apply the gateway's configuration: it fails its smoke test: {failure}; {outcome}",
         "`ragops logs gateway` may say why; `ragops gateway diff` shows what is new",
     )
 

@@ -27,7 +27,7 @@ def clear(folder: Path, program: str, lock_files: Sequence[str]) -> None:
     named = {_pid(folder / name) for name in lock_files}
     for process in found:
         if not lock_files or process.pid in named:
-            what = f"{program} (pid {process.pid}) already runs on {folder}"
+            what = f"cannot use {folder}: {program} (pid {process.pid}) already runs on it"
             raise RagopsError("data_in_use", what, f"stop it: kill -INT {process.pid}")
     _end(found)
     for name in lock_files:

@@ -89,7 +89,7 @@ def start(spec: ProcessSpec, extra_args: Sequence[str] = ()) -> None:
         raise explain_os_error(error, f"start {spec.service}") from error
     record = read_record(run_dir)
     if record is None:
-        raise RagopsError("service_failed", f"{spec.service} could not be executed", _log_hint(spec))
+        raise RagopsError("service_failed", f"cannot execute {spec.service}", _log_hint(spec))
     wait_healthy(spec, record)
 
 
@@ -177,7 +177,9 @@ def _initialise(spec: ProcessSpec) -> None:
             rendered_files.own(data, spec.user)
         return
     if data.exists() and any(data.iterdir()):
-        what = f"{data} has files but no {spec.init.marker}: it is not a data folder of {spec.service}"
+        what = (
+            f"cannot use {data}: it has files but no {spec.init.marker}, so that it is no data folder of {spec.service}"
+        )
         raise RagopsError("data_folder_foreign", what, "move it away, or restore it from a recovery point")
     for old in data.parent.glob(f"{data.name}.init-*"):
         shutil.rmtree(old, ignore_errors=True)
@@ -201,7 +203,7 @@ def _refuse_guarded(spec: ProcessSpec) -> None:
     if done.returncode != 0:
         with log_path(Path(spec.run_dir), spec.service).open("a") as log:
             log.write(done.stdout)
-        raise RagopsError("service_failed", f"{spec.service} was not started: {done.stdout.strip()}", _log_hint(spec))
+        raise RagopsError("service_failed", f"cannot start {spec.service}: {done.stdout.strip()}", _log_hint(spec))
 
 
 def _run_init(spec: ProcessSpec, command: Sequence[str]) -> None:
@@ -212,11 +214,11 @@ def _run_init(spec: ProcessSpec, command: Sequence[str]) -> None:
             capture_output=True, text=True, timeout=_INIT_TIMEOUT, cwd="/", check=False, env=_environment(spec),
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        what = f"{spec.service} was not initialised within {_INIT_TIMEOUT:.0f} s"
+        what = f"cannot initialise {spec.service} within {_INIT_TIMEOUT:.0f} s"
         raise RagopsError("init_failed", what, hint) from error
     if done.returncode != 0:
         said = (done.stderr.strip() or done.stdout.strip())[-800:]
-        what = f"{spec.service} could not be initialised (exit {done.returncode}): {said}"
+        what = f"cannot initialise {spec.service} (exit {done.returncode}): {said}"
         raise RagopsError("init_failed", what, hint)
 
 
