@@ -112,10 +112,10 @@ class Answers:
 
     async def _known(self, collection: str, query: str, found: Found) -> Answer | ChatModel:
         """Return the answer if no model has to write it, else the model."""
-        if self.writer is None:
-            return Answer(found, note=NO_MODEL, cached=found.cached)
         if not found.passages:
             return Answer(found, note=NOTHING_FOUND, cached=found.cached)
+        if self.writer is None:
+            return Answer(found, note=NO_MODEL, cached=found.cached)
         model, cache = self.writer.config.model, self.search.cache
         text = await cache.get(collection, _question(model, query, found)) if cache else None
         return Answer(found, text, model, cached=True) if isinstance(text, str) else self.writer

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from ragops.adapters.qdrant import sparse
 from ragops.adapters.qdrant.async_client import AsyncClient
 from ragops.adapters.qdrant.balancing import EJECTED_SECONDS
 from ragops.adapters.qdrant.failures import RequestFailedError, no_answer
@@ -31,6 +33,25 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 _PAUSE_SECONDS = 0.05
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=50)
+
+
+_DENSE_MISSING = re.compile(r"Not existing vector name error: ?$")
+
+
+class VectorsMissingError(ApiError):
+    """The collection has no vectors of the kind that was asked; `lacks_words`: none of words."""
+
+    def __init__(self, collection: str, *, lacks_words: bool) -> None:
+        detail = f"{collection} was made without {'words' if lacks_words else 'vectors'} to search by"
+        super().__init__(409, "vectors_missing", f"{detail}: ragops ingest --rebuild {collection}")
+        self.lacks_words = lacks_words
+
+
+class SearchRefusedError(ApiError):
+    """Qdrant understood and does not carry out the search: strict mode, or a parameter."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(409, "search_refused", f"Qdrant refuses the search: {detail}")
 
 
 class NotConnectedError(DependencyFailedError):
@@ -59,7 +80,8 @@ class Qdrant:
     async def query(self, collection: str, asked: Question) -> list[Hit]:
         """Return the best points with their payloads.
 
-        Raises ApiError 404 if there is no such collection, 409 if its vectors are of another embedder.
+        Raises ApiError 404 if there is no such collection, 409 if its vectors are of another embedder,
+        VectorsMissingError, SearchRefusedError.
         """
         try:
             return await self._client.query(collection, asked)
@@ -67,8 +89,7 @@ class Qdrant:
             if error.failure.status == httpx.codes.NOT_FOUND:
                 raise ApiError(404, "collection_not_found", f"there is no collection {collection}") from error
             if error.failure.status == httpx.codes.BAD_REQUEST:
-                detail = f"the vectors of {collection} are not those of this embedder: ingest it again"
-                raise ApiError(409, "embedder_mismatch", detail) from error
+                raise _refused(collection, error.failure.detail) from error
             raise _qdrant_failed(error.failure) from error
 
     async def collections(self) -> list[str]:
@@ -109,6 +130,17 @@ class _NodeLog:
     def readmitted(self, node: Address) -> None:
         """Log it."""
         log(_LOG, logging.INFO, "qdrant_node_back", node=node.url)
+
+
+def _refused(collection: str, detail: str) -> ApiError:
+    if detail.endswith(f"Not existing vector name error: {sparse.NAME}"):
+        return VectorsMissingError(collection, lacks_words=True)
+    if _DENSE_MISSING.search(detail):
+        return VectorsMissingError(collection, lacks_words=False)
+    if "dimension" in detail:
+        what = f"the vectors of {collection} are not those of this embedder: ragops ingest --rebuild {collection}"
+        return ApiError(409, "embedder_mismatch", what)
+    return SearchRefusedError(detail)
 
 
 def _qdrant_failed(failure: Failure) -> DependencyFailedError:

@@ -111,6 +111,13 @@ class PrivacyConfig(Section):
     query_text: Literal["keep", "hash", "omit"] = "keep"
 
 
+class SearchConfig(Section):
+    """How questions find passages; `least_cosine` is None for the embedder's own."""
+
+    mode: Literal["hybrid", "dense", "sparse"] = "hybrid"
+    least_cosine: float | None = None
+
+
 class TimeoutConfig(Section):
     """Seconds: one attempt at a Qdrant node, one call of Ollama, one written answer, a whole request."""
 
@@ -145,6 +152,7 @@ class ApiConfig(Section):
     breakers: BreakerConfig = BreakerConfig()
     legacy: LegacyConfig
     privacy: PrivacyConfig = PrivacyConfig()
+    search: SearchConfig = SearchConfig()
     timeouts: TimeoutConfig = TimeoutConfig()
     cache: CacheConfig = CacheConfig()
     workers: int = Field(1, ge=1, le=64)

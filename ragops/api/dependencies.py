@@ -74,7 +74,9 @@ class _Builder:
         config, seconds = self.config.qdrant, self.config.timeouts.qdrant
         key = self.config.secret(config.api_key_file)
         qdrant = Qdrant(config, key, timeout=seconds, clock=self.clock, metrics=self.metrics)
-        return Search(qdrant, self.breaker("qdrant", qdrant.attempts * seconds + _SLACK), self.embedder(), cache)
+        # One question is asked up to three times: as it is, by what the collection has, by its vector alone.
+        breaker = self.breaker("qdrant", 3 * qdrant.attempts * seconds + _SLACK)
+        return Search(qdrant, breaker, self.embedder(), cache, self.config.search)
 
     def embedder(self) -> QueryEmbedder:
         config, seconds = self.config.embedder, self.config.timeouts.ollama

@@ -50,7 +50,7 @@ class DocumentSearchRequest(_Request):
     passages: int = Field(3, ge=1, le=10, description="most passages of one document", examples=[3])
     cursor: str | None = Field(
         None,
-        max_length=512,
+        max_length=4096,
         description="`next_cursor` of the page before, with the same question",
         # Without one this is the first page: a made-up cursor would be refused.
         examples=[None],
@@ -73,7 +73,11 @@ class RefreshRequest(_Request):
 
 
 class Passage(BaseModel):
-    """A piece of a document; `score` is the cosine of the angle between its vector and the question's."""
+    """A piece of a document. `score` orders the passages of one answer and says nothing across questions.
+
+    It is the sum of weighted reciprocal ranks in hybrid search, the cosine of the angle between the vectors in dense
+    search, the BM25 weight of common words in sparse search.
+    """
 
     id: str
     document_id: int | str | None
@@ -84,7 +88,7 @@ class Passage(BaseModel):
 
 
 class SearchResponse(BaseModel):
-    """The passages that are nearest to the question, best first."""
+    """The passages that answer the question best, best first and each text once; none if none is about it."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -204,7 +208,7 @@ class DocumentSearchResponse(BaseModel):
                             "passages": [{key: _PASSAGE[key] for key in ("id", "position", "score", "text")}],
                         }
                     ],
-                    "next_cursor": "eyJhIjpbMC42MTIzLCIxNyJdLCJxIjoiOWY4NmQwODE4ODRjN2Q2NSJ9",
+                    "next_cursor": "eyJzIjoiUjhGWDJNcksiLCJxIjoiOWY4NmQwODE4ODRjN2Q2NSJ9",
                 }
             ]
         }

@@ -8,8 +8,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragops.adapters.qdrant.searching import Question
 from ragops.api.problem import ApiError
+from ragops.api.retrieval import Retrieval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from ragops.adapters.qdrant.searching import Hit
     from ragops.api.breakers import Breaker
     from ragops.api.clients import Ollama, Qdrant
-    from ragops.api.config import EmbedderConfig
+    from ragops.api.config import EmbedderConfig, SearchConfig
     from ragops.api.stores import AnswerCache
     from ragops.embedding import Embedder
 
 DEPTH = 200  # passages that v2 groups by document: pages end after them
+_DIGEST = 6  # bytes of a hash in a cursor: enough to tell DEPTH documents apart
 
 
 class QueryEmbedder(Protocol):
@@ -92,24 +93,29 @@ class Found:
 class Search:
     """Asks the vector store for what is nearest to a question."""
 
-    def __init__(self, qdrant: Qdrant, breaker: Breaker, embedder: QueryEmbedder, cache: AnswerCache | None) -> None:
+    def __init__(
+        self, qdrant: Qdrant, breaker: Breaker, embedder: QueryEmbedder, cache: AnswerCache | None, config: SearchConfig
+    ) -> None:
         self.qdrant = qdrant
+        self.retrieval = Retrieval(qdrant, config)
         self.breaker = breaker
         self.embedder = embedder
         self.cache = cache
 
     async def passages(self, collection: str, query: str, limit: int) -> Found:
         """At most `limit` passages; raises ApiError."""
-        question = ("passages", self.embedder.name, query, limit)
+        question = ("passages", self.retrieval.config.mode, self.embedder.name, query, limit)
         cached = await self.cache.get(collection, question) if self.cache else None
         if cached is not None:
             return Found(tuple(FoundPassage(**values) for values in cached), cached=True)
         # An open breaker refuses before anything else is asked for nothing.
         self.breaker.check()
-        self.embedder.check()
-        vector = await self.embedder.embed(query)
-        asked = Question(vector, None, limit)
-        hits = await self.breaker.call(lambda: self.qdrant.query(collection, asked))
+        vector = None
+        if self.retrieval.needs_vector:
+            self.embedder.check()
+            vector = await self.embedder.embed(query)
+        name = self.embedder.name
+        hits = await self.breaker.call(lambda: self.retrieval.find(collection, query, vector, name, limit))
         passages = tuple(_passage(hit) for hit in hits)
         if self.cache:
             await self.cache.put(collection, question, [asdict(passage) for passage in passages])
@@ -159,18 +165,21 @@ def by_document(passages: Sequence[FoundPassage], most: int) -> list[FoundDocume
 def page(
     documents: Sequence[FoundDocument], limit: int, cursor: str | None, question: Sequence[Any]
 ) -> tuple[list[FoundDocument], str | None]:
-    """Return the documents after `cursor` and the cursor of the next page.
+    """Return the best documents that the pages before have not shown, and the cursor of the next page.
 
-    A cursor holds the place of the last document that was shown, not a count: documents that come or go between two
-    pages neither repeat nor hide others. Raises ApiError 409 for a cursor of another question.
+    A cursor holds which documents were shown, not a count or a score: documents that come or go between two pages
+    neither repeat nor hide others, though the score of a rank changes with them. Raises ApiError 409 for a cursor of
+    another question.
     """
-    rest = list(documents)
-    if cursor is not None:
-        place = _read_cursor(cursor, question)
-        rest = [document for document in documents if _order(document) > place]
-    shown = rest[:limit]
-    following = _write_cursor(shown[-1], question) if len(rest) > limit else None
-    return shown, following
+    before = _read_cursor(cursor, question) if cursor is not None else b""
+    shown = {before[start : start + _DIGEST] for start in range(0, len(before), _DIGEST)}
+    rest = [document for document in documents if _digest(document) not in shown]
+    following = before + b"".join(_digest(document) for document in rest[:limit])
+    return rest[:limit], _write_cursor(following, question) if len(rest) > limit else None
+
+
+def _digest(document: FoundDocument) -> bytes:
+    return hashlib.sha256(_document(document).encode()).digest()[:_DIGEST]
 
 
 def _document(passage: FoundPassage | FoundDocument) -> str:
@@ -185,17 +194,16 @@ def _fingerprint(question: Sequence[Any]) -> str:
     return hashlib.sha256(json.dumps(question).encode()).hexdigest()[:16]
 
 
-def _write_cursor(document: FoundDocument, question: Sequence[Any]) -> str:
-    text = json.dumps({"a": _order(document), "q": _fingerprint(question)}, separators=(",", ":"))
-    return base64.urlsafe_b64encode(text.encode()).decode()
+def _write_cursor(shown: bytes, question: Sequence[Any]) -> str:
+    value = {"s": base64.b64encode(shown).decode(), "q": _fingerprint(question)}
+    return base64.urlsafe_b64encode(json.dumps(value, separators=(",", ":")).encode()).decode()
 
 
-def _read_cursor(cursor: str, question: Sequence[Any]) -> tuple[float, str]:
+def _read_cursor(cursor: str, question: Sequence[Any]) -> bytes:
     try:
         values = json.loads(base64.b64decode(cursor.encode(), altchars=b"-_", validate=True))
-        score, document = values["a"]
         if values["q"] == _fingerprint(question):
-            return float(score), str(document)
+            return base64.b64decode(values["s"], validate=True)
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
     raise ApiError(409, "cursor_mismatch", "the cursor is not a next_cursor of this question: ask without one")

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ragops.config.backup import BackupSettings
+from ragops.config.search import SearchSettings
 from ragops.runtimes import registry
 from ragops.services import sections
 
@@ -107,6 +108,7 @@ class Settings(sections.Sections):
     expose: ExposeSettings = ExposeSettings()
     pulumi: PulumiSettings = PulumiSettings()
     backup: BackupSettings = BackupSettings()
+    search: SearchSettings = SearchSettings()
 
     @model_validator(mode="after")
     def _models_have_a_server(self) -> Settings:

@@ -57,12 +57,17 @@ class HashingEmbedder:
         return [value / length for value in vector]
 
 
+def stems(text: str) -> list[str]:
+    """Return the stems of the words that say something, in their order; of all words if none does."""
+    tokens = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+    return [_ENDINGS.sub("", word) for word in tokens if word not in _COMMON] or tokens
+
+
 def _features(text: str) -> Iterator[str]:
     """Stems of the tokens that say something, and pairs of neighbours among them."""
-    tokens = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-    if not tokens:
+    significant = stems(text)
+    if not significant:
         yield text.strip()
-    significant = [_ENDINGS.sub("", word) for word in tokens if word not in _COMMON] or tokens
     yield from significant
     for first, second in pairwise(significant):
         yield f"{first} {second}"

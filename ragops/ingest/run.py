@@ -148,6 +148,9 @@ class CollectionRun:
             notes.append(f"repaired: {points} points without a chunk, {documents} documents without points")
         if repaired.foreign:
             notes.append(f"{repaired.foreign} points in the vector store are not of this collection; left alone")
+        if not self.store.has_words(self.collection.name):
+            command = f"`ragops ingest --rebuild {self.collection.name}`"
+            notes.append(f"made by an earlier release: searched by vectors alone; {command} adds the search by words")
         if self.collection.embedding_model != self.embedder.name:
             notes.append(f"configured for {self.collection.embedding_model}, vectors made by {self.embedder.name}")
         return notes

@@ -52,7 +52,11 @@ class PlatformInputs:
     def own(self, service: str) -> Mapping[str, Any]:
         """Return the inputs that one service alone reads, by name."""
         values: Mapping[str, Mapping[str, Any]] = {
-            "api": {"jwks_file": self.jwks_file, "keys": self.door.keys},
+            "api": {
+                "jwks_file": self.jwks_file,
+                "keys": self.door.keys,
+                "search": self.settings.search.model_dump(),
+            },
             "gateway": {"inputs": self.door},
         }
         return values.get(service, {})

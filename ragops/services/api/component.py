@@ -69,6 +69,7 @@ def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = N
         jwks_file=declaration.own["jwks_file"],
         secrets=declaration.secrets,
         keys=declaration.own["keys"],
+        search=declaration.own["search"],
         ollama="http://{}:{}".format(*ollama.internal_address) if ollama else "",
     )
     return Api(inputs, declaration.runtime, options)

@@ -66,7 +66,8 @@ class ApiInputs:
     """What the API is made from: its settings, and where the other services are.
 
     `jwks_file` is the path of the public keys on this machine, `keys` their content; `secrets` by name.
-    `ollama` is the URL of the platform's own server of models as the API reaches it, empty without one.
+    `ollama` is the URL of the platform's own server of models as the API reaches it, empty without one. `search` is the
+    section of ragops.yaml.
     """
 
     settings: ApiSettings
@@ -78,6 +79,7 @@ class ApiInputs:
     secrets: Mapping[str, str]
     keys: Mapping[str, Any] = field(default_factory=dict)
     ollama: str = ""
+    search: Mapping[str, Any] = field(default_factory=dict)
 
 
 def image_spec(settings: ApiSettings) -> ImageSpec:
@@ -162,6 +164,7 @@ def api_config(inputs: ApiInputs, layout: Layout) -> dict[str, Any]:
         "breakers": settings.breakers.model_dump(),
         "legacy": settings.legacy.model_dump(mode="json"),
         "privacy": settings.privacy.model_dump(),
+        "search": dict(inputs.search),
         "cache": {"seconds": settings.cache_seconds},
         "workers": settings.workers,
     }

@@ -16,6 +16,7 @@ import uvicorn
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from ragops.embedding.hashing import stems
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ class FakeQdrant:
     fail: int = 0
     delay: float = 0.0
     calls: list[str] = field(default_factory=list)
+    has_words: bool = True
+    most: int = 10_000  # that a query may ask for
+    asked: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, collection: str, texts: dict[str, str], embed: Callable[[list[str]], list[list[float]]]) -> None:
         """Documents by path, one point each."""
@@ -130,20 +134,49 @@ class FakeQdrant:
     def _query(self, name: str, asked: dict[str, Any]) -> tuple[int, Any]:
         if name not in self.collections:
             return 404, {"status": {"error": f"Not found: Collection `{name}` doesn't exist!"}, "time": 0.0}
-        vector = asked["query"]["nearest"]
-        if len(vector) != self.dimensions:
-            return 400, {"status": {"error": "Wrong input: Vector dimension error"}, "time": 0.0}
-        scored = [
-            {
-                "id": point["id"],
-                "version": 0,
-                "score": _dot(vector, point["vector"]),
-                "payload": point["payload"],
-            }
-            for point in self.collections[name]
+        self.asked.append(asked)
+        parts = asked.get("prefetch") or [asked]
+        if refusal := next((found for part in parts if (found := self._refusal(part))), None):
+            return 400, {"status": {"error": f"Wrong input: {refusal}"}, "time": 0.0}
+        ranked = [self._ranked(name, part) for part in parts]
+        if "prefetch" in asked:
+            rrf, scores = asked["query"]["rrf"], {}
+            for points, weight in zip(ranked, rrf["weights"], strict=True):
+                for rank, (place, _) in enumerate(points):
+                    scores[place] = scores.get(place, 0) + 1 / (rrf["k"] - 1 + (rank + 1) / weight)
+            ranked = [sorted(scores.items(), key=lambda one: -one[1])]
+        points = self.collections[name]
+        hits = [
+            {"id": points[place]["id"], "version": 0, "score": score, "payload": points[place]["payload"]}
+            for place, score in ranked[0][: asked["limit"]]
         ]
-        scored.sort(key=lambda point: -point["score"])
-        return 200, _ok({"points": scored[: asked["limit"]]})
+        return 200, _ok({"points": hits})
+
+    def _refusal(self, part: dict[str, Any]) -> str:
+        if part["limit"] > self.most:
+            return f'Limit exceeded {part["limit"]} > {self.most} for "limit"'
+        if part.get("using"):
+            return "" if self.has_words else f"Not existing vector name error: {part['using']}"
+        if not self.dimensions:
+            return "Not existing vector name error: "
+        return "" if len(_nearest(part)) == self.dimensions else "Vector dimension error"
+
+    def _ranked(self, name: str, part: dict[str, Any]) -> list[tuple[int, float]]:
+        """Places of points with their scores, best first."""
+        query, floor = _nearest(part), part.get("score_threshold")
+        if part.get("using"):
+            wanted = set(stems(_nearest(part)["text"]))
+            score = lambda point: float(len(wanted & set(stems(point["payload"]["text"]))))  # noqa: E731
+            floor = 1
+        else:
+            score = lambda point: _dot(query, point["vector"])  # noqa: E731
+        found = [(place, score(point)) for place, point in enumerate(self.collections[name])]
+        return sorted((one for one in found if floor is None or one[1] >= floor), key=lambda one: -one[1])
+
+
+def _nearest(part: dict[str, Any]) -> Any:
+    query = part["query"]
+    return query.get("nearest", query) if isinstance(query, dict) else query
 
 
 def _ok(result: Any) -> dict[str, Any]:

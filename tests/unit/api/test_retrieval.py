@@ -1,0 +1,233 @@
+"""How a question is asked and what of the answer is shown: modes, folding, the floor, what a collection lacks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ragops.adapters.qdrant.searching import Hit
+from ragops.api import relevance
+from ragops.api.search import FoundDocument, by_document, page
+from ragops.embedding.hashing import HashingEmbedder
+from tests.ports import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.api.conftest import Api
+    from tests.unit.api.fakes import FakeQdrant
+
+asynchronous = pytest.mark.anyio
+
+
+def hit(number: int, text: str, score: float = 1.0) -> Hit:
+    return Hit(f"id-{number}", score, {"text": text, "path": f"{number}.md"})
+
+
+# --- folding ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_text_is_shown_once_whatever_its_spaces_and_signs() -> None:
+    texts = ["Keep two keys.", "other", "Keep  two\nkeys", "* keep *two* keys", "Keep two keys more", "", " "]
+    kept = relevance.fold([hit(number, text, 1 - number / 10) for number, text in enumerate(texts)])
+    assert [one.id for one in kept] == ["id-0", "id-1", "id-4", "id-5", "id-6"]
+
+
+def test_the_best_of_equal_texts_stays_and_ties_have_one_order() -> None:
+    hits = [hit(3, "same", 0.5), hit(1, "same", 0.7), hit(2, "tie", 0.7)]
+    assert relevance.fold(hits) == relevance.fold(hits[::-1]) == [hits[1], hits[2]]
+
+
+@asynchronous
+async def test_no_passage_twice_in_an_answer_that_is_as_long_as_asked(api: Api, qdrant: FakeQdrant) -> None:
+    texts = {f"{number}.md": "rotation of a secret" if number % 2 else f"rotation {number}" for number in range(20)}
+    qdrant.add("many", texts, HashingEmbedder().embed)
+    asked = {"collection": "many", "query": "rotation of a secret", "limit": 5}
+    for path in ("/api/v1/search", "/api/v2/search"):
+        body = (await api.http.post(path, json=asked)).json()
+        passages = body.get("results") or [one for found in body["documents"] for one in found["passages"]]
+        found = [passage["text"] for passage in passages]
+        assert (len(found), len(set(found))) == (5, 5), path
+
+
+# --- the floor --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "shares"),
+    [
+        ("How do I retry?", "Retrying is easy", True),
+        ("zorb blint quux flim", "a flim", True),
+        ("zorb blint quux flim grub", "a flim", False),
+        ("dabomix tidoq kituzax", "anything at all", False),
+        ("how is it", "how is it done", True),
+        ("?!", "anything", True),
+        ("如何备份数据库", "数据库的备份方法", True),
+        ("如何备份数据库", "天气很好", False),
+        ("backup.md", "nothing of it in the text", True),
+    ],
+)
+def test_words_in_common(question: str, text: str, shares: bool) -> None:
+    found = Hit("1", 1.0, {"text": text, "path": "docs/backup.md" if "backup" in question else ""})
+    assert relevance.shares_words(question, [hit(0, "nothing"), found]) is shares
+
+
+def test_floor_is_the_embedders_own_unless_one_is_configured() -> None:
+    assert relevance.floor_of("hashing-384-v1", None) > 1, "equal buckets are no equal meaning"
+    assert relevance.floor_of("static-256-v1", None) == 0.6
+    assert relevance.floor_of("nomic-embed-text", None) == 0.5
+    assert relevance.floor_of("static-256-v1", 0.3) == 0.3
+
+
+@asynchronous
+async def test_nothing_is_found_for_a_question_without_sense(api: Api) -> None:
+    assert (await api.search("dabomix tidoq kituzax")).json()["results"] == []
+    asked = {"collection": "manuals", "query": "gderckybrv"}
+    answer = (await api.http.post("/api/v1/query", json=asked)).json()
+    assert (answer["passages"], answer["note"]) == ([], "Nothing was found in this collection.")
+    found = (await api.http.post("/api/v2/search", json=asked)).json()
+    assert (found["documents"], found["next_cursor"]) == ([], None)
+
+
+@asynchronous
+async def test_a_near_vector_counts_without_common_words(start: Callable[..., Any], qdrant: FakeQdrant) -> None:
+    api = await start(search={"least_cosine": -1.0})
+    assert (await api.search("dabomix tidoq kituzax")).json()["results"]
+    assert qdrant.asked[-1]["score_threshold"] == -1.0
+    assert "prefetch" not in qdrant.asked[-1]
+
+
+# --- modes ------------------------------------------------------------------------------------------------------------
+
+
+@asynchronous
+async def test_hybrid_is_the_default_and_one_query(api: Api, qdrant: FakeQdrant) -> None:
+    assert (await api.search("rotation of secrets")).json()["results"][0]["path"] == "rotation.md"
+    [asked] = qdrant.asked
+    dense, words = asked["prefetch"]
+    assert "using" not in dense
+    assert (words["using"], words["query"]["model"]) == ("bm25", "qdrant/bm25")
+    assert words["query"]["text"] == "rotation of secrets"
+    assert set(asked["query"]) == {"rrf"}
+
+
+@asynchronous
+async def test_dense_asks_by_vector_alone(start: Callable[..., Any], qdrant: FakeQdrant) -> None:
+    qdrant.has_words = False
+    api = await start(search={"mode": "dense"})
+    assert (await api.search("rotation of secrets")).json()["results"][0]["path"] == "rotation.md"
+    assert ["prefetch" in asked or "using" in asked for asked in qdrant.asked] == [False]
+    assert (await api.search("dabomix tidoq")).json()["results"] == []
+
+
+@asynchronous
+async def test_sparse_needs_no_embedder(start: Callable[..., Any], qdrant: FakeQdrant) -> None:
+    qdrant.dimensions = 0
+    gone = {"kind": "ollama", "model": "m", "url": f"http://127.0.0.1:{free_port()}"}
+    api = await start(search={"mode": "sparse"}, embedder=gone)
+    for number in range(6):
+        found = (await api.search(f"rotation of secrets {number}")).json()["results"]
+        assert found[0]["path"] == "rotation.md"
+    assert (await api.search("dabomix tidoq")).json()["results"] == []
+    assert all(asked["using"] == "bm25" for asked in qdrant.asked)
+
+
+class Kept:
+    """A cache that keeps everything."""
+
+    def __init__(self) -> None:
+        self.answers: dict[Any, Any] = {}
+
+    async def get(self, collection: str, question: Any) -> Any:
+        return self.answers.get((collection, *question))
+
+    async def put(self, collection: str, question: Any, answer: Any) -> None:
+        self.answers[collection, *question] = answer
+
+
+@asynchronous
+async def test_an_answer_of_one_mode_is_not_given_for_another(start: Callable[..., Any]) -> None:
+    cache = Kept()
+    for mode in ("hybrid", "dense", "sparse"):
+        api = await start(search={"mode": mode})
+        api.deps.search.cache = cache
+        assert (await api.search()).json()["cached"] is False
+        assert (await api.search()).json()["cached"] is True
+    assert len(cache.answers) == 3
+
+
+# --- what a collection lacks, and what Qdrant refuses -----------------------------------------------------------------
+
+
+@asynchronous
+async def test_a_collection_without_words_is_asked_by_its_vectors(api: Api, qdrant: FakeQdrant) -> None:
+    qdrant.has_words = False
+    assert (await api.search()).json()["results"][0]["path"] == "rotation.md"
+    assert "prefetch" not in qdrant.asked[-1]
+
+
+@asynchronous
+async def test_a_collection_without_vectors_is_asked_by_its_words(api: Api, qdrant: FakeQdrant) -> None:
+    qdrant.dimensions = 0
+    assert (await api.search()).json()["results"][0]["path"] == "rotation.md"
+    assert qdrant.asked[-1]["using"] == "bm25"
+
+
+@asynchronous
+async def test_what_has_nothing_to_be_asked_by_names_the_command(start: Callable[..., Any], qdrant: FakeQdrant) -> None:
+    qdrant.has_words = False
+    api = await start(search={"mode": "sparse"})
+    body = (await api.search()).json()
+    assert (body["status"], body["code"]) == (409, "vectors_missing")
+    assert "ragops ingest --rebuild manuals" in body["detail"]
+    for number in range(6):
+        assert (await api.search(f"question {number}")).status_code == 409, "no failure of Qdrant opens its breaker"
+
+
+@asynchronous
+async def test_a_limit_of_strict_mode_is_kept_to(api: Api, qdrant: FakeQdrant) -> None:
+    qdrant.most = 10
+    assert (await api.search(limit=5)).status_code == 200
+    body = (await api.search(limit=20)).json()
+    assert (body["status"], body["code"]) == (409, "search_refused")
+    assert body["detail"].endswith('Limit exceeded 20 > 10 for "limit"')
+    assert "embedder" not in body["detail"]
+
+
+# --- pages by document ------------------------------------------------------------------------------------------------
+
+
+def documents(*names: str) -> list[FoundDocument]:
+    return [FoundDocument(name, f"{name}.md", 1 / (1 + place), ()) for place, name in enumerate(names)]
+
+
+def test_documents_that_come_and_go_between_pages_neither_repeat_nor_hide_others() -> None:
+    question = ("manuals", "rotation")
+    first, cursor = page(documents("a", "b", "c", "d", "e"), 2, None, question)
+    assert [one.document_id for one in first] == ["a", "b"]
+    # One came to the top and one went: by ranks and scores every other one has moved.
+    second, cursor = page(documents("new", "b", "c", "d", "e"), 2, cursor, question)
+    assert [one.document_id for one in second] == ["new", "c"]
+    third, cursor = page(documents("new", "b", "c", "d", "e"), 2, cursor, question)
+    assert ([one.document_id for one in third], cursor) == (["d", "e"], None)
+
+
+def test_a_cursor_of_all_documents_fits_into_a_request() -> None:
+    found = documents(*map(str, range(200)))
+    cursor, pages = None, 0
+    while pages == 0 or cursor:
+        shown, cursor = page(found, 50, cursor, ("x",))
+        pages += 1
+        assert len(shown) == 50
+        assert len(cursor or "") < 4096
+    assert pages == 4
+
+
+def test_a_document_has_its_best_passages() -> None:
+    from ragops.api.search import FoundPassage
+
+    one = FoundPassage("1", 7, "a.md", 0, 0.5, "x")
+    found = by_document([one, replace(one, id="2", score=0.9), replace(one, id="3", score=0.7)], 2)
+    assert [passage.id for passage in found[0].passages] == ["2", "3"]
