@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
+
 
 def size(number: float) -> str:
     """Return bytes in B, KiB, MiB or GiB: `104.9 MiB`."""
@@ -19,3 +23,9 @@ def duration(seconds: float) -> str:
     if seconds < 7200:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.0f} h" if seconds < 172800 else f"{seconds / 86400:.0f} d"
+
+
+def parse_size(text: str) -> int | None:
+    """Return the bytes of a size such as `20MiB`, `1.5 GB`, `4096`, None if it is none; `k` and `Ki` mean the same."""
+    found = _SIZE.fullmatch(text)
+    return round(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " ")) if found else None

@@ -64,7 +64,9 @@ def options(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout, errors included.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No messages, only data and errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Tracebacks of failures.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Tracebacks of failures; lists of what is else counted.")
+    ] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="Plain text; so does NO_COLOR.")] = False,
     as_owner: Annotated[
         bool, typer.Option("--as-owner", help="Root only: run as the user whose project it is.")

@@ -101,7 +101,22 @@ def _say(console: Console, one: CollectionReport) -> None:
         console.message(one_line(f"{one.name}: {line}"))
     if len(lines) > _SHOWN_FAILURES:
         console.message(f"{one.name}: and {len(lines) - _SHOWN_FAILURES} more; all of them with --json")
+    if one.left_out_counts:
+        _say_left_out(console, one)
     if one.chunks:
         parts = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in one.seconds.items())
         speed = f"{one.files / one.total_seconds:.0f} files/s, {one.chunks / one.total_seconds:.0f} chunks/s"
         console.message(f"{one.name}: {speed}; {parts}")
+
+
+def _say_left_out(console: Console, one: CollectionReport) -> None:
+    """Count what the rules leave out, by reason; list it with --verbose."""
+    total = sum(one.left_out_counts.values())
+    counts = ", ".join(f"{count} {reason}" for reason, count in one.left_out_counts.items())
+    more = "" if console.verbose else "; --verbose lists them"
+    console.message(one_line(f"{one.name}: {total} left out ({counts}){more}"))
+    if console.verbose:
+        for entry in one.left_out:
+            console.message(one_line(f"{one.name}: left out: {entry.path} ({entry.reason})"))
+        if total > len(one.left_out):
+            console.message(f"{one.name}: and {total - len(one.left_out)} more")

@@ -110,6 +110,9 @@ def json_to_db(
         report = migrate.import_json(database, file, dry_run=dry_run, actor=find_user(), embedding_model=model)
     current.console.document(report)
     _show_import(current.console.text, report)
+    for key, count in report.unread_keys.items():
+        times = f" of {count} collections" if count > 1 else ""
+        current.console.message(f"nothing acts on the key {key!r}{times}: it is kept as it is; is its name right?")
 
 
 def _show_import(line: Callable[[str], None], report: ImportReport) -> None:

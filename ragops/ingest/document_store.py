@@ -50,8 +50,9 @@ class DocumentStore:
         """All of them by name. Raises MissingError (schema_missing)."""
         try:
             found = self._connection.execute(
-                "SELECT id, name, directory, embedding_model, chunk_size, chunk_overlap, file_types, recursive, enabled"
-                " FROM rag.collections ORDER BY name"
+                "SELECT c.id, name, directory, embedding_model, chunk_size, chunk_overlap, file_types, recursive,"
+                " enabled, c.extra, coalesce(d.defaults, '{}') FROM rag.collections c"
+                " LEFT JOIN rag.collection_defaults d ON c.source = 'json' ORDER BY name"
             ).fetchall()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
             hint = "run `ragops migrate up`"

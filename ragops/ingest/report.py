@@ -20,6 +20,14 @@ class FailedDocument:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """A file or folder (with `/` at its end) that a rule leaves out."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class RefusedChunk:
     """A chunk that the embedder does not take: path and position of it; the rest of its document is stored."""
 
@@ -60,6 +68,8 @@ class CollectionReport:
     seconds: Mapping[str, float] = field(default_factory=dict)
     total_seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    left_out_counts: Mapping[str, int] = field(default_factory=dict)
     skipped: bool = False
     refused: Refusal | None = None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
     from uuid import UUID
 
@@ -12,7 +13,7 @@ UNREAD = "0" * 64  # the hash of a file that could not be read: the column takes
 
 
 class Collection(NamedTuple):
-    """A row of rag.collections."""
+    """A row of rag.collections, with the defaults of the document that it came from."""
 
     id: int
     name: str
@@ -23,6 +24,8 @@ class Collection(NamedTuple):
     file_types: list[str]
     recursive: bool
     enabled: bool
+    extra: Mapping[str, Any] = {}
+    defaults: Mapping[str, Any] = {}
 
 
 class Document(NamedTuple):

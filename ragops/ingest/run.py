@@ -13,9 +13,10 @@ from ragops.ingest.flow import Steps
 from ragops.ingest.pipeline import Pipeline
 from ragops.ingest.plan import Plan, make_plan, refuse_empty
 from ragops.ingest.repair import Repaired, repair
-from ragops.ingest.report import CollectionReport, FailedDocument, RefusedChunk
+from ragops.ingest.report import CollectionReport, FailedDocument, LeftOut, RefusedChunk
 from ragops.ingest.stages import Progress, Stages
-from ragops.ingest.walk import Walk, walk
+from ragops.ingest.walk import LARGEST_FILE, Walk, walk
+from ragops.services.timescaledb.file_keys import file_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +116,11 @@ class CollectionRun:
 
     def _plan(self, directory: Path, repaired: Repaired) -> tuple[Walk, Plan]:
         with self.stages.of("walk"):
-            found = walk(directory, self.collection.file_types, recursive=self.collection.recursive)
+            wanted, rules = self.collection, file_rules(self.collection.extra, self.collection.defaults)
+            largest = rules.largest or LARGEST_FILE
+            found = walk(
+                directory, wanted.file_types, recursive=wanted.recursive, exclude=rules.exclude, largest=largest
+            )
         with self.stages.of("rows"):
             documents = self.rows.documents(self.collection.id)
         if not self.allow_empty:
@@ -160,7 +165,7 @@ class CollectionRun:
     ) -> CollectionReport:
         broken = {path for path, _ in pipeline.failed}
         kept = [change for change in plan.changes if change.seen.path not in broken]
-        failed = [*found.closed, *found.left_out, *pipeline.failed]
+        failed = [*found.closed, *found.unusable, *pipeline.failed]
         return CollectionReport(
             name=self.collection.name,
             added=sum(change.document is None for change in kept),
@@ -176,6 +181,8 @@ class CollectionRun:
             seconds=dict(self.stages.seconds),
             total_seconds=self.stages.total,
             notes=tuple(notes),
+            left_out=tuple(LeftOut(*pair) for pair in sorted(found.left_out)),
+            left_out_counts=dict(sorted(found.left_out_counts.items())),
         )
 
     def _end(self, job: Any, report: CollectionReport) -> None:
@@ -187,6 +194,7 @@ class CollectionRun:
             "moved": report.moved,
             "unchanged": report.unchanged,
             "points": report.points,
+            "left_out": dict(report.left_out_counts),
             "seconds": {stage: round(seconds, 3) for stage, seconds in report.seconds.items()},
         }
         self.rows.end_job(job, "done", counts, report.shortfall or None, details)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragops.units import duration, size
+from ragops.units import duration, parse_size, size
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,14 @@ def test_sizes(number: int, text: str) -> None:
 )
 def test_times(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("4096", 4096), ("20MiB", 20 << 20), ("20 mb", 20 << 20), ("1.5G", 3 << 29), ("10Ki", 10240), ("7B", 7),
+        ("", None), ("MiB", None), ("-1", None), ("1e3", None), ("5 miles", None), ("1.2.3", None),
+    ],
+)  # fmt: skip
+def test_sizes_are_parsed(text: str, number: int | None) -> None:
+    assert parse_size(text) == number

@@ -18,6 +18,8 @@ _DECLARED_AT = 4096
 _LEAST_SHARE = 0.5
 # libxml2 leaves out what is deeper, without a word; its own limit is 256.
 _DEEPEST = 2000
+# Larger ones are manuals on one page: the search for the main content takes minutes, and all of it is content.
+_LARGEST_PAGE = 2 << 20
 _DROPPED = ("script", "style", "noscript", "template", "svg", "nav", "header", "footer", "aside", "form", "button")
 _BLOCKS = {
     "p", "div", "section", "article", "li", "dt", "dd", "tr", "table", "ul", "ol", "dl", "pre", "blockquote", "br",
@@ -42,9 +44,11 @@ def convert_html(text: str) -> Converted:
     described = tree.xpath("string(.//meta[@name='description']/@content)")
     language = tree.get("lang") or ""
     whole = _body(tree)
-    main = trafilatura.extract(
-        tree, output_format="markdown", include_comments=False, include_tables=True, favor_recall=True
-    )
+    main = None
+    if len(text) <= _LARGEST_PAGE:
+        main = trafilatura.extract(
+            tree, output_format="markdown", include_comments=False, include_tables=True, favor_recall=True
+        )
     chosen = main if main and len(main) >= len(whole) * _LEAST_SHARE else whole
     if title and not re.search(r"^# ", chosen, re.MULTILINE):
         chosen = f"# {title}\n\n{chosen}"

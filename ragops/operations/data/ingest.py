@@ -38,6 +38,7 @@ _LIST_SECONDS = 5.0
 _OWN_FAULTS = frozenset(
     {
         "chunk_size_invalid",
+        "collection_key_invalid",
         "collection_name_unusable",
         "directory_empty",
         "directory_missing",

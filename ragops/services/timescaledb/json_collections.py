@@ -6,13 +6,22 @@ import errno
 import json
 import re
 import tempfile
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from ragops.errors import IntegrityError, InvalidInputError, MissingError, Problem, UsageError
-from ragops.services.timescaledb.json_reader import Element, JsonFault, Member, Value, read_document
+from ragops.services.timescaledb.file_keys import EXTRA_KEYS, FILE_TYPES
+from ragops.services.timescaledb.json_reader import (
+    Element,
+    HashingReader,
+    JsonFault,
+    Member,
+    Value,
+    found,
+    read_document,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -77,7 +86,7 @@ BUILT_IN: Mapping[str, Any] = {
     "embeddingModel": "hashing-384-v1",
     "chunkSize": 512,
     "chunkOverlap": 50,
-    "fileTypes": ["md", "txt"],
+    "fileTypes": list(FILE_TYPES),
     "recursive": True,
     "enabled": True,
 }
@@ -85,7 +94,10 @@ BUILT_IN: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class CollectionsDocument:
-    """A valid file: `rows` is PostgreSQL's COPY text of its collections, in the order of `COLUMNS`."""
+    """A valid file: `rows` is PostgreSQL's COPY text of its collections, in the order of `COLUMNS`.
+
+    `unread` counts the keys that are kept and that nothing acts on.
+    """
 
     path: Path
     sha256: str
@@ -93,6 +105,7 @@ class CollectionsDocument:
     extra: Mapping[str, Any]
     count: int
     rows: BinaryIO
+    unread: Mapping[str, int] = field(default_factory=dict)
 
 
 COLUMNS = ("position", "line", *(known.column for known in FIELDS), "extra", "defaults_used")
@@ -114,7 +127,9 @@ def parse_collections(path: Path, built_in: Mapping[str, Any] = BUILT_IN) -> Ite
             message = f"{path} is not a valid collections file; nothing was imported"
             raise InvalidInputError("collections_invalid", message, check.problems)
         rows.seek(0)
-        yield CollectionsDocument(path, digest, check.defaults, check.extra, check.count, cast("BinaryIO", rows))
+        yield CollectionsDocument(
+            path, digest, check.defaults, check.extra, check.count, cast("BinaryIO", rows), dict(check.unread)
+        )
 
 
 @contextmanager
@@ -142,19 +157,6 @@ def _find_defaults(path: Path) -> Any:
     return {}
 
 
-class _Hashing:
-    """A stream that sums what is read from it."""
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self.sum = sha256()
-
-    def read(self, size: int) -> bytes:
-        block = self._stream.read(size)
-        self.sum.update(block)
-        return block
-
-
 @dataclass
 class _Check:
     """One pass over the file: problems found, rows written."""
@@ -166,6 +168,7 @@ class _Check:
     problems: list[Problem] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     count: int = 0
+    unread: Counter[str] = field(default_factory=Counter)
     _seen: set[str] = field(default_factory=set)
     _names: dict[str, int] = field(default_factory=dict)
 
@@ -180,7 +183,7 @@ class _Check:
         self._fallback_cells = {key: KNOWN[key].cell(value) for key, value in self._fallback.items()}
 
     def run(self, file: BinaryIO) -> str:
-        stream = _Hashing(file)
+        stream = HashingReader(file)
         for item in read_document(cast("BinaryIO", stream), "collections"):
             if isinstance(item, Element):
                 self._element(item)
@@ -207,6 +210,7 @@ class _Check:
             self._check_defaults(member.value)
         else:
             self.extra[member.key] = member.value.value
+            self.unread[member.key] += 1
 
     def _check_defaults(self, value: Value) -> None:
         if value.value != self.raw_defaults:
@@ -221,6 +225,8 @@ class _Check:
             elif known and not known.accepts(default):
                 expected = f"expected {known.expected}, found {found(default)}"
                 self._problem(_line(value, key), f"defaults.{key}", expected)
+            elif not known and key != "name":
+                self._check_extra(key, default, value, f"defaults.{key}")
 
     def _element(self, element: Element) -> None:
         value, place = element.value, f"collections[{element.index}]"
@@ -256,8 +262,18 @@ class _Check:
                 self._problem(value.line, f"{place}.{key}", f"expected {expected}{where}, found nothing")
         unknown = own.keys() - KNOWN.keys()
         extra = {key: own[key] for key in own if key in unknown} if unknown else {}
+        for key in extra:
+            self._check_extra(key, own[key], value, f"{place}.{key}")
         cells += [_escape(_ENCODER.encode(extra)) if unknown else "{}", "{" + ",".join(used) + "}"]
         return cells
+
+    def _check_extra(self, key: str, content: Any, value: Value, place: str) -> None:
+        """Check a key without a column of its own, or count one that nothing acts on."""
+        known = EXTRA_KEYS.get(key)
+        if known is None:
+            self.unread[key] += 1
+        elif not known.accepts(content):
+            self._problem(_line(value, key), place, f"expected {known.expected}, found {found(content)}")
 
     def _check_overlap(self, own: Mapping[str, Any], value: Value, key: str) -> None:
         size = own.get("chunkSize", self._fallback.get("chunkSize"))
@@ -275,23 +291,6 @@ class _Check:
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
-
-
-def found(value: Any) -> str:
-    """`value` as JSON, shortened, with the name of its type."""
-    kinds = {
-        bool: "true or false",
-        str: "a text",
-        int: "a number",
-        float: "a number",
-        list: "a list",
-        dict: "an object",
-    }
-    text = json.dumps(value, ensure_ascii=True) if not isinstance(value, (list, dict)) else ""
-    kind = kinds.get(type(value), "nothing: null")
-    if isinstance(value, bool) or value is None:
-        return text
-    return f"{text if len(text) <= 60 else text[:57] + '...'} ({kind})" if text else kind
 
 
 def _line(value: Value, key: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg import sql
@@ -12,9 +12,12 @@ from psycopg.types.json import Jsonb
 from ragops.adapters.postgres import translate_errors
 from ragops.errors import InvalidInputError, MissingError, Problem
 from ragops.services.timescaledb.foreign_schema import refuse_foreign_schema
-from ragops.services.timescaledb.json_collections import COLUMNS, FIELDS, CollectionsDocument, found
+from ragops.services.timescaledb.json_collections import COLUMNS, FIELDS, CollectionsDocument
+from ragops.services.timescaledb.json_reader import found
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ragops.adapters.postgres import Connection
 
 __all__ = ["CollectionChange", "FieldChange", "ImportReport", "import_collections"]
@@ -55,6 +58,7 @@ class ImportReport:
     """What an import did, or with `dry_run` would do. Names are in the order of the file; `absent` by name.
 
     `absent` are collections that came from a file once and are not in this one: they are left as they are.
+    `unread_keys` counts the keys that are kept and that nothing acts on.
     `document_changed` says whether the document's defaults or its own unknown keys are others than before.
     """
 
@@ -67,6 +71,7 @@ class ImportReport:
     absent: tuple[str, ...]
     models_added: tuple[str, ...]
     document_changed: bool
+    unread_keys: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def writes(self) -> bool:
@@ -163,6 +168,7 @@ def _compare(connection: Connection, document: CollectionsDocument, dry_run: boo
         absent=absent,
         models_added=models,
         document_changed=not (row and row[0]),
+        unread_keys=document.unread,
     )
 
 

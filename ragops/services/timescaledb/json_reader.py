@@ -11,6 +11,7 @@ import json
 import math
 import re
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
@@ -239,3 +240,34 @@ class _Source:
         elif isinstance(value, list):
             for inner in value:
                 self._look_for_lost_characters(inner)
+
+
+def found(value: Any) -> str:
+    """`value` as JSON, shortened, with the name of its type."""
+    kinds = {
+        bool: "true or false",
+        str: "a text",
+        int: "a number",
+        float: "a number",
+        list: "a list",
+        dict: "an object",
+    }
+    text = json.dumps(value, ensure_ascii=True) if not isinstance(value, (list, dict)) else ""
+    kind = kinds.get(type(value), "nothing: null")
+    if isinstance(value, bool) or value is None:
+        return text
+    return f"{text if len(text) <= 60 else text[:57] + '...'} ({kind})" if text else kind
+
+
+class HashingReader:
+    """A stream that sums what is read from it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.sum = sha256()
+
+    def read(self, size: int) -> bytes:
+        """Return the next block, which goes into `sum`."""
+        block = self._stream.read(size)
+        self.sum.update(block)
+        return block

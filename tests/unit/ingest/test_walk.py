@@ -78,11 +78,11 @@ def test_names_that_the_database_cannot_hold_are_said(tmp_path: Path) -> None:
     (long / "x.md").write_text("x")
     found = walk(tmp_path, ["md"], recursive=True)
     assert found.files == ()
-    assert sorted(reason for _, reason in found.left_out) == [
+    assert sorted(reason for _, reason in found.unusable) == [
         "its name is not UTF-8: rename it",
         "its path is longer than 2600 bytes",
     ]
-    assert "caf\\xe9.md" in [path for path, _ in found.left_out]
+    assert "caf\\xe9.md" in [path for path, _ in found.unusable]
 
 
 def test_missing_directory_and_a_file_in_its_place(tmp_path: Path) -> None:
@@ -114,3 +114,90 @@ def test_times_are_microseconds_and_impossible_ones_are_1970(tmp_path: Path) -> 
     assert walk(tmp_path, [], recursive=True).files[0].modified == expected
     values = list(tmp_path.stat())
     assert modified_at(os.stat_result(values, {"st_mtime_ns": 10**25})) == datetime(1970, 1, 1, tzinfo=UTC)
+
+
+# --- rules -----------------------------------------------------------------------------------------------------------
+
+
+def left_out(root: Path, *types: str, **options: object) -> dict[str, str]:
+    return dict(walk(root, types, recursive=True, **options).left_out)
+
+
+def test_what_programs_write_and_hidden_files_are_left_out_and_counted(tmp_path: Path) -> None:
+    names = ("node_modules", ".git", "__pycache__", ".venv", "dist", "target", "a/b/node_modules", "x.egg-info")
+    make(tmp_path, "a.md", "target.md", "dist.d/b.md", ".env.md", "c.png", *(f"{name}/in/x.md" for name in names))
+    found = walk(tmp_path, ["md"], recursive=True)
+    assert [file.path for file in found.files] == ["a.md", "dist.d/b.md", "target.md"]
+    assert found.left_out_counts == {"hidden": 3, "left out by default": 6, "other types": 1}
+    assert dict(found.left_out)["a/b/node_modules/"] == "left out by default"
+    assert dict(found.left_out)["c.png"] == "other types"
+
+
+def test_default_and_hidden_ones_are_taken_back(tmp_path: Path) -> None:
+    make(tmp_path, "dist/a.md", ".github/b.md", "node_modules/c.md", "sub/dist/d.md")
+    assert paths(tmp_path, "md") == []
+    (tmp_path / ".ragopsignore").write_text("!/dist/\n!.github/\n")
+    assert paths(tmp_path, "md") == [".github/b.md", "dist/a.md"]
+    exclude = ["!node_modules/", "dist/"]
+    assert [file.path for file in walk(tmp_path, ["md"], recursive=True, exclude=exclude).files] == [
+        ".github/b.md", "node_modules/c.md",
+    ]  # fmt: skip
+
+
+def test_ignore_files_hold_at_all_levels_and_the_nearest_decides(tmp_path: Path) -> None:
+    make(tmp_path, "a.log.md", "keep.log.md", "sub/b.log.md", "sub/deep/c.log.md", "sub/deep/d.md", "drafts/e.md")
+    (tmp_path / ".gitignore").write_text("*.log.md\n!keep.log.md\ndrafts/\n# a comment\n\n")
+    (tmp_path / "sub" / ".gitignore").write_text("!b.log.md\n/deep/d.md\n")
+    assert paths(tmp_path, "md") == ["keep.log.md", "sub/b.log.md"]
+    (tmp_path / "sub" / ".ragopsignore").write_text("!*.log.md\n")  # over any .gitignore, even a deeper one
+    (tmp_path / "sub" / "deep" / ".gitignore").write_text("*\n")
+    assert paths(tmp_path, "md") == ["keep.log.md", "sub/b.log.md", "sub/deep/c.log.md"]
+    reasons = left_out(tmp_path, "md")
+    assert (reasons["a.log.md"], reasons["sub/deep/d.md"]) == (".gitignore", "sub/deep/.gitignore")
+    assert left_out(tmp_path, "md", exclude=["c.*"])["sub/deep/c.log.md"] == "`exclude` of the collection"
+
+
+def test_the_rules_of_the_repository_around_hold(tmp_path: Path) -> None:
+    make(tmp_path, ".git/HEAD", "project/docs/a.md", "project/docs/_build/b.md", "project/docs/c.tmp.md")
+    (tmp_path / ".gitignore").write_text("project/docs/_build/\n")
+    (tmp_path / "project" / ".gitignore").write_text("*.tmp.md\n")
+    assert paths(tmp_path / "project" / "docs", "md") == ["a.md"]
+    (tmp_path / ".gitignore").write_text("project/docs/\n")  # the directory was named to be read all the same
+    assert paths(tmp_path / "project" / "docs", "md") == ["_build/b.md", "a.md", "c.tmp.md"]
+
+
+def test_rules_above_a_directory_outside_of_repositories_do_not_hold(tmp_path: Path) -> None:
+    make(tmp_path, "docs/a.md")
+    (tmp_path / ".gitignore").write_text("a.md\n")
+    assert paths(tmp_path / "docs", "md") == ["a.md"]
+
+
+def test_ignore_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    make(tmp_path, "a.md", "b.md", "pipe/c.md", "link/d.md")
+    (tmp_path / ".ragopsignore").write_text("!\nb.md\n[z-a]\n")
+    os.mkfifo(tmp_path / "pipe" / ".gitignore")
+    (tmp_path / "link" / ".gitignore").symlink_to("/etc/passwd")
+    found = walk(tmp_path, ["md"], recursive=True)
+    assert [file.path for file in found.files] == ["a.md", "link/d.md", "pipe/c.md"]
+    assert sorted(found.notes) == [
+        ".ragopsignore: 2 lines are no patterns of git, the first is '!'",
+        "cannot read link/.gitignore: its patterns do not hold",
+        "cannot read pipe/.gitignore: its patterns do not hold",
+    ]
+
+
+def test_larger_files_are_left_out(tmp_path: Path) -> None:
+    make(tmp_path, "a.md")
+    with (tmp_path / "zeros.md").open("wb") as stream:
+        stream.truncate(1 << 30)
+    assert left_out(tmp_path, "md") == {"zeros.md": "larger than 64.0 MiB"}
+    assert left_out(tmp_path, "md", largest=3) == {"a.md": "larger than 3 B", "zeros.md": "larger than 3 B"}
+
+
+def test_a_link_is_left_out_by_its_own_name(tmp_path: Path) -> None:
+    make(tmp_path, "real/a.md", "real/b.md")
+    (tmp_path / "again").symlink_to("real")
+    (tmp_path / "c.md").symlink_to("real/a.md")
+    assert [file.path for file in walk(tmp_path, ["md"], recursive=True, exclude=["c.md", "real/a.md"]).files] == [
+        "real/b.md"
+    ]

@@ -7,7 +7,9 @@ import json
 import pytest
 
 from ragops.errors import ExitCode, InvalidInputError, UsageError
+from ragops.ingest.documents import kinds
 from ragops.resources import templates_dir
+from ragops.services.timescaledb.file_keys import FileRules, file_rules
 from ragops.services.timescaledb.json_collections import BUILT_IN, parse_collections
 
 GOOD = {
@@ -87,6 +89,13 @@ NAME = "a text of 1 to 255 characters, not blank"
         ({"recursive": 1}, "recursive", "expected true or false, found 1 (a number)"),
         ({"enabled": 0}, "enabled", "expected true or false, found 0 (a number)"),
         ({"enabled": None}, "enabled", "expected true or false, found null"),
+        ({"exclude": "drafts/"}, "exclude", 'expected a list of patterns as in .gitignore, found "drafts/" (a text)'),
+        ({"exclude": ["drafts/", "[z-a]"]}, "exclude", "expected a list of patterns as in .gitignore, found a list"),
+        ({"exclude": [1]}, "exclude", "found a list"),
+        ({"maxFileSize": "many"}, "maxFileSize", "expected a size from 1B to 1GiB, such as 20MiB, found"),
+        ({"maxFileSize": "2GiB"}, "maxFileSize", "expected a size from 1B to 1GiB"),
+        ({"maxFileSize": 0}, "maxFileSize", "expected a size from 1B to 1GiB"),
+        ({"maxFileSize": True}, "maxFileSize", "found true"),
     ],
 )
 def test_wrong_values(problems, changes, key, message):
@@ -123,13 +132,47 @@ def test_what_json_allows_but_a_database_does_not(problems, text, message):
 def test_a_name_and_a_directory_are_enough(tmp_path):
     file = tmp_path / "c.json"
     file.write_text('{"collections": [{"name": "docs", "directory": "docs"}]}')
+    file_types = '{"' + '","'.join(BUILT_IN["fileTypes"]) + '"}'
     used = "{embedding_model,chunk_size,chunk_overlap,file_types,recursive,enabled}"
     with parse_collections(file) as document:
         cells = document.rows.read().decode().rstrip("\n").split("\t")
-    expected = ["docs", "docs", "hashing-384-v1", "512", "50", '{"md","txt"}', "t", "t", "{}", used]
+    expected = ["docs", "docs", "hashing-384-v1", "512", "50", file_types, "t", "t", "{}", used]
     assert cells[2:] == expected
     with parse_collections(file, {**BUILT_IN, "embeddingModel": "nomic-embed-text"}) as document:
         assert b"\tnomic-embed-text\t512\t" in document.rows.read()
+
+
+def test_everything_that_can_be_read_is_read_if_no_types_are_named():
+    assert BUILT_IN["fileTypes"] == kinds.all_endings()
+
+
+def test_keys_that_nothing_acts_on_are_counted_and_kept(tmp_path, problems):
+    file = tmp_path / "c.json"
+    collections = [{**GOOD, "name": name, "excludes": ["x"], "exclude": ["*.log"]} for name in ("a", "b")]
+    file.write_text(json.dumps({"collections": collections, "defaults": {"maxFileSize": "1MB", "ignore": 1}, "v": 2}))
+    with parse_collections(file) as document:
+        assert document.unread == {"excludes": 2, "ignore": 1, "v": 1}
+        assert document.rows.read().decode().count('"excludes": ["x"], "exclude": ["*.log"]') == 2
+    wrong = problems(json.dumps({"collections": [], "defaults": {"maxFileSize": "huge"}}))
+    assert [key for _, key, _ in wrong] == ["defaults.maxFileSize"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "defaults", "expected"),
+    [
+        ({}, {}, FileRules((), None)),
+        ({"exclude": ["a"]}, {"exclude": ["b"], "maxFileSize": "1.5 MiB"}, FileRules(("a",), 3 << 19)),
+        ({"maxFileSize": 100}, {"maxFileSize": "1GB"}, FileRules((), 100)),
+    ],
+)
+def test_rules_of_files_are_those_of_the_collection_else_the_defaults(extra, defaults, expected):
+    assert file_rules(extra, defaults) == expected
+
+
+def test_a_value_from_before_its_key_was_known_is_refused_not_ignored():
+    with pytest.raises(UsageError, match="cannot use exclude") as caught:
+        file_rules({"exclude": "drafts"}, {})
+    assert caught.value.code == "collection_key_invalid"
 
 
 def test_the_sample_of_a_new_project_is_valid():
