@@ -68,7 +68,7 @@ class HttpClient:
 
     def change(self, method: str, path: str, body: object = None, **query: str) -> None:
         """Send a change that all nodes have to agree on, again if consensus lost it."""
-        one = self.within(_SHORT_SECONDS)
+        one = self.within(self._limits(_SHORT[0]).read or _SHORT_SECONDS)
         query = {"timeout": str(_CONSENSUS_SECONDS), **query}
         retry_consensus(lambda: one.send(method, path, body, **query), _DONE_BEFORE.get(method, ""))
 

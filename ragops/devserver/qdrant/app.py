@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from ragops.devserver.qdrant import API_VERSION, TITLE, aliases, creation, snapshots
+from ragops.devserver.qdrant.collection import Collection
 from ragops.devserver.qdrant.engine import Engine
 from ragops.devserver.qdrant.errors import not_found, translate, unsupported
 from ragops.devserver.qdrant.guard import Guard
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from ragops.devserver.qdrant.collection import Collection
     from ragops.devserver.qdrant.storage import Storage
     from ragops.devserver.qdrant.values import Json
+
+    Handler = Callable[[Request], Awaitable[Any]]
 
 _COLLECTION = "/collections/{name}"
 _POINTS = f"{_COLLECTION}/points"
@@ -64,7 +67,7 @@ class Api:
 
     def routes(self) -> list[Route]:
         """All that is served; the order decides between patterns that match the same path."""
-        table: tuple[tuple[str, str, Callable[[Request], Awaitable[Any]]], ...] = (
+        table: tuple[tuple[str, str, Handler], ...] = (
             ("GET", "/collections", self._list),
             ("POST", "/collections/aliases", self._change_aliases),
             ("GET", "/aliases", self._aliases),
@@ -74,14 +77,14 @@ class Api:
             ("GET", f"{_COLLECTION}/exists", self._exists),
             ("GET", f"{_COLLECTION}/aliases", self._aliases_of),
             ("GET", f"{_COLLECTION}/cluster", self._shards),
-            ("PUT", f"{_COLLECTION}/index", self._index),
+            ("PUT", f"{_COLLECTION}/index", self._writes(Collection.create_index)),
             ("DELETE", f"{_COLLECTION}/index/{{field}}", self._unindex),
-            ("PUT", _POINTS, self._upsert),
-            ("POST", _POINTS, self._retrieve),
-            ("POST", f"{_POINTS}/delete", self._delete_points),
-            ("POST", f"{_POINTS}/scroll", self._scroll),
-            ("POST", f"{_POINTS}/count", self._count),
-            ("POST", f"{_POINTS}/query", self._query),
+            ("PUT", _POINTS, self._writes(Collection.upsert)),
+            ("POST", _POINTS, self._reads(Collection.retrieve)),
+            ("POST", f"{_POINTS}/delete", self._writes(Collection.delete_points)),
+            ("POST", f"{_POINTS}/scroll", self._reads(Collection.scroll)),
+            ("POST", f"{_POINTS}/count", self._reads(lambda found, body: {"count": found.count(body)})),
+            ("POST", f"{_POINTS}/query", self._reads(lambda found, body: {"points": found.query(body)})),
             ("GET", f"{_POINTS}/{{id}}", self._point),
             ("POST", _SNAPSHOTS, self._snapshot),
             ("GET", _SNAPSHOTS, self._snapshots),
@@ -121,7 +124,7 @@ class Api:
     async def _elsewhere(self, request: Request) -> Response:
         path = request.scope["path"]
         if any(path == prefix or path.startswith(f"{prefix}/") for prefix in _QDRANT):
-            return failure(unsupported(f"{request.method} {path}"), _now())
+            return failure(unsupported(f"{request.method} {path}"), time.monotonic())
         return Response(status_code=404)
 
     # --- collections and aliases --------------------------------------------------------------------------------
@@ -166,29 +169,31 @@ class Api:
 
     # --- points -------------------------------------------------------------------------------------------------
 
+    def _reads(self, work: Callable[[Collection, Json], Any]) -> Handler:
+        """Return a handler that does `work` with the body."""
+
+        async def handle(request: Request) -> Any:
+            body = await self._body(request)
+            return await self.engine.read(_name(request), lambda found: work(found, body))
+
+        return handle
+
+    def _writes(self, work: Callable[[Collection, Json], None]) -> Handler:
+        """Return a handler that does `work` with the body, a change."""
+
+        async def handle(request: Request) -> Json:
+            body = await self._body(request)
+            return await self._write(request, lambda found: work(found, body))
+
+        return handle
+
     async def _write(self, request: Request, work: Callable[[Collection], None]) -> Json:
-        """Every write is complete when it is answered; the word follows `wait` as Qdrant's does."""
+        """Change the collection: every change is complete by now, the status follows `wait` as Qdrant's does."""
         await self.engine.write(_name(request), work)
         return {"status": "completed" if request.query_params.get("wait") == "true" else "acknowledged"}
 
-    async def _upsert(self, request: Request) -> Json:
-        body = await self._body(request)
-        return await self._write(request, lambda found: found.upsert(body))
-
-    async def _delete_points(self, request: Request) -> Json:
-        body = await self._body(request)
-        return await self._write(request, lambda found: found.delete_points(body))
-
-    async def _index(self, request: Request) -> Json:
-        body = await self._body(request)
-        return await self._write(request, lambda found: found.create_index(body))
-
     async def _unindex(self, request: Request) -> Json:
         return await self._write(request, lambda found: found.delete_index(request.path_params["field"]))
-
-    async def _retrieve(self, request: Request) -> list[Json]:
-        body = await self._body(request)
-        return await self.engine.read(_name(request), lambda found: found.retrieve(body))
 
     async def _point(self, request: Request) -> Json:
         text: str = request.path_params["id"]
@@ -198,18 +203,6 @@ class Api:
         if not found:
             raise not_found(f"Point with id {wanted} does not exists!")
         return found[0]
-
-    async def _scroll(self, request: Request) -> Json:
-        body = await self._body(request)
-        return await self.engine.read(_name(request), lambda found: found.scroll(body))
-
-    async def _count(self, request: Request) -> Json:
-        body = await self._body(request)
-        return {"count": await self.engine.read(_name(request), lambda found: found.count(body))}
-
-    async def _query(self, request: Request) -> Json:
-        body = await self._body(request)
-        return {"points": await self.engine.read(_name(request), lambda found: found.query(body))}
 
     # --- snapshots ----------------------------------------------------------------------------------------------
 
@@ -229,7 +222,7 @@ class Api:
             name = request.path_params["snapshot"]
             path = await self.engine.read(self._of_shard(request), lambda found: snapshots.find(found, name))
         except Exception as error:
-            return failure(translate(error), _now())
+            return failure(translate(error), time.monotonic())
         return FileResponse(path, media_type="application/x-tar", filename=path.name)
 
     async def _upload(self, request: Request) -> None:
@@ -257,9 +250,3 @@ class Api:
 def _name(request: Request) -> str:
     name: str = request.path_params["name"]
     return name
-
-
-def _now() -> float:
-    import time
-
-    return time.monotonic()

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from ragops.adapters.qdrant.http import open_http
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
-from ragops.services.qdrant.addresses import addresses, is_cluster, operator_key
+from ragops.services.qdrant.addresses import is_cluster
 from ragops.services.qdrant.cluster import health
 from ragops.services.qdrant.cluster.health_collection import HEALTH_PATH, ensure_health_collection
 from ragops.services.qdrant.cluster.nodes import connect
@@ -68,11 +67,8 @@ class _Probe:
     def _write(self) -> Check:
         """Write through one node and, if there are several, read back through another."""
         left = max(self.deadline - time.monotonic(), _LEAST_SECONDS)
-        urls = {address.name: address.url for address in addresses(self.endpoint)}
-        writer, reader = self.nodes.clients[0].name, self.nodes.clients[-1].name
-        key = operator_key(self.endpoint)
-        with open_http(urls[writer], key, left, writer) as one, open_http(urls[reader], key, left, reader) as other:
-            check = _check_write(one, other, len(self.nodes.clients) + len(self.nodes.unreachable))
+        writer, reader = self.nodes.clients[0].within(left), self.nodes.clients[-1].within(left)
+        check = _check_write(writer, reader, len(self.nodes.clients) + len(self.nodes.unreachable))
         if check.status is Status.DOWN and self.nodes.unreachable:
             # The first write after a node was lost waits until the cluster has noticed.
             return replace(check, status=Status.DEGRADED, detail=f"{check.detail}; a node is away", hint=_LOG)

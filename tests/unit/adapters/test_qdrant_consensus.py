@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from ragops.adapters.qdrant.consensus import retry_consensus
+from ragops.adapters.qdrant.http import HttpClient
 from ragops.errors import RagopsError
 
 LOST = RagopsError("qdrant_error", "qdrant-1 answers 500: Waiting for consensus operation commit failed. Timeout: 15 s")
@@ -41,3 +43,18 @@ def test_every_other_failure_is_raised(answers: tuple[RagopsError, ...]) -> None
         retry_consensus(change, "qdrant_exists")
     assert raised.value is answers[-1]
     assert change.answers == []
+
+
+@pytest.mark.parametrize(("seconds", "limit"), [(None, 90.0), (0.5, 0.5), (600.0, 90.0)])
+def test_a_change_takes_no_longer_than_its_client_may(seconds: float | None, limit: float) -> None:
+    """A probe creates the health collection, too, and has to end in its time."""
+    limits = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        limits.append(request.extensions["timeout"]["read"])
+        return httpx.Response(200, json={"result": True})
+
+    with httpx.Client(base_url="http://qdrant", timeout=3600, transport=httpx.MockTransport(answer)) as transport:
+        client = HttpClient(transport)
+        (client if seconds is None else client.within(seconds)).change("PUT", "/collections/docs", {})
+    assert limits == [limit]
