@@ -46,7 +46,7 @@ class EventStream(StreamingResponse):
     """The response with `first` and all that follows; it ends what makes the events when the client leaves."""
 
     def __init__(self, first: Event, following: AsyncGenerator[Event]) -> None:
-        # nginx, and with it Kong, buffers what an upstream sends unless it is told not to.
+        # nginx, and with it Kong, buffers what an upstream sends unless it is ordered not to.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         super().__init__(_encode(first, following), media_type=MEDIA_TYPE, headers=headers)
 
