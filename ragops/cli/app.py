@@ -10,6 +10,7 @@ import typer
 from ragops import __version__
 from ragops.cli import (
     backup,
+    collection,
     completion,
     delete,
     drill,
@@ -97,12 +98,13 @@ for _panel, _commands in _COMMANDS:
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
 ingest.register(app)
-query.register(app)
+app.command(rich_help_panel=DATA)(query.query)
 for _command in _BACKUP_COMMANDS:
     backup.group.command(name="list" if _command is points.list_points else None)(_command)
 backup.group.add_typer(schedule.group, name="schedule")
 for _panel, _name, _group in (
     (DATA, "migrate", migrate.group),
+    (DATA, "collection", collection.group),
     (PROTECT, "backup", backup.group),
     (TOOLS, "service", service.group),
     (ACCESS, "secrets", secrets.secrets),

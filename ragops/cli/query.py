@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragops.cli import completion
-from ragops.cli.help import DATA
 from ragops.cli.printable import one_line
 from ragops.cli.state import state
 
@@ -23,11 +22,6 @@ if TYPE_CHECKING:
 
 _SHOWN_LINES = 3  # of a passage
 _TOKEN_VARIABLE = "RAGOPS_TOKEN"  # noqa: S105  the name of the variable
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command(rich_help_panel=DATA)(query)
 
 
 def query(
@@ -54,7 +48,6 @@ def query(
 
     Example: ragops query "how do I rotate a secret?" --collection manuals
     """
-    from ragops.cli.views import jsonable
     from ragops.operations.data import query as operation
     from ragops.operations.gateway.operator_token import operator_token
 
@@ -66,11 +59,9 @@ def query(
     written = _Written(console)
     on_text = None if console.as_json else written.add
     result = operation.query(gateway.url, token, text, collection, limit, gateway.ca_file, on_text)
-    if console.as_json:
-        console.document(jsonable(result))
-    else:
-        written.end()
-        _show(console, result, full=full)
+    console.document(result)
+    written.end()
+    _show(console, result, full=full)
 
 
 def _given_token(file: Path | None) -> SecretStr | None:

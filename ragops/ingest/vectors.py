@@ -124,6 +124,15 @@ class VectorStore:
         with _translate_errors():
             return self._client.count(collection)
 
+    def count_if_there(self, collection: str) -> int | None:
+        """Return the exact number of points, None if there is no such collection."""
+        return None if self._vector_params(collection) is None else self.count(collection)
+
+    def drop(self, collection: str) -> None:
+        """Delete a collection with all its points, if it is there."""
+        with _translate_errors():
+            self._client.delete_collection(collection)
+
     def pages(self, collection: str) -> Iterator[list[int | UUID]]:
         """Return the ids of all points, page by page."""
         with _translate_errors():

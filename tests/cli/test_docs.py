@@ -73,7 +73,8 @@ def test_help_is_shown(name: str, ragops: Any, tmp_path: Path) -> None:
 # In the order of the help, but documents come after the schema, a question after a token, a restore after a recovery
 # point; a token that is revoked opens nothing, nothing is up after down, and only then another platform can have its
 # ports.
-LATE = {"ingest": 1, "query": 2, "restore": 3, "token revoke": 4, "down": 5, "recover": 6}
+ON_COLLECTIONS = dict.fromkeys((f"collection {verb}" for verb in ("list", "create", "show", "set", "remove")), 1)
+LATE = {**ON_COLLECTIONS, "ingest": 1, "query": 2, "restore": 3, "token revoke": 4, "down": 5, "recover": 6}
 ORDER = sorted(COMMANDS, key=lambda name: LATE.get(name, 0))
 # Where their exit code is an answer, not a failure.
 ANSWERS = {"plan": {0, 4}, "drift": {0, 4}, "health": {0, 1, 2, 3}}

@@ -19,8 +19,17 @@ from pydantic import SecretStr
 
 from ragops.adapters.postgres import connect
 from ragops.embedding.hashing import HashingEmbedder
-from ragops.errors import ExitCode, LockedError, MissingError, RagopsError, UnhealthyError, UsageError
+from ragops.errors import (
+    ExitCode,
+    InvalidInputError,
+    LockedError,
+    MissingError,
+    RagopsError,
+    UnhealthyError,
+    UsageError,
+)
 from ragops.ingest.document_store import open_store
+from ragops.operations.data import collections
 from ragops.operations.data.ingest import ingest
 from ragops.services.contract import Endpoint, Login
 from ragops.services.timescaledb import schema
@@ -641,3 +650,84 @@ def test_killed_in_a_move_before_the_old_path_is_used_again(world: World) -> Non
     assert (report.added, report.changed, report.failed) == (1, 1, ())
     world.check()
     assert {point["path"] for point in world.store.points("docs").values()} == {"c.md", "z.md"}
+
+
+# --- collections as things --------------------------------------------------------------------------------------------
+
+
+def test_a_collection_is_made_changed_shown_and_removed(world: World) -> None:
+    fill(world)
+    made = collections.create(world.database, "manuals", {"directory": str(world.directory), "chunkSize": 90}, "alice")
+    assert (made.chunk_size, made.file_types, made.source) == (90, ["md", "txt"], "database")
+    assert world.ingest("manuals").exit_code == 0
+    found = collections.show(world.database, world.store.endpoint, "manuals")
+    assert found.is_whole
+    assert found.row.indexed == 4
+    assert found.points == found.chunks == {"manuals": len(world.store.points("manuals"))}
+
+    assert collections.set_values(world.database, "manuals", {"fileTypes": ["txt"]}, "bob").file_types == ["txt"]
+    assert world.ingest("manuals").collections[0].deleted == 3
+    actors = world.sql("SELECT DISTINCT actor FROM rag.audit_log WHERE table_name = 'collections' ORDER BY 1")
+    assert {("alice",), ("bob",)} <= set(actors)
+
+    world.run()
+    kept = world.state()
+    gone = collections.remove(world.database, world.store.endpoint, "manuals", "carol")
+    assert (gone.documents, gone.source) == (1, "database")
+    assert 0 < gone.points["manuals"] < found.points["manuals"]
+    assert world.store.client.get("/collections/manuals").status_code == 404
+    assert world.sql("SELECT count(*) FROM rag.collections WHERE name = 'manuals'") == [(0,)]
+    assert world.state()["points"] == kept["points"]
+    assert world.sql("SELECT count(*) FROM rag.documents") == [(len(kept["documents"]) - 1,)]
+    with pytest.raises(UsageError, match="there is no collection manuals"):
+        collections.remove(world.database, world.store.endpoint, "manuals", "carol")
+
+
+def test_points_that_are_lost_show(world: World) -> None:
+    fill(world)
+    world.run()
+    assert collections.show(world.database, world.store.endpoint, "docs").is_whole
+    world.store.client.delete("/collections/docs").raise_for_status()
+    found = collections.show(world.database, world.store.endpoint, "docs")
+    assert found.points == {"docs": None}
+    assert not found.is_whole
+
+
+def test_a_removal_that_was_interrupted_is_continued(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(world)
+    world.run()
+
+    def lose(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ragops.services.timescaledb.collection_rows.delete", lose)
+        with pytest.raises(KeyboardInterrupt):
+            collections.remove(world.database, world.store.endpoint, "docs", "carol")
+    assert world.ingest("docs").collections[0].skipped, "an ingest brings back what is being removed"
+    assert collections.remove(world.database, world.store.endpoint, "docs", "carol").documents == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a b", "é", "-a", ".a", "a/b", "x" * 256, "ragops-health", "a__ragops-restore", "ragops-proven-1"]
+)
+def test_a_name_that_nothing_takes_is_refused(world: World, name: str) -> None:
+    with pytest.raises(UsageError, match="cannot call a collection"):
+        collections.create(world.database, name, {"directory": "/srv"}, "alice")
+
+
+@pytest.mark.parametrize("name", ["docs", "Docs", "DOCS"])
+def test_a_name_that_is_taken_is_refused(world: World, name: str) -> None:
+    with pytest.raises(UsageError, match="there is a collection docs"):
+        collections.create(world.database, name, {"directory": "/srv"}, "alice")
+
+
+@pytest.mark.parametrize(
+    "values", [{"chunkSize": 0}, {"chunkOverlap": 512}, {"fileTypes": [""]}, {"directory": " "}, {"enabled": "yes"}]
+)
+def test_values_that_no_file_could_have_are_refused(world: World, values: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError):
+        collections.create(world.database, "manuals", {"directory": "/srv", **values}, "alice")
+    with pytest.raises(InvalidInputError):
+        collections.set_values(world.database, "docs", values | {"chunkSize": values.get("chunkSize", 512)}, "alice")
+    assert [row.name for row in collections.list_all(world.database)] == ["docs"]

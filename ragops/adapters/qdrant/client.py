@@ -126,7 +126,7 @@ class Client:
     # --- changes of collections and of a cluster -----------------------------------------------------------------
 
     def delete_collection(self, collection: str) -> None:
-        """Delete a collection."""
+        """Delete a collection with all its points; returns if there is none."""
         self._call(lambda client, name: client.delete_collection(name), collection)
 
     def change_aliases(self, set_to: Mapping[str, str], delete: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
+from ragops.config import collection_names
 from ragops.errors import IntegrityError, InvalidInputError, MissingError, Problem, UsageError
 from ragops.services.timescaledb.file_keys import EXTRA_KEYS, FILE_TYPES
 from ragops.services.timescaledb.json_reader import (
@@ -70,7 +71,7 @@ _BOOLEAN = {True: "t", False: "f"}.__getitem__
 _NAME = f"a text of 1 to {LONGEST_NAME} characters, not blank"
 _WHOLE = f"a whole number from %s to {LARGEST_INTEGER}"
 FIELDS = (
-    Field("name", "name", _NAME, _name, _escape),
+    Field("name", "name", collection_names.RULE, collection_names.is_usable, _escape),
     Field("directory", "directory", "a text that is not blank", _text, _escape),
     Field("embeddingModel", "embedding_model", _NAME, _name, _escape),
     Field("chunkSize", "chunk_size", _WHOLE % 1, _integer(1), str),
@@ -170,7 +171,7 @@ class _Check:
     count: int = 0
     unread: Counter[str] = field(default_factory=Counter)
     _seen: set[str] = field(default_factory=set)
-    _names: dict[str, int] = field(default_factory=dict)
+    _names: dict[str, tuple[int, str]] = field(default_factory=dict)  # by their folded form: place and spelling
 
     def __post_init__(self) -> None:
         self.defaults: dict[str, Any] = self.raw_defaults if isinstance(self.raw_defaults, dict) else {}
@@ -284,9 +285,10 @@ class _Check:
 
     def _check_name(self, name: Any, index: int, value: Value, key: str) -> None:
         if isinstance(name, str):
-            first = self._names.setdefault(name, index)
+            first, spelled = self._names.setdefault(collection_names.fold(name), (index, name))
             if first != index:
-                message = f"expected a name of its own, found {found(name)} of collections[{first}] again"
+                again = "again" if spelled == name else f"again, spelled {found(spelled)}: case alone is no difference"
+                message = f"expected a name of its own, found {found(name)} of collections[{first}] {again}"
                 self._problem(_line(value, "name"), f"{key}.name", message)
 
 

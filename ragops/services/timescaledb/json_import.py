@@ -121,20 +121,22 @@ def _stage(connection: Connection, document: CollectionsDocument) -> None:
 
 def _refuse_conflicts(connection: Connection, document: CollectionsDocument) -> None:
     rows = connection.execute(
-        "SELECT s.position, s.line, s.name FROM staged s JOIN rag.collections c USING (name)"
-        " WHERE c.source <> 'json' ORDER BY s.position"
+        "SELECT s.position, s.line, s.name, c.name FROM staged s JOIN rag.collections c"
+        " ON lower(c.name) = lower(s.name) AND (c.source <> 'json' OR c.name <> s.name) ORDER BY s.position"
     )
     problems = [
         Problem(
             f"{document.path}:{line}",
             f"collections[{position}].name",
-            f"expected a name that the database does not own, found {found(name)}, a collection made there",
+            f"expected a name that the database does not own, found {found(name)}, a collection made there"
+            if name == there
+            else f"expected a name of its own, found {found(name)}: there is a collection {there}",
         )
-        for position, line, name in rows
+        for position, line, name, there in rows
     ]
     if problems:
-        hint = "rename it in the file or take it out: collections of the database are changed there"
-        message = "some collections belong to the database; nothing was imported"
+        hint = "rename it in the file or take it out; `ragops collection set` changes those of the database"
+        message = "some names are taken by other collections of the database; nothing was imported"
         raise InvalidInputError("collections_conflict", message, problems, hint)
 
 

@@ -22,8 +22,8 @@ DEFAULTS = {
 }
 PLAIN = {"name": "documentation__nomic", "directory": "/data/docs/content"}
 FULL = {
-    "name": 'odd "name"\twith\\ everything\nü€😀',
-    "directory": "/data/{x},'y'/\\z",
+    "name": "odd.name_with-0",
+    "directory": "/data/{x},'y'/\\z \"with\"\ta\nü€😀",
     "embeddingModel": "mxbai-embed-large",
     "chunkSize": 1024,
     "chunkOverlap": 0,
@@ -172,10 +172,10 @@ def test_collections_of_the_database_are_never_written_over(ready, session, load
     connection = session(ready)
     connection.execute(
         "INSERT INTO rag.collections (name, directory, embedding_model, chunk_size, chunk_overlap, file_types)"
-        " VALUES ('mine', '/m', 'nomic-embed-text', 1, 0, '{}'), ('mine too', '/m', 'nomic-embed-text', 1, 0, '{}')"
+        " VALUES ('mine', '/m', 'nomic-embed-text', 1, 0, '{}'), ('mine-too', '/m', 'nomic-embed-text', 1, 0, '{}')"
     )
     before = everything(connection)
-    clash = document(PLAIN, {**PLAIN, "name": "new"}, {**PLAIN, "name": "mine too"}, {**PLAIN, "name": "mine"})
+    clash = document(PLAIN, {**PLAIN, "name": "new"}, {**PLAIN, "name": "mine-too"}, {**PLAIN, "name": "mine"})
     for dry_run in (True, False):
         with pytest.raises(InvalidInputError) as caught:
             load(ready, clash, dry_run=dry_run)

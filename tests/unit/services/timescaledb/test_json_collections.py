@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ragops.config import collection_names
 from ragops.errors import ExitCode, InvalidInputError, UsageError
 from ragops.ingest.documents import kinds
 from ragops.resources import templates_dir
@@ -56,7 +57,7 @@ def test_a_good_document_has_none(problems):
 
 
 WHOLE = "a whole number from 1 to 2147483647"
-NAME = "a text of 1 to 255 characters, not blank"
+NAME = collection_names.RULE
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,8 @@ NAME = "a text of 1 to 255 characters, not blank"
         ({"name": ""}, "name", f'expected {NAME}, found "" (a text)'),
         ({"name": " \t"}, "name", f'expected {NAME}, found " \\t" (a text)'),
         ({"name": "é" * 256}, "name", f"expected {NAME}, found "),
+        ({"name": "two words"}, "name", f"expected {NAME}, found "),
+        ({"name": "ragops-health"}, "name", f"expected {NAME}, found "),
         ({"name": 7}, "name", f"expected {NAME}, found 7 (a number)"),
         ({"name": None}, "name", f"expected {NAME}, found null"),
         ({"name": ...}, "name", f"expected {NAME}, found nothing"),
@@ -108,7 +111,7 @@ def test_wrong_values(problems, changes, key, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (r'"name": "a\u0000b"', "NUL character"),
+        (r'"directory": "a\u0000b"', "NUL character"),
         (r'"more": {"x\u0000": 1}', "NUL character"),
         (r'"more": ["\ud800"]', "half of a surrogate pair"),
         ('"more": 1e999', "the number 1e999 is too large"),
@@ -181,7 +184,7 @@ def test_the_sample_of_a_new_project_is_valid():
 
 
 def test_an_escaped_backslash_before_u0000_is_no_nul(problems):
-    assert problems(one(name="a\\u0000", more="\\ud800")) == []
+    assert problems(one(directory="a\\u0000", more="\\ud800")) == []
 
 
 @pytest.mark.parametrize(
@@ -274,6 +277,11 @@ def test_a_double_name_says_where_the_first_is(problems):
     ]
 
 
+def test_names_that_differ_in_case_alone_are_double(problems):
+    found = problems({"collections": [GOOD, {**GOOD, "name": "A"}]})
+    assert found[0][2].endswith('collections[0] again, spelled "a" (a text): case alone is no difference')
+
+
 def test_faults_are_found_across_the_borders_of_what_is_read_at_once(problems):
     many = [{**GOOD, "name": f"n{n}", "more": "ü" * 700} for n in range(3000)]
     many[2500] = {**many[2500], "chunkSize": None}
@@ -293,12 +301,12 @@ def test_a_file_that_is_not_there_or_a_folder(tmp_path):
 
 def test_rows_are_what_copy_reads(tmp_path):
     file = tmp_path / "c.json"
-    odd = {**GOOD, "name": "t\tn\nr\rb\\", "fileTypes": ['q"', "b\\", "ü"], "enabled": False, "k": {"x": "\t\\"}}
+    odd = {**GOOD, "directory": "t\tn\nr\rb\\", "fileTypes": ['q"', "b\\", "ü"], "enabled": False, "k": {"x": "\t\\"}}
     file.write_text(json.dumps({"collections": [odd], "defaults": {"url": 1}, "v": 2}))
     with parse_collections(file) as document:
         cells = document.rows.read().decode().removesuffix("\n").split("\t")
         assert (document.count, dict(document.defaults), dict(document.extra)) == (1, {"url": 1}, {"v": 2})
     assert cells == [
-        "0", "1", "t\\tn\\nr\\rb\\\\", "/d", "m", "512", "50", '{"q\\\\"","b\\\\\\\\","ü"}', "t", "f",
+        "0", "1", "a", "t\\tn\\nr\\rb\\\\", "m", "512", "50", '{"q\\\\"","b\\\\\\\\","ü"}', "t", "f",
         '{"k": {"x": "\\\\t\\\\\\\\"}}', "{}",
     ]  # fmt: skip

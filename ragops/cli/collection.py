@@ -1,0 +1,229 @@
+"""Commands on collections: collection list, show, create, set, remove."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ragops.cli import completion
+from ragops.cli.help import Application
+from ragops.cli.lifecycle import LockWait, Yes
+from ragops.cli.printable import one_line
+from ragops.cli.state import state
+
+if TYPE_CHECKING:
+    from ragops.operations.data.collections import CollectionDetails, CollectionRow, RemovedCollection
+
+group = Application(help="What is searched: folders, how they are cut, which model.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", autocompletion=completion.collections, help="The collection.")]
+Model = Annotated[str | None, typer.Option(metavar="MODEL", help="The embedding model.")]
+ChunkSize = Annotated[int | None, typer.Option(metavar="CHARACTERS", help="Most characters of a chunk.")]
+ChunkOverlap = Annotated[int | None, typer.Option(metavar="CHARACTERS", help="What a chunk repeats of the last one.")]
+FileType = Annotated[list[str] | None, typer.Option(metavar="ENDING", help="Files that are read; again for others.")]
+Recursive = Annotated[bool | None, typer.Option("--recursive/--no-recursive", help="Folders inside, too.")]
+_MANY = 10_000  # documents, after which a removal asks for the name
+
+
+@group.command(name="list")
+def list_collections(context: typer.Context) -> None:
+    """List the collections with their documents.
+
+    Example: ragops collection list
+    """
+    from ragops.operations.data import collections as operation
+
+    current = state(context)
+    rows = operation.list_all(current.session().endpoint("timescaledb"))
+    current.console.document({"collections": rows})
+    current.console.table(
+        ("NAME", "DIRECTORY", "MODEL", "DOCUMENTS", "FAILED", "INDEXED (UTC)", "STATE"),
+        [_line(row) for row in rows],
+        optional=("MODEL", "INDEXED (UTC)", "DIRECTORY"),
+        empty="there are no collections: `ragops collection create NAME DIRECTORY` makes one",
+    )
+
+
+@group.command()
+def show(context: typer.Context, name: Name) -> None:
+    """Show one collection: its settings, and whether the vector store has its points.
+
+    Example: ragops collection show manuals
+    """
+    from ragops.cli.views import jsonable
+    from ragops.operations.data import collections as operation
+
+    current = state(context)
+    session = current.session()
+    found = operation.show(session.endpoint("timescaledb"), session.endpoint("qdrant"), name)
+    current.console.document({**jsonable(found), "whole": found.is_whole})
+    current.console.table(("WHAT", "VALUE"), _facts(found))
+    if not found.is_whole:
+        current.console.message(f"chunks and points differ: `ragops ingest {name}` repairs it")
+
+
+@group.command()
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is asked for by.")],
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="The folder with its files.")],
+    model: Model = None,
+    chunk_size: ChunkSize = None,
+    chunk_overlap: ChunkOverlap = None,
+    file_type: FileType = None,
+    recursive: Recursive = None,
+    lock_wait: LockWait = 0.0,
+) -> None:
+    """Make a collection of the files of a folder; `ragops ingest` then reads them.
+
+    A relative DIRECTORY is relative to the folder of ragops.yaml.
+
+    Example: ragops collection create handbook docs --file-type md --chunk-size 800
+    """
+    from ragops.adapters.audit import find_user
+    from ragops.operations.data import collections as operation
+    from ragops.operations.data.ingest import embedder_for
+
+    current = state(context)
+    session = current.session(lock_wait)
+    values = _values(
+        str(directory), model or embedder_for(session).name, chunk_size, chunk_overlap, file_type, recursive
+    )
+    with session.changing(("ingest",)):
+        row = operation.create(session.endpoint("timescaledb"), name, values, find_user())
+    current.console.document(row)
+    current.console.text(f"+ {row.name}")
+    current.console.message(f"next: `ragops ingest {row.name}`")
+
+
+@group.command(name="set")
+def set_values(
+    context: typer.Context,
+    name: Name,
+    directory: Annotated[str | None, typer.Option(metavar="FOLDER", help="The folder with its files.")] = None,
+    model: Model = None,
+    chunk_size: ChunkSize = None,
+    chunk_overlap: ChunkOverlap = None,
+    file_type: FileType = None,
+    recursive: Recursive = None,
+    enabled: Annotated[bool | None, typer.Option("--enable/--disable", help="Whether ingest reads it.")] = None,
+    lock_wait: LockWait = 0.0,
+) -> None:
+    """Change a collection; the next ingest follows.
+
+    Example: ragops collection set manuals --chunk-size 800
+    """
+    from ragops.adapters.audit import find_user
+    from ragops.errors import UsageError
+    from ragops.operations.data import collections as operation
+
+    current = state(context)
+    session = current.session(lock_wait)
+    values = _values(directory, model, chunk_size, chunk_overlap, file_type, recursive)
+    values |= {} if enabled is None else {"enabled": enabled}
+    if not values:
+        raise UsageError("nothing_to_set", f"cannot change collection {name}: no value is given", "add an option")
+    with session.changing(("ingest",)):
+        row = operation.set_values(session.endpoint("timescaledb"), name, values, find_user())
+    current.console.document(row)
+    current.console.text(f"~ {row.name}")
+    if row.source == "json":
+        file = "collections-config.json"
+        current.console.message(f"{name} came from a file: change {file} too, or its next import takes this back")
+    current.console.message(f"next: `ragops ingest {row.name}`")
+
+
+@group.command()
+def remove(context: typer.Context, name: Name, yes: Yes = False, lock_wait: LockWait = 0.0) -> None:
+    """Delete a collection with its points, documents and cached answers; its files stay.
+
+    Recovery points that hold it stay, too, until they are pruned or deleted.
+
+    Example: ragops collection remove handbook --yes
+    """
+    from ragops.adapters.audit import find_user
+    from ragops.cli.views import jsonable
+    from ragops.operations.data import collections as operation
+    from ragops.operations.data.cache import invalidate_answer_cache
+
+    current = state(context)
+    console, session = current.console, current.session(lock_wait)
+    database, vectors = session.endpoint("timescaledb"), session.endpoint("qdrant")
+    found = operation.show(database, vectors, name)
+    console.confirm(_question(found), yes=yes, expected=name if _documents(found.row) > _MANY else "")
+    with session.changing():
+        gone = operation.remove(database, vectors, name, find_user())
+        refreshed = invalidate_answer_cache(session)
+    console.document({**jsonable(gone), "cache_cleared": refreshed})
+    console.text(f"removed {name}: {gone.documents} documents, {sum(gone.points.values())} points")
+    _explain(console.message, gone)
+    if not refreshed:
+        console.message("cannot clear the API's cache of answers: old ones may be returned for `api.cache_seconds`")
+
+
+def _explain(message: Any, gone: RemovedCollection) -> None:
+    if gone.source == "json":
+        message(
+            f"{gone.name} came from a file: take it out of collections-config.json, or its next import brings it back"
+        )
+    message("recovery points still hold it: `ragops backup list`, `ragops backup delete ID`")
+
+
+def _values(
+    directory: str | None,
+    model: str | None,
+    chunk_size: int | None,
+    chunk_overlap: int | None,
+    file_types: list[str] | None,
+    recursive: bool | None,
+) -> dict[str, Any]:
+    """Return what was given, by key of collections-config.json."""
+    given = {
+        "directory": directory, "embeddingModel": model, "chunkSize": chunk_size, "chunkOverlap": chunk_overlap,
+        "fileTypes": file_types or None, "recursive": recursive,
+    }  # fmt: skip
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def _line(row: CollectionRow) -> tuple[str, ...]:
+    when = f"{row.indexed_at:%Y-%m-%d %H:%M}" if row.indexed_at else "-"
+    return (row.name, row.directory, row.embedding_model, str(row.indexed), str(row.failed), when, _state(row))
+
+
+def _state(row: CollectionRow) -> str:
+    if not row.enabled:
+        return "disabled"
+    if row.pending:
+        return f"{row.pending} pending"
+    return "ok" if row.indexed_at else "not ingested"
+
+
+def _documents(row: CollectionRow) -> int:
+    return row.indexed + row.failed + row.pending
+
+
+def _facts(found: CollectionDetails) -> list[tuple[str, str]]:
+    row = found.row
+    facts = [
+        ("name", row.name),
+        ("directory", row.directory),
+        ("model", row.embedding_model),
+        ("chunks", f"at most {row.chunk_size} characters, {row.chunk_overlap} of them again"),
+        ("files", ", ".join(row.file_types) or "all"),
+        ("folders inside", "read" if row.recursive else "left out"),
+        ("state", _state(row)),
+        ("source", "collections-config.json" if row.source == "json" else "database"),
+        ("documents", f"{row.indexed} indexed, {row.failed} failed, {row.pending} pending"),
+    ]
+    facts += [(f"{key} (not read)", one_line(str(value))) for key, value in row.extra.items()]
+    for points, count in found.points.items():
+        there = "no such collection" if count is None else f"{count} points"
+        facts.append((f"vectors in {points}", f"{there}, {found.chunks.get(points, 0)} chunks"))
+    return facts
+
+
+def _question(found: CollectionDetails) -> str:
+    points = sum(count or 0 for count in found.points.values())
+    return f"This deletes collection {found.row.name}: {_documents(found.row)} documents and {points} points, for good."

@@ -1,0 +1,143 @@
+"""Collections as things: list, show, create, set, remove. Locks and audit are the caller's."""
+
+from __future__ import annotations
+
+import difflib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ragops.adapters.postgres import connect
+from ragops.errors import UsageError
+from ragops.ingest.vectors import VectorStore
+from ragops.services.timescaledb import collection_rows
+from ragops.services.timescaledb.collection_rows import CollectionRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ragops.adapters.postgres import Connection
+    from ragops.services.contract import Endpoint
+
+__all__ = [
+    "CollectionDetails",
+    "CollectionRow",
+    "RemovedCollection",
+    "create",
+    "list_all",
+    "remove",
+    "set_values",
+    "show",
+]
+
+_NAMED = 10
+_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class CollectionDetails:
+    """One collection; `points` are those of the vector store by its collections, None if it has no such one.
+
+    `chunks` are the database's counts by collection of points: they are the same if all can be found.
+    """
+
+    row: CollectionRow
+    chunks: Mapping[str, int]
+    points: Mapping[str, int | None]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every chunk has its point, and there is nothing else."""
+        return all((self.points.get(name) or 0) == count for name, count in self.chunks.items())
+
+
+@dataclass(frozen=True)
+class RemovedCollection:
+    """What a removal took: rows of documents, and the collections of points with their numbers."""
+
+    name: str
+    documents: int
+    points: Mapping[str, int]
+    source: str
+
+
+def list_all(database: Endpoint) -> tuple[CollectionRow, ...]:
+    """Return every collection by name. Raises RagopsError if the database cannot be asked."""
+    with _connected(database) as connection:
+        return tuple(collection_rows.list_rows(connection))
+
+
+def show(database: Endpoint, vectors: Endpoint, name: str) -> CollectionDetails:
+    """Return one collection with its counts in both stores. Raises UsageError (unknown_collection)."""
+    with _connected(database) as connection, VectorStore.at(vectors) as store:
+        return _details(connection, store, name)
+
+
+def create(database: Endpoint, name: str, values: Mapping[str, Any], actor: str) -> CollectionRow:
+    """Make a collection; nothing is read until it is ingested. `values` by key of collections-config.json.
+
+    Raises UsageError (collection_name_unusable, collection_exists), InvalidInputError (collection_invalid).
+    """
+    collection_rows.require_usable(name)
+    with _connected(database) as connection:
+        collection_rows.insert(connection, name, values, actor)
+        return _row(connection, name)
+
+
+def set_values(database: Endpoint, name: str, values: Mapping[str, Any], actor: str) -> CollectionRow:
+    """Change a collection; the next ingest follows. Raises UsageError (unknown_collection), InvalidInputError."""
+    with _connected(database) as connection:
+        collection_rows.update(connection, _row(connection, name), values, actor)
+        return _row(connection, name)
+
+
+def remove(database: Endpoint, vectors: Endpoint, name: str, actor: str) -> RemovedCollection:
+    """Remove a collection with its points and rows; a removal that was interrupted is continued by the next one.
+
+    The row of the collection goes last, so that it can be named until all else is gone. Its files stay, and so do
+    recovery points. Raises UsageError (unknown_collection).
+    """
+    with _connected(database) as connection, VectorStore.at(vectors) as store:
+        before = _details(connection, store, name)
+        if before.row.enabled:  # no ingest may bring back what is being removed
+            collection_rows.update(connection, before.row, {"enabled": False}, actor)
+        for points in before.points:
+            store.drop(points)
+        documents = collection_rows.delete(connection, name, actor)
+    gone = {points: count for points, count in before.points.items() if count is not None}
+    return RemovedCollection(name, documents, gone, before.row.source)
+
+
+def _details(connection: Connection, store: VectorStore, name: str) -> CollectionDetails:
+    row = _row(connection, name)
+    chunks = collection_rows.count_chunks(connection, name)
+    points = {found: store.count_if_there(found) for found in dict.fromkeys((name, *chunks))}
+    return CollectionDetails(row, chunks, points)
+
+
+def _row(connection: Connection, name: str) -> CollectionRow:
+    rows = collection_rows.list_rows(connection, [name])
+    if rows:
+        return rows[0]
+    names = [row.name for row in collection_rows.list_rows(connection)]
+    near = difflib.get_close_matches(name, names, n=3)
+    if near:
+        hint = f"did you mean {' or '.join(near)}?"
+    elif names:
+        hint = f"there are {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}"
+    else:
+        hint = f"make it: `ragops collection create {name} DIRECTORY`"
+    raise UsageError("unknown_collection", f"there is no collection {name}", hint)
+
+
+@contextmanager
+def _connected(database: Endpoint) -> Iterator[Connection]:
+    login = database.logins["application"]
+    connection = connect(
+        database.host, database.port, database.options["database"], login.user, login.password,
+        application_name="ragops-collection", autocommit=True, statement_timeout=_SECONDS,
+    )  # fmt: skip
+    try:
+        yield connection
+    finally:
+        connection.close()

@@ -1,0 +1,153 @@
+"""Rows of rag.collections, one at a time: what `ragops collection` shows, makes, changes and removes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, LiteralString
+
+from psycopg import sql
+
+from ragops.adapters.postgres import translate_errors
+from ragops.config import collection_names
+from ragops.errors import InvalidInputError, Problem, UsageError
+from ragops.services.timescaledb.json_collections import BUILT_IN, KNOWN, found
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from ragops.adapters.postgres import Connection
+
+_SUBJECT = "the collections"
+_PAGE = 1000
+_ROWS: LiteralString = """
+SELECT c.name, c.directory, c.embedding_model, c.chunk_size, c.chunk_overlap, c.file_types, c.recursive, c.enabled,
+       c.source, c.extra, d.indexed, d.failed, d.pending, d.indexed_at
+FROM rag.collections c CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE status = 'indexed') AS indexed, count(*) FILTER (WHERE status = 'failed') AS failed,
+           count(*) FILTER (WHERE status = 'pending') AS pending, max(indexed_at) AS indexed_at
+    FROM rag.documents WHERE collection_id = c.id) AS d
+WHERE %(names)s::text[] IS NULL OR c.name = ANY(%(names)s)
+ORDER BY c.name
+"""
+
+
+@dataclass(frozen=True)
+class CollectionRow:
+    """A collection with counts of its documents; `source` is json or database, `extra` has keys nothing reads."""
+
+    name: str
+    directory: str
+    embedding_model: str
+    chunk_size: int
+    chunk_overlap: int
+    file_types: Sequence[str]
+    recursive: bool
+    enabled: bool
+    source: str
+    extra: Mapping[str, Any]
+    indexed: int
+    failed: int
+    pending: int
+    indexed_at: datetime | None
+
+
+def list_rows(connection: Connection, names: Sequence[str] | None = None) -> list[CollectionRow]:
+    """Return the collections by name, only these if `names` are given."""
+    with translate_errors(_SUBJECT):
+        rows = connection.execute(_ROWS, {"names": None if names is None else list(names)})
+        return [CollectionRow(*row) for row in rows]
+
+
+def count_chunks(connection: Connection, name: str) -> dict[str, int]:
+    """Return how many chunks a collection has in each collection of points."""
+    with translate_errors(_SUBJECT):
+        rows = connection.execute(
+            "SELECT k.point_collection, count(*) FROM rag.chunks k JOIN rag.documents d ON d.id = k.document_id"
+            " JOIN rag.collections c ON c.id = d.collection_id WHERE c.name = %s GROUP BY 1 ORDER BY 1",
+            [name],
+        )
+        return dict(rows.fetchall())
+
+
+def insert(connection: Connection, name: str, values: Mapping[str, Any], actor: str) -> None:
+    """Add a collection of the database; `values` by key of the file, what is missing has the built-in value.
+
+    Raises InvalidInputError (collection_invalid), UsageError (collection_exists).
+    """
+    wanted = {**BUILT_IN, **values, "name": name}
+    _check(wanted)
+    with translate_errors(_SUBJECT), connection.transaction():
+        _set_actor(connection, actor)
+        connection.execute("LOCK TABLE rag.collections IN SHARE ROW EXCLUSIVE MODE")
+        taken = connection.execute("SELECT name FROM rag.collections WHERE lower(name) = lower(%s)", [name]).fetchone()
+        if taken:
+            case = "" if taken[0] == name else f"; {name} differs from it in case alone"
+            what = f"cannot create collection {name}: there is a collection {taken[0]}{case}"
+            raise UsageError("collection_exists", what, f"change it: `ragops collection set {taken[0]}`")
+        _add_model(connection, wanted["embeddingModel"])
+        columns = [KNOWN[key].column for key in wanted]
+        statement = sql.SQL("INSERT INTO rag.collections (source, {}) VALUES ('database', {})").format(
+            sql.SQL(", ").join(map(sql.Identifier, columns)), sql.SQL(", ").join([sql.Placeholder()] * len(columns))
+        )
+        connection.execute(statement, list(wanted.values()))
+
+
+def update(connection: Connection, row: CollectionRow, values: Mapping[str, Any], actor: str) -> None:
+    """Change values of a collection, by key of the file. Raises InvalidInputError (collection_invalid)."""
+    current = {key: getattr(row, known.column) for key, known in KNOWN.items()}
+    _check({**current, **values})
+    with translate_errors(_SUBJECT), connection.transaction():
+        _set_actor(connection, actor)
+        if "embeddingModel" in values:
+            _add_model(connection, values["embeddingModel"])
+        changes = [sql.SQL("{} = {}").format(sql.Identifier(KNOWN[key].column), sql.Placeholder()) for key in values]
+        statement = sql.SQL("UPDATE rag.collections SET {} WHERE name = {}")
+        placed = statement.format(sql.SQL(", ").join(changes), sql.Placeholder())
+        connection.execute(placed, [*values.values(), row.name])
+
+
+def delete(connection: Connection, name: str, actor: str) -> int:
+    """Remove a collection with its documents and chunks, page by page; return the number of documents."""
+    documents = 0
+    with translate_errors(_SUBJECT):
+        while True:
+            with connection.transaction():
+                _set_actor(connection, actor)
+                removed = connection.execute(
+                    "DELETE FROM rag.documents WHERE id IN (SELECT d.id FROM rag.documents d JOIN rag.collections c"
+                    " ON c.id = d.collection_id WHERE c.name = %s LIMIT %s)",
+                    [name, _PAGE],
+                ).rowcount
+                documents += removed
+                if removed == 0:
+                    connection.execute("DELETE FROM rag.collections WHERE name = %s", [name])
+                    return documents
+
+
+def _check(values: Mapping[str, Any]) -> None:
+    problems = [
+        Problem("", key, f"expected {KNOWN[key].expected}, found {found(value)}")
+        for key, value in values.items()
+        if not KNOWN[key].accepts(value)
+    ]
+    if not problems and values["chunkOverlap"] >= values["chunkSize"]:
+        what = f"expected less than chunkSize, which is {values['chunkSize']}, found {values['chunkOverlap']}"
+        problems.append(Problem("", "chunkOverlap", what))
+    if problems:
+        raise InvalidInputError("collection_invalid", "cannot take these values of a collection", problems)
+
+
+def _add_model(connection: Connection, name: str) -> None:
+    connection.execute("INSERT INTO rag.embedding_models (name) VALUES (%s) ON CONFLICT (name) DO NOTHING", [name])
+
+
+def _set_actor(connection: Connection, actor: str) -> None:
+    connection.execute("SELECT set_config('ragops.actor', %s, true)", [actor])
+
+
+def require_usable(name: str) -> None:
+    """Raise UsageError (collection_name_unusable) for a name that no collection may have."""
+    if not collection_names.is_usable(name):
+        what = f"cannot call a collection {name!r}"
+        raise UsageError("collection_name_unusable", what, f"choose {collection_names.RULE}")
