@@ -80,7 +80,7 @@ def create(
 
     A relative DIRECTORY is relative to the folder of ragops.yaml.
 
-    Example: ragops collection create handbook docs --file-type md --chunk-size 800
+    Example: ragops collection create handbook docs --chunk-size 800
     """
     from ragops.adapters.audit import find_user
     from ragops.operations.data import collections as operation
