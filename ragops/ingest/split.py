@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 # Raised when the same text would be cut elsewhere: all collections are then split again.
-VERSION = 1
+VERSION = 2
 LARGEST_CHUNK = 100_000
 _MARKDOWN = (".md", ".markdown", ".mdx")
 # Characters given to the splitter at once: its time grows faster than the text if that is one long line.
@@ -25,11 +25,17 @@ _WINDOW = 1 << 14
 _END = r"\n\r\x85\u2028\u2029"
 _BLANK_LINES = re.compile(rf"[{_END}](?:[^\S{_END}]*[{_END}]){{8,}}")
 _FEWER = "\n" * 8
+# A chunk that is shorter says nothing by itself: it is kept with what follows.
+_SHORT = 60
+_HEADING = re.compile(r"#{1,6}\s.*|[^\n]+\n[=\-~^*+\"']{3,}")
+_FENCE = re.compile(r"(?:```|~~~)[^\n]*\n?[^\n]*\n?(?:```|~~~)?")
+_SEAMS = ("\n\n", "\n", ". ", " ")
 
 
 class Splitter:
     """Chunks of at most `size` characters, of which up to `overlap` are those at the end of the one before.
 
+    A heading, a code fence of one line and a chunk of a few characters are kept with what follows.
     Raises UsageError (chunk_size_invalid) if no embedder could take such chunks.
     """
 
@@ -38,12 +44,48 @@ class Splitter:
             what = f"chunks of {size} characters with an overlap of {overlap} cannot be made"
             hint = f"chunkSize goes up to {LARGEST_CHUNK}, chunkOverlap stays below it"
             raise UsageError("chunk_size_invalid", what, hint)
+        self._size = size
+        self._short = min(_SHORT, size // 4)
         self._window = max(_WINDOW, 4 * size)
         self._plain = TextSplitter(size, overlap=overlap)
         self._markdown = MarkdownSplitter(size, overlap=overlap)
 
     def chunks(self, path: str, blocks: Iterable[str]) -> Iterator[str]:
         """Chunks of a document, in order and never blank; holds a window of the text, however long that is."""
+        return self._join(self._pieces(path, blocks))
+
+    def _join(self, pieces: Iterator[str]) -> Iterator[str]:
+        """Put each piece that says nothing by itself before the next one, the last of a document behind the others."""
+        held, stub = "", ""
+        for piece in pieces:
+            if stub and piece.startswith(stub.strip()):  # the overlap has brought it already
+                stub = ""
+            *before, piece = _halve(f"{stub}\n\n{piece}", self._size) if stub else (piece,)
+            piece, stub = self._part(piece)
+            if before or piece:
+                yield from (whole for whole in (held, *before) if whole)
+                held = piece
+        if held and stub and len(held) + len(stub) + 2 <= self._size:
+            held, stub = f"{held}\n\n{stub}", ""
+        yield from (last for last in (held, stub) if last)
+
+    def _part(self, piece: str) -> tuple[str, str]:
+        """Return the piece and what at its end belongs to the next one; one of them may be empty."""
+        if self._is_stub(piece):
+            return "", piece
+        body, _, end = piece.rstrip().rpartition("\n\n")
+        is_opening = _HEADING.fullmatch(end.strip()) or _FENCE.fullmatch(end.strip())
+        return (body.rstrip(), end.strip()) if body.strip() and is_opening and self._is_stub(end) else (piece, "")
+
+    def _is_stub(self, piece: str) -> bool:
+        text = piece.strip()
+        if len(text) > self._size // 2:
+            return False
+        blocks = (block.strip() for block in re.split(r"\n{2,}", text))
+        is_opening = all(_HEADING.fullmatch(block) or _FENCE.fullmatch(block) for block in blocks)
+        return is_opening or len(text) < self._short
+
+    def _pieces(self, path: str, blocks: Iterable[str]) -> Iterator[str]:
         splitter = self._markdown if path.casefold().endswith(_MARKDOWN) else self._plain
         text = ""
         for block in blocks:
@@ -55,3 +97,17 @@ class Splitter:
                 yield from (piece for _, piece in (pieces[:-1] if end else pieces))
                 text = text[end or self._window :]
         yield from splitter.chunks(text)
+
+
+def _halve(text: str, size: int) -> tuple[str, ...]:
+    """Return the text whole if it is no longer than `size`, else in two parts of about the same length."""
+    if len(text) <= size:
+        return (text,)
+    middle, reach = len(text) // 2, len(text) // 5
+    for seam in _SEAMS:
+        after, before = text.find(seam, middle, middle + reach), text.rfind(seam, middle - reach, middle)
+        found = [place for place in (before, after) if place >= 0]
+        if found:
+            cut = min(found, key=lambda place: abs(place - middle)) + len(seam)
+            return text[:cut].rstrip(), text[cut:].lstrip()
+    return text[:middle], text[middle:]

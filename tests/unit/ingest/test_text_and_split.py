@@ -91,8 +91,45 @@ def test_blank_text_has_no_chunks_and_a_far_word_is_found() -> None:
     for blank in (" \n", "\r\n", "\u2028", "\x85 \n"):  # each took minutes in the splitter alone
         assert list(Splitter(50, 5).chunks("a.txt", [blank * 50_000])) == []
         assert list(Splitter(50, 5).chunks("a.md", [blank * 50_000 + "    x"])) == ["x"]
-    assert list(Splitter(50, 5).chunks("a.txt", ["first" + " " * 100_000 + "last"])) == ["first", "last"]
+    assert list(Splitter(50, 5).chunks("a.txt", ["first" + " " * 100_000 + "last"])) == ["first\n\nlast"]
     assert list(Splitter(50, 5).chunks("a.txt", [" " * 100_000 + "last"])) == ["last"]
+
+
+SENTENCES = " ".join(f"Sentence number {number} of this paragraph says a little." for number in range(20))
+
+
+@pytest.mark.parametrize("space", [700, 790])
+@pytest.mark.parametrize(
+    "opening",
+    ["# Retry", "# One\n\n## Two", "Title\n=====", "```pip install tenacity```", "```sh\npip install x\n```"],
+)
+def test_what_says_nothing_by_itself_stays_with_what_follows(opening: str, space: int) -> None:
+    text = f"{SENTENCES[:space]}\n\n{opening}\n\n{SENTENCES[:795]}\n\n{SENTENCES[:700]}"
+    chunks = list(Splitter(800, 0).chunks("a.md", [text]))
+    assert max(map(len, chunks)) <= 800
+    [found] = [chunk for chunk in chunks if opening in chunk]
+    assert "Sentence number 0" in found.split(opening)[1]
+    assert [word for chunk in chunks for word in chunk.split()] == text.split()
+
+
+def test_no_first_passage_is_shorter_than_60_characters_if_there_is_more() -> None:
+    for opening in ("# x", "![badge](https://example.org/badge.svg)", "Short line.", "# A\n\n# B\n\n# C"):
+        for rest in (SENTENCES, SENTENCES[:100], "\n\n".join([SENTENCES[:790]] * 3)):
+            first = next(Splitter(800, 100).chunks("a.md", [f"{opening}\n\n{rest}"]))
+            assert len(first) >= 60, (opening, first)
+
+
+def test_a_short_end_stays_with_what_is_before_it_and_a_short_document_is_whole() -> None:
+    [chunk] = Splitter(800, 0).chunks("a.md", ["# Only a heading"])
+    assert chunk == "# Only a heading"
+    *_, last = Splitter(800, 0).chunks("a.md", [f"{SENTENCES[:700]}\n\n## The end"])
+    assert last.endswith("## The end") and len(last) > 700
+
+
+def test_a_heading_that_the_overlap_repeats_is_there_once() -> None:
+    chunks = list(Splitter(200, 50).chunks("a.md", [f"# Heading\n\n{SENTENCES[:190]}\n\n{SENTENCES[:190]}"]))
+    assert max(map(len, chunks)) <= 200
+    assert sum(chunk.count("# Heading") for chunk in chunks) == 1
 
 
 def test_one_endless_line() -> None:
