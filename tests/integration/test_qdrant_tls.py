@@ -136,8 +136,13 @@ def test_a_certificate_of_another_authority_is_refused(address: Address, monkeyp
         http.collection_names()
 
 
-def test_a_file_without_certificates_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+def test_a_file_without_certificates_is_named(
+    content: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if content is not None:
+        (tmp_path / "ca.pem").write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     with pytest.raises(MissingError, match="cannot read the certificates of SSL_CERT_FILE") as raised:
         Client([Address("one", "https://127.0.0.1:1")], KEY, seconds=1)
     assert raised.value.code == "certificates_unreadable"

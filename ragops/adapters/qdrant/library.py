@@ -110,13 +110,14 @@ def _arguments(address: Address, key: str, seconds: float) -> dict[str, Any]:
         rest = {"trust_env": False, "limits": _LIMITS, "verify": tls.verification(address.url)}
         return {"url": address.url, "port": parts.port, **rest, **common}
     parts = urlsplit(address.grpc_url)
+    certificates = tls.root_certificates() if parts.scheme == "https" else None
     return {
         "host": parts.hostname,
         "https": parts.scheme == "https",
         "grpc_port": parts.port or _GRPC_PORT,
         "prefer_grpc": True,
         "pool_size": 1,  # one connection carries all calls
-        "grpc_options": {**_GRPC_OPTIONS, "root_certificates": tls.root_certificates()},
+        "grpc_options": {**_GRPC_OPTIONS, "root_certificates": certificates},
         "verify": False,  # no call goes over REST; reading the certificates of the system takes longer than a search
         "trust_env": False,
         **common,

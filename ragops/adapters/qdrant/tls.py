@@ -32,10 +32,9 @@ def root_certificates() -> bytes | None:
         return None
     try:
         certificates = Path(path).read_bytes()
-        ssl.create_default_context(cadata=certificates.decode())
+        ssl.create_default_context(cadata=certificates.decode().strip() or "none")  # with "" it takes the system's
     except (OSError, ValueError) as error:
         what = f"cannot read the certificates of {_VARIABLE} in {path}: {error}"
-        raise MissingError(
-            "certificates_unreadable", what, f"set {_VARIABLE} to a file of certificates in PEM"
-        ) from error
+        hint = f"set {_VARIABLE} to a file of certificates in PEM, or unset it"
+        raise MissingError("certificates_unreadable", what, hint) from error
     return certificates
