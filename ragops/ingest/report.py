@@ -80,7 +80,7 @@ class CollectionReport:
 
     @property
     def shortfall(self) -> str:
-        """What could not be stored, in words; empty if all was."""
+        """What could not be stored, as text; empty if all was."""
         parts = [f"{len(self.failed)} files have no chunks"] if self.failed else []
         if self.refused_chunks:
             parts.append(f"{len(self.refused_chunks)} chunks were refused by the embedder")
