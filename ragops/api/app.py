@@ -71,7 +71,7 @@ def _surround(app: FastAPI, config: ApiConfig, deps: Dependencies) -> None:
     tokens_file = config.path(config.service_tokens_file) if config.service_tokens_file else None
     services = ServiceTokens(tokens_file, os.environ, deps.clock)
     app.add_middleware(BodyLimit, most=MAX_BODY)
-    app.add_middleware(Deadline, seconds=config.timeouts.request)
+    app.add_middleware(Deadline, seconds=config.request_seconds)
     app.add_middleware(AuthMiddleware, services=services, users=app.state.users, metrics=deps.metrics)
     app.add_middleware(Legacy, config=config.legacy, clock=deps.clock, metrics=deps.metrics)
     app.add_middleware(RequestLogging, clock=deps.clock, metrics=deps.metrics, paths=frozenset(app.openapi()["paths"]))

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ragops.adapters.qdrant.failures import no_answer
-from ragops.api.breakers import DependencyFailedError
-from ragops.embedding.ollama import read_error
+from ragops.embedding.protocols import Fault, ServerError, read_answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable
+
+    from ragops.api.problem import ApiError
 
 _END_OF_EVENTS = "[DONE]"  # OpenAI's last event
 
@@ -52,22 +52,26 @@ def read_openai(line: str) -> tuple[str, bool]:
     return (text if isinstance(text, str) else ""), False
 
 
+READERS = {"ollama": read_ollama, "openai": read_openai}
+
+
 async def stream_chat(
     http: httpx.AsyncClient,
-    name: str,
-    path: str,
-    body: Mapping[str, Any],
+    request: httpx.Request,
     read: Callable[[str], tuple[str, bool]],
+    failed: Callable[[httpx.HTTPError | ServerError], ApiError],
 ) -> AsyncGenerator[str]:
-    """Send `body` and yield the pieces of the answer; the time-outs are those of `http`, for each piece.
+    """Send `request` and yield the pieces of the answer; the time-outs are those of `http`, for each piece.
 
-    Raises DependencyFailedError if the server fails, before the first piece or between two.
+    Raises ApiError, made by `failed`, if the server fails, before the first piece or between two.
     """
     try:
-        async with http.stream("POST", path, json=body) as response:
+        response = await http.send(request, stream=True)
+        async with aclosing(response):
             if response.status_code != httpx.codes.OK:
                 await response.aread()
-                raise DependencyFailedError(name, read_error(response))
+                key = request.headers.get("authorization", "").removeprefix("Bearer ")
+                read_answer(response, key)
             async with aclosing(response.aiter_lines()) as lines:  # type: ignore[type-var]  # a generator, typed less
                 async for line in lines:
                     text, is_last = read(line) if line.strip() else ("", False)
@@ -75,11 +79,11 @@ async def stream_chat(
                         yield text
                     if is_last:
                         return
-    except httpx.HTTPError as error:
-        raise DependencyFailedError(name, no_answer(error)) from error
+    except (httpx.HTTPError, ServerError) as error:
+        raise failed(error) from error
     except ValueError as error:
-        raise DependencyFailedError(name, f"its answer cannot be read: {error}") from error
-    raise DependencyFailedError(name, "its answer ended before its last piece")
+        raise failed(ServerError(Fault.UNREADABLE, f"its answer cannot be read: {error}")) from error
+    raise failed(ServerError(Fault.DOWN, "its answer ended before its last piece"))
 
 
 def _object(text: str) -> dict[str, Any]:

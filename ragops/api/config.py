@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from ragops.adapters.qdrant.addresses import Address
 from ragops.adapters.secret_file import ReloadingSecretFile
+from ragops.embedding.spec import ChatSpec, ModelSpec  # noqa: TC001  pydantic reads the annotations
 from ragops.errors import InvalidInputError, Problem, UsageError
 
+_REQUEST_SECONDS, _SLACK = 30.0, 10.0
 Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/?#]+[^\s?#]*$")]
 
 
@@ -69,28 +71,6 @@ class DatabaseConfig(Section):
     password_file: str
 
 
-class EmbedderConfig(Section):
-    """What makes vectors; `url` is Ollama's."""
-
-    kind: Literal["hashing", "ollama"]
-    model: str = ""
-    url: Url | None = None
-    dimensions: int | None = Field(None, ge=1, le=65536)
-
-    @model_validator(mode="after")
-    def _complete(self) -> EmbedderConfig:
-        if self.kind == "ollama" and not (self.url and self.model):
-            raise ValueError("ollama needs a url and a model")
-        return self
-
-
-class ChatConfig(Section):
-    """The model that writes answers; `url` is Ollama's."""
-
-    model: str = Field(min_length=1)
-    url: Url
-
-
 class BreakerConfig(Section):
     """When a breaker opens, and after how many seconds it lets one call try again."""
 
@@ -119,12 +99,10 @@ class SearchConfig(Section):
 
 
 class TimeoutConfig(Section):
-    """Seconds: one attempt at a Qdrant node, one call of Ollama, one written answer, a whole request."""
+    """Seconds: one attempt at a Qdrant node, a whole request; that of a model is the model's own."""
 
     qdrant: float = Field(2, gt=0)
-    ollama: float = Field(10, gt=0)
-    chat: float = Field(20, gt=0)
-    request: float = Field(30, gt=0)
+    request: float | None = Field(None, gt=0)
 
 
 class CacheConfig(Section):
@@ -147,8 +125,9 @@ class ApiConfig(Section):
     qdrant: QdrantConfig
     redis: RedisConfig | None = None
     database: DatabaseConfig | None = None
-    embedder: EmbedderConfig
-    chat: ChatConfig | None = None
+    embedder: ModelSpec
+    models: dict[str, ModelSpec] = {}  # further ones, by the name of their space
+    chat: ChatSpec | None = None
     breakers: BreakerConfig = BreakerConfig()
     legacy: LegacyConfig
     privacy: PrivacyConfig = PrivacyConfig()
@@ -157,6 +136,14 @@ class ApiConfig(Section):
     cache: CacheConfig = CacheConfig()
     workers: int = Field(1, ge=1, le=64)
     folder: Path = Field(default=Path(), exclude=True)
+
+    @property
+    def request_seconds(self) -> float:
+        """How long a request may take: a model that has to be loaded first is waited for."""
+        if self.timeouts.request is not None:
+            return self.timeouts.request
+        served = [spec.timeout for spec in (self.embedder, *self.models.values()) if spec.is_served]
+        return max(_REQUEST_SECONDS, max(served, default=0.0) + (self.chat.timeout if self.chat else 0.0) + _SLACK)
 
     def path(self, name: str) -> Path:
         """Return the path of a file that the configuration names."""
@@ -167,7 +154,7 @@ class ApiConfig(Section):
 
         During a rotation there are two. Raises UsageError.
         """
-        if name is None:
+        if not name:
             return lambda: ()
         try:
             return ReloadingSecretFile(self.path(name)).lines

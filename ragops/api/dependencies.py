@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from fastapi import Request  # noqa: TC002  FastAPI reads the annotations
 
 from ragops.api.answering import Answers, ChatModel
 from ragops.api.breakers import Breaker
-from ragops.api.clients import Ollama, Qdrant
+from ragops.api.clients import Qdrant
 from ragops.api.clock import Clock
+from ragops.api.embedders import Embedders, LocalEmbedder, QueryEmbedder, ServedEmbedder
 from ragops.api.metrics import Metrics
+from ragops.api.model_servers import ModelServer
 from ragops.api.querylog import QueryLog
-from ragops.api.search import LocalEmbedder, OllamaQueryEmbedder, QueryEmbedder, Search
+from ragops.api.search import Search
 from ragops.api.stores import REDIS_SECONDS, AnswerCache, Database
 from ragops.embedding import make
+from ragops.embedding.protocols import base_url
 
 if TYPE_CHECKING:
     from ragops.api.config import ApiConfig
+    from ragops.embedding.spec import ModelSpec
 
 _SLACK = 1.0  # seconds that a guarded call has beyond its attempts
 _DATABASE_SECONDS = 5.0
@@ -49,9 +54,9 @@ class Dependencies:
         await self.query_log.close()
         for breaker in self.breakers.values():
             await breaker.close()
-        embedder, writer = self.search.embedder, self.answers.writer
-        ollamas = (part.ollama for part in (embedder, writer) if isinstance(part, OllamaQueryEmbedder | ChatModel))
-        for client in (*ollamas, self.search.qdrant, self.cache, self.database):
+        models = (*self.search.embedders.all.values(), self.answers.writer)
+        servers = (part.server for part in models if isinstance(part, ServedEmbedder | ChatModel))
+        for client in (*servers, self.search.qdrant, self.cache, self.database):
             if client is not None:
                 await client.close()
 
@@ -64,33 +69,49 @@ class _Builder:
         self.clock = clock
         self.metrics = Metrics()
         self.breakers: dict[str, Breaker] = {}
+        self.servers: dict[str, Breaker] = {}  # of models, by URL
 
     def breaker(self, name: str, timeout: float) -> Breaker:
         breaker = Breaker(name, self.config.breakers, timeout, self.clock, self.metrics)
         self.breakers[name] = breaker
         return breaker
 
-    def search(self, cache: AnswerCache | None) -> Search:
+    def search(self, cache: AnswerCache | None, database: Database | None) -> Search:
         config, seconds = self.config.qdrant, self.config.timeouts.qdrant
         key = self.config.secret(config.api_key_file)
         qdrant = Qdrant(config, key, timeout=seconds, clock=self.clock, metrics=self.metrics)
         # One question is asked up to three times: as it is, by what the collection has, by its vector alone.
         breaker = self.breaker("qdrant", 3 * qdrant.attempts * seconds + _SLACK)
-        return Search(qdrant, breaker, self.embedder(), cache, self.config.search)
+        default = self.embedder(self.config.embedder)
+        served = {name: self.embedder(spec) for name, spec in self.config.models.items()}
+        embedders = Embedders(default, served, database, self.clock)
+        return Search(qdrant, breaker, embedders, cache, self.config.search)
 
-    def embedder(self) -> QueryEmbedder:
-        config, seconds = self.config.embedder, self.config.timeouts.ollama
-        if config.kind == "hashing" or config.url is None:
-            return LocalEmbedder(make("hashing", dimensions=config.dimensions))
-        return OllamaQueryEmbedder(
-            Ollama("ollama", config.url, seconds), config, self.breaker("ollama", seconds + _SLACK)
-        )
+    def embedder(self, spec: ModelSpec) -> QueryEmbedder:
+        if not spec.is_served or spec.url is None:
+            return LocalEmbedder(make(spec))
+        key = self.config.secret(spec.key_file)
+        breaker = self.server_breaker(spec)
+        return ServedEmbedder(ModelServer(breaker.name, spec.kind, spec.url, spec.timeout, key), spec, breaker)
+
+    def server_breaker(self, spec: ModelSpec) -> Breaker:
+        """Return the one breaker of a server: what fails there fails for all of its models."""
+        url = base_url(spec.kind, spec.url or "")
+        if url not in self.servers:
+            name = spec.kind if spec.kind not in self.breakers else f"{spec.kind} {urlsplit(url).netloc}"
+            while name in self.breakers:
+                name += "+"
+            longest = max(one.timeout for one in (self.config.embedder, *self.config.models.values()))
+            self.servers[url] = self.breaker(name, longest + _SLACK)
+        return self.servers[url]
 
     def writer(self) -> ChatModel | None:
-        config, seconds = self.config.chat, self.config.timeouts.chat
-        if config is None:
+        spec = self.config.chat
+        if spec is None:
             return None
-        return ChatModel(Ollama("chat", config.url, seconds), config, self.breaker("chat", seconds + _SLACK))
+        key = self.config.secret(spec.key_file)
+        server = ModelServer("chat", spec.kind, spec.url, spec.timeout, key)
+        return ChatModel(server, spec, self.breaker("chat", spec.timeout + _SLACK))
 
     def cache(self) -> AnswerCache | None:
         config = self.config.redis
@@ -115,7 +136,7 @@ def build(config: ApiConfig, clock: Clock | None = None) -> Dependencies:
     """All clients; connects to nothing yet. Raises UsageError where a secret cannot be read."""
     builder = _Builder(config, clock or Clock())
     cache, database = builder.cache(), builder.database()
-    search = builder.search(cache)
+    search = builder.search(cache, database)
     return Dependencies(
         config=config,
         clock=builder.clock,

@@ -10,9 +10,9 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ragops.api.dependencies import Dependencies, dependencies
+from ragops.api.embedders import ServedEmbedder
 from ragops.api.operator_schemas import HealthResponse, ReadyCheck, ReadyResponse
 from ragops.api.problem import ApiError
-from ragops.api.search import OllamaQueryEmbedder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine, Iterator
@@ -43,7 +43,7 @@ async def readyz(request: Request, response: Response, deps: Deps) -> ReadyRespo
     response.status_code = 503 if status == "down" else 200
     writer = deps.answers.writer
     model = writer.config.model if writer else None
-    return ReadyResponse(status=status, embedder=deps.search.embedder.name, chat_model=model, checks=checks)
+    return ReadyResponse(status=status, embedder=deps.search.embedders.default.name, chat_model=model, checks=checks)
 
 
 @router.get(
@@ -61,11 +61,14 @@ async def metrics(deps: Deps) -> Response:
 def _questions(deps: Dependencies) -> Iterator[Coroutine[Any, Any, ReadyCheck]]:
     """One for each dependency, to be asked at the same time."""
     yield _check("qdrant", "down", deps.search.breaker.call(deps.search.qdrant.ready))
-    embedder, writer = deps.search.embedder, deps.answers.writer
-    if isinstance(embedder, OllamaQueryEmbedder):
-        yield _check("ollama", "down", embedder.breaker.call(embedder.ollama.ready))
+    embedders, writer = deps.search.embedders, deps.answers.writer
+    asked = {one.breaker.name: one for one in embedders.all.values() if isinstance(one, ServedEmbedder)}
+    if isinstance(embedders.default, ServedEmbedder):
+        asked[embedders.default.breaker.name] = embedders.default
+    for name, one in asked.items():
+        yield _check(name, "down" if one is embedders.default else "degraded", one.breaker.call(one.server.ready))
     if writer is not None:
-        yield _check("chat", "degraded", writer.breaker.call(writer.ollama.ready))
+        yield _check("chat", "degraded", writer.breaker.call(writer.server.ready))
     if deps.cache:
         yield _check("redis", "degraded", deps.cache.ready())
     if deps.database:
@@ -76,7 +79,9 @@ async def _check(name: str, otherwise: str, asked: Awaitable[object]) -> ReadyCh
     try:
         await asked
     except ApiError as error:
-        return ReadyCheck(name=name, status=otherwise, detail=error.detail)
+        # A server that is slow is not down: it may be loading a model.
+        status = "degraded" if error.code == "dependency_slow" else otherwise
+        return ReadyCheck(name=name, status=status, detail=error.detail)
     return ReadyCheck(name=name, status="ok", detail="answers")
 
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ragops.api.problem import ApiError
 from ragops.api.retrieval import Retrieval
@@ -16,58 +16,13 @@ if TYPE_CHECKING:
 
     from ragops.adapters.qdrant.searching import Hit
     from ragops.api.breakers import Breaker
-    from ragops.api.clients import Ollama, Qdrant
-    from ragops.api.config import EmbedderConfig, SearchConfig
+    from ragops.api.clients import Qdrant
+    from ragops.api.config import SearchConfig
+    from ragops.api.embedders import Embedders
     from ragops.api.stores import AnswerCache
-    from ragops.embedding import Embedder
 
 DEPTH = 200  # passages that v2 groups by document: pages end after them
 _DIGEST = 6  # bytes of a hash in a cursor: enough to tell DEPTH documents apart
-
-
-class QueryEmbedder(Protocol):
-    """Turns one question into a vector."""
-
-    name: str
-
-    def check(self) -> None:
-        """Raise CircuitOpenError if it would refuse."""
-
-    async def embed(self, text: str) -> list[float]:
-        """Return the vector; raises ApiError."""
-
-
-class LocalEmbedder:
-    """An embedder that computes in this process."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        self.name = embedder.name
-        self._embedder = embedder
-
-    def check(self) -> None:
-        """Return: it has no dependency."""
-
-    async def embed(self, text: str) -> list[float]:
-        """Return the vector."""
-        return self._embedder.embed([text])[0]
-
-
-class OllamaQueryEmbedder:
-    """A model behind its breaker."""
-
-    def __init__(self, ollama: Ollama, config: EmbedderConfig, breaker: Breaker) -> None:
-        self.name = config.model
-        self.breaker = breaker
-        self.ollama = ollama
-        self._config = config
-
-    def check(self) -> None:
-        """Raise CircuitOpenError if a call would be refused."""
-        self.breaker.check()
-
-    async def embed(self, text: str) -> list[float]:
-        """Return the vector; raises ApiError."""
-        return await self.breaker.call(lambda: self.ollama.embed(text, self._config))
 
 
 @dataclass(frozen=True)
@@ -84,42 +39,44 @@ class FoundPassage:
 
 @dataclass(frozen=True)
 class Found:
-    """Passages, best first; `cached` when they are up to some seconds old."""
+    """Passages, best first; `cached` when they are up to some seconds old. `embedder` made the question's vector."""
 
     passages: tuple[FoundPassage, ...]
     cached: bool
+    embedder: str = ""
 
 
 class Search:
     """Asks the vector store for what is nearest to a question."""
 
     def __init__(
-        self, qdrant: Qdrant, breaker: Breaker, embedder: QueryEmbedder, cache: AnswerCache | None, config: SearchConfig
+        self, qdrant: Qdrant, breaker: Breaker, embedders: Embedders, cache: AnswerCache | None, config: SearchConfig
     ) -> None:
         self.qdrant = qdrant
         self.retrieval = Retrieval(qdrant, config)
         self.breaker = breaker
-        self.embedder = embedder
+        self.embedders = embedders
         self.cache = cache
 
     async def passages(self, collection: str, query: str, limit: int) -> Found:
         """At most `limit` passages; raises ApiError."""
-        question = ("passages", self.retrieval.config.mode, self.embedder.name, query, limit)
+        embedder, prefixed = await self.embedders.find(collection)
+        question = ("passages", self.retrieval.config.mode, embedder.name, query, limit)
         cached = await self.cache.get(collection, question) if self.cache else None
         if cached is not None:
-            return Found(tuple(FoundPassage(**values) for values in cached), cached=True)
+            return Found(tuple(FoundPassage(**values) for values in cached), cached=True, embedder=embedder.name)
         # An open breaker refuses before anything else is asked for nothing.
         self.breaker.check()
         vector = None
         if self.retrieval.needs_vector:
-            self.embedder.check()
-            vector = await self.embedder.embed(query)
-        name = self.embedder.name
+            embedder.check()
+            vector = await embedder.embed(query, prefixed=prefixed)
+        name = embedder.name
         hits = await self.breaker.call(lambda: self.retrieval.find(collection, query, vector, name, limit))
         passages = tuple(_passage(hit) for hit in hits)
         if self.cache:
             await self.cache.put(collection, question, [asdict(passage) for passage in passages])
-        return Found(passages, cached=False)
+        return Found(passages, cached=False, embedder=embedder.name)
 
 
 def _passage(hit: Hit) -> FoundPassage:

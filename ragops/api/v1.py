@@ -63,34 +63,36 @@ async def query(
         events = _events(asked, deps, user)
         first = await anext(events)  # a question that fails is answered by its status, not by an event
         return EventStream(first, events)
-    with deps.query_log.recording(asked.collection, asked.query, user, deps.search.embedder.name) as entry:
+    with deps.query_log.recording(asked.collection, asked.query, user, deps.search.embedders.default.name) as entry:
         answer = await deps.answers.answer(asked.collection, asked.query, asked.limit)
+        entry.embedder = answer.found.embedder
         entry.found([passage.score for passage in answer.found.passages])
-    return _answer(asked, deps, answer)
+    return _answer(asked, answer)
 
 
 async def _events(asked: SearchRequest, deps: Dependencies, user: str) -> AsyncGenerator[Event]:
-    embedder = deps.search.embedder.name
+    embedder = deps.search.embedders.default.name
     with deps.query_log.recording(asked.collection, asked.query, user, embedder) as entry:
         async with aclosing(deps.answers.stream(asked.collection, asked.query, asked.limit)) as parts:
             async for part in parts:
                 if isinstance(part, Answer):
-                    yield Event("answer", _answer(asked, deps, part).model_dump_json())
+                    yield Event("answer", _answer(asked, part).model_dump_json())
                 elif isinstance(part, str):
                     yield Event("text", json.dumps({"text": part}))
                 else:
+                    entry.embedder = part.embedder
                     entry.found([passage.score for passage in part.passages])
-                    yield Event("passages", _found(asked, embedder, part).model_dump_json())
+                    yield Event("passages", _found(asked, part).model_dump_json())
 
 
-def _answer(asked: SearchRequest, deps: Dependencies, answer: Answer) -> AnswerResponse:
+def _answer(asked: SearchRequest, answer: Answer) -> AnswerResponse:
     return AnswerResponse(
         collection=asked.collection,
         answer=answer.text,
         generated=answer.text is not None,
         model=answer.model,
         note=answer.note,
-        embedder=deps.search.embedder.name,
+        embedder=answer.found.embedder,
         cached=answer.cached,
         passages=_passages(answer.found.passages),
     )
@@ -104,20 +106,21 @@ async def collections(
     found = await catalogue.collections(deps, asked.after, asked.limit + 1)
     shown = found[: asked.limit]
     following = shown[-1].name if len(found) > asked.limit else None
-    return CollectionsResponse(collections=shown, next=following, embedder=deps.search.embedder.name)
+    return CollectionsResponse(collections=shown, next=following, embedder=deps.search.embedders.default.name)
 
 
 async def _search(asked: SearchRequest, deps: Dependencies, user: str) -> SearchResponse:
-    embedder = deps.search.embedder.name
+    embedder = deps.search.embedders.default.name
     with deps.query_log.recording(asked.collection, asked.query, user, embedder) as entry:
         found = await deps.search.passages(asked.collection, asked.query, asked.limit)
+        entry.embedder = found.embedder
         entry.found([passage.score for passage in found.passages])
-    return _found(asked, embedder, found)
+    return _found(asked, found)
 
 
-def _found(asked: SearchRequest, embedder: str, found: Found) -> SearchResponse:
+def _found(asked: SearchRequest, found: Found) -> SearchResponse:
     return SearchResponse(
-        collection=asked.collection, embedder=embedder, cached=found.cached, results=_passages(found.passages)
+        collection=asked.collection, embedder=found.embedder, cached=found.cached, results=_passages(found.passages)
     )
 
 

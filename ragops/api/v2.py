@@ -40,15 +40,16 @@ async def search_post(
 
 
 async def _search(asked: DocumentSearchRequest, deps: Dependencies, user: str) -> DocumentSearchResponse:
-    embedder = deps.search.embedder.name
+    embedder = deps.search.embedders.default.name
     with deps.query_log.recording(asked.collection, asked.query, user, embedder) as entry:
         found = await deps.search.passages(asked.collection, asked.query, DEPTH)
-        question = (asked.collection, asked.query, embedder)
+        entry.embedder = found.embedder
+        question = (asked.collection, asked.query, found.embedder)
         shown, following = page(by_document(found.passages, asked.passages), asked.limit, asked.cursor, question)
         entry.found([document.score for document in shown])
     return DocumentSearchResponse(
         collection=asked.collection,
-        embedder=embedder,
+        embedder=found.embedder,
         cached=found.cached,
         documents=[_document(document) for document in shown],
         next_cursor=following,

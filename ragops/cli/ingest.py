@@ -51,15 +51,16 @@ def ingest(
     from ragops.cli.views import jsonable
     from ragops.operations.data import ingest as operation
     from ragops.operations.data.cache import invalidate_answer_cache
+    from ragops.operations.data.models import find_models
 
     current = state(context)
     console = current.console
     session = current.session(lock_wait)
     database, vectors = session.endpoint("timescaledb"), session.endpoint("qdrant")
-    embedder, root = operation.embedder_for(session), session.project.paths.root
+    models, root = find_models(session), session.project.paths.root
     with session.changing(("ingest",)), documents(console) as show:
         report = operation.ingest(
-            database, vectors, embedder, collections or (), show, root=root, allow_empty=allow_empty
+            database, vectors, models, collections or (), show, root=root, allow_empty=allow_empty
         )
         refreshed = invalidate_answer_cache(session)
     if console.as_json:

@@ -100,14 +100,14 @@ def json_to_db(
     """
     from ragops.adapters.audit import find_user
     from ragops.operations.data import migrate
-    from ragops.operations.data.ingest import embedder_for
+    from ragops.operations.data.models import find_models
 
     current = state(context)
     session = current.session(lock_wait)
-    model = embedder_for(session).name
+    models = find_models(session)
     with contextlib.nullcontext() if dry_run else session.changing(("ingest",)):
         database = session.endpoint(_SERVICE)
-        report = migrate.import_json(database, file, dry_run=dry_run, actor=find_user(), embedding_model=model)
+        report = migrate.import_json(database, file, dry_run=dry_run, actor=find_user(), models=models)
     current.console.document(report)
     _show_import(current.console.text, report)
     for key, count in report.unread_keys.items():
@@ -139,11 +139,11 @@ def db_to_json(
     """
     from ragops.adapters.files import write_atomic
     from ragops.operations.data import migrate
-    from ragops.operations.data.ingest import embedder_for
+    from ragops.operations.data.models import find_models
 
     current = state(context)
     session = current.session()
-    document = migrate.export_json(session.endpoint(_SERVICE), embedder_for(session).name)
+    document = migrate.export_json(session.endpoint(_SERVICE), find_models(session))
     if file is None:
         current.console.as_json = False  # it is one already
         current.console.text(document.rstrip("\n"))

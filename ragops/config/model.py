@@ -119,6 +119,8 @@ class Settings(sections.Sections):
             raise ValueError(f"ollama.models lacks {lacking[0]}, which api: asks it for")
         if not self.ollama and self.api.chat.model in self.api.own_models():
             raise ValueError("api.chat.model needs api.chat.ollama_url, api.embedder.ollama_url, or a section ollama:")
+        if not self.ollama and (without := self.api.models_without_server()):
+            raise ValueError(f"api.models.{without[0]} needs a url, api.embedder.ollama_url, or a section ollama:")
         return self
 
     def section(self, service: str) -> Any:

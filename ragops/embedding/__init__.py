@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from ragops.embedding.spec import ModelSpec
 
 Vector = list[float]
 
 
 class Embedder(Protocol):
-    """Turns text into vectors of one length; `name` is recorded with what was made with it."""
+    """Turns passages into vectors of one length; `name` is recorded with what was made with it."""
 
     @property
     def name(self) -> str:
@@ -25,14 +27,16 @@ class Embedder(Protocol):
         """One vector for each text, in order; raises RagopsError."""
 
 
-def make(kind: str, model: str = "", url: str | None = None, dimensions: int | None = None) -> Embedder:
-    """Return the embedder of a configuration: `hashing`, or `ollama` with model and URL. Raises ValueError."""
-    if kind == "hashing":
+def make(spec: ModelSpec, key: Callable[[], str] = lambda: "") -> Embedder:
+    """Return the embedder of a specification; `key` returns the key of its server. Raises MissingError."""
+    if spec.kind == "hashing":
         from ragops.embedding.hashing import DEFAULT_DIMENSIONS, HashingEmbedder
 
-        return HashingEmbedder(dimensions or DEFAULT_DIMENSIONS)
-    if kind != "ollama" or not url or not model:
-        raise ValueError(f"no embedder {kind} {model} {url}")
-    from ragops.embedding.ollama import OllamaEmbedder
+        return HashingEmbedder(spec.dimensions or DEFAULT_DIMENSIONS)
+    if spec.kind == "static":
+        from ragops.embedding.static import StaticEmbedder
 
-    return OllamaEmbedder(url, model, dimensions)
+        return StaticEmbedder()
+    from ragops.embedding.server import ServerEmbedder
+
+    return ServerEmbedder(spec, key)

@@ -109,6 +109,8 @@ class CollectionRun:
             "splitter": split.VERSION,
             "converters": documents.VERSION,
         }
+        if prefix := getattr(self.embedder, "passage_prefix", ""):
+            way["passage_prefix"] = prefix
         with self.stages.of("rows"):
             before = self.rows.chunking_params(self.collection.id)
             self.rows.store_chunking_params(job, self.collection.id, way, changed=before != way)

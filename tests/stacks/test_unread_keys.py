@@ -34,8 +34,15 @@ _OTHER_VALUES = {
     "api.chat.ollama_url": "http://127.0.0.1:2", "api.embedder.ollama_url": "http://127.0.0.1:2",
     "gateway.rate_limit.per": "minute", "gateway.origins": ["https://a.example"], "gateway.body_limit": "9mb",
     "qdrant.nodes": 5, "qdrant.replication_factor": 3, "data_dir": "elsewhere",
+    "api.embedder.key_file": "model.key", "api.chat.key_file": "model.key", "api.chat.kind": "openai",
+    "api.embedder.keep_alive": "5m", "api.chat.keep_alive": "5m", "api.embedder.context": 4096,
+    "api.embedder.url": "http://127.0.0.1:2", "api.chat.url": "http://127.0.0.1:2",
+    "api.models": {"e5": {"url": "http://127.0.0.1:2"}},
     "redis.users": {"worker": {"rules": ["+ping"]}},
 }  # fmt: skip
+
+# What a value is valid with.
+_TOGETHER: dict[str, dict[str, Any]] = {"api.chat.kind": {"api.chat.url": "http://127.0.0.1:2"}}
 
 
 def leaves(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -107,13 +114,15 @@ def _keys(runtime: str) -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize("runtime", ["embedded", "docker"])
 def test_the_list_is_complete_and_true(runtime: str, tmp_path: Path, pulumi_loop: None) -> None:
+    (tmp_path / "model.key").touch(mode=0o600)
+    (tmp_path / "model.key").write_text("secret")
     before = declared(runtime, tmp_path, {})
     ignored = set()
     for key, value in _keys(runtime):
         if key == "expose.ollama":  # there is none here
             continue
         try:
-            after = declared(runtime, tmp_path, {key: other(key, value)})
+            after = declared(runtime, tmp_path, {key: other(key, value), **_TOGETHER.get(key, {})})
         except ValidationError as error:
             raise AssertionError(f"{key}: no valid other value: {error}") from error
         if after == before:

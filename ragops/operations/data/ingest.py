@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.adapters import audit
-from ragops.embedding.hashing import DEFAULT_DIMENSIONS, HashingEmbedder
-from ragops.embedding.ollama import OllamaEmbedder
+from ragops.embedding.each import PROBE
 from ragops.errors import RagopsError, UsageError
 from ragops.ingest.document_store import open_store
 from ragops.ingest.documents import pool
@@ -17,20 +16,18 @@ from ragops.ingest.report import CollectionReport, FailedDocument, IngestReport,
 from ragops.ingest.run import CollectionRun
 from ragops.ingest.stages import Progress
 from ragops.ingest.vectors import VectorStore
+from ragops.operations.data.models import Models
 from ragops.operations.session import Session
-from ragops.services.api import configuration
-from ragops.services.api.settings import ApiSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from ragops.config.load import Project
-    from ragops.config.model import Settings
     from ragops.embedding import Embedder
     from ragops.ingest.rows import Collection
     from ragops.services.contract import Endpoint
 
-__all__ = ["CollectionReport", "FailedDocument", "IngestReport", "Progress", "Refusal", "embedder_for", "ingest"]
+__all__ = ["CollectionReport", "FailedDocument", "IngestReport", "Progress", "Refusal", "ingest"]
 
 _NAMED = 10
 _LIST_SECONDS = 5.0
@@ -52,7 +49,7 @@ _OWN_FAULTS = frozenset(
 def ingest(
     database: Endpoint,
     vectors: Endpoint,
-    embedder: Embedder,
+    embedder: Embedder | Models,
     collections: Sequence[str],
     on_progress: Callable[[Progress], None] = lambda _progress: None,
     *,
@@ -62,45 +59,36 @@ def ingest(
 ) -> IngestReport:
     """Bring the named collections up to date, all that are enabled if none is named.
 
-    A relative directory is relative to `root`; `actor` is noted in the jobs; `allow_empty` takes an
-    empty directory at its word. Files that cannot be read as text and
-    collections that cannot be worked on are in the report. Raises UsageError (unknown_collection), UnhealthyError where
-    a service is lost, and what `DocumentStore`, `VectorStore` and the embedder raise; the next run continues.
+    `embedder` makes the vectors of all of them, or is the choice that each has by its `embeddingModel`: a collection
+    whose model is not among them is refused. A relative directory is relative to `root`; `actor` is noted in the jobs;
+    `allow_empty` takes an empty directory at its word. Files that cannot be read as text and collections that cannot
+    be worked on are in the report. Raises UsageError (unknown_collection), UnhealthyError if a service is lost, and
+    what `DocumentStore`, `VectorStore` and the embedder raise; the next run continues.
     """
     began = time.monotonic()
     with open_store(database) as rows, VectorStore.at(vectors) as store:
-        chosen = _chosen(rows.collections(), collections)
-        if any(one.enabled for one in chosen):
-            embedder.embed(["ragops"])  # a model that is not there is no fault of any document
+        wanted = _chosen(rows.collections(), collections)
+        tried: set[str] = set()
 
         def bring_up_to_date(collection: Collection) -> CollectionReport:
             if not collection.enabled:
                 return CollectionReport(collection.name, skipped=True, notes=("disabled: skipped",))
             by = actor or audit.find_user()
-            return _one(CollectionRun(rows, store, embedder, collection, root, by, on_progress, allow_empty))
+            try:
+                chosen = embedder.open(collection.embedding_model) if isinstance(embedder, Models) else embedder
+            except UsageError as error:
+                return _refused(collection.name, error)
+            if chosen.name not in tried:
+                chosen.embed([PROBE])  # a model that is not there is no fault of any document
+                tried.add(chosen.name)
+            return _one(CollectionRun(rows, store, chosen, collection, root, by, on_progress, allow_empty))
 
         try:
-            reports = tuple(bring_up_to_date(collection) for collection in chosen)
+            reports = tuple(bring_up_to_date(collection) for collection in wanted)
         finally:
             pool.close()
-    return IngestReport(embedder.name, reports, time.monotonic() - began)
-
-
-def embedder_for(session: Session) -> Embedder:
-    """Return the embedder that the API of this environment asks with. Raises UsageError (embedder_missing)."""
-    settings = session.project.settings
-    # A project whose settings have no section `api:` is asked with the defaults of one.
-    api = getattr(settings, "api", None) or ApiSettings()
-    choice = configuration.embedder(api.embedder, session.host.facts.traits.distribution, _own_ollama(settings))
-    if choice.kind == "ollama":
-        return OllamaEmbedder(choice.url or "", choice.model, choice.dimensions)
-    return HashingEmbedder(choice.dimensions or DEFAULT_DIMENSIONS)
-
-
-def _own_ollama(settings: Settings) -> str:
-    """Return the URL of the platform's own server of models from this machine; empty if it has none."""
-    ollama = getattr(settings, "ollama", None)
-    return f"http://127.0.0.1:{ollama.port}" if ollama else ""
+    name = embedder.default if isinstance(embedder, Models) else embedder.name
+    return IngestReport(name, reports, time.monotonic() - began)
 
 
 def _one(run: CollectionRun) -> CollectionReport:
@@ -109,8 +97,12 @@ def _one(run: CollectionRun) -> CollectionReport:
     except RagopsError as error:
         if error.code not in _OWN_FAULTS:
             raise
-        refusal = Refusal(error.code, error.message, error.hint, error.exit_code)
-        return CollectionReport(run.collection.name, refused=refusal, total_seconds=run.stages.total)
+        return _refused(run.collection.name, error, run.stages.total)
+
+
+def _refused(name: str, error: RagopsError, seconds: float = 0.0) -> CollectionReport:
+    refusal = Refusal(error.code, error.message, error.hint, error.exit_code)
+    return CollectionReport(name, refused=refusal, total_seconds=seconds)
 
 
 def collection_names(project: Project) -> Iterator[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.postgres import Connection
+    from ragops.operations.data.models import Models
     from ragops.services.contract import Endpoint
     from ragops.services.timescaledb.json_import import ImportReport
     from ragops.services.timescaledb.maintenance import MaintenanceReport
@@ -100,24 +101,24 @@ def _status(connection: Connection) -> MigrationStatus:
 
 
 def import_json(
-    endpoint: Endpoint, file: Path, *, dry_run: bool, actor: str, embedding_model: str = ""
+    endpoint: Endpoint, file: Path, *, dry_run: bool, actor: str, models: Models | None = None
 ) -> ImportReport:
     """Import collections-config.json; the file is checked whole before the database is spoken to.
 
-    `embedding_model` is that of collections for which the file names none.
-    Raises what `parse_collections` and `import_collections` raise.
+    `models` are those that collections may name, the default for those for which the file names none; without them
+    any name is taken. Raises what `parse_collections` and `import_collections` raise.
     """
     with (
-        parse_collections(file, _built_in(embedding_model)) as document,
+        parse_collections(file, _built_in(models), models.find_fault if models else lambda _name: "") as document,
         _connected(endpoint, _CHANGE_TIMEOUT) as connection,
     ):
         return import_collections(connection, document, actor=actor, dry_run=dry_run)
 
 
-def export_json(endpoint: Endpoint, embedding_model: str = "") -> str:
+def export_json(endpoint: Endpoint, models: Models | None = None) -> str:
     """Return the collections as a document that imports to the same rows."""
     with _connected(endpoint, _READ_TIMEOUT) as connection:
-        return export_collections(connection, _built_in(embedding_model))
+        return export_collections(connection, _built_in(models))
 
 
 def maintain(endpoint: Endpoint) -> MaintenanceReport:
@@ -126,8 +127,8 @@ def maintain(endpoint: Endpoint) -> MaintenanceReport:
         return maintenance.maintain(connection)
 
 
-def _built_in(embedding_model: str) -> Mapping[str, Any]:
-    return {**BUILT_IN, "embeddingModel": embedding_model} if embedding_model else BUILT_IN
+def _built_in(models: Models | None) -> Mapping[str, Any]:
+    return {**BUILT_IN, "embeddingModel": models.default} if models else BUILT_IN
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import json
 import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from ragops.adapters.pulumi.engine import NO_STACK, PulumiStack, StackOptions
 from ragops.adapters.pulumi.pins import ENGINE_HINT
 from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import MissingError, UsageError
+from ragops.operations.data.models import model_keys
 from ragops.resources import source_digest, stacks_dir
 from ragops.runtimes.registry import host_of
 from ragops.services.gateway import certificate, tokens
@@ -39,7 +41,8 @@ if TYPE_CHECKING:
 class PlatformInputs:
     """All that the program declares the platform from; `jwks_file` is where the API reads the tokens' public keys.
 
-    `mixed` are the services whose nodes do not all run the wanted version yet.
+    `mixed` are the services whose nodes do not all run the wanted version yet. `model_keys` reads the keys of servers
+    of models when they are declared: a stack that is taken down needs none.
     """
 
     settings: Settings
@@ -48,6 +51,7 @@ class PlatformInputs:
     door: GatewayInputs
     jwks_file: str
     mixed: Collection[str] = ()
+    model_keys: Callable[[], Mapping[str, str]] = dict
 
     def own(self, service: str) -> Mapping[str, Any]:
         """Return the inputs that one service alone reads, by name."""
@@ -59,7 +63,8 @@ class PlatformInputs:
             },
             "gateway": {"inputs": self.door},
         }
-        return values.get(service, {})
+        found = values.get(service, {})
+        return {**found, "model_keys": self.model_keys()} if service == "api" else found
 
 
 def open_stack(project: Project, secrets: Mapping[str, str], *, mixed: Collection[str] = ()) -> PulumiStack:
@@ -178,7 +183,8 @@ def platform_inputs(project: Project, secrets: Mapping[str, str], *, write: bool
         fingerprint=tls.fingerprint if tls else "",
         pair=tls.pair() if tls else None,
     )
-    return PlatformInputs(settings, secrets, host_of(project).runtime(), door, str(paths.gateway / tokens.JWKS))
+    jwks_file, read_keys = str(paths.gateway / tokens.JWKS), partial(model_keys, settings, paths.root)
+    return PlatformInputs(settings, secrets, host_of(project).runtime(), door, jwks_file, model_keys=read_keys)
 
 
 def fingerprint(project: Project, secrets: Mapping[str, str]) -> str:
@@ -193,6 +199,7 @@ def fingerprint(project: Project, secrets: Mapping[str, str]) -> str:
         str(project.paths.root),
         sorted(secrets.items()),
         sorted(host_of(project).image_pins().items()),
+        sorted(model_keys(project.settings, project.paths.root).items()),
     ]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 

@@ -66,9 +66,20 @@ def make(
     changed, notes = settings(read_values(files.settings), folder, live.settings.ports().values())
     if live.paths.data_override:  # the disk that is meant for data has room for a copy of them
         changed["data_dir"] = str((live.paths.root / live.paths.data_override).resolve() / folder.name)
+    _find_keys(changed.get("api"), live.paths.root)
     make_dir(folder / _STATE)
     write_atomic(folder / CONFIG_NAME, _yaml(changed), SECRET_MODE)
     return ScratchPlatform(_opened(folder, command, notice), notes)
+
+
+def _find_keys(api: Any, root: Path) -> None:
+    """Name the key files of models by their whole paths: they lie in the live project."""
+    if not isinstance(api, dict):
+        return
+    models = api.get("models")
+    for part in (api.get("embedder"), api.get("chat"), *(models.values() if isinstance(models, dict) else ())):
+        if isinstance(part, dict) and part.get("key_file"):
+            part["key_file"] = str(root / part["key_file"])
 
 
 def scratch_name(name: str) -> str:
@@ -89,6 +100,7 @@ def settings(values: Mapping[str, Any], folder: Path, taken: Collection[int]) ->
     if changed.pop("ollama", None) is not None:
         api = dict(changed.get("api") or {})
         api.pop("chat", None)
+        api.pop("models", None)
         changed["api"], notes = {**api, "embedder": {"kind": "hashing"}}, (_MODELS,)
     # Not where the state of the live platform lies, nor anywhere else that outlives the drill.
     changed["pulumi"] = {"backend": (folder / _STATE).as_uri()}

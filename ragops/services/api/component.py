@@ -43,7 +43,7 @@ def _endpoint(inputs: ApiInputs, runtime: Runtime, layout: Layout) -> Endpoint:
         port=settings.port,
         runtime_id=runtime.runtime_id("api"),
         options={
-            "embedder": embedder(settings.embedder, layout.distribution, inputs.ollama).model,
+            "embedder": embedder(settings.embedder, layout.distribution, inputs.ollama).space,
             "workers": str(settings.workers),
         },
         logins={
@@ -71,5 +71,7 @@ def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = N
         keys=declaration.own["keys"],
         search=declaration.own["search"],
         ollama="http://{}:{}".format(*ollama.internal_address) if ollama else "",
+        ollama_models=ollama.options["models"].split(",") if ollama else (),
+        model_keys=declaration.own["model_keys"],
     )
     return Api(inputs, declaration.runtime, options)

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from ragops.embedding.spec import HASHING_DIMENSIONS, STATIC_DIMENSIONS, ModelSpec
 from ragops.errors import UsageError
 from ragops.services.api import IMAGE, INGEST_SECRET, INGEST_SERVICE, OPERATOR_SECRET, OPERATOR_SERVICE, VERSION
+from ragops.services.api.settings import ServerSettings
 from ragops.services.image_references import size_bytes
 from ragops.services.secret_names import UNTIL, values
 from ragops.services.spec import ConfigFile, Distribution, ExecCheck, HttpCheck, ImageSpec, ServiceSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ragops.services.api.settings import ApiSettings, EmbedderSettings
     from ragops.services.contract import Endpoint
     from ragops.services.spec import Layout
 
-_HASHING_DIMENSIONS = 384
 INNER_PORT = 8080
 KEYS_FILE = "jwks.json"  # of the hot files: a token that is issued or revoked restarts nothing
 _USER = "10001:10001"  # as images/api/Dockerfile makes it
@@ -30,35 +33,65 @@ _FAR = "9999-12-31T00:00:00+00:00"  # until the rotation says otherwise
 _TOKENS = {OPERATOR_SERVICE: OPERATOR_SECRET, INGEST_SERVICE: INGEST_SECRET}
 
 
-@dataclass(frozen=True)
-class EmbedderChoice:
-    """The embedder that the settings come to; `dimensions` is None if the model has to be asked."""
-
-    kind: str
-    model: str
-    url: str | None
-    dimensions: int | None
-
-
-def embedder(settings: EmbedderSettings, distribution: Distribution, ollama: str = "") -> EmbedderChoice:
+def embedder(settings: EmbedderSettings, distribution: Distribution, ollama: str = "") -> ModelSpec:
     """Return the embedder of questions and documents; `ollama` is the URL of the platform's own server, if any.
 
-    Raises UsageError (embedder_missing) if services run from images and no model is named: hashing finds common words
-    only, which in production has to be chosen explicitly.
+    Raises UsageError (embedder_missing) if services run from images and no model is named: an embedder without a
+    server of models has to be chosen there.
     """
-    url = settings.ollama_url or ollama
-    if settings.kind == "ollama" or (settings.kind == "auto" and url):
-        return EmbedderChoice("ollama", settings.model, url, settings.dimensions)
-    if settings.kind == "auto" and distribution is not Distribution.WHEEL:
+    match settings.kind:
+        case "hashing":
+            return _local(ModelSpec(kind="hashing", dimensions=settings.dimensions))
+        case "static":
+            return _local(ModelSpec(kind="static"))
+        case "openai":
+            return _served(settings, "openai", settings.url, settings.model)
+    url = settings.server or ollama
+    if url:
+        return _served(settings, "ollama", url, settings.model)
+    if distribution is not Distribution.WHEEL:
         hint = (
             "add a section `ollama: {models: [nomic-embed-text]}`, name a server in `api: {embedder: {ollama_url: …}}`,"
-            " or choose `kind: hashing` if matching words is enough"
+            " or choose `kind: static`, which needs no server"
         )
         raise UsageError(
             "embedder_missing", "cannot start the API: a platform from container images needs an embedding model", hint
         )
-    dimensions = settings.dimensions or _HASHING_DIMENSIONS
-    return EmbedderChoice("hashing", f"hashing-{dimensions}-v1", None, dimensions)
+    # Its weights come as wheels for some machines only.
+    has_weights = find_spec("wordllama") is not None and not settings.dimensions
+    return _local(ModelSpec(kind="static" if has_weights else "hashing", dimensions=settings.dimensions))
+
+
+def known_models(
+    settings: ApiSettings, distribution: Distribution, ollama: str = "", own: Sequence[str] = ()
+) -> dict[str, ModelSpec]:
+    """Return the embedders that collections may name, by name; the first is the platform's own.
+
+    `own` are the models of the platform's own server. Those without a server (`embedding.spec.local_spec`) are known
+    besides. Raises UsageError as `embedder` does.
+    """
+    default = embedder(settings.embedder, distribution, ollama)
+    found = {default.space: default}
+    for name, model in settings.models.items():
+        url = model.url or (settings.ollama_url or ollama if model.kind == "ollama" else settings.embedder.url)
+        if name in found:
+            what = f"api.models.{name} has the name of the platform's own embedder"
+            raise UsageError("model_named_twice", what, "give it another name, or take it out")
+        found[name] = _served(model, model.kind, url, model.model or name, name)
+    if ollama:
+        for name in own:
+            found.setdefault(name, ModelSpec(kind="ollama", url=ollama, model=name))
+    return found
+
+
+def _local(spec: ModelSpec) -> ModelSpec:
+    dimensions = STATIC_DIMENSIONS if spec.kind == "static" else spec.dimensions or HASHING_DIMENSIONS
+    return spec.model_copy(update={"model": spec.space, "dimensions": dimensions})
+
+
+def _served(settings: ServerSettings, kind: str, url: str, model: str, name: str = "") -> ModelSpec:
+    shared = {field: getattr(settings, field) for field in ServerSettings.model_fields}
+    return ModelSpec.model_validate({**shared, "kind": kind, "url": url, "model": model, "name": name})
 
 
 @dataclass(frozen=True)
@@ -66,8 +99,9 @@ class ApiInputs:
     """What the API is made from: its settings, and where the other services are.
 
     `jwks_file` is the path of the public keys on this machine, `keys` their content; `secrets` by name.
-    `ollama` is the URL of the platform's own server of models as the API reaches it, empty without one. `search` is the
-    section of ragops.yaml.
+    `ollama` is the URL of the platform's own server of models as the API reaches it, empty without one, and
+    `ollama_models` are its models. `model_keys` are the contents of the settings' key files, by their names there.
+    `search` is the section of ragops.yaml.
     """
 
     settings: ApiSettings
@@ -80,6 +114,8 @@ class ApiInputs:
     keys: Mapping[str, Any] = field(default_factory=dict)
     ollama: str = ""
     search: Mapping[str, Any] = field(default_factory=dict)
+    ollama_models: Sequence[str] = ()
+    model_keys: Mapping[str, str] = field(default_factory=dict)
 
 
 def image_spec(settings: ApiSettings) -> ImageSpec:
@@ -125,6 +161,7 @@ def _secret_files(inputs: ApiInputs, secrets: Mapping[str, str]) -> tuple[Config
     stores = {QDRANT_FILE: inputs.qdrant, REDIS_FILE: inputs.redis, DATABASE_FILE: inputs.database}
     files = {name: "".join(f"{one}\n" for one in values(secrets, _secret(store))) for name, store in stores.items()}
     files[TOKENS_FILE] = _service_tokens(secrets)
+    files |= {_key_file(name): content for name, content in inputs.model_keys.items()}
     return tuple(ConfigFile(name, content, secret=True) for name, content in files.items())
 
 
@@ -138,6 +175,7 @@ def api_config(inputs: ApiInputs, layout: Layout) -> dict[str, Any]:
     """Return the content of api.json (ragops.api.config.ApiConfig); it holds no secret."""
     settings, redis, database = inputs.settings, inputs.redis, inputs.database
     hot = f"{layout.hot_dir}/" if layout.hot_dir else ""
+    specs = known_models(settings, layout.distribution, inputs.ollama, inputs.ollama_models)
     (redis_host, redis_port), (database_host, database_port) = redis.internal_address, database.internal_address
     return {
         "listen": {"host": layout.listen, "port": layout.port(settings.port, INNER_PORT)},
@@ -159,8 +197,9 @@ def api_config(inputs: ApiInputs, layout: Layout) -> dict[str, Any]:
             "user": database.logins["application"].user,
             "password_file": f"{hot}{DATABASE_FILE}",
         },
-        "embedder": asdict(embedder(settings.embedder, layout.distribution, inputs.ollama)),
-        "chat": _chat(settings, inputs.ollama),
+        "embedder": _model(specs.pop(next(iter(specs))), hot),
+        "models": {name: _model(spec, hot) for name, spec in specs.items()},
+        "chat": _chat(settings, inputs.ollama, hot),
         "breakers": settings.breakers.model_dump(),
         "legacy": settings.legacy.model_dump(mode="json"),
         "privacy": settings.privacy.model_dump(),
@@ -170,10 +209,26 @@ def api_config(inputs: ApiInputs, layout: Layout) -> dict[str, Any]:
     }
 
 
-def _chat(settings: ApiSettings, ollama: str) -> dict[str, str] | None:
-    if not settings.chat.model:
+def _model(spec: ModelSpec, hot: str) -> dict[str, Any]:
+    """Return an embedder for api.json, with the name that its key has there."""
+    return _with_key(spec.model_dump(exclude_defaults=True), hot)
+
+
+def _with_key(values: dict[str, Any], hot: str) -> dict[str, Any]:
+    return {**values, "key_file": f"{hot}{_key_file(values['key_file'])}"} if values.get("key_file") else values
+
+
+def _key_file(name: str) -> str:
+    """Return the name that the key file of ragops.yaml has next to api.json."""
+    return f"model-{hashlib.sha256(name.encode()).hexdigest()[:12]}.key"
+
+
+def _chat(settings: ApiSettings, ollama: str, hot: str) -> dict[str, Any] | None:
+    chat = settings.chat
+    if not chat.model:
         return None
-    return {"model": settings.chat.model, "url": settings.chat.ollama_url or settings.embedder.ollama_url or ollama}
+    url = chat.url or (chat.ollama_url or settings.ollama_url or ollama if chat.kind == "ollama" else "")
+    return _with_key({**chat.model_dump(exclude={"ollama_url", "url"}, exclude_defaults=True), "url": url}, hot)
 
 
 def _urls(qdrant: Endpoint) -> dict[str, list[str]]:

@@ -113,15 +113,17 @@ COLUMNS = ("position", "line", *(known.column for known in FIELDS), "extra", "de
 
 
 @contextmanager
-def parse_collections(path: Path, built_in: Mapping[str, Any] = BUILT_IN) -> Iterator[CollectionsDocument]:
+def parse_collections(
+    path: Path, built_in: Mapping[str, Any] = BUILT_IN, unknown_model: Callable[[str], str] = lambda _name: ""
+) -> Iterator[CollectionsDocument]:
     """Read and check `path` in bounded memory; its rows wait in a temporary file until the block ends.
 
-    `built_in` holds if neither a collection nor the document's defaults have a value.
-    Raises InvalidInputError with every problem, UsageError if it cannot be read, IntegrityError if it changed
-    during that, MissingError if the disk is full.
+    `built_in` holds if neither a collection nor the document's defaults have a value; `unknown_model` returns what is
+    wrong with an embedding model's name, empty if nothing is. Raises InvalidInputError with every problem, UsageError
+    if it cannot be read, IntegrityError if it changed during that, MissingError if the disk is full.
     """
     with _translate_errors(path), tempfile.TemporaryFile() as rows:
-        check = _Check(str(path), _find_defaults(path), cast("BinaryIO", rows), built_in)
+        check = _Check(str(path), _find_defaults(path), cast("BinaryIO", rows), built_in, unknown_model)
         with path.open("rb") as file:
             digest = check.run(file)
         if check.problems:
@@ -166,6 +168,7 @@ class _Check:
     raw_defaults: Any
     rows: BinaryIO
     built_in: Mapping[str, Any]
+    unknown_model: Callable[[str], str]
     problems: list[Problem] = field(default_factory=list)
     extra: dict[str, Any] = field(default_factory=dict)
     count: int = 0
@@ -228,6 +231,7 @@ class _Check:
                 self._problem(_line(value, key), f"defaults.{key}", expected)
             elif not known and key != "name":
                 self._check_extra(key, default, value, f"defaults.{key}")
+        self._check_model(self.defaults.get("embeddingModel"), value, "defaults")
 
     def _element(self, element: Element) -> None:
         value, place = element.value, f"collections[{element.index}]"
@@ -239,6 +243,7 @@ class _Check:
             return
         cells = self._cells(value.value, value, place)
         self._check_overlap(value.value, value, place)
+        self._check_model(value.value.get("embeddingModel"), value, place)
         self._check_name(value.value.get("name"), element.index, value, place)
         if len(self.problems) == before:
             row = f"{element.index}\t{value.line}\t" + "\t".join(cells) + "\n"
@@ -282,6 +287,10 @@ class _Check:
         if type(size) is int and type(overlap) is int and overlap >= size > 0:
             message = f"expected less than chunkSize, which is {size}, found {overlap}"
             self._problem(_line(value, "chunkOverlap"), f"{key}.chunkOverlap", message)
+
+    def _check_model(self, model: Any, value: Value, key: str) -> None:
+        if _name(model) and (message := self.unknown_model(model)):
+            self._problem(_line(value, "embeddingModel"), f"{key}.embeddingModel", message)
 
     def _check_name(self, name: Any, index: int, value: Value, key: str) -> None:
         if isinstance(name, str):

@@ -14,7 +14,8 @@ from ragops.adapters.docker.build import build
 from ragops.adapters.pulumi import install as pulumi_install
 from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
 from ragops.adapters.pulumi.events import Action
-from ragops.embedding.ollama import OllamaEmbedder
+from ragops.embedding import make
+from ragops.embedding.spec import ModelSpec
 from ragops.errors import RagopsError
 from ragops.operations.lifecycle.plan_diff import changes, drifted
 from ragops.runtimes.docker.names import DockerNames
@@ -69,7 +70,7 @@ def test_the_models_are_there_before_what_needs_them(
         made = {change.resource for change in changes(stack.up().steps)}
         assert {"ollama", "ollama-ready", "ollama-models"} <= made
         assert probe(where, 10).status is Status.OK
-        assert OllamaEmbedder(f"http://127.0.0.1:{port}", MODELS[0]).dimensions == 3
+        assert make(ModelSpec(kind="ollama", url=f"http://127.0.0.1:{port}", model=MODELS[0])).dimensions == 3
         assert changes(stack.preview()) == ()
         container = runtime.runtime_id("ollama")
         docker.exec(container, ("rm", f"/var/lib/ollama/current/models/{MODELS[1]}:latest"))

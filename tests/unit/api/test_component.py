@@ -55,7 +55,7 @@ def test_endpoint_and_spec(pulumi_loop: None) -> None:
     assert [spec.service for spec in runtime.specs] == ["api"]
     endpoint = component.endpoint
     assert (endpoint.host, endpoint.port, endpoint.runtime_id) == ("127.0.0.1", 8123, "/run/api")
-    assert endpoint.options == {"embedder": "hashing-384-v1", "workers": "2"}
+    assert endpoint.options == {"embedder": "wordllama-l2-256-v1", "workers": "2"}
     again = Endpoint.from_dict(endpoint.to_dict(), SECRETS)
     assert again.logins["operator"].password.get_secret_value() == SECRETS["api_service_token"]
     assert again.logins["application"].user == "ingest"

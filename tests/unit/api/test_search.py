@@ -356,7 +356,8 @@ async def test_embeddings_of_ollama(start, qdrant, ollama):
     api = await start(embedder={"kind": "ollama", "model": "nomic-embed-text", "url": ollama.server.url})
     body = (await api.search("what")).json()
     assert body["embedder"] == "nomic-embed-text"
-    assert ollama.calls == [("/api/embed", {"model": "nomic-embed-text", "input": ["what"], "truncate": True})]
+    body = {"model": "nomic-embed-text", "input": ["search_query: what"], "truncate": True, "keep_alive": "30m"}
+    assert ollama.calls == [("/api/embed", body)]
 
 
 async def test_ollama_has_a_breaker_of_its_own(start, qdrant, ollama, clock):

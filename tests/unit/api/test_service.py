@@ -147,7 +147,13 @@ def test_the_same_settings_render_the_same_text(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "distribution", "found"),
     [
-        ({}, Distribution.WHEEL, ("hashing", "hashing-384-v1", 384)),
+        ({}, Distribution.WHEEL, ("static", "wordllama-l2-256-v1", 256)),
+        ({"kind": "static"}, Distribution.IMAGE, ("static", "wordllama-l2-256-v1", 256)),
+        (
+            {"kind": "openai", "url": "http://vllm:8000", "model": "bge"},
+            Distribution.IMAGE,
+            ("openai", "bge", None),
+        ),
         ({"dimensions": 128}, Distribution.WHEEL, ("hashing", "hashing-128-v1", 128)),
         ({"kind": "hashing"}, Distribution.IMAGE, ("hashing", "hashing-384-v1", 384)),
         ({"ollama_url": "http://ollama:11434"}, Distribution.WHEEL, ("ollama", "nomic-embed-text", None)),
@@ -182,6 +188,13 @@ def test_chat_uses_the_embedders_server_where_it_has_none_of_its_own(tmp_path):
     "settings",
     [
         {"embedder": {"kind": "ollama"}},
+        {"embedder": {"kind": "openai", "model": "bge"}},
+        {"embedder": {"url": "http://vllm:8000"}},
+        {"embedder": {"kind": "static", "dimensions": 128}},
+        {"embedder": {"kind": "openai", "url": "http://user:secret@vllm:8000"}},
+        {"chat": {"kind": "openai", "model": "llama"}},
+        {"chat": {"model": "llama", "context": 2048, "max_tokens": 2000}},
+        {"models": {"e5": {"keep_alive": "soon"}}},
         {"embedder": {"ollama_url": "localhost:11434"}},
         {"legacy": {"deprecated": "2027-01-01", "sunset": "2026-01-01"}},
         {"privacy": {"query_text": "some"}},

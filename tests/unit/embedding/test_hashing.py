@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import pytest
+from pydantic import ValidationError
 
 from ragops.embedding import make
 from ragops.embedding.hashing import HashingEmbedder
+from ragops.embedding.spec import ModelSpec
 
 
 def cosine(first: list[float], second: list[float]) -> float:
@@ -55,8 +57,9 @@ def test_order_of_words_counts_a_little():
 
 
 def test_made_by_kind():
-    assert make("hashing").name == "hashing-384-v1"
-    assert make("ollama", "nomic-embed-text", "http://127.0.0.1:1", 768).dimensions == 768
-    for wrong in (("other",), ("ollama",), ("ollama", "model")):
-        with pytest.raises(ValueError, match="no embedder"):
-            make(*wrong)
+    assert make(ModelSpec(kind="hashing")).name == "hashing-384-v1"
+    served = ModelSpec(kind="ollama", model="nomic-embed-text", url="http://127.0.0.1:1", dimensions=768)
+    assert make(served).dimensions == 768
+    for wrong in ({"kind": "other"}, {"kind": "ollama"}, {"kind": "openai", "model": "m"}):
+        with pytest.raises(ValidationError):
+            ModelSpec.model_validate(wrong)

@@ -44,6 +44,8 @@ _OPERATORS = frozenset(
         "typer",
     }
 )
+_EXTRAS = r"extra == ['\"](api|static)['\"]"
+_ONLY_ON = {"wordllama": "amd64"}  # there are wheels for no other
 _PLATFORMS = {"amd64": "x86_64", "arm64": "aarch64"}
 _NEWEST_GLIBC, _OLDEST_GLIBC = 41, 17  # Debian trixie's, and the oldest that wheels are still made for
 _PIP_SECONDS = 900.0
@@ -88,14 +90,17 @@ def build(docker: DockerImages, reference: str, architecture: str, notice: Calla
 
 
 def requirements(lines: Iterable[str]) -> tuple[str, ...]:
-    """Return what the API needs of the package's requirements: the package's own and those of its extra `api`."""
+    """Return what the API needs of the package's requirements: the package's own and those of its extras for it."""
     found = []
     for line in lines:
         requirement, _, marker = (part.strip() for part in line.partition(";"))
-        name = re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-")
-        if name not in _OPERATORS and (not marker or re.search(r"extra == ['\"]api['\"]", marker)):
+        if _name(requirement) not in _OPERATORS and (not marker or re.search(_EXTRAS, marker)):
             found.append(requirement)
     return tuple(sorted(found))
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-")
 
 
 def pip_arguments(target: Path, wanted: Sequence[str], architecture: str, python: str) -> tuple[str, ...]:
@@ -115,6 +120,7 @@ def _platforms(machine: str) -> Iterator[str]:
 def _install(target: Path, architecture: str) -> None:
     wanted = requirements(metadata.requires(DISTRIBUTION) or ())
     python = re.match(r".*:(\d+\.\d+)", base_image())
+    wanted = tuple(one for one in wanted if _ONLY_ON.get(_name(one), architecture) == architecture)
     arguments = pip_arguments(target, wanted, architecture, python[1] if python else "3.13")
     try:
         subprocess_tool.run_tool(arguments, os.environ, _PIP_SECONDS)

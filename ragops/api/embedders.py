@@ -1,0 +1,154 @@
+"""What turns a question into a vector: for each collection the embedder that its vectors were made with."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ragops import embedding
+from ragops.api.logs import log
+from ragops.api.problem import ApiError
+from ragops.embedding.spec import local_spec
+from ragops.errors import RagopsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ragops.api.breakers import Breaker
+    from ragops.api.clock import Clock
+    from ragops.api.model_servers import ModelServer
+    from ragops.api.stores import Database
+    from ragops.embedding import Embedder
+    from ragops.embedding.spec import ModelSpec
+
+_LOG = logging.getLogger(__name__)
+_FRESH_SECONDS = 10.0
+_MOST_KNOWN = 10_000
+# The newest job that stored how its chunks are made names what made them; a collection without one has no vectors yet.
+_MADE_WITH = """
+SELECT c.embedding_model, j.way->>'embedder', j.way ? 'passage_prefix'
+FROM rag.collections c LEFT JOIN LATERAL (
+    SELECT details->'way' AS way FROM rag.ingestion_jobs
+    WHERE collection_id = c.id AND details ? 'way' ORDER BY started_at DESC LIMIT 1) j ON true
+WHERE c.name = %s
+"""
+
+
+class QueryEmbedder(Protocol):
+    """Turns one question into a vector."""
+
+    name: str
+
+    def check(self) -> None:
+        """Raise CircuitOpenError if it would refuse."""
+
+    async def embed(self, text: str, *, prefixed: bool = True) -> list[float]:
+        """Return the vector; raises ApiError."""
+
+
+class LocalEmbedder:
+    """An embedder that computes in this process."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.name = embedder.name
+        self._embedder = embedder
+
+    def check(self) -> None:
+        """Return: it has no dependency."""
+
+    async def embed(self, text: str, *, prefixed: bool = True) -> list[float]:  # noqa: ARG002  it has no prefixes
+        """Return the vector."""
+        return self._embedder.embed([text])[0]
+
+
+class ServedEmbedder:
+    """A model of a server, behind the breaker of that server."""
+
+    def __init__(self, server: ModelServer, spec: ModelSpec, breaker: Breaker) -> None:
+        self.name = spec.space
+        self.breaker = breaker
+        self.server = server
+        self._spec = spec
+
+    def check(self) -> None:
+        """Raise CircuitOpenError if a call would be refused."""
+        self.breaker.check()
+
+    async def embed(self, text: str, *, prefixed: bool = True) -> list[float]:
+        """Return the vector; raises ApiError."""
+        return await self.breaker.call(lambda: self.server.embed(text, self._spec, prefixed=prefixed))
+
+
+@dataclass(frozen=True)
+class MadeWith:
+    """The embedder of a collection by name, whether its passages had the prefix of its model, and when that was so."""
+
+    name: str
+    prefixed: bool
+    seen: float
+
+
+class Embedders:
+    """The embedders that collections may have, by name; those without a server are made when one asks for them."""
+
+    def __init__(
+        self,
+        default: QueryEmbedder,
+        served: Mapping[str, QueryEmbedder],
+        database: Database | None,
+        clock: Clock,
+    ) -> None:
+        self.default = default
+        self.all: dict[str, QueryEmbedder] = {**served, default.name: default}
+        self._database = database
+        self._clock = clock
+        self._known: dict[str, MadeWith] = {}
+
+    async def find(self, collection: str) -> tuple[QueryEmbedder, bool]:
+        """Return the embedder of a collection's vectors, and whether questions have the prefix of its model.
+
+        Raises ApiError 409 (embedder_mismatch) if the API does not have it.
+        """
+        made = await self._look_up(collection)
+        if made is None:
+            return self.default, True
+        found = self.all.get(made.name) or await self._local(made.name)
+        if found is None:
+            detail = (
+                f"the vectors of {collection} were made with {made.name}, which is not among the models here:"
+                " add it to api.models, or ingest with another `embeddingModel`"
+            )
+            raise ApiError(409, "embedder_mismatch", detail)
+        return found, made.prefixed
+
+    async def _local(self, name: str) -> QueryEmbedder | None:
+        spec = local_spec(name)
+        if spec is None:
+            return None
+        try:
+            self.all[name] = LocalEmbedder(await asyncio.to_thread(embedding.make, spec))
+        except RagopsError as error:
+            raise ApiError(503, error.code, error.message) from error
+        return self.all[name]
+
+    async def _look_up(self, collection: str) -> MadeWith | None:
+        """Return what the database says, at most some seconds old; what it said last if it does not answer."""
+        known = self._known.get(collection)
+        now = self._clock.monotonic()
+        if self._database is None or (known and now - known.seen < _FRESH_SECONDS):
+            return known
+        try:
+            rows = await self._database.rows(_MADE_WITH, (collection.replace("\x00", ""),))
+        except ApiError as error:
+            log(_LOG, logging.WARNING, "embedder_not_looked_up", collection=collection, reason=error.detail)
+            return known
+        if not rows:
+            self._known.pop(collection, None)
+            return None
+        wanted, made, prefixed = rows[0]
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        self._known[collection] = found = MadeWith(made or wanted, bool(prefixed) or made is None, now)
+        return found

@@ -1,0 +1,127 @@
+"""Embeddings from a server of models, over the protocol of Ollama or OpenAI."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from ragops.embedding import protocols
+from ragops.embedding.each import PROBE
+from ragops.embedding.protocols import Fault, ServerError
+from ragops.errors import MissingError, RagopsError, UnhealthyError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ragops.embedding.spec import ModelSpec
+
+_ATTEMPTS = 5
+_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_KINDS: dict[Fault, type[RagopsError]] = {
+    Fault.DOWN: UnhealthyError,
+    Fault.SLOW: UnhealthyError,
+    Fault.BUSY: UnhealthyError,
+    Fault.UNREADABLE: UnhealthyError,
+    Fault.KEY: MissingError,
+    Fault.MISSING: MissingError,
+}
+
+
+class ServerEmbedder:
+    """Synchronous. `dimensions` are asked of the model if the specification has none.
+
+    `key` returns the key to send, empty for none; `sleep` waits so many seconds when the server is busy.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        key: Callable[[], str] = lambda: "",
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.name = spec.space
+        self.passage_prefix = spec.prefixes[1]
+        self._spec = spec
+        self._key = key
+        self._sleep = sleep
+        self._dimensions = spec.dimensions
+        self._client = httpx.Client(
+            base_url=protocols.base_url(spec.kind, spec.url or ""),
+            timeout=httpx.Timeout(spec.batch_timeout, connect=min(spec.batch_timeout, protocols.CONNECT_SECONDS)),
+            trust_env=False,
+        )
+
+    @property
+    def dimensions(self) -> int:
+        """Length of every vector; raises RagopsError if the model cannot be asked."""
+        if self._dimensions is None:
+            self._dimensions = len(self._ask([PROBE])[0])
+        return self._dimensions
+
+    def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """One vector for each passage, in order.
+
+        Raises UnhealthyError (KIND_unreachable, KIND_slow, KIND_busy, KIND_answer_unreadable), MissingError
+        (KIND_key_refused, KIND_model_missing), RagopsError (KIND_refused, KIND_failed) for texts that it does not take.
+        """
+        vectors: list[list[float]] = []
+        for start in range(0, len(texts), self._spec.batch_size):
+            vectors += self._ask(
+                [f"{self.passage_prefix}{text}" for text in texts[start : start + self._spec.batch_size]]
+            )
+        return vectors
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def _ask(self, texts: Sequence[str]) -> list[list[float]]:
+        try:
+            answer = self._post(protocols.embed_body(self._spec, texts))
+            vectors = protocols.read_vectors(self._spec.kind, answer, len(texts), self._dimensions)
+        except ServerError as error:
+            raise self._error(error) from error
+        self._dimensions = len(vectors[0]) if vectors else self._dimensions
+        return vectors
+
+    def _post(self, body: dict[str, Any]) -> Any:
+        for attempt in range(_ATTEMPTS):
+            try:
+                return self._attempt(body)
+            except ServerError as error:
+                if error.fault is not Fault.BUSY or attempt == _ATTEMPTS - 1:
+                    raise
+                self._sleep(min(_PAUSE * 2**attempt if error.wait is None else error.wait, _LONGEST_PAUSE))
+        raise AssertionError("unreachable")
+
+    def _attempt(self, body: dict[str, Any]) -> Any:
+        key, path = self._key(), protocols.path(self._spec.kind, "embed")
+        try:
+            response = self._client.post(path, json=body, headers=protocols.headers(key))
+        except httpx.HTTPError as error:
+            raise protocols.call_error(error, self._spec.batch_timeout) from error
+        return protocols.read_answer(response, key)
+
+    def _error(self, error: ServerError) -> RagopsError:
+        spec, fault = self._spec, error.fault
+        what = f"{protocols.title(spec.kind)} at {spec.url} cannot embed with {spec.model}: {error}"
+        code = f"{spec.kind}_{fault.value}"
+        return _KINDS.get(fault, RagopsError)(code, what, self._hint(fault))
+
+    def _hint(self, fault: Fault) -> str:
+        spec = self._spec
+        is_ollama = spec.kind == "ollama"
+        match fault:
+            case Fault.DOWN:
+                return "start it: `ollama serve`" if is_ollama else "start the server, or correct the embedder's `url`"
+            case Fault.SLOW:
+                return "set a longer `batch_timeout` or a smaller `batch_size` for the model in ragops.yaml"
+            case Fault.KEY:
+                return "put the server's key into `key_file` of the model, a file that is 0600"
+            case Fault.MISSING:
+                return f"get the model: `ollama pull {spec.model}`" if is_ollama else "name a model that it serves"
+            case Fault.BUSY:
+                return "try again later: what is stored stays"
+        return "set the model's true `dimensions`, or a smaller `chunkSize` of the collection"

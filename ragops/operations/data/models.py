@@ -1,0 +1,103 @@
+"""The models of an environment: embedders that collections may name, and the keys of their servers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ragops import embedding
+from ragops.embedding.spec import HASHING_DIMENSIONS, STATIC_NAME, local_spec
+from ragops.errors import RagopsError, UsageError
+from ragops.services.api import configuration
+from ragops.services.api.settings import ApiSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ragops.config.model import Settings
+    from ragops.embedding import Embedder
+    from ragops.embedding.spec import ModelSpec
+    from ragops.operations.session import Session
+
+_OTHERS = 0o077
+_NAMED = 20
+
+
+@dataclass
+class Models:
+    """Embedders by name, the default first, each opened when it is first asked for; `read_key` reads a key file."""
+
+    specs: Mapping[str, ModelSpec]
+    read_key: Callable[[str], str]
+    _opened: dict[str, Embedder] = field(default_factory=dict)
+
+    @property
+    def default(self) -> str:
+        """The name of the embedder for collections that name none."""
+        return next(iter(self.specs))
+
+    def check(self, name: str) -> ModelSpec:
+        """Return what `name` means. Raises UsageError (embedding_model_unknown) with the names that there are."""
+        found = self.specs.get(name) or local_spec(name)
+        if found is None:
+            hint = "name one of them as its `embeddingModel`, or add the model to `api.models` of ragops.yaml"
+            raise UsageError("embedding_model_unknown", self.find_fault(name), hint)
+        return found
+
+    def find_fault(self, name: str) -> str:
+        """Return what is wrong with the name of a model; empty if there is one."""
+        if name in self.specs or local_spec(name):
+            return ""
+        names = list(dict.fromkeys([*self.specs, STATIC_NAME, f"hashing-{HASHING_DIMENSIONS}-v1"]))
+        more = ", …" if len(names) > _NAMED else ""
+        return f"there is no embedding model {name}; there are {', '.join(names[:_NAMED])}{more}"
+
+    def open(self, name: str) -> Embedder:
+        """Return the embedder of that name. Raises UsageError (embedding_model_unknown), MissingError."""
+        if name not in self._opened:
+            spec = self.check(name)
+            key = partial(self.read_key, spec.key_file) if spec.key_file else str
+            self._opened[name] = embedding.make(spec, key)
+        return self._opened[name]
+
+
+def find_models(session: Session) -> Models:
+    """Return the embedders of this environment, reached from this machine. Raises UsageError (embedder_missing)."""
+    settings, root = session.project.settings, session.project.paths.root
+    api = _api(settings)
+    ollama = getattr(settings, "ollama", None)
+    url, own = (f"http://127.0.0.1:{ollama.port}", ollama.models) if ollama else ("", ())
+    distribution = session.host.facts.traits.distribution
+    return Models(configuration.known_models(api, distribution, url, own), partial(_read_key, root))
+
+
+def model_keys(settings: Settings, root: Path) -> dict[str, str]:
+    """Return the contents of the key files of `api:`, by their names there; relative ones are relative to `root`.
+
+    Raises UsageError (key_file_unreadable, key_file_open).
+    """
+    return {name: _read_key(root, name) + "\n" for name in _api(settings).key_files}
+
+
+def _api(settings: Settings) -> ApiSettings:
+    # A project whose settings have no section `api:` is asked with the defaults of one.
+    return getattr(settings, "api", None) or ApiSettings()
+
+
+def _read_key(root: Path, name: str) -> str:
+    """Return the first line of a key file that only its owner can read."""
+    path = root / name
+    try:
+        mode = path.stat().st_mode & 0o777
+        if mode & _OTHERS:
+            what = f"cannot use key_file {path}: others can read it, its mode is {mode:o}"
+            raise UsageError("key_file_open", what, f"`chmod 600 {path}`")
+        lines = path.read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "not UTF-8"
+        raise UsageError("key_file_unreadable", f"cannot read key_file {path}: {why}", "write the key there") from error
+    if len(lines) != 1 or not lines[0].isascii():
+        raise RagopsError("key_file_unreadable", f"key_file {path} does not hold one key", "write the key there")
+    return lines[0]

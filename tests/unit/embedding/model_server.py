@@ -1,0 +1,80 @@
+"""A small server of models for tests, over Ollama's protocol or OpenAI's, which misbehaves as it is told."""
+
+from __future__ import annotations
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+DIMENSIONS = 8
+
+
+class ModelServer:
+    """Vectors hold the length of their text. `misbehave` may return another answer: status, headers, body."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.asked: list[dict[str, Any]] = []
+        self.keys: list[str] = []
+        self.misbehave: Callable[[list[str]], tuple[int, dict[str, str], bytes] | None] = lambda _texts: None
+        self.release = threading.Event()  # of requests that hang
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                outer.asked.append(body)
+                outer.keys.append(self.headers.get("authorization", ""))
+                answer = outer.misbehave(body["input"])
+                if answer is None:
+                    answer = (200, {}, json.dumps(outer.answer(body["input"])).encode())
+                status, headers, content = answer
+                if not status:  # it dies
+                    self.close_connection = True
+                    return
+                self.send_response(status)
+                for name, value in {**headers, "content-length": str(len(content))}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def answer(self, texts: list[str], vectors: list[Any] | None = None) -> dict[str, Any]:
+        """An answer of the protocol, OpenAI's in another order than asked for."""
+        found = [vector(text) for text in texts] if vectors is None else vectors
+        if self.kind == "ollama":
+            return {"model": "m", "embeddings": found}
+        rows = [{"object": "embedding", "index": place, "embedding": one} for place, one in enumerate(found)]
+        return {"object": "list", "data": rows[::-1], "model": "m"}
+
+    def json(self, texts: list[str], vectors: list[Any]) -> tuple[int, dict[str, str], bytes]:
+        return 200, {}, json.dumps(self.answer(texts, vectors)).encode()
+
+    def error(self, status: int, text: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
+        body = {"error": text} if self.kind == "ollama" else {"error": {"message": text, "type": "x"}}
+        return status, {name.replace("_", "-"): value for name, value in headers.items()}, json.dumps(body).encode()
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def vector(text: str) -> list[float]:
+    return [float(len(text))] + [1.0] * (DIMENSIONS - 1)
