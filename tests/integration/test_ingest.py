@@ -376,7 +376,7 @@ def test_other_vector_sizes_are_refused_and_nothing_is_deleted(world: World) -> 
     refused = report.collections[0].refused
     assert refused is not None
     assert (refused.code, report.exit_code) == ("vectors_differ", ExitCode.INTEGRITY)
-    assert "DELETE /collections/docs" in refused.hint
+    assert "ragops ingest --rebuild docs" in refused.hint
     assert len(world.store.points("docs")) == points
     assert world.run().unchanged == 4
 
