@@ -84,13 +84,14 @@ def create(
     """
     from ragops.adapters.audit import find_user
     from ragops.operations.data import collections as operation
-    from ragops.operations.data.ingest import embedder_for
+    from ragops.operations.data.models import find_models
 
     current = state(context)
     session = current.session(lock_wait)
-    values = _values(
-        str(directory), model or embedder_for(session).name, chunk_size, chunk_overlap, file_type, recursive
-    )
+    models = find_models(session)
+    if model:
+        models.check(model)
+    values = _values(str(directory), model or models.default, chunk_size, chunk_overlap, file_type, recursive)
     with session.changing(("ingest",)):
         row = operation.create(session.endpoint("timescaledb"), name, values, find_user())
     current.console.document(row)
@@ -118,9 +119,12 @@ def set_values(
     from ragops.adapters.audit import find_user
     from ragops.errors import UsageError
     from ragops.operations.data import collections as operation
+    from ragops.operations.data.models import find_models
 
     current = state(context)
     session = current.session(lock_wait)
+    if model:
+        find_models(session).check(model)
     values = _values(directory, model, chunk_size, chunk_overlap, file_type, recursive)
     values |= {} if enabled is None else {"enabled": enabled}
     if not values:
