@@ -109,7 +109,10 @@ READABLE: dict[str, Callable[[str], bytes]] = {
 }
 # What is on every machine that runs this, and a question that it answers.
 FOUND = {
-    "recovery.md": (ROOT / "docs" / "recovery.md", "one set over all services: every shard of the vectors with collections, indexes, aliases"),
+    "recovery.md": (
+        ROOT / "docs" / "recovery.md",
+        "one set over all services: every shard with collections, indexes, aliases",
+    ),
     "glossary.md": (ROOT / "docs" / "glossary.md", "glossary of terms shard replica upstream drift"),
     "LICENSE.txt": (ROOT / "LICENSE", "Apache License terms and conditions for use reproduction and distribution"),
     "bisect.py": (Path(bisect.__file__), "bisect insort insert item x in sorted list a"),
