@@ -1,6 +1,7 @@
 """`make bench-backup`: each engine's own command against ragops on the same data, at two sizes; memory; size on disk.
 
-RUNTIME=docker measures the engines of the docker runtime. Nothing is encrypted unless ENCRYPT=1.
+RUNTIME=docker measures the engines of the docker runtime. Nothing is encrypted unless ENCRYPT=1. SMALL_MB, LARGE_MB
+(0: not at all), ROUNDS and SERVICES=redis,qdrant make it shorter.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 RAGOPS = [str(Path(sys.executable).with_name("ragops"))]
 RUNTIME = os.environ.get("RUNTIME", "embedded")
+SERVICES = os.environ.get("SERVICES", "timescaledb,redis,qdrant").split(",")
 SIZES = {"small": int(os.environ.get("SMALL_MB", "100")), "large": int(os.environ.get("LARGE_MB", "1100"))}
 ROUNDS = {"small": 5, "large": 3} if "ROUNDS" not in os.environ else dict.fromkeys(SIZES, int(os.environ["ROUNDS"]))
 BLOCK, KEY_BYTES, DIMENSIONS, TEXT = 20_000, 1000, 256, 2000
@@ -378,7 +380,7 @@ def main() -> None:
     try:
         made = make(folder)
         for size, megabytes in SIZES.items():
-            for engine in engines(made):
+            for engine in [engine for engine in engines(made) if engine.service in SERVICES and megabytes]:
                 print(f"filling {engine.title} with {megabytes} MB", file=sys.stderr, flush=True)
                 made.fill(engine.service, megabytes)
                 rows.append(row(made, engine, size))

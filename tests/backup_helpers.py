@@ -11,7 +11,7 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.background import TaskPool
+from ragops.adapters.background import BackgroundTask, TaskPool
 from ragops.adapters.storage import FileEntry
 from ragops.adapters.storage.folder import FolderStore
 from ragops.errors import StoreMissingError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
+    from ragops.adapters.streams import ByteReader
     from ragops.operations.platform import Platform
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.signing import SigningKey
@@ -55,17 +56,23 @@ class KeepingWriter:
     def run_all(self, tasks: Sequence[Callable[[], None]]) -> None:
         TaskPool(2).run_all(tasks)
 
-    @contextlib.contextmanager
-    def stream(self, name: str, also: Callable[[bytes], None] = discard) -> Iterator[None]:
-        yield
-        also((self.folder / name).read_bytes())
+    def store(
+        self,
+        name: str,
+        source: ByteReader,
+        read_back: Callable[[], Part],
+        also: Callable[[bytes], None] = discard,
+        sha256: str = "",
+    ) -> Part:
+        reading = BackgroundTask(read_back)
+        with (self.folder / name).open("xb") as target:
+            while block := source.read(1 << 16):
+                target.write(block)
+                also(block)
         also(b"")
-
-    def store(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
-        assert (self.folder / name).is_file()
         if sha256:
             self.stated[name] = sha256
-        part = read_back()
+        part = reading.result()
         assert part.name == name
         self.parts.append(part)
         return part

@@ -30,12 +30,27 @@ ORDER = ("timescaledb", "redis", "qdrant")
 def _nothing(_what: str) -> None: ...
 
 
+class Output:
+    """What an engine writes, as a stream; `at_half` is called when half of it has been read."""
+
+    def __init__(self, content: bytes, at_half: Callable[[], object] = lambda: None) -> None:
+        self._rest, self._half, self._at_half = content, len(content) // 2, at_half
+
+    def read(self, size: int, /) -> bytes:
+        if len(self._rest) <= self._half:
+            self._half = -1
+            self._at_half()
+        limit = min(size, len(self._rest) - self._half) if self._half >= 0 else size
+        block, self._rest = self._rest[:limit], self._rest[limit:]
+        return block
+
+
 @dataclass
 class FakeEngine:
     """`BackupEngine` of files by name. `at` hears every step, in the thread that does it, and may wait or fail.
 
     Steps are `before`, `begun`, `dump NAME`, `read NAME`, `preflight`, `restore`; a part whose name begins with
-    `grown` is followed, with the step `half NAME`.
+    `grown` has the step `half NAME` when half of it is stored.
     """
 
     name: str
@@ -58,27 +73,13 @@ class FakeEngine:
     def _dump_one(self, writer: PartWriter, name: str, instant: datetime) -> None:
         self._step(f"dump {name}")
         content = self.live[name]
-        path = writer.folder / name
-        if name.startswith("grown"):
-            with writer.stream(name):
-                self._grow(path, content)
-        else:
-            path.write_bytes(content)
+        output = Output(content, lambda: self._step(f"half {name}") if name.startswith("grown") else None)
 
         def read_back() -> Part:
             self._step(f"read {name}")
-            assert path.read_bytes() == content
             return Part(name, instant, {f"{name}.bytes": len(content)}, {"fake": "1.0"})
 
-        writer.store(name, read_back)
-
-    def _grow(self, path: Path, content: bytes) -> None:
-        """In pieces, half of it before step `half NAME`."""
-        half = len(content) // 2
-        with path.open("wb", buffering=0) as stream:
-            stream.write(content[:half])
-            self._step(f"half {path.name}")
-            stream.write(content[half:])
+        writer.store(name, output, read_back)
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         del control

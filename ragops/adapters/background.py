@@ -112,7 +112,7 @@ def join_all(jobs: Iterable[BackgroundTask[None]]) -> None:
     raise_failure(waited)
 
 
-def raise_failure(jobs: Iterable[BackgroundTask[None]]) -> None:
+def raise_failure(jobs: Iterable[BackgroundTask[Any]]) -> None:
     """Raise the first failure among them, if there is one."""
     failures = [job.failure for job in jobs if job.failure is not None]
     failures.sort(key=lambda failure: isinstance(failure, InterruptedRunError))

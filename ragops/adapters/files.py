@@ -119,10 +119,10 @@ def write_atomic(path: Path, content: str | bytes, mode: int = PUBLIC_MODE) -> N
     sync_dir(path.parent)
 
 
-def create_private(path: Path, buffering: int = -1) -> BinaryIO:
-    """Open the new file `path` for writing, readable by this user alone, buffered as `open` does. Raises OSError."""
+def create_private(path: Path) -> BinaryIO:
+    """Open the new file `path` for writing, readable by this user alone. Raises OSError."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, SECRET_MODE)
-    return os.fdopen(handle, "wb", buffering)
+    return os.fdopen(handle, "wb")
 
 
 def copy_private(source: Path, target: Path, *, durable: bool = False) -> None:
@@ -132,19 +132,6 @@ def copy_private(source: Path, target: Path, *, durable: bool = False) -> None:
         if durable:
             copy.flush()
             os.fsync(copy.fileno())
-
-
-def link(source: Path, target: Path) -> bool:
-    """Make `target` a second name of a plain file: it stays whatever becomes of the first one.
-
-    False if that cannot be: the file is gone or is no plain one, another file system, not allowed.
-    """
-    with contextlib.suppress(OSError):
-        os.link(source, target, follow_symlinks=False)
-        if stat.S_ISREG(target.lstat().st_mode):
-            return True
-        target.unlink()
-    return False
 
 
 def sync_dir(path: Path) -> None:

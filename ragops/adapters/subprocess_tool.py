@@ -15,7 +15,7 @@ import time
 from typing import IO, TYPE_CHECKING
 
 from ragops.adapters import cancellation
-from ragops.adapters.files import create_private, explain_os_error
+from ragops.adapters.files import explain_os_error
 from ragops.adapters.spawn import spawn
 from ragops.errors import MissingError, RagopsError
 
@@ -29,30 +29,6 @@ _QUOTED = 1500
 _PIPE = 1 << 20  # the most that Linux gives without a privilege
 
 
-@contextlib.contextmanager
-def background_tool(
-    arguments: Sequence[str],
-    environment: Mapping[str, str],
-    limit: float,
-    *,
-    stdin: Path | None = None,
-    stdout: Path | None = None,
-    name: str = "",
-) -> Iterator[None]:
-    """Run a tool in parallel to the block and wait for it at the block's end, at most `limit` seconds.
-
-    It reads the file `stdin` and writes the new file `stdout` (0600); `name` is what errors call it. Raises
-    MissingError (tool_missing, disk_full), RagopsError (tool_failed, tool_timeout) with what it said. Ended with
-    SIGTERM if the block fails or is interrupted.
-    """
-    with (
-        _reading(stdin) as source,
-        _writing(stdout) as target,
-        _tool(arguments, environment, limit, name or _name(arguments), source, target),
-    ):
-        yield
-
-
 def run_tool(
     arguments: Sequence[str],
     environment: Mapping[str, str],
@@ -61,8 +37,12 @@ def run_tool(
     stdin: Path | None = None,
     name: str = "",
 ) -> None:
-    """Run a tool to its end; raises as `background_tool` does."""
-    with background_tool(arguments, environment, limit, stdin=stdin, name=name):
+    """Run a tool to its end, at most `limit` seconds.
+
+    It reads the file `stdin`; `name` is what errors call it. Raises MissingError (tool_missing, disk_full), RagopsError
+    (tool_failed, tool_timeout) with its messages. Ended with SIGTERM if the run is interrupted.
+    """
+    with _reading(stdin) as source, _tool(arguments, environment, limit, name or _name(arguments), source, None):
         pass
 
 
@@ -74,7 +54,7 @@ def read_tool_output(
     stdin: Path | None = None,
     name: str = "",
 ) -> str:
-    """Return the output of a tool; raises as `background_tool` does."""
+    """Return the output of a tool; raises as `run_tool` does."""
     with tempfile.TemporaryFile() as printed:
         with (
             _reading(stdin) as source,
@@ -82,6 +62,52 @@ def read_tool_output(
         ):
             pass
         return _text(printed)
+
+
+class ToolOutput:
+    """The output of a running tool, as a stream that ends only if the tool ends well."""
+
+    def __init__(self, process: subprocess.Popen[bytes], said: IO[bytes], limit: float, name: str) -> None:
+        self._process = process
+        self._said = said
+        self._name = name
+        self._limit = limit
+        self._deadline = time.monotonic() + limit
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, none at the end; raises as `run_tool` does."""
+        pipe = self._process.stdout
+        if pipe is None:
+            raise TypeError("a process with no pipe cannot be read")
+        while not select.select((pipe,), (), (), _POLL)[0]:
+            cancellation.check()
+            if time.monotonic() > self._deadline:
+                raise timeout_error(self._name, self._limit)
+        if block := os.read(pipe.fileno(), size):
+            return block
+        _wait(self._process, max(_POLL, self._deadline - time.monotonic()), self._name)
+        _check_exit(self._process, self._said, self._name)
+        return b""
+
+
+@contextlib.contextmanager
+def streamed_tool(
+    arguments: Sequence[str], environment: Mapping[str, str], limit: float, *, name: str = ""
+) -> Iterator[ToolOutput]:
+    """Start a tool without input and read its output; terminate it when the block ends.
+
+    It may take `limit` seconds in all. Raises MissingError (tool_missing).
+    """
+    with tempfile.TemporaryFile() as said:
+        process = _start(arguments, environment, None, subprocess.PIPE, said)
+        try:
+            if process.stdout is not None:
+                _widen(process.stdout.fileno())
+            yield ToolOutput(process, said, limit, name or _name(arguments))
+        finally:
+            _end(process)
+            if process.stdout is not None:
+                process.stdout.close()
 
 
 class StdinProcess:
@@ -127,7 +153,7 @@ class StdinProcess:
                     raise timeout_error(self._name, self._limit)
 
     def output(self) -> str:
-        """Return its output once its input and the tool have ended; raises as `background_tool` does."""
+        """Return its output once its input and the tool have ended; raises as `run_tool` does."""
         while not self._closed.wait(_POLL):
             cancellation.check()
         _wait(self._process, self._limit, self._name)
@@ -208,24 +234,11 @@ def _reading(path: Path | None) -> Iterator[IO[bytes] | None]:
         yield stream
 
 
-@contextlib.contextmanager
-def _writing(path: Path | None) -> Iterator[IO[bytes] | None]:
-    if path is None:
-        yield None
-        return
-    try:
-        stream = create_private(path)
-    except OSError as error:
-        raise explain_os_error(error, f"write {path}") from error
-    with stream:
-        yield stream
-
-
 def _start(
     arguments: Sequence[str],
     environment: Mapping[str, str],
     stdin: IO[bytes] | int | None,
-    stdout: IO[bytes] | None,
+    stdout: IO[bytes] | int | None,
     said: IO[bytes],
 ) -> subprocess.Popen[bytes]:
     try:

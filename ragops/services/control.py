@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -60,15 +60,6 @@ class Control(Protocol):
         """Return the arguments that run the engine's tool `name` (such as pg_dump) next to the running service.
 
         Only its standard streams are shared with this process in every runtime: no files, variables or addresses are.
-        """
-
-    def run_to_file(
-        self, command: Sequence[str], target: Path, limit: float
-    ) -> AbstractContextManager[Callable[[], None]]:
-        """Run a program next to the service, without input, and write its output to the new file `target` (0600).
-
-        The yielded function waits for its end, `limit` seconds at most; the end of the block ends it. Raises
-        RagopsError (tool_failed, tool_timeout), MissingError (disk_full).
         """
 
     def sandbox(self) -> AbstractContextManager[Sandbox]:

@@ -57,6 +57,10 @@ def make_app(storage: Storage, keys: Callable[[], Sequence[str]]) -> Starlette:
     return app
 
 
+class _SnapshotResponse(FileResponse):
+    chunk_size = 1 << 20  # every chunk is a change of threads
+
+
 class Api:
     """A handler for each path: takes the request apart, asks the engine, returns the result."""
 
@@ -223,7 +227,7 @@ class Api:
             path = await self.engine.read(self._of_shard(request), lambda found: snapshots.find(found, name))
         except Exception as error:
             return failure(translate(error), time.monotonic())
-        return FileResponse(path, media_type="application/x-tar", filename=path.name)
+        return _SnapshotResponse(path, media_type="application/x-tar", filename=path.name)
 
     async def _upload(self, request: Request) -> None:
         name = self._of_shard(request)

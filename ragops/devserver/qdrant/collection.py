@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import qdrant_edge as edge
 
 from ragops.adapters.files import sync_dir
-from ragops.devserver.qdrant import filters, indexes, places, queries, values
+from ragops.devserver.qdrant import filters, indexes, queries, values
 from ragops.devserver.qdrant.creation import Settings
 from ragops.devserver.qdrant.errors import internal, no_collection, no_space
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ragops.devserver.qdrant.values import Json
 
-SHARD = "shard"
+SHARD, SNAPSHOTS = "shard", "snapshots"
 _NEW, _OLD = "shard.new", "shard.old"
 # A mapped file that cannot grow ends the whole process (SIGBUS), so changes stop before the disk is full.
 _SPARE_BYTES = 64 << 20
@@ -48,7 +48,7 @@ class Collection:
     @property
     def snapshots(self) -> Path:
         """Where its snapshots lie."""
-        return self.folder / places.SNAPSHOTS
+        return self.folder / SNAPSHOTS
 
     def create(self) -> None:
         """Write settings and an empty shard into a folder that is not in the catalogue yet."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, sync_dir, write_atomic
-from ragops.devserver.qdrant import archive, places
+from ragops.devserver.qdrant import archive
 from ragops.devserver.qdrant.collection import SHARD, check_space
 from ragops.devserver.qdrant.errors import ApiError, bad_input, no_space, not_found, translate
 
@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from ragops.devserver.qdrant.collection import Collection
     from ragops.devserver.qdrant.values import Json
 
+SUFFIX = ".snapshot"
 _CHECKSUM = ".checksum"
+_MOST_BYTES = 180  # of a collection's name, which may be as long as a file's
 
 
 def create(collection: Collection) -> Json:
     """Write a snapshot of the closed shard; it serves again when this returns or raises."""
     collection.shard()
     check_space(collection.folder)
-    final = collection.snapshots / places.snapshot_name(collection.name, datetime.now(tz=UTC))
-    draft = places.draft_of(final)
+    final = collection.snapshots / snapshot_name(collection.name, datetime.now(tz=UTC))
+    draft = final.with_name(f".{final.name}")
     try:
         collection.close()
         checksum = archive.write(collection.folder / SHARD, draft)
@@ -37,6 +39,12 @@ def create(collection: Collection) -> Json:
         draft.unlink(missing_ok=True)
         collection.open()
     return describe(final)
+
+
+def snapshot_name(collection: str, when: datetime) -> str:
+    """Return a name as Qdrant gives it; the time distinguishes those of one collection."""
+    short = collection.encode()[:_MOST_BYTES].decode(errors="ignore")
+    return f"{short}-shard-0-{when:%Y-%m-%d-%H-%M-%S-%f}{SUFFIX}"
 
 
 def describe(path: Path) -> Json:
@@ -50,13 +58,13 @@ def describe(path: Path) -> Json:
 def listed(collection: Collection) -> list[Json]:
     """All snapshots, oldest first."""
     collection.shard()
-    return [describe(path) for path in sorted(collection.snapshots.glob(f"[!.]*{places.SUFFIX}"))]
+    return [describe(path) for path in sorted(collection.snapshots.glob(f"[!.]*{SUFFIX}"))]
 
 
 def find(collection: Collection, name: str) -> Path:
     """Return the file of a snapshot. Raises ApiError (404)."""
     path = collection.snapshots / name
-    known = "/" not in name and not name.startswith(".") and name.endswith(places.SUFFIX)
+    known = "/" not in name and not name.startswith(".") and name.endswith(SUFFIX)
     if not known or not path.is_file():
         raise not_found(f"Snapshot {name} not found")
     return path

@@ -1,8 +1,10 @@
-"""Takes the parts of a recovery point: services begin one after the other, their parts are stored in parallel."""
+"""Takes the parts of a recovery point: services begin one after the other, their parts are stored in parallel.
+
+What an engine writes goes straight to the encoder and, in the same blocks, to the engine's own check of it.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,6 @@ from ragops.adapters import cancellation
 from ragops.adapters.background import BackgroundTask, TaskPool, cancel_all, raise_failure
 from ragops.adapters.files import make_dir
 from ragops.adapters.progress import Progress, make_byte_counter
-from ragops.adapters.tail_reader import TailReader
 from ragops.errors import IntegrityError
 from ragops.recovery.codec import EncodedPart, checksum, encode, file_suffix
 from ragops.recovery.manifest import ManifestPart, StoredFile
@@ -19,8 +20,7 @@ from ragops.services import SERVICES, backup_engine
 from ragops.services.contract import discard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ragops.adapters.streams import ByteReader
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from ragops.services.contract import Part
 
 _POLL = 0.02
-_WATCH_SECONDS = 0.5
-_ABANDON_SECONDS = 15.0
+_READ_GRACE = 5.0
 
 
 class BackupWriter:
@@ -47,11 +46,7 @@ class BackupWriter:
         self._draft = draft
         self._vault = vault
         self._folder = folder
-        self._stored: set[str] = set()
         self._readings: list[BackgroundTask[Part]] = []
-        self._sealing: list[BackgroundTask[EncodedPart]] = []
-        self._followed: dict[str, BackgroundTask[EncodedPart]] = {}
-        self._abandoned: dict[str, BackgroundTask[EncodedPart]] = {}
 
     def run(self, platform: Platform, services: Sequence[str], all_begun: Callable[[], None]) -> None:
         """Every part of `services`. `all_begun` is called when the instants of all are fixed. Raises RagopsError."""
@@ -60,7 +55,7 @@ class BackupWriter:
             try:
                 self._run_dumps(platform, services, all_begun, jobs)
             except BaseException:
-                cancel_all([*jobs, *self._readings, *self._sealing])
+                cancel_all([*jobs, *self._readings])
                 raise
 
     def _run_dumps(
@@ -70,13 +65,12 @@ class BackupWriter:
         all_begun: Callable[[], None],
         jobs: list[BackgroundTask[None]],
     ) -> None:
-        with self._watched():
-            for name in services:
-                writer = self.writer_for(name)
-                job = BackgroundTask(lambda writer=writer: self._dump(platform, writer), f"ragops-{name}", jobs)  # type: ignore[misc]
-                _until(lambda writer=writer, job=job: writer.has_begun or job.is_done, jobs)  # type: ignore[misc]
-            all_begun()
-            _until(lambda: all(job.is_done for job in jobs), jobs)
+        for name in services:
+            writer = self.writer_for(name)
+            job = BackgroundTask(lambda writer=writer: self._dump(platform, writer), f"ragops-{name}", jobs)  # type: ignore[misc]
+            _until(lambda writer=writer, job=job: writer.has_begun or job.is_done, jobs)  # type: ignore[misc]
+        all_begun()
+        _until(lambda: all(job.is_done for job in jobs), jobs)
 
     def writer_for(self, service: str) -> ServiceWriter:
         """Return what takes the parts of `service`."""
@@ -87,126 +81,82 @@ class BackupWriter:
         order = {service.name: number for number, service in enumerate(SERVICES)}
         return tuple(sorted(self.parts, key=lambda part: (order.get(part.service, len(order)), part.name)))
 
-    @contextlib.contextmanager
-    def stream_part(self, service: str, source: Path, also: Callable[[bytes], None] = discard) -> Iterator[None]:
-        """Put `source` into the repository, and what is read of it into `also`, while the block writes it."""
-        name = f"{service}/{source.name}"
-        self._await_earlier(name)
-        growing = TailReader(source)
-        job = BackgroundTask(lambda: self._follow(name, growing, also), f"ragops-seal-{source.name}", self._sealing)
-        try:
-            yield
-        except BaseException:
-            growing.abandon()
-            if not job.wait(_ABANDON_SECONDS):
-                self._abandoned[name] = job
-            raise
-        growing.finish()
-        self._followed[name] = job
-
-    def _await_earlier(self, name: str) -> None:
-        """Wait for the thread of an earlier try, which writes the same file."""
-        for earlier in (self._followed.pop(name, None), self._abandoned.pop(name, None)):
-            while earlier is not None and not earlier.wait(_POLL):
-                cancellation.check()
-
-    def store_part(self, service: str, source: Path, read_back: Callable[[], Part], sha256: str) -> Part:
-        """Put a file into the repository while its engine reads it, and compare what lies there then."""
-        name = f"{service}/{source.name}"
-        reading = BackgroundTask(read_back, f"ragops-read-{source.name}", self._readings)
-        sealed = self._sealed(name, source)
-        if sha256 and sealed.sha256 != sha256.lower():
-            what = f"{name} has another checksum than its engine states"
-            raise IntegrityError("part_damaged", what, "run it again; a disk or a connection changes what it carries")
-        self._compare(name, sealed)
-        self.on_progress(Progress(name, "the engine reads it", done=sealed.size, total=sealed.size))
-        part = reading.result()
-        self.parts.append(
-            ManifestPart(
-                service=service,
-                name=part.name,
-                size=sealed.size,
-                sha256=sealed.sha256,
-                stored=StoredFile(
-                    file=source.name + file_suffix(self._vault.recipients),
-                    size=sealed.stored_size,
-                    sha256=sealed.stored_sha256,
-                ),
-                counts=dict(part.counts),
-                instant=part.instant,
-                versions=dict(part.versions),
-                notes=part.notes,
-            )
-        )
-        self.on_progress(Progress(name, "stored and read back", final=True, done=sealed.size, total=sealed.size))
+    def store_part(
+        self,
+        service: str,
+        name: str,
+        source: ByteReader,
+        read_back: Callable[[], Part],
+        also: Callable[[bytes], None],
+        sha256: str,
+    ) -> Part:
+        """Encode `source` into the repository while its engine reads it, and compare what lies there then."""
+        path = f"{service}/{name}"
+        with cancellation.new_run() as run:
+            reading = BackgroundTask(read_back, f"ragops-read-{name}", self._readings)
+            try:
+                encoded = self._encode(path, source, also, reading)
+                self._compare(path, encoded, sha256)
+                self.on_progress(Progress(path, "the engine reads it", done=encoded.size, total=encoded.size))
+                part = reading.result()
+            except BaseException:
+                run.cancel()  # it would wait for the rest
+                reading.wait(_READ_GRACE)
+                raise
+        self.parts.append(self._describe(service, part, encoded))
+        self.on_progress(Progress(path, "stored and read back", final=True, done=encoded.size, total=encoded.size))
         return part
+
+    def _describe(self, service: str, part: Part, encoded: EncodedPart) -> ManifestPart:
+        stored = StoredFile(
+            file=part.name + file_suffix(self._vault.recipients),
+            size=encoded.stored_size,
+            sha256=encoded.stored_sha256,
+        )
+        return ManifestPart(
+            service=service,
+            name=part.name,
+            size=encoded.size,
+            sha256=encoded.sha256,
+            stored=stored,
+            counts=dict(part.counts),
+            instant=part.instant,
+            versions=dict(part.versions),
+            notes=part.notes,
+        )
 
     def _dump(self, platform: Platform, writer: ServiceWriter) -> None:
         endpoint = platform.endpoint(writer.service)
         backup_engine(writer.service).dump(endpoint, platform.control_of(endpoint), writer)
 
-    def _sealed(self, name: str, source: Path) -> EncodedPart:
-        """Return what came of it in the repository, begun before or now."""
-        followed = self._followed.pop(name, None)
-        if followed is None:
-            self._await_earlier(name)
-            with source.open("rb") as plain:
-                return self._seal(name, plain, source.stat().st_size)
-        sealed = followed.result()
-        if sealed.size != source.stat().st_size:
-            raise IntegrityError("part_incomplete", f"{name} grew when it should have been whole", "run it again")
-        return sealed
-
-    def _follow(self, name: str, growing: TailReader, also: Callable[[bytes], None]) -> EncodedPart:
-        with growing:
-            sealed = self._seal(name, TeeReader(growing, also), 0)
-        also(b"")
-        return sealed
-
-    def _seal(self, name: str, source: ByteReader, total: int) -> EncodedPart:
-        tell = make_byte_counter(self.on_progress, name, "storing", total)
+    def _encode(
+        self, path: str, source: ByteReader, also: Callable[[bytes], None], reading: BackgroundTask[Part]
+    ) -> EncodedPart:
+        count = make_byte_counter(self.on_progress, path, "storing", 0)
 
         def on_bytes(size: int) -> None:
             cancellation.check()
-            tell(size)
+            raise_failure([reading])
+            count(size)
 
-        self._stored.add(name)
-        with self._draft.open_write(self._path(name)) as target:
-            return encode(source, target, self._vault.recipients, on_bytes)
+        with self._draft.open_write(self._path(path)) as target:
+            encoded = encode(TeeReader(source, also), target, self._vault.recipients, on_bytes)
+        also(b"")
+        return encoded
 
     def _path(self, name: str) -> str:
         return name + file_suffix(self._vault.recipients)
 
-    def _compare(self, name: str, sealed: EncodedPart) -> None:
+    def _compare(self, path: str, encoded: EncodedPart, sha256: str) -> None:
         """Read it where it lies now: a disk or a server may have taken something else than it was given."""
-        with self._draft.open_read(self._path(name)) as stored:
+        if sha256 and encoded.sha256 != sha256.lower():
+            what = f"{path} has another checksum than its engine states"
+            raise IntegrityError("part_damaged", what, "run it again; a disk or a connection changes what it carries")
+        with self._draft.open_read(self._path(path)) as stored:
             found = checksum(stored, lambda _size: cancellation.check())
-        if found != (sealed.stored_size, sealed.stored_sha256):
-            what = f"{self._path(name)} reads back otherwise than it was written"
+        if found != (encoded.stored_size, encoded.stored_sha256):
+            what = f"{self._path(path)} reads back otherwise than it was written"
             raise IntegrityError("read_back_differs", what, "check the disk or server that the repository lies on")
-
-    @contextlib.contextmanager
-    def _watched(self) -> Iterator[None]:
-        """Tell how files grow that engines write."""
-        over = threading.Event()
-
-        def watch() -> None:
-            while not over.wait(_WATCH_SECONDS):
-                with contextlib.suppress(OSError):
-                    self._tell_sizes()
-
-        watching = BackgroundTask(watch, "ragops-watch")
-        try:
-            yield
-        finally:
-            over.set()
-            watching.wait(_WATCH_SECONDS)
-
-    def _tell_sizes(self) -> None:
-        for path in self._folder.glob("*/*"):
-            name = f"{path.parent.name}/{path.name}"
-            if name not in self._stored:
-                self.on_progress(Progress(name, "taking", done=path.stat().st_size))
 
 
 class ServiceWriter:
@@ -233,16 +183,16 @@ class ServiceWriter:
         """Run all within the limit of the run."""
         self._writer.limit.run_all(tasks)
 
-    def stream(self, name: str, also: Callable[[bytes], None] = discard) -> AbstractContextManager[None]:
-        """Store the file while it is written."""
-        return self._writer.stream_part(self.service, self.folder / name, also)
-
-    def store(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
-        """Store and read back, then remove the file."""
-        path = self.folder / name
-        part = self._writer.store_part(self.service, path, read_back, sha256)
-        path.unlink()
-        return part
+    def store(
+        self,
+        name: str,
+        source: ByteReader,
+        read_back: Callable[[], Part],
+        also: Callable[[bytes], None] = discard,
+        sha256: str = "",
+    ) -> Part:
+        """Store and read back."""
+        return self._writer.store_part(self.service, name, source, read_back, also, sha256)
 
 
 def _until(condition: Callable[[], bool], jobs: Sequence[BackgroundTask[None]]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
+import tempfile
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import ragops
-from ragops.adapters.files import create_private
 from ragops.recovery.manifest import PLATFORM
 from ragops.services.contract import Part
 
@@ -28,17 +29,19 @@ def add_project(backup: BackupWriter, platform: Platform, *, sealed: bool) -> No
     writer = backup.writer_for(PLATFORM)
     versions = {"ragops": ragops.__version__}
     for name, path in platform.files.items():
-        with create_private(writer.folder / name) as target:
-            target.write(path.read_bytes())
-        writer.store(name, lambda name=name: Part(name, datetime.now(tz=UTC), {}, versions))  # type: ignore[misc]
+        part = Part(name, datetime.now(tz=UTC), {}, versions)
+        writer.store(name, io.BytesIO(path.read_bytes()), lambda part=part: part)  # type: ignore[misc]
     if sealed:
-        count = _pack(platform.sealed, writer.folder / SEALED_PART)
-        writer.store(SEALED_PART, lambda: Part(SEALED_PART, datetime.now(tz=UTC), {"files": count}, versions))
+        with tempfile.TemporaryFile(dir=writer.folder) as archive:
+            count = _pack(platform.sealed, archive)
+            archive.seek(0)
+            part = Part(SEALED_PART, datetime.now(tz=UTC), {"files": count}, versions)
+            writer.store(SEALED_PART, archive, lambda: part)
 
 
-def _pack(sealed: Mapping[str, Path], target: Path) -> int:
-    """Return an archive of what is there of them, by name; returns the number of files."""
-    with create_private(target) as stream, tarfile.open(fileobj=stream, mode="w") as archive:
+def _pack(sealed: Mapping[str, Path], target: IO[bytes]) -> int:
+    """Archive what is there of them, by name; return the number of files."""
+    with tarfile.open(fileobj=target, mode="w") as archive:
         for name, path in sealed.items():
             if path.exists():
                 archive.add(path, arcname=name, filter=_without_history)

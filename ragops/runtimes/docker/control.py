@@ -9,13 +9,12 @@ from ragops.adapters.docker.client import DockerHost, NotFoundError
 from ragops.adapters.files import create_private, explain_os_error
 from ragops.errors import RagopsError
 from ragops.runtimes.docker.containers import exec_proxy as docker_exec
-from ragops.runtimes.docker.containers import exec_stream
 from ragops.runtimes.docker.containers.data_volume import DataVolume, data_mount
 from ragops.runtimes.docker.names import DATA_FOLDER, TEMPORARY
 from ragops.runtimes.docker.sandbox import docker_sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -109,12 +108,6 @@ class DockerControl:
     def tool(self, name: str) -> tuple[str, ...]:
         """Return the command line of the image's own tool, through a process of ours that stands for it."""
         return docker_exec.arguments(self._name, name)
-
-    def run_to_file(
-        self, command: Sequence[str], target: Path, limit: float
-    ) -> AbstractContextManager[Callable[[], None]]:
-        """Run it in the container, with a thread of ours that takes what comes."""
-        return exec_stream.run_to_file(self._host, self._name, command, target, limit)
 
     def sandbox(self) -> AbstractContextManager[Sandbox]:
         """Return a container of the same image away from this one."""

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters import subprocess_tool
 from ragops.adapters.files import copy_private, explain_os_error, make_dir, size_below, sync_dir
 from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import RagopsError, UsageError
@@ -23,7 +20,7 @@ from ragops.services.control import DataFile
 from ragops.services.kept_data import Kept, is_aside, since
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from ragops.services.contract import Endpoint
@@ -137,13 +134,6 @@ class ProcessControl:
     def tool(self, name: str) -> tuple[str, ...]:
         """Return the command line of the engine's own tool, from the same wheel."""
         return (str(locate(name)),)
-
-    @contextlib.contextmanager
-    def run_to_file(self, command: Sequence[str], target: Path, limit: float) -> Iterator[Callable[[], None]]:
-        """Run a child of this process."""
-        with contextlib.ExitStack() as running:
-            running.enter_context(subprocess_tool.background_tool(command, os.environ, limit, stdout=target))
-            yield running.close
 
     def sandbox(self) -> AbstractContextManager[HostSandbox]:
         """Return a scratch folder of this machine."""

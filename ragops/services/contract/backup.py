@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
 
+    from ragops.adapters.streams import ByteReader
     from ragops.services.contract.endpoint import Endpoint
     from ragops.services.control import Control
 
@@ -65,7 +65,7 @@ def discard(_block: bytes) -> None:
 class PartWriter(Protocol):
     """Where the backup of one service writes its parts.
 
-    `folder` is for the files of the engine, `journal` a file that outlives a killed run, for notes on what it
+    `folder` is for files that the engine reads, `journal` a file that outlives a killed run, for notes on what it
     would leave elsewhere. `encrypted`: only the owner of an identity can read what is stored; nothing
     else may hold a secret. Every method may be called by several threads.
     """
@@ -80,18 +80,20 @@ class PartWriter(Protocol):
     def run_all(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run all, several at once within the limit of the run. Raises the first failure, others are not begun then."""
 
-    def stream(self, name: str, also: Callable[[bytes], None] = discard) -> AbstractContextManager[None]:
-        """Store the file `name` of `folder` while the block appends to it; `store` then completes it.
+    def store(
+        self,
+        name: str,
+        source: ByteReader,
+        read_back: Callable[[], Part],
+        also: Callable[[bytes], None] = discard,
+        sha256: str = "",
+    ) -> Part:
+        """Put all of `source` into the repository as the part `name`, and return the part.
 
-        `also` gets all that is stored of it, in blocks, the last one empty. A block that fails may be entered again
-        for the same file, which has to be gone then.
-        """
-
-    def store(self, name: str, read_back: Callable[[], Part], sha256: str = "") -> Part:
-        """Move the finished file `name` of `folder` into the repository.
-
-        At the same time `read_back` has the engine read it, and returns its description. Raises IntegrityError
-        (part_damaged) if its checksum is not the one that its engine has stated, if any.
+        `also` gets the same bytes in blocks, the last one empty. `read_back` runs in parallel, in its own thread: it
+        has the engine read them and returns their description. Raises what `source` and `read_back` raise, and
+        IntegrityError (part_damaged) if the checksum is not the one that the engine has stated, if any. If it fails it
+        may be called again for the same part.
         """
 
 

@@ -7,6 +7,7 @@ The live server serves until everything is ready, and whatever fails before that
 
 from __future__ import annotations
 
+from functools import partial
 from shutil import disk_usage
 from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, cast
@@ -15,22 +16,25 @@ from ragops.errors import MissingError, RagopsError
 from ragops.services.backup_checks import check_engine, check_major, compare_counts, engine_of, need_space
 from ragops.services.contract import Capability, Part
 from ragops.services.load_proof import prove_by_loading
-from ragops.services.redis.bgsave import Bgsave
 from ragops.services.redis.modules import by_hand
-from ragops.services.redis.rdb_check import start_check
+from ragops.services.redis.rdb_check import check_command, read_counts
+from ragops.services.redis.rdb_stream import open_rdb
 from ragops.services.redis.scratch_client import info, keys_of, operator_client
 from ragops.services.redis.scratch_server import open_scratch_server, wait_for
 from ragops.services.redis.users import strangers
 from ragops.services.rollback import rollback
+from ragops.services.stream_check import start_check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     import redis
 
     from ragops.services.contract import Endpoint, PartWriter, Proof
     from ragops.services.control import Control
+    from ragops.services.stream_check import StreamCheck
 
 PART = "dump.rdb"
 _LOAD_LIMIT = 3600.0
@@ -38,27 +42,25 @@ _COMMAND_LIMIT = 30.0
 
 
 class RedisBackup:
-    """By the RDB file of a fresh BGSAVE.
+    """By the RDB file that the server sends to a replica.
 
     Counts are those of the file: `keys` of all databases, and `expires` of them with a time to live, expired or not.
     A live server's are lower as soon as keys have expired.
     """
 
     def dump(self, endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
-        """Bgsave, and have the engine read what it saves. Raises MissingError (redis_files_unreadable, disk_full)."""
-        _need(endpoint, Capability.READ_FILES, "backed up: the RDB file is copied from its data folder")
+        """Store what the server sends while the engine's tool reads it. Raises RagopsError."""
 
         def dump() -> None:
-            with operator_client(endpoint, _COMMAND_LIMIT) as client, start_check(control, endpoint.engine) as reading:
+            with operator_client(endpoint, _COMMAND_LIMIT) as client:
                 _refuse_foreign_modules(client)
                 versions = _versions(client)
                 notes = _notes(client, endpoint)
-                save = Bgsave(client, control)
-                instant = save.begin()
+                client.config_set("repl-diskless-sync-delay", 0)  # else it waits for more replicas
+            with start_check(control, check_command(endpoint.engine)) as check, open_rdb(endpoint) as stream:
                 writer.snapshot_fixed()  # the engine has forked
-                with save.follow_file(writer.folder / PART) as finish, writer.stream(PART, reading.write):
-                    finish()
-                writer.store(PART, lambda: Part(PART, instant, reading.counts(), versions, notes))
+                read_back = partial(_read_back, check, stream.taken_at, versions, notes)
+                writer.store(PART, stream, read_back, check.write)
 
         writer.run_all([dump])
 
@@ -101,6 +103,10 @@ class RedisBackup:
         """Keys as they are now, expired ones that still take memory included."""
         with operator_client(endpoint, _COMMAND_LIMIT) as client:
             return keys_of(info(client, "keyspace"))
+
+
+def _read_back(check: StreamCheck, taken_at: datetime, versions: Mapping[str, str], notes: tuple[str, ...]) -> Part:
+    return Part(PART, taken_at, read_counts(check), versions, notes)
 
 
 def _need(endpoint: Endpoint, capability: Capability, purpose: str) -> None:

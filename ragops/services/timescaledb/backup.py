@@ -48,24 +48,14 @@ class TimescaleBackup:
 
     def dump(self, endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
         """Dump and count as of one instant, then read it. Raises RagopsError, IntegrityError (not_restorable)."""
-
-        def dump() -> None:
-            part, properties = dumping.dump(endpoint, control, writer)
-            writer.store(part.name, lambda: self._read_back(writer.folder, part, control))
-            writer.store(properties.name, lambda: self._read_back(writer.folder, properties, control))
-
-        writer.run_all([dump])
-
-    def _read_back(self, folder: Path, part: Part, control: Control) -> Part:
-        self.verify(folder, part, control)
-        return part
+        writer.run_all([lambda: dumping.dump(endpoint, control, writer)])
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Read the whole archive with pg_restore and look for every table that was counted."""
         if part.name == server_globals.PART:
             server_globals.parse(folder / part.name)
         else:
-            pg_dump.check(folder / part.name, part.counts, control)
+            pg_dump.check_file(folder / part.name, part.counts, control)
 
     def prove(
         self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part], budget: float = 0.0

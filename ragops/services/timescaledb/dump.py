@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from psycopg import IsolationLevel
 
 from ragops.adapters import subprocess_tool
-from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.postgres import translate_errors
 from ragops.services.contract import Part
 from ragops.services.timescaledb import counts as inventory
@@ -15,43 +16,56 @@ from ragops.services.timescaledb import dump_locks, dump_warnings, pg_dump, role
 from ragops.services.timescaledb.evaluated_expressions import find_evaluated
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ragops.adapters.postgres import Connection
+    from ragops.adapters.streams import ByteReader
     from ragops.services.contract import Endpoint, PartWriter
     from ragops.services.control import Control
     from ragops.services.timescaledb.server_globals import Globals
 
 
-def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> tuple[Part, Part]:
-    """Both files in the writer's folder, as of one instant.
+def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
+    """Store both parts, as of one instant.
 
     Raises IntegrityError (not_restorable) if a restore would fail or lose something, UnhealthyError
     (database_out_of_locks), RagopsError.
     """
     database = endpoint.options["database"]
-    target = writer.folder / f"{database}.dump"
     with roles.operator(endpoint, database, limit=0) as connection, translate_errors(f"database {database}"):
         dump_warnings.refuse(connection)
         dump_locks.check_locks(connection)
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         connection.execute("SET idle_in_transaction_session_timeout = 0")
-        with connection.transaction(), pg_dump.logged_in(endpoint) as environment:
+        with connection.transaction(), pg_dump.start_check(control) as check:
             row = connection.execute("SELECT pg_export_snapshot(), now()").fetchone()
             snapshot, instant = row or ("", None)
             writer.snapshot_fixed()
-            arguments = pg_dump.dump_arguments(control.tool("pg_dump"), endpoint, snapshot)
-            with (
-                dump_locks.explain_errors(endpoint),
-                subprocess_tool.background_tool(arguments, environment, pg_dump.LIMIT, stdout=target, name="pg_dump"),
-            ):
-                found, notes = _describe(connection, endpoint, writer)
-                versions = inventory.versions(connection, endpoint.engine)
+            found, notes = _describe(connection, endpoint, writer)
+            versions = inventory.versions(connection, endpoint.engine)
+            name = f"{database}.dump"
+
+            def read_back() -> Part:
                 counts = _count(endpoint, database, snapshot)
-    write_atomic(writer.folder / server_globals.PART, found.model_dump_json(indent=2) + "\n", SECRET_MODE)
-    return (
-        Part(target.name, instant, counts, versions, notes),
-        Part(server_globals.PART, instant, {}, versions),
-    )
+                pg_dump.compare_tables(name, counts, check)
+                return Part(name, instant, counts, versions, notes)
+
+            with dump_locks.explain_errors(endpoint), _start(endpoint, control, snapshot) as archive:
+                writer.store(name, archive, read_back, check.write)
+    properties = io.BytesIO(f"{found.model_dump_json(indent=2)}\n".encode())
+    writer.store(server_globals.PART, properties, lambda: Part(server_globals.PART, instant, {}, versions))
+
+
+@contextmanager
+def _start(endpoint: Endpoint, control: Control, snapshot: str) -> Iterator[ByteReader]:
+    """Start pg_dump; what is yielded is its output."""
+    arguments = pg_dump.dump_arguments(control.tool("pg_dump"), endpoint, snapshot)
+    with (
+        pg_dump.logged_in(endpoint) as environment,
+        subprocess_tool.streamed_tool(arguments, environment, pg_dump.LIMIT, name="pg_dump") as archive,
+    ):
+        yield archive
 
 
 def _describe(connection: Connection, endpoint: Endpoint, writer: PartWriter) -> tuple[Globals, tuple[str, ...]]:

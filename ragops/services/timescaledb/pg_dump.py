@@ -8,21 +8,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters import subprocess_tool
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.hints import OTHER_POINT
+from ragops.services import stream_check
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from ragops.services.contract import Endpoint
     from ragops.services.control import Control
+    from ragops.services.stream_check import StreamCheck
 
 LIMIT = 12 * 3600.0  # seconds for one tool; a dump of a large database takes hours
-_LIST_LIMIT = 300.0
+_BLOCK = 1 << 20
 _NEWER = "unsupported version"
 
 
@@ -79,30 +81,38 @@ def _clean_environment() -> dict[str, str]:
     return {**inherited, "LC_ALL": "C.UTF-8", "PGCONNECT_TIMEOUT": "10", "PGAPPNAME": "ragops"}
 
 
-def check(path: Path, counts: Mapping[str, int], control: Control) -> None:
-    """Read and decompress the whole archive, compare its tables with those of `counts`.
+def start_check(control: Control) -> AbstractContextManager[StreamCheck]:
+    """Start what reads and decompresses a whole archive, and lists what it holds."""
+    reading = ("pg_restore", "--format=custom", "--file=/dev/null")
+    return stream_check.start_check(control, ("pg_restore", "--list"), reading)
+
+
+def compare_tables(name: str, counts: Mapping[str, int], check: StreamCheck) -> None:
+    """Wait for the end of the check of the archive `name`, and compare its tables with those of `counts`.
 
     Raises IntegrityError (archive_unreadable, tables_missing), MissingError (engine_too_old).
     """
-    environment = _clean_environment()
     try:
-        with control.sandbox() as sandbox:
-            tool = sandbox.tool("pg_restore")
-            listing = subprocess_tool.read_tool_output(
-                [*tool, "--list"], environment, _LIST_LIMIT, stdin=path, name="pg_restore"
-            )
-            reading = [*tool, "--format=custom", "--file=/dev/null"]
-            subprocess_tool.run_tool(reading, environment, LIMIT, stdin=path, name="pg_restore")
+        listing, _ = check.outputs()
     except RagopsError as error:
         if error.code != "tool_failed":
             raise
         if _NEWER in error.message:
-            what = f"{path.name} was written by a newer PostgreSQL than the one here"
+            what = f"{name} was written by a newer PostgreSQL than the one here"
             raise MissingError("engine_too_old", what, "use it on a platform that runs that version") from error
-        raise IntegrityError("archive_unreadable", f"{path.name}: {error.message}", OTHER_POINT) from error
+        raise IntegrityError("archive_unreadable", f"{name}: {error.message}", OTHER_POINT) from error
     if missing := missing_tables(counts, listing):
-        what = f"{path.name} lacks tables that its manifest counts: {', '.join(missing)}"
+        what = f"{name} lacks tables that its manifest counts: {', '.join(missing)}"
         raise IntegrityError("tables_missing", what, OTHER_POINT)
+
+
+def check_file(path: Path, counts: Mapping[str, int], control: Control) -> None:
+    """Check an archive as a backup does. Raises as `compare_tables` does."""
+    with start_check(control) as check, path.open("rb") as archive:
+        while block := archive.read(_BLOCK):
+            check.write(block)
+        check.write(b"")
+        compare_tables(path.name, counts, check)
 
 
 def tables(counts: Mapping[str, int]) -> set[str]:

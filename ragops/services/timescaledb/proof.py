@@ -40,7 +40,7 @@ def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Pa
     """
     started = time.monotonic()
     part, wanted = database_builder.dump_of(parts), database_builder.globals_of(folder, parts)
-    pg_dump.check(folder / part.name, part.counts, control)
+    pg_dump.check_file(folder / part.name, part.counts, control)
     try:
         roles.operator(endpoint, roles.MAINTENANCE).close()
     except UnhealthyError as error:

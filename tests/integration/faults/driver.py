@@ -111,6 +111,8 @@ def _count_requests(effect: Any) -> None:
     import psycopg
     from redis.connection import AbstractConnection
 
+    from ragops.services.redis.rdb_stream import RdbStream
+
     def before(owner: Any, name: str, say: Any) -> None:
         original = getattr(owner, name)
 
@@ -126,6 +128,7 @@ def _count_requests(effect: Any) -> None:
     before(psycopg.Transaction, "__exit__", lambda _self, *_error: "sql end of transaction")
     before(httpx.Client, "send", lambda _self, request, **_options: _http(request))
     before(AbstractConnection, "send_command", lambda _self, *words, **_options: _redis(words))
+    before(RdbStream, "_send", lambda _self, data: "redis SYNC" if data.startswith(b"SYNC") else None)
 
 
 def _sql(query: Any) -> str:

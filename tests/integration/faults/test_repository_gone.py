@@ -186,7 +186,7 @@ def s3(lab: Lab, free_port: Callable[[], int], wait_until: Callable[..., None], 
 def test_s3_dies_during_a_backup(lab: Lab, s3: S3) -> None:
     """Once parts are there; the run ends in words, in bounded time, and the next one completes."""
     lab.configure(repository=s3.place, copies=[])
-    with lab.paused("backup", "run", "--json", at=r"os.remove .*staging/.*redis/dump.rdb", code=MISSING) as ended:
+    with lab.paused("backup", "run", "--json", at=r"os.remove .*staging/.*0001-0\.snapshot", code=MISSING) as ended:
         s3.kill()
     assert ended[0].error["code"] == "repository_unreachable", ended[0].error
     s3.start()

@@ -72,6 +72,48 @@ def test_an_interrupt_ends_the_wait_for_one_that_takes_nothing() -> None:
     assert tool._process.poll() is not None
 
 
+def test_its_output_is_read_while_it_runs() -> None:
+    program = "sys.stdout.write('first\\n'); sys.stdout.flush(); time.sleep(0.2); sys.stdout.write('x' * 3000000)"
+    with subprocess_tool.streamed_tool(python(program), os.environ, 30) as output:
+        assert output.read(1 << 20) == b"first\n"
+        assert tool_running(output)
+        rest = 0
+        while block := output.read(1 << 16):
+            assert len(block) <= 1 << 16
+            rest += len(block)
+    assert rest == 3_000_000
+
+
+def tool_running(output: subprocess_tool.ToolOutput) -> bool:
+    return output._process.poll() is None
+
+
+def test_output_that_ends_early_is_no_output() -> None:
+    """Half a dump is none, though the pipe only says that it has ended."""
+    program = "sys.stdout.write('half of it\\n'); sys.stdout.flush(); sys.exit('the server is gone')"
+    with subprocess_tool.streamed_tool(python(program), os.environ, 30, name="it") as output:
+        assert output.read(1 << 20) == b"half of it\n"
+        with pytest.raises(RagopsError, match="it ended with 1: the server is gone"):
+            output.read(1 << 20)
+
+
+def test_one_that_prints_nothing_is_given_up() -> None:
+    with (
+        subprocess_tool.streamed_tool(python("time.sleep(60)"), os.environ, 1, name="it") as output,
+        pytest.raises(RagopsError, match="it took over 1 s"),
+    ):
+        output.read(1)
+    assert not tool_running(output)
+
+
+def test_an_interrupt_ends_the_wait_for_output() -> None:
+    with cancellation.new_run() as run, subprocess_tool.streamed_tool(python("time.sleep(60)"), os.environ, 60) as tool:
+        threading.Timer(0.5, run.cancel).start()
+        with pytest.raises(InterruptedRunError):
+            tool.read(1)
+    assert not tool_running(tool)
+
+
 def test_one_that_is_not_there() -> None:
     with pytest.raises(MissingError) as found, subprocess_tool.piped_tool(["/nonexistent/tool"], os.environ, 1):
         pass

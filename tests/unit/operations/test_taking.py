@@ -22,10 +22,10 @@ import pytest
 from ragops.adapters import cancellation
 from ragops.adapters.background import BackgroundTask
 from ragops.errors import IntegrityError, MissingError, RagopsError
-from ragops.operations.backup import create, part_writer, replicate
+from ragops.operations.backup import create, replicate
 from ragops.operations.backup.create import BackupRequest
 from ragops.operations.backup.list_points import overview
-from ragops.operations.backup.part_writer import BackupWriter, _until
+from ragops.operations.backup.part_writer import _until
 from ragops.operations.backup.verify import verify
 from ragops.recovery.manifest import Kind
 from ragops.recovery.repository import LockRequest, Repository
@@ -40,7 +40,7 @@ from tests.backup_helpers import (
     unpack,
     vault_of,
 )
-from tests.fake_engines import ORDER, FakeEngine, Meeting, engines, platform_of, plugged
+from tests.fake_engines import ORDER, FakeEngine, Meeting, Output, engines, platform_of, plugged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -257,7 +257,7 @@ def test_an_engine_reads_a_part_while_it_is_stored(fakes: Any, vault: BackupTarg
 
 @pytest.fixture
 def growing() -> Iterator[FakeEngine]:
-    """Redis alone, with one part of 3 MB that is followed."""
+    """Redis alone, with one part of 4 MB that tells when half of it is stored."""
     found = engines({"redis": {"grown": 300_000}})
     with plugged({"redis": found["redis"]}):
         yield found["redis"]
@@ -279,13 +279,12 @@ def test_a_part_is_stored_while_it_is_written(growing: FakeEngine, vault: Backup
 
 
 def test_what_is_stored_is_what_is_read_meanwhile(growing: FakeEngine, vault: BackupTarget) -> None:
-    """A checker beside gets the very bytes that are stored, and their end."""
+    """A checker gets the very bytes that are stored, and their end."""
     blocks: list[bytes] = []
 
     def dump_one(writer: Any, name: str, instant: datetime) -> None:
-        with writer.stream(name, blocks.append):
-            growing._grow(writer.folder / name, growing.live[name])
-        writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
+        part = Part(name, instant, {}, {"fake": "1.0"})
+        writer.store(name, Output(growing.live[name]), lambda: part, blocks.append)
 
     growing._dump_one = dump_one  # type: ignore[method-assign]
     point = take(platform_of(["redis"]), vault)
@@ -301,9 +300,8 @@ def test_a_checksum_that_the_engine_states_is_compared_with_what_is_stored(
     growing: FakeEngine, vault: BackupTarget, stated: str
 ) -> None:
     def dump_one(writer: Any, name: str, instant: datetime) -> None:
-        with writer.stream(name):
-            (writer.folder / name).write_bytes(b"as it was")
-        writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}), stated)
+        part = Part(name, instant, {}, {"fake": "1.0"})
+        writer.store(name, Output(b"as it was"), lambda: part, sha256=stated)
 
     growing._dump_one = dump_one  # type: ignore[method-assign]
     if stated.startswith("0"):
@@ -315,29 +313,7 @@ def test_a_checksum_that_the_engine_states_is_compared_with_what_is_stored(
         assert take(platform_of(["redis"]), vault).manifest.parts[0].sha256 == stated
 
 
-def test_a_file_that_goes_on_growing_is_found(growing: FakeEngine, vault: BackupTarget) -> None:
-    def dump_one(writer: Any, name: str, instant: datetime) -> None:
-        with writer.stream(name):
-            (writer.folder / name).write_bytes(b"all")
-        writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
-
-    sealed = BackupWriter._follow
-
-    def longer(taking: BackupWriter, name: str, *rest: Any) -> Any:
-        done = sealed(taking, name, *rest)
-        with (taking._folder / name).open("ab") as stream:
-            stream.write(b"more")
-        return done
-
-    growing._dump_one = dump_one  # type: ignore[method-assign]
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(IntegrityError) as found:
-        patch.setattr(BackupWriter, "_follow", longer)
-        take(platform_of(["redis"]), vault)
-    assert found.value.code == "part_incomplete"
-    assert nothing_left(vault)
-
-
-def test_a_writer_that_fails_in_the_middle_leaves_nothing_and_says_why(
+def test_an_engine_that_fails_in_the_middle_leaves_nothing_and_says_why(
     growing: FakeEngine, vault: BackupTarget
 ) -> None:
     def at(step: str) -> None:
@@ -352,102 +328,55 @@ def test_a_writer_that_fails_in_the_middle_leaves_nothing_and_says_why(
     assert threads() == []
 
 
-def test_the_same_part_may_be_begun_again(growing: FakeEngine, vault: BackupTarget, tmp_path: Path) -> None:
-    """As Qdrant does where a node is lost in the middle of a download."""
-    grow, tries = growing._grow, []
+def test_a_check_that_fails_early_ends_the_dump(growing: FakeEngine, vault: BackupTarget) -> None:
+    """No terabyte is stored that is known to be worth nothing."""
+    failed = threading.Event()
 
-    def dump_one(writer: Any, name: str, instant: datetime) -> None:
-        try:
-            with writer.stream(name):
-                tries.append(name)
-                (writer.folder / name).write_bytes(b"half of it")
-                _lose()
-        except ConnectionError:
-            (writer.folder / name).unlink()
-        with writer.stream(name):
-            grow(writer.folder / name, growing.live[name])
-        writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
-
-    growing._dump_one = dump_one  # type: ignore[method-assign]
-    point = take(platform_of(["redis"]), vault)
-    assert tries == ["grown"]
-    assert (unpack(vault, point, "redis", tmp_path / "plain") / "grown").read_bytes() == growing.live["grown"]
-
-
-def test_a_try_that_was_whole_and_is_dropped_does_not_write_into_the_next(
-    growing: FakeEngine, vault: BackupTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As of a snapshot that was another client's, in a store that is slow to take it."""
-    follow, tries = BackupWriter._follow, []
-
-    def slow(taking: BackupWriter, *rest: Any) -> Any:
-        tries.append("begun")
-        sealed = follow(taking, *rest)
-        if len(tries) == 1:
-            time.sleep(0.5)
-        tries.append("stored")
-        return sealed
-
-    def dump_one(writer: Any, name: str, instant: datetime) -> None:
-        with writer.stream(name):
-            (writer.folder / name).write_bytes(b"another one")
+    def at(step: str) -> None:
+        if step == "read grown":
+            failed.set()
+            raise IntegrityError("told_to", "told to fail")
+        if step == "half grown":
+            assert failed.wait(20)
             time.sleep(0.1)
-        (writer.folder / name).unlink()
-        with writer.stream(name):
-            (writer.folder / name).write_bytes(growing.live[name])
-        writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
 
-    monkeypatch.setattr(BackupWriter, "_follow", slow)
-    growing._dump_one = dump_one  # type: ignore[method-assign]
-    point = take(platform_of(["redis"]), vault)
-    assert tries == ["begun", "stored"] * 2
-    assert (unpack(vault, point, "redis", tmp_path / "plain") / "grown").read_bytes() == growing.live["grown"]
+    growing.at = at
+    rest: list[int] = []
+    growing.live["grown"] *= 4
+    read = Output.read
+
+    def counted(self: Output, size: int, /) -> bytes:
+        block = read(self, size)
+        rest.append(len(self._rest))
+        return block
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(IntegrityError, match="told to fail"):
+        patch.setattr(Output, "read", counted)
+        take(platform_of(["redis"]), vault)
+    assert rest[-1] > 0
+    assert nothing_left(vault)
 
 
-@pytest.mark.parametrize("again", ["stream", "store"])
-def test_a_try_that_failed_and_still_writes_is_waited_for(
-    growing: FakeEngine, vault: BackupTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, again: str
-) -> None:
-    """The store hangs for longer than the failed try is given: the next one must not write the same file with it."""
-    follow, write, events = BackupWriter._follow, BackupWriter._seal, []
-
-    def slow(taking: BackupWriter, *rest: Any) -> Any:
-        try:
-            return follow(taking, *rest)
-        finally:
-            if not events:
-                time.sleep(0.5)
-            events.append("let go")
-
-    def noted(taking: BackupWriter, *rest: Any) -> Any:
-        if tries:
-            events.append("next begins")
-        return write(taking, *rest)
-
-    tries: list[str] = []
+def test_the_same_part_may_be_begun_again(growing: FakeEngine, vault: BackupTarget, tmp_path: Path) -> None:
+    """As Qdrant does if a node is lost in the middle of a download; what read the first try is over by then."""
+    whole, waiting = threading.Event(), threading.Event()
 
     def dump_one(writer: Any, name: str, instant: datetime) -> None:
-        try:
-            with writer.stream(name):
-                (writer.folder / name).write_bytes(b"half of it")
-                time.sleep(0.1)
-                _lose()
-        except ConnectionError:
-            (writer.folder / name).unlink()
-            tries.append("failed")
-        if again == "stream":
-            with writer.stream(name):
-                (writer.folder / name).write_bytes(growing.live[name])
-        else:
-            (writer.folder / name).write_bytes(growing.live[name])
-        writer.store(name, lambda: Part(name, instant, {}, {"fake": "1.0"}))
+        def read_back() -> Part:
+            waiting.set()
+            while not whole.wait(0.01):
+                cancellation.check()
+            return Part(name, instant, {}, {"fake": "1.0"})
 
-    monkeypatch.setattr(part_writer, "_ABANDON_SECONDS", 0.05)
-    monkeypatch.setattr(BackupWriter, "_follow", slow)
-    monkeypatch.setattr(BackupWriter, "_seal", noted)
+        with pytest.raises(ConnectionError):
+            writer.store(name, Output(growing.live[name][:5000], _lose), read_back)
+        assert waiting.is_set()
+        assert not any(thread.startswith("ragops-read") for thread in threads())
+        whole.set()
+        writer.store(name, Output(growing.live[name]), read_back)
+
     growing._dump_one = dump_one  # type: ignore[method-assign]
     point = take(platform_of(["redis"]), vault)
-    assert events[:2] == ["let go", "next begins"]
     assert (unpack(vault, point, "redis", tmp_path / "plain") / "grown").read_bytes() == growing.live["grown"]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 import threading
 import time
 from queue import Empty, Full, Queue
@@ -10,23 +11,19 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import cancellation, subprocess_tool
 from ragops.adapters.background import BackgroundTask
-from ragops.adapters.docker.stream import BlockingReader, OpenStdin, RingBuffer
-from ragops.adapters.files import create_private, explain_os_error
+from ragops.adapters.docker.stream import BlockingReader
 from ragops.errors import RagopsError
-from ragops.runtimes.docker.containers.exec_proxy import LIMIT, wrapped
+from ragops.runtimes.docker.containers.exec_proxy import LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from ragops.adapters.docker.client import DockerHost
     from ragops.adapters.docker.values import ExecResult
-    from ragops.adapters.streams import ByteReader, ByteWriter
 
 _POLL = 0.05
 _GRACE = 10.0
 _AHEAD = 2  # blocks that wait for the program
-_KEPT = 64 << 10  # of what it prints
 _KILLED = 137  # SIGKILL, as a shell and Docker say it
 
 
@@ -35,9 +32,12 @@ class StdinProcess:
 
     def __init__(self, host: DockerHost, container: str, command: Sequence[str], limit: float) -> None:
         self._name, self._limit = command[0], limit
-        self._input, self._printed = _Blocks(), RingBuffer(_KEPT)
+        self._input, self._printed = _Blocks(), tempfile.TemporaryFile()  # noqa: SIM115  closed by `end`
         self._has_all = threading.Event()
-        self._talk = _begun(host, container, command, self._input, self._printed)
+        self._talk: BackgroundTask[ExecResult] = BackgroundTask(
+            lambda: host.exec_stream(container, command, source=self._input, target=self._printed, limit=LIMIT),
+            "ragops-exec",
+        )
 
     def write(self, block: bytes) -> None:
         """Give it some of its input, `b""` at the end. Raises RagopsError (tool_timeout)."""
@@ -56,12 +56,14 @@ class StdinProcess:
         while not self._has_all.wait(_POLL) and not self._talk.is_done:  # its limit is for what it does then
             cancellation.check()
         _wait(self._talk, self._name, self._limit)
-        return self._printed.data.decode(errors="replace")
+        self._printed.seek(0)
+        return self._printed.read().decode(errors="replace")
 
     def end(self) -> None:
         """End its input, and wait a little for its end."""
         self._input.close()
         self._talk.wait(_GRACE)
+        self._printed.close()
 
 
 @contextlib.contextmanager
@@ -72,32 +74,6 @@ def start_with_stdin(host: DockerHost, container: str, command: Sequence[str], l
         yield program
     finally:
         program.end()
-
-
-@contextlib.contextmanager
-def run_to_file(
-    host: DockerHost, container: str, command: Sequence[str], target: Path, limit: float
-) -> Iterator[Callable[[], None]]:
-    """Run a program without input that prints into the new file `target`, and end it with the block.
-
-    What is yielded waits for its end, `limit` seconds at most. Raises MissingError (disk_full), RagopsError.
-    """
-    source = OpenStdin()
-    with contextlib.closing(_NewFile(target)) as file:
-        talk = _begun(host, container, wrapped(list(command)), source, file)
-        try:
-            yield lambda: _wait(talk, command[0], limit)
-        finally:
-            source.close()
-            talk.wait(_GRACE)
-
-
-def _begun(
-    host: DockerHost, container: str, command: Sequence[str], source: ByteReader, target: ByteWriter
-) -> BackgroundTask[ExecResult]:
-    return BackgroundTask(
-        lambda: host.exec_stream(container, command, source=source, target=target, limit=LIMIT), "ragops-exec"
-    )
 
 
 def _wait(talk: BackgroundTask[ExecResult], name: str, limit: float) -> None:
@@ -134,30 +110,3 @@ class _Blocks(BlockingReader):
                     self.close()
         block, self._rest = self._rest[:size], self._rest[size:]
         return bytes(block)
-
-
-class _NewFile:
-    """Ours alone, and without a buffer: others look at how it grows."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._translate_errors():
-            self._file = create_private(path, 0)
-
-    def write(self, data: bytes, /) -> None:
-        """Take all of it."""
-        rest = memoryview(data)
-        with self._translate_errors():
-            while rest:
-                rest = rest[self._file.write(rest) :]
-
-    def close(self) -> None:
-        """Close it."""
-        self._file.close()
-
-    @contextlib.contextmanager
-    def _translate_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise explain_os_error(error, f"write {self._path}") from error

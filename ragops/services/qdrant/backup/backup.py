@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from datetime import UTC, datetime
 from shutil import disk_usage
 from tempfile import gettempdir
 from typing import TYPE_CHECKING
 
-from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.hints import OTHER_POINT
 from ragops.services.backup_checks import check_engine, compare_counts, need_space
@@ -21,7 +21,6 @@ from ragops.services.qdrant.backup.proven_copies import user_aliases, user_colle
 from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 from ragops.services.qdrant.backup.snapshots import Dump, ignore_deletion, kind
 from ragops.services.qdrant.cluster.nodes import connect
-from ragops.services.qdrant.names import ENGINE
 from ragops.services.rollback import rollback
 from ragops.services.versions import Version
 
@@ -48,12 +47,12 @@ class QdrantBackup:
 
     def dump(self, endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
         """Snapshot every shard, fetch it, read it back. Raises IntegrityError, MissingError, UnhealthyError."""
-        storage = control.local_data if endpoint.engine == ENGINE else None
+        del control
         with connect(endpoint, _REQUEST_SECONDS) as nodes:
             copies = ServerCopies(writer.journal)
             copies.clear(nodes)
             versions, instant = _versions(nodes.first, endpoint), datetime.now(tz=UTC)
-            dump = Dump(nodes, writer, versions, copies, storage)
+            dump = Dump(nodes, writer, versions, copies)
             aliases, takings = user_aliases(nodes.first), []
             for number, name in enumerate(user_collections(nodes.first), 1):
                 with ignore_deletion(name, nodes.first):
@@ -63,9 +62,8 @@ class QdrantBackup:
         records = tuple(taking.record() for taking in takings if not taking.gone)
         kept = {record.name for record in records}
         whole = Catalogue(collections=records, aliases={alias: name for alias, name in aliases.items() if name in kept})
-        content = whole.model_dump_json(indent=2) + "\n"
-        write_atomic(writer.folder / manifest.PART, content, SECRET_MODE)
-        writer.store(manifest.PART, lambda: Part(manifest.PART, instant, whole.counts(), versions))
+        content = io.BytesIO(f"{whole.model_dump_json(indent=2)}\n".encode())
+        writer.store(manifest.PART, content, lambda: Part(manifest.PART, instant, whole.counts(), versions))
 
     def verify(self, folder: Path, part: Part, control: Control) -> None:
         """Read the part, a snapshot with the engine where that can, and compare its counts."""

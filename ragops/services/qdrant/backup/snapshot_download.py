@@ -3,104 +3,84 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from ragops.adapters import cancellation
-from ragops.adapters.background import BackgroundTask
-from ragops.adapters.files import link
-from ragops.adapters.qdrant.paths import path_of
-from ragops.devserver.qdrant import places
+from ragops.adapters.files import create_private, explain_os_error
 from ragops.services.qdrant.backup.snapshot_journal import names_of
 from ragops.services.qdrant.cluster.polling import while_answering
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ragops.adapters.qdrant.http import HttpClient
-    from ragops.services.contract import PartWriter
+    from ragops.adapters.streams import ByteReader
     from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 
-_LOOK_SECONDS = 0.02
-_GRACE_SECONDS = 8.0  # less than tasks get to clear up
+_POLL = 0.02
 
 
-class _OtherSnapshotError(Exception):
-    """What was taken for our snapshot is another one."""
+@contextlib.contextmanager
+def open_snapshot(client: HttpClient, snapshots: str, copies: ServerCopies) -> Iterator[tuple[ByteReader, str]]:
+    """Have a snapshot made below the path `snapshots`; yields it and its SHA-256 as the server states it.
 
-
-@dataclass(frozen=True)
-class Source:
-    """A shard; `storage` is the folder of its server, if that is the development engine on this machine's disk."""
-
-    collection: str
-    shard: int
-    storage: Path | None
-
-    @property
-    def snapshots(self) -> str:
-        """The path of its snapshots."""
-        return f"{path_of(self.collection)}/shards/{self.shard}/snapshots"
-
-
-def fetch(client: HttpClient, source: Source, target: Path, copies: ServerCopies, writer: PartWriter) -> str:
-    """Have a snapshot made in `target`, and removed from the server whatever happens; returns its SHA-256 as stated.
-
-    From the server, or by a second name for the very file that it writes, which is stored while it grows.
+    It is removed from the server whatever happens.
     """
-    before = names_of(client, source.snapshots)
-    with copies.keep_note(client, source.snapshots, before):
-        if source.storage is None:
-            made, here = _make(client, source), False
-        else:
-            made, here = _shared(client, source, source.storage, target, writer)
-        path = f"{source.snapshots}/{quote(made['name'], safe='')}"
-        if not here:
-            with writer.stream(target.name):
-                while_answering(client, lambda: client.download(path, target))
+    before = names_of(client, snapshots)
+    with copies.keep_note(client, snapshots, before):
+        made: dict[str, Any] = while_answering(client, lambda: client.send("POST", snapshots, wait="true"))
+        path = f"{snapshots}/{quote(made['name'], safe='')}"
+        with client.open_download(path) as body:
+            yield body, str(made.get("checksum") or "")
         client.send("DELETE", path, wait="true")
-    return str(made.get("checksum") or "")
 
 
-def _make(client: HttpClient, source: Source) -> dict[str, Any]:
-    made: dict[str, Any] = while_answering(client, lambda: client.send("POST", source.snapshots, wait="true"))
-    return made
+class LocalCopy:
+    """A copy of what is stored, for an engine that reads files only; written in blocks, the last one empty."""
 
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._whole = threading.Event()
+        with self._translate_errors():
+            self._file = create_private(path)
 
-def _shared(
-    client: HttpClient, source: Source, storage: Path, target: Path, writer: PartWriter
-) -> tuple[dict[str, Any], bool]:
-    """Take a new snapshot; return it, and whether `target` is a name of its file."""
-    others = _drafts(storage, source.collection)
-    making = BackgroundTask(lambda: _make(client, source), "ragops-snapshot")
-    try:
-        while not making.wait(_LOOK_SECONDS):
-            new = _drafts(storage, source.collection) - others
-            if len(new) == 1 and link(new.pop(), target):
-                with writer.stream(target.name):
-                    _check_it(target, storage, making.result()["name"])
-                return making.result(), True
+    def write(self, block: bytes) -> None:
+        """Append a block. Raises MissingError (disk_full)."""
+        with self._translate_errors():
+            if block:
+                self._file.write(block)
+            else:
+                self._file.close()
+                self._whole.set()
+
+    def wait_whole(self) -> Path:
+        """Return its path as soon as it has its last block."""
+        while not self._whole.wait(_POLL):
             cancellation.check()
-        return making.result(), False
-    except _OtherSnapshotError:
-        target.unlink()
-        return making.result(), False
-    except BaseException:
-        making.wait(_GRACE_SECONDS)  # what it makes is to be removed
-        raise
+        return self._path
+
+    def remove(self) -> None:
+        """Remove it."""
+        with contextlib.suppress(OSError):
+            self._file.close()
+        self._path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise explain_os_error(error, f"write {self._path}") from error
 
 
-def _check_it(target: Path, storage: Path, name: str) -> None:
-    """Raise _OtherSnapshotError if it is not that snapshot, but another client's of the same second."""
-    with contextlib.suppress(OSError):
-        whole = places.snapshot(storage, name)
-        if whole is not None and target.samefile(whole):
-            return
-    raise _OtherSnapshotError
-
-
-def _drafts(storage: Path, collection: str) -> set[Path]:
-    with contextlib.suppress(OSError):
-        return places.drafts(storage, collection)
-    return set()
+@contextlib.contextmanager
+def open_copy(path: Path) -> Iterator[LocalCopy]:
+    """Begin a copy at the new file `path`, which is removed when the block ends."""
+    copy = LocalCopy(path)
+    try:
+        yield copy
+    finally:
+        copy.remove()

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ragops.adapters.qdrant.paths import path_of
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.contract import Part
 from ragops.services.qdrant.backup import manifest, snapshot_reader
 from ragops.services.qdrant.backup.manifest import CollectionRecord, Shard
 from ragops.services.qdrant.backup.proven_copies import user_collections
-from ragops.services.qdrant.backup.snapshot_download import Source, fetch
+from ragops.services.qdrant.backup.snapshot_download import open_copy, open_snapshot
 from ragops.services.qdrant.cluster.shards import ShardMap
 
 if TYPE_CHECKING:
@@ -44,16 +45,12 @@ class Taking:
 
 @dataclass(frozen=True)
 class Dump:
-    """The target of a dump's parts, the facts of their engine, and the copies that servers make during the dump.
-
-    `storage` is the folder of the development engine, if this machine can read it.
-    """
+    """The target of a dump's parts, the facts of their engine, and the copies that servers make during the dump."""
 
     nodes: Nodes
     writer: PartWriter
     versions: Mapping[str, str]
     copies: ServerCopies
-    storage: Path | None
 
     def collection(self, name: str, number: int) -> Taking:
         """Return the tasks for the shards of the collection, the `number`th.
@@ -86,7 +83,6 @@ class Dump:
             able = [client for client in others if _has_active(client, taking.bare.name, shard)]
             if not able:
                 raise
-        (self.writer.folder / f"{file}.snapshot").unlink(missing_ok=True)
         return self._from_any(able, taking, shard, file, shards)
 
     def _unless_deleted(self, taking: Taking, take: Callable[[], Shard], where: Mapping[str, object]) -> None:
@@ -100,16 +96,19 @@ class Dump:
 
     def _shard(self, taking: Taking, client: HttpClient, shard: int, file: str, shards: int) -> Shard:
         name, instant = taking.bare.name, datetime.now(tz=UTC)
-        target = self.writer.folder / f"{file}.snapshot"
-        checksum = fetch(client, Source(name, shard, self.storage), target, self.copies, self.writer)
+        part_name, snapshots = f"{file}.snapshot", f"{path_of(name)}/shards/{shard}/snapshots"
+        with (
+            open_snapshot(client, snapshots, self.copies) as (source, checksum),
+            open_copy(self.writer.folder / f"{part_name}.copy") as copy,
+        ):
 
-        def read_back() -> Part:
-            points = self._points(target)
-            counts = {} if points is None else {kind(name, shard, shards): points}
-            return Part(target.name, instant, counts, self.versions)
+            def read_back() -> Part:
+                points = self._points(copy.wait_whole())
+                counts = {} if points is None else {kind(name, shard, shards): points}
+                return Part(part_name, instant, counts, self.versions)
 
-        part = self.writer.store(target.name, read_back, checksum)
-        return Shard(id=shard, file=target.name, points=next(iter(part.counts.values()), None))
+            part = self.writer.store(part_name, source, read_back, copy.write, checksum)
+        return Shard(id=shard, file=part_name, points=next(iter(part.counts.values()), None))
 
     def _points(self, target: Path) -> int | None:
         """Count by the engine if it can read the file; None if only its completeness can be checked."""

@@ -1,148 +1,99 @@
-"""How a snapshot comes from its server: by a second name of its file while that grows, or over the line."""
+"""How a snapshot comes from its server: as a stream, removed there whatever happens, with a copy for the engine."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import stat
 import threading
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.devserver.qdrant import places
-from ragops.errors import UnhealthyError
-from ragops.services.qdrant.backup import snapshot_download
-from ragops.services.qdrant.backup.snapshot_download import Source, fetch
+from ragops.adapters import cancellation
+from ragops.adapters.background import BackgroundTask
+from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
+from ragops.services.qdrant.backup.snapshot_download import open_copy, open_snapshot
 from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
-from tests.backup_helpers import KeepingWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-NAME = "docs"
+    from ragops.adapters.streams import ByteReader
+
 CONTENT = os.urandom(200_000)
+SNAPSHOTS = "/collections/docs/shards/0/snapshots"
 
 
 class Server:
-    """What `HttpClient` asks, on files: it writes a snapshot in two halves, the second one when `go_on` is set."""
+    """What `HttpClient` asks; `others` were there before, a snapshot is made even if the answer is lost."""
 
     name = "qdrant"
 
-    def __init__(self, storage: Path, collection: str = NAME) -> None:
-        self.folder = storage / places.COLLECTIONS / "a1" / places.SNAPSHOTS
-        self.folder.mkdir(parents=True)
-        self.collection = collection
-        self.go_on = threading.Event()
-        self.fails = False
-        self.downloads = 0
+    def __init__(self) -> None:
+        self.kept = {"others"}
+        self.loses_answer = False
 
     def get(self, _path: str) -> list[dict[str, str]]:
-        return [{"name": path.name} for path in self.folder.glob("[!.]*")]
+        return [{"name": name} for name in sorted(self.kept)]
 
     def send(self, method: str, path: str, **_query: str) -> dict[str, str] | bool:
         if method == "DELETE":
-            (self.folder / path.rpartition("/")[2]).unlink()
+            self.kept.remove(path.rpartition("/")[2])
             return True
-        final = self.folder / places.snapshot_name(self.collection, datetime.now(tz=UTC))
-        draft = places.draft_of(final)
-        with draft.open("wb") as stream:
-            stream.write(CONTENT[:100_000])
-            stream.flush()
-            assert self.go_on.wait(10)
-            if self.fails:
-                draft.unlink()
-                raise UnhealthyError("qdrant_unreachable", "told to fail")
-            stream.write(CONTENT[100_000:])
-        draft.rename(final)
-        return {"name": final.name, "checksum": hashlib.sha256(CONTENT).hexdigest()}
+        self.kept.add("ours")
+        if self.loses_answer:
+            raise UnhealthyError("qdrant_unreachable", "told to fail")
+        return {"name": "ours", "checksum": hashlib.sha256(CONTENT).hexdigest()}
 
-    def download(self, path: str, target: Path) -> None:
-        self.downloads += 1
-        target.write_bytes((self.folder / path.rpartition("/")[2]).read_bytes())
+    @contextmanager
+    def open_download(self, path: str) -> Iterator[ByteReader]:
+        assert path == f"{SNAPSHOTS}/ours"
+        yield io.BytesIO(CONTENT)
 
 
-class PartWriter(KeepingWriter):
-    """Lets the server go on once its file is followed, or at once where it cannot be."""
-
-    def __init__(self, folder: Path, server: Server) -> None:
-        super().__init__(folder)
-        self._server = server
-        self.size_when_followed = -1
-
-    def stream(self, name: str, also: Any = lambda _block: None) -> Any:
-        path = self.folder / name
-        self.size_when_followed = path.stat().st_size if path.exists() else -1
-        self._server.go_on.set()
-        return super().stream(name, also)
+def test_it_is_read_as_a_stream_and_gone_from_the_server(tmp_path: Path) -> None:
+    server, copies = Server(), ServerCopies(tmp_path / "journal")
+    with open_snapshot(server, SNAPSHOTS, copies) as (source, checksum):  # type: ignore[arg-type]
+        assert hashlib.sha256(source.read(1 << 20)).hexdigest() == checksum
+        assert "others" in (tmp_path / "journal").read_text()
+    assert server.kept == {"others"}
+    assert "others" not in (tmp_path / "journal").read_text()
 
 
-def run(server: Server, tmp_path: Path, storage: Path | None) -> tuple[PartWriter, Path, str]:
-    writer = PartWriter(tmp_path / "parts", server)
-    target, copies = writer.folder / "0001-0.snapshot", ServerCopies(writer.journal)
-    said = fetch(server, Source(server.collection, 0, storage), target, copies, writer)  # type: ignore[arg-type]
-    return writer, target, said
+@pytest.mark.parametrize("when", ["made", "read"])
+def test_a_failure_leaves_no_snapshot_of_ours_on_the_server(tmp_path: Path, when: str) -> None:
+    server, copies = Server(), ServerCopies(tmp_path / "journal")
+    server.loses_answer = when == "made"
+    with (
+        pytest.raises(UnhealthyError, match="told to fail"),
+        open_snapshot(server, SNAPSHOTS, copies),  # type: ignore[arg-type]
+    ):
+        raise UnhealthyError("qdrant_unreachable", "told to fail")
+    assert server.kept == {"others"}
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> Path:
-    return tmp_path / "storage"
+def test_a_copy_is_ours_alone_whole_and_gone_at_the_end(tmp_path: Path) -> None:
+    with open_copy(tmp_path / "copy") as copy:
+        waiting = BackgroundTask(lambda: copy.wait_whole().read_bytes())
+        copy.write(CONTENT)
+        assert not waiting.wait(0.1)
+        assert stat.S_IMODE((tmp_path / "copy").stat().st_mode) == 0o600
+        copy.write(b"")
+        assert waiting.result() == CONTENT
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_snapshot_is_ours_while_the_server_writes_it(tmp_path: Path, storage: Path) -> None:
-    server = Server(storage)
-    writer, target, said = run(server, tmp_path, storage)
-    assert writer.size_when_followed == 100_000
-    assert (target.read_bytes(), said) == (CONTENT, hashlib.sha256(CONTENT).hexdigest())
-    assert (server.downloads, list(server.folder.iterdir())) == (0, [])
+def test_one_that_waits_for_a_copy_ends_with_the_run(tmp_path: Path) -> None:
+    with cancellation.new_run() as run, open_copy(tmp_path / "copy") as copy:
+        threading.Timer(0.1, run.cancel).start()
+        with pytest.raises(InterruptedRunError):
+            copy.wait_whole()
 
 
-@pytest.mark.parametrize("why", ["elsewhere", "no link"])
-def test_it_is_downloaded_where_its_file_cannot_be_had(
-    tmp_path: Path, storage: Path, why: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = Server(storage)
-    server.go_on.set()
-    monkeypatch.setattr(snapshot_download, "link", lambda *_paths: False)
-    _, target, _ = run(server, tmp_path, None if why == "elsewhere" else storage)
-    assert (target.read_bytes(), server.downloads, list(server.folder.iterdir())) == (CONTENT, 1, [])
-
-
-def test_another_clients_snapshot_of_the_same_instant_is_not_taken_for_ours(
-    tmp_path: Path, storage: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    server = Server(storage)
-    others = server.folder / ".docs-shard-0-2026-01-01-00-00-00-000000.snapshot"
-    others.write_bytes(b"of another client")
-    seen = iter([set(), *[{others}] * 1000])
-    monkeypatch.setattr(places, "drafts", lambda *_arguments: next(seen))
-    _, target, _ = run(server, tmp_path, storage)
-    assert (target.read_bytes(), server.downloads) == (CONTENT, 1)
-    assert list(server.folder.iterdir()) == [others]
-
-
-def test_a_server_that_fails_half_way_leaves_the_failure_and_no_snapshot(tmp_path: Path, storage: Path) -> None:
-    server = Server(storage)
-    server.fails = True
-    with pytest.raises(UnhealthyError, match="told to fail"):
-        run(server, tmp_path, storage)
-    assert list(server.folder.iterdir()) == []
-
-
-def test_drafts_are_those_of_one_collection(tmp_path: Path, storage: Path) -> None:
-    when = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
-    folder = storage / places.COLLECTIONS / "a1" / places.SNAPSHOTS
-    folder.mkdir(parents=True)
-    for name in ("docs", "docs-shard-0-1", "dxcs", "d.cs"):
-        places.draft_of(folder / places.snapshot_name(name, when)).touch()
-    (folder / places.snapshot_name("docs", when)).touch()
-    assert [path.name for path in places.drafts(storage, "docs")] == [
-        ".docs-shard-0-2026-01-02-03-04-05-000006.snapshot"
-    ]
-    assert len(places.drafts(storage, "d.cs")) == 1
-
-
-def test_the_longest_name_of_a_collection_leaves_room_for_its_snapshots(storage: Path) -> None:
-    name = places.snapshot_name("ä" * 127, datetime.now(tz=UTC))
-    assert len(places.draft_of(storage / name).name.encode()) <= 255
-    assert "ää-shard-0-" in name
+def test_a_copy_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(RagopsError, match="cannot write"), open_copy(tmp_path / "no folder" / "copy"):
+        pass
