@@ -47,12 +47,15 @@ class DocumentStore:
     # --- collections and documents ------------------------------------------------------------------------------
 
     def collections(self) -> list[Collection]:
-        """All of them by name. Raises MissingError (schema_missing)."""
+        """Return all by name, without what rebuilds keep. Raises MissingError (schema_missing)."""
         try:
             found = self._connection.execute(
                 "SELECT c.id, name, directory, embedding_model, chunk_size, chunk_overlap, file_types, recursive,"
-                " enabled, c.extra, coalesce(d.defaults, '{}') FROM rag.collections c"
-                " LEFT JOIN rag.collection_defaults d ON c.source = 'json' ORDER BY name"
+                " enabled, c.extra, coalesce(d.defaults, '{}'), j.points FROM rag.collections c"
+                " LEFT JOIN rag.collection_defaults d ON c.source = 'json'"
+                " LEFT JOIN LATERAL (SELECT details->'way'->>'collection' AS points FROM rag.ingestion_jobs"
+                " WHERE collection_id = c.id AND details ? 'way' ORDER BY started_at DESC LIMIT 1) AS j ON true"
+                " WHERE position('@' in name) = 0 ORDER BY name"
             ).fetchall()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
             hint = "run `ragops migrate up`"
@@ -61,6 +64,55 @@ class DocumentStore:
             with translate_errors(_SUBJECT):
                 raise
         return [Collection._make(row) for row in found]
+
+    def copy_collection(self, live: Collection, name: str) -> Collection:
+        """Return the row `name` with the settings of `live`, which no ingest of all collections reads."""
+        row = self._all(
+            "INSERT INTO rag.collections (name, directory, embedding_model, chunk_size, chunk_overlap, file_types,"
+            " recursive, enabled, extra) SELECT %s, directory, embedding_model, chunk_size, chunk_overlap, file_types,"
+            " recursive, false, jsonb_build_object('points', %s::text) FROM rag.collections WHERE id = %s"
+            " ON CONFLICT (name) DO UPDATE SET directory = excluded.directory, chunk_size = excluded.chunk_size,"
+            " embedding_model = excluded.embedding_model, chunk_overlap = excluded.chunk_overlap,"
+            " file_types = excluded.file_types, recursive = excluded.recursive RETURNING id",
+            [name, name, live.id],
+        )[0]
+        return live._replace(id=row[0], name=name, built=None)
+
+    def switch(self, live: Collection, beside: Collection, kept: str) -> None:
+        """Give `live` the documents and jobs of `beside`; its own go below a new row `kept`."""
+        with self.transaction():
+            row = self.copy_collection(live, kept)
+            self._all(
+                "UPDATE rag.collections SET extra = jsonb_build_object('points', %s::text) WHERE id = %s",
+                [live.points, row.id],
+            )
+            move: LiteralString = "UPDATE rag.documents SET collection_id = %s WHERE collection_id = %s"
+            self._all(move, [row.id, live.id])
+            self._all(move, [live.id, beside.id])
+            self._all(
+                "UPDATE rag.ingestion_jobs SET collection_id = %s, collection = %s WHERE collection_id = %s",
+                [live.id, live.name, beside.id],
+            )
+            self._all("DELETE FROM rag.collections WHERE id = %s", [beside.id])
+
+    def generations(self, name: str) -> list[tuple[Any, ...]]:
+        """Return name, collection of points and number of documents of what rebuilds of a collection keep."""
+        return self._all(
+            "SELECT c.name, coalesce(c.extra->>'points', c.name), count(d.id) FROM rag.collections c"
+            " LEFT JOIN rag.documents d ON d.collection_id = c.id WHERE starts_with(c.name, %s) GROUP BY c.id"
+            " ORDER BY c.id",
+            [f"{name}@"],
+        )
+
+    def drop_generation(self, name: str) -> None:
+        """Remove a row that a rebuild keeps, with its documents and chunks, page by page."""
+        page: LiteralString = (
+            "DELETE FROM rag.documents WHERE id IN (SELECT d.id FROM rag.documents d JOIN rag.collections c"
+            " ON c.id = d.collection_id WHERE c.name = %s LIMIT %s) RETURNING id"
+        )
+        while self._all(page, [name, _PAGE]):
+            pass
+        self._all("DELETE FROM rag.collections WHERE name = %s", [name])
 
     def documents(self, collection: int) -> dict[str, Document]:
         """Those of a collection by path."""

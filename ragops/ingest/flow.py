@@ -103,7 +103,7 @@ class Steps:
             return
         try:
             with self.stages.of("upsert"):
-                self.store.upsert(self.collection.name, points)
+                self.store.upsert(self.collection.points, points)
         except (*FATAL, PointsRefusedError):
             raise
         except RagopsError as error:
@@ -118,7 +118,7 @@ class Steps:
             for position, content in enumerate(self.splitter.chunks(name, file)):
                 work.metadata = file.metadata
                 content_hash = sha256(content.encode()).hexdigest()
-                id = chunk_id(self.collection.name, path, position, content_hash)
+                id = chunk_id(self.collection.points, path, position, content_hash)
                 yield ChunkRow(id, work.id, position, content, content_hash), work
             work.read = FileVersion(path, file.sha256, file.size, file.modified or work.change.seen.modified)
 
@@ -128,7 +128,7 @@ class Steps:
             "path": work.change.seen.path,
             "position": chunk.position,
             "text": chunk.content,
-            "collection": self.collection.name,
+            "collection": self.collection.points,
             "content_hash": chunk.content_hash,
             **({"metadata": dict(work.metadata)} if work.metadata else {}),
         }

@@ -130,7 +130,7 @@ class Pipeline:
                 replaced = self.rows.drop_chunks([work.id for work in group.works])
             for batch in finished:
                 with self.stages.of("rows"):
-                    self.rows.add_chunks(self.collection.name, batch.stored)
+                    self.rows.add_chunks(self.collection.points, batch.stored)
                 refused += batch.refusals
                 for chunk in batch.stored:
                     counts[chunk.document_id] += 1
@@ -166,7 +166,7 @@ class Pipeline:
             if not page:
                 return
             with self.stages.of("upsert"):
-                self.store.delete(self.collection.name, page)
+                self.store.delete(self.collection.points, page)
             with self.stages.of("rows"):
                 self.rows.delete_chunks(page)
 
@@ -174,10 +174,10 @@ class Pipeline:
         """Delete points that were replaced, except those that a chunk has (again)."""
         for start in range(0, len(stale), _PAGE):
             with self.stages.of("rows"):
-                unknown = self.rows.unknown_points(self.collection.name, stale[start : start + _PAGE])
+                unknown = self.rows.unknown_points(self.collection.points, stale[start : start + _PAGE])
             with self.stages.of("upsert"):
                 if unknown:
-                    delete_own(self.store, self.collection.name, unknown)
+                    delete_own(self.store, self.collection.points, unknown)
 
 
 def _refuse_empty(refused: Sequence[tuple[Work, int, str]], counts: Mapping[int, int]) -> None:

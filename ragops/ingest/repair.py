@@ -24,14 +24,14 @@ class Repaired(NamedTuple):
 def repair(rows: DocumentStore, store: VectorStore, collection: Collection) -> Repaired:
     """Delete points without a chunk, find the documents of chunks without a point; writes nothing where all is well."""
     deleted = foreign = known = 0
-    for page in store.pages(collection.name):
+    for page in store.pages(collection.points):
         ours = [point for point in page if isinstance(point, UUID)]
-        unknown = rows.unknown_points(collection.name, ours)
-        gone = delete_own(store, collection.name, unknown) if unknown else 0
+        unknown = rows.unknown_points(collection.points, ours)
+        gone = delete_own(store, collection.points, unknown) if unknown else 0
         deleted, known = deleted + gone, known + len(ours) - len(unknown)
         foreign += len(page) - len(ours) + len(unknown) - gone
     # Every known point is that of one chunk, so equal counts mean that no chunk is without.
-    whole = known == rows.count_chunks(collection.id, collection.name)
+    whole = known == rows.count_chunks(collection.id, collection.points)
     return Repaired(deleted, foreign, frozenset() if whole else _damaged(rows, store, collection))
 
 
@@ -47,6 +47,6 @@ def delete_own(store: VectorStore, collection: str, points: Sequence[UUID]) -> i
 def _damaged(rows: DocumentStore, store: VectorStore, collection: Collection) -> frozenset[int]:
     damaged: set[int] = set()
     for page in rows.chunk_pages(collection.id):
-        there = store.collections_of(collection.name, [chunk for chunk, _, _ in page])
-        damaged |= {document for chunk, document, points in page if points != collection.name or chunk not in there}
+        there = store.collections_of(collection.points, [chunk for chunk, _, _ in page])
+        damaged |= {document for chunk, document, points in page if points != collection.points or chunk not in there}
     return frozenset(damaged)

@@ -13,7 +13,10 @@ UNREAD = "0" * 64  # the hash of a file that could not be read: the column takes
 
 
 class Collection(NamedTuple):
-    """A row of rag.collections, with the defaults of the document that it came from."""
+    """A row of rag.collections, with the defaults of the document that it came from.
+
+    `built` is the collection of points of the last job, None before the first one.
+    """
 
     id: int
     name: str
@@ -26,6 +29,12 @@ class Collection(NamedTuple):
     enabled: bool
     extra: Mapping[str, Any] = {}
     defaults: Mapping[str, Any] = {}
+    built: str | None = None
+
+    @property
+    def points(self) -> str:
+        """The collection of the vector store: another one than `name` if it was built again."""
+        return self.built or self.name
 
 
 class Document(NamedTuple):

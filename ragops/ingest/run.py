@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ragops.config import collection_names
 from ragops.errors import RagopsError, UsageError
 from ragops.ingest import documents, split
 from ragops.ingest.flow import Steps
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from ragops.ingest.document_store import DocumentStore
     from ragops.ingest.rows import Collection
     from ragops.ingest.vectors import VectorStore
-
-# Names that are a part of a URL, here and in the API, as they stand.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 
 
 @dataclass
@@ -73,7 +70,7 @@ class CollectionRun:
     def _work(self, job: Any, interrupted: int) -> CollectionReport:
         self.pipeline = pipeline = self._pipeline()
         with self.stages.of("upsert"):
-            self.store.ensure(self.collection.name, self.embedder.dimensions)
+            self.store.ensure(self.collection.points, self.embedder.dimensions)
         is_rebuilt = self._settle_chunking(job)
         with self.stages.of("rows"):
             repaired = repair(self.rows, self.store, self.collection)
@@ -90,10 +87,9 @@ class CollectionRun:
 
     def _pipeline(self) -> Pipeline:
         wanted = self.collection
-        if not _NAME.fullmatch(wanted.name):
-            what = f"collection {wanted.name!r} cannot be asked for under that name"
-            hint = "a name has up to 255 letters, digits, `_`, `-` and `.`, and begins with a letter, digit or `_`"
-            raise UsageError("collection_name_unusable", what, hint)
+        if not collection_names.is_usable(wanted.name.partition("@")[0]):  # what follows is the number of a rebuild
+            what = f"cannot ingest into a collection {wanted.name!r}"
+            raise UsageError("collection_name_unusable", what, f"choose {collection_names.RULE}")
         splitter = split.Splitter(wanted.chunk_size, wanted.chunk_overlap)
         directory = self.root / wanted.directory
         return Pipeline(self.rows, Steps(self.store, self.embedder, splitter, wanted, directory, self.stages))
@@ -101,7 +97,7 @@ class CollectionRun:
     def _settle_chunking(self, job: Any) -> bool:
         """Store how chunks are made; return whether documents are to be ingested again because that changed."""
         way = {
-            "collection": self.collection.name,
+            "collection": self.collection.points,
             "embedder": self.embedder.name,
             "dimensions": self.embedder.dimensions,
             "chunk_size": self.collection.chunk_size,
@@ -155,7 +151,7 @@ class CollectionRun:
             notes.append(f"repaired: {points} points without a chunk, {documents} documents without points")
         if repaired.foreign:
             notes.append(f"{repaired.foreign} points in the vector store are not of this collection; left alone")
-        if not self.store.has_words(self.collection.name):
+        if not self.store.has_words(self.collection.points):
             command = f"`ragops ingest --rebuild {self.collection.name}`"
             notes.append(f"made by an earlier release: searched by vectors alone; {command} adds the search by words")
         if self.collection.embedding_model != self.embedder.name:
@@ -178,7 +174,7 @@ class CollectionRun:
             failed=tuple(FailedDocument(*pair) for pair in sorted(failed)),
             refused_chunks=tuple(RefusedChunk(*one) for one in sorted(pipeline.refused)),
             chunks=pipeline.chunks,
-            points=self.store.count(self.collection.name),
+            points=self.store.count(self.collection.points),
             repaired=repaired.points + len(repaired.documents),
             seconds=dict(self.stages.seconds),
             total_seconds=self.stages.total,

@@ -133,6 +133,11 @@ class VectorStore:
         with _translate_errors():
             self._client.delete_collection(collection)
 
+    def set_alias(self, alias: str, collection: str) -> None:
+        """Create an alias, or move it to `collection`."""
+        with _translate_errors():
+            self._client.change_aliases({alias: collection}, [])
+
     def pages(self, collection: str) -> Iterator[list[int | UUID]]:
         """Return the ids of all points, page by page."""
         with _translate_errors():

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.postgres import connect
 from ragops.errors import UsageError
+from ragops.ingest import rebuild
+from ragops.ingest.document_store import open_store
 from ragops.ingest.vectors import VectorStore
 from ragops.services.timescaledb import collection_rows
 from ragops.services.timescaledb.collection_rows import CollectionRow
@@ -101,8 +103,10 @@ def remove(database: Endpoint, vectors: Endpoint, name: str, actor: str) -> Remo
         before = _details(connection, store, name)
         if before.row.enabled:  # no ingest may bring back what is being removed
             collection_rows.update(connection, before.row, {"enabled": False}, actor)
-        for points in before.points:
-            store.drop(points)
+        with open_store(database) as rows:
+            for points in (*before.points, *(one.points for one in rebuild.kept(rows, name))):
+                store.drop(points)
+            rebuild.drop_rows(rows, name)
         documents = collection_rows.delete(connection, name, actor)
     gone = {points: count for points, count in before.points.items() if count is not None}
     return RemovedCollection(name, documents, gone, before.row.source)

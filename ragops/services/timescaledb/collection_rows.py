@@ -28,7 +28,7 @@ FROM rag.collections c CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE status = 'indexed') AS indexed, count(*) FILTER (WHERE status = 'failed') AS failed,
            count(*) FILTER (WHERE status = 'pending') AS pending, max(indexed_at) AS indexed_at
     FROM rag.documents WHERE collection_id = c.id) AS d
-WHERE %(names)s::text[] IS NULL OR c.name = ANY(%(names)s)
+WHERE position('@' in c.name) = 0 AND (%(names)s::text[] IS NULL OR c.name = ANY(%(names)s))
 ORDER BY c.name
 """
 
