@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ragops import embedding
 from ragops.api.logs import log
@@ -28,7 +28,7 @@ _FRESH_SECONDS = 10.0
 _MOST_KNOWN = 10_000
 # The newest job that stored how its chunks are made names what made them; a collection without one has no vectors yet.
 _MADE_WITH = """
-SELECT c.embedding_model, j.way->>'embedder', j.way ? 'passage_prefix'
+SELECT c.embedding_model, j.way->>'embedder', j.way ? 'passage_prefix', j.way->>'collection'
 FROM rag.collections c LEFT JOIN LATERAL (
     SELECT details->'way' AS way FROM rag.ingestion_jobs
     WHERE collection_id = c.id AND details ? 'way' ORDER BY started_at DESC LIMIT 1) j ON true
@@ -83,11 +83,23 @@ class ServedEmbedder:
 
 @dataclass(frozen=True)
 class MadeWith:
-    """The embedder of a collection by name, whether its passages had the prefix of its model, and when that was so."""
+    """The embedder of a collection by name, whether its passages had the prefix of its model, and when that was so.
+
+    `points` is the collection of the vector store: another one than that of users if it was built again.
+    """
 
     name: str
     prefixed: bool
+    points: str
     seen: float
+
+
+class Source(NamedTuple):
+    """How a collection is asked: by which embedder, with or without its prefix, in which collection of points."""
+
+    embedder: QueryEmbedder
+    prefixed: bool
+    points: str
 
 
 class Embedders:
@@ -106,14 +118,18 @@ class Embedders:
         self._clock = clock
         self._known: dict[str, MadeWith] = {}
 
-    async def find(self, collection: str) -> tuple[QueryEmbedder, bool]:
-        """Return the embedder of a collection's vectors, and whether questions have the prefix of its model.
+    def forget(self) -> None:
+        """Look every collection up again before its next question: some have changed."""
+        self._known.clear()
+
+    async def find(self, collection: str) -> Source:
+        """Return how a collection is asked.
 
         Raises ApiError 409 (embedder_mismatch) if the API does not have it.
         """
         made = await self._look_up(collection)
         if made is None:
-            return self.default, True
+            return Source(self.default, True, collection)
         found = self.all.get(made.name) or await self._local(made.name)
         if found is None:
             detail = (
@@ -121,7 +137,7 @@ class Embedders:
                 " add it to api.models, or ingest with another `embeddingModel`"
             )
             raise ApiError(409, "embedder_mismatch", detail)
-        return found, made.prefixed
+        return Source(found, made.prefixed, made.points)
 
     async def _local(self, name: str) -> QueryEmbedder | None:
         spec = local_spec(name)
@@ -147,8 +163,9 @@ class Embedders:
         if not rows:
             self._known.pop(collection, None)
             return None
-        wanted, made, prefixed = rows[0]
+        wanted, made, prefixed, points = rows[0]
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        self._known[collection] = found = MadeWith(made or wanted, bool(prefixed) or made is None, now)
+        found = MadeWith(made or wanted, bool(prefixed) or made is None, points or collection, now)
+        self._known[collection] = found
         return found

@@ -60,8 +60,8 @@ class Search:
 
     async def passages(self, collection: str, query: str, limit: int) -> Found:
         """At most `limit` passages; raises ApiError."""
-        embedder, prefixed = await self.embedders.find(collection)
-        question = ("passages", self.retrieval.config.mode, embedder.name, query, limit)
+        embedder, prefixed, points = await self.embedders.find(collection)
+        question = ("passages", self.retrieval.config.mode, embedder.name, points, query, limit)
         cached = await self.cache.get(collection, question) if self.cache else None
         if cached is not None:
             return Found(tuple(FoundPassage(**values) for values in cached), cached=True, embedder=embedder.name)
@@ -72,7 +72,7 @@ class Search:
             embedder.check()
             vector = await embedder.embed(query, prefixed=prefixed)
         name = embedder.name
-        hits = await self.breaker.call(lambda: self.retrieval.find(collection, query, vector, name, limit))
+        hits = await self.breaker.call(lambda: self.retrieval.find(points, query, vector, name, limit))
         passages = tuple(_passage(hit) for hit in hits)
         if self.cache:
             await self.cache.put(collection, question, [asdict(passage) for passage in passages])

@@ -24,6 +24,7 @@ ChunkSize = Annotated[int | None, typer.Option(metavar="CHARACTERS", help="Most 
 ChunkOverlap = Annotated[int | None, typer.Option(metavar="CHARACTERS", help="What a chunk repeats of the last one.")]
 FileType = Annotated[list[str] | None, typer.Option(metavar="ENDING", help="Files that are read; again for others.")]
 Recursive = Annotated[bool | None, typer.Option("--recursive/--no-recursive", help="Folders inside, too.")]
+_SHOWN_TYPES = 10
 _MANY = 10_000  # documents, after which a removal asks for the name
 
 
@@ -215,7 +216,7 @@ def _facts(found: CollectionDetails) -> list[tuple[str, str]]:
         ("directory", row.directory),
         ("model", row.embedding_model),
         ("chunks", f"at most {row.chunk_size} characters, {row.chunk_overlap} of them again"),
-        ("files", ", ".join(row.file_types) or "all"),
+        ("files", _file_types(row)),
         ("folders inside", "read" if row.recursive else "left out"),
         ("state", _state(row)),
         ("source", "collections-config.json" if row.source == "json" else "database"),
@@ -226,6 +227,12 @@ def _facts(found: CollectionDetails) -> list[tuple[str, str]]:
         there = "no such collection" if count is None else f"{count} points"
         facts.append((f"vectors in {points}", f"{there}, {found.chunks.get(points, 0)} chunks"))
     return facts
+
+
+def _file_types(row: CollectionRow) -> str:
+    more = len(row.file_types) - _SHOWN_TYPES
+    shown = ", ".join(row.file_types[:_SHOWN_TYPES])
+    return f"{shown} and {more} more; all of them with --json" if more > 0 else shown or "all"
 
 
 def _question(found: CollectionDetails) -> str:

@@ -14,8 +14,11 @@ from ragops.cli.state import state
 from ragops.units import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ragops.cli.console import Console
     from ragops.ingest.report import CollectionReport
+    from ragops.operations.session import Session
 
 _SHOWN_FAILURES = 20
 
@@ -38,6 +41,12 @@ def ingest(
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Empty a collection whose directory has no file left.")
     ] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Build them beside, for another model, and switch when they are whole.")
+    ] = False,
+    drop_old: Annotated[
+        bool, typer.Option("--drop-old", help="Only delete what rebuilds have left of the collections before.")
+    ] = False,
     lock_wait: LockWait = 0.0,
 ) -> None:
     """Read collections' directories into documents, chunks and vectors.
@@ -58,9 +67,12 @@ def ingest(
     session = current.session(lock_wait)
     database, vectors = session.endpoint("timescaledb"), session.endpoint("qdrant")
     models, root = find_models(session), session.project.paths.root
+    if drop_old:
+        _drop_old(console, session, collections or (), rebuild=rebuild)
+        return
     with session.changing(("ingest",)), documents(console) as show:
         report = operation.ingest(
-            database, vectors, models, collections or (), show, root=root, allow_empty=allow_empty
+            database, vectors, models, collections or (), show, root=root, allow_empty=allow_empty, rebuild=rebuild
         )
         refreshed = invalidate_answer_cache(session)
     if console.as_json:
@@ -75,6 +87,25 @@ def ingest(
     if not refreshed:
         console.message("cannot clear the API's cache of answers: old ones may be returned for `api.cache_seconds`")
     raise typer.Exit(report.exit_code)
+
+
+def _drop_old(console: Console, session: Session, collections: Sequence[str], *, rebuild: bool) -> None:
+    from ragops.errors import UsageError
+    from ragops.operations.data import ingest as operation
+
+    if rebuild:
+        what = "cannot build again and delete what was there before in one run"
+        raise UsageError(
+            "options_conflict", what, "run `ragops ingest --rebuild` first, then `ragops ingest --drop-old`"
+        )
+    with session.changing():
+        dropped = operation.drop_old(session.endpoint("timescaledb"), session.endpoint("qdrant"), collections)
+    console.document({"dropped": {name: [one._asdict() for one in gone] for name, gone in dropped.items()}})
+    for gone in dropped.values():
+        for one in gone:
+            console.text(f"deleted {one.points}: {one.documents} documents")
+    if not dropped:
+        console.message("there is nothing that a rebuild has left")
 
 
 # --- what is shown ---------------------------------------------------------------------------------------------------

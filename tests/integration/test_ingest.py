@@ -30,7 +30,7 @@ from ragops.errors import (
 )
 from ragops.ingest.document_store import open_store
 from ragops.operations.data import collections
-from ragops.operations.data.ingest import ingest
+from ragops.operations.data.ingest import drop_old, ingest
 from ragops.services.contract import Endpoint, Login
 from ragops.services.timescaledb import schema
 from tests.ports import free_port
@@ -87,6 +87,10 @@ class Store:
         body = {"limit": 100_000, "with_payload": True}
         answer = self.client.post(f"/collections/{name}/points/scroll", json=body).raise_for_status().json()
         return {point["id"]: point["payload"] for point in answer["result"]["points"]}
+
+    def aliases(self) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = self.client.get("/aliases").raise_for_status().json()["result"]["aliases"]
+        return found
 
     def post(self, path: str, body: dict) -> Any:
         return self.client.post(path, json=body).raise_for_status().json()["result"]
@@ -658,7 +662,7 @@ def test_killed_in_a_move_before_the_old_path_is_used_again(world: World) -> Non
 def test_a_collection_is_made_changed_shown_and_removed(world: World) -> None:
     fill(world)
     made = collections.create(world.database, "manuals", {"directory": str(world.directory), "chunkSize": 90}, "alice")
-    assert (made.chunk_size, made.file_types, made.source) == (90, ["md", "txt"], "database")
+    assert (made.chunk_size, made.chunk_overlap, made.source) == (90, 50, "database")
     assert world.ingest("manuals").exit_code == 0
     found = collections.show(world.database, world.store.endpoint, "manuals")
     assert found.is_whole
@@ -731,3 +735,116 @@ def test_values_that_no_file_could_have_are_refused(world: World, values: dict[s
     with pytest.raises(InvalidInputError):
         collections.set_values(world.database, "docs", values | {"chunkSize": values.get("chunkSize", 512)}, "alice")
     assert [row.name for row in collections.list_all(world.database)] == ["docs"]
+
+
+# --- built again ------------------------------------------------------------------------------------------------------
+
+
+def points_of(world: World) -> tuple[str, int]:
+    """The collection of points that the database says is live, and the number of its chunks."""
+    [(points, count)] = world.sql(
+        "SELECT k.point_collection, count(*) FROM rag.chunks k JOIN rag.documents d ON d.id = k.document_id"
+        " JOIN rag.collections c ON c.id = d.collection_id WHERE c.name = %s GROUP BY 1",
+        (world.name,),
+    )
+    return points, count
+
+
+def rebuild(world: World, embedder: Any = EMBEDDER, **options: Any) -> Any:
+    return ingest(world.database, world.store.endpoint, embedder, [world.name], rebuild=True, **options)
+
+
+def test_another_model_is_built_beside_and_switched_to(world: World) -> None:
+    fill(world)
+    world.run()
+    before = world.store.points("docs")
+    other = HashingEmbedder(32)
+    assert world.ingest(embedder=other).collections[0].refused.code == "vectors_differ"
+    report = rebuild(world, other).collections[0]
+    assert (report.name, report.added, report.points) == ("docs", 4, len(before))
+    assert "ingest --drop-old docs" in report.notes[-1]
+    assert points_of(world) == ("docs@2", len(before))
+    aliases = {item["alias_name"]: item["collection_name"] for item in world.store.aliases()}
+    assert aliases == {"docs@live": "docs@2"}
+    assert world.store.points("docs") == before, "the old points stay until they are dropped"
+    assert len(world.store.points("docs@2")) == len(before)
+
+    assert world.ingest(embedder=other).collections[0].unchanged == 4, "the next ingest has nothing to do"
+    world.write("e.md", words(400))
+    assert world.ingest(embedder=other).collections[0].added == 1
+    assert points_of(world)[1] == len(world.store.points("docs@2")) > len(before)
+    assert [one.name for one in collections.list_all(world.database)] == ["docs"]
+
+    gone = drop_old(world.database, world.store.endpoint, [])
+    assert {name: [(one.points, one.documents) for one in kept] for name, kept in gone.items()} == {
+        "docs": [("docs", 4)]
+    }
+    assert world.store.client.get("/collections/docs").status_code == 404
+    assert points_of(world)[1] == len(world.store.points("docs@2"))
+    assert drop_old(world.database, world.store.endpoint, []) == {}
+    assert collections.show(world.database, world.store.endpoint, "docs").is_whole
+
+
+def test_a_second_rebuild_follows_the_first(world: World) -> None:
+    fill(world)
+    world.run()
+    rebuild(world)
+    rebuild(world)
+    assert points_of(world)[0] == "docs@3"
+    assert [one.points for one in drop_old(world.database, world.store.endpoint, ["docs"])["docs"]] == [
+        "docs",
+        "docs@2",
+    ]
+    assert world.run().unchanged == 4
+
+
+def test_a_rebuild_that_was_interrupted_is_continued(world: World) -> None:
+    for number in range(250):
+        world.write(f"{number:03}.md", words(number, 20))
+    world.run()
+    before = world.state()
+
+    def stop(progress: Any) -> None:
+        if progress.stage == "store" and progress.files >= 100:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(world, on_progress=stop)
+    assert points_of(world)[0] == "docs"
+    assert world.state()["points"] == before["points"]
+    assert world.run().unchanged == 250, "the live one is ingested as ever"
+    report = rebuild(world).collections[0]
+    assert (report.unchanged > 0, report.changed + report.added + report.unchanged) == (True, 250)
+    assert points_of(world) == ("docs@2", len(before["points"]))
+
+
+def test_counts_that_differ_switch_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(world)
+    world.run()
+    with monkeypatch.context() as patch:
+        patch.setattr("ragops.ingest.document_store.DocumentStore.count_chunks", lambda *_: 1)
+        refused = rebuild(world).collections[0].refused
+    assert refused.code == "counts_differ"
+    assert points_of(world)[0] == "docs"
+    assert rebuild(world).collections[0].refused is None
+
+
+def test_an_empty_directory_is_not_switched_to(world: World) -> None:
+    fill(world)
+    world.run()
+    for file in sorted(world.directory.rglob("*.*")):
+        file.unlink()
+    assert rebuild(world).collections[0].refused.code == "rebuild_empty"
+    assert points_of(world)[0] == "docs"
+    assert rebuild(world, allow_empty=True).collections[0].points == 0
+
+
+def test_a_removed_collection_takes_its_builds_with_it(world: World) -> None:
+    fill(world)
+    world.run()
+    rebuild(world)
+    collections.remove(world.database, world.store.endpoint, "docs", "carol")
+    names = {item["name"] for item in world.store.client.get("/collections").json()["result"]["collections"]}
+    assert not {name for name in names if name.startswith("docs")}
+    assert world.store.aliases() == []
+    assert world.sql("SELECT count(*) FROM rag.documents") == world.sql("SELECT count(*) FROM rag.chunks") == [(0,)]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters import audit
 from ragops.embedding.each import PROBE
 from ragops.errors import RagopsError, UsageError
+from ragops.ingest import rebuild as rebuilding
 from ragops.ingest.document_store import open_store
 from ragops.ingest.documents import pool
 from ragops.ingest.report import CollectionReport, FailedDocument, IngestReport, Refusal
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from ragops.config.load import Project
     from ragops.embedding import Embedder
+    from ragops.ingest.rebuild import Kept
     from ragops.ingest.rows import Collection
     from ragops.services.contract import Endpoint
 
@@ -37,10 +39,12 @@ _OWN_FAULTS = frozenset(
         "chunk_size_invalid",
         "collection_key_invalid",
         "collection_name_unusable",
+        "counts_differ",
         "directory_empty",
         "directory_missing",
         "directory_unreadable",
         "ingest_running",
+        "rebuild_empty",
         "vectors_differ",
     }
 )
@@ -56,12 +60,14 @@ def ingest(
     root: Path = Path(),
     actor: str = "",
     allow_empty: bool = False,
+    rebuild: bool = False,
 ) -> IngestReport:
     """Bring the named collections up to date, all that are enabled if none is named.
 
     `embedder` makes the vectors of all of them, or is the choice that each has by its `embeddingModel`: a collection
     whose model is not among them is refused. A relative directory is relative to `root`; `actor` is noted in the jobs;
-    `allow_empty` takes an empty directory at its word. Files that cannot be read as text and collections that cannot
+    `allow_empty` takes an empty directory at its word; `rebuild` builds each collection beside the one that is asked,
+    and switches to it when it is whole. Files that cannot be read as text and collections that cannot
     be worked on are in the report. Raises UsageError (unknown_collection), UnhealthyError if a service is lost, and
     what `DocumentStore`, `VectorStore` and the embedder raise; the next run continues.
     """
@@ -81,7 +87,7 @@ def ingest(
             if chosen.name not in tried:
                 chosen.embed([PROBE])  # a model that is not there is no fault of any document
                 tried.add(chosen.name)
-            return _one(CollectionRun(rows, store, chosen, collection, root, by, on_progress, allow_empty))
+            return _one(CollectionRun(rows, store, chosen, collection, root, by, on_progress, allow_empty), rebuild)
 
         try:
             reports = tuple(bring_up_to_date(collection) for collection in wanted)
@@ -91,9 +97,20 @@ def ingest(
     return IngestReport(name, reports, time.monotonic() - began)
 
 
-def _one(run: CollectionRun) -> CollectionReport:
+def drop_old(database: Endpoint, vectors: Endpoint, collections: Sequence[str]) -> dict[str, list[Kept]]:
+    """Delete what rebuilds of the named collections keep, of all if none is named; return it by collection.
+
+    Raises UsageError (unknown_collection).
+    """
+    with open_store(database) as rows, VectorStore.at(vectors) as store:
+        chosen = _chosen(rows.collections(), collections)
+        dropped = {one.name: rebuilding.drop_old(rows, store, one) for one in chosen}
+    return {name: gone for name, gone in dropped.items() if gone}
+
+
+def _one(run: CollectionRun, rebuild: bool) -> CollectionReport:
     try:
-        return run.run()
+        return rebuilding.rebuild(run) if rebuild else run.run()
     except RagopsError as error:
         if error.code not in _OWN_FAULTS:
             raise
