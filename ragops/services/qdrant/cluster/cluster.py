@@ -41,11 +41,6 @@ def not_active(endpoint: Endpoint) -> tuple[str, ...]:
     return tuple(dict.fromkeys(faults))
 
 
-def all_active(endpoint: Endpoint) -> bool:
-    """Return whether `not_active` finds nothing. Raises as it does."""
-    return not not_active(endpoint)
-
-
 def wait_all_active(endpoint: Endpoint, timeout: float) -> None:
     """Return once all is active and has stayed so for STEADY_SECONDS.
 
