@@ -110,9 +110,13 @@ def json_to_db(
         report = migrate.import_json(database, file, dry_run=dry_run, actor=find_user(), models=models)
     current.console.document(report)
     _show_import(current.console.text, report)
+    _warn_of_unread(current.console.message, report)
+
+
+def _warn_of_unread(warn: Callable[[str], None], report: ImportReport) -> None:
     for key, count in report.unread_keys.items():
         times = f" of {count} collections" if count > 1 else ""
-        current.console.message(f"nothing acts on the key {key!r}{times}: it is kept as it is; is its name right?")
+        warn(f"nothing acts on the key {key!r}{times}: it is kept as it is; is its name right?")
 
 
 def _show_import(line: Callable[[str], None], report: ImportReport) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from ragops.embedding.each import FATAL, RefusedText, embed_each
 from ragops.errors import RagopsError
+from ragops.ingest.headings import Headings
 from ragops.ingest.ids import chunk_id
 from ragops.ingest.rows import ChunkRow, FileVersion
 from ragops.ingest.text import TextFile, UnusableDocumentError
@@ -48,6 +49,7 @@ class Work:
     change: Change
     read: FileVersion | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    headings: dict[int, str] = field(default_factory=dict)  # by the position of the chunk
 
 
 @dataclass
@@ -115,8 +117,11 @@ class Steps:
             file = TextFile(self.directory / path)
             # The splitter goes by the ending; a converted document has headings of Markdown.
             name = f"{path}.md" if file.is_markdown else path
+            headings = Headings() if file.is_markdown else None
             for position, content in enumerate(self.splitter.chunks(name, file)):
                 work.metadata = file.metadata
+                if heading := headings.at(content) if headings else "":
+                    work.headings[position] = heading
                 content_hash = sha256(content.encode()).hexdigest()
                 id = chunk_id(self.collection.points, path, position, content_hash)
                 yield ChunkRow(id, work.id, position, content, content_hash), work
@@ -130,6 +135,7 @@ class Steps:
             "text": chunk.content,
             "collection": self.collection.points,
             "content_hash": chunk.content_hash,
+            **({"heading": work.headings[chunk.position]} if chunk.position in work.headings else {}),
             **({"metadata": dict(work.metadata)} if work.metadata else {}),
         }
 

@@ -194,6 +194,12 @@ def test_everything_readable_is_found_and_nothing_else_fails(world: World) -> No
     ]
     missed += [(name, found) for name, (_, asked) in FOUND.items() if Path(found := best(world, asked)).name != name]
     assert missed == []
+    payloads = {Path(point["path"]).name: point for point in world.store.points("docs").values()}
+    assert payloads["third-page.pdf"]["heading"] == "First > Page 1"
+    assert payloads["deck.pptx"]["heading"] == "Slide 1: House"
+    assert payloads["one.xlsx"]["heading"] == "Rules"
+    assert payloads["third-page.pdf"]["metadata"]["title"] == "House"
+    assert "heading" not in payloads["plain.txt"]
     world.check()
 
     again = world.run()

@@ -171,7 +171,8 @@ class World:
         }  # fmt: skip
         found = self.store.points(self.name)
         for point in found.values():
-            point.pop("metadata", None)  # of documents that have some
+            for key in ("metadata", "heading"):  # of documents that have some
+                point.pop(key, None)
         assert found == expected
 
 
