@@ -20,7 +20,7 @@ from ragops.operations.records.restore_journal import RestoreJournal
 from ragops.operations.restore import restore as restoring
 from ragops.recovery.backup_target import BackupTarget
 from ragops.recovery.codec import encode, file_suffix
-from ragops.recovery.manifest import FILE_NAME, FORMAT, Kind, Manifest, ManifestPart, StoredFile, parse, serialize
+from ragops.recovery.manifest import FILE_NAME, FORMAT, Kind, Manifest, ManifestPart, StoredFile, parse, sign_manifest
 from ragops.recovery.repository import Repository
 from ragops.services.contract import discard
 
@@ -230,7 +230,7 @@ def put_point(
         environment=repository.environment, runtime="embedded", ragops="0.1.0", duration=1.5,
         recipients=recipients, parts=tuple(parts), unhealthy=unhealthy, schema_digest=schema_digest,
     )  # fmt: skip
-    content = serialize(manifest, key)
+    content = sign_manifest(manifest, key)
     with repository.store.open_write(f"{home}/{FILE_NAME}") as stream:
         stream.write(content)
     return repository.open_point(parse(content, home))
@@ -284,7 +284,7 @@ def forge(vault: BackupTarget, point: RecoveryPoint, change: Callable[[dict[str,
     """Let `change` have the manifest's values, and sign what comes of it with the project's own key."""
     values = json.loads(point.manifest.model_dump_json())
     change(values)
-    content = serialize(Manifest.model_validate_json(json.dumps(values)), vault.signing_key())
+    content = sign_manifest(Manifest.model_validate_json(json.dumps(values)), vault.signing_key())
     (folder_of(point) / FILE_NAME).write_bytes(content)
 
 

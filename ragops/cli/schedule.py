@@ -11,7 +11,6 @@ from ragops.cli import backup
 from ragops.cli.console import Console
 from ragops.cli.help import Application
 from ragops.cli.state import State, state
-from ragops.errors import UsageError
 
 if TYPE_CHECKING:
     from ragops.config.load import Project
@@ -44,12 +43,10 @@ def install(
     Example: ragops backup schedule install --at 02:30 --with cron
     """
     from ragops.operations.schedule import install as schedule
+    from ragops.operations.schedule.scheduler_files import Schedule, parse_time
     from ragops.operations.schedule.steps import NO_PROOF, can_open, drill_weekday
-    from ragops.recovery.schedule_texts import Schedule, parse_time
 
     current = state(context)
-    if planner not in ("", schedule.CRON, schedule.SYSTEMD):
-        raise UsageError("unknown_planner", f"there is no {planner!r} to install into", "one of: cron, systemd")
     session = current.session()
     project = session.project
     minute, weekday = parse_time(at), drill_weekday(project, drill)

@@ -10,7 +10,6 @@ import typer
 from ragops.cli.help import Application
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.state import state
-from ragops.errors import UsageError
 
 group = Application(help="The platform started at boot (embedded runtime).")
 _BOOT_WAIT = 300.0  # seconds: the nightly run may have begun just before
@@ -32,11 +31,9 @@ def install(
     """
     from ragops.operations.schedule import boot
     from ragops.operations.schedule import install as schedule
-    from ragops.recovery.schedule_texts import Schedule
+    from ragops.operations.schedule.scheduler_files import Schedule
 
     current = state(context)
-    if planner not in ("", schedule.CRON, schedule.SYSTEMD):
-        raise UsageError("unknown_planner", f"there is no {planner!r} to install into", "one of: cron, systemd")
     session = current.session()
     project = session.project
     boot.refuse_runtime(project)

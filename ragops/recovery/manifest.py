@@ -138,7 +138,7 @@ class SignedManifest:
     signature: Signature
 
 
-def serialize(manifest: Manifest, key: SigningKey) -> bytes:
+def sign_manifest(manifest: Manifest, key: SigningKey) -> bytes:
     """Sign a manifest and return its file."""
     body = (manifest.model_dump_json(indent=2) + "\n").encode()
     return body + (json.dumps(sign(key, body).to_dict()) + "\n").encode()

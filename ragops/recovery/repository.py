@@ -17,7 +17,7 @@ from ragops.recovery import lock
 from ragops.recovery.cache import ManifestCache, TolerantReader
 from ragops.recovery.draft import Draft
 from ragops.recovery.listing import Listing
-from ragops.recovery.manifest import FILE_NAME, SignedManifest, parse, serialize
+from ragops.recovery.manifest import FILE_NAME, SignedManifest, parse, sign_manifest
 from ragops.recovery.point import RecoveryPoint
 
 if TYPE_CHECKING:
@@ -293,6 +293,6 @@ class Repository:
 
 def publish(draft: Draft, manifest: Manifest, key: SigningKey) -> SignedManifest:
     """Sign the manifest and make the recovery point visible."""
-    content = serialize(manifest, key)
+    content = sign_manifest(manifest, key)
     draft.publish(content)
     return parse(content, draft.path)

@@ -16,7 +16,7 @@ import pytest
 from ragops.adapters.scheduler.systemd import UnitFolder
 from ragops.operations.schedule import boot
 from ragops.operations.schedule.entries import Entry
-from ragops.recovery.schedule_texts import Schedule
+from ragops.operations.schedule.scheduler_files import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

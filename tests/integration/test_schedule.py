@@ -28,7 +28,7 @@ from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations.schedule import install as operation
 from ragops.operations.schedule import nightly
 from ragops.operations.schedule.install import Schedulers
-from ragops.recovery.schedule_texts import Schedule
+from ragops.operations.schedule.scheduler_files import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ragops.adapters.progress import Progress
 from ragops.adapters.scheduler.systemd import BOOT
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations.lifecycle import data_guard
-from ragops.operations.schedule.entries import SYSTEMD, Entry, notes_on
-from ragops.recovery import schedule_texts as texts
+from ragops.operations.schedule import scheduler_files as texts
+from ragops.operations.schedule.entries import Entry
 from ragops.render import render
 from ragops.runtimes import registry
 from ragops.services.contract import Capability, Check, Status
@@ -18,14 +18,11 @@ from ragops.services.contract import Capability, Check, Status
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ragops.adapters.progress import Progress
-    from ragops.adapters.scheduler.systemd import UnitFolder
     from ragops.config.load import Project
     from ragops.operations.schedule.entries import Schedulers
+    from ragops.operations.schedule.scheduler_files import Schedule
     from ragops.operations.session import Session
-    from ragops.recovery.schedule_texts import Schedule
 
-_COMMAND = "ragops service"
 _LINGER = "it starts when you log in; `loginctl enable-linger` has it start at boot"
 _INSTALL = "`ragops service install` has it started"
 
@@ -42,16 +39,13 @@ class Installed:
 def install(wanted: Schedule, found: Schedulers, planner: str = "") -> Installed:
     """Have `ragops service start` run at boot by `planner`: systemd if none is named and it runs, else cron.
 
-    Raises UsageError (path_not_schedulable, unit_taken), MissingError (cron_missing, systemd_missing), RagopsError
-    (crontab_unreadable, crontab_refused, crontab_damaged, tool_failed): all then stands as it was.
+    Raises as `Entry.install`.
     """
-    chosen, entry = found.choose(planner), _entry(wanted.environment, wanted.config)
-    if chosen == SYSTEMD:
-        text = _install_unit(wanted, found.units, entry.mark)
-    else:
-        text = entry.install_block(found.crontab, block_text(wanted))
-    older = entry.remove_older(chosen, found)
-    return Installed(chosen, text, (*notes_on(chosen, found, os.environ, "the platform", _LINGER), *older))
+    entry = _entry(wanted.environment, wanted.config)
+    chosen, text, notes = entry.install(
+        found, planner, lambda: block_text(wanted), lambda: dict([unit_text(wanted, system=found.units.system)])
+    )
+    return Installed(chosen, text, notes)
 
 
 def show(project: Project, found: Schedulers) -> tuple[Installed, ...]:
@@ -106,8 +100,6 @@ def start(session: Session, on_progress: Callable[[Progress], None]) -> tuple[st
     Nothing of ragops.yaml is applied: that is `up`'s. Raises MissingError (not_provisioned, data_gone), RagopsError
     (service_failed) where one does not come up, after the others were tried.
     """
-    from ragops.adapters.progress import Progress
-
     refuse_runtime(session.project)
     done: list[str] = []
     failure: RagopsError | None = None
@@ -169,22 +161,10 @@ def unit_text(wanted: Schedule, *, system: bool) -> tuple[str, str]:
     return f"ragops-{wanted.name}-{wanted.environment}{BOOT}", text
 
 
-# --- cron and systemd ----------------------------------------------------------------------------------------------
-
-
-def _install_unit(wanted: Schedule, units: UnitFolder, name: str) -> str:
-    def render() -> dict[str, str]:
-        unit, text = unit_text(wanted, system=units.system)
-        return {unit: text}
-
-    (text,) = Entry(name, "service", _COMMAND).install_units(units, render).values()
-    return text
-
-
 def _found(project: Project, found: Schedulers) -> tuple[Installed, ...]:
     there = _entry(project.paths.environment, project.config).find(found)
-    return tuple(Installed(name, text if isinstance(text, str) else "\n".join(text.values())) for name, text in there)
+    return tuple(Installed(planner, text) for planner, text in there)
 
 
 def _entry(environment: str, config: object) -> Entry:
-    return Entry(mark(environment, config), "service", _COMMAND)
+    return Entry(mark(environment, config), "service", "ragops service", "the platform", _LINGER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from ragops.adapters import locks
 from ragops.adapters.pulumi.install import cache_dir
 from ragops.adapters.scheduler.cron import daemon_runs
 from ragops.errors import MissingError, RagopsError, UsageError
-from ragops.recovery import schedule_texts as texts
+from ragops.operations.schedule import scheduler_files as texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -30,25 +31,52 @@ class Schedulers:
     units: UnitFolder
 
     def choose(self, name: str) -> str:
-        """Return `name`, or the scheduler to use if it is empty: systemd if it runs, else cron."""
+        """Return `name`, or the scheduler to use if it is empty: systemd if it runs, else cron.
+
+        Raises UsageError (unknown_planner).
+        """
+        if name not in ("", CRON, SYSTEMD):
+            raise UsageError("unknown_planner", f"there is no {name!r} to install into", "one of: cron, systemd")
         return name or (SYSTEMD if self.units.available() else CRON)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """The entry marked `mark`; `kind` names it in messages, `command` is the holder of the crontab's lock."""
+    """The entry marked `mark`; `kind` and `what` name it in messages, `command` is the holder of the crontab's lock.
+
+    `lingering` is the note for a user whose systemd ends with their session.
+    """
 
     mark: str
     kind: str
     command: str
+    what: str
+    lingering: str
 
-    def install_block(self, crontab: Crontab, block: str) -> str:
+    def install(
+        self, found: Schedulers, scheduler: str, block: Callable[[], str], units: Callable[[], Mapping[str, str]]
+    ) -> tuple[str, str, tuple[str, ...]]:
+        """Write the entry in the place of an older one; return the scheduler, the text there, and notes.
+
+        Raises UsageError (unknown_planner, path_not_schedulable, unit_taken), MissingError (cron_missing,
+        systemd_missing), RagopsError (crontab_unreadable, crontab_refused, crontab_damaged, tool_failed): all then
+        stands as it was.
+        """
+        chosen = found.choose(scheduler)
+        if chosen == SYSTEMD:
+            text = _joined(self._install_units(found.units, units))
+        else:
+            text = self._install_block(found.crontab, block())
+        older = self._remove_older(chosen, found)
+        return chosen, text, (*older, *_notes(chosen, found, self.what, self.lingering))
+
+    def _install_block(self, crontab: Crontab, block: str) -> str:
         """Put the block into the crontab in the place of an older one; returns it as it stands there."""
         with _hold_crontab(self.command):
             crontab.write(texts.insert_block(crontab.read(), block))
             return texts.find_block(crontab.read(), self.mark)
 
-    def install_units(self, units: UnitFolder, render: Callable[[], Mapping[str, str]]) -> Mapping[str, str]:
+    def _install_units(self, units: UnitFolder, render: Callable[[], Mapping[str, str]]) -> Mapping[str, str]:
         """Write the units that `render` returns by name, and remove those of an older entry.
 
         Raises MissingError (systemd_missing), UsageError (unit_taken) if one is another project's.
@@ -67,27 +95,27 @@ class Entry:
             units.remove(left)
         return wanted
 
-    def remove_from(self, scheduler: str, found: Schedulers) -> bool:
+    def _remove_from(self, scheduler: str, found: Schedulers) -> bool:
         """Remove the entry from one scheduler; returns whether it was there. Raises RagopsError."""
         return self._remove_units(found.units) if scheduler == SYSTEMD else self._remove_block(found.crontab)
 
     def remove(self, found: Schedulers) -> tuple[str, ...]:
         """Remove the entry; returns the schedulers that had it."""
-        return tuple([scheduler for scheduler in (SYSTEMD, CRON) if self.remove_from(scheduler, found)])
+        return tuple([scheduler for scheduler in (SYSTEMD, CRON) if self._remove_from(scheduler, found)])
 
-    def remove_older(self, chosen: str, found: Schedulers) -> Iterator[str]:
+    def _remove_older(self, chosen: str, found: Schedulers) -> Iterator[str]:
         """Remove an older entry from the scheduler that was not chosen; yield a note if that fails."""
         other = CRON if chosen == SYSTEMD else SYSTEMD
         try:
-            self.remove_from(other, found)
+            self._remove_from(other, found)
         except RagopsError as error:
             yield f"an older one may be left in {other}: {error.message}"
 
-    def find(self, found: Schedulers) -> Iterator[tuple[str, Mapping[str, str] | str]]:
-        """Yield what stands in systemd (texts by unit) and in cron (the block)."""
+    def find(self, found: Schedulers) -> Iterator[tuple[str, str]]:
+        """Yield the schedulers that have the entry, with its text there."""
         mine = texts.select_owned(found.units.read(), self.mark)
         if mine:
-            yield SYSTEMD, mine
+            yield SYSTEMD, _joined(mine)
         try:
             block = texts.find_block(found.crontab.read(), self.mark) if found.crontab.available() else ""
         except RagopsError:
@@ -114,11 +142,15 @@ class Entry:
         return bool(mine)
 
 
-def notes_on(
-    chosen: str, found: Schedulers, environment: Mapping[str, str], what: str, lingering: str
-) -> Iterator[str]:
+def _joined(units: Mapping[str, str]) -> str:
+    if len(units) == 1:
+        return "".join(units.values())
+    return "\n".join(f"# --- {unit}\n{text}" for unit, text in units.items())
+
+
+def _notes(chosen: str, found: Schedulers, what: str, lingering: str) -> Iterator[str]:
     """Yield notes for the owner: variables that are set only here, no cron daemon, a user's systemd without linger."""
-    if names := sorted(name for name in environment if name.startswith("RAGOPS_") and name != "RAGOPS_TOKEN"):
+    if names := sorted(name for name in os.environ if name.startswith("RAGOPS_") and name != "RAGOPS_TOKEN"):
         yield f"{', '.join(names)}: set here, and not where {what} starts; settings belong into ragops.yaml"
     if chosen == CRON and not daemon_runs():
         yield "no cron daemon is seen on this machine: nothing runs until one does"

@@ -14,18 +14,15 @@ from ragops.adapters.process_identity import is_mark_gone
 from ragops.adapters.scheduler.cron import Crontab
 from ragops.adapters.scheduler.systemd import unit_folder
 from ragops.errors import MissingError
-from ragops.operations.schedule.entries import CRON, SYSTEMD, Entry, Schedulers, notes_on
+from ragops.operations.schedule import scheduler_files as texts
+from ragops.operations.schedule.entries import Entry, Schedulers
 from ragops.operations.schedule.nightly import files_of
-from ragops.recovery import schedule_texts as texts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from ragops.config.load import Project
-    from ragops.recovery.schedule_texts import Schedule
-
-__all__ = ["CRON", "SYSTEMD", "Schedulers"]
+    from ragops.operations.schedule.scheduler_files import Schedule
 
 _LINGER = "it runs only while you are logged in; `loginctl enable-linger` lets it run always"
 
@@ -75,16 +72,15 @@ def schedulers() -> Schedulers:
 def install(schedule: Schedule, found: Schedulers, planner: str = "") -> InstallReport:
     """Put the run into `planner`, systemd's timers if none is named and systemd runs, in the place of an older one.
 
-    Raises UsageError (path_not_schedulable, unit_taken), MissingError (cron_missing, systemd_missing), RagopsError
-    (crontab_unreadable, crontab_refused, crontab_damaged, tool_failed): all then stands as it was.
+    Raises as `Entry.install`.
     """
-    chosen, entry = found.choose(planner), _entry(schedule.environment, schedule.config)
-    if chosen == SYSTEMD:
-        text = _joined(entry.install_units(found.units, lambda: _units(schedule, found)))
-    else:
-        text = entry.install_block(found.crontab, texts.render_cron_block(schedule))
-    older = entry.remove_older(chosen, found)
-    notes = (*older, *notes_on(chosen, found, os.environ, "the nightly run", _LINGER))
+    entry = _entry(schedule.environment, schedule.config)
+    chosen, text, notes = entry.install(
+        found,
+        planner,
+        lambda: texts.render_cron_block(schedule),
+        lambda: texts.render_units(schedule, system=found.units.system),
+    )
     return InstallReport(Installed(chosen, text, texts.find_next_run(text, _now())), notes)
 
 
@@ -94,8 +90,7 @@ def show(project: Project, found: Schedulers) -> ScheduleStatus:
     Raises MissingError (not_scheduled), RagopsError (crontab_unreadable, crontab_damaged).
     """
     there = _entry(project.paths.environment, project.config).find(found)
-    shown = [(planner, text if isinstance(text, str) else _joined(text)) for planner, text in there]
-    installed = tuple(Installed(planner, text, texts.find_next_run(text, _now())) for planner, text in shown)
+    installed = tuple(Installed(planner, text, texts.find_next_run(text, _now())) for planner, text in there)
     if not installed:
         what = f"no nightly run of environment {project.paths.environment!r} is scheduled"
         raise MissingError("not_scheduled", what, "run `ragops backup schedule install`")
@@ -126,15 +121,8 @@ def _last_run(values: dict[str, Any]) -> LastRun:
 
 
 def _entry(environment: str, config: Path) -> Entry:
-    return Entry(texts.format_schedule_mark(environment, config), "schedule", "ragops backup schedule")
-
-
-def _units(schedule: Schedule, found: Schedulers) -> dict[str, str]:
-    return {unit.name: unit.text for unit in texts.render_units(schedule, system=found.units.system)}
-
-
-def _joined(units: Mapping[str, str]) -> str:
-    return "\n".join(f"# --- {unit}\n{text}" for unit, text in units.items())
+    mark = texts.format_schedule_mark(environment, config)
+    return Entry(mark, "schedule", "ragops backup schedule", "the nightly run", _LINGER)
 
 
 def _now() -> datetime:

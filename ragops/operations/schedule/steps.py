@@ -10,7 +10,7 @@ from ragops.operations.backup.commands import back_up
 from ragops.operations.backup.create import BackupRequest
 from ragops.operations.backup.verify import verify_point
 from ragops.operations.data import migrate
-from ragops.recovery.schedule_texts import parse_weekday
+from ragops.operations.schedule.scheduler_files import parse_weekday
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ragops.recovery.manifest import serialize
+from ragops.recovery.manifest import sign_manifest
 from ragops.recovery.signing import SigningKey
 from tests.integration.faults.forging import DAMAGES, flip, manifest_of, one_point, padded, undamaged
 
@@ -93,7 +93,7 @@ def test_parts_exchanged_and_signed_anew_by_somebody_else(point: Point) -> None:
         if part["service"] == "redis":
             part["stored"] |= {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     forged = type(manifest_of(point.manifest)).model_validate(manifest)
-    point.manifest.write_bytes(serialize(forged, SigningKey(Ed25519PrivateKey.generate())))
+    point.manifest.write_bytes(sign_manifest(forged, SigningKey(Ed25519PrivateKey.generate())))
     point.assert_refused(code="signer_unknown")
 
 

@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ragops.errors import RagopsError
-from ragops.recovery.manifest import parse, serialize
+from ragops.recovery.manifest import parse, sign_manifest
 from ragops.recovery.signing import SigningKey, load
 from tests.integration.faults.forging import (
     DAMAGES,
@@ -128,7 +128,7 @@ def test_a_recovery_point_of_another_environment(point: Point) -> None:
     manifest = manifest_of(point.manifest).model_copy(update={"environment": "staging"})
     key = load(point.lab.paths.signing_key)
     assert key
-    point.manifest.write_bytes(serialize(manifest, key))
+    point.manifest.write_bytes(sign_manifest(manifest, key))
     point.assert_refused(code="manifest_misplaced")
 
 
@@ -145,7 +145,7 @@ def test_a_recovery_point_under_another_name(point: Point) -> None:
 def test_signed_by_somebody_else(point: Point) -> None:
     """Whole in itself, with a signature that holds."""
     manifest = manifest_of(point.manifest)
-    point.manifest.write_bytes(serialize(manifest, SigningKey(Ed25519PrivateKey.generate())))
+    point.manifest.write_bytes(sign_manifest(manifest, SigningKey(Ed25519PrivateKey.generate())))
     point.assert_refused(code="signer_unknown")
     assert not point.lab.listed()[0]["signer_known"]
 
@@ -157,7 +157,7 @@ def test_the_old_signature_on_another_manifest(point: Point) -> None:
     for changed in (manifest.model_copy(update={"sequence": 999}), manifest.model_copy(update={"recipients": ()})):
         point.manifest.write_bytes((changed.model_dump_json(indent=2) + "\n").encode() + last + b"\n")
         point.assert_refused(code="signature_invalid")
-    forged = serialize(manifest, SigningKey(Ed25519PrivateKey.generate())).rstrip(b"\n").rpartition(b"\n")[2]
+    forged = sign_manifest(manifest, SigningKey(Ed25519PrivateKey.generate())).rstrip(b"\n").rpartition(b"\n")[2]
     claimed = {**json.loads(forged), "key": json.loads(last)["key"]}
     point.manifest.write_bytes(body + b"\n" + json.dumps(claimed).encode() + b"\n")
     point.assert_refused(code="signature_invalid")

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import ValidationError
 
 from ragops.errors import ExitCode, IntegrityError, MissingError
-from ragops.recovery.manifest import FORMAT, Manifest, parse, serialize
+from ragops.recovery.manifest import FORMAT, Manifest, parse, sign_manifest
 from ragops.recovery.signing import SigningKey, sign
 
 if TYPE_CHECKING:
@@ -76,12 +76,12 @@ def refused(content: bytes) -> IntegrityError:
 
 def test_reads_what_it_writes() -> None:
     manifest = Manifest.model_validate_json(json.dumps(VALUES))
-    content = serialize(manifest, KEY)
+    content = sign_manifest(manifest, KEY)
     found = parse(content, "here")
     assert found.manifest == manifest
     assert found.signature.key == KEY.public
     assert found.signature.is_valid(content.rpartition(b'{"key"')[0])
-    assert serialize(found.manifest, KEY) == content
+    assert sign_manifest(found.manifest, KEY) == content
     assert manifest.parts_of("redis")[0].path == "redis/dump.rdb"
     assert manifest.parts_of("redis")[0].stored_path == "redis/dump.rdb.zst.age"
     assert manifest.parts_of("qdrant") == ()
@@ -128,7 +128,7 @@ def test_every_flipped_byte_is_found() -> None:
 
 
 def test_every_cut_is_found() -> None:
-    content = serialize(Manifest.model_validate_json(json.dumps(VALUES)), KEY)
+    content = sign_manifest(Manifest.model_validate_json(json.dumps(VALUES)), KEY)
     for length in range(len(content) - 1):
         refused(content[:length])
     assert parse(content[:-1], "here") == parse(content, "here"), "only its last line's end is missing"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ragops.errors import RagopsError, UsageError
-from ragops.recovery import schedule_texts as texts
-from ragops.recovery.schedule_texts import Schedule
+from ragops.operations.schedule import scheduler_files as texts
+from ragops.operations.schedule.scheduler_files import Schedule
 
 PLAIN = Schedule("rag", "default", Path("/srv/rag/ragops.yaml"), "/opt/ragops/bin/python")
 ODD = replace(PLAIN, config=Path('/srv/it\'s 100% "odd" $HOME ü/ragops.yaml'), python="/opt/my %tools/python")
@@ -176,7 +176,7 @@ def test_half_a_block_is_not_guessed_at(lost: int):
 
 
 def test_units_have_names_of_their_own():
-    names = [unit.name for unit in texts.render_units(replace(PLAIN, environment="live", drill=0), system=True)]
+    names = [*texts.render_units(replace(PLAIN, environment="live", drill=0), system=True)]
     assert names == [
         "ragops-rag-live.service",
         "ragops-rag-live.timer",
@@ -186,20 +186,22 @@ def test_units_have_names_of_their_own():
 
 
 def test_the_timer_makes_up_for_a_night_that_was_missed():
-    service, timer = texts.render_units(PLAIN, system=False)
-    assert {"OnCalendar=*-*-* 02:00:00", "Persistent=true", "WantedBy=timers.target"} <= set(timer.text.splitlines())
-    assert "network-online" not in service.text, "a user's systemd has no such unit"
-    assert "network-online" in texts.render_units(PLAIN, system=True)[0].text
+    service, timer = texts.render_units(PLAIN, system=False).values()
+    assert {"OnCalendar=*-*-* 02:00:00", "Persistent=true", "WantedBy=timers.target"} <= set(timer.splitlines())
+    assert "network-online" not in service, "a user's systemd has no such unit"
+    assert "network-online" in next(iter(texts.render_units(PLAIN, system=True).values()))
 
 
 def test_the_drill_has_its_weekday():
-    timer = texts.render_units(replace(PLAIN, minute=23 * 60, drill=6), system=True)[3]
-    assert "OnCalendar=Sun *-*-* 01:00:00" in timer.text.splitlines()
+    timer = [*texts.render_units(replace(PLAIN, minute=23 * 60, drill=6), system=True).values()][3]
+    assert "OnCalendar=Sun *-*-* 01:00:00" in timer.splitlines()
 
 
 def test_words_are_quoted_as_systemd_reads_them():
     line = next(
-        line for line in texts.render_units(ODD, system=True)[0].text.splitlines() if line.startswith("ExecStart=")
+        line
+        for line in next(iter(texts.render_units(ODD, system=True).values())).splitlines()
+        if line.startswith("ExecStart=")
     )
     assert line == (
         'ExecStart="/opt/my %%tools/python" "-P" "-m" "ragops" "--config"'
@@ -216,9 +218,9 @@ def test_programs_that_systemd_cannot_be_given_are_refused(python: str):
 
 
 def test_only_units_with_our_mark_are_ours():
-    mine = {unit.name: unit.text for unit in texts.render_units(PLAIN, system=True)}
+    mine = texts.render_units(PLAIN, system=True)
     other = replace(PLAIN, config=Path("/srv/rag2/ragops.yaml"), name="rag2")
-    theirs = {unit.name: unit.text for unit in texts.render_units(other, system=True)}
+    theirs = texts.render_units(other, system=True)
     assert (
         texts.select_owned({**mine, **theirs, "ragops-x.timer": "", "ragops-y.timer": f"#\n# {NAME}\n"}, NAME) == mine
     )
@@ -233,13 +235,13 @@ def test_systemd_finds_no_fault_in_them(tmp_path: Path, system: bool, odd: bool)
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     units = texts.render_units(replace(ODD if odd else PLAIN, python=str(program), drill=2), system=system)
-    for unit in units:
-        (tmp_path / unit.name).write_text(unit.text)
-    for unit in units:
-        done = verify(tmp_path / unit.name)
-        assert (done.returncode, unit.name in done.stderr) == (0, False), done.stderr
-    broken = tmp_path / units[1].name
-    broken.write_text(units[1].text.replace("*-*-* 02:00:00", "some time"))
+    for name, text in units.items():
+        (tmp_path / name).write_text(text)
+    for name in units:
+        done = verify(tmp_path / name)
+        assert (done.returncode, name in done.stderr) == (0, False), done.stderr
+    broken = tmp_path / [*units][1]
+    broken.write_text(units[broken.name].replace("*-*-* 02:00:00", "some time"))
     assert broken.name in verify(broken).stderr, "or it verifies nothing"
 
 
@@ -270,7 +272,7 @@ def test_the_next_run_is_read_from_what_is_installed(at: str, day: int):
     schedule = replace(PLAIN, minute=texts.parse_time(at), drill=0)
     expected = datetime(2026, 3, day, *divmod(schedule.minute, 60)).astimezone()
     assert texts.find_next_run(texts.render_cron_block(schedule), NOON) == expected
-    text = "".join(unit.text for unit in texts.render_units(schedule, system=True))
+    text = "".join(texts.render_units(schedule, system=True).values())
     assert texts.find_next_run(text, NOON) == expected
     assert expected - NOON < timedelta(days=1, seconds=1)
 

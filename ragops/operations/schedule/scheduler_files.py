@@ -1,4 +1,4 @@
-"""Texts of the nightly run: a crontab block, systemd units, and the command of both. No I/O."""
+"""What cron and systemd read: crontab blocks, unit files and the commands in them. No I/O."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")  # as cron counts them
 
+_NIGHTLY, _DRILL = ("backup", "scheduled"), ("backup", "drill", "latest")
 _DRILL_LATER = 120  # minutes after the nightly run, so that the newest recovery point is that night's
 _CRON_LINE = re.compile(r"^(\d{1,2}) (\d{1,2}) \* \* \* ", re.MULTILINE)
 _CALENDAR_LINE = re.compile(r"^OnCalendar=\*-\*-\* (\d{2}):(\d{2}):00$", re.MULTILINE)
@@ -37,14 +38,6 @@ class Schedule:
     drill: int | None = None
 
 
-@dataclass(frozen=True)
-class UnitFile:
-    """One unit file of systemd."""
-
-    name: str
-    text: str
-
-
 def parse_time(text: str) -> int:
     """Minutes after midnight of HH:MM. Raises UsageError (invalid_time)."""
     found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
@@ -62,16 +55,6 @@ def parse_weekday(text: str) -> int | None:
         if word in (name, name[:3]):
             return number
     raise UsageError("invalid_weekday", f"{text!r} is no weekday", f"one of: {', '.join(WEEKDAYS)}, none")
-
-
-def build_nightly_command(schedule: Schedule) -> tuple[str, ...]:
-    """Return the command of the nightly run; it needs no variable of its environment."""
-    return build_command(schedule, "backup", "scheduled")
-
-
-def build_drill_command(schedule: Schedule) -> tuple[str, ...]:
-    """Return the command of the weekly drill."""
-    return build_command(schedule, "backup", "drill", "latest")
 
 
 def build_command(schedule: Schedule, *words: str) -> tuple[str, ...]:
@@ -94,16 +77,11 @@ def render_cron_block(schedule: Schedule) -> str:
     check_paths(schedule, "\\")  # implementations of cron differ in what they make of it
     begin, end = format_block_marks(format_schedule_mark(schedule.environment, schedule.config))
     hour, minute = divmod(schedule.minute, 60)
-    drill = None
+    command, drill = quote_for_cron(build_command(schedule, *_NIGHTLY)), None
     if schedule.drill is not None:
         weekday, later, more = _drill_time(schedule.minute, schedule.drill)
-        drill = {
-            "weekday": weekday,
-            "hour": later,
-            "minute": more,
-            "command": quote_for_cron(build_drill_command(schedule)),
-        }
-    command = quote_for_cron(build_nightly_command(schedule))
+        words = quote_for_cron(build_command(schedule, *_DRILL))
+        drill = {"weekday": weekday, "hour": later, "minute": more, "command": words}
     return render("schedule/crontab.j2", begin=begin, end=end, hour=hour, minute=minute, command=command, drill=drill)
 
 
@@ -176,19 +154,19 @@ def _drill_time(minute: int, weekday: int) -> tuple[int, int, int]:
 # --- systemd ---------------------------------------------------------------------------------------------------------
 
 
-def render_units(schedule: Schedule, *, system: bool) -> tuple[UnitFile, ...]:
-    """Service and timer, and those of the drill; `system`: root's own. Raises UsageError (path_not_schedulable)."""
+def render_units(schedule: Schedule, *, system: bool) -> dict[str, str]:
+    """Return the texts of service and timer, and those of the drill, by name; `system`: root's own.
+
+    Raises UsageError (path_not_schedulable).
+    """
     check_program(schedule)
     hour, minute = divmod(schedule.minute, 60)
-    what = f"Nightly backup of {schedule.name}, environment {schedule.environment}"
-    command = build_nightly_command(schedule)
-    found = _pair(schedule, "", what, command, f"*-*-* {hour:02}:{minute:02}:00", system=system)
-    if schedule.drill is None:
-        return found
-    weekday, hour, minute = _drill_time(schedule.minute, schedule.drill)
-    calendar = f"{WEEKDAYS[weekday][:3].title()} *-*-* {hour:02}:{minute:02}:00"
-    what = f"Weekly drill of {schedule.name}, environment {schedule.environment}"
-    return (*found, *_pair(schedule, "-drill", what, build_drill_command(schedule), calendar, system=system))
+    found = _pair(schedule, "", "Nightly backup", _NIGHTLY, f"*-*-* {hour:02}:{minute:02}:00", system=system)
+    if schedule.drill is not None:
+        weekday, hour, minute = _drill_time(schedule.minute, schedule.drill)
+        calendar = f"{WEEKDAYS[weekday][:3].title()} *-*-* {hour:02}:{minute:02}:00"
+        found |= _pair(schedule, "-drill", "Weekly drill", _DRILL, calendar, system=system)
+    return found
 
 
 def select_owned(found: Mapping[str, str], name: str) -> dict[str, str]:
@@ -197,15 +175,17 @@ def select_owned(found: Mapping[str, str], name: str) -> dict[str, str]:
 
 
 def _pair(
-    schedule: Schedule, suffix: str, what: str, command: tuple[str, ...], calendar: str, *, system: bool
-) -> tuple[UnitFile, ...]:
+    schedule: Schedule, suffix: str, what: str, words: tuple[str, ...], calendar: str, *, system: bool
+) -> dict[str, str]:
     stem = f"ragops-{schedule.name}-{schedule.environment}{suffix}"
-    first = f"# {format_schedule_mark(schedule.environment, schedule.config)}"
-    values = {"mark": first, "description": what, "command": quote_for_systemd(command), "calendar": calendar}
-    return tuple(
-        UnitFile(f"{stem}.{kind}", render(f"schedule/ragops-backup.{kind}.j2", system=system, **values))
-        for kind in ("service", "timer")
-    )
+    values = {
+        "mark": f"# {format_schedule_mark(schedule.environment, schedule.config)}",
+        "description": f"{what} of {schedule.name}, environment {schedule.environment}",
+        "command": quote_for_systemd(build_command(schedule, *words)),
+        "calendar": calendar,
+    }
+    files = {kind: f"schedule/ragops-backup.{kind}.j2" for kind in ("service", "timer")}
+    return {f"{stem}.{kind}": render(file, system=system, **values) for kind, file in files.items()}
 
 
 def quote_for_systemd(command: tuple[str, ...]) -> str:
