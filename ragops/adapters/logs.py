@@ -84,13 +84,11 @@ def read_tail(path: Path, lines: int) -> tuple[list[str], int]:
         return [], 0
 
 
-def follow(path: Path, position: int | None = None, poll: float = 0.2) -> Iterator[str]:
-    """Yield lines as they are appended from `position` (None: the end) on, until the caller stops.
+def follow(path: Path, position: int, poll: float = 0.2) -> Iterator[str]:
+    """Yield lines as they are appended from `position` on, until the caller stops.
 
     What stood between the position and a rotation is read from the rotated copy.
     """
-    if position is None:
-        position = _size(path)
     rest = b""
     while True:
         if _size(path) < position:

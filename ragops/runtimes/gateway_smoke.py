@@ -25,26 +25,20 @@ _POLL = 0.05
 _SHOWN = "ragops_certificate"  # of an answer: what the server showed, DER
 
 
-def answers(test: SmokeTest) -> bool:
-    """Whether a gateway runs, whatever it says."""
-    try:
-        _get(test)
-    except (httpx.HTTPError, OSError):
-        return False
-    return True
+def live_configuration(test: SmokeTest) -> str | None:
+    """Return the mark of the configuration that a gateway works by, as its ready path states it; empty without one.
 
-
-def live_configuration(test: SmokeTest) -> str:
-    """Return the mark of the configuration that a gateway works by, as its ready path states it; empty if none."""
+    None if no gateway answers.
+    """
     try:
         return str(_get(test).headers.get(CONFIGURATION_HEADER, ""))
     except (httpx.HTTPError, OSError):
-        return ""
+        return None
 
 
-def back_in_force(test: SmokeTest, before: str) -> str:
+def back_in_force(test: SmokeTest, before: str | None) -> str:
     """Whether the gateway works again by the configuration with the mark `before`, as text for an error."""
-    again = replace(test, headers={CONFIGURATION_HEADER: before})
+    again = replace(test, headers={CONFIGURATION_HEADER: before or ""})
     if before and not live_in_every_worker(again):
         return "the last good configuration is back in force"
     return "the last good configuration was put back, but the gateway does not answer by it"
@@ -60,8 +54,8 @@ def rest(tests: Sequence[SmokeTest]) -> str:
     return _within(lambda: _first_failure(tests), _SMOKE_SECONDS)
 
 
-def live_in_every_worker(test: SmokeTest, seconds: float = _LIVE_SECONDS) -> str:
-    """Wait until every process of the gateway passes `test`; return what is wrong after `seconds`, else nothing.
+def live_in_every_worker(test: SmokeTest) -> str:
+    """Wait until every process of the gateway passes `test`; return what is wrong after 5 s, else nothing.
 
     Which of them takes a connection is chance: it is asked until each has said so.
     """
@@ -79,7 +73,7 @@ def live_in_every_worker(test: SmokeTest, seconds: float = _LIVE_SECONDS) -> str
         passed.add(worker)
         return "" if len(passed) >= int(of or 1) else f"only {len(passed)} of {of} workers of the gateway answered"
 
-    return _within(missing, seconds, poll=0.0)
+    return _within(missing, _LIVE_SECONDS, poll=0.0)
 
 
 def _within(failure: Callable[[], str], seconds: float, poll: float = _POLL) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +28,7 @@ class TcpCheck:
     port: int
     send: str = ""
     expect: tuple[str, ...] = ()
+    kind: Literal["tcp"] = "tcp"
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class HttpCheck:
 
     port: int
     path: str = "/"
+    kind: Literal["http"] = "http"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class ExecCheck:
     """Healthy if `command`, run next to the service, exits with 0."""
 
     command: tuple[str, ...]
+    kind: Literal["exec"] = "exec"
 
 
 HealthCheck = TcpCheck | HttpCheck | ExecCheck

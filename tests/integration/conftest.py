@@ -19,7 +19,7 @@ from ragops.config import secrets
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.operations.platform import Platform
-from ragops.runtimes.embedded.control import control
+from ragops.runtimes.embedded.control import ProcessControl
 from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.programs import unprivileged_user
 from ragops.runtimes.embedded.runtime import CAPABILITIES, process_spec
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     import redis
 
     from ragops.recovery.backup_target import BackupTarget
-    from ragops.runtimes.embedded.control import ProcessControl
     from ragops.runtimes.embedded.processes.spec import ProcessSpec
 
 LOGINS = {
@@ -138,7 +137,7 @@ def make_engine(root: Path, name: str, component) -> Engine:
         logins={role: Login(user, key, SecretStr(values[key])) for role, (user, key) in LOGINS[name].items()},
         capabilities=CAPABILITIES,
     )
-    return Engine(endpoint, spec, control(endpoint))
+    return Engine(endpoint, spec, ProcessControl(Path(endpoint.runtime_id)))
 
 
 @pytest.fixture
@@ -147,9 +146,13 @@ def vault(tmp_path: Path) -> BackupTarget:
     return vault_of(tmp_path)
 
 
+def control_of(endpoint: Endpoint) -> ProcessControl:
+    return ProcessControl(Path(endpoint.runtime_id))
+
+
 def platform_of(root: Path, *engines: Engine) -> Platform:
     endpoints = {engine.endpoint.service: engine.endpoint for engine in engines}
-    return Platform("test", "embedded", endpoints, control, {"ragops.yaml": root / "ragops.yaml"})
+    return Platform("test", "embedded", endpoints, control_of, {"ragops.yaml": root / "ragops.yaml"})
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pytest
 
 from ragops.errors import IntegrityError, InterruptedRunError, MissingError, RagopsError, UnhealthyError, UsageError
 from ragops.operations.restore import repair as operation
-from ragops.runtimes.embedded.control import control as control_of
+from ragops.runtimes.embedded.control import ProcessControl
 from ragops.runtimes.embedded.processes.supervisor import log_path
 from ragops.services.contract import Status
 from ragops.services.redis import repair as service_repair
@@ -359,7 +359,7 @@ def test_a_repair_that_was_killed_is_completed_by_the_next(damaged: Engine, tmp_
     assert done.returncode == -signal.SIGKILL
     operation.repair(session_of(damaged), lambda _found: None)
     assert keys(damaged) == every(20)
-    assert control_of(damaged.endpoint).is_running()
+    assert ProcessControl(Path(damaged.endpoint.runtime_id)).is_running()
 
 
 @pytest.mark.fault

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ragops.config import secrets
 from ragops.config.paths import ProjectPaths
 from ragops.errors import RagopsError
-from ragops.runtimes.embedded.control import control
+from ragops.runtimes.embedded.control import ProcessControl
 from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.processes.state import read_record
 from ragops.runtimes.embedded.runtime import CAPABILITIES, process_spec
@@ -58,7 +58,7 @@ class Place:
         bare = component.endpoint(settings, runtime, layout, text)
         endpoint = Endpoint.from_dict(bare.to_dict(), values)
         service.prepare(endpoint)
-        self.engine = Engine(endpoint, spec, control(endpoint))
+        self.engine = Engine(endpoint, spec, ProcessControl(Path(endpoint.runtime_id)))
         return self.engine
 
     def pid(self) -> int:

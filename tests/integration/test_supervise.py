@@ -23,7 +23,7 @@ import pytest
 from ragops.config.load import load
 from ragops.config.model import Settings
 from ragops.errors import ExitCode, MissingError, RagopsError
-from ragops.runtimes.embedded.control import ProcessControl, stop_orphans
+from ragops.runtimes.embedded.control import ProcessControl
 from ragops.runtimes.embedded.host import refuse_used
 from ragops.runtimes.embedded.preflight import refuse_taken_port
 from ragops.runtimes.embedded.processes import by_log_file, exec_wrapper, supervisor
@@ -208,8 +208,9 @@ def test_its_log_is_kept_and_rotated(make: Make) -> None:
     with log.open("ab") as stream:
         stream.truncate(11 * 1024 * 1024)
     supervisor.ensure_running(spec)
-    assert log.stat().st_size < 1024, "also while it runs: a service may run for years"
-    assert log.with_name("shop.log.1").stat().st_size == 11 * 1024 * 1024
+    left = log.stat().st_size
+    assert left < 64 * 1024, "also while it runs: a service may run for years; a last block may stay"
+    assert log.with_name("shop.log.1").stat().st_size >= 11 * 1024 * 1024 - left
 
 
 # --- what goes wrong at the start ----------------------------------------------------------------------------------
@@ -435,7 +436,9 @@ def test_real_engines_are_found_without_their_record(engines: dict[str, ProcessS
         lost = lose(spec)
         assert state(spec) == f"running without its record (pid {lost})"
         assert by_log_file.find_leaders(Path(spec.run_dir)) == [lost], "PostgreSQL's backends end with it"
-        assert stop_orphans(Path(spec.run_dir)), "valkey-server shows no path among its arguments"
+        remains = ProcessControl(Path(spec.run_dir))
+        assert remains.is_running(), "valkey-server shows no path among its arguments"
+        remains.stop()
         assert not exec_wrapper.identity(lost)
 
 

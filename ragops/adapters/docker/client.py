@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from ragops.adapters.docker import values
 from ragops.adapters.docker.archive import ArchiveEntry, User, find_user
+from ragops.adapters.docker.containers import DockerContainers
 from ragops.adapters.docker.errors import NotFoundError
 from ragops.adapters.docker.images import DockerImages
 from ragops.adapters.docker.pull import PullProgress
-from ragops.adapters.docker.temporary_container import DockerTemporaryContainers
 from ragops.adapters.docker.volumes import DockerVolumes
 
 __all__ = ["ArchiveEntry", "DockerHost", "NotFoundError", "PullProgress", "User", "find_user"]
 
 
-class DockerHost(DockerImages, DockerTemporaryContainers, DockerVolumes):
+class DockerHost(DockerContainers, DockerImages, DockerVolumes):
     """One Docker engine: the one at `url`, else that of the docker command; `timeout` s a request."""
 
     def engine(self) -> values.Engine:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.docker.values import Container
-    from ragops.services.contract import Endpoint
     from ragops.services.control import DataFile, Sandbox
     from ragops.services.kept_data import Kept
 
@@ -132,8 +131,3 @@ class DockerControl:
         if found is not None:
             with contextlib.suppress(NotFoundError):
                 self._host.stop(name, found.stop_timeout or _STOP_GRACE)
-
-
-def control(endpoint: Endpoint) -> DockerControl:
-    """Return the control of the service behind `endpoint`."""
-    return DockerControl(endpoint.runtime_id)

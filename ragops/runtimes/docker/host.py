@@ -26,6 +26,7 @@ from ragops.runtimes.docker.inspect import doctor as docker_doctor
 from ragops.runtimes.docker.inspect import drift as docker_drift
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
 from ragops.runtimes.docker.inspect import provisioned as docker_record
+from ragops.runtimes.docker.inspect.provisioned import Record
 from ragops.runtimes.docker.names import INSTANCE, SERVICE
 from ragops.runtimes.docker.provision import resources as docker_resources
 
@@ -55,7 +56,7 @@ class DockerRuntimeHost:
         self._project = project
         self._docker = DockerHost()
         self._names = docker_preflight.names_of(project)
-        self._record_path = project.paths.endpoints.with_name("containers.json")
+        self._record = docker_record.record_file(project.paths.endpoints.with_name("containers.json"))
         # That the containers of this name are this project's: in the folder that has their Pulumi state.
         self._owner = project.paths.pulumi / _OWNER
 
@@ -91,7 +92,7 @@ class DockerRuntimeHost:
             docker_reconcile.refuse_foreign_platform(self._docker, self._names, known_ids)
             write_atomic(self._owner, f"{self._names.network}\n")
         self._fetch(on_progress)
-        record = docker_record.read(self._record_path)
+        record = self._provisioned()
         docker_reconcile.report_lost_data(self._docker, record, on_progress)
         docker_reconcile.clear_left_over(self._docker, self._names, record, known_ids, on_progress)
         docker_reconcile.start_stopped(self._docker, self._names, on_progress)
@@ -105,7 +106,7 @@ class DockerRuntimeHost:
         """Keep what the containers are now, to compare with."""
         pins, settings = pins_of(self._project), self._project.settings
         named = {pin.id: reference for reference in references(settings).values() if (pin := pins[reference])}
-        docker_record.write(self._record_path, docker_record.capture(self._docker, self._names, named))
+        self._record.write(docker_record.capture(self._docker, self._names, named))
 
     def engine_variables(self) -> Mapping[str, str]:
         """Return the variables that name the Docker engine: Pulumi's plugin supports no contexts."""
@@ -117,7 +118,7 @@ class DockerRuntimeHost:
 
     def drift(self) -> tuple[Difference, ...]:
         """Return what is not as the last `up` left it."""
-        record = docker_record.read(self._record_path)
+        record = self._provisioned()
         return tuple(docker_drift.find_drift(self._docker, self._names, record))
 
     def describe_resource(self, urn: str) -> ResourceDescription:
@@ -136,7 +137,7 @@ class DockerRuntimeHost:
 
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
         """Return the service's containers, those that are gone included."""
-        record = docker_record.read(self._record_path)
+        record = self._provisioned()
         before = {item.instance: item for item in record.of(endpoint.service)}
         found = docker_record.by_instance(self._containers(endpoint.service))
         wanted = [node.name for node in endpoint.nodes] or [endpoint.service]
@@ -186,7 +187,7 @@ class DockerRuntimeHost:
 
     def stop_orphans(self) -> tuple[str, ...]:
         """Remove the containers, networks and rendered files that are in no stack's state."""
-        self._record_path.unlink(missing_ok=True)
+        self._record.remove()
         return docker_reconcile.stop_all(self._docker, self._names) if self._owner.exists() else ()
 
     def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
@@ -200,6 +201,9 @@ class DockerRuntimeHost:
     def doctor_checks(self) -> tuple[Check, ...]:
         """Check engine, plugin, images, disk and ports."""
         return docker_doctor.doctor_checks(self._docker, self._project)
+
+    def _provisioned(self) -> Record:
+        return self._record.read() or Record()
 
     def _fetch(self, on_progress: OnProgress) -> None:
         if pulumi_plugin.find() is None:

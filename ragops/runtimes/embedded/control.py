@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from ragops.services.contract import Endpoint
-
 _STOP_SIGNAL = "SIGINT"  # to PostgreSQL SIGTERM means to wait for its clients, to the others both are the same
 _STOP_GRACE = 60.0
 
@@ -201,17 +199,3 @@ def _swap(fresh: Path, data: Path, aside: Path) -> None:
             aside.rename(data)
         raise
     sync_dir(data.parent)
-
-
-def stop_orphans(run_dir: Path) -> bool:
-    """Stop what runs in `run_dir` and is in no stack's state: an `up` was killed before it saved its state."""
-    remains = ProcessControl(run_dir)
-    running = remains.is_running()
-    if running:
-        remains.stop()
-    return running
-
-
-def control(endpoint: Endpoint) -> ProcessControl:
-    """Return the control of the service behind `endpoint`."""
-    return ProcessControl(Path(endpoint.runtime_id))

@@ -15,7 +15,7 @@ from ragops.errors import RagopsError
 from ragops.runtimes.checks import run_check
 from ragops.runtimes.contract import RUNNING, Difference, Instance, ResourceDescription
 from ragops.runtimes.embedded import preflight as embedded_preflight
-from ragops.runtimes.embedded.control import ProcessControl, stop_orphans
+from ragops.runtimes.embedded.control import ProcessControl
 from ragops.runtimes.embedded.facts import FACTS
 from ragops.runtimes.embedded.processes.by_log_file import find_users
 from ragops.runtimes.embedded.processes.state import find_living, lost_data, read_record, read_spec, state_of
@@ -155,7 +155,10 @@ class EmbeddedRuntimeHost:
 
     def stop_orphans(self) -> tuple[str, ...]:
         """Stop the processes that are in no stack's state."""
-        return tuple(service.name for service in SERVICES if stop_orphans(self._paths.run_dir(service.name)))
+        running = tuple(service.name for service in SERVICES if self.is_running(service.name))
+        for name in running:
+            ProcessControl(self._paths.run_dir(name)).stop()
+        return running
 
     def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
         """Read it from the file that the process writes to."""

@@ -154,7 +154,7 @@ class Whole:
         assert found["containers"] == sorted(map(self.name, INSTANCES))
         assert found["networks"] == [self.names.network]
         volumes = {*self.data_volumes(), *map(self.names.config_volume, INSTANCES)}
-        volumes |= {self.names.hot_volume("api"), self.names.hot_volume("gateway")}
+        volumes |= set(map(self.names.hot_volume, ("api", "gateway", "redis", "timescaledb")))
         assert set(found["volumes"]) == volumes
         for container in self.docker.containers(self.names.labels()):
             assert container.name == self.name(container.labels[INSTANCE])

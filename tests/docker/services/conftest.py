@@ -15,7 +15,7 @@ from ragops.adapters import redis_client
 from ragops.adapters.docker.client import ArchiveEntry
 from ragops.config.model import Settings
 from ragops.operations.platform import Platform
-from ragops.runtimes.docker.control import DockerControl, control
+from ragops.runtimes.docker.control import DockerControl
 from ragops.runtimes.docker.names import DockerNames
 from ragops.runtimes.docker.provision import args as docker_args
 from ragops.runtimes.docker.provision.entrypoint import start_script
@@ -92,7 +92,7 @@ class Service:
     def platform(self, config: Path) -> Platform:
         """A platform of this service alone, as backups and restores see it."""
         config.write_text("name: test\nruntime: docker\n")
-        return Platform("test", "docker", {self.endpoint.service: self.endpoint}, control, {config.name: config})
+        return Platform("test", "docker", {self.endpoint.service: self.endpoint}, control_of, {config.name: config})
 
 
 @dataclass
@@ -159,6 +159,10 @@ def _logged_in(endpoint: Endpoint) -> Endpoint:
         for role, login in endpoint.logins.items()
     }
     return replace(endpoint, logins=logins)
+
+
+def control_of(endpoint: Endpoint) -> DockerControl:
+    return DockerControl(endpoint.runtime_id)
 
 
 @pytest.fixture(scope="module")

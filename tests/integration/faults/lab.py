@@ -26,7 +26,7 @@ from ragops.adapters import redis_client
 from ragops.config import secrets
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
-from ragops.runtimes.embedded.control import control
+from ragops.runtimes.embedded.control import ProcessControl
 from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.programs import unprivileged_user
 from ragops.runtimes.embedded.runtime import CAPABILITIES, process_spec
@@ -214,13 +214,13 @@ class Lab:
 
     def runs(self, name: str) -> bool:
         """Whether its process runs."""
-        return control(self.endpoints[name]).is_running()
+        return ProcessControl(Path(self.endpoints[name].runtime_id)).is_running()
 
     def start(self, *names: str) -> None:
         """Start what is down, and wait until it answers."""
         for name in names or NAMES:
             if not self.runs(name):
-                control(self.endpoints[name]).start()
+                ProcessControl(Path(self.endpoints[name].runtime_id)).start()
             deadline = time.monotonic() + 60
             while True:
                 try:

@@ -12,7 +12,7 @@ from ragops.adapters.docker.values import Container, Engine, State
 from ragops.runtimes.docker.inspect import doctor as docker_doctor
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
 from ragops.runtimes.docker.inspect.drift import state_of, uptime
-from ragops.runtimes.docker.inspect.provisioned import Provisioned, Record, read, write
+from ragops.runtimes.docker.inspect.provisioned import Provisioned, Record, record_file
 from ragops.services.contract import Status
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -92,16 +92,16 @@ def test_settings_of_an_inspection_hold_no_value_of_a_variable() -> None:
 
 def test_a_record_is_read_as_it_was_written(tmp_path) -> None:
     record = Record((Provisioned("redis", "redis", "id", "redis:8", 2, {"user": "redis"}, ("v",)),), "net")
-    write(tmp_path / "run" / "containers.json", record)
-    assert read(tmp_path / "run" / "containers.json") == record
+    record_file(tmp_path / "run" / "containers.json").write(record)
+    assert record_file(tmp_path / "run" / "containers.json").read() == record
     assert record.known == {"id", "net"}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"containers": [{"id": 1}], "network": ""}', "{}"])
 def test_a_damaged_record_is_none(tmp_path, text: str) -> None:
     (tmp_path / "containers.json").write_text(text)
-    assert read(tmp_path / "containers.json") == Record()
-    assert read(tmp_path / "nothing.json") == Record()
+    assert (record_file(tmp_path / "containers.json").read() or Record()) == Record()
+    assert (record_file(tmp_path / "nothing.json").read() or Record()) == Record()
 
 
 # --- doctor -------------------------------------------------------------------------------------------------------

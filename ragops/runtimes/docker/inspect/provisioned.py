@@ -49,14 +49,9 @@ class Record:
         return frozenset({self.network, *(item.id for item in self.containers)})
 
 
-def read(path: Path) -> Record:
-    """Return the record; an empty one before the first `up` went through, and if the file is damaged."""
-    return StateFile(path, Record, PUBLIC_MODE).read() or Record()
-
-
-def write(path: Path, record: Record) -> None:
-    """Keep the record. Raises RagopsError (not_permitted), MissingError (disk_full)."""
-    StateFile(path, Record, PUBLIC_MODE).write(record)
+def record_file(path: Path) -> StateFile[Record]:
+    """Return the file of the record; there is none before the first `up` went through."""
+    return StateFile(path, Record, PUBLIC_MODE)
 
 
 def capture(docker: DockerHost, names: DockerNames, references: Mapping[str, str]) -> Record:

@@ -112,7 +112,9 @@ def digest(document: str) -> str:
     return hashlib.sha256(document.encode()).hexdigest()
 
 
-def _undone(docker: DockerHost, place: KongPlace, wanted: KongConfiguration, mark: str, failure: str) -> RagopsError:
+def _undone(
+    docker: DockerHost, place: KongPlace, wanted: KongConfiguration, mark: str | None, failure: str
+) -> RagopsError:
     """Have Kong take again what lies in the volume; the error says whether it works by `mark`, as it did before."""
     outcome = "there was no earlier configuration to go back to"
     if before := stored(docker, place):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.files import PUBLIC_MODE, explain_os_error, make_dir, sync_dir, write_atomic
 from ragops.adapters.state_file import StateFile
 from ragops.errors import RagopsError
-from ragops.runtimes.gateway_smoke import answers, back_in_force, live_configuration, smoke
+from ragops.runtimes.gateway_smoke import back_in_force, live_configuration, smoke
 from ragops.services.gateway.configuration import CHECK_PLACEHOLDER
 
 if TYPE_CHECKING:
@@ -37,10 +37,9 @@ def apply(wanted: GatewayConfiguration) -> None:
     validate(wanted)
     folder = Path(wanted.folder)
     before = last_good(folder) or current(folder)
-    asked = same_bootstrap(wanted) and answers(wanted.smoke[0])
-    mark = live_configuration(wanted.smoke[0]) if asked else ""
+    mark = live_configuration(wanted.smoke[0]) if same_bootstrap(wanted) else None
     _put(folder, wanted.files)
-    if asked and (failure := smoke(wanted.smoke)):
+    if mark is not None and (failure := smoke(wanted.smoke)):
         raise _undone(wanted, before, mark, failure)
     _record(folder).write(dict(wanted.files))
 
@@ -115,7 +114,7 @@ def _put(folder: Path, files: Mapping[str, str]) -> None:
         raise explain_os_error(error, f"write to {folder}") from error
 
 
-def _undone(wanted: GatewayConfiguration, before: Mapping[str, str], mark: str, failure: str) -> RagopsError:
+def _undone(wanted: GatewayConfiguration, before: Mapping[str, str], mark: str | None, failure: str) -> RagopsError:
     """Put `before` back, whose mark is `mark`; the error says whether the gateway is as it was."""
     outcome = "there was no earlier configuration to go back to"
     if before:

@@ -9,12 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragops.runtimes.embedded.processes.state import CONFIG, HOT
-from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, HttpCheck, InitStep, TcpCheck
+from ragops.services.spec import ConfigFile, HealthCheck, InitStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-_CHECKS: dict[str, type[TcpCheck | HttpCheck | ExecCheck]] = {"tcp": TcpCheck, "http": HttpCheck, "exec": ExecCheck}
 
 
 @dataclass(frozen=True)
@@ -80,10 +78,8 @@ class ProcessSpec:
 
         Apart because the engine hides a whole list as soon as one of its items is secret.
         """
-        kind = next(name for name, check in _CHECKS.items() if isinstance(self.health, check))
         return {
             **asdict(self),
-            "health": {"kind": kind, **asdict(self.health)},
             "files": {file.name: file.content for file in self.files if not file.secret},
             "secret_files": {file.name: file.content for file in self.files if file.secret},
             "hot": {file.name: file.content for file in self.hot},
@@ -97,10 +93,8 @@ class ProcessSpec:
         """
         from pydantic import TypeAdapter
 
-        health = dict(props["health"])
-        check = TypeAdapter[HealthCheck](_CHECKS[health.pop("kind")]).validate_python(health)
         files = [*(ConfigFile(*item) for item in props["files"].items()), *_secret(props["secret_files"])]
-        values = {**props, "files": files, "health": check, "hot": _secret(props.get("hot", {}))}
+        values = {**props, "files": files, "hot": _secret(props.get("hot", {}))}
         return TypeAdapter(cls).validate_python(values)
 
 
