@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from ragops.adapters.postgres import connect
 from ragops.embedding.hashing import HashingEmbedder
+from ragops.embedding.spec import ModelSpec
 from ragops.errors import (
     ExitCode,
     InvalidInputError,
@@ -31,9 +32,11 @@ from ragops.errors import (
 from ragops.ingest.document_store import open_store
 from ragops.operations.data import collections
 from ragops.operations.data.ingest import drop_old, ingest
+from ragops.operations.data.models import Models
 from ragops.services.contract import Endpoint, Login
 from ragops.services.timescaledb import schema
 from tests.ports import free_port
+from tests.unit.embedding.model_server import ModelServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -475,6 +478,35 @@ def test_no_schema(world: World) -> None:
             ingest(bare, world.store.endpoint, EMBEDDER, [])
     finally:
         world.sql("DROP DATABASE bare WITH (FORCE)")
+
+
+def test_each_collection_has_the_model_that_it_names(world: World) -> None:
+    world.write("a.md", words(0))
+    names = {"docs": "small", "large": "large", "wide": "hashing-32-v1", "lost": "nothing", "down": "down"}
+    with ModelServer("ollama", 768) as small, ModelServer("openai", 1024) as large:
+        url = {"small": ("ollama", small.url), "large": ("openai", large.url), "down": ("ollama", "http://127.0.0.1:9")}
+        specs = {name: ModelSpec(kind=kind, model=name, url=where) for name, (kind, where) in url.items()}
+        for name, model in names.items():
+            if name != "docs":
+                world.add_collection(name, world.directory)
+            world.sql("INSERT INTO rag.embedding_models (name) VALUES (%s) ON CONFLICT DO NOTHING", (model,))
+            world.sql("UPDATE rag.collections SET embedding_model = %s WHERE name = %s", (model, name))
+        report = ingest(world.database, world.store.endpoint, Models(specs, str), [])
+    sizes = {}
+    for name in ("docs", "large", "wide"):
+        described = world.store.client.get(f"/collections/{name}").json()["result"]["config"]["params"]["vectors"]
+        sizes[name] = described["size"]
+    assert sizes == {"docs": 768, "large": 1024, "wide": 32}
+    by_name = {one.name: one for one in report.collections}
+    assert all(by_name[name].added == 1 for name in sizes)
+    assert [len(body["input"]) for body in large.asked] == [1, by_name["large"].chunks]
+    lost, down = by_name["lost"].refused, by_name["down"].refused
+    assert lost
+    assert down
+    assert (lost.code, down.code) == ("embedding_model_unknown", "ollama_unreachable")
+    assert "there are small, large, down, wordllama-l2-256-v1" in lost.message
+    made = "SELECT details->'way'->>'embedder' FROM rag.ingestion_jobs WHERE details ? 'way' ORDER BY 1"
+    assert world.sql(made) == [("hashing-32-v1",), ("large",), ("small",)]
 
 
 # --- faults ---------------------------------------------------------------------------------------------------------

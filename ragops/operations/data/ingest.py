@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,12 +83,16 @@ def ingest(
             by = actor or audit.find_user()
             try:
                 chosen = embedder.open(collection.embedding_model) if isinstance(embedder, Models) else embedder
-            except UsageError as error:
-                return _refused(collection.name, error)
-            if chosen.name not in tried:
-                chosen.embed([PROBE])  # a model that is not there is no fault of any document
-                tried.add(chosen.name)
-            return _one(CollectionRun(rows, store, chosen, collection, root, by, on_progress, allow_empty), rebuild)
+                if chosen.name not in tried:
+                    chosen.embed([PROBE])  # a model that is not there is no fault of any document
+                    tried.add(chosen.name)
+            except RagopsError as error:
+                if not isinstance(embedder, Models):
+                    raise
+                return _refused(collection.name, error)  # others may have another model
+            run = CollectionRun(rows, store, chosen, collection, root, by, on_progress, allow_empty)
+            report = _one(run, rebuild)
+            return replace(report, notes=(*report.notes, *_suggest(embedder, chosen.name)))
 
         try:
             reports = tuple(bring_up_to_date(collection) for collection in wanted)
@@ -106,6 +111,14 @@ def drop_old(database: Endpoint, vectors: Endpoint, collections: Sequence[str]) 
         chosen = _chosen(rows.collections(), collections)
         dropped = {one.name: rebuilding.drop_old(rows, store, one) for one in chosen}
     return {name: gone for name, gone in dropped.items() if gone}
+
+
+def _suggest(embedder: Embedder | Models, name: str) -> tuple[str, ...]:
+    """Return a note on a collection that stayed with hashing when the platform's embedder became another."""
+    if not isinstance(embedder, Models) or embedder.default == name or not name.startswith("hashing-"):
+        return ()
+    to = f"set its `embeddingModel` to {embedder.default}, then run `ragops ingest --rebuild`"
+    return (f"its vectors are made by {name}, which finds shared words alone; to have it found by meaning, {to}",)
 
 
 def _one(run: CollectionRun, rebuild: bool) -> CollectionReport:

@@ -73,6 +73,20 @@ def find_models(session: Session) -> Models:
     return Models(configuration.known_models(api, distribution, url, own), partial(_read_key, root))
 
 
+def describe_change(session: Session) -> str:
+    """Return what another default embedder than the one that was provisioned means; empty if it is the same."""
+    if not session.project.paths.endpoints.exists():
+        return ""
+    before, models = session.endpoint("api").options.get("embedder", ""), find_models(session)
+    if before in ("", models.default):
+        return ""
+    what = f"the embedder changes from {before} to {models.default}: collections whose `embeddingModel` is {before}"
+    if models.find_fault(before):
+        return f"{what} cannot be asked until they name another one and `ragops ingest --rebuild` has built them again"
+    build = "to change one, set its `embeddingModel` and run `ragops ingest --rebuild NAME`"
+    return f"{what} keep it and their vectors; {build}"
+
+
 def model_keys(settings: Settings, root: Path) -> dict[str, str]:
     """Return the contents of the key files of `api:`, by their names there; relative ones are relative to `root`.
 

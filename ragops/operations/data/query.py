@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Gateway", "Passage", "QueryResult", "gateway_for", "query"]
 
 # The API ends a request after 30 seconds by itself.
-_SECONDS, _CONNECT_SECONDS = 45.0, 5.0
+_SECONDS, _CONNECT_SECONDS = 125.0, 5.0  # as long as the gateway waits: a model may have to be loaded
 _SEVERAL, _NAMED = 100, 10
 
 

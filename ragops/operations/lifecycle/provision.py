@@ -16,6 +16,7 @@ from ragops.adapters.pulumi.events import Action
 from ragops.config.secrets import load as load_secrets
 from ragops.errors import InterruptedRunError, MissingError, RagopsError
 from ragops.operations.cluster.rolling_update import affected_nodes, roll
+from ragops.operations.data.models import describe_change
 from ragops.operations.lifecycle import data_guard
 from ragops.operations.lifecycle.data_guard import Empty
 from ragops.operations.lifecycle.health_after_change import require_healthy
@@ -87,6 +88,8 @@ class DownResult:
 def plan(session: Session) -> Plan:
     """Return what `up` would change, compared with what is there. Raises MissingError (secret_missing), as `up`."""
     session.refuse_lost_secrets()
+    if changed := describe_change(session):
+        session.notice(changed)
     with open_for_preview(session.project, session.secrets()) as stack:
         steps = stack.preview()
     return Plan(changes(steps, session.host.will_restart(), session.host.describe_resource), planned(session))
@@ -138,6 +141,8 @@ def provision(
         session.host.refuse_what_cannot_start()
         secrets = session.make_secrets()
         _refuse_changed_password(session)
+        if changed := describe_change(session):
+            session.notice(changed)
         if repair:
             repair_state(session, repair)
         stack = open_stack(project, secrets)

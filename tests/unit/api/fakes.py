@@ -136,7 +136,7 @@ class FakeQdrant:
             return 404, {"status": {"error": f"Not found: Collection `{name}` doesn't exist!"}, "time": 0.0}
         self.asked.append(asked)
         parts = asked.get("prefetch") or [asked]
-        if refusal := next((found for part in parts if (found := self._refusal(part))), None):
+        if refusal := next((found for part in parts if (found := self._refusal(name, part))), None):
             return 400, {"status": {"error": f"Wrong input: {refusal}"}, "time": 0.0}
         ranked = [self._ranked(name, part) for part in parts]
         if "prefetch" in asked:
@@ -152,14 +152,15 @@ class FakeQdrant:
         ]
         return 200, _ok({"points": hits})
 
-    def _refusal(self, part: dict[str, Any]) -> str:
+    def _refusal(self, name: str, part: dict[str, Any]) -> str:
         if part["limit"] > self.most:
             return f'Limit exceeded {part["limit"]} > {self.most} for "limit"'
         if part.get("using"):
             return "" if self.has_words else f"Not existing vector name error: {part['using']}"
         if not self.dimensions:
             return "Not existing vector name error: "
-        return "" if len(_nearest(part)) == self.dimensions else "Vector dimension error"
+        lengths = {len(point["vector"]) for point in self.collections[name]} - {384} or {self.dimensions}
+        return "" if len(_nearest(part)) in lengths else "Vector dimension error"
 
     def _ranked(self, name: str, part: dict[str, Any]) -> list[tuple[int, float]]:
         """Places of points with their scores, best first."""

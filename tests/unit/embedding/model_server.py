@@ -16,8 +16,9 @@ DIMENSIONS = 8
 class ModelServer:
     """Vectors hold the length of their text. `misbehave` may return another answer: status, headers, body."""
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, dimensions: int = DIMENSIONS) -> None:
         self.kind = kind
+        self.dimensions = dimensions
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.misbehave: Callable[[list[str]], tuple[int, dict[str, str], bytes] | None] = lambda _texts: None
@@ -53,7 +54,7 @@ class ModelServer:
 
     def answer(self, texts: list[str], vectors: list[Any] | None = None) -> dict[str, Any]:
         """An answer of the protocol, OpenAI's in another order than asked for."""
-        found = [vector(text) for text in texts] if vectors is None else vectors
+        found = [vector(text, self.dimensions) for text in texts] if vectors is None else vectors
         if self.kind == "ollama":
             return {"model": "m", "embeddings": found}
         rows = [{"object": "embedding", "index": place, "embedding": one} for place, one in enumerate(found)]
@@ -76,5 +77,5 @@ class ModelServer:
         self._server.server_close()
 
 
-def vector(text: str) -> list[float]:
-    return [float(len(text))] + [1.0] * (DIMENSIONS - 1)
+def vector(text: str, dimensions: int = DIMENSIONS) -> list[float]:
+    return [float(len(text))] + [1.0] * (dimensions - 1)

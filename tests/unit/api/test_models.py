@@ -1,0 +1,187 @@
+"""The API and its models: each collection's own, slow and busy servers, keys, and as many tokens as a model takes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ragops.api.answering import messages
+from ragops.api.embedders import Embedders, LocalEmbedder
+from ragops.api.problem import ApiError
+from ragops.api.search import FoundPassage
+from ragops.embedding.hashing import HashingEmbedder
+from ragops.embedding.tokens import count_tokens, cut_to_tokens
+from tests.unit.embedding.model_server import ModelServer, vector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ragops.api.config import ApiConfig
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=["ollama", "openai"])
+def server(request: pytest.FixtureRequest) -> Iterator[ModelServer]:
+    with ModelServer(request.param) as made:
+        yield made
+
+
+def embedder(server: ModelServer, **changes: Any) -> dict[str, Any]:
+    return {"kind": server.kind, "model": "m", "url": server.url, **changes}
+
+
+class Rows:
+    """A database that says what collections were made with."""
+
+    def __init__(self, made: dict[str, tuple[str, str | None, bool | None]]) -> None:
+        self.made = made
+        self.asked = 0
+        self.down = False
+
+    async def rows(self, _statement: str, parameters: tuple[str]) -> list[tuple[Any, ...]]:
+        self.asked += 1
+        if self.down:
+            raise ApiError(503, "dependency_failed", "database: away")
+        found = self.made.get(parameters[0])
+        return [found] if found else []
+
+
+async def test_each_collection_is_asked_with_what_its_vectors_were_made_with(clock) -> None:
+    default, other = LocalEmbedder(HashingEmbedder(16)), LocalEmbedder(HashingEmbedder(32))
+    rows = Rows(
+        {
+            "old": ("hashing-16-v1", "hashing-64-v1", None),  # configured anew, not ingested since
+            "wide": ("hashing-32-v1", "hashing-32-v1", True),
+            "empty": ("hashing-32-v1", None, None),
+            "strange": ("gone", "gone", None),
+        }
+    )
+    embedders = Embedders(default, {other.name: other}, rows, clock)  # type: ignore[arg-type]
+    found = {name: await embedders.find(name) for name in ("old", "wide", "empty", "unknown")}
+    assert {name: (one.name, prefixed) for name, (one, prefixed) in found.items()} == {
+        "old": ("hashing-64-v1", False),
+        "wide": ("hashing-32-v1", True),
+        "empty": ("hashing-32-v1", True),
+        "unknown": ("hashing-16-v1", True),
+    }
+    with pytest.raises(ApiError, match="made with gone") as caught:
+        await embedders.find("strange")
+    assert (caught.value.status, caught.value.code) == (409, "embedder_mismatch")
+    asked = rows.asked
+    await embedders.find("wide")
+    assert rows.asked == asked  # it is known for some seconds
+    clock.move(11)
+    rows.down = True
+    assert (await embedders.find("wide"))[0] is other  # what the database said last
+    assert rows.asked == asked + 1
+
+
+async def test_two_models_with_a_breaker_for_each_server(start, qdrant) -> None:
+    with ModelServer("ollama", 768) as small, ModelServer("openai", 1024) as large:
+        qdrant.add("small", {"a.md": "one"}, lambda texts: [vector(text, 768) for text in texts])
+        qdrant.add("large", {"a.md": "one"}, lambda texts: [vector(text, 1024) for text in texts])
+        models = {"big": embedder(large, model="big"), "second": embedder(small, model="second")}
+        api = await start(embedder=embedder(small, model="little"), models=models)
+        made = {"small": ("little", "little", None), "large": ("big", "big", None)}
+        api.deps.search.embedders._database = Rows(made)
+        for name, model in (("small", "little"), ("large", "big")):
+            body = (await api.search("one", collection=name)).json()
+            assert "results" in body, body
+            assert (body["embedder"], body["results"][0]["path"]) == (model, "a.md")
+        assert sorted(set(api.deps.breakers) - {"qdrant"}) == ["ollama", "openai"]
+        large.misbehave = lambda _texts: large.error(500, "broken")
+        for number in range(5):
+            assert (await api.search(f"what {number}", collection="large")).status_code == 503
+        assert (await api.search("more", collection="large")).json()["code"] == "circuit_open"
+        assert (await api.search("one more", collection="small")).status_code == 200
+
+
+async def test_a_slow_model_is_waited_for_and_opens_no_breaker(start, server) -> None:
+    """A model that was idle is loaded first."""
+    api = await start(embedder=embedder(server), breakers={"failures": 1, "reset_seconds": 30})
+    began = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def load(_texts: list[str]) -> None:
+        loop.call_soon_threadsafe(began.set)
+        server.release.wait(20)
+
+    server.misbehave = load
+    asked = asyncio.create_task(api.search())
+    await asyncio.wait_for(began.wait(), 20)
+    assert all(breaker.state().state == "closed" for breaker in api.deps.breakers.values())
+    server.release.set()
+    await asked
+    assert api.deps.breakers[server.kind].state().failures == 0
+
+
+async def test_an_answer_that_comes_too_late_is_called_slow(start, server) -> None:
+    api = await start(embedder=embedder(server, timeout=0.2))
+    server.misbehave = lambda _texts: server.release.wait(20) and None
+    body = (await api.search()).json()
+    assert (body["status"], body["code"]) == (503, "dependency_failed")
+    assert body["detail"] == f"{server.kind}: slow: no answer within 0.2 s"
+
+
+async def test_a_busy_server_and_a_refused_question_are_no_failures(start, server) -> None:
+    api = await start(embedder=embedder(server), breakers={"failures": 1, "reset_seconds": 30})
+    server.misbehave = lambda _texts: server.error(429, "rate limit", Retry_After="7")
+    busy = await api.search()
+    assert (busy.status_code, busy.json()["code"], busy.headers["retry-after"]) == (503, "dependency_busy", "7")
+    server.misbehave = lambda _texts: server.error(400, "the input length exceeds the context length")
+    refused = await api.search("and more")
+    assert (refused.status_code, refused.json()["code"]) == (422, "question_refused")
+    server.misbehave = lambda _texts: (200, {}, b"<html>")
+    assert "not JSON" in (await api.search("and html")).json()["detail"]
+    assert (await api.search("again")).json()["code"] == "circuit_open"
+
+
+async def test_a_key_is_sent_and_never_shown(start, server, tmp_path) -> None:
+    (tmp_path / "model.key").write_text("sk-secret\n")
+    api = await start(embedder=embedder(server, key_file="model.key"))
+    server.misbehave = lambda _texts: server.error(401, "Incorrect API key provided: sk-secret")
+    body = (await api.search()).json()
+    assert server.keys == ["Bearer sk-secret"]
+    assert body["detail"] == f"{server.kind}: it refuses the key"
+
+
+def test_a_request_may_take_as_long_as_its_models(settings) -> None:
+    config: ApiConfig = settings(embedder={"kind": "ollama", "model": "m", "url": "http://a:1"})
+    assert config.request_seconds == 55
+    assert settings(chat={"model": "m", "url": "http://a:1", "timeout": 100}).request_seconds == 110
+    assert settings().request_seconds == 30
+
+
+# --- tokens ---------------------------------------------------------------------------------------------------------
+
+
+def passage(text: str, number: int = 1) -> FoundPassage:
+    return FoundPassage(str(number), number, f"{number}.md", 0, 1.0, text)
+
+
+@pytest.mark.parametrize("text", ["word " * 4000, "\u4f60\u597d" * 6000, "1234567890" * 1000, "caf\u00e9 " * 2000])
+def test_the_best_passage_never_falls_off(text: str) -> None:
+    made = messages("What is it?", [passage(text), passage("second " * 50, 2)], 3000)
+    whole = "".join(message["content"] for message in made)
+    assert count_tokens(whole) <= 3000
+    assert "[1] 1.md" in whole
+    assert len(whole) > 1000
+    assert whole.endswith("Question: What is it?")
+
+
+def test_passages_without_room_are_left_out_from_the_last_on() -> None:
+    found = [passage(f"text{number} " * 100, number) for number in range(1, 6)]
+    text = messages("What?", found, 800)[1]["content"]
+    assert "[1] 1.md" in text
+    assert "[2] 2.md" in text
+    assert "[5] 5.md" not in text
+
+
+def test_tokens_are_estimated_rather_too_high() -> None:
+    assert count_tokens("Backup and restore") == 2 + 1 + 2
+    assert count_tokens("\u4f60\u597d") == 4
+    assert cut_to_tokens("one two three", 2) == "one two "
+    assert cut_to_tokens("", 5) == ""
