@@ -41,9 +41,7 @@ def ingest(
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Empty a collection whose directory has no file left.")
     ] = False,
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Build them beside, for another model, and switch when they are whole.")
-    ] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build them next to the old ones, then switch.")] = False,
     drop_old: Annotated[
         bool, typer.Option("--drop-old", help="Only delete what rebuilds have left of the collections before.")
     ] = False,

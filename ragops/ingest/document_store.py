@@ -78,8 +78,8 @@ class DocumentStore:
         )[0]
         return live._replace(id=row[0], name=name, built=None)
 
-    def switch(self, live: Collection, beside: Collection, kept: str) -> None:
-        """Give `live` the documents and jobs of `beside`; its own go below a new row `kept`."""
+    def switch(self, live: Collection, successor: Collection, kept: str) -> None:
+        """Give `live` the documents and jobs of `successor`; its own go below a new row `kept`."""
         with self.transaction():
             row = self.copy_collection(live, kept)
             self._all(
@@ -88,12 +88,12 @@ class DocumentStore:
             )
             move: LiteralString = "UPDATE rag.documents SET collection_id = %s WHERE collection_id = %s"
             self._all(move, [row.id, live.id])
-            self._all(move, [live.id, beside.id])
+            self._all(move, [live.id, successor.id])
             self._all(
                 "UPDATE rag.ingestion_jobs SET collection_id = %s, collection = %s WHERE collection_id = %s",
-                [live.id, live.name, beside.id],
+                [live.id, live.name, successor.id],
             )
-            self._all("DELETE FROM rag.collections WHERE id = %s", [beside.id])
+            self._all("DELETE FROM rag.collections WHERE id = %s", [successor.id])
 
     def generations(self, name: str) -> list[tuple[Any, ...]]:
         """Return name, collection of points and number of documents of what rebuilds of a collection keep."""

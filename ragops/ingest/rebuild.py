@@ -1,4 +1,4 @@
-"""A collection built again beside the one that is asked, for another model or other chunks, and the switch to it.
+"""A collection built again next to the one that is asked, for another model or other chunks, and the switch to it.
 
 The new vectors go into the collection `NAME@N` of the vector store, their documents below a row of the same name that
 nobody asks. When counts match, one transaction exchanges the documents of both rows: from then on ingest and API take
@@ -38,7 +38,7 @@ def live_alias(name: str) -> str:
 
 
 def rebuild(run: CollectionRun) -> CollectionReport:
-    """Build the collection of `run` beside the live one and switch to it; a run that was interrupted is continued.
+    """Build the collection of `run` next to the live one and switch to it; a run that was interrupted is continued.
 
     Raises IntegrityError (counts_differ, rebuild_empty), and what an ingest raises: the live collection is as it was
     then.
@@ -46,15 +46,15 @@ def rebuild(run: CollectionRun) -> CollectionReport:
     live, rows = run.collection, run.rows
     rows.lock(live)
     try:
-        beside = _begin(rows, live)
-        report = replace(run, collection=beside, pipeline=None).run()
-        _require_counts(run, live, beside)
-        rows.switch(live, beside, _next_name(live.points, live.name, 0))
+        successor = _begin(rows, live)
+        report = replace(run, collection=successor, pipeline=None).run()
+        _require_counts(run, live, successor)
+        rows.switch(live, successor, _next_name(live.points, live.name, 0))
     finally:
         with contextlib.suppress(RagopsError):  # it ends with the connection at the latest
             rows.unlock(live)
-    run.store.set_alias(live_alias(live.name), beside.points)
-    note = f"built again as {beside.points}; `ragops ingest --drop-old {live.name}` deletes what was there before"
+    run.store.set_alias(live_alias(live.name), successor.points)
+    note = f"built again as {successor.points}; `ragops ingest --drop-old {live.name}` deletes what was there before"
     return replace(report, name=live.name, notes=(*report.notes, note))
 
 
@@ -80,7 +80,7 @@ def drop_rows(rows: DocumentStore, name: str) -> None:
 
 
 def _begin(rows: DocumentStore, live: Collection) -> Collection:
-    """Return the row beside `live`, which an interrupted rebuild has left or which is made now."""
+    """Return the row next to `live`, which an interrupted rebuild has left or which is made now."""
     name = _next_name(live.points, live.name, 1)
     return rows.copy_collection(live, name)
 
@@ -91,12 +91,12 @@ def _next_name(points: str, name: str, step: int) -> str:
     return f"{name}@{(int(match['number']) if match else 1) + step}"
 
 
-def _require_counts(run: CollectionRun, live: Collection, beside: Collection) -> None:
+def _require_counts(run: CollectionRun, live: Collection, successor: Collection) -> None:
     rows, again = run.rows, "run the same command again to continue"
-    chunks, points = rows.count_chunks(beside.id, beside.points), run.store.count(beside.points)
+    chunks, points = rows.count_chunks(successor.id, successor.points), run.store.count(successor.points)
     if chunks != points:
-        what = f"cannot switch to {beside.points}: it has {points} points for {chunks} chunks"
+        what = f"cannot switch to {successor.points}: it has {points} points for {chunks} chunks"
         raise IntegrityError("counts_differ", what, again)
     if chunks == 0 and not run.allow_empty and rows.count_chunks(live.id, live.points):
-        what = f"cannot switch to {beside.points}: nothing was read from {live.directory}"
+        what = f"cannot switch to {successor.points}: nothing was read from {live.directory}"
         raise IntegrityError("rebuild_empty", what, f"{again}, with --allow-empty if the collection is to be empty")

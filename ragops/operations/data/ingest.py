@@ -67,7 +67,7 @@ def ingest(
 
     `embedder` makes the vectors of all of them, or is the choice that each has by its `embeddingModel`: a collection
     whose model is not among them is refused. A relative directory is relative to `root`; `actor` is noted in the jobs;
-    `allow_empty` takes an empty directory at its word; `rebuild` builds each collection beside the one that is asked,
+    `allow_empty` takes an empty directory at its word; `rebuild` builds each collection next to the one that is asked,
     and switches to it when it is whole. Files that cannot be read as text and collections that cannot
     be worked on are in the report. Raises UsageError (unknown_collection), UnhealthyError if a service is lost, and
     what `DocumentStore`, `VectorStore` and the embedder raise; the next run continues.
