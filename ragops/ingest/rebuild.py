@@ -1,8 +1,8 @@
 """A collection built again next to the one that is asked, for another model or other chunks, and the switch to it.
 
 The new vectors go into the collection `NAME@N` of the vector store, their documents below a row of the same name that
-nobody asks. When counts match, one transaction exchanges the documents of both rows: from then on ingest and API take
-the new ones, which the job's `way` names. The old ones stay below a row `NAME@M` until they are dropped.
+no question reaches. When counts match, one transaction exchanges the documents of both rows: from then on ingest and
+API take the new ones, which the job's `way` names. The old ones stay below a row `NAME@M` until they are dropped.
 """
 
 from __future__ import annotations

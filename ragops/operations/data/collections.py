@@ -104,7 +104,7 @@ def remove(database: Endpoint, vectors: Endpoint, name: str, actor: str) -> Remo
         if before.row.enabled:  # no ingest may bring back what is being removed
             collection_rows.update(connection, before.row, {"enabled": False}, actor)
         with open_store(database) as rows:
-            for points in (*before.points, *(one.points for one in rebuild.kept(rows, name))):
+            for points in {name, *before.points, *(one.points for one in rebuild.kept(rows, name))}:
                 store.drop(points)
             rebuild.drop_rows(rows, name)
         documents = collection_rows.delete(connection, name, actor)
@@ -115,7 +115,7 @@ def remove(database: Endpoint, vectors: Endpoint, name: str, actor: str) -> Remo
 def _details(connection: Connection, store: VectorStore, name: str) -> CollectionDetails:
     row = _row(connection, name)
     chunks = collection_rows.count_chunks(connection, name)
-    points = {found: store.count_if_there(found) for found in dict.fromkeys((name, *chunks))}
+    points = {found: store.count_if_there(found) for found in chunks or (name,)}
     return CollectionDetails(row, chunks, points)
 
 

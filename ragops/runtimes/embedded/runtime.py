@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pulumi
 
+from ragops.resources import source_digest
 from ragops.runtimes.embedded.envoy.provider import GatewayConfig
 from ragops.runtimes.embedded.processes.provider import Process
 from ragops.runtimes.embedded.processes.spec import ProcessSpec
@@ -66,7 +67,7 @@ def process_spec(spec: ServiceSpec, layout: Layout, run_dir: str, user: str) -> 
     shared = {each.name for each in fields(ServiceSpec)} & {each.name for each in fields(ProcessSpec)}
     own = {
         "command": (str(reachable(program, user)), *arguments),
-        "environment": dict(spec.environment),
+        "environment": {**spec.environment, **_code_of(spec)},
         "ports": dict(spec.ports),
         "init": init,
         "run_dir": run_dir,
@@ -74,6 +75,11 @@ def process_spec(spec: ServiceSpec, layout: Layout, run_dir: str, user: str) -> 
         "user": user,
     }
     return ProcessSpec(**{name: getattr(spec, name) for name in shared} | own)
+
+
+def _code_of(spec: ServiceSpec) -> dict[str, str]:
+    """Return what makes a program of this package another process when its code changes: an upgrade restarts it."""
+    return {"RAGOPS_SOURCE": source_digest()[:16]} if spec.command[:2] == ("python", "-m") else {}
 
 
 def _with_secrets(process: ProcessSpec) -> dict[str, Any]:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
 from ragops.runtimes.embedded.processes.spec import ProcessSpec
-from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, HttpCheck, InitStep, TcpCheck
+from ragops.runtimes.embedded.runtime import process_spec
+from ragops.services.spec import (
+    ConfigFile,
+    ExecCheck,
+    HealthCheck,
+    HttpCheck,
+    InitStep,
+    Layout,
+    ServiceSpec,
+    TcpCheck,
+)
 
 SPEC = ProcessSpec(
     service="shop",
@@ -103,3 +114,15 @@ def test_a_digest_depends_on_nothing_but_the_values() -> None:
     same = replace(SPEC, environment=dict(reversed({"A": "b"}.items())), files=SPEC.files)
     assert same.digest() == SPEC.digest()
     assert "hush" not in SPEC.digest()
+
+
+def test_an_upgrade_restarts_what_runs_the_code_of_ragops(monkeypatch: pytest.MonkeyPatch) -> None:
+    layout = Layout("/p/config", "/p/data", "127.0.0.1")
+    code = ("python", "-m", "ragops.api", "api.json")
+    spec = ServiceSpec(service="api", version="1", command=code, ports={}, health=TcpCheck(7000))
+    before = process_spec(spec, layout, "/p/run", "")
+    assert process_spec(spec, layout, "/p/run", "") == before
+    monkeypatch.setattr("ragops.runtimes.embedded.runtime.source_digest", lambda: "another")
+    assert process_spec(spec, layout, "/p/run", "").environment != before.environment
+    engine = replace(spec, command=(sys.executable, "--port", "7000"))
+    assert "RAGOPS_SOURCE" not in process_spec(engine, layout, "/p/run", "").environment
