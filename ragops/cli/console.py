@@ -43,7 +43,7 @@ class Console:
 
     @property
     def color(self) -> bool:
-        """Whether colours are wanted, where the terminal has them."""
+        """Whether to print colours on a terminal that has them."""
         return self._color
 
     # --- data -------------------------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ class Console:
     def confirm(self, question: str, *, yes: bool, expected: str = "") -> None:
         """Continue only if the person agrees: by `yes`, else by typing y (or the `expected` word).
 
-        Raises UsageError if there is no terminal to ask on, InterruptedRunError where the answer is no.
+        Raises UsageError if there is no terminal to ask on, InterruptedRunError if the answer is no.
         """
         if yes:
             return

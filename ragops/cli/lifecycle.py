@@ -74,7 +74,7 @@ def plan(
 ) -> None:
     """Show what `up` would change.
 
-    Secrets are never shown. Where `up` would refuse because data are gone, it is said.
+    Secrets are never shown. Reports if `up` would refuse because data are gone.
 
     Example: ragops plan --exit-code
     """
@@ -100,7 +100,7 @@ def plan(
 def up(
     context: typer.Context,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Begin with empty services where the data of a platform are gone.")
+        bool, typer.Option("--fresh", help="Start with empty services if the data of the platform are gone.")
     ] = False,
     yes: Yes = False,
     lock_wait: LockWait = 0.0,
@@ -110,7 +110,7 @@ def up(
 ) -> None:
     """Provision the platform, or repair it.
 
-    Waits until it is healthy; safe to interrupt and to repeat. Asks before it replaces or removes anything. Where data
+    Waits until it is healthy; safe to interrupt and to repeat. Asks before it replaces or removes anything. If data
     are gone that were there, or that recovery points have, it starts nothing and exits with 7.
 
     With --repair-state a Pulumi state that cannot be read, or that no passphrase opens, is set aside first: services
@@ -202,7 +202,7 @@ def unlock(context: typer.Context, yes: Yes = False, lock_wait: LockWait = 0.0) 
 
     def ask(holder: str) -> None:
         console.message(f"the Pulumi state is locked by {holder}")
-        console.confirm("This takes the lock away. Where its holder still works, both would write the state.", yes=yes)
+        console.confirm("This takes the lock away. If its holder still works, both would write the state.", yes=yes)
 
     result = operation(current.session(lock_wait), ask)
     console.document(result)

@@ -28,14 +28,12 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="A collections-config
 @group.command()
 def up(
     context: typer.Context,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Make an empty schema where the one that was there is gone.")
-    ] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Make an empty schema if the earlier one is gone.")] = False,
     lock_wait: LockWait = 0.0,
 ) -> None:
     """Apply pending migrations.
 
-    Each in a transaction of its own; an applied file that was edited since is refused. Exits with 3 where tables or
+    Each in a transaction of its own; an applied file that was edited since is refused. Exits with 3 if tables or
     other objects of applied migrations are missing, or the whole schema is gone: a restore brings them back.
 
     Example: ragops migrate up
@@ -59,7 +57,7 @@ def up(
 def status(context: typer.Context) -> None:
     """Show which migrations are applied.
 
-    Says as well what the server can do: community, apache or postgresql. Exits with 3 where objects that applied
+    Says as well what the server can do: community, apache or postgresql. Exits with 3 if objects that applied
     migrations have made are missing.
 
     Example: ragops migrate status
@@ -135,7 +133,7 @@ def _show_import(line: Callable[[str], None], report: ImportReport) -> None:
 @group.command(name="db-to-json")
 def db_to_json(
     context: typer.Context,
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="Where to; stdout if not given.")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="File to write; stdout if not given.")] = None,
 ) -> None:
     """Write the collections as a document that imports to the same rows.
 

@@ -105,7 +105,7 @@ def logs(
 def drift(context: typer.Context) -> None:
     """Compare reality with what was provisioned.
 
-    Exits with 4 where they differ.
+    Exits with 4 if they differ.
 
     Example: ragops drift
     """
@@ -137,7 +137,7 @@ def health(
 ) -> None:
     """Probe every service at once.
 
-    Every probe has a deadline. Exits with 3 where a service is not well.
+    Every probe has a deadline. Exits with 3 if a service is not well.
 
     Example: ragops health --format nagios
     """

@@ -40,7 +40,7 @@ def recover(
     """Make the platform on a new machine, from recovery points alone.
 
     Writes ragops.yaml and the secrets out of the recovery point, provisions, restores, and looks at the health. Run
-    again it continues if it was interrupted; ragops.yaml may be edited in between. Exits with 3 where the platform is
+    again it continues if it was interrupted; ragops.yaml may be edited in between. Exits with 3 if the platform is
     not well at the end.
 
     Example: ragops recover backups --into new --identity rag-identity.txt --yes

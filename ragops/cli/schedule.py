@@ -29,7 +29,7 @@ def install(
     context: typer.Context,
     at: Annotated[str, typer.Option(metavar="HH:MM", help="Time of day on this machine.")] = "02:00",
     planner: Annotated[
-        str, typer.Option("--with", metavar="NAME", help="cron or systemd; systemd where it runs if not given.")
+        str, typer.Option("--with", metavar="NAME", help="cron or systemd; systemd if it runs and none is named.")
     ] = "",
     drill: Annotated[
         str | None,

@@ -12,7 +12,7 @@ from ragops.cli.help import Application
 from ragops.cli.lifecycle import LockWait, Yes
 from ragops.cli.state import state
 
-secrets = Application(help="Generated passwords and keys: who uses them, how old, new ones.")
+secrets = Application(help="Generated passwords and keys: users, age, rotation.")
 
 
 @secrets.command(name="list")
@@ -53,14 +53,14 @@ def rotate(
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every generated password and key.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Complete a rotation, or end its grace time.")] = False,
-    grace: Annotated[int, typer.Option(min=0, metavar="MINUTES", help="Old values stay good for this long.")] = 0,
+    grace: Annotated[int, typer.Option(min=0, metavar="MINUTES", help="Keep old values valid for this long.")] = 0,
     yes: Yes = False,
     lock_wait: LockWait = 0.0,
 ) -> None:
-    """Give secrets new values, without downtime where two can be good at once.
+    """Give secrets new values, without downtime if a server takes two at once.
 
-    Servers take both values, then consumers get the new one, then the old one is refused. What cannot go without a
-    restart is said before. A run that was killed is completed by the next.
+    Servers take both values, then consumers get the new one, then the old one is refused. Restarts that this needs are
+    announced first. The next run completes one that was killed.
 
     Example: ragops secrets rotate redis_application --yes
     """

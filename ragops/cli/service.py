@@ -19,12 +19,12 @@ _BOOT_WAIT = 300.0  # seconds: the nightly run may have begun just before
 def install(
     context: typer.Context,
     planner: Annotated[
-        str, typer.Option("--with", metavar="NAME", help="cron or systemd; systemd where it runs if not given.")
+        str, typer.Option("--with", metavar="NAME", help="cron or systemd; systemd if it runs and none is named.")
     ] = "",
 ) -> None:
     """Have the platform started at boot by systemd, or by cron's @reboot.
 
-    As a unit of the system where you are root, else as one of your own, or in your own crontab; other lines stay as
+    As a unit of the system if you are root, else as one of your own, or in your own crontab; other lines stay as
     they are, and installing again replaces what was installed. Containers need none: their restart policy does it.
 
     Example: ragops service install --with cron

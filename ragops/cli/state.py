@@ -34,7 +34,7 @@ class State:
     command: str = ""
 
     def project(self) -> Project:
-        """Load ragops.yaml. Raises UsageError (not_owner) where the project is another user's."""
+        """Load ragops.yaml. Raises UsageError (not_owner) if the project is another user's."""
         from ragops.config.load import find_config, load
 
         path = (self.config or find_config(Path.cwd())).resolve()

@@ -1,4 +1,4 @@
-"""From what ragops.yaml says to the repositories and keys of an environment, and whether they can be had here."""
+"""Repositories and keys of an environment by its ragops.yaml, and the checks of them that `doctor` makes."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _LITTLE = 2 << 30  # bytes
 
 
 def vault_of(project: Project, identity: Path | None = None) -> BackupTarget:
-    """Where the recovery points of the environment lie, and what opens them (`identity`, else as configured).
+    """Return repositories and keys of the environment; `identity` opens recovery points, else the configured one.
 
-    Nothing is connected yet. Raises UsageError, MissingError where a repository's options cannot be read.
+    Nothing is connected yet. Raises UsageError, MissingError if a repository's options cannot be read.
     """
     paths, settings = project.paths, project.settings.backup
     cache = (
@@ -54,7 +54,7 @@ def vault_of(project: Project, identity: Path | None = None) -> BackupTarget:
 
 
 def staging_of(project: Project) -> Path:
-    """Where parts are on their way."""
+    """Return the folder that parts pass through."""
     named, paths = project.settings.backup.staging, project.paths
     return paths.root / named / paths.environment if named else paths.staging
 
@@ -68,7 +68,7 @@ def options_files(project: Project) -> dict[str, Path]:
 
 
 def findings(project: Project) -> tuple[Check, ...]:
-    """Return what `doctor` says of the repositories: each is written to and read from, a few bytes."""
+    """Return the checks of `doctor`: a few bytes are written to each repository and read back."""
     try:
         vault = vault_of(project)
     except RagopsError as error:
@@ -105,7 +105,7 @@ def _try_writing(repository: Repository) -> bool:
 
 @contextlib.contextmanager
 def _without_new_folders(store: Store) -> Iterator[None]:
-    """Remove the way to a repository in a folder at the end if it was not there, as long as it is empty."""
+    """Remove the folders of a repository at the end if they were not there before and are empty."""
     folder = store.folder.absolute() if isinstance(store, FolderStore) else None
     missing = [path for path in (folder, *folder.parents) if not path.exists()] if folder else []
     try:

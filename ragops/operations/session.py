@@ -1,4 +1,4 @@
-"""What every operation starts from: a loaded project, its locks, its audit trail, its endpoints."""
+"""The start of every operation: a loaded project, its locks, its audit trail, its endpoints."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Session:
 
     @cached_property
     def host(self) -> RuntimeHost:
-        """What there is of the environment on this machine."""
+        """The runtime of the environment on this machine."""
         return host_of(self.project)
 
     def secrets(self) -> dict[str, str]:
@@ -66,7 +66,7 @@ class Session:
         return valid
 
     def refuse_lost_secrets(self) -> None:
-        """Raise MissingError (secret_missing) where data are there and the secret that opens them is not."""
+        """Raise MissingError (secret_missing) if data are there and the secret that opens them is not."""
         paths = self.project.paths
         known = secrets.load(paths.secrets)
         for service in SERVICES:
@@ -133,14 +133,14 @@ class Session:
         )
 
     def vault(self, identity: Path | None = None) -> BackupTarget:
-        """Where the recovery points of this environment lie, and what opens them (`identity`, else as configured).
+        """Return repositories and keys of the environment; `identity` opens recovery points, else the configured one.
 
-        Raises UsageError, MissingError where a repository's options cannot be read.
+        Raises UsageError, MissingError if a repository's options cannot be read.
         """
         return vault_of(self.project, identity)
 
     def restore_journal(self) -> RestoreJournal:
-        """How far a restore has come."""
+        """Return the journal of an interrupted restore."""
         return RestoreJournal(self.project.paths.restore_journal)
 
     def locker(self) -> LockRequest:

@@ -80,7 +80,7 @@ class BackupTarget:
             raise
 
     def add_copy_hint(self, error: RagopsError, chosen: Repository, ident: str) -> None:
-        """Set the hint of an error about a damaged recovery point: where a copy is, and how to repair this one."""
+        """Set the hint of an error about a damaged recovery point: other copies, and how to repair this one."""
         if other := self._find_other_copies(chosen, ident):
             error.hint = f"{other}; `ragops backup copy {ident}` puts a whole copy in the place of a damaged one"
 

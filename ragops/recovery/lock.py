@@ -10,7 +10,7 @@ A holder rewrites its file every half minute, with a count. A lock is dead, and 
   still for two and a half heartbeats. The clock only says when to look: a holder that still counts is alive, however
   wrong its clock or ours, and a time in the future keeps no lock alive.
 
-Where a repository takes new files only (object lock, a key that may not delete), files are added instead: see
+If a repository takes new files only (object lock, a key that may not delete), files are added instead: see
 `lock_files`. A lock that was not released lapses there by the same times.
 """
 

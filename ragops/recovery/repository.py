@@ -225,7 +225,7 @@ class Repository:
                 continue  # one that cannot be removed must not prevent the next backup
 
     def import_point(self, point: RecoveryPoint, locker: LockRequest, on_bytes: Callable[[int], None]) -> RecoveryPoint:
-        """Copy a recovery point of another repository here, each file checked on its way and once more where it lies.
+        """Copy a recovery point of another repository here, each file checked on its way and once more in its place.
 
         Raises IntegrityError, RagopsError; nothing of it is seen then. StoreRefusedError if something else lies in
         its place, and must not be replaced.

@@ -57,7 +57,7 @@ class BackupResult:
     lost: bool = False
 
     def require_healthy(self) -> None:
-        """Raise UnhealthyError (platform_unhealthy) where the platform was down when it was taken."""
+        """Raise UnhealthyError (platform_unhealthy) if the platform was down when it was taken."""
         if faults := self.point.manifest.unhealthy:
             rows = "".join(f"\n  {fault}" for fault in faults)
             what = (
@@ -73,7 +73,7 @@ class BackupResult:
             raise UnhealthyError("platform_unhealthy", what, f"{back}{accept}")
 
     def require_copies(self) -> None:
-        """Raise RagopsError (copy_failed) where one did not happen: a copy that was asked for is no extra."""
+        """Raise RagopsError (copy_failed) if one did not happen: a copy that was asked for is no extra."""
         failed = [copy for copy in self.copies if copy.error]
         if failed and failed[0].error:
             rows = "".join(f"\n  {copy.repository}: {copy.error.message}" for copy in failed if copy.error)

@@ -69,7 +69,7 @@ class DeleteResult:
 def plan_deletion(vault: BackupTarget, request: DeleteRequest) -> tuple[Deletion, ...]:
     """Return what would go, from where, or why not; changes nothing.
 
-    Raises UsageError (no_recovery_point, ambiguous_recovery_point), RagopsError where a repository cannot be reached.
+    Raises UsageError (no_recovery_point, ambiguous_recovery_point), RagopsError if a repository cannot be reached.
     """
     places = _places(vault, request)
     ident = _ident(vault, places, request)

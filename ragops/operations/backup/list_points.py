@@ -1,4 +1,4 @@
-"""What recovery points there are, by a glance at every repository."""
+"""List the recovery points of all repositories, from cached manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes a recovery point one that counts: the platform is well when it is taken, and nothing was lost before.
+"""Conditions of a good recovery point: the platform is not down when it is taken, and nothing was lost before.
 
 Down is what the probe of a service that holds data calls down, and a store that lacks what another one lists. Lost is
 what the last good recovery point or restore had, and is gone altogether. What is merely degraded counts.
@@ -55,7 +55,7 @@ class Condition:
     restore_command: str = ""
 
     def require_answers(self, services: Sequence[str]) -> None:
-        """Raise UnhealthyError (service_down) where one of the services cannot be reached: nothing could be taken."""
+        """Raise UnhealthyError (service_down) if one of the services cannot be reached: nothing could be taken."""
         for probe in self._probes(services):
             if probe.service not in services:
                 continue

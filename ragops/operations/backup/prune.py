@@ -40,7 +40,7 @@ class PruneResult:
     dry_run: bool
 
     def require_all(self) -> None:
-        """Raise RagopsError (prune_failed) where one could not be pruned, with the exit code of why."""
+        """Raise RagopsError (prune_failed) if one could not be pruned, with the exit code of why."""
         if self.failures:
             name, error = self.failures[0]
             what = f"{name} was not pruned: {error.message}"

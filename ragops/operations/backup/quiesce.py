@@ -52,8 +52,8 @@ def pause_writes(
     lock of its own: what writes there is `ragops ingest`, kept out by the ingest lock, which the caller holds. Services
     that are not in `endpoints` are left out. `patience` and `pause` are seconds, see `held` of both services.
 
-    Raises LockedError (quiesce_blocked) where a transaction does not end, UnhealthyError (quiesce_lost) at the release
-    where a hold was lost: then what was copied is not of one instant. Whatever fails, nothing stays held.
+    Raises LockedError (quiesce_blocked) if a transaction does not end, UnhealthyError (quiesce_lost) at the release
+    if a hold was lost: then what was copied is not of one instant. Whatever fails, nothing stays held.
     """
     with ExitStack() as holds:
         if "api" in endpoints and "redis" in endpoints:

@@ -64,7 +64,7 @@ def _refuse_emptied(vault: BackupTarget, repository: Repository) -> None:
 
 
 def refuse_emptied_primary(vault: BackupTarget) -> None:
-    """Raise MissingError (repository_emptied) where the first repository is empty and a copy has recovery points.
+    """Raise MissingError (repository_emptied) if the first repository is empty and a copy has recovery points.
 
     Its disk may not be mounted: numbers and days would begin again on the disk below. A copy out of reach says nothing.
     """
@@ -116,7 +116,7 @@ def replicate_point(
 ) -> Replication:
     """Have the recovery point whole in every repository: read if it is, copied if it is missing or damaged.
 
-    It is read from the first repository where all of it holds. Raises as `BackupTarget.find` does, IntegrityError if
+    It is read from the first repository if all of it holds. Raises as `BackupTarget.find` does, IntegrityError if
     no copy is whole.
     """
     wanted = _first(vault, reference)
@@ -139,7 +139,7 @@ def replicate_all(
     locker: LockRequest,
     on_progress: Callable[[Progress], None] = ignore_progress,
 ) -> tuple[tuple[Replication, ...], RagopsError | None]:
-    """As `spread` each of them; one that is whole nowhere does not keep the others, and is what comes back second."""
+    """Replicate each of them; return the results, and the error of the first one that is whole nowhere."""
     done, failure = [], None
     for ident in idents:
         try:
@@ -152,7 +152,7 @@ def replicate_all(
 def incomplete(vault: BackupTarget) -> tuple[str, ...]:
     """Ids of the recovery points, oldest first, that a repository lacks or has damaged as far as a look can tell.
 
-    A safety point stays if it was taken. Raises RagopsError where a repository cannot be reached.
+    A safety point stays if it was taken. Raises RagopsError if a repository cannot be reached.
     """
     listings, trusted = [repository.list_cached() for repository in vault.repositories], vault.trusted_keys()
     wanted = {
@@ -219,7 +219,7 @@ def _marked_for_good(repository: Repository, point: RecoveryPoint) -> StoreRefus
 def pin(vault: BackupTarget, point: RecoveryPoint, *, keep: bool, locker: LockRequest) -> None:
     """Mark it in every repository that has it, so that prune leaves it there, or take the marks away.
 
-    Raises RagopsError where one of them cannot be reached, after the others are done.
+    Raises RagopsError if one of them cannot be reached, after the others are done.
     """
     failure: RagopsError | None = None
     for repository in vault.repositories:

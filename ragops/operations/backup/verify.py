@@ -66,7 +66,7 @@ def verify(
 
     They do so away from the live data, within `budget` seconds for each service (0: no limit).
 
-    Raises IntegrityError, MissingError (identity_missing) where engines are to read what is encrypted.
+    Raises IntegrityError, MissingError (identity_missing) if engines are to read what is encrypted.
     """
     chosen, point = vault.find(reference, repository)
     point.require_trust(vault.trusted_keys())
@@ -162,7 +162,7 @@ def verify_all(
 ) -> tuple[Checked, ...]:
     """Signature, sizes and checksums of every recovery point, in one repository or in all.
 
-    Raises RagopsError where a repository cannot be reached, never for what is found.
+    Raises RagopsError if a repository cannot be reached, never for what is found.
     """
     chosen = (vault.repository(repository),) if repository else vault.repositories
     found: list[Checked] = []

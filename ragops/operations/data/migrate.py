@@ -52,8 +52,8 @@ def up(
 ) -> UpReport:
     """Apply pending migrations; `lock_timeout` in seconds. Raises what `schema.apply` raises.
 
-    Raises UnhealthyError before anything is applied: schema_damaged where objects of applied migrations are missing,
-    schema_gone where all of it is, though the platform had one (`held`), unless `fresh`. `restore_command` is the
+    Raises UnhealthyError before anything is applied: schema_damaged if objects of applied migrations are missing,
+    schema_gone if all of it is, though the platform had one (`held`), unless `fresh`. `restore_command` is the
     command that brings the newest good recovery point back.
     """
     with _connected(endpoint, _CHANGE_TIMEOUT) as connection:
@@ -73,7 +73,7 @@ def status(endpoint: Endpoint) -> MigrationStatus:
 
 
 def require_whole(found: MigrationStatus, restore_command: str) -> None:
-    """Raise UnhealthyError (schema_damaged) where objects that migrations have made are missing."""
+    """Raise UnhealthyError (schema_damaged) if objects that migrations have made are missing."""
     if found.missing:
         rows = "".join(f"\n  {name}" for name in found.missing)
         what = f"{len(found.missing)} objects of applied migrations are missing, which no migration makes again:{rows}"

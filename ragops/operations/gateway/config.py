@@ -79,7 +79,7 @@ def check(door: GatewayAdapter, inputs: GatewayInputs) -> GatewayDiff:
 def apply(door: GatewayAdapter, inputs: GatewayInputs, apply_stack: Callable[[], None]) -> GatewayApplied:
     """Put it in force through `apply_stack`, the update of the stack that targets this configuration.
 
-    Runs even where the files are the same: a state that an interrupted run left behind is brought up to date.
+    Runs even if the files are the same: a state that an interrupted run left behind is brought up to date.
     Raises RagopsError (gateway_config_invalid, gateway_smoke_failed); the old configuration then is in force.
     """
     found = _changed(door, inputs)

@@ -1,4 +1,4 @@
-"""token issue, list and revoke: the list of credentials first, then the gateway that is to follow it."""
+"""token issue, list and revoke: change the list of credentials, then update the gateway."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def list_tokens(folder: Path, now: datetime) -> tuple[TokenInfo, ...]:
 def revoke(folder: Path, wanted: str, now: datetime, apply_stack: Callable[[], None]) -> RevokedTokens:
     """Revoke the token with the id `wanted`, or all of the name `wanted`.
 
-    Where gateway and API cannot be brought along it stays revoked here, and the error says so.
+    It stays revoked here if gateway and API cannot be updated, and the error names that.
     Raises RagopsError (no_such_token, revoked_not_applied).
     """
     every = tokens.load(folder)
@@ -99,8 +99,8 @@ def revoke(folder: Path, wanted: str, now: datetime, apply_stack: Callable[[], N
     except RagopsError as error:
         raise RagopsError(
             "revoked_not_applied",
-            f"{wanted} is revoked here, but the gateway was not brought along: {error.message}",
-            "run `ragops gateway apply` as soon as that is cured",
+            f"{wanted} is revoked here, but cannot update the gateway: {error.message}",
+            "repair that, then run `ragops gateway apply`",
             exit_code=error.exit_code,
         ) from error
     return RevokedTokens(tuple(line for line in _lines(every, now) if line.kid in {item.kid for item in gone}))

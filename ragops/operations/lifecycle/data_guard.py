@@ -37,7 +37,7 @@ class Lost:
 
 
 def lost_data(session: Session) -> Lost | None:
-    """Return what has lost its data, None if nothing has. A repository is asked only where a service has no data."""
+    """Return what has lost its data, None if nothing has. A repository is asked only if a service has no data."""
     lacking = [name for name in _services() if session.host.lacks_data(name)]
     if not lacking:
         return None
@@ -60,7 +60,7 @@ def guard(session: Session, empty: Empty) -> None:
 
 
 def refuse_lost_data(session: Session) -> None:
-    """Raise MissingError (data_gone) where `up` would start services empty that had data."""
+    """Raise MissingError (data_gone) if `up` would start services empty that had data."""
     lost = lost_data(session)
     if lost is None:
         return

@@ -39,7 +39,7 @@ class InitResult:
 def init(folder: Path, name: str | None, runtime: str) -> InitResult:
     """Write ragops.yaml, .gitignore, a sample of collections-config.json and the secrets (0600) into `folder`.
 
-    Raises UsageError where ragops.yaml is already there or the name is not usable.
+    Raises UsageError if ragops.yaml is already there or the name is not usable.
     """
     folder = folder.resolve()
     config = folder / CONFIG_NAME

@@ -1,4 +1,4 @@
-"""What a plan changes and where reality drifted, as text, from the engine's steps."""
+"""Changes of a plan and drift, as text, from the engine's steps."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _is_stopped_only(step: Step, describe: Describe) -> bool:
 
 
 def drifted(steps: Iterable[Step]) -> tuple[DriftItem, ...]:
-    """Where the refresh found something else than the state says."""
+    """Return the resources that the refresh found in another state."""
     found = {}
     for step in steps:
         state = step.new_outputs.get("state")

@@ -1,4 +1,4 @@
-"""up, plan, drift and down: the way from settings to running services and back."""
+"""up, plan, drift and down: from settings to running services and back."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Drift:
-    """Where the platform is not as it was provisioned."""
+    """Resources that are not as they were provisioned."""
 
     resources: tuple[DriftItem, ...]
 
@@ -96,7 +96,7 @@ def plan(session: Session) -> Plan:
 
 
 def drift(session: Session) -> Drift:
-    """Where what is really there differs from what was provisioned. Raises MissingError (not_provisioned)."""
+    """Return the differences between what runs and what was provisioned. Raises MissingError (not_provisioned)."""
     with open_for_preview(session.project, session.secrets()) as stack:
         resources = drifted(stack.drift())
     seen = [(item.resource, item.now) for item in session.host.drift()]
@@ -118,7 +118,7 @@ def up(
 
     `confirm` is asked before anything is replaced or removed; None means yes. `repair` has a Pulumi state that cannot
     be used kept aside, after it was asked. `empty` says what becomes of services whose data are gone. Raises UsageError
-    (version_refused) and MissingError (data_gone) before anything starts if it cannot, UnhealthyError where a
+    (version_refused) and MissingError (data_gone) before anything starts if it cannot, UnhealthyError if a
     service does not become healthy.
     """
     with session.changing():
@@ -167,7 +167,7 @@ def provision(
 
 
 def _refuse_changed_password(session: Session) -> None:
-    """Raise RagopsError (database_login_refused) where PostgreSQL runs and the operator's password is another one.
+    """Raise RagopsError (database_login_refused) if PostgreSQL runs and the operator's password is another one.
 
     The database keeps its passwords itself: a restart with another secrets file would not change them.
     """
@@ -201,7 +201,7 @@ def _preview_and_confirm(
 ) -> tuple[Step, ...]:
     """Ask before anything is replaced or removed, then change a cluster node by node if it can stay available.
 
-    A recovery point of the database comes first where its version changes. Returns what was done to the nodes.
+    A recovery point of the database comes first if its version changes. Returns what was done to the nodes.
     """
     clusters = [endpoint for endpoint in _provisioned(session) if len(endpoint.nodes) > 1]
     found = Plan(_previewed(session, stack), versions) if confirm or clusters else Plan((), versions)

@@ -20,8 +20,8 @@ _UNUSABLE = ("engine_failed", "passphrase_missing", "wrong_passphrase")
 def repair_state(session: Session, ask: Callable[[StateFault], None]) -> None:
     """Set the state aside if it cannot be used; a whole one stays. Services and data are not touched.
 
-    `ask` raises where the answer is no. Raises UsageError (state_elsewhere) where the state is in no folder of this
-    machine, RagopsError (not_permitted) where it may be whole but not be read.
+    `ask` raises if the answer is no. Raises UsageError (state_elsewhere) if the state is in no folder of this
+    machine, RagopsError (not_permitted) if it may be whole but not be read.
     """
     options = stack_options(session.project)
     state = options.local()

@@ -218,7 +218,7 @@ def rotate(
 
 
 def _adopt_changed_operator(session: Session) -> None:
-    """Where a run was killed just after PostgreSQL had the operator's next password, it is the password."""
+    """If a run was killed just after PostgreSQL had the operator's next password, it is the password."""
     path, name = session.project.paths.secrets, DATABASE_OWNER
     known = secrets.load(path)
     if name + NEXT not in known:

@@ -121,7 +121,7 @@ def _declared(inputs: PlatformInputs) -> Callable[[], None]:
 
 
 def refuse_renamed(project: Project) -> None:
-    """Raise UsageError (name_changed) where what is up was provisioned under another name of the platform.
+    """Raise UsageError (name_changed) if what is up was provisioned under another name of the platform.
 
     Tokens are issued for the name, and what Docker has is called by it: under another one none of them would be taken,
     and another platform would be made next to this one's data.
@@ -135,7 +135,7 @@ def refuse_renamed(project: Project) -> None:
     )
     hint = (
         f"put `name: {before}` back; to rename it all the same, under the old name `ragops backup run` and"
-        " `ragops down`, then set the new one, `ragops up`, `ragops restore latest` where data are missing, and"
+        " `ragops down`, then set the new one, `ragops up`, `ragops restore latest` if data are missing, and"
         " `ragops token issue NAME` for everybody"
     )
     raise UsageError("name_changed", what, hint)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unlocked:
-    """Whose locks were released; none where the state was not locked."""
+    """Whose locks were released; none if the state was not locked."""
 
     released: tuple[str, ...]
 
@@ -28,7 +28,7 @@ class Unlocked:
 def unlock(session: Session, ask: Callable[[str], None]) -> Unlocked:
     """Release the lock of the environment's Pulumi state.
 
-    `ask` hears who holds it and raises where the answer is no. Raises LockedError where a ragops command is at work in
+    `ask` hears who holds it and raises if the answer is no. Raises LockedError if a ragops command is at work in
     the environment, or the holder is a process of this machine that runs.
     """
     state = stack_options(session.project).local()

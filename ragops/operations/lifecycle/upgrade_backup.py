@@ -21,9 +21,9 @@ _PROBE_SECONDS = 5.0
 
 
 def save_before(session: Session, changes: Iterable[VersionChange], on_progress: Callable[[Progress], None]) -> str:
-    """Take a recovery point of the database where its version is to change; its id, empty if it is not.
+    """Take a recovery point of the database if its version is to change; its id, empty if it is not.
 
-    Nothing is taken of one that is down. Raises RagopsError where it could not be taken: nothing was changed then.
+    Nothing is taken of one that is down. Raises RagopsError if it could not be taken: nothing was changed then.
     """
     if not any(change.service == _SERVICE and change.allowed for change in changes):
         return ""

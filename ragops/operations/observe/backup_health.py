@@ -1,4 +1,4 @@
-"""What health says of recovery points: their age, their copies, the clock, the last drill, a restore left half-way."""
+"""Checks of recovery points in `health`: age, copies, clock, last drill, interrupted restore."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def probe(session: Session) -> ProbeResult:
 
 
 def result(job: BackgroundTask[ProbeResult], deadline: float) -> ProbeResult:
-    """Return what it found by the deadline (of the monotonic clock); without an answer, that there is none."""
+    """Return the result of the job; if it has none by the deadline (monotonic clock), a check that reports that."""
     started = time.monotonic()
     if not job.wait(max(0.0, deadline - started) + 0.1):
         late = Check(_POINT, Status.DEGRADED, "the repository does not answer in time", "`ragops backup list`")
@@ -61,7 +61,7 @@ def result(job: BackgroundTask[ProbeResult], deadline: float) -> ProbeResult:
 
 
 def _lost(session: Session, name: str, listing: Listing) -> list[Check]:
-    """Return what the last run wrote and is not there any more: a folder that was emptied, or is not mounted."""
+    """Return a check if the last written recovery point is gone or damaged: a folder may be emptied or not mounted."""
     newest, any_there = listing.latest(), bool(listing.points)
     if newest is not None:
         faults = newest.find_faults()
@@ -75,7 +75,7 @@ def _lost(session: Session, name: str, listing: Listing) -> list[Check]:
 
 
 def _age(session: Session, newest: RecoveryPoint | None) -> Check:
-    """How old the newest recovery point is; a young platform has its first one ahead of it."""
+    """Return the check of the age of the newest recovery point, of the platform if there is none yet."""
     limit = session.project.settings.backup.max_age_hours
     since = newest.manifest.created.timestamp() if newest else session.project.paths.secrets.stat().st_mtime
     hours = (time.time() - since) / 3600
@@ -87,7 +87,7 @@ def _age(session: Session, newest: RecoveryPoint | None) -> Check:
 
 
 def _marked(session: Session, listing: Listing) -> list[Check]:
-    """Return the last run, where the platform was down and was not restored since."""
+    """Return a check if the last backup was taken of a platform that was down, and none was restored since."""
     restored = History(session.project.paths.history).read().restored_at
     marked, newest = listing.newer_unhealthy(), listing.latest()
     if not marked or (restored and restored > marked[0].manifest.created):
@@ -100,17 +100,17 @@ def _marked(session: Session, listing: Listing) -> list[Check]:
 
 
 def _unreadable(listing: Listing) -> list[Check]:
-    """Return what lies among the recovery points and cannot be read as one."""
+    """Return a check if a recovery point cannot be read."""
     if not listing.unreadable:
         return []
     ident, error = next(iter(listing.unreadable.items()))
     more = f", and {len(listing.unreadable) - 1} more" if len(listing.unreadable) > 1 else ""
-    hint = f"`ragops backup copy {ident}` where another repository has it whole, else `ragops backup delete {ident}`"
+    hint = f"`ragops backup copy {ident}` if another repository has it whole, else `ragops backup delete {ident}`"
     return [Check("unreadable", Status.DEGRADED, f"{error.message}{more}", hint)]
 
 
 def _untrusted(session: Session, listing: Listing) -> list[Check]:
-    """Return the newest one, where a key has signed it that is not trusted: no restore takes it."""
+    """Return a check if the newest recovery point is signed by an untrusted key: no restore takes it."""
     newest = listing.latest()
     if newest is None or newest.signed.signature.key in session.vault().trusted_keys():
         return []
@@ -120,7 +120,7 @@ def _untrusted(session: Session, listing: Listing) -> list[Check]:
 
 
 def _clock(newest: RecoveryPoint | None) -> list[Check]:
-    """One from the future would look new for ever."""
+    """Return a check if the newest recovery point was taken in the future: it would look new for ever."""
     if newest is None or newest.manifest.created.timestamp() <= time.time() + _CLOCK_SECONDS:
         return []
     what = f"{newest.id} was taken at {newest.manifest.created:%Y-%m-%d %H:%M} UTC, which is yet to come"
@@ -128,9 +128,9 @@ def _clock(newest: RecoveryPoint | None) -> list[Check]:
 
 
 def _copies(session: Session) -> list[Check]:
-    """Whether every further repository has the last recovery point: each is asked, all at once.
+    """Return the check that every further repository has the last recovery point; all are asked in parallel.
 
-    One that does not answer in time is taken for what the run that took it saw.
+    For one that does not answer in time, the record of the last run counts.
     """
     record = last_backup.read(session.project.paths.backup_record)
     if record is None or record.taken is None or not session.project.settings.backup.copies:
@@ -154,7 +154,7 @@ def _copies(session: Session) -> list[Check]:
 
 
 def _in_copy(repository: Repository, point: str) -> str:
-    """Return what is wrong with the recovery point there; empty if it is whole as far as a look can tell."""
+    """Return the first fault of the recovery point there, by names and sizes of its files; empty if it has none."""
     try:
         found = repository.list_cached().find_by_prefix(point)
     except RagopsError as error:
@@ -184,13 +184,13 @@ def _drill(session: Session) -> Check:
 
 
 def _proof(session: Session, newest: RecoveryPoint | None) -> list[Check]:
-    """Whether a restore of the newest one's schema is proven; one that an older ragops took has none to compare."""
+    """Return the check that a restore of the newest schema is proven; an older ragops recorded no schema to compare."""
     if newest is None or not newest.manifest.schema_digest:
         return []
     records = drill_log.read(session.project.paths.drills)
     failed = restore_proof.failure(records)
     if failed and failed.how != drill_log.DRILL:  # another check reports a drill
-        what = f"{failed.point} did not stand {restore_proof.WORDS[failed.how]}: {failed.why}"
+        what = f"{restore_proof.WORDS[failed.how]} of {failed.point} failed: {failed.why}"
         return [Check(_PROOF, Status.DEGRADED, what, _PROVE)]
     found = restore_proof.of_schema(records, newest.manifest.schema_digest)
     if found is None:

@@ -90,7 +90,7 @@ def outputs(session: Session, *, show_secrets: bool) -> dict[str, str]:
 def logs(session: Session, service: str, lines: int, *, following: bool) -> Iterator[str]:
     """Return the last `lines` lines of a service's log, then what is appended if `following`.
 
-    Raises UsageError (unknown_service), MissingError (not_provisioned) where it never ran.
+    Raises UsageError (unknown_service), MissingError (not_provisioned) if it never ran.
     """
     refuse_unknown([service])
     found = session.host.read_log(service, lines, following=following)

@@ -1,4 +1,4 @@
-"""What is kept of drills, and of whatever else has proven that a recovery point restores: one line for each."""
+"""The log of drills and of everything else that proves a restore: one line for each."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ DRILL, VERIFY, RESTORE = "drill", "verify", "restore"
 
 @dataclass(frozen=True)
 class DrillRecord:
-    """One drill of the recovery point `point`, ended at `time`; `error` and `why` are empty where it went well.
+    """One drill of the recovery point `point`, ended at `time`; `error` and `why` are empty if it went well.
 
-    `seconds` of all of it, `restore_seconds` of the restore alone (0 where it did not come to that), `data_age_seconds`
+    `seconds` of all of it, `restore_seconds` of the restore alone (0 if it did not come to that), `data_age_seconds`
     from the oldest instant of the data to the drill. `counts` by service, `samples` by what came of them. `how` it was
-    proven: by a drill, by `verify --deep`, by a restore; `full` where all of it was restored, else `proven` was and
+    proven: by a drill, by `verify --deep`, by a restore; `full` if all of it was restored, else `proven` was and
     `left` was not. `schema_digest` is the recovery point's.
     """
 

@@ -1,4 +1,4 @@
-"""What is kept of the last run of a backup: for health and metrics, which must not ask a repository far away."""
+"""The record of the last backup run, for health and metrics, which must not query a remote repository."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class RestoreJournal:
         self._file = StateFile(path, Interrupted)
 
     def read(self) -> Interrupted | None:
-        """Return the restore that has not come to its end, None without one or where the note cannot be read."""
+        """Return the restore that has not come to its end, None without one or if the note cannot be read."""
         found = self._file.read()
         try:
             return found if found and datetime.fromisoformat(found.started).tzinfo else None

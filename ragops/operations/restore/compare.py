@@ -1,4 +1,4 @@
-"""Compares a restored platform with what its recovery point says: counts of every service, and single items read."""
+"""Compare a restored platform with its recovery point: counts of every service, and samples that are read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHOWN = 3  # faults that are shown in full
 class Comparison:
     """Counts by service as they are after the restore, how many samples were read, and what is not as it should be.
 
-    `strangers` are points without a row: vectors are taken after the rows, so that an ingestion at work leaves some.
+    `orphans` are points without a row: vectors are taken after the rows, so that an ingestion at work leaves some.
     """
 
     counts: Mapping[str, Mapping[str, int]]
@@ -62,7 +62,7 @@ class Comparison:
 
 
 class _Comparer:
-    """What is found on the way."""
+    """The results of a comparison so far."""
 
     def __init__(self) -> None:
         self.checked = self.orphans = 0
@@ -123,7 +123,7 @@ def _collection(part: ManifestPart) -> str:
 def count_faults(
     service: str, wanted: Mapping[str, int], found: Mapping[str, int], shrinking: Iterable[str] = ()
 ) -> list[str]:
-    """Where the counts found are not those wanted; `shrinking` kinds may have become fewer."""
+    """Return the counts that are not those wanted; `shrinking` kinds may have become fewer."""
     if service == "redis":
         return _key_faults(wanted, found)
     fewer = {*shrinking}
@@ -185,7 +185,7 @@ def _rows_of_points(look: _Comparer, platform: Platform) -> None:
 
 
 def difference(chunk: Chunk, payload: Mapping[str, Any]) -> str:
-    """Where a point does not repeat its chunk, or the chunk is not what it was; empty where all is well."""
+    """Return how a point differs from its chunk, or the chunk from its checksum; empty if neither does."""
     if not chunk.holds:
         return f"the text of chunk {chunk.id} has another SHA-256 than its row says"
     pairs = {

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 LOCK = ("drill",)
 _NOT_RECORDED = "the drill could not be recorded"
 _HINT = (
-    "use another recovery point, and find out what is wrong with this one: `ragops backup verify --deep`; where an"
+    "use another recovery point, and find out what is wrong with this one: `ragops backup verify --deep`; if an"
     " ingestion was at work, take one with `ragops backup run --quiesce`"
 )
 
@@ -113,7 +113,7 @@ def drill(
 ) -> DrillResult:
     """Restore a recovery point into a scratch platform and compare; what came of it is kept, the platform is not.
 
-    Raises IntegrityError (drill_failed) where anything is not as it should be, UsageError, MissingError (identity,
+    Raises IntegrityError (drill_failed) if anything is not as it should be, UsageError, MissingError (identity,
     engine, space, ports) and whatever else keeps the platform from coming up.
     """
     repository, point = vault.find(request.reference, request.repository)
@@ -224,7 +224,7 @@ def _is_down(item: object) -> bool:
 
 
 def _failed(run: _Run, why: str) -> IntegrityError:
-    return IntegrityError("drill_failed", f"recovery point {run.point.id} did not stand the drill: {why}", _HINT)
+    return IntegrityError("drill_failed", f"restore drill of recovery point {run.point.id} failed: {why}", _HINT)
 
 
 def _notes(comparison: Comparison, health: Health) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ class Asides:
         return tuple(item for item in free if than is None or ((age := item.age()) is not None and age > than))
 
     def require_all(self) -> None:
-        """Raise RagopsError (clean_failed) where a service could not be asked, or something not be removed."""
+        """Raise RagopsError (clean_failed) if a service could not be asked, or something not be removed."""
         if self.failures:
             name, error = self.failures[0]
             what = f"{name} keeps what it has: {error.message}"
@@ -81,7 +81,7 @@ def asides(platform: Platform, services: Sequence[str] = ()) -> Asides:
 def clean(platform: Platform, journal: RestoreJournal, wanted: Sequence[KeptItem]) -> Asides:
     """Remove what is `wanted` for good; returns what is gone, and what failed. The caller asked, and holds the locks.
 
-    Raises RagopsError (restore_interrupted) where a restore has not come to its end.
+    Raises RagopsError (restore_interrupted) if a restore has not come to its end.
     """
     if left := journal.read():
         hint = f"`ragops restore {left.point}` continues it; clean after it"

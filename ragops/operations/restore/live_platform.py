@@ -81,10 +81,10 @@ def _start_empty(
     services: Sequence[str],
     on_progress: Callable[[Step | Progress], None],
 ) -> tuple[str, ...]:
-    """Bring the platform up where services that `point` is to fill have lost their data; returns those.
+    """Bring the platform up if services that `point` is to fill have lost their data; returns those.
 
     `services` are those that were asked for, none: all in it. Raises what keeps the recovery point from being restored
-    before anything is started, MissingError (data_gone) where a service would stay empty, and as `up`.
+    before anything is started, MissingError (data_gone) if a service would stay empty, and as `up`.
     """
     lost = lost_data(session)
     if lost is None:

@@ -43,7 +43,7 @@ class RecoverRequest:
 
     @property
     def paths(self) -> ProjectPaths:
-        """Where the new project will keep its things."""
+        """Return the paths of the new project."""
         return ProjectPaths(self.here / self.folder, resolve_environment(self.environment))
 
 
@@ -77,7 +77,7 @@ class Candidate:
 
 
 def locate_point(request: RecoverRequest) -> Candidate:
-    """Look, and write nothing.
+    """Return the recovery point to begin or to continue with; nothing is written.
 
     Raises UsageError (already_initialised, other_recovery, no_recovery_point, identity_invalid), MissingError
     (no_recovery_point, identity_missing, a repository out of reach), IntegrityError (signer_unknown).
@@ -127,7 +127,7 @@ def keep_progress(paths: ProjectPaths, progress: RecoverState) -> None:
 
 
 def _earlier(request: RecoverRequest) -> RecoverState | None:
-    """Return what an interrupted run left. Raises UsageError where the folder is somebody's project."""
+    """Return what an interrupted run left. Raises UsageError if the folder has a project already."""
     paths = request.paths
     if found := StateFile(paths.recover_journal, RecoverState).read():
         return found
@@ -171,7 +171,7 @@ def _point(request: RecoverRequest, repository: Repository, earlier: RecoverStat
 
 
 def _refuse_inner_folder(request: RecoverRequest, repository: Repository) -> None:
-    """Raise UsageError (not_a_repository) where the folder of an environment, or of one recovery point, was named."""
+    """Raise UsageError (not_a_repository) if the folder of an environment, or of one recovery point, was named."""
     here = request.repository.rstrip("/")
     above, _, name = here.rpartition("/")
     if any(map(is_point_id, repository.store.list_folders())):

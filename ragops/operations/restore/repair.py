@@ -110,7 +110,7 @@ def damage(session: Session) -> str:
 
 @contextmanager
 def explaining(session: Session) -> Iterator[None]:
-    """Say the way out (redis_damaged) where a service of the block does not start because of damaged data."""
+    """Say the way out (redis_damaged) if a service of the block does not start because of damaged data."""
     try:
         yield
     except RagopsError as error:

@@ -1,4 +1,4 @@
-"""Brings a recovery point back. The caller holds the exclusive lock, asked the user, and writes the audit line."""
+"""Restore a recovery point. The caller holds the exclusive lock, asked the user, and writes the audit line."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class RestoredService:
 
 @dataclass(frozen=True)
 class RestoreResult:
-    """What was brought back, or would be where `dry_run`; `safety` is the id of the recovery point taken before."""
+    """What was brought back, or would be if `dry_run`; `safety` is the id of the recovery point taken before."""
 
     point: RecoveryPoint
     services: tuple[RestoredService, ...]
@@ -71,7 +71,7 @@ class RestoreResult:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Words on what could not be made again, such as indexes; all rows are back."""
+        """Notes on objects that could not be created again, such as indexes; all rows are back."""
         return tuple(note for item in self.services for note in item.notes if isinstance(note, NotRestored))
 
 
@@ -100,7 +100,7 @@ def restore(
     """Check everything, then replace the services' data by the recovery point's; counts match when it returns.
 
     Raises before anything is touched: UsageError, IntegrityError (damaged, unknown signer), MissingError (runtime,
-    versions, rights, space, identity). Raises RagopsError where a service could not be restored: its old data then
+    versions, rights, space, identity). Raises RagopsError if a service could not be restored: its old data then
     serve again, and the same command continues with what is left.
     """
     chosen, point = vault.find(request.reference, request.repository)
@@ -124,7 +124,7 @@ def _unpacked(
     parts: Sequence[ManifestPart],
     on_progress: Callable[[Progress], None],
 ) -> Iterator[Path]:
-    """As `unpacked`; where a file is damaged, the error says if there is another copy."""
+    """Stage the parts; an error about a damaged file names other copies of it."""
     with contextlib.ExitStack() as stack:
         try:
             folder = stack.enter_context(staged_parts(vault, point, parts, on_progress))
@@ -161,7 +161,7 @@ def _preflight(run: _Run) -> None:
 
 
 def _rehearsed(run: _Run) -> RestoreResult:
-    """All that can be checked without touching anything: the engines read every part too."""
+    """Have the engines read every part, and change nothing."""
     for name in run.names:
         for part in _parts(run.point, name):
             run.on_progress(Progress(f"{name}/{part.name}", "the engine reads it"))

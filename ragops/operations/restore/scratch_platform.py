@@ -45,7 +45,7 @@ class ScratchPlatform:
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """Return its folder."""
         return self.session.project.paths.root
 
 
@@ -59,7 +59,7 @@ def make(
 ) -> ScratchPlatform:
     """Write the project of a drill into `folder` with the settings out of a recovery point; nothing is started.
 
-    Raises InvalidInputError where this ragops does not take those settings, MissingError (no_free_port).
+    Raises InvalidInputError if this ragops does not take those settings, MissingError (no_free_port).
     """
     make_dir(live.paths.drill_projects.parent, PASSAGE_MODE)
     make_dir(folder, PASSAGE_MODE)

@@ -39,7 +39,7 @@ def write_settings(paths: ProjectPaths, files: ProjectFiles) -> None:
 def write_secrets(paths: ProjectPaths, sealed: Path) -> tuple[str, ...]:
     """Write what the archive holds of secrets, signing key and credentials, each with the mode that it was made with.
 
-    Returns the names of unknown files, which are left out. Raises IntegrityError (sealed_part_invalid) where
+    Returns the names of unknown files, which are left out. Raises IntegrityError (sealed_part_invalid) if
     anything in it is not what ragops packs, before anything is written.
     """
     targets = _targets(paths)
@@ -53,7 +53,7 @@ def write_secrets(paths: ProjectPaths, sealed: Path) -> tuple[str, ...]:
 
 
 def _targets(paths: ProjectPaths) -> dict[str, tuple[Path, int]]:
-    """Where each file of the archive belongs, and its mode."""
+    """Return path and mode of each file of the archive."""
     pair = certificate.FILES
     return {
         _ALWAYS: (paths.secrets, SECRET_MODE),

@@ -98,7 +98,7 @@ def start(session: Session, on_progress: Callable[[Progress], None]) -> tuple[st
     """Start what was provisioned and does not run, as it was provisioned; returns the names.
 
     Nothing of ragops.yaml is applied: that is `up`'s. Raises MissingError (not_provisioned, data_gone), RagopsError
-    (service_failed) where one does not come up, after the others were tried.
+    (service_failed) if one does not come up, after the others were tried.
     """
     refuse_runtime(session.project)
     done: list[str] = []

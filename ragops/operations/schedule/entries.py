@@ -82,7 +82,7 @@ class Entry:
         Raises MissingError (systemd_missing), UsageError (unit_taken) if one is another project's.
         """
         if not units.available():
-            hint = "take `--with cron`; a user's own systemd runs only where they logged in, or linger"
+            hint = "take `--with cron`; a user's own systemd runs only if they logged in, or linger"
             raise MissingError("systemd_missing", "no systemd runs here", hint)
         wanted, there = render(), units.read()
         mine = texts.select_owned(there, self.mark)

@@ -67,7 +67,7 @@ class NightlyReport:
 
 
 def files_of(paths: ProjectPaths) -> RunFiles:
-    """Where log and record lie."""
+    """Return the paths of log and record."""
     folder = paths.state / "schedule"
     return RunFiles(folder / f"{paths.environment}.log", folder / f"{paths.environment}.jsonl")
 
