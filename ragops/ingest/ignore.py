@@ -70,15 +70,15 @@ class Rules:
         asked = f"{path}/" if is_folder else path
         decided = self.exclude.check_file(asked).include
         if decided is not None:
-            return "`exclude` of the collection" if decided else ""
+            return "by `exclude`" if decided else ""
         for level in (*self.own, *self.git):
             decided = level.decide(asked)
             if decided is not None:
-                return level.name if decided else ""
+                return f"by {level.name}" if decided else ""
         if name.startswith("."):
             return "hidden"
         is_default = is_folder and (name in FOLDERS or name.endswith(_ENDINGS))
-        return "left out by default" if is_default else ""
+        return "by default" if is_default else ""
 
     def below(self, place: str, prefix: str, names: Iterable[str], notes: list[str]) -> Rules:
         """Return what holds in the folder at `place`, whose paths begin with `prefix` and which has these `names`."""

@@ -309,7 +309,7 @@ def test_files_that_a_new_rule_leaves_out_are_deleted(world: World) -> None:
     report = world.run()
     assert (report.deleted, report.unchanged, report.failed) == (2, 2, ())
     assert {one.path: one.reason for one in report.left_out} == {
-        ".gitignore": "hidden", "a.md": ".gitignore", "deep/er/": "`exclude` of the collection",
+        ".gitignore": "hidden", "a.md": "by .gitignore", "deep/er/": "by `exclude`",
     }  # fmt: skip
     world.check()
 

@@ -6,6 +6,7 @@ costs itself only. Whatever libraries print is thrown away.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -74,7 +75,8 @@ def _limit(memory: int, processor_seconds: int) -> None:
     seconds = int(used.ru_utime + used.ru_stime) + processor_seconds
     for which, soft in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, seconds)):
         _, hard = resource.getrlimit(which)
-        resource.setrlimit(which, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
+        with contextlib.suppress(ValueError, OSError):  # macOS has no limit of address space
+            resource.setrlimit(which, (soft if hard == resource.RLIM_INFINITY else min(soft, hard), hard))
 
 
 def convert(converter: str, name: str, data: bytes) -> Converted:

@@ -37,6 +37,7 @@ class Pool:
     def _reset(self) -> None:
         self._pid = os.getpid()
         self._idle: list[_Child] = []
+        self._busy: set[_Child] = set()
         self._refused: dict[bytes, str] = {}
         self._places = threading.BoundedSemaphore(max(1, min(_MOST, os.cpu_count() or 1)))
 
@@ -46,7 +47,9 @@ class Pool:
             if self._pid != os.getpid():  # a fork: the children are those of the other process
                 self._reset()
             places = self._places
-        key = sha256(f"{converter} {name}\0".encode() + data).digest()
+        named = sha256(f"{converter} {name}\0".encode(errors="replace"))
+        named.update(data)
+        key = named.digest()
         if key in self._refused:  # documents of a group are read again if one of them cannot be
             raise UnreadableError(self._refused[key])
         with places:
@@ -59,31 +62,39 @@ class Pool:
                     self._refused[key] = str(error)
                 raise
             except BaseException:
-                child.end()
+                child.kill()
+                self._put(child)
                 raise
             self._put(child)
             return found
 
     def close(self) -> None:
-        """End the processes that wait; the next document starts new ones."""
+        """End all processes, also those at work for a thread of a run that ended; the next document starts new ones."""
         with self._lock:
-            idle, self._idle = (self._idle, []) if self._pid == os.getpid() else ([], [])
+            if self._pid != os.getpid():
+                return
+            idle, self._idle = self._idle, []
             self._refused.clear()
+            for child in self._busy:
+                child.kill()
         for child in idle:
             child.end()
 
     def _take(self) -> _Child:
         with self._lock:
-            if self._idle:
-                return self._idle.pop()
-        return _Child(self.limits)
+            child = self._idle.pop() if self._idle else None
+        child = child or _Child(self.limits)
+        with self._lock:
+            self._busy.add(child)
+        return child
 
     def _put(self, child: _Child) -> None:
-        if child.is_reusable:
-            with self._lock:
+        with self._lock:
+            self._busy.discard(child)
+            if child.is_reusable:
                 self._idle.append(child)
-        else:
-            child.end()
+                return
+        child.end()
 
 
 class _Child:
@@ -92,7 +103,7 @@ class _Child:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._files = 0
-        self._is_late = False
+        self._is_late = self._is_killed = False
         self.is_reusable = True
         kept = {key: os.environ[key] for key in os.environ if key in _KEPT_VARIABLES or key.startswith("COVERAGE_")}
         environment = {**kept, "PYTHONUTF8": "1", "PYTHONDONTWRITEBYTECODE": "1", "MALLOC_ARENA_MAX": "2"}
@@ -118,16 +129,23 @@ class _Child:
             write_frame(streams.stdin, request, data)
             head, body = read_frame(streams.stdout, limits.text)
         except (OSError, EOFError) as error:
-            raise UnreadableError(self._reason(memory, seconds), is_lasting=not self._is_late) from error
+            raise UnreadableError(
+                self._reason(memory, seconds), is_lasting=not (self._is_late or self._is_killed)
+            ) from error
         finally:
             timer.cancel()
         self._files += 1
-        self.is_reusable = self._files < _MOST_FILES and head.get("peak", _GROWN) < _GROWN
+        self.is_reusable = not self._is_killed and self._files < _MOST_FILES and head.get("peak", _GROWN) < _GROWN
         if "reason" in head:
             raise UnreadableError(str(head["reason"]))
         return Converted(
             body.decode("utf-8", "replace"), {str(key): str(value) for key, value in head["metadata"].items()}
         )
+
+    def kill(self) -> None:
+        """End the process in the middle of its work: the thread that waits for it gets the reason."""
+        self.is_reusable, self._is_killed = False, True
+        self._process.kill()
 
     def _expire(self) -> None:
         self._is_late = True
@@ -136,6 +154,8 @@ class _Child:
     def _reason(self, memory: int, seconds: int) -> str:
         """Return why the process ended, from how it did."""
         code = self.end()
+        if self._is_killed:
+            return "the run ended before it was converted"
         if self._is_late:
             return f"it takes longer than {self._limits.seconds:.0f} s to convert"
         if code == -signal.SIGXCPU:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 REPORT = CollectionReport(
     "docs",
-    left_out=(LeftOut("node_modules/", "left out by default"), LeftOut("a\x1b[2J.md", "docs/.gitignore")),
-    left_out_counts={"docs/.gitignore": 2, "left out by default": 1},
+    left_out=(LeftOut("node_modules/", "by default"), LeftOut("a\x1b[2J.md", "by docs/.gitignore")),
+    left_out_counts={"by docs/.gitignore": 2, "by default": 1},
 )
 
 
@@ -27,14 +27,14 @@ def said(capsys: pytest.CaptureFixture[str], *, verbose: bool) -> list[str]:
 
 def test_files_that_are_left_out_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert said(capsys, verbose=False) == [
-        "docs: 3 left out (2 docs/.gitignore, 1 left out by default); --verbose lists them"
+        "docs: 3 left out (2 by docs/.gitignore, 1 by default); --verbose lists them"
     ]
 
 
 def test_files_that_are_left_out_are_listed_if_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     lines = said(capsys, verbose=True)
-    assert lines[0] == "docs: 3 left out (2 docs/.gitignore, 1 left out by default)"
-    assert lines[1] == "docs: left out: node_modules/ (left out by default)"
+    assert lines[0] == "docs: 3 left out (2 by docs/.gitignore, 1 by default)"
+    assert lines[1] == "docs: left out: node_modules/ (by default)"
     assert "\x1b" not in lines[2]  # a name must not reach the terminal as an order to it
     assert lines[3] == "docs: and 1 more"
 

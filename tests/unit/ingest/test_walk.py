@@ -128,8 +128,8 @@ def test_what_programs_write_and_hidden_files_are_left_out_and_counted(tmp_path:
     make(tmp_path, "a.md", "target.md", "dist.d/b.md", ".env.md", "c.png", *(f"{name}/in/x.md" for name in names))
     found = walk(tmp_path, ["md"], recursive=True)
     assert [file.path for file in found.files] == ["a.md", "dist.d/b.md", "target.md"]
-    assert found.left_out_counts == {"hidden": 3, "left out by default": 6, "other types": 1}
-    assert dict(found.left_out)["a/b/node_modules/"] == "left out by default"
+    assert found.left_out_counts == {"hidden": 3, "by default": 6, "other types": 1}
+    assert dict(found.left_out)["a/b/node_modules/"] == "by default"
     assert dict(found.left_out)["c.png"] == "other types"
 
 
@@ -153,8 +153,8 @@ def test_ignore_files_hold_at_all_levels_and_the_nearest_decides(tmp_path: Path)
     (tmp_path / "sub" / "deep" / ".gitignore").write_text("*\n")
     assert paths(tmp_path, "md") == ["keep.log.md", "sub/b.log.md", "sub/deep/c.log.md"]
     reasons = left_out(tmp_path, "md")
-    assert (reasons["a.log.md"], reasons["sub/deep/d.md"]) == (".gitignore", "sub/deep/.gitignore")
-    assert left_out(tmp_path, "md", exclude=["c.*"])["sub/deep/c.log.md"] == "`exclude` of the collection"
+    assert (reasons["a.log.md"], reasons["sub/deep/d.md"]) == ("by .gitignore", "by sub/deep/.gitignore")
+    assert left_out(tmp_path, "md", exclude=["c.*"])["sub/deep/c.log.md"] == "by `exclude`"
 
 
 def test_the_rules_of_the_repository_around_hold(tmp_path: Path) -> None:

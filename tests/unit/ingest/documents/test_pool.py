@@ -118,6 +118,24 @@ def test_a_fork_has_processes_of_its_own(pool: Pool) -> None:
     assert pool.convert("csv", "a.csv", b"a,b\nx,3\n").text.endswith("b: 3")
 
 
+def test_the_end_of_a_run_ends_a_conversion_in_the_middle(pool: Pool) -> None:
+    reasons: list[UnreadableError] = []
+
+    def work() -> None:
+        try:
+            pool.convert(*SLOW[:1], "a.html", SLOW[1])
+        except UnreadableError as error:
+            reasons.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not pool._busy:
+        thread.join(0.01)
+    pool.close()
+    thread.join(30)
+    assert [(str(one), one.is_lasting) for one in reasons] == [("the run ended before it was converted", False)]
+
+
 def test_a_converter_connects_to_nothing_and_starts_nothing() -> None:
     from ragops.ingest.documents.child import _refuse
 
