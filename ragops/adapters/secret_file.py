@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from typing import TYPE_CHECKING
@@ -28,10 +29,8 @@ class ReloadingSecretFile:
         """Return its lines that are not empty. Raises OSError if it could never be read."""
         if self._clock() - self._checked >= _SECONDS:
             self._checked = self._clock()
-            try:
+            with contextlib.suppress(OSError, ValueError):
                 self._read()
-            except (OSError, ValueError):
-                return self._lines
         return self._lines
 
     def first(self) -> str:

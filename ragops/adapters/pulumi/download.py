@@ -7,7 +7,6 @@ import platform
 import shutil
 import tarfile
 import time
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -30,22 +29,17 @@ _SYSTEMS = {"Linux": "linux", "Darwin": "darwin"}
 _MACHINES = {"x86_64": "x64", "amd64": "x64", "aarch64": "arm64", "arm64": "arm64"}
 
 
-@dataclass(frozen=True)
-class ReleaseFiles:
-    """The names of a release's files: the archive of one platform, and the checksums of all."""
+def release_files(version: str, system: str, machine: str) -> tuple[str, str]:
+    """Return the names of the archive for `system` and `machine` (of the platform module), and of the checksums of all.
 
-    archive: str
-    checksums: str
-
-
-def release_files(version: str, system: str, machine: str) -> ReleaseFiles:
-    """Return the files for `system` and `machine` (names of the platform module); MissingError if not published."""
+    Raises MissingError (engine_missing) if no such archive is published.
+    """
     try:
         target = f"{_SYSTEMS[system]}-{_MACHINES[machine.lower()]}"
     except KeyError:
         message = f"Pulumi publishes no engine that ragops can use on {system} {machine}"
         raise MissingError("engine_missing", message, ENGINE_HINT) from None
-    return ReleaseFiles(f"pulumi-v{version}-{target}.tar.gz", f"pulumi-{version}-checksums.txt")
+    return f"pulumi-v{version}-{target}.tar.gz", f"pulumi-{version}-checksums.txt"
 
 
 def download(version: str, urls: Sequence[str], folder: Path, binary: Path, progress: Callable[[str], None]) -> None:
@@ -55,13 +49,13 @@ def download(version: str, urls: Sequence[str], folder: Path, binary: Path, prog
     in the published checksums, or holds what no release holds.
     """
     require_free_space(folder, _FREE_BYTES)
-    files = release_files(version, platform.system(), platform.machine())
-    archive = folder / files.archive
+    name, checksums = release_files(version, platform.system(), platform.machine())
+    archive = folder / name
     failures = []
     with httpx.Client(timeout=_TIMEOUT, follow_redirects=True) as client:
         for base in urls:
             try:
-                _fetch_verified(client, base, files, archive, progress)
+                _fetch_verified(client, base, checksums, archive, progress)
             except httpx.HTTPError as error:
                 failures.append(f"{httpx.URL(base).host}: {_reason(error)}")
             else:
@@ -78,18 +72,18 @@ def _reason(error: httpx.HTTPError) -> str:
 
 
 def _fetch_verified(
-    client: httpx.Client, base: str, files: ReleaseFiles, archive: Path, progress: Callable[[str], None]
+    client: httpx.Client, base: str, checksums: str, archive: Path, progress: Callable[[str], None]
 ) -> None:
-    sums = archive.with_name(files.checksums)
-    _fetch(client, f"{base}/{files.checksums}", sums, progress)
-    expected = published_digest(sums.read_text("utf-8", errors="replace"), files.archive)
-    actual = _fetch(client, f"{base}/{files.archive}", archive, progress)
+    sums = archive.with_name(checksums)
+    _fetch(client, f"{base}/{checksums}", sums, progress)
+    expected = published_digest(sums.read_text("utf-8", errors="replace"), archive.name)
+    actual = _fetch(client, f"{base}/{archive.name}", archive, progress)
     if actual != expected:
-        message = f"{files.archive} has SHA-256 {actual}, published is {expected}"
+        message = f"{archive.name} has SHA-256 {actual}, published is {expected}"
         raise IntegrityError("engine_checksum", message, "nothing was installed; run it again, or use --from-source")
-    pinned = pins.ENGINE_SHA256.get(files.archive, actual)
+    pinned = pins.ENGINE_SHA256.get(archive.name, actual)
     if actual != pinned:
-        message = f"{files.archive} has SHA-256 {actual}, this ragops is pinned to {pinned}"
+        message = f"{archive.name} has SHA-256 {actual}, this ragops is pinned to {pinned}"
         hint = (
             "nothing was installed; run `ragops engine install --from-source`, and report it: the server is not trusted"
         )

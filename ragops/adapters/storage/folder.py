@@ -8,7 +8,7 @@ import io
 import os
 import shutil
 import stat
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from ragops.adapters.files import SECRET_MODE, explain_os_error, sync_dir
 from ragops.adapters.storage.append_only import NewFile, put_in_place
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.storage import FileEntry
 
+_T = TypeVar("_T")
 _BUFFER = 1 << 20
 _TRIES = 100
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
@@ -274,23 +275,19 @@ class _File(io.FileIO):
 
     def __init__(self, handle: int, mode: str, store: FolderStore, doing: str) -> None:
         super().__init__(handle, mode)
-        self._explain: Callable[[OSError, str], RagopsError] = store.explain
-        self._doing = doing
+        self._store, self._doing = store, doing
 
     def write(self, data: Any, /) -> int:
-        try:
-            return super().write(data)
-        except OSError as error:
-            raise self._explain(error, self._doing) from error
+        return self._explained(lambda: super(_File, self).write(data))
 
     def readinto(self, buffer: Any, /) -> int:
-        try:
-            return super().readinto(buffer)
-        except OSError as error:
-            raise self._explain(error, self._doing) from error
+        return self._explained(lambda: super(_File, self).readinto(buffer))
 
     def readall(self) -> bytes:
+        return self._explained(super().readall)
+
+    def _explained(self, call: Callable[[], _T]) -> _T:
         try:
-            return super().readall()
+            return call()
         except OSError as error:
-            raise self._explain(error, self._doing) from error
+            raise self._store.explain(error, self._doing) from error

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from ragops.services.gateway import VERSION
 from ragops.services.gateway.envoy import Rendering, render
-from ragops.services.gateway.policy import CONFIGURATION_HEADER, DENIED, READY_PATH, GatewayPolicy, Tls, default_policy
+from ragops.services.gateway.policy import (
+    CONFIGURATION_HEADER,
+    DENIED,
+    READY_PATH,
+    Cors,
+    GatewayPolicy,
+    Jwt,
+    Tls,
+    Upstream,
+    issuer,
+    platform_routes,
+)
 from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
 
 if TYPE_CHECKING:
@@ -84,21 +95,22 @@ class GatewayInputs:
         return replace(self, upstream_host=upstream[0], upstream_port=upstream[1])
 
     def policy(self, listen: str) -> GatewayPolicy:
-        """Return the policy, listening on the address `listen`."""
+        """Return the policy, listening on the address `listen`.
+
+        Raises pydantic.ValidationError for values that would make an unsafe policy.
+        """
         settings = self.settings
         with_tls = settings.tls and self.certificate
-        return default_policy(
-            platform=self.platform,
+        return GatewayPolicy(
             listen=listen,
             port=settings.port,
-            upstream_host=self.upstream_host,
-            upstream_port=self.upstream_port,
-            rate_limit=settings.rate_limit,
-            origins=settings.origins,
-            body_limit=settings.body_bytes,
-            deprecated=settings.legacy_deprecated,
-            sunset=settings.legacy_sunset,
             tls=Tls(port=settings.tls_port, certificate=self.certificate, key=self.key) if with_tls else None,
+            upstream=Upstream(host=self.upstream_host, port=self.upstream_port),
+            jwt=Jwt(issuer=issuer(self.platform)),
+            rate_limit=settings.rate_limit,
+            cors=Cors(origins=settings.origins),
+            body_limit=settings.body_bytes,
+            routes=platform_routes(settings.legacy_deprecated, settings.legacy_sunset),
         )
 
 

@@ -242,39 +242,13 @@ def _refuse_doubles(what: str, values: Iterable[str]) -> None:
         seen.add(value)
 
 
-def default_policy(
-    *,
-    platform: str,
-    listen: str,
-    port: int,
-    upstream_host: str,
-    upstream_port: int,
-    rate_limit: RateLimit,
-    origins: tuple[str, ...],
-    body_limit: int,
-    deprecated: date,
-    sunset: date,
-    tls: Tls | None = None,
-) -> GatewayPolicy:
-    """Return the policy of a platform named `platform`: both versions of the API and the legacy paths one by one.
-
-    Raises pydantic.ValidationError for values that would make an unsafe policy.
-    """
+def platform_routes(deprecated: date, sunset: date) -> tuple[Route, ...]:
+    """Return the routes of every platform: both versions of the API, and the deprecated paths one by one."""
     legacy = Deprecation(deprecated=deprecated, sunset=sunset, successor="/api/v1")
-    return GatewayPolicy(
-        listen=listen,
-        port=port,
-        tls=tls,
-        upstream=Upstream(host=upstream_host, port=upstream_port),
-        jwt=Jwt(issuer=issuer(platform)),
-        rate_limit=rate_limit,
-        cors=Cors(origins=origins),
-        body_limit=body_limit,
-        routes=(
-            Route(name="v1", version="v1", prefixes=("/api/v1",)),
-            Route(name="v2", version="v2", prefixes=("/api/v2",)),
-            Route(name="legacy", version="v1", paths=("/search", "/query", "/collections"), deprecation=legacy),
-        ),
+    return (
+        Route(name="v1", version="v1", prefixes=("/api/v1",)),
+        Route(name="v2", version="v2", prefixes=("/api/v2",)),
+        Route(name="legacy", version="v1", paths=("/search", "/query", "/collections"), deprecation=legacy),
     )
 
 

@@ -32,9 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-FILES = pulumi_download.ReleaseFiles(
-    f"pulumi-v{ENGINE_VERSION}-linux-x64.tar.gz", f"pulumi-{ENGINE_VERSION}-checksums.txt"
-)
+FILES = (f"pulumi-v{ENGINE_VERSION}-linux-x64.tar.gz", f"pulumi-{ENGINE_VERSION}-checksums.txt")
 
 
 def program(path: Path, version: str) -> Path:
@@ -89,12 +87,12 @@ class Release:
 
     def publish(self, archive: bytes) -> None:
         self.archive = archive
-        self.checksums = f"{'0' * 64}  other.tar.gz\n{hashlib.sha256(archive).hexdigest()}  {FILES.archive}\n"
+        self.checksums = f"{'0' * 64}  other.tar.gz\n{hashlib.sha256(archive).hexdigest()}  {FILES[0]}\n"
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         name = request.path.removeprefix("/")
         self.asked.append(name)
-        known = {FILES.archive: self.archive, FILES.checksums: self.checksums.encode()}
+        known = {FILES[0]: self.archive, FILES[1]: self.checksums.encode()}
         if self.refuse or name not in known:
             self.refuse = max(0, self.refuse - 1)
             request.send_error(503 if name in known else 404)
@@ -103,7 +101,7 @@ class Release:
         request.send_response(200)
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
-        if name == FILES.archive:
+        if name == FILES[0]:
             request.wfile.write(body[:20])
             self.archive_asked.set()
             self.gate.wait(60)
@@ -149,7 +147,7 @@ def installer(release: Release) -> subprocess.Popen[str]:
 
 def test_the_names_of_a_release(cache: Path) -> None:
     assert pulumi_download.release_files(ENGINE_VERSION, "Linux", "x86_64") == FILES
-    assert pulumi_download.release_files("3.1.2", "Darwin", "arm64").archive == "pulumi-v3.1.2-darwin-arm64.tar.gz"
+    assert pulumi_download.release_files("3.1.2", "Darwin", "arm64")[0] == "pulumi-v3.1.2-darwin-arm64.tar.gz"
     with pytest.raises(MissingError, match="FreeBSD riscv64"):
         pulumi_download.release_files("3.1.2", "FreeBSD", "riscv64")
 
@@ -160,7 +158,7 @@ def test_install_puts_the_verified_engine_in_the_cache_once(cache: Path, release
     assert read_version(engine.path) == ENGINE_VERSION
     assert left_in(cache) == [f"pulumi/{ENGINE_VERSION}", f"pulumi/{ENGINE_VERSION}/bin"]
     assert install(urls=[release.url]) == engine
-    assert release.asked == [FILES.checksums, FILES.archive]
+    assert release.asked == [FILES[1], FILES[0]]
 
 
 def test_a_damaged_install_is_replaced(cache: Path, release: Release) -> None:
@@ -196,17 +194,17 @@ def test_an_archive_that_its_own_server_vouches_for_has_to_be_the_pinned_one(
     cache: Path, release: Release, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Archive and checksums come from one server: both would be replaced together."""
-    monkeypatch.setattr(pins, "ENGINE_SHA256", {FILES.archive: "0" * 64})
+    monkeypatch.setattr(pins, "ENGINE_SHA256", {FILES[0]: "0" * 64})
     with pytest.raises(IntegrityError) as caught:
         install(urls=[release.url])
     assert caught.value.code == "engine_checksum"
     assert "--from-source" in caught.value.hint
     assert find() is None
-    monkeypatch.setattr(pins, "ENGINE_SHA256", {FILES.archive: hashlib.sha256(release.archive).hexdigest()})
+    monkeypatch.setattr(pins, "ENGINE_SHA256", {FILES[0]: hashlib.sha256(release.archive).hexdigest()})
     assert install(urls=[release.url]).version == ENGINE_VERSION
 
 
-@pytest.mark.parametrize("checksums", [f"{'0' * 64}  {FILES.archive}\n", "", f"{'0' * 64}  {FILES.archive}.sig\n"])
+@pytest.mark.parametrize("checksums", [f"{'0' * 64}  {FILES[0]}\n", "", f"{'0' * 64}  {FILES[0]}.sig\n"])
 def test_an_archive_that_is_not_the_published_one_is_refused(cache: Path, release: Release, checksums: str) -> None:
     release.checksums = checksums
     with pytest.raises(IntegrityError) as caught:
@@ -245,7 +243,7 @@ def test_a_download_that_breaks_off_leaves_nothing(cache: Path, release: Release
     with pytest.raises(MissingError):
         install(urls=[release.url])
     assert left_in(cache) == []
-    assert release.asked.count(FILES.archive) == 3
+    assert release.asked.count(FILES[0]) == 3
 
 
 def test_ctrl_c_in_a_download_leaves_nothing(cache: Path, release: Release) -> None:
@@ -278,7 +276,7 @@ def test_two_installs_wait_for_each_other(cache: Path, release: Release) -> None
             assert "waiting" in second.stdout.readline()
             release.gate.set()
             assert (first.wait(30), second.wait(30)) == (0, 0)
-    assert release.asked.count(FILES.archive) == 1
+    assert release.asked.count(FILES[0]) == 1
 
 
 def test_a_lock_that_is_never_released_ends_the_wait(

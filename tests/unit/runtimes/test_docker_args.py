@@ -48,7 +48,9 @@ rm -f "$data"/engine.pid
 exec "$@\""""
 
 
-def args(spec: ServiceSpec = SPEC, image: ImageSpec = IMAGE, expose: str = "127.0.0.1") -> dict[str, object]:
+def args(
+    spec: ServiceSpec = SPEC, image: ImageSpec = IMAGE, expose: tuple[str, ...] = ("127.0.0.1",)
+) -> dict[str, object]:
     return docker_args.container_args(spec, image, NAMES, image_id="sha256:1", network="net-1", expose=expose)
 
 
@@ -137,7 +139,7 @@ def test_hot_files_lie_in_a_volume_of_their_own() -> None:
 
 
 def test_ports_are_exposed_only_where_asked() -> None:
-    ports = args(expose="10.0.0.5")["ports"]
+    ports = args(expose=("10.0.0.5",))["ports"]
     assert isinstance(ports, list)
     assert {port["ip"] for port in ports} == {"10.0.0.5"}
 

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.docker.client import ArchiveEntry, DockerHost
 from ragops.errors import MissingError, RagopsError, UsageError
+from ragops.runtimes.docker.containers.files import folders_above
 from ragops.runtimes.docker.names import DATA_FOLDER, temporary
 from ragops.services.control import DataFile
 from ragops.services.kept_data import Kept, is_aside, since
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from ragops.adapters.docker.client import User
@@ -161,15 +162,10 @@ def data_mount(container: Container) -> Mount:
 
 def _entries(fresh: str, files: Mapping[str, Path], owner: User) -> Iterator[ArchiveEntry]:
     yield ArchiveEntry(fresh, _PRIVATE_FOLDER, owner.uid, owner.gid)
-    for folder in sorted({parent for name in files for parent in _parents(name)}):
+    for folder in sorted({parent for name in files for parent in folders_above(name)}):
         yield ArchiveEntry(f"{fresh}/{folder}", _PRIVATE_FOLDER, owner.uid, owner.gid)
     for name, source in files.items():
         yield ArchiveEntry(f"{fresh}/{name}", _PRIVATE_FILE, owner.uid, owner.gid, source)
-
-
-def _parents(name: str) -> Sequence[str]:
-    parts = name.split("/")
-    return ["/".join(parts[:count]) for count in range(1, len(parts))]
 
 
 def _stamp() -> str:

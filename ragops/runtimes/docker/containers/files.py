@@ -14,6 +14,7 @@ import hashlib
 import json
 from collections.abc import Mapping  # noqa: TC003  pydantic reads the annotation
 from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.docker.client import ArchiveEntry, DockerHost
@@ -136,16 +137,16 @@ def _set(wanted: FileSet, chosen: str, owner: User) -> Iterator[ArchiveEntry]:
     base = f"{_SETS}/{chosen}"
     yield ArchiveEntry(_SETS, 0o755, 0, 0)
     yield ArchiveEntry(base, _FOLDER, owner.uid, owner.gid)
-    for folder in sorted({folder for name in (*wanted.files, *wanted.secret_files) for folder in _above(name)}):
+    for folder in sorted({folder for name in (*wanted.files, *wanted.secret_files) for folder in folders_above(name)}):
         yield ArchiveEntry(f"{base}/{folder}", _FOLDER, owner.uid, owner.gid)
     for mode, files in ((_PUBLIC, wanted.files), (_SECRET, wanted.secret_files)):
         for name, text in files.items():
             yield ArchiveEntry(f"{base}/{name}", mode, owner.uid, owner.gid, text.encode())
 
 
-def _above(name: str) -> Iterator[str]:
-    parts = name.split("/")[:-1]
-    return ("/".join(parts[: number + 1]) for number in range(len(parts)))
+def folders_above(name: str) -> list[str]:
+    """Return the folders on the way to the relative path `name`, the innermost first."""
+    return [str(folder) for folder in PurePosixPath(name).parents][:-1]
 
 
 def _links(wanted: FileSet, chosen: str) -> Iterator[ArchiveEntry]:

@@ -48,7 +48,7 @@ def container_args(
     *,
     image_id: str,
     network: Any,
-    expose: str | tuple[str, ...] = LOOPBACK,
+    expose: tuple[str, ...] = (LOOPBACK,),
     published: Mapping[int, tuple[str, ...]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return all arguments of the container of `spec`, by the names of the plugin.
@@ -101,17 +101,16 @@ def addresses(expose: str) -> tuple[str, ...]:
 
 
 def _ports(
-    spec: ServiceSpec, expose: str | tuple[str, ...], published: Mapping[int, tuple[str, ...]]
+    spec: ServiceSpec, expose: tuple[str, ...], published: Mapping[int, tuple[str, ...]]
 ) -> list[dict[str, Any]]:
     """Return the ports in the order in which the plugin reads them back: another one would replace the container.
 
     Of several addresses of one port each version of Docker has an order of its own, so the container itself is asked.
     """
-    wanted = (expose,) if isinstance(expose, str) else expose
     found = []
     for inner, port in sorted((spec.ports[name], port) for name, port in spec.publish.items()):
         now = published.get(inner, ())
-        listened = now if sorted(now) == sorted(wanted) else wanted
+        listened = now if sorted(now) == sorted(expose) else expose
         found += [{"internal": inner, "external": port, "ip": ip, "protocol": "tcp"} for ip in listened]
     return found
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from ragops.services.gateway.configuration import GatewayInputs
 from ragops.services.gateway.policy import (
     SAFE_PATH,
     Cors,
@@ -17,18 +18,14 @@ from ragops.services.gateway.policy import (
     Route,
     Tls,
     Upstream,
-    default_policy,
 )
 from ragops.services.gateway.settings import GatewaySettings
 
 
-def _default(**changes: Any) -> GatewayPolicy:
-    values: dict[str, Any] = {
-        "platform": "demo", "listen": "127.0.0.1", "port": 8000, "upstream_host": "127.0.0.1", "upstream_port": 8080,
-        "rate_limit": RateLimit(), "origins": (), "body_limit": 1 << 20,
-        "deprecated": date(2026, 11, 23), "sunset": date(2027, 5, 23),
-    }  # fmt: skip
-    return default_policy(**{**values, **changes})
+def _default(*, tls_port: int = 0, **changes: Any) -> GatewayPolicy:
+    settings = GatewaySettings(**{"tls": bool(tls_port), "tls_port": tls_port or 8443, **changes})
+    keys = {"certificate": "/c", "key": "/k"} if tls_port else {}
+    return GatewayInputs(settings, "demo", "127.0.0.1", 8080, {"keys": []}, **keys).policy("127.0.0.1")
 
 
 def _policy(*routes: Route, **changes: Any) -> GatewayPolicy:
@@ -136,7 +133,7 @@ def test_an_origin_is_scheme_host_and_port(origin: str) -> None:
 
 def test_ports_differ() -> None:
     with pytest.raises(ValidationError, match="both 8000"):
-        _default(tls=Tls(port=8000, certificate="/c", key="/k"))
+        _policy(_route(), tls=Tls(port=8000, certificate="/c", key="/k"))
 
 
 def test_a_sunset_comes_after_the_deprecation() -> None:
@@ -157,7 +154,7 @@ def test_a_burst_below_the_rate_is_refused() -> None:
 
 
 def test_a_policy_survives_json() -> None:
-    policy = _default(tls=Tls(port=8443, certificate="/c", key="/k"), origins=("https://app.example",))
+    policy = _default(tls_port=8443, origins=("https://app.example",))
     assert GatewayPolicy.model_validate_json(policy.model_dump_json()) == policy
 
 
