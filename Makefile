@@ -10,7 +10,7 @@ STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
 # What the names of tiers mean, and how long each takes: docs/testing.md.
-.PHONY: help venv engine demo test test-faults test-wheel coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-qdrant-client bench-docker bench-backup picture clean
+.PHONY: help venv engine demo test test-faults test-wheel coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-qdrant-client bench-search bench-docker bench-backup picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ bench-api: venv engine .tools/k6  ## searches per second with k6, alone and thro
 
 bench-qdrant-client: venv  ## searches over gRPC and REST on a real cluster of three (RAGOPS_TEST_QDRANT: a Qdrant server)
 	$(BIN)/python bench/vector_client.py
+
+bench-search: venv  ## how often a question finds its document, in every mode, against BM25 and PostgreSQL
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python bench/search_quality.py
 
 bench-docker: venv engine  ## the platform on Docker against the bare Automation API and docker run; loss of a node
 	$(BIN)/python bench/containers.py

@@ -1,6 +1,6 @@
 """Documents and questions for bench/search_quality.py, made from what is installed here: nothing is fetched.
 
-Set `packages`: the descriptions of the installed packages, as the demo ingests them, and labelled questions written by
+Set `packages`: the documents of the demo, on the installed packages, and labelled questions written by
 hand (search_questions.json). Set `known`: package summaries and the one-line descriptions of manual pages as questions,
 the texts without those lines as documents. Both are deterministic for one environment and one /usr/share/man.
 """
@@ -12,9 +12,13 @@ import hashlib
 import json
 import random
 import re
+import sys
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+import demo
 
 _MANUALS = Path("/usr/share/man")
 _SECTIONS = ("man1", "man5", "man7", "man8")
@@ -42,19 +46,9 @@ class Set:
     questions: tuple[Question, ...]
 
 
-def descriptions() -> dict[str, str]:
-    """Return the descriptions of the installed packages, as `examples/demo.py` writes them."""
-    found = {}
-    for item in distributions():
-        text = item.metadata.get_payload() or item.metadata["Description"] or ""
-        if isinstance(text, str) and len(text) > 200:
-            found[f"{item.metadata['Name'].lower()}.md"] = text
-    return found
-
-
 def packages() -> Set:
     """Return the first set: questions whose packages are not installed are left out."""
-    documents = descriptions()
+    documents = demo.descriptions()
     written = json.loads(Path(__file__).with_name("search_questions.json").read_text())
     questions = []
     for text, names in written:
@@ -67,7 +61,7 @@ def packages() -> Set:
 def known() -> Set:
     """Return the second set: each question has the one document that it describes."""
     documents, questions = {}, []
-    texts = descriptions()
+    texts = _package_texts()
     for item in sorted(distributions(), key=lambda one: one.metadata["Name"].lower()):
         name, summary = f"{item.metadata['Name'].lower()}.md", item.metadata["Summary"] or ""
         if name in texts and len(summary.split()) > 2 and name not in documents:
@@ -77,6 +71,16 @@ def known() -> Set:
         documents[name] = text
         questions.append(Question(summary, frozenset({name})))
     return Set("known items", documents, tuple(questions))
+
+
+def _package_texts() -> dict[str, str]:
+    """Return the descriptions of packages without the summaries that are asked for."""
+    found = {}
+    for item in distributions():
+        text = item.metadata.get_payload() or item.metadata["Description"] or ""
+        if isinstance(text, str) and len(text) > 200:
+            found[f"{item.metadata['Name'].lower()}.md"] = text
+    return found
 
 
 def _manuals() -> dict[str, tuple[str, str]]:

@@ -6,6 +6,8 @@ full platform in containers: Kong, three Qdrant nodes, Redis, TimescaleDB.
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import os
 import re
@@ -16,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import distributions
+from importlib.metadata import distributions, packages_distributions, requires
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,14 @@ MIN_COLLECTIONS, MIN_DOCUMENTS = 40, 50
 DESCRIPTIONS = "package_descriptions"
 IDENTITY = "identity.txt"
 TABLES = ("collections", "documents", "chunks")
-QUESTIONS = (
-    "How do I retry a failing call with exponential backoff?",
-    "Which package validates data with type annotations?",
-    "How are progress bars and tables shown in the terminal?",
-)
+# Each with the document that answers it.
+QUESTIONS = {
+    "How do I retry a failing call with exponential backoff?": "tenacity.md",
+    "Which package validates data with type annotations?": "pydantic.md",
+    "How are progress bars and tables shown in the terminal?": "rich.md",
+}
+# Characters of what the functions and classes of a package say of themselves.
+INTERFACE = 15_000
 
 
 class Tour:
@@ -90,13 +95,46 @@ def collections_config() -> dict[str, Any]:
     return {"collections": [texts, *(found[name] for name in sorted(found))], "defaults": {**defaults, "enabled": True}}
 
 
-def write_descriptions(folder: Path) -> int:
-    """The Markdown descriptions of the installed packages as files; how many there are."""
-    folder.mkdir()
+def descriptions() -> dict[str, str]:
+    """The descriptions of the installed packages by file name, with the interfaces of those that ragops is built on."""
+    direct = {re.split(r"[^\w.-]", line)[0].lower() for line in requires("ragops-platform") or [] if "extra" not in line}
+    modules: dict[str, list[str]] = {}
+    for module, names in packages_distributions().items():
+        for name in names:
+            modules.setdefault(name.lower(), []).append(module)
+    found = {}
     for item in distributions():
+        name, summary = item.metadata["Name"], item.metadata["Summary"] or ""
         text = item.metadata.get_payload() or item.metadata["Description"] or ""
         if isinstance(text, str) and len(text) > 200:
-            (folder / f"{item.metadata['Name'].lower()}.md").write_text(text)
+            parts = [f"# {name}", summary, text]
+            if name.lower() in direct:
+                parts += interface(sorted(modules.get(name.lower(), [])))
+            found[f"{name.lower()}.md"] = "\n\n".join(part for part in parts if part)
+    return found
+
+
+def interface(modules: list[str]) -> list[str]:
+    """What the public functions and classes of modules say of themselves, as Markdown."""
+    parts, size = [], 0
+    for module in modules:
+        if module.startswith("_"):
+            continue
+        loaded = importlib.import_module(module)
+        for name in sorted(getattr(loaded, "__all__", ())):
+            member = getattr(loaded, name, None)
+            text = inspect.getdoc(member) if inspect.isclass(member) or inspect.isfunction(member) else None
+            if text and len(text) >= 40 and size < INTERFACE:
+                parts.append(f"### `{module}.{name}`\n\n{text[:1500]}")
+                size += len(parts[-1])
+    return ["## Interface", *parts] if parts else []
+
+
+def write_descriptions(folder: Path) -> int:
+    """The descriptions as Markdown files; how many there are."""
+    folder.mkdir()
+    for name, text in descriptions().items():
+        (folder / name).write_text(text)
     return len(list(folder.iterdir()))
 
 
@@ -140,9 +178,9 @@ def counts(values: dict[str, str]) -> dict[str, int]:
 
 
 def ask(tour: Tour, token: str) -> list[list[str]]:
-    """Ask the questions through the gateway, as an application would; the files that each answer comes from."""
+    """Ask the questions through the gateway, as an application would; checks that the first passage is the right one."""
     answers = []
-    for question in QUESTIONS:
+    for question, right in QUESTIONS.items():
         print(f"\n$ ragops query {shlex.quote(question)}")
         done = subprocess.run(
             [*RAGOPS, "--json", "query", question, "--collection", DESCRIPTIONS, "--limit", "3"],
@@ -153,6 +191,8 @@ def ask(tour: Tour, token: str) -> list[list[str]]:
         for passage in result["passages"]:
             print(f"  {passage['score']:.3f}  {passage['path']}: {' '.join(passage['text'].split())[:90]}")
         check(bool(result["passages"]), "no passage was found")
+        first = result["passages"][0]["path"]
+        check(first == right, f"{question} is answered by {first} instead of {right}")
         # Passages of one score come in any order: each shard of a cluster gives its own.
         answers.append(sorted(f"{passage['score']:.5f} {passage['id']}" for passage in result["passages"]))
     return answers

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import contextmanager
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Self
 
 from ragops.adapters.qdrant.client import Client, Point, VectorParams
@@ -24,6 +26,7 @@ _SECONDS = 30.0
 _CLUSTER_SECONDS = 15.0  # then another node is asked: writes may be repeated
 _PLACEMENT = ("shard_number", "replication_factor")
 _NOT_FOUND = 404
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
 _REFUSED = (400, 409, 413, 422)
 
 
@@ -183,8 +186,9 @@ def _translate_errors() -> Iterator[None]:
 
 
 def _words(payload: Mapping[str, Any]) -> str:
-    """Return the text that a chunk is found by."""
-    return str(payload.get("text", ""))
+    """Return the text that a chunk is found by: names of folders and files say what is in them."""
+    path = PurePath(str(payload.get("path", ""))).with_suffix("")
+    return f"{_BETWEEN_WORDS.sub(' ', str(path)).strip()}\n{payload.get('text', '')}".strip()
 
 
 def _check_vectors(collection: str, found: VectorParams, size: int) -> None:
