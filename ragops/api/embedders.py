@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from ragops import embedding
 from ragops.api.logs import log
 from ragops.api.problem import ApiError
+from ragops.embedding.nothing import WORDS_NAME, NoVectors
 from ragops.embedding.spec import local_spec
 from ragops.errors import RagopsError
 
@@ -122,12 +123,14 @@ class Embedders:
         """Look every collection up again before its next question: some have changed."""
         self._known.clear()
 
-    async def find(self, collection: str) -> Source:
-        """Return how a collection is asked.
+    async def find(self, collection: str, *, by_words: bool = False) -> Source:
+        """Return how a collection is asked; `by_words`: without any vector.
 
         Raises ApiError 409 (embedder_mismatch) if the API does not have it.
         """
         made = await self._look_up(collection)
+        if by_words or (made and made.name == WORDS_NAME):
+            return Source(LocalEmbedder(NoVectors()), True, made.points if made else collection)
         if made is None:
             return Source(self.default, True, collection)
         found = self.all.get(made.name) or await self._local(made.name)

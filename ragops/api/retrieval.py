@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from ragops.api.clients import Qdrant
     from ragops.api.config import SearchConfig
 
-WORDS = "bm25"  # what answers name if no embedder made a vector
 _MORE = 20  # passages beyond those asked for: some are folded
 _DEPTH = 100
 # Measured by bench/search_quality.py: words are right more often, vectors find what words miss.
@@ -40,7 +39,11 @@ class Retrieval:
     ) -> list[Hit]:
         """Return the best passages, each text once; none if none is about the question. Raises ApiError."""
         words = None if self.config.mode == "dense" else text
-        asked = Question(vector, words, limit + _MORE, depth=_DEPTH + limit, rrf_k=_RRF_K, rrf_weights=_RRF_WEIGHTS)
+        if not vector and words is None:
+            raise VectorsMissingError(collection, lacks_words=False)
+        asked = Question(
+            vector or None, words, limit + _MORE, depth=_DEPTH + limit, rrf_k=_RRF_K, rrf_weights=_RRF_WEIGHTS
+        )
         hits = fold(await self._ask(collection, asked))[:limit]
         if shares_words(text, hits):
             return hits

@@ -60,23 +60,21 @@ class Search:
 
     async def passages(self, collection: str, query: str, limit: int) -> Found:
         """At most `limit` passages; raises ApiError."""
-        embedder, prefixed, points = await self.embedders.find(collection)
-        question = ("passages", self.retrieval.config.mode, embedder.name, points, query, limit)
+        embedder, prefixed, points = await self.embedders.find(collection, by_words=not self.retrieval.needs_vector)
+        name = embedder.name
+        question = ("passages", self.retrieval.config.mode, name, points, query, limit)
         cached = await self.cache.get(collection, question) if self.cache else None
         if cached is not None:
-            return Found(tuple(FoundPassage(**values) for values in cached), cached=True, embedder=embedder.name)
+            return Found(tuple(FoundPassage(**values) for values in cached), cached=True, embedder=name)
         # An open breaker refuses before anything else is asked for nothing.
         self.breaker.check()
-        vector = None
-        if self.retrieval.needs_vector:
-            embedder.check()
-            vector = await embedder.embed(query, prefixed=prefixed)
-        name = embedder.name
+        embedder.check()
+        vector = await embedder.embed(query, prefixed=prefixed)
         hits = await self.breaker.call(lambda: self.retrieval.find(points, query, vector, name, limit))
         passages = tuple(_passage(hit) for hit in hits)
         if self.cache:
             await self.cache.put(collection, question, [asdict(passage) for passage in passages])
-        return Found(passages, cached=False, embedder=embedder.name)
+        return Found(passages, cached=False, embedder=name)
 
 
 def _passage(hit: Hit) -> FoundPassage:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from ragops.embedding.each import FATAL, RefusedText, embed_each
 from ragops.errors import RagopsError
+from ragops.ingest.context import path_words, with_context
 from ragops.ingest.headings import Headings
 from ragops.ingest.ids import chunk_id
 from ragops.ingest.rows import ChunkRow, FileVersion
@@ -91,7 +92,8 @@ class Steps:
     def embed(self, batch: Batch) -> None:
         """Make the points of a batch."""
         with self.stages.of("embed"):
-            found = embed_each(self.embedder, [chunk.content for chunk, _ in batch.chunks])
+            texts = [with_context(chunk.content, path_words(work.change.seen.path)) for chunk, work in batch.chunks]
+            found = embed_each(self.embedder, texts)
         for place, ((chunk, work), vector) in enumerate(zip(batch.chunks, found, strict=True)):
             if isinstance(vector, RefusedText):
                 batch.refused[place] = vector.reason

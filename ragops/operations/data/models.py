@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ragops import embedding
+from ragops.embedding.nothing import WORDS_NAME, NoVectors
 from ragops.embedding.spec import HASHING_DIMENSIONS, STATIC_NAME, local_spec
 from ragops.errors import RagopsError, UsageError
 from ragops.services.api import configuration
@@ -27,16 +28,20 @@ _NAMED = 20
 
 @dataclass
 class Models:
-    """Embedders by name, the default first, each opened when it is first asked for; `read_key` reads a key file."""
+    """Embedders by name, the default first, each opened when it is first asked for; `read_key` reads a key file.
+
+    `words_alone`: search is by words, so that no collection needs its embedder.
+    """
 
     specs: Mapping[str, ModelSpec]
     read_key: Callable[[str], str]
+    words_alone: bool = False
     _opened: dict[str, Embedder] = field(default_factory=dict)
 
     @property
     def default(self) -> str:
         """The name of the embedder for collections that name none."""
-        return next(iter(self.specs))
+        return WORDS_NAME if self.words_alone else next(iter(self.specs))
 
     def check(self, name: str) -> ModelSpec:
         """Return what `name` means. Raises UsageError (embedding_model_unknown) with the names that there are."""
@@ -56,6 +61,8 @@ class Models:
 
     def open(self, name: str) -> Embedder:
         """Return the embedder of that name. Raises UsageError (embedding_model_unknown), MissingError."""
+        if self.words_alone:
+            return NoVectors()
         if name not in self._opened:
             spec = self.check(name)
             key = partial(self.read_key, spec.key_file) if spec.key_file else str
@@ -70,7 +77,10 @@ def find_models(session: Session) -> Models:
     ollama = getattr(settings, "ollama", None)
     url, own = (f"http://127.0.0.1:{ollama.port}", ollama.models) if ollama else ("", ())
     distribution = session.host.facts.traits.distribution
-    return Models(configuration.known_models(api, distribution, url, own), partial(_read_key, root))
+    words_alone = settings.search.mode == "sparse"
+    if words_alone:
+        api = configuration.without_model(api)
+    return Models(configuration.known_models(api, distribution, url, own), partial(_read_key, root), words_alone)
 
 
 def describe_change(session: Session) -> str:

@@ -13,7 +13,7 @@ from ragops.services.api import (
     OPERATOR_SERVICE,
     VERSION,
 )
-from ragops.services.api.configuration import INNER_PORT, ApiInputs, embedder, image_spec, service_spec
+from ragops.services.api.configuration import INNER_PORT, ApiInputs, embedder, image_spec, service_spec, without_model
 from ragops.services.contract import Endpoint, Login
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def _endpoint(inputs: ApiInputs, runtime: Runtime, layout: Layout) -> Endpoint:
 def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = None) -> Api:
     """Declare the component on the platform's stack; it reads the public keys of the tokens (`jwks_file`, `keys`)."""
     before = declaration.before
-    ollama = before.get("ollama")
+    ollama, search = before.get("ollama"), declaration.own["search"]
     inputs = ApiInputs(
-        settings=declaration.settings,
+        settings=without_model(declaration.settings) if search.get("mode") == "sparse" else declaration.settings,
         platform=declaration.platform,
         qdrant=before["qdrant"],
         redis=before["redis"],
@@ -69,7 +69,7 @@ def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = N
         jwks_file=declaration.own["jwks_file"],
         secrets=declaration.secrets,
         keys=declaration.own["keys"],
-        search=declaration.own["search"],
+        search=search,
         ollama="http://{}:{}".format(*ollama.internal_address) if ollama else "",
         ollama_models=ollama.options["models"].split(",") if ollama else (),
         model_keys=declaration.own["model_keys"],

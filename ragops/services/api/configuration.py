@@ -62,6 +62,11 @@ def embedder(settings: EmbedderSettings, distribution: Distribution, ollama: str
     return _local(ModelSpec(kind="static" if has_weights else "hashing", dimensions=settings.dimensions))
 
 
+def without_model(settings: ApiSettings) -> ApiSettings:
+    """Return the settings of an API that searches by words alone: whatever its embedder is, nothing asks it."""
+    return settings.model_copy(update={"embedder": settings.embedder.model_copy(update={"kind": "hashing"})})
+
+
 def known_models(
     settings: ApiSettings, distribution: Distribution, ollama: str = "", own: Sequence[str] = ()
 ) -> dict[str, ModelSpec]:

@@ -130,7 +130,8 @@ async def test_sparse_needs_no_embedder(start: Callable[..., Any], qdrant: FakeQ
     for number in range(6):
         found = (await api.search(f"rotation of secrets {number}")).json()["results"]
         assert found[0]["path"] == "rotation.md"
-    assert (await api.search("dabomix tidoq")).json()["results"] == []
+    nothing = (await api.search("dabomix tidoq")).json()
+    assert (nothing["results"], nothing["embedder"]) == ([], "bm25")
     assert all(asked["using"] == "bm25" for asked in qdrant.asked)
 
 
