@@ -119,7 +119,7 @@ def test_a_digest_depends_on_nothing_but_the_values() -> None:
 def test_an_upgrade_restarts_what_runs_the_code_of_ragops(monkeypatch: pytest.MonkeyPatch) -> None:
     layout = Layout("/p/config", "/p/data", "127.0.0.1")
     code = ("python", "-m", "ragops.api", "api.json")
-    spec = ServiceSpec(service="api", version="1", command=code, ports={}, health=TcpCheck(7000))
+    spec = ServiceSpec(service="api", version="1", command=code, files=(), ports={}, health=TcpCheck(7000))
     before = process_spec(spec, layout, "/p/run", "")
     assert process_spec(spec, layout, "/p/run", "") == before
     monkeypatch.setattr("ragops.runtimes.embedded.runtime.source_digest", lambda: "another")
