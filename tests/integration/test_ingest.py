@@ -33,7 +33,8 @@ from ragops.ingest.document_store import open_store
 from ragops.operations.data import collections
 from ragops.operations.data.ingest import drop_old, ingest
 from ragops.operations.data.models import Models
-from ragops.services.contract import Endpoint, Login
+from ragops.operations.observe import consistency
+from ragops.services.contract import Endpoint, Login, Status
 from ragops.services.timescaledb import schema
 from tests.ports import free_port
 from tests.unit.embedding.model_server import ModelServer
@@ -881,3 +882,19 @@ def test_a_removed_collection_takes_its_builds_with_it(world: World) -> None:
     assert not {name for name in names if name.startswith("docs")}
     assert world.store.aliases() == []
     assert world.sql("SELECT count(*) FROM rag.documents") == world.sql("SELECT count(*) FROM rag.chunks") == [(0,)]
+
+
+def test_health_counts_what_can_be_found(world: World) -> None:
+    fill(world)
+    world.run()
+    logins = {"operator": world.store.endpoint.logins["application"]}
+    endpoints = {"timescaledb": world.database, "qdrant": replace(world.store.endpoint, logins=logins)}
+    assert consistency.probe(endpoints, 20).checks[0].status is Status.OK
+    gone = sorted(world.store.points("docs"))[:2]
+    world.store.post("/collections/docs/points/delete?wait=true", {"points": gone})
+    [found] = consistency.probe(endpoints, 20).checks
+    assert found.status is Status.DEGRADED
+    count = len(world.store.points("docs"))
+    assert f"docs has {count} points for {count + 2} chunks" in found.detail
+    world.run()
+    assert consistency.probe(endpoints, 20).checks[0].status is Status.OK

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NAME = "contents"
 _NEEDED = ("timescaledb", "qdrant")
 _SHOWN = 5
+_LEAST = 0.1  # seconds for a count
 
 
 def probe(endpoints: Mapping[str, Endpoint], timeout: float) -> ProbeResult:
@@ -48,7 +49,34 @@ def _vectors(endpoints: Mapping[str, Endpoint], deadline: float, timeout: float)
         if not there:
             lost.append(f"{name} is {'missing' if there is None else 'empty'} in Qdrant")
     if lost:
-        words = "; ".join(lost[:_SHOWN]) + (f"; and {len(lost) - _SHOWN} more" if len(lost) > _SHOWN else "")
+        what = f"{_listed(lost)}, though the database lists its documents as indexed"
         hint = "run `ragops restore latest --service qdrant`, or `ragops ingest` if the documents are here"
-        return Check("vectors", Status.DOWN, f"{words}, though the database lists its documents as indexed", hint)
+        return Check("vectors", Status.DOWN, what, hint)
+    differ = _find_differences(endpoints, deadline, timeout)
+    if differ:
+        hint = "run `ragops ingest`, which stores what is missing"
+        return Check("vectors", Status.DEGRADED, f"chunks cannot be found: {_listed(differ)}", hint)
     return Check("vectors", Status.OK, f"{len(names)} collections of the database have their points")
+
+
+def _find_differences(endpoints: Mapping[str, Endpoint], deadline: float, timeout: float) -> list[str]:
+    """Return what Qdrant lacks of the chunks that the database counts, as far as time allows.
+
+    Points beyond that are no fault: they may be another program's, or those of documents that are being replaced.
+    """
+    try:
+        counts = timescaledb.chunk_counts(endpoints["timescaledb"], max(deadline - time.monotonic(), _LEAST) / 2)
+    except RagopsError:  # too many to count in time
+        return []
+    lacking = []
+    for name, chunks in sorted(counts.items()):
+        if time.monotonic() > deadline:
+            break
+        points = qdrant.count_points(endpoints["qdrant"], name, timeout) or 0
+        if points < chunks:
+            lacking.append(f"{name} has {points} points for {chunks} chunks")
+    return lacking
+
+
+def _listed(texts: list[str]) -> str:
+    return "; ".join(texts[:_SHOWN]) + (f"; and {len(texts) - _SHOWN} more" if len(texts) > _SHOWN else "")

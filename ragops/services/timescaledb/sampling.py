@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, LiteralString, NamedTuple
 from uuid import UUID, uuid4
 
 from psycopg import sql
@@ -21,6 +21,10 @@ _SUBJECT = "a sample of the database"
 _COLUMNS = sql.SQL("id, document_id, position, content, content_hash, point_collection FROM rag.chunks")
 # Of documents that are whole: an ingestion that was at work when the data were taken leaves others between the stores.
 _INDEXED = sql.SQL("document_id IN (SELECT id FROM rag.documents WHERE status = 'indexed')")
+_COUNTS: LiteralString = (
+    "SELECT k.point_collection, count(*) FROM rag.chunks k JOIN rag.documents d ON d.id = k.document_id"
+    " WHERE d.status = 'indexed' GROUP BY 1"
+)
 _OF_INDEXED = """
     SELECT found.point_collection FROM rag.collections o CROSS JOIN LATERAL (
         SELECT c.point_collection FROM rag.documents d JOIN rag.chunks c ON c.document_id = d.id
@@ -110,6 +114,15 @@ def indexed_collections(endpoint: Endpoint, timeout: float) -> list[str]:
             return []
         rows = connection.execute(_OF_INDEXED).fetchall()
     return sorted({name for (name,) in rows})
+
+
+def chunk_counts(endpoint: Endpoint, timeout: float) -> dict[str, int]:
+    """Return the number of chunks of indexed documents by collection of points; none without a rag schema."""
+    database = endpoint.options["database"]
+    with operator(endpoint, database, timeout=timeout, limit=timeout) as connection, translate_errors(_SUBJECT):
+        if not _has_chunks(connection):
+            return {}
+        return dict(connection.execute(_COUNTS).fetchall())
 
 
 def chunks(endpoint: Endpoint, ids: Sequence[UUID]) -> dict[UUID, Chunk]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import fields, replace
 from typing import Any
 
@@ -124,5 +123,5 @@ def test_an_upgrade_restarts_what_runs_the_code_of_ragops(monkeypatch: pytest.Mo
     assert process_spec(spec, layout, "/p/run", "") == before
     monkeypatch.setattr("ragops.runtimes.embedded.runtime.source_digest", lambda: "another")
     assert process_spec(spec, layout, "/p/run", "").environment != before.environment
-    engine = replace(spec, command=(sys.executable, "--port", "7000"))
+    engine = replace(spec, command=("valkey-server", "--port", "7000"))
     assert "RAGOPS_SOURCE" not in process_spec(engine, layout, "/p/run", "").environment

@@ -43,6 +43,16 @@ def has_points(endpoint: Endpoint, collection: str, timeout: float) -> bool | No
     return None
 
 
+def count_points(endpoint: Endpoint, collection: str, timeout: float) -> int | None:
+    """Return the number of points of a collection, None if there is no such collection. Raises RagopsError.
+
+    Over REST, as `has_points` is.
+    """
+    with suppress_missing(), connect(endpoint, timeout) as nodes:
+        return int(nodes.first.send("POST", f"{path_of(collection)}/points/count", {"exact": True})["count"])
+    return None
+
+
 def _read(
     endpoint: Endpoint, request: Callable[[Client], Mapping[PointId, dict[str, Any]]]
 ) -> dict[str, dict[str, Any]]:
