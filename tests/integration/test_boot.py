@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from ragops.adapters.scheduler.cron import Crontab
 from ragops.adapters.scheduler.systemd import UnitFolder
 from ragops.operations.schedule import boot
-from ragops.operations.schedule.entries import Entry
+from ragops.operations.schedule.entries import Schedulers
 from ragops.operations.schedule.scheduler_files import Schedule
 
 if TYPE_CHECKING:
@@ -120,18 +121,19 @@ def test_the_unit_is_enabled_and_taken_out(
     units.folder.mkdir()
     (units.folder / "ragops-other.service").write_text("# somebody's\n")
     wanted = Schedule("rag", "default", tmp_path / "a b" / "ragops.yaml", "/usr/bin/python3")
-    name = boot.mark("default", wanted.config)
-    assert boot._install_unit(wanted, units, name) == (units.folder / "ragops-rag-default.boot.service").read_text()
+    entry = boot._entry("default", wanted.config)
+    installed = boot.install(wanted, Schedulers(Crontab(), units), "systemd")
+    assert installed.text == (units.folder / "ragops-rag-default.boot.service").read_text()
     text = units.read()["ragops-rag-default.boot.service"]
     assert f"WantedBy={'multi-user' if system else 'default'}.target" in text
     assert 'ExecStop="/usr/bin/python3"' in text
     told = (machine.folder / "told").read_text()
     assert "enable ragops-rag-default.boot.service" in told
     assert "restart" not in told
-    assert Entry(name, "service", "ragops service")._remove_units(units)
+    assert entry._remove_units(units)
     assert "disable ragops-rag-default.boot.service" in (machine.folder / "told").read_text()
     assert set(units.read()) == {"ragops-other.service"}
-    assert not Entry(name, "service", "ragops service")._remove_units(units)
+    assert not entry._remove_units(units)
 
 
 # --- it really starts ------------------------------------------------------------------------------------------------
