@@ -10,7 +10,7 @@ STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
 # What the names of tiers mean, and how long each takes: docs/testing.md.
-.PHONY: help venv engine demo test test-faults test-wheel coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-qdrant-client bench-search bench-docker bench-backup picture clean
+.PHONY: help venv engine demo test test-faults test-wheel coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-ingest bench-qdrant-client bench-search bench-docker bench-backup picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ bench-import: venv engine  ## the import of 100,000 collections against psql's \
 
 bench-api: venv engine .tools/k6  ## searches per second with k6, alone and through the gateway; ingest
 	$(BIN)/python bench/api.py
+
+bench-ingest: venv engine  ## ingest whose steps overlap against steps in turn, on a real cluster of three (RAGOPS_TEST_QDRANT)
+	$(BIN)/python bench/ingest.py
 
 bench-qdrant-client: venv  ## searches over gRPC and REST on a real cluster of three (RAGOPS_TEST_QDRANT: a Qdrant server)
 	$(BIN)/python bench/vector_client.py

@@ -1,0 +1,142 @@
+"""Which embedders an environment has, the keys of their servers, and what another default means."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from ragops.config.model import Settings
+from ragops.errors import InvalidInputError, RagopsError, UsageError
+from ragops.operations.data.models import Models, describe_change, find_models, model_keys
+from ragops.services.api.configuration import known_models
+from ragops.services.spec import Distribution
+from ragops.services.timescaledb.json_collections import parse_collections
+from tests.unit.embedding.model_server import ModelServer
+
+if TYPE_CHECKING:
+    from ragops.operations.session import Session
+
+DOCS = Path(__file__).parents[3] / "docs" / "configuration.md"
+
+
+@dataclass
+class FakeSession:
+    """A session of a project in a folder, provisioned with an embedder before if `before` names one."""
+
+    root: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    before: str = ""
+
+    @property
+    def project(self) -> Any:
+        settings = Settings.model_validate({"name": "test", **self.values})
+        endpoints = SimpleNamespace(exists=lambda: bool(self.before))
+        return SimpleNamespace(settings=settings, paths=SimpleNamespace(root=self.root, endpoints=endpoints))
+
+    @property
+    def host(self) -> Any:
+        return SimpleNamespace(facts=SimpleNamespace(traits=SimpleNamespace(distribution=Distribution.WHEEL)))
+
+    def endpoint(self, _service: str) -> Any:
+        return SimpleNamespace(options={"embedder": self.before})
+
+
+def session(root: Path, before: str = "", **api: Any) -> Session:
+    return FakeSession(root, {"api": api}, before)  # type: ignore[return-value]
+
+
+def test_the_example_of_the_documentation_is_taken() -> None:
+    section = DOCS.read_text().split("## Models", 1)[1]
+    example = re.search(r"```yaml\n(.*?)```", section, re.DOTALL)
+    assert example
+    settings = Settings.model_validate({"name": "test", **yaml.safe_load(example[1])})
+    found = known_models(settings.api, Distribution.WHEEL)
+    assert [(name, spec.kind, spec.url) for name, spec in found.items()] == [
+        ("BAAI/bge-m3", "openai", "http://10.0.0.5:8000"),
+        ("intfloat/multilingual-e5-large", "openai", "http://10.0.0.6:8080"),
+        ("nomic-embed-text", "ollama", "http://10.0.0.7:11434"),
+    ]
+    assert found["intfloat/multilingual-e5-large"].prefixes == ("query: ", "passage: ")
+    assert (found["BAAI/bge-m3"].batch_size, settings.api.key_files) == (64, ("models.key",))
+
+
+def test_every_key_is_documented() -> None:
+    text = DOCS.read_text()
+    for section in ("embedder", "chat"):
+        for name in type(getattr(Settings.model_validate({"name": "test"}).api, section)).model_fields:
+            assert f"`api.{section}.{name}`" in text, f"api.{section}.{name}"
+
+
+def test_models_without_a_server_are_always_there_others_are_named(tmp_path: Path) -> None:
+    models = find_models(session(tmp_path))
+    assert models.default == "wordllama-l2-256-v1"
+    assert models.open("hashing-64-v1").dimensions == 64
+    assert models.open("hashing-64-v1") is models.open("hashing-64-v1")
+    for wrong in ("nomic-embed-text", "hashing-0-v1", "hashing-64-v2", ""):
+        with pytest.raises(UsageError, match=r"there are wordllama-l2-256-v1, hashing-384-v1") as caught:
+            models.open(wrong)
+        assert caught.value.code == "embedding_model_unknown"
+
+
+def test_an_import_refuses_unknown_models_with_their_lines(tmp_path: Path) -> None:
+    file = tmp_path / "collections.json"
+    file.write_text(
+        '{"collections": [{"name": "a", "directory": "a",\n "embeddingModel": "gone"}],\n'
+        '"defaults": {"embeddingModel": "lost"}}'
+    )
+    models = find_models(session(tmp_path))
+    with pytest.raises(InvalidInputError) as caught, parse_collections(file, unknown_model=models.find_fault):
+        pass
+    found = [(problem.where.rpartition(":")[2], problem.key) for problem in caught.value.problems]
+    assert found == [("2", "collections[0].embeddingModel"), ("3", "defaults.embeddingModel")]
+    assert "there is no embedding model gone; there are wordllama-l2-256-v1" in caught.value.problems[0].message
+
+
+def test_two_embedders_of_one_name_are_refused(tmp_path: Path) -> None:
+    embedder = {"kind": "openai", "url": "http://a:1", "model": "m"}
+    with pytest.raises(UsageError) as caught:
+        find_models(session(tmp_path, embedder=embedder, models={"m": {"url": "http://b:1"}}))
+    assert caught.value.code == "model_named_twice"
+
+
+def test_a_key_file_is_sent_and_is_for_its_owner_alone(tmp_path: Path) -> None:
+    key = tmp_path / "models.key"
+    with ModelServer("openai") as server:
+        api = {"embedder": {"kind": "openai", "url": server.url, "model": "m", "key_file": "models.key"}}
+        settings = Settings.model_validate({"name": "test", "api": api})
+        models = find_models(session(tmp_path, **api))
+        with pytest.raises(UsageError, match="cannot read key_file"):
+            models.open("m").embed(["x"])
+        key.write_text("sk-secret\n")
+        key.chmod(0o644)
+        with pytest.raises(UsageError, match="its mode is 644") as caught:
+            model_keys(settings, tmp_path)
+        assert caught.value.hint == f"`chmod 600 {key}`"
+        key.chmod(0o600)
+        assert model_keys(settings, tmp_path) == {"models.key": "sk-secret\n"}
+        models.open("m").embed(["x"])
+        assert server.keys == ["Bearer sk-secret"]
+        key.write_text("two keys\n")
+        with pytest.raises(RagopsError, match="does not hold one key") as wrong:
+            model_keys(settings, tmp_path)
+        assert "two" not in wrong.value.message
+
+
+def test_what_another_default_means_is_said_before_it_changes(tmp_path: Path) -> None:
+    assert describe_change(session(tmp_path)) == ""
+    assert describe_change(session(tmp_path, "wordllama-l2-256-v1")) == ""
+    stays = describe_change(session(tmp_path, "hashing-384-v1"))
+    assert "from hashing-384-v1 to wordllama-l2-256-v1" in stays
+    assert "keep it and their vectors" in stays
+    assert "cannot be asked" in describe_change(session(tmp_path, "nomic-embed-text"))
+
+
+def test_models_open_no_server_before_they_are_asked() -> None:
+    specs = known_models(Settings.model_validate({"name": "test"}).api, Distribution.WHEEL)
+    assert Models(specs, str)._opened == {}
