@@ -63,6 +63,8 @@ class Load:
                 "api_key_file": "qdrant.key",
             },
             "embedder": {"kind": "hashing", "dimensions": SIZE},
+            # Every search has to find: these questions are near nothing that is written here.
+            "search": {"mode": "dense", "least_cosine": -1.0},
             "legacy": {"deprecated": "2026-11-23", "sunset": "2027-05-23"},
         }  # fmt: skip
         deps = build(ApiConfig.model_validate(values).model_copy(update={"folder": self.folder}))
@@ -92,7 +94,13 @@ class Load:
                 vectors = embedder.embed([f"written {one}" for one in ids])
                 started = time.monotonic()
                 try:
-                    store.upsert("docs", [Point(one, vector, {}) for one, vector in zip(ids, vectors, strict=True)])
+                    store.upsert(
+                        "docs",
+                        [
+                            Point(one, vector, {"text": f"written {one}"})
+                            for one, vector in zip(ids, vectors, strict=True)
+                        ],
+                    )
                     self.stored += ids
                 except Exception as error:
                     self.failures.append(f"write: {error!r}")
@@ -122,8 +130,10 @@ def test_a_node_lost_under_load(
 ) -> None:
     with VectorStore.at(cluster.endpoint) as store:
         store.ensure("docs", SIZE)
-        vectors = HashingEmbedder(SIZE).embed([f"first {number}" for number in range(50)])
-        store.upsert("docs", [Point(uuid.uuid4(), vector, {"text": "x"}) for vector in vectors])
+        texts = [f"first {number}" for number in range(50)]
+        vectors = HashingEmbedder(SIZE).embed(texts)
+        points = [Point(uuid.uuid4(), vector, {"text": text}) for text, vector in zip(texts, vectors, strict=True)]
+        store.upsert("docs", points)
     load = Load(cluster, tmp_path)
     load.start()
     try:
