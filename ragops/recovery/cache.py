@@ -5,26 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.errors import InterruptedRunError, RagopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from ragops.adapters.storage import FileEntry, Store
+    from ragops.adapters.storage import Store
 
 _AWAY = "repository_unreachable"
 _ANY_BYTES = "surrogateescape"  # one that is damaged is kept as it is: it is not read every time either
-
-
-class ManifestReader(Protocol):
-    """A reader of small files, many at once."""
-
-    def read_all(self, paths: Iterable[str]) -> Mapping[str, bytes]:
-        """See `Store.read_all`."""
 
 
 class TolerantReader:
@@ -62,26 +55,23 @@ class ManifestCache:
     def __init__(self, folder: Path | None, name: str) -> None:
         self._path = folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.json" if folder else None
 
-    def read(self, store: ManifestReader, wanted: Sequence[FileEntry]) -> Mapping[str, bytes]:
-        """Return the content of each file, from the cache if its etag is unchanged."""
-        known = self._load()
-        there = {entry.path: known[key] for entry in wanted if (key := _key(entry)) in known}
-        fresh = store.read_all([entry.path for entry in wanted if entry.path not in there])
-        found = {**{path: text.encode(errors=_ANY_BYTES) for path, text in there.items()}, **fresh}
-        if self._path and (fresh or len(there) < len(known)):
-            self._save({_key(entry): found[entry.path] for entry in wanted if entry.path in found})
-        return found
+    def read(self, reader: TolerantReader, wanted: Mapping[str, str | None]) -> Mapping[str, bytes]:
+        """Return the content of each file by its path, from the cache if its etag is unchanged.
 
-    def read_by_path(self, store: ManifestReader, paths: Sequence[str]) -> Mapping[str, bytes]:
-        """Return the content of each file, from the cache if it was read before, even if it may have changed."""
+        `wanted` has the etag for each path; for None, the content that was read before counts, whatever its etag was.
+        """
         known = self._load()
         keys = {key.partition(" ")[0]: key for key in known}
-        there = {path: known[keys[path]] for path in paths if path in keys}
-        fresh = store.read_all([path for path in paths if path not in there])
+        there = {
+            path: keys[path]
+            for path, etag in wanted.items()
+            if path in keys and (etag is None or keys[path] == f"{path} {etag}")
+        }
+        fresh = reader.read_all([path for path in wanted if path not in there])
+        found = {**{path: known[key].encode(errors=_ANY_BYTES) for path, key in there.items()}, **fresh}
         if self._path and (fresh or len(there) < len(known)):
-            kept = {keys[path]: text.encode(errors=_ANY_BYTES) for path, text in there.items()}
-            self._save({**kept, **{f"{path} ": text for path, text in fresh.items()}})
-        return {**{path: text.encode(errors=_ANY_BYTES) for path, text in there.items()}, **fresh}
+            self._save({there.get(path, f"{path} {wanted[path] or ''}"): text for path, text in found.items()})
+        return found
 
     def _load(self) -> dict[str, str]:
         if self._path is None:
@@ -98,7 +88,3 @@ class ManifestCache:
             with contextlib.suppress(RagopsError):
                 content = json.dumps({key: text.decode(errors=_ANY_BYTES) for key, text in texts.items()})
                 write_atomic(self._path, content, SECRET_MODE)
-
-
-def _key(entry: FileEntry) -> str:
-    return f"{entry.path} {entry.etag}"

@@ -75,7 +75,7 @@ class Repository:
                 kept.add(rest)
         found = {ident: its for ident, its in files.items() if FILE_NAME in its}
         reader = TolerantReader(self.store)
-        texts = self._cache.read(reader, [its[FILE_NAME] for its in found.values()])
+        texts = self._cache.read(reader, {its[FILE_NAME].path: its[FILE_NAME].etag for its in found.values()})
         sizes = {ident: {name: entry.size for name, entry in its.items()} for ident, its in found.items()}
         there = {ident: texts.get(self._manifest_path(ident), b"") for ident in found}
         shut = {ident: self._unreadable_folder(ident) for ident, its in files.items() if "" in its}
@@ -91,7 +91,7 @@ class Repository:
         idents = [name for name in self.store.list_folders(self.environment) if _ID.fullmatch(name)]
         kept = {entry.path.rpartition("/")[2] for entry in self.store.list_entries(f"{self.environment}/{_KEPT}")}
         reader = TolerantReader(self.store)
-        texts = self._cache.read_by_path(reader, [self._manifest_path(ident) for ident in idents])
+        texts = self._cache.read(reader, dict.fromkeys(self._manifest_path(ident) for ident in idents))
         there = {ident: texts[path] for ident in idents if (path := self._manifest_path(ident)) in texts}
         return self._build_listing(there, kept, {}, reader.failures_by_folder)
 
