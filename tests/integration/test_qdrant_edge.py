@@ -898,14 +898,12 @@ def test_failed_dump_leaves_nothing_on_the_server(server: Server, api: httpx.Cli
 
 KILLED_DUMP = """
     import os, pickle, signal, sys
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.qdrant.backup.backup import QdrantBackup
     from tests.backup_helpers import KeepingWriter
     endpoint, folder, journal = pickle.load(open(sys.argv[1], "rb"))
-    class Killed(KeepingWriter):
-        def store(self, name, source, *rest):
-            source.read(1)
-            os.kill(os.getpid(), signal.SIGKILL)
-    QdrantBackup().dump(endpoint, None, Killed(folder, journal))
+    HttpClient.download = lambda *_arguments: os.kill(os.getpid(), signal.SIGKILL)
+    QdrantBackup().dump(endpoint, None, KeepingWriter(folder, journal))
 """
 
 

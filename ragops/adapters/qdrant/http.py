@@ -6,12 +6,12 @@ Everything else goes through the library (`node_client.py`). docs/decisions/0008
 from __future__ import annotations
 
 import copy
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from ragops.adapters.files import explain_os_error
+from ragops.adapters.files import create_private, explain_os_error
 from ragops.adapters.qdrant import tls
 from ragops.adapters.qdrant.consensus import retry_consensus
 from ragops.adapters.qdrant.failures import LOG_HINT, Failure, error_text, request_error
@@ -21,8 +21,6 @@ from ragops.errors import RagopsError, UnhealthyError
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from ragops.adapters.streams import ByteReader
 
 _CONNECT_SECONDS = 5.0
 # Reads and changes are short, however long snapshots may take: a server that hangs keeps its connections open.
@@ -110,15 +108,19 @@ class HttpClient:
                 del request.headers["api-key"]
             return self._client.send(request).status_code
 
-    @contextmanager
-    def open_download(self, path: str) -> Iterator[ByteReader]:
-        """Yield a file as a stream, whose reading raises as the rest; a server that sends nothing is given up."""
-        with ExitStack() as connection:
-            with _translate_errors(self.name):
-                stream = self._client.stream("GET", path, timeout=self._limits("GET"))
-                response = connection.enter_context(stream)
+    def download(self, path: str, target: Path) -> None:
+        """Stream a file to the new file `target`, which only this user may read."""
+        try:
+            with (
+                create_private(target) as stream,
+                _translate_errors(self.name),
+                self._client.stream("GET", path) as response,
+            ):
                 _check(response, self.name)
-            yield _Body(response, self.name)
+                for block in response.iter_bytes(_BLOCK):
+                    stream.write(block)
+        except OSError as error:
+            raise explain_os_error(error, f"write {target}") from error
 
     def upload(self, path: str, source: Path, checksum: str) -> None:
         """Send `source` as a shard snapshot and wait until it is in place."""
@@ -136,22 +138,6 @@ def open_transport(url: str, key: str, timeout: float) -> httpx.Client:
     limits = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS))
     headers, verify = {"api-key": key}, tls.verification(url)
     return httpx.Client(base_url=url, headers=headers, timeout=limits, trust_env=False, verify=verify)
-
-
-class _Body:
-    """The body of an answer as a stream."""
-
-    def __init__(self, response: httpx.Response, name: str) -> None:
-        self._blocks = response.iter_bytes(_BLOCK)
-        self._rest = b""
-        self._name = name
-
-    def read(self, size: int, /) -> bytes:
-        """At most `size` bytes, none at the end."""
-        with _translate_errors(self._name):
-            block = self._rest or next(self._blocks, b"")
-        self._rest = block[size:]
-        return block[:size]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from ragops.services.contract import Part
 from ragops.services.qdrant.backup import manifest, snapshot_reader
 from ragops.services.qdrant.backup.manifest import CollectionRecord, Shard
 from ragops.services.qdrant.backup.proven_copies import user_collections
-from ragops.services.qdrant.backup.snapshot_download import open_copy, open_snapshot
+from ragops.services.qdrant.backup.snapshot_download import fetch
 from ragops.services.qdrant.cluster.shards import ShardMap
 
 if TYPE_CHECKING:
@@ -96,18 +96,20 @@ class Dump:
 
     def _shard(self, taking: Taking, client: HttpClient, shard: int, file: str, shards: int) -> Shard:
         name, instant = taking.bare.name, datetime.now(tz=UTC)
-        part_name, snapshots = f"{file}.snapshot", f"{path_of(name)}/shards/{shard}/snapshots"
-        with (
-            open_snapshot(client, snapshots, self.copies) as (source, checksum),
-            open_copy(self.writer.folder / f"{part_name}.copy") as copy,
-        ):
+        part_name = f"{file}.snapshot"
+        target = self.writer.folder / f"{part_name}.copy"
 
-            def read_back() -> Part:
-                points = self._points(copy.wait_whole())
-                counts = {} if points is None else {kind(name, shard, shards): points}
-                return Part(part_name, instant, counts, self.versions)
+        def read_back() -> Part:
+            points = self._points(target)
+            counts = {} if points is None else {kind(name, shard, shards): points}
+            return Part(part_name, instant, counts, self.versions)
 
-            part = self.writer.store(part_name, source, read_back, copy.write, checksum)
+        try:
+            checksum = fetch(client, f"{path_of(name)}/shards/{shard}/snapshots", target, self.copies)
+            with target.open("rb") as source:
+                part = self.writer.store(part_name, source, read_back, sha256=checksum)
+        finally:
+            target.unlink(missing_ok=True)
         return Shard(id=shard, file=part_name, points=next(iter(part.counts.values()), None))
 
     def _points(self, target: Path) -> int | None:
