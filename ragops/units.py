@@ -1,8 +1,12 @@
-"""Sizes and times as a person reads them: one style in messages, tables and checks."""
+"""Sizes, times and lists as a person reads them: one style in messages, tables and checks."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)b?\s*", re.IGNORECASE)
 
@@ -29,3 +33,9 @@ def parse_size(text: str) -> int | None:
     """Return the bytes of a size such as `20MiB`, `1.5 GB`, `4096`, None if it is none; `k` and `Ki` mean the same."""
     found = _SIZE.fullmatch(text)
     return round(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " ")) if found else None
+
+
+def first_of(names: Sequence[str], most: int) -> str:
+    """Return the first `most` names and the number of the others: `a, b and 3 more`."""
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown

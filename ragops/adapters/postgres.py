@@ -15,8 +15,9 @@ import psycopg
 from ragops.errors import LockedError, MissingError, RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from psycopg.sql import SQL, Composed
     from pydantic import SecretStr
 
     Connection = psycopg.Connection[tuple[Any, ...]]
@@ -93,6 +94,19 @@ def connect(
             keepalives_count=3,
             tcp_user_timeout=30_000,
         )
+
+
+def fetch_value(connection: Connection, query: str | SQL | Composed, parameters: Sequence[Any] | None = None) -> Any:
+    """Return the first column of the first row, None without a row."""
+    row = connection.execute(query, parameters).fetchone()
+    return row[0] if row else None
+
+
+def fetch_column(
+    connection: Connection, query: str | SQL | Composed, parameters: Sequence[Any] | None = None
+) -> list[Any]:
+    """Return the first column of all rows."""
+    return [row[0] for row in connection.execute(query, parameters).fetchall()]
 
 
 @contextmanager

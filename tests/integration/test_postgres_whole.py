@@ -12,7 +12,7 @@ import pytest
 
 from ragops.errors import IntegrityError
 from ragops.services.contract import Extent, NotRestored, Status
-from ragops.services.timescaledb import database_builder, proof
+from ragops.services.timescaledb import database_builder, pg_restore, proof
 from ragops.services.timescaledb.backup import TimescaleBackup
 from ragops.services.timescaledb.health import probe
 from ragops.services.timescaledb.server_globals import PART
@@ -215,7 +215,7 @@ def test_a_sample_counts_each_table(database, tmp_path):
     parts = dumped(database, tmp_path)
     part, wanted = database_builder.dump_of(parts), database_builder.globals_of(tmp_path, parts)
     with database_builder.new_database(database.endpoint, wanted) as fresh:
-        order = database_builder.Order(database.endpoint, database.control, fresh, tmp_path / part.name, part, wanted)
+        order = pg_restore.Order(database.endpoint, database.control, fresh, tmp_path / part.name, part, wanted)
         now = time.monotonic()
         found = proof._sample(order, now, now + 600)
         assert (found.extent, found.proven, found.left) == (Extent.SAMPLED, ("rag.documents",), ())

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
+from ragops.units import size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_FULL = 0.9  # share of a disk from which on it is reported
 SCHEMA_MISSING = "schema_missing"  # code of the check of a database that waits for its first migration
 
 
@@ -44,3 +53,12 @@ class ProbeResult:
         """The worst of the checks."""
         order = list(Status)
         return max((check.status for check in self.checks), key=order.index, default=Status.DOWN)
+
+
+def check_disk(folder: Path) -> Iterator[Check]:
+    """Check the disk that holds `folder`; nothing if the folder is not there."""
+    if folder.is_dir():
+        usage = shutil.disk_usage(folder)
+        full = usage.used > _FULL * (usage.used + usage.free)
+        status = Status.DEGRADED if full else Status.OK
+        yield Check("disk", status, f"{size(usage.free)} free", "free some space on that disk" if full else "")

@@ -60,6 +60,7 @@ class RedisService(Service):
     section_template = "redis/section.yaml.j2"
 
     settings = lazy(".settings:RedisSettings")
+    declare = lazy(".component:Redis")
     check_update = lazy(".update:refuse_bad_users")
     prepare = lazy(".prepare:prepare")
     backup = lazy(".backup:RedisBackup")

@@ -127,7 +127,7 @@ def _by_name(files: Mapping[str, DataFile]) -> Iterator[AofFile]:
 
 
 def last_time(path: Path, end: int) -> datetime | None:
-    """Return the last time that stands in the first `end` bytes of the file, looked for from behind."""
+    """Return the last time in the first `end` bytes of the file, searched backwards."""
     with path.open("rb") as stream:
         while end > 0:
             begin = max(0, end - _BLOCK)

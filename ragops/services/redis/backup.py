@@ -73,7 +73,7 @@ class RedisBackup:
         except MissingError as error:
             if error.code != "engine_not_installed":
                 raise
-            what = f"{part.name} was written by {engine}, which is not here, and no other engine reads it"
+            what = f"cannot read {part.name}: {engine} wrote it, which is not here, and no other engine reads it"
             raise MissingError("engine_differs", what, f"use it on a platform that runs {engine}") from error
 
     def prove(
@@ -85,8 +85,8 @@ class RedisBackup:
 
     def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
         """Refuse another engine, an older server, a runtime that cannot restart it, too little space."""
-        _need(endpoint, Capability.RESTART, "restored: it is stopped for that")
-        _need(endpoint, Capability.READ_FILES, "restored: its data folder is replaced")
+        _need(endpoint, Capability.RESTART, "stop redis for the restore")
+        _need(endpoint, Capability.READ_FILES, "replace redis' data folder")
         for part in parts:
             check_engine(endpoint, part)
             check_major(part, endpoint.engine, endpoint.version)
@@ -111,7 +111,7 @@ def _read_back(check: StreamCheck, taken_at: datetime, versions: Mapping[str, st
 
 def _need(endpoint: Endpoint, capability: Capability, purpose: str) -> None:
     if not endpoint.can(capability):
-        what = f"redis in the runtime {endpoint.runtime} lacks `{capability}`, without which it cannot be {purpose}"
+        what = f"cannot {purpose}: the runtime {endpoint.runtime} lacks `{capability}`"
         raise MissingError("capability_missing", what, "run ragops where the service runs")
 
 
@@ -141,7 +141,7 @@ def _versions(client: redis.Redis) -> dict[str, str]:
 
 
 def put_in_place(endpoint: Endpoint, control: Control, rdb: Path, counts: Mapping[str, int], label: str) -> str:
-    """Let what the RDB file holds (`counts`) take the place of the data; returns words on where those are kept.
+    """Let what the RDB file holds (`counts`) take the place of the data; returns a note on where those are kept.
 
     On failure the old ones are in place, and serve again if they did before. Raises IntegrityError on other counts.
     """
@@ -175,7 +175,9 @@ def wait_loaded(endpoint: Endpoint) -> None:
 
 def _wait_loaded(client: redis.Redis) -> None:
     """Its health check is content with any answer, and it answers while it still reads."""
-    wait_for(lambda: not info(client, "persistence")["loading"], _LOAD_LIMIT, "it did not read its data")
+    wait_for(
+        lambda: not info(client, "persistence")["loading"], _LOAD_LIMIT, "cannot use redis: it did not read its data"
+    )
 
 
 def _check_loaded(endpoint: Endpoint, counts: Mapping[str, int]) -> None:
@@ -187,4 +189,6 @@ def _check_loaded(endpoint: Endpoint, counts: Mapping[str, int]) -> None:
     loaded = state["rdb_last_load_keys_loaded"] + state["rdb_last_load_keys_expired"]
     compare_counts("the server", {"keys": counts["keys"]}, {"keys": loaded})
     if not state["aof_enabled"] or state["aof_last_write_status"] != "ok":
-        raise RagopsError("aof_not_written", "redis does not write its append-only file", "see `ragops logs redis`")
+        raise RagopsError(
+            "aof_not_written", "cannot finish: redis does not write its append-only file", "see `ragops logs redis`"
+        )

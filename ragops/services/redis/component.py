@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -39,30 +38,17 @@ _INNER_PORT = 6379
 USERS_FILE = "users.acl"
 
 
-@dataclass(frozen=True)
-class RedisArgs:
-    """What the component is made from; `secrets` by name."""
-
-    settings: RedisSettings
-    secrets: Mapping[str, str]
-    runtime: Runtime
-
-
 class Redis(pulumi.ComponentResource):
-    """Redis with the hybrid persistence of AOF and RDB; `endpoint` says how to reach it."""
+    """Redis with the hybrid persistence of AOF and RDB; `endpoint` is its address and logins."""
 
-    def __init__(self, args: RedisArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, declaration: Declaration, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ragops:service:Redis", "redis", None, opts)
-        layout = args.runtime.layout("redis", image_spec(args.settings))
-        self.process = args.runtime.run(service_spec(args.settings, args.secrets, layout), self)
-        users = acl_text(args.settings, args.secrets, health_user=layout.uses_images)
-        self.endpoint = endpoint(args.settings, args.runtime, layout, users)
+        settings, secrets, runtime = declaration.settings, declaration.secrets, declaration.runtime
+        layout = runtime.layout("redis", image_spec(settings))
+        self.process = runtime.run(service_spec(settings, secrets, layout), self)
+        users = acl_text(settings, secrets, health_user=layout.uses_images)
+        self.endpoint = endpoint(settings, runtime, layout, users)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
-
-
-def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = None) -> Redis:
-    """Declare the component on the platform's stack."""
-    return Redis(RedisArgs(declaration.settings, declaration.secrets, declaration.runtime), options)
 
 
 def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout, users: str = "") -> Endpoint:

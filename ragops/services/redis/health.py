@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from ragops.adapters import redis_client
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
+from ragops.services.contract.probe import check_disk
 from ragops.services.redis.users import strangers
+from ragops.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
 
 _LOG = "see `ragops logs redis`"
-_FULL = 0.9  # share of maxmemory or of the disk from which on it is worth a word
+_FULL = 0.9  # share of maxmemory from which on it is reported
 _KEY_SECONDS = 60
 
 
@@ -35,7 +36,8 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
         checks += _users(endpoint, listed)
         checks += _persistence(state)
         checks += [_memory(state), _replication(state)]
-        checks += _disk(endpoint, directory)
+        if endpoint.files_here and directory:
+            checks += check_disk(Path(directory))
     except RagopsError as error:
         checks.append(Check("reachable", Status.DOWN, error.message, error.hint))
     except Exception as error:
@@ -133,8 +135,8 @@ def _memory(state: dict[str, Any]) -> Check:
     used, limit, policy = state["used_memory"], state["maxmemory"], state["maxmemory_policy"]
     if not limit:
         hint = "set `redis: {maxmemory: …}` in ragops.yaml"
-        return Check("memory", Status.DEGRADED, f"{_mib(used)} used, no limit", hint)
-    detail = f"{_mib(used)} of {_mib(limit)} used, {policy}, {state['evicted_keys']} keys evicted"
+        return Check("memory", Status.DEGRADED, f"{size(used)} used, no limit", hint)
+    detail = f"{size(used)} of {size(limit)} used, {policy}, {state['evicted_keys']} keys evicted"
     if policy == "noeviction" and used > _FULL * limit:
         return Check(
             "memory", Status.DEGRADED, detail, "writes will be refused: raise `redis.maxmemory`, then `ragops up`"
@@ -149,15 +151,3 @@ def _replication(state: dict[str, Any]) -> Check:
         return Check("replication", Status.DEGRADED, "it is a replica", "point `redis:` at the primary")
     hint = "look at its primary, or make this one the primary: REPLICAOF NO ONE"
     return Check("replication", Status.DOWN, "it is a replica and has lost its primary", hint)
-
-
-def _disk(endpoint: Endpoint, directory: str) -> Iterator[Check]:
-    if endpoint.files_here and directory and Path(directory).is_dir():
-        usage = shutil.disk_usage(directory)
-        full = usage.used > _FULL * (usage.used + usage.free)
-        status = Status.DEGRADED if full else Status.OK
-        yield Check("disk", status, f"{_mib(usage.free)} free", "free some space on that disk" if full else "")
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.0f} MiB"

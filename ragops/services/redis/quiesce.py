@@ -1,6 +1,6 @@
 """A pause of writes in Redis: writers wait, reads continue; with a message for clients that would write.
 
-Neither outlives ragops for long: the pause ends by itself after its time, the word with the connection.
+Neither outlives ragops for long: the pause ends by itself after its time, the message with the connection.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ def announce_read_only(endpoint: Endpoint, channel: str) -> Iterator[None]:
     with operator_client(endpoint, _COMMAND_LIMIT) as client, _subscription(client) as subscription:
         subscription.subscribe(channel)
         if subscription.get_message(timeout=_COMMAND_LIMIT) is None:
-            raise UnhealthyError("redis_timeout", "redis: SUBSCRIBE was not answered", "look at `ragops logs redis`")
+            raise UnhealthyError(
+                "redis_timeout",
+                "cannot announce the pause: redis did not answer SUBSCRIBE",
+                "look at `ragops logs redis`",
+            )
         yield
 
 
@@ -84,7 +88,7 @@ class _Pause:
         except redis.RedisError as error:
             self._lost = self._lost or redis_client.translate(error).message
         if self._lost:
-            what = f"redis was not held read-only all the time: {self._lost}"
+            what = f"cannot keep redis read-only: {self._lost}"
             raise UnhealthyError("quiesce_lost", what, "run the command again; see `ragops health redis`")
 
     def _keep(self) -> None:
@@ -125,7 +129,7 @@ class _Pause:
         if now >= self._until:
             return f"the pause had ended {now - self._until:.1f} s before it was renewed"
         if state.get("paused_actions", "write") == "none":  # not every engine reports it
-            return "somebody else ended the pause"
+            return "another client ended the pause"
         return ""
 
 

@@ -27,7 +27,7 @@ def read_counts(check: StreamCheck) -> dict[str, int]:
     except RagopsError as error:
         if error.code != "tool_failed":
             raise
-        what = f"the engine cannot read the RDB file: {error.message}"
+        what = f"cannot read the RDB file: {error.message}"
         raise IntegrityError("rdb_unreadable", what, OTHER_POINT) from error
     return counts_in(said)
 
@@ -37,5 +37,5 @@ def counts_in(said: str) -> dict[str, int]:
     found = {kind: int(number) for number, kind in re.findall(r"^\[info\] (\d+) (keys|expires)\b", said, re.MULTILINE)}
     if "RDB looks OK" not in said or len(found) != 2:
         last = "; ".join(line for line in said.splitlines() if "ERROR" in line or "rror" in line) or "no verdict"
-        raise IntegrityError("rdb_unreadable", f"the engine cannot read the RDB file: {last}", OTHER_POINT)
+        raise IntegrityError("rdb_unreadable", f"cannot read the RDB file: {last}", OTHER_POINT)
     return found

@@ -165,7 +165,7 @@ class _Attempt:
             said = tool.output()
         matched = _ANALYZED.search(said)
         if matched is None:
-            raise RagopsError("tool_failed", f"{command[0]} does not say what it found: {said[-300:]}")
+            raise RagopsError("tool_failed", f"cannot read the report of {command[0]}: {said[-300:]}")
         return int(matched[2])
 
     def _load(self, sandbox: Sandbox, base: AofFile | None, kept: dict[AofFile, int]) -> Path | None:

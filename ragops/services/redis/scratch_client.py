@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from ragops.adapters import redis_client
 from ragops.errors import RagopsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import redis
 
@@ -20,59 +21,16 @@ _SOCKET = "socket"
 _LIMIT = 60.0  # seconds for one command
 
 
-class ScratchClient(Protocol):
-    """What is asked of a scratch server. All raise RagopsError."""
+class ScratchClient:
+    """Commands to a scratch server, which `ask` sends. All raise RagopsError."""
+
+    def __init__(self, ask: Callable[..., Any]) -> None:
+        self._ask = ask
 
     def info(self, section: str) -> dict[str, Any]:
         """Return a section of INFO."""
-
-    def configure(self, name: str, value: str) -> None:
-        """CONFIG SET."""
-
-    def save(self) -> None:
-        """BGSAVE."""
-
-    def shut_down(self) -> None:
-        """End it, its append-only files whole."""
-
-
-class SocketClient:
-    """The Python client on the server's Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        self._client = redis_client.connect_socket(path)
-
-    def info(self, section: str) -> dict[str, Any]:
-        """Return a section of INFO."""
-        with redis_client.translate_errors("the scratch server"):
-            return info(self._client, section)
-
-    def configure(self, name: str, value: str) -> None:
-        """CONFIG SET."""
-        with redis_client.translate_errors("the scratch server"):
-            self._client.config_set(name, value)
-
-    def save(self) -> None:
-        """BGSAVE."""
-        with redis_client.translate_errors("the scratch server"):
-            self._client.bgsave()
-
-    def shut_down(self) -> None:
-        """SHUTDOWN; the client takes the closed connection for the answer."""
-        with redis_client.translate_errors("the scratch server"):
-            self._client.shutdown(nosave=True)
-
-
-class RedisCliClient:
-    """redis-cli next to the server."""
-
-    def __init__(self, sandbox: Sandbox) -> None:
-        self._sandbox = sandbox
-        self._command = ("redis-cli", "-s", f"{sandbox.folder}/{_SOCKET}", "-e")
-
-    def info(self, section: str) -> dict[str, Any]:
-        """Return a section of INFO."""
-        return read_info(self._ask("INFO", section))
+        answer = self._ask("INFO", section)
+        return answer if isinstance(answer, dict) else read_info(answer)
 
     def configure(self, name: str, value: str) -> None:
         """CONFIG SET."""
@@ -83,19 +41,32 @@ class RedisCliClient:
         self._ask("BGSAVE")
 
     def shut_down(self) -> None:
-        """SHUTDOWN."""
+        """End it, its append-only files whole."""
         self._ask("SHUTDOWN", "NOSAVE")
-
-    def _ask(self, *words: str) -> str:
-        said = self._sandbox.output([*self._command, *words], _LIMIT)
-        if said.startswith("LOADING"):
-            raise RagopsError("redis_loading", "the scratch server still reads its file")
-        return said
 
 
 def open_client(sandbox: Sandbox) -> ScratchClient:
-    """Return a client of the scratch server that runs in `sandbox`."""
-    return SocketClient(str(sandbox.local / _SOCKET)) if sandbox.local else RedisCliClient(sandbox)
+    """Return a client of the scratch server that runs in `sandbox`: by its socket, or redis-cli next to it."""
+    if sandbox.local:
+        return ScratchClient(_by_socket(redis_client.connect_socket(str(sandbox.local / _SOCKET))))
+    return ScratchClient(partial(_ask_redis_cli, sandbox))
+
+
+def _by_socket(client: redis.Redis) -> Callable[..., Any]:
+    def ask(*words: str) -> Any:
+        with redis_client.translate_errors("the scratch server"):
+            if words[0] == "SHUTDOWN":  # the closed connection is the answer
+                return client.shutdown(nosave=True)
+            return client.execute_command(*words)  # type: ignore[no-untyped-call]
+
+    return ask
+
+
+def _ask_redis_cli(sandbox: Sandbox, *words: str) -> str:
+    said = sandbox.output(["redis-cli", "-s", f"{sandbox.folder}/{_SOCKET}", "-e", *words], _LIMIT)
+    if said.startswith("LOADING"):
+        raise RagopsError("redis_loading", "the scratch server still reads its file")
+    return said
 
 
 def info(client: redis.Redis, section: str) -> dict[str, Any]:

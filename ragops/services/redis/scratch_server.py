@@ -58,14 +58,16 @@ class ScratchServer:
             if answers and not loading:
                 return
             if waited > (_LOAD_LIMIT if answers else _START_LIMIT):
-                raise RagopsError("rdb_slow", f"the RDB file was not read within {waited:.0f} s", "is the disk busy?")
+                raise RagopsError("rdb_slow", f"cannot read the RDB file within {waited:.0f} s", "is the disk busy?")
             cancellation.sleep(_POLL)
 
     def _explain_end(self, code: int) -> RagopsError:
         if code in _NO_SUCH_PROGRAM:
-            return MissingError("engine_not_installed", "the engine that wrote the RDB file is not here")
+            return MissingError(
+                "engine_not_installed", "cannot read the RDB file: the engine that wrote it is not here"
+            )
         said = "\n".join(f"  {line}" for line in tail(self._ours / "log", 6))
-        what = f"the engine cannot read the RDB file:\n{said}"
+        what = f"cannot read the RDB file:\n{said}"
         return IntegrityError("rdb_unreadable", what, OTHER_POINT)
 
     def _read_loading(self) -> tuple[bool, bool]:
@@ -82,9 +84,11 @@ class ScratchServer:
     def write_aof(self) -> dict[str, Path]:
         """Let the engine write its append-only files, end it; returns them by their path inside a data folder."""
         self._line.configure("appendonly", "yes")
-        wait_for(self._rewritten, _LOAD_LIMIT, "the append-only file was not written")
+        wait_for(self._rewritten, _LOAD_LIMIT, "cannot write the append-only file")
         if self._line.info("persistence")["aof_last_bgrewrite_status"] != "ok":
-            raise RagopsError("aof_not_written", "the append-only file could not be written", "free some space")
+            raise RagopsError(
+                "aof_not_written", "cannot write the append-only file: the engine failed", "free some space"
+            )
         self._line.shut_down()
         self._process.wait(_STOP_GRACE)
         return {f"{AOF_FOLDER}/{name}": self._ours_of(name) for name in self._sandbox.names(AOF_FOLDER)}
@@ -93,7 +97,7 @@ class ScratchServer:
         """Let the engine write all that it holds into one RDB file; returns where that lies on this machine."""
         saves = int(self._line.info("persistence")["rdb_saves"])
         self._line.save()
-        wait_for(lambda: self._is_saved(saves), _LOAD_LIMIT, "the RDB file was not written")
+        wait_for(lambda: self._is_saved(saves), _LOAD_LIMIT, "cannot write the RDB file")
         if self._sandbox.local:
             return self._sandbox.local / _RDB
         self._sandbox.get(_RDB, self._ours / _RDB)
@@ -102,7 +106,7 @@ class ScratchServer:
     def _is_saved(self, before: int) -> bool:
         state = self._line.info("persistence")
         if not state["rdb_bgsave_in_progress"] and state["rdb_last_bgsave_status"] != "ok":
-            raise RagopsError("redis_save_failed", "the RDB file could not be written", "free some space")
+            raise RagopsError("redis_save_failed", "cannot write the RDB file: the engine failed", "free some space")
         return not state["rdb_bgsave_in_progress"] and int(state["rdb_saves"]) > before
 
     def _ours_of(self, name: str) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import translate_errors
+from ragops.adapters.postgres import fetch_column
 from ragops.errors import LockedError, MissingError, RagopsError, UnhealthyError
 from ragops.services.backup_checks import check_engine, check_major, need_space
 from ragops.services.contract import Capability
@@ -68,7 +68,7 @@ class TimescaleBackup:
         size = sum((folder / part.name).stat().st_size for part in parts)
         need_space("restoring the database", "where its data lie", control.free_bytes(), _SPACE * size)
         try:
-            with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors():
+            with roles.session(endpoint, roles.MAINTENANCE, subject="the database") as connection:
                 version = inventory.server_version(connection)
                 available = inventory.available_extensions(connection)
                 _refuse_here(connection, endpoint, database_builder.globals_of(folder, parts))
@@ -91,7 +91,7 @@ class TimescaleBackup:
             roles.prepare_role(endpoint)
             notes += database_builder.make_roles(endpoint, wanted)
             with database_builder.new_database(endpoint, wanted) as fresh:
-                notes += _fill(database_builder.Order(endpoint, control, fresh, folder / part.name, part, wanted))
+                notes += _fill(pg_restore.Order(endpoint, control, fresh, folder / part.name, part, wanted))
                 notes += extension.update(endpoint, fresh)
                 database_builder.finish(endpoint, fresh, wanted)
                 rests = pg_restore.TIMESCALE in part.versions
@@ -116,12 +116,11 @@ class TimescaleBackup:
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Rows of every table now, indexes and constraints."""
-        database = endpoint.options["database"]
-        with roles.operator(endpoint, database, limit=0) as connection, translate_errors(f"database {database}"):
+        with roles.session(endpoint, limit=0) as connection:
             return inventory.counts(connection)
 
 
-def _fill(order: database_builder.Order) -> tuple[str, ...]:
+def _fill(order: pg_restore.Order) -> tuple[str, ...]:
     """Fill the database; returns notes on what came back differently."""
     return database_builder.fill(order)
 
@@ -129,9 +128,8 @@ def _fill(order: database_builder.Order) -> tuple[str, ...]:
 def _refuse_here(connection: Connection, endpoint: Endpoint, wanted: Globals | None) -> None:
     """Refuse what would keep the restored database from taking its place, and roles that cannot be made."""
     query = "SELECT gid FROM pg_prepared_xacts WHERE database = %s ORDER BY 1"
-    prepared = [gid for (gid,) in connection.execute(query, [endpoint.options["database"]]).fetchall()]
-    if prepared:
-        what = f"the database has prepared transactions, which keep it from being replaced: {', '.join(prepared)}"
+    if prepared := fetch_column(connection, query, [endpoint.options["database"]]):
+        what = f"cannot replace the database: it has prepared transactions, {', '.join(prepared)}"
         hint = f"end them in it, each: `COMMIT PREPARED '{prepared[0]}'` or `ROLLBACK PREPARED '{prepared[0]}'`"
         raise LockedError("transactions_prepared", what, hint)
     if wanted:
@@ -148,7 +146,7 @@ def _check_versions(endpoint: Endpoint, part: Part, version: str, available: set
         # The dump makes every extension in the server's own version, but TimescaleDB's catalogue fits one version only.
         found = (name, wanted) in available if name == "timescaledb" else name in {known for known, _ in available}
         if not found:
-            what = f"{part.name} needs the extension {name} {wanted}, which the server does not have"
+            what = f"cannot restore {part.name}: it needs the extension {name} {wanted}, which the server does not have"
             raise MissingError("extension_missing", what, f"install {name} {wanted} on the server")
 
 
@@ -187,6 +185,6 @@ def _bring_up(endpoint: Endpoint, control: Control) -> tuple[str, ...]:
 
 def _describe_kept(endpoint: Endpoint) -> tuple[str, ...]:
     """Return a note on every database that restores have kept, the newest last."""
-    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors():
+    with roles.session(endpoint, roles.MAINTENANCE, subject="the database") as connection:
         names = swap.kept_databases(connection, endpoint.options["database"])
     return tuple(f'the database from before is kept; to drop it: DROP DATABASE "{name}";' for name in names)

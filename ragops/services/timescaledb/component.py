@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -37,30 +36,16 @@ _USER = "postgres"
 _BUILTIN_SINCE = 17  # PostgreSQL that has collations of its own
 
 
-@dataclass(frozen=True)
-class TimescaleArgs:
-    """What the component is made from; `secrets` by name."""
-
-    settings: TimescaleSettings
-    secrets: Mapping[str, str]
-    runtime: Runtime
-
-
 class Timescale(pulumi.ComponentResource):
-    """PostgreSQL with scram logins for two roles only; `endpoint` says how to reach it."""
+    """PostgreSQL with scram logins for two roles only; `endpoint` is its address and logins."""
 
-    def __init__(self, args: TimescaleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, declaration: Declaration, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ragops:service:Timescale", "timescaledb", None, opts)
-        layout = args.runtime.layout("timescaledb", image_spec(args.settings))
-        self.process = args.runtime.run(service_spec(args.settings, args.secrets, layout), self)
-        self.endpoint = endpoint(args.settings, args.runtime, layout)
+        settings, secrets, runtime = declaration.settings, declaration.secrets, declaration.runtime
+        layout = runtime.layout("timescaledb", image_spec(settings))
+        self.process = runtime.run(service_spec(settings, secrets, layout), self)
+        self.endpoint = endpoint(settings, runtime, layout)
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
-
-
-def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = None) -> Timescale:
-    """Declare the component on the platform's stack."""
-    args = TimescaleArgs(declaration.settings, declaration.secrets, declaration.runtime)
-    return Timescale(args, options)
 
 
 def endpoint(settings: TimescaleSettings, runtime: Runtime, layout: Layout) -> Endpoint:

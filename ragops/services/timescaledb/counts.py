@@ -1,4 +1,4 @@
-"""What a database holds: rows of every table of its users, indexes and constraints, versions."""
+"""Contents of a database: rows of every table of its users, indexes and constraints, versions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from psycopg import IsolationLevel, sql
 
+from ragops.adapters.postgres import fetch_column, fetch_value
 from ragops.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 SERVER = "postgresql"  # the server itself among the versions
 LARGE_OBJECTS = "large objects"
-_SOME_MISSING = ("indexes", "constraints")  # what may have come back in part, with a note on each
+_SOME_MISSING = ("indexes", "constraints")  # a restore may lack some of them, with a note on each
 
 # Locks that one transaction of a count may take: a chunk with its indexes has a dozen, and the server keeps a table of
 # all of them whose size is fixed.
@@ -87,9 +88,9 @@ def counts(connection: Connection, snapshot: str = "", only: str = "") -> dict[s
         members = [
             _Member((row[0], row[1]), row[2], row[3], int(row[4])) for row in connection.execute(_TABLES).fetchall()
         ]
-        indexes, constraints = _number(connection, _INDEXES), _number(connection, _CONSTRAINTS)
+        indexes, constraints = fetch_value(connection, _INDEXES), fetch_value(connection, _CONSTRAINTS)
         members = [member for member in members if only in ("", ".".join(member.table))]
-        objects = _number(connection, "SELECT count(*) FROM pg_largeobject_metadata")
+        objects = fetch_value(connection, "SELECT count(*) FROM pg_largeobject_metadata")
     found = dict.fromkeys((member.table for member in members), 0)
     for batch in _batches([member for member in members if member.schema is not None]):
         parts = sql.SQL(", ").join(_count(member) for member in batch)
@@ -142,7 +143,7 @@ def _at(connection: Connection, snapshot: str) -> Iterator[None]:
 
 def invalid_indexes(connection: Connection) -> list[str]:
     """Indexes that no query uses and no dump contains, quoted; not those that are being made now."""
-    return [name for (name,) in connection.execute(_INVALID).fetchall()]
+    return fetch_column(connection, _INVALID)
 
 
 def versions(connection: Connection, engine: str) -> dict[str, str]:
@@ -159,28 +160,18 @@ def versions(connection: Connection, engine: str) -> dict[str, str]:
 
 
 def _build(connection: Connection) -> str:
-    """Such as x86_64-pc-linux-musl, from `PostgreSQL 17.5 on x86_64-pc-linux-musl, compiled by …`."""
-    row = connection.execute("SELECT version()").fetchone()
-    return str(row[0]).partition(" on ")[2].partition(",")[0] if row else ""
+    """Return the build, such as x86_64-pc-linux-musl, from `PostgreSQL 17.5 on x86_64-pc-linux-musl, compiled by …`."""
+    return str(fetch_value(connection, "SELECT version()")).partition(" on ")[2].partition(",")[0]
 
 
 def server_version(connection: Connection) -> str:
-    """Such as 18.4, without what a distribution adds."""
-    row = connection.execute("SHOW server_version").fetchone()
-    return str(row[0]).split()[0] if row else ""
+    """Return the version, such as 18.4, without the suffix of a distribution."""
+    return str(fetch_value(connection, "SHOW server_version")).split()[0]
 
 
 def available_extensions(connection: Connection) -> set[tuple[str, str]]:
     """Names and versions of the extensions that can be made here."""
-    return {
-        (name, version)
-        for name, version in connection.execute("SELECT name, version FROM pg_available_extension_versions").fetchall()
-    }
-
-
-def _number(connection: Connection, statement: str) -> int:
-    row = connection.execute(sql.SQL(statement)).fetchone()
-    return int(row[0]) if row else 0
+    return set(connection.execute("SELECT name, version FROM pg_available_extension_versions").fetchall())
 
 
 def compare(expected: Mapping[str, int], found: Mapping[str, int], *, lenient: bool = False) -> list[str]:
@@ -198,6 +189,6 @@ def compare(expected: Mapping[str, int], found: Mapping[str, int], *, lenient: b
         else:
             faults.append(f"{kind}: {number}, not {wanted}")
     if faults:
-        what = f"the restored database has other counts than the manifest says: {', '.join(faults)}"
+        what = f"cannot accept the restored database: its counts are not those of the manifest, {', '.join(faults)}"
         raise IntegrityError("counts_differ", what, "nothing was replaced; use another recovery point")
     return notes

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
-from ragops.adapters.postgres import translate_errors
+from ragops.adapters.postgres import fetch_column
 from ragops.errors import RagopsError
 from ragops.services.contract import NotRestored
 from ragops.services.timescaledb import (
@@ -19,13 +18,12 @@ from ragops.services.timescaledb import (
     dump_warnings,
     extension,
     null_blocks,
-    pg_dump,
+    pg_restore,
     restore_roles,
     roles,
     server_globals,
     swap,
 )
-from ragops.services.timescaledb import pg_restore as filling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,28 +31,10 @@ if TYPE_CHECKING:
 
     from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint, Part
-    from ragops.services.control import Control
+    from ragops.services.timescaledb.pg_restore import Order
     from ragops.services.timescaledb.server_globals import Globals
 
 _SKIPPING_KEY = "chunk_column_stats_chunk_id_fkey"
-
-
-@dataclass(frozen=True)
-class Order:
-    """What to fill `database` with; `wanted` is None for recovery points of older versions."""
-
-    endpoint: Endpoint
-    control: Control
-    database: str
-    source: Path
-    part: Part
-    wanted: Globals | None
-    limit: float = pg_dump.LIMIT
-
-    @property
-    def filling(self) -> filling.Filling:
-        """How the archive gets into it."""
-        return filling.Filling(self.endpoint, self.control, self.database, self.source, self.part, self.limit)
 
 
 def dump_of(parts: Sequence[Part]) -> Part:
@@ -70,11 +50,11 @@ def globals_of(folder: Path, parts: Sequence[Part]) -> Globals | None:
 
 
 def make_roles(endpoint: Endpoint, wanted: Globals | None) -> tuple[str, ...]:
-    """Make the roles that are missing; words on what was made, and on what is other than it was."""
+    """Make the roles that are missing; returns notes on them, and on roles that differ."""
     if wanted is None:
         return ()
     ours = {login.user for login in endpoint.logins.values()}
-    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors("the roles"):
+    with roles.session(endpoint, roles.MAINTENANCE, subject="the roles") as connection:
         return restore_roles.make(connection, wanted, ours).notes()
 
 
@@ -84,7 +64,7 @@ def new_database(endpoint: Endpoint, wanted: Globals | None) -> Iterator[str]:
     database = endpoint.options["database"]
     fresh = swap.scratch_name(database)
     try:
-        with roles.operator(endpoint, roles.MAINTENANCE, limit=0) as connection, translate_errors(f"database {fresh}"):
+        with roles.session(endpoint, roles.MAINTENANCE, subject=f"database {fresh}", limit=0) as connection:
             for left in swap.scratch_databases(connection, database):
                 swap.drop(connection, endpoint, left)
             _make(connection, endpoint, fresh, wanted)
@@ -96,7 +76,7 @@ def new_database(endpoint: Endpoint, wanted: Globals | None) -> Iterator[str]:
 
 def drop(endpoint: Endpoint, database: str) -> None:
     """Drop a scratch database, if the server lets us."""
-    with suppress(RagopsError), roles.operator(endpoint, roles.MAINTENANCE, limit=0) as connection, translate_errors():
+    with suppress(RagopsError), roles.session(endpoint, roles.MAINTENANCE, limit=0) as connection:
         swap.drop(connection, endpoint, database)
 
 
@@ -108,8 +88,8 @@ def _make(connection: Connection, endpoint: Endpoint, fresh: str, wanted: Global
 
 
 def _take_away(endpoint: Endpoint, fresh: str, wanted: Globals) -> None:
-    """Remove what every new database has and this one had no longer."""
-    with roles.operator(endpoint, fresh) as connection, translate_errors(f"database {fresh}"):
+    """Remove what every new database has and the dumped one did not have."""
+    with roles.session(endpoint, fresh) as connection:
         if "plpgsql" not in wanted.extensions:
             connection.execute("DROP EXTENSION IF EXISTS plpgsql")
         if "public" not in wanted.schemas:
@@ -120,7 +100,7 @@ def _take_away(endpoint: Endpoint, fresh: str, wanted: Globals) -> None:
 
 
 def fill(order: Order) -> tuple[str, ...]:
-    """Fill and compare; words on what is other than it was.
+    """Fill and compare; returns notes on what differs.
 
     What pg_restore cannot do in one go is done in stages, at once if the recovery point says so, else in a second
     attempt. Raises IntegrityError (counts_differ), RagopsError.
@@ -130,7 +110,7 @@ def fill(order: Order) -> tuple[str, ...]:
     try:
         return (*notes, *_attempt(order, staged=staged, thorough=False))
     except RagopsError as error:
-        if not filling.may_help(error):
+        if not pg_restore.may_help(error):
             raise
         thorough = staged or not null_blocks.is_cause(error)
     again(order)
@@ -139,32 +119,32 @@ def fill(order: Order) -> tuple[str, ...]:
 
 def again(order: Order) -> None:
     """Begin with an empty database once more."""
-    with roles.operator(order.endpoint, roles.MAINTENANCE, limit=0) as connection, translate_errors():
+    with roles.session(order.endpoint, roles.MAINTENANCE, subject="the database", limit=0) as connection:
         swap.drop(connection, order.endpoint, order.database)
         _make(connection, order.endpoint, order.database, order.wanted)
     _put_settings(order)
 
 
 def _has_pinned(order: Order) -> bool:
-    with roles.operator(order.endpoint, roles.MAINTENANCE) as connection, translate_errors():
-        return bool(filling.pinned_extensions(connection, order.wanted))
+    with roles.session(order.endpoint, roles.MAINTENANCE, subject="the database") as connection:
+        return bool(pg_restore.pinned_extensions(connection, order.wanted))
 
 
 def _put_settings(order: Order) -> list[str]:
     """Before it is filled: checks and generated columns may ask for them."""
     if order.wanted is None:
         return []
-    with roles.operator(order.endpoint, roles.MAINTENANCE) as connection, translate_errors():
+    with roles.session(order.endpoint, roles.MAINTENANCE, subject="the database") as connection:
         return database_properties.put_settings(connection, order.database, order.wanted.database)
 
 
 def _attempt(order: Order, *, staged: bool, thorough: bool) -> list[str]:
-    stages = filling.Stages(order.filling, order.wanted, thorough=thorough)
+    stages = pg_restore.Stages(order, thorough=thorough)
     with timescale_restoring(order):
         if staged:
             stages.run()
         else:
-            order.filling.restore()
+            order.restore()
         detach(order)
         # Counted before TimescaleDB's jobs may run: retention would remove what is older than its time.
         return [*stages.notes, *_examine(order, analyze=not staged, lenient=thorough)]
@@ -173,7 +153,7 @@ def _attempt(order: Order, *, staged: bool, thorough: bool) -> list[str]:
 def detach(order: Order) -> None:
     """Detach partitions that were half detached: a dump attaches them again."""
     if order.wanted and order.wanted.detaching:
-        with order.filling.connected() as connection:
+        with order.connected() as connection:
             for parent, child in order.wanted.detaching:
                 statement = f"ALTER TABLE {parent} DETACH PARTITION {child}"
                 with suppress(psycopg.errors.UndefinedTable):
@@ -183,8 +163,8 @@ def detach(order: Order) -> None:
 def _examine(order: Order, *, analyze: bool, lenient: bool) -> list[str]:
     """Compare every count; gather statistics at once, for a dump has none, and without the first queries are slow."""
     with ThreadPoolExecutor(1) as pool:
-        analyzed = pool.submit(_analyze, order) if analyze else None
-        with order.filling.connected() as connection:
+        analyzed = pool.submit(pg_restore.analyze, order) if analyze else None
+        with order.connected() as connection:
             extension.look_through_restoring(connection)
             found = counts.counts(connection)
             notes = counts.compare(order.part.counts, found, lenient=lenient or order.wanted is None)
@@ -195,26 +175,15 @@ def _examine(order: Order, *, analyze: bool, lenient: bool) -> list[str]:
         return [*notes, *(analyzed.result() if analyzed else ())]
 
 
-def _analyze(order: Order) -> list[str]:
-    with order.filling.connected() as connection:
-        try:
-            connection.execute("ANALYZE")
-        except psycopg.Error as error:
-            if connection.closed:
-                raise
-            return [f"statistics are not complete: {error.diag.message_primary}"]
-    return []
-
-
 @contextmanager
 def timescale_restoring(order: Order) -> Iterator[None]:
     """TimescaleDB's own restoring mode, ended whatever happens; nothing to do for a dump without it."""
-    if filling.TIMESCALE not in order.part.versions:
+    if pg_restore.TIMESCALE not in order.part.versions:
         yield
         return
-    with roles.operator(order.endpoint, order.database, limit=0) as connection, translate_errors("TimescaleDB"):
+    with roles.session(order.endpoint, order.database, subject="TimescaleDB", limit=0) as connection:
         statement = sql.SQL("CREATE EXTENSION timescaledb VERSION {}")
-        connection.execute(statement.format(sql.Literal(order.part.versions[filling.TIMESCALE])))
+        connection.execute(statement.format(sql.Literal(order.part.versions[pg_restore.TIMESCALE])))
         connection.execute("SELECT timescaledb_pre_restore()")
         with _skip_checks(connection):
             try:
@@ -244,7 +213,7 @@ def finish(endpoint: Endpoint, fresh: str, wanted: Globals | None) -> None:
     """Put on what the database was apart from what is in it: owner, grants, limits, comment."""
     if wanted is None:
         return
-    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors(f"database {fresh}"):
+    with roles.session(endpoint, roles.MAINTENANCE, subject=f"database {fresh}") as connection:
         database_properties.put_rest(connection, fresh, wanted.database)
         user = sql.Identifier(endpoint.logins["application"].user)
         statement = sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}")
@@ -253,25 +222,25 @@ def finish(endpoint: Endpoint, fresh: str, wanted: Globals | None) -> None:
 
 def quiet_subscriptions(endpoint: Endpoint, kept: str) -> list[str]:
     """Disable those of a database that is kept: they would still write into it, and hold their slots."""
-    with roles.operator(endpoint, kept) as connection, translate_errors(f"database {kept}"):
+    with roles.session(endpoint, kept) as connection:
         query = (
             "SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
             " WHERE d.datname = current_database() AND subenabled"
         )
-        names = [name for (name,) in connection.execute(query).fetchall()]
+        names = fetch_column(connection, query)
         for name in names:
             connection.execute(sql.SQL("ALTER SUBSCRIPTION {} DISABLE").format(sql.Identifier(name)))
     return [f"disabled in {kept}: subscription {name}" for name in names]
 
 
 def left_out(endpoint: Endpoint, wanted: Globals | None) -> tuple[str, ...]:
-    """Words on what the server had when the recovery point was taken, and is not in it."""
+    """Return notes on what the server had when the recovery point was taken, and is not in it."""
     if wanted is None:
         return ()
-    with roles.operator(endpoint, endpoint.options["database"]) as connection, translate_errors():
+    with roles.session(endpoint, subject="the database") as connection:
         query = "SELECT name FROM pg_file_settings WHERE sourcefile ~ '/postgresql.auto.conf$'"
-        settings = {name for (name,) in connection.execute(query).fetchall()}
-        databases = {name for (name,) in connection.execute("SELECT datname FROM pg_database").fetchall()}
+        settings = fetch_column(connection, query)
+        databases = fetch_column(connection, "SELECT datname FROM pg_database")
         versions: dict[str, str] = dict(connection.execute("SELECT extname, extversion FROM pg_extension").fetchall())
     notes = [
         f"extension {name} is {versions[name]} here, {version} in the recovery point"
@@ -289,5 +258,5 @@ def left_out(endpoint: Endpoint, wanted: Globals | None) -> tuple[str, ...]:
             f'subscriptions are disabled: {", ".join(wanted.subscriptions)}; `ALTER SUBSCRIPTION "{first}" ENABLE`'
         )
     if wanted.slots:
-        notes.append(f"logical replication slots are to be made again: {', '.join(wanted.slots)}")
+        notes.append(f"make these logical replication slots again: {', '.join(wanted.slots)}")
     return tuple(notes)

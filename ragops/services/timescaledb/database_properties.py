@@ -49,7 +49,7 @@ def words(value: str) -> list[str]:
 
 
 def assign(name: str, value: str) -> sql.Composed:
-    """`name TO value` for SET; a list of names is one again."""
+    """Return `name TO value` for SET; a list of names stays a list."""
     items = words(value) or [""] if name in _LISTS else [value]
     parts = [sql.Identifier(part) for part in name.split(".")]
     return sql.SQL("{} TO {}").format(sql.SQL(".").join(parts), sql.SQL(", ").join(map(sql.Literal, items)))
@@ -77,7 +77,7 @@ def create(connection: Connection, name: str, like: Database | None) -> None:
 
 
 def put_settings(connection: Connection, name: str, like: Database) -> list[str]:
-    """ALTER DATABASE and ALTER ROLE IN DATABASE; returns words on those that this server does not take."""
+    """ALTER DATABASE and ALTER ROLE IN DATABASE; returns notes on those that this server refuses."""
     notes = []
     for item in like.settings:
         for line in item.settings:
@@ -91,7 +91,7 @@ def put_settings(connection: Connection, name: str, like: Database) -> list[str]
             try:
                 connection.execute(sql.SQL("ALTER {} SET {}").format(target, assign(what, value)))
             except psycopg.Error as error:
-                notes.append(f"the setting {what} of the database could not be made: {error.diag.message_primary}")
+                notes.append(f"cannot make the setting {what} of the database: {error.diag.message_primary}")
     return notes
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from psycopg import IsolationLevel
 
 from ragops.adapters import subprocess_tool
-from ragops.adapters.postgres import translate_errors
 from ragops.services.contract import Part
 from ragops.services.timescaledb import counts as inventory
 from ragops.services.timescaledb import dump_locks, dump_warnings, pg_dump, roles, server_globals
@@ -31,8 +30,7 @@ def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
     Raises IntegrityError (not_restorable) if a restore would fail or lose something, UnhealthyError
     (database_out_of_locks), RagopsError.
     """
-    database = endpoint.options["database"]
-    with roles.operator(endpoint, database, limit=0) as connection, translate_errors(f"database {database}"):
+    with roles.session(endpoint, limit=0) as connection:
         dump_warnings.refuse(connection)
         dump_locks.check_locks(connection)
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -44,10 +42,10 @@ def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
             writer.snapshot_fixed()
             found, notes = _describe(connection, endpoint, writer)
             versions = inventory.versions(connection, endpoint.engine)
-            name = f"{database}.dump"
+            name = f"{endpoint.options['database']}.dump"
 
             def read_back() -> Part:
-                counts = _count(endpoint, database, snapshot)
+                counts = _count(endpoint, snapshot)
                 pg_dump.compare_tables(name, counts, check)
                 return Part(name, instant, counts, versions, notes)
 
@@ -77,7 +75,7 @@ def _describe(connection: Connection, endpoint: Endpoint, writer: PartWriter) ->
     return found.model_copy(update=more), notes
 
 
-def _count(endpoint: Endpoint, database: str, snapshot: str) -> dict[str, int]:
+def _count(endpoint: Endpoint, snapshot: str) -> dict[str, int]:
     """By a connection of its own, whose transactions are short: their locks do not add up to those of the dump."""
-    with roles.operator(endpoint, database, limit=0) as connection, translate_errors(f"database {database}"):
+    with roles.session(endpoint, limit=0) as connection:
         return inventory.counts(connection, snapshot)

@@ -1,11 +1,11 @@
-"""Locks of a dump: pg_dump holds one on every table until it ends, and the server has room for so many."""
+"""Locks of a dump: pg_dump holds one on every table until it ends, and the room for them is limited."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import translate_errors
+from ragops.adapters.postgres import fetch_value
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.timescaledb import roles
 
@@ -42,16 +42,15 @@ def explain_errors(endpoint: Endpoint) -> Iterator[None]:
     except RagopsError as error:
         if "out of shared memory" not in error.message:
             raise
-        with roles.operator(endpoint, endpoint.options["database"]) as connection, translate_errors():
+        with roles.session(endpoint, subject="the database") as connection:
             tables, sessions, most = _numbers(connection)
         raise _explain_refusal(f"the dump of {tables} tables ran out of locks", tables, sessions, most) from error
 
 
 def _numbers(connection: Connection) -> tuple[int, int, int]:
-    """Tables, sessions that have a share of the locks for certain, and max_locks_per_transaction."""
-    tables, sessions = connection.execute(_TABLES).fetchone(), connection.execute(_SESSIONS).fetchone()
-    shown = connection.execute("SHOW max_locks_per_transaction").fetchone()
-    return (int(tables[0]) if tables else 0, int(sessions[0]) if sessions else 1, int(shown[0]) if shown else 64)
+    """Return the numbers of tables and of sessions with a share of the locks, and max_locks_per_transaction."""
+    tables, sessions = fetch_value(connection, _TABLES), fetch_value(connection, _SESSIONS)
+    return tables, int(sessions), int(fetch_value(connection, "SHOW max_locks_per_transaction"))
 
 
 def _capacity(connection: Connection, most: int) -> int:

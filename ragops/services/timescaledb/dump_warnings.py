@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from ragops.adapters.postgres import fetch_column, fetch_value
 from ragops.errors import IntegrityError
 from ragops.services.timescaledb import counts
 from ragops.services.timescaledb.evaluated_expressions import describe
+from ragops.units import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,10 +71,8 @@ _NAMED = 8
 def refuse(connection: Connection) -> None:
     """Raise IntegrityError (not_restorable) if a restore would fail or lose something, by name."""
     faults = [f"{name} lies in the tablespace {space}" for name, space in connection.execute(_TABLESPACES).fetchall()]
-    faults += [
-        f"{name} is in a schema of the system, which no dump contains"
-        for (name,) in connection.execute(_IN_SYSTEM).fetchall()
-    ]
+    in_system = fetch_column(connection, _IN_SYSTEM)
+    faults += [f"{name} is in a schema of the system, which no dump contains" for name in in_system]
     hint = "move them: `ALTER TABLE … SET TABLESPACE pg_default`, `ALTER … SET SCHEMA public`; then run it again"
     if not faults and timescale_version(connection):
         faults = list(_find_defaulted(connection))
@@ -95,30 +95,30 @@ def _find_defaulted(connection: Connection) -> Iterator[str]:
         if (table, column) in seen:
             continue
         query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {} IS NULL)")
-        row = connection.execute(query.format(sql.Identifier(schema, name), sql.Identifier(column))).fetchone()
-        if row and row[0]:
+        if fetch_value(connection, query.format(sql.Identifier(schema, name), sql.Identifier(column))):
             seen.add((table, column))
             yield f"{table} has compressed chunks from before its column {column} came with a default"
 
 
 def remarks(connection: Connection, found: Globals, evaluated: Evaluated, *, encrypted: bool) -> tuple[str, ...]:
-    """Words on what is not in the recovery point by its nature, or comes back another way."""
+    """Return notes on what a recovery point cannot contain, or brings back in another way."""
     return (*_elsewhere(connection, found), *_secrets(connection, found, encrypted=encrypted), *describe(evaluated))
 
 
 def _elsewhere(connection: Connection, found: Globals) -> Iterator[str]:
     if found.other_databases:
-        yield f"not in it: the other databases of the server, {_list(found.other_databases)}"
+        yield f"not in it: the other databases of the server, {first_of(found.other_databases, _NAMED)}"
     if found.server_settings:
-        yield f"not in it: settings made with ALTER SYSTEM, {_list(found.server_settings)}"
+        yield f"not in it: settings made with ALTER SYSTEM, {first_of(found.server_settings, _NAMED)}"
     if found.slots:
-        yield f"not in it: the logical replication slots {_list(found.slots)}"
+        yield f"not in it: the logical replication slots {first_of(found.slots, _NAMED)}"
     if found.subscriptions:
-        yield f"the subscriptions {_list(found.subscriptions)} come back disabled"
-    if prepared := [gid for (gid,) in connection.execute(_PREPARED).fetchall()]:
-        yield f"not in it: what the prepared transactions {_list(prepared)} have not committed"
+        yield f"the subscriptions {first_of(found.subscriptions, _NAMED)} come back disabled"
+    if prepared := fetch_column(connection, _PREPARED):
+        yield f"not in it: what the prepared transactions {first_of(prepared, _NAMED)} have not committed"
     if invalid := counts.invalid_indexes(connection):
-        yield f"not in it: the invalid indexes {_list(invalid)}; `REINDEX INDEX CONCURRENTLY {invalid[0]}` or drop it"
+        names = first_of(invalid, _NAMED)
+        yield f"not in it: the invalid indexes {names}; `REINDEX INDEX CONCURRENTLY {invalid[0]}` or drop it"
     for parent, child in found.detaching:
         yield (
             f"the partition {child} is half detached and comes back as a table of its own;"
@@ -134,35 +134,29 @@ def _secrets(connection: Connection, found: Globals, *, encrypted: bool) -> Iter
     from ragops.services.timescaledb import APPLICATION_ROLE, OWNER_ROLE
 
     own = (OWNER_ROLE, APPLICATION_ROLE)
-    if names := [role.name for role in found.roles if role.has_password and role.name not in own]:
-        yield f"not in it, since it is not encrypted: the passwords of the roles {_list(names)}"
-    mappings = [name for (name,) in connection.execute(sql.SQL(_MAPPINGS)).fetchall()]
-    if mappings:
-        yield f"it is not encrypted and has passwords in user mappings of the servers {_list(mappings)}"
+    if theirs := [role.name for role in found.roles if role.has_password and role.name not in own]:
+        yield f"not in it, since it is not encrypted: the passwords of the roles {first_of(theirs, _NAMED)}"
+    if mappings := fetch_column(connection, _MAPPINGS):
+        yield f"it is not encrypted and has passwords in user mappings of the servers {first_of(mappings, _NAMED)}"
     if found.subscriptions:
-        yield f"it is not encrypted and has the connections of the subscriptions {_list(found.subscriptions)}"
+        names = first_of(found.subscriptions, _NAMED)
+        yield f"it is not encrypted and has the connections of the subscriptions {names}"
 
 
 def version_warning(connection: Connection) -> str:
-    """Words on a TimescaleDB that dumps what it may not be able to restore, empty if all is well."""
+    """Return a note on a TimescaleDB that may not restore its own dumps, empty if it does."""
     version = timescale_version(connection)
     if not version or version >= RESTORES_SINCE:
         return ""
-    names = [name for (name,) in connection.execute(_COMPRESSED).fetchall()]
-    if not names:
+    if not (names := fetch_column(connection, _COMPRESSED)):
         return ""
     return (
         f"TimescaleDB {'.'.join(map(str, version))} cannot restore compressed chunks in which a column is NULL"
-        f" everywhere (2.20.3 can), which `ragops restore` works around: {_list(names)}"
+        f" everywhere (2.20.3 can), which `ragops restore` works around: {first_of(names, _NAMED)}"
     )
 
 
 def timescale_version(connection: Connection) -> tuple[int, ...]:
     """Return the version of the extension in this database, empty without it."""
-    row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
-    return tuple(int(part) for part in str(row[0]).partition("-")[0].split(".")) if row else ()
-
-
-def _list(names: list[str] | tuple[str, ...]) -> str:
-    shown = ", ".join(names[:_NAMED])
-    return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown
+    found = fetch_value(connection, "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'")
+    return tuple(int(part) for part in found.partition("-")[0].split(".")) if found else ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from ragops.adapters.postgres import translate_errors
+from ragops.adapters.postgres import fetch_value, translate_errors
 
 if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
@@ -53,8 +53,7 @@ def _license_by_trial(connection: Connection) -> str:
 
 
 def _license(connection: Connection) -> str:
-    row = connection.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
-    return (row[0] if row else None) or ""
+    return fetch_value(connection, "SELECT current_setting('timescaledb.license', true)") or ""
 
 
 def _edition_of(license_name: str) -> Edition:

@@ -234,5 +234,5 @@ def _levels(first: dict[Table, set[Table]]) -> tuple[tuple[Table, ...], ...]:
 
 
 def describe(found: Evaluated) -> Iterable[str]:
-    """Words on each, and that a restore sees to it."""
-    return (f"{line} (a restore sees to it)" for line in found.words)
+    """Return a note on each, with the promise of a restore."""
+    return (f"{line} (a restore takes care of it)" for line in found.words)

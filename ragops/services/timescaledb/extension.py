@@ -1,4 +1,4 @@
-"""TimescaleDB's extension in a database: made, brought up to the server's version, kept quiet."""
+"""TimescaleDB's extension in a database: created, updated, its background jobs stopped and started."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from psycopg import sql
 
-from ragops.adapters.postgres import translate_errors
+from ragops.adapters.postgres import fetch_value
 from ragops.errors import MissingError, RagopsError
 from ragops.services.timescaledb import roles
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 NAME = "timescaledb"
 _NO_SUCH_FILE = "58P01"
 _ATTEMPTS = 5
+_OFFERED = "SELECT default_version FROM pg_available_extensions WHERE name = %s"
+_INSTALLED = "SELECT extversion FROM pg_extension WHERE extname = %s"
 
 
 def prepare(endpoint: Endpoint, database: str) -> None:
@@ -26,47 +28,45 @@ def prepare(endpoint: Endpoint, database: str) -> None:
     Raises MissingError (extension_missing: no TimescaleDB in the image; edition_missing: the Apache edition, asked to
     be the Community's).
     """
-    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors(f"database {database}"):
-        offered = _default_version(connection)
+    with roles.session(endpoint, roles.MAINTENANCE, subject=f"database {database}") as connection:
+        offered = fetch_value(connection, _OFFERED, [NAME])
     if not offered:
-        raise MissingError("extension_missing", "the image has no TimescaleDB", "use an image of timescale/timescaledb")
-    with roles.operator(endpoint, database) as connection, translate_errors(f"database {database}"):
-        row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = %s", [NAME]).fetchone()
-    if row is None:
+        raise MissingError(
+            "extension_missing",
+            "cannot create the extension timescaledb: the image does not have it",
+            "use an image of timescale/timescaledb",
+        )
+    with roles.session(endpoint, database) as connection:
+        installed = fetch_value(connection, _INSTALLED, [NAME])
+    if installed is None:
         _run(endpoint, database, sql.SQL("CREATE EXTENSION IF NOT EXISTS timescaledb"))
-    elif row[0] != offered:
+    elif installed != offered:
         # First of its session: one that has loaded the old version cannot (TimescaleDB documentation, "Upgrade").
         _run(endpoint, database, sql.SQL("ALTER EXTENSION timescaledb UPDATE"))
     start_background_jobs(endpoint, database)
 
 
 def update(endpoint: Endpoint, database: str) -> tuple[str, ...]:
-    """Bring a restored database up to the server's version; words on one that stays as it was in its recovery point."""
-    with roles.operator(endpoint, database) as connection, translate_errors(f"database {database}"):
-        offered = _default_version(connection)
-        row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = %s", [NAME]).fetchone()
-    if row is None or row[0] == offered:
+    """Update the extension of a restored database to the server's version; returns a note if it keeps its own."""
+    with roles.session(endpoint, database) as connection:
+        offered = fetch_value(connection, _OFFERED, [NAME]) or ""
+        installed = fetch_value(connection, _INSTALLED, [NAME])
+    if installed in (None, offered):
         return ()
     try:
         _run(endpoint, database, sql.SQL("ALTER EXTENSION timescaledb UPDATE"))
     except RagopsError as error:
-        return (f"TimescaleDB stays at {row[0]}, {offered} is here ({error.message}): `ragops up` updates it",)
+        return (f"TimescaleDB stays at {installed}, {offered} is here ({error.message}): `ragops up` updates it",)
     return ()
-
-
-def _default_version(connection: Connection) -> str:
-    query = "SELECT default_version FROM pg_available_extensions WHERE name = %s"
-    row = connection.execute(query, [NAME]).fetchone()
-    return str(row[0]) if row else ""
 
 
 def _run(endpoint: Endpoint, database: str, statement: sql.SQL) -> None:
     try:
-        with roles.operator(endpoint, database, limit=600) as connection, translate_errors(f"database {database}"):
+        with roles.session(endpoint, database, limit=600) as connection:
             connection.execute(statement)
     except RagopsError as error:
         if isinstance(error.__cause__, psycopg.Error) and error.__cause__.sqlstate == _NO_SUCH_FILE:
-            what = "the image is TimescaleDB's Apache edition, and `timescaledb.license` asks for the Community's"
+            what = "cannot run TimescaleDB's Community edition (`timescaledb.license`): the image is the Apache edition"
             hint = "set `timescaledb: {license: apache}`, or `image:` to one of timescale/timescaledb without -oss"
             raise MissingError("edition_missing", what, hint) from error
         raise
@@ -78,23 +78,21 @@ def look_through_restoring(connection: Connection) -> None:
 
 
 def start_background_jobs(endpoint: Endpoint, database: str) -> None:
-    """Have its jobs run: ending the sessions of a database ends TimescaleDB's scheduler, which does not come back.
+    """Start its jobs: the end of all sessions of a database ends TimescaleDB's scheduler, which does not come back.
 
-    Asked to start one that it takes for running, the launcher finds out that it is not, and says so: then again.
+    The first attempts return false while the launcher still takes the scheduler for running.
     """
-    with roles.operator(endpoint, database) as connection, translate_errors(f"database {database}"):
+    with roles.session(endpoint, database) as connection:
         for _ in range(_ATTEMPTS):
-            row = connection.execute("SELECT _timescaledb_functions.start_background_workers()").fetchone()
-            if row and row[0]:
+            if fetch_value(connection, "SELECT _timescaledb_functions.start_background_workers()"):
                 return
 
 
 def stop_background_jobs(endpoint: Endpoint, database: str) -> None:
-    """Have no job run in a database that is kept aside: retention would still remove its rows.
+    """Stop the jobs of a database that is kept: retention would still remove its rows.
 
-    `SELECT timescaledb_post_restore()` in it wakes it up.
+    `SELECT timescaledb_post_restore()` in it starts them again.
     """
-    with roles.operator(endpoint, database) as connection, translate_errors(f"database {database}"):
-        row = connection.execute("SELECT EXISTS (SELECT FROM pg_extension WHERE extname = %s)", [NAME]).fetchone()
-        if row and row[0]:
+    with roles.session(endpoint, database) as connection:
+        if fetch_value(connection, _INSTALLED, [NAME]):
             connection.execute("SELECT timescaledb_pre_restore()")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ragops.adapters.postgres import translate_errors
-from ragops.errors import RagopsError
+from ragops.errors import MissingError, RagopsError
+from ragops.units import first_of
 
 if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
@@ -43,9 +44,14 @@ def foreign_schema(connection: Connection) -> tuple[str, str]:
         return "", ""
     if comment == _COMMENT:
         return "the schema rag has lost its record of migrations (rag.schema_migrations)", _LOST_HINT
-    names = ", ".join(tables[:_SHOWN]) + (f" and {len(tables) - _SHOWN} more" if len(tables) > _SHOWN else "")
-    holds = f"holds {names}" if tables else "is empty"
+    holds = f"holds {first_of(tables, _SHOWN)}" if tables else "is empty"
     return f"the schema rag is not from ragops: it belongs to the role {owner} and {holds}", FOREIGN_HINT
+
+
+def missing_schema(connection: Connection) -> MissingError:
+    """Return the error of a database without the schema. Raises RagopsError (schema_foreign) for one of others."""
+    refuse_foreign_schema(connection)
+    return MissingError("schema_missing", "the database has no rag schema yet", "run `ragops migrate up`")
 
 
 def refuse_foreign_schema(connection: Connection) -> None:

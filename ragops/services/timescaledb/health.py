@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import threading
 import time
@@ -11,21 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import connect, translate_errors
+from ragops.adapters.postgres import connect, fetch_value, translate_errors
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
-from ragops.services.contract.probe import SCHEMA_MISSING
+from ragops.services.contract.probe import SCHEMA_MISSING, check_disk
 from ragops.services.timescaledb import counts, dump_warnings
-from ragops.services.timescaledb.roles import operator
-from ragops.units import size
+from ragops.services.timescaledb.roles import operator, session
+from ragops.units import first_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint
 
-_FULL = 0.9  # share of connections or of the disk from which on it is worth a word
+_FULL = 0.9  # share of the connections from which on they are reported
 _IDLE_SECONDS = 900
 _OLD_AGE = 500_000_000  # transactions; autovacuum works on it from 200 million, the server stops before 2,100 million
 
@@ -58,7 +57,7 @@ def _version(connection: Connection, endpoint: Endpoint) -> str:
     server = counts.server_version(connection)
     if endpoint.engine == counts.SERVER:
         return server
-    extension = _one(connection, "SELECT extversion FROM pg_extension WHERE extname = %s", endpoint.engine)
+    extension = fetch_value(connection, "SELECT extversion FROM pg_extension WHERE extname = %s", [endpoint.engine])
     return f"{extension or 'none'}-pg{server.partition('.')[0]}"
 
 
@@ -95,10 +94,10 @@ def _write(connection: Connection) -> Check:
 
     No table, not even a temporary one: its catalogue entries would be left to vacuum at every probe.
     """
-    position = _one(connection, "SELECT pg_logical_emit_message(true, 'ragops', 'probe')::text")
-    if not _one(connection, "SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", position):
+    position = fetch_value(connection, "SELECT pg_logical_emit_message(true, 'ragops', 'probe')::text")
+    if not fetch_value(connection, "SELECT pg_current_wal_flush_lsn() >= %s::pg_lsn", [position]):
         return Check("write", Status.DEGRADED, "a commit was not forced to disk", "set synchronous_commit = on")
-    if _one(connection, "SHOW transaction_read_only") == "on":
+    if fetch_value(connection, "SHOW transaction_read_only") == "on":
         return Check("write", Status.DOWN, "transactions are read-only", "set default_transaction_read_only = off")
     return Check("write", Status.OK, "a commit reached the disk")
 
@@ -128,22 +127,19 @@ def _schema(connection: Connection) -> Check:
         )
     lost = find_missing(connection, found.edition, versions)
     if lost.needed:
-        return Check("schema", Status.DOWN, f"gone although it was migrated: {_few(lost.needed)}", RESTORE)
+        return Check("schema", Status.DOWN, f"gone although it was migrated: {first_of(lost.needed, _SHOWN)}", RESTORE)
     if found.pending:
         return Check("schema", Status.DEGRADED, f"{found.pending} migrations are pending", "run `ragops migrate up`")
     if lost.slow:
-        return Check("schema", Status.DEGRADED, f"gone although it was migrated: {_few(lost.slow)}", RESTORE)
+        return Check(
+            "schema", Status.DEGRADED, f"gone although it was migrated: {first_of(lost.slow, _SHOWN)}", RESTORE
+        )
     return Check("schema", Status.OK, f"{applied} migrations applied ({found.edition})")
 
 
-def _few(names: Sequence[str]) -> str:
-    more = len(names) - _SHOWN
-    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-
-
 def _connections(connection: Connection) -> Check:
-    used = int(_one(connection, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"))
-    most = int(_one(connection, "SHOW max_connections"))
+    used = int(fetch_value(connection, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"))
+    most = int(fetch_value(connection, "SHOW max_connections"))
     if used > _FULL * most:
         hint = "close clients, or raise `timescaledb.max_connections`, then `ragops up`"
         return Check("connections", Status.DEGRADED, f"{used} of {most} in use", hint)
@@ -156,7 +152,7 @@ def _transactions(connection: Connection) -> Check:
         "SELECT coalesce(string_agg(pid::text, ', '), '') FROM pg_stat_activity"
         " WHERE state LIKE 'idle in transaction%%' AND now() - state_change > make_interval(secs => %s)"
     )
-    if pids := _one(connection, query, _IDLE_SECONDS):
+    if pids := fetch_value(connection, query, [_IDLE_SECONDS]):
         hint = f"end them: SELECT pg_terminate_backend({pids.split(',')[0]});"
         what = f"open and idle for over {_IDLE_SECONDS // 60} minutes: pid {pids}"
         return Check("transactions", Status.DEGRADED, what, hint)
@@ -164,7 +160,7 @@ def _transactions(connection: Connection) -> Check:
 
 
 def _wraparound(connection: Connection) -> Check:
-    age = int(_one(connection, "SELECT max(age(datfrozenxid)) FROM pg_database"))
+    age = int(fetch_value(connection, "SELECT max(age(datfrozenxid)) FROM pg_database"))
     if age > _OLD_AGE:
         hint = "autovacuum does not keep up: end old transactions and replication slots, then run VACUUM FREEZE"
         return Check("wraparound", Status.DEGRADED, f"the oldest transaction is {age:,} back", hint)
@@ -172,15 +168,15 @@ def _wraparound(connection: Connection) -> Check:
 
 
 def _replication(connection: Connection) -> Check:
-    if _one(connection, "SELECT pg_is_in_recovery()"):
+    if fetch_value(connection, "SELECT pg_is_in_recovery()"):
         return Check(
             "replication", Status.DEGRADED, "it is a standby, it takes no writes", "point ragops at the primary"
         )
-    lost = _one(connection, "SELECT count(*) FROM pg_replication_slots WHERE NOT active")
+    lost = fetch_value(connection, "SELECT count(*) FROM pg_replication_slots WHERE NOT active")
     if lost:
         hint = "they keep the write-ahead log from being removed: drop those that are not needed"
         return Check("replication", Status.DEGRADED, f"{lost} replication slots without a reader", hint)
-    standbys = _one(connection, "SELECT count(*) FROM pg_stat_replication")
+    standbys = fetch_value(connection, "SELECT count(*) FROM pg_stat_replication")
     return Check("replication", Status.OK, f"primary with {standbys} standbys")
 
 
@@ -221,18 +217,6 @@ def _application(endpoint: Endpoint, timeout: float) -> Check:
 
 
 def _disk(endpoint: Endpoint, timeout: float) -> Iterator[Check]:
-    with (
-        operator(endpoint, endpoint.options["database"], timeout=timeout, limit=timeout) as connection,
-        translate_errors(),
-    ):
-        folder = Path(_one(connection, "SHOW data_directory"))
-    if folder.is_dir():
-        usage = shutil.disk_usage(folder)
-        full = usage.used > _FULL * (usage.used + usage.free)
-        status = Status.DEGRADED if full else Status.OK
-        yield Check("disk", status, f"{size(usage.free)} free", "free some space on that disk" if full else "")
-
-
-def _one(connection: Connection, query: str, *values: object) -> str:
-    row = connection.execute(query, values or None).fetchone()
-    return row[0] if row else ""
+    with session(endpoint, subject="the database", timeout=timeout, limit=timeout) as connection:
+        folder = Path(fetch_value(connection, "SHOW data_directory"))
+    yield from check_disk(folder)

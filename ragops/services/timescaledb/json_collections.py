@@ -1,4 +1,4 @@
-"""collections-config.json: what may be in it, and every fault of one file at once. Nothing here knows a database."""
+"""collections-config.json: its valid content, and every fault of one file at once. Nothing here uses a database."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def parse_collections(
         with path.open("rb") as file:
             digest = check.run(file)
         if check.problems:
-            message = f"{path} is not a valid collections file; nothing was imported"
+            message = f"cannot import {path}: it is not a valid collections file; nothing was imported"
             raise InvalidInputError("collections_invalid", message, check.problems)
         rows.seek(0)
         yield CollectionsDocument(
@@ -142,13 +142,13 @@ def _translate_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ENOSPC:
             hint = "free space where temporary files go (TMPDIR)"
-            raise MissingError("disk_full", f"no space for a copy of {path}", hint) from error
-        raise UsageError(
-            "file_unreadable", f"{path} cannot be read: {error.strerror}", "name the right file"
-        ) from error
+            raise MissingError("disk_full", f"cannot copy {path}: no space left", hint) from error
+        raise UsageError("file_unreadable", f"cannot read {path}: {error.strerror}", "name the right file") from error
     except JsonFault as fault:
         problem = Problem(f"{path}:{fault.line}:{fault.column}", "", fault.message)
-        raise InvalidInputError("collections_not_json", f"{path} is not JSON in UTF-8", [problem]) from fault
+        raise InvalidInputError(
+            "collections_not_json", f"cannot import {path}: it is not JSON in UTF-8", [problem]
+        ) from fault
 
 
 def _find_defaults(path: Path) -> Any:

@@ -21,8 +21,8 @@ _BATCH = 1000
 def export_json(connection: Connection, built_in: Mapping[str, Any] = BUILT_IN) -> str:
     """Return the document of all collections that came from JSON, as text that ends in a newline.
 
-    What came from the document's defaults or from `built_in` is left to them again, unless the row says otherwise by
-    now. Collections that were made in the database stay there. `connection` is an idle autocommit one. Raises
+    Values that are those of the document's defaults or of `built_in` are left out. Collections that were made in the
+    database stay there. `connection` is an idle autocommit one. Raises
     RagopsError as `translate_errors` says.
     """
     return "".join(_lines(connection, built_in))

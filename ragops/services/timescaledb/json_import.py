@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from ragops.adapters.postgres import translate_errors
-from ragops.errors import InvalidInputError, MissingError, Problem
-from ragops.services.timescaledb.foreign_schema import refuse_foreign_schema
+from ragops.adapters.postgres import fetch_column, fetch_value, translate_errors
+from ragops.errors import InvalidInputError, Problem
+from ragops.services.timescaledb.foreign_schema import missing_schema
 from ragops.services.timescaledb.json_collections import COLUMNS, FIELDS, CollectionsDocument
 from ragops.services.timescaledb.json_reader import found
 
@@ -32,7 +32,7 @@ CREATE TEMPORARY TABLE staged (
 
 # What the file decides of a collection; the rest of the row is the database's own.
 _DECIDED = (*(field.column for field in FIELDS if field.column != "name"), "extra", "defaults_used")
-# In reports the keys of the file stand for the columns.
+# Reports name columns by the keys of the file.
 _KEYS = {**{field.column: field.key for field in FIELDS}, "extra": "other keys", "defaults_used": "defaults used for"}
 
 
@@ -104,10 +104,8 @@ def import_collections(
 
 
 def _require_schema(connection: Connection) -> None:
-    row = connection.execute("SELECT to_regclass('rag.audit_log') IS NOT NULL").fetchone()
-    if not (row and row[0]):
-        refuse_foreign_schema(connection)
-        raise MissingError("schema_missing", "the database has no rag schema yet", "run `ragops migrate up`")
+    if not fetch_value(connection, "SELECT to_regclass('rag.audit_log') IS NOT NULL"):
+        raise missing_schema(connection)
 
 
 def _stage(connection: Connection, document: CollectionsDocument) -> None:
@@ -136,46 +134,44 @@ def _refuse_conflicts(connection: Connection, document: CollectionsDocument) -> 
     ]
     if problems:
         hint = "rename it in the file or take it out; `ragops collection set` changes those of the database"
-        message = "some names are taken by other collections of the database; nothing was imported"
+        what = "some names are taken by other collections of the database"
+        message = f"cannot import {document.path}: {what}; nothing was imported"
         raise InvalidInputError("collections_conflict", message, problems, hint)
 
 
 def _compare(connection: Connection, document: CollectionsDocument, dry_run: bool) -> ImportReport:
-    added = _names(
+    added = fetch_column(
         connection,
         "SELECT s.name FROM staged s LEFT JOIN rag.collections c USING (name) WHERE c.id IS NULL ORDER BY s.position",
     )
-    absent = _names(
+    absent = fetch_column(
         connection,
         "SELECT c.name FROM rag.collections c LEFT JOIN staged s USING (name)"
         " WHERE c.source = 'json' AND s.name IS NULL ORDER BY c.name",
     )
-    models = _names(
+    models = fetch_column(
         connection,
         "SELECT DISTINCT s.embedding_model FROM staged s LEFT JOIN rag.embedding_models m"
         " ON m.name = s.embedding_model WHERE m.id IS NULL ORDER BY 1",
     )
-    row = connection.execute(
+    is_same = fetch_value(
+        connection,
         "SELECT EXISTS (SELECT FROM rag.collection_defaults WHERE defaults = %s AND extra = %s)",
         [Jsonb(document.defaults), Jsonb(document.extra)],
-    ).fetchone()
+    )
     changed = _changes(connection)
     return ImportReport(
         file=str(document.path),
         sha256=document.sha256,
         dry_run=dry_run,
-        added=added,
+        added=tuple(added),
         changed=changed,
         unchanged=document.count - len(added) - len(changed),
-        absent=absent,
-        models_added=models,
-        document_changed=not (row and row[0]),
+        absent=tuple(absent),
+        models_added=tuple(models),
+        document_changed=not is_same,
         unread_keys=document.unread,
     )
-
-
-def _names(connection: Connection, query: LiteralString) -> tuple[str, ...]:
-    return tuple(name for (name,) in connection.execute(query))
 
 
 def _changes(connection: Connection) -> tuple[CollectionChange, ...]:
@@ -229,14 +225,9 @@ def _write(connection: Connection, document: CollectionsDocument) -> None:
 
 def _audit(connection: Connection, report: ImportReport) -> None:
     summary = {
-        "file": report.file,
-        "sha256": report.sha256,
-        "added": len(report.added),
-        "changed": len(report.changed),
-        "unchanged": report.unchanged,
-        "absent": len(report.absent),
-        "models_added": list(report.models_added),
-    }
+        "file": report.file, "sha256": report.sha256, "added": len(report.added), "changed": len(report.changed),
+        "unchanged": report.unchanged, "absent": len(report.absent), "models_added": list(report.models_added),
+    }  # fmt: skip
     connection.execute(
         "INSERT INTO rag.audit_log (table_name, row_key, action, new_row) VALUES ('collections', %s, 'import', %s)",
         [report.file, json.dumps(summary)],

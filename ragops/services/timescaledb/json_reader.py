@@ -1,7 +1,7 @@
 """Reads one JSON object with one long array in it, an element at a time, in bounded memory.
 
-Every value knows its line. What JSON allows but a database does not, or what most parsers silently lose (a key that is
-there twice, NaN, a NUL character, half a surrogate pair), is noted at the value it was found in.
+Every value has its line. JSON that a database does not take or that most parsers silently lose (a key twice, NaN, a NUL
+character, half a surrogate pair) is noted at its value.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _elements(source: _Source) -> Iterator[Element]:
 
 
 class _Source:
-    """A window on the text that moves forward; lines are counted up to `_counted` only, when somebody asks."""
+    """A window on the text that moves forward; lines are counted up to `_counted` only, on demand."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream

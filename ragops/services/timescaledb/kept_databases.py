@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import translate_errors
+from ragops.adapters.postgres import fetch_value
 from ragops.errors import UsageError
 from ragops.services.kept_data import Kept, since
 from ragops.services.timescaledb import swap
-from ragops.services.timescaledb.roles import MAINTENANCE, operator
+from ragops.services.timescaledb.roles import MAINTENANCE, session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,16 +21,16 @@ _SIZE = "SELECT pg_database_size(%s::name)"
 def kept(endpoint: Endpoint) -> tuple[Kept, ...]:
     """Those that are there, oldest first."""
     database = endpoint.options["database"]
-    with operator(endpoint, MAINTENANCE) as connection, translate_errors():
+    with session(endpoint, MAINTENANCE, subject="the database") as connection:
         names = [*swap.kept_databases(connection, database), *swap.scratch_databases(connection, database)]
-        sizes = {name: (connection.execute(_SIZE, [name]).fetchone() or (0,))[0] for name in names}
+        sizes = {name: fetch_value(connection, _SIZE, [name]) or 0 for name in names}
     return tuple(Kept("database", name, since(name), int(size)) for name, size in sizes.items())
 
 
 def drop(endpoint: Endpoint, names: Sequence[str]) -> None:
     """Drop some of them, and none that is not one of them."""
     known = {item.name for item in kept(endpoint)}
-    with operator(endpoint, MAINTENANCE, limit=0) as connection, translate_errors():
+    with session(endpoint, MAINTENANCE, limit=0, subject="the database") as connection:
         for name in names:
             if name not in known:
                 raise UsageError(

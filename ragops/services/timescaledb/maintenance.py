@@ -1,4 +1,4 @@
-"""What a server does not do by itself: partitions ahead, fresh figures, and dropping query logs that had their time.
+"""Regular work on the schema: partitions ahead, refreshed views, removal of query logs beyond their retention.
 
 Nothing but `ragops migrate maintain` (and, on TimescaleDB Community, the retention policy of the schema) deletes data.
 """
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from ragops.adapters.postgres import translate_errors
-from ragops.errors import MissingError
-from ragops.services.timescaledb.foreign_schema import refuse_foreign_schema
+from ragops.adapters.postgres import fetch_column, fetch_value, translate_errors
+from ragops.services.timescaledb.foreign_schema import missing_schema
 from ragops.services.timescaledb.schema import Edition, detect, lock_schema
 
 if TYPE_CHECKING:
@@ -59,11 +58,10 @@ def maintain(connection: Connection, *, lock_timeout: float = 30) -> Maintenance
 
 
 def _kind(connection: Connection) -> str:
-    row = connection.execute("SELECT relkind::text FROM pg_class WHERE oid = to_regclass('rag.query_logs')").fetchone()
-    if row is None:
-        refuse_foreign_schema(connection)
-        raise MissingError("schema_missing", "the database has no rag schema yet", "run `ragops migrate up`")
-    return str(row[0])
+    kind = fetch_value(connection, "SELECT relkind::text FROM pg_class WHERE oid = to_regclass('rag.query_logs')")
+    if kind is None:
+        raise missing_schema(connection)
+    return str(kind)
 
 
 def _make_partitions(connection: Connection) -> tuple[str, ...]:
@@ -75,30 +73,28 @@ def _make_partitions(connection: Connection) -> tuple[str, ...]:
             " FROM generate_series(0, {}) AS n UNION SELECT date_trunc('month', {}, 'UTC') FROM rag.{} ORDER BY month"
         ).format(_MONTHS_AHEAD, sql.Identifier(column), sql.Identifier(f"{parent}_default"))
         # All months first: no partition can be made while a query still reads the default one.
-        for (month,) in connection.execute(query).fetchall():
-            row = connection.execute("SELECT rag.make_partition(%s, %s, %s)", [parent, column, month]).fetchone()
-            made += [row[0]] if row and row[0] else []
-    return tuple(made)
+        months = fetch_column(connection, query)
+        step = "SELECT rag.make_partition(%s, %s, %s)"
+        made += [fetch_value(connection, step, [parent, column, month]) for month in months]
+    return tuple(name for name in made if name)
 
 
 def _has_retention_policy(connection: Connection) -> bool:
     # With an Apache licence a policy that was made before still stands there, but nothing runs it.
     if detect(connection) is not Edition.COMMUNITY:
         return False
-    row = connection.execute(
+    query = (
         "SELECT EXISTS (SELECT FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'"
         " AND hypertable_schema = 'rag' AND hypertable_name = 'query_logs' AND scheduled)"
-    ).fetchone()
-    return bool(row and row[0])
+    )
+    return bool(fetch_value(connection, query))
 
 
 def _drop_old(connection: Connection, kind: str) -> tuple[str, ...]:
     if kind != "p":
-        rows = connection.execute(
-            "SELECT drop_chunks('rag.query_logs', older_than => now() - %s::interval)", [QUERY_LOGS_KEPT]
-        )
-        return tuple(str(name) for (name,) in rows)
-    old = tuple(name for (name,) in connection.execute(_OLD_PARTITIONS, [QUERY_LOGS_KEPT]))
+        query = "SELECT drop_chunks('rag.query_logs', older_than => now() - %s::interval)"
+        return tuple(map(str, fetch_column(connection, query, [QUERY_LOGS_KEPT])))
+    old = tuple(fetch_column(connection, _OLD_PARTITIONS, [QUERY_LOGS_KEPT]))
     for name in old:
         connection.execute(sql.SQL("DROP TABLE rag.{}").format(sql.Identifier(name)))
     return old
@@ -115,7 +111,7 @@ SELECT relname FROM (
 
 
 def _refresh(connection: Connection, lock_timeout: float) -> tuple[str, ...]:
-    views = [name for (name,) in connection.execute("SELECT matviewname FROM pg_matviews WHERE schemaname = 'rag'")]
+    views = fetch_column(connection, "SELECT matviewname FROM pg_matviews WHERE schemaname = 'rag'")
     for view in views:
         with connection.transaction():
             lock_schema(connection, lock_timeout)

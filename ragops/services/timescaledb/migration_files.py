@@ -103,7 +103,7 @@ def load_migrations(folder: Path | None = None) -> tuple[Migration, ...]:
     if not versions or versions != list(range(1, len(versions) + 1)):
         raise IntegrityError(
             "migrations_incomplete",
-            f"the migrations in {folder} are not numbered 1, 2, 3 … without a gap: {versions}",
+            f"cannot load the migrations: those in {folder} are not numbered 1, 2, 3 … without a gap: {versions}",
             "install ragops again; its files were changed",
         )
     return migrations
@@ -112,5 +112,9 @@ def load_migrations(folder: Path | None = None) -> tuple[Migration, ...]:
 def _load(path: Path) -> Migration:
     match = _FILE_NAME.match(path.name)
     if not match:
-        raise IntegrityError("migration_misnamed", f"{path} is not named like 001_words.sql", "rename or remove it")
+        raise IntegrityError(
+            "migration_misnamed",
+            f"cannot load the migrations: {path} is not named like 001_words.sql",
+            "rename or remove it",
+        )
     return Migration(int(match[1]), match[2], path.read_bytes().decode())

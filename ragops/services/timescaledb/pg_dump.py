@@ -29,7 +29,7 @@ _NEWER = "unsupported version"
 
 
 def dump_arguments(tool: Sequence[str], endpoint: Endpoint, snapshot: str) -> list[str]:
-    """pg_dump of the endpoint's database as `snapshot` sees it, to its standard output.
+    """Return pg_dump of the endpoint's database as `snapshot` sees it, to its standard output.
 
     Not compressed: the repository does that, in another process than the one that has to keep up with the server.
     """
@@ -42,14 +42,14 @@ def dump_arguments(tool: Sequence[str], endpoint: Endpoint, snapshot: str) -> li
 def restore_arguments(
     tool: Sequence[str], endpoint: Endpoint, database: str, settings: Mapping[str, str] | None = None
 ) -> list[str]:
-    """pg_restore into the empty `database` from its standard input, in one process; `settings` are its sessions'."""
-    said = " ".join(f"-c {name}={value}" for name, value in (settings or {}).items())
-    target = f"dbname={_quote(database)} options={_quote(said)}" if said else database
+    """Return pg_restore into the empty `database` from its standard input, in one process; sessions get `settings`."""
+    options = " ".join(f"-c {name}={value}" for name, value in (settings or {}).items())
+    target = f"dbname={_quote(database)} options={_quote(options)}" if options else database
     return [*tool, "--format=custom", "--exit-on-error", "--no-password", *_server(endpoint), f"--dbname={target}"]
 
 
 def _quote(value: str) -> str:
-    """As a value of a connection string."""
+    """Quote a value of a connection string."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
@@ -98,11 +98,11 @@ def compare_tables(name: str, counts: Mapping[str, int], check: StreamCheck) -> 
         if error.code != "tool_failed":
             raise
         if _NEWER in error.message:
-            what = f"{name} was written by a newer PostgreSQL than the one here"
+            what = f"cannot read {name}: a newer PostgreSQL than the one here wrote it"
             raise MissingError("engine_too_old", what, "use it on a platform that runs that version") from error
-        raise IntegrityError("archive_unreadable", f"{name}: {error.message}", OTHER_POINT) from error
+        raise IntegrityError("archive_unreadable", f"cannot read {name}: {error.message}", OTHER_POINT) from error
     if missing := missing_tables(counts, listing):
-        what = f"{name} lacks tables that its manifest counts: {', '.join(missing)}"
+        what = f"cannot use {name}: it lacks tables that its manifest counts, {', '.join(missing)}"
         raise IntegrityError("tables_missing", what, OTHER_POINT)
 
 
@@ -144,7 +144,7 @@ def is_in(table: str, texts: set[str]) -> bool:
 
 
 def _one_line(name: str) -> str:
-    """As pg_restore writes names into a list."""
+    """Return the name as pg_restore writes it into a list."""
     return name.replace("\n", " ").replace("\r", " ")
 
 

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from ragops.adapters import subprocess_tool
 from ragops.adapters.files import SECRET_MODE, write_atomic
-from ragops.adapters.postgres import translate_errors
+from ragops.adapters.postgres import fetch_column, fetch_value
 from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import RagopsError
 from ragops.services.contract import NotRestored
@@ -38,14 +38,18 @@ _SETTINGS = {"role": "none", "default_transaction_read_only": "off", "session_re
 
 
 @dataclass(frozen=True)
-class Filling:
-    """One database to be filled from the archive `source`, within `limit` seconds for each run of a tool."""
+class Order:
+    """One database to be filled from the archive `source`, within `limit` seconds for each run of a tool.
+
+    `wanted` is None for recovery points of older versions.
+    """
 
     endpoint: Endpoint
     control: Control
     database: str
     source: Path
     part: Part
+    wanted: Globals | None
     limit: float = pg_dump.LIMIT
 
     def restore(self, *options: str, chosen: Sequence[pg_dump.Entry] | None = None, strict: bool = True) -> None:
@@ -80,11 +84,9 @@ class Filling:
     @contextmanager
     def connected(self) -> Iterator[Connection]:
         """Open a connection to the database, whose settings and triggers on logins do nothing to it."""
-        with (
-            roles.operator(self.endpoint, self.database, limit=0, settings=session_settings(self.endpoint)) as found,
-            translate_errors(f"database {self.database}"),
-        ):
-            yield found
+        settings = session_settings(self.endpoint)
+        with roles.session(self.endpoint, self.database, limit=0, settings=settings) as connection:
+            yield connection
 
     @contextmanager
     def _list(self, chosen: Sequence[pg_dump.Entry] | None) -> Iterator[list[str]]:
@@ -111,8 +113,8 @@ def session_settings(endpoint: Endpoint) -> dict[str, str]:
     """Return the settings of a session that fills a database."""
     with roles.operator(endpoint, roles.MAINTENANCE) as connection:
         newer = connection.info.server_version >= _EVENT_TRIGGERS_SINCE
-        row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
-    if not (row and row[0]):
+        superuser = fetch_value(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    if not superuser:
         return {name: value for name, value in _SETTINGS.items() if name != "session_replication_role"}
     return {**_SETTINGS, **({"event_triggers": "off"} if newer else {})}
 
@@ -125,14 +127,13 @@ def may_help(error: RagopsError) -> bool:
 class Stages:
     """A database filled in stages; `thorough` has every function and check in it taken care of.
 
-    `notes` are words on what came back otherwise than it was.
+    `notes` name what came back in another way.
     """
 
-    def __init__(self, filling: Filling, wanted: Globals | None, *, thorough: bool = False) -> None:
+    def __init__(self, order: Order, *, thorough: bool = False) -> None:
         self.notes: list[str] = []
-        self._filling = filling
-        self._wanted = wanted
-        self._path = list(wanted.path) if wanted else []
+        self._order = order
+        self._path = list(order.wanted.path) if order.wanted else []
         self._thorough = thorough
         self._found = Evaluated()
         self._set: list[str] = []
@@ -140,14 +141,14 @@ class Stages:
         self._loosened: tuple[null_blocks.Loosened, ...] = ()
 
     def schema(self) -> None:
-        """All that comes before rows; then what would be evaluated too early is put right or aside."""
-        listed = self._filling.entries()
+        """Restore all that comes before rows; then adapt or drop what would be evaluated too early."""
+        listed = self._order.entries()
         pinned = self._create_pinned(listed)
         for segment in segments([entry for entry in listed if not (pinned and entry.kind == "SCHEMA")]):
-            self._filling.restore("--section=pre-data", chosen=segment)
-            with self._filling.connected() as connection:
+            self._order.restore("--section=pre-data", chosen=segment)
+            with self._order.connected() as connection:
                 self._see_to_functions(connection)
-        with self._filling.connected() as connection:
+        with self._order.connected() as connection:
             self._found = find_evaluated(connection)
             self._dropped = put_aside(connection, None if self._thorough else set(self._found.checks))
             self._loosened = null_blocks.loosen(connection)
@@ -155,7 +156,7 @@ class Stages:
     def _see_to_functions(self, connection: Connection) -> None:
         """Give those that are there by now a search_path, before a table makes the server look into them."""
         there = find_evaluated(connection).all_functions
-        known = set(self._wanted.functions) if self._wanted and not self._thorough else None
+        known = set(self._order.wanted.functions) if self._order.wanted and not self._thorough else None
         path = self._path or _schemas(connection)
         for name in there if path else ():
             if name not in self._set and (known is None or name in known):
@@ -163,13 +164,13 @@ class Stages:
                 self._set.append(name)
 
     def _create_pinned(self, listed: Sequence[pg_dump.Entry]) -> bool:
-        """Make extensions in the versions that they had, if the server would take others: after their schemas."""
-        with self._filling.connected() as connection:
-            pinned = pinned_extensions(connection, self._wanted)
+        """Make extensions in their old versions, if the server would choose others: after their schemas."""
+        with self._order.connected() as connection:
+            pinned = pinned_extensions(connection, self._order.wanted)
         if not pinned:
             return False
-        self._filling.restore("--section=pre-data", chosen=[entry for entry in listed if entry.kind == "SCHEMA"])
-        with self._filling.connected() as connection:
+        self._order.restore("--section=pre-data", chosen=[entry for entry in listed if entry.kind == "SCHEMA"])
+        with self._order.connected() as connection:
             for name, (version, schema) in pinned.items():
                 statement = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA {} VERSION {} CASCADE")
                 words = (sql.Identifier(name), sql.Identifier(schema), sql.Identifier(version))
@@ -183,51 +184,41 @@ class Stages:
 
     def tighten(self) -> None:
         """Once the compressed rows are there: their columns as they were."""
-        with self._filling.connected() as connection:
+        with self._order.connected() as connection:
             null_blocks.tighten(connection, self._loosened)
         self._loosened = ()
 
     def _fill_tables(self) -> None:
         if not self._found.levels:
-            self._filling.restore("--section=data")
+            self._order.restore("--section=data")
             return
-        left = self._filling.entries()
+        left = self._order.entries()
         for level in self._found.levels:
             chosen = [
                 entry for entry in left if entry.kind == "TABLE DATA" and any(entry.is_of(*table) for table in level)
             ]
             if chosen:
-                self._filling.restore("--section=data", chosen=chosen)
+                self._order.restore("--section=data", chosen=chosen)
             left = [entry for entry in left if entry not in chosen]
-        self._filling.restore("--section=data", chosen=left)
+        self._order.restore("--section=data", chosen=left)
 
     def rest(self) -> None:
         """Restore indexes, constraints and views; what cannot be made is named if all else was restored."""
         try:
-            self._filling.restore("--section=post-data", strict=not self._thorough)
+            self._order.restore("--section=post-data", strict=not self._thorough)
         except RagopsError as error:
             if not (self._thorough and "errors ignored on restore" in error.message):
                 raise
             faults = [line for line in error.message.splitlines() if "error:" in line]
             said = (line.partition("error:")[2].strip() for line in faults)
-            self.notes += [NotRestored(f"could not be made again: {words}") for words in said]
-        with self._filling.connected() as connection:
+            self.notes += [NotRestored(f"cannot make again: {words}") for words in said]
+        with self._order.connected() as connection:
             for check in reversed(self._dropped):
                 self.notes += check.put_back(connection)
 
-    def analyze(self) -> None:
-        """Gather statistics, which evaluates expressions of indexes too."""
-        with self._filling.connected() as connection:
-            try:
-                connection.execute("ANALYZE")
-            except psycopg.Error as error:
-                if connection.closed:
-                    raise
-                self.notes.append(f"statistics are not complete: {error.diag.message_primary}; run ANALYZE")
-
     def end(self) -> None:
         """Functions as they were."""
-        with self._filling.connected() as connection:
+        with self._order.connected() as connection:
             for name in self._set:
                 _routine(connection, name, None)
 
@@ -236,8 +227,20 @@ class Stages:
         self.schema()
         self.rows()
         self.rest()
-        self.analyze()
+        self.notes += analyze(self._order)  # which evaluates expressions of indexes too
         self.end()
+
+
+def analyze(order: Order) -> list[str]:
+    """Gather statistics: a dump has none, and without them queries are slow. Returns a note if some are missing."""
+    with order.connected() as connection:
+        try:
+            connection.execute("ANALYZE")
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            return [f"statistics are not complete: {error.diag.message_primary}; run ANALYZE"]
+    return []
 
 
 def segments(entries: Sequence[pg_dump.Entry]) -> list[list[pg_dump.Entry]]:
@@ -254,7 +257,7 @@ def segments(entries: Sequence[pg_dump.Entry]) -> list[list[pg_dump.Entry]]:
 
 
 def pinned_extensions(connection: Connection, wanted: Globals | None) -> dict[str, tuple[str, str]]:
-    """Version and schema of the extensions that are to be other than the server's own, and can be."""
+    """Return version and schema of the extensions whose version is not the server's default, but available."""
     if wanted is None:
         return {}
     query = "SELECT name, default_version FROM pg_available_extensions"
@@ -273,7 +276,7 @@ def _schemas(connection: Connection) -> list[str]:
         "SELECT nspname FROM pg_namespace WHERE nspname !~ '^(pg_|_timescaledb_|timescaledb_)'"
         " ORDER BY nspname <> 'public', 1"
     )
-    return [name for (name,) in connection.execute(query).fetchall() if name != "information_schema"]
+    return [name for name in fetch_column(connection, query) if name != "information_schema"]
 
 
 def _routine(connection: Connection, signature: str, path: Sequence[str] | None) -> None:

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import translate_errors
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 from ragops.hints import OTHER_POINT
 from ragops.services.contract import Extent, NotRestored, Proof
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 
     from ragops.services.contract import Endpoint, Part
     from ragops.services.control import Control
-    from ragops.services.timescaledb.database_builder import Order
+    from ragops.services.timescaledb.pg_restore import Order
     from ragops.services.timescaledb.server_globals import Globals
 
 _SPACE = 3
 _TURNS = 7  # days after which every table was among the first
-_LEAST = 30.0  # seconds that a step is given
+_LEAST = 30.0  # seconds that each step has at least
 _HINT = OTHER_POINT
 _MEND = "mend what is named in the live database, so that it can be made again, then run `ragops backup run`"
 
@@ -35,8 +34,9 @@ _MEND = "mend what is named in the live database, so that it can be made again, 
 def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part], budget: float) -> Proof:
     """Restore all within `budget` seconds (0: no limit), else the schema and tables while there is time.
 
-    Roles that are missing here are stood for by bare ones, and dropped with the database. Extent.READ if the server
-    is down or short of space. Raises IntegrityError (restore_fails, restore_incomplete, counts_differ).
+    Bare roles take the place of those that are missing here, and are dropped with the database. The extent is
+    Extent.READ if the server is down or short of space.
+    Raises IntegrityError (restore_fails, restore_incomplete, counts_differ).
     """
     started = time.monotonic()
     part, wanted = database_builder.dump_of(parts), database_builder.globals_of(folder, parts)
@@ -50,7 +50,7 @@ def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Pa
         return _read(f"a restore needs about {human(_SPACE * size)}, {human(free)} are free", started)
     try:
         with _stand_ins(endpoint, wanted), database_builder.new_database(endpoint, wanted) as fresh:
-            order = database_builder.Order(endpoint, control, fresh, folder / part.name, part, wanted)
+            order = pg_restore.Order(endpoint, control, fresh, folder / part.name, part, wanted)
             try:
                 return _restore(order, started, budget)
             finally:
@@ -58,7 +58,7 @@ def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Pa
     except RagopsError as error:
         if error.code != "tool_failed":
             raise
-        raise IntegrityError("restore_fails", f"{part.name} cannot be restored: {error.message}", _HINT) from error
+        raise IntegrityError("restore_fails", f"cannot restore {part.name}: {error.message}", _HINT) from error
 
 
 def _restore(order: Order, started: float, budget: float) -> Proof:
@@ -79,7 +79,7 @@ def _restore(order: Order, started: float, budget: float) -> Proof:
 def _whole(order: Order, started: float, notes: tuple[str, ...]) -> Proof:
     names = tuple(sorted(pg_dump.tables(order.part.counts)))
     if missing := [note for note in notes if isinstance(note, NotRestored)]:
-        what = f"{order.part.name} restores in part only, all rows, but not all objects: {'; '.join(missing)}"
+        what = f"cannot restore all of {order.part.name}: all rows come back, but not all objects; {'; '.join(missing)}"
         raise IntegrityError("restore_incomplete", what, _MEND)
     return Proof(Extent.RESTORED, "restored as a whole, and every count matches", _since(started), names, (), notes)
 
@@ -87,14 +87,14 @@ def _whole(order: Order, started: float, notes: tuple[str, ...]) -> Proof:
 def _sample(order: Order, started: float, deadline: float) -> Proof:
     """Return the schema, then table by table, those first whose turn it is today."""
     database_builder.again(order)
-    stages = pg_restore.Stages(order.filling, order.wanted)
+    stages = pg_restore.Stages(order)
     proven: list[str] = []
     with database_builder.timescale_restoring(order):
         stages.schema()
-        entries = [entry for entry in order.filling.entries() if entry.kind == "TABLE DATA"]
+        entries = [entry for entry in order.entries() if entry.kind == "TABLE DATA"]
         system = [entry for entry in entries if entry.text.startswith("_timescaledb")]
         if system:
-            order.filling.restore("--section=data", chosen=system)
+            order.restore("--section=data", chosen=system)
             stages.tighten()
         for name in _in_turn(order.part):
             mine = [entry for entry in entries if pg_dump.is_in(name, {entry.text})]
@@ -107,16 +107,18 @@ def _sample(order: Order, started: float, deadline: float) -> Proof:
 
 def _one(order: Order, name: str, entries: list[pg_dump.Entry], proven: list[str]) -> None:
     try:
-        order.filling.restore("--section=data", chosen=entries)
+        order.restore("--section=data", chosen=entries)
     except RagopsError as error:
         if error.code == "tool_timeout":
             return
         raise
-    with order.filling.connected() as connection:
+    with order.connected() as connection:
         extension.look_through_restoring(connection)
         found = counts.counts(connection, only=name).get(name)
     if found != order.part.counts[name]:
-        what = f"{name} has {found} rows after a restore, not {order.part.counts[name]}"
+        what = (
+            f"cannot restore {order.part.name}: {name} has {found} rows after a restore, not {order.part.counts[name]}"
+        )
         raise IntegrityError("counts_differ", what, _HINT)
     proven.append(name)
 
@@ -137,13 +139,13 @@ def _stand_ins(endpoint: Endpoint, wanted: Globals | None) -> Iterator[None]:
     if wanted is None:
         yield
         return
-    with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors("the roles"):
+    with roles.session(endpoint, roles.MAINTENANCE, subject="the roles") as connection:
         restore_roles.drop_scratch(connection)
         restore_roles.make_scratch(connection, wanted)
     try:
         yield
     finally:
-        with roles.operator(endpoint, roles.MAINTENANCE) as connection, translate_errors("the roles"):
+        with roles.session(endpoint, roles.MAINTENANCE, subject="the roles") as connection:
             restore_roles.drop_scratch(connection)
 
 

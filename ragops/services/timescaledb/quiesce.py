@@ -73,11 +73,11 @@ _BLOCKERS = r"""
 
 @contextmanager
 def pause_writes(endpoint: Endpoint, patience: float = PATIENCE, idle: float = IDLE_SECONDS) -> Iterator[None]:
-    """Let every write wait; `patience` seconds at most are spent on having that.
+    """Let every write wait; tries for at most `patience` seconds.
 
-    The server ends it when it has not heard from us for `idle` seconds: a ragops that hangs blocks no writer.
-    Raises LockedError (quiesce_blocked) naming who writes on; at the end UnhealthyError (quiesce_lost) if the lock
-    was lost during the block; else as `translate_errors` says.
+    The server ends it if this process is silent for `idle` seconds: a ragops that hangs blocks no writer.
+    Raises LockedError (quiesce_blocked) that names the sessions in its way; at the end UnhealthyError (quiesce_lost) if
+    the lock was lost during the block; else as `translate_errors` says.
     """
     database = endpoint.options["database"]
     with roles.operator(endpoint, database) as connection, translate_errors(f"database {database}"):
@@ -98,7 +98,7 @@ def pause_writes(endpoint: Endpoint, patience: float = PATIENCE, idle: float = I
 
 @contextmanager
 def _heard(connection: Connection, seconds: float) -> Iterator[None]:
-    """Let the server hear from us every some seconds; a failure shows when the lock is given back."""
+    """Send the server a sign of life every `seconds`; a failure shows at the end, in `_unlock`."""
     over = threading.Event()
 
     def beat() -> None:
@@ -158,16 +158,16 @@ def _unlock(connection: Connection, database: str) -> None:
         connection.execute("SELECT 1")
         connection.rollback()
     except psycopg.Error as error:
-        what = f"database {database} was not held read-only all the time: the connection was lost"
+        what = f"cannot keep database {database} read-only: the connection was lost"
         raise UnhealthyError("quiesce_lost", what, "run the command again; see `ragops health timescaledb`") from error
 
 
 def _explain_block(connection: Connection, database: str, patience: float) -> RagopsError:
-    """Who stands in the way now."""
+    """Return the error that names the sessions in its way."""
     rows = connection.execute(_BLOCKERS, [list(_CATALOGS)]).fetchall()
     connection.rollback()
     who = "; ".join(_words(*row) for row in rows[:_SHOWN]) or "writers follow one another without a gap"
-    what = f"database {database} could not be held read-only within {patience:g} s: {who}"
+    what = f"cannot make database {database} read-only within {patience:g} s: {who}"
     ends = " ".join(f"SELECT pg_terminate_backend({row[0]});" for row in rows[:_SHOWN] if row[0])
     hint = "wait until it has ended, or end it" + (f": {ends}" if ends else ", see pg_prepared_xacts and pg_locks")
     return LockedError("quiesce_blocked", what, f"{hint} Or take the recovery point without --quiesce.")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
 
+from ragops.adapters.postgres import fetch_column
 from ragops.errors import MissingError
 from ragops.services.timescaledb.database_properties import assign, setting
 
@@ -34,7 +36,7 @@ class Made:
     failed: list[str] = field(default_factory=list)
 
     def notes(self) -> tuple[str, ...]:
-        """Words on all of it."""
+        """Return notes on all of it."""
         found = [f"made the missing roles: {', '.join(self.roles)}"] if self.roles else []
         if self.memberships:
             found.append(f"made the missing memberships: {', '.join(self.memberships)}")
@@ -46,7 +48,7 @@ class Made:
 
 def find_missing(connection: Connection, wanted: Globals) -> list[Role]:
     """Return the roles that are not on this server."""
-    known = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles").fetchall()}
+    known = set(fetch_column(connection, "SELECT rolname FROM pg_roles"))
     return [role for role in wanted.roles if role.name not in known]
 
 
@@ -62,12 +64,12 @@ def refuse(connection: Connection, wanted: Globals) -> None:
         if not may_create or any(role.attributes.get(power) for power in _POWERS)
     ]
     if refused:
-        what = f"the operator may not make the roles that the recovery point needs: {', '.join(refused)}"
+        what = f"cannot make the roles that the recovery point needs: the operator may not make {', '.join(refused)}"
         raise MissingError("role_refused", what, "have a superuser make them, then run the command again")
 
 
 def make(connection: Connection, wanted: Globals, ours: Collection[str]) -> Made:
-    """Make roles, memberships and grants that are missing; `ours` are ragops' own roles, which it sees to itself."""
+    """Make roles, memberships and grants that are missing; `ours` are ragops' own roles, which are not compared."""
     made = Made()
     new = find_missing(connection, wanted)
     for role in new:
@@ -97,14 +99,10 @@ def make_scratch(connection: Connection, wanted: Globals) -> list[str]:
 
 def drop_scratch(connection: Connection) -> None:
     """Drop what `make_scratch` has made, in runs that were killed too; one that owns something stays."""
-    rows = connection.execute(
-        "SELECT rolname FROM pg_roles WHERE shobj_description(oid, 'pg_authid') = %s", [SCRATCH_COMMENT]
-    ).fetchall()
-    for (name,) in rows:
-        try:
+    query = "SELECT rolname FROM pg_roles WHERE shobj_description(oid, 'pg_authid') = %s"
+    for name in fetch_column(connection, query, [SCRATCH_COMMENT]):
+        with suppress(psycopg.errors.DependentObjectsStillExist):
             connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
-        except psycopg.errors.DependentObjectsStillExist:
-            continue
 
 
 def _create(connection: Connection, role: Role) -> None:
@@ -158,14 +156,15 @@ def _settings(connection: Connection, role: Role, lines: Iterable[str], made: Ma
         _try(connection, statement, f"setting {name} of role {role.name}", made)
 
 
+_MEMBERS = """
+    SELECT DISTINCT r.rolname, m.rolname FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.roleid
+    JOIN pg_roles m ON m.oid = a.member ORDER BY 1, 2
+"""
+
+
 def _memberships(connection: Connection, wanted: Iterable[Membership], made: Made) -> None:
     """As their grantors made them; one that may not (yet) leaves it to a later turn, then to the operator."""
-    have = set(
-        connection.execute(
-            "SELECT r.rolname, m.rolname FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.roleid"
-            " JOIN pg_roles m ON m.oid = a.member"
-        ).fetchall()
-    )
+    have = set(connection.execute(_MEMBERS).fetchall())
     left = [item for item in wanted if (item.role, item.member) not in have]
     while left:
         later = [item for item in left if not _join(connection, item, item.grantor)]
@@ -175,12 +174,8 @@ def _memberships(connection: Connection, wanted: Iterable[Membership], made: Mad
                     made.failed.append(f"could not make {item.member} a member of {item.role}")
             break
         left = later
-    known = {*have}
-    rows = connection.execute(
-        "SELECT r.rolname, m.rolname FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.roleid"
-        " JOIN pg_roles m ON m.oid = a.member ORDER BY 1, 2"
-    ).fetchall()
-    made.memberships += [f"{member} in {role}" for role, member in dict.fromkeys(rows) if (role, member) not in known]
+    rows = connection.execute(_MEMBERS).fetchall()
+    made.memberships += [f"{member} in {role}" for role, member in rows if (role, member) not in have]
 
 
 def _join(connection: Connection, item: Membership, grantor: str) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from ragops.adapters.postgres import connect, translate_errors
+from ragops.adapters.postgres import connect, fetch_value, translate_errors
 from ragops.errors import RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint, Login
@@ -44,12 +45,34 @@ def operator(
     )
 
 
+@contextmanager
+def session(
+    endpoint: Endpoint,
+    database: str = "",
+    *,
+    subject: str = "",
+    timeout: float = 10.0,
+    limit: float = 60.0,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Connection]:
+    """Open a connection of the operator as `operator` does; errors in the block name `subject`, else the database.
+
+    `database` is the endpoint's own if none is named. Raises RagopsError.
+    """
+    name = database or endpoint.options["database"]
+    with (
+        operator(endpoint, name, timeout=timeout, limit=limit, settings=settings) as connection,
+        translate_errors(subject or f"database {name}"),
+    ):
+        yield connection
+
+
 def prepare(endpoint: Endpoint) -> None:
     """Make what is missing, set the password and rights; a second run changes nothing. Raises RagopsError."""
     database = endpoint.options["database"]
     wait_ready(endpoint)
     prepare_role(endpoint)
-    with operator(endpoint, MAINTENANCE) as connection, translate_errors(f"database {database}"):
+    with session(endpoint, MAINTENANCE, subject=f"database {database}") as connection:
         if not exists(connection, database):
             create(connection, database)
         grant_connect(connection, database, endpoint.logins["application"].user)
@@ -73,9 +96,8 @@ def wait_ready(endpoint: Endpoint) -> None:
 def prepare_role(endpoint: Endpoint) -> None:
     """Create the application role with today's password, and no more rights than a login."""
     login = endpoint.logins["application"]
-    with operator(endpoint, MAINTENANCE) as connection, translate_errors(f"role {login.user}"):
-        found = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [login.user]).fetchone()
-        if not found:
+    with session(endpoint, MAINTENANCE, subject=f"role {login.user}") as connection:
+        if not fetch_value(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", [login.user]):
             connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(login.user)))
         if not _can_log_in(endpoint, login):
             _set_password(connection, login)
@@ -85,7 +107,7 @@ def prepare_role(endpoint: Endpoint) -> None:
 
 def exists(connection: Connection, database: str) -> bool:
     """Whether there is a database of that name."""
-    return connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone() is not None
+    return bool(fetch_value(connection, "SELECT 1 FROM pg_database WHERE datname = %s", [database]))
 
 
 def create(connection: Connection, database: str) -> None:
@@ -103,7 +125,7 @@ def grant_connect(connection: Connection, database: str, role: str) -> None:
 
 def change_password(endpoint: Endpoint, new: Login) -> None:
     """Give the role of `new` its password, as the operator with the endpoint's. Raises RagopsError."""
-    with operator(endpoint, MAINTENANCE) as connection, translate_errors(f"role {new.user}"):
+    with session(endpoint, MAINTENANCE, subject=f"role {new.user}") as connection:
         _set_password(connection, new)
 
 

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 
 from psycopg import sql
 
-from ragops.adapters.postgres import translate_errors
-from ragops.services.timescaledb.roles import operator
+from ragops.adapters.postgres import fetch_column, fetch_value
+from ragops.services.timescaledb.roles import session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -62,7 +62,7 @@ def read_rows(endpoint: Endpoint, tables: Iterable[str]) -> list[str]:
     Raises RagopsError if a table cannot be read.
     """
     empty = []
-    with _connect(endpoint) as connection, translate_errors(_SUBJECT):
+    with session(endpoint, subject=_SUBJECT) as connection:
         for table in tables:
             row = connection.execute(_BY_NAME, [table]).fetchone()  # either name may have a dot
             schema, name = row or table.split(".", 1)
@@ -74,9 +74,9 @@ def read_rows(endpoint: Endpoint, tables: Iterable[str]) -> list[str]:
 
 def find_shrinking_tables(endpoint: Endpoint) -> frozenset[str]:
     """Tables whose old rows TimescaleDB removes by itself as soon as its jobs run."""
-    with _connect(endpoint) as connection, translate_errors(_SUBJECT):
-        found = connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
-        return frozenset(name for (name,) in connection.execute(_RETENTION).fetchall()) if found else frozenset()
+    with session(endpoint, subject=_SUBJECT) as connection:
+        found = fetch_value(connection, "SELECT 1 FROM pg_extension WHERE extname = 'timescaledb'")
+        return frozenset(fetch_column(connection, _RETENTION)) if found else frozenset()
 
 
 def some_chunks(endpoint: Endpoint, limit: int) -> list[Chunk]:
@@ -85,7 +85,7 @@ def some_chunks(endpoint: Endpoint, limit: int) -> list[Chunk]:
     Their ids are spread evenly, so that neighbours have nothing in common.
     """
     start = uuid4()
-    with _connect(endpoint) as connection, translate_errors(_SUBJECT):
+    with session(endpoint, subject=_SUBJECT) as connection:
         if not _has_chunks(connection):
             return []
         found = _page(connection, sql.SQL("id >= {}").format(sql.Literal(start)), limit)
@@ -96,11 +96,10 @@ def some_chunks(endpoint: Endpoint, limit: int) -> list[Chunk]:
 
 def point_collections(endpoint: Endpoint) -> list[str]:
     """Return the collections of points that chunks refer to."""
-    with _connect(endpoint) as connection, translate_errors(_SUBJECT):
+    with session(endpoint, subject=_SUBJECT) as connection:
         if not _has_chunks(connection):
             return []
-        rows = connection.execute("SELECT DISTINCT point_collection FROM rag.chunks ORDER BY 1").fetchall()
-    return [name for (name,) in rows]
+        return fetch_column(connection, "SELECT DISTINCT point_collection FROM rag.chunks ORDER BY 1")
 
 
 def indexed_collections(endpoint: Endpoint, timeout: float) -> list[str]:
@@ -108,12 +107,8 @@ def indexed_collections(endpoint: Endpoint, timeout: float) -> list[str]:
 
     One document of each collection is looked at, so that a million chunks cost no more than ten.
     """
-    database = endpoint.options["database"]
-    with operator(endpoint, database, timeout=timeout, limit=timeout) as connection, translate_errors(_SUBJECT):
-        if not _has_chunks(connection):
-            return []
-        rows = connection.execute(_OF_INDEXED).fetchall()
-    return sorted({name for (name,) in rows})
+    with session(endpoint, subject=_SUBJECT, timeout=timeout, limit=timeout) as connection:
+        return sorted({*fetch_column(connection, _OF_INDEXED)}) if _has_chunks(connection) else []
 
 
 def chunk_counts(endpoint: Endpoint, timeout: float) -> dict[str, int]:
@@ -127,7 +122,7 @@ def chunk_counts(endpoint: Endpoint, timeout: float) -> dict[str, int]:
 
 def chunks(endpoint: Endpoint, ids: Sequence[UUID]) -> dict[UUID, Chunk]:
     """Those of the chunks that are there, by id."""
-    with _connect(endpoint) as connection, translate_errors(_SUBJECT):
+    with session(endpoint, subject=_SUBJECT) as connection:
         rows = connection.execute(sql.SQL("SELECT {} WHERE id = ANY({})").format(_COLUMNS, sql.Placeholder()), [ids])
         return {row[0]: Chunk._make(row) for row in rows.fetchall()}
 
@@ -139,9 +134,4 @@ def _page(connection: Connection, where: sql.Composed, limit: int) -> list[Chunk
 
 
 def _has_chunks(connection: Connection) -> bool:
-    row = connection.execute("SELECT to_regclass('rag.chunks') IS NOT NULL").fetchone()
-    return bool(row and row[0])
-
-
-def _connect(endpoint: Endpoint) -> Connection:
-    return operator(endpoint, endpoint.options["database"])
+    return bool(fetch_value(connection, "SELECT to_regclass('rag.chunks') IS NOT NULL"))

@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 import ragops
-from ragops.adapters.postgres import translate, translate_errors
+from ragops.adapters.postgres import fetch_value, translate, translate_errors
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError
 from ragops.services.timescaledb.edition import LOCK_KEY, Edition, detect
 from ragops.services.timescaledb.foreign_schema import foreign_schema, refuse_foreign_schema
@@ -144,7 +144,9 @@ def _require_role(connection: Connection, role: str) -> None:
         found = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role]).fetchone()
     if found is None:
         hint = "ragops up makes the roles of the platform"
-        raise MissingError("application_role_missing", f'the server has no role "{role}"', hint)
+        raise MissingError(
+            "application_role_missing", f'cannot migrate the database: the server has no role "{role}"', hint
+        )
 
 
 def _apply_next(
@@ -157,7 +159,7 @@ def _apply_next(
 ) -> AppliedMigration | None:
     with translate_errors(), connection.transaction():
         lock_schema(connection, lock_timeout)
-        # Read after the lock is had: another run may have applied it while this one waited.
+        # Read under the lock: another run may have applied it while this one waited.
         refuse_foreign_schema(connection)
         recorded = _read_recorded(connection)
         _refuse(known, recorded, edition)
@@ -179,16 +181,14 @@ def lock_schema(connection: Connection, timeout: float) -> None:
     except psycopg.errors.LockNotAvailable as error:
         raise LockedError(
             "migration_locked",
-            f"another run has been changing the schema for more than {timeout:g} s",
+            f"cannot change the schema: another run has been at it for more than {timeout:g} s",
             "wait until it ended, then run: ragops migrate up",
         ) from error
 
 
 def _read_recorded(connection: Connection) -> Mapping[int, _Recorded]:
-    exists = connection.execute("SELECT to_regclass('rag.schema_migrations') IS NOT NULL").fetchone()
-    if not (exists and exists[0]):
-        return {}
-    if foreign_schema(connection)[0]:  # a table of the same name with other columns
+    exists = fetch_value(connection, "SELECT to_regclass('rag.schema_migrations') IS NOT NULL")
+    if not exists or foreign_schema(connection)[0]:  # a table of the same name with other columns
         return {}
     rows = connection.execute("SELECT version, name, checksum, edition, applied_at FROM rag.schema_migrations")
     return {version: _Recorded(name, checksum, Edition(edition), at) for version, name, checksum, edition, at in rows}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import translate_errors
-from ragops.services.timescaledb.roles import operator
+from ragops.adapters.postgres import fetch_value
+from ragops.services.timescaledb.roles import session
 
 if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
@@ -57,12 +57,7 @@ FROM line
 
 def schema_digest(endpoint: Endpoint) -> str:
     """Return the digest, hexadecimal. Raises RagopsError if the database cannot be asked."""
-    database = endpoint.options["database"]
-    with (
-        operator(endpoint, database, timeout=_SECONDS, limit=_SECONDS) as connection,
-        translate_errors("the database's catalogue"),
-        connection.transaction(),
-    ):
+    subject = "the database's catalogue"
+    with session(endpoint, subject=subject, timeout=_SECONDS, limit=_SECONDS) as connection, connection.transaction():
         connection.execute("SET LOCAL search_path = pg_catalog")  # or names are written with and without schema
-        row = connection.execute(_DIGEST).fetchone()
-        return str(row[0]) if row else ""
+        return str(fetch_value(connection, _DIGEST) or "")

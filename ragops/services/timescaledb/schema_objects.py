@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ragops.adapters.postgres import fetch_column
 from ragops.services.timescaledb.migration_files import load_migrations, statements
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from ragops.adapters.postgres import Connection
 
@@ -57,20 +58,27 @@ class Missing:
 def find_missing(connection: Connection, edition: str, applied: Collection[int]) -> Missing:
     """Return what the migrations with the versions `applied` have made and is gone. Raises psycopg.Error."""
     wanted = find_expected(edition, frozenset(applied))
-    gone = set(_absent(connection, wanted.relations))
+    gone = _find_gone(connection, "table or view", wanted.relations)
     tables = {name for name in wanted.relations if name not in gone}
-    needed = [f"{name} (table or view)" for name in wanted.relations if name in gone]
+
+    def of_tables(names: Iterable[str]) -> list[str]:
+        return [name for name in names if name in tables]
+
     columns = [name for name in wanted.columns if name.rpartition(".")[0] in tables]
-    needed += [f"{name} (column)" for name in _absent_columns(connection, columns)]
-    needed += [f"{name} (function)" for name in _absent_functions(connection, wanted.functions)]
-    triggers = [pair for pair in wanted.triggers if pair[1] in tables]
-    needed += [f"{name} on {table} (trigger)" for name, table in _absent_triggers(connection, triggers)]
-    needed += [f"{name} (primary key)" for name in _absent_keys(connection, wanted.keys, tables)]
-    foreign = {name: count for name, count in wanted.foreign_keys.items() if name in tables}
-    needed += [f"{name} (foreign key)" for name in _lacking_foreign_keys(connection, foreign)]
-    slow = [f"{name} (index)" for name in _absent(connection, [f"rag.{name}" for name in wanted.indexes])]
+    triggers = [f"{name} on {table}" for name, table in wanted.triggers if table in tables]
+    keys = [f"{name} {wanted.foreign_keys[name]}" for name in of_tables(wanted.foreign_keys)]
+    found = {
+        "table or view": gone,
+        "column": _find_gone(connection, "column", columns),
+        "function": _find_gone(connection, "function", wanted.functions),
+        "trigger": _find_gone(connection, "trigger", triggers),
+        "primary key": _find_gone(connection, "primary key", of_tables(wanted.keys)),
+        "foreign key": [name.partition(" ")[0] for name in _find_gone(connection, "foreign key", keys)],
+    }
     # An index goes with its table; a second message would not help.
-    return Missing(tuple(needed), tuple(slow) if not gone else ())
+    indexes = [] if gone else _find_gone(connection, "table or view", [f"rag.{name}" for name in wanted.indexes])
+    needed = tuple(f"{name} ({kind})" for kind, names in found.items() for name in names)
+    return Missing(needed, tuple(f"{name} (index)" for name in indexes))
 
 
 @lru_cache(maxsize=8)
@@ -122,52 +130,27 @@ def _columns(body: str) -> Iterator[str]:
 
 # --- what is not there -----------------------------------------------------------------------------------------------
 
-
-def _absent(connection: Connection, names: Collection[str]) -> list[str]:
-    query = (
-        "SELECT name FROM unnest(%s::text[]) WITH ORDINALITY AS wanted (name, place) WHERE to_regclass(name) IS NULL"
-    )
-    return [name for (name,) in connection.execute(f"{query} ORDER BY place", [list(names)])]
-
-
-def _absent_columns(connection: Connection, names: Collection[str]) -> list[str]:
-    query = (
-        "SELECT name FROM unnest(%s::text[]) AS name WHERE NOT EXISTS (SELECT FROM pg_attribute WHERE"
-        " attrelid = to_regclass(split_part(name, '.', 1) || '.' || split_part(name, '.', 2))"
-        " AND attname = split_part(name, '.', 3) AND NOT attisdropped) ORDER BY 1"
-    )
-    return [name for (name,) in connection.execute(query, [list(names)])]
-
-
-def _absent_functions(connection: Connection, names: Collection[str]) -> list[str]:
-    query = (
-        "SELECT name FROM unnest(%s::text[]) AS name WHERE NOT EXISTS (SELECT FROM pg_proc p JOIN pg_namespace n"
-        " ON n.oid = p.pronamespace WHERE n.nspname || '.' || p.proname = name) ORDER BY 1"
-    )
-    return [name for (name,) in connection.execute(query, [list(names)])]
+# When the object `name` is gone, by kind: a column is `rag.table.column`, a trigger `name on rag.table`, foreign keys
+# are `rag.table NUMBER`.
+_GONE = {
+    "table or view": "to_regclass(name) IS NULL",
+    "column": """NOT EXISTS (
+        SELECT FROM pg_attribute
+        WHERE attrelid = to_regclass(split_part(name, '.', 1) || '.' || split_part(name, '.', 2))
+        AND attname = split_part(name, '.', 3) AND NOT attisdropped)""",
+    "function": """NOT EXISTS (
+        SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+        WHERE n.nspname || '.' || p.proname = name)""",
+    "trigger": """NOT EXISTS (
+        SELECT FROM pg_trigger
+        WHERE tgrelid = to_regclass(split_part(name, ' on ', 2)) AND tgname = split_part(name, ' on ', 1))""",
+    "primary key": """NOT EXISTS (
+        SELECT FROM pg_constraint WHERE conrelid = to_regclass(name) AND contype = 'p')""",
+    "foreign key": """split_part(name, ' ', 2)::int > (
+        SELECT count(*) FROM pg_constraint WHERE conrelid = to_regclass(split_part(name, ' ', 1)) AND contype = 'f')""",
+}
 
 
-def _absent_triggers(connection: Connection, pairs: Collection[tuple[str, str]]) -> list[tuple[str, str]]:
-    query = (
-        "SELECT name, tab FROM unnest(%s::text[], %s::text[]) AS wanted (name, tab) WHERE NOT EXISTS"
-        " (SELECT FROM pg_trigger WHERE tgrelid = to_regclass(tab) AND tgname = name) ORDER BY 2, 1"
-    )
-    values = [[name for name, _ in pairs], [table for _, table in pairs]]
-    return [(name, table) for name, table in connection.execute(query, values)]
-
-
-def _absent_keys(connection: Connection, tables: Collection[str], there: Collection[str]) -> list[str]:
-    query = (
-        "SELECT tab FROM unnest(%s::text[]) AS tab WHERE NOT EXISTS (SELECT FROM pg_constraint"
-        " WHERE conrelid = to_regclass(tab) AND contype = 'p') ORDER BY 1"
-    )
-    wanted = [table for table in tables if table in there]
-    return [name for (name,) in connection.execute(query, [wanted])]
-
-
-def _lacking_foreign_keys(connection: Connection, wanted: dict[str, int]) -> list[str]:
-    query = (
-        "SELECT tab FROM unnest(%s::text[], %s::int[]) AS wanted (tab, number) WHERE number > (SELECT count(*)"
-        " FROM pg_constraint WHERE conrelid = to_regclass(tab) AND contype = 'f') ORDER BY 1"
-    )
-    return [name for (name,) in connection.execute(query, [list(wanted), list(wanted.values())])]
+def _find_gone(connection: Connection, kind: str, names: Iterable[str]) -> list[str]:
+    query = f"SELECT name FROM unnest(%s::text[]) WITH ORDINALITY AS wanted (name, place) WHERE {_GONE[kind]}"  # noqa: S608
+    return fetch_column(connection, f"{query} ORDER BY place", [list(names)])

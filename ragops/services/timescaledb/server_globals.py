@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from psycopg import sql
+from psycopg.rows import dict_row
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from ragops.adapters.postgres import fetch_column, fetch_value
 from ragops.errors import IntegrityError
 from ragops.hints import OTHER_POINT
 
@@ -120,38 +121,48 @@ class Globals(BaseModel):
 
 
 _ROLES = """
-    SELECT r.rolname, r.rolconnlimit, coalesce(r.rolvaliduntil::text, ''),
-           coalesce(shobj_description(r.oid, 'pg_authid'), ''), coalesce(s.setconfig, '{}'),
-           r.rolsuper, r.rolinherit, r.rolcreaterole, r.rolcreatedb, r.rolcanlogin, r.rolreplication, r.rolbypassrls
+    SELECT r.rolname AS name, r.rolconnlimit AS connection_limit, coalesce(r.rolvaliduntil::text, '') AS valid_until,
+           coalesce(shobj_description(r.oid, 'pg_authid'), '') AS comment, coalesce(s.setconfig, '{}') AS settings,
+           json_build_object(
+               'SUPERUSER', r.rolsuper, 'INHERIT', r.rolinherit, 'CREATEROLE', r.rolcreaterole,
+               'CREATEDB', r.rolcreatedb, 'LOGIN', r.rolcanlogin, 'REPLICATION', r.rolreplication,
+               'BYPASSRLS', r.rolbypassrls) AS attributes
     FROM pg_roles r LEFT JOIN pg_db_role_setting s ON s.setrole = r.oid AND s.setdatabase = 0
     WHERE r.rolname !~ '^pg_' ORDER BY 1
 """
-ATTRIBUTES = ("SUPERUSER", "INHERIT", "CREATEROLE", "CREATEDB", "LOGIN", "REPLICATION", "BYPASSRLS")
+_PARAMETERS_SINCE = 150000
 _PASSWORDS = "SELECT rolname, rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL"
 _MEMBERSHIPS = """
-    SELECT r.rolname, m.rolname, g.rolname, a.admin_option, (to_jsonb(a) ->> 'inherit_option')::bool,
-           (to_jsonb(a) ->> 'set_option')::bool
+    SELECT r.rolname AS role, m.rolname AS member, g.rolname AS grantor, a.admin_option AS admin,
+           (to_jsonb(a) ->> 'inherit_option')::bool AS inherit, (to_jsonb(a) ->> 'set_option')::bool AS set_role
     FROM pg_auth_members a JOIN pg_roles r ON r.oid = a.roleid JOIN pg_roles m ON m.oid = a.member
     JOIN pg_roles g ON g.oid = a.grantor ORDER BY 1, 2, 3
 """
 _PARAMETERS = """
-    SELECT coalesce(g.rolname, ''), coalesce(t.rolname, ''), e.privilege_type, e.is_grantable, p.parname
+    SELECT coalesce(g.rolname, '') AS grantor, coalesce(t.rolname, '') AS grantee, e.privilege_type AS privilege,
+           e.is_grantable AS grantable, p.parname AS subject
     FROM pg_parameter_acl p, aclexplode(p.paracl) e LEFT JOIN pg_roles g ON g.oid = e.grantor
     LEFT JOIN pg_roles t ON t.oid = e.grantee ORDER BY 5, 2, 3
 """
 _DATABASE = """
-    SELECT pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.datcollate, d.datctype, d.datconnlimit,
-           d.datistemplate, coalesce(shobj_description(d.oid, 'pg_database'), ''), d.datacl IS NULL, to_jsonb(d), d.oid
+    SELECT pg_get_userbyid(d.datdba) AS owner, pg_encoding_to_char(d.encoding) AS encoding, d.datcollate AS collate,
+           d.datctype AS ctype, d.datconnlimit AS connection_limit, d.datistemplate AS template,
+           coalesce(shobj_description(d.oid, 'pg_database'), '') AS comment, d.datacl IS NULL AS is_plain,
+           coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') AS provider,
+           coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', '') AS locale,
+           coalesce(to_jsonb(d) ->> 'daticurules', '') AS icu_rules
     FROM pg_database d WHERE d.datname = current_database()
 """
 _DATABASE_GRANTS = """
-    SELECT coalesce(g.rolname, ''), coalesce(t.rolname, ''), e.privilege_type, e.is_grantable
+    SELECT coalesce(g.rolname, '') AS grantor, coalesce(t.rolname, '') AS grantee, e.privilege_type AS privilege,
+           e.is_grantable AS grantable
     FROM pg_database d, aclexplode(d.datacl) WITH ORDINALITY e(grantor, grantee, privilege_type, is_grantable, number)
     LEFT JOIN pg_roles g ON g.oid = e.grantor
     LEFT JOIN pg_roles t ON t.oid = e.grantee WHERE d.datname = current_database() ORDER BY e.number
 """
 _SETTINGS = """
-    SELECT coalesce(r.rolname, ''), s.setconfig FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole
+    SELECT coalesce(r.rolname, '') AS role, s.setconfig AS settings
+    FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole
     JOIN pg_database d ON d.oid = s.setdatabase WHERE d.datname = current_database() ORDER BY 1
 """
 _LISTS = {
@@ -175,24 +186,26 @@ _DETACHING = """
 
 def read(connection: Connection, application: str, *, passwords: bool) -> Globals:
     """Read it all in the connection's transaction; hashes of passwords only if `passwords` are wanted."""
-    version = connection.info.server_version // 10000
-    hashes: dict[str, str] = dict(connection.execute(_PASSWORDS).fetchall()) if _is_superuser(connection) else {}
-    lists: dict[str, Any] = {
-        name: tuple(item for (item,) in connection.execute(sql.SQL(query)).fetchall()) for name, query in _LISTS.items()
-    }
-    rows = connection.execute(
+    superuser = fetch_value(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
+    hashes: dict[str, str] = dict(connection.execute(_PASSWORDS).fetchall()) if superuser else {}
+    lists: dict[str, Any] = {name: tuple(fetch_column(connection, query)) for name, query in _LISTS.items()}
+    extensions = connection.execute(
         "SELECT e.extname, e.extversion, n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
     ).fetchall()
     database = _database(connection)
+    roles = [
+        Role(
+            **row, has_password=row["name"] in hashes, password=hashes.get(row["name"], "") if passwords else ""
+        )
+        for row in _rows(connection, _ROLES)
+    ]  # fmt: skip
+    has_parameters = connection.info.server_version >= _PARAMETERS_SINCE
     return Globals(
-        roles=tuple(_role(row, hashes, passwords=passwords) for row in connection.execute(_ROLES).fetchall()),
-        memberships=tuple(
-            Membership(role=row[0], member=row[1], grantor=row[2], admin=row[3], inherit=row[4], set_role=row[5])
-            for row in connection.execute(_MEMBERSHIPS).fetchall()
-        ),
-        parameters=tuple(_grant(row) for row in connection.execute(_PARAMETERS).fetchall()) if version >= 15 else (),
+        roles=tuple(roles),
+        memberships=tuple(Membership(**row) for row in _rows(connection, _MEMBERSHIPS)),
+        parameters=tuple(Grant(**row) for row in _rows(connection, _PARAMETERS)) if has_parameters else (),
         database=database,
-        extensions={name: (number, schema) for name, number, schema in rows},
+        extensions={name: (number, schema) for name, number, schema in extensions},
         detaching=tuple((parent, child) for parent, child in connection.execute(_DETACHING).fetchall()),
         path=_path(database, application, lists["schemas"]),
         **lists,
@@ -204,60 +217,24 @@ def parse(path: Path) -> Globals:
     try:
         return Globals.model_validate_json(path.read_bytes())
     except (ValidationError, OSError) as error:
-        what = f"{path.name} is not what ragops writes: {type(error).__name__}"
+        what = f"cannot read {path.name}: it is not a part that ragops writes ({type(error).__name__})"
         raise IntegrityError("globals_invalid", what, OTHER_POINT) from error
 
 
-def _is_superuser(connection: Connection) -> bool:
-    row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
-    return bool(row and row[0])
-
-
-def _role(row: tuple[Any, ...], hashes: dict[str, str], *, passwords: bool) -> Role:
-    name, limit, until, comment, settings, *flags = row
-    return Role(
-        name=name,
-        attributes=dict(zip(ATTRIBUTES, flags, strict=True)),
-        connection_limit=limit,
-        valid_until=until,
-        comment=comment,
-        settings=tuple(settings),
-        password=hashes.get(name, "") if passwords else "",
-        has_password=name in hashes,
-    )
-
-
-def _grant(row: tuple[Any, ...]) -> Grant:
-    subject = row[4] if len(row) > 4 else ""
-    return Grant(grantor=row[0], grantee=row[1], privilege=row[2], grantable=row[3], subject=subject)
+def _rows(connection: Connection, query: str) -> list[dict[str, Any]]:
+    """Return rows by the names of their columns, which are those of the models' fields."""
+    return connection.cursor(row_factory=dict_row).execute(query).fetchall()
 
 
 def _database(connection: Connection) -> Database:
-    row = connection.execute(_DATABASE).fetchone()
-    assert row is not None  # noqa: S101  we are in it
-    owner, encoding, collate, ctype, limit, template, comment, plain, values, _ = row
-    grants = None if plain else tuple(_grant(item) for item in connection.execute(_DATABASE_GRANTS).fetchall())
-    settings = tuple(
-        RoleSettings(role=role, settings=tuple(said)) for role, said in connection.execute(_SETTINGS).fetchall()
-    )
-    return Database(
-        owner=owner,
-        encoding=encoding,
-        provider=values.get("datlocprovider", "c"),
-        collate=collate,
-        ctype=ctype,
-        locale=values.get("datlocale") or values.get("daticulocale") or "",
-        icu_rules=values.get("daticurules") or "",
-        connection_limit=limit,
-        template=template,
-        comment=comment,
-        grants=grants,
-        settings=settings,
-    )
+    (row,) = _rows(connection, _DATABASE)
+    grants = None if row["is_plain"] else tuple(Grant(**item) for item in _rows(connection, _DATABASE_GRANTS))
+    settings = tuple(RoleSettings(**item) for item in _rows(connection, _SETTINGS))
+    return Database(**row, grants=grants, settings=settings)
 
 
 def _path(database: Database, application: str, schemas: tuple[str, ...]) -> tuple[str, ...]:
-    """Schemas in which names are looked for, the application's way first, then all others."""
+    """Return the schemas of the search path, the application's first, then all others."""
     from ragops.services.timescaledb.database_properties import setting, words
 
     found: list[str] = []

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from ragops.adapters.postgres import translate_errors
+from ragops.adapters.postgres import fetch_column, translate_errors
 from ragops.services.timescaledb.roles import MAINTENANCE, operator
 
 if TYPE_CHECKING:
@@ -71,8 +71,7 @@ def kept_databases(connection: Connection, database: str) -> list[str]:
 def _find_matching(connection: Connection, database: str, purpose: str) -> list[str]:
     base = _name(database, purpose).rpartition(f"_{purpose}_")[0]
     pattern = f"^{re.escape(base)}_{purpose}_[0-9]{{8}}t[0-9]{{9}}$"
-    rows = connection.execute("SELECT datname FROM pg_database WHERE datname ~ %s ORDER BY 1", [pattern]).fetchall()
-    return [name for (name,) in rows]
+    return fetch_column(connection, "SELECT datname FROM pg_database WHERE datname ~ %s ORDER BY 1", [pattern])
 
 
 def drop(connection: Connection, endpoint: Endpoint, database: str) -> None:
@@ -83,10 +82,9 @@ def drop(connection: Connection, endpoint: Endpoint, database: str) -> None:
     row = connection.execute("SELECT oid, datistemplate FROM pg_database WHERE datname = %s", [database]).fetchone()
     if row is None:
         return
-    names = connection.execute("SELECT subname FROM pg_subscription WHERE subdbid = %s", [row[0]]).fetchall()
-    if names:
+    if names := fetch_column(connection, "SELECT subname FROM pg_subscription WHERE subdbid = %s", [row[0]]):
         with operator(endpoint, database) as inside:
-            for (name,) in names:
+            for name in names:
                 for what in ("ALTER SUBSCRIPTION {} DISABLE", "ALTER SUBSCRIPTION {} SET (slot_name = NONE)"):
                     inside.execute(sql.SQL(what).format(sql.Identifier(name)))
                 inside.execute(sql.SQL("DROP SUBSCRIPTION {}").format(sql.Identifier(name)))
