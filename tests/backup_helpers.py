@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any
 from ragops.adapters.background import BackgroundTask, TaskPool
 from ragops.adapters.storage import FileEntry
 from ragops.adapters.storage.folder import FolderStore
+from ragops.config.load import load
 from ragops.errors import StoreMissingError
 from ragops.operations.backup import create
+from ragops.operations.lifecycle.init import init
 from ragops.operations.records.restore_journal import RestoreJournal
 from ragops.operations.restore import restore as restoring
+from ragops.operations.session import Session
 from ragops.recovery.backup_target import BackupTarget
 from ragops.recovery.codec import encode, file_suffix
 from ragops.recovery.manifest import FILE_NAME, FORMAT, Kind, Manifest, ManifestPart, StoredFile, parse, sign_manifest
@@ -100,6 +103,14 @@ def vault_of(folder: Path, *copies: Path, environment: str = "default", **named:
         signing_key_file=folder / "signing.pem",
         **named,
     )
+
+
+def session_in(folder: Path, backup: str = "") -> Session:
+    """A new project with more lines in its section `backup:`, which nothing was done with yet."""
+    init(folder, "rag", "embedded")
+    config = folder / "ragops.yaml"
+    config.write_text(config.read_text().replace("backup:\n", f"backup:\n{backup}", 1))
+    return Session(load(config, None, {}), "test", lambda _text: None)
 
 
 def take(platform: Platform, vault: BackupTarget, **named: Any) -> RecoveryPoint:

@@ -99,6 +99,25 @@ class Cli:
         return {name: value for name, value in {**kept, **(changes or {})}.items() if value is not None}
 
 
+@dataclass(frozen=True)
+class Project:
+    """The folder of a project, and commands in it."""
+
+    root: Path
+    ragops: Any
+
+    def run(self, *arguments: str, code: int = 0, cwd: Path | None = None, **more: Any) -> Any:
+        """A command that has to end with `code`."""
+        done = self.ragops(*arguments, cwd=cwd or self.root, timeout=280, **more)
+        assert done.code == code, f"{arguments}: {done.code}\n{done.out}\n{done.err}"
+        return done
+
+    def pids(self) -> dict[str, int]:
+        """The process of each service that runs."""
+        rows = self.run("status", "--json").json()["services"]
+        return {item["service"]: int(item["ident"]) for item in rows if item["ident"]}
+
+
 class Forks:
     """The process that forks; one command line at a time."""
 

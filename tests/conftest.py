@@ -18,6 +18,7 @@ import pytest
 
 from tests.command_line import KEPT, Cli
 from tests.ports import free_port
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -200,17 +201,6 @@ def platform(ragops: Cli) -> Iterator[Path]:
 
 
 # --- helpers, as fixtures because test modules do not import one another --------------------------------------------
-
-
-PATIENCE = 3
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 30, what: str = "it") -> None:
-    """Poll until `condition` is true; fails the test if it never is: other workers may have the processor thrice."""
-    deadline = time.monotonic() + seconds * PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds * PATIENCE} s"
-        time.sleep(0.01)
 
 
 @pytest.fixture(name="wait_until", scope="session")

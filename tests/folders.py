@@ -1,4 +1,4 @@
-"""Folders of tests that other users than the one who runs them have to pass."""
+"""Files of tests: folders that other users may pass, programs."""
 
 from __future__ import annotations
 
@@ -12,3 +12,11 @@ def let_everyone_pass(folder: Path) -> None:
     for each in (folder, *folder.resolve().parents):
         if top in each.resolve().parents:
             each.chmod(0o755)
+
+
+def make_program(path: Path, says: str) -> Path:
+    """A program that prints one line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\necho {says}\n")
+    path.chmod(0o755)
+    return path

@@ -11,6 +11,7 @@ import redis
 
 from ragops.config.load import load
 from ragops.operations.session import Session
+from tests.command_line import Project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,19 +27,11 @@ _COLLECTION = {
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """The project in `root`, `identity` opens its recovery points, `token` opens its gateway."""
+class Loaded(Project):
+    """A project that is up, `identity` opens its recovery points, `token` opens its gateway."""
 
-    root: Path
     identity: Path
     token: str
-    ragops: Any
-
-    def run(self, *arguments: str, code: int = 0, cwd: Path | None = None, **more: Any) -> Any:
-        """A command that has to end with `code`."""
-        done = self.ragops(*arguments, cwd=cwd or self.root, timeout=240, **more)
-        assert done.code == code, f"{arguments}: {done.code}\n{done.out}\n{done.err}"
-        return done
 
     def session(self) -> Session:
         return Session(load(self.root / "ragops.yaml", None, {}), "a test", lambda _text: None)
@@ -52,10 +45,6 @@ class Loaded:
     def take(self) -> RecoveryPoint:
         return self.point(self.run("backup", "run", "--quiet").out.strip())
 
-    def pids(self) -> dict[str, str]:
-        services = self.run("status", "--json").json()["services"]
-        return {item["instance"]: item["ident"] for item in services}
-
 
 def make(root: Path, ragops: Any) -> Loaded:
     """Fill the project in `root`, bring it up and back it up."""
@@ -63,12 +52,13 @@ def make(root: Path, ragops: Any) -> Loaded:
     recipient = ragops("backup", "keygen", str(identity), cwd=root).out.strip()
     config = root / "ragops.yaml"
     backup = f"backup:\n  metrics_file: metrics.prom\n  recipients: [{recipient}]\n"
-    config.write_text(config.read_text().replace("backup:\n", backup, 1))
+    users = "redis:\n  users: {worker: {role: write, keys: ['*']}}\n"
+    config.write_text(config.read_text().replace("backup:\n", backup, 1).replace("redis:\n", users, 1))
     (root / "manuals").mkdir()
     for number in range(DOCUMENTS):
         (root / "manuals" / f"{number}.md").write_text(f"# Page {number}\n\nRotating the secret number {number}.\n")
     (root / "collections-config.json").write_text(json.dumps({"collections": [_COLLECTION]}))
-    bare = Loaded(root, identity, "", ragops)
+    bare = Project(root, ragops)
     for line in ("up --yes", "migrate up", "migrate json-to-db collections-config.json", "ingest"):
         bare.run(*line.split())
     with redis_of(root, ragops) as client:
@@ -79,7 +69,7 @@ def make(root: Path, ragops: Any) -> Loaded:
         client.set("bytes", b"\xff\xfe")
     token = bare.run("token", "issue", "reader").out.strip()
     bare.run("backup", "run")
-    return Loaded(root, identity, token, ragops)
+    return Loaded(root, ragops, identity, token)
 
 
 def outputs(root: Path, ragops: Any) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
 import shlex
 import signal
@@ -21,6 +20,7 @@ import pytest
 import typer
 
 from ragops.cli.app import app
+from tests.terminal import on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -423,43 +423,26 @@ def test_no_command_shows_the_help(workspace: Path, ragops: Any, line: str) -> N
     assert done.out.startswith("Usage: ragops")
 
 
-def on_terminal(ragops: Any, *arguments: str, cwd: Path, env: dict[str, str]) -> str:
+def shown(ragops: Any, *arguments: str, cwd: Path, env: dict[str, str]) -> str:
     """What a command writes on a terminal."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        ragops.command(*arguments), cwd=cwd, env=ragops.environment({"TERM": "xterm", **env}),
-        stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
-    )  # fmt: skip
-    os.close(slave)
-    text = b""
-    while True:
-        try:
-            block = os.read(master, 65536)
-        except OSError:  # the other end is closed
-            break
-        text += block
-        if not block:
-            break
-    os.close(master)
-    process.wait(timeout=60)
-    return text.decode().replace("\r\n", "\n")
+    return on_terminal(ragops.command(*arguments), ragops.environment(env), cwd=cwd, code=None)
 
 
 @engine
 @pytest.mark.parametrize("how", ["NO_COLOR", "--no-color"])
 def test_plain_text_is_to_be_had_on_a_terminal(platform: Path, ragops: Any, how: str) -> None:
-    assert "\x1b[32m" in on_terminal(ragops, "status", cwd=platform, env={})
+    assert "\x1b[32m" in shown(ragops, "status", cwd=platform, env={})
     options = [how] if how.startswith("--") else []
     env = {} if options else {how: "1"}
     for command in ("status", "nosuch"):
-        text = on_terminal(ragops, command, *options, cwd=platform, env=env)
+        text = shown(ragops, command, *options, cwd=platform, env=env)
         assert "\x1b[" not in text
 
 
 @engine
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_a_narrow_terminal_breaks_no_address_and_no_number(platform: Path, ragops: Any, width: int) -> None:
-    text = on_terminal(ragops, "status", cwd=platform, env={"COLUMNS": str(width)})
+    text = shown(ragops, "status", cwd=platform, env={"COLUMNS": str(width)})
     narrow = re.sub(r"\x1b\[[0-9;]*m", "", text)
     assert "…" not in narrow
     for item in ragops("status", "--json", cwd=platform).json()["services"]:

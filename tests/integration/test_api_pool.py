@@ -16,7 +16,7 @@ from ragops.api.stores import Database
 
 if TYPE_CHECKING:
     from ragops.operations.platform import Platform
-    from tests.integration.conftest import Engine
+    from tests.engines import Engine
 
 SINCE_AWAY = 4.5  # the pool by itself tries 1 s and 3 s after the first failure, then not before 7 s
 TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ragops-api'"

@@ -18,10 +18,13 @@ from ragops.adapters.scheduler.systemd import UnitFolder
 from ragops.operations.schedule import boot
 from ragops.operations.schedule.entries import Schedulers
 from ragops.operations.schedule.scheduler_files import Schedule
+from tests.command_line import Project
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+
+    from tests.loaded_platform import Loaded
 
 SERVICES = {"redis", "timescaledb", "qdrant", "api", "gateway"}
 BARE = {"HOME": "/", "PATH": "/usr/bin:/bin", "SHELL": "/bin/sh", "LOGNAME": "root"}
@@ -139,22 +142,14 @@ def test_the_unit_is_enabled_and_taken_out(
 # --- it really starts ------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def up(module_project: Path, ragops: Any) -> Iterator[Path]:
-    done = ragops("up", "--yes", cwd=module_project)
-    assert done.code == 0, done.err
-    yield module_project
-    ragops("down", "--yes", cwd=module_project)
-
-
-def pids(project: Path, ragops: Any) -> dict[str, int]:
-    rows = ragops("status", "--json", cwd=project).json()["services"]
-    return {item["service"]: int(item["ident"]) for item in rows if item["ident"]}
+@pytest.fixture
+def up(loaded: Loaded) -> Path:
+    return loaded.root
 
 
 def machine_goes_down(project: Path, ragops: Any, wait_until: Callable[..., None]) -> None:
     """Everything is gone at once, as when the power fails."""
-    found = pids(project, ragops)
+    found = Project(project, ragops).pids()
     assert set(found) == SERVICES
     for pid in found.values():
         os.killpg(pid, signal.SIGKILL)
@@ -187,13 +182,13 @@ def test_the_line_of_the_crontab_brings_the_platform_up(
     machine_goes_down(up, ragops, wait_until)
     done = bare(command)
     assert done.returncode == 0, done.stderr
-    assert set(pids(up, ragops)) == SERVICES
+    assert set(Project(up, ragops).pids()) == SERVICES
     assert ragops("outputs", "--json", "--show-secrets", cwd=up).json() == before
     health = ragops("health", "--json", cwd=up).json()
     assert {probe["service"] for probe in health["probes"] if probe["checks"][0]["status"] == "down"} == set()
-    running = pids(up, ragops)
+    running = Project(up, ragops).pids()
     assert bare(command).returncode == 0
-    assert pids(up, ragops) == running, "what runs is left alone"
+    assert Project(up, ragops).pids() == running, "what runs is left alone"
     assert ragops("plan", "--exit-code", cwd=up).code == 0, "it is as it was provisioned"
 
 
@@ -204,13 +199,13 @@ def test_the_unit_stops_and_starts_it(up: Path, ragops: Any) -> None:
     commands = {
         key: value.replace("$$", "$").replace("%%", "%") for key, value in re.findall(r"^(Exec\w+)=(.*)$", text, re.M)
     }
-    assert set(pids(up, ragops)) == SERVICES
+    assert set(Project(up, ragops).pids()) == SERVICES
     done = bare(shlex.join(shlex.split(commands["ExecStop"])))
     assert done.returncode == 0, done.stderr
-    assert pids(up, ragops) == {}
+    assert Project(up, ragops).pids() == {}
     done = bare(shlex.join(shlex.split(commands["ExecStart"])))
     assert done.returncode == 0, done.stderr
-    assert set(pids(up, ragops)) == SERVICES
+    assert set(Project(up, ragops).pids()) == SERVICES
 
 
 @pytest.mark.engine
@@ -231,4 +226,4 @@ def test_a_disk_that_is_not_mounted_is_not_begun_anew(up: Path, ragops: Any) -> 
             data.rmdir()
         aside.rename(data)
     assert ragops("service", "start", cwd=up).code == 0
-    assert set(pids(up, ragops)) == SERVICES
+    assert set(Project(up, ragops).pids()) == SERVICES

@@ -15,24 +15,16 @@ from ragops.config.load import load
 from ragops.operations.records import drill_log
 from ragops.operations.restore.compare import compare
 from ragops.services.qdrant.cluster.nodes import connect
-from tests import loaded_platform
 from tests.backup_helpers import files_of, forge_counts, stored
-from tests.loaded_platform import DOCUMENTS, KEYS, Loaded
+from tests.loaded_platform import DOCUMENTS, KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ragops.adapters.qdrant.http import HttpClient
+    from tests.loaded_platform import Loaded
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
-
-
-@pytest.fixture(scope="module")
-def loaded(module_project: Path, ragops: Any) -> Iterator[Loaded]:
-    try:
-        yield loaded_platform.make(module_project, ragops)
-    finally:
-        ragops("down", "--yes", cwd=module_project)
 
 
 def drills(loaded: Loaded) -> list[Path]:

@@ -8,7 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,7 @@ from ragops.services.contract import Endpoint, Login, Status
 from ragops.services.timescaledb import schema
 from tests.ports import free_port
 from tests.unit.embedding.model_server import ModelServer
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,19 +68,16 @@ class Store:
     def start(self) -> None:
         command = [sys.executable, "-m", "ragops.devserver.qdrant", str(self.folder / "edge.json")]
         self.process = subprocess.Popen(command, stderr=(self.folder / "log").open("ab"), stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                assert self.client.get("/healthz").status_code == 200
-            except httpx.HTTPError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            else:
-                return
+        wait_until(self._answers)
+
+    def _answers(self) -> bool:
+        with suppress(httpx.HTTPError):
+            return self.client.get("/healthz").status_code == 200
+        return False
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def writes(self) -> int:
         """How many requests so far could have changed something."""

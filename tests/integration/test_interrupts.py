@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.command_line import Project
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable, Iterator
@@ -21,17 +23,12 @@ pytestmark = [pytest.mark.engine, pytest.mark.fault]
 SERVICES = ("redis", "timescaledb", "qdrant", "api", "gateway")
 
 
-class Victim:
+class Victim(Project):
     """A project whose commands are ended half-way; it was up once, so its data and schema are there."""
 
     def __init__(self, root: Path, ragops: Any, processes_of: Any, wait_until: Any) -> None:
-        self.root, self.ragops, self._processes_of, self._wait_until = root, ragops, processes_of, wait_until
-        self.state = root / ".ragops"
-
-    def run(self, *arguments: str, code: int = 0) -> Any:
-        done = self.ragops(*arguments, cwd=self.root)
-        assert done.code == code, f"{arguments}: {done.code}\n{done.out}\n{done.err}"
-        return done
+        super().__init__(root, ragops)
+        self._processes_of, self._wait_until, self.state = processes_of, wait_until, root / ".ragops"
 
     # --- points, found by what can be seen ------------------------------------------------------------------------
 
@@ -79,7 +76,7 @@ class Victim:
         finally:
             if process.poll() is None:
                 process.kill()
-            process.out, process.err = process.communicate(timeout=10)  # type: ignore[attr-defined]
+            process.out, process.err = process.communicate(timeout=60)  # type: ignore[attr-defined]
         return process
 
     # --- what must hold afterwards -------------------------------------------------------------------------------
@@ -170,7 +167,7 @@ def test_down_after_everything_was_killed_leaves_nothing(victim: Victim, process
             with contextlib.suppress(psutil.Error):
                 item.kill()
     process.kill()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert processes_of(victim.state / "run"), "else this test shows nothing"
     victim.run("down", "--yes")
     assert not processes_of(victim.root)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
+from tests.command_line import Project
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,20 +25,8 @@ SERVICES = {"redis", "timescaledb", "qdrant", "api", "gateway"}
 RESOURCES = {*SERVICES, "gateway-config"}
 
 
-class Platform:
+class Platform(Project):
     """The project that all tests of this module share, in their order."""
-
-    def __init__(self, root: Path, ragops: Any) -> None:
-        self.root, self._ragops = root, ragops
-
-    def run(self, *arguments: str, code: int = 0) -> Any:
-        """Run a command that must end with `code`."""
-        done = self._ragops(*arguments, cwd=self.root)
-        assert done.code == code, f"{arguments}: {done.code}\n{done.out}\n{done.err}"
-        return done
-
-    def pids(self) -> dict[str, int]:
-        return {item["service"]: int(item["ident"]) for item in self.run("status", "--json").json()["services"]}
 
     def redis(self, *words: str) -> str:
         """One command to Valkey as an application sends it."""

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.command_line import Project
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -15,25 +17,20 @@ pytestmark = [pytest.mark.engine, pytest.mark.campaign(sample=0)]
 MISSING = 7
 
 
-class Platform:
+class Platform(Project):
     """The project that the tests of this module share, in their order."""
 
-    def __init__(self, root: Path, ragops: Any) -> None:
-        self.root, self._ragops = root, ragops
-        self.data = root / ".ragops" / "data" / "default"
-        self.history = root / ".ragops" / "run" / "default" / "recovery-points.json"
+    @property
+    def data(self) -> Path:
+        return self.root / ".ragops" / "data" / "default"
 
-    def run(self, *arguments: str, code: int = 0) -> Any:
-        done = self._ragops(*arguments, cwd=self.root)
-        assert done.code == code, f"{arguments}: {done.code}\n{done.out}\n{done.err}"
-        return done
+    @property
+    def history(self) -> Path:
+        return self.root / ".ragops" / "run" / "default" / "recovery-points.json"
 
     def point(self) -> str:
         ident: str = self.run("backup", "show", "latest", "--json").json()["id"]
         return ident
-
-    def running(self) -> set[str]:
-        return {item["service"] for item in self.run("status", "--json").json()["services"] if item["ident"]}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +77,7 @@ def test_one_service_alone_is_missed_and_brought_back(platform: Platform) -> Non
     refusal = platform.run("restore", "latest", "--service", "qdrant", "--yes", "--json", code=MISSING).error
     assert refusal["code"] == "data_gone", "redis would stay empty"
     platform.run("restore", "latest", "--service", "redis", "--yes")
-    assert platform.running() == {"redis", "timescaledb", "qdrant", "api", "gateway"}
+    assert set(platform.pids()) == {"redis", "timescaledb", "qdrant", "api", "gateway"}
 
 
 def test_recovery_points_alone_tell_that_there_was_a_platform(platform: Platform) -> None:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import os
-import pickle
 import shutil
 import signal
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 from dataclasses import replace
@@ -24,7 +20,7 @@ from ragops.operations.backup.verify import verify
 from ragops.operations.restore.restore import RestoreRequest
 from ragops.recovery.manifest import Kind
 from ragops.services.contract import Login
-from ragops.services.timescaledb import schema
+from ragops.services.timescaledb import backup, schema, swap
 from ragops.services.timescaledb.backup import TimescaleBackup
 from ragops.services.timescaledb.roles import operator, prepare
 from tests.backup_helpers import (
@@ -37,6 +33,7 @@ from tests.backup_helpers import (
     take,
     unpack,
 )
+from tests.dying import die_at, run_killed
 
 
 def rows(postgres) -> int:
@@ -316,31 +313,10 @@ def test_leftovers_of_killed_runs_are_cleared(postgres, postgres_platform, vault
     assert "rag_restore_20200101t000000123" not in databases(postgres)
 
 
-KILLED_RUN = """
-    import os, pickle, signal, sys, threading
-    from ragops.adapters import subprocess_tool as child
-    from ragops.operations.restore import restore as operation
-    from ragops.services.timescaledb import backup, swap
-    from tests.backup_helpers import restore
-    platform, vault, point, when = pickle.load(open(sys.argv[1], "rb"))
-    def die():
-        os.kill(os.getpid(), signal.SIGKILL)
-    def dying(module, name):
-        real = getattr(module, name)
-        def function(*arguments, **named):
-            if when == "in " + name:
-                threading.Timer(0.05, die).start()
-            if when == "before " + name:
-                die()
-            result = real(*arguments, **named)
-            if when == "after " + name:
-                die()
-            return result
-        setattr(module, name, function)
-    dying(backup, "_fill")
-    dying(swap, "swap_databases")
-    restore(operation.RestoreRequest(point, safety=False), platform, vault)
-"""
+def restore_and_die(platform, vault, point: str, when: str) -> None:
+    die_at(when, backup, "_fill")
+    die_at(when, swap, "swap_databases")
+    restore(RestoreRequest(point, safety=False), platform, vault)
 
 
 @pytest.mark.fault
@@ -349,12 +325,7 @@ def test_killed_restore_is_completed_by_the_next(postgres, postgres_platform, va
     postgres.sql("INSERT INTO rag.documents SELECT i, md5(i::text) FROM generate_series(1000, 100000) i")
     point = take(postgres_platform, vault)
     postgres.sql("DELETE FROM rag.documents WHERE id > 10")
-    handover = tmp_path / "handover"
-    handover.write_bytes(pickle.dumps((postgres_platform, vault, point.id, when)))
-    code = textwrap.dedent(KILLED_RUN)
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    done = subprocess.run([sys.executable, "-c", code, str(handover)], timeout=120, check=False, env=environment)
-    assert done.returncode == -signal.SIGKILL
+    run_killed(tmp_path, restore_and_die, postgres_platform, vault, point.id, when)
     serving = rows(postgres)
     assert serving in (10, 99101)  # the old or the new, whole, under its own name
     if when in ("in _fill", "before swap_databases"):

@@ -30,6 +30,7 @@ from ragops.services.qdrant.backup import sampling
 from ragops.services.qdrant.cluster.cluster import wait_all_active
 from ragops.services.qdrant.cluster.nodes import connect
 from tests.qdrant_processes import KEY, Cluster, binary, cluster, free_ports
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -299,32 +300,27 @@ class Load:
                 time.sleep(0.02)
 
 
-def wait_until(condition: Any, what: str, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
-
-
 @pytest.mark.fault
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_lost_node_fails_no_search_and_no_write(three: Cluster, how: signal.Signals) -> None:
     with Load(three) as load:
-        wait_until(lambda: load.searches > 20 and load.stored, "load")
+        wait_until(lambda: load.searches > 20 and load.stored, what="load")
         if how is signal.SIGKILL:
             three.stop(2, how)
         else:
             three.send(2, how)
-        wait_until(lambda: "2 ejected" in load.recorder.events, "the node ejected")
+        wait_until(lambda: "2 ejected" in load.recorder.events, what="the node ejected")
         searches, stored = load.searches, len(load.stored)
-        wait_until(lambda: load.searches > searches + 50 and len(load.stored) > stored + 5, "load without the node")
+        wait_until(
+            lambda: load.searches > searches + 50 and len(load.stored) > stored + 5, what="load without the node"
+        )
         if how is signal.SIGKILL:
             three.start(2)
         else:
             three.send(2, signal.SIGCONT)
-        wait_until(lambda: "2 back" in load.recorder.events and not load.ejected, "the node re-admitted")
+        wait_until(lambda: "2 back" in load.recorder.events and not load.ejected, what="the node re-admitted")
         searches = load.searches
-        wait_until(lambda: load.searches > searches + 20, "load over all nodes")
+        wait_until(lambda: load.searches > searches + 20, what="load over all nodes")
     assert load.failures == []
     wait_all_active(three.endpoint, 90)
     with VectorStore.at(three.endpoint) as store:

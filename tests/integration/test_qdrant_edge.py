@@ -37,6 +37,7 @@ from ragops.services.qdrant.component import service_spec
 from ragops.services.qdrant.settings import QdrantSettings
 from tests import backup_helpers
 from tests.ports import free_port
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -612,13 +613,6 @@ def test_interrupted_upload_changes_nothing(server: Server, api: httpx.Client) -
     connection.close()
     wait_until(lambda: leftovers(server) == [])
     assert count(api, "docs") == 7
-
-
-def wait_until(condition: Any) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_form_without_its_end_is_no_upload(api: httpx.Client) -> None:

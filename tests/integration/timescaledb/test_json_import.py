@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
@@ -12,6 +11,7 @@ import pytest
 from ragops.errors import ExitCode, InvalidInputError, LockedError, MissingError, UnhealthyError
 from ragops.operations.data import migrate
 from ragops.services.timescaledb.json_import import FieldChange
+from tests.waiting import wait_until
 
 DEFAULTS = {
     "embeddingModel": "nomic-embed-text",
@@ -236,10 +236,7 @@ def test_a_killed_import_leaves_nothing_and_the_next_completes(plain, session, l
         holder.execute("LOCK TABLE rag.audit_log IN SHARE MODE")
         run = pool.submit(load, plain, document(PLAIN, FULL))
         waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-        deadline = time.monotonic() + 20
-        while not (found := observer.execute(waiting).fetchone()):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        found = wait_until(lambda: observer.execute(waiting).fetchone())
         observer.execute("SELECT pg_terminate_backend(%s)", [found[0]])
         with pytest.raises(UnhealthyError) as caught:
             run.result(timeout=30)

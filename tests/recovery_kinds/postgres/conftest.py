@@ -15,12 +15,12 @@ import pytest
 
 from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.programs import locate
-from ragops.services.timescaledb import component as timescale_component
 from ragops.services.timescaledb import pg_dump
 from ragops.services.timescaledb.backup import TimescaleBackup
 from ragops.services.timescaledb.roles import prepare
 from tests.backup_helpers import KeepingWriter
-from tests.integration.conftest import make_engine
+from tests.engines import make_engine
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -183,7 +183,7 @@ def _server() -> Iterator[Server]:
     root = Path(tempfile.mkdtemp(prefix="ragops-kinds-"))
     root.chmod(0o755)
     (root / "ragops.yaml").write_text("name: test\n")
-    engine = make_engine(root, "timescaledb", timescale_component)
+    engine = make_engine(root, "timescaledb", free_port())
     supervisor.ensure_running(engine.spec)
     try:
         prepare(engine.endpoint)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.conftest import platform_of, root, valkey, vault
+from tests.engines import platform_of
+from tests.integration.conftest import root, valkey, vault
 from tests.recovery_kinds.redis.data_sets import DATA_SETS
 from tests.recovery_kinds.redis.kinds import prove
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.recovery.backup_target import BackupTarget
-    from tests.integration.conftest import Engine
+    from tests.engines import Engine
 
 __all__ = ["root", "valkey", "vault"]  # fixtures
 pytestmark = pytest.mark.kinds

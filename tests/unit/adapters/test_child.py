@@ -130,7 +130,7 @@ from ragops.adapters import subprocess_tool as child
 server = grpc.server(ThreadPoolExecutor(4))
 port = server.add_insecure_port("127.0.0.1:0")
 server.start()
-grpc.channel_ready_future(grpc.insecure_channel(f"127.0.0.1:{port}")).result(10)
+grpc.channel_ready_future(grpc.insecure_channel(f"127.0.0.1:{port}")).result(60)
 for _ in range(100):
     child.run_tool(["true"], os.environ, 10)
 print("all ran", flush=True)

@@ -41,7 +41,7 @@ def holder(folder: Path, kinds: Sequence[str], command: str = "ragops up") -> It
         yield process
     finally:
         process.stdin.close()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
         process.stdout.close()
 
 
@@ -137,14 +137,14 @@ def test_waiting_gets_the_lock_when_it_becomes_free(tmp_path: Path) -> None:
     with holder(tmp_path, BACKUP) as process:
         assert process.stdin
         waiting = subprocess.Popen(
-            [sys.executable, "-c", HOLDER.replace(", 0, print", ", 20, print"), str(tmp_path), "second", "backup"],
+            [sys.executable, "-c", HOLDER.replace(", 0, print", ", 60, print"), str(tmp_path), "second", "backup"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         time.sleep(0.5)
         assert waiting.poll() is None, "it waits"
         process.stdin.write("\n")
         process.stdin.flush()
-        out, _ = waiting.communicate(timeout=20)
+        out, _ = waiting.communicate(timeout=60)
     assert waiting.returncode == 0
     assert out == "held\n"
 

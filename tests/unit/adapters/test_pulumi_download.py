@@ -26,6 +26,7 @@ from ragops.adapters.pulumi.install import (
     read_version,
 )
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError
+from tests.folders import make_program
 from tests.ports import free_port
 
 if TYPE_CHECKING:
@@ -35,26 +36,15 @@ if TYPE_CHECKING:
 FILES = (f"pulumi-v{ENGINE_VERSION}-linux-x64.tar.gz", f"pulumi-{ENGINE_VERSION}-checksums.txt")
 
 
-def program(path: Path, version: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\necho v{version}\n")
-    path.chmod(0o755)
-    return path
-
-
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, nothing on PATH, the platform that FILES is for."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("RAGOPS_CACHE_DIR", str(folder))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.delenv("RAGOPS_PULUMI", raising=False)
+def cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, without proxies, on the platform that FILES is for."""
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     monkeypatch.setattr("platform.system", lambda: "Linux")
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
-    return folder
+    return cache
 
 
 def left_in(cache: Path) -> list[str]:
@@ -162,7 +152,7 @@ def test_install_puts_the_verified_engine_in_the_cache_once(cache: Path, release
 
 
 def test_a_damaged_install_is_replaced(cache: Path, release: Release) -> None:
-    program(installed_dir() / "bin/pulumi", "0").chmod(0o644)
+    make_program(installed_dir() / "bin/pulumi", "v0").chmod(0o644)
     (installed_dir() / "stray").touch()
     assert read_version(install(urls=[release.url]).path) == ENGINE_VERSION
     assert not (installed_dir() / "stray").exists()

@@ -14,26 +14,10 @@ from ragops.adapters.pulumi.install import (
     require,
 )
 from ragops.errors import ExitCode, MissingError
+from tests.folders import make_program
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-def program(path: Path, version: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(f"#!/bin/sh\necho v{version}\n")
-    path.chmod(0o755)
-    return path
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, nothing on PATH."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("RAGOPS_CACHE_DIR", str(folder))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.delenv("RAGOPS_PULUMI", raising=False)
-    return folder
 
 
 def test_the_pinned_engine_is_the_version_of_the_sdk() -> None:
@@ -43,9 +27,9 @@ def test_the_pinned_engine_is_the_version_of_the_sdk() -> None:
 def test_the_variable_comes_before_path_and_path_before_the_cache(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = program(tmp_path / "own", "3.259.7")
-    on_path = program(tmp_path / "bin/pulumi", "3.259.1")
-    cached = program(installed_dir() / "bin/pulumi", ENGINE_VERSION)
+    own = make_program(tmp_path / "own", "v3.259.7")
+    on_path = make_program(tmp_path / "bin/pulumi", "v3.259.1")
+    cached = make_program(installed_dir() / "bin/pulumi", f"v{ENGINE_VERSION}")
     monkeypatch.setenv("RAGOPS_PULUMI", str(own))
     assert find() == Engine(own, "3.259.7", "RAGOPS_PULUMI")
     monkeypatch.delenv("RAGOPS_PULUMI")
@@ -65,7 +49,7 @@ def test_nothing_anywhere_is_none_and_require_says_every_cure(cache: Path) -> No
 
 @pytest.mark.parametrize("other", ["3.258.0", "4.259.0", "3.25.0", "nonsense"])
 def test_another_version_on_path_is_left_alone_with_a_note(cache: Path, tmp_path: Path, other: str) -> None:
-    on_path = program(tmp_path / "bin/pulumi", other)
+    on_path = make_program(tmp_path / "bin/pulumi", f"v{other}")
     notes: list[str] = []
     assert find(notes.append) is None
     assert len(notes) == 1
@@ -77,12 +61,12 @@ def test_another_version_on_path_is_left_alone_with_a_note(cache: Path, tmp_path
 def test_a_wrong_variable_is_an_error_even_where_the_cache_has_an_engine(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
-    program(installed_dir() / "bin/pulumi", ENGINE_VERSION)
+    make_program(installed_dir() / "bin/pulumi", f"v{ENGINE_VERSION}")
     path = tmp_path / "own"
     if fault == "folder":
         path.mkdir()
     elif fault != "absent":
-        program(path, "3.1.0" if fault == "other version" else ENGINE_VERSION)
+        make_program(path, "v3.1.0" if fault == "other version" else f"v{ENGINE_VERSION}")
     if fault == "not executable":
         path.chmod(0o644)
     if fault == "fails":

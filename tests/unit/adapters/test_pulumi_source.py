@@ -34,17 +34,14 @@ def fake_go(path: Path, version: str = "1.26.8", builds: str = ENGINE_VERSION) -
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, `bin` below tmp_path before a PATH without pulumi or go; no package index."""
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("RAGOPS_CACHE_DIR", str(folder))
-    monkeypatch.delenv("RAGOPS_PULUMI", raising=False)
+def cache(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, `bin` before a PATH without pulumi or go; no package index."""
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:/usr/bin:/bin")
     monkeypatch.setenv("RECORD", str(tmp_path / "record"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "wheels"))
     (tmp_path / "wheels").mkdir()
-    return folder
+    return cache
 
 
 def left_in(cache: Path) -> list[str]:

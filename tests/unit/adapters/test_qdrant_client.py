@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -24,6 +22,7 @@ from ragops.adapters.qdrant.failures import NO_ANSWER, RequestFailedError
 from ragops.adapters.qdrant.searching import Question
 from ragops.errors import MissingError, RagopsError, UnhealthyError
 from ragops.ingest.vectors import PointsRefusedError, VectorStore
+from tests.web_server import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,17 +62,8 @@ class Node:
                 node.answer("CollectionExists", context)
                 return messages.CollectionExistsResponse(result=messages.CollectionExists(exists=True))
 
-        class Ready(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
         self.services = (Points(), Collections())
-        self.rest = ThreadingHTTPServer(("127.0.0.1", 0), Ready)
-        threading.Thread(target=self.rest.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+        self.rest = WebServer(lambda _request: (200, b""))
         self.port = 0
         self.start()
 
@@ -89,8 +79,7 @@ class Node:
 
     def close(self) -> None:
         self.stop()
-        self.rest.shutdown()
-        self.rest.server_close()
+        self.rest.close()
 
     def answer(self, call: str, context: Any) -> None:
         self.calls.append(call)
@@ -101,7 +90,7 @@ class Node:
 
     @property
     def address(self) -> Address:
-        return Address("one", f"http://127.0.0.1:{self.rest.server_port}", f"http://127.0.0.1:{self.port}")
+        return Address("one", f"http://127.0.0.1:{self.rest.port}", f"http://127.0.0.1:{self.port}")
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import pty
-import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 from pathlib import Path
@@ -16,6 +15,7 @@ from ragops.adapters.progress import Progress
 from ragops.cli import progress as module
 from ragops.cli.console import Console
 from ragops.cli.progress import bars
+from tests.terminal import on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -126,22 +126,12 @@ TERMINAL = """
 
 def on_a_terminal(*arguments: str, columns: int = 120) -> tuple[str, str]:
     """What a real terminal got as stderr, and stdout."""
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "TERM": "xterm", "COLUMNS": str(columns)}
-    command = [sys.executable, "-c", textwrap.dedent(TERMINAL), *arguments]
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, text=True)
-    os.close(theirs)
-    shown = bytearray()
-    try:
-        while block := os.read(ours, 4096):
-            shown += block
-    except OSError:  # the other side is closed
-        pass
-    finally:
-        out, _ = process.communicate(timeout=30)
-        os.close(ours)
-    assert process.returncode == 0
-    return shown.decode(), out
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "COLUMNS": str(columns)}
+    with tempfile.TemporaryFile() as out:
+        command = [sys.executable, "-c", textwrap.dedent(TERMINAL), *arguments]
+        shown = on_terminal(command, environment, stdout=out)
+        out.seek(0)
+        return shown, out.read().decode()
 
 
 def test_a_terminal_shows_a_bar_for_each() -> None:

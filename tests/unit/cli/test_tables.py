@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import pty
 import re
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -16,6 +14,7 @@ from rich.console import Console as RichConsole
 
 from ragops.cli.console import Console
 from ragops.cli.tables import fit
+from tests.terminal import on_terminal
 
 COLUMNS = ("SERVICE", "STATE", "ENGINE", "ADDRESS", "PID", "UP", "MEMORY")
 ROWS = [
@@ -34,22 +33,9 @@ DRAW = f"""
 
 def on_a_terminal(columns: int, *arguments: str) -> str:
     """What a real terminal of that width gets, messages included."""
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "TERM": "xterm", "COLUMNS": str(columns)}
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd()), "COLUMNS": str(columns)}
     environment.pop("NO_COLOR", None)
-    command = [sys.executable, "-c", textwrap.dedent(DRAW), *arguments]
-    process = subprocess.Popen(command, env=environment, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    shown = bytearray()
-    try:
-        while block := os.read(ours, 4096):
-            shown += block
-    except OSError:  # the other side is closed
-        pass
-    finally:
-        assert process.wait(timeout=30) == 0
-        os.close(ours)
-    return shown.decode().replace("\r\n", "\n")
+    return on_terminal([sys.executable, "-c", textwrap.dedent(DRAW), *arguments], environment)
 
 
 @pytest.mark.parametrize(("columns", "left_out"), [(120, ""), (80, ""), (60, "MEMORY, UP"), (50, "MEMORY, UP, ENGINE")])

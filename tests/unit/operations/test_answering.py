@@ -3,71 +3,53 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.config.load import load
-from ragops.operations.lifecycle.init import init
 from ragops.operations.observe.wait_answering import wait_for_answers
-from ragops.operations.session import Session
 from ragops.services.contract import Endpoint, Login
+from tests.backup_helpers import session_in
+from tests.web_server import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ragops.operations.session import Session
+    from tests.web_server import Request
 
-class Api(ThreadingHTTPServer):
+
+class Api(WebServer):
     """An API whose database is away for the first `away` questions whether it is ready."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answers)
         self.away = self.asked = 0
         self.fault = "database: PoolTimeout"
+        super().__init__(self._answer)
 
-
-class Answers(BaseHTTPRequestHandler):
-    server: Api
-
-    def do_GET(self) -> None:
-        api = self.server
+    def _answer(self, request: Request) -> Any:
+        if request.path != "/readyz":
+            return 200, {"breakers": [], "qdrant_nodes_left_out": []}
+        self.asked += 1
         ok = {"name": "database", "status": "ok", "detail": "answers"}
-        body: dict[str, object] = {"breakers": [], "qdrant_nodes_left_out": []}
-        if self.path == "/readyz":
-            api.asked += 1
-            gone = {**ok, "status": "degraded", "detail": api.fault}
-            checks = [gone if api.asked <= api.away else ok]
-            body = {"checks": checks, "embedder": "hashing", "chat_model": None}
-        content = json.dumps(body).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
+        gone = {**ok, "status": "degraded", "detail": self.fault}
+        checks = [gone if self.asked <= self.away else ok]
+        return 200, {"checks": checks, "embedder": "hashing", "chat_model": None}
 
 
 @pytest.fixture
 def api() -> Iterator[Api]:
     with Api() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
         yield server
-        server.shutdown()
-        thread.join(5)
 
 
 @pytest.fixture
 def session(tmp_path: Path, api: Api) -> Session:
-    init(tmp_path, "rag", "embedded")
-    session = Session(load(tmp_path / "ragops.yaml", None, {}), "test", lambda _text: None)
+    session = session_in(tmp_path)
     secret = next(name for name in session.make_secrets() if "service" in name or "api" in name)
     logins = {role: Login("ragops", secret) for role in ("operator", "application")}
-    endpoint = Endpoint("api", "ragops", "0", "embedded", "127.0.0.1", api.server_address[1], logins=logins)
+    endpoint = Endpoint("api", "ragops", "0", "embedded", "127.0.0.1", api.port, logins=logins)
     session.project.paths.endpoints.parent.mkdir(parents=True)
     session.project.paths.endpoints.write_text(json.dumps({"api": endpoint.to_dict()}))
     return session

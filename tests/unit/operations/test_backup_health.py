@@ -12,32 +12,22 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from ragops.adapters import audit
 from ragops.adapters.background import BackgroundTask
-from ragops.config.load import load
 from ragops.errors import MissingError, RagopsError
 from ragops.operations.backup.create import BackupResult
 from ragops.operations.backup.replicate import CopyResult
 from ragops.operations.backup.run_record import record_copies, record_run
-from ragops.operations.lifecycle.init import init
 from ragops.operations.observe import backup_health
 from ragops.operations.records import drill_log, last_backup, metrics_file
 from ragops.operations.records.drill_log import DrillRecord
 from ragops.operations.session import Session
 from ragops.recovery.repository import LockRequest
 from ragops.services.contract import ProbeResult, Status
-from tests.backup_helpers import put_point
+from tests.backup_helpers import put_point, session_in
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.recovery.point import RecoveryPoint
-
-
-def session_in(folder: Path, backup: str = "") -> Session:
-    """A project with more lines in its section `backup:`."""
-    init(folder, "rag", "embedded")
-    config = folder / "ragops.yaml"
-    config.write_text(config.read_text().replace("backup:\n", f"backup:\n{backup}", 1))
-    return Session(load(config, None, {}), "test", lambda _text: None)
 
 
 @pytest.fixture

@@ -12,31 +12,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters import locks
-from ragops.config.load import load
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations.backup import commands
 from ragops.operations.backup import verify as verification
 from ragops.operations.backup.create import BackupRequest
-from ragops.operations.lifecycle.init import init
 from ragops.operations.records import last_backup
 from ragops.operations.restore import live_platform as restoring
 from ragops.operations.restore.restore import RestoreRequest
 from ragops.operations.schedule import steps
 from ragops.operations.session import Session
-from tests.backup_helpers import put_point
+from tests.backup_helpers import put_point, session_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 START = datetime(2026, 3, 2, 2, 0, tzinfo=UTC)
 AGE_KEY = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
-
-
-def session_in(folder: Path, backup: str = "") -> Session:
-    init(folder, "rag", "embedded")
-    config = folder / "ragops.yaml"
-    config.write_text(config.read_text().replace("backup:\n", f"backup:\n{backup}", 1))
-    return Session(load(config, None, {}), "test", lambda _text: None)
 
 
 @pytest.fixture

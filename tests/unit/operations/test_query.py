@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import ssl
-import threading
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,10 +11,13 @@ from pydantic import SecretStr
 from ragops.errors import ExitCode, RagopsError, UnhealthyError, UsageError
 from ragops.operations.data.query import query
 from ragops.services.gateway import certificate
+from tests.web_server import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.web_server import Request
 
 TOKEN = SecretStr("a.b.c")
 PASSAGE = {"id": "1", "document_id": 5, "path": "a.md", "position": 0, "score": 0.5, "text": "words"}
@@ -28,49 +27,23 @@ ANSWER = {
 }  # fmt: skip
 
 
-class Gateway:
+class Gateway(WebServer):
     def __init__(self, tls: tuple[Path, Path] | None = None) -> None:
         self.asked: list[tuple[str, str, Any, str]] = []
         self.status, self.values, self.headers = 200, {}, {"x-request-id": "r1"}
         self.refuse: dict[str, int] = {}
-        outer = self
+        super().__init__(self._answer, tls)
 
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0)))
-                asked = (self.command, self.path, json.loads(body) if body else None, self.headers["authorization"])
-                outer.asked.append(asked)
-                value = outer.values.get(self.path.split("?")[0], ANSWER)
-                content = value if isinstance(value, bytes) else json.dumps(value).encode()
-                self.send_response(outer.refuse.get(self.path.split("?")[0], outer.status))
-                for name, text in {**outer.headers, "content-length": str(len(content))}.items():
-                    self.send_header(name, text)
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_GET = do_POST = answer
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        if tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(*tls)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def _answer(self, request: Request) -> Any:
+        self.asked.append((request.method, request.path, request.json(), request.headers["authorization"]))
+        path = request.path.split("?")[0]
+        return self.refuse.get(path, self.status), self.values.get(path, ANSWER), self.headers
 
 
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
-    made = Gateway()
-    yield made
-    made.close()
+    with Gateway() as made:
+        yield made
 
 
 def test_a_question_and_its_passages(gateway: Gateway) -> None:

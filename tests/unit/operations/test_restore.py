@@ -30,27 +30,13 @@ from tests.backup_helpers import (
     take,
     vault_of,
 )
-from tests.fake_engines import ORDER, FakeEngine, engines, platform_of, plugged
+from tests.fake_engines import ORDER, FakeEngine, platform_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ragops.recovery.backup_target import BackupTarget
 
 pytestmark = pytest.mark.timeout(120)
 LATER = b"written later"
-
-
-@pytest.fixture
-def fakes() -> Iterator[dict[str, FakeEngine]]:
-    found = engines()
-    with plugged(found):
-        yield found
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> BackupTarget:
-    return vault_of(tmp_path)
 
 
 def live(fakes: dict[str, FakeEngine]) -> dict[str, dict[str, bytes]]:

@@ -52,18 +52,6 @@ pytestmark = pytest.mark.timeout(120)
 LOCKER = LockRequest("the tests")
 
 
-@pytest.fixture
-def fakes() -> Iterator[dict[str, FakeEngine]]:
-    found = engines()
-    with plugged(found):
-        yield found
-
-
-@pytest.fixture
-def vault(tmp_path: Path) -> BackupTarget:
-    return vault_of(tmp_path)
-
-
 def threads() -> list[str]:
     names = [item.name for item in threading.enumerate() if item.name.startswith("ragops-")]
     return [name for name in names if name != "ragops-spawn"]  # it starts tools, and stays for the next one

@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ragops.services.contract import Endpoint, Status
 from ragops.services.gateway.health import _upstream
 from ragops.services.gateway.policy import UPSTREAM_HEADER
+from tests.web_server import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.web_server import Request
 
 
 @contextmanager
 def gateway(words: list[str]) -> Iterator[Endpoint]:
     """Answers one connection after the other with the next of `words`, and goes on with the last."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            word = words.pop(0) if len(words) > 1 else words[0]
-            self.send_response(200)
-            if word:
-                self.send_header(UPSTREAM_HEADER, word)
-            self.send_header("content-length", "0")
-            self.end_headers()
+    def answer(_request: Request) -> Any:
+        word = words.pop(0) if len(words) > 1 else words[0]
+        return 200, b"", {UPSTREAM_HEADER: word} if word else {}
 
-        def log_message(self, *_arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield Endpoint(
-                service="gateway", engine="kong", version="3.9.1", host="127.0.0.1", port=server.server_address[1],
-                runtime="docker", runtime_id="",
-            )  # fmt: skip
-        finally:
-            server.shutdown()
-            thread.join()
+    with WebServer(answer) as server:
+        yield Endpoint(
+            service="gateway", engine="kong", version="3.9.1", host="127.0.0.1", port=server.port, runtime="docker",
+            runtime_id="",
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
@@ -16,65 +14,43 @@ from ragops.services.contract import Endpoint, Status
 from ragops.services.ollama.component import ModelsProvider
 from ragops.services.ollama.health import probe
 from ragops.services.ollama.models import fetch, find_missing
+from tests.web_server import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.web_server import Request
 
-class Server:
+
+class Server(WebServer):
     """A server with the models `there`, whose pulls break off `breaks` times before they end."""
 
     def __init__(self) -> None:
         self.there: set[str] = set()
         self.breaks = 0
         self.pulls: list[str] = []
-        outer = self
+        super().__init__(self._answer)
 
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
+    def _answer(self, request: Request) -> Any:
+        if request.method == "GET":
+            return 200, {"models": [{"name": name} for name in sorted(self.there)]}
+        return 200, "\n".join(map(json.dumps, self._pull(request.json()["model"]))).encode()
 
-            def do_GET(self) -> None:
-                self._answer([{"models": [{"name": name} for name in sorted(outer.there)]}])
-
-            def do_POST(self) -> None:
-                model = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["model"]
-                outer.pulls.append(model)
-                if model.startswith("nobody"):
-                    self._answer(
-                        [{"status": "pulling manifest"}, {"error": "pull model manifest: file does not exist"}]
-                    )
-                elif outer.breaks:
-                    outer.breaks -= 1
-                    self._answer(
-                        [{"status": "pulling manifest"}, {"status": "downloading", "total": 9, "completed": 4}]
-                    )
-                else:
-                    outer.there.add(model if ":" in model else f"{model}:latest")
-                    self._answer([{"status": "pulling manifest"}, {"status": "success"}])
-
-            def _answer(self, lines: list[object]) -> None:
-                body = "\n".join(map(json.dumps, lines)).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def _pull(self, model: str) -> list[object]:
+        self.pulls.append(model)
+        if model.startswith("nobody"):
+            return [{"status": "pulling manifest"}, {"error": "pull model manifest: file does not exist"}]
+        if self.breaks:
+            self.breaks -= 1
+            return [{"status": "pulling manifest"}, {"status": "downloading", "total": 9, "completed": 4}]
+        self.there.add(model if ":" in model else f"{model}:latest")
+        return [{"status": "pulling manifest"}, {"status": "success"}]
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.close()
+    with Server() as server:
+        yield server
 
 
 def test_only_what_is_missing_is_fetched(server: Server) -> None:

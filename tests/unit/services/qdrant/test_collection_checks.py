@@ -51,7 +51,7 @@ class Server:
 def seen(*servers: Server) -> Conditions:
     found = Conditions()
     nodes: Any = SimpleNamespace(clients=servers, first=servers[0])
-    check_collection("docs", nodes, time.monotonic() + 5, found)
+    check_collection("docs", nodes, time.monotonic() + 60, found)
     return found
 
 
