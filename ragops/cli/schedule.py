@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ragops.config.load import Project
     from ragops.operations.backup.verify import VerifyResult
     from ragops.operations.schedule.install import LastRun
-    from ragops.operations.schedule.steps import Views
+    from ragops.operations.schedule.nightly_steps import Views
     from ragops.services.timescaledb.maintenance import MaintenanceReport
 
 group = Application(help="The nightly run: backup, prune, prove, maintain.")
@@ -43,8 +43,8 @@ def install(
     Example: ragops backup schedule install --at 02:30 --with cron
     """
     from ragops.operations.schedule import install as schedule
+    from ragops.operations.schedule.nightly_steps import NO_PROOF, can_open, drill_weekday
     from ragops.operations.schedule.scheduler_files import Schedule, parse_time
-    from ragops.operations.schedule.steps import NO_PROOF, can_open, drill_weekday
 
     current = state(context)
     session = current.session()
@@ -109,8 +109,8 @@ def scheduled(context: typer.Context) -> None:
 
     Example: ragops backup scheduled
     """
-    from ragops.operations.schedule import nightly as operation
-    from ragops.operations.schedule.steps import nightly_steps
+    from ragops.operations.schedule import step_runner as operation
+    from ragops.operations.schedule.nightly_steps import nightly_steps
 
     current = state(context)
     project = current.project()
@@ -142,7 +142,7 @@ def _known_secrets(project: Project) -> tuple[str, ...]:
 def _views(current: State) -> Views:
     """Return how the steps are shown: as text, for the log."""
     from ragops.cli.progress import bars
-    from ragops.operations.schedule.steps import Views
+    from ragops.operations.schedule.nightly_steps import Views
 
     console = current.console
 

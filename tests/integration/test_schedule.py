@@ -26,7 +26,7 @@ from ragops.adapters.scheduler.systemd import UnitFolder, systemctl, unit_folder
 from ragops.config.backup import PingSettings
 from ragops.errors import MissingError, RagopsError, UsageError
 from ragops.operations.schedule import install as operation
-from ragops.operations.schedule import nightly
+from ragops.operations.schedule import step_runner
 from ragops.operations.schedule.install import Schedulers
 from ragops.operations.schedule.scheduler_files import Schedule
 
@@ -373,8 +373,8 @@ def test_a_failure_that_an_interrupt_became_ends_the_run(tmp_path: Path) -> None
     def interrupted() -> None:
         raise RuntimeError("Error calling __set_name__") from KeyboardInterrupt()
 
-    files = nightly.RunFiles(tmp_path / "log", tmp_path / "record")
-    report = nightly.run([("backup", interrupted), ("prune", pytest.fail)], files, PingSettings())
+    files = step_runner.RunFiles(tmp_path / "log", tmp_path / "record")
+    report = step_runner.run([("backup", interrupted), ("prune", pytest.fail)], files, PingSettings())
     assert (report.exit_code, [step.exit_code for step in report.steps]) == (130, [130])
 
 
@@ -415,8 +415,8 @@ def test_a_run_that_was_killed_is_not_taken_for_the_one_before(
 
 
 # --- the run itself: steps, log, record, pings ---------------------------------------------------------------------
-def files_in(folder: Path) -> nightly.RunFiles:
-    return nightly.RunFiles(folder / "schedule" / "x.log", folder / "schedule" / "x.jsonl")
+def files_in(folder: Path) -> step_runner.RunFiles:
+    return step_runner.RunFiles(folder / "schedule" / "x.log", folder / "schedule" / "x.jsonl")
 
 
 def test_every_step_is_run_whatever_the_one_before_came_to(tmp_path: Path) -> None:
@@ -430,7 +430,7 @@ def test_every_step_is_run_whatever_the_one_before_came_to(tmp_path: Path) -> No
         ran.append("locked")
         raise MissingError("lacking", "not there", "get it")
 
-    report = nightly.run(
+    report = step_runner.run(
         (("one", bad), ("two", locked), ("three", lambda: print("words of the third"))),
         files_in(tmp_path),
         PingSettings(),
@@ -451,7 +451,9 @@ def test_no_step_follows_an_interrupt(tmp_path: Path) -> None:
     def stopped() -> None:
         raise KeyboardInterrupt
 
-    report = nightly.run((("one", stopped), ("two", lambda: pytest.fail("ran"))), files_in(tmp_path), PingSettings())
+    report = step_runner.run(
+        (("one", stopped), ("two", lambda: pytest.fail("ran"))), files_in(tmp_path), PingSettings()
+    )
     assert (report.exit_code, [step.exit_code for step in report.steps]) == (130, [130])
 
 
@@ -463,7 +465,7 @@ def test_a_failure_tells_no_secret(tmp_path: Path, watcher: Watcher) -> None:
         print(f"connecting with {secret} to {url}")
         raise RagopsError("broken", f"login as rag:{secret} failed")
 
-    nightly.run((("one", step),), files_in(tmp_path), PingSettings(failure=url), secrets=(secret,))
+    step_runner.run((("one", step),), files_in(tmp_path), PingSettings(failure=url), secrets=(secret,))
     body = watcher.body("failure")
     assert "connecting with *** to ***" in body
     assert "rag:*** failed" in body
@@ -477,7 +479,7 @@ def test_a_failure_tells_as_much_as_is_taken(tmp_path: Path, watcher: Watcher) -
             print("x" * 1000)
         raise RagopsError("broken", "the last words")
 
-    nightly.run((("one", step),), files_in(tmp_path), PingSettings(failure=f"{watcher.url}/failure"))
+    step_runner.run((("one", step),), files_in(tmp_path), PingSettings(failure=f"{watcher.url}/failure"))
     body = watcher.body("failure")
     assert len(body) <= 10_000
     assert body.startswith("exit code 1\n")
@@ -487,12 +489,12 @@ def test_a_failure_tells_as_much_as_is_taken(tmp_path: Path, watcher: Watcher) -
 def test_the_log_is_bounded_and_the_record_as_well(tmp_path: Path) -> None:
     files = files_in(tmp_path)
     for _ in range(12):
-        nightly.run((("one", lambda: print("x" * 700_000)),), files, PingSettings())
+        step_runner.run((("one", lambda: print("x" * 700_000)),), files, PingSettings())
     sizes = [path.stat().st_size for path in files.log.parent.glob("x.log*")]
     assert len(sizes) > 1
     assert sum(sizes) < 10 * 700_000
     files.record.write_text("{}\n" * 500_000)
-    nightly.run((), files, PingSettings())
+    step_runner.run((), files, PingSettings())
     assert files.record.stat().st_size < 10_000
     found = operation.last_run(files.record)
     assert found is not None
@@ -503,7 +505,7 @@ def test_a_log_that_cannot_be_written_fails_nothing(tmp_path: Path, watcher: Wat
     (tmp_path / "schedule").write_text("a file where the folder should be")
     ran: list[int] = []
     pings = PingSettings(success=f"{watcher.url}/success")
-    report = nightly.run((("one", lambda: ran.append(1)),), files_in(tmp_path), pings)
+    report = step_runner.run((("one", lambda: ran.append(1)),), files_in(tmp_path), pings)
     assert (report.exit_code, ran, watcher.words()) == (0, [1], ["success"])
     assert len(report.notices) >= 1
     assert "recorded" in report.notices[0]
@@ -512,7 +514,7 @@ def test_a_log_that_cannot_be_written_fails_nothing(tmp_path: Path, watcher: Wat
 def test_half_a_line_of_the_record_hides_no_run(tmp_path: Path) -> None:
     files = files_in(tmp_path)
     assert operation.last_run(files.record) is None
-    nightly.run((), files, PingSettings())
+    step_runner.run((), files, PingSettings())
     with files.record.open("a") as stream:
         stream.write('{"start": "2026-0')
     found = operation.last_run(files.record)
@@ -531,7 +533,7 @@ def test_a_server_that_is_ill_for_a_moment_is_asked_again(watcher: Watcher) -> N
 def test_a_ping_that_is_not_heard_is_one_notice(tmp_path: Path, watcher: Watcher, code: int, times: int) -> None:
     watcher.answers["success"] = [code]
     pings = PingSettings(success=f"{watcher.url}/{TOKEN}/success")
-    report = nightly.run((), files_in(tmp_path), pings)
+    report = step_runner.run((), files_in(tmp_path), pings)
     assert report.exit_code == 0, "the backup is done"
     assert report.notices == (f"cannot ping 127.0.0.1: it answered {code}",)
     assert len(watcher.heard) == times

@@ -16,7 +16,7 @@ from ragops.adapters.scheduler.systemd import unit_folder
 from ragops.errors import MissingError
 from ragops.operations.schedule import scheduler_files as texts
 from ragops.operations.schedule.entries import Entry, Schedulers
-from ragops.operations.schedule.nightly import files_of
+from ragops.operations.schedule.step_runner import files_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,7 +19,7 @@ from ragops.operations.backup.create import BackupRequest
 from ragops.operations.records import last_backup
 from ragops.operations.restore import live_platform as restoring
 from ragops.operations.restore.restore import RestoreRequest
-from ragops.operations.schedule import steps
+from ragops.operations.schedule import nightly_steps
 from ragops.operations.session import Session
 from tests.backup_helpers import put_point, session_in
 
@@ -161,10 +161,10 @@ def nightly(session: Session, monkeypatch: pytest.MonkeyPatch, report: Any) -> t
         did.append(f"verify {reference} deep={named['deep']} budget={named['budget']:.0f}")
         return SimpleNamespace(proofs=())
 
-    monkeypatch.setattr(steps, "back_up", back_up)
-    monkeypatch.setattr(steps, "verify_point", verify)
-    views = steps.Views(silent, lambda _r: did.append("shown"), lambda _r: None, lambda _r: None, did.append)
-    run = dict(steps.nightly_steps(session.project, lambda _wait: session, views))
+    monkeypatch.setattr(nightly_steps, "back_up", back_up)
+    monkeypatch.setattr(nightly_steps, "verify_point", verify)
+    views = nightly_steps.Views(silent, lambda _r: did.append("shown"), lambda _r: None, lambda _r: None, did.append)
+    run = dict(nightly_steps.nightly_steps(session.project, lambda _wait: session, views))
     return did, run["backup"]
 
 
@@ -190,10 +190,10 @@ def test_without_an_identity_there_is_a_note_instead_of_a_proof(
     session = session_in(tmp_path, f"  recipients: [{AGE_KEY}]\n")
     did, run = nightly(session, monkeypatch, SimpleNamespace(require_good=lambda: None))
     run()
-    assert did == ["backup prune=True", "shown", steps.NO_PROOF]
-    assert steps.drill_weekday(session.project, None) is None
+    assert did == ["backup prune=True", "shown", nightly_steps.NO_PROOF]
+    assert nightly_steps.drill_weekday(session.project, None) is None
     with pytest.raises(UsageError, match="identity file"):
-        steps.drill_weekday(session.project, "monday")
+        nightly_steps.drill_weekday(session.project, "monday")
 
 
 def test_a_deep_verification_that_fails_is_recorded(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

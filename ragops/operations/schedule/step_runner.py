@@ -1,4 +1,4 @@
-"""One nightly run: steps in their order, each whatever the one before came to, with log, record and pings."""
+"""Run named steps in their order, each whatever the outcome of the one before, with log, record and pings."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ragops.config.load import Project
     from ragops.operations.backup.commands import BackupReport
     from ragops.operations.backup.verify import VerifyResult
-    from ragops.operations.schedule.nightly import Step
+    from ragops.operations.schedule.step_runner import Step
     from ragops.operations.session import Session
     from ragops.services.timescaledb.maintenance import MaintenanceReport
 
