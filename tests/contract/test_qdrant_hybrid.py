@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
 import qdrant_edge as edge
+from pydantic import SecretStr
 
 from ragops.adapters.qdrant.addresses import Address
 from ragops.adapters.qdrant.async_client import AsyncClient
 from ragops.adapters.qdrant.searching import Question
 from ragops.ingest.vectors import Point, VectorStore
+from ragops.operations.observe import consistency
+from ragops.services.contract import Endpoint, Login, Status
 from tests.contract.qdrant_servers import error_of, upload
 
 if TYPE_CHECKING:
@@ -168,6 +172,26 @@ def test_a_collection_of_sparse_vectors_alone(raw: httpx.Client, name: str) -> N
     assert (params["vectors"], params["sparse_vectors"]) == ({}, BODY["sparse_vectors"])
     assert [ident for ident, _ in ask(raw, name, {"query": words("backoff"), "using": "bm25"})] == [1]
     assert put(raw, name, {"id": 2, "vector": [1.0, 0.0]}).status_code == 400
+
+
+def test_health_names_collections_that_an_earlier_release_made(
+    raw: httpx.Client, server: Server, texts: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = f"{name}-older"
+    raw.put(f"/collections/{older}", json={"vectors": BODY["vectors"]})
+    put(raw, older, {"id": 1, "vector": [1.0, 0.0]})
+    parts = urlsplit(server.url)
+    endpoint = Endpoint(
+        service="qdrant", engine="qdrant", version="", runtime="test", host=parts.hostname or "", port=parts.port or 0,
+        logins={"operator": Login("", "key", SecretStr(server.key))},
+    )  # fmt: skip
+    monkeypatch.setattr(consistency.timescaledb, "indexed_collections", lambda *_: [texts, older])
+    monkeypatch.setattr(consistency.timescaledb, "chunk_counts", lambda *_: {texts: 1, older: 1})
+    [check] = consistency.probe({"timescaledb": endpoint, "qdrant": endpoint}, 30.0).checks
+    raw.delete(f"/collections/{older}")
+    assert (check.status, texts in check.detail.split(older)[0]) == (Status.OK, False)
+    assert f"searched by vectors alone: {older}" in check.detail
+    assert f"`ragops ingest --rebuild {older}`" in check.hint
 
 
 def test_snapshot_has_sparse_vectors_too(raw: httpx.Client, texts: str) -> None:

@@ -11,7 +11,7 @@ from ragops.services.qdrant.backup import sampling as qdrant
 from ragops.services.timescaledb import sampling as timescaledb
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ragops.services.contract import Endpoint
 
@@ -56,7 +56,24 @@ def _vectors(endpoints: Mapping[str, Endpoint], deadline: float, timeout: float)
     if differ:
         hint = "run `ragops ingest`, which stores what is missing"
         return Check("vectors", Status.DEGRADED, f"chunks cannot be found: {_listed(differ)}", hint)
-    return Check("vectors", Status.OK, f"{len(names)} collections of the database have their points")
+    text = f"{len(names)} collections of the database have their points"
+    if without := _find_without_words(endpoints, names, deadline, timeout):
+        what = f"{text}; made by an earlier release and searched by vectors alone: {_listed(without)}"
+        return Check("vectors", Status.OK, what, f"`ragops ingest --rebuild {without[0]}` adds the search by words")
+    return Check("vectors", Status.OK, text)
+
+
+def _find_without_words(
+    endpoints: Mapping[str, Endpoint], names: Sequence[str], deadline: float, timeout: float
+) -> list[str]:
+    """Return the collections without sparse vectors, as far as time allows. They answer, less well than they could."""
+    found = []
+    for name in names:
+        if time.monotonic() > deadline:
+            break
+        if qdrant.has_words(endpoints["qdrant"], name, timeout) is False:
+            found.append(name)
+    return found
 
 
 def _find_differences(endpoints: Mapping[str, Endpoint], deadline: float, timeout: float) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
+from ragops.adapters.qdrant import sparse
 from ragops.adapters.qdrant.failures import RequestFailedError, client_error, suppress_missing
 from ragops.adapters.qdrant.paths import path_of
 from ragops.services.qdrant.addresses import addresses, operator_key
@@ -50,6 +51,17 @@ def count_points(endpoint: Endpoint, collection: str, timeout: float) -> int | N
     """
     with suppress_missing(), connect(endpoint, timeout) as nodes:
         return int(nodes.first.send("POST", f"{path_of(collection)}/points/count", {"exact": True})["count"])
+    return None
+
+
+def has_words(endpoint: Endpoint, collection: str, timeout: float) -> bool | None:
+    """Return whether points have the weights of their words, None if there is no such collection. Raises RagopsError.
+
+    Over REST, as `has_points` is.
+    """
+    with suppress_missing(), connect(endpoint, timeout) as nodes:
+        params = nodes.first.get(path_of(collection))["config"]["params"]
+        return sparse.NAME in (params.get("sparse_vectors") or {})
     return None
 
 
