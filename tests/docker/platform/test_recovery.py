@@ -212,6 +212,7 @@ def safe(needed: Any, ragops: Any, module_workspace: Path, make_whole: Any) -> I
         made = Safe(whole, identity, whole.token(), whole.outputs(), datetime.now(tz=UTC) - timedelta(days=2))
         fill_logs(made)
         whole.run("backup", "run", "--keep")
+        whole.run("backup", "verify", "--deep", "--identity", str(identity))  # health asks for a proof that it restores
         yield made
     finally:
         whole.remove()
