@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ragops.api.schemas import CollectionInfo
+from ragops.api.search import MOST_COLLECTIONS
 from ragops.services.qdrant.names import is_internal
 
 if TYPE_CHECKING:
@@ -38,3 +39,9 @@ async def _in_store(deps: Dependencies, after: str, limit: int) -> list[Collecti
     return [
         CollectionInfo(name=name, embedding_model=None, enabled=None, documents=None, indexed_at=None) for name in page
     ]
+
+
+async def names(deps: Dependencies) -> list[str]:
+    """Return the collections that a question to all of them reaches, one more than the most. Raises ApiError."""
+    found = await collections(deps, "", MOST_COLLECTIONS + 1)
+    return [one.name for one in found if one.enabled is not False]

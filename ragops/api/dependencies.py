@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from fastapi import Request  # noqa: TC002  FastAPI reads the annotations
 
+from ragops.api import catalogue
 from ragops.api.answering import Answers, ChatModel
 from ragops.api.breakers import Breaker
 from ragops.api.clients import Qdrant
@@ -137,7 +139,7 @@ def build(config: ApiConfig, clock: Clock | None = None) -> Dependencies:
     builder = _Builder(config, clock or Clock())
     cache, database = builder.cache(), builder.database()
     search = builder.search(cache, database)
-    return Dependencies(
+    deps = Dependencies(
         config=config,
         clock=builder.clock,
         metrics=builder.metrics,
@@ -148,6 +150,8 @@ def build(config: ApiConfig, clock: Clock | None = None) -> Dependencies:
         cache=cache,
         database=database,
     )
+    search.names = partial(catalogue.names, deps)
+    return deps
 
 
 # Both are coroutines because FastAPI would take plain functions to a thread, at a millisecond a request.

@@ -26,6 +26,8 @@ _PASSAGE: dict[str, Any] = {
     "position": 3,
     "score": 0.6123,
     "text": "Two secrets are valid during a rotation…",
+    "heading": "Secrets / Rotation",
+    "collection": "manuals",
 }
 
 
@@ -34,9 +36,11 @@ class _Request(BaseModel):
 
 
 class SearchRequest(_Request):
-    """A question to one collection."""
+    """A question to one collection, or to all of them."""
 
-    collection: CollectionName
+    collection: CollectionName | None = Field(
+        None, description="where to look; in all collections if it is left out", examples=["manuals"]
+    )
     query: Question
     limit: int = Field(5, ge=1, le=MAX_PASSAGES, description="most passages to return", examples=[5])
 
@@ -85,6 +89,8 @@ class Passage(BaseModel):
     position: int | None
     score: float
     text: str
+    heading: str = Field("", description="the headings above it, outermost first; empty if there are none")
+    collection: str = Field("", description="the collection that it is from")
 
 
 class SearchResponse(BaseModel):
@@ -98,7 +104,7 @@ class SearchResponse(BaseModel):
         }
     )
 
-    collection: str
+    collection: str | None = Field(description="where it was looked for; null: in all collections")
     embedder: str = Field(description="what made the vectors")
     cached: bool = Field(description="whether the answer comes from the cache, at most some seconds old")
     results: list[Passage]
@@ -124,7 +130,7 @@ class AnswerResponse(BaseModel):
         }
     )
 
-    collection: str
+    collection: str | None = Field(description="where it was looked for; null: in all collections")
     answer: str | None = Field(description="the model's text; null if none wrote any")
     generated: bool = Field(description="whether a model wrote `answer`; false: read the passages")
     model: str | None = Field(description="the model that wrote it")

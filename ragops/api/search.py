@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -12,7 +13,7 @@ from ragops.api.problem import ApiError
 from ragops.api.retrieval import Retrieval
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ragops.adapters.qdrant.searching import Hit
     from ragops.api.breakers import Breaker
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
     from ragops.api.embedders import Embedders
     from ragops.api.stores import AnswerCache
 
+MOST_COLLECTIONS, _AT_ONCE = 50, 4  # of a question to all of them
 DEPTH = 200  # passages that v2 groups by document: pages end after them
 _DIGEST = 6  # bytes of a hash in a cursor: enough to tell DEPTH documents apart
 
 
 @dataclass(frozen=True)
 class FoundPassage:
-    """A piece of a document and how near it is to the question."""
+    """A piece of a document, the headings above it, and how near it is to the question."""
 
     id: str
     document_id: int | str | None
@@ -35,6 +37,8 @@ class FoundPassage:
     position: int | None
     score: float
     text: str
+    heading: str = ""
+    collection: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,15 @@ class Search:
         self.breaker = breaker
         self.embedders = embedders
         self.cache = cache
+        self.names: Callable[[], Awaitable[list[str]]] = qdrant.collections  # of all that can be asked
 
-    async def passages(self, collection: str, query: str, limit: int) -> Found:
-        """At most `limit` passages; raises ApiError."""
+    async def passages(self, collection: str | None, query: str, limit: int) -> Found:
+        """Return at most `limit` passages of a collection, of all of them if it is None; raises ApiError."""
+        if collection is None:
+            return await search_all(self._passages, await self.names(), query, limit)
+        return await self._passages(collection, query, limit)
+
+    async def _passages(self, collection: str, query: str, limit: int) -> Found:
         embedder, prefixed, points = await self.embedders.find(collection, by_words=not self.retrieval.needs_vector)
         name = embedder.name
         question = ("passages", self.retrieval.config.mode, name, points, query, limit)
@@ -71,13 +81,13 @@ class Search:
         embedder.check()
         vector = await embedder.embed(query, prefixed=prefixed)
         hits = await self.breaker.call(lambda: self.retrieval.find(points, query, vector, name, limit))
-        passages = tuple(_passage(hit) for hit in hits)
+        passages = tuple(_passage(hit, collection) for hit in hits)
         if self.cache:
             await self.cache.put(collection, question, [asdict(passage) for passage in passages])
         return Found(passages, cached=False, embedder=name)
 
 
-def _passage(hit: Hit) -> FoundPassage:
+def _passage(hit: Hit, collection: str) -> FoundPassage:
     """Payloads are written by ingest; what others left out is empty rather than an error."""
     payload = hit.payload
     document, position = payload.get("document_id"), payload.get("position")
@@ -88,7 +98,45 @@ def _passage(hit: Hit) -> FoundPassage:
         position=position if isinstance(position, int) else None,
         score=hit.score,
         text=str(payload.get("text", "")),
+        heading=str(payload.get("heading", "")),
+        collection=collection,
     )
+
+
+async def search_all(
+    search: Callable[[str, str, int], Awaitable[Found]], names: Sequence[str], query: str, limit: int
+) -> Found:
+    """Ask several collections, and return the best passages of them all, each text once.
+
+    Ranks are compared, for the scores of two embedders cannot be. A collection that was never ingested or that cannot
+    be asked by the models here is left out. Raises ApiError: 422 for too many, what a search fails with if all do.
+    """
+    if len(names) > MOST_COLLECTIONS:
+        detail = f"there are more than {MOST_COLLECTIONS} collections: name the one to ask"
+        raise ApiError(422, "collection_needed", detail)
+    gate = asyncio.Semaphore(_AT_ONCE)
+    refused: list[ApiError] = []
+
+    async def ask(name: str) -> Found | None:
+        async with gate:
+            try:
+                return await search(name, query, limit)
+            except ApiError as error:
+                if error.status not in (404, 409):
+                    raise
+                refused.append(error)
+                return None
+
+    found = [one for one in await asyncio.gather(*map(ask, names)) if one is not None]
+    if not found and refused:
+        raise refused[0]
+    ranked = sorted(
+        (passage for one in found for passage in one.passages), key=lambda passage: (-passage.score, passage.id)
+    )
+    best = {passage.text: passage for passage in reversed(ranked)}
+    passages = sorted(best.values(), key=lambda passage: (-passage.score, passage.id))[:limit]
+    embedders = ", ".join(dict.fromkeys(one.embedder for one in found if one.embedder))
+    return Found(tuple(passages), cached=bool(found) and all(one.cached for one in found), embedder=embedders)
 
 
 # --- by document, page by page ---------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Body, Depends, Query, Request
 from fastapi.responses import StreamingResponse  # noqa: TC002  FastAPI reads the annotations
 
 from ragops.api import catalogue
-from ragops.api.answering import Answer
+from ragops.api.answering import EVERYWHERE, Answer
 from ragops.api.dependencies import Dependencies, consumer, dependencies
 from ragops.api.problem import responses
 from ragops.api.schemas import (
@@ -63,7 +63,9 @@ async def query(
         events = _events(asked, deps, user)
         first = await anext(events)  # a question that fails is answered by its status, not by an event
         return EventStream(first, events)
-    with deps.query_log.recording(asked.collection, asked.query, user, deps.search.embedders.default.name) as entry:
+    with deps.query_log.recording(
+        asked.collection or EVERYWHERE, asked.query, user, deps.search.embedders.default.name
+    ) as entry:
         answer = await deps.answers.answer(asked.collection, asked.query, asked.limit)
         entry.embedder = answer.found.embedder
         entry.found([passage.score for passage in answer.found.passages])
@@ -72,7 +74,7 @@ async def query(
 
 async def _events(asked: SearchRequest, deps: Dependencies, user: str) -> AsyncGenerator[Event]:
     embedder = deps.search.embedders.default.name
-    with deps.query_log.recording(asked.collection, asked.query, user, embedder) as entry:
+    with deps.query_log.recording(asked.collection or EVERYWHERE, asked.query, user, embedder) as entry:
         async with aclosing(deps.answers.stream(asked.collection, asked.query, asked.limit)) as parts:
             async for part in parts:
                 if isinstance(part, Answer):
@@ -111,7 +113,7 @@ async def collections(
 
 async def _search(asked: SearchRequest, deps: Dependencies, user: str) -> SearchResponse:
     embedder = deps.search.embedders.default.name
-    with deps.query_log.recording(asked.collection, asked.query, user, embedder) as entry:
+    with deps.query_log.recording(asked.collection or EVERYWHERE, asked.query, user, embedder) as entry:
         found = await deps.search.passages(asked.collection, asked.query, asked.limit)
         entry.embedder = found.embedder
         entry.found([passage.score for passage in found.passages])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from ragops.cli.console import Console
-    from ragops.operations.data.query import QueryResult
+    from ragops.operations.data.query import Passage, QueryResult
 
 _SHOWN_LINES = 3  # of a passage
 _TOKEN_VARIABLE = "RAGOPS_TOKEN"  # noqa: S105  the name of the variable
@@ -102,13 +102,20 @@ class _Written:
 
 def _show(console: Console, result: QueryResult, *, full: bool) -> None:
     for number, passage in enumerate(result.passages, 1):
-        console.text(one_line(f"[{number}] {passage.path} ({passage.score:.3f})"))
+        console.text(one_line(f"[{number}] {_place(passage, everywhere=result.collection is None)}"))
         for line in passage.text.splitlines() if full else _shortened(passage.text):
             console.text(f"    {line}")
     written = f"written by {result.model}, " if result.model else ""
-    console.message(f"{written}found with {result.embedder} in {result.collection}")
+    found = f"found with {result.embedder}" if result.passages else "nothing was found"
+    console.message(f"{written}{found} in {result.collection or 'all collections'}")
     if result.note:
         console.message(result.note)
+
+
+def _place(passage: Passage, *, everywhere: bool) -> str:
+    """Return where a passage is: path and headings, the collection too if several were asked."""
+    path = f"{passage.collection}: {passage.path}" if everywhere and passage.collection else passage.path
+    return f"{path} · {passage.heading} ({passage.score:.3f})" if passage.heading else f"{path} ({passage.score:.3f})"
 
 
 def _shortened(text: str) -> list[str]:

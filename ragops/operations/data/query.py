@@ -37,20 +37,22 @@ class Gateway(NamedTuple):
 
 @dataclass(frozen=True)
 class Passage:
-    """A piece of a document; `score` is the cosine of the angle between its vector and the question's."""
+    """A piece of a document: its place (collection, path, headings above it, position) and how near it is."""
 
     id: str
     path: str
     position: int | None
     score: float
     text: str
+    heading: str = ""
+    collection: str = ""
 
 
 @dataclass(frozen=True)
 class QueryResult:
     """The answer, None if no model wrote one (`note` says why: the passages are the answer then)."""
 
-    collection: str
+    collection: str | None
     answer: str | None
     model: str | None
     note: str | None
@@ -69,21 +71,25 @@ def query(
     ca_file: Path | None = None,
     on_text: Callable[[str], None] | None = None,
 ) -> QueryResult:
-    """Ask `text`; without a `collection` the only one there is. `on_text` gets pieces of the answer as they come.
+    """Ask `text`, of all collections if none is named. `on_text` gets pieces of the answer as they come.
 
-    Raises UsageError (collection_needed, collection_not_found, and what the API finds wrong with the question),
-    RagopsError (token_refused, rate_limited, not_found, collection_not_found if nothing was ingested into it,
-    query_failed), UnhealthyError (gateway_unreachable, certificate_refused, breaker_open, service_unavailable).
+    Raises UsageError (no_collections, collection_needed for too many, collection_not_found, and what the API finds
+    wrong with the question), RagopsError (token_refused, rate_limited, not_found, collection_not_found if nothing was
+    ingested into it, query_failed), UnhealthyError (gateway_unreachable, certificate_refused, breaker_open,
+    service_unavailable).
     """
     with _client(gateway_url, token, ca_file) as client:
-        asked = collection or _only_collection(client)
-        body = {"collection": asked, "query": text, "limit": limit}
+        body = {"query": text, "limit": limit} | ({"collection": collection} if collection else {})
         try:
-            return _ask(client, body) if on_text is None else _ask_for_events(client, body, on_text)
+            result = _ask(client, body) if on_text is None else _ask_for_events(client, body, on_text)
         except RagopsError as error:
-            if error.code == "collection_not_found":
-                raise _not_found(client, asked) from error
+            if error.code == "collection_not_found" and collection:
+                raise _not_found(client, collection) from error
             raise
+        if not result.passages and not collection and not _names(client):
+            hint = "make one: `ragops collection create NAME DIRECTORY`, then `ragops ingest`"
+            raise UsageError("no_collections", "there is no collection to ask", hint)
+        return result
 
 
 def gateway_for(session: Session) -> Gateway:
@@ -171,17 +177,6 @@ def _document(response: httpx.Response) -> dict[str, Any]:
     return values
 
 
-def _only_collection(client: httpx.Client) -> str:
-    names = _names(client)
-    if len(names) == 1:
-        return names[0]
-    if not names:
-        raise UsageError(
-            "no_collections", "there is no collection to ask", "ragops migrate json-to-db FILE, ragops ingest"
-        )
-    raise UsageError("collection_needed", f"which collection? There are {_listed(names)}", "add --collection NAME")
-
-
 def _names(client: httpx.Client) -> list[str]:
     response = _send(client, "GET", "/api/v1/collections", params={"limit": _SEVERAL})
     found = [item for item in _document(response).get("collections", []) if item.get("enabled") is not False]
@@ -207,7 +202,10 @@ def _not_found(client: httpx.Client, asked: str) -> RagopsError:
 def _result(values: dict[str, Any], request_id: str) -> QueryResult:
     try:
         passages = tuple(
-            Passage(item["id"], item["path"], item["position"], item["score"], item["text"])
+            Passage(
+                *(item[name] for name in ("id", "path", "position", "score", "text")),
+                **{name: item.get(name, "") for name in ("heading", "collection")},
+            )
             for item in values["passages"]
         )
         known = {name: values[name] for name in ("collection", "answer", "model", "note", "embedder", "cached")}

@@ -115,8 +115,8 @@ def test_a_silent_model_leaves_comments(serve: Any, ollama: FakeOllama, monkeypa
 
 def test_the_time_limit_of_a_request_is_not_that_of_a_stream(serve: Any, ollama: FakeOllama) -> None:
     ollama.pause = threading.Event()
-    threading.Timer(1.5, ollama.pause.set).start()
-    client = serve(chat=chat(ollama), timeouts={"request": 0.7})
+    threading.Timer(8, ollama.pause.set).start()
+    client = serve(chat=chat(ollama), timeouts={"request": 6})
     assert ask(client)[-1][0] == "answer"
 
 
