@@ -9,6 +9,7 @@ import asyncio
 import re
 import sys
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,7 @@ from ragops.api.config import SearchConfig
 from ragops.api.retrieval import Retrieval
 from ragops.embedding.hashing import HashingEmbedder
 from ragops.embedding.static import StaticEmbedder
+from ragops.ingest.context import path_words, with_context
 from ragops.ingest.split import Splitter
 from ragops.ingest.vectors import Point, VectorStore
 from tests.contract.qdrant_servers import KEY, development_engine
@@ -111,18 +113,18 @@ class Engine:
         return AsyncClient([self._address], lambda: KEY, seconds=60, monotonic=time.monotonic, observer=Silent())
 
     def fill(self, name: str, passages: list[Passage], embedder: Embedder) -> None:
+        seen: Counter[str] = Counter()
         with VectorStore([self._address], KEY) as store:
             store.ensure(name, embedder.dimensions)
             for start in range(0, len(passages), BATCH):
                 part = passages[start : start + BATCH]
-                vectors = embedder.embed([text for _, text in part])
-                store.upsert(
-                    name,
-                    [
-                        Point(UUID(int=start + number), vector, {"path": path, "text": text})
-                        for number, ((path, text), vector) in enumerate(zip(part, vectors, strict=True))
-                    ],
-                )
+                vectors = embedder.embed([with_context(text, path_words(path)) for path, text in part])
+                points = []
+                for number, ((path, text), vector) in enumerate(zip(part, vectors, strict=True), start):
+                    payload = {"path": path, "text": text, "document_id": path, "position": seen[path]}
+                    seen[path] += 1
+                    points.append(Point(UUID(int=number), vector, payload))
+                store.upsert(name, points)
 
     def finder(self, name: str, mode: Any, embedder: Embedder) -> Callable[[str], list[Passage]]:
         retrieval = Retrieval(self._client, SearchConfig(mode=mode))  # type: ignore[arg-type]
