@@ -39,7 +39,7 @@ class SearchRequest(_Request):
     """A question to one collection, or to all of them."""
 
     collection: CollectionName | None = Field(
-        None, description="where to look; in all collections if it is left out", examples=["manuals"]
+        None, description="the collection to ask; all of them if it is left out", examples=["manuals"]
     )
     query: Question
     limit: int = Field(5, ge=1, le=MAX_PASSAGES, description="most passages to return", examples=[5])
@@ -104,7 +104,7 @@ class SearchResponse(BaseModel):
         }
     )
 
-    collection: str | None = Field(description="where it was looked for; null: in all collections")
+    collection: str | None = Field(description="the collection that was asked; null: all of them")
     embedder: str = Field(description="what made the vectors")
     cached: bool = Field(description="whether the answer comes from the cache, at most some seconds old")
     results: list[Passage]
@@ -130,7 +130,7 @@ class AnswerResponse(BaseModel):
         }
     )
 
-    collection: str | None = Field(description="where it was looked for; null: in all collections")
+    collection: str | None = Field(description="the collection that was asked; null: all of them")
     answer: str | None = Field(description="the model's text; null if none wrote any")
     generated: bool = Field(description="whether a model wrote `answer`; false: read the passages")
     model: str | None = Field(description="the model that wrote it")
