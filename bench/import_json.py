@@ -31,7 +31,7 @@ def document(folder: Path) -> Path:
         {"name": f"collection_{n:06}", "directory": f"/data/docs/{n % 997}/{n}", "fileTypes": ["md", "txt"], "owner": n}
         for n in range(COLLECTIONS)
     ]
-    defaults = {"embeddingModel": "nomic-embed-text", "chunkSize": 512, "chunkOverlap": 50, "recursive": True}
+    defaults = {"embeddingModel": "hashing-384-v1", "chunkSize": 512, "chunkOverlap": 50, "recursive": True}
     path = folder / "collections-config.json"
     path.write_text(json.dumps({"collections": items, "defaults": {**defaults, "enabled": True}}))
     return path

@@ -91,13 +91,15 @@ def collections_config() -> dict[str, Any]:
             "version": item.version,  # a key that ragops does not know: it is kept, not dropped
         }
     texts = {"name": DESCRIPTIONS, "directory": "descriptions", "fileTypes": ["md"]}
-    defaults = {"embeddingModel": "hashing-384-v1", "chunkSize": 800, "chunkOverlap": 100, "recursive": True}
+    defaults = {"chunkSize": 800, "chunkOverlap": 100, "recursive": True}
     return {"collections": [texts, *(found[name] for name in sorted(found))], "defaults": {**defaults, "enabled": True}}
 
 
 def descriptions() -> dict[str, str]:
     """The descriptions of the installed packages by file name, with the interfaces of those that ragops is built on."""
-    direct = {re.split(r"[^\w.-]", line)[0].lower() for line in requires("ragops-platform") or [] if "extra" not in line}
+    direct = {
+        re.split(r"[^\w.-]", line)[0].lower() for line in requires("ragops-platform") or [] if "extra" not in line
+    }
     modules: dict[str, list[str]] = {}
     for module, names in packages_distributions().items():
         for name in names:

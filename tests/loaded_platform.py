@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 DOCUMENTS, KEYS = 30, 60
 _COLLECTION = {
-    "name": "manuals", "directory": "manuals", "embeddingModel": "m", "chunkSize": 100, "chunkOverlap": 10,
+    "name": "manuals", "directory": "manuals", "embeddingModel": "hashing-384-v1", "chunkSize": 100, "chunkOverlap": 10,
     "fileTypes": ["md"], "recursive": True, "enabled": True,
 }  # fmt: skip
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 TREE = typer.main.get_command(app)
 GLOBAL = {"--help", "-h"} | {option for parameter in TREE.params for option in parameter.opts}
-COLLECTIONS = """{"collections": [{"name": "manuals", "directory": "manuals", "embeddingModel": "m", "chunkSize": 100,
- "chunkOverlap": 10, "fileTypes": ["md"], "recursive": true, "enabled": true}]}"""
+COLLECTIONS = """{"collections": [{"name": "manuals", "directory": "manuals", "embeddingModel": "hashing-384-v1",
+ "chunkSize": 100, "chunkOverlap": 10, "fileTypes": ["md"], "recursive": true, "enabled": true}]}"""
 
 
 def walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
