@@ -261,7 +261,7 @@ def init(tour: Tour) -> None:
     tour.run("init", "--name", f"ragops-demo-{os.getpid()}", "--runtime", RUNTIME)
     config = tour.folder / "ragops.yaml"
     text = re.sub(r"(?m)^ollama:\n(?:[ #].*\n)*", "", config.read_text())
-    config.write_text(text.replace("\napi:\n", "\napi:\n  embedder: {kind: hashing}\n"))
+    config.write_text(text.replace("\napi:\n", "\napi:\n  embedder: {kind: static}\n"))
 
 
 def tour_platform(tour: Tour) -> None:
