@@ -5,6 +5,7 @@ The service is defined here and registered in SERVICES. No other file knows it.
 
 from __future__ import annotations
 
+import io
 import sys
 import time
 from datetime import UTC, datetime
@@ -103,9 +104,10 @@ class NotesBackup:
         del control
 
         def dump() -> None:
-            (writer.folder / _NOTE).write_text(text := _read(endpoint))
+            text = _read(endpoint)
             writer.snapshot_fixed()
-            writer.store(_NOTE, lambda: Part(_NOTE, datetime.now(tz=UTC), {"characters": len(text)}, {NAME: "1.0"}))
+            part = Part(_NOTE, datetime.now(tz=UTC), {"characters": len(text)}, {NAME: "1.0"})
+            writer.store(_NOTE, io.BytesIO(text.encode()), lambda: part)
 
         writer.run_all([dump])
 

@@ -115,7 +115,7 @@ def _refuse_hidden_program(owner: ProjectOwner) -> None:
     """Raise if the owner cannot read the modules and programs that a command loads later."""
     for place in (Path(sys.executable).resolve(), Path(ragops.__file__).resolve(), Path(os.__file__).resolve()):
         if blocked := find_unreadable(place, owner):
-            what = f"cannot run this ragops as {owner}: that user may not read {blocked}"
+            what = f"cannot run this program as {owner}: that user may not read {blocked}"
             raise MissingError("owner_cannot_run", what, f"install ragops for {owner}, or where every user can read it")
 
 

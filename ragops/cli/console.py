@@ -67,8 +67,9 @@ class Console:
 
     def piece(self, text: str) -> None:
         """Print a piece of data without a line break after it."""
-        sys.stdout.write(printable(text))
-        sys.stdout.flush()
+        if not self.as_json:
+            sys.stdout.write(printable(text))
+            sys.stdout.flush()
 
     def table(
         self,

@@ -187,5 +187,5 @@ def test_an_owner_who_cannot_run_this_ragops_is_told(
     before = tree(theirs)
     done = subprocess.run(command, cwd=theirs, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 7
-    assert f"{owner} cannot run this ragops" in done.stderr
+    assert f"cannot run this program as {owner}" in done.stderr
     assert tree(theirs) == before

@@ -128,7 +128,7 @@ def test_a_limit_of_the_registry_is_told_as_such(said: str) -> None:
     error = _failure("ghcr.io/ada/rag:1", said)
     assert isinstance(error, MissingError)
     assert error.code == "registry_limit"
-    assert error.message.startswith("ghcr.io refuses to give ghcr.io/ada/rag:1: too many requests")
+    assert error.message.startswith("cannot pull ghcr.io/ada/rag:1: ghcr.io refuses, too many requests")
     assert "`docker login ghcr.io`" in error.hint
     assert "wait" in error.hint
 

@@ -53,19 +53,19 @@ async def test_each_collection_is_asked_with_what_its_vectors_were_made_with(clo
     default, other = LocalEmbedder(HashingEmbedder(16)), LocalEmbedder(HashingEmbedder(32))
     rows = Rows(
         {
-            "old": ("hashing-16-v1", "hashing-64-v1", None),  # configured anew, not ingested since
-            "wide": ("hashing-32-v1", "hashing-32-v1", True),
-            "empty": ("hashing-32-v1", None, None),
-            "strange": ("gone", "gone", None),
+            "old": ("hashing-16-v1", "hashing-64-v1", None, "old@2"),  # configured anew, not ingested since
+            "wide": ("hashing-32-v1", "hashing-32-v1", True, "wide"),
+            "empty": ("hashing-32-v1", None, None, None),
+            "strange": ("gone", "gone", None, "strange"),
         }
     )
     embedders = Embedders(default, {other.name: other}, rows, clock)  # type: ignore[arg-type]
     found = {name: await embedders.find(name) for name in ("old", "wide", "empty", "unknown")}
-    assert {name: (one.name, prefixed) for name, (one, prefixed) in found.items()} == {
-        "old": ("hashing-64-v1", False),
-        "wide": ("hashing-32-v1", True),
-        "empty": ("hashing-32-v1", True),
-        "unknown": ("hashing-16-v1", True),
+    assert {name: (one.embedder.name, one.prefixed, one.points) for name, one in found.items()} == {
+        "old": ("hashing-64-v1", False, "old@2"),
+        "wide": ("hashing-32-v1", True, "wide"),
+        "empty": ("hashing-32-v1", True, "empty"),
+        "unknown": ("hashing-16-v1", True, "unknown"),
     }
     with pytest.raises(ApiError, match="made with gone") as caught:
         await embedders.find("strange")
@@ -85,7 +85,7 @@ async def test_two_models_with_a_breaker_for_each_server(start, qdrant) -> None:
         qdrant.add("large", {"a.md": "one"}, lambda texts: [vector(text, 1024) for text in texts])
         models = {"big": embedder(large, model="big"), "second": embedder(small, model="second")}
         api = await start(embedder=embedder(small, model="little"), models=models)
-        made = {"small": ("little", "little", None), "large": ("big", "big", None)}
+        made = {"small": ("little", "little", None, "small"), "large": ("big", "big", None, "large")}
         api.deps.search.embedders._database = Rows(made)
         for name, model in (("small", "little"), ("large", "big")):
             body = (await api.search("one", collection=name)).json()

@@ -42,7 +42,8 @@ async def test_v1_finds_passages_best_first(api):
     assert next(result["path"] for result in body["results"]) == "rotation.md"
     scores = [result["score"] for result in body["results"]]
     assert scores == sorted(scores, reverse=True)
-    assert set(body["results"][0]) == {"id", "document_id", "path", "position", "score", "text"}
+    passage = {"id", "document_id", "path", "position", "score", "text", "heading", "collection"}
+    assert set(body["results"][0]) == passage
 
 
 async def test_get_and_post_answer_the_same(api):

@@ -134,9 +134,8 @@ def test_every_way_of_showing_completes(live: None, capsys: pytest.CaptureFixtur
 
 def test_data_are_never_changed(live: None, capsys: pytest.CaptureFixture[str]) -> None:
     passage = {"passages": [{"text": "`ragops up`", "metadata": {"note": "`ragops up`"}}], "detail": "`ragops up`"}
-    console = Console(as_json=True)
-    console.document(passage)
-    console.text("`ragops up`")
+    Console(as_json=True).document(passage)
+    Console().text("`ragops up`")
     document, text = capsys.readouterr().out.splitlines()
     assert json.loads(document) == {**passage, "detail": "`ragops --env live up`"}
     assert text == "`ragops up`"

@@ -51,6 +51,7 @@ def test_no_way_out_of_the_console_lets_one_through(
     monkeypatch.setenv("COLUMNS", str(columns))
     console = Console(color=False)
     console.text(text)
+    console.piece(text)
     console.table((f"NAME{text}"[:4], "DETAIL"), [(text, f"x{text}\ny")], title="t")
     console.message(text)
     console.complain(RagopsError("x", f"cannot read {text}", f"remove {text}"))
@@ -58,7 +59,7 @@ def test_no_way_out_of_the_console_lets_one_through(
     shown = capsys.readouterr()
     assert is_harmless(shown.out)
     assert is_harmless(shown.err)
-    console.document({"name": text})
+    Console(as_json=True).document({"name": text})
     document = capsys.readouterr().out
     assert is_harmless(document)
     assert json.loads(document) == {"name": text}

@@ -29,7 +29,8 @@ def test_nothing_of_the_history_is_in_it(tmp_path: Path) -> None:
         path.write_text("x")
     (tmp_path / "gateway" / "history").mkdir(parents=True)
     (tmp_path / "gateway" / "history" / "x.bak").write_text("x")
-    count = _pack({"pulumi": tmp_path / "pulumi", "gateway": tmp_path / "gateway"}, tmp_path / "sealed.tar")
+    with (tmp_path / "sealed.tar").open("wb") as target:
+        count = _pack({"pulumi": tmp_path / "pulumi", "gateway": tmp_path / "gateway"}, target)
     with tarfile.open(tmp_path / "sealed.tar") as archive:
         files = {member.name for member in archive if member.isfile()}
     assert files == {*(f"pulumi/{name}" for name in KEPT), "gateway/history/x.bak"}

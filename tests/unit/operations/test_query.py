@@ -55,16 +55,17 @@ def test_a_question_and_its_passages(gateway: Gateway) -> None:
     assert [(one.path, one.score, one.text) for one in result.passages] == [("a.md", 0.5, "words")]
 
 
-def test_the_only_collection_is_meant_where_none_is_named(gateway: Gateway) -> None:
-    gateway.values["/api/v1/collections"] = {
-        "collections": [{"name": "docs", "enabled": True}, {"name": "off", "enabled": False}]
-    }
+def test_all_collections_are_asked_if_none_is_named(gateway: Gateway) -> None:
     query(gateway.url, TOKEN, "why?")
+    assert "collection" not in gateway.asked[-1][2]
+    query(gateway.url, TOKEN, "why?", "docs")
     assert gateway.asked[-1][2]["collection"] == "docs"
-    gateway.values["/api/v1/collections"] = {"collections": [{"name": "a"}, {"name": "b"}]}
-    with pytest.raises(UsageError, match="There are a, b") as caught:
-        query(gateway.url, TOKEN, "why?")
-    assert caught.value.code == "collection_needed"
+
+
+def test_without_any_collection_there_is_nothing_to_ask(gateway: Gateway) -> None:
+    gateway.values["/api/v1/query"] = {**ANSWER, "passages": []}
+    gateway.values["/api/v1/collections"] = {"collections": [{"name": "docs"}]}
+    assert query(gateway.url, TOKEN, "why?").passages == ()
     gateway.values["/api/v1/collections"] = {"collections": []}
     with pytest.raises(UsageError, match="no collection to ask"):
         query(gateway.url, TOKEN, "why?")

@@ -659,7 +659,7 @@ def test_an_overview_says_where_each_is_whole(fakes: Any, tmp_path: Path) -> Non
     assert [(line.point.id, dict(line.whole), line.signer_known) for line in found.lines] == [
         (second.id, {here: True, there: None}, True), (first.id, {here: True, there: False}, True),
     ]  # fmt: skip
-    assert (found.unreadable, found.unreachable) == ((), {})
+    assert (found.unreadable, found.unreachable) == ((), ())
     assert [line.point.id for line in overview(vault, "2").lines] == [first.id]
 
 
