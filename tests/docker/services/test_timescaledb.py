@@ -219,7 +219,7 @@ def test_what_is_kept_rests_from_the_swap_on(
 ) -> None:
     """Killed right after it, retention would go on in the database from before."""
     take(platform, vault)
-    monkeypatch.setattr(extension, "quiet", lambda *_: None)
+    monkeypatch.setattr(extension, "stop_background_jobs", lambda *_: None)
     restore(RestoreRequest(safety=False), platform, vault)
     (kept,) = [name for name in databases(service) if "_before_" in name]
     assert service.sql("SHOW timescaledb.restoring", database=kept) == [("on",)]
