@@ -10,6 +10,7 @@ import contextlib
 import os
 import resource
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragops.ingest.documents.converted import Converted, UnreadableError, clean
@@ -39,8 +40,7 @@ def main() -> None:
             return
         head, body = answer(request, data)
         del data
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        head["peak"] = peak * (1 if sys.platform == "darwin" else 1024)
+        head["peak"] = _peak()
         write_frame(answers, head, body)
 
 
@@ -67,6 +67,18 @@ def answer(request: Mapping[str, Any], data: bytes) -> tuple[dict[str, Any], byt
     except Exception as error:
         reason = f"damaged: {type(error).__name__}: {error}"
     return {"reason": " ".join(clean(reason).split())[:_LONGEST_REASON]}, b""
+
+
+def _peak() -> int:
+    """Return the most memory that this program has had, in bytes.
+
+    On Linux `ru_maxrss` begins with that of the process that started this one (getrusage(2)); VmHWM does not.
+    """
+    with contextlib.suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024)
 
 
 def _limit(memory: int, processor_seconds: int) -> None:

@@ -45,6 +45,17 @@ def test_one_process_does_many_files_and_ends_with_the_pool(pool: Pool) -> None:
     assert not converters() & first
 
 
+def test_a_process_is_used_again_though_the_one_that_starts_it_is_large(pool: Pool) -> None:
+    """Linux passes the highest memory of a process on to what it starts, across `exec`."""
+    large = bytearray(600 << 20)
+    large[:: 4 << 10] = b"x" * len(large[:: 4 << 10])  # every page of it
+    before = converters()
+    for number in range(2):
+        pool.convert("csv", "a.csv", f"a,b\nx,{number}\n".encode())
+    assert len(converters() - before) == 1
+    del large
+
+
 def test_a_crash_costs_its_file_only(pool: Pool) -> None:
     with pytest.raises(UnreadableError, match=r"crashed \(SIGABRT\): damaged, or it needs more than 1536 MiB"):
         pool.convert("sheets", "far.xlsx", files.far_cell())
