@@ -63,6 +63,7 @@ def test_a_crash_costs_its_file_only(pool: Pool) -> None:
 
 
 def test_a_file_that_was_refused_is_not_tried_twice(pool: Pool) -> None:
+    before = converters()  # those of other pools
     reasons = []
     for _ in range(2):
         with pytest.raises(UnreadableError) as caught:
@@ -70,7 +71,7 @@ def test_a_file_that_was_refused_is_not_tried_twice(pool: Pool) -> None:
         reasons.append(str(caught.value))
         processes = converters()
     assert reasons[0] == reasons[1]
-    assert not processes  # the second time none was started
+    assert processes <= before  # the second time none was started
 
 
 # Their cost grows with the square of the attributes, and to fifty times the size of the file.
