@@ -97,7 +97,7 @@ _BACKUP_COMMANDS: tuple[Callable[..., None], ...] = (
 for _panel, _commands in _COMMANDS:
     for _command in _commands:
         app.command(rich_help_panel=_panel)(_command)
-ingest.register(app)
+app.command(rich_help_panel=DATA)(ingest.ingest)
 app.command(rich_help_panel=DATA)(query.query)
 for _command in _BACKUP_COMMANDS:
     backup.group.command(name="list" if _command is points.list_points else None)(_command)

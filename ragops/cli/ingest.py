@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragops.cli import completion
-from ragops.cli.help import DATA
 from ragops.cli.lifecycle import LockWait
 from ragops.cli.printable import one_line
 from ragops.cli.state import state
@@ -21,11 +20,6 @@ if TYPE_CHECKING:
     from ragops.operations.session import Session
 
 _SHOWN_FAILURES = 20
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command(rich_help_panel=DATA)(ingest)
 
 
 def ingest(
@@ -73,13 +67,11 @@ def ingest(
             database, vectors, models, collections or (), show, root=root, allow_empty=allow_empty, rebuild=rebuild
         )
         refreshed = invalidate_answer_cache(session)
-    if console.as_json:
-        console.document({**jsonable(report), "exit_code": int(report.exit_code)})
-    else:
-        rows = [_row(one) for one in report.collections]
-        console.table(
-            _COLUMNS, rows, optional=_OPTIONAL, empty="there are no collections yet: `ragops migrate json-to-db FILE`"
-        )
+    console.document({**jsonable(report), "exit_code": int(report.exit_code)})
+    rows = [_row(one) for one in report.collections]
+    console.table(
+        _COLUMNS, rows, optional=_OPTIONAL, empty="there are no collections yet: `ragops migrate json-to-db FILE`"
+    )
     for one in report.collections:
         _say(console, one)
     if not refreshed:
