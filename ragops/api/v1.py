@@ -25,7 +25,9 @@ from ragops.api.streaming import STREAMED, Event, EventStream, accepts_events
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from contextlib import AbstractContextManager
 
+    from ragops.api.querylog import Entry
     from ragops.api.search import Found, FoundPassage
 
 router = APIRouter()
@@ -63,9 +65,7 @@ async def query(
         events = _events(asked, deps, user)
         first = await anext(events)  # a question that fails is answered by its status, not by an event
         return EventStream(first, events)
-    with deps.query_log.recording(
-        asked.collection or EVERYWHERE, asked.query, user, deps.search.embedders.default.name
-    ) as entry:
+    with _recording(asked, deps, user) as entry:
         answer = await deps.answers.answer(asked.collection, asked.query, asked.limit)
         entry.embedder = answer.found.embedder
         entry.found([passage.score for passage in answer.found.passages])
@@ -73,8 +73,7 @@ async def query(
 
 
 async def _events(asked: SearchRequest, deps: Dependencies, user: str) -> AsyncGenerator[Event]:
-    embedder = deps.search.embedders.default.name
-    with deps.query_log.recording(asked.collection or EVERYWHERE, asked.query, user, embedder) as entry:
+    with _recording(asked, deps, user) as entry:
         async with aclosing(deps.answers.stream(asked.collection, asked.query, asked.limit)) as parts:
             async for part in parts:
                 if isinstance(part, Answer):
@@ -112,12 +111,17 @@ async def collections(
 
 
 async def _search(asked: SearchRequest, deps: Dependencies, user: str) -> SearchResponse:
-    embedder = deps.search.embedders.default.name
-    with deps.query_log.recording(asked.collection or EVERYWHERE, asked.query, user, embedder) as entry:
+    with _recording(asked, deps, user) as entry:
         found = await deps.search.passages(asked.collection, asked.query, asked.limit)
         entry.embedder = found.embedder
         entry.found([passage.score for passage in found.passages])
     return _found(asked, found)
+
+
+def _recording(asked: SearchRequest, deps: Dependencies, user: str) -> AbstractContextManager[Entry]:
+    """Log the question; the embedder is the platform's until the search has found that of the collection."""
+    embedder = deps.search.embedders.default.name
+    return deps.query_log.recording(asked.collection or EVERYWHERE, asked.query, user, embedder)
 
 
 def _found(asked: SearchRequest, found: Found) -> SearchResponse:
