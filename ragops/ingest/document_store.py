@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from ragops.adapters.postgres import connect, translate_errors
 from ragops.errors import LockedError, MissingError
 from ragops.ingest.rows import ChunkRow, Collection, Document, FileVersion
+from ragops.services.timescaledb.collection_rows import DELETE_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,27 +66,23 @@ class DocumentStore:
                 raise
         return [Collection._make(row) for row in found]
 
-    def copy_collection(self, live: Collection, name: str) -> Collection:
-        """Return the row `name` with the settings of `live`, which no ingest of all collections reads."""
+    def copy_collection(self, live: Collection, name: str, points: str) -> Collection:
+        """Return the row `name` of `points` with the settings of `live`, which no ingest of all collections reads."""
         row = self._all(
             "INSERT INTO rag.collections (name, directory, embedding_model, chunk_size, chunk_overlap, file_types,"
             " recursive, enabled, extra) SELECT %s, directory, embedding_model, chunk_size, chunk_overlap, file_types,"
             " recursive, false, jsonb_build_object('points', %s::text) FROM rag.collections WHERE id = %s"
             " ON CONFLICT (name) DO UPDATE SET directory = excluded.directory, chunk_size = excluded.chunk_size,"
             " embedding_model = excluded.embedding_model, chunk_overlap = excluded.chunk_overlap,"
-            " file_types = excluded.file_types, recursive = excluded.recursive RETURNING id",
-            [name, name, live.id],
+            " file_types = excluded.file_types, recursive = excluded.recursive, extra = excluded.extra RETURNING id",
+            [name, points, live.id],
         )[0]
         return live._replace(id=row[0], name=name, built=None)
 
     def switch(self, live: Collection, successor: Collection, kept: str) -> None:
         """Give `live` the documents and jobs of `successor`; its own go below a new row `kept`."""
         with self.transaction():
-            row = self.copy_collection(live, kept)
-            self._all(
-                "UPDATE rag.collections SET extra = jsonb_build_object('points', %s::text) WHERE id = %s",
-                [live.points, row.id],
-            )
+            row = self.copy_collection(live, kept, live.points)
             move: LiteralString = "UPDATE rag.documents SET collection_id = %s WHERE collection_id = %s"
             self._all(move, [row.id, live.id])
             self._all(move, [live.id, successor.id])
@@ -106,11 +103,7 @@ class DocumentStore:
 
     def drop_generation(self, name: str) -> None:
         """Remove a row that a rebuild keeps, with its documents and chunks, page by page."""
-        page: LiteralString = (
-            "DELETE FROM rag.documents WHERE id IN (SELECT d.id FROM rag.documents d JOIN rag.collections c"
-            " ON c.id = d.collection_id WHERE c.name = %s LIMIT %s) RETURNING id"
-        )
-        while self._all(page, [name, _PAGE]):
+        while self._all(DELETE_PAGE, [name, _PAGE]):
             pass
         self._all("DELETE FROM rag.collections WHERE name = %s", [name])
 

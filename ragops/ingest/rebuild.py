@@ -46,7 +46,8 @@ def rebuild(run: CollectionRun) -> CollectionReport:
     live, rows = run.collection, run.rows
     rows.lock(live)
     try:
-        successor = _begin(rows, live)
+        name = _next_name(live.points, live.name, 1)
+        successor = rows.copy_collection(live, name, name)  # the one that an interrupted rebuild has left, if any
         report = replace(run, collection=successor, pipeline=None).run()
         _require_counts(run, live, successor)
         rows.switch(live, successor, _next_name(live.points, live.name, 0))
@@ -71,18 +72,6 @@ def drop_old(rows: DocumentStore, store: VectorStore, live: Collection) -> list[
             store.drop(one.points)
         rows.drop_generation(one.name)
     return gone
-
-
-def drop_rows(rows: DocumentStore, name: str) -> None:
-    """Remove the rows of a collection's earlier builds, whose points are gone."""
-    for one in kept(rows, name):
-        rows.drop_generation(one.name)
-
-
-def _begin(rows: DocumentStore, live: Collection) -> Collection:
-    """Return the row next to `live`, which an interrupted rebuild has left or which is made now."""
-    name = _next_name(live.points, live.name, 1)
-    return rows.copy_collection(live, name)
 
 
 def _next_name(points: str, name: str, step: int) -> str:

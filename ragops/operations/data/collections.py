@@ -104,9 +104,11 @@ def remove(database: Endpoint, vectors: Endpoint, name: str, actor: str) -> Remo
         if before.row.enabled:  # no ingest may bring back what is being removed
             collection_rows.update(connection, before.row, {"enabled": False}, actor)
         with open_store(database) as rows:
-            for points in {name, *before.points, *(one.points for one in rebuild.kept(rows, name))}:
+            kept = rebuild.kept(rows, name)
+            for points in {name, *before.points, *(one.points for one in kept)}:
                 store.drop(points)
-            rebuild.drop_rows(rows, name)
+            for one in kept:
+                rows.drop_generation(one.name)
         documents = collection_rows.delete(connection, name, actor)
     gone = {points: count for points, count in before.points.items() if count is not None}
     return RemovedCollection(name, documents, gone, before.row.source)

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 _SUBJECT = "the collections"
 _PAGE = 1000
+# Some of a collection's documents, with their chunks; by its name, and how many.
+DELETE_PAGE: LiteralString = (
+    "DELETE FROM rag.documents WHERE id IN (SELECT d.id FROM rag.documents d JOIN rag.collections c"
+    " ON c.id = d.collection_id WHERE c.name = %s LIMIT %s) RETURNING id"
+)
 _ROWS: LiteralString = """
 SELECT c.name, c.directory, c.embedding_model, c.chunk_size, c.chunk_overlap, c.file_types, c.recursive, c.enabled,
        c.source, c.extra, d.indexed, d.failed, d.pending, d.indexed_at
@@ -115,11 +120,7 @@ def delete(connection: Connection, name: str, actor: str) -> int:
         while True:
             with connection.transaction():
                 _set_actor(connection, actor)
-                removed = connection.execute(
-                    "DELETE FROM rag.documents WHERE id IN (SELECT d.id FROM rag.documents d JOIN rag.collections c"
-                    " ON c.id = d.collection_id WHERE c.name = %s LIMIT %s)",
-                    [name, _PAGE],
-                ).rowcount
+                removed = connection.execute(DELETE_PAGE, [name, _PAGE]).rowcount
                 documents += removed
                 if removed == 0:
                     connection.execute("DELETE FROM rag.collections WHERE name = %s", [name])
