@@ -212,6 +212,13 @@ def server() -> Iterator[Cluster | Container]:
         with cluster() as made:
             yield made
         return
+    with container() as made:
+        yield made
+
+
+@contextlib.contextmanager
+def container() -> Iterator[Container]:
+    """One node of the pinned image; skips the test where Docker or the image is not here."""
     docker = DockerHost()
     try:
         image = docker.image_id(IMAGE)
@@ -231,20 +238,21 @@ def server() -> Iterator[Cluster | Container]:
     try:
         docker.start(name)
         made = Container(f"http://127.0.0.1:{port}", IMAGE.rpartition(":v")[2])
-        _wait_ready(made)
+        _wait_ready(made, docker, name)
         yield made
     finally:
         docker.remove(name, force=True)
 
 
-def _wait_ready(made: Container) -> None:
+def _wait_ready(made: Container, docker: DockerHost, name: str) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(httpx.HTTPError), made.http(seconds=5) as api:
             if api.get("/readyz").status_code == 200:
                 return
+        assert docker.container(name).state.running, "\n".join(docker.logs(name, 50))
         time.sleep(0.2)
-    raise AssertionError("the server of the image does not become ready")
+    raise AssertionError("\n".join(["the server of the image does not become ready", *docker.logs(name, 50)]))
 
 
 # --- what tests do with them -----------------------------------------------------------------------------------------

@@ -17,14 +17,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import httpx
 import pytest
 
-from ragops.adapters.docker.client import DockerHost
-from ragops.errors import RagopsError
-from ragops.services.qdrant import IMAGE
 from tests import qdrant_processes
 from tests.ports import free_port
 
@@ -73,30 +69,8 @@ def named_binary() -> Iterator[Server]:
 
 
 def pinned_image() -> Iterator[Server]:
-    docker = DockerHost()
-    try:
-        image = docker.image_id(IMAGE)
-    except RagopsError as error:
-        pytest.skip(f"not here: a Docker engine ({error.message})")
-    if image is None:
-        pytest.skip(f"not here: the image {IMAGE} (docker pull it, or set RAGOPS_TEST_QDRANT_URL)")
-    name, port = f"ragops-test-{uuid4().hex[:8]}", free_port()
-    config = {
-        "Image": image,
-        "Cmd": ["./qdrant", "--uri", "http://127.0.0.1:6335"],
-        "Env": [f"QDRANT__SERVICE__API_KEY={KEY}", "QDRANT__CLUSTER__ENABLED=true", "QDRANT__TELEMETRY_DISABLED=true"],
-        "ExposedPorts": {"6333/tcp": {}},
-        "HostConfig": {"PortBindings": {"6333/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(port)}]}},
-    }
-    docker.create(name, config)
-    try:
-        docker.start(name)
-        url = f"http://127.0.0.1:{port}"
-        running = lambda: docker.container(name).state.running  # noqa: E731
-        wait_ready(url, running, lambda: "\n".join(docker.logs(name, 50)))
-        yield Server(url, KEY, development=False)
-    finally:
-        docker.remove(name, force=True)
+    with qdrant_processes.container() as made:
+        yield Server(made.url(), qdrant_processes.KEY, development=False)
 
 
 def wait_ready(url: str, running: Callable[[], bool], log: Callable[[], str]) -> None:
