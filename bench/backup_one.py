@@ -27,7 +27,7 @@ def warm_up() -> None:
 
     import ragops.services.qdrant.backup.backup
     import ragops.services.redis.scratch_server
-    import ragops.services.timescaledb.backup  # noqa: F401
+    import ragops.services.timescaledb.backup.backup  # noqa: F401
 
 
 class Memory:

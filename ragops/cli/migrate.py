@@ -17,7 +17,7 @@ from ragops.units import duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ragops.services.timescaledb.json_import import ImportReport
+    from ragops.services.timescaledb.collections.json_import import ImportReport
 
 _SERVICE = "timescaledb"
 

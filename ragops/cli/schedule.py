@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ragops.operations.backup.verify import VerifyResult
     from ragops.operations.schedule.install import LastRun
     from ragops.operations.schedule.nightly_steps import Views
-    from ragops.services.timescaledb.maintenance import MaintenanceReport
+    from ragops.services.timescaledb.schema.maintenance import MaintenanceReport
 
 group = Application(help="The nightly run: backup, prune, prove, maintain.")
 

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 from ragops.adapters.postgres import connect, translate_errors
 from ragops.errors import LockedError, MissingError
 from ragops.ingest.rows import ChunkRow, Collection, Document, FileVersion
-from ragops.services.timescaledb.collection_rows import DELETE_PAGE
+from ragops.services.timescaledb.collections.rows import DELETE_PAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

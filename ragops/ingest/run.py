@@ -16,7 +16,7 @@ from ragops.ingest.repair import Repaired, repair
 from ragops.ingest.report import CollectionReport, FailedDocument, LeftOut, RefusedChunk
 from ragops.ingest.stages import Progress, Stages
 from ragops.ingest.walk import LARGEST_FILE, Walk, walk
-from ragops.services.timescaledb.file_keys import file_rules
+from ragops.services.timescaledb.collections.file_keys import file_rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,8 @@ from ragops.services.api.configuration import ApiInputs, service_spec
 from ragops.services.api.settings import ApiSettings
 from ragops.services.contract import Endpoint, Login
 from ragops.services.spec import Layout
-from ragops.services.timescaledb import roles, schema
+from ragops.services.timescaledb import roles
+from ragops.services.timescaledb.schema import migrations as schema
 from tests.engines import make_engine, project_secrets
 from tests.ports import free_port
 from tests.waiting import wait_until

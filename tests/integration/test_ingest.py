@@ -35,7 +35,7 @@ from ragops.operations.data.ingest import drop_old, ingest
 from ragops.operations.data.models import Models
 from ragops.operations.observe import consistency
 from ragops.services.contract import Endpoint, Login, Status
-from ragops.services.timescaledb import schema
+from ragops.services.timescaledb.schema import migrations as schema
 from tests.ports import free_port
 from tests.unit.embedding.model_server import ModelServer
 from tests.waiting import wait_until
@@ -737,7 +737,7 @@ def test_a_removal_that_was_interrupted_is_continued(world: World, monkeypatch: 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("ragops.services.timescaledb.collection_rows.delete", lose)
+        patch.setattr("ragops.services.timescaledb.collections.rows.delete", lose)
         with pytest.raises(KeyboardInterrupt):
             collections.remove(world.database, world.store.endpoint, "docs", "carol")
     assert world.ingest("docs").collections[0].skipped, "an ingest brings back what is being removed"

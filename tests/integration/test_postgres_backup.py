@@ -20,9 +20,11 @@ from ragops.operations.backup.verify import verify
 from ragops.operations.restore.restore import RestoreRequest
 from ragops.recovery.manifest import Kind
 from ragops.services.contract import Login
-from ragops.services.timescaledb import backup, schema, swap
-from ragops.services.timescaledb.backup import TimescaleBackup
+from ragops.services.timescaledb.backup import backup
+from ragops.services.timescaledb.backup.backup import TimescaleBackup
+from ragops.services.timescaledb.restore import swap
 from ragops.services.timescaledb.roles import operator, prepare
+from ragops.services.timescaledb.schema import migrations as schema
 from tests.backup_helpers import (
     damage,
     forge_counts,

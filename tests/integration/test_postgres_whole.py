@@ -12,10 +12,11 @@ import pytest
 
 from ragops.errors import IntegrityError
 from ragops.services.contract import Extent, NotRestored, Status
-from ragops.services.timescaledb import database_builder, pg_restore, proof
-from ragops.services.timescaledb.backup import TimescaleBackup
+from ragops.services.timescaledb.backup import proof
+from ragops.services.timescaledb.backup.backup import TimescaleBackup
+from ragops.services.timescaledb.backup.server_globals import PART
 from ragops.services.timescaledb.health import probe
-from ragops.services.timescaledb.server_globals import PART
+from ragops.services.timescaledb.restore import database_builder, pg_restore
 from tests.backup_helpers import KeepingWriter
 
 ENGINE = TimescaleBackup()

@@ -15,9 +15,9 @@ from ragops.runtimes.embedded.processes.state import read_record
 from ragops.services.contract import Capability, Login, Status
 from ragops.services.contract.probe import SCHEMA_MISSING
 from ragops.services.redis.health import probe as probe_redis
-from ragops.services.timescaledb import schema
 from ragops.services.timescaledb.health import probe as probe_postgres
 from ragops.services.timescaledb.roles import operator
+from ragops.services.timescaledb.schema import migrations as schema
 from tests.waiting import wait_until
 
 PATIENT = 20.0  # seconds: on a busy machine an answer takes longer than an operator would wait
@@ -193,7 +193,7 @@ def test_postgres_hangs_at_login(postgres, postgres_platform):
 
 def test_postgres_hangs_after_login(postgres, postgres_platform, monkeypatch):
     """The session itself is stopped by the kernel: only our own deadline ends the wait."""
-    from ragops.services.timescaledb import counts
+    from ragops.services.timescaledb.backup import counts
 
     stopped = []
     real = counts.server_version

@@ -24,7 +24,7 @@ RENDER_ALL = textwrap.dedent("""
     from ragops.services.redis.component import service_spec as redis
     from ragops.services.spec import Layout
     from ragops.services.timescaledb.component import service_spec as timescaledb
-    from ragops.services.timescaledb.migration_files import load_migrations
+    from ragops.services.timescaledb.schema.migration_files import load_migrations
     from ragops.operations.lifecycle.stack import _program
 
     assert "_bundled" in str(resources.templates_dir()), resources.templates_dir()

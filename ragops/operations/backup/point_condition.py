@@ -15,8 +15,8 @@ from ragops.operations.observe import consistency
 from ragops.operations.restore.compare import expected
 from ragops.services import by_name
 from ragops.services.contract import Check, Status
-from ragops.services.timescaledb.foreign_schema import FOREIGN_HINT
-from ragops.services.timescaledb.schema_digest import schema_digest
+from ragops.services.timescaledb.schema.digest import schema_digest
+from ragops.services.timescaledb.schema.foreign import FOREIGN_HINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -12,8 +12,8 @@ from ragops.errors import UsageError
 from ragops.ingest import rebuild
 from ragops.ingest.document_store import open_store
 from ragops.ingest.vectors import VectorStore
-from ragops.services.timescaledb import collection_rows
-from ragops.services.timescaledb.collection_rows import CollectionRow
+from ragops.services.timescaledb.collections import rows as collection_rows
+from ragops.services.timescaledb.collections.rows import CollectionRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ragops.adapters.postgres import connect, translate_errors
 from ragops.errors import UnhealthyError
 from ragops.operations.backup.point_condition import schema_lost
-from ragops.services.timescaledb import maintenance, schema
-from ragops.services.timescaledb.json_collections import BUILT_IN, parse_collections
-from ragops.services.timescaledb.json_export import export_json as export_collections
-from ragops.services.timescaledb.json_import import import_collections
-from ragops.services.timescaledb.schema_objects import find_missing
+from ragops.services.timescaledb.collections.json_export import export_json as export_collections
+from ragops.services.timescaledb.collections.json_file import BUILT_IN, parse_collections
+from ragops.services.timescaledb.collections.json_import import import_collections
+from ragops.services.timescaledb.schema import maintenance
+from ragops.services.timescaledb.schema import migrations as schema
+from ragops.services.timescaledb.schema.objects import find_missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
     from ragops.operations.data.models import Models
     from ragops.services.contract import Endpoint
-    from ragops.services.timescaledb.json_import import ImportReport
-    from ragops.services.timescaledb.maintenance import MaintenanceReport
-    from ragops.services.timescaledb.schema import AppliedMigration, MigrationStatus
+    from ragops.services.timescaledb.collections.json_import import ImportReport
+    from ragops.services.timescaledb.schema.maintenance import MaintenanceReport
+    from ragops.services.timescaledb.schema.migrations import AppliedMigration, MigrationStatus
 
     Held = Mapping[str, Mapping[str, int]]
 

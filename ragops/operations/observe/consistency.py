@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.qdrant.backup import sampling as qdrant
-from ragops.services.timescaledb import sampling as timescaledb
+from ragops.services.timescaledb.backup import sampling as timescaledb
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ from uuid import UUID
 from ragops.services import backup_engine
 from ragops.services.qdrant.backup import sampling as qdrant
 from ragops.services.redis import sampling as redis
-from ragops.services.timescaledb import sampling as timescaledb
+from ragops.services.timescaledb.backup import sampling as timescaledb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ragops.operations.platform import Platform
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
-    from ragops.services.timescaledb.sampling import Chunk
+    from ragops.services.timescaledb.backup.sampling import Chunk
 
 LIMIT = 50
 _SHARD = re.compile(r"(.+)/\d+(\.points)")  # a collection's name has no slash

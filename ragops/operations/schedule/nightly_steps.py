@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ragops.operations.backup.verify import VerifyResult
     from ragops.operations.schedule.step_runner import Step
     from ragops.operations.session import Session
-    from ragops.services.timescaledb.maintenance import MaintenanceReport
+    from ragops.services.timescaledb.schema.maintenance import MaintenanceReport
 
 DRILL_DAY = "sunday"
 PROOF_SECONDS = 600.0  # for each service; what has no time in one night is proven within a week

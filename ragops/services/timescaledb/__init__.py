@@ -50,7 +50,7 @@ class TimescaleService(Service):
     settings = lazy(".settings:TimescaleSettings")
     declare = lazy(".component:Timescale")
     prepare = lazy(".prepare:prepare")
-    backup = lazy(".backup:TimescaleBackup")
+    backup = lazy(".backup.backup:TimescaleBackup")
 
     def secrets(self) -> tuple[str, ...]:
         """Passwords of the owner and of the application role."""

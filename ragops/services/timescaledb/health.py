@@ -14,7 +14,7 @@ from ragops.adapters.postgres import connect, fetch_value, translate_errors
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.contract.probe import SCHEMA_MISSING, check_disk
-from ragops.services.timescaledb import counts, dump_warnings
+from ragops.services.timescaledb.backup import counts, dump_warnings
 from ragops.services.timescaledb.roles import operator, session
 from ragops.units import first_of
 
@@ -107,9 +107,9 @@ RESTORE = "run `ragops restore latest`"
 
 
 def _schema(connection: Connection) -> Check:
-    from ragops.services.timescaledb.foreign_schema import foreign_schema
-    from ragops.services.timescaledb.schema import MigrationState, status
-    from ragops.services.timescaledb.schema_objects import find_missing
+    from ragops.services.timescaledb.schema.foreign import foreign_schema
+    from ragops.services.timescaledb.schema.migrations import MigrationState, status
+    from ragops.services.timescaledb.schema.objects import find_missing
 
     found = status(connection)
     versions = [row.version for row in found.migrations if row.state is not MigrationState.PENDING]

@@ -23,10 +23,11 @@ from ragops.operations.backup.staging import engine_part
 from ragops.operations.restore.restore import RestoreRequest
 from ragops.services import by_name
 from ragops.services.contract import Status
-from ragops.services.timescaledb import extension, schema
-from ragops.services.timescaledb.backup import TimescaleBackup
+from ragops.services.timescaledb import extension
+from ragops.services.timescaledb.backup.backup import TimescaleBackup
 from ragops.services.timescaledb.health import probe
 from ragops.services.timescaledb.roles import operator
+from ragops.services.timescaledb.schema import migrations as schema
 from tests.backup_helpers import restore, take, unpack
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ _MODULES = (
     "ragops.operations.backup.create", "ragops.operations.backup.prune", "ragops.operations.data.cache",
     "ragops.operations.restore.restore", "ragops.operations.session", "ragops.adapters.storage.open",
     "ragops.runtimes.embedded.host", "ragops.services.qdrant.backup.backup", "ragops.services.redis.backup",
-    "ragops.services.timescaledb.backup",
+    "ragops.services.timescaledb.backup.backup",
 )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from ragops.errors import ExitCode, InvalidInputError, LockedError, MissingError, UnhealthyError
 from ragops.operations.data import migrate
-from ragops.services.timescaledb.json_import import FieldChange
+from ragops.services.timescaledb.collections.json_import import FieldChange
 from tests.waiting import wait_until
 
 DEFAULTS = {

@@ -8,8 +8,8 @@ from ragops.errors import ExitCode, UnhealthyError
 from ragops.operations.data import migrate
 from ragops.services.contract import Status
 from ragops.services.timescaledb.health import probe
-from ragops.services.timescaledb.schema_digest import schema_digest
-from ragops.services.timescaledb.schema_objects import find_expected, find_missing
+from ragops.services.timescaledb.schema.digest import schema_digest
+from ragops.services.timescaledb.schema.objects import find_expected, find_missing
 
 EVERY = frozenset(range(1, 8))
 # Made while it runs, by month: no migration's own.

@@ -11,8 +11,8 @@ import pytest
 
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError, UnhealthyError
 from ragops.operations.data import migrate
-from ragops.services.timescaledb import schema
-from ragops.services.timescaledb.schema import Edition, Migration, MigrationState
+from ragops.services.timescaledb.schema import migrations as schema
+from ragops.services.timescaledb.schema.migrations import Edition, Migration, MigrationState
 from tests.waiting import wait_until
 
 ROLE = "rag_app"

@@ -15,8 +15,8 @@ import pytest
 
 from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.programs import locate
-from ragops.services.timescaledb import pg_dump
-from ragops.services.timescaledb.backup import TimescaleBackup
+from ragops.services.timescaledb.backup import pg_dump
+from ragops.services.timescaledb.backup.backup import TimescaleBackup
 from ragops.services.timescaledb.roles import prepare
 from tests.backup_helpers import KeepingWriter
 from tests.engines import make_engine

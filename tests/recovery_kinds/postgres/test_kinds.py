@@ -12,7 +12,7 @@ import pytest
 
 from ragops.errors import ExitCode, LockedError, RagopsError
 from ragops.services.contract import Extent
-from ragops.services.timescaledb.backup import TimescaleBackup
+from ragops.services.timescaledb.backup.backup import TimescaleBackup
 from tests.recovery_kinds.postgres.conftest import NUMBERS, Server, Taken, restore, take
 from tests.recovery_kinds.postgres.kinds import KINDS, Kind
 

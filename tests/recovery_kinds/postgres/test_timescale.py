@@ -12,10 +12,11 @@ import pytest
 from ragops.errors import IntegrityError
 from ragops.services import by_name
 from ragops.services.contract import Extent
-from ragops.services.timescaledb import APPLICATION_ROLE, schema
-from ragops.services.timescaledb.backup import TimescaleBackup
+from ragops.services.timescaledb import APPLICATION_ROLE
+from ragops.services.timescaledb.backup.backup import TimescaleBackup
 from ragops.services.timescaledb.health import probe
 from ragops.services.timescaledb.roles import operator
+from ragops.services.timescaledb.schema import migrations as schema
 from tests.backup_helpers import KeepingWriter
 from tests.docker.conftest import docker, image, module_mine  # noqa: F401  fixtures
 from tests.docker.services.conftest import start  # noqa: F401

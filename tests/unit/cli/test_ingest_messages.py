@@ -8,7 +8,7 @@ from ragops.cli.console import Console
 from ragops.cli.ingest import _say
 from ragops.cli.migrate import _warn_of_unread
 from ragops.ingest.report import CollectionReport, LeftOut
-from ragops.services.timescaledb.json_import import ImportReport
+from ragops.services.timescaledb.collections.json_import import ImportReport
 
 if TYPE_CHECKING:
     import pytest

@@ -10,7 +10,7 @@ import pytest
 
 from ragops.operations.restore.compare import Comparison, count_faults, difference, expected
 from ragops.recovery.manifest import ManifestPart, StoredFile
-from ragops.services.timescaledb.sampling import Chunk
+from ragops.services.timescaledb.backup.sampling import Chunk
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HASH = "0" * 64

@@ -16,7 +16,7 @@ from ragops.errors import InvalidInputError, RagopsError, UsageError
 from ragops.operations.data.models import Models, describe_change, find_models, model_keys
 from ragops.services.api.configuration import known_models
 from ragops.services.spec import Distribution
-from ragops.services.timescaledb.json_collections import parse_collections
+from ragops.services.timescaledb.collections.json_file import parse_collections
 from tests.unit.embedding.model_server import ModelServer
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from ragops.services.contract import Endpoint
 from ragops.services.qdrant.backup import backup as qdrant
 from ragops.services.redis import backup as redis
 from ragops.services.rollback import rollback
-from ragops.services.timescaledb import backup as timescaledb
+from ragops.services.timescaledb.backup import backup as timescaledb
 
 if TYPE_CHECKING:
     from collections.abc import Callable

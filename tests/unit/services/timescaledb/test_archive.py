@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from ragops.services.contract import Endpoint, Login
-from ragops.services.timescaledb.pg_dump import (
+from ragops.services.timescaledb.backup.pg_dump import (
     dump_arguments,
     listed_tables,
     logged_in,
@@ -18,7 +18,7 @@ from ragops.services.timescaledb.pg_dump import (
     restore_arguments,
     tables,
 )
-from ragops.services.timescaledb.swap import kept_name, scratch_name
+from ragops.services.timescaledb.restore.swap import kept_name, scratch_name
 
 ENDPOINT = Endpoint(
     service="timescaledb",

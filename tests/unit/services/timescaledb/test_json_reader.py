@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from ragops.services.timescaledb.json_reader import Element, JsonFault, Member, read_document
+from ragops.services.timescaledb.collections.json_reader import Element, JsonFault, Member, read_document
 
 VALUES = [
     1, -12345678901234567890, 0.5, 1e-7, 1.5e300, True, False, None, "", "ü€😀", "\"\\/\b\f\n\r\t", "\u2028",

@@ -8,7 +8,7 @@ import jinja2
 import pytest
 
 from ragops.errors import IntegrityError
-from ragops.services.timescaledb.migration_files import Migration, load_migrations, statements
+from ragops.services.timescaledb.schema.migration_files import Migration, load_migrations, statements
 
 EDITIONS = ("community", "apache", "postgresql")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ragops.services.contract import Part
-from ragops.services.timescaledb import proof
+from ragops.services.timescaledb.backup import proof
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

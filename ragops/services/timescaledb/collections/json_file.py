@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from ragops.config import collection_names
 from ragops.errors import IntegrityError, InvalidInputError, MissingError, Problem, UsageError
-from ragops.services.timescaledb.file_keys import EXTRA_KEYS, FILE_TYPES
-from ragops.services.timescaledb.json_reader import (
+from ragops.services.timescaledb.collections.file_keys import EXTRA_KEYS, FILE_TYPES
+from ragops.services.timescaledb.collections.json_reader import (
     Element,
     HashingReader,
     JsonFault,

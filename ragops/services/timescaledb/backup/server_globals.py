@@ -235,7 +235,7 @@ def _database(connection: Connection) -> Database:
 
 def _path(database: Database, application: str, schemas: tuple[str, ...]) -> tuple[str, ...]:
     """Return the schemas of the search path, the application's first, then all others."""
-    from ragops.services.timescaledb.database_properties import setting, words
+    from ragops.services.timescaledb.restore.database_properties import setting, words
 
     found: list[str] = []
     for role in (application, ""):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ragops.adapters.postgres import fetch_value
 from ragops.errors import UsageError
 from ragops.services.kept_data import Kept, since
-from ragops.services.timescaledb import swap
+from ragops.services.timescaledb.restore import swap
 from ragops.services.timescaledb.roles import MAINTENANCE, session
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from psycopg import IsolationLevel
 
 from ragops.adapters import subprocess_tool
 from ragops.services.contract import Part
-from ragops.services.timescaledb import counts as inventory
-from ragops.services.timescaledb import dump_locks, dump_warnings, pg_dump, roles, server_globals
-from ragops.services.timescaledb.evaluated_expressions import find_evaluated
+from ragops.services.timescaledb import roles
+from ragops.services.timescaledb.backup import counts as inventory
+from ragops.services.timescaledb.backup import dump_locks, dump_warnings, pg_dump, server_globals
+from ragops.services.timescaledb.backup.evaluated_expressions import find_evaluated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from ragops.adapters.streams import ByteReader
     from ragops.services.contract import Endpoint, PartWriter
     from ragops.services.control import Control
-    from ragops.services.timescaledb.server_globals import Globals
+    from ragops.services.timescaledb.backup.server_globals import Globals
 
 
 def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> None:

@@ -8,16 +8,16 @@ from psycopg import sql
 
 from ragops.adapters.postgres import fetch_column, fetch_value
 from ragops.errors import IntegrityError
-from ragops.services.timescaledb import counts
-from ragops.services.timescaledb.evaluated_expressions import describe
+from ragops.services.timescaledb.backup import counts
+from ragops.services.timescaledb.backup.evaluated_expressions import describe
 from ragops.units import first_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ragops.adapters.postgres import Connection
-    from ragops.services.timescaledb.evaluated_expressions import Evaluated
-    from ragops.services.timescaledb.server_globals import Globals
+    from ragops.services.timescaledb.backup.evaluated_expressions import Evaluated
+    from ragops.services.timescaledb.backup.server_globals import Globals
 
 _TABLESPACES = """
     SELECT format('%I.%I', n.nspname, c.relname), s.spcname

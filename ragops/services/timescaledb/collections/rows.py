@@ -10,8 +10,8 @@ from psycopg import sql
 from ragops.adapters.postgres import translate_errors
 from ragops.config import collection_names
 from ragops.errors import InvalidInputError, Problem, UsageError
-from ragops.services.timescaledb.json_collections import BUILT_IN, KNOWN
-from ragops.services.timescaledb.json_reader import found
+from ragops.services.timescaledb.collections.json_file import BUILT_IN, KNOWN
+from ragops.services.timescaledb.collections.json_reader import found
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ragops.adapters.postgres import Connection
-    from ragops.services.timescaledb.server_globals import Database, Grant
+    from ragops.services.timescaledb.backup.server_globals import Database, Grant
 
 # Settings whose value is a list of names, each of which is quoted for itself (pg_dump, variable_is_guc_list_quote).
 _LISTS = frozenset(

@@ -11,13 +11,13 @@ from psycopg import sql
 
 from ragops.adapters.postgres import fetch_column
 from ragops.errors import MissingError
-from ragops.services.timescaledb.database_properties import assign, setting
+from ragops.services.timescaledb.restore.database_properties import assign, setting
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from ragops.adapters.postgres import Connection
-    from ragops.services.timescaledb.server_globals import Globals, Grant, Membership, Role
+    from ragops.services.timescaledb.backup.server_globals import Globals, Grant, Membership, Role
 
 SCRATCH_COMMENT = "made by ragops to prove a recovery point, and to be dropped"
 PARAMETER_PRIVILEGES = ("SET", "ALTER SYSTEM")

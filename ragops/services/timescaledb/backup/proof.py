@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 from ragops.hints import OTHER_POINT
 from ragops.services.contract import Extent, NotRestored, Proof
-from ragops.services.timescaledb import counts, database_builder, extension, pg_dump, pg_restore, restore_roles, roles
+from ragops.services.timescaledb import extension, roles
+from ragops.services.timescaledb.backup import counts, pg_dump
+from ragops.services.timescaledb.restore import database_builder, pg_restore
+from ragops.services.timescaledb.restore import roles as restore_roles
 from ragops.units import size as human
 
 if TYPE_CHECKING:
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
 
     from ragops.services.contract import Endpoint, Part
     from ragops.services.control import Control
-    from ragops.services.timescaledb.pg_restore import Order
-    from ragops.services.timescaledb.server_globals import Globals
+    from ragops.services.timescaledb.backup.server_globals import Globals
+    from ragops.services.timescaledb.restore.pg_restore import Order
 
 _SPACE = 3
 _TURNS = 7  # days after which every table was among the first

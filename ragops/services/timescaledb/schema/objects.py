@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ragops.adapters.postgres import fetch_column
-from ragops.services.timescaledb.migration_files import load_migrations, statements
+from ragops.services.timescaledb.schema.migration_files import load_migrations, statements
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

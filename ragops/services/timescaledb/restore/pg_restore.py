@@ -17,9 +17,11 @@ from ragops.adapters.postgres import fetch_column, fetch_value
 from ragops.adapters.temp_dirs import private_temp_dir
 from ragops.errors import RagopsError
 from ragops.services.contract import NotRestored
-from ragops.services.timescaledb import null_blocks, pg_dump, roles
-from ragops.services.timescaledb.deferred_checks import Check, put_aside
-from ragops.services.timescaledb.evaluated_expressions import Evaluated, find_evaluated
+from ragops.services.timescaledb import roles
+from ragops.services.timescaledb.backup import pg_dump
+from ragops.services.timescaledb.backup.evaluated_expressions import Evaluated, find_evaluated
+from ragops.services.timescaledb.restore import null_blocks
+from ragops.services.timescaledb.restore.deferred_checks import Check, put_aside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint, Part
     from ragops.services.control import Control
-    from ragops.services.timescaledb.server_globals import Globals
+    from ragops.services.timescaledb.backup.server_globals import Globals
 
 TIMESCALE = "extension.timescaledb"
 _LIST_LIMIT = 300.0

@@ -13,20 +13,13 @@ from ragops.errors import LockedError, MissingError, RagopsError, UnhealthyError
 from ragops.services.backup_checks import check_engine, check_major, need_space
 from ragops.services.contract import Capability
 from ragops.services.rollback import rollback
-from ragops.services.timescaledb import counts as inventory
-from ragops.services.timescaledb import (
-    database_builder,
-    extension,
-    pg_dump,
-    pg_restore,
-    proof,
-    restore_roles,
-    roles,
-    server_globals,
-    swap,
-)
-from ragops.services.timescaledb import dump as dumping
-from ragops.services.timescaledb import kept_databases as kept
+from ragops.services.timescaledb import extension, roles
+from ragops.services.timescaledb.backup import counts as inventory
+from ragops.services.timescaledb.backup import dump as dumping
+from ragops.services.timescaledb.backup import pg_dump, proof, server_globals
+from ragops.services.timescaledb.restore import database_builder, pg_restore, swap
+from ragops.services.timescaledb.restore import kept_databases as kept
+from ragops.services.timescaledb.restore import roles as restore_roles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +29,7 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint, Part, PartWriter, Proof
     from ragops.services.control import Control
     from ragops.services.kept_data import Kept
-    from ragops.services.timescaledb.server_globals import Globals
+    from ragops.services.timescaledb.backup.server_globals import Globals
 
 _SPACE = 3  # a restored database is some times the size of its dump: indexes
 _NO_ANSWER = ("database_unreachable", "database_refused", "database_connection_lost")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from ragops.adapters.postgres import fetch_column, fetch_value, translate_errors
-from ragops.services.timescaledb.foreign_schema import missing_schema
-from ragops.services.timescaledb.schema import Edition, detect, lock_schema
+from ragops.services.timescaledb.schema.foreign import missing_schema
+from ragops.services.timescaledb.schema.migrations import Edition, detect, lock_schema
 
 if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection

@@ -14,9 +14,9 @@ from psycopg.pq import TransactionStatus
 import ragops
 from ragops.adapters.postgres import fetch_value, translate, translate_errors
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError
-from ragops.services.timescaledb.edition import LOCK_KEY, Edition, detect
-from ragops.services.timescaledb.foreign_schema import foreign_schema, refuse_foreign_schema
-from ragops.services.timescaledb.migration_files import Migration, Statement, load_migrations, statements
+from ragops.services.timescaledb.schema.edition import LOCK_KEY, Edition, detect
+from ragops.services.timescaledb.schema.foreign import foreign_schema, refuse_foreign_schema
+from ragops.services.timescaledb.schema.migration_files import Migration, Statement, load_migrations, statements
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -12,18 +12,10 @@ from psycopg import sql
 from ragops.adapters.postgres import fetch_column
 from ragops.errors import RagopsError
 from ragops.services.contract import NotRestored
-from ragops.services.timescaledb import (
-    counts,
-    database_properties,
-    dump_warnings,
-    extension,
-    null_blocks,
-    pg_restore,
-    restore_roles,
-    roles,
-    server_globals,
-    swap,
-)
+from ragops.services.timescaledb import extension, roles
+from ragops.services.timescaledb.backup import counts, dump_warnings, server_globals
+from ragops.services.timescaledb.restore import database_properties, null_blocks, pg_restore, swap
+from ragops.services.timescaledb.restore import roles as restore_roles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,8 +23,8 @@ if TYPE_CHECKING:
 
     from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint, Part
-    from ragops.services.timescaledb.pg_restore import Order
-    from ragops.services.timescaledb.server_globals import Globals
+    from ragops.services.timescaledb.backup.server_globals import Globals
+    from ragops.services.timescaledb.restore.pg_restore import Order
 
 _SKIPPING_KEY = "chunk_column_stats_chunk_id_fkey"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from ragops.services.timescaledb import dump_warnings
+from ragops.services.timescaledb.backup import dump_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

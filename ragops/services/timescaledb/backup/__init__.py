@@ -1,0 +1,1 @@
+"""Recovery points of the database: dump, verify, proof, and the engine that the contract names."""

@@ -1,0 +1,1 @@
+"""Rows of rag.collections, and collections-config.json."""

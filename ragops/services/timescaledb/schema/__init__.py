@@ -1,0 +1,1 @@
+"""The `rag` schema: migrations, their objects, maintenance."""
