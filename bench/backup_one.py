@@ -65,16 +65,16 @@ def main() -> None:
     folder, service, what = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     os.chdir(folder)
     session = Session(load(folder / "ragops.yaml", None), "bench", lambda _text: None)
-    platform, vault = session.platform(), session.vault()
+    platform, repos = session.platform(), session.repositories()
     names = tuple(item.name for item in platform.services()) if service == "all" else (service,)
     warm_up()
     started = time.perf_counter()
     with Memory() as memory:
         if what == "backup":
-            point = create.run(platform, vault, create.BackupRequest(services=names)).point
+            point = create.run(platform, repos, create.BackupRequest(services=names)).point
         else:
             request = restore.RestoreRequest(services=names, safety=False)
-            point = restore.restore(request, platform, vault, RestoreJournal(folder / "journal.json")).point
+            point = restore.restore(request, platform, repos, RestoreJournal(folder / "journal.json")).point
         seconds = time.perf_counter() - started
     print(json.dumps({"seconds": seconds, "size": point.size, "plain": point.plain_size, "memory": memory.above}))
 

@@ -1,4 +1,4 @@
-"""Recovery points for tests: a writer that keeps every file, vaults in folders, and forgers who have the key."""
+"""Recovery points for tests: a writer that keeps every file, repositories in folders, and forgers who have the key."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from ragops.operations.lifecycle.init import init
 from ragops.operations.records.restore_journal import RestoreJournal
 from ragops.operations.restore import restore as restoring
 from ragops.operations.session import Session
-from ragops.recovery.backup_target import BackupTarget
 from ragops.recovery.codec import encode, file_suffix
 from ragops.recovery.manifest import FILE_NAME, FORMAT, Kind, Manifest, ManifestPart, StoredFile, parse, sign_manifest
+from ragops.recovery.repositories import Repositories
 from ragops.recovery.repository import Repository
 from ragops.services.contract import discard
 
@@ -91,14 +91,14 @@ def dump(
     return tuple(sorted(writer.parts, key=lambda part: part.name))
 
 
-# --- vaults ----------------------------------------------------------------------------------------------------------
+# --- repositories ---------------------------------------------------------------------------------------------------
 
 
-def vault_of(folder: Path, *copies: Path, environment: str = "default", **named: Any) -> BackupTarget:
-    """A vault over `folder`/backups and `copies`, all else beside it."""
+def open_repositories(folder: Path, *copies: Path, environment: str = "default", **named: Any) -> Repositories:
+    """Repositories in `folder`/backups and `copies`, all else beside it."""
     places = (folder / "backups", *copies)
-    return BackupTarget(
-        repositories=tuple(Repository(FolderStore(place), environment, folder / "cache") for place in places),
+    return Repositories(
+        members=tuple(Repository(FolderStore(place), environment, folder / "cache") for place in places),
         staging=folder / "staging",
         signing_key_file=folder / "signing.pem",
         **named,
@@ -113,21 +113,21 @@ def session_in(folder: Path, backup: str = "") -> Session:
     return Session(load(config, None, {}), "test", lambda _text: None)
 
 
-def take(platform: Platform, vault: BackupTarget, **named: Any) -> RecoveryPoint:
+def take(platform: Platform, repos: Repositories, **named: Any) -> RecoveryPoint:
     """A recovery point, as `ragops backup run` takes it."""
-    return create.run(platform, vault, **named).point
+    return create.run(platform, repos, **named).point
 
 
-def journal_of(vault: BackupTarget) -> RestoreJournal:
+def journal_of(repos: Repositories) -> RestoreJournal:
     """The note on a restore that is under way."""
-    return RestoreJournal(vault.staging.parent / "restore.json")
+    return RestoreJournal(repos.staging.parent / "restore.json")
 
 
 def restore(
-    request: restoring.RestoreRequest, platform: Platform, vault: BackupTarget, **named: Any
+    request: restoring.RestoreRequest, platform: Platform, repos: Repositories, **named: Any
 ) -> restoring.RestoreResult:
     """As `ragops restore` does it."""
-    return restoring.restore(request, platform, vault, journal_of(vault), **named)
+    return restoring.restore(request, platform, repos, journal_of(repos), **named)
 
 
 def files_of(folder: Path) -> list[str]:
@@ -135,10 +135,10 @@ def files_of(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir())
 
 
-def nothing_left(vault: BackupTarget) -> bool:
+def nothing_left(repos: Repositories) -> bool:
     """Whether no repository holds a file, and nothing is on its way; notes for the next run may be there."""
-    places = [repository.store.folder for repository in vault.repositories]  # type: ignore[attr-defined]
-    on_its_way = [name for name in files_of(vault.staging) if not name.startswith("journal/")]
+    places = [repository.store.folder for repository in repos.members]  # type: ignore[attr-defined]
+    on_its_way = [name for name in files_of(repos.staging) if not name.startswith("journal/")]
     return not any(files_of(place) for place in places) and not on_its_way
 
 
@@ -267,11 +267,11 @@ def stored(point: RecoveryPoint, path: str) -> Path:
     return folder_of(point) / part_of(point, path).stored_path
 
 
-def unpack(vault: BackupTarget, point: RecoveryPoint, service: str, folder: Path) -> Path:
+def unpack(repos: Repositories, point: RecoveryPoint, service: str, folder: Path) -> Path:
     """The parts of `service` as its engine wrote them, in the new folder `folder`."""
     folder.mkdir(parents=True)
     for part in point.manifest.parts_of(service):
-        point.fetch(part, folder / part.name, vault.load_identities(point))
+        point.fetch(part, folder / part.name, repos.load_identities(point))
     return folder
 
 
@@ -291,36 +291,36 @@ def damage(path: Path, how: str) -> None:
 # --- forgers who have the project's key ------------------------------------------------------------------------------
 
 
-def forge(vault: BackupTarget, point: RecoveryPoint, change: Callable[[dict[str, Any]], None]) -> None:
+def forge(repos: Repositories, point: RecoveryPoint, change: Callable[[dict[str, Any]], None]) -> None:
     """Let `change` have the manifest's values, and sign what comes of it with the project's own key."""
     values = json.loads(point.manifest.model_dump_json())
     change(values)
-    content = sign_manifest(Manifest.model_validate_json(json.dumps(values)), vault.signing_key())
+    content = sign_manifest(Manifest.model_validate_json(json.dumps(values)), repos.signing_key())
     (folder_of(point) / FILE_NAME).write_bytes(content)
 
 
-def forge_part(vault: BackupTarget, point: RecoveryPoint, path: str, content: bytes) -> None:
+def forge_part(repos: Repositories, point: RecoveryPoint, path: str, content: bytes) -> None:
     """Put other content in the place of a part, all checksums and the signature right."""
     part = part_of(point, path)
-    plain = vault.staging.parent / "forged"
+    plain = repos.staging.parent / "forged"
     plain.write_bytes(content)
     with plain.open("rb") as source, (folder_of(point) / part.stored_path).open("wb") as target:
-        sealed = encode(source, target, vault.recipients)
-    assert part.stored.file.endswith(file_suffix(vault.recipients))
+        sealed = encode(source, target, repos.recipients)
+    assert part.stored.file.endswith(file_suffix(repos.recipients))
 
     def change(values: dict[str, Any]) -> None:
         (found,) = [item for item in values["parts"] if f"{item['service']}/{item['name']}" == path]
         found["size"], found["sha256"] = sealed.size, sealed.sha256
         found["stored"] = {**found["stored"], "size": sealed.stored_size, "sha256": sealed.stored_sha256}
 
-    forge(vault, point, change)
+    forge(repos, point, change)
 
 
-def forge_counts(vault: BackupTarget, point: RecoveryPoint, path: str, **counts: int) -> None:
+def forge_counts(repos: Repositories, point: RecoveryPoint, path: str, **counts: int) -> None:
     """State other counts of a part."""
 
     def change(values: dict[str, Any]) -> None:
         (found,) = [item for item in values["parts"] if f"{item['service']}/{item['name']}" == path]
         found["counts"] = {**found["counts"], **counts}
 
-    forge(vault, point, change)
+    forge(repos, point, change)

@@ -16,8 +16,8 @@ from tests.command_line import Project
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repositories import Repositories
 
 DOCUMENTS, KEYS = 30, 60
 _COLLECTION = {
@@ -36,11 +36,11 @@ class Loaded(Project):
     def session(self) -> Session:
         return Session(load(self.root / "ragops.yaml", None, {}), "a test", lambda _text: None)
 
-    def vault(self) -> BackupTarget:
-        return self.session().vault(self.identity)
+    def repositories(self) -> Repositories:
+        return self.session().repositories(self.identity)
 
     def point(self, ident: str = "latest") -> RecoveryPoint:
-        return self.vault().primary.get(ident)
+        return self.repositories().primary.get(ident)
 
     def take(self) -> RecoveryPoint:
         return self.point(self.run("backup", "run", "--quiet").out.strip())

@@ -110,7 +110,7 @@ def copy(
     with bars(current.console) as on_progress:
         report = copy_points(session, None if every else (point,), on_progress=on_progress)
     if point == "latest" and not every:
-        say_newer(current.console, session.vault().primary)
+        say_newer(current.console, session.repositories().primary)
     report.require_all()
     done = report.points
     rows = [{"id": found.point.id, "repositories": _hows(found)} for found in done]
@@ -144,7 +144,7 @@ def keep(
     session = current.session(lock_wait)
     ident = pin_point(session, point, keep=not off)
     if point == "latest":
-        say_newer(current.console, session.vault().primary)
+        say_newer(current.console, session.repositories().primary)
     current.console.document({"id": ident, "kept": not off})
     current.console.text(f"{ident} {'is no longer kept' if off else 'is kept until the mark is taken away'}")
 
@@ -212,7 +212,7 @@ def keygen(context: typer.Context, file: Annotated[Path, typer.Argument(metavar=
 
     current = state(context)
     try:
-        verify_key = current.session().vault().signing_key().public
+        verify_key = current.session().repositories().signing_key().public
     except UsageError as error:
         if error.code != "config_not_found" or current.config or current.environment:
             raise

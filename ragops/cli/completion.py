@@ -87,11 +87,11 @@ def repairable(incomplete: str) -> list[str]:
 def points(context: typer.Context, incomplete: str) -> list[str]:
     """Return `latest` and the recovery points of all repositories that answer in time, newest first."""
     from ragops.operations.backup.list_points import each_id
-    from ragops.operations.repositories import vault_of
+    from ragops.operations.repositories import open_repositories
 
     def names() -> Iterable[str]:
-        vault = vault_of(_project(context))
-        return ("latest", *_in_time(each_id(vault)))
+        repos = open_repositories(_project(context))
+        return ("latest", *_in_time(each_id(repos)))
 
     return _candidates(names, incomplete, context)
 

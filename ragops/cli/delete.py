@@ -42,9 +42,9 @@ def delete(
 
     current = state(context)
     console, session = current.console, current.session(lock_wait)
-    vault = session.vault()
+    repos = session.repositories()
     request = delete_request(session, point, repository, kept=kept)
-    found = plan_deletion(vault, request)
+    found = plan_deletion(repos, request)
     if dry_run:
         _show(console, found)
         return
@@ -54,7 +54,7 @@ def delete(
     console.confirm(f"This deletes recovery point {found[0].point} for good:{rows}", yes=yes)
     with session.changing():
         exact = delete_request(session, found[0].point, repository, kept=kept)
-        result = operation(vault, exact, session.locker())
+        result = operation(repos, exact, session.locker())
     if not result.failures:
         console.document({"id": found[0].point, "removed": [_values(item) for item in result.removed]})
     for item in result.removed:

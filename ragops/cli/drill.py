@@ -40,10 +40,10 @@ def drill(
     current = state(context)
     session = current.session(lock_wait)
     with session.changing(LOCK), steps(current.console, "drill") as on_progress:
-        request, vault = DrillRequest(point, repository, keep), session.vault(identity)
+        request, repos = DrillRequest(point, repository, keep), session.repositories(identity)
         if point == "latest":
-            say_newer(current.console, vault.repository(repository))
-        result = operation(session, vault, request, on_progress)
+            say_newer(current.console, repos.repository(repository))
+        result = operation(session, repos, request, on_progress)
     current.console.document(_values(result))
     _show(current.console, result)
 

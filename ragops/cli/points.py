@@ -42,7 +42,7 @@ def list_points(context: typer.Context, repository: From = None) -> None:
     from ragops.operations.backup.list_points import overview
 
     current = state(context)
-    found = overview(current.session().vault(), repository)
+    found = overview(current.session().repositories(), repository)
     current.console.document(_listed(found))
     rows = [_row(line, len(found.unreachable)) for line in found.lines]
     current.console.table(
@@ -115,8 +115,8 @@ def show(context: typer.Context, point: Reference = "latest", repository: From =
     from ragops.units import duration, size
 
     console = state(context).console
-    vault = state(context).session().vault()
-    chosen, found = vault.find(point, repository)
+    repos = state(context).session().repositories()
+    chosen, found = repos.find(point, repository)
     if point == "latest":
         say_newer(console, chosen)
     console.document(values(found))
@@ -124,7 +124,7 @@ def show(context: typer.Context, point: Reference = "latest", repository: From =
     console.text(f"{found.id} ({manifest.kind.value}) of {manifest.platform}, {manifest.runtime}: {found.location}")
     taken = f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC in {duration(manifest.duration)}"
     console.text(f"taken {taken} by ragops {manifest.ragops}, number {manifest.sequence}")
-    known = "trusted" if found.signed.signature.key in vault.trusted_keys() else "NOT trusted here"
+    known = "trusted" if found.signed.signature.key in repos.trusted_keys() else "NOT trusted here"
     console.text(f"signed by {found.signed.signature.key} ({known})")
     for recipient in manifest.recipients:
         console.text(f"encrypted to {recipient}")
@@ -213,7 +213,7 @@ def _verify_all(current: State, repository: str | None, *, deep: bool) -> None:
     if deep:
         raise UsageError("usage", "--all goes with no ID and not with --deep", "see `ragops backup verify --help`")
     with bars(current.console) as on_progress:
-        found = verify_all(current.session().vault(), repository, on_progress=on_progress)
+        found = verify_all(current.session().repositories(), repository, on_progress=on_progress)
     faults = [item for item in found if item.error]
     if faults and faults[0].error:
         rows = "".join(f"\n  {item.repository}: {item.error.message}" for item in faults if item.error)

@@ -55,7 +55,7 @@ def recover(
     request = RecoverRequest(repository, into, Path.cwd(), current.environment, point, identity, verify_key, options)
     found = locate_point(request)
     if point == "latest":
-        say_newer(console, found.vault.primary)
+        say_newer(console, found.repos.primary)
     if not found.vouched:
         _ask(console, found, yes=yes)
     with steps(console, "recover") as on_progress:

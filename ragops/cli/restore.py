@@ -82,8 +82,8 @@ def restore(
         raise UsageError("usage", "--older-than goes with `ragops restore clean`", "see `ragops restore --help`")
     console = current.console
     session = current.session(lock_wait)
-    vault = session.vault(identity)
-    chosen, found = vault.find(point, repository)
+    repos = session.repositories(identity)
+    chosen, found = repos.find(point, repository)
     _say_which(console, chosen, found, latest=point == "latest")
     if not dry_run:
         which = ", ".join(service or ()) or "all services"
@@ -91,7 +91,7 @@ def restore(
     request = RestoreRequest(
         found.id, tuple(service or ()), not no_safety, dry_run, repository, restart=restart or _restart
     )
-    report = restore_live(session, vault, found, request, lambda: steps(console, "restore"), lambda: bars(console))
+    report = restore_live(session, repos, found, request, lambda: steps(console, "restore"), lambda: bars(console))
     result, failure = report.result, report.failure
     if failure is None:  # else the error is the document
         console.document(_values(result))

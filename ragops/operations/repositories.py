@@ -13,8 +13,8 @@ from ragops.adapters.project_owner import is_own_project
 from ragops.adapters.storage.folder import FolderStore
 from ragops.adapters.storage.open import open_store
 from ragops.errors import RagopsError, StoreRefusedError
-from ragops.recovery.backup_target import BackupTarget
 from ragops.recovery.local_history import History
+from ragops.recovery.repositories import Repositories
 from ragops.recovery.repository import Repository
 from ragops.services.contract import Check, Status
 from ragops.units import size
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _LITTLE = 2 << 30  # bytes
 
 
-def vault_of(project: Project, identity: Path | None = None) -> BackupTarget:
+def open_repositories(project: Project, identity: Path | None = None) -> Repositories:
     """Return repositories and keys of the environment; `identity` opens recovery points, else the configured one.
 
     Nothing is connected yet. Raises UsageError, MissingError if a repository's options cannot be read.
@@ -40,8 +40,8 @@ def vault_of(project: Project, identity: Path | None = None) -> BackupTarget:
     places = (settings.repository, *settings.copies)
     stores = [(open_store(place, paths.root), place.append_only) for place in places]
     named = paths.root / settings.identity_file if settings.identity_file else None
-    return BackupTarget(
-        repositories=tuple(
+    return Repositories(
+        members=tuple(
             Repository(store, paths.environment, cache, append_only=append_only) for store, append_only in stores
         ),
         staging=staging_of(project),
@@ -70,10 +70,10 @@ def options_files(project: Project) -> dict[str, Path]:
 def findings(project: Project) -> tuple[Check, ...]:
     """Return the checks of `doctor`: a few bytes are written to each repository and read back."""
     try:
-        vault = vault_of(project)
+        repos = open_repositories(project)
     except RagopsError as error:
         return (Check("repository", Status.DEGRADED, error.message, error.hint),)
-    return (*map(_finding, vault.repositories), _staging(vault))
+    return (*map(_finding, repos.members), _staging(repos))
 
 
 def _finding(repository: Repository) -> Check:
@@ -131,10 +131,10 @@ def _try_file(repository: Repository, path: str) -> bool:
     return removes
 
 
-def _staging(vault: BackupTarget) -> Check:
-    there = next(folder for folder in (vault.staging, *vault.staging.parents) if folder.is_dir())
+def _staging(repos: Repositories) -> Check:
+    there = next(folder for folder in (repos.staging, *repos.staging.parents) if folder.is_dir())
     free = shutil.disk_usage(there).free
     if free < _LITTLE:
         hint = "name a folder with more room as `backup.staging`: parts pass through it"
-        return Check("staging", Status.DEGRADED, f"{vault.staging}: {size(free)} free", hint)
-    return Check("staging", Status.OK, f"{vault.staging}, {size(free)} free")
+        return Check("staging", Status.DEGRADED, f"{repos.staging}: {size(free)} free", hint)
+    return Check("staging", Status.OK, f"{repos.staging}, {size(free)} free")

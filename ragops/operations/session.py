@@ -16,7 +16,7 @@ from ragops.errors import MissingError, RagopsError
 from ragops.operations.backup.project_archive import OPTIONS
 from ragops.operations.platform import Platform
 from ragops.operations.records.restore_journal import RestoreJournal
-from ragops.operations.repositories import options_files, vault_of
+from ragops.operations.repositories import open_repositories, options_files
 from ragops.operations.service_names import refuse_unknown
 from ragops.recovery.repository import LockRequest
 from ragops.runtimes.registry import host_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from ragops.config.load import Project
     from ragops.config.model import Settings
-    from ragops.recovery.backup_target import BackupTarget
+    from ragops.recovery.repositories import Repositories
     from ragops.runtimes.contract import RuntimeHost
 
 EXCLUSIVE = locks.KINDS
@@ -132,12 +132,12 @@ class Session:
             images=self.host.image_pins(),
         )
 
-    def vault(self, identity: Path | None = None) -> BackupTarget:
+    def repositories(self, identity: Path | None = None) -> Repositories:
         """Return repositories and keys of the environment; `identity` opens recovery points, else the configured one.
 
         Raises UsageError, MissingError if a repository's options cannot be read.
         """
-        return vault_of(self.project, identity)
+        return open_repositories(self.project, identity)
 
     def restore_journal(self) -> RestoreJournal:
         """Return the journal of an interrupted restore."""

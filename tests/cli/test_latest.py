@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.config.load import load
-from ragops.operations.repositories import vault_of
+from ragops.operations.repositories import open_repositories
 from ragops.recovery.manifest import FILE_NAME, FORMAT
 from ragops.recovery.signing import sign
 from tests.backup_helpers import folder_of, put_point
@@ -28,11 +28,11 @@ def project(workspace: Path, ragops: Any) -> Path:
 
 @pytest.fixture
 def points(project: Path) -> tuple[RecoveryPoint, RecoveryPoint]:
-    vault = vault_of(load(project / "ragops.yaml", None))
+    repos = open_repositories(load(project / "ragops.yaml", None))
     older, newer = (
         put_point(
-            vault.primary,
-            vault.signing_key(),
+            repos.primary,
+            repos.signing_key(),
             sequence=number,
             created=datetime(2026, 3, number, tzinfo=UTC),
         )
@@ -61,12 +61,12 @@ def test_one_of_a_newer_format_is_refused_with_the_way_to_a_newer_ragops(
     project: Path, points: tuple[RecoveryPoint, RecoveryPoint], ragops: Any
 ) -> None:
     older, newer = points
-    vault = vault_of(load(project / "ragops.yaml", None))
+    repos = open_repositories(load(project / "ragops.yaml", None))
     path = folder_of(newer) / FILE_NAME
     values = json.loads(path.read_bytes().rpartition(b"\n")[0].rpartition(b"\n")[0])
     for changed in ({"format": FORMAT + 1, "of_tomorrow": 1}, {"format": FORMAT + 1, "parts": "elsewhere"}):
         body = json.dumps({**values, **changed}).encode() + b"\n"
-        path.write_bytes(body + json.dumps(sign(vault.signing_key(), body).to_dict()).encode() + b"\n")
+        path.write_bytes(body + json.dumps(sign(repos.signing_key(), body).to_dict()).encode() + b"\n")
         for command in ("backup show", "backup verify", "restore --dry-run"):
             done = ragops(*command.split(), newer.id, "--json", cwd=project)
             assert (done.code, done.error["code"]) == (7, "manifest_newer"), command

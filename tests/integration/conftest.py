@@ -14,7 +14,7 @@ import pytest
 from ragops.runtimes.embedded.processes import supervisor
 from ragops.services.timescaledb.roles import prepare
 from tests import loaded_platform
-from tests.backup_helpers import vault_of
+from tests.backup_helpers import open_repositories
 from tests.conftest import scratch, write_project
 from tests.engines import Engine, make_engine, platform_of
 from tests.integration.stack import Stack
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ragops.operations.platform import Platform
-    from ragops.recovery.backup_target import BackupTarget
+    from ragops.recovery.repositories import Repositories
     from tests.command_line import Cli
     from tests.loaded_platform import Loaded
 
@@ -84,9 +84,9 @@ def loaded(ragops: Cli) -> Iterator[Loaded]:
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> BackupTarget:
+def repos(tmp_path: Path) -> Repositories:
     """One repository, not encrypted."""
-    return vault_of(tmp_path)
+    return open_repositories(tmp_path)
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def test_a_recovery_point_is_proven_beside_the_live_platform(loaded: Loaded, pro
 def test_one_that_says_more_than_it_holds_fails(loaded: Loaded) -> None:
     point = loaded.take()
     good = metric(loaded, "drill_last_success_timestamp_seconds")
-    forge_counts(loaded.vault(), point, "timescaledb/rag.dump", **{"rag.chunks": DOCUMENTS + 1})
+    forge_counts(loaded.repositories(), point, "timescaledb/rag.dump", **{"rag.chunks": DOCUMENTS + 1})
     try:
         done = loaded.run("backup", "drill", point.id, "--json", "--identity", str(loaded.identity), code=6)
         assert done.error["code"] == "drill_failed"

@@ -59,24 +59,24 @@ def tidy(postgres):
         drop_kept(postgres)
 
 
-def test_backup_counts_rows_in_its_own_snapshot(postgres, postgres_platform, vault):
+def test_backup_counts_rows_in_its_own_snapshot(postgres, postgres_platform, repos):
     postgres.sql('CREATE TABLE rag."a table" (x int); INSERT INTO rag."a table" VALUES (1), (2)')
     postgres.sql("CREATE TABLE rag.log (at timestamptz NOT NULL) PARTITION BY RANGE (at)")
     postgres.sql("CREATE TABLE rag.log_1 PARTITION OF rag.log FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')")
     postgres.sql("INSERT INTO rag.log SELECT '2020-05-01'::timestamptz FROM generate_series(1, 7)")
-    point = take(postgres_platform, vault)
+    point = take(postgres_platform, repos)
     part = point.manifest.parts_of("timescaledb")[0]
     assert part.name == "rag.dump"
     assert part.counts == {
         "rag.a table": 2, "rag.documents": 100, "rag.log": 7, "indexes": 1, "constraints": 1,
     }  # fmt: skip
     assert part.versions == {"postgresql": "18.4", "extension.plpgsql": "1.0"}
-    verify(postgres_platform, vault)
-    restore(RestoreRequest(safety=False), postgres_platform, vault)
+    verify(postgres_platform, repos)
+    restore(RestoreRequest(safety=False), postgres_platform, repos)
     assert postgres.sql("SELECT count(*) FROM rag.log")[0][0] == 7
 
 
-def test_counts_are_true_while_others_write(postgres, postgres_platform, vault):
+def test_counts_are_true_while_others_write(postgres, postgres_platform, repos):
     stop = threading.Event()
 
     def write() -> None:
@@ -90,12 +90,12 @@ def test_counts_are_true_while_others_write(postgres, postgres_platform, vault):
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        points = [take(postgres_platform, vault) for _ in range(3)]
+        points = [take(postgres_platform, repos) for _ in range(3)]
     finally:
         stop.set()
         writer.join()
     for point in points:
-        restore(RestoreRequest(point.id, safety=False), postgres_platform, vault)  # compares every count
+        restore(RestoreRequest(point.id, safety=False), postgres_platform, repos)  # compares every count
         assert rows(postgres) == point.manifest.parts_of("timescaledb")[0].counts["rag.documents"]
         drop_kept(postgres)
 
@@ -104,27 +104,27 @@ def test_counts_are_true_while_others_write(postgres, postgres_platform, vault):
     ("made", "stays"),
     [("", False), ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", True), ("SELECT lo_create(0)", True)],
 )
-def test_an_empty_database_is_not_kept_and_one_with_anything_in_it_is(postgres, postgres_platform, vault, made, stays):
-    take(postgres_platform, vault)
+def test_an_empty_database_is_not_kept_and_one_with_anything_in_it_is(postgres, postgres_platform, repos, made, stays):
+    take(postgres_platform, repos)
     postgres.sql("DROP DATABASE rag WITH (FORCE)", database="postgres")
     postgres.sql("CREATE DATABASE rag", database="postgres")
     if made:
         postgres.sql(made)
-    result = restore(RestoreRequest(safety=False), postgres_platform, vault)
+    result = restore(RestoreRequest(safety=False), postgres_platform, repos)
     assert rows(postgres) == 100
     assert bool([name for name in databases(postgres) if "_before_" in name]) is stays
     assert bool(result.services[0].notes) is stays
     drop_kept(postgres)
 
 
-def test_restore_replaces_other_data_and_keeps_the_old(postgres, postgres_platform, vault):
-    take(postgres_platform, vault)
+def test_restore_replaces_other_data_and_keeps_the_old(postgres, postgres_platform, repos):
+    take(postgres_platform, repos)
     postgres.sql("DELETE FROM rag.documents WHERE id > 10; CREATE TABLE rag.later (x int)")
-    result = restore(RestoreRequest(), postgres_platform, vault)
+    result = restore(RestoreRequest(), postgres_platform, repos)
     assert rows(postgres) == 100
     assert postgres.sql("SELECT to_regclass('rag.later')") == [(None,)]
     assert result.services[0].before["rag.documents"] == 10
-    assert vault.primary.get(result.safety).manifest.kind is Kind.SAFETY
+    assert repos.primary.get(result.safety).manifest.kind is Kind.SAFETY
     assert postgres.sql("SELECT count(*) FROM rag.documents", role="application") == [(100,)]
     (kept,) = [name for name in databases(postgres) if "_before_" in name]
     assert postgres.sql("SELECT count(*) FROM rag.documents", database=kept) == [(10,)]
@@ -136,8 +136,8 @@ def test_restore_replaces_other_data_and_keeps_the_old(postgres, postgres_platfo
     assert ",=" not in acl
 
 
-def test_restore_wins_against_clients_that_come_back_at_once(postgres, postgres_platform, vault):
-    take(postgres_platform, vault)
+def test_restore_wins_against_clients_that_come_back_at_once(postgres, postgres_platform, repos):
+    take(postgres_platform, repos)
     stop, errors, seen = threading.Event(), [], []
 
     def hammer() -> None:
@@ -151,7 +151,7 @@ def test_restore_wins_against_clients_that_come_back_at_once(postgres, postgres_
     for client in clients:
         client.start()
     try:
-        restore(RestoreRequest(safety=False), postgres_platform, vault)
+        restore(RestoreRequest(safety=False), postgres_platform, repos)
     finally:
         stop.set()
         for client in clients:
@@ -163,53 +163,53 @@ def test_restore_wins_against_clients_that_come_back_at_once(postgres, postgres_
     assert rows(postgres) == 100
 
 
-def test_restore_of_the_whole_schema(postgres, postgres_platform, vault):
+def test_restore_of_the_whole_schema(postgres, postgres_platform, repos):
     postgres.sql("DROP SCHEMA rag CASCADE")
     with operator(postgres.endpoint, "rag") as connection:
         schema.apply(connection, application_role="rag_app")
     postgres.sql("INSERT INTO rag.embedding_models (name, dimensions) VALUES ('m', 3)")
     before = TimescaleBackup().counts(postgres.endpoint)
-    take(postgres_platform, vault)
+    take(postgres_platform, repos)
     postgres.sql("DROP SCHEMA rag CASCADE")
-    restore(RestoreRequest(safety=False), postgres_platform, vault)
+    restore(RestoreRequest(safety=False), postgres_platform, repos)
     assert TimescaleBackup().counts(postgres.endpoint) == before
     with operator(postgres.endpoint, "rag") as connection:
         assert schema.status(connection).pending == 0
 
 
-def test_restore_after_the_database_was_dropped(postgres, postgres_platform, vault):
-    take(postgres_platform, vault)
+def test_restore_after_the_database_was_dropped(postgres, postgres_platform, repos):
+    take(postgres_platform, repos)
     postgres.sql("DROP DATABASE rag WITH (FORCE)", database="postgres")
-    result = restore(RestoreRequest(), postgres_platform, vault)
+    result = restore(RestoreRequest(), postgres_platform, repos)
     assert rows(postgres) == 100
     assert result.safety == ""
 
 
-def test_restore_after_kill_and_lost_files(postgres, postgres_platform, vault):
-    take(postgres_platform, vault)
+def test_restore_after_kill_and_lost_files(postgres, postgres_platform, repos):
+    take(postgres_platform, repos)
     postgres.kill()
     shutil.rmtree(postgres.data)
-    restore(RestoreRequest(), postgres_platform, vault)
+    restore(RestoreRequest(), postgres_platform, repos)
     assert rows(postgres) == 100
     assert postgres.sql("SELECT count(*) FROM rag.documents", role="application") == [(100,)]
 
 
-def test_a_restore_waits_for_the_recovery_of_good_data(postgres, postgres_platform, vault):
+def test_a_restore_waits_for_the_recovery_of_good_data(postgres, postgres_platform, repos):
     """Its port answers while it recovers; that is no reason to set its data aside."""
-    take(postgres_platform, vault)
+    take(postgres_platform, repos)
     postgres.sql("INSERT INTO rag.documents SELECT i, repeat('x', 500) FROM generate_series(1000, 150000) i")
     postgres.kill()
-    result = restore(RestoreRequest(), postgres_platform, vault)
+    result = restore(RestoreRequest(), postgres_platform, repos)
     assert "could not start" not in str(result.services[0].notes)
     (kept,) = [name for name in databases(postgres) if "_before_" in name]
     assert postgres.sql("SELECT count(*) FROM rag.documents", database=kept) == [(149101,)]
 
 
-def test_restore_on_a_damaged_data_folder_keeps_it(postgres, postgres_platform, vault):
-    take(postgres_platform, vault)
+def test_restore_on_a_damaged_data_folder_keeps_it(postgres, postgres_platform, repos):
+    take(postgres_platform, repos)
     postgres.kill()
     (postgres.data / "global" / "pg_control").unlink()
-    result = restore(RestoreRequest(), postgres_platform, vault)
+    result = restore(RestoreRequest(), postgres_platform, repos)
     assert rows(postgres) == 100
     assert "could not start on its old data" in result.services[0].notes[0]
     (aside,) = postgres.data.parent.glob("timescaledb.before-restore-*")
@@ -217,49 +217,49 @@ def test_restore_on_a_damaged_data_folder_keeps_it(postgres, postgres_platform, 
     shutil.rmtree(aside)
 
 
-def test_restore_after_files_were_removed_under_a_running_server(postgres, postgres_platform, vault):
-    take(postgres_platform, vault)
+def test_restore_after_files_were_removed_under_a_running_server(postgres, postgres_platform, repos):
+    take(postgres_platform, repos)
     shutil.rmtree(postgres.data / "global")
-    restore(RestoreRequest(), postgres_platform, vault)
+    restore(RestoreRequest(), postgres_platform, repos)
     assert rows(postgres) == 100
 
 
 @pytest.mark.parametrize("kind", ["flipped", "truncated"])
-def test_damage_is_found_before_anything_is_touched(postgres, postgres_platform, vault, kind):
-    point = take(postgres_platform, vault)
+def test_damage_is_found_before_anything_is_touched(postgres, postgres_platform, repos, kind):
+    point = take(postgres_platform, repos)
     damage(stored(point, "timescaledb/rag.dump"), kind)
     with pytest.raises(IntegrityError) as caught:
-        restore(RestoreRequest(), postgres_platform, vault)
+        restore(RestoreRequest(), postgres_platform, repos)
     assert caught.value.code == "recovery_point_damaged"
     assert databases(postgres) == {"rag", "postgres", "template0", "template1"}
 
 
-def test_truncation_with_forged_checksum_is_found_by_the_engine(postgres, postgres_platform, vault, tmp_path):
+def test_truncation_with_forged_checksum_is_found_by_the_engine(postgres, postgres_platform, repos, tmp_path):
     postgres.sql("INSERT INTO rag.documents SELECT i, md5(i::text) FROM generate_series(1000, 30000) i")
-    point = take(postgres_platform, vault)
-    content = (unpack(vault, point, "timescaledb", tmp_path / "plain") / "rag.dump").read_bytes()
-    forge_part(vault, point, "timescaledb/rag.dump", content[: len(content) * 6 // 10])
-    verify(None, vault)  # to whom has the key, and no engine, all is well
+    point = take(postgres_platform, repos)
+    content = (unpack(repos, point, "timescaledb", tmp_path / "plain") / "rag.dump").read_bytes()
+    forge_part(repos, point, "timescaledb/rag.dump", content[: len(content) * 6 // 10])
+    verify(None, repos)  # to whom has the key, and no engine, all is well
     for attempt in (
-        lambda: verify(postgres_platform, vault),
-        lambda: restore(RestoreRequest(dry_run=True), postgres_platform, vault),
+        lambda: verify(postgres_platform, repos),
+        lambda: restore(RestoreRequest(dry_run=True), postgres_platform, repos),
     ):
         with pytest.raises(IntegrityError) as caught:
             attempt()
         assert caught.value.code == "archive_unreadable"
     postgres.sql("INSERT INTO rag.documents VALUES (101, 'live')")
     with pytest.raises(RagopsError, match="pg_restore"):
-        restore(RestoreRequest(), postgres_platform, vault)
+        restore(RestoreRequest(), postgres_platform, repos)
     assert rows(postgres) == 29102
     assert databases(postgres) == {"rag", "postgres", "template0", "template1"}
 
 
-def test_wrong_counts_leave_the_old_database_serving(postgres, postgres_platform, vault):
-    point = take(postgres_platform, vault)
-    forge_counts(vault, point, "timescaledb/rag.dump", **{"rag.documents": 99})
+def test_wrong_counts_leave_the_old_database_serving(postgres, postgres_platform, repos):
+    point = take(postgres_platform, repos)
+    forge_counts(repos, point, "timescaledb/rag.dump", **{"rag.documents": 99})
     postgres.sql("INSERT INTO rag.documents VALUES (101, 'live')")
     with pytest.raises(IntegrityError) as caught:
-        restore(RestoreRequest(safety=False), postgres_platform, vault)
+        restore(RestoreRequest(safety=False), postgres_platform, repos)
     assert caught.value.code == "counts_differ"
     assert caught.value.exit_code is ExitCode.INTEGRITY
     assert "rag.documents: 100, not 99" in caught.value.message
@@ -267,17 +267,17 @@ def test_wrong_counts_leave_the_old_database_serving(postgres, postgres_platform
     assert databases(postgres) == {"rag", "postgres", "template0", "template1"}
 
 
-def test_a_table_that_the_archive_lacks_is_found(postgres, postgres_platform, vault):
-    point = take(postgres_platform, vault)
-    forge_counts(vault, point, "timescaledb/rag.dump", **{"rag.chunks": 5})
+def test_a_table_that_the_archive_lacks_is_found(postgres, postgres_platform, repos):
+    point = take(postgres_platform, repos)
+    forge_counts(repos, point, "timescaledb/rag.dump", **{"rag.chunks": 5})
     with pytest.raises(IntegrityError, match=r"rag\.chunks") as caught:
-        verify(postgres_platform, vault)
+        verify(postgres_platform, repos)
     assert caught.value.code == "tables_missing"
 
 
-def test_preflight_refuses_newer_versions_and_missing_extensions(postgres, postgres_platform, vault, tmp_path):
-    point = take(postgres_platform, vault)
-    folder = unpack(vault, point, "timescaledb", tmp_path / "plain")
+def test_preflight_refuses_newer_versions_and_missing_extensions(postgres, postgres_platform, repos, tmp_path):
+    point = take(postgres_platform, repos)
+    folder = unpack(repos, point, "timescaledb", tmp_path / "plain")
     part = engine_part(point.manifest.parts_of("timescaledb")[0])
 
     def refused(versions) -> str:
@@ -290,49 +290,49 @@ def test_preflight_refuses_newer_versions_and_missing_extensions(postgres, postg
     assert refused({"postgresql": "18.4", "extension.timescaledb": "2.19.3"}) == "extension_missing"
 
 
-def test_failed_dump_leaves_nothing(postgres, postgres_platform, vault):
+def test_failed_dump_leaves_nothing(postgres, postgres_platform, repos):
     """A lock that pg_dump waits for in vain, cut short by an interrupt."""
     with operator(postgres.endpoint, "rag") as blocker:
         blocker.execute("BEGIN; LOCK TABLE rag.documents IN ACCESS EXCLUSIVE MODE")
         threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):
-            take(postgres_platform, vault)
+            take(postgres_platform, repos)
         blocker.execute("ROLLBACK")
-    assert nothing_left(vault)
+    assert nothing_left(repos)
     time.sleep(0.2)
     assert postgres.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'ragops'") == [(0,)]
-    take(postgres_platform, vault)
+    take(postgres_platform, repos)
 
 
-def test_leftovers_of_killed_runs_are_cleared(postgres, postgres_platform, vault):
-    take(postgres_platform, vault)
-    left = vault.primary.store.folder / "default" / "20200101T000000Z-abcdef" / "redis"
+def test_leftovers_of_killed_runs_are_cleared(postgres, postgres_platform, repos):
+    take(postgres_platform, repos)
+    left = repos.primary.store.folder / "default" / "20200101T000000Z-abcdef" / "redis"
     left.mkdir(parents=True)
     (left / "dump.rdb.zst").write_bytes(b"half of it")
     postgres.sql("CREATE DATABASE rag_restore_20200101t000000123", database="postgres")
-    restore(RestoreRequest(), postgres_platform, vault)
+    restore(RestoreRequest(), postgres_platform, repos)
     assert not left.exists()
     assert "rag_restore_20200101t000000123" not in databases(postgres)
 
 
-def restore_and_die(platform, vault, point: str, when: str) -> None:
+def restore_and_die(platform, repos, point: str, when: str) -> None:
     die_at(when, backup, "_fill")
     die_at(when, swap, "swap_databases")
-    restore(RestoreRequest(point, safety=False), platform, vault)
+    restore(RestoreRequest(point, safety=False), platform, repos)
 
 
 @pytest.mark.fault
 @pytest.mark.parametrize("when", ["in _fill", "before swap_databases", "in swap_databases", "after swap_databases"])
-def test_killed_restore_is_completed_by_the_next(postgres, postgres_platform, vault, tmp_path, when):
+def test_killed_restore_is_completed_by_the_next(postgres, postgres_platform, repos, tmp_path, when):
     postgres.sql("INSERT INTO rag.documents SELECT i, md5(i::text) FROM generate_series(1000, 100000) i")
-    point = take(postgres_platform, vault)
+    point = take(postgres_platform, repos)
     postgres.sql("DELETE FROM rag.documents WHERE id > 10")
-    run_killed(tmp_path, restore_and_die, postgres_platform, vault, point.id, when)
+    run_killed(tmp_path, restore_and_die, postgres_platform, repos, point.id, when)
     serving = rows(postgres)
     assert serving in (10, 99101)  # the old or the new, whole, under its own name
     if when in ("in _fill", "before swap_databases"):
         assert serving == 10
-    restore(RestoreRequest(point.id, safety=False), postgres_platform, vault)
+    restore(RestoreRequest(point.id, safety=False), postgres_platform, repos)
     assert rows(postgres) == 99101
     assert not [name for name in databases(postgres) if "_restore_" in name]
 
@@ -359,12 +359,12 @@ def test_prepare_is_idempotent_and_sends_no_password(postgres, postgres_platform
         postgres.sql("CREATE DATABASE x", role="application")
 
 
-def test_wrong_password_is_said_and_not_repaired(postgres, postgres_platform, vault):
-    take(postgres_platform, vault)
+def test_wrong_password_is_said_and_not_repaired(postgres, postgres_platform, repos):
+    take(postgres_platform, repos)
     login = postgres.endpoint.logins["operator"]
     logins = {**postgres.endpoint.logins, "operator": Login(login.user, login.secret, SecretStr("wrong"))}
     endpoint = replace(postgres.endpoint, logins=logins)
     with pytest.raises(RagopsError) as caught:
-        restore(RestoreRequest(), replace(postgres_platform, endpoints={"timescaledb": endpoint}), vault)
+        restore(RestoreRequest(), replace(postgres_platform, endpoints={"timescaledb": endpoint}), repos)
     assert caught.value.code == "database_login_refused"
     assert rows(postgres) == 100

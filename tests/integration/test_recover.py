@@ -113,7 +113,7 @@ def test_another_environment_is_named(lost: Lost, place: Path) -> None:
 def test_a_hostile_archive_is_refused_whoever_signed_it(lost: Lost, place: Path, hostile: str) -> None:
     point = lost.loaded.point()
     before = {path: path.read_bytes() for path in (lost.loaded.root / "backups").rglob("*") if path.is_file()}
-    forge_part(lost.loaded.vault(), point, "platform/sealed.tar", archive(hostile))
+    forge_part(lost.loaded.repositories(), point, "platform/sealed.tar", archive(hostile))
     try:
         repository = str(lost.loaded.root / "backups")
         options = ("--json", *with_identity(lost), "--point", point.id)

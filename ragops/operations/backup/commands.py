@@ -71,12 +71,12 @@ def _take(
     accept_loss: bool,
     on_progress: Callable[[Progress], None],
 ) -> BackupResult:
-    platform, target = session.platform(), session.vault()
-    replicate.refuse_emptied_primary(target)
+    platform, repos = session.platform(), session.repositories()
+    replicate.refuse_emptied_primary(repos)
     condition = last_good.condition_of(session, accept_loss=accept_loss)
     held = pause_writes(session.endpoints(), session.notice) if quiesce else None
     return create.run(
-        platform, target, request, locker=session.locker(), held=held, condition=condition, on_progress=on_progress
+        platform, repos, request, locker=session.locker(), held=held, condition=condition, on_progress=on_progress
     )
 
 
@@ -99,7 +99,7 @@ def protected_points(session: Session) -> frozenset[str]:
 def prune_points(session: Session, *, dry_run: bool = False) -> PruneResult:
     """Remove what `backup.keep` does not keep, never a protected point. The caller holds the lock, unless `dry_run`."""
     rule = session.project.settings.backup.keep
-    return pruning.prune(session.vault(), rule, session.locker(), protected_points(session), dry_run=dry_run)
+    return pruning.prune(session.repositories(), rule, session.locker(), protected_points(session), dry_run=dry_run)
 
 
 def delete_request(session: Session, reference: str, repository: str | None, *, kept: bool) -> DeleteRequest:
@@ -127,10 +127,10 @@ def copy_points(
 ) -> CopyReport:
     """Have recovery points whole in every repository (None: all that one of them lacks), and record their copies."""
     with session.changing(LOCKS):
-        target = session.vault()
-        further = {repository.name for repository in target.copies}
-        wanted = replicate.incomplete(target) if references is None else references
-        done, failure = replicate.replicate_all(target, wanted, locker=session.locker(), on_progress=on_progress)
+        repos = session.repositories()
+        further = {repository.name for repository in repos.copies}
+        wanted = replicate.incomplete(repos) if references is None else references
+        done, failure = replicate.replicate_all(repos, wanted, locker=session.locker(), on_progress=on_progress)
         for found in done:
             copies = tuple(place for place in found.places if place.repository in further)
             record_copies(session, BackupResult(found.point, copies))
@@ -140,7 +140,7 @@ def copy_points(
 def pin_point(session: Session, reference: str, *, keep: bool) -> str:
     """Mark a recovery point in every repository that has it, or take the marks away; returns its id."""
     with session.changing(LOCKS):
-        target = session.vault()
-        _, found = target.find(reference)
-        replicate.pin(target, found, keep=keep, locker=session.locker())
+        repos = session.repositories()
+        _, found = repos.find(reference)
+        replicate.pin(repos, found, keep=keep, locker=session.locker())
     return found.id

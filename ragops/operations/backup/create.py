@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from ragops.operations.backup.quiesce import PausedWrites
     from ragops.operations.backup.replicate import CopyResult
     from ragops.operations.platform import Platform
-    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.draft import Draft
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repositories import Repositories
 
 _DEFAULT_JOBS = 2
 
@@ -86,7 +86,7 @@ class BackupResult:
 
 def run(
     platform: Platform,
-    vault: BackupTarget,
+    repos: Repositories,
     request: BackupRequest = BackupRequest(),
     *,
     locker: LockRequest = LockRequest("ragops backup run"),  # noqa: B008  frozen
@@ -106,39 +106,39 @@ def run(
         raise MissingError("not_provisioned", "there is no service to back up", "run `ragops up` first")
     if condition:
         condition.require_answers(names)
-    key = vault.signing_key()
-    with vault.primary.create_draft(locker, vault.last_sequence()) as draft, vault.staging_folder() as folder:
-        writer = BackupWriter(draft, vault, folder, request.jobs, on_progress)
+    key = repos.signing_key()
+    with repos.primary.create_draft(locker, repos.last_sequence()) as draft, repos.staging_folder() as folder:
+        writer = BackupWriter(draft, repos, folder, request.jobs, on_progress)
         with held or contextlib.nullcontext() as paused:
             writer.run(platform, names, paused.release if paused else lambda: None)
-        add_project(writer, platform, sealed=bool(vault.recipients))
+        add_project(writer, platform, sealed=bool(repos.recipients))
         manifest = _manifest(
-            draft, platform, vault, request.kind, writer.in_order(), paused.instant if paused else None
+            draft, platform, repos, request.kind, writer.in_order(), paused.instant if paused else None
         )
         found = condition.look(names, manifest.parts) if condition else Findings()
         manifest = manifest.model_copy(update={"unhealthy": found.words, "schema_digest": found.digest})
         signed = publish(draft, manifest, key)
-    _remember(vault, manifest)
-    point = vault.primary.open_point(signed)
-    copied = copies.copy(vault, point, locker=locker, on_progress=on_progress)
+    _remember(repos, manifest)
+    point = repos.primary.open_point(signed)
+    copied = copies.copy(repos, point, locker=locker, on_progress=on_progress)
     if request.keep:
-        copies.pin(vault, point, keep=True, locker=locker)
+        copies.pin(repos, point, keep=True, locker=locker)
     return BackupResult(
         point, copied, condition.restore_command if condition else "", bool(found.lost) and not found.down
     )
 
 
-def _remember(vault: BackupTarget, manifest: Manifest) -> None:
-    if vault.history:
-        vault.history.record_sequence(manifest.sequence)
+def _remember(repos: Repositories, manifest: Manifest) -> None:
+    if repos.history:
+        repos.history.record_sequence(manifest.sequence)
         if manifest.is_good:
-            vault.history.record_good_point(manifest.id, held_by(manifest.parts))
+            repos.history.record_good_point(manifest.id, held_by(manifest.parts))
 
 
 def _manifest(
     draft: Draft,
     platform: Platform,
-    vault: BackupTarget,
+    repos: Repositories,
     kind: Kind,
     parts: tuple[ManifestPart, ...],
     quiesced: datetime | None,
@@ -150,12 +150,12 @@ def _manifest(
         kind=kind,
         created=draft.created,
         platform=platform.name,
-        environment=vault.primary.environment,
+        environment=repos.primary.environment,
         runtime=platform.runtime,
         ragops=ragops.__version__,
         duration=draft.seconds,
         quiesced=quiesced,
-        recipients=vault.recipients,
+        recipients=repos.recipients,
         images=dict(platform.images),
         parts=parts,
     )

@@ -10,9 +10,9 @@ from ragops.errors import InterruptedRunError, RagopsError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.listing import Listing
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repositories import Repositories
     from ragops.recovery.repository import LockRequest, Repository
 
 _LIST = "see `ragops backup list`"
@@ -66,28 +66,28 @@ class DeleteResult:
             raise RagopsError("delete_failed", what, error.hint, exit_code=error.exit_code)
 
 
-def plan_deletion(vault: BackupTarget, request: DeleteRequest) -> tuple[Deletion, ...]:
+def plan_deletion(repos: Repositories, request: DeleteRequest) -> tuple[Deletion, ...]:
     """Return what would go, from where, or why not; changes nothing.
 
     Raises UsageError (no_recovery_point, ambiguous_recovery_point), RagopsError if a repository cannot be reached.
     """
-    places = _places(vault, request)
-    ident = _ident(vault, places, request)
-    trusted = vault.trusted_keys()
+    places = _places(repos, request)
+    ident = _ident(repos, places, request)
+    trusted = repos.trusted_keys()
     return tuple(_look(place, ident, request, trusted) for place in places if ident in place.list_ids())
 
 
-def delete(vault: BackupTarget, request: DeleteRequest, locker: LockRequest) -> DeleteResult:
+def delete(repos: Repositories, request: DeleteRequest, locker: LockRequest) -> DeleteResult:
     """Remove it, judged once more under the lock of each repository; never raises for one of them. Else as `doomed`."""
-    places = _places(vault, request)
-    ident = _ident(vault, places, request)
+    places = _places(repos, request)
+    ident = _ident(repos, places, request)
     removed, failures = [], []
     for place in places:
         try:
             with place.lock(locker):
                 if ident not in place.list_ids():
                     continue
-                found = _look(place, ident, request, vault.trusted_keys())
+                found = _look(place, ident, request, repos.trusted_keys())
                 found.require()
                 place.remove_id(ident)
         except InterruptedRunError:
@@ -99,14 +99,14 @@ def delete(vault: BackupTarget, request: DeleteRequest, locker: LockRequest) -> 
     return DeleteResult(tuple(removed), tuple(failures))
 
 
-def _places(vault: BackupTarget, request: DeleteRequest) -> tuple[Repository, ...]:
-    return (vault.repository(request.repository),) if request.repository else vault.repositories
+def _places(repos: Repositories, request: DeleteRequest) -> tuple[Repository, ...]:
+    return (repos.repository(request.repository),) if request.repository else repos.members
 
 
-def _ident(vault: BackupTarget, places: Collection[Repository], request: DeleteRequest) -> str:
+def _ident(repos: Repositories, places: Collection[Repository], request: DeleteRequest) -> str:
     """Return the one id that begins so."""
     if request.reference == "latest":
-        return vault.find("latest", request.repository)[1].id
+        return repos.find("latest", request.repository)[1].id
     if not request.reference:
         raise UsageError("usage", "name the recovery point to delete by its id", _LIST)
     found = sorted({ident for place in places for ident in place.list_ids() if ident.startswith(request.reference)})

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def newest_good(session: Session) -> RecoveryPoint | None:
     """Return the newest trusted point that may be `latest`, of the first repository that has one, else None."""
-    vault = session.vault()
-    trusted = vault.trusted_keys()
-    for repository in vault.repositories:
+    repos = session.repositories()
+    trusted = repos.trusted_keys()
+    for repository in repos.members:
         with contextlib.suppress(RagopsError):
             for point in repository.list_cached().points:
                 if point.manifest.is_good and point.signed.signature.key in trusted and not point.find_faults():

@@ -11,9 +11,9 @@ from ragops.errors import RagopsError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.listing import Listing
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repositories import Repositories
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Overview:
     unreachable: tuple[tuple[str, RagopsError], ...]
 
 
-def overview(vault: BackupTarget, repository: str | None = None) -> Overview:
+def overview(repos: Repositories, repository: str | None = None) -> Overview:
     """Return what there is, in one repository or in all. Raises RagopsError if none can be reached."""
-    chosen = (vault.repository(repository),) if repository else vault.repositories
+    chosen = (repos.repository(repository),) if repository else repos.members
     listings: dict[str, Listing] = {}
     unreachable: list[tuple[str, RagopsError]] = []
     for item in chosen:
@@ -50,20 +50,20 @@ def overview(vault: BackupTarget, repository: str | None = None) -> Overview:
     for name, listing in listings.items():
         for point in listing.points:
             found.setdefault(point.id, {})[name] = point
-    trusted = vault.trusted_keys()
+    trusted = repos.trusted_keys()
     lines = [_line(places, list(listings), trusted) for places in found.values()]
     lines.sort(key=lambda line: (line.point.manifest.sequence, line.point.manifest.created), reverse=True)
     unreadable = tuple(item for listing in listings.values() for item in listing.unreadable.items())
     return Overview(tuple(lines), unreadable, tuple(unreachable))
 
 
-def each_id(vault: BackupTarget) -> Iterator[str]:
+def each_id(repos: Repositories) -> Iterator[str]:
     """Yield the ids in all repositories, newest first, near repositories before remote ones.
 
     One listing of each; nothing is read or checked. A repository that cannot be reached is left out.
     """
     seen: set[str] = set()
-    for repository in sorted(vault.repositories, key=lambda one: one.store.is_remote):
+    for repository in sorted(repos.members, key=lambda one: one.store.is_remote):
         with contextlib.suppress(RagopsError):
             for ident in sorted(set(repository.list_ids()) - seen, reverse=True):
                 seen.add(ident)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from ragops.adapters.streams import ByteReader
     from ragops.operations.platform import Platform
-    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.draft import Draft
+    from ragops.recovery.repositories import Repositories
     from ragops.services.contract import Part
 
 _POLL = 0.02
@@ -37,14 +37,14 @@ class BackupWriter:
     """One run: into `draft`, by way of `folder`; `parts` are those that are done."""
 
     def __init__(
-        self, draft: Draft, vault: BackupTarget, folder: Path, jobs: int, on_progress: Callable[[Progress], None]
+        self, draft: Draft, repos: Repositories, folder: Path, jobs: int, on_progress: Callable[[Progress], None]
     ) -> None:
         self.parts: list[ManifestPart] = []
         self.on_progress = on_progress
         self.limit = TaskPool(jobs)
-        self.encrypted = bool(vault.recipients)
+        self.encrypted = bool(repos.recipients)
         self._draft = draft
-        self._vault = vault
+        self._repos = repos
         self._folder = folder
         self._readings: list[BackgroundTask[Part]] = []
 
@@ -74,7 +74,7 @@ class BackupWriter:
 
     def writer_for(self, service: str) -> ServiceWriter:
         """Return what takes the parts of `service`."""
-        return ServiceWriter(self, service, make_dir(self._folder / service, 0o700), self._vault.journal_path(service))
+        return ServiceWriter(self, service, make_dir(self._folder / service, 0o700), self._repos.journal_path(service))
 
     def in_order(self) -> tuple[ManifestPart, ...]:
         """Return the parts by service in order of dependence, then by name."""
@@ -109,7 +109,7 @@ class BackupWriter:
 
     def _describe(self, service: str, part: Part, encoded: EncodedPart) -> ManifestPart:
         stored = StoredFile(
-            file=part.name + file_suffix(self._vault.recipients),
+            file=part.name + file_suffix(self._repos.recipients),
             size=encoded.stored_size,
             sha256=encoded.stored_sha256,
         )
@@ -140,12 +140,12 @@ class BackupWriter:
             count(size)
 
         with self._draft.open_write(self._path(path)) as target:
-            encoded = encode(TeeReader(source, also), target, self._vault.recipients, on_bytes)
+            encoded = encode(TeeReader(source, also), target, self._repos.recipients, on_bytes)
         also(b"")
         return encoded
 
     def _path(self, name: str) -> str:
-        return name + file_suffix(self._vault.recipients)
+        return name + file_suffix(self._repos.recipients)
 
     def _compare(self, path: str, encoded: EncodedPart, sha256: str) -> None:
         """Read it where it lies now: a disk or a server may have taken something else than it was given."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from ragops.config.backup import KeepSettings
-    from ragops.recovery.backup_target import BackupTarget
+    from ragops.recovery.repositories import Repositories
     from ragops.recovery.repository import LockRequest, Repository
 
 _ELSEWHERE = "append_only: prune is run elsewhere"
@@ -48,7 +48,7 @@ class PruneResult:
 
 
 def prune(
-    vault: BackupTarget,
+    repos: Repositories,
     rule: KeepSettings,
     locker: LockRequest,
     protected: Collection[str] = (),
@@ -57,9 +57,9 @@ def prune(
 ) -> PruneResult:
     """Judge the recovery points of every repository and remove those that do not stay. Never raises for one of them."""
     done, failures = [], []
-    for repository in vault.repositories:
+    for repository in repos.members:
         try:
-            pruned = _prune(repository, vault, rule, locker, protected, dry_run=dry_run)
+            pruned = _prune(repository, repos, rule, locker, protected, dry_run=dry_run)
         except RagopsError as error:
             failures.append((repository.name, error))
             continue
@@ -71,7 +71,7 @@ def prune(
 
 def _prune(
     repository: Repository,
-    vault: BackupTarget,
+    repos: Repositories,
     rule: KeepSettings,
     locker: LockRequest,
     protected: Collection[str],
@@ -80,14 +80,14 @@ def _prune(
 ) -> Pruned:
     if dry_run or repository.append_only:
         listing = repository.list()
-        verdicts = apply_policy(listing.points, rule, vault.trusted_keys(), protected)
+        verdicts = apply_policy(listing.points, rule, repos.trusted_keys(), protected)
         if repository.append_only:
             verdicts = tuple(verdict if verdict.keep else _stays(verdict, _ELSEWHERE) for verdict in verdicts)
         return Pruned(repository.name, verdicts, (*listing.unreadable.values(),))
     with repository.lock(locker):
         repository.clear_leftovers()
         listing = repository.list()
-        verdicts, refusals = _remove(repository, apply_policy(listing.points, rule, vault.trusted_keys(), protected))
+        verdicts, refusals = _remove(repository, apply_policy(listing.points, rule, repos.trusted_keys(), protected))
     return Pruned(repository.name, verdicts, (*listing.unreadable.values(),), _refusal(repository, refusals))
 
 

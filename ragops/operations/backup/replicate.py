@@ -13,8 +13,8 @@ from ragops.recovery.manifest import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repositories import Repositories
     from ragops.recovery.repository import LockRequest, Repository
 
 
@@ -31,7 +31,7 @@ class CopyResult:
 
 
 def copy(
-    vault: BackupTarget,
+    repos: Repositories,
     point: RecoveryPoint,
     *,
     locker: LockRequest,
@@ -39,9 +39,9 @@ def copy(
 ) -> tuple[CopyResult, ...]:
     """Return a copy of a new recovery point in every further repository; never raises for one of them."""
     done = []
-    for repository in vault.copies:
+    for repository in repos.copies:
         try:
-            _refuse_emptied(vault, repository)
+            _refuse_emptied(repos, repository)
             _copy_to(repository, point, locker, on_progress)
         except (InterruptedRunError, KeyboardInterrupt):
             raise
@@ -49,35 +49,35 @@ def copy(
             done.append(CopyResult(repository.name, error))
         else:
             done.append(CopyResult(repository.name))
-    if vault.history:
-        vault.history.record_copies(copied.repository for copied in done if not copied.error)
+    if repos.history:
+        repos.history.record_copies(copied.repository for copied in done if not copied.error)
     return tuple(done)
 
 
-def _refuse_emptied(vault: BackupTarget, repository: Repository) -> None:
+def _refuse_emptied(repos: Repositories, repository: Repository) -> None:
     """Raise MissingError (repository_emptied) if there are no recovery points any more: its disk may be away."""
-    known = vault.history is not None and repository.name in vault.history.read().copies
+    known = repos.history is not None and repository.name in repos.history.read().copies
     if known and repository.environment not in repository.store.list_folders():
         what = f"{repository.name} has no recovery points any more, copies went there before: is its disk mounted?"
         hint = "mount it; to start with an empty one, fill it: `ragops backup copy --all`"
         raise MissingError("repository_emptied", what, hint)
 
 
-def refuse_emptied_primary(vault: BackupTarget) -> None:
+def refuse_emptied_primary(repos: Repositories) -> None:
     """Raise MissingError (repository_emptied) if the first repository is empty and a copy has recovery points.
 
     Its disk may not be mounted: numbers and days would begin again on the disk below. A copy out of reach says nothing.
     """
-    listing = vault.primary.list_cached()
+    listing = repos.primary.list_cached()
     if listing.points or listing.unreadable:
         return
-    for repository in vault.copies:
+    for repository in repos.copies:
         points: tuple[RecoveryPoint, ...] = ()
         with contextlib.suppress(RagopsError):
             points = repository.list_cached().points
         if points:
             what = (
-                f"cannot take a recovery point: {vault.primary.name} has none, and {repository.name} has {len(points)},"
+                f"cannot take a recovery point: {repos.primary.name} has none, and {repository.name} has {len(points)},"
                 f" the newest is {points[0].id}"
             )
             hint = "mount its disk; to start with an empty one, fill it from the copies: `ragops backup copy --all`"
@@ -108,7 +108,7 @@ class Replication:
 
 
 def replicate_point(
-    vault: BackupTarget,
+    repos: Repositories,
     reference: str,
     *,
     locker: LockRequest,
@@ -116,24 +116,24 @@ def replicate_point(
 ) -> Replication:
     """Have the recovery point whole in every repository: read if it is, copied if it is missing or damaged.
 
-    It is read from the first repository if all of it holds. Raises as `BackupTarget.find` does, IntegrityError if
+    It is read from the first repository if all of it holds. Raises as `Repositories.find` does, IntegrityError if
     no copy is whole.
     """
-    wanted = _first(vault, reference)
-    faults = [_fault(vault, repository, wanted.id) for repository in vault.repositories]
-    source = next((place for place, fault in zip(vault.repositories, faults, strict=True) if fault is None), None)
+    wanted = _first(repos, reference)
+    faults = [_fault(repos, repository, wanted.id) for repository in repos.members]
+    source = next((place for place, fault in zip(repos.members, faults, strict=True) if fault is None), None)
     if source is None:
         raise next(fault for fault in faults if fault)
     point = source.get(wanted.id)
     places = (
         _placed(repository, fault, point, locker, on_progress)
-        for repository, fault in zip(vault.repositories, faults, strict=True)
+        for repository, fault in zip(repos.members, faults, strict=True)
     )
     return Replication(point, tuple(places))
 
 
 def replicate_all(
-    vault: BackupTarget,
+    repos: Repositories,
     idents: Sequence[str],
     *,
     locker: LockRequest,
@@ -143,18 +143,18 @@ def replicate_all(
     done, failure = [], None
     for ident in idents:
         try:
-            done.append(replicate_point(vault, ident, locker=locker, on_progress=on_progress))
+            done.append(replicate_point(repos, ident, locker=locker, on_progress=on_progress))
         except IntegrityError as error:
             failure = failure or error
     return tuple(done), failure
 
 
-def incomplete(vault: BackupTarget) -> tuple[str, ...]:
+def incomplete(repos: Repositories) -> tuple[str, ...]:
     """Ids of the recovery points, oldest first, that a repository lacks or has damaged as far as a look can tell.
 
     A safety point stays if it was taken. Raises RagopsError if a repository cannot be reached.
     """
-    listings, trusted = [repository.list_cached() for repository in vault.repositories], vault.trusted_keys()
+    listings, trusted = [repository.list_cached() for repository in repos.members], repos.trusted_keys()
     wanted = {
         point.id
         for listing in listings
@@ -165,22 +165,22 @@ def incomplete(vault: BackupTarget) -> tuple[str, ...]:
     return tuple(sorted(ident for ident in wanted if not all(ident in there for there in whole)))
 
 
-def _first(vault: BackupTarget, reference: str) -> RecoveryPoint:
+def _first(repos: Repositories, reference: str) -> RecoveryPoint:
     """From the first repository that has it; the latest is the newest of all: one that cannot be read may be there."""
     found = []
-    for repository in vault.repositories:
+    for repository in repos.members:
         with contextlib.suppress(RagopsError):
             found.append(repository.get(reference))
     if not found:
-        return vault.find(reference)[1]
+        return repos.find(reference)[1]
     return max(found, key=lambda point: point.manifest.sequence) if reference == "latest" else found[0]
 
 
-def _fault(vault: BackupTarget, repository: Repository, ident: str) -> RagopsError | None:
+def _fault(repos: Repositories, repository: Repository, ident: str) -> RagopsError | None:
     """Why it is not there, or not all of it as it was signed by a trusted key; None if it is whole."""
     try:
         point = repository.get(ident)
-        point.require_trust(vault.trusted_keys())
+        point.require_trust(repos.trusted_keys())
         point.verify()
     except InterruptedRunError:
         raise
@@ -216,13 +216,13 @@ def _marked_for_good(repository: Repository, point: RecoveryPoint) -> StoreRefus
     return StoreRefusedError("repository_append_only", what, hint)
 
 
-def pin(vault: BackupTarget, point: RecoveryPoint, *, keep: bool, locker: LockRequest) -> None:
+def pin(repos: Repositories, point: RecoveryPoint, *, keep: bool, locker: LockRequest) -> None:
     """Mark it in every repository that has it, so that prune leaves it there, or take the marks away.
 
     Raises RagopsError if one of them cannot be reached, after the others are done.
     """
     failure: RagopsError | None = None
-    for repository in vault.repositories:
+    for repository in repos.members:
         try:
             if repository.list_cached().find_by_prefix(point.id):
                 with repository.lock(locker):

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repositories import Repositories
 
 _MARGIN = 64 << 20  # bytes
 _HINT = "free some space, name another folder as `backup.staging`, or restore one `--service` at a time"
@@ -25,7 +25,7 @@ _HINT = "free some space, name another folder as `backup.staging`, or restore on
 
 @contextlib.contextmanager
 def staged_parts(
-    vault: BackupTarget, point: RecoveryPoint, parts: Sequence[ManifestPart], on_progress: Callable[[Progress], None]
+    repos: Repositories, point: RecoveryPoint, parts: Sequence[ManifestPart], on_progress: Callable[[Progress], None]
 ) -> Iterator[Path]:
     """Return a folder with `parts` as `<service>/<name>`, gone when the block ends; both checksums of every part hold.
 
@@ -33,8 +33,8 @@ def staged_parts(
     (identity_wrong).
     """
     point.verify_sizes(parts)
-    identities = vault.load_identities(point)
-    with vault.staging_folder() as folder:
+    identities = repos.load_identities(point)
+    with repos.staging_folder() as folder:
         needed = sum(part.size for part in parts) + _MARGIN
         need_space("unpacking the recovery point", f"in {folder.parent}", shutil.disk_usage(folder).free, needed, _HINT)
         for part in parts:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from ragops.operations.platform import Platform
     from ragops.operations.session import Session
-    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repositories import Repositories
     from ragops.services.contract import Endpoint, Part
     from ragops.services.control import Control
 
@@ -55,7 +55,7 @@ class VerifyResult:
 
 def verify(
     platform: Platform | None,
-    vault: BackupTarget,
+    repos: Repositories,
     reference: str = "latest",
     *,
     repository: str | None = None,
@@ -68,21 +68,21 @@ def verify(
 
     Raises IntegrityError, MissingError (identity_missing) if engines are to read what is encrypted.
     """
-    chosen, point = vault.find(reference, repository)
-    point.require_trust(vault.trusted_keys())
+    chosen, point = repos.find(reference, repository)
+    point.require_trust(repos.trusted_keys())
     try:
         _check(point, on_progress)
     except IntegrityError as error:
-        vault.add_copy_hint(error, chosen, point.id)
+        repos.add_copy_hint(error, chosen, point.id)
         raise
     proofs: list[ServiceProof] = []
     if platform:
         names = [service.name for service in SERVICES if point.manifest.parts_of(service.name)]
         for name in names:
             platform.endpoint(name)  # before hours of reading
-        proofs = [ServiceProof(name, _prove(platform, vault, point, name, budget, on_progress)) for name in names]
+        proofs = [ServiceProof(name, _prove(platform, repos, point, name, budget, on_progress)) for name in names]
         for part in point.manifest.parts_of(PLATFORM):
-            with staged_parts(vault, point, [part], on_progress):
+            with staged_parts(repos, point, [part], on_progress):
                 pass  # both of its checksums hold
     return VerifyResult(point, chosen.name, platform is not None, point.find_extra_files(), tuple(proofs))
 
@@ -102,7 +102,7 @@ def verify_point(
     Raises IntegrityError if it is damaged or does not restore, and what finding and opening it raise.
     """
     started = time.monotonic()
-    platform, target = session.platform() if deep else None, session.vault(identity)
+    platform, target = session.platform() if deep else None, session.repositories(identity)
     try:
         result = verify(platform, target, reference, repository=repository, budget=budget, on_progress=on_progress)
     except IntegrityError as error:
@@ -123,7 +123,7 @@ def _check(point: RecoveryPoint, on_progress: Callable[[Progress], None], name: 
 
 def _prove(
     platform: Platform,
-    vault: BackupTarget,
+    repos: Repositories,
     point: RecoveryPoint,
     name: str,
     budget: float,
@@ -131,7 +131,7 @@ def _prove(
 ) -> Proof:
     """Have the engine of `name` restore its parts away from the live data, as far as it can."""
     parts = point.manifest.parts_of(name)
-    with staged_parts(vault, point, parts, on_progress) as folder:
+    with staged_parts(repos, point, parts, on_progress) as folder:
         on_progress(Progress(name, "the engine restores it, away from the live data"))
         control, whole = platform.control(name), [engine_part(part) for part in parts]
         proof = _proof_of(platform.endpoint(name), control, folder / name, whole, budget)
@@ -158,15 +158,15 @@ class Checked:
 
 
 def verify_all(
-    vault: BackupTarget, repository: str | None = None, *, on_progress: Callable[[Progress], None] = ignore_progress
+    repos: Repositories, repository: str | None = None, *, on_progress: Callable[[Progress], None] = ignore_progress
 ) -> tuple[Checked, ...]:
     """Signature, sizes and checksums of every recovery point, in one repository or in all.
 
     Raises RagopsError if a repository cannot be reached, never for what is found.
     """
-    chosen = (vault.repository(repository),) if repository else vault.repositories
+    chosen = (repos.repository(repository),) if repository else repos.members
     found: list[Checked] = []
-    trusted = vault.trusted_keys()
+    trusted = repos.trusted_keys()
     for place in chosen:
         listing = place.list()
         found += [Checked(ident, place.name, error) for ident, error in listing.unreadable.items()]

@@ -37,7 +37,7 @@ def save_before(session: Session, changes: Iterable[VersionChange], on_progress:
     request = create.BackupRequest(kind=Kind.SAFETY, services=(_SERVICE,))
     try:
         taken = create.run(
-            platform, session.vault().without_copies(), request, locker=session.locker(), on_progress=on_progress
+            platform, session.repositories().without_copies(), request, locker=session.locker(), on_progress=on_progress
         )
     except RagopsError as error:
         error.hint = f"no recovery point could be taken before the upgrade, and nothing was changed. {error.hint}"

@@ -39,7 +39,7 @@ def probe(session: Session) -> ProbeResult:
     """All checks; asks every repository for its list, the first one in any case, the others for a moment."""
     started = time.monotonic()
     try:
-        primary = session.vault().primary
+        primary = session.repositories().primary
         listing = primary.list_cached()
         newest = listing.latest()
         checks = [*_lost(session, primary.name, listing), _age(session, newest), *_marked(session, listing)]
@@ -112,7 +112,7 @@ def _unreadable(listing: Listing) -> list[Check]:
 def _untrusted(session: Session, listing: Listing) -> list[Check]:
     """Return a check if the newest recovery point is signed by an untrusted key: no restore takes it."""
     newest = listing.latest()
-    if newest is None or newest.signed.signature.key in session.vault().trusted_keys():
+    if newest is None or newest.signed.signature.key in session.repositories().trusted_keys():
         return []
     what = f"{newest.id}, the newest, was signed by a key that is not trusted here"
     hint = f"add the key to `backup.verify_keys` if it is yours, else `ragops backup delete {newest.id}`"
@@ -135,8 +135,8 @@ def _copies(session: Session) -> list[Check]:
     record = last_backup.read(session.project.paths.backup_record)
     if record is None or record.taken is None or not session.project.settings.backup.copies:
         return []
-    vault, point = session.vault(), record.taken.point
-    looks = [(one, BackgroundTask(partial(_in_copy, one, point), "probe-copy")) for one in vault.copies]
+    repos, point = session.repositories(), record.taken.point
+    looks = [(one, BackgroundTask(partial(_in_copy, one, point), "probe-copy")) for one in repos.copies]
     deadline = time.monotonic() + _COPY_SECONDS
     faults, silent = [], []
     for repository, look in looks:

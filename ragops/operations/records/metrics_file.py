@@ -43,7 +43,7 @@ def missing_copies(session: Session, record: last_backup.RunRecord) -> tuple[str
     """Return the repositories of ragops.yaml that have no copy of the last recovery point."""
     if record.taken is None:
         return ()
-    wanted = [repository.name for repository in session.vault().copies]
+    wanted = [repository.name for repository in session.repositories().copies]
     return tuple(name for name in wanted if not record.taken.copies.get(name))
 
 

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from ragops.operations.observe.health import Health
     from ragops.operations.restore.scratch_platform import ScratchPlatform
     from ragops.operations.session import Session
-    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repositories import Repositories
 
 LOCK = ("drill",)
 _NOT_RECORDED = "the drill could not be recorded"
@@ -79,7 +79,7 @@ class _Run:
     """One drill under way."""
 
     session: Session
-    vault: BackupTarget
+    repos: Repositories
     point: RecoveryPoint
     repository: str
     on_progress: Callable[[Step | Progress], None]
@@ -107,7 +107,7 @@ class _Run:
 
 def drill(
     session: Session,
-    vault: BackupTarget,
+    repos: Repositories,
     request: DrillRequest,
     on_progress: Callable[[Step | Progress], None] = ignore_progress,
 ) -> DrillResult:
@@ -116,11 +116,11 @@ def drill(
     Raises IntegrityError (drill_failed) if anything is not as it should be, UsageError, MissingError (identity,
     engine, space, ports) and whatever else keeps the platform from coming up.
     """
-    repository, point = vault.find(request.reference, request.repository)
-    point.require_trust(vault.trusted_keys())
-    run = _Run(session, vault, point, repository.name, on_progress, time.monotonic(), _age(point))
+    repository, point = repos.find(request.reference, request.repository)
+    point.require_trust(repos.trusted_keys())
+    run = _Run(session, repos, point, repository.name, on_progress, time.monotonic(), _age(point))
     try:
-        vault.load_identities(point)
+        repos.load_identities(point)
     except RagopsError as error:  # or health would never report it
         keep_record(session, run.record(error), _NOT_RECORDED)
         raise
@@ -151,7 +151,7 @@ def _age(point: RecoveryPoint) -> float:
 
 def _attempt(run: _Run, folder: Path, *, keep: bool) -> DrillResult:
     try:
-        with project_files(run.vault, run.point, run.on_progress, secrets=False) as files:
+        with project_files(run.repos, run.point, run.on_progress, secrets=False) as files:
             scratch = scratch_platform.make(run.session.project, files, folder, run.session.command, run.session.notice)
         health = _prove(run, scratch)
     except BaseException as failure:
@@ -200,8 +200,8 @@ def _prove(run: _Run, scratch: ScratchPlatform) -> Health:
     try:
         with session.changing():
             # What the scratch platform holds says nothing about the live one.
-            vault = replace(run.vault, history=None)
-            restore(request, platform, vault, session.restore_journal(), on_progress=run.on_progress)
+            repos = replace(run.repos, history=None)
+            restore(request, platform, repos, session.restore_journal(), on_progress=run.on_progress)
     except IntegrityError as error:
         raise _failed(run, error.message) from error
     run.restore_seconds = time.monotonic() - started

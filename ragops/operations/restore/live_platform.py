@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from ragops.adapters.pulumi.events import Step
     from ragops.operations.restore.restore import RestoreResult
     from ragops.operations.session import Session
-    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repositories import Repositories
 
     Steps = Callable[[], AbstractContextManager[Callable[[Step | Progress], None]]]
     Bars = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
@@ -39,7 +39,7 @@ class RestoreReport:
 
 
 def restore_live(
-    session: Session, target: BackupTarget, point: RecoveryPoint, request: RestoreRequest, steps: Steps, bars: Bars
+    session: Session, repos: Repositories, point: RecoveryPoint, request: RestoreRequest, steps: Steps, bars: Bars
 ) -> RestoreReport:
     """Restore `point` under all locks; a dry run takes none and changes nothing.
 
@@ -48,12 +48,12 @@ def restore_live(
     """
     if not request.dry_run:
         with steps() as on_step:
-            started = _start_empty(session, target, point, request.services, on_step)
+            started = _start_empty(session, repos, point, request.services, on_step)
         request = _without_needless_safety(request, point, started)
     with contextlib.nullcontext() if request.dry_run else session.changing():
         with bars() as on_progress:
             journal, locker = session.restore_journal(), session.locker()
-            result = restore(request, session.platform(), target, journal, locker=locker, on_progress=on_progress)
+            result = restore(request, session.platform(), repos, journal, locker=locker, on_progress=on_progress)
         if request.dry_run:
             return RestoreReport(result)
         invalidate_answer_cache(session)
@@ -76,7 +76,7 @@ def _without_needless_safety(request: RestoreRequest, point: RecoveryPoint, star
 
 def _start_empty(
     session: Session,
-    vault: BackupTarget,
+    repos: Repositories,
     point: RecoveryPoint,
     services: Sequence[str],
     on_progress: Callable[[Step | Progress], None],
@@ -93,8 +93,8 @@ def _start_empty(
     if set(lost.services) - set(filled):
         refuse_lost_data(session)
     refuse_runtime(session.project.settings.runtime, point)
-    point.require_trust(vault.trusted_keys())
-    vault.load_identities(point)
+    point.require_trust(repos.trusted_keys())
+    repos.load_identities(point)
     for name in filled:
         on_progress(Progress(name, "its data are gone: started empty, to be filled", final=True))
     try:

@@ -14,8 +14,8 @@ from ragops.config.load import CONFIG_NAME, resolve_environment
 from ragops.config.paths import DEFAULT_ENVIRONMENT, PASSAGE_MODE, ProjectPaths
 from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.operations.backup.keygen import verify_keys_in
-from ragops.recovery.backup_target import BackupTarget
 from ragops.recovery.manifest import FILE_NAME, is_point_id
+from ragops.recovery.repositories import Repositories
 from ragops.recovery.repository import Repository
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Candidate:
     """A recovery point to begin with, or to continue with; `vouched` says whether the key of its signer was named."""
 
     request: RecoverRequest
-    vault: BackupTarget
+    repos: Repositories
     point: RecoveryPoint
     vouched: bool
     earlier: RecoverState | None
@@ -93,11 +93,11 @@ def locate_point(request: RecoverRequest) -> Candidate:
         what = f"recovery point {point.id} was signed by {signer}, and not by {' or '.join(keys)}"
         hint = "name the right key: --verify-key; if none of yours has signed it, somebody else wrote it"
         raise IntegrityError("signer_unknown", what, hint)
-    vault = BackupTarget(
+    repos = Repositories(
         (repository,), paths.staging, paths.signing_key, verify_keys=(signer,), identity_file=_identity(request)
     )
-    vault.load_identities(point)
-    return Candidate(request, vault, point, bool(keys), earlier)
+    repos.load_identities(point)
+    return Candidate(request, repos, point, bool(keys), earlier)
 
 
 def command_of(request: RecoverRequest, point: str = "") -> str:
@@ -114,7 +114,7 @@ def command_of(request: RecoverRequest, point: str = "") -> str:
 def older_good(found: Candidate) -> str:
     """Return the id of the newest good recovery point that is older, of the same signer; empty without one."""
     sequence = found.point.manifest.sequence
-    for point in found.vault.primary.list_cached().points:
+    for point in found.repos.primary.list_cached().points:
         if point.manifest.is_good and point.manifest.sequence < sequence and point.signed.signature.key == found.signer:
             return point.id
     return ""

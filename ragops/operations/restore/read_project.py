@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.progress import Progress
-    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repositories import Repositories
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ProjectFiles:
 
 @contextlib.contextmanager
 def project_files(
-    vault: BackupTarget, point: RecoveryPoint, on_progress: Callable[[Progress], None], *, secrets: bool
+    repos: Repositories, point: RecoveryPoint, on_progress: Callable[[Progress], None], *, secrets: bool
 ) -> Iterator[ProjectFiles]:
     """Return the files, gone when the block ends; the secrets only if they are asked for.
 
@@ -49,7 +49,7 @@ def project_files(
     if len(names) not in (1, 2):
         what = f"recovery point {point.id} has {len(names)} files of settings, not one or two"
         raise IntegrityError("project_files_missing", what, OTHER_POINT)
-    with staged_parts(vault, point, parts, on_progress) as folder:
+    with staged_parts(repos, point, parts, on_progress) as folder:
         own = folder / PLATFORM
         sealed = own / SEALED_PART
         overlay = own / names[1] if len(names) > 1 else None

@@ -140,7 +140,7 @@ def _files(run: _Run) -> None:
         run.on_progress(Progress("files", "there from the run that was interrupted, left as they are", final=True))
         return
     paths = run.found.request.paths
-    with project_files(run.found.vault, run.found.point, run.on_progress, secrets=True) as files:
+    with project_files(run.found.repos, run.found.point, run.on_progress, secrets=True) as files:
         if files.sealed:
             unknown = write_project.write_secrets(paths, files.sealed)
             run.notes += [f"{name} in the recovery point is nothing that this ragops knows" for name in unknown]
@@ -155,10 +155,10 @@ def _restore(run: _Run, session: Session) -> None:
         return
     started = time.monotonic()
     request = RestoreRequest(run.found.point.id, safety=False)
-    vault = replace(run.found.vault, staging=staging_of(session.project))  # ragops.yaml may name a larger disk
+    repos = replace(run.found.repos, staging=staging_of(session.project))  # ragops.yaml may name a larger disk
     with session.changing():
         try:
-            result = restore(request, session.platform(), vault, session.restore_journal(), on_progress=run.on_progress)
+            result = restore(request, session.platform(), repos, session.restore_journal(), on_progress=run.on_progress)
         except InterruptedRunError:
             raise
         except RagopsError as error:
@@ -204,23 +204,23 @@ def _notes(found: Candidate, session: Session) -> Iterator[str]:
     yield _REVOKED if has_secrets else _NEW_SECRETS
     yield from (f"before the next command: {problem}" for problem in session.project.unread)
     try:
-        vault = session.vault()
+        repos = session.repositories()
     except RagopsError as error:  # such as keys of a repository, which the recovery point has not
         yield f"before the next backup: {error.message}; {error.hint}"
         return
-    here = _place(found.vault.primary.name)
-    if here not in {_place(repository.name) for repository in vault.repositories}:
+    here = _place(found.repos.primary.name)
+    if here not in {_place(repository.name) for repository in repos.members}:
         yield (
-            f"ragops.yaml names another repository, {vault.primary.name}: later recovery points go there, and"
+            f"ragops.yaml names another repository, {repos.primary.name}: later recovery points go there, and"
             f" `ragops backup list` looks there alone; to keep this one, under `backup:` set `repository: {here}`"
         )
-    if found.signer not in vault.trusted_keys():
+    if found.signer not in repos.trusted_keys():
         yield (
             f"the key that signed it, {found.signer}, is not trusted by ragops.yaml: to use its other recovery points,"
             " add it under `backup:` to `verify_keys`"
         )
-    if vault.recipients and vault.identity_file and not vault.identity_file.exists():
-        yield f"ragops.yaml names {vault.identity_file} as `backup.identity_file`, which is not here"
+    if repos.recipients and repos.identity_file and not repos.identity_file.exists():
+        yield f"ragops.yaml names {repos.identity_file} as `backup.identity_file`, which is not here"
 
 
 def _place(name: str) -> str:

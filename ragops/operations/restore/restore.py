@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from ragops.operations.platform import Platform
     from ragops.operations.records.restore_journal import Interrupted, RestoreJournal
-    from ragops.recovery.backup_target import BackupTarget
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.repositories import Repositories
     from ragops.recovery.repository import Repository
     from ragops.services.contract import Part
 
@@ -80,7 +80,7 @@ class _Run:
     """One restore of `names` from files in `folder`."""
 
     platform: Platform
-    vault: BackupTarget
+    repos: Repositories
     point: RecoveryPoint
     names: tuple[str, ...]
     on_progress: Callable[[Progress], None]
@@ -91,7 +91,7 @@ class _Run:
 def restore(
     request: RestoreRequest,
     platform: Platform,
-    vault: BackupTarget,
+    repos: Repositories,
     journal: RestoreJournal,
     *,
     locker: LockRequest = LockRequest("ragops restore"),  # noqa: B008  frozen
@@ -103,13 +103,13 @@ def restore(
     versions, rights, space, identity). Raises RagopsError if a service could not be restored: its old data then
     serve again, and the same command continues with what is left.
     """
-    chosen, point = vault.find(request.reference, request.repository)
-    point.require_trust(vault.trusted_keys())
+    chosen, point = repos.find(request.reference, request.repository)
+    point.require_trust(repos.trusted_keys())
     names = _chosen(request, point)
     refuse_runtime(platform.runtime, point)
     parts = [part for part in point.manifest.parts if part.service in names]
-    with _unpacked(vault, chosen, point, parts, on_progress) as folder:
-        run = _Run(platform, vault, point, names, on_progress, folder)
+    with _unpacked(repos, chosen, point, parts, on_progress) as folder:
+        run = _Run(platform, repos, point, names, on_progress, folder)
         _preflight(run)
         if request.dry_run:
             return _rehearsed(run)
@@ -118,7 +118,7 @@ def restore(
 
 @contextlib.contextmanager
 def _unpacked(
-    vault: BackupTarget,
+    repos: Repositories,
     chosen: Repository,
     point: RecoveryPoint,
     parts: Sequence[ManifestPart],
@@ -127,9 +127,9 @@ def _unpacked(
     """Stage the parts; an error about a damaged file names other copies of it."""
     with contextlib.ExitStack() as stack:
         try:
-            folder = stack.enter_context(staged_parts(vault, point, parts, on_progress))
+            folder = stack.enter_context(staged_parts(repos, point, parts, on_progress))
         except IntegrityError as error:
-            vault.add_copy_hint(error, chosen, point.id)
+            repos.add_copy_hint(error, chosen, point.id)
             raise
         yield folder
 
@@ -187,8 +187,8 @@ def _bring_back(run: _Run, request: RestoreRequest, journal: RestoreJournal, loc
         state = journal.did(state, name)
         run.on_progress(Progress(name, f"restored in {done[-1].seconds:.1f} s, counts match", final=True))
     journal.end()
-    if run.vault.history:
-        run.vault.history.record_restored_counts(
+    if run.repos.history:
+        run.repos.history.record_restored_counts(
             held_by(part for part in run.point.manifest.parts if part.service in run.names)
         )
     return RestoreResult(run.point, tuple(done), state.safety, notes, dry_run=False)
@@ -229,7 +229,7 @@ def _save(run: _Run, request: RestoreRequest, locker: LockRequest) -> tuple[str,
         return "", notes
     wanted = create.BackupRequest(kind=Kind.SAFETY, services=reachable)
     try:
-        taken = create.run(run.platform, run.vault.without_copies(), wanted, locker=locker, on_progress=run.on_progress)
+        taken = create.run(run.platform, run.repos.without_copies(), wanted, locker=locker, on_progress=run.on_progress)
     except RagopsError as error:
         error.hint = (
             f"no safety recovery point could be taken and nothing was touched; --no-safety does without. {error.hint}"

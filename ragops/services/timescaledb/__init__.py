@@ -19,7 +19,7 @@ VERSION = "18.4"
 ENGINE = "postgresql"
 
 # The server as an image: PostgreSQL with TimescaleDB.
-# Versions before 2.20.3 dump what they cannot restore (remarks.py).
+# Versions before 2.20.3 dump what they cannot restore (backup/dump_warnings.py).
 IMAGE = "timescale/timescaledb:2.29.2-pg17"
 IMAGE_ENGINE = "timescaledb"
 

@@ -20,7 +20,7 @@ from ragops.runtimes.docker.provision.entrypoint import start_script
 from ragops.services import SERVICES
 from ragops.services.contract import Capability, Endpoint, Login
 from ragops.services.spec import ExecCheck
-from tests.backup_helpers import vault_of
+from tests.backup_helpers import open_repositories
 from tests.engines import Client
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.docker.client import DockerHost
-    from ragops.recovery.backup_target import BackupTarget
+    from ragops.recovery.repositories import Repositories
     from ragops.services.spec import ImageSpec, Layout, ServiceSpec
 
 SECRETS = {secret: f"{secret}-hunter2" for service in SERVICES for secret in service.secrets()}
@@ -156,6 +156,6 @@ def start(docker: DockerHost, image: Callable[[str], str], module_mine: Any, fre
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> BackupTarget:
+def repos(tmp_path: Path) -> Repositories:
     """One repository, not encrypted."""
-    return vault_of(tmp_path)
+    return open_repositories(tmp_path)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.progress import Progress
     from ragops.operations.platform import Platform
-    from ragops.recovery.backup_target import BackupTarget
+    from ragops.recovery.repositories import Repositories
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +54,17 @@ COUNTS = {"keys": 550, "expires": 50}
 
 
 def test_nothing_that_backups_run_beside_it_is_left_to_the_engine(
-    service: Any, platform: Platform, vault: BackupTarget
+    service: Any, platform: Platform, repos: Repositories
 ) -> None:
     """A small save is over before it is seen; what was to print it ends, and what that had started too."""
     before = len(service.control._host.api.top(service.endpoint.runtime_id, ps_args="-eo pid,args")["Processes"])
     for _ in range(3):
-        take(platform, vault)
+        take(platform, repos)
     rows = service.control._host.api.top(service.endpoint.runtime_id, ps_args="-eo pid,stat,args")["Processes"]
     assert len(rows) <= before, rows
 
 
-def test_the_file_is_stored_while_the_engine_writes_it(service: Any, platform: Platform, vault: BackupTarget) -> None:
+def test_the_file_is_stored_while_the_engine_writes_it(service: Any, platform: Platform, repos: Repositories) -> None:
     """A slow save: what it has written is in the repository before it ends."""
     noise, seen = os.urandom(3000).hex(), set()
     with service.redis() as client:
@@ -78,7 +78,7 @@ def test_the_file_is_stored_while_the_engine_writes_it(service: Any, platform: P
                 seen.add(bool(other.info("persistence")["rdb_bgsave_in_progress"]))
 
     try:
-        point = take(platform, vault, on_progress=look)
+        point = take(platform, repos, on_progress=look)
     finally:
         with service.redis() as client:
             client.config_set("rdb-key-save-delay", 0)
@@ -121,16 +121,16 @@ def test_no_secret_in_what_docker_shows(service: Any) -> None:
     assert "hunter2" not in "\n".join(service.docker.logs(service.name, 1000))
 
 
-def test_backup_and_restore(service: Any, platform: Platform, vault: BackupTarget) -> None:
-    point = take(platform, vault)
+def test_backup_and_restore(service: Any, platform: Platform, repos: Repositories) -> None:
+    point = take(platform, repos)
     (part,) = point.manifest.parts_of("redis")
     assert part.counts == COUNTS
     assert part.versions == {"redis": service.endpoint.version}
     with service.redis() as client:
         client.flushall()
         client.set("later", "1")
-    result = restore(RestoreRequest(), platform, vault)
-    assert vault.primary.get(result.safety).manifest.kind is Kind.SAFETY
+    result = restore(RestoreRequest(), platform, repos)
+    assert repos.primary.get(result.safety).manifest.kind is Kind.SAFETY
     assert f"{service.name}-data:current.before-restore-" in result.services[0].notes[0]
     with service.redis() as client:
         assert client.get("key:7") == "value 7"
@@ -143,19 +143,19 @@ def test_backup_and_restore(service: Any, platform: Platform, vault: BackupTarge
         assert (client.get("key:7"), client.get("after"), client.get("later")) == ("value 7", "1", None)
 
 
-def test_a_restore_brings_a_stopped_service_up(service: Any, platform: Platform, vault: BackupTarget) -> None:
-    take(platform, vault)
+def test_a_restore_brings_a_stopped_service_up(service: Any, platform: Platform, repos: Repositories) -> None:
+    take(platform, repos)
     service.control.stop()
-    restore(RestoreRequest(), platform, vault)
+    restore(RestoreRequest(), platform, repos)
     with service.redis() as client:
         assert client.dbsize() == 549
 
 
 def test_damage_that_the_engine_reads_is_found(
-    service: Any, platform: Platform, vault: BackupTarget, tmp_path: Path
+    service: Any, platform: Platform, repos: Repositories, tmp_path: Path
 ) -> None:
-    point = take(platform, vault)
-    path = unpack(vault, point, "redis", tmp_path / "plain") / "dump.rdb"
+    point = take(platform, repos)
+    path = unpack(repos, point, "redis", tmp_path / "plain") / "dump.rdb"
     damage(path, "flipped")
     part = engine_part(point.manifest.parts_of("redis")[0])
     with pytest.raises(IntegrityError) as caught:
@@ -166,14 +166,14 @@ def test_damage_that_the_engine_reads_is_found(
 
 
 def test_a_file_of_the_embedded_engine_is_refused_in_words(
-    service: Any, platform: Platform, vault: BackupTarget, tmp_path: Path
+    service: Any, platform: Platform, repos: Repositories, tmp_path: Path
 ) -> None:
     from dataclasses import replace
 
-    point = take(platform, vault)
+    point = take(platform, repos)
     part = replace(engine_part(point.manifest.parts_of("redis")[0]), versions={"valkey": "9.1.2"})
     with pytest.raises(MissingError) as caught:
-        backup_engine("redis").verify(unpack(vault, point, "redis", tmp_path / "plain"), part, service.control)
+        backup_engine("redis").verify(unpack(repos, point, "redis", tmp_path / "plain"), part, service.control)
     assert caught.value.code == "engine_differs"
 
 

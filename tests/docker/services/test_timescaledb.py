@@ -32,7 +32,7 @@ from tests.backup_helpers import restore, take, unpack
 
 if TYPE_CHECKING:
     from ragops.operations.platform import Platform
-    from ragops.recovery.backup_target import BackupTarget
+    from ragops.recovery.repositories import Repositories
 
 OLD = "SELECT now() - interval '1 year', 'an old question' FROM generate_series(1, 100)"
 
@@ -146,17 +146,17 @@ def test_prepare_again_changes_nothing(service: Any, platform: Platform) -> None
     assert ("timescaledb", service.endpoint.version.partition("-")[0]) in before
 
 
-def test_backup_and_restore(service: Any, platform: Platform, vault: BackupTarget) -> None:
+def test_backup_and_restore(service: Any, platform: Platform, repos: Repositories) -> None:
     before = TimescaleBackup().counts(service.endpoint)
     assert before["public.readings"] == 20000
-    point = take(platform, vault)
+    point = take(platform, repos)
     part = point.manifest.parts_of("timescaledb")[0]
     assert part.counts == before
     assert list(part.versions)[:2] == ["timescaledb", "postgresql"]
     assert part.versions["extension.timescaledb"] == part.versions["timescaledb"]
     assert "linux" in part.versions["build"]
     service.sql("DELETE FROM rag.embedding_models; DROP TABLE readings")
-    result = restore(RestoreRequest(), platform, vault)
+    result = restore(RestoreRequest(), platform, repos)
     assert result.services[0].counts == before
     assert TimescaleBackup().counts(service.endpoint) == before
     chunks = service.sql("SELECT count(*), count(*) FILTER (WHERE is_compressed) FROM timescaledb_information.chunks")
@@ -186,22 +186,22 @@ def retention_runs(service: Any) -> bool:
 
 
 def test_jobs_run_in_the_restored_database_and_rest_in_the_old(
-    service: Any, platform: Platform, vault: BackupTarget, wait_until: Any
+    service: Any, platform: Platform, repos: Repositories, wait_until: Any
 ) -> None:
     """Retention would remove old rows: not before they were counted, and never from what is kept."""
     service.sql("CREATE TABLE old (at timestamptz NOT NULL, q text); SELECT create_hypertable('old', 'at')")
     service.sql(f"INSERT INTO old {OLD}")
-    take(platform, vault)
+    take(platform, repos)
     try:
         # Its next start lies in the past as soon as it is there: it runs whenever a scheduler does.
         service.sql("SELECT add_retention_policy('old', interval '90 days')")
         wait_until(lambda: service.sql("SELECT count(*) FROM old") == [(0,)], 60)
         service.sql(f"INSERT INTO old {OLD}")
-        point = take(platform, vault)
+        point = take(platform, repos)
         assert point.manifest.parts_of("timescaledb")[0].counts["public.old"] == 100
         assert retention_runs(service), "the job did not run in the database from before"
         service.sql(f"INSERT INTO old {OLD}")
-        restore(RestoreRequest(safety=False), platform, vault)  # compares every count
+        restore(RestoreRequest(safety=False), platform, repos)  # compares every count
         assert retention_runs(service), "the job never ran in the restored database"
         (kept,) = [name for name in databases(service) if "_before_" in name]
         assert service.sql("SELECT count(*) FROM old", database=kept) == [(100,)]
@@ -216,20 +216,20 @@ def test_jobs_run_in_the_restored_database_and_rest_in_the_old(
 
 
 def test_what_is_kept_rests_from_the_swap_on(
-    service: Any, platform: Platform, vault: BackupTarget, monkeypatch: pytest.MonkeyPatch
+    service: Any, platform: Platform, repos: Repositories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed right after it, retention would go on in the database from before."""
-    take(platform, vault)
+    take(platform, repos)
     monkeypatch.setattr(extension, "stop_background_jobs", lambda *_: None)
-    restore(RestoreRequest(safety=False), platform, vault)
+    restore(RestoreRequest(safety=False), platform, repos)
     (kept,) = [name for name in databases(service) if "_before_" in name]
     assert service.sql("SHOW timescaledb.restoring", database=kept) == [("on",)]
     assert service.sql("SHOW timescaledb.restoring") == [("off",)]
 
 
-def test_damage_is_found(service: Any, platform: Platform, vault: BackupTarget, tmp_path: Path) -> None:
-    point = take(platform, vault)
-    path = unpack(vault, point, "timescaledb", tmp_path / "plain") / "rag.dump"
+def test_damage_is_found(service: Any, platform: Platform, repos: Repositories, tmp_path: Path) -> None:
+    point = take(platform, repos)
+    path = unpack(repos, point, "timescaledb", tmp_path / "plain") / "rag.dump"
     part = engine_part(point.manifest.parts_of("timescaledb")[0])
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 6 // 10])
@@ -239,11 +239,11 @@ def test_damage_is_found(service: Any, platform: Platform, vault: BackupTarget, 
 
 
 def test_preflight_refuses_what_does_not_fit(
-    service: Any, platform: Platform, vault: BackupTarget, tmp_path: Path
+    service: Any, platform: Platform, repos: Repositories, tmp_path: Path
 ) -> None:
-    point = take(platform, vault)
+    point = take(platform, repos)
     part = engine_part(point.manifest.parts_of("timescaledb")[0])
-    folder = unpack(vault, point, "timescaledb", tmp_path / "plain")
+    folder = unpack(repos, point, "timescaledb", tmp_path / "plain")
 
     def refused(**changed: str) -> str:
         other = replace(part, versions={**part.versions, **changed})
@@ -259,12 +259,12 @@ def test_preflight_refuses_what_does_not_fit(
 
 
 @pytest.mark.fault
-def test_a_restore_on_data_that_cannot_be_opened(service: Any, platform: Platform, vault: BackupTarget) -> None:
-    take(platform, vault)
+def test_a_restore_on_data_that_cannot_be_opened(service: Any, platform: Platform, repos: Repositories) -> None:
+    take(platform, repos)
     counts = TimescaleBackup().counts(service.endpoint)
     service.sh("rm /var/lib/postgresql/data/current/global/pg_control")
     service.docker.api.kill(service.name)
-    result = restore(RestoreRequest(), platform, vault)
+    result = restore(RestoreRequest(), platform, repos)
     assert "could not start on its old data" in result.services[0].notes[0]
     assert f"{service.name}-data:current.before-restore-" in result.services[0].notes[0]
     assert TimescaleBackup().counts(service.endpoint) == counts
@@ -275,28 +275,28 @@ KILLED_RUN = """
     from ragops.adapters import subprocess_tool as child
     from ragops.operations.restore import restore as operation
     from tests.backup_helpers import restore
-    platform, vault = pickle.load(open(sys.argv[1], "rb"))
+    platform, repos = pickle.load(open(sys.argv[1], "rb"))
     real = child.run_tool
     def run(arguments, *rest, **named):
         if "--exit-on-error" in arguments:
             threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGKILL]).start()
         real(arguments, *rest, **named)
     child.run_tool = run
-    restore(operation.RestoreRequest(safety=False), platform, vault)
+    restore(operation.RestoreRequest(safety=False), platform, repos)
 """
 
 
 @pytest.mark.fault
 def test_a_killed_restore_is_completed_by_the_next(
-    service: Any, platform: Platform, vault: BackupTarget, tmp_path: Path, wait_until: Any
+    service: Any, platform: Platform, repos: Repositories, tmp_path: Path, wait_until: Any
 ) -> None:
     service.sql("INSERT INTO readings SELECT at + interval '1 s', kind, value || repeat('x', 300) FROM readings")
     counts = TimescaleBackup().counts(service.endpoint)
-    take(platform, vault)
+    take(platform, repos)
     service.sql("DELETE FROM readings WHERE kind = 3")
     left = service.sql("SELECT count(*) FROM readings")
     handover = tmp_path / "handover"
-    handover.write_bytes(pickle.dumps((platform, vault)))
+    handover.write_bytes(pickle.dumps((platform, repos)))
     code = textwrap.dedent(KILLED_RUN)
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     done = subprocess.run([sys.executable, "-c", code, str(handover)], timeout=120, check=False, env=environment)
@@ -304,7 +304,7 @@ def test_a_killed_restore_is_completed_by_the_next(
     assert service.sql("SELECT count(*) FROM readings") == left, "the old database serves"
     tools = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'pg_restore'"
     wait_until(lambda: service.sql(tools) == [(0,)], 60, "the end of the orphaned pg_restore")
-    restore(RestoreRequest(safety=False), platform, vault)
+    restore(RestoreRequest(safety=False), platform, repos)
     assert TimescaleBackup().counts(service.endpoint) == counts
     assert {name for name in databases(service) if "_restore_" in name} == set()
 

@@ -18,11 +18,11 @@ from ragops.errors import ExitCode, LockedError, MissingError, RagopsError, Stor
 from ragops.operations.backup.prune import prune
 from ragops.operations.backup.replicate import copy, pin, replicate_point
 from ragops.operations.repositories import _finding
-from ragops.recovery.backup_target import BackupTarget
 from ragops.recovery.local_history import History
 from ragops.recovery.lock import Timing, hold_lock
+from ragops.recovery.repositories import Repositories
 from ragops.recovery.repository import LockRequest, Repository
-from tests.backup_helpers import MemoryStore, put_point, vault_of
+from tests.backup_helpers import MemoryStore, open_repositories, put_point
 from tests.integration.stores.conftest import Place, s3_place
 from tests.integration.stores.narrow_sftp import sftp_without_renames
 from tests.integration.stores.refusing import Rules, refusing
@@ -99,14 +99,14 @@ def paths(store: Store, prefix: str = "") -> list[str]:
     return [entry.path for entry in store.list_entries(prefix)]
 
 
-def point_in(repository: Repository, vault: BackupTarget, number: int = 1) -> RecoveryPoint:
-    return put_point(repository, vault.signing_key(), sequence=number, created=START + timedelta(days=number))
+def point_in(repository: Repository, repos: Repositories, number: int = 1) -> RecoveryPoint:
+    return put_point(repository, repos.signing_key(), sequence=number, created=START + timedelta(days=number))
 
 
-def vault_at(store: Store, folder: Path, *copies: Store) -> BackupTarget:
-    """A vault over the stores, with keys of its own in `folder`."""
+def repositories_at(store: Store, folder: Path, *copies: Store) -> Repositories:
+    """Repositories in the stores, with keys of its own in `folder`."""
     repositories = tuple(Repository(item, "prod") for item in (store, *copies))
-    return BackupTarget(repositories, folder / "staging", folder / "signing.pem", history=History(folder / "history"))
+    return Repositories(repositories, folder / "staging", folder / "signing.pem", history=History(folder / "history"))
 
 
 # --- one file -------------------------------------------------------------------------------------------------------
@@ -223,46 +223,46 @@ def test_recovery_points_are_taken_again_and_again(place: Append, tmp_path: Path
     said: list[str] = []
     locker = LockRequest("the tests", 0.0, said.append)
     for number in range(3):
-        vault = vault_at(place.open(), tmp_path)
-        with vault.primary.create_draft(locker) as draft:
+        repos = repositories_at(place.open(), tmp_path)
+        with repos.primary.create_draft(locker) as draft:
             assert draft.sequence == number + 1
             with draft.open_write("redis/half.zst") as stream:
                 stream.write(b"x")
-            example = put_point(Repository(MemoryStore(), "prod"), vault.signing_key())
+            example = put_point(Repository(MemoryStore(), "prod"), repos.signing_key())
             from ragops.recovery.repository import publish
 
             values = {"id": draft.id, "sequence": draft.sequence, "created": draft.created, "parts": ()}
-            publish(draft, example.manifest.model_copy(update=values), vault.signing_key())
-    assert len(vault_at(place.open(), tmp_path).primary.list().points) == 3
+            publish(draft, example.manifest.model_copy(update=values), repos.signing_key())
+    assert len(repositories_at(place.open(), tmp_path).primary.list().points) == 3
     assert said == []
 
 
 def test_what_a_failed_run_left_is_no_fault_of_the_next(place: Append, tmp_path: Path) -> None:
-    vault = vault_at(place.open(), tmp_path)
+    repos = repositories_at(place.open(), tmp_path)
     for _ in range(2):
-        with pytest.raises(ZeroDivisionError), vault.primary.create_draft(LOCKER) as draft:
+        with pytest.raises(ZeroDivisionError), repos.primary.create_draft(LOCKER) as draft:
             with draft.open_write("redis/half.zst") as stream:
                 stream.write(b"x")
             raise ZeroDivisionError
-    assert vault.primary.list().points == ()
-    point_in(vault.primary, vault)
-    whole = vault_at(place.open_whole(), tmp_path)
+    assert repos.primary.list().points == ()
+    point_in(repos.primary, repos)
+    whole = repositories_at(place.open_whole(), tmp_path)
     prune(whole, KeepSettings(), LOCKER).require_all()
     assert [name for name in paths(whole.primary.store) if "half" in name] == [], "who prunes clears it"
     assert len(whole.primary.list().points) == 1
 
 
 def test_copies_go_there_and_an_interrupted_one_is_completed(place: Append, tmp_path: Path) -> None:
-    vault = vault_at(FolderStore(tmp_path / "own"), tmp_path, place.open())
+    repos = repositories_at(FolderStore(tmp_path / "own"), tmp_path, place.open())
     points = [
-        put_point(vault.primary, vault.signing_key(), {"redis/a": b"one", "redis/b": b"two"}, sequence=number)
+        put_point(repos.primary, repos.signing_key(), {"redis/a": b"one", "redis/b": b"two"}, sequence=number)
         for number in (1, 2)
     ]
-    assert [item.error for item in copy(vault, points[0], locker=LOCKER)] == [None]
+    assert [item.error for item in copy(repos, points[0], locker=LOCKER)] == [None]
     with points[1].store.open_read(f"{points[1].path}/redis/a.zst") as part:  # as far as it came
         put(place.open(), f"{points[1].path}/redis/a.zst", part.read())
     for _ in range(2):
-        replicate_point(vault, points[1].id, locker=LOCKER).require_all()
+        replicate_point(repos, points[1].id, locker=LOCKER).require_all()
     there = Repository(place.open(), "prod").list().points
     assert [point.id for point in there] == [points[1].id, points[0].id]
     for point in there:
@@ -270,49 +270,49 @@ def test_copies_go_there_and_an_interrupted_one_is_completed(place: Append, tmp_
 
 
 def test_a_damaged_copy_cannot_be_replaced_and_that_is_said(place: Append, tmp_path: Path) -> None:
-    vault = vault_at(FolderStore(tmp_path / "own"), tmp_path, place.open())
-    point = put_point(vault.primary, vault.signing_key(), {"redis/a": b"one", "redis/b": b"two"})
+    repos = repositories_at(FolderStore(tmp_path / "own"), tmp_path, place.open())
+    point = put_point(repos.primary, repos.signing_key(), {"redis/a": b"one", "redis/b": b"two"})
     put(place.open(), f"{point.path}/redis/a.zst", b"something else")
     place.settle()
-    (done,) = copy(vault, point, locker=LOCKER)
+    (done,) = copy(repos, point, locker=LOCKER)
     assert done.error
     assert (done.error.code, done.error.exit_code) == ("repository_append_only", ExitCode.MISSING)
     assert Repository(place.open(), "prod").list().points == ()
 
 
 def test_marks_are_set_and_not_taken_away(place: Append, tmp_path: Path) -> None:
-    vault = vault_at(place.open(), tmp_path)
-    point = point_in(vault.primary, vault)
+    repos = repositories_at(place.open(), tmp_path)
+    point = point_in(repos.primary, repos)
     for _ in range(2):
-        pin(vault, point, keep=True, locker=LOCKER)
-    assert vault.primary.get(point.id).is_pinned
+        pin(repos, point, keep=True, locker=LOCKER)
+    assert repos.primary.get(point.id).is_pinned
     with pytest.raises(StoreRefusedError) as caught:
-        pin(vault, point, keep=False, locker=LOCKER)
+        pin(repos, point, keep=False, locker=LOCKER)
     assert f"cannot take the mark from {point.id}" in caught.value.message
     assert "takes new files only" in caught.value.message
     assert f"`ragops backup keep {point.id} --off` where the key" in caught.value.hint
-    assert vault.primary.get(point.id).is_pinned
-    other = point_in(vault.primary, vault, 2)
-    pin(vault, other, keep=False, locker=LOCKER)  # it has no mark: there is nothing to remove
+    assert repos.primary.get(point.id).is_pinned
+    other = point_in(repos.primary, repos, 2)
+    pin(repos, other, keep=False, locker=LOCKER)  # it has no mark: there is nothing to remove
 
 
 def test_prune_says_that_it_cannot_and_another_key_can(place: Append, tmp_path: Path) -> None:
-    vault = vault_at(place.open(), tmp_path)
-    points = [point_in(vault.primary, vault, number) for number in range(4)]
+    repos = repositories_at(place.open(), tmp_path)
+    points = [point_in(repos.primary, repos, number) for number in range(4)]
     place.settle()
-    result = prune(vault, KeepSettings(daily=2), LOCKER)
+    result = prune(repos, KeepSettings(daily=2), LOCKER)
     with pytest.raises(RagopsError) as caught:
         result.require_all()
     assert (caught.value.code, caught.value.exit_code) == ("prune_failed", ExitCode.MISSING)
     assert "2 recovery points" in caught.value.message
     assert "append_only: true" in caught.value.hint
     assert all(verdict.keep for verdict in result.repositories[0].verdicts)
-    assert len(vault.primary.list().points) == 4
+    assert len(repos.primary.list().points) == 4
     declared = Repository(place.open(), "prod", append_only=True)
-    left = prune(BackupTarget((declared,), tmp_path, tmp_path / "signing.pem"), KeepSettings(daily=2), LOCKER)
+    left = prune(Repositories((declared,), tmp_path, tmp_path / "signing.pem"), KeepSettings(daily=2), LOCKER)
     left.require_all()
     assert {verdict.reason for verdict in left.repositories[0].verdicts[2:]} == {"append_only: prune is run elsewhere"}
-    elsewhere = vault_at(place.open_whole(), tmp_path)
+    elsewhere = repositories_at(place.open_whole(), tmp_path)
     prune(elsewhere, KeepSettings(daily=2), LOCKER).require_all()
     assert [point.id for point in elsewhere.primary.list().points] == [points[3].id, points[2].id]
 
@@ -341,12 +341,12 @@ def test_one_refusal_alone(s3_rules: tuple[Rules, Place, Place], tmp_path: Path,
     setattr(rules, refuses, True)
     said: list[str] = []
     for number in range(2):
-        vault = vault_at(narrow.open(), tmp_path)
+        repos = repositories_at(narrow.open(), tmp_path)
         with hold_lock(narrow.open(), "prod", "x", 0, said.append, QUICK) as held:
             held.check()
-        point_in(vault.primary, vault, number)
+        point_in(repos.primary, repos, number)
     assert said == []
-    assert len(vault.primary.list().points) == 2
+    assert len(repos.primary.list().points) == 2
     assert rules.denied
 
 
@@ -384,10 +384,10 @@ def test_prune_removes_what_may_go(tmp_path: Path) -> None:
                     raise StoreRefusedError("repository_append_only", f"cannot remove {name}", "later")
             super().remove(listed)
 
-    vault = vault_of(tmp_path)
-    points = [point_in(vault.primary, vault, number) for number in range(4)]
+    repos = open_repositories(tmp_path)
+    points = [point_in(repos.primary, repos, number) for number in range(4)]
     held = points[1].id
-    locked = BackupTarget((Repository(Locked(tmp_path / "backups"), "default"),), tmp_path, tmp_path / "signing.pem")
+    locked = Repositories((Repository(Locked(tmp_path / "backups"), "default"),), tmp_path, tmp_path / "signing.pem")
     result = prune(locked, KeepSettings(daily=1), LOCKER)
     assert [point.id for point in locked.primary.list().points] == [points[3].id, held]
     assert len(result.failures) == 1

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ragops.operations.platform import Platform
-    from ragops.recovery.backup_target import BackupTarget
+    from ragops.recovery.repositories import Repositories
     from ragops.services.contract import Endpoint
 
 
@@ -33,7 +33,7 @@ def opener(endpoint: Endpoint) -> Callable[[int], redis.Redis]:
     return open_
 
 
-def prove(name: str, endpoint: Endpoint, platform: Platform, vault: BackupTarget, wipe: Callable[[], None]) -> None:
+def prove(name: str, endpoint: Endpoint, platform: Platform, repos: Repositories, wipe: Callable[[], None]) -> None:
     """Fill the empty server, take a recovery point, restore it over other data and onto nothing; `wipe` makes that."""
     open_ = opener(endpoint)
     open_(0).execute_command("FLUSHALL")
@@ -43,15 +43,15 @@ def prove(name: str, endpoint: Endpoint, platform: Platform, vault: BackupTarget
     except NotHereError as error:
         pytest.skip(f"not here: {error}")
     before = content(open_)
-    point = take(platform, vault)
+    point = take(platform, repos)
     notes: list[Any] = [note for part in point.manifest.parts_of("redis") for note in getattr(part, "notes", ())]
     open_(0).execute_command("FLUSHALL")
     open_(0).execute_command("FUNCTION", "FLUSH")
     open_(5).set("written after", 1)
-    restore(RestoreRequest(safety=False), platform, vault)
+    restore(RestoreRequest(safety=False), platform, repos)
     assert content(open_) == before, "restored in place"
     wipe()
-    restore(RestoreRequest(safety=False), platform, vault)
+    restore(RestoreRequest(safety=False), platform, repos)
     assert content(open_) == before, "restored on a server that has nothing"
     if name == "users_made_by_hand":
         assert any("by-hand" in note for note in notes), "neither restored nor named"

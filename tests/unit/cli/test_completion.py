@@ -73,9 +73,9 @@ def test_names(
 def test_recovery_points_newest_first(
     folder: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ragops.operations.repositories import vault_of
+    from ragops.operations.repositories import open_repositories
 
-    (repository,) = vault_of(load(None, None)).repositories
+    (repository,) = open_repositories(load(None, None)).members
     for name in POINTS:
         with repository.store.open_write(f"default/{name}/part") as stream:
             stream.write(b"x")

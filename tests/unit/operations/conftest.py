@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.backup_helpers import vault_of
+from tests.backup_helpers import open_repositories
 from tests.fake_engines import FakeEngine, engines, plugged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ragops.recovery.backup_target import BackupTarget
+    from ragops.recovery.repositories import Repositories
 
 
 @pytest.fixture
@@ -25,6 +25,6 @@ def fakes() -> Iterator[dict[str, FakeEngine]]:
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> BackupTarget:
+def repos(tmp_path: Path) -> Repositories:
     """One repository, not encrypted."""
-    return vault_of(tmp_path)
+    return open_repositories(tmp_path)

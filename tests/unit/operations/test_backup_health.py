@@ -40,8 +40,8 @@ def checks(session: Session) -> dict[str, tuple[Status, str]]:
 
 
 def point_of(session: Session, created: datetime | None = None) -> RecoveryPoint:
-    vault = session.vault()
-    return put_point(vault.primary, vault.signing_key(), created=created or datetime.now(tz=UTC))
+    repos = session.repositories()
+    return put_point(repos.primary, repos.signing_key(), created=created or datetime.now(tz=UTC))
 
 
 def drilled(session: Session, **named: Any) -> None:
@@ -88,11 +88,11 @@ def test_a_drill_gets_old(tmp_path: Path) -> None:
 
 
 def test_a_schema_is_unproven_until_it_was_restored(session: Session) -> None:
-    vault = session.vault()
+    repos = session.repositories()
 
     def taken(sequence: int, schema: str) -> RecoveryPoint:
         now = datetime.now(tz=UTC)
-        return put_point(vault.primary, vault.signing_key(), sequence=sequence, created=now, schema_digest=schema)
+        return put_point(repos.primary, repos.signing_key(), sequence=sequence, created=now, schema_digest=schema)
 
     assert "restore proof" not in checks(session)
     first = taken(1, "one")
@@ -144,14 +144,14 @@ def test_a_run_that_fails_is_kept_with_the_last_good_point(session: Session) -> 
 
 
 def test_a_copy_that_did_not_happen_stays_a_word_until_it_does(session: Session) -> None:
-    point, name = point_of(session), session.vault().copies[0].name
+    point, name = point_of(session), session.repositories().copies[0].name
     record_run(session, lambda: BackupResult(point, (CopyResult(name, RagopsError("x", "out of reach")),)))
     status, detail = checks(session)["copies"]
     assert status is Status.DEGRADED
     assert name in detail
     assert "copies_missing" in metrics_file.text(session)
-    vault = session.vault()
-    vault.copies[0].import_point(point, LockRequest("test"), lambda _size: None)
+    repos = session.repositories()
+    repos.copies[0].import_point(point, LockRequest("test"), lambda _size: None)
     record_copies(session, BackupResult(point, (CopyResult(name),)))
     assert checks(session)["copies"][0] is Status.OK
     record = last_backup.read(session.project.paths.backup_record)
@@ -160,7 +160,7 @@ def test_a_copy_that_did_not_happen_stays_a_word_until_it_does(session: Session)
 
 
 def test_a_copy_that_vanished_is_missed_whatever_the_last_run_saw(session: Session) -> None:
-    point, copy = point_of(session), session.vault().copies[0]
+    point, copy = point_of(session), session.repositories().copies[0]
     copy.import_point(point, LockRequest("test"), lambda _size: None)
     record_run(session, lambda: BackupResult(point, (CopyResult(copy.name),)))
     assert checks(session)["copies"][0] is Status.OK

@@ -24,7 +24,7 @@ class Session:
     def platform(self):
         return SimpleNamespace(endpoint=lambda _name: None)
 
-    def vault(self):
+    def repositories(self):
         return SimpleNamespace(without_copies=lambda: "the first repository")
 
     def locker(self):
@@ -35,8 +35,8 @@ class Session:
 def taken(monkeypatch):
     found = []
 
-    def run(platform, vault, request, **_named):
-        found.append((vault, request.kind, request.services))
+    def run(platform, repos, request, **_named):
+        found.append((repos, request.kind, request.services))
         return SimpleNamespace(point=SimpleNamespace(id="20260101T000000Z-abcdef"))
 
     monkeypatch.setattr(upgrade_backup.create, "run", run)

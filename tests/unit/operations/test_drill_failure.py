@@ -13,23 +13,23 @@ from ragops.operations.restore import drill as module
 from ragops.operations.restore.compare import Comparison
 from ragops.operations.restore.drill import DrillRequest, drill
 from ragops.services.contract import Status
-from tests.backup_helpers import take, vault_of
+from tests.backup_helpers import open_repositories, take
 from tests.fake_engines import engines, platform_of, plugged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from ragops.recovery.backup_target import BackupTarget
+    from ragops.recovery.repositories import Repositories
 
 STUCK = RagopsError("data_in_use", "a process still writes there")
 DAMAGED = IntegrityError("drill_failed", "counts differ")
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Iterator[BackupTarget]:
+def repos(tmp_path: Path) -> Iterator[Repositories]:
     with plugged(engines()):
-        found = vault_of(tmp_path)
+        found = open_repositories(tmp_path)
         take(platform_of(), found)
         yield found
 
@@ -60,7 +60,7 @@ def session(notices: list[str]) -> Any:
 
 
 def test_a_failure_of_cleaning_up_does_not_hide_that_of_the_drill(
-    vault: BackupTarget, records: list[Any], monkeypatch: pytest.MonkeyPatch
+    repos: Repositories, records: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> Any:
         raise DAMAGED
@@ -68,7 +68,7 @@ def test_a_failure_of_cleaning_up_does_not_hide_that_of_the_drill(
     notices: list[str] = []
     monkeypatch.setattr(module, "_prove", fail)
     with pytest.raises(RagopsError) as found:
-        drill(session(notices), vault, DrillRequest())
+        drill(session(notices), repos, DrillRequest())
     assert found.value is DAMAGED
     assert records == ["drill_failed"], "health shows why"
     assert "a process still writes there" in found.value.__notes__[0]
@@ -76,7 +76,7 @@ def test_a_failure_of_cleaning_up_does_not_hide_that_of_the_drill(
 
 
 def test_a_drill_that_went_well_is_recorded_so_though_its_platform_cannot_be_removed(
-    vault: BackupTarget, records: list[Any], monkeypatch: pytest.MonkeyPatch
+    repos: Repositories, records: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def succeed(run: Any, _scratch: Any) -> Any:
         run.comparison = Comparison({}, 3, (), (), ())
@@ -84,6 +84,6 @@ def test_a_drill_that_went_well_is_recorded_so_though_its_platform_cannot_be_rem
 
     monkeypatch.setattr(module, "_prove", succeed)
     with pytest.raises(RagopsError) as found:
-        drill(session([]), vault, DrillRequest())
+        drill(session([]), repos, DrillRequest())
     assert found.value is STUCK
     assert records == [""]

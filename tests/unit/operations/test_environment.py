@@ -37,7 +37,7 @@ def session(tmp_path: Path) -> Session:
 
 def filled(session: Session, days: int) -> list[str]:
     """Ids of a recovery point a day in the first repository, the oldest first."""
-    target = session.vault()
+    target = session.repositories()
     return [
         put_point(target.primary, target.signing_key(), sequence=n + 1, created=START + timedelta(days=n)).id
         for n in range(days)
@@ -45,7 +45,7 @@ def filled(session: Session, days: int) -> list[str]:
 
 
 def there(session: Session) -> set[str]:
-    return {point.id for point in session.vault().primary.list().points}
+    return {point.id for point in session.repositories().primary.list().points}
 
 
 # --- prune and delete ------------------------------------------------------------------------------------------------
@@ -135,7 +135,7 @@ def test_a_mark_keeps_a_point_from_prune(session: Session) -> None:
 def test_when_a_safety_point_is_taken(
     session: Session, services: tuple[str, ...], started: tuple[str, ...], without: bool, safety: bool
 ) -> None:
-    target = session.vault()
+    target = session.repositories()
     point = put_point(target.primary, target.signing_key())
     wanted = RestoreRequest(point.id, services, safety=not without)
     assert restoring._without_needless_safety(wanted, point, started).safety is safety

@@ -18,27 +18,27 @@ from ragops.operations.restore.locate import (
     locate_point,
     older_good,
 )
-from tests.backup_helpers import put_point, vault_of
+from tests.backup_helpers import open_repositories, put_point
 
 if TYPE_CHECKING:
-    from ragops.recovery.backup_target import BackupTarget
+    from ragops.recovery.repositories import Repositories
 
 OLD, NEW = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> BackupTarget:
+def repos(tmp_path: Path) -> Repositories:
     """A repository with two recovery points."""
-    vault = vault_of(tmp_path / "old")
-    put_point(vault.primary, vault.signing_key(), sequence=1, created=OLD)
-    put_point(vault.primary, vault.signing_key(), sequence=2, created=NEW)
-    return vault
+    repos = open_repositories(tmp_path / "old")
+    put_point(repos.primary, repos.signing_key(), sequence=1, created=OLD)
+    put_point(repos.primary, repos.signing_key(), sequence=2, created=NEW)
+    return repos
 
 
-def request(vault: BackupTarget, tmp_path: Path, **named: Any) -> RecoverRequest:
+def request(repos: Repositories, tmp_path: Path, **named: Any) -> RecoverRequest:
     folder = tmp_path / "anew"
     folder.mkdir(exist_ok=True)
-    return RecoverRequest(vault.primary.name, folder, tmp_path, **named)
+    return RecoverRequest(repos.primary.name, folder, tmp_path, **named)
 
 
 def failure(wanted: RecoverRequest, kind: type[RagopsError]) -> RagopsError:
@@ -47,66 +47,66 @@ def failure(wanted: RecoverRequest, kind: type[RagopsError]) -> RagopsError:
     return caught.value
 
 
-def test_the_newest_is_taken_and_nobody_vouches_for_it(vault: BackupTarget, tmp_path: Path) -> None:
-    found = locate_point(request(vault, tmp_path))
+def test_the_newest_is_taken_and_nobody_vouches_for_it(repos: Repositories, tmp_path: Path) -> None:
+    found = locate_point(request(repos, tmp_path))
     assert found.point.manifest.created == NEW
     assert not found.vouched
-    assert found.signer == vault.signing_key().public
-    assert found.vault.trusted_keys() == {found.signer}
+    assert found.signer == repos.signing_key().public
+    assert found.repos.trusted_keys() == {found.signer}
     assert list((tmp_path / "anew").iterdir()) == [], "looking writes nothing"
 
 
-def test_a_key_that_is_named_vouches(vault: BackupTarget, tmp_path: Path) -> None:
-    key = vault.signing_key().public
-    assert locate_point(request(vault, tmp_path, verify_key=key)).vouched
+def test_a_key_that_is_named_vouches(repos: Repositories, tmp_path: Path) -> None:
+    key = repos.signing_key().public
+    assert locate_point(request(repos, tmp_path, verify_key=key)).vouched
     keygen(tmp_path / "id.txt", key)
-    assert locate_point(request(vault, tmp_path, identity=tmp_path / "id.txt")).vouched
+    assert locate_point(request(repos, tmp_path, identity=tmp_path / "id.txt")).vouched
 
 
-def test_a_key_that_is_named_and_is_another_refuses(vault: BackupTarget, tmp_path: Path) -> None:
-    other = vault_of(tmp_path / "other").signing_key().public
-    error = failure(request(vault, tmp_path, verify_key=other), IntegrityError)
+def test_a_key_that_is_named_and_is_another_refuses(repos: Repositories, tmp_path: Path) -> None:
+    other = open_repositories(tmp_path / "other").signing_key().public
+    error = failure(request(repos, tmp_path, verify_key=other), IntegrityError)
     assert error.code == "signer_unknown"
-    assert vault.signing_key().public in error.message
+    assert repos.signing_key().public in error.message
     keygen(tmp_path / "id.txt", other)
-    assert failure(request(vault, tmp_path, identity=tmp_path / "id.txt"), IntegrityError).code == "signer_unknown"
-    named = request(vault, tmp_path, identity=tmp_path / "id.txt", verify_key=vault.signing_key().public)
+    assert failure(request(repos, tmp_path, identity=tmp_path / "id.txt"), IntegrityError).code == "signer_unknown"
+    named = request(repos, tmp_path, identity=tmp_path / "id.txt", verify_key=repos.signing_key().public)
     assert locate_point(named).vouched, "what is typed goes before what a file says"
 
 
-def test_where_there_is_none_it_says_what_there_is(vault: BackupTarget, tmp_path: Path) -> None:
-    error = failure(request(vault, tmp_path, environment="staging"), MissingError)
+def test_where_there_is_none_it_says_what_there_is(repos: Repositories, tmp_path: Path) -> None:
+    error = failure(request(repos, tmp_path, environment="staging"), MissingError)
     assert (error.code, "default" in error.hint) == ("no_recovery_point", True)
     nowhere = RecoverRequest("nowhere", tmp_path / "anew", tmp_path)
     assert "empty" in failure(nowhere, MissingError).hint
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_a_folder_that_is_in_use_is_left_alone(vault: BackupTarget, tmp_path: Path) -> None:
-    wanted = request(vault, tmp_path)
+def test_a_folder_that_is_in_use_is_left_alone(repos: Repositories, tmp_path: Path) -> None:
+    wanted = request(repos, tmp_path)
     wanted.paths.secrets.parent.mkdir(parents=True)
     wanted.paths.secrets.write_text("{}")
     assert failure(wanted, UsageError).code == "already_initialised"
 
 
-def test_an_interrupted_run_is_gone_on_with_whatever_came_after_it(vault: BackupTarget, tmp_path: Path) -> None:
-    first = locate_point(request(vault, tmp_path, reference="20260101"))
+def test_an_interrupted_run_is_gone_on_with_whatever_came_after_it(repos: Repositories, tmp_path: Path) -> None:
+    first = locate_point(request(repos, tmp_path, reference="20260101"))
     keep_progress(first.request.paths, RecoverState(first.point.id, settled=True))
     (tmp_path / "anew" / "ragops.yaml").write_text("name: rag\n")
-    again = locate_point(request(vault, tmp_path))
+    again = locate_point(request(repos, tmp_path))
     assert again.point.id == first.point.id
     assert again.earlier == RecoverState(first.point.id, settled=True)
-    error = failure(request(vault, tmp_path, reference="20260102"), UsageError)
+    error = failure(request(repos, tmp_path, reference="20260102"), UsageError)
     assert (error.code, first.point.id in error.hint) == ("other_recovery", True)
 
 
-def test_a_point_that_could_not_be_restored_may_be_left_for_another(vault: BackupTarget, tmp_path: Path) -> None:
-    newest = locate_point(request(vault, tmp_path))
+def test_a_point_that_could_not_be_restored_may_be_left_for_another(repos: Repositories, tmp_path: Path) -> None:
+    newest = locate_point(request(repos, tmp_path))
     keep_progress(newest.request.paths, RecoverState(newest.point.id, settled=True, failed=True))
     older = older_good(newest)
     assert older < newest.point.id
-    assert locate_point(request(vault, tmp_path)).point.id == newest.point.id, "the same again goes on"
-    assert locate_point(request(vault, tmp_path, reference=older)).point.id == older
+    assert locate_point(request(repos, tmp_path)).point.id == newest.point.id, "the same again goes on"
+    assert locate_point(request(repos, tmp_path, reference=older)).point.id == older
 
 
 def test_the_command_that_goes_on_is_the_one_that_was_given(tmp_path: Path) -> None:
@@ -117,11 +117,11 @@ def test_the_command_that_goes_on_is_the_one_that_was_given(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
-def test_a_folder_inside_a_repository_is_told_from_one(vault: BackupTarget, tmp_path: Path, slash: str) -> None:
+def test_a_folder_inside_a_repository_is_told_from_one(repos: Repositories, tmp_path: Path, slash: str) -> None:
     inner = RecoverRequest(f"old/backups/default{slash}", tmp_path / "anew", tmp_path)
     error = failure(inner, UsageError)
     assert (error.code, error.hint) == ("not_a_repository", "`ragops recover old/backups`")
-    ident = vault.primary.get("latest").id
+    ident = repos.primary.get("latest").id
     single = RecoverRequest(f"{tmp_path}/old/backups/default/{ident}{slash}", tmp_path / "anew", tmp_path)
     error = failure(single, UsageError)
     assert error.code == "not_a_repository"

@@ -46,6 +46,6 @@ def test_no_backup_takes_a_number_from_a_damaged_one_and_health_names_it(tmp_pat
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"{")
     with pytest.raises(RagopsError, match="cannot read"):
-        session.vault().last_sequence()
+        session.repositories().last_sequence()
     found = {check.name: check.detail for check in backup_health.probe(session).checks}
     assert f"cannot read {path}" in found["recovery point"]

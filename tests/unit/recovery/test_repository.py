@@ -21,7 +21,7 @@ from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, R
 from ragops.recovery.manifest import FILE_NAME, Kind
 from ragops.recovery.repository import LockRequest, Repository, publish
 from ragops.recovery.signing import SigningKey
-from tests.backup_helpers import MemoryStore, files_of, folder_of, put_point, stored, vault_of
+from tests.backup_helpers import MemoryStore, files_of, folder_of, open_repositories, put_point, stored
 from tests.folders import let_everyone_pass
 
 KEY = SigningKey(Ed25519PrivateKey.generate())
@@ -31,7 +31,7 @@ NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    return vault_of(tmp_path).primary
+    return open_repositories(tmp_path).primary
 
 
 @pytest.fixture
@@ -133,8 +133,8 @@ def test_a_killed_one_is_invisible_and_cleared(repository: Repository) -> None:
         import os, signal, sys
         from pathlib import Path
         from ragops.recovery.repository import LockRequest
-        from tests.backup_helpers import vault_of
-        with vault_of(Path(sys.argv[1])).primary.create_draft(LockRequest("killed")) as draft:
+        from tests.backup_helpers import open_repositories
+        with open_repositories(Path(sys.argv[1])).primary.create_draft(LockRequest("killed")) as draft:
             with draft.open_write("redis/dump.rdb.zst") as stream:
                 stream.write(b"x")
             with draft.open_write("redis/other.zst") as stream:
@@ -284,26 +284,26 @@ def test_a_folder_that_may_not_be_read_hides_no_others(tmp_path: Path) -> None:
         from pathlib import Path
         from ragops.operations.backup.list_points import overview
         from ragops.recovery.repository import LockRequest, Repository
-        from tests.backup_helpers import MemoryStore, folder_of, put_point, vault_of
-        vault = vault_of(Path(sys.argv[1]))
+        from tests.backup_helpers import MemoryStore, folder_of, put_point, open_repositories
+        repos = open_repositories(Path(sys.argv[1]))
         with Repository(MemoryStore(), "x").create_draft(LockRequest("all modules, which another user may not read")):
-            put_point(Repository(MemoryStore(), "x"), vault.signing_key())
-        os.chown(vault.signing_key_file, 65534, 65534)
+            put_point(Repository(MemoryStore(), "x"), repos.signing_key())
+        os.chown(repos.signing_key_file, 65534, 65534)
         os.setegid(65534)
         os.seteuid(65534)
-        points = [put_point(vault.primary, vault.signing_key(), sequence=number) for number in (1, 2, 3)]
+        points = [put_point(repos.primary, repos.signing_key(), sequence=number) for number in (1, 2, 3)]
         folder_of(points[0]).chmod(0)
         stored = folder_of(points[1]) / "redis"
         stored.chmod(0)
-        for found in (vault.primary.list(), vault.primary.list_cached()):
+        for found in (repos.primary.list(), repos.primary.list_cached()):
             assert [point.id for point in found.points] == [points[2].id, points[1].id], found
             assert tuple(found.unreadable) == (points[0].id,), found
             assert found.points[1].find_faults(), found.points[1].sizes
-        overview(vault)
-        with vault.primary.create_draft(LockRequest("another")):
+        overview(repos)
+        with repos.primary.create_draft(LockRequest("another")):
             pass
-        assert vault.primary.get("latest").id == points[2].id
-        vault.primary.remove_id(points[2].id)
+        assert repos.primary.get("latest").id == points[2].id
+        repos.primary.remove_id(points[2].id)
         for folder in (folder_of(points[0]), stored):
             folder.chmod(0o700)
     """
@@ -568,7 +568,7 @@ def test_an_interrupted_copy_leaves_nothing(memory: MemoryStore) -> None:
 def test_a_file_in_its_place_is_said(tmp_path: Path) -> None:
     (tmp_path / "backups").write_text("a file")
     with pytest.raises(RagopsError) as caught:
-        write(vault_of(tmp_path).primary)
+        write(open_repositories(tmp_path).primary)
     assert "backups" in caught.value.message
 
 

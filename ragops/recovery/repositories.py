@@ -27,13 +27,13 @@ _PRIVATE = 0o700
 
 
 @dataclass(frozen=True)
-class BackupTarget:
-    """`repositories`: the first is written to, the others get copies. `pinned` are keys that are trusted.
+class Repositories:
+    """`members`: the first is written to, the others get copies. `pinned` are keys that are trusted.
 
     `identity_file` opens what is encrypted to `recipients`; writing never needs it.
     """
 
-    repositories: tuple[Repository, ...]
+    members: tuple[Repository, ...]
     staging: Path
     signing_key_file: Path
     recipients: tuple[str, ...] = ()
@@ -44,27 +44,27 @@ class BackupTarget:
     @property
     def primary(self) -> Repository:
         """Return the repository that is written to."""
-        return self.repositories[0]
+        return self.members[0]
 
     @property
     def copies(self) -> tuple[Repository, ...]:
         """Return the other repositories."""
-        return self.repositories[1:]
+        return self.members[1:]
 
-    def without_copies(self) -> BackupTarget:
+    def without_copies(self) -> Repositories:
         """Return the same target without copies, for data of this machine alone."""
-        return replace(self, repositories=self.repositories[:1])
+        return replace(self, members=self.members[:1])
 
     def repository(self, wanted: str | None) -> Repository:
         """Return the repository by its URL or folder, or its number from 1 on. Raises UsageError."""
         if wanted is None:
             return self.primary
-        if wanted.isdecimal() and 0 < int(wanted) <= len(self.repositories):
-            return self.repositories[int(wanted) - 1]
-        for repository in self.repositories:
+        if wanted.isdecimal() and 0 < int(wanted) <= len(self.members):
+            return self.members[int(wanted) - 1]
+        for repository in self.members:
             if wanted.rstrip("/") in (repository.name.rstrip("/"), repository.store.name.rstrip("/")):
                 return repository
-        names = ", ".join(f"{number} ({item.name})" for number, item in enumerate(self.repositories, 1))
+        names = ", ".join(f"{number} ({item.name})" for number, item in enumerate(self.members, 1))
         raise UsageError("no_such_repository", f"there is no repository {wanted!r} in ragops.yaml", f"one of: {names}")
 
     def find(self, reference: str, wanted: str | None = None) -> tuple[Repository, RecoveryPoint]:
@@ -87,7 +87,7 @@ class BackupTarget:
     def _find_other_copies(self, chosen: Repository, reference: str) -> str:
         """Return a hint with the other repositories that have it; those that cannot be reached are left out."""
         found = []
-        for number, repository in enumerate(self.repositories, 1):
+        for number, repository in enumerate(self.members, 1):
             if repository is not chosen:
                 with contextlib.suppress(RagopsError):
                     points = repository.list_cached()

@@ -8,38 +8,40 @@ import pytest
 
 from ragops.config.load import load
 from ragops.errors import UsageError
-from ragops.operations.repositories import findings, vault_of
+from ragops.operations.repositories import findings, open_repositories
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ragops.recovery.backup_target import BackupTarget
+    from ragops.recovery.repositories import Repositories
 
 
-def read(folder: Path, text: str, environment: str | None = None, overlay: str = "") -> BackupTarget:
+def read(folder: Path, text: str, environment: str | None = None, overlay: str = "") -> Repositories:
     (folder / "ragops.yaml").write_text(f"name: rag\nbackup: {text}\n")
     if environment:
         (folder / f"ragops.{environment}.yaml").write_text(overlay)
-    return vault_of(load(folder / "ragops.yaml", environment))
+    return open_repositories(load(folder / "ragops.yaml", environment))
 
 
 def test_all_of_it_lies_in_the_project_if_nothing_else_is_said(tmp_path: Path) -> None:
-    vault = read(tmp_path, "{}")
-    (repository,) = vault.repositories
+    repos = read(tmp_path, "{}")
+    (repository,) = repos.members
     assert repository.name == str(tmp_path / "backups")
     assert repository.environment == "default"
-    assert vault.staging == tmp_path / ".ragops" / "staging" / "default"
-    assert vault.signing_key_file == tmp_path / ".ragops" / "secrets" / "signing.pem"
-    assert (vault.recipients, vault.verify_keys, vault.identity_file) == ((), (), None)
+    assert repos.staging == tmp_path / ".ragops" / "staging" / "default"
+    assert repos.signing_key_file == tmp_path / ".ragops" / "secrets" / "signing.pem"
+    assert (repos.recipients, repos.verify_keys, repos.identity_file) == ((), (), None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ragops.yaml"], "looking makes nothing"
 
 
 def test_paths_are_of_the_project_and_the_order_is_that_of_the_file(tmp_path: Path) -> None:
-    vault = read(tmp_path, "{repository: one, copies: [/two, 'file:///three'], identity_file: keys/id, staging: big}")
-    assert [item.name for item in vault.repositories] == [str(tmp_path / "one"), "/two", "/three"]
-    assert vault.identity_file == tmp_path / "keys" / "id"
-    assert vault_of(load(tmp_path / "ragops.yaml", None), tmp_path / "other").identity_file == tmp_path / "other"
+    repos = read(tmp_path, "{repository: one, copies: [/two, 'file:///three'], identity_file: keys/id, staging: big}")
+    assert [item.name for item in repos.members] == [str(tmp_path / "one"), "/two", "/three"]
+    assert repos.identity_file == tmp_path / "keys" / "id"
+    assert (
+        open_repositories(load(tmp_path / "ragops.yaml", None), tmp_path / "other").identity_file == tmp_path / "other"
+    )
 
 
 @pytest.mark.parametrize("staging", ["''", "big", "/big"])
