@@ -49,12 +49,18 @@ def worker() -> FastAPI:
 
 def _serve(path: str, config: ApiConfig) -> None:
     os.environ[_CONFIG] = path
-    if config.workers > 1:
-        # Read by prometheus_client when it is first imported, which the workers do.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="ragops-api-metrics-")
-    else:
+    if config.workers == 1:
         # Report faults of the configuration here, not as a traceback from inside the server.
         worker()
+        _run(config)
+        return
+    with tempfile.TemporaryDirectory(prefix="ragops-api-metrics-") as counts:
+        # Read by prometheus_client when it is first imported, which the workers do.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = counts
+        _run(config)
+
+
+def _run(config: ApiConfig) -> None:
     uvicorn.run(
         "ragops.api.__main__:worker",
         factory=True,

@@ -308,11 +308,13 @@ def test_a_request_under_way_ends_and_is_logged_before_it_stops(stack):
     api.start()
 
 
-def test_several_workers_share_one_port_and_their_counts(stack):
+def test_several_workers_share_one_port_and_their_counts(stack, tmp_path, monkeypatch):
     api = stack.programs["api"]
     api.end()
     api.spec = stack.api_spec(workers=2)
-    api.start()
+    with monkeypatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path))
+        api.start()
     try:
         workers = set()
         for _ in range(24):
@@ -324,8 +326,10 @@ def test_several_workers_share_one_port_and_their_counts(stack):
         assert len(workers) == 2
         [line] = [line for line in text.splitlines() if 'route="/api/v1/search",status="200"' in line]
         assert float(line.split()[-1]) == 24
+        assert list(tmp_path.iterdir()), "the counts are shared through a folder"
     finally:
         assert api.end() == 0
+        assert list(tmp_path.iterdir()) == []
         api.spec = stack.api_spec()
         api.start()
 
