@@ -254,8 +254,9 @@ def test_preflight_refuses_what_does_not_fit(
     assert refused(postgresql="18.1") == "engine_too_old"
     assert refused(**{"extension.timescaledb": "2.99.0"}) == "extension_missing"
     embedded = replace(part, versions={"postgresql": "17.1"})
-    with pytest.raises(MissingError, match="do not cross"):
+    with pytest.raises(MissingError, match="this is timescaledb") as caught:
         TimescaleBackup().preflight(service.endpoint, service.control, folder, [embedded])
+    assert caught.value.code == "engine_differs"
 
 
 @pytest.mark.fault
