@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import copy
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import httpx
 
-from ragops.adapters.files import create_private, explain_os_error
+from ragops.adapters.files import explain_os_error
 from ragops.adapters.qdrant import tls
 from ragops.adapters.qdrant.consensus import retry_consensus
 from ragops.adapters.qdrant.failures import LOG_HINT, Failure, error_text, request_error
@@ -108,19 +108,16 @@ class HttpClient:
                 del request.headers["api-key"]
             return self._client.send(request).status_code
 
-    def download(self, path: str, target: Path) -> None:
-        """Stream a file to the new file `target`, which only this user may read."""
+    def download(self, path: str, target: BinaryIO) -> None:
+        """Stream a file to `target`, the file of a local disk, and flush it."""
         try:
-            with (
-                create_private(target) as stream,
-                _translate_errors(self.name),
-                self._client.stream("GET", path) as response,
-            ):
+            with _translate_errors(self.name), self._client.stream("GET", path) as response:
                 _check(response, self.name)
                 for block in response.iter_bytes(_BLOCK):
-                    stream.write(block)
+                    target.write(block)
+                target.flush()
         except OSError as error:
-            raise explain_os_error(error, f"write {target}") from error
+            raise explain_os_error(error, f"write {target.name}") from error
 
     def upload(self, path: str, source: Path, checksum: str) -> None:
         """Send `source` as a shard snapshot and wait until it is in place."""

@@ -14,7 +14,7 @@ from ragops.services.contract import Part
 from ragops.services.qdrant.backup import manifest, snapshot_reader
 from ragops.services.qdrant.backup.manifest import CollectionRecord, Shard
 from ragops.services.qdrant.backup.proven_copies import user_collections
-from ragops.services.qdrant.backup.snapshot_download import fetch
+from ragops.services.qdrant.backup.snapshot_download import start_download
 from ragops.services.qdrant.cluster.shards import ShardMap
 
 if TYPE_CHECKING:
@@ -100,16 +100,12 @@ class Dump:
         target = self.writer.folder / f"{part_name}.copy"
 
         def read_back() -> Part:
-            points = self._points(target)
+            points = self._points(download.wait())
             counts = {} if points is None else {kind(name, shard, shards): points}
             return Part(part_name, instant, counts, self.versions)
 
-        try:
-            checksum = fetch(client, f"{path_of(name)}/shards/{shard}/snapshots", target, self.copies)
-            with target.open("rb") as source:
-                part = self.writer.store(part_name, source, read_back, sha256=checksum)
-        finally:
-            target.unlink(missing_ok=True)
+        with start_download(client, f"{path_of(name)}/shards/{shard}/snapshots", target, self.copies) as download:
+            part = self.writer.store(part_name, download, read_back, sha256=download.checksum)
         return Shard(id=shard, file=part_name, points=next(iter(part.counts.values()), None))
 
     def _points(self, target: Path) -> int | None:
