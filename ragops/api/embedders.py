@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ragops import embedding
@@ -102,6 +103,11 @@ class Source(NamedTuple):
     prefixed: bool
     points: str
 
+    @property
+    def state(self) -> tuple[str, str]:
+        """The state of the collection that it asks: another one after a rebuild, or a restore of an older one."""
+        return self.embedder.name, self.points
+
 
 class Embedders:
     """The embedders that collections may have, by name; those without a server are made when one asks for them."""
@@ -119,9 +125,14 @@ class Embedders:
         self._clock = clock
         self._known: dict[str, MadeWith] = {}
 
-    def forget(self) -> None:
-        """Look every collection up again before its next question: some have changed."""
-        self._known.clear()
+    def forget(self, *collections: str) -> None:
+        """Look these collections up again before their next question, all if none is named: they have changed.
+
+        Until the database answers, the last result is used.
+        """
+        for name in collections or tuple(self._known):
+            if name in self._known:
+                self._known[name] = replace(self._known[name], seen=-math.inf)
 
     async def find(self, collection: str, *, by_words: bool = False) -> Source:
         """Return how a collection is asked; `by_words`: without any vector.

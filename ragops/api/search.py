@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ragops.api.breakers import Breaker
     from ragops.api.clients import Qdrant
     from ragops.api.config import SearchConfig
-    from ragops.api.embedders import Embedders
+    from ragops.api.embedders import Embedders, Source
     from ragops.api.stores import AnswerCache
 
 MOST_COLLECTIONS, _AT_ONCE = 50, 4  # of a question to all of them
@@ -61,6 +61,8 @@ class Search:
         self.breaker = breaker
         self.embedders = embedders
         self.cache = cache
+        if cache:
+            cache.on_change = embedders.forget
         self.names: Callable[[], Awaitable[list[str]]] = qdrant.collections  # of all that can be asked
 
     async def passages(self, collection: str | None, query: str, limit: int) -> Found:
@@ -70,19 +72,47 @@ class Search:
         return await self._passages(collection, query, limit)
 
     async def _passages(self, collection: str, query: str, limit: int) -> Found:
-        embedder, prefixed, points = await self.embedders.find(collection, by_words=not self.retrieval.needs_vector)
-        name = embedder.name
-        question = ("passages", self.retrieval.config.mode, name, points, query, limit)
-        cached = await self.cache.get(collection, question) if self.cache else None
+        source = await self._source(collection)
+        cached = await self._cached(collection, source, query, limit)
+        again = await self._source(collection)
+        if again.state != source.state:  # the cache has reported a change
+            source, cached = again, await self._cached(collection, again, query, limit)
         if cached is not None:
-            return Found(tuple(FoundPassage(**values) for values in cached), cached=True, embedder=name)
+            return cached
+        try:
+            return await self._ask(collection, source, query, limit)
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+            # The collection was built again, or an older one restored, and the points before are deleted.
+            self.embedders.forget(collection)
+            again = await self._source(collection)
+            if again.state == source.state:
+                raise
+        return await self._ask(collection, again, query, limit)
+
+    async def _source(self, collection: str) -> Source:
+        return await self.embedders.find(collection, by_words=not self.retrieval.needs_vector)
+
+    def _question(self, source: Source, query: str, limit: int) -> tuple[Any, ...]:
+        return ("passages", self.retrieval.config.mode, *source.state, query, limit)
+
+    async def _cached(self, collection: str, source: Source, query: str, limit: int) -> Found | None:
+        values = await self.cache.get(collection, self._question(source, query, limit)) if self.cache else None
+        if values is None:
+            return None
+        return Found(tuple(FoundPassage(**one) for one in values), cached=True, embedder=source.embedder.name)
+
+    async def _ask(self, collection: str, source: Source, query: str, limit: int) -> Found:
+        embedder, name = source.embedder, source.embedder.name
         # An open breaker refuses before anything else is asked for nothing.
         self.breaker.check()
         embedder.check()
-        vector = await embedder.embed(query, prefixed=prefixed)
-        hits = await self.breaker.call(lambda: self.retrieval.find(points, query, vector, name, limit))
+        vector = await embedder.embed(query, prefixed=source.prefixed)
+        hits = await self.breaker.call(lambda: self.retrieval.find(source.points, query, vector, name, limit))
         passages = tuple(_passage(hit, collection) for hit in hits)
         if self.cache:
+            question = self._question(source, query, limit)
             await self.cache.put(collection, question, [asdict(passage) for passage in passages])
         return Found(passages, cached=False, embedder=name)
 

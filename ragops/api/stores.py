@@ -6,6 +6,7 @@ import hashlib
 import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import psycopg
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
@@ -20,7 +21,7 @@ from ragops.api.problem import ApiError
 from ragops.api.read_only import CHANNEL, ReadOnlyFlag
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from ragops.api.breakers import Breaker
     from ragops.api.clock import Clock
@@ -31,6 +32,7 @@ REDIS_SECONDS = 0.25
 _DATABASE_SECONDS = 3.0
 _RECONNECT_SECONDS = 0.3
 _PREFIX = "ragops:answers:"
+_CHANGE = f"{_PREFIX}@change"  # another value after each change: every process that answers sees that there was one
 # A living database says by these that `ragops migrate up` has not been run yet.
 _NO_SCHEMA = (
     psycopg.errors.UndefinedTable,
@@ -64,12 +66,15 @@ class AnswerCache:
 
     Never raises: without Redis nothing is found and nothing kept. `seconds` is the longest that an answer is given.
     `read_only` is set while a backup holds the platform read-only; then nothing is kept or forgotten either.
+    `on_change` is called by `get` if collections have changed since the last one, whichever process heard of that.
     """
 
     def __init__(
         self, config: RedisConfig, password: Secret, seconds: int, breaker: Breaker, metrics: Metrics, clock: Clock
     ) -> None:
         self.breaker = breaker
+        self.on_change: Callable[[], None] = lambda: None
+        self._change: Any = None
         self.read_only = ReadOnlyFlag(self._held, clock, metrics)
         self._seconds = seconds
         self._metrics = metrics
@@ -87,8 +92,18 @@ class AnswerCache:
         """Return the answer that was put for the same question, or None."""
         if not self._seconds:
             return None
+
+        async def read() -> Any:
+            async with self._redis.pipeline(transaction=False) as batch:
+                batch.hget(_PREFIX + collection, _field(question))
+                batch.get(_CHANGE)
+                return await batch.execute()
+
         try:
-            text = await self._guard(lambda: self._redis.hget(_PREFIX + collection, _field(question)))
+            text, change = await self._guard(read)
+            if change != self._change:
+                self._change = change
+                self.on_change()
             answer = json.loads(text) if text else None
         except (ApiError, ValueError):
             self._metrics.cache.labels("unavailable").inc()
@@ -118,10 +133,16 @@ class AnswerCache:
         if await self.read_only.now():
             return False
         keys = [_PREFIX + name for name in collections]
+
+        async def write() -> None:
+            async with self._redis.pipeline(transaction=True) as batch:
+                batch.unlink(*keys, _CHANGE)
+                batch.set(_CHANGE, uuid4().hex)
+                await batch.execute()
+
         try:
             keys = keys or await self._guard(self._find_keys)
-            if keys:
-                await self._guard(lambda: self._redis.unlink(*keys))
+            await self._guard(write)
         except ApiError:
             return False
         return True

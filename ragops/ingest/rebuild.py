@@ -32,11 +32,6 @@ class Kept(NamedTuple):
     documents: int
 
 
-def live_alias(name: str) -> str:
-    """Return the alias that the vector store has for the points of a collection that was built again."""
-    return f"{name}@live"
-
-
 def rebuild(run: CollectionRun) -> CollectionReport:
     """Build the collection of `run` next to the live one and switch to it; a run that was interrupted is continued.
 
@@ -48,13 +43,14 @@ def rebuild(run: CollectionRun) -> CollectionReport:
     try:
         name = _next_name(live.points, live.name, 1)
         successor = rows.copy_collection(live, name, name)  # the one that an interrupted rebuild has left, if any
+        _require_vectors(run, successor)
         report = replace(run, collection=successor, pipeline=None).run()
         _require_counts(run, live, successor)
         rows.switch(live, successor, _next_name(live.points, live.name, 0))
     finally:
         with contextlib.suppress(RagopsError):  # it ends with the connection at the latest
             rows.unlock(live)
-    run.store.set_alias(live_alias(live.name), successor.points)
+    run.store.point_alias(live.alias, successor.points)
     note = f"built again as {successor.points}; `ragops ingest --drop-old {live.name}` deletes what was there before"
     return replace(report, name=live.name, notes=(*report.notes, note))
 
@@ -65,19 +61,55 @@ def kept(rows: DocumentStore, name: str) -> list[Kept]:
 
 
 def drop_old(rows: DocumentStore, store: VectorStore, live: Collection) -> list[Kept]:
-    """Delete what is kept of a collection's earlier builds; the live one stays."""
-    gone = kept(rows, live.name)
-    for one in gone:
-        if one.points != live.points:  # a row whose points were never made again is that of a rebuild's start
-            store.drop(one.points)
-        rows.drop_generation(one.name)
-    return gone
+    """Delete what is kept of a collection's earlier builds, and what was given up; the live one stays.
+
+    Raises LockedError while an ingest works on the collection, IntegrityError (points_missing) if the live points are
+    lost: what is kept may be all that there is.
+    """
+    rows.lock(live)
+    try:
+        _require_live(rows, store, live)
+        unlisted = [one for one in find_unlisted(rows, store, live.name) if one.points != live.points]
+        gone = [*kept(rows, live.name), *unlisted]
+        for one in gone:
+            if one.points != live.points:  # a row whose points were never made again is that of a rebuild's start
+                store.drop(one.points)
+            rows.drop_generation(one.name)
+        return gone
+    finally:
+        with contextlib.suppress(RagopsError):
+            rows.unlock(live)
+
+
+def find_unlisted(rows: DocumentStore, store: VectorStore, name: str) -> list[Kept]:
+    """Return the collections of points of builds that no row names, as after a restore of the database alone."""
+    named = {one.points for one in kept(rows, name)}
+    found = [points for points in store.names() if (match := _GENERATION.fullmatch(points)) and match["name"] == name]
+    return [Kept(points, points, 0) for points in sorted(set(found) - named)]
 
 
 def _next_name(points: str, name: str, step: int) -> str:
     """Return the name of a generation: that of `points`, or the one that follows."""
     match = _GENERATION.fullmatch(points)
     return f"{name}@{(int(match['number']) if match else 1) + step}"
+
+
+def _require_vectors(run: CollectionRun, successor: Collection) -> None:
+    """Delete the points that an interrupted rebuild has left if they are of a model with other vectors."""
+    try:
+        run.store.ensure(successor.points, run.embedder.dimensions)
+    except IntegrityError:
+        run.store.drop(successor.points)
+
+
+def _require_live(rows: DocumentStore, store: VectorStore, live: Collection) -> None:
+    """Raise IntegrityError if the live points are lost; have the alias point to them."""
+    points = store.count_if_there(live.points)
+    if points is None and rows.count_chunks(live.id, live.points):
+        what = f"cannot delete the earlier builds of {live.name}: {live.points} is missing in the vector store"
+        raise IntegrityError("points_missing", what, f"build it again: `ragops ingest {live.name}`")
+    if points is not None and live.points != live.name:  # a run may have been killed right after its switch
+        store.point_alias(live.alias, live.points)
 
 
 def _require_counts(run: CollectionRun, live: Collection, successor: Collection) -> None:

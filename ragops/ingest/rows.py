@@ -36,6 +36,11 @@ class Collection(NamedTuple):
         """The collection of the vector store: another one than `name` if it was built again."""
         return self.built or self.name
 
+    @property
+    def alias(self) -> str:
+        """The alias that the vector store has for the points of a collection that was built again."""
+        return f"{self.name}@live"
+
 
 class Document(NamedTuple):
     """A row of rag.documents."""

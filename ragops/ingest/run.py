@@ -71,6 +71,8 @@ class CollectionRun:
         self.pipeline = pipeline = self._pipeline()
         with self.stages.of("upsert"):
             self.store.ensure(self.collection.points, self.embedder.dimensions)
+            if self.collection.points != self.collection.name:  # it was built again; a build itself has one name
+                self.store.point_alias(self.collection.alias, self.collection.points)
         is_rebuilt = self._settle_chunking(job)
         with self.stages.of("rows"):
             repaired = repair(self.rows, self.store, self.collection)

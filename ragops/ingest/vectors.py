@@ -136,10 +136,16 @@ class VectorStore:
         with _translate_errors():
             self._client.delete_collection(collection)
 
-    def set_alias(self, alias: str, collection: str) -> None:
-        """Create an alias, or move it to `collection`."""
+    def names(self) -> list[str]:
+        """Return the names of all collections."""
         with _translate_errors():
-            self._client.change_aliases({alias: collection}, [])
+            return self._client.collection_names()
+
+    def point_alias(self, alias: str, collection: str) -> None:
+        """Create an alias of `collection`, or move it there; writes nothing if it is there already."""
+        with _translate_errors():
+            if alias not in self._client.aliases_of(collection):
+                self._client.change_aliases({alias: collection}, [])
 
     def pages(self, collection: str) -> Iterator[list[int | UUID]]:
         """Return the ids of all points, page by page."""

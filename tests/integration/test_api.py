@@ -334,6 +334,46 @@ def test_several_workers_share_one_port_and_their_counts(stack, tmp_path, monkey
         api.start()
 
 
+def test_no_worker_gives_an_old_answer_after_a_collection_was_switched(stack):
+    api = stack.programs["api"]
+    api.end()
+    api.spec = stack.api_spec(workers=2)
+    api.start()
+    job = (
+        "INSERT INTO rag.ingestion_jobs (collection_id, collection, actor, details) SELECT id, name, 'test',"
+        " jsonb_build_object('way', jsonb_build_object('embedder', 'hashing-384-v1', 'collection', %s::text))"
+        " FROM rag.collections WHERE name = 'manuals'"
+    )
+    headers = {"X-Service-Token": stack.secrets["api_service_token"]}
+    copied = stack.qdrant("POST", "/collections/manuals/points/scroll", {"with_vector": True}).json()["result"]
+    points = [
+        {**one, "payload": {**one["payload"], "path": f"new-{one['payload']['path']}"}} for one in copied["points"]
+    ]
+    stack.qdrant("PUT", "/collections/manuals@2", {"vectors": {"size": 384, "distance": "Cosine"}})
+    stack.qdrant("PUT", "/collections/manuals@2/points?wait=true", {"points": points})
+
+    def paths() -> set[tuple[str, bool]]:
+        found = set()
+        for _ in range(16):  # each client has a connection, and so a worker, of its own
+            with stack.client() as client:
+                body = ask(client, "rotation of the token").json()
+                found.add((body["results"][0]["path"], body["cached"]))
+        return found
+
+    try:
+        assert {path for path, _ in paths()} == {"rotation.md"}
+        stack.sql(job, "manuals@2")
+        with stack.client() as client:
+            client.post("/internal/collections/refresh", json={}, headers=headers).raise_for_status()
+        assert paths() == {("new-rotation.md", False), ("new-rotation.md", True)}
+    finally:
+        stack.sql("DELETE FROM rag.ingestion_jobs")
+        stack.qdrant("DELETE", "/collections/manuals@2")
+        assert api.end() == 0
+        api.spec = stack.api_spec()
+        api.start()
+
+
 @pytest.mark.parametrize(
     ("change", "code"),
     [

@@ -123,6 +123,15 @@ class Client:
         )
         return {_point_id(point.id): point.payload or {} for point in points}
 
+    def collection_names(self) -> list[str]:
+        """Return the names of all collections."""
+        return [item.name for item in self._call(lambda client, _name: client.get_collections(), "").collections]
+
+    def aliases_of(self, collection: str) -> list[str]:
+        """Return the aliases of a collection."""
+        found = self._call(lambda client, name: client.get_collection_aliases(name), collection)
+        return [item.alias_name for item in found.aliases]
+
     # --- changes of collections and of a cluster -----------------------------------------------------------------
 
     def delete_collection(self, collection: str) -> None:

@@ -104,7 +104,7 @@ def remove(database: Endpoint, vectors: Endpoint, name: str, actor: str) -> Remo
         if before.row.enabled:  # no ingest may bring back what is being removed
             collection_rows.update(connection, before.row, {"enabled": False}, actor)
         with open_store(database) as rows:
-            kept = rebuild.kept(rows, name)
+            kept = [*rebuild.kept(rows, name), *rebuild.find_unlisted(rows, store, name)]
             for points in {name, *before.points, *(one.points for one in kept)}:
                 store.drop(points)
             for one in kept:

@@ -49,6 +49,8 @@ _OWN_FAULTS = frozenset(
         "vectors_differ",
     }
 )
+# How the codes of an embedder begin.
+_MODEL_FAULTS = ("embedder_", "ollama_", "openai_")
 
 
 def ingest(
@@ -91,7 +93,9 @@ def ingest(
                     raise
                 return _refused(collection.name, error)  # others may have another model
             run = CollectionRun(rows, store, chosen, collection, root, by, on_progress, allow_empty)
-            report = _one(run, rebuild)
+            report = _one(run, rebuild, is_one_of_many=isinstance(embedder, Models))
+            if report.refused:
+                tried.discard(chosen.name)
             return replace(report, notes=(*report.notes, *_suggest(embedder, chosen.name)))
 
         try:
@@ -121,11 +125,13 @@ def _suggest(embedder: Embedder | Models, name: str) -> tuple[str, ...]:
     return (f"its vectors are made by {name}, which finds shared words alone; to have it found by meaning, {to}",)
 
 
-def _one(run: CollectionRun, rebuild: bool) -> CollectionReport:
+def _one(run: CollectionRun, rebuild: bool, *, is_one_of_many: bool) -> CollectionReport:
+    """Return the report; `is_one_of_many`: other collections may have another model than one that fails."""
     try:
         return rebuilding.rebuild(run) if rebuild else run.run()
     except RagopsError as error:
-        if error.code not in _OWN_FAULTS:
+        is_of_model = is_one_of_many and error.code.startswith(_MODEL_FAULTS)
+        if error.code not in _OWN_FAULTS and not is_of_model:
             raise
         return _refused(run.collection.name, error, run.stages.total)
 

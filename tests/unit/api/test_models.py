@@ -185,3 +185,24 @@ def test_tokens_are_estimated_rather_too_high() -> None:
     assert count_tokens("\u4f60\u597d") == 4
     assert cut_to_tokens("one two three", 2) == "one two "
     assert cut_to_tokens("", 5) == ""
+
+
+async def test_a_collection_that_was_built_again_is_found_where_it_is_now(start, qdrant) -> None:
+    """Its old points may be deleted while this process still has them as the live ones."""
+    embed = HashingEmbedder().embed
+    qdrant.add("manuals@2", {"new.md": "the new words"}, embed)
+    api = await start()
+    rows = api.deps.search.embedders._database = Rows({"manuals": ("hashing-384-v1", "hashing-384-v1", None, None)})
+    assert (await api.search("rotation")).json()["results"][0]["path"] == "rotation.md"
+    rows.made["manuals"] = ("hashing-384-v1", "hashing-384-v1", None, "manuals@2")
+    assert (await api.search("rotation of secrets")).json()["results"][0]["path"] == "rotation.md"  # seen 10 s ago
+    del qdrant.collections["manuals"]
+    assert (await api.search("new words")).json()["results"][0]["path"] == "new.md"
+    del qdrant.collections["manuals@2"]
+    asked = rows.asked
+    assert (await api.search("new words")).status_code == 404
+    assert rows.asked == asked + 1
+    rows.down = True
+    qdrant.add("manuals@2", {"new.md": "the new words"}, embed)
+    api.deps.search.embedders.forget()
+    assert (await api.search("the new words")).status_code == 200, "the database is down: what it said last counts"
