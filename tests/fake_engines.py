@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ragops.errors import IntegrityError
 from ragops.operations.platform import Platform
 from ragops.services.contract import Check, Endpoint, Part, ProbeResult, Status
-from ragops.services.qdrant import QdrantService
+from ragops.services.qdrant.service import QdrantService
 from ragops.services.redis import RedisService
 from ragops.services.timescaledb import TimescaleService
 

@@ -24,8 +24,8 @@ from pydantic import SecretStr
 from ragops.adapters.docker.client import DockerHost
 from ragops.errors import RagopsError
 from ragops.services.contract import Capability, Endpoint, Login, Node
-from ragops.services.qdrant import API_KEY_SECRET, IMAGE, SERVER_ENGINE
 from ragops.services.qdrant.cluster.prepare import prepare
+from ragops.services.qdrant.names import API_KEY_SECRET, IMAGE, SERVER_ENGINE
 from tests.ports import free_ports
 
 if TYPE_CHECKING:

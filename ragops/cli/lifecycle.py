@@ -195,7 +195,7 @@ def unlock(context: typer.Context, yes: Yes = False, lock_wait: LockWait = 0.0) 
 
     Example: ragops unlock --yes
     """
-    from ragops.operations.lifecycle.unlock import unlock as operation
+    from ragops.operations.lifecycle.pulumi_state import unlock as operation
 
     current = state(context)
     console = current.console

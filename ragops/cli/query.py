@@ -49,7 +49,7 @@ def query(
     Example: ragops query "how do I rotate a secret?" --collection manuals
     """
     from ragops.operations.data import query as operation
-    from ragops.operations.gateway.operator_token import operator_token
+    from ragops.operations.gateway.tokens import operator_token
 
     current = state(context)
     console = current.console

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -18,12 +18,32 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from ragops.config.backup import BackupSettings
-from ragops.config.search import SearchSettings
 from ragops.runtimes import registry
 from ragops.services import sections
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+Mode = Literal["hybrid", "dense", "sparse"]
+
+
+class SearchSettings(BaseModel):
+    """Section `search:`; `ragops ingest` makes the vectors that the mode needs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Mode = Field(
+        "hybrid",
+        description="hybrid: by meaning and by words, fused by rank; dense: vectors alone; sparse: words alone, which"
+        " needs no embedder",
+    )
+    least_cosine: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="how near a passage must be that shares too few words with the question; empty: the embedder's own",
+    )
+
 
 # Part of folder names, resource names, container names and SQL: nothing that any of them would have to quote.
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,30}$")]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ragops.services.api import ApiService
 from ragops.services.gateway import GatewayService
 from ragops.services.ollama import OllamaService
-from ragops.services.qdrant import QdrantService
+from ragops.services.qdrant.service import QdrantService
 from ragops.services.redis import RedisService
 from ragops.services.timescaledb import TimescaleService
 

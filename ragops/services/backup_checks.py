@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from ragops.errors import IntegrityError, MissingError
 from ragops.hints import OTHER_POINT
+from ragops.services.contract import Extent, Proof
 from ragops.services.versions import Version
 from ragops.units import size
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from ragops.services.contract import Endpoint, Part
+    from ragops.services.control import Control
 
 
 def need_space(
@@ -56,3 +60,33 @@ def check_major(part: Part, name: str, running: str) -> None:
     if Version.of(written).major > Version.of(running).major:
         what = f"{part.name} was written by {name} {written}, {running} here is older"
         raise MissingError("engine_too_old", what, f"upgrade {name} to {written} or later first")
+
+
+def prove_by_loading(
+    verify: Callable[[Path, Part, Control], None],
+    folder: Path,
+    parts: Sequence[Part],
+    control: Control,
+    budget: float,
+    loads: Callable[[Part], bool] = lambda _part: True,
+) -> Proof:
+    """Verify one part after the other while the budget lasts (seconds, 0: no limit), the first in any case.
+
+    `loads` says of which parts `verify` has the engine load all that is in them. Raises as `verify` does.
+    """
+    started, proven = time.monotonic(), list[str]()
+    left = [part.name for part in parts]
+    for part in parts:
+        if proven and budget and time.monotonic() - started > budget:
+            break
+        verify(folder, part, control)
+        proven.append(part.name)
+        left.remove(part.name)
+    seconds = round(time.monotonic() - started, 3)
+    if left:
+        detail = f"the engine has loaded {len(proven)} of {len(parts)} files in the time there was"
+        return Proof(Extent.SAMPLED, detail, seconds, tuple(proven), tuple(left))
+    read = [part.name for part in parts if not loads(part)]
+    if read:
+        return Proof(Extent.READ, f"read, and not loaded by the engine: {', '.join(read)}", seconds)
+    return Proof(Extent.RESTORED, "the engine has loaded every file, and the counts match", seconds, tuple(proven))

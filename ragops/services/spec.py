@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from ragops.services.contract.endpoint import Endpoint
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ragops.services.contract import Capability
+    from ragops.services.contract import Capability, Login, Node
 
 
 @dataclass(frozen=True)
@@ -135,6 +137,41 @@ class Runtime(Protocol):
 
     def run(self, spec: ServiceSpec, parent: Any) -> Any:
         """Declare the resources of `spec` below the component `parent`."""
+
+
+def local_endpoint(
+    service: str,
+    runtime: Runtime,
+    layout: Layout,
+    *,
+    engine: str,
+    version: str,
+    port: int,
+    inner_port: int,
+    instance: str = "",
+    options: Mapping[str, str] | None = None,
+    logins: Mapping[str, Login] | None = None,
+    nodes: tuple[Node, ...] = (),
+) -> Endpoint:
+    """Return the endpoint of a service that `runtime` starts on this machine.
+
+    `inner_port` is its port in a network of its own, `instance` the name of its first node if it has several.
+    """
+    return Endpoint(
+        service=service,
+        engine=engine,
+        version=version,
+        runtime=runtime.name,
+        host="127.0.0.1",
+        port=port,
+        runtime_id=runtime.runtime_id(instance or service),
+        options=options or {},
+        logins=logins or {},
+        capabilities=runtime.capabilities,
+        inner_host=layout.internal_host,
+        inner_port=inner_port if layout.internal_host else 0,
+        nodes=nodes,
+    )
 
 
 class Distribution(StrEnum):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.operations.gateway.operator_token import NAME
+from ragops.operations.gateway.tokens import NAME
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -30,10 +30,11 @@ from ragops.devserver.qdrant import archive, configuration, creation, snapshots
 from ragops.devserver.qdrant.collection import Collection
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.services.contract import Capability, Endpoint, Login, Part, ProbeResult, Status
-from ragops.services.qdrant import ENGINE, HEALTH_COLLECTION, RESTORE_SUFFIX, VERSION, QdrantService
 from ragops.services.qdrant.backup import snapshot_reader
 from ragops.services.qdrant.backup.backup import QdrantBackup
 from ragops.services.qdrant.component import service_spec
+from ragops.services.qdrant.names import ENGINE, HEALTH_COLLECTION, RESTORE_SUFFIX, VERSION
+from ragops.services.qdrant.service import QdrantService
 from ragops.services.qdrant.settings import QdrantSettings
 from tests import backup_helpers
 from tests.ports import free_port

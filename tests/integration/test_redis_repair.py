@@ -19,8 +19,8 @@ from ragops.runtimes.embedded.processes.supervisor import log_path
 from ragops.services.contract import Status
 from ragops.services.redis import repair as service_repair
 from ragops.services.redis.aof import FOLDER, MANIFEST, PREFIX, find_command, last_time
-from ragops.services.redis.damage import in_log
 from ragops.services.redis.health import probe
+from ragops.services.redis.repair import in_log
 from tests.dying import die_at, run_killed
 from tests.engines import control_of
 

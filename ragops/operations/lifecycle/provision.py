@@ -19,12 +19,11 @@ from ragops.operations.cluster.rolling_update import affected_nodes, roll
 from ragops.operations.data.models import describe_change
 from ragops.operations.lifecycle import data_guard
 from ragops.operations.lifecycle.data_guard import Empty
-from ragops.operations.lifecycle.health_after_change import require_healthy
 from ragops.operations.lifecycle.plan_diff import Change, DriftItem, changes, drifted, merged
-from ragops.operations.lifecycle.repair_state import repair_state
+from ragops.operations.lifecycle.pulumi_state import repair_state
 from ragops.operations.lifecycle.stack import fingerprint, open_existing, open_for_preview, open_stack
-from ragops.operations.lifecycle.upgrade_backup import save_before
-from ragops.operations.lifecycle.version_changes import planned, refuse
+from ragops.operations.lifecycle.version_changes import planned, refuse, save_before
+from ragops.operations.observe.wait_healthy import require_healthy
 from ragops.operations.restore.repair import explaining
 from ragops.recovery.local_history import History
 from ragops.services import by_name

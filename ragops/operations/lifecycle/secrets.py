@@ -26,7 +26,7 @@ from ragops.operations.lifecycle.provision import provision
 from ragops.operations.session import secret_names
 from ragops.resources import page_url
 from ragops.services.api import INGEST_SECRET, OPERATOR_SECRET
-from ragops.services.qdrant import API_KEY_SECRET
+from ragops.services.qdrant.names import API_KEY_SECRET
 from ragops.services.redis import APPLICATION_SECRET as REDIS_APPLICATION
 from ragops.services.redis import OPERATOR_SECRET as REDIS_OPERATOR
 from ragops.services.redis import user_secret

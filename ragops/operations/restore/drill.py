@@ -15,13 +15,12 @@ from ragops.adapters.progress import Progress, ignore_progress
 from ragops.errors import IntegrityError, InterruptedRunError, RagopsError
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.data_guard import Empty
-from ragops.operations.lifecycle.health_after_change import wait_settled
 from ragops.operations.observe.restore_proof import keep_record
-from ragops.operations.observe.wait_answering import wait_for_answers
+from ragops.operations.observe.wait_healthy import wait_for_answers, wait_settled
 from ragops.operations.records.drill_log import DrillRecord
 from ragops.operations.restore import scratch_platform
 from ragops.operations.restore.compare import Comparison, compare
-from ragops.operations.restore.read_project import project_files
+from ragops.operations.restore.project_files import project_files
 from ragops.operations.restore.restore import RestoreRequest, restore
 from ragops.services.contract import Status
 

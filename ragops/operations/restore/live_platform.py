@@ -12,7 +12,7 @@ from ragops.operations.data.cache import invalidate_answer_cache
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.data_guard import Empty, lost_data, refuse_lost_data
 from ragops.operations.observe.restore_proof import note_restored
-from ragops.operations.observe.wait_answering import require_answers
+from ragops.operations.observe.wait_healthy import require_answers
 from ragops.operations.restore.restore import RestoreRequest, refuse_runtime, restore
 from ragops.recovery.manifest import PLATFORM
 

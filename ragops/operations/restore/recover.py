@@ -19,13 +19,12 @@ from ragops.operations.backup.project_archive import SEALED_PART
 from ragops.operations.data.cache import invalidate_answer_cache
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.data_guard import Empty
-from ragops.operations.lifecycle.health_after_change import wait_settled
 from ragops.operations.observe.restore_proof import note_restored
-from ragops.operations.observe.wait_answering import wait_for_answers
+from ragops.operations.observe.wait_healthy import wait_for_answers, wait_settled
 from ragops.operations.repositories import staging_of
-from ragops.operations.restore import write_project
+from ragops.operations.restore import project_files as write_project
 from ragops.operations.restore.locate import Candidate, RecoverState, command_of, keep_progress, older_good
-from ragops.operations.restore.read_project import project_files
+from ragops.operations.restore.project_files import project_files
 from ragops.operations.restore.restore import RestoreRequest, restore
 from ragops.operations.session import Session
 from ragops.recovery.local_history import History

@@ -10,8 +10,7 @@ from ragops.errors import RagopsError, UnhealthyError, UsageError
 from ragops.operations.service_names import refuse_unknown
 from ragops.services.contract import Check, Status
 from ragops.services.redis.backup import put_in_place
-from ragops.services.redis.damage import in_log
-from ragops.services.redis.repair import Repaired, rescue
+from ragops.services.redis.repair import Repaired, in_log, rescue
 from ragops.services.redis.scratch_client import info, operator_client
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from ragops.config.load import Project
-    from ragops.operations.restore.read_project import ProjectFiles
+    from ragops.operations.restore.project_files import ProjectFiles
 
 _LONGEST_NAME = 31
 _PORTS = (15000, 31000)  # below those that the kernel gives to outgoing connections

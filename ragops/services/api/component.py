@@ -15,6 +15,7 @@ from ragops.services.api import (
 )
 from ragops.services.api.configuration import INNER_PORT, ApiInputs, embedder, image_spec, service_spec, without_model
 from ragops.services.contract import Endpoint, Login
+from ragops.services.spec import local_endpoint
 
 if TYPE_CHECKING:
     from ragops.services.contract import Declaration
@@ -34,14 +35,14 @@ class Api(pulumi.ComponentResource):
 
 def _endpoint(inputs: ApiInputs, runtime: Runtime, layout: Layout) -> Endpoint:
     settings = inputs.settings
-    return Endpoint(
-        service="api",
+    return local_endpoint(
+        "api",
+        runtime,
+        layout,
         engine="ragops",
         version=VERSION,
-        runtime=runtime.name,
-        host="127.0.0.1",
         port=settings.port,
-        runtime_id=runtime.runtime_id("api"),
+        inner_port=INNER_PORT,
         options={
             "embedder": embedder(settings.embedder, layout.distribution, inputs.ollama).space,
             "workers": str(settings.workers),
@@ -50,9 +51,6 @@ def _endpoint(inputs: ApiInputs, runtime: Runtime, layout: Layout) -> Endpoint:
             "operator": Login(OPERATOR_SERVICE, OPERATOR_SECRET),
             "application": Login(INGEST_SERVICE, INGEST_SECRET),
         },
-        capabilities=runtime.capabilities,
-        inner_host=layout.internal_host,
-        inner_port=INNER_PORT if layout.internal_host else 0,
     )
 
 

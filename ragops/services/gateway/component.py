@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pulumi
 
-from ragops.services.contract import Endpoint
 from ragops.services.gateway import VERSION, configuration, kong_configuration
-from ragops.services.spec import GatewayEngine, Runtime
+from ragops.services.spec import GatewayEngine, Runtime, local_endpoint
 
 if TYPE_CHECKING:
-    from ragops.services.contract import Declaration
+    from ragops.services.contract import Declaration, Endpoint
     from ragops.services.gateway.configuration import GatewayInputs
     from ragops.services.spec import Layout, ServiceSpec
 
@@ -47,18 +46,15 @@ def _endpoint(inputs: GatewayInputs, runtime: Runtime, layout: Layout, spec: Ser
     options = {"admin": configuration.admin_socket(layout)} if layout.gateway_engine is GatewayEngine.ENVOY else {}
     if settings.tls and inputs.certificate:
         options |= {"tls_port": str(settings.tls_port), "certificate": inputs.certificate}
-    return Endpoint(
-        service="gateway",
+    return local_endpoint(
+        "gateway",
+        runtime,
+        layout,
         engine=layout.gateway_engine.value,
         version=spec.version if layout.uses_images else VERSION,
-        runtime=runtime.name,
-        host="127.0.0.1",
         port=settings.port,
-        runtime_id=runtime.runtime_id("gateway"),
+        inner_port=spec.ports["http"],
         options=options,
-        capabilities=runtime.capabilities,
-        inner_host=layout.internal_host,
-        inner_port=spec.ports["http"] if layout.internal_host else 0,
     )
 
 

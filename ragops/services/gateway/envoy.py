@@ -11,9 +11,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.services.gateway.envoy_answers import access_log, local_replies
+from ragops.services.gateway.envoy_resources import access_log, certificate, cluster, local_replies
 from ragops.services.gateway.envoy_routes import live_mark, mark, routes, token_check
-from ragops.services.gateway.envoy_upstream import certificate, cluster
 from ragops.services.gateway.envoy_values import (
     BUFFER,
     CORS,

@@ -27,6 +27,7 @@ class OllamaService(Service):
     section_template = "ollama/section.yaml.j2"
 
     settings = lazy(".settings:OllamaSettings")
+    declare = lazy(".component:Ollama")
 
     def outputs(self, endpoint: Endpoint, password: str) -> Mapping[str, str]:  # noqa: ARG002  it has no login
         """Its URL."""

@@ -10,16 +10,15 @@ from pulumi.dynamic import Resource
 
 from ragops.adapters.pulumi.provider import DigestProvider
 from ragops.errors import RagopsError
-from ragops.services.contract import Endpoint
 from ragops.services.image_references import size_bytes, tag_version
 from ragops.services.ollama import ENGINE, IMAGE
 from ragops.services.ollama.models import fetch, find_missing
-from ragops.services.spec import ExecCheck, ImageSpec, ServiceSpec
+from ragops.services.spec import ExecCheck, ImageSpec, ServiceSpec, local_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ragops.services.contract import Declaration
+    from ragops.services.contract import Declaration, Endpoint
     from ragops.services.ollama.settings import OllamaSettings
     from ragops.services.spec import Layout, Runtime
 
@@ -30,8 +29,9 @@ _HOME = "/var/lib/ollama"
 class Ollama(pulumi.ComponentResource):
     """A server with its models; what depends on it starts when they are there. `endpoint` is its address."""
 
-    def __init__(self, settings: OllamaSettings, runtime: Runtime, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, declaration: Declaration, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ragops:service:Ollama", "ollama", None, opts)
+        settings, runtime = declaration.settings, declaration.runtime
         layout = runtime.layout("ollama", image_spec(settings))
         serving = runtime.run(service_spec(settings, layout), self)
         self.models = Models(
@@ -43,25 +43,17 @@ class Ollama(pulumi.ComponentResource):
         self.register_outputs({"endpoint": self.endpoint.to_dict()})
 
 
-def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = None) -> Ollama:
-    """Declare the component on the platform's stack."""
-    return Ollama(declaration.settings, declaration.runtime, options)
-
-
 def endpoint(settings: OllamaSettings, runtime: Runtime, layout: Layout) -> Endpoint:
     """How to reach it; option `models` are those that it has to have, by commas."""
-    return Endpoint(
-        service="ollama",
+    return local_endpoint(
+        "ollama",
+        runtime,
+        layout,
         engine=ENGINE,
         version=tag_version(image_spec(settings).reference),
-        runtime=runtime.name,
-        host="127.0.0.1",
         port=settings.port,
-        runtime_id=runtime.runtime_id("ollama"),
-        options={"models": ",".join(settings.models)},
-        capabilities=runtime.capabilities,
-        inner_host=layout.internal_host,
         inner_port=INNER_PORT,
+        options={"models": ",".join(settings.models)},
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import shutil
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +11,11 @@ from uuid import uuid4
 
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
+from ragops.services.contract.probe import check_disk
 from ragops.services.qdrant.addresses import is_cluster
 from ragops.services.qdrant.cluster import health
-from ragops.services.qdrant.cluster.health_collection import HEALTH_PATH, ensure_health_collection
 from ragops.services.qdrant.cluster.nodes import connect
-from ragops.units import size
+from ragops.services.qdrant.cluster.prepare import HEALTH_PATH, ensure_health_collection
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from ragops.services.qdrant.cluster.nodes import Nodes
 
 _LOG = "see `ragops logs qdrant`"
-_FULL = 0.9  # share of the disk from which on it is reported
 _LEAST_SECONDS = 0.2
 _READY_SHARE = 0.4  # of the probe's time, for nodes that are not ready
 
@@ -62,7 +60,8 @@ class _Probe:
             yield health.check_members(self.endpoint, self.nodes)
         yield from health.check_shards(self.endpoint, self.nodes, self.deadline)
         yield self._write()
-        yield from _disk(self.endpoint)
+        if self.endpoint.files_here and (storage := self.endpoint.options.get("storage")):
+            yield from check_disk(Path(storage))
 
     def _write(self) -> Check:
         """Write through one node and, if there are several, read back through another."""
@@ -137,13 +136,3 @@ def _check_write(writer: HttpClient, reader: HttpClient, nodes: int) -> Check:
 def _put(client: HttpClient, point: str, value: str) -> None:
     body = {"points": [{"id": point, "vector": [1.0], "payload": {"probe": value}}]}
     client.send("PUT", f"{HEALTH_PATH}/points", body, wait="true")
-
-
-def _disk(endpoint: Endpoint) -> Iterator[Check]:
-    storage = endpoint.options.get("storage", "")
-    if endpoint.files_here and storage and Path(storage).is_dir():
-        usage = shutil.disk_usage(storage)
-        full = usage.used > _FULL * (usage.used + usage.free)
-        status = Status.DEGRADED if full else Status.OK
-        detail = f"{size(usage.free)} free"
-        yield Check("disk", status, detail, "free some space on that disk" if full else "")

@@ -28,12 +28,13 @@ class QdrantService(Service):
     section_template = "qdrant/section.yaml.j2"
 
     settings = lazy(".settings:QdrantSettings")
+    declare = lazy(".component:Qdrant")
     step = lazy(".versions:check_upgrade")
-    check_update = lazy(".cluster.update:check")
-    before_update = lazy(".cluster.update:rejoin_lost_nodes")
+    check_update = lazy(".cluster.cluster:refuse_fewer_nodes")
+    before_update = lazy(".cluster.membership:remove_lost_peers")
     after_update = lazy(".cluster.cluster:wait_all_active")
     node_versions = lazy(".cluster.cluster:node_versions")
-    mixed_nodes = lazy(".cluster.update:mixed_nodes")
+    mixed_nodes = lazy(".cluster.cluster:mixed_nodes")
     prepare = lazy(".cluster.prepare:prepare")
     backup = lazy(".backup.backup:QdrantBackup")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ragops.errors import UsageError
 from ragops.services.image_references import Reference, Size  # noqa: TC001  pydantic reads the annotations
 
 _STEP = 10  # from the ports of one node to those of the next
@@ -63,18 +62,6 @@ class QdrantSettings(BaseModel):
 def instance(number: int) -> str:
     """Return the name of node `number`, counted from 1."""
     return f"qdrant-{number}"
-
-
-def refuse_fewer(before: int, settings: QdrantSettings) -> None:
-    """Raise UsageError (nodes_removed) if nodes would go that the cluster still counts.
-
-    Data that only they have would be lost, and the others would still count them for a majority.
-    """
-    if settings.nodes < before:
-        gone = ", ".join(instance(number) for number in range(settings.nodes + 1, before + 1))
-        what = f"qdrant.nodes goes from {before} to {settings.nodes}: the shards on {gone} would be out of reach"
-        way = "`ragops backup run`, `ragops down --purge-data`, set the new number, `ragops up`, `ragops restore`"
-        raise UsageError("nodes_removed", what, f"leave it at {before}; or, with an outage: {way}")
 
 
 def published_ports(settings: QdrantSettings) -> dict[str, int]:

@@ -62,7 +62,7 @@ class RedisService(Service):
     settings = lazy(".settings:RedisSettings")
     declare = lazy(".component:Redis")
     check_update = lazy(".update:refuse_bad_users")
-    prepare = lazy(".prepare:prepare")
+    prepare = lazy(".update:prepare")
     backup = lazy(".backup:RedisBackup")
 
     def secrets(self) -> tuple[str, ...]:

@@ -13,9 +13,15 @@ from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any, cast
 
 from ragops.errors import MissingError, RagopsError
-from ragops.services.backup_checks import check_engine, check_major, compare_counts, engine_of, need_space
+from ragops.services.backup_checks import (
+    check_engine,
+    check_major,
+    compare_counts,
+    engine_of,
+    need_space,
+    prove_by_loading,
+)
 from ragops.services.contract import Capability, Part
-from ragops.services.load_proof import prove_by_loading
 from ragops.services.redis.modules import by_hand
 from ragops.services.redis.rdb_check import check_command, read_counts
 from ragops.services.redis.rdb_stream import open_rdb

@@ -25,7 +25,7 @@ from ragops.services.redis import (
 from ragops.services.redis.aof import GUARD
 from ragops.services.redis.modules import WITH_MODULES
 from ragops.services.redis.users import acl_text, mark_in
-from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, ImageSpec, ServiceSpec, TcpCheck
+from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, ImageSpec, ServiceSpec, TcpCheck, local_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,23 +57,20 @@ def endpoint(settings: RedisSettings, runtime: Runtime, layout: Layout, users: s
     `users` is the file of users; options: the names of all (`users`, by commas) and what marks the file (`users_file`).
     """
     names = (OPERATOR_USER, APPLICATION_USER, HEALTH_USER, *settings.users)
-    return Endpoint(
-        service="redis",
+    return local_endpoint(
+        "redis",
+        runtime,
+        layout,
         engine=IMAGE_ENGINE if layout.uses_images else ENGINE,
         version=_version(settings, layout),
-        runtime=runtime.name,
-        host="127.0.0.1",
         port=settings.port,
-        runtime_id=runtime.runtime_id("redis"),
+        inner_port=_INNER_PORT,
         options={"users": ",".join(names), "users_file": mark_in(users)},
         logins={
             "operator": Login(OPERATOR_USER, OPERATOR_SECRET),
             "application": Login(APPLICATION_USER, APPLICATION_SECRET),
             **{f"{USER_ROLE}{name}": Login(name, user_secret(name)) for name in sorted(settings.users)},
         },
-        capabilities=runtime.capabilities,
-        inner_host=layout.internal_host,
-        inner_port=_INNER_PORT if layout.internal_host else 0,
     )
 
 

@@ -10,7 +10,16 @@ import pulumi
 from ragops.render import render
 from ragops.services.contract import Endpoint, Login
 from ragops.services.image_references import tag
-from ragops.services.spec import ConfigFile, ExecCheck, HealthCheck, ImageSpec, InitStep, ServiceSpec, TcpCheck
+from ragops.services.spec import (
+    ConfigFile,
+    ExecCheck,
+    HealthCheck,
+    ImageSpec,
+    InitStep,
+    ServiceSpec,
+    TcpCheck,
+    local_endpoint,
+)
 from ragops.services.timescaledb import (
     APPLICATION_ROLE,
     APPLICATION_SECRET,
@@ -53,22 +62,19 @@ def endpoint(settings: TimescaleSettings, runtime: Runtime, layout: Layout) -> E
     options = {"database": settings.database}
     if layout.uses_images:
         options |= {"socket": _SOCKET, "postgresql": str(_major(settings)), "license": settings.license}
-    return Endpoint(
-        service="timescaledb",
+    return local_endpoint(
+        "timescaledb",
+        runtime,
+        layout,
         engine=IMAGE_ENGINE if layout.uses_images else ENGINE,
         version=_version(settings, layout),
-        runtime=runtime.name,
-        host="127.0.0.1",
         port=settings.port,
-        runtime_id=runtime.runtime_id("timescaledb"),
+        inner_port=_INNER_PORT,
         options=options,
         logins={
             "operator": Login(OWNER_ROLE, OWNER_SECRET),
             "application": Login(APPLICATION_ROLE, APPLICATION_SECRET),
         },
-        capabilities=runtime.capabilities,
-        inner_host=layout.internal_host,
-        inner_port=_INNER_PORT if layout.internal_host else 0,
     )
 
 

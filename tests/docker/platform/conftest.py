@@ -32,7 +32,7 @@ from ragops.runtimes.docker.images.api_image import base_image
 from ragops.runtimes.docker.names import INSTANCE, DockerNames
 from ragops.services.api import IMAGE as API
 from ragops.services.gateway import IMAGE as KONG
-from ragops.services.qdrant import IMAGE as QDRANT
+from ragops.services.qdrant.names import IMAGE as QDRANT
 from ragops.services.redis import IMAGE as REDIS
 from ragops.services.timescaledb import IMAGE as TIMESCALEDB
 from tests.folders import let_everyone_pass

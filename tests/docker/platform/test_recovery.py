@@ -24,7 +24,7 @@ import redis
 from ragops.config import secrets
 from ragops.runtimes.docker.names import TEMPORARY
 from ragops.runtimes.docker.sandbox import SANDBOX
-from ragops.services.qdrant import RESTORE_SUFFIX
+from ragops.services.qdrant.names import RESTORE_SUFFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

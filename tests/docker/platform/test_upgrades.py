@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.services.qdrant import SERVER_VERSION
+from ragops.services.qdrant.names import SERVER_VERSION
 from ragops.services.redis import IMAGE as REDIS
 
 if TYPE_CHECKING:

@@ -18,9 +18,10 @@ from ragops.runtimes.docker.names import DockerNames
 from ragops.runtimes.docker.provision import args as docker_args
 from ragops.runtimes.docker.runtime import CAPABILITIES
 from ragops.services.contract import Login
-from ragops.services.qdrant import API_KEY_SECRET, IMAGE, node
+from ragops.services.qdrant import node
 from ragops.services.qdrant.cluster.prepare import prepare
 from ragops.services.qdrant.component import cluster_endpoint
+from ragops.services.qdrant.names import API_KEY_SECRET, IMAGE
 from ragops.services.qdrant.settings import QdrantSettings, instance
 from tests.ports import free_ports
 
@@ -168,12 +169,12 @@ class Cluster:
         headers = {"api-key": key} if key else {}
         return httpx.Client(base_url=self.url(number), headers=headers, timeout=60, trust_env=False)
 
-    def state_of(self, name: str) -> str | None:
-        """The Raft state among the data of a node that does not run, as the machine of the runtime finds it."""
+    def data_file(self, name: str, file: str) -> str | None:
+        """A file among the data of a node that does not run, as the host of the runtime finds it."""
         volume = self.names.data_volume(name)
         if self.docker.volume(volume) is None:
             return None
-        command = ("cat", "/data/current/raft_state.json")
+        command = ("cat", f"/data/current/{file}")
         done = self.docker.run_once(f"{volume}.look", self.image_id, command, mounts={volume: "/data"}, labels={})
         return done.text if done.code == 0 else None
 

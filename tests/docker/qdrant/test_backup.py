@@ -11,10 +11,10 @@ import pytest
 from ragops.adapters.qdrant.http import HttpClient
 from ragops.errors import IntegrityError, MissingError, RagopsError, UnhealthyError
 from ragops.services.contract import Part
-from ragops.services.qdrant import RESTORE_SUFFIX
 from ragops.services.qdrant.backup import manifest, snapshot_reader
 from ragops.services.qdrant.backup.backup import QdrantBackup
 from ragops.services.qdrant.cluster.cluster import not_active
+from ragops.services.qdrant.names import RESTORE_SUFFIX
 from tests import backup_helpers
 from tests.backup_helpers import KeepingWriter
 

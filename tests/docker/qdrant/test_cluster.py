@@ -12,13 +12,13 @@ import pytest
 
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 from ragops.services.contract import Check, ProbeResult, Status
-from ragops.services.qdrant import HEALTH_COLLECTION
 from ragops.services.qdrant.cluster.cluster import node_versions, not_active, wait_all_active
 from ragops.services.qdrant.cluster.members import members
 from ragops.services.qdrant.cluster.membership import remove_lost_peers
 from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.cluster.prepare import prepare
 from ragops.services.qdrant.health import probe
+from ragops.services.qdrant.names import HEALTH_COLLECTION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,7 +192,7 @@ def test_a_container_made_anew_on_its_volume_is_the_same_node(cluster: Any, drop
 def test_a_node_whose_volume_was_lost_joins_anew_and_is_filled(cluster: Any, drop: None, number: int) -> None:
     cluster.fill("docs", POINTS)
     cluster.remove(number, data=True)
-    (note,) = remove_lost_peers(cluster.endpoint, cluster.state_of)
+    (note,) = remove_lost_peers(cluster.endpoint, cluster.data_file)
     assert f"qdrant-{number} has lost its data" in note
     cluster.make(number)
     prepare(cluster.endpoint)
@@ -204,7 +204,7 @@ def test_a_node_whose_volume_was_lost_joins_anew_and_is_filled(cluster: Any, dro
 
 def test_a_node_that_is_merely_away_is_not_forgotten(cluster: Any, drop: None) -> None:
     cluster.kill(2)
-    assert remove_lost_peers(cluster.endpoint, cluster.state_of) == ()
+    assert remove_lost_peers(cluster.endpoint, cluster.data_file) == ()
     with cluster.http(1) as api:
         assert len(api.get("/cluster").json()["result"]["peers"]) == 3
 
@@ -217,7 +217,7 @@ def test_a_node_that_was_refused_is_let_in_later(cluster: Any, drop: None) -> No
     assert "already used by peer" in refused.value.hint
     assert probe(cluster.endpoint, 10).status is Status.DEGRADED
     cluster.docker.stop(cluster.container(2), 1)
-    assert len(remove_lost_peers(cluster.endpoint, cluster.state_of)) == 1
+    assert len(remove_lost_peers(cluster.endpoint, cluster.data_file)) == 1
     cluster.start(2)
     prepare(cluster.endpoint)
     wait_all_active(cluster.endpoint, 90)
@@ -228,7 +228,7 @@ def test_the_only_copy_is_not_given_up(cluster: Any, drop: None) -> None:
     cluster.fill("single", 60, replication_factor=1)
     cluster.kill(3)
     with pytest.raises(IntegrityError) as refused:
-        remove_lost_peers(cluster.endpoint, lambda _name: None)
+        remove_lost_peers(cluster.endpoint, lambda _name, _file: None)
     assert refused.value.code == "last_replica_lost"
     assert "single" in refused.value.message
     with cluster.http(1) as api:
@@ -237,7 +237,7 @@ def test_the_only_copy_is_not_given_up(cluster: Any, drop: None) -> None:
 
 def test_what_can_be_told_when_no_node_answers(new_cluster: Callable[..., Any]) -> None:
     nowhere = new_cluster("nowhere")
-    assert remove_lost_peers(nowhere.endpoint, lambda _name: None) == ()
+    assert remove_lost_peers(nowhere.endpoint, lambda _name, _file: None) == ()
     assert probe(nowhere.endpoint, 2).status is Status.DOWN
     with pytest.raises(UnhealthyError):
         node_versions(nowhere.endpoint)

@@ -20,7 +20,7 @@ from ragops.errors import RagopsError
 from ragops.operations.lifecycle.plan_diff import changes, drifted
 from ragops.runtimes.docker.names import DockerNames
 from ragops.runtimes.docker.runtime import DockerRuntime
-from ragops.services.contract import Status
+from ragops.services.contract import Declaration, Status
 from ragops.services.ollama.component import Ollama, endpoint, image_spec
 from ragops.services.ollama.health import probe
 from ragops.services.ollama.settings import OllamaSettings
@@ -89,4 +89,4 @@ def test_the_models_are_there_before_what_needs_them(
 
 
 def _program(settings: OllamaSettings, runtime: DockerRuntime) -> None:
-    Ollama(settings, runtime)
+    Ollama(Declaration(settings, "rag", {}, runtime))

@@ -26,7 +26,7 @@ from ragops.config.paths import ProjectPaths
 from ragops.runtimes.embedded.control import ProcessControl
 from ragops.runtimes.embedded.processes import supervisor
 from ragops.services import SERVICES
-from ragops.services.qdrant import RESTORE_SUFFIX, is_internal
+from ragops.services.qdrant.names import RESTORE_SUFFIX, is_internal
 from tests.engines import make_engine
 from tests.waiting import wait_until
 

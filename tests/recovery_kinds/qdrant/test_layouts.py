@@ -15,11 +15,11 @@ from ragops.adapters.progress import Progress, report_progress
 from ragops.adapters.qdrant.http import HttpClient
 from ragops.errors import InterruptedRunError, RagopsError, UnhealthyError
 from ragops.services.contract import Status
-from ragops.services.qdrant import RESTORE_SUFFIX
 from ragops.services.qdrant.backup.backup import QdrantBackup
 from ragops.services.qdrant.cluster import polling
 from ragops.services.qdrant.cluster.cluster import not_active, wait_all_active
 from ragops.services.qdrant.health import probe
+from ragops.services.qdrant.names import RESTORE_SUFFIX
 from tests import backup_helpers
 from tests.qdrant_processes import KEY, Cluster, NoControl, ask, cluster, done, fill, users_names
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.embedding.hashing import HashingEmbedder
-from ragops.services.qdrant import HEALTH_COLLECTION, PROVEN_PREFIX, RESTORE_SUFFIX, is_internal
+from ragops.services.qdrant.names import HEALTH_COLLECTION, PROVEN_PREFIX, RESTORE_SUFFIX, is_internal
 from tests.ports import free_port
 from tests.unit.api.fakes import FakeOllama, FakeQdrant, Server
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.operations.observe.wait_answering import wait_for_answers
+from ragops.operations.observe.wait_healthy import wait_for_answers
 from ragops.services.contract import Endpoint, Login
 from tests.backup_helpers import session_in
 from tests.web_server import WebServer

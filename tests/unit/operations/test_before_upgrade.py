@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from ragops.errors import RagopsError
-from ragops.operations.lifecycle import upgrade_backup
+from ragops.operations.lifecycle import version_changes as upgrade_backup
 from ragops.operations.lifecycle.version_changes import VersionChange
 from ragops.recovery.manifest import Kind
 from ragops.services.contract import Check, ProbeResult, Status

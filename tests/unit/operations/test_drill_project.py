@@ -12,7 +12,7 @@ from ragops.config.load import load
 from ragops.config.model import Settings
 from ragops.operations.lifecycle.init import init
 from ragops.operations.restore import scratch_platform
-from ragops.operations.restore.read_project import ProjectFiles
+from ragops.operations.restore.project_files import ProjectFiles
 
 if TYPE_CHECKING:
     from pathlib import Path

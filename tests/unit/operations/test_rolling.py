@@ -16,7 +16,6 @@ from ragops.runtimes.docker.facts import FACTS as DOCKER
 from ragops.runtimes.docker.provision.resources import describe_resource, resources_of
 from ragops.services.contract import Endpoint, Node
 from ragops.services.qdrant.cluster import cluster as qdrant_cluster
-from ragops.services.qdrant.cluster import update
 from ragops.services.qdrant.settings import QdrantSettings
 
 HOST = SimpleNamespace(facts=DOCKER, describe_resource=describe_resource, resources_of=resources_of)
@@ -102,8 +101,8 @@ def test_a_node_that_refuses_the_others_is_changed_before_they_are_waited_for(
 def test_which_clusters_are_mixed(
     monkeypatch: pytest.MonkeyPatch, running: tuple[str, ...], wanted: str, mixed: set[str] | None
 ) -> None:
-    monkeypatch.setattr(update, "node_versions", lambda _endpoint: dict(zip(NODES, running, strict=False)))
-    assert update.mixed_nodes(CLUSTER, wanted) == mixed
+    monkeypatch.setattr(qdrant_cluster, "node_versions", lambda _endpoint: dict(zip(NODES, running, strict=False)))
+    assert qdrant_cluster.mixed_nodes(CLUSTER, wanted) == mixed
 
 
 def replaced(node: str) -> Step:
@@ -170,7 +169,7 @@ def _looked_ahead(monkeypatch: pytest.MonkeyPatch, *left: tuple[str, bool]) -> N
     """The cluster after the part of `up` that changes it node by node."""
     nodes = Nodes(*left)
     monkeypatch.setattr(qdrant_cluster, "node_versions", nodes.versions)
-    monkeypatch.setattr(update, "node_versions", nodes.versions)
+    monkeypatch.setattr(qdrant_cluster, "node_versions", nodes.versions)
     monkeypatch.setattr(qdrant_cluster, "wait_all_active", lambda _endpoint, _seconds: nodes.look())
     monkeypatch.setattr(provision, "open_stack", nodes.stack)
     section = QdrantSettings(image="qdrant/qdrant:v1.18.3")

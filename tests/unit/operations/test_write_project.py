@@ -10,8 +10,7 @@ import pytest
 
 from ragops.config.paths import ProjectPaths
 from ragops.errors import IntegrityError
-from ragops.operations.restore.read_project import ProjectFiles
-from ragops.operations.restore.write_project import write_secrets, write_settings
+from ragops.operations.restore.project_files import ProjectFiles, write_secrets, write_settings
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ragops.adapters.wait import wait_until
 from ragops.errors import RagopsError
-from ragops.services.gateway.kong_environment import ADMIN_PORT
+from ragops.services.gateway.kong_configuration import ADMIN_PORT
 
 if TYPE_CHECKING:
     import socket

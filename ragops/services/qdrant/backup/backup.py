@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.hints import OTHER_POINT
-from ragops.services.backup_checks import check_engine, compare_counts, need_space
+from ragops.services.backup_checks import check_engine, compare_counts, need_space, prove_by_loading
 from ragops.services.contract import Capability, Part
-from ragops.services.load_proof import prove_by_loading
 from ragops.services.qdrant.addresses import is_cluster
 from ragops.services.qdrant.backup import kept_collections as kept
 from ragops.services.qdrant.backup import manifest, restore, snapshot_reader

@@ -1,4 +1,4 @@
-"""The cluster as a whole: the versions of its nodes, and whether all of its replicas are active.
+"""The cluster as a whole: the versions of its nodes, whether all replicas are active, and refusals of an update.
 
 To change nodes one at a time: before the first `versions.check_upgrade`, between two of them `wait_all_active`.
 """
@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.qdrant.failures import suppress_missing
 from ragops.adapters.wait import wait_until
-from ragops.errors import RagopsError, UnhealthyError
+from ragops.errors import RagopsError, UnhealthyError, UsageError
 from ragops.services.qdrant.addresses import addresses
 from ragops.services.qdrant.cluster.members import find_unjoined
 from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.cluster.shards import ShardMap
+from ragops.services.qdrant.settings import instance
+from ragops.services.qdrant.versions import asks_nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.contract import Endpoint
+    from ragops.services.qdrant.settings import QdrantSettings
 
 _ANSWER_SECONDS = 10.0
 _POLL = 0.5
@@ -81,3 +84,31 @@ def node_versions(endpoint: Endpoint) -> dict[str, str]:
     """
     with connect(endpoint, _ANSWER_SECONDS) as nodes:
         return {client.name: str(client.root()["version"]) for client in nodes.clients}
+
+
+def refuse_fewer_nodes(endpoint: Endpoint, settings: QdrantSettings) -> None:
+    """Raise UsageError (nodes_removed) if an update would remove nodes that the cluster still counts.
+
+    Data that only they have would be lost, and the others would still count them for a majority.
+    """
+    before = len(endpoint.nodes)
+    if settings.nodes < before:
+        gone = ", ".join(instance(number) for number in range(settings.nodes + 1, before + 1))
+        what = f"cannot set qdrant.nodes from {before} to {settings.nodes}: the shards on {gone} would be out of reach"
+        way = "`ragops backup run`, `ragops down --purge-data`, set the new number, `ragops up`, `ragops restore`"
+        raise UsageError("nodes_removed", what, f"leave it at {before}; or, with an outage: {way}")
+
+
+def mixed_nodes(endpoint: Endpoint, wanted: str) -> frozenset[str] | None:
+    """Return the nodes that send one another the key already, if others do not yet and the version `wanted` does.
+
+    None if all nodes that answer are alike in this, or stay as they are: they may ask for the key then.
+    """
+    if not asks_nodes(wanted):
+        return None
+    try:
+        versions = node_versions(endpoint)
+    except RagopsError:
+        return None
+    able = frozenset(node for node, version in versions.items() if asks_nodes(version))
+    return able if len(able) < len(versions) else None

@@ -11,44 +11,44 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.wait import wait_until
 from ragops.errors import IntegrityError, UnhealthyError
-from ragops.services.qdrant.addresses import is_cluster
 from ragops.services.qdrant.cluster.members import members
 from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.cluster.replicas import shard_maps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.contract import Endpoint
+    from ragops.services.contract.service import DataFileReader
     from ragops.services.qdrant.cluster.nodes import Nodes
     from ragops.services.qdrant.cluster.shards import ShardMap
 
 _ANSWER_SECONDS = 90.0
 _LEADER_SECONDS = 30.0
 _POLL = 0.5
-RAFT_STATE = "raft_state.json"
+_RAFT_STATE = "raft_state.json"
 
 
-def remove_lost_peers(endpoint: Endpoint, state_of: Callable[[str], str | None]) -> tuple[str, ...]:
+def remove_lost_peers(endpoint: Endpoint, data_file: DataFileReader) -> tuple[str, ...]:
     """Remove nodes whose data are gone from the cluster, so that they can join it again; call it before they start.
 
-    `state_of` returns the content of the file RAFT_STATE among the data of a node, by its name, None if there are no
-    data. Returns notes for the user. Raises IntegrityError (last_replica_lost) if such a node held a shard that no
-    other node has; nothing is changed then. If no node answers, nothing is done.
+    Without that the cluster would refuse them under their old names. Returns notes for the user. Raises IntegrityError
+    (last_replica_lost) if such a node held a shard that no other node has; nothing is changed then. If no node answers,
+    nothing is done.
     """
-    if not is_cluster(endpoint):
+    if len(endpoint.nodes) < 2:
         return ()
     try:
         with connect(endpoint, _ANSWER_SECONDS) as nodes:
-            return tuple(_remove_lost(nodes, state_of)) if nodes.unreachable else ()
+            return tuple(_remove_lost(nodes, data_file)) if nodes.unreachable else ()
     except UnhealthyError:
         return ()
 
 
-def _remove_lost(nodes: Nodes, state_of: Callable[[str], str | None]) -> Iterator[str]:
+def _remove_lost(nodes: Nodes, data_file: DataFileReader) -> Iterator[str]:
     listed = {peer: host for known in members(nodes).values() for peer, host in known.peers.items()}
-    present = {name: _stored_peer(state_of(name)) for name in nodes.unreachable}
+    present = {name: _stored_peer(data_file(name, _RAFT_STATE)) for name in nodes.unreachable}
     lost = {peer: host for peer, host in listed.items() if host in present and present[host] != peer}
     _refuse_last_replicas(nodes.first, lost)
     for peer, host in lost.items():

@@ -8,19 +8,30 @@ from ragops.adapters.qdrant.paths import path_of
 from ragops.adapters.wait import wait_until
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant.addresses import addresses, is_cluster
-from ragops.services.qdrant.cluster.health_collection import ensure_health_collection
 from ragops.services.qdrant.cluster.members import find_unjoined
 from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.cluster.replicas import replicate_missing_shards
 from ragops.services.qdrant.names import HEALTH_COLLECTION
 
 if TYPE_CHECKING:
+    from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.contract import Endpoint
 
+HEALTH_PATH = path_of(HEALTH_COLLECTION)
 _ANSWER_SECONDS = 90.0  # a change of the cluster may take a minute
 _LOOK_SECONDS = 5.0
 _JOIN_SECONDS = 60.0
 _POLL = 0.2
+
+
+def ensure_health_collection(client: HttpClient, nodes: int) -> None:
+    """Create the collection if it is missing: one shard, with a replica on each of `nodes`."""
+    placement = {"shard_number": 1, "replication_factor": nodes, "write_consistency_factor": 1}
+    try:
+        client.change("PUT", HEALTH_PATH, {"vectors": {"size": 1, "distance": "Dot"}, **placement})
+    except RagopsError as error:
+        if error.code != "qdrant_exists":
+            raise
 
 
 def prepare(endpoint: Endpoint) -> None:

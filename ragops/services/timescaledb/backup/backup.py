@@ -18,7 +18,6 @@ from ragops.services.timescaledb.backup import counts as inventory
 from ragops.services.timescaledb.backup import dump as dumping
 from ragops.services.timescaledb.backup import pg_dump, proof, server_globals
 from ragops.services.timescaledb.restore import database_builder, pg_restore, swap
-from ragops.services.timescaledb.restore import kept_databases as kept
 from ragops.services.timescaledb.restore import roles as restore_roles
 
 if TYPE_CHECKING:
@@ -84,11 +83,13 @@ class TimescaleBackup:
             roles.prepare_role(endpoint)
             notes += database_builder.make_roles(endpoint, wanted)
             with database_builder.new_database(endpoint, wanted) as fresh:
-                notes += _fill(pg_restore.Order(endpoint, control, fresh, folder / part.name, part, wanted))
+                notes += database_builder.fill(
+                    pg_restore.Order(endpoint, control, fresh, folder / part.name, part, wanted)
+                )
                 notes += extension.update(endpoint, fresh)
                 database_builder.finish(endpoint, fresh, wanted)
                 rests = pg_restore.TIMESCALE in part.versions
-                kept = swap.swap_databases(endpoint, fresh, database, swap.kept_name(database), rests=rests)
+                kept = swap.swap_databases(endpoint, fresh, database, swap.make_name(database, swap.KEPT), rests=rests)
             if pg_restore.TIMESCALE in part.versions:
                 extension.start_background_jobs(endpoint, database)
             if kept and not swap.drop_if_empty(endpoint, kept):
@@ -101,21 +102,16 @@ class TimescaleBackup:
 
     def kept(self, endpoint: Endpoint) -> tuple[Kept, ...]:
         """Databases of earlier restores."""
-        return kept.kept(endpoint)
+        return swap.list_kept(endpoint)
 
     def drop_kept(self, endpoint: Endpoint, names: Sequence[str]) -> None:
         """Drop some of them for good."""
-        kept.drop(endpoint, names)
+        swap.drop_kept(endpoint, names)
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Rows of every table now, indexes and constraints."""
         with roles.session(endpoint, limit=0) as connection:
             return inventory.counts(connection)
-
-
-def _fill(order: pg_restore.Order) -> tuple[str, ...]:
-    """Fill the database; returns notes on what came back differently."""
-    return database_builder.fill(order)
 
 
 def _refuse_here(connection: Connection, endpoint: Endpoint, wanted: Globals | None) -> None:
@@ -179,5 +175,5 @@ def _bring_up(endpoint: Endpoint, control: Control) -> tuple[str, ...]:
 def _describe_kept(endpoint: Endpoint) -> tuple[str, ...]:
     """Return a note on every database that restores have kept, the newest last."""
     with roles.session(endpoint, roles.MAINTENANCE, subject="the database") as connection:
-        names = swap.kept_databases(connection, endpoint.options["database"])
+        names = swap.find_named(connection, endpoint.options["database"], swap.KEPT)
     return tuple(f'the database from before is kept; to drop it: DROP DATABASE "{name}";' for name in names)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from psycopg import IsolationLevel
 
 from ragops.adapters import subprocess_tool
+from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.contract import Part
 from ragops.services.timescaledb import roles
 from ragops.services.timescaledb.backup import counts as inventory
-from ragops.services.timescaledb.backup import dump_locks, dump_warnings, pg_dump, server_globals
+from ragops.services.timescaledb.backup import dump_warnings, pg_dump, server_globals
 from ragops.services.timescaledb.backup.evaluated_expressions import find_evaluated
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
     """
     with roles.session(endpoint, limit=0) as connection:
         dump_warnings.refuse(connection)
-        dump_locks.check_locks(connection)
+        check_locks(connection)
         connection.isolation_level = IsolationLevel.REPEATABLE_READ
         connection.read_only = True
         connection.execute("SET idle_in_transaction_session_timeout = 0")
@@ -50,7 +51,7 @@ def dump(endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
                 pg_dump.compare_tables(name, counts, check)
                 return Part(name, instant, counts, versions, notes)
 
-            with dump_locks.explain_errors(endpoint), _start(endpoint, control, snapshot) as archive:
+            with explain_lock_errors(endpoint), _start(endpoint, control, snapshot) as archive:
                 writer.store(name, archive, read_back, check.write)
     properties = io.BytesIO(f"{found.model_dump_json(indent=2)}\n".encode())
     writer.store(server_globals.PART, properties, lambda: Part(server_globals.PART, instant, {}, versions))
@@ -80,3 +81,52 @@ def _count(endpoint: Endpoint, snapshot: str) -> dict[str, int]:
     """By a connection of its own, whose transactions are short: their locks do not add up to those of the dump."""
     with roles.session(endpoint, limit=0) as connection:
         return inventory.counts(connection, snapshot)
+
+
+# --- locks -----------------------------------------------------------------------------------------------------------
+
+_ROOM = 1.2  # indexes, sequences and what others hold
+# Tables to lock, sessions with a share of the locks (PostgreSQL documentation, "Lock Management"), locks of a share,
+# and those that the server surely has room for: all backends have their share, workers too.
+_LOCKS = """
+    SELECT (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p')
+            AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')),
+        sum(setting::int) FILTER (WHERE name IN ('max_connections', 'max_prepared_transactions')),
+        current_setting('max_locks_per_transaction')::int,
+        current_setting('max_locks_per_transaction')::int * sum(setting::int)
+    FROM pg_settings WHERE name IN ('max_connections', 'max_prepared_transactions', 'max_worker_processes',
+                                    'max_wal_senders', 'autovacuum_worker_slots')
+"""
+
+
+def check_locks(connection: Connection) -> None:
+    """Raise UnhealthyError (database_out_of_locks) if the server cannot hold the locks that a dump needs."""
+    tables, sessions, most, room = _count_locks(connection)
+    if tables > room:
+        raise _out_of_locks(f"a dump locks all {tables} tables at once", tables, sessions, most)
+
+
+@contextmanager
+def explain_lock_errors(endpoint: Endpoint) -> Iterator[None]:
+    """Name the setting that helps if a dump ran out of locks, and the value that it needs."""
+    try:
+        yield
+    except RagopsError as error:
+        if "out of shared memory" not in error.message:
+            raise
+        with roles.session(endpoint, subject="the database") as connection:
+            tables, sessions, most, _room = _count_locks(connection)
+        raise _out_of_locks(f"the dump of {tables} tables ran out of locks", tables, sessions, most) from error
+
+
+def _count_locks(connection: Connection) -> tuple[int, int, int, int]:
+    tables, sessions, most, room = connection.execute(_LOCKS).fetchone() or (0, 0, 0, 0)
+    return tables, sessions, most, room
+
+
+def _out_of_locks(why: str, tables: int, sessions: int, most: int) -> UnhealthyError:
+    wanted = max(int(tables * _ROOM / max(sessions, 1)), most) + 1
+    number = 1 << (wanted - 1).bit_length()
+    what = f"cannot dump the database: {why}, and max_locks_per_transaction is {most}"
+    hint = f"set `timescaledb: {{max_locks_per_transaction: {number}}}` in ragops.yaml, then `ragops up`"
+    return UnhealthyError("database_out_of_locks", what, hint)

@@ -54,10 +54,10 @@ def make_roles(endpoint: Endpoint, wanted: Globals | None) -> tuple[str, ...]:
 def new_database(endpoint: Endpoint, wanted: Globals | None) -> Iterator[str]:
     """Create an empty database, dropped if the block fails; databases of killed restores are dropped first."""
     database = endpoint.options["database"]
-    fresh = swap.scratch_name(database)
+    fresh = swap.make_name(database, swap.FILLED)
     try:
         with roles.session(endpoint, roles.MAINTENANCE, subject=f"database {fresh}", limit=0) as connection:
-            for left in swap.scratch_databases(connection, database):
+            for left in swap.find_named(connection, database, swap.FILLED):
                 swap.drop(connection, endpoint, left)
             _make(connection, endpoint, fresh, wanted)
         yield fresh

@@ -11,13 +11,19 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
-from ragops.adapters.postgres import fetch_column, translate_errors
-from ragops.services.timescaledb.roles import MAINTENANCE, operator
+from ragops.adapters.postgres import fetch_column, fetch_value, translate_errors
+from ragops.errors import UsageError
+from ragops.services.kept_data import Kept, since
+from ragops.services.timescaledb.roles import MAINTENANCE, operator, session
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint
 
+
+FILLED, KEPT = "restore", "before"  # why a database is there: the middle of its name
 _LONGEST = 63  # bytes of a name; PostgreSQL cuts longer ones silently
 _STAMP = "%Y%m%dt%H%M%S%f"
 _POLL = 0.02
@@ -43,33 +49,15 @@ _OWN_OBJECTS = """
 """
 
 
-def scratch_name(database: str) -> str:
-    """Return the name of the database that a restore fills."""
-    return _name(database, "restore")
-
-
-def kept_name(database: str) -> str:
-    """Return the name under which the database from before a restore is kept."""
-    return _name(database, "before")
-
-
-def _name(database: str, purpose: str) -> str:
+def make_name(database: str, purpose: str) -> str:
+    """Return the name of a database that a restore fills (FILLED), or that it keeps of the old one (KEPT)."""
     suffix = f"_{purpose}_{datetime.now(tz=UTC):{_STAMP}}"[:-3]  # milliseconds
     return database[: _LONGEST - len(suffix)] + suffix
 
 
-def scratch_databases(connection: Connection, database: str) -> list[str]:
-    """Left by restores that were killed."""
-    return _find_matching(connection, database, "restore")
-
-
-def kept_databases(connection: Connection, database: str) -> list[str]:
-    """Kept by earlier restores, oldest first."""
-    return _find_matching(connection, database, "before")
-
-
-def _find_matching(connection: Connection, database: str, purpose: str) -> list[str]:
-    base = _name(database, purpose).rpartition(f"_{purpose}_")[0]
+def find_named(connection: Connection, database: str, purpose: str) -> list[str]:
+    """Return the databases that killed restores have left (FILLED) or earlier ones have kept (KEPT), oldest first."""
+    base = make_name(database, purpose).rpartition(f"_{purpose}_")[0]
     pattern = f"^{re.escape(base)}_{purpose}_[0-9]{{8}}t[0-9]{{9}}$"
     return fetch_column(connection, "SELECT datname FROM pg_database WHERE datname ~ %s ORDER BY 1", [pattern])
 
@@ -95,11 +83,11 @@ def drop(connection: Connection, endpoint: Endpoint, database: str) -> None:
 
 def drop_if_empty(endpoint: Endpoint, database: str) -> bool:
     """Drop a database that nothing was ever made in, such as the first one of a new platform; return whether it was."""
-    with operator(endpoint, database) as inside, translate_errors(f"database {database}"):
+    with session(endpoint, database) as inside:
         row = inside.execute(_OWN_OBJECTS).fetchone()
     if row is None or row[0]:
         return False
-    with operator(endpoint, MAINTENANCE) as connection, translate_errors(f"database {database}"):
+    with session(endpoint, MAINTENANCE, subject=f"database {database}") as connection:
         drop(connection, endpoint, database)
     return True
 
@@ -139,3 +127,23 @@ def _rename(
             connection.execute(
                 sql.SQL("ALTER DATABASE {} SET timescaledb.restoring = 'on'").format(sql.Identifier(kept))
             )
+
+
+def list_kept(endpoint: Endpoint) -> tuple[Kept, ...]:
+    """Return the databases that restores keep, or leave when they are killed."""
+    database = endpoint.options["database"]
+    with session(endpoint, MAINTENANCE, subject="the database") as connection:
+        names = [name for purpose in (KEPT, FILLED) for name in find_named(connection, database, purpose)]
+        sizes = {name: fetch_value(connection, "SELECT pg_database_size(%s::name)", [name]) or 0 for name in names}
+    return tuple(Kept("database", name, since(name), int(size)) for name, size in sizes.items())
+
+
+def drop_kept(endpoint: Endpoint, names: Sequence[str]) -> None:
+    """Drop some of them, and none that is not one of them. Raises UsageError (not_kept)."""
+    known = {item.name for item in list_kept(endpoint)}
+    with session(endpoint, MAINTENANCE, limit=0, subject="the database") as connection:
+        for name in names:
+            if name not in known:
+                what = f"cannot drop {name}: it is no database that a restore keeps"
+                raise UsageError("not_kept", what, "see `ragops restore clean`")
+            drop(connection, endpoint, name)

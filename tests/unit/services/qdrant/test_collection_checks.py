@@ -11,13 +11,13 @@ import pytest
 
 from ragops.errors import RagopsError
 from ragops.services.contract import Status
-from ragops.services.qdrant import RESTORE_SUFFIX
 from ragops.services.qdrant.cluster.collection_checks import (
     Conditions,
     check_collection,
     check_leftovers,
     example_query,
 )
+from ragops.services.qdrant.names import RESTORE_SUFFIX
 
 DENSE = {"vectors": {"size": 2, "distance": "Dot"}}
 

@@ -8,8 +8,9 @@ import pulumi
 import pytest
 
 from ragops.runtimes.docker.provision import args as docker_args
-from ragops.services.qdrant import API_KEY_SECRET, ENGINE, SERVER_ENGINE
-from ragops.services.qdrant.component import Qdrant, QdrantArgs
+from ragops.services.contract import Declaration
+from ragops.services.qdrant.component import Qdrant
+from ragops.services.qdrant.names import API_KEY_SECRET, ENGINE, SERVER_ENGINE
 from ragops.services.qdrant.settings import QdrantSettings
 from ragops.services.spec import ImageSpec, Layout, ServiceSpec
 
@@ -58,7 +59,7 @@ def declared(runtime: Runtime, settings: QdrantSettings) -> tuple[Qdrant, Engine
 
     @pulumi.runtime.test
     def declare() -> None:
-        made.append(Qdrant(QdrantArgs(settings, {API_KEY_SECRET: "key"}, runtime)))
+        made.append(Qdrant(Declaration(settings, "rag", {API_KEY_SECRET: "key"}, runtime)))
 
     declare()
     return made[0], engine

@@ -13,8 +13,8 @@ import pytest
 from ragops.render import render
 from ragops.runtimes.docker.provision import args as docker_args
 from ragops.services.contract import Node
-from ragops.services.qdrant import API_KEY_SECRET, IMAGE
 from ragops.services.qdrant.component import cluster_endpoint
+from ragops.services.qdrant.names import API_KEY_SECRET, IMAGE
 from ragops.services.qdrant.node import image, node_spec, version
 from ragops.services.qdrant.settings import QdrantSettings, instance
 from tests.ports import free_port

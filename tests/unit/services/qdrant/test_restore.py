@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
-from ragops.services.qdrant import PROVEN_PREFIX, RESTORE_SUFFIX
 from ragops.services.qdrant.backup import restore
 from ragops.services.qdrant.backup.manifest import Catalogue, CollectionRecord, Shard
 from ragops.services.qdrant.backup.proven_copies import user_aliases, user_collections
 from ragops.services.qdrant.backup.restore import Restore
 from ragops.services.qdrant.cluster import polling
 from ragops.services.qdrant.cluster.nodes import Nodes
+from ragops.services.qdrant.names import PROVEN_PREFIX, RESTORE_SUFFIX
 from tests.unit.services.qdrant.fake_cluster import Cluster
 
 if TYPE_CHECKING:

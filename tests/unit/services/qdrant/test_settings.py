@@ -6,7 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from ragops.errors import UsageError
-from ragops.services.qdrant.settings import QdrantSettings, published_ports, refuse_fewer
+from ragops.services.contract import Endpoint, Node
+from ragops.services.qdrant.cluster.cluster import refuse_fewer_nodes
+from ragops.services.qdrant.settings import QdrantSettings, published_ports
 
 
 def test_three_nodes_with_two_copies_unless_told_otherwise() -> None:
@@ -43,9 +45,17 @@ def test_what_does_not_add_up_is_refused_with_why(section: dict[str, Any], words
         QdrantSettings(**section)
 
 
+def of(nodes: int) -> Endpoint:
+    """A cluster of so many nodes."""
+    names = (f"qdrant-{number}" for number in range(1, nodes + 1))
+    return Endpoint(
+        "qdrant", "qdrant", "1.18.3", "docker", "127.0.0.1", 6333, nodes=tuple(Node(name, "") for name in names)
+    )
+
+
 def test_nodes_may_come_but_not_go() -> None:
-    refuse_fewer(3, QdrantSettings(nodes=5))
-    refuse_fewer(3, QdrantSettings(nodes=3))
+    refuse_fewer_nodes(of(3), QdrantSettings(nodes=5))
+    refuse_fewer_nodes(of(3), QdrantSettings(nodes=3))
     with pytest.raises(UsageError, match="the shards on qdrant-4, qdrant-5 would be out of reach") as refused:
-        refuse_fewer(5, QdrantSettings(nodes=3))
+        refuse_fewer_nodes(of(5), QdrantSettings(nodes=3))
     assert refused.value.code == "nodes_removed"

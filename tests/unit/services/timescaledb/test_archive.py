@@ -18,7 +18,7 @@ from ragops.services.timescaledb.backup.pg_dump import (
     restore_arguments,
     tables,
 )
-from ragops.services.timescaledb.restore.swap import kept_name, scratch_name
+from ragops.services.timescaledb.restore.swap import FILLED, KEPT, make_name
 
 ENDPOINT = Endpoint(
     service="timescaledb",
@@ -83,6 +83,6 @@ def test_tables_of_a_listing():
 
 @pytest.mark.parametrize("database", ["rag", "d" * 49])
 def test_names_of_databases_fit(database):
-    for name in (kept_name(database), scratch_name(database)):
+    for name in (make_name(database, KEPT), make_name(database, FILLED)):
         assert len(name) <= 63
         assert name.startswith(database[:30])
