@@ -32,7 +32,8 @@ class Shell(StrEnum):
 
 
 def completion(
-    context: typer.Context, shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.", show_choices=False)]
+    context: typer.Context,
+    shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh or fish.", show_choices=False)],
 ) -> None:
     """Print the script that completes commands, options and names in a shell.
 

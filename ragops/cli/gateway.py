@@ -24,8 +24,8 @@ gateway = Application(help="The gateway's hot configuration.")
 @tokens.command()
 def issue(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Who will use it.")],
-    days: Annotated[int, typer.Option(min=1, max=366, help="How long it holds.")] = 90,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Who will use it.")],
+    days: Annotated[int, typer.Option(min=1, max=366, metavar="DAYS", help="How long it holds.")] = 90,
     lock_wait: LockWait = 0.0,
 ) -> None:
     """Issue a token; it is shown this once.
@@ -84,7 +84,10 @@ def list_tokens(context: typer.Context) -> None:
 def revoke(
     context: typer.Context,
     token: Annotated[
-        str, typer.Argument(autocompletion=completion.tokens, help="Its id, or a name for all of that name.")
+        str,
+        typer.Argument(
+            metavar="TOKEN", autocompletion=completion.tokens, help="Its id, or a name for all of that name."
+        ),
     ],
     lock_wait: LockWait = 0.0,
 ) -> None:

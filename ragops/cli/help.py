@@ -27,6 +27,10 @@ class Command(TyperCommand):
         """Return the parameters, for a shell's completion with the global ones."""
         return _with_global(super().get_params(ctx), ctx)
 
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return what follows the command's name in its usage line."""
+        return ["[OPTIONS]", *(_placeholder(one) for one in super().get_params(ctx) if _is_argument(one))]
+
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments, options and global options."""
         _write_parameters(super().get_params(ctx), ctx, formatter)
@@ -90,14 +94,29 @@ def _with_global(own: list[Any], ctx: Any) -> list[Any]:
     return [*own, *_global_parameters(ctx)]
 
 
+def _is_argument(parameter: Any) -> bool:
+    return bool(parameter.param_type_name == "argument")
+
+
+def _placeholder(argument: Any) -> str:
+    """Return how the argument is written in usage and help: NAME, [NAME] or [NAME]..., whatever Typer makes of it."""
+    name = argument.metavar or argument.name.upper()
+    return f"{name if argument.required else f'[{name}]'}{'' if argument.nargs == 1 else '...'}"
+
+
+def _help_record(parameter: Any, ctx: Any) -> tuple[str, str] | None:
+    record = parameter.get_help_record(ctx)
+    return (_placeholder(parameter), record[1]) if record and _is_argument(parameter) else record
+
+
 def _write_parameters(own: Sequence[Any], ctx: Any, formatter: Any) -> None:
     shared = _global_parameters(ctx)
     sections: dict[str, list[Any]] = {"Arguments": [], "Options": [], "Global options": shared}
     for parameter in own:
         if parameter not in shared:
-            sections["Arguments" if parameter.param_type_name == "argument" else "Options"].append(parameter)
+            sections["Arguments" if _is_argument(parameter) else "Options"].append(parameter)
     for title, parameters in sections.items():
-        records = [record for one in parameters if (record := one.get_help_record(ctx))]
+        records = [record for one in parameters if (record := _help_record(one, ctx))]
         if records:
             with formatter.section(title):
                 formatter.write_dl(records)

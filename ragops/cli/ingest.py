@@ -27,7 +27,7 @@ def ingest(
     collections: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[COLLECTION]...",
+            metavar="COLLECTION",
             autocompletion=completion.collections,
             help="Which ones; all that are enabled if none.",
         ),

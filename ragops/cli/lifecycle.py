@@ -23,9 +23,13 @@ _RUNTIMES = ", ".join(f"{name} ({registry.facts(name).instances})" for name in r
 
 def init(
     context: typer.Context,
-    directory: Annotated[Path, typer.Argument(metavar="[DIR]", help="Folder of the project.")] = Path(),
-    name: Annotated[str | None, typer.Option(help="Name of the platform; the folder's if not given.")] = None,
-    runtime: Annotated[str, typer.Option(help=f"What runs the services: {_RUNTIMES}.")] = registry.DEFAULT,
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the project.")] = Path(),
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the platform; the folder's if not given.")
+    ] = None,
+    runtime: Annotated[
+        str, typer.Option(metavar="RUNTIME", help=f"What runs the services: {_RUNTIMES}.")
+    ] = registry.DEFAULT,
 ) -> None:
     """Write the files of a new project.
 

@@ -108,7 +108,10 @@ def _unexpected(failure: Exception) -> RagopsError:
     if hasattr(failure, "format_message"):
         context = getattr(failure, "ctx", None)
         command = context.command_path if context else "ragops"
-        return UsageError("usage", failure.format_message(), f"see `{command} --help`")
+        what = (
+            failure.format_message().replace("Value error, ", "").replace("Input should be", "it has to be")
+        )  # pydantic
+        return UsageError("usage", what, f"see `{command} --help`")
     if type(failure).__name__ == "Abort" or interrupts.is_caused_by_interrupt(failure):
         return InterruptedRunError("interrupted", "interrupted")
     if isinstance(failure, PermissionError):

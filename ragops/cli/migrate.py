@@ -133,7 +133,7 @@ def _show_import(line: Callable[[str], None], report: ImportReport) -> None:
 @group.command(name="db-to-json")
 def db_to_json(
     context: typer.Context,
-    file: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="File to write; stdout if not given.")] = None,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="File to write; stdout if not given.")] = None,
 ) -> None:
     """Write the collections as a document that imports to the same rows.
 

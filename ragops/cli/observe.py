@@ -60,7 +60,9 @@ def status(context: typer.Context) -> None:
 
 def outputs(
     context: typer.Context,
-    output_format: Annotated[OutputFormat, typer.Option("--format", help="env or json.")] = OutputFormat.env,
+    output_format: Annotated[
+        OutputFormat, typer.Option("--format", metavar="FORMAT", help="env or json.")
+    ] = OutputFormat.env,
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Passwords in the clear.")] = False,
 ) -> None:
     """Print connection settings for applications.
@@ -81,9 +83,12 @@ def outputs(
 
 def logs(
     context: typer.Context,
-    service: Annotated[str, typer.Argument(autocompletion=completion.services, help=f"One of: {', '.join(names())}.")],
+    service: Annotated[
+        str,
+        typer.Argument(metavar="SERVICE", autocompletion=completion.services, help=f"One of: {', '.join(names())}."),
+    ],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing lines as they are appended.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Lines from the end.")] = 100,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, metavar="N", help="Lines from the end.")] = 100,
 ) -> None:
     """Print the log of a service.
 
@@ -127,13 +132,13 @@ def health(
     context: typer.Context,
     services: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SERVICE]...", autocompletion=completion.services, help="All if none is named."),
+        typer.Argument(metavar="SERVICE", autocompletion=completion.services, help="All if none is named."),
     ] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 seconds until interrupted.")] = False,
     output_format: Annotated[
-        HealthFormat, typer.Option("--format", help="table, json, prometheus or nagios.")
+        HealthFormat, typer.Option("--format", metavar="FORMAT", help="table, json, prometheus or nagios.")
     ] = HealthFormat.table,
-    timeout: Annotated[float, typer.Option(min=0.1, max=300, help="Deadline of every probe in seconds.")] = 5.0,
+    timeout: Annotated[float, typer.Option(min=0.1, max=300, metavar="SECONDS", help="Deadline of every probe.")] = 5.0,
 ) -> None:
     """Probe every service at once.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ragops.recovery.repository import Repository
 
 Reference = Annotated[
-    str, typer.Argument(metavar="[ID]", autocompletion=completion.points, help="Its id, the start of it, or latest.")
+    str, typer.Argument(metavar="ID", autocompletion=completion.points, help="Its id, the start of it, or latest.")
 ]
 From = Annotated[
     str | None, typer.Option("--repository", metavar="NAME", help="Of this repository: its URL, folder, or number.")

@@ -35,7 +35,7 @@ def query(
             help="Where to look; everywhere if not given.",
         ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=50, help="Most passages to show.")] = 5,
+    limit: Annotated[int, typer.Option(min=1, max=50, metavar="N", help="Most passages to show.")] = 5,
     token_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Holds the token; else RAGOPS_TOKEN, else one for an hour.")
     ] = None,

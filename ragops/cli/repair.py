@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 def repair(
     context: typer.Context,
-    service: Annotated[str, typer.Argument(autocompletion=completion.repairable, help="The service: redis.")],
+    service: Annotated[
+        str, typer.Argument(metavar="SERVICE", autocompletion=completion.repairable, help="The service: redis.")
+    ],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be lost, put nothing in place.")] = False,
     yes: Yes = False,
     lock_wait: LockWait = 0.0,

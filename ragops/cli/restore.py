@@ -27,7 +27,7 @@ _CLEAN = "clean"
 Target = Annotated[
     str,
     typer.Argument(
-        metavar="[ID|clean]",
+        metavar="ID|clean",
         autocompletion=completion.points_or_clean,
         help="Its id, the start of it, or latest; clean removes what restores kept.",
     ),

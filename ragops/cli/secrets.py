@@ -49,7 +49,7 @@ def rotate(
     context: typer.Context,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", autocompletion=completion.secrets, help="Secrets of `secrets list`."),
+        typer.Argument(metavar="NAME", autocompletion=completion.secrets, help="Secrets of `secrets list`."),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="Every generated password and key.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Complete a rotation, or end its grace time.")] = False,
