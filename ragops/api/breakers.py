@@ -78,6 +78,13 @@ class _Storage(pybreaker.CircuitMemoryStorage):
         super().__init__(pybreaker.STATE_CLOSED)
         self._clock = clock
         self._opened: float | None = None
+        self.keeps_count = False  # at the next success, which is none
+
+    def reset_counter(self) -> None:
+        """Begin to count failures again, unless the call that ended was given up."""
+        if not self.keeps_count:
+            super().reset_counter()
+        self.keeps_count = False
 
     def elapsed(self) -> float:
         """Seconds since the breaker opened."""
@@ -128,10 +135,11 @@ class Breaker(pybreaker.CircuitBreakerListener):
         if self._trial:
             raise self._refusal(1, "is being tried by another request")
 
-    async def call(self, function: Callable[[], Awaitable[T]]) -> T:
+    async def call(self, function: Callable[[], Awaitable[T]], *, ends_with_caller: bool = False) -> T:
         """Await `function()` and count how it went.
 
-        Raises CircuitOpenError without calling it, DependencyFailedError, or whatever ApiError the call raises.
+        `ends_with_caller`: it is cancelled with the caller, without a verdict, unless it is a trial. Raises
+        CircuitOpenError without calling it, DependencyFailedError, or whatever ApiError the call raises.
         """
         self.check()
         task = asyncio.create_task(self._run(function))
@@ -141,6 +149,11 @@ class Breaker(pybreaker.CircuitBreakerListener):
             return await asyncio.shield(task)
         except _LateError as late:
             raise late.__cause__ or late from None
+        except asyncio.CancelledError:
+            if ends_with_caller and not self._trial:
+                task.cancel()
+                await asyncio.wait({task})
+            raise
 
     async def close(self) -> None:
         """Cancel what still runs."""
@@ -184,6 +197,9 @@ class Breaker(pybreaker.CircuitBreakerListener):
                     result = await function()
             except TimeoutError as error:
                 raise DependencyFailedError(self.name, f"no answer within {self._timeout:g} s") from error
+        except asyncio.CancelledError as error:  # by its caller, or at the end: no verdict
+            self._storage.keeps_count = True
+            raise _LateError from error
         except Exception as error:
             if self._breaker.state is not era:
                 raise _LateError from error

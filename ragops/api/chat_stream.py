@@ -2,92 +2,75 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 
-from ragops.embedding.protocols import Fault, ServerError, read_answer
+from ragops.embedding.answers import MOST_BYTES, Piece, add_bytes, read_answer, read_chat, read_line
+from ragops.embedding.protocols import Fault, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from ragops.api.problem import ApiError
 
-_END_OF_EVENTS = "[DONE]"  # OpenAI's last event
-
-
-class UnreadablePieceError(ValueError):
-    """A line of the stream is not one of the protocol; its text is the reason."""
-
-
-def read_ollama(line: str) -> tuple[str, bool]:
-    """Return the text of a line of `POST /api/chat` (JSON), and whether it is the last one. Raises ValueError."""
-    values = _object(line)
-    if "error" in values:
-        raise UnreadablePieceError(str(values["error"])[:200])
-    message = values.get("message")
-    text = message.get("content") if isinstance(message, dict) else None
-    return (text if isinstance(text, str) else ""), values.get("done") is True
-
-
-def read_openai(line: str) -> tuple[str, bool]:
-    """Return the text of a line of `POST /v1/chat/completions` (server-sent events), and whether it is the last one.
-
-    Raises ValueError.
-    """
-    field, _, data = line.partition(":")
-    data = data.strip()
-    if field != "data":
-        return "", False
-    if data == _END_OF_EVENTS:
-        return "", True
-    values = _object(data)
-    if "error" in values:
-        raise UnreadablePieceError(str(values["error"])[:200])
-    choices = values.get("choices")
-    delta = choices[0].get("delta") if isinstance(choices, list) and choices else None
-    text = delta.get("content") if isinstance(delta, dict) else None
-    return (text if isinstance(text, str) else ""), False
-
-
-READERS = {"ollama": read_ollama, "openai": read_openai}
+_MOST_LINE = 1 << 20
 
 
 async def stream_chat(
     http: httpx.AsyncClient,
     request: httpx.Request,
-    read: Callable[[str], tuple[str, bool]],
+    kind: str,
     failed: Callable[[httpx.HTTPError | ServerError], ApiError],
-) -> AsyncGenerator[str]:
-    """Send `request` and yield the pieces of the answer; the time-outs are those of `http`, for each piece.
+) -> AsyncGenerator[Piece]:
+    """Send `request` and yield the pieces of the answer; the time-outs are those of `http`, for each read.
 
     Raises ApiError, made by `failed`, if the server fails, before the first piece or between two.
     """
+    key = request.headers.get("authorization", "").removeprefix("Bearer ")
     try:
         response = await http.send(request, stream=True)
         async with aclosing(response):
-            if response.status_code != httpx.codes.OK:
-                await response.aread()
-                key = request.headers.get("authorization", "").removeprefix("Bearer ")
-                read_answer(response, key)
-            async with aclosing(response.aiter_lines()) as lines:  # type: ignore[type-var]  # a generator, typed less
+            if response.status_code != httpx.codes.OK or _is_whole(response):
+                yield read_chat(kind, read_answer(response, await read_body(response, MOST_BYTES), key))
+                return
+            is_ended = False
+            async with aclosing(_lines(response)) as lines:
                 async for line in lines:
-                    text, is_last = read(line) if line.strip() else ("", False)
-                    if text:
-                        yield text
-                    if is_last:
-                        return
+                    piece = read_line(kind, line, key) if line.strip() else Piece()
+                    is_ended = is_ended or piece.is_last
+                    if piece.text or piece.is_cut:
+                        yield piece
     except (httpx.HTTPError, ServerError) as error:
         raise failed(error) from error
-    except ValueError as error:
-        raise failed(ServerError(Fault.UNREADABLE, f"its answer cannot be read: {error}")) from error
-    raise failed(ServerError(Fault.DOWN, "its answer ended before its last piece"))
+    if not is_ended:
+        raise failed(ServerError(Fault.DOWN, "its answer ended before its last piece"))
 
 
-def _object(text: str) -> dict[str, Any]:
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        raise UnreadablePieceError(f"not an object: {text[:80]}")
-    return values
+async def read_body(response: httpx.Response, most: int) -> bytes:
+    """Return the body of an answer of at most so many bytes. Raises ServerError, httpx.HTTPError."""
+    content = bytearray()
+    async for part in response.aiter_bytes():
+        add_bytes(content, part, most)
+    return bytes(content)
+
+
+def _is_whole(response: httpx.Response) -> bool:
+    """Return whether the server answers at once although it was asked for pieces."""
+    return bool(response.headers.get("content-type", "").partition(";")[0].strip() == "application/json")
+
+
+async def _lines(response: httpx.Response) -> AsyncGenerator[str]:
+    """Yield the lines, which end with LF, CR LF or CR alone.
+
+    Not by httpx: it also splits at other signs, such as U+2028, which JSON may have inside of a text.
+    """
+    waiting = b""
+    async for part in response.aiter_bytes():
+        *lines, waiting = (waiting + part).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", "replace")
+        if len(waiting) > _MOST_LINE:
+            raise ServerError(Fault.UNREADABLE, "its answer cannot be read: a line is too long")
+    yield waiting.decode("utf-8", "replace")

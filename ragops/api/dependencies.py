@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from fastapi import Request  # noqa: TC002  FastAPI reads the annotations
 
 from ragops.api import catalogue
-from ragops.api.answering import Answers, ChatModel
+from ragops.api.answering import Answers
 from ragops.api.breakers import Breaker
+from ragops.api.chat_model import ChatModel
 from ragops.api.clients import Qdrant
 from ragops.api.clock import Clock
 from ragops.api.embedders import Embedders, LocalEmbedder, QueryEmbedder, ServedEmbedder
@@ -21,7 +21,6 @@ from ragops.api.querylog import QueryLog
 from ragops.api.search import Search
 from ragops.api.stores import REDIS_SECONDS, AnswerCache, Database
 from ragops.embedding import make
-from ragops.embedding.protocols import base_url
 
 if TYPE_CHECKING:
     from ragops.api.config import ApiConfig
@@ -71,7 +70,6 @@ class _Builder:
         self.clock = clock
         self.metrics = Metrics()
         self.breakers: dict[str, Breaker] = {}
-        self.servers: dict[str, Breaker] = {}  # of models, by URL
 
     def breaker(self, name: str, timeout: float) -> Breaker:
         breaker = Breaker(name, self.config.breakers, timeout, self.clock, self.metrics)
@@ -93,19 +91,10 @@ class _Builder:
         if not spec.is_served or spec.url is None:
             return LocalEmbedder(make(spec))
         key = self.config.secret(spec.key_file)
-        breaker = self.server_breaker(spec)
-        return ServedEmbedder(ModelServer(breaker.name, spec.kind, spec.url, spec.timeout, key), spec, breaker)
-
-    def server_breaker(self, spec: ModelSpec) -> Breaker:
-        """Return the one breaker of a server: what fails there fails for all of its models."""
-        url = base_url(spec.kind, spec.url or "")
-        if url not in self.servers:
-            name = spec.kind if spec.kind not in self.breakers else f"{spec.kind} {urlsplit(url).netloc}"
-            while name in self.breakers:
-                name += "+"
-            longest = max(one.timeout for one in (self.config.embedder, *self.config.models.values()))
-            self.servers[url] = self.breaker(name, longest + _SLACK)
-        return self.servers[url]
+        # One for each model: another one of the same server may be missing, or have another key.
+        name = spec.kind if spec.kind not in self.breakers else f"{spec.kind} {spec.space}"
+        breaker = self.breaker(name, spec.timeout + _SLACK)
+        return ServedEmbedder(ModelServer(name, spec.kind, spec.url, spec.timeout, key), spec, breaker)
 
     def writer(self) -> ChatModel | None:
         spec = self.config.chat

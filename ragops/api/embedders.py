@@ -66,7 +66,7 @@ class LocalEmbedder:
 
 
 class ServedEmbedder:
-    """A model of a server, behind the breaker of that server."""
+    """A model of a server, behind its own breaker."""
 
     def __init__(self, server: ModelServer, spec: ModelSpec, breaker: Breaker) -> None:
         self.name = spec.space
@@ -81,6 +81,10 @@ class ServedEmbedder:
     async def embed(self, text: str, *, prefixed: bool = True) -> list[float]:
         """Return the vector; raises ApiError."""
         return await self.breaker.call(lambda: self.server.embed(text, self._spec, prefixed=prefixed))
+
+    async def ready(self) -> None:
+        """Return if the server answers and has the model; raises ApiError."""
+        await self.server.ready(self._spec.model)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -11,6 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from ragops.api.dependencies import Dependencies, dependencies
 from ragops.api.embedders import ServedEmbedder
+from ragops.api.model_servers import BUSY, SLOW
 from ragops.api.operator_schemas import HealthResponse, ReadyCheck, ReadyResponse
 from ragops.api.problem import ApiError
 
@@ -62,13 +64,13 @@ def _questions(deps: Dependencies) -> Iterator[Coroutine[Any, Any, ReadyCheck]]:
     """One for each dependency, to be asked at the same time."""
     yield _check("qdrant", "down", deps.search.breaker.call(deps.search.qdrant.ready))
     embedders, writer = deps.search.embedders, deps.answers.writer
-    asked = {one.breaker.name: one for one in embedders.all.values() if isinstance(one, ServedEmbedder)}
-    if isinstance(embedders.default, ServedEmbedder):
-        asked[embedders.default.breaker.name] = embedders.default
-    for name, one in asked.items():
-        yield _check(name, "down" if one is embedders.default else "degraded", one.breaker.call(one.server.ready))
+    for one in embedders.all.values():
+        if isinstance(one, ServedEmbedder):
+            status = "down" if one is embedders.default else "degraded"
+            yield _check(one.breaker.name, status, one.breaker.call(one.ready))
     if writer is not None:
-        yield _check("chat", "degraded", writer.breaker.call(writer.server.ready))
+        ready = partial(writer.server.ready, writer.config.model)
+        yield _check("chat", "degraded", writer.breaker.call(ready))
     if deps.cache:
         yield _check("redis", "degraded", deps.cache.ready())
     if deps.database:
@@ -79,8 +81,8 @@ async def _check(name: str, otherwise: str, asked: Awaitable[object]) -> ReadyCh
     try:
         await asked
     except ApiError as error:
-        # A server that is slow is not down: it may be loading a model.
-        status = "degraded" if error.code == "dependency_slow" else otherwise
+        # A server that is slow or busy is not down: it may be loading a model.
+        status = "degraded" if error.code in (SLOW, BUSY) else otherwise
         return ReadyCheck(name=name, status=status, detail=error.detail)
     return ReadyCheck(name=name, status="ok", detail="answers")
 

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from ragops.api.breakers import DependencyFailedError
-from ragops.api.chat_stream import READERS, stream_chat
+from ragops.api.chat_stream import read_body, stream_chat
 from ragops.api.problem import ApiError
-from ragops.embedding import protocols
+from ragops.embedding import answers, protocols
 from ragops.embedding.protocols import Fault, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from ragops.api.config import Secret
+    from ragops.embedding.answers import Piece
     from ragops.embedding.spec import ChatSpec, ModelSpec
 
+SLOW, BUSY = "dependency_slow", "dependency_busy"
+_WITHOUT_LIST = (Fault.UNREADABLE, Fault.REFUSED, Fault.MISSING)  # not every server of OpenAI's protocol has a list
 _PAUSE_SECONDS = 0.05
 _READY_SECONDS = 5.0
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=50)
@@ -30,12 +33,24 @@ class NotConnectedError(DependencyFailedError):
     """There was no connection, so that the request may be sent again."""
 
 
+class SlowError(DependencyFailedError):
+    """The server is there, and its answer did not come in time."""
+
+    def __init__(self, dependency: str, reason: str) -> None:
+        super().__init__(dependency, reason)
+        self.code = SLOW
+
+
+class TooLongError(ApiError):
+    """The model takes less text than that."""
+
+
 class ModelServer:
     """One server; `name` is how it is called in errors. Times in seconds.
 
-    Every call raises DependencyFailedError, which a breaker counts: also for an answer that did not come within
-    `timeout`, with words that tell a slow server from one that is down. A server that is busy, or does not take the
-    text, raises another ApiError: it is in order.
+    Every call raises DependencyFailedError, which a breaker counts; SlowError is one for an answer that did not come
+    within `timeout`. A server that is busy (dependency_busy), or does not take the text (question_refused;
+    TooLongError if it takes less), raises another ApiError: it is in order.
     """
 
     def __init__(self, name: str, kind: str, url: str, timeout: float, key: Secret = lambda: ()) -> None:
@@ -53,66 +68,73 @@ class ModelServer:
     async def embed(self, text: str, spec: ModelSpec, *, prefixed: bool = True) -> list[float]:
         """Return the vector of a question, `prefixed` as the model's family has it if its passages were."""
         whole = f"{spec.prefixes[0]}{text}" if prefixed else text
-        answer = await self._post("embed", protocols.embed_body(spec, [whole]))
+        most = answers.most_bytes(1, spec.dimensions)
+        answer = await self._post("embed", protocols.embed_body(spec, [whole]), most)
         try:
-            return protocols.read_vectors(spec.kind, answer, 1, spec.dimensions)[0]
+            return answers.read_vectors(spec.kind, answer, 1, spec.dimensions)[0]
         except ServerError as error:
             raise DependencyFailedError(self._name, str(error)) from error
 
-    async def chat(self, messages: Sequence[Mapping[str, str]], spec: ChatSpec) -> str:
-        """Return the model's answer."""
-        answer = await self._post("chat", protocols.chat_body(spec, messages, stream=False))
+    async def chat(self, messages: Sequence[Mapping[str, str]], spec: ChatSpec) -> Piece:
+        """Return the model's answer, which is a single piece."""
+        answer = await self._post("chat", protocols.chat_body(spec, messages, stream=False), answers.MOST_BYTES)
         try:
-            return protocols.read_chat(spec.kind, answer)
+            return answers.read_chat(spec.kind, answer)
         except ServerError as error:
             raise DependencyFailedError(self._name, str(error)) from error
 
-    def chat_stream(self, messages: Sequence[Mapping[str, str]], spec: ChatSpec) -> AsyncGenerator[str]:
+    def chat_stream(self, messages: Sequence[Mapping[str, str]], spec: ChatSpec) -> AsyncGenerator[Piece]:
         """Yield the pieces of the model's answer as they come."""
         body = protocols.chat_body(spec, messages, stream=True)
-        request = self._http.build_request("POST", protocols.path(self._kind, "chat"), json=body, headers=self._headers)
-        return stream_chat(self._http, request, READERS[self._kind], self._failed)
+        headers = protocols.headers(next(iter(self._key()), ""))
+        request = self._http.build_request("POST", protocols.path(self._kind, "chat"), json=body, headers=headers)
+        return stream_chat(self._http, request, self._kind, self._failed)
 
-    async def ready(self) -> None:
-        """Return if the server answers. Raises ApiError (dependency_slow) if it takes too long, which is no failure."""
-        path = protocols.path(self._kind, "ready")
+    async def ready(self, model: str) -> None:
+        """Return if the server answers and has `model`, as far as it lists its models.
+
+        Raises what a call raises; an answer that takes too long is no failure here (ApiError, dependency_slow).
+        """
         try:
-            response = await self._http.get(path, headers=self._headers, timeout=_READY_SECONDS)
+            path = protocols.path(self._kind, "models")
+            listed = await self._ask("GET", path, None, answers.MOST_BYTES, _READY_SECONDS)
+        except ServerError as error:
+            if self._kind == "openai" and error.fault in _WITHOUT_LIST:
+                return
+            if error.fault is Fault.SLOW:
+                raise ApiError(503, SLOW, f"{self._name}: {error}", dependency=self._name) from error
+            raise self._failed(error) from error
         except httpx.HTTPError as error:
-            found = protocols.call_error(error, _READY_SECONDS)
-            if found.fault is Fault.SLOW:
-                detail = f"{self._name}: {found}"
-                raise ApiError(503, "dependency_slow", detail, dependency=self._name) from error
-            raise DependencyFailedError(self._name, str(found)) from error
-        # Not every server of OpenAI's protocol lists its models: that it answers is enough.
-        if response.status_code in (401, 403) or response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise DependencyFailedError(self._name, f"answers {response.status_code}")
+            raise self._failed(error) from error
+        if not answers.has_model(self._kind, listed, model):
+            raise ApiError(503, "model_missing", f"{self._name}: it does not list {model}", dependency=self._name)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
 
-    @property
-    def _headers(self) -> dict[str, str]:
-        return protocols.headers(next(iter(self._key()), ""))
-
-    async def _post(self, what: str, body: Any) -> Any:
+    async def _post(self, what: str, body: Any, most: int) -> Any:
         """Send a request; repeat it once if there was no connection, never if the model may be at work on it."""
-        try:
-            return await self._attempt(what, body)
-        except NotConnectedError:
+        path = protocols.path(self._kind, what)
+        for is_last in (False, True):
+            try:
+                return await self._ask("POST", path, body, most, self.timeout)
+            except (httpx.HTTPError, ServerError) as error:
+                failed = self._failed(error)
+                if is_last or not isinstance(failed, NotConnectedError):
+                    raise failed from error
             await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311  spreads retries, no secret
-            return await self._attempt(what, body)
+        raise AssertionError("unreachable")
 
-    async def _attempt(self, what: str, body: Any) -> Any:
+    async def _ask(self, method: str, path: str, body: Any, most: int, seconds: float) -> Any:
+        """Return the JSON that the server answers within so many seconds. Raises httpx.HTTPError, ServerError."""
+        key = next(iter(self._key()), "")
+        request = self._http.stream(method, path, json=body, headers=protocols.headers(key))
         try:
-            response = await self._http.post(protocols.path(self._kind, what), json=body, headers=self._headers)
-        except httpx.HTTPError as error:
-            raise self._failed(error) from error
-        try:
-            return protocols.read_answer(response, next(iter(self._key()), ""))
-        except ServerError as error:
-            raise self._failed(error) from error
+            async with asyncio.timeout(seconds), request as response:
+                return answers.read_answer(response, await read_body(response, most), key)
+        except TimeoutError:
+            raise protocols.slow(seconds) from None
 
     def _failed(self, error: httpx.HTTPError | ServerError) -> ApiError:
         """Return the error of this service for a call that failed."""
@@ -123,7 +145,10 @@ class ModelServer:
         match found.fault:
             case Fault.BUSY:
                 wait = {"Retry-After": str(max(1, math.ceil(found.wait or 1)))}
-                return ApiError(503, "dependency_busy", detail, headers=wait, dependency=self._name)
+                return ApiError(503, BUSY, detail, headers=wait, dependency=self._name)
             case Fault.REFUSED:
-                return ApiError(422, "question_refused", detail, dependency=self._name)
+                kind = TooLongError if found.is_too_long else ApiError
+                return kind(422, "question_refused", detail, dependency=self._name)
+            case Fault.SLOW:
+                return SlowError(self._name, str(found))
         return DependencyFailedError(self._name, str(found))

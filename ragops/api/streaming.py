@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -36,6 +37,11 @@ class Event(NamedTuple):
 
     name: str
     data: str
+
+    @classmethod
+    def of(cls, name: str, values: Any) -> Event:
+        """Return the event with `values`, in ASCII: many clients split lines at more signs than these events do."""
+        return cls(name, json.dumps(values))
 
     def encode(self) -> bytes:
         """Return it as it is sent."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -77,13 +76,13 @@ async def _events(asked: SearchRequest, deps: Dependencies, user: str) -> AsyncG
         async with aclosing(deps.answers.stream(asked.collection, asked.query, asked.limit)) as parts:
             async for part in parts:
                 if isinstance(part, Answer):
-                    yield Event("answer", _answer(asked, part).model_dump_json())
+                    yield Event.of("answer", _answer(asked, part).model_dump(mode="json"))
                 elif isinstance(part, str):
-                    yield Event("text", json.dumps({"text": part}))
+                    yield Event.of("text", {"text": part})
                 else:
                     entry.embedder = part.embedder
                     entry.found([passage.score for passage in part.passages])
-                    yield Event("passages", _found(asked, part).model_dump_json())
+                    yield Event.of("passages", _found(asked, part).model_dump(mode="json"))
 
 
 def _answer(asked: SearchRequest, answer: Answer) -> AnswerResponse:

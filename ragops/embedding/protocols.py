@@ -1,13 +1,12 @@
-"""What is sent to servers of models and how their answers are read, for the protocols of Ollama and OpenAI.
+"""What is sent to servers of models, for the protocols of Ollama and OpenAI; `answers` reads what comes back.
 
 Pure functions: ingest uses them synchronously, the API asynchronously.
 """
 
 from __future__ import annotations
 
-import math
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+import re
+import ssl
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +19,12 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 5.0
 _PATHS = {
-    "ollama": {"embed": "/api/embed", "chat": "/api/chat", "ready": "/api/version"},
-    "openai": {"embed": "/embeddings", "chat": "/chat/completions", "ready": "/models"},
+    "ollama": {"embed": "/api/embed", "chat": "/api/chat", "models": "/api/tags"},
+    "openai": {"embed": "/embeddings", "chat": "/chat/completions", "models": "/models"},
 }
 _TITLES = {"ollama": "Ollama", "openai": "the model server"}
-_MOST_TEXT = 200
-_MOST_WAIT = 3600.0
+_VERSION = re.compile(r"/v\d\w*(?:/|$)")
+_TOO_LONG = re.compile(r"context|too (?:long|large|many)|exceed|maximum", re.IGNORECASE)
 
 
 class Fault(Enum):
@@ -49,15 +48,20 @@ class ServerError(Exception):
         self.fault = fault
         self.wait = wait
 
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the server took none of the text because there is too much of it."""
+        return self.fault is Fault.REFUSED and _TOO_LONG.search(str(self)) is not None
+
 
 def base_url(kind: str, url: str) -> str:
-    """Return the URL that paths are relative to; OpenAI's paths are below /v1, which may be left out."""
+    """Return the URL that paths are relative to; OpenAI's paths are below a version, /v1 if the URL has none."""
     bare = url.rstrip("/")
-    return f"{bare}/v1" if kind == "openai" and not bare.endswith("/v1") else bare
+    return f"{bare}/v1" if kind == "openai" and not _VERSION.search(bare) else bare
 
 
 def path(kind: str, what: str) -> str:
-    """Return the path of `embed`, `chat` or `ready`."""
+    """Return the path of `embed`, `chat` or `models`."""
     return _PATHS[kind][what]
 
 
@@ -87,98 +91,32 @@ def chat_body(spec: ChatSpec, messages: Sequence[Mapping[str, str]], *, stream: 
     body: dict[str, Any] = {"model": spec.model, "messages": list(messages), "stream": stream}
     if spec.kind == "openai":
         return {**body, "max_tokens": spec.max_tokens}
-    options = {"num_ctx": spec.context, "num_predict": spec.max_tokens}
-    return {**body, "keep_alive": _duration(spec.keep_alive), "options": options}
-
-
-def read_vectors(kind: str, answer: Any, count: int, dimensions: int | None) -> list[list[float]]:
-    """Return the vectors of an answer; ServerError (REFUSED) if they are not `count` finite ones of `dimensions`."""
-    vectors = _openai_vectors(answer) if kind == "openai" else _value(answer, "embeddings")
-    if not isinstance(vectors, list) or len(vectors) != count:
-        raise ServerError(Fault.REFUSED, f"the answer does not hold {count} embeddings")
-    for vector in vectors:
-        if not isinstance(vector, list) or not vector:
-            raise ServerError(Fault.REFUSED, "the answer holds an embedding without numbers")
-        wanted = dimensions if dimensions is not None else len(vectors[0])
-        if len(vector) != wanted:
-            raise ServerError(Fault.REFUSED, f"the model gives vectors of {len(vector)} dimensions, not {wanted}")
-        if not all(isinstance(value, int | float) and math.isfinite(value) for value in vector):
-            raise ServerError(Fault.REFUSED, "the answer holds something else than finite numbers")
-    return [[float(value) for value in vector] for vector in vectors]
-
-
-def read_chat(kind: str, answer: Any) -> str:
-    """Return the text of an answer. Raises ServerError (UNREADABLE)."""
-    try:
-        message = answer["choices"][0]["message"] if kind == "openai" else answer["message"]
-        return str(message["content"] or "").strip()
-    except (KeyError, TypeError, IndexError) as error:
-        raise ServerError(Fault.UNREADABLE, "its answer is not one of a chat model") from error
-
-
-def read_answer(response: httpx.Response, key: str = "") -> Any:
-    """Return the JSON of a good answer. Raises ServerError."""
-    status = response.status_code
-    if status == httpx.codes.OK:
-        try:
-            return response.json()
-        except ValueError as error:
-            raise ServerError(Fault.UNREADABLE, "its answer is not JSON") from error
-    if status in (401, 403):  # its text may repeat the key
-        raise ServerError(Fault.KEY, "it refuses the key" if key else "it asks for a key")
-    text = _error_text(response, key)
-    fault = {404: Fault.MISSING, 429: Fault.BUSY, 503: Fault.BUSY, 502: Fault.DOWN, 504: Fault.DOWN}.get(status)
-    if fault is None:
-        fault = Fault.REFUSED if 400 <= status < 500 else Fault.FAILED
-    raise ServerError(fault, text, _wait(response) if fault is Fault.BUSY else None)
+    # Ollama would drop the beginning of what is too long, which are the rules and the best passage: it has to refuse.
+    body |= {"truncate": False, "shift": False, "keep_alive": _duration(spec.keep_alive)}
+    return {**body, "options": {"num_ctx": spec.context, "num_predict": spec.max_tokens}}
 
 
 def call_error(error: httpx.HTTPError, seconds: float) -> ServerError:
     """Return the failure of a call without an answer, which was given `seconds`."""
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return ServerError(Fault.DOWN, "cannot be reached")
+        return ServerError(Fault.DOWN, _find_refusal(error) or "cannot be reached")
     if isinstance(error, httpx.TimeoutException):
-        return ServerError(Fault.SLOW, f"slow: no answer within {seconds:g} s")
+        return slow(seconds)
     return ServerError(Fault.DOWN, "the connection broke")
 
 
-def _openai_vectors(answer: Any) -> Any:
-    rows = _value(answer, "data")
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        return None
-    places = [row.get("index", place) for place, row in enumerate(rows)]
-    if sorted(places, key=str) != sorted(range(len(rows)), key=str):
-        return None
-    return [row.get("embedding") for _, row in sorted(zip(places, rows, strict=True), key=lambda pair: pair[0])]
+def slow(seconds: float) -> ServerError:
+    """Return the failure of a call whose answer did not come within `seconds`."""
+    return ServerError(Fault.SLOW, f"slow: no answer within {seconds:g} s")
 
 
-def _value(answer: Any, name: str) -> Any:
-    return answer.get(name) if isinstance(answer, dict) else None
-
-
-def _error_text(response: httpx.Response, key: str) -> str:
-    try:
-        values = response.json()
-        found = next(values[name] for name in ("error", "message", "detail") if values.get(name))
-        text = str(found["message"] if isinstance(found, dict) else found)
-    except (ValueError, KeyError, TypeError, AttributeError, StopIteration):
-        text = f"status {response.status_code}"
-    return (text.replace(key, "***") if key else text)[:_MOST_TEXT]
-
-
-def _wait(response: httpx.Response) -> float | None:
-    """Return the seconds of Retry-After: a number, or a date."""
-    text = response.headers.get("retry-after", "").strip()
-    try:
-        seconds = float(text) if text.replace(".", "", 1).isdigit() else _until(text)
-    except (ValueError, TypeError):
-        return None
-    return min(max(seconds, 0.0), _MOST_WAIT)
-
-
-def _until(text: str) -> float:
-    moment = parsedate_to_datetime(text)
-    return (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+def _find_refusal(error: BaseException | None) -> str:
+    """Return why a certificate is refused, empty if it is not."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"its certificate is refused: {error.verify_message}"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _duration(keep_alive: str) -> int | float | str:

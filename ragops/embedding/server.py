@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ragops.embedding import protocols
+from ragops.embedding import answers, protocols
 from ragops.embedding.each import PROBE
 from ragops.embedding.protocols import Fault, ServerError
 from ragops.errors import MissingError, RagopsError, UnhealthyError
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from ragops.embedding.spec import ModelSpec
 
-_ATTEMPTS = 5
 _PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _KINDS: dict[Fault, type[RagopsError]] = {
     Fault.DOWN: UnhealthyError,
@@ -80,29 +79,41 @@ class ServerEmbedder:
     def _ask(self, texts: Sequence[str]) -> list[list[float]]:
         try:
             answer = self._post(protocols.embed_body(self._spec, texts))
-            vectors = protocols.read_vectors(self._spec.kind, answer, len(texts), self._dimensions)
+            vectors = answers.read_vectors(self._spec.kind, answer, len(texts), self._dimensions)
         except ServerError as error:
             raise self._error(error) from error
         self._dimensions = len(vectors[0]) if vectors else self._dimensions
         return vectors
 
     def _post(self, body: dict[str, Any]) -> Any:
-        for attempt in range(_ATTEMPTS):
+        """Send a request; a server that is busy or loads the model is waited for as long as a batch may take."""
+        waited, pause, can_repeat = 0.0, _PAUSE, True
+        while True:
             try:
                 return self._attempt(body)
+            except httpx.RemoteProtocolError as error:  # it had closed a connection that was idle
+                if not can_repeat:
+                    raise protocols.call_error(error, self._spec.batch_timeout) from error
+                can_repeat = False
+            except httpx.HTTPError as error:
+                raise protocols.call_error(error, self._spec.batch_timeout) from error
             except ServerError as error:
-                if error.fault is not Fault.BUSY or attempt == _ATTEMPTS - 1:
+                if error.fault is not Fault.BUSY or waited >= self._spec.batch_timeout:
                     raise
-                self._sleep(min(_PAUSE * 2**attempt if error.wait is None else error.wait, _LONGEST_PAUSE))
-        raise AssertionError("unreachable")
+                seconds = min(max(error.wait or 0.0, pause), _LONGEST_PAUSE)
+                self._sleep(seconds)
+                waited, pause = waited + seconds, pause * 2
 
     def _attempt(self, body: dict[str, Any]) -> Any:
         key, path = self._key(), protocols.path(self._spec.kind, "embed")
-        try:
-            response = self._client.post(path, json=body, headers=protocols.headers(key))
-        except httpx.HTTPError as error:
-            raise protocols.call_error(error, self._spec.batch_timeout) from error
-        return protocols.read_answer(response, key)
+        most, content = answers.most_bytes(len(body["input"]), self._dimensions), bytearray()
+        end = time.monotonic() + self._spec.batch_timeout
+        with self._client.stream("POST", path, json=body, headers=protocols.headers(key)) as response:
+            for part in response.iter_bytes():
+                answers.add_bytes(content, part, most)
+                if time.monotonic() > end:  # the time-out of the client is that of each part
+                    raise protocols.slow(self._spec.batch_timeout)
+            return answers.read_answer(response, bytes(content), key)
 
     def _error(self, error: ServerError) -> RagopsError:
         spec, fault = self._spec, error.fault
@@ -124,4 +135,6 @@ class ServerEmbedder:
                 return f"get the model: `ollama pull {spec.model}`" if is_ollama else "name a model that it serves"
             case Fault.BUSY:
                 return "try again later: what is stored stays"
+            case Fault.UNREADABLE:
+                return "correct the `url` and the `kind` of the model in ragops.yaml"
         return "set the model's true `dimensions`, or a smaller `chunkSize` of the collection"

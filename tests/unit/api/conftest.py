@@ -10,6 +10,7 @@ from ragops.api.app import create_app
 from ragops.api.config import ApiConfig
 from ragops.api.dependencies import build
 from ragops.embedding.hashing import HashingEmbedder
+from tests.unit.api.event_streams import SECONDS
 from tests.unit.api.fakes import ISSUER, Clock, FakeQdrant, Issuer, Server
 
 if TYPE_CHECKING:
@@ -117,3 +118,20 @@ async def start(settings: Callable[..., ApiConfig], issuer: Issuer, clock: Clock
 @pytest.fixture
 async def api(start: Callable[..., Any]) -> Api:
     return await start()
+
+
+@pytest.fixture
+def serve(settings: Callable[..., ApiConfig], issuer: Issuer) -> Iterator[Callable[..., httpx.Client]]:
+    """Starts the service with these sections and returns a client of it."""
+    running: list[Any] = []
+
+    def begin(**sections: Any) -> httpx.Client:
+        headers = {"Authorization": f"Bearer {issuer.issue()}", "Accept": "text/event-stream"}
+        server = Server(create_app(settings(**sections))).start()
+        client = httpx.Client(base_url=server.url, headers=headers, timeout=SECONDS, trust_env=False)
+        running.extend((client.close, server.stop))
+        return client
+
+    yield begin
+    for end in running:
+        end()

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.api.answering import messages
+from ragops.api.chat_model import messages
 from ragops.api.embedders import Embedders, LocalEmbedder
 from ragops.api.problem import ApiError
 from ragops.api.search import FoundPassage
 from ragops.embedding.hashing import HashingEmbedder
 from ragops.embedding.tokens import count_tokens, cut_to_tokens
 from tests.unit.embedding.model_server import ModelServer, vector
+from tests.web_server import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +80,7 @@ async def test_each_collection_is_asked_with_what_its_vectors_were_made_with(clo
     assert rows.asked == asked + 1
 
 
-async def test_two_models_with_a_breaker_for_each_server(start, qdrant) -> None:
+async def test_each_model_has_its_own_breaker(start, qdrant) -> None:
     with ModelServer("ollama", 768) as small, ModelServer("openai", 1024) as large:
         qdrant.add("small", {"a.md": "one"}, lambda texts: [vector(text, 768) for text in texts])
         qdrant.add("large", {"a.md": "one"}, lambda texts: [vector(text, 1024) for text in texts])
@@ -91,7 +92,7 @@ async def test_two_models_with_a_breaker_for_each_server(start, qdrant) -> None:
             body = (await api.search("one", collection=name)).json()
             assert "results" in body, body
             assert (body["embedder"], body["results"][0]["path"]) == (model, "a.md")
-        assert sorted(set(api.deps.breakers) - {"qdrant"}) == ["ollama", "openai"]
+        assert sorted(set(api.deps.breakers) - {"qdrant"}) == ["ollama", "ollama second", "openai"]
         large.misbehave = lambda _texts: large.error(500, "broken")
         for number in range(5):
             assert (await api.search(f"what {number}", collection="large")).status_code == 503
@@ -122,7 +123,7 @@ async def test_an_answer_that_comes_too_late_is_called_slow(start, server) -> No
     api = await start(embedder=embedder(server, timeout=0.2))
     server.misbehave = lambda _texts: server.release.wait(20) and None
     body = (await api.search()).json()
-    assert (body["status"], body["code"]) == (503, "dependency_failed")
+    assert (body["status"], body["code"]) == (503, "dependency_slow")
     assert body["detail"] == f"{server.kind}: slow: no answer within 0.2 s"
 
 
@@ -137,6 +138,65 @@ async def test_a_busy_server_and_a_refused_question_are_no_failures(start, serve
     server.misbehave = lambda _texts: (200, {}, b"<html>")
     assert "not JSON" in (await api.search("and html")).json()["detail"]
     assert (await api.search("again")).json()["code"] == "circuit_open"
+
+
+async def test_a_model_that_is_missing_leaves_the_others_of_its_server_alone(start, qdrant) -> None:
+    with ModelServer("ollama") as one:
+        qdrant.add("first", {"a.md": "one"}, lambda texts: [vector(text) for text in texts])
+        qdrant.add("second", {"a.md": "one"}, lambda texts: [vector(text) for text in texts])
+        api = await start(embedder=embedder(one), models={"gone": embedder(one, model="gone")})
+        made = {"first": ("m", "m", None, "first"), "second": ("gone", "gone", None, "second")}
+        api.deps.search.embedders._database = Rows(made)
+        one.misbehave = lambda _texts: one.error(404, 'model "gone" not found') if is_asked(one, "gone") else None
+        for number in range(6):
+            await api.search(f"what {number}", collection="second")
+        assert (await api.search("more", collection="second")).json()["code"] == "circuit_open"
+        assert (await api.search("more", collection="first")).status_code == 200
+
+
+def is_asked(server: ModelServer, model: str) -> bool:
+    return bool(server.asked[-1]["model"] == model)
+
+
+async def readiness(api: Any) -> dict[str, tuple[str, str]]:
+    body = (await api.http.get("/readyz")).json()
+    return {check["name"]: (check["status"], check["detail"]) for check in body["checks"]}
+
+
+async def test_readiness_looks_whether_the_server_has_the_model(start, server) -> None:
+    api = await start(embedder=embedder(server), models={"other": embedder(server, model="other")})
+    name, other = server.kind, f"{server.kind} other"
+    found = await readiness(api)
+    assert (found[name], found[other]) == (("ok", "answers"), ("degraded", f"{other}: it does not list other"))
+    server.listed = ["other"]
+    found = await readiness(api)
+    assert (found[name][0], found[other][0]) == ("down", "ok")
+    server.listed = None  # a server without such a list
+    assert (await readiness(api))[name][0] == ("ok" if name == "openai" else "down")
+
+
+async def test_readiness_of_a_server_that_loads_its_model_opens_no_breaker(start, server) -> None:
+    api = await start(embedder=embedder(server), breakers={"failures": 1, "reset_seconds": 30})
+    server.misbehave = lambda _texts: server.error(503, "Loading model")
+    for _ in range(3):
+        assert (await readiness(api))[server.kind] == ("degraded", f"{server.kind}: Loading model")
+    server.misbehave = lambda _texts: None
+    assert (await readiness(api))[server.kind][0] == "ok"
+
+
+async def test_a_proxy_of_the_environment_gets_neither_question_nor_key(
+    start, server, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    (tmp_path / "model.key").write_text("sk-secret\n")
+    with WebServer(lambda request: (502, seen.append(request) or {})) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        api = await start(embedder=embedder(server, key_file="model.key"))
+        await api.search()
+    assert (server.keys, seen) == (["Bearer sk-secret"], [])
 
 
 async def test_a_key_is_sent_and_never_shown(start, server, tmp_path) -> None:
@@ -170,6 +230,16 @@ def test_the_best_passage_never_falls_off(text: str) -> None:
     assert "[1] 1.md" in whole
     assert len(whole) > 1000
     assert whole.endswith("Question: What is it?")
+
+
+@pytest.mark.parametrize("query", ["\u4f60\u597d\u5417 " * 600, "why " * 500])
+def test_a_long_question_leaves_half_of_the_room_to_the_best_passage(query: str) -> None:
+    made = messages(query, [FoundPassage("1", 1, "folder/" * 600, 0, 1.0, "\u7b54\u6848 " * 4000)], 512)
+    text = made[1]["content"]
+    assert count_tokens("".join(message["content"] for message in made)) <= 512
+    passage_text, _, question = text.partition("\n\nQuestion: ")
+    assert count_tokens(passage_text) > 150
+    assert count_tokens(question) > 150
 
 
 def test_passages_without_room_are_left_out_from_the_last_on() -> None:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from ragops.api import streaming
-from ragops.api.app import create_app
-from ragops.api.chat_stream import read_ollama, read_openai
+from tests.unit.api.event_streams import QUESTION, SECONDS, ask, events_of
 from tests.unit.api.fakes import FakeOllama, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from ragops.api.config import ApiConfig
-    from tests.unit.api.fakes import FakeQdrant, Issuer
-
-QUESTION = {"collection": "manuals", "query": "rotation of secrets", "limit": 2}
-SECONDS = 20
+    from tests.unit.api.fakes import FakeQdrant
 
 
 @pytest.fixture
@@ -33,43 +26,8 @@ def ollama() -> Iterator[FakeOllama]:
     server.stop()
 
 
-@pytest.fixture
-def serve(settings: Callable[..., ApiConfig], issuer: Issuer) -> Iterator[Callable[..., httpx.Client]]:
-    """Starts the service with these sections and returns a client of it."""
-    running: list[Any] = []
-
-    def begin(**sections: Any) -> httpx.Client:
-        headers = {"Authorization": f"Bearer {issuer.issue()}", "Accept": "text/event-stream"}
-        server = Server(create_app(settings(**sections))).start()
-        client = httpx.Client(base_url=server.url, headers=headers, timeout=SECONDS, trust_env=False)
-        running.extend((client.close, server.stop))
-        return client
-
-    yield begin
-    for end in running:
-        end()
-
-
 def chat(ollama: FakeOllama) -> dict[str, str]:
     return {"model": "llama", "url": ollama.url}  # type: ignore[attr-defined]
-
-
-def events_of(lines: Iterator[str]) -> Iterator[tuple[str, Any]]:
-    name = ""
-    for line in lines:
-        field, _, value = line.partition(": ")
-        if field == "event":
-            name = value
-        elif field == "data":
-            yield name, json.loads(value)
-        elif value:
-            yield "comment", value
-
-
-def ask(client: httpx.Client, **changes: Any) -> list[tuple[str, Any]]:
-    with client.stream("POST", "/api/v1/query", json=QUESTION | changes) as answer:
-        assert answer.headers["content-type"].startswith("text/event-stream"), answer.read()
-        return list(events_of(answer.iter_lines()))
 
 
 def test_passages_then_pieces_then_the_answer(serve: Any, ollama: FakeOllama) -> None:
@@ -160,26 +118,3 @@ def test_a_question_that_fails_has_a_status_and_no_events(serve: Any, qdrant: Fa
 )
 def test_events_are_sent_to_those_who_ask_for_them(accept: str, expected: bool) -> None:
     assert streaming.accepts_events(accept) is expected
-
-
-@pytest.mark.parametrize(
-    ("read", "line", "expected"),
-    [
-        (read_ollama, '{"message": {"content": "a"}, "done": false}', ("a", False)),
-        (read_ollama, '{"done": true}', ("", True)),
-        (read_openai, 'data: {"choices": [{"delta": {"content": "a"}}]}', ("a", False)),
-        (read_openai, 'data: {"choices": [{"delta": {"role": "assistant"}}]}', ("", False)),
-        (read_openai, 'data: {"choices": [], "usage": {}}', ("", False)),
-        (read_openai, "data:[DONE]", ("", True)),
-        (read_openai, ": a comment", ("", False)),
-        (read_openai, "event: x", ("", False)),
-    ],
-)
-def test_lines_of_both_protocols(read: Any, line: str, expected: tuple[str, bool]) -> None:
-    assert read(line) == expected
-
-
-@pytest.mark.parametrize("line", ["{", "[]", '{"error": "out of memory"}', "data: {", 'data: {"error": "no"}'])
-def test_lines_of_neither_are_refused(line: str) -> None:
-    with pytest.raises(ValueError, match=r"\w"):
-        (read_openai if line.startswith("data") else read_ollama)(line)

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import select
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 DIMENSIONS = 8
 
 
 class ModelServer:
-    """Vectors hold the length of their text. `misbehave` may return another answer: status, headers, body."""
+    """Vectors hold the length of their text. `misbehave` may return another answer: status, headers, body.
 
-    def __init__(self, kind: str, dimensions: int = DIMENSIONS) -> None:
+    `chat` returns the parts of an answer, which go to the client one by one; `left` is set if it leaves while one is
+    waited for, which an empty one stands for. `listed` are the models that it lists.
+    """
+
+    def __init__(self, kind: str, dimensions: int = DIMENSIONS) -> None:  # noqa: C901  the handler counts as a part
         self.kind = kind
         self.dimensions = dimensions
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.misbehave: Callable[[list[str]], tuple[int, dict[str, str], bytes] | None] = lambda _texts: None
         self.release = threading.Event()  # of requests that hang
+        self.chat: Callable[[dict[str, Any]], Iterator[bytes]] = lambda _body: iter(())
+        self.chat_status, self.chat_type = 200, "text/event-stream"
+        self.left = threading.Event()
+        self.drops = False  # it sends its answers byte by byte
+        self.listed: list[str] | None = ["m"]
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -32,10 +43,46 @@ class ModelServer:
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 outer.asked.append(body)
                 outer.keys.append(self.headers.get("authorization", ""))
+                if "messages" in body:
+                    self.send_chat(body)
+                    return
                 answer = outer.misbehave(body["input"])
                 if answer is None:
                     answer = (200, {}, json.dumps(outer.answer(body["input"])).encode())
-                status, headers, content = answer
+                self.send_whole(*answer)
+
+            def do_GET(self) -> None:
+                outer.keys.append(self.headers.get("authorization", ""))
+                status, headers, content = 200, {}, b'{"error": "no such path"}'
+                if outer.listed is None:
+                    status = 404
+                elif outer.kind == "ollama":
+                    content = json.dumps({"models": [{"name": f"{one}:latest"} for one in outer.listed]}).encode()
+                else:
+                    content = json.dumps({"data": [{"id": one} for one in outer.listed]}).encode()
+                self.send_whole(*(outer.misbehave([]) or (status, headers, content)))
+
+            def send_chat(self, body: dict[str, Any]) -> None:
+                self.close_connection = True
+                parts = outer.chat(body)
+                self.send_response(outer.chat_status)
+                self.send_header("content-type", outer.chat_type)
+                self.send_header("connection", "close")
+                self.end_headers()
+                try:
+                    for part in parts:
+                        if part:
+                            self.wfile.write(part)
+                        while (
+                            not part and not outer.release.is_set()
+                        ):  # it thinks, and looks whether the client is there
+                            if select.select([self.connection], [], [], 0.02)[0]:
+                                outer.left.set()
+                                return
+                except OSError:
+                    outer.left.set()
+
+            def send_whole(self, status: int, headers: dict[str, str], content: bytes) -> None:
                 if not status:  # it dies
                     self.close_connection = True
                     return
@@ -43,7 +90,13 @@ class ModelServer:
                 for name, value in {**headers, "content-length": str(len(content))}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(content)
+                if outer.drops:
+                    for number in range(len(content)):
+                        self.wfile.write(content[number : number + 1])
+                        outer.release.wait(0.05)
+                    return
+                with contextlib.suppress(OSError):  # a client that has had enough
+                    self.wfile.write(content)
 
             def log_message(self, *_: object) -> None:
                 pass

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import math
 import socket
+import struct
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.embedding import make
+from ragops.embedding import answers, make
 from ragops.embedding.each import RefusedText, embed_each
+from ragops.embedding.protocols import ServerError, base_url
 from ragops.embedding.server import ServerEmbedder
 from ragops.embedding.spec import ModelSpec
 from ragops.errors import MissingError, RagopsError, UnhealthyError
+from ragops.services.gateway import certificate
 from tests.unit.embedding.model_server import DIMENSIONS, ModelServer, vector
+from tests.web_server import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 SERVED, LOCAL = ("ollama", "openai"), ("hashing", "static")
 KEY = "sk-very-secret"
@@ -195,7 +202,7 @@ def test_a_busy_server_is_asked_again_after_as_long_as_it_says(server: ModelServ
     answers = [server.error(429, "rate limit", Retry_After="7"), server.error(503, "loading")]
     server.misbehave = lambda _texts: answers.pop(0) if answers else None
     slept: list[float] = []
-    assert served(server, slept=slept).embed(["one"]) == [vector("one")]
+    assert served(server, slept=slept, batch_timeout=60).embed(["one"]) == [vector("one")]
     assert slept == [7, 2]
 
 
@@ -203,9 +210,9 @@ def test_a_server_that_stays_busy(server: ModelServer) -> None:
     server.misbehave = lambda _texts: server.error(429, "rate limit", Retry_After="86400")
     slept: list[float] = []
     with pytest.raises(UnhealthyError, match="rate limit") as caught:
-        served(server, slept=slept).embed(["one"])
+        served(server, slept=slept, batch_timeout=150).embed(["one"])
     assert caught.value.code == f"{server.kind}_busy"
-    assert slept == [60] * 4
+    assert slept == [60] * 3
 
 
 def test_a_model_that_is_not_there(server: ModelServer) -> None:
@@ -213,3 +220,130 @@ def test_a_model_that_is_not_there(server: ModelServer) -> None:
     with pytest.raises(MissingError, match='model "m" not found') as caught:
         served(server).embed(["one"])
     assert ("ollama pull m" in caught.value.hint) is (server.kind == "ollama")
+
+
+@pytest.mark.parametrize("status", [404, 405])
+@pytest.mark.parametrize(
+    "content", [b"404 page not found", b'{"detail": "Not Found"}', b'{"error": {"message": "File Not Found"}}']
+)
+def test_a_wrong_url_is_no_missing_model(server: ModelServer, status: int, content: bytes) -> None:
+    server.misbehave = lambda _texts: (status, {}, content)
+    with pytest.raises(UnhealthyError, match=f"answers {status} to /(api/embed|v1/embeddings)") as caught:
+        served(server).embed(["one"])
+    assert "`url`" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "error", ["model 'm' not found", "The model `m` does not exist", "unknown model m; model_not_found"]
+)
+def test_a_missing_model_by_any_words(server: ModelServer, error: str) -> None:
+    for status in (400, 404):
+        server.misbehave = lambda _texts, status=status: server.error(status, error)  # type: ignore[misc]
+        with pytest.raises((MissingError, UnhealthyError)) as caught:
+            embed_each(served(server), ["one", "two"])
+        assert caught.value.code == f"{server.kind}_model_missing"
+
+
+def test_a_redirect_is_not_followed_and_gets_no_key(server: ModelServer) -> None:
+    seen: list[Any] = []
+    with WebServer(lambda request: (200, seen.append(request) or {})) as other:
+        server.misbehave = lambda _texts: (307, {"location": f"{other.url}/take?key=1"}, b"")
+        with pytest.raises(UnhealthyError, match=r"redirects to 127\.0\.0\.1, which is not followed"):
+            embed_each(served(server, key=KEY), ["one", "two", "three"])
+    assert seen == []
+    assert len(server.asked) == 1  # no text is at fault
+
+
+def test_a_batch_that_is_too_large_is_sent_in_parts(server: ModelServer) -> None:
+    server.misbehave = lambda texts: (413, {}, b"<html>too large</html>") if len(texts) > 1 else None
+    assert embed_each(served(server), ["one", "three", "five"]) == [vector("one"), vector("three"), vector("five")]
+
+
+def test_error_pages_of_a_proxy(server: ModelServer) -> None:
+    page = b"<html><h1>504 Gateway Time-out</h1></html>"
+    for status, code in ((502, "unreachable"), (504, "slow")):
+        server.misbehave = lambda _texts, status=status: (status, {"content-type": "text/html"}, page)  # type: ignore[misc]
+        with pytest.raises(UnhealthyError, match=f"status {status}") as caught:
+            served(server).embed(["one"])
+        assert caught.value.code == f"{server.kind}_{code}"
+
+
+def test_an_answer_without_end_is_given_up(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MOST_BYTES", 1 << 20)
+    server.misbehave = lambda _texts: (200, {}, b"[" + b"1," * (4 << 20))
+    with pytest.raises(UnhealthyError, match="larger than 1 MiB"):
+        served(server, dimensions=DIMENSIONS).embed(["one"])
+
+
+def test_an_answer_in_drops_ends_with_the_time_out(server: ModelServer) -> None:
+    server.drops = True
+    with pytest.raises(UnhealthyError, match="slow: no answer within"):
+        served(server, batch_timeout=0.5).embed(["one"])
+
+
+def test_numbers_that_a_vector_store_cannot_keep(server: ModelServer) -> None:
+    for spoiled in (1e300, 10**400, True):
+        server.misbehave = lambda texts, spoiled=spoiled: server.json(texts, [[spoiled] * DIMENSIONS for _ in texts])  # type: ignore[misc]
+        with pytest.raises(RagopsError, match="something else than finite numbers"):
+            served(server).embed(["one"])
+
+
+def test_numbers_in_base64(server: ModelServer) -> None:
+    """Some servers send them so although they are asked for text."""
+    encoded = base64.b64encode(struct.pack(f"<{DIMENSIONS}f", *vector("one"))).decode()
+    server.misbehave = lambda texts: server.json(texts, [encoded for _ in texts])
+    assert served(server).embed(["one"]) == [vector("one")]
+    server.misbehave = lambda texts: server.json(texts, ["AAA=" for _ in texts])
+    with pytest.raises(RagopsError, match="without numbers"):
+        served(server).embed(["one"])
+
+
+@pytest.mark.parametrize("places", [[0, 0, 1], [1, 2, 3], ["0", "1", "2"], [0.0, 1.0, 2.0], [None, 1, 0]])
+def test_places_that_fit_no_text(places: list[Any]) -> None:
+    answer = {"data": [{"index": place, "embedding": [1.0]} for place in places]}
+    with pytest.raises(ServerError, match="does not hold 3 embeddings"):
+        answers.read_vectors("openai", answer, 3, None)
+
+
+def test_places_that_are_left_out_are_those_of_the_texts() -> None:
+    answer = {"data": [{"index": None, "embedding": [1.0]}, {"embedding": [2.0]}]}
+    assert answers.read_vectors("openai", answer, 2, 1) == [[1.0], [2.0]]
+
+
+def test_a_connection_that_was_closed_while_it_was_idle(server: ModelServer) -> None:
+    embedder = served(server)
+    embedder.embed(["one"])
+    dying = [(0, {}, b"")]
+    server.misbehave = lambda _texts: dying.pop() if dying else None
+    assert embedder.embed(["three"]) == [vector("three")]
+
+
+def test_a_proxy_of_the_environment_gets_no_key(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+    with WebServer(lambda request: (502, seen.append(request) or {})) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        served(server, key=KEY).embed(["one"])
+    assert seen == []
+
+
+@pytest.mark.parametrize(
+    ("url", "whole"),
+    [
+        ("http://a:1", "http://a:1/v1"),
+        ("http://a:1/v1/", "http://a:1/v1"),
+        ("http://a:1/openai", "http://a:1/openai/v1"),
+        ("https://a/v1beta/openai/", "https://a/v1beta/openai"),
+    ],
+)
+def test_the_version_in_a_url(url: str, whole: str) -> None:
+    assert base_url("openai", url) == whole
+    assert base_url("ollama", url) == url.rstrip("/")
+
+
+def test_a_certificate_that_is_refused_is_named(tmp_path: Path) -> None:
+    files = certificate.ensure(tmp_path, datetime.now(tz=UTC))
+    with WebServer(lambda _request: (200, {}), (files.certificate, files.key)) as other:
+        spec = ModelSpec(kind="openai", url=other.url, model="m")
+        with pytest.raises(UnhealthyError, match="its certificate is refused: self"):
+            ServerEmbedder(spec).embed(["one"])
