@@ -41,6 +41,7 @@ class ServerEmbedder:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.name = spec.space
+        self.model = spec.model
         self.passage_prefix = spec.prefixes[1]
         self._spec = spec
         self._key = key

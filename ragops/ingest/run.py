@@ -109,8 +109,12 @@ class CollectionRun:
         }
         if prefix := getattr(self.embedder, "passage_prefix", ""):
             way["passage_prefix"] = prefix
+        if model := getattr(self.embedder, "model", ""):
+            way["model"] = model
         with self.stages.of("rows"):
             before = self.rows.chunking_params(self.collection.id)
+            if before is not None and "model" in way:
+                before = {"model": way["model"], **before}  # earlier releases did not store it
             self.rows.store_chunking_params(job, self.collection.id, way, changed=before != way)
         return before is not None and before != way
 

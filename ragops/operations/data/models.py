@@ -83,20 +83,6 @@ def find_models(session: Session) -> Models:
     return Models(configuration.known_models(api, distribution, url, own), partial(_read_key, root), words_alone)
 
 
-def describe_change(session: Session) -> str:
-    """Return what another default embedder than the one that was provisioned means; empty if it is the same."""
-    if not session.project.paths.endpoints.exists():
-        return ""
-    before, models = session.endpoint("api").options.get("embedder", ""), find_models(session)
-    if before in ("", models.default):
-        return ""
-    what = f"the embedder changes from {before} to {models.default}: collections whose `embeddingModel` is {before}"
-    if models.find_fault(before):
-        return f"{what} cannot be asked until they name another one and `ragops ingest --rebuild` has built them again"
-    build = "to change one, set its `embeddingModel` and run `ragops ingest --rebuild NAME`"
-    return f"{what} keep it and their vectors; {build}"
-
-
 def model_keys(settings: Settings, root: Path) -> dict[str, str]:
     """Return the contents of the key files of `api:`, by their names there; relative ones are relative to `root`.
 
@@ -122,6 +108,6 @@ def _read_key(root: Path, name: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or "not UTF-8"
         raise UsageError("key_file_unreadable", f"cannot read key_file {path}: {why}", "write the key there") from error
-    if len(lines) != 1 or not lines[0].isascii():
+    if len(lines) != 1 or not (lines[0].isascii() and lines[0].isprintable()):
         raise RagopsError("key_file_unreadable", f"key_file {path} does not hold one key", "write the key there")
     return lines[0]

@@ -16,7 +16,7 @@ from ragops.adapters.pulumi.events import Action
 from ragops.config.secrets import load as load_secrets
 from ragops.errors import InterruptedRunError, MissingError, RagopsError
 from ragops.operations.cluster.rolling_update import affected_nodes, roll
-from ragops.operations.data.models import describe_change
+from ragops.operations.data.model_changes import describe_changes
 from ragops.operations.lifecycle import data_guard
 from ragops.operations.lifecycle.data_guard import Empty
 from ragops.operations.lifecycle.plan_diff import Change, DriftItem, changes, drifted, merged
@@ -87,7 +87,7 @@ class DownResult:
 def plan(session: Session) -> Plan:
     """Return what `up` would change, compared with what is there. Raises MissingError (secret_missing), as `up`."""
     session.refuse_lost_secrets()
-    if changed := describe_change(session):
+    for changed in describe_changes(session):
         session.notice(changed)
     with open_for_preview(session.project, session.secrets()) as stack:
         steps = stack.preview()
@@ -140,7 +140,7 @@ def provision(
         session.host.refuse_what_cannot_start()
         secrets = session.make_secrets()
         _refuse_changed_password(session)
-        if changed := describe_change(session):
+        for changed in describe_changes(session):
             session.notice(changed)
         if repair:
             repair_state(session, repair)

@@ -6,12 +6,13 @@ import time
 from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError
+from ragops.operations.observe import collection_models
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.qdrant.backup import sampling as qdrant
 from ragops.services.timescaledb.backup import sampling as timescaledb
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ragops.services.contract import Endpoint
 
@@ -24,14 +25,24 @@ _LEAST = 0.1  # seconds for a count
 def probe(endpoints: Mapping[str, Endpoint], timeout: float) -> ProbeResult:
     """Look for at most about `timeout` seconds; never raises. What does not answer is its own probe's matter."""
     started = time.monotonic()
-    check = Check("vectors", Status.OK, "not compared: a store does not answer")
+    looks = {"vectors": _vectors, "models": collection_models.check}
+    checks = [_look(name, look, endpoints, started + timeout, timeout / 2) for name, look in looks.items()]
+    return ProbeResult(NAME, tuple(checks), time.monotonic() - started)
+
+
+def _look(
+    name: str,
+    look: Callable[[Mapping[str, Endpoint], float, float], Check],
+    endpoints: Mapping[str, Endpoint],
+    deadline: float,
+    timeout: float,
+) -> Check:
     try:
-        check = _vectors(endpoints, started + timeout, timeout / 2)
+        return look(endpoints, deadline, timeout)
     except RagopsError:
-        pass
+        return Check(name, Status.OK, "not compared: a store does not answer")
     except Exception as error:
-        check = Check("vectors", Status.DEGRADED, f"unexpected: {type(error).__name__}: {error}", "report it")
-    return ProbeResult(NAME, (check,), time.monotonic() - started)
+        return Check(name, Status.DEGRADED, f"unexpected: {type(error).__name__}: {error}", "report it")
 
 
 def can_compare(endpoints: Mapping[str, Endpoint]) -> bool:
@@ -71,7 +82,8 @@ def _find_without_words(
     for name in names:
         if time.monotonic() > deadline:
             break
-        if qdrant.has_words(endpoints["qdrant"], name, timeout) is False:
+        vectors = qdrant.vectors_of(endpoints["qdrant"], name, timeout)
+        if vectors and not vectors.has_words:
             found.append(name)
     return found
 

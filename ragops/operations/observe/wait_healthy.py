@@ -23,7 +23,7 @@ _SETTLE = 20.0  # seconds; a busy machine takes its time
 SECONDS = 90.0  # a breaker that has opened tries again after 30 s by default
 _DOOR = ("api", "gateway")
 _SERVICES = ("timescaledb", *_DOOR)
-_NOT_OURS = ("ollama", "chat", "tokens", "embedder", "certificate")  # what no restore touches
+_NOT_OURS = ("ollama", "openai", "chat", "tokens", "embedder", "certificate")  # what no restore touches
 _PAUSE = 0.3
 _LEAST = 3
 
@@ -95,5 +95,5 @@ def _faults(session: Session, services: list[str]) -> tuple[str, ...]:
     return tuple(
         f"{service}: {item.name}: {item.detail}"
         for service, item in found
-        if service in _DOOR and not item.name.endswith(_NOT_OURS)
+        if service in _DOOR and item.name.removeprefix("breaker ").partition(" ")[0] not in _NOT_OURS
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -13,7 +14,15 @@ from ragops.services.api import (
     OPERATOR_SERVICE,
     VERSION,
 )
-from ragops.services.api.configuration import INNER_PORT, ApiInputs, embedder, image_spec, service_spec, without_model
+from ragops.services.api.configuration import (
+    INNER_PORT,
+    ApiInputs,
+    image_spec,
+    known_models,
+    service_spec,
+    vector_settings,
+    without_model,
+)
 from ragops.services.contract import Endpoint, Login
 from ragops.services.spec import local_endpoint
 
@@ -23,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Api(pulumi.ComponentResource):
-    """The RAG service; `endpoint` says how to reach it, and what it embeds with (options `embedder`, `workers`)."""
+    """The RAG service; the options `embedder` and `models` of its `endpoint` are what it embeds with."""
 
     def __init__(self, inputs: ApiInputs, runtime: Runtime, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("ragops:service:Api", "api", None, opts)
@@ -35,6 +44,7 @@ class Api(pulumi.ComponentResource):
 
 def _endpoint(inputs: ApiInputs, runtime: Runtime, layout: Layout) -> Endpoint:
     settings = inputs.settings
+    models = known_models(settings, layout.distribution, inputs.ollama, inputs.ollama_models)
     return local_endpoint(
         "api",
         runtime,
@@ -44,7 +54,8 @@ def _endpoint(inputs: ApiInputs, runtime: Runtime, layout: Layout) -> Endpoint:
         port=settings.port,
         inner_port=INNER_PORT,
         options={
-            "embedder": embedder(settings.embedder, layout.distribution, inputs.ollama).space,
+            "embedder": next(iter(models)),
+            "models": json.dumps({name: vector_settings(spec) for name, spec in models.items()}),
             "workers": str(settings.workers),
         },
         logins={

@@ -89,6 +89,11 @@ def known_models(
     return found
 
 
+def vector_settings(spec: ModelSpec) -> dict[str, Any]:
+    """Return what the vectors of passages depend on: other values make others of them."""
+    return {"model": spec.model, "dimensions": spec.dimensions, "passage_prefix": spec.prefixes[1]}
+
+
 def _local(spec: ModelSpec) -> ModelSpec:
     dimensions = STATIC_DIMENSIONS if spec.kind == "static" else spec.dimensions or HASHING_DIMENSIONS
     return spec.model_copy(update={"model": spec.space, "dimensions": dimensions})

@@ -20,6 +20,7 @@ _HINTS = {
     "redis": "until then answers are not cached: see `ragops health redis`",
     "database": "until then collections cannot be listed and questions are not logged: see `ragops health timescaledb`",
     "ollama": "start Ollama, and get the embedding model: ollama pull",
+    "openai": "start the server of the model; ragops.yaml has its `url`, its `model` and its `key_file`",
     "chat": "until then answers are passages: start Ollama, and get the chat model: ollama pull",
     "tokens": "ragops token issue NAME",
 }
@@ -61,7 +62,7 @@ def _ready(client: httpx.Client, timeout: float) -> Iterator[Check]:
     body = client.get("/readyz", timeout=max(timeout, 0.1)).json()
     for found in body["checks"]:
         status = Status(found["status"])
-        hint = "" if status is Status.OK else _HINTS.get(found["name"], _LOG)
+        hint = "" if status is Status.OK else _hint(found["name"])
         yield Check(found["name"], status, found["detail"], hint)
     yield Check("embedder", Status.OK, f"{body['embedder']}, answers by {body['chat_model'] or 'passages'}")
 
@@ -84,4 +85,9 @@ def _breaker(found: dict[str, Any]) -> Check:
     if state == "closed":
         return Check(name, Status.OK, "closed" if not found["failures"] else f"closed, {found['failures']} failures")
     detail = f"{state}, {found['refused']} calls refused, tries again in {found['retry_after']:.0f} s"
-    return Check(name, Status.DEGRADED, f"{detail}: {found['last_error']}", _HINTS.get(found["dependency"], _LOG))
+    return Check(name, Status.DEGRADED, f"{detail}: {found['last_error']}", _hint(found["dependency"]))
+
+
+def _hint(dependency: str) -> str:
+    """Return what to do for a dependency; that of a model may have its name after the kind."""
+    return _HINTS.get(dependency.partition(" ")[0], _LOG)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,10 +12,12 @@ import yaml
 
 from ragops.config.model import Settings
 from ragops.errors import InvalidInputError, RagopsError, UsageError
-from ragops.operations.data.models import Models, describe_change, find_models, model_keys
+from ragops.operations.data.model_changes import describe_changes
+from ragops.operations.data.models import Models, find_models, model_keys
 from ragops.services.api.configuration import known_models
 from ragops.services.spec import Distribution
 from ragops.services.timescaledb.collections.json_file import parse_collections
+from tests.fake_session import fake_session
 from tests.unit.embedding.model_server import ModelServer
 
 if TYPE_CHECKING:
@@ -25,30 +26,8 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parents[3] / "docs" / "configuration.md"
 
 
-@dataclass
-class FakeSession:
-    """A session of a project in a folder, provisioned with an embedder before if `before` names one."""
-
-    root: Path
-    values: dict[str, Any] = field(default_factory=dict)
-    before: str = ""
-
-    @property
-    def project(self) -> Any:
-        settings = Settings.model_validate({"name": "test", **self.values})
-        endpoints = SimpleNamespace(exists=lambda: bool(self.before))
-        return SimpleNamespace(settings=settings, paths=SimpleNamespace(root=self.root, endpoints=endpoints))
-
-    @property
-    def host(self) -> Any:
-        return SimpleNamespace(facts=SimpleNamespace(traits=SimpleNamespace(distribution=Distribution.WHEEL)))
-
-    def endpoint(self, _service: str) -> Any:
-        return SimpleNamespace(options={"embedder": self.before})
-
-
-def session(root: Path, before: str = "", **api: Any) -> Session:
-    return FakeSession(root, {"api": api}, before)  # type: ignore[return-value]
+def session(root: Path, options: dict[str, str] | None = None, **api: Any) -> Session:
+    return fake_session(root, {"api": api}, options)
 
 
 def test_the_example_of_the_documentation_is_taken() -> None:
@@ -128,13 +107,50 @@ def test_a_key_file_is_sent_and_is_for_its_owner_alone(tmp_path: Path) -> None:
         assert "two" not in wrong.value.message
 
 
-def test_what_another_default_means_is_said_before_it_changes(tmp_path: Path) -> None:
-    assert describe_change(session(tmp_path)) == ""
-    assert describe_change(session(tmp_path, "wordllama-l2-256-v1")) == ""
-    stays = describe_change(session(tmp_path, "hashing-384-v1"))
+def test_what_a_change_of_models_means_is_said_before_it_is_made(tmp_path: Path) -> None:
+    """Without a database that answers no collection is named."""
+
+    def before(*names: str, **settings: Any) -> dict[str, str]:
+        made = {"model": names[0], "dimensions": 384, "passage_prefix": "", **settings}
+        return {"embedder": names[0], "models": json.dumps(dict.fromkeys(names, made))}
+
+    assert describe_changes(session(tmp_path)) == ()
+    static = before("wordllama-l2-256-v1", dimensions=256)
+    assert describe_changes(session(tmp_path, static)) == ()
+    [stays] = describe_changes(session(tmp_path, before("hashing-384-v1")))
     assert "from hashing-384-v1 to wordllama-l2-256-v1" in stays
-    assert "keep it and their vectors" in stays
-    assert "cannot be asked" in describe_change(session(tmp_path, "nomic-embed-text"))
+    assert "keep hashing-384-v1 and their vectors" in stays
+    [gone] = describe_changes(session(tmp_path, before("nomic-embed-text")))
+    assert "nomic-embed-text is no longer among the models" in gone
+    assert "`ragops collection set NAME --model MODEL` and `ragops ingest --rebuild NAME`" in gone
+    [old] = describe_changes(session(tmp_path, {"embedder": "nomic-embed-text"}))  # an earlier release provisioned it
+    assert old == gone
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, ""),
+        ({"model": "n"}, "m changes (model)"),
+        ({"dimensions": 512}, "m changes (dimensions)"),
+        ({"passage_prefix": "text: "}, "m changes (prefix of passages)"),
+        ({"query_prefix": "q: ", "timeout": 5, "url": "http://b:2"}, ""),
+    ],
+)
+@pytest.mark.parametrize("is_default", [True, False])
+def test_settings_of_a_model_that_make_other_vectors(
+    tmp_path: Path, changes: dict[str, Any], words: str, is_default: bool
+) -> None:
+    own = {"kind": "openai", "url": "http://a:1"}
+    made = {"m": {"model": "m", "dimensions": None, "passage_prefix": ""}}
+    if is_default and "model" in changes:
+        words = "m is no longer among the models"  # it is another one
+    api = {"embedder": {"model": "m", **own, **changes}} if is_default else {"models": {"m": {**own, **changes}}}
+    default = "m" if is_default else "wordllama-l2-256-v1"
+    found = describe_changes(session(tmp_path, {"embedder": default, "models": json.dumps(made)}, **api))
+    assert len(found) == bool(words)
+    assert words in "".join(found)
+    assert not words or "`ragops ingest --rebuild NAME`" in found[0]
 
 
 def test_models_open_no_server_before_they_are_asked() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
 from ragops.adapters.qdrant import sparse
@@ -54,15 +54,28 @@ def count_points(endpoint: Endpoint, collection: str, timeout: float) -> int | N
     return None
 
 
-def has_words(endpoint: Endpoint, collection: str, timeout: float) -> bool | None:
-    """Return whether points have the weights of their words, None if there is no such collection. Raises RagopsError.
+class Vectors(NamedTuple):
+    """What the points of a collection have: numbers of a dense vector (None without one), and weights of words."""
+
+    size: int | None
+    has_words: bool
+
+
+def vectors_of(endpoint: Endpoint, collection: str, timeout: float) -> Vectors | None:
+    """Return the vectors of a collection, None if there is no such collection. Raises RagopsError.
 
     Over REST, as `has_points` is.
     """
     with suppress_missing(), connect(endpoint, timeout) as nodes:
         params = nodes.first.get(path_of(collection))["config"]["params"]
-        return sparse.NAME in (params.get("sparse_vectors") or {})
+        return Vectors((params.get("vectors") or {}).get("size"), sparse.NAME in (params.get("sparse_vectors") or {}))
     return None
+
+
+def aliases(endpoint: Endpoint, timeout: float) -> dict[str, str]:
+    """Return the collection of each alias. Raises RagopsError."""
+    with connect(endpoint, timeout) as nodes:
+        return nodes.first.aliases()
 
 
 def _read(
