@@ -8,6 +8,8 @@ What pybreaker leaves to its caller, and is settled here:
 - Every exception counts, a cancelled request too: calls run in tasks of their own, so that a client who leaves neither
   counts as a failure nor takes the trial's verdict away.
 - It measures with the wall clock, which can jump: the storage below measures with the monotonic one.
+- Calls that wait for the same thing, a model that is loaded first, all end when their time is over: a slow answer is
+  counted once for all calls that had begun before.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from ragops.api.metrics import Metrics
 
 T = TypeVar("T")
+SLOW = "dependency_slow"
 _LOG = logging.getLogger(__name__)
 _LEVEL = {pybreaker.STATE_CLOSED: 0, pybreaker.STATE_HALF_OPEN: 1, pybreaker.STATE_OPEN: 2}
 
@@ -42,6 +45,14 @@ class DependencyFailedError(ApiError):
     def __init__(self, dependency: str, reason: str) -> None:
         detail = f"{dependency}: {reason}"
         super().__init__(503, "dependency_failed", detail, headers={"Retry-After": "1"}, dependency=dependency)
+
+
+class SlowError(DependencyFailedError):
+    """The dependency is there, and its answer did not come in time."""
+
+    def __init__(self, dependency: str, reason: str) -> None:
+        super().__init__(dependency, reason)
+        self.code = SLOW
 
 
 class CircuitOpenError(ApiError):
@@ -119,6 +130,7 @@ class Breaker(pybreaker.CircuitBreakerListener):
             throw_new_error_on_trip=False,
         )
         self._trial = False
+        self._slow = 0  # calls that were counted because they were slow
         self._changed_at: datetime | None = None
         self._refused = 0
         self._last_error = ""
@@ -190,7 +202,7 @@ class Breaker(pybreaker.CircuitBreakerListener):
                 self._trial = False
 
     async def _timed(self, function: Callable[[], Awaitable[T]]) -> T:
-        era = self._breaker.state
+        era, slow = self._breaker.state, self._slow
         try:
             try:
                 async with asyncio.timeout(self._timeout):
@@ -203,6 +215,11 @@ class Breaker(pybreaker.CircuitBreakerListener):
         except Exception as error:
             if self._breaker.state is not era:
                 raise _LateError from error
+            if isinstance(error, SlowError):
+                if slow != self._slow:
+                    self._storage.keeps_count = True
+                    raise _LateError from error
+                self._slow += 1
             raise
         self._metrics.dependency_calls.labels(self.name, "ok").inc()
         return result

@@ -6,7 +6,8 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ragops.api.model_servers import SlowError, TooLongError
+from ragops.api.breakers import SlowError
+from ragops.api.model_servers import TooLongError
 from ragops.embedding.tokens import count_tokens, cut_to_tokens
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ragops.api.breakers import DependencyFailedError
+from ragops.api.breakers import SLOW, DependencyFailedError, SlowError
 from ragops.api.chat_stream import read_body, stream_chat
 from ragops.api.problem import ApiError
 from ragops.embedding import answers, protocols
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ragops.embedding.answers import Piece
     from ragops.embedding.spec import ChatSpec, ModelSpec
 
-SLOW, BUSY = "dependency_slow", "dependency_busy"
+BUSY = "dependency_busy"
 _WITHOUT_LIST = (Fault.UNREADABLE, Fault.REFUSED, Fault.MISSING)  # not every server of OpenAI's protocol has a list
 _PAUSE_SECONDS = 0.05
 _READY_SECONDS = 5.0
@@ -31,14 +31,6 @@ _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=50)
 
 class NotConnectedError(DependencyFailedError):
     """There was no connection, so that the request may be sent again."""
-
-
-class SlowError(DependencyFailedError):
-    """The server is there, and its answer did not come in time."""
-
-    def __init__(self, dependency: str, reason: str) -> None:
-        super().__init__(dependency, reason)
-        self.code = SLOW
 
 
 class TooLongError(ApiError):

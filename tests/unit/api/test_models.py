@@ -119,6 +119,18 @@ async def test_a_slow_model_is_waited_for_and_opens_no_breaker(start, server) ->
     assert api.deps.breakers[server.kind].state().failures == 0
 
 
+async def test_a_model_that_loads_for_too_long_is_one_failure_for_all_who_wait(start, server) -> None:
+    api = await start(embedder=embedder(server, timeout=0.5), breakers={"failures": 3, "reset_seconds": 30})
+    server.misbehave = lambda _texts: server.release.wait(20) and None
+    answers = await asyncio.gather(*(api.search(f"question {number}") for number in range(6)))
+    assert {answer.json()["code"] for answer in answers} == {"dependency_slow"}
+    breaker = api.deps.breakers[server.kind]
+    assert (breaker.state().state, breaker.state().failures) == ("closed", 1)
+    for number in range(2):  # one after the other they are failures
+        await api.search(f"more {number}")
+    assert breaker.state().state == "open"
+
+
 async def test_an_answer_that_comes_too_late_is_called_slow(start, server) -> None:
     api = await start(embedder=embedder(server, timeout=0.2))
     server.misbehave = lambda _texts: server.release.wait(20) and None

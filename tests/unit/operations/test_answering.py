@@ -26,13 +26,14 @@ class Api(WebServer):
     def __init__(self) -> None:
         self.away = self.asked = 0
         self.fault = "database: PoolTimeout"
+        self.name = "database"
         super().__init__(self._answer)
 
     def _answer(self, request: Request) -> Any:
         if request.path != "/readyz":
             return 200, {"breakers": [], "qdrant_nodes_left_out": []}
         self.asked += 1
-        ok = {"name": "database", "status": "ok", "detail": "answers"}
+        ok = {"name": self.name, "status": "ok", "detail": "answers"}
         gone = {**ok, "status": "degraded", "detail": self.fault}
         checks = [gone if self.asked <= self.away else ok]
         return 200, {"checks": checks, "embedder": "hashing", "chat_model": None}
@@ -59,6 +60,12 @@ def test_it_is_asked_until_it_answers_some_times_in_a_row(session: Session, api:
     api.away = 2
     assert wait_for_answers(session) == ()
     assert api.asked >= 2 + 3
+
+
+@pytest.mark.parametrize("name", ["ollama", "openai", "openai BAAI/bge-m3", "chat"])
+def test_a_server_of_models_that_is_away_is_not_waited_for(session: Session, api: Api, name: str) -> None:
+    api.away, api.name = 1_000_000, name
+    assert wait_for_answers(session) == ()
 
 
 def test_what_it_lacks_is_said_when_the_time_is_over(session: Session, api: Api) -> None:
