@@ -114,7 +114,7 @@ def _row(one: CollectionReport) -> tuple[str, ...]:
 def _say(console: Console, one: CollectionReport) -> None:
     """Print notes, failures, and where the time went."""
     for note in one.notes:
-        console.message(f"{one.name}: {note}")
+        console.message(one_line(f"{one.name}: {note}"))
     if one.refused:
         console.message(f"{one.name}: {one.refused.message}\n  → {one.refused.hint}")
     lines = [f"{failure.path}: {failure.reason}" for failure in one.failed]

@@ -223,4 +223,8 @@ def _documents_text(progress: IngestProgress) -> str:
     what = {"compare": "compared", "store": "stored"}[progress.stage]
     speed = progress.files / progress.seconds if progress.seconds else 0.0
     chunks = f", {progress.chunks} chunks" if progress.chunks else ""
-    return f"{progress.collection}: {progress.files} of {progress.total} files {what}{chunks}, {speed:.0f} files/s"
+    # A prediction from the first seconds is worth nothing.
+    predicts = progress.left and progress.seconds >= _LINE_SECONDS
+    left = f", about {duration(progress.left or 0)} left" if predicts else ""
+    done = f"{progress.files} of {progress.total} files {what}"
+    return f"{progress.collection}: {done}{chunks}, {speed:.0f} files/s{left}"

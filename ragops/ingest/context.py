@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import PurePath
 
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
 _LEAD = 120  # characters of the beginning of a document
 
 
+@lru_cache(maxsize=1024)
 def path_words(path: str) -> str:
     """Return the words of a path, without the ending of the file."""
     return _BETWEEN_WORDS.sub(" ", str(PurePath(path).with_suffix(""))).strip() if path else ""

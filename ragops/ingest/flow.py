@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from ragops.ingest.vectors import VectorStore
 
 # One batch is one request: enough to spread its cost, little enough to hold.
-_BATCH_CHUNKS, _BATCH_CHARACTERS = 128, 512 << 10
-_BATCHES = 8  # on their way at once
+_BATCH_CHUNKS, _BATCH_CHARACTERS = 256, 512 << 10
+_BATCHES = 6  # on their way at once
 _STORING = 2  # requests to the vector store at once: it waits for its replicas
 _END_SECONDS = 5.0
 

@@ -43,6 +43,7 @@ class Pipeline:
     """The steps of one collection; counts `chunks` that were written and collects failures (path, reason).
 
     `refused` are chunks that the model does not take (path, position, reason): their documents are stored without them.
+    `gone` are paths of files that were deleted before they were read: their documents are, too.
     """
 
     rows: DocumentStore
@@ -50,6 +51,7 @@ class Pipeline:
     chunks: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
     refused: list[tuple[str, int, str]] = field(default_factory=list)
+    gone: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.stages, self.store, self.collection = self.steps.stages, self.steps.store, self.steps.collection
@@ -57,10 +59,7 @@ class Pipeline:
     def delete(self, documents: Sequence[Document]) -> None:
         """Delete documents whose files are gone."""
         for start in range(0, len(documents), _PAGE):
-            ids = [document.id for document in documents[start : start + _PAGE]]
-            self._strip(ids)
-            with self.stages.of("rows"):
-                self.rows.delete_documents(ids)
+            self._delete([document.id for document in documents[start : start + _PAGE]])
 
     def fail(self, failure: Failure) -> None:
         """Take the chunks of a document away and note why it has none."""
@@ -146,6 +145,10 @@ class Pipeline:
 
     def _give_up(self, work: Work, error: Exception) -> None:
         """Note why a document was not stored; if it could be read, its chunks of an earlier run stay."""
+        if isinstance(error, UnusableDocumentError) and error.is_gone:
+            self.gone.add(work.change.seen.path)
+            self._delete([work.id])
+            return
         reason = f"the vector store refuses it: {error}" if isinstance(error, PointsRefusedError) else str(error)
         self.failed.append((work.change.seen.path, reason))
         before = work.change.document
@@ -157,6 +160,11 @@ class Pipeline:
             seen = seen._replace(sha256=UNREAD)  # the next run tries again
         with self.stages.of("rows"):
             self.rows.set_failed(self.collection.id, seen, reason)
+
+    def _delete(self, documents: Sequence[int]) -> None:
+        self._strip(documents)
+        with self.stages.of("rows"):
+            self.rows.delete_documents(documents)
 
     def _strip(self, documents: Sequence[int]) -> None:
         """Points first, then rows: what is taken away is not found any more even where this is interrupted."""

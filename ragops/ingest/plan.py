@@ -54,6 +54,7 @@ class Plan:
     """Changes in the order of their paths; `touched` have a new time and the same content.
 
     `out_of_reach` are documents below folders that could not be read: nothing is known of them, nothing is done.
+    `gone` are files that were deleted after they were listed.
     """
 
     changes: list[Change] = field(default_factory=list)
@@ -62,6 +63,7 @@ class Plan:
     failures: list[Failure] = field(default_factory=list)
     unchanged: int = 0
     out_of_reach: int = 0
+    gone: set[str] = field(default_factory=set)
 
 
 def make_plan(
@@ -105,6 +107,9 @@ def _compare(plan: Plan, directory: Path, file: FileEntry, document: Document | 
     try:
         read = inspect(directory / file.path)
     except UnusableDocumentError as error:
+        if error.is_gone:  # since the folder was listed
+            plan.gone.add(file.path)
+            return
         plan.failures.append(Failure(FileVersion(file.path, UNREAD, file.size, file.modified), document, str(error)))
         return
     seen = FileVersion(file.path, read.sha256, read.size, read.modified or file.modified)
@@ -126,7 +131,7 @@ def _looks_same(file: FileEntry, document: Document) -> bool:
 
 def _missing(plan: Plan, walk: Walk, documents: Mapping[str, Document]) -> None:
     """Documents without a file: moved where a new file has their content, out of reach, else deleted."""
-    present = {file.path for file in walk.files}
+    present = {file.path for file in walk.files} - plan.gone
     gone = sorted((document for path, document in documents.items() if path not in present), key=lambda one: one.path)
     lost = [
         document

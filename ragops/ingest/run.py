@@ -135,10 +135,13 @@ class CollectionRun:
             )
 
     def _save(self, pipeline: Pipeline, plan: Plan) -> None:
-        done, total = 0, len(plan.changes)
+        done, total, began = 0, len(plan.changes), self.stages.total
+        size, stored = sum(change.seen.size for change in plan.changes), 0
         for count in pipeline.save(plan.changes, overlapping=self.overlapping):
-            done += count
-            self.on_progress(Progress(self.collection.name, "store", done, total, pipeline.chunks, self.stages.total))
+            stored += sum(change.seen.size for change in plan.changes[done : done + count])
+            done, now = done + count, self.stages.total
+            left = (now - began) * (size - stored) / stored if stored else None
+            self.on_progress(Progress(self.collection.name, "store", done, total, pipeline.chunks, now, left))
 
     def _tell(self, stage: str, count: int, found: Walk) -> None:
         if count % 500 == 0 or count == len(found.files):
@@ -167,15 +170,16 @@ class CollectionRun:
     def _report(
         self, pipeline: Pipeline, plan: Plan, found: Walk, repaired: Repaired, notes: list[str]
     ) -> CollectionReport:
-        broken = {path for path, _ in pipeline.failed}
+        broken = {path for path, _ in pipeline.failed} | pipeline.gone
         kept = [change for change in plan.changes if change.seen.path not in broken]
         failed = [*found.closed, *found.unusable, *pipeline.failed]
+        deleted = sum(change.document is not None and change.seen.path in pipeline.gone for change in plan.changes)
         return CollectionReport(
             name=self.collection.name,
             added=sum(change.document is None for change in kept),
             changed=sum(change.document is not None and not change.moved for change in kept),
             moved=sum(change.moved for change in kept),
-            deleted=len(plan.deleted),
+            deleted=len(plan.deleted) + deleted,
             unchanged=plan.unchanged + plan.out_of_reach,
             failed=tuple(FailedDocument(*pair) for pair in sorted(failed)),
             refused_chunks=tuple(RefusedChunk(*one) for one in sorted(pipeline.refused)),

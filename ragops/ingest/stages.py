@@ -17,7 +17,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a collection is: files of those that `stage` (compare, store) has to do, seconds since its start."""
+    """How far a collection is: files of those that `stage` (compare, store) has to do, seconds since its start.
+
+    `left` predicts the seconds until the end, by the bytes that are done; None if nothing can be said.
+    """
 
     collection: str
     stage: str
@@ -25,6 +28,7 @@ class Progress:
     total: int
     chunks: int
     seconds: float
+    left: float | None = None
 
 
 class Stages:

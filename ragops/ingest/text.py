@@ -29,12 +29,13 @@ _FRONT_MATTER = (b"---\n", b"---\r\n", b"+++\n", b"+++\r\n", b"--- \n")
 class UnusableDocumentError(Exception):
     """A document that cannot become chunks; the text says why, for its row and the report.
 
-    `is_lasting`: the same bytes will never do better with this version of ragops.
+    `is_lasting`: the same bytes will never do better with this version of ragops. `is_gone`: there is no file any more.
     """
 
-    def __init__(self, reason: str, *, is_lasting: bool = False) -> None:
+    def __init__(self, reason: str, *, is_lasting: bool = False, is_gone: bool = False) -> None:
         super().__init__(reason)
         self.is_lasting = is_lasting
+        self.is_gone = is_gone
 
 
 class TextFile:
@@ -93,7 +94,8 @@ class TextFile:
                 self.modified = modified_at(status)
                 yield stream
         except OSError as error:
-            raise UnusableDocumentError(f"cannot be read: {error.strerror}") from error
+            is_gone = isinstance(error, FileNotFoundError | NotADirectoryError)
+            raise UnusableDocumentError(f"cannot be read: {error.strerror}", is_gone=is_gone) from error
 
     def _converter(self, stream: IO[bytes]) -> str:
         """Return the converter that a file of text needs: for front matter, and for encodings from before UTF-8."""

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from contextlib import suppress
@@ -896,3 +897,70 @@ def test_health_counts_what_can_be_found(world: World) -> None:
     assert f"docs has {count} points for {count + 2} chunks" in found.detail
     world.run()
     assert consistency.probe(endpoints, 20).checks[0].status is Status.OK
+
+
+# --- files that are no files, or not for long -------------------------------------------------------------------------
+
+
+def test_what_is_no_file_is_left_alone(world: World) -> None:
+    """Pipes, sockets, devices, loops of links, and names that a terminal acts on."""
+    fill(world)
+    folder = world.directory
+    os.mkfifo(folder / "pipe.md")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket.md"))
+        (folder / "zero.md").symlink_to("/dev/zero")
+        (folder / "self.md").symlink_to("self.md")
+        (folder / "up").symlink_to("..")
+        (folder / "deep" / "round").symlink_to("../deep")
+        evil = "x\x1b[2J\n\x07y\u202e.md"
+        world.write(evil, "The pelican sleeps in the harbour.\n")
+        world.write("bad\x1b]0;z\x07\n.md", b"text\0")
+        (folder / os.fsdecode(b"caf\xe9.md")).write_text("words")
+        report = world.run()
+    assert (report.added, {one.path for one in report.failed}) == (5, {"bad\x1b]0;z\x07\n.md", "caf\\xe9.md"})
+    assert evil in {point["path"] for point in world.store.points("docs").values()}
+    world.check()
+    assert world.run().unchanged == 5
+
+
+def test_files_that_change_or_vanish_while_it_runs(world: World) -> None:
+    fill(world)
+    for name in ("gone.md", "folder.md", "pipe.md", "cut.md", "spoilt.md", "old.md"):
+        world.write(name, words(500) + name)
+    (world.directory / "below").mkdir()
+    world.write("below/gone.md", words(600))
+    world.ingest()
+    for path in [*world.directory.glob("*.md"), world.directory / "below/gone.md"]:
+        if path.name not in ("old.md", "a.md", "c.md", "d.md"):
+            path.write_text(path.read_text() + "changed")
+    world.write("new.md", words(700))
+
+    def change(progress: Any) -> None:
+        """After all were compared, before any of them is read."""
+        if (progress.stage, progress.files) != ("compare", progress.total):
+            return
+        for name in ("gone.md", "folder.md", "pipe.md", "new.md"):
+            (world.directory / name).unlink()
+        (world.directory / "folder.md").mkdir()
+        os.mkfifo(world.directory / "pipe.md")
+        world.write("cut.md", "short now")
+        world.write("spoilt.md", b"\0")
+        shutil.rmtree(world.directory / "below")
+        (world.directory / "below").write_text("a file now")
+
+    report = world.run(on_progress=change)
+
+    assert {one.path: one.reason for one in report.failed} == {
+        "folder.md": "cannot be read: Is a directory", "pipe.md": "not a regular file",
+        "spoilt.md": "binary: a NUL byte at 0",
+    }  # fmt: skip
+    assert (report.deleted, report.added, report.changed) == (2, 0, 1)
+    texts = {(point["path"], point["text"]) for point in world.store.points("docs").values()}
+    assert ("cut.md", "short now") in texts
+    assert {path for path, _ in texts} == {"a.md", "deep/er/b.txt", "c.md", "d.md", "cut.md", "old.md"}
+    world.check()
+    again = world.run()
+    assert [(one.path) for one in again.failed] == ["spoilt.md"]
+    assert (again.deleted, again.changed, again.unchanged) == (2, 0, 6)
+    world.check()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import pytest
 
 from ragops.cli.console import Console
 from ragops.cli.ingest import _say
 from ragops.cli.migrate import _warn_of_unread
-from ragops.ingest.report import CollectionReport, LeftOut
+from ragops.cli.progress import _documents_text as documents_text
+from ragops.ingest.report import CollectionReport, FailedDocument, LeftOut, RefusedChunk
+from ragops.ingest.stages import Progress
 from ragops.services.timescaledb.collections.json_import import ImportReport
-
-if TYPE_CHECKING:
-    import pytest
 
 REPORT = CollectionReport(
     "docs",
@@ -37,6 +36,34 @@ def test_files_that_are_left_out_are_listed_if_asked_for(capsys: pytest.CaptureF
     assert lines[1] == "docs: left out: node_modules/ (by default)"
     assert "\x1b" not in lines[2]  # a name must not reach the terminal as an order to it
     assert lines[3] == "docs: and 1 more"
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        CollectionReport("docs", notes=("link not followed: a\x1b[2J\nragops: all is well\u202e",)),
+        CollectionReport("docs", failed=(FailedDocument("a\x1b]0;x\x07\nragops: all is well\u202e", "why\x9b2J"),)),
+        CollectionReport("docs", refused_chunks=(RefusedChunk("a\nragops: all is well", 1, "why\x1bc"),)),
+        CollectionReport("docs", left_out=(LeftOut("a\nragops: all is well", "by \x1b[2J"),), left_out_counts={"x": 1}),
+    ],
+)
+def test_a_name_reaches_a_terminal_neither_as_an_order_nor_as_a_line(
+    capsys: pytest.CaptureFixture[str], report: CollectionReport
+) -> None:
+    _say(Console(verbose=True, color=False), report)
+    shown = capsys.readouterr().err
+    assert all(character.isprintable() or character == "\n" for character in shown)
+    assert not any(line.startswith("ragops:") for line in shown.splitlines())
+    assert "ragops: all is well" in shown
+
+
+def test_the_end_is_predicted_once_there_is_something_to_go_by() -> None:
+    early = Progress("docs", "store", 10, 1000, 100, 2.0, 198.0)
+    later = Progress("docs", "store", 100, 1000, 1000, 20.0, 180.0)
+    assert documents_text(early) == "docs: 10 of 1000 files stored, 100 chunks, 5 files/s"
+    assert documents_text(later) == "docs: 100 of 1000 files stored, 1000 chunks, 5 files/s, about 3 min left"
+    assert "left" not in documents_text(Progress("docs", "store", 1000, 1000, 9000, 200.0, 0.0))
+    assert "left" not in documents_text(Progress("docs", "compare", 500, 1000, 0, 20.0))
 
 
 def test_keys_that_nothing_acts_on_are_named() -> None:

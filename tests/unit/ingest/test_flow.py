@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+import tracemalloc
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -133,3 +135,43 @@ def test_a_run_that_is_interrupted_ends_its_threads(steps: Steps, threads: None)
         flow.submit(everything := group(*range(FILES)))
         next(iter(flow.finished(everything)))
         raise KeyboardInterrupt
+
+
+class Constant(HashingEmbedder):
+    """One vector for all: a test of memory is none of speed."""
+
+    def embed(self, texts: Any) -> Any:
+        return [[1.0] * 64 for _ in texts]
+
+
+def most_memory(steps: Steps, mebibytes: int) -> int:
+    """The most bytes that Python held while one document of this size went through."""
+    text = "".join(f"line {number} of a long document that is read in blocks.\n" for number in range(1000))
+    (steps.directory / "0.txt").write_text(text * (mebibytes * 20))
+    document = group(0)
+    with Flow(steps) as flow:
+        tracemalloc.start()
+        try:
+            flow.submit(document)
+            chunks = sum(len(batch.stored) for batch in flow.finished(document))
+            assert chunks > 500 * mebibytes
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_a_document(steps: Steps, store: Store, threads: None) -> None:
+    store.gate = Slow()
+    large = Steps(steps.store, Constant(64), Splitter(1000, 0), steps.collection, steps.directory, steps.stages)
+    small, store.ids = most_memory(large, 2), []
+    # An id for each chunk is kept until its group ends; nothing else is.
+    assert most_memory(large, 8) < small + 4 * (1 << 20)
+    assert small < 16 << 20
+
+
+class Slow(threading.Event):
+    """A store that is slower than all before it."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        time.sleep(0.002)
+        return True
