@@ -57,7 +57,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.key}: {self.message}" if self.key else f"{self.where}: {self.message}"
+        return ": ".join(part for part in (self.where, self.key, self.message) if part)
 
 
 class InvalidInputError(UsageError):

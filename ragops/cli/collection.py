@@ -23,6 +23,11 @@ Model = Annotated[str | None, typer.Option(metavar="MODEL", help="The embedding 
 ChunkSize = Annotated[int | None, typer.Option(metavar="CHARACTERS", help="Most characters of a chunk.")]
 ChunkOverlap = Annotated[int | None, typer.Option(metavar="CHARACTERS", help="What a chunk repeats of the last one.")]
 FileType = Annotated[list[str] | None, typer.Option(metavar="ENDING", help="Files that are read; again for others.")]
+Exclude = Annotated[
+    list[str] | None, typer.Option(metavar="PATTERN", help="Files left out, as in .gitignore; again for others.")
+]
+MaxFileSize = Annotated[str | None, typer.Option(metavar="SIZE", help="Larger files are left out; 64MiB if not given.")]
+Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Whether ingest reads it.")]
 Recursive = Annotated[bool | None, typer.Option("--recursive/--no-recursive", help="Folders inside, too.")]
 _SHOWN_TYPES = 10
 _MANY = 10_000  # documents, after which a removal asks for the name
@@ -74,14 +79,17 @@ def create(
     chunk_size: ChunkSize = None,
     chunk_overlap: ChunkOverlap = None,
     file_type: FileType = None,
+    exclude: Exclude = None,
+    max_file_size: MaxFileSize = None,
     recursive: Recursive = None,
+    enabled: Enabled = None,
     lock_wait: LockWait = 0.0,
 ) -> None:
     """Make a collection of the files of a folder; `ragops ingest` then reads them.
 
     A relative DIRECTORY is relative to the folder of ragops.yaml.
 
-    Example: ragops collection create handbook docs --chunk-size 800
+    Example: ragops collection create handbook docs --exclude drafts/
     """
     from ragops.adapters.audit import find_user
     from ragops.operations.data import collections as operation
@@ -92,7 +100,11 @@ def create(
     models = find_models(session)
     if model:
         models.check(model)
-    values = _values(str(directory), model or models.default, chunk_size, chunk_overlap, file_type, recursive)
+    values = _values(
+        directory=str(directory), embeddingModel=model or models.default, chunkSize=chunk_size,
+        chunkOverlap=chunk_overlap, fileTypes=file_type, exclude=exclude, maxFileSize=max_file_size,
+        recursive=recursive, enabled=enabled,
+    )  # fmt: skip
     with session.changing(("ingest",)):
         row = operation.create(session.endpoint("timescaledb"), name, values, find_user())
     current.console.document(row)
@@ -109,11 +121,19 @@ def set_values(
     chunk_size: ChunkSize = None,
     chunk_overlap: ChunkOverlap = None,
     file_type: FileType = None,
+    exclude: Exclude = None,
+    no_exclude: Annotated[bool, typer.Option("--no-exclude", help="No patterns any more.")] = False,
+    max_file_size: MaxFileSize = None,
+    no_max_file_size: Annotated[
+        bool, typer.Option("--no-max-file-size", help="No size of its own any more: 64MiB, or the file's default.")
+    ] = False,
     recursive: Recursive = None,
-    enabled: Annotated[bool | None, typer.Option("--enable/--disable", help="Whether ingest reads it.")] = None,
+    enabled: Enabled = None,
     lock_wait: LockWait = 0.0,
 ) -> None:
     """Change a collection; the next ingest follows.
+
+    The patterns and endings that are given take the place of those before.
 
     Example: ragops collection set manuals --chunk-size 800
     """
@@ -126,8 +146,11 @@ def set_values(
     session = current.session(lock_wait)
     if model:
         find_models(session).check(model)
-    values = _values(directory, model, chunk_size, chunk_overlap, file_type, recursive)
-    values |= {} if enabled is None else {"enabled": enabled}
+    values = _values(
+        directory=directory, embeddingModel=model, chunkSize=chunk_size, chunkOverlap=chunk_overlap,
+        fileTypes=file_type, exclude=exclude, maxFileSize=max_file_size, recursive=recursive, enabled=enabled,
+    )  # fmt: skip
+    values |= _cleared(values, exclude=no_exclude, max_file_size=no_max_file_size)
     if not values:
         raise UsageError("nothing_to_set", f"cannot change collection {name}: no value is given", "add an option")
     with session.changing(("ingest",)):
@@ -176,20 +199,23 @@ def _explain(message: Any, gone: RemovedCollection) -> None:
     message("recovery points still hold it: `ragops backup list`, `ragops backup delete ID`")
 
 
-def _values(
-    directory: str | None,
-    model: str | None,
-    chunk_size: int | None,
-    chunk_overlap: int | None,
-    file_types: list[str] | None,
-    recursive: bool | None,
-) -> dict[str, Any]:
-    """Return what was given, by key of collections-config.json."""
-    given = {
-        "directory": directory, "embeddingModel": model, "chunkSize": chunk_size, "chunkOverlap": chunk_overlap,
-        "fileTypes": file_types or None, "recursive": recursive,
-    }  # fmt: skip
-    return {key: value for key, value in given.items() if value is not None}
+def _values(**given: Any) -> dict[str, Any]:
+    """Return what was given, by key of collections-config.json; an option that can be repeated is an empty list."""
+    return {key: value for key, value in given.items() if value is not None and value != []}
+
+
+def _cleared(values: dict[str, Any], *, exclude: bool, max_file_size: bool) -> dict[str, Any]:
+    """Return the values of keys that are to be cleared. Raises UsageError (options_conflict) for one that is given.
+
+    No patterns at all are a value: the document's default would hold instead of none.
+    """
+    from ragops.errors import UsageError
+
+    cleared: dict[str, Any] = {"exclude": []} if exclude else {}
+    cleared |= {"maxFileSize": None} if max_file_size else {}
+    if both := cleared.keys() & values.keys():
+        raise UsageError("options_conflict", f"cannot set and clear {min(both)} at once", "take one of the two options")
+    return cleared
 
 
 def _line(row: CollectionRow) -> tuple[str, ...]:
@@ -217,15 +243,31 @@ def _facts(found: CollectionDetails) -> list[tuple[str, str]]:
         ("model", row.embedding_model),
         ("chunks", f"at most {row.chunk_size} characters, {row.chunk_overlap} of them again"),
         ("files", _file_types(row)),
+        *_file_values(row),
         ("folders inside", "read" if row.recursive else "left out"),
         ("state", _state(row)),
         ("source", "collections-config.json" if row.source == "json" else "database"),
         ("documents", f"{row.indexed} indexed, {row.failed} failed, {row.pending} pending"),
     ]
-    facts += [(f"{key} (not read)", one_line(str(value))) for key, value in row.extra.items()]
+    unread = {key: value for key, value in row.extra.items() if key not in row.file_values}
+    facts += [(f"{key} (not read)", one_line(str(value))) for key, value in unread.items()]
     for points, count in found.points.items():
         there = "no such collection" if count is None else f"{count} points"
         facts.append((f"vectors in {points}", f"{there}, {found.chunks.get(points, 0)} chunks"))
+    return facts
+
+
+def _file_values(row: CollectionRow) -> list[tuple[str, str]]:
+    """Return what else decides which files are read, as far as it is set."""
+    from ragops.units import first_of
+
+    exclude, largest = row.file_values["exclude"], row.file_values["maxFileSize"]
+    facts = []
+    if exclude:
+        names = [str(one) for one in exclude] if isinstance(exclude, list) else [str(exclude)]
+        facts.append(("left out", first_of(names, _SHOWN_TYPES)))
+    if largest is not None:
+        facts.append(("largest file", str(largest)))
     return facts
 
 

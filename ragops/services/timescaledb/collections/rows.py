@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from ragops.adapters.postgres import translate_errors
 from ragops.config import collection_names
 from ragops.errors import InvalidInputError, Problem, UsageError
+from ragops.services.timescaledb.collections.file_keys import EXTRA_KEYS
 from ragops.services.timescaledb.collections.json_file import BUILT_IN, KNOWN
 from ragops.services.timescaledb.collections.json_reader import found
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ragops.adapters.postgres import Connection
+    from ragops.services.timescaledb.collections.file_keys import ExtraKey
+    from ragops.services.timescaledb.collections.json_file import Field
 
 _SUBJECT = "the collections"
 _PAGE = 1000
@@ -28,8 +32,8 @@ DELETE_PAGE: LiteralString = (
 )
 _ROWS: LiteralString = """
 SELECT c.name, c.directory, c.embedding_model, c.chunk_size, c.chunk_overlap, c.file_types, c.recursive, c.enabled,
-       c.source, c.extra, d.indexed, d.failed, d.pending, d.indexed_at
-FROM rag.collections c CROSS JOIN LATERAL (
+       c.source, c.extra, coalesce(f.defaults, '{}'), d.indexed, d.failed, d.pending, d.indexed_at
+FROM rag.collections c LEFT JOIN rag.collection_defaults f ON c.source = 'json' CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE status = 'indexed') AS indexed, count(*) FILTER (WHERE status = 'failed') AS failed,
            count(*) FILTER (WHERE status = 'pending') AS pending, max(indexed_at) AS indexed_at
     FROM rag.documents WHERE collection_id = c.id) AS d
@@ -40,7 +44,10 @@ ORDER BY c.name
 
 @dataclass(frozen=True)
 class CollectionRow:
-    """A collection with counts of its documents; `source` is json or database, `extra` has keys nothing reads."""
+    """A collection with counts of its documents; `source` is json or database.
+
+    `extra` has its keys without a column of their own, `defaults` those of the document that it came from.
+    """
 
     name: str
     directory: str
@@ -52,10 +59,21 @@ class CollectionRow:
     enabled: bool
     source: str
     extra: Mapping[str, Any]
+    defaults: Mapping[str, Any]
     indexed: int
     failed: int
     pending: int
     indexed_at: datetime | None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Its own values by key of collections-config.json."""
+        return {key: getattr(self, known.column) for key, known in KNOWN.items()} | dict(self.extra)
+
+    @property
+    def file_values(self) -> dict[str, Any]:
+        """What holds for its files, its own or the document's, by key; None if neither has one."""
+        return {key: self.extra.get(key, self.defaults.get(key)) for key in EXTRA_KEYS}
 
 
 def list_rows(connection: Connection, names: Sequence[str] | None = None) -> list[CollectionRow]:
@@ -82,7 +100,7 @@ def insert(connection: Connection, name: str, values: Mapping[str, Any], actor: 
     Raises InvalidInputError (collection_invalid), UsageError (collection_exists).
     """
     wanted = {**BUILT_IN, **values, "name": name}
-    _check(wanted)
+    _check(wanted, values)
     with translate_errors(_SUBJECT), connection.transaction():
         _set_actor(connection, actor)
         connection.execute("LOCK TABLE rag.collections IN SHARE ROW EXCLUSIVE MODE")
@@ -92,25 +110,34 @@ def insert(connection: Connection, name: str, values: Mapping[str, Any], actor: 
             what = f"cannot create collection {name}: there is a collection {taken[0]}{case}"
             raise UsageError("collection_exists", what, f"change it: `ragops collection set {taken[0]}`")
         _add_model(connection, wanted["embeddingModel"])
-        columns = [KNOWN[key].column for key in wanted]
+        columns = {KNOWN[key].column: value for key, value in wanted.items() if key in KNOWN}
+        columns["extra"] = Jsonb({key: value for key, value in wanted.items() if key in EXTRA_KEYS})
         statement = sql.SQL("INSERT INTO rag.collections (source, {}) VALUES ('database', {})").format(
             sql.SQL(", ").join(map(sql.Identifier, columns)), sql.SQL(", ").join([sql.Placeholder()] * len(columns))
         )
-        connection.execute(statement, list(wanted.values()))
+        connection.execute(statement, list(columns.values()))
 
 
 def update(connection: Connection, row: CollectionRow, values: Mapping[str, Any], actor: str) -> None:
-    """Change values of a collection, by key of the file. Raises InvalidInputError (collection_invalid)."""
-    current = {key: getattr(row, known.column) for key, known in KNOWN.items()}
-    _check({**current, **values})
+    """Change values of a collection, by key of the file; None takes a key out that has no column.
+
+    Raises InvalidInputError (collection_invalid).
+    """
+    _check({**row.values, **values}, values)
+    extra = {key: value for key, value in values.items() if key in EXTRA_KEYS}
+    columns = {KNOWN[key].column: value for key, value in values.items() if key in KNOWN}
+    changes = [sql.SQL("{} = {}").format(sql.Identifier(column), sql.Placeholder()) for column in columns]
+    parameters = list(columns.values())
+    if extra:
+        changes.append(sql.SQL("extra = (extra - {}::text[]) || {}").format(sql.Placeholder(), sql.Placeholder()))
+        kept = {key: value for key, value in extra.items() if value is not None}
+        parameters += [list(extra), Jsonb(kept)]
     with translate_errors(_SUBJECT), connection.transaction():
         _set_actor(connection, actor)
         if "embeddingModel" in values:
             _add_model(connection, values["embeddingModel"])
-        changes = [sql.SQL("{} = {}").format(sql.Identifier(KNOWN[key].column), sql.Placeholder()) for key in values]
         statement = sql.SQL("UPDATE rag.collections SET {} WHERE name = {}")
-        placed = statement.format(sql.SQL(", ").join(changes), sql.Placeholder())
-        connection.execute(placed, [*values.values(), row.name])
+        connection.execute(statement.format(sql.SQL(", ").join(changes), sql.Placeholder()), [*parameters, row.name])
 
 
 def delete(connection: Connection, name: str, actor: str) -> int:
@@ -127,11 +154,14 @@ def delete(connection: Connection, name: str, actor: str) -> int:
                     return documents
 
 
-def _check(values: Mapping[str, Any]) -> None:
+def _check(values: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Check all `values` that have a column, and of the others those that are `given`."""
+    extra = [known for key, known in EXTRA_KEYS.items() if given.get(key) is not None]
+    checks: list[Field | ExtraKey] = [*KNOWN.values(), *extra]
     problems = [
-        Problem("", key, f"expected {KNOWN[key].expected}, found {found(value)}")
-        for key, value in values.items()
-        if not KNOWN[key].accepts(value)
+        Problem("", check.key, f"expected {check.expected}, found {found(values[check.key])}")
+        for check in checks
+        if not check.accepts(values[check.key])
     ]
     if not problems and values["chunkOverlap"] >= values["chunkSize"]:
         what = f"expected less than chunkSize, which is {values['chunkSize']}, found {values['chunkOverlap']}"
