@@ -44,6 +44,7 @@ _SHARING = {
     "tests/integration/test_fresh_answers.py": "loaded",
     "tests/integration/test_recover.py": "loaded",
     "tests/integration/test_secrets.py": "loaded",
+    "tests/integration/test_watch.py": "loaded",
 }
 
 

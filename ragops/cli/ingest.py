@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ragops.cli.console import Console
-    from ragops.ingest.report import CollectionReport
+    from ragops.ingest.report import CollectionReport, IngestReport
     from ragops.operations.session import Session
 
 _SHOWN_FAILURES = 20
@@ -39,55 +39,55 @@ def ingest(
     drop_old: Annotated[
         bool, typer.Option("--drop-old", help="Only delete what rebuilds have left of the collections before.")
     ] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Then follow changes in the directories until interrupted.")
+    ] = False,
     lock_wait: LockWait = 0.0,
 ) -> None:
     """Read collections' directories into documents, chunks and vectors.
 
     New, changed, moved and deleted files are brought up to date; a second run changes nothing, an interrupted one is
-    gone on with. Exits with 1 where files could not be read; the others are done all the same.
+    gone on with. Exits with 1 if files could not be read; the others are done all the same. With --watch it exits with
+    0 if it is interrupted while it waits for changes.
 
     Example: ragops ingest
     """
     from ragops.cli.progress import documents
-    from ragops.cli.views import jsonable
     from ragops.operations.data import ingest as operation
-    from ragops.operations.data.cache import invalidate_answer_cache
-    from ragops.operations.data.models import find_models
 
     current = state(context)
     console = current.console
-    session = current.session(lock_wait)
-    database, vectors = session.endpoint("timescaledb"), session.endpoint("qdrant")
-    models, root = find_models(session), session.project.paths.root
+    _refuse_together(rebuild=rebuild, drop_old=drop_old, watch=watch)
     if drop_old:
-        _drop_old(console, session, collections or (), rebuild=rebuild)
+        _drop_old(console, current.session(lock_wait), collections or ())
         return
-    with session.changing(("ingest",)), documents(console) as show:
-        report = operation.ingest(
-            database, vectors, models, collections or (), show, root=root, allow_empty=allow_empty, rebuild=rebuild
+    if watch:
+        from ragops.cli.watch import follow
+
+        follow(console, lambda: current.session(lock_wait), collections or (), allow_empty=allow_empty)
+        return
+    with documents(console) as show:
+        report, refreshed = operation.bring_up_to_date(
+            current.session(lock_wait), collections or (), show, allow_empty=allow_empty, rebuild=rebuild
         )
-        refreshed = invalidate_answer_cache(session)
-    console.document({**jsonable(report), "exit_code": int(report.exit_code)})
-    rows = [_row(one) for one in report.collections]
-    console.table(
-        _COLUMNS, rows, optional=_OPTIONAL, empty="there are no collections yet: `ragops migrate json-to-db FILE`"
-    )
-    for one in report.collections:
-        _say(console, one)
-    if not refreshed:
-        console.message("cannot clear the API's cache of answers: old ones may be returned for `api.cache_seconds`")
+    show_report(console, report, refreshed)
     raise typer.Exit(report.exit_code)
 
 
-def _drop_old(console: Console, session: Session, collections: Sequence[str], *, rebuild: bool) -> None:
+def _refuse_together(*, rebuild: bool, drop_old: bool, watch: bool) -> None:
+    """Raise UsageError (options_conflict) for options that are commands of their own."""
     from ragops.errors import UsageError
+
+    given = [name for name, is_given in (("--rebuild", rebuild), ("--drop-old", drop_old)) if is_given]
+    given += ["--watch"] if watch else []
+    if len(given) > 1:
+        hint = f"run `ragops ingest {given[0]}` first, then `ragops ingest {given[1]}`"
+        raise UsageError("options_conflict", f"cannot take {given[0]} and {given[1]} in one run", hint)
+
+
+def _drop_old(console: Console, session: Session, collections: Sequence[str]) -> None:
     from ragops.operations.data import ingest as operation
 
-    if rebuild:
-        what = "cannot build again and delete what was there before in one run"
-        raise UsageError(
-            "options_conflict", what, "run `ragops ingest --rebuild` first, then `ragops ingest --drop-old`"
-        )
     with session.changing():
         dropped = operation.drop_old(session.endpoint("timescaledb"), session.endpoint("qdrant"), collections)
     console.document({"dropped": {name: [one._asdict() for one in gone] for name, gone in dropped.items()}})
@@ -100,6 +100,28 @@ def _drop_old(console: Console, session: Session, collections: Sequence[str], *,
 
 # --- what is shown ---------------------------------------------------------------------------------------------------
 
+
+def show_report(console: Console, report: IngestReport, refreshed: bool) -> None:
+    """Show the result of an ingest; `refreshed`: the API's cache of answers was cleared."""
+    show_document(console, report)
+    rows = [_row(one) for one in report.collections]
+    console.table(
+        _COLUMNS, rows, optional=_OPTIONAL, empty="there are no collections yet: `ragops migrate json-to-db FILE`"
+    )
+    for one in report.collections:
+        _say(console, one)
+    if not refreshed:
+        console.message(CACHE_KEPT)
+
+
+def show_document(console: Console, report: IngestReport) -> None:
+    """Print the result as one JSON document, if JSON is asked for."""
+    from ragops.cli.views import jsonable
+
+    console.document({**jsonable(report), "exit_code": int(report.exit_code)})
+
+
+CACHE_KEPT = "cannot clear the API's cache of answers: old ones may be returned for `api.cache_seconds`"
 _COLUMNS = ("COLLECTION", "ADDED", "CHANGED", "MOVED", "DELETED", "UNCHANGED", "FAILED", "CHUNKS", "POINTS", "TIME")
 _OPTIONAL = ("MOVED", "CHUNKS", "UNCHANGED", "POINTS", "TIME")  # the first is left out first
 
@@ -112,23 +134,32 @@ def _row(one: CollectionReport) -> tuple[str, ...]:
 
 
 def _say(console: Console, one: CollectionReport) -> None:
-    """Print notes, failures, and where the time went."""
+    """Print notes, faults, and where the time went."""
     for note in one.notes:
         console.message(one_line(f"{one.name}: {note}"))
-    if one.refused:
-        console.message(f"{one.name}: {one.refused.message}\n  → {one.refused.hint}")
-    lines = [f"{failure.path}: {failure.reason}" for failure in one.failed]
-    lines += [f"{chunk.path}: chunk {chunk.position} was refused: {chunk.reason}" for chunk in one.refused_chunks]
-    for line in lines[:_SHOWN_FAILURES]:
-        console.message(one_line(f"{one.name}: {line}"))
-    if len(lines) > _SHOWN_FAILURES:
-        console.message(f"{one.name}: and {len(lines) - _SHOWN_FAILURES} more; all of them with --json")
+    say_faults(console, one, list_faults(one))
     if one.left_out_counts:
         _say_left_out(console, one)
     if one.chunks:
         parts = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in one.seconds.items())
         speed = f"{one.files / one.total_seconds:.0f} files/s, {one.chunks / one.total_seconds:.0f} chunks/s"
         console.message(f"{one.name}: {speed}; {parts}")
+
+
+def list_faults(one: CollectionReport) -> list[str]:
+    """Return a line for each file and each chunk that could not be stored."""
+    lines = [f"{failure.path}: {failure.reason}" for failure in one.failed]
+    return lines + [f"{chunk.path}: chunk {chunk.position} was refused: {chunk.reason}" for chunk in one.refused_chunks]
+
+
+def say_faults(console: Console, one: CollectionReport, lines: Sequence[str]) -> None:
+    """Print why a collection was refused, and the first `lines` on what could not be stored."""
+    if one.refused:
+        console.message(f"{one.name}: {one.refused.message}\n  → {one.refused.hint}")
+    for line in lines[:_SHOWN_FAILURES]:
+        console.message(one_line(f"{one.name}: {line}"))
+    if len(lines) > _SHOWN_FAILURES:
+        console.message(f"{one.name}: and {len(lines) - _SHOWN_FAILURES} more; all of them with --json")
 
 
 def _say_left_out(console: Console, one: CollectionReport) -> None:

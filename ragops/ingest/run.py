@@ -15,8 +15,7 @@ from ragops.ingest.plan import Plan, make_plan, refuse_empty
 from ragops.ingest.repair import Repaired, repair
 from ragops.ingest.report import CollectionReport, FailedDocument, LeftOut, RefusedChunk
 from ragops.ingest.stages import Progress, Stages
-from ragops.ingest.walk import LARGEST_FILE, Walk, walk
-from ragops.services.timescaledb.collections.file_keys import file_rules
+from ragops.ingest.walk import Walk, walk_collection
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,11 +119,7 @@ class CollectionRun:
 
     def _plan(self, directory: Path, repaired: Repaired) -> tuple[Walk, Plan]:
         with self.stages.of("walk"):
-            wanted, rules = self.collection, file_rules(self.collection.extra, self.collection.defaults)
-            largest = rules.largest or LARGEST_FILE
-            found = walk(
-                directory, wanted.file_types, recursive=wanted.recursive, exclude=rules.exclude, largest=largest
-            )
+            found = walk_collection(self.collection, directory)
         with self.stages.of("rows"):
             documents = self.rows.documents(self.collection.id)
         if not self.allow_empty:

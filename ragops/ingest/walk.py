@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ragops.errors import MissingError, RagopsError
 from ragops.ingest.ignore import Rules, rules_above
+from ragops.services.timescaledb.collections.file_keys import file_rules
 from ragops.units import size as shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from ragops.ingest.rows import Collection
 
 # What rag.documents takes: its index cannot hold more.
 _LONGEST_PATH = 2600
@@ -39,7 +42,8 @@ class Walk:
 
     `closed` are folders that could not be read: what is below them is unknown, not gone. `unusable` are files that have
     no place in the database, `notes` are for the person. `left_out` are files and whole folders that a rule leaves out,
-    at most 10,000 of them, `left_out_counts` how many of all by reason.
+    at most 10,000 of them, `left_out_counts` how many of all by reason. `folders` are those that were looked into, by
+    their real path: what the paths of their files begin with, and the rules that hold there.
     """
 
     files: tuple[FileEntry, ...]
@@ -48,6 +52,22 @@ class Walk:
     notes: tuple[str, ...] = ()
     left_out: tuple[tuple[str, str], ...] = ()
     left_out_counts: Mapping[str, int] = field(default_factory=dict)
+    folders: Mapping[str, tuple[str, Rules]] = field(default_factory=dict)
+
+
+def walk_collection(collection: Collection, directory: Path) -> Walk:
+    """Find the files of a collection in its directory.
+
+    Raises as `walk`, and UsageError (collection_key_invalid).
+    """
+    rules = file_rules(collection.extra, collection.defaults)
+    return walk(
+        directory,
+        collection.file_types,
+        recursive=collection.recursive,
+        exclude=rules.exclude,
+        largest=rules.largest or LARGEST_FILE,
+    )
 
 
 def walk(
@@ -103,6 +123,7 @@ class _Walker:
     left_out: list[tuple[str, str]] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    folders: dict[str, tuple[str, Rules]] = field(default_factory=dict)
     _seen: set[tuple[int, int]] = field(default_factory=set)
     _linked: list[tuple[str, str, Rules]] = field(default_factory=list)
 
@@ -116,7 +137,7 @@ class _Walker:
         self.files.sort()
         return Walk(
             tuple(self.files), tuple(self.closed), tuple(self.unusable), tuple(self.notes), tuple(self.left_out),
-            dict(self.counts),
+            dict(self.counts), self.folders,
         )  # fmt: skip
 
     def _tree(self, place: str, prefix: str, rules: Rules) -> None:
@@ -125,6 +146,7 @@ class _Walker:
             current, before, above = folders.pop()
             entries = list(self._entries(current, before))
             here = above.below(current, before, {entry.name for entry in entries}, self.notes)
+            self.folders.setdefault(current, (before, here))
             folders += [
                 (entry.path, f"{before}{entry.name}/", here)
                 for entry in entries

@@ -18,7 +18,8 @@ from ragops.ingest.report import CollectionReport, FailedDocument, IngestReport,
 from ragops.ingest.run import CollectionRun
 from ragops.ingest.stages import Progress
 from ragops.ingest.vectors import VectorStore
-from ragops.operations.data.models import Models
+from ragops.operations.data.cache import invalidate_answer_cache
+from ragops.operations.data.models import Models, find_models
 from ragops.operations.session import Session
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def ingest(
     """
     began = time.monotonic()
     with open_store(database) as rows, VectorStore.at(vectors) as store:
-        wanted = _chosen(rows.collections(), collections)
+        wanted = choose(rows.collections(), collections)
         tried: set[str] = set()
 
         def bring_up_to_date(collection: Collection) -> CollectionReport:
@@ -106,13 +107,34 @@ def ingest(
     return IngestReport(name, reports, time.monotonic() - began)
 
 
+def bring_up_to_date(
+    session: Session,
+    collections: Sequence[str],
+    on_progress: Callable[[Progress], None],
+    *,
+    allow_empty: bool = False,
+    rebuild: bool = False,
+) -> tuple[IngestReport, bool]:
+    """Ingest under the environment's lock; return the report, and whether the API's cache of answers was cleared.
+
+    Raises LockedError, and as `Session.endpoint`, `find_models` and `ingest`.
+    """
+    database, vectors, models = session.endpoint("timescaledb"), session.endpoint("qdrant"), find_models(session)
+    root = session.project.paths.root
+    with session.changing(("ingest",)):
+        report = ingest(
+            database, vectors, models, collections, on_progress, root=root, allow_empty=allow_empty, rebuild=rebuild
+        )
+        return report, invalidate_answer_cache(session)
+
+
 def drop_old(database: Endpoint, vectors: Endpoint, collections: Sequence[str]) -> dict[str, list[Kept]]:
     """Delete what rebuilds of the named collections keep, of all if none is named; return it by collection.
 
     Raises UsageError (unknown_collection).
     """
     with open_store(database) as rows, VectorStore.at(vectors) as store:
-        chosen = _chosen(rows.collections(), collections)
+        chosen = choose(rows.collections(), collections)
         dropped = {one.name: rebuilding.drop_old(rows, store, one) for one in chosen}
     return {name: gone for name, gone in dropped.items() if gone}
 
@@ -143,12 +165,17 @@ def _refused(name: str, error: RagopsError, seconds: float = 0.0) -> CollectionR
 
 def collection_names(project: Project) -> Iterator[str]:
     """Yield the names of the collections in the database. Raises RagopsError if it cannot be asked."""
-    session = Session(project, "list collections", lambda _notice: None)
+    yield from (one.name for one in read_collections(Session(project, "list collections", lambda _notice: None)))
+
+
+def read_collections(session: Session) -> list[Collection]:
+    """Return the collections in the database, by name. Raises RagopsError if it cannot be asked."""
     with open_store(session.endpoint("timescaledb"), statement_timeout=_LIST_SECONDS) as rows:
-        yield from (one.name for one in rows.collections())
+        return rows.collections()
 
 
-def _chosen(known: Sequence[Collection], names: Sequence[str]) -> list[Collection]:
+def choose(known: Sequence[Collection], names: Sequence[str]) -> list[Collection]:
+    """Return the collections of these names, all if none is named. Raises UsageError (unknown_collection)."""
     by_name = {collection.name: collection for collection in known}
     unknown = [name for name in names if name not in by_name]
     if unknown:

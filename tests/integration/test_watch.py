@@ -1,0 +1,244 @@
+"""`ragops ingest --watch`, and the options of collections that decide what it reads, on a platform that is up."""
+
+from __future__ import annotations
+
+import json
+import queue
+import shutil
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from ragops.adapters import locks
+from tests.waiting import wait_until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.loaded_platform import Loaded
+
+pytestmark = pytest.mark.engine
+LONG = 90.0
+
+
+class Watching:
+    """A watcher with --json, and the documents that it has printed."""
+
+    def __init__(self, loaded: Loaded, *names: str) -> None:
+        self.process: subprocess.Popen[str] = loaded.ragops.start(
+            "ingest", "--watch", "--json", *names, cwd=loaded.root
+        )
+        self.lines: queue.Queue[str] = queue.Queue()
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            self.lines.put(line)
+
+    def next(self, name: str) -> Any:
+        """The report on a collection in the next document that has one; documents of errors are passed over."""
+        while True:
+            document = json.loads(self.lines.get(timeout=LONG))
+            for one in document.get("collections", ()):
+                if isinstance(one, dict) and one["name"] == name:
+                    return one
+
+    def error(self) -> dict[str, Any]:
+        """The next document of an error."""
+        while True:
+            document = json.loads(self.lines.get(timeout=LONG))
+            if "error" in document:
+                return document
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """How it ends if it is asked to."""
+        self.process.send_signal(number)
+        return self.process.wait(LONG)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(LONG)
+        self.reader.join()
+        assert self.process.stdout and self.process.stderr
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+
+@pytest.fixture
+def folder(loaded: Loaded) -> Iterator[Path]:
+    """The directory of a collection `watched`, which is removed at the end."""
+    made = loaded.root / "watched"
+    made.mkdir()
+    (made / "a.md").write_text("# First\n\nwords of the first page\n")
+    loaded.run("collection", "create", "watched", "watched", "--exclude", "drafts/", "--model", "hashing-384-v1")
+    try:
+        yield made
+    finally:
+        loaded.run("collection", "remove", "watched", "--yes")
+        shutil.rmtree(made)
+
+
+@pytest.fixture
+def watching(loaded: Loaded, folder: Path) -> Iterator[Watching]:
+    made = Watching(loaded, "watched")
+    try:
+        assert made.next("watched")["added"] == 1
+        yield made
+    finally:
+        made.close()
+
+
+def counts(report: dict[str, Any]) -> tuple[int, int, int]:
+    return report["added"], report["changed"], report["deleted"]
+
+
+def test_what_changes_is_ingested_and_nothing_else_is(loaded: Loaded, folder: Path, watching: Watching) -> None:
+    (folder / "drafts").mkdir()
+    (folder / "drafts" / "no.md").write_text("not yet")
+    (folder / "node_modules").mkdir()
+    (folder / "node_modules" / "no.md").write_text("not ours")
+    (folder / "new" / "er").mkdir(parents=True)
+    (folder / "new" / "er" / "b.md").write_text("the second page")
+    assert counts(watching.next("watched")) == (1, 0, 0)
+    (folder / "new" / "er" / "b.md").write_text("the second page, in a folder that is new")
+    assert counts(watching.next("watched")) == (0, 1, 0)
+    (folder / "drafts" / "no.md").write_text("still not")
+    (folder / "a.md").unlink()
+    assert counts(watching.next("watched")) == (0, 0, 1)
+    assert locks.find_holder(loaded.session().project.paths.locks, "ingest") is None, "it holds the lock while it waits"
+    assert watching.end(signal.SIGINT) == 0
+
+
+def test_a_lock_is_waited_for(loaded: Loaded, folder: Path, watching: Watching) -> None:
+    session = loaded.session()
+    with session.changing():
+        (folder / "b.md").write_text("the second page")
+        found = watching.error()
+        assert (found["error"]["code"], found["collections"]) == ("locked", ["watched"])
+        assert "a test" in found["error"]["message"], "the holder is not named"
+    assert counts(watching.next("watched")) == (1, 0, 0)
+    assert watching.end() == 0
+
+
+def test_a_store_that_is_down_is_tried_again(loaded: Loaded, folder: Path, watching: Watching) -> None:
+    psutil.Process(loaded.pids()["qdrant"]).kill()
+    (folder / "b.md").write_text("the second page")
+    assert watching.error()["retry_seconds"] > 0
+    loaded.run("service", "start")
+    assert counts(watching.next("watched"))[0] + watching_points(loaded) >= 2
+    assert watching.end() == 0
+
+
+def watching_points(loaded: Loaded) -> int:
+    return int(loaded.run("collection", "show", "watched", "--json").json()["row"]["indexed"])
+
+
+def test_a_collection_that_is_changed_and_removed(loaded: Loaded, folder: Path, watching: Watching) -> None:
+    (folder / "b.txt").write_text("the second page")
+    assert counts(watching.next("watched")) == (1, 0, 0)
+    loaded.run("collection", "set", "watched", "--exclude", "*.txt")
+    assert counts(watching.next("watched")) == (0, 0, 1)
+    loaded.run("collection", "remove", "watched", "--yes")
+    loaded.run("collection", "create", "watched", "watched", "--model", "hashing-384-v1")
+    assert counts(watching.next("watched")) == (2, 0, 0)
+    assert watching.end() == 0
+
+
+def test_options_that_are_commands_of_their_own(loaded: Loaded) -> None:
+    for options in (("--watch", "--rebuild"), ("--watch", "--drop-old"), ("--rebuild", "--drop-old")):
+        assert loaded.run("ingest", *options, "--json", code=2).error["code"] == "options_conflict"
+    assert loaded.run("ingest", "--watch", "nothing", "--json", code=2).error["code"] == "unknown_collection"
+
+
+# --- which files ----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_left_out_can_be_set_shown_and_cleared(loaded: Loaded, folder: Path) -> None:
+    def shown() -> dict[str, str]:
+        lines = loaded.run("collection", "show", "watched").out.splitlines()
+        return {line[:16].strip(): line[16:].strip() for line in lines}
+
+    assert shown()["left out"] == "drafts/"
+    loaded.run("collection", "set", "watched", "--exclude", "*.tmp.md", "--exclude", "old/", "--max-file-size", "1KiB")
+    assert (shown()["left out"], shown()["largest file"]) == ("*.tmp.md, old/", "1KiB")
+    (folder / "large.md").write_text("x" * 2000)
+    (folder / "a.tmp.md").write_text("x")
+    report = loaded.run("ingest", "watched", "--json").json()["collections"][0]
+    assert (report["added"], report["left_out_counts"]) == (1, {"by `exclude`": 1, "larger than 1 KiB": 1})
+    loaded.run("collection", "set", "watched", "--no-exclude", "--no-max-file-size")
+    assert not {"left out", "largest file"} & shown().keys()
+    assert loaded.run("ingest", "watched", "--json").json()["collections"][0]["added"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [(("--exclude", "[z-a]"), "exclude"), (("--exclude", ""), "exclude"), (("--max-file-size", "2GiB"), "maxFileSize")],
+)
+def test_values_that_the_import_refuses_are_refused(
+    loaded: Loaded, folder: Path, options: tuple[str, ...], key: str
+) -> None:
+    for command in (("set", "watched"), ("create", "other", "watched")):
+        refused = loaded.run("collection", *command, *options, "--json", code=2).error
+        assert refused["code"] == "collection_invalid"
+        assert f"\n  {key}: expected " in refused["message"]
+    both = loaded.run("collection", "set", "watched", "--exclude", "x", "--no-exclude", "--json", code=2)
+    assert both.error["code"] == "options_conflict"
+
+
+def test_what_a_command_sets_comes_back_from_an_export(loaded: Loaded, folder: Path) -> None:
+    entry = {"name": "exported", "directory": "watched", "fileTypes": ["md"], "owner": "me", "exclude": ["a/"]}
+    file = loaded.root / "exported.json"
+    file.write_text(json.dumps({"collections": [entry], "defaults": {"maxFileSize": "1MiB"}}))
+    loaded.run("migrate", "json-to-db", file.name)
+    try:
+        assert "1MiB" in loaded.run("collection", "show", "exported").out, "the document's default holds"
+        loaded.run("collection", "set", "exported", "--exclude", "b/", "--max-file-size", "2MiB")
+        text = loaded.run("migrate", "db-to-json").out
+        found = next(one for one in json.loads(text)["collections"] if one["name"] == "exported")
+        assert (found["exclude"], found["maxFileSize"], found["owner"]) == (["b/"], "2MiB", "me")
+        loaded.run("collection", "set", "exported", "--no-exclude", "--no-max-file-size")
+        text = loaded.run("migrate", "db-to-json").out
+        found = next(one for one in json.loads(text)["collections"] if one["name"] == "exported")
+        assert (found["exclude"], "maxFileSize" in found, found["owner"]) == ([], False, "me")
+    finally:
+        loaded.run("collection", "remove", "exported", "--yes")
+
+
+def test_a_collection_can_be_made_disabled(loaded: Loaded, folder: Path) -> None:
+    loaded.run("collection", "create", "later", "watched", "--disable")
+    try:
+        assert loaded.run("ingest", "later", "--json").json()["collections"][0]["skipped"]
+    finally:
+        loaded.run("collection", "remove", "later", "--yes")
+
+
+def test_an_ingest_that_is_interrupted_ends_with_130(loaded: Loaded, folder: Path) -> None:
+    for number in range(3000):
+        (folder / f"{number}.md").write_text(f"# Page {number}\n\n" + f"words of page {number} " * 20)
+    process = loaded.ragops.start("ingest", "--watch", "watched", cwd=loaded.root)
+    try:
+        holder = loaded.session().project.paths.locks
+        wait_until(lambda: locks.find_holder(holder, "ingest"), LONG, "the first ingest")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=LONG)
+    finally:
+        process.kill()
+    assert (process.returncode, "interrupted" in err) == (130, True), out + err
+
+
+def test_an_ingest_by_the_clock_is_recorded(loaded: Loaded, folder: Path) -> None:
+    report = loaded.run("schedule", "ingest", "--json").json()
+    assert (report["exit_code"], [step["name"] for step in report["steps"]]) == (0, ["ingest"])
+    (folder / "bad.md").write_bytes(b"caf\0")
+    failed = loaded.run("schedule", "ingest", "--json", code=1).error
+    assert (failed["code"], "watched: 1 files" in failed["message"]) == ("ingest_incomplete", True)
+    log = (loaded.root / ".ragops" / "schedule" / "ingest" / "default.log").read_text()
+    assert "bad.md: binary" in log, "the log has what the ingest reports"
