@@ -101,11 +101,12 @@ app.command(rich_help_panel=DATA)(ingest.ingest)
 app.command(rich_help_panel=DATA)(query.query)
 for _command in _BACKUP_COMMANDS:
     backup.group.command(name="list" if _command is points.list_points else None)(_command)
-backup.group.add_typer(schedule.group, name="schedule")
+backup.group.add_typer(schedule.of_backup, name="schedule")
 for _panel, _name, _group in (
     (DATA, "migrate", migrate.group),
     (DATA, "collection", collection.group),
     (PROTECT, "backup", backup.group),
+    (TOOLS, "schedule", schedule.group),
     (TOOLS, "service", service.group),
     (ACCESS, "secrets", secrets.secrets),
     (ACCESS, "token", gateway.tokens),

@@ -1,8 +1,11 @@
-"""Commands on the nightly run: backup schedule install, show, remove, and what it runs: backup scheduled."""
+"""Commands on what runs by the clock: schedule install, show, remove, and what that runs."""
 
 from __future__ import annotations
 
+import inspect
 import sys
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,21 +16,23 @@ from ragops.cli.help import Application
 from ragops.cli.state import State, state
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ragops.config.load import Project
     from ragops.operations.backup.verify import VerifyResult
-    from ragops.operations.schedule.install import LastRun
+    from ragops.operations.schedule.install import InstallReport, LastRun
     from ragops.operations.schedule.nightly_steps import Views
     from ragops.services.timescaledb.schema.maintenance import MaintenanceReport
 
-group = Application(help="The nightly run: backup, prune, prove, maintain.")
-
-DRILL_DAY = "sunday"
+group = Application(help="What runs by the clock: the nightly backup, the ingest.")
 
 
 @group.command()
 def install(
     context: typer.Context,
-    at: Annotated[str, typer.Option(metavar="HH:MM", help="Time of day on this machine.")] = "02:00",
+    at: Annotated[
+        str | None, typer.Option(metavar="HH:MM", help="Time of the nightly run on this machine; 02:00 if not given.")
+    ] = None,
     planner: Annotated[
         str, typer.Option("--with", metavar="NAME", help="cron or systemd; systemd if it runs and none is named.")
     ] = "",
@@ -35,13 +40,18 @@ def install(
         str | None,
         typer.Option(metavar="WEEKDAY", help="Drill the newest one that day, 2 h later; or none. Sunday if not given."),
     ] = None,
+    ingest: Annotated[
+        str | None, typer.Option(metavar="INTERVAL", help="Ingest all collections so often: 15m, 2h; or none.")
+    ] = None,
 ) -> None:
-    """Have the nightly run started by cron or a systemd timer.
+    """Have the nightly run, the ingest or both started by cron or a systemd timer.
 
-    In your own crontab or units; other lines stay as they are, and installing again replaces what was installed.
+    In your own crontab or units; other lines stay as they are, and installing again replaces what was installed. With
+    --ingest alone the nightly run stays as it is, without --ingest the ingest does.
 
-    Example: ragops backup schedule install --at 02:30 --with cron
+    Example: ragops schedule install --at 02:30 --ingest 15m --with cron
     """
+    from ragops.operations.schedule import ingest_timer
     from ragops.operations.schedule import install as schedule
     from ragops.operations.schedule.nightly_steps import NO_PROOF, can_open, drill_weekday
     from ragops.operations.schedule.scheduler_files import Schedule, parse_time
@@ -49,17 +59,35 @@ def install(
     current = state(context)
     session = current.session()
     project = session.project
-    minute, weekday = parse_time(at), drill_weekday(project, drill)
+    minute, weekday = parse_time(at or "02:00"), drill_weekday(project, drill)
+    minutes = ingest_timer.parse_interval(ingest) if ingest else None
     wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable, minute, weekday)
+    is_nightly = bool(at or drill or ingest is None)
+    found, gone = schedule.schedulers(), False
+    report = schedule.InstallReport(None, ())
     with session.changing(("schedule",)):
-        report = schedule.install(wanted, schedule.schedulers(), planner)
-    current.console.document(report)
-    current.console.text(report.installed.text.rstrip("\n"))
-    for note in (*report.notes, *([] if drill or can_open(project) else [NO_PROOF])):
-        current.console.message(f"note: {note}")
-    current.console.message(
-        f"installed with {report.installed.planner}, next run {_instant(report.installed.next_run)}"
-    )
+        if is_nightly:
+            report = schedule.install(wanted, found, planner)
+        if minutes:
+            second = schedule.install_ingest(wanted, minutes, found, planner)
+            report = replace(second, installed=report.installed, notes=(*report.notes, *second.notes))
+        elif ingest:
+            gone = bool(schedule.remove_ingest(project, found))
+    notes = [*dict.fromkeys(report.notes), *([NO_PROOF] if is_nightly and not (drill or can_open(project)) else [])]
+    _show_installed(current.console, report, notes)
+    if ingest and not minutes:
+        current.console.message("removed the ingest" if gone else "no ingest was scheduled")
+
+
+def _show_installed(console: Console, report: InstallReport, notes: Sequence[str]) -> None:
+    console.document(report)
+    there = [one for one in (report.installed, report.ingest) if one]
+    for one in there:
+        console.text(one.text.rstrip("\n"))
+    for note in notes:
+        console.message(f"note: {note}")
+    for one in there:
+        console.message(f"installed with {one.planner}, next run {_instant(one.next_run)}")
 
 
 @group.command()
@@ -68,36 +96,70 @@ def show(context: typer.Context) -> None:
 
     Exits with 7 if nothing is installed.
 
-    Example: ragops backup schedule show
+    Example: ragops schedule show
     """
     from ragops.operations.schedule import install as schedule
 
     current = state(context)
     standing = schedule.show(current.project(), schedule.schedulers())
     current.console.document(standing)
-    for item in standing.installed:
-        current.console.text(item.text.rstrip("\n"))
-        current.console.text(f"{item.planner}, next run {_instant(item.next_run)}")
-    current.console.text(f"last run: {_last(standing.last)}")
-    current.console.text(f"log: {standing.log}")
+    for run in (standing, standing.ingest):
+        if not run.installed:
+            continue
+        for item in run.installed:
+            current.console.text(item.text.rstrip("\n"))
+            current.console.text(f"{item.planner}, next run {_instant(item.next_run)}")
+        current.console.text(f"last run: {_last(run.last)}")
+        current.console.text(f"log: {run.log}")
 
 
 @group.command()
 def remove(context: typer.Context) -> None:
-    """Take the nightly run out of cron or systemd.
+    """Take the nightly run and the ingest out of cron or systemd.
 
-    Exactly what was installed for this project and environment; log and recovery points stay.
+    Exactly what was installed for this project and environment; logs and recovery points stay. For the ingest alone:
+    `ragops schedule install --ingest none`.
 
-    Example: ragops backup schedule remove
+    Example: ragops schedule remove
     """
     from ragops.operations.schedule import install as schedule
 
     current = state(context)
     session = current.session()
+    found = schedule.schedulers()
     with session.changing(("schedule",)):
-        gone = schedule.remove(session.project, schedule.schedulers())
-    current.console.document({"removed": list(gone)})
+        both = (*schedule.remove(session.project, found), *schedule.remove_ingest(session.project, found))
+    gone = list(dict.fromkeys(both))
+    current.console.document({"removed": gone})
     current.console.message(f"removed from {' and '.join(gone)}" if gone else "nothing was scheduled")
+
+
+@group.command(name="ingest")
+def run_ingest(context: typer.Context) -> None:
+    """Do what the schedule runs: ingest all collections, with a log.
+
+    Waits up to 15 minutes for a lock, and ends with the exit code of the ingest; with 5 if the run before is still at
+    work. The log is .ragops/schedule/ingest/ENV.log.
+
+    Example: ragops schedule ingest
+    """
+    from ragops.cli.ingest import show_report
+    from ragops.operations.schedule import ingest_run as operation
+
+    current = state(context)
+    console = current.console
+    inner = State(Console(color=False, verbose=console.verbose), current.config, current.environment)
+    report = operation.run(inner.session, partial(show_report, inner.console), None if console.quiet else sys.stderr)
+    if report.failure is not None:
+        raise report.failure
+    console.document(report)
+
+
+# `ragops schedule` was `ragops backup schedule` when only backups ran by the clock; crontabs and scripts have that.
+of_backup = Application(help="The same as `ragops schedule`.")
+for _command in (install, show, remove):
+    _help = inspect.getdoc(_command) or ""
+    of_backup.command(help=_help.replace("Example: ragops schedule", "Example: ragops backup schedule"))(_command)
 
 
 def scheduled(context: typer.Context) -> None:

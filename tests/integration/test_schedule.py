@@ -267,6 +267,72 @@ def test_settings_that_cron_will_not_have_are_named(project: Path, ragops: Any, 
     assert "RAGOPS__BACKUP__JOBS" in done.err
 
 
+# --- an ingest by the clock ----------------------------------------------------------------------------------------
+def fields_of(table: Table) -> list[str]:
+    """The times of the crontab's lines."""
+    return [line.split(" /")[0] for line in table.file.read_text().splitlines() if not line.startswith("#")]
+
+
+def test_the_ingest_and_the_nightly_run_leave_one_another_alone(project: Path, ragops: Any, table: Table) -> None:
+    def run(*words: str, code: int = 0) -> Any:
+        done = ragops("schedule", *words, cwd=project, env=table.env)
+        assert done.code == code, done.err
+        return done
+
+    done = run("install", "--ingest=15m", "--with=cron", "--json").json()
+    assert (done["installed"], done["ingest"]["planner"]) == (None, "cron")
+    assert fields_of(table) == ["*/15 * * * *"], "it was asked for alone"
+    assert "*/15" in run("show").out
+    run("install", "--at=03:30", "--with=cron")
+    assert fields_of(table) == ["*/15 * * * *", "30 3 * * *", "30 5 * * 0"]
+    run("install", "--ingest", "2h", "--with=cron")
+    assert fields_of(table) == ["0 */2 * * *", "30 3 * * *", "30 5 * * 0"]
+    shown = run("show", "--json").json()
+    assert [len(one["installed"]) for one in (shown, shown["ingest"])] == [1, 1]
+    assert shown["ingest"]["log"].endswith("/schedule/ingest/default.log")
+    assert run("install", "--ingest=none").err == "removed the ingest\n"
+    assert run("install", "--ingest=none").err == "no ingest was scheduled\n"
+    assert fields_of(table) == ["30 3 * * *", "30 5 * * 0"]
+    run("install", "--at=02:00", "--ingest=1h", "--with=cron")
+    assert len(fields_of(table)) == 3
+    assert run("remove", "--json").json() == {"removed": ["cron"]}
+    assert table.file.read_text() == ""
+    run("show", code=7)
+    assert not ragops("backup", "schedule", "install", "--with=cron", cwd=project, env=table.env).code
+    assert fields_of(table) == ["0 2 * * *", "0 4 * * 0"], "the older name does the same"
+
+
+@pytest.mark.parametrize("text", ["7m", "90m", "15", "0m", "m", "-1h", "24h", "1d", "15 m", "1٢m", "60h"])
+def test_an_interval_that_cron_does_not_have(project: Path, ragops: Any, table: Table, text: str) -> None:
+    done = ragops("schedule", "install", f"--ingest={text}", "--json", cwd=project, env=table.env)
+    assert (done.code, done.error["code"]) == (2, "invalid_interval")
+    assert "15m" in done.error["hint"]
+    assert not table.file.exists()
+
+
+def test_the_ingest_as_cron_runs_it(odd_project: Path, ragops: Any, table: Table) -> None:
+    assert ragops("schedule", "install", "--ingest=15m", "--with=cron", cwd=odd_project, env=table.env).code == 0
+    [line] = [line for line in table.file.read_text().splitlines() if not line.startswith("#")]
+    done = as_cron(line.split(" ", 5)[5].replace("\\%", "%"))
+    assert (done.returncode, done.stdout) == (7, ""), done.stderr
+    assert done.stderr.startswith("error: ingest: ")
+    last = ragops("schedule", "show", "--json", cwd=odd_project, env=table.env).json()
+    assert (last["last"], last["ingest"]["last"]["exit_code"]) == (None, 7), "it has a record of its own"
+    assert "exit code 7 (ingest 7)" in ragops("schedule", "show", cwd=odd_project, env=table.env).out
+    folder = odd_project / ".ragops" / "schedule" / "ingest"
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    assert "ends with exit code 7" in (folder / "default.log").read_text()
+
+
+def test_a_second_ingest_by_the_clock_ends_at_once(project: Path, ragops: Any) -> None:
+    folder = project / ".ragops" / "locks" / "default"
+    with locks.hold_locks(folder, ("scheduled-ingest",), "ragops schedule ingest", 0.0, lambda _text: None):
+        done = ragops("schedule", "ingest", "--json", cwd=project)
+    assert (done.code, done.error["code"]) == (5, "ingest_running")
+    assert not (project / ".ragops" / "schedule").exists(), "it left a record"
+    assert ragops("schedule", "ingest", "--json", cwd=project).code == 7
+
+
 # --- the line, as cron runs it -------------------------------------------------------------------------------------
 @pytest.fixture
 def odd_project(workspace: Path, project: Path) -> Path:
@@ -676,6 +742,31 @@ def test_units_come_and_go(project: Path, units: Folder) -> None:
     assert [path.name for path in units.folder.iterdir()] == ["ragops-other.timer"]
     with pytest.raises(MissingError, match="no nightly run"):
         operation.show(loaded(project), found)
+
+
+def test_timers_of_the_ingest(project: Path, units: Folder) -> None:
+    found = Schedulers(NoCrontab(), units)
+    operation.install(wanted(project), found)
+    for minutes, calendar, steps in ((15, "*-*-* *:00/15:00", 900), (120, "*-*-* 00/2:00:00", 7200)):
+        report = operation.install_ingest(wanted(project), minutes, found)
+        assert report.ingest is not None
+        assert f"OnCalendar={calendar}\n" in report.ingest.text
+        assert '"schedule" "ingest"' in report.ingest.text
+        due = report.ingest.next_run
+        assert due is not None
+        assert (due.hour * 3600 + due.minute * 60 + due.second) % steps == 0
+        assert due.replace(tzinfo=None) - datetime.now() <= timedelta(seconds=steps)
+    assert len(units.read()) == 4
+    assert operation.remove_ingest(loaded(project), found) == ("systemd",)
+    assert sorted(units.read()) == ["ragops-test-default.service", "ragops-test-default.timer"]
+
+
+@pytest.mark.skipif(
+    not shutil.which("systemd-analyze"), reason="no systemd here: its reading of calendars was not seen"
+)
+@pytest.mark.parametrize("calendar", ["*-*-* *:00/15:00", "*-*-* 00/2:00:00", "*-*-* *:00/1:00", "*-*-* 00/12:00:00"])
+def test_systemd_reads_the_intervals(calendar: str) -> None:
+    subprocess.run(["systemd-analyze", "calendar", calendar], check=True, capture_output=True, timeout=30)
 
 
 def test_units_of_another_project_of_that_name_are_left_alone(project: Path, workspace: Path, units: Folder) -> None:

@@ -1,4 +1,4 @@
-"""The nightly run put into cron or systemd, looked at, and taken out again."""
+"""The nightly run and the ingest by the clock: put into cron or systemd, looked at, and taken out again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from ragops.adapters import logs
 from ragops.adapters.process_identity import is_mark_gone
 from ragops.adapters.scheduler.cron import Crontab
 from ragops.adapters.scheduler.systemd import unit_folder
-from ragops.errors import MissingError
+from ragops.errors import MissingError, RagopsError
+from ragops.operations.schedule import ingest_timer
 from ragops.operations.schedule import scheduler_files as texts
 from ragops.operations.schedule.entries import Entry, Schedulers
 from ragops.operations.schedule.step_runner import files_of
@@ -48,8 +49,8 @@ class LastRun:
 
 
 @dataclass(frozen=True)
-class ScheduleStatus:
-    """What is installed for an environment and how it went last."""
+class RunStatus:
+    """What is installed of one kind of run, and how it went last."""
 
     installed: tuple[Installed, ...]
     last: LastRun | None
@@ -57,11 +58,19 @@ class ScheduleStatus:
 
 
 @dataclass(frozen=True)
-class InstallReport:
-    """What was installed, and notes on it."""
+class ScheduleStatus(RunStatus):
+    """The nightly run of an environment, and its ingest by the clock."""
 
-    installed: Installed
+    ingest: RunStatus
+
+
+@dataclass(frozen=True)
+class InstallReport:
+    """What was installed, and notes on it; None for what was not asked for."""
+
+    installed: Installed | None
     notes: tuple[str, ...]
+    ingest: Installed | None = None
 
 
 def schedulers() -> Schedulers:
@@ -84,23 +93,61 @@ def install(schedule: Schedule, found: Schedulers, planner: str = "") -> Install
     return InstallReport(Installed(chosen, text, texts.find_next_run(text, _now())), notes)
 
 
+def install_ingest(schedule: Schedule, minutes: int, found: Schedulers, planner: str = "") -> InstallReport:
+    """Put an ingest every so many `minutes` into `planner`, as `install` does. Raises as `Entry.install`."""
+    chosen, text, notes = ingest_timer.make_entry(schedule.environment, schedule.config).install(
+        found,
+        planner,
+        lambda: ingest_timer.render_block(schedule, minutes),
+        lambda: ingest_timer.render_units(schedule, minutes, system=found.units.system),
+    )
+    return InstallReport(None, notes, Installed(chosen, text, ingest_timer.find_next_run(text, _now())))
+
+
 def show(project: Project, found: Schedulers) -> ScheduleStatus:
     """Return what is installed.
 
-    Raises MissingError (not_scheduled), RagopsError (crontab_unreadable, crontab_damaged).
+    Raises MissingError (not_scheduled) if nothing is, RagopsError (crontab_unreadable, crontab_damaged).
     """
-    there = _entry(project.paths.environment, project.config).find(found)
-    installed = tuple(Installed(planner, text, texts.find_next_run(text, _now())) for planner, text in there)
-    if not installed:
+    own, ingests = _find_all(project, found)
+    if not own and not ingests:
         what = f"no nightly run of environment {project.paths.environment!r} is scheduled"
         raise MissingError("not_scheduled", what, "run `ragops backup schedule install`")
-    files = files_of(project.paths)
-    return ScheduleStatus(installed, last_run(files.record), files.log)
+    files, ingest_files = files_of(project.paths), files_of(project.paths, "ingest")
+    status = RunStatus(ingests, last_run(ingest_files.record), ingest_files.log)
+    return ScheduleStatus(own, last_run(files.record), files.log, status)
+
+
+def _find_all(project: Project, found: Schedulers) -> tuple[tuple[Installed, ...], tuple[Installed, ...]]:
+    """Return what stands of the nightly run and of the ingest.
+
+    Raises RagopsError (crontab_unreadable, crontab_damaged) if nothing is found elsewhere either.
+    """
+    environment, config = project.paths.environment, project.config
+    kinds: list[tuple[Installed, ...]] = []
+    failure: RagopsError | None = None
+    for entry, find_next in (
+        (_entry(environment, config), texts.find_next_run),
+        (ingest_timer.make_entry(environment, config), ingest_timer.find_next_run),
+    ):
+        try:
+            kinds.append(tuple(Installed(where, text, find_next(text, _now())) for where, text in entry.find(found)))
+        except RagopsError as error:  # a user with timers and no crontab is well served
+            failure = error
+            kinds.append(())
+    if failure and not any(kinds):
+        raise failure
+    return kinds[0], kinds[1]
 
 
 def remove(project: Project, found: Schedulers) -> tuple[str, ...]:
     """Take out what `install` put in; returns from where, nothing if there was nothing."""
     return _entry(project.paths.environment, project.config).remove(found)
+
+
+def remove_ingest(project: Project, found: Schedulers) -> tuple[str, ...]:
+    """Take out what `install_ingest` put in; returns from where, nothing if there was nothing."""
+    return ingest_timer.make_entry(project.paths.environment, project.config).remove(found)
 
 
 def last_run(record: Path) -> LastRun | None:

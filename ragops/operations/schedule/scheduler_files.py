@@ -161,11 +161,13 @@ def render_units(schedule: Schedule, *, system: bool) -> dict[str, str]:
     """
     check_program(schedule)
     hour, minute = divmod(schedule.minute, 60)
-    found = _pair(schedule, "", "Nightly backup", _NIGHTLY, f"*-*-* {hour:02}:{minute:02}:00", system=system)
+    mark = format_schedule_mark(schedule.environment, schedule.config)
+    calendar = f"*-*-* {hour:02}:{minute:02}:00"
+    found = render_pair(schedule, "", "Nightly backup", _NIGHTLY, calendar, mark=mark, system=system)
     if schedule.drill is not None:
         weekday, hour, minute = _drill_time(schedule.minute, schedule.drill)
         calendar = f"{WEEKDAYS[weekday][:3].title()} *-*-* {hour:02}:{minute:02}:00"
-        found |= _pair(schedule, "-drill", "Weekly drill", _DRILL, calendar, system=system)
+        found |= render_pair(schedule, "-drill", "Weekly drill", _DRILL, calendar, mark=mark, system=system)
     return found
 
 
@@ -174,12 +176,13 @@ def select_owned(found: Mapping[str, str], name: str) -> dict[str, str]:
     return {unit: text for unit, text in sorted(found.items()) if text.partition("\n")[0] == f"# {name}"}
 
 
-def _pair(
-    schedule: Schedule, suffix: str, what: str, words: tuple[str, ...], calendar: str, *, system: bool
+def render_pair(
+    schedule: Schedule, suffix: str, what: str, words: tuple[str, ...], calendar: str, *, mark: str, system: bool
 ) -> dict[str, str]:
+    """Return the texts of a service and of its timer by name: `words` is what runs, `mark` whose they are."""
     stem = f"ragops-{schedule.name}-{schedule.environment}{suffix}"
     values = {
-        "mark": f"# {format_schedule_mark(schedule.environment, schedule.config)}",
+        "mark": f"# {mark}",
         "description": f"{what} of {schedule.name}, environment {schedule.environment}",
         "command": quote_for_systemd(build_command(schedule, *words)),
         "calendar": calendar,

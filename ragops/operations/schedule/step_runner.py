@@ -66,9 +66,9 @@ class NightlyReport:
     failure: RagopsError | None = None
 
 
-def files_of(paths: ProjectPaths) -> RunFiles:
-    """Return the paths of log and record."""
-    folder = paths.state / "schedule"
+def files_of(paths: ProjectPaths, kind: str = "") -> RunFiles:
+    """Return the paths of log and record of the nightly run, or of another `kind` of run."""
+    folder = paths.state / "schedule" / kind
     return RunFiles(folder / f"{paths.environment}.log", folder / f"{paths.environment}.jsonl")
 
 
