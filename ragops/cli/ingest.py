@@ -67,7 +67,7 @@ def ingest(
         follow(console, lambda: current.session(lock_wait), collections or (), allow_empty=allow_empty)
         return
     with documents(console) as show:
-        report, refreshed = operation.bring_up_to_date(
+        report, refreshed = operation.ingest_under_lock(
             current.session(lock_wait), collections or (), show, allow_empty=allow_empty, rebuild=rebuild
         )
     show_report(console, report, refreshed)

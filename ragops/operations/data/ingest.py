@@ -107,7 +107,7 @@ def ingest(
     return IngestReport(name, reports, time.monotonic() - began)
 
 
-def bring_up_to_date(
+def ingest_under_lock(
     session: Session,
     collections: Sequence[str],
     on_progress: Callable[[Progress], None],

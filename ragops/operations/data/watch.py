@@ -73,7 +73,7 @@ class Watcher:
     def run(self) -> None:
         """Work until an interrupt. `is_working` is true while documents are ingested.
 
-        Raises as `ingest.bring_up_to_date` if the first ingest cannot begin; locks are waited for.
+        Raises as `ingest.ingest_under_lock` if the first ingest cannot begin; locks are waited for.
         """
         with self._folders:
             session = self.open_session()
@@ -207,7 +207,7 @@ class Watcher:
         self.is_working = True  # it stays so if an interrupt comes
         try:
             with self.views.progress() as on_progress:
-                report, refreshed = ingest.bring_up_to_date(
+                report, refreshed = ingest.ingest_under_lock(
                     self.open_session(), names, on_progress, allow_empty=self.allow_empty
                 )
         except RagopsError:

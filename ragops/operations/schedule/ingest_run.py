@@ -44,7 +44,7 @@ def run(
 
 
 def _ingest(session: Session, shown: Callable[[IngestReport, bool], None]) -> None:
-    report, refreshed = ingest.bring_up_to_date(session, (), lambda _progress: None)
+    report, refreshed = ingest.ingest_under_lock(session, (), lambda _progress: None)
     shown(report, refreshed)
     refused = next((one.refused for one in report.collections if one.refused), None)
     if refused:
