@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,124 +11,41 @@ DEFAULT_ENVIRONMENT = "default"
 PASSAGE_MODE = 0o711  # other users may pass through and list nothing: an engine may run as one of them
 
 
-@dataclass(frozen=True)
 class ProjectPaths:
-    """Folders and files of one environment of the project at `root`."""
+    """Folders and files of one environment of the project at `root`; `data_override` is another folder for the data."""
 
-    root: Path
-    environment: str
-    data_override: str = ""
-
-    @property
-    def state(self) -> Path:
-        """The project's own folder, shared by all environments."""
-        return self.root / ".ragops"
-
-    @property
-    def pulumi(self) -> Path:
-        """The lasting work directory of the Pulumi engine."""
-        return self.state / "pulumi" / self.environment
-
-    @property
-    def passphrase(self) -> Path:
-        """The generated passphrase of the Pulumi state (0600)."""
-        return self.pulumi / "passphrase"
-
-    @property
-    def secrets(self) -> Path:
-        """The generated passwords (0600)."""
-        return self.state / "secrets" / f"{self.environment}.json"
-
-    @property
-    def runs(self) -> Path:
-        """The run folders of all environments."""
-        return self.state / "run"
-
-    @property
-    def endpoints(self) -> Path:
-        """The stack's outputs as they were after the last `up`."""
-        return self.state / "run" / self.environment / "endpoints.json"
-
-    @property
-    def fingerprint(self) -> Path:
-        """Return the file with the fingerprint of the last successful `up`."""
-        return self.state / "run" / self.environment / "applied"
-
-    @property
-    def locks(self) -> Path:
-        """The lock files of the environment."""
-        return self.state / "locks" / self.environment
-
-    @property
-    def gateway(self) -> Path:
-        """Credentials of issued tokens, public keys, certificate."""
-        return self.state / "gateway" / self.environment
-
-    @property
-    def operator_token(self) -> Path:
-        """Return the short-lived token of the operator on this machine (0600)."""
-        return self.state / "run" / self.environment / "operator-token"
-
-    @property
-    def staging(self) -> Path:
-        """Parts of recovery points on their way, and notes of runs that were killed."""
-        return self.state / "staging" / self.environment
-
-    @property
-    def signing_key(self) -> Path:
-        """Return the key that signs recovery points (PEM, 0600); one for all environments."""
-        return self.state / "secrets" / "signing.pem"
-
-    @property
-    def restore_journal(self) -> Path:
-        """Return the journal of an unfinished restore."""
-        return self.state / "run" / self.environment / "restore.json"
-
-    @property
-    def history(self) -> Path:
-        """The number of the last recovery point that was taken here."""
-        return self.state / "run" / self.environment / "recovery-points.json"
-
-    @property
-    def cache(self) -> Path:
-        """Return the folder of caches that can be deleted."""
-        return self.state / "cache"
-
-    @property
-    def drills(self) -> Path:
-        """Return the log with one line for every restore drill."""
-        return self.state / "drills" / f"{self.environment}.jsonl"
-
-    @property
-    def drill_projects(self) -> Path:
-        """A folder for each drill that is under way: a whole project of its own."""
-        return self.state / "drills" / self.environment
-
-    @property
-    def backup_record(self) -> Path:
-        """Return the record of the last backup run."""
-        return self.state / "run" / self.environment / "backup.json"
-
-    @property
-    def recover_journal(self) -> Path:
-        """Return the journal of an unfinished recovery onto a new machine."""
-        return self.state / "run" / self.environment / "recover.json"
-
-    @property
-    def audit(self) -> Path:
-        """Return the audit log with one line for every change."""
-        return self.state / "audit.jsonl"
+    def __init__(self, root: Path, environment: str, data_override: str = "") -> None:
+        self.root, self.environment, self.data_override = root, environment, data_override
+        # Shared by all environments.
+        self.state = root / ".ragops"
+        self.runs = self.state / "run"
+        self.signing_key = self.state / "secrets" / "signing.pem"  # signs recovery points (PEM, 0600)
+        self.cache = self.state / "cache"  # can be deleted
+        self.audit = self.state / "audit.jsonl"  # a line for every change
+        # Of the environment.
+        self.pulumi = self.state / "pulumi" / environment  # the lasting work directory of the engine
+        self.passphrase = self.pulumi / "passphrase"  # of the Pulumi state (0600)
+        self.secrets = self.state / "secrets" / f"{environment}.json"  # the generated passwords (0600)
+        self.locks = self.state / "locks" / environment
+        self.gateway = self.state / "gateway" / environment  # credentials of tokens, public keys, certificate
+        self.staging = self.state / "staging" / environment  # parts of recovery points on their way
+        self.drills = self.state / "drills" / f"{environment}.jsonl"  # a line for every restore drill
+        self.drill_projects = self.state / "drills" / environment  # a whole project for each drill that is under way
+        self.all_data = (root / data_override if data_override else self.state / "data") / environment
+        # Of its last `up`, and of runs on this machine.
+        self._run = self.runs / environment
+        self.endpoints = self._run / "endpoints.json"  # the stack's outputs
+        self.fingerprint = self._run / "applied"  # of the last `up` that went through
+        self.operator_token = self._run / "operator-token"  # short-lived (0600)
+        self.backup_record = self._run / "backup.json"  # the last backup run
+        self.history = self._run / "recovery-points.json"  # the number of the last recovery point that was taken here
+        self.restore_journal = self._run / "restore.json"  # an unfinished restore
+        self.recover_journal = self._run / "recover.json"  # an unfinished recovery onto a new machine
 
     def run_dir(self, service: str) -> Path:
         """Return the folder for configuration, process record and log of a service."""
-        return self.state / "run" / self.environment / service
-
-    @property
-    def all_data(self) -> Path:
-        """Data of all services of the environment, and what restores set aside."""
-        base = self.root / self.data_override if self.data_override else self.state / "data"
-        return base / self.environment
+        return self._run / service
 
     def data_dir(self, service: str) -> Path:
-        """Return the data folder of a service."""
+        """Return the data folder of a service; next to it lies what restores set aside."""
         return self.all_data / service

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import psycopg
 from psycopg.types.json import Jsonb
 
-from ragops.adapters.postgres import connect, translate_errors
+from ragops.adapters.postgres import translate_errors
 from ragops.errors import LockedError, MissingError
 from ragops.ingest.rows import ChunkRow, Collection, Document, FileVersion
 from ragops.services.timescaledb.collections.rows import DELETE_PAGE
+from ragops.services.timescaledb.roles import log_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -306,15 +307,8 @@ def open_store(
     endpoint: Endpoint, role: str = "application", *, statement_timeout: float = 300
 ) -> Iterator[DocumentStore]:
     """Open a store with a connection of its own; `statement_timeout` in seconds."""
-    login, database = endpoint.logins[role], endpoint.options["database"]
-    connection = connect(
-        endpoint.host, endpoint.port, database, login.user, login.password,
-        application_name="ragops-ingest", autocommit=True, statement_timeout=statement_timeout,
-    )  # fmt: skip
-    try:
+    with log_in(endpoint, role=role, application_name="ragops-ingest", limit=statement_timeout) as connection:
         yield DocumentStore(connection)
-    finally:
-        connection.close()
 
 
 def _columns(files: Sequence[FileVersion]) -> list[list[Any]]:

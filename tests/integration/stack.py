@@ -125,7 +125,7 @@ class Stack:
             supervisor.ensure_running(self.engines[name].spec)
         database = self.engines["timescaledb"].endpoint
         roles.prepare(database)
-        with roles.operator(database, "rag") as connection:
+        with roles.log_in(database, "rag") as connection:
             schema.apply(connection, application_role="rag_app")
             connection.execute(_CONTENTS)
         self._fill_vectors()
@@ -154,7 +154,7 @@ class Stack:
                 engine.kill()
 
     def sql(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        with roles.operator(self.engines["timescaledb"].endpoint, "rag") as connection:
+        with roles.log_in(self.engines["timescaledb"].endpoint, "rag") as connection:
             cursor = connection.execute(statement, values or None)  # type: ignore[arg-type]
             return cursor.fetchall() if cursor.description else []
 

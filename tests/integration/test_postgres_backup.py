@@ -23,7 +23,7 @@ from ragops.services.contract import Login
 from ragops.services.timescaledb.backup import backup
 from ragops.services.timescaledb.backup.backup import TimescaleBackup
 from ragops.services.timescaledb.restore import swap
-from ragops.services.timescaledb.roles import operator, prepare
+from ragops.services.timescaledb.roles import log_in, prepare
 from ragops.services.timescaledb.schema import migrations as schema
 from tests.backup_helpers import (
     damage,
@@ -81,7 +81,7 @@ def test_counts_are_true_while_others_write(postgres, postgres_platform, repos):
 
     def write() -> None:
         login = postgres.endpoint.logins["operator"]
-        with operator(postgres.endpoint, "rag") as connection:
+        with log_in(postgres.endpoint, "rag") as connection:
             number = 1000
             while not stop.is_set():
                 connection.execute("INSERT INTO rag.documents VALUES (%s, %s)", [number, login.user])
@@ -165,7 +165,7 @@ def test_restore_wins_against_clients_that_come_back_at_once(postgres, postgres_
 
 def test_restore_of_the_whole_schema(postgres, postgres_platform, repos):
     postgres.sql("DROP SCHEMA rag CASCADE")
-    with operator(postgres.endpoint, "rag") as connection:
+    with log_in(postgres.endpoint, "rag") as connection:
         schema.apply(connection, application_role="rag_app")
     postgres.sql("INSERT INTO rag.embedding_models (name, dimensions) VALUES ('m', 3)")
     before = TimescaleBackup().counts(postgres.endpoint)
@@ -173,7 +173,7 @@ def test_restore_of_the_whole_schema(postgres, postgres_platform, repos):
     postgres.sql("DROP SCHEMA rag CASCADE")
     restore(RestoreRequest(safety=False), postgres_platform, repos)
     assert TimescaleBackup().counts(postgres.endpoint) == before
-    with operator(postgres.endpoint, "rag") as connection:
+    with log_in(postgres.endpoint, "rag") as connection:
         assert schema.status(connection).pending == 0
 
 
@@ -292,7 +292,7 @@ def test_preflight_refuses_newer_versions_and_missing_extensions(postgres, postg
 
 def test_failed_dump_leaves_nothing(postgres, postgres_platform, repos):
     """A lock that pg_dump waits for in vain, cut short by an interrupt."""
-    with operator(postgres.endpoint, "rag") as blocker:
+    with log_in(postgres.endpoint, "rag") as blocker:
         blocker.execute("BEGIN; LOCK TABLE rag.documents IN ACCESS EXCLUSIVE MODE")
         threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         with pytest.raises(KeyboardInterrupt):

@@ -16,7 +16,7 @@ from ragops.services.contract import Capability, Login, Status
 from ragops.services.contract.probe import SCHEMA_MISSING
 from ragops.services.redis.health import probe as probe_redis
 from ragops.services.timescaledb.health import probe as probe_postgres
-from ragops.services.timescaledb.roles import operator
+from ragops.services.timescaledb.roles import log_in
 from ragops.services.timescaledb.schema import migrations as schema
 from tests.waiting import wait_until
 
@@ -140,7 +140,7 @@ def test_postgres_without_a_schema_is_degraded(postgres, postgres_platform):
 
 def test_a_healthy_postgres(postgres, postgres_platform):
     postgres.sql("DROP SCHEMA rag CASCADE")
-    with operator(postgres.endpoint, "rag") as connection:
+    with log_in(postgres.endpoint, "rag") as connection:
         schema.apply(connection, application_role="rag_app")
     before = postgres.sql("SELECT count(*) FROM pg_class")
     result = probe_postgres(postgres.endpoint, PATIENT)
@@ -215,7 +215,7 @@ def test_an_open_transaction_of_others_is_seen(postgres, postgres_platform, monk
     from ragops.services.timescaledb import health
 
     monkeypatch.setattr(health, "_IDLE_SECONDS", 0)
-    with operator(postgres.endpoint, "rag") as other:
+    with log_in(postgres.endpoint, "rag") as other:
         other.execute("BEGIN; SELECT 1")
         result = probe_postgres(postgres.endpoint, PATIENT)
     assert found(result)["transactions"] is Status.DEGRADED

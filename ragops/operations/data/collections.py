@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import difflib
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.postgres import connect
 from ragops.errors import UsageError
 from ragops.ingest import rebuild
 from ragops.ingest.document_store import open_store
 from ragops.ingest.vectors import VectorStore
 from ragops.services.timescaledb.collections import rows as collection_rows
 from ragops.services.timescaledb.collections.rows import CollectionRow
+from ragops.services.timescaledb.roles import log_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint
@@ -65,13 +64,13 @@ class RemovedCollection:
 
 def list_all(database: Endpoint) -> tuple[CollectionRow, ...]:
     """Return every collection by name. Raises RagopsError if the database cannot be asked."""
-    with _connected(database) as connection:
+    with _log_in(database) as connection:
         return tuple(collection_rows.list_rows(connection))
 
 
 def show(database: Endpoint, vectors: Endpoint, name: str) -> CollectionDetails:
     """Return one collection with its counts in both stores. Raises UsageError (unknown_collection)."""
-    with _connected(database) as connection, VectorStore.at(vectors) as store:
+    with _log_in(database) as connection, VectorStore.at(vectors) as store:
         return _details(connection, store, name)
 
 
@@ -81,14 +80,14 @@ def create(database: Endpoint, name: str, values: Mapping[str, Any], actor: str)
     Raises UsageError (collection_name_unusable, collection_exists), InvalidInputError (collection_invalid).
     """
     collection_rows.require_usable(name)
-    with _connected(database) as connection:
+    with _log_in(database) as connection:
         collection_rows.insert(connection, name, values, actor)
         return _row(connection, name)
 
 
 def set_values(database: Endpoint, name: str, values: Mapping[str, Any], actor: str) -> CollectionRow:
     """Change a collection; the next ingest follows. Raises UsageError (unknown_collection), InvalidInputError."""
-    with _connected(database) as connection:
+    with _log_in(database) as connection:
         collection_rows.update(connection, _row(connection, name), values, actor)
         return _row(connection, name)
 
@@ -99,7 +98,7 @@ def remove(database: Endpoint, vectors: Endpoint, name: str, actor: str) -> Remo
     The row of the collection goes last, so that it can be named until all else is gone. Its files stay, and so do
     recovery points. Raises UsageError (unknown_collection).
     """
-    with _connected(database) as connection, VectorStore.at(vectors) as store:
+    with _log_in(database) as connection, VectorStore.at(vectors) as store:
         before = _details(connection, store, name)
         if before.row.enabled:  # no ingest may bring back what is being removed
             collection_rows.update(connection, before.row, {"enabled": False}, actor)
@@ -136,14 +135,5 @@ def _row(connection: Connection, name: str) -> CollectionRow:
     raise UsageError("unknown_collection", f"there is no collection {name}", hint)
 
 
-@contextmanager
-def _connected(database: Endpoint) -> Iterator[Connection]:
-    login = database.logins["application"]
-    connection = connect(
-        database.host, database.port, database.options["database"], login.user, login.password,
-        application_name="ragops-collection", autocommit=True, statement_timeout=_SECONDS,
-    )  # fmt: skip
-    try:
-        yield connection
-    finally:
-        connection.close()
+def _log_in(database: Endpoint) -> Connection:
+    return log_in(database, role="application", application_name="ragops-collection", limit=_SECONDS)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.postgres import connect, translate_errors
+from ragops.adapters.postgres import translate_errors
 from ragops.errors import UnhealthyError
 from ragops.operations.backup.point_condition import schema_lost
 from ragops.services.timescaledb.collections.json_export import export_json as export_collections
 from ragops.services.timescaledb.collections.json_file import BUILT_IN, parse_collections
 from ragops.services.timescaledb.collections.json_import import import_collections
+from ragops.services.timescaledb.roles import log_in
 from ragops.services.timescaledb.schema import maintenance
 from ragops.services.timescaledb.schema import migrations as schema
 from ragops.services.timescaledb.schema.objects import find_missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from ragops.adapters.postgres import Connection
@@ -57,7 +57,7 @@ def up(
     schema_gone if all of it is, though the platform had one (`held`), unless `fresh`. `restore_command` is the
     command that brings the newest good recovery point back.
     """
-    with _connected(endpoint, _CHANGE_TIMEOUT) as connection:
+    with log_in(endpoint, limit=_CHANGE_TIMEOUT) as connection:
         before = _status(connection)
         require_whole(before, restore_command)
         if not fresh:
@@ -69,7 +69,7 @@ def up(
 
 def status(endpoint: Endpoint) -> MigrationStatus:
     """How the database stands, with what is missing of it. Raises RagopsError if it cannot be asked."""
-    with _connected(endpoint, _READ_TIMEOUT) as connection:
+    with log_in(endpoint, limit=_READ_TIMEOUT) as connection:
         return _status(connection)
 
 
@@ -111,40 +111,22 @@ def import_json(
     """
     with (
         parse_collections(file, _built_in(models), models.find_fault if models else lambda _name: "") as document,
-        _connected(endpoint, _CHANGE_TIMEOUT) as connection,
+        log_in(endpoint, limit=_CHANGE_TIMEOUT) as connection,
     ):
         return import_collections(connection, document, actor=actor, dry_run=dry_run)
 
 
 def export_json(endpoint: Endpoint, models: Models | None = None) -> str:
     """Return the collections as a document that imports to the same rows."""
-    with _connected(endpoint, _READ_TIMEOUT) as connection:
+    with log_in(endpoint, limit=_READ_TIMEOUT) as connection:
         return export_collections(connection, _built_in(models))
 
 
 def maintain(endpoint: Endpoint) -> MaintenanceReport:
     """Partitions ahead, fresh figures, and query logs beyond 90 days dropped. Raises what `maintenance` raises."""
-    with _connected(endpoint, _CHANGE_TIMEOUT) as connection:
+    with log_in(endpoint, limit=_CHANGE_TIMEOUT) as connection:
         return maintenance.maintain(connection)
 
 
 def _built_in(models: Models | None) -> Mapping[str, Any]:
     return {**BUILT_IN, "embeddingModel": models.default} if models else BUILT_IN
-
-
-@contextmanager
-def _connected(endpoint: Endpoint, statement_timeout: float) -> Iterator[Connection]:
-    login = endpoint.logins["operator"]
-    connection = connect(
-        endpoint.host,
-        endpoint.port,
-        endpoint.options["database"],
-        login.user,
-        login.password,
-        autocommit=True,
-        statement_timeout=statement_timeout,
-    )
-    try:
-        yield connection
-    finally:
-        connection.close()

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import SECRET_MODE, write_atomic
-from ragops.adapters.postgres import connect, is_password_refused
+from ragops.adapters.postgres import is_password_refused
 from ragops.adapters.progress import Progress, ignore_progress
 from ragops.adapters.pulumi.engine import NO_STACK
 from ragops.adapters.pulumi.events import Action
@@ -28,6 +28,7 @@ from ragops.operations.restore.repair import explaining
 from ragops.recovery.local_history import History
 from ragops.services import by_name
 from ragops.services.secret_names import NEXT
+from ragops.services.timescaledb.roles import MAINTENANCE, log_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -174,11 +175,11 @@ def _refuse_changed_password(session: Session) -> None:
     if not session.host.is_running("timescaledb") or not paths.endpoints.exists():
         return
     endpoint = session.endpoint("timescaledb")
-    login = endpoint.logins["operator"]
     try:
-        connect(endpoint.host, endpoint.port, "postgres", login.user, login.password, timeout=_LOGIN_SECONDS).close()
+        log_in(endpoint, MAINTENANCE, timeout=_LOGIN_SECONDS).close()
     except RagopsError as error:
         if is_password_refused(error):
+            login = endpoint.logins["operator"]
             hint = f"put the old value of {login.secret} back into {paths.secrets}: the database keeps its own"
             if login.secret + NEXT in load_secrets(paths.secrets):
                 hint = "a rotation was interrupted: `ragops secrets rotate --resume` completes it"

@@ -33,7 +33,7 @@ from ragops.services.redis import user_secret
 from ragops.services.secret_names import NEXT, PREVIOUS, UNTIL, base
 from ragops.services.timescaledb import APPLICATION_SECRET as DATABASE_APPLICATION
 from ragops.services.timescaledb import OWNER_SECRET as DATABASE_OWNER
-from ragops.services.timescaledb.roles import MAINTENANCE, change_password, operator
+from ragops.services.timescaledb.roles import MAINTENANCE, change_password, log_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -225,7 +225,7 @@ def _adopt_changed_operator(session: Session) -> None:
         return
     endpoint = session.endpoint("timescaledb")
     try:
-        operator(endpoint, MAINTENANCE).close()
+        log_in(endpoint, MAINTENANCE).close()
     except RagopsError as error:
         if not is_password_refused(error):
             raise

@@ -83,12 +83,13 @@ class Declared(Protocol):
 class Service:
     """One folder under services/: its subclass and an entry of SERVICES in `services/__init__.py` are all it needs.
 
-    Members that stand for an object of another module are `Lazy`: without another name it is `versions`, `component` or
-    `health` of the service's folder. Required: `name`, that of its section in ragops.yaml; `titles`, the names of its
-    engines for a person; `settings`, `step`, `declare`, `probe` and `outputs`.
+    Members that stand for an object of another module are `Lazy`: without another name it is `component` or `health` of
+    the service's folder. Required: `name`, that of its section in ragops.yaml; `titles`, the names of its
+    engines for a person; `settings`, `declare`, `probe` and `outputs`.
 
     Optional: `image` is the reference of the pinned image; `builds_image`: it is built from this package, not pulled.
-    `wheel_version` is the version of its engine as a wheel, empty without one.
+    `wheel_version` is the version of its engine as a wheel, empty without one. `update_cost` says what a newer version
+    costs, unless the service has a `step` of its own.
     `programs` are those of the engine as a wheel. `needs` names the services that are declared before it.
     `is_optional`: without its section in ragops.yaml there is no such service. `exposable` describes its line in
     `expose:`, empty if its ports stay on 127.0.0.1. `image_keys` are the keys of its section that only runtimes with
@@ -100,6 +101,7 @@ class Service:
     titles: ClassVar[Mapping[str, str]]
     image: ClassVar[str] = ""
     wheel_version: ClassVar[str] = ""
+    update_cost: ClassVar[str] = ""
     builds_image: ClassVar[bool] = False
     programs: ClassVar[tuple[Program, ...]] = ()
     needs: ClassVar[tuple[str, ...]] = ()
@@ -111,9 +113,6 @@ class Service:
 
     settings: Lazy[type[BaseModel]]
     """The frozen settings model of its section in ragops.yaml."""
-
-    step: Lazy[Callable[[str, str], VersionStep]] = Lazy(".versions:step")
-    """Return whether it may go from one version to another with its data, and the cost."""
 
     declare: Lazy[Callable[[Declaration, Any], Declared]] = Lazy(".component:declare")
     """Declare its Pulumi component with resource options; imports pulumi."""
@@ -143,6 +142,12 @@ class Service:
 
     mixed_nodes: Lazy[Callable[[Endpoint, str], frozenset[str] | None]] = Lazy(default=lambda _endpoint, _wanted: None)
     """Return the nodes that refuse the others while not all run the wanted version; None if no node refuses another."""
+
+    def step(self, before: str, after: str) -> VersionStep:
+        """Return whether it may go from one version to another with its data, and the cost: forward only."""
+        from ragops.services.versions import forward
+
+        return forward(before, after, self.update_cost)
 
     def version(self, settings: Any, traits: RuntimeTraits) -> str:
         """Return the version that its section asks for: of the image, by its tag, or of the engine from a wheel."""

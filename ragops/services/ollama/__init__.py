@@ -23,6 +23,7 @@ class OllamaService(Service):
     titles: ClassVar[Mapping[str, str]] = {ENGINE: "Ollama"}
     image = IMAGE
     is_optional = True
+    update_cost = "the models are away for some seconds: questions and ingest fail until then"
     exposable = "the models, which ask for no password"
     section_template = "ollama/section.yaml.j2"
 

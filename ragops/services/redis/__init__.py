@@ -55,6 +55,7 @@ class RedisService(Service):
             aliases=("valkey-check-rdb", "valkey-check-aof"),
         ),
     )
+    update_cost = "it saves its data and restarts: the cache is away for some seconds, answers are slower"
     exposable = "the cache"
     image_keys = ("image", "memory", "modules")
     section_template = "redis/section.yaml.j2"

@@ -48,6 +48,7 @@ class TimescaleService(Service):
     section_template = "timescaledb/section.yaml.j2"
 
     settings = lazy(".settings:TimescaleSettings")
+    step = lazy(".versions:step")
     declare = lazy(".component:Timescale")
     prepare = lazy(".prepare:prepare")
     backup = lazy(".backup.backup:TimescaleBackup")

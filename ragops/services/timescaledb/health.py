@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.postgres import connect, fetch_value, translate_errors
+from ragops.adapters.postgres import fetch_value, translate_errors
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.contract.probe import SCHEMA_MISSING, check_disk
 from ragops.services.timescaledb.backup import counts, dump_warnings
-from ragops.services.timescaledb.roles import operator, session
+from ragops.services.timescaledb.roles import log_in, session
 from ragops.units import first_of
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
     checks: list[Check] = []
     version = ""
     try:
-        with operator(endpoint, endpoint.options["database"], timeout=timeout, limit=timeout) as connection:
+        with log_in(endpoint, timeout=timeout, limit=timeout) as connection:
             milliseconds = (time.monotonic() - started) * 1000
             checks.append(Check("reachable", Status.OK, f"the operator is logged in after {milliseconds:.0f} ms"))
             with _deadline(connection, timeout):
@@ -208,12 +208,11 @@ _LOOKS: dict[str, Callable[[Connection], Check]] = {
 
 def _application(endpoint: Endpoint, timeout: float) -> Check:
     """Whether the RAG services can log in."""
-    login, database = endpoint.logins["application"], endpoint.options["database"]
     try:
-        connect(endpoint.host, endpoint.port, database, login.user, login.password, timeout=timeout).close()
+        log_in(endpoint, role="application", timeout=timeout).close()
     except RagopsError as error:
         return Check("application login", Status.DOWN, error.message, "run `ragops up`")
-    return Check("application login", Status.OK, f"{login.user} can log in")
+    return Check("application login", Status.OK, f"{endpoint.logins['application'].user} can log in")
 
 
 def _disk(endpoint: Endpoint, timeout: float) -> Iterator[Check]:

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from ragops.adapters.postgres import translate_errors
 from ragops.errors import LockedError, RagopsError, UnhealthyError
 from ragops.services.timescaledb import roles
 
@@ -80,7 +79,7 @@ def pause_writes(endpoint: Endpoint, patience: float = PATIENCE, idle: float = I
     the lock was lost during the block; else as `translate_errors` says.
     """
     database = endpoint.options["database"]
-    with roles.operator(endpoint, database) as connection, translate_errors(f"database {database}"):
+    with roles.session(endpoint) as connection:
         connection.execute(_SESSION)
         limit = f"{int(idle * 1000)}ms"
         connection.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, false)", [limit])

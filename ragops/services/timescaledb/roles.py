@@ -22,26 +22,32 @@ _RECOVERY_LIMIT = 600.0
 _POLL = 0.1
 
 
-def operator(
+def log_in(
     endpoint: Endpoint,
-    database: str,
+    database: str = "",
     *,
+    role: str = "operator",
     timeout: float = 10.0,
     limit: float = 60.0,
     settings: Mapping[str, str] | None = None,
+    application_name: str = "ragops",
 ) -> Connection:
-    """Return a connection of the operator in autocommit; a statement may take `limit` seconds, 0 means no limit."""
-    login = endpoint.logins["operator"]
+    """Return a connection of a role in autocommit, to the endpoint's database if none is named.
+
+    A statement may take `limit` seconds, 0 means no limit. Raises RagopsError.
+    """
+    login = endpoint.logins[role]
     return connect(
         endpoint.host,
         endpoint.port,
-        database,
+        database or endpoint.options["database"],
         login.user,
         login.password,
         timeout=timeout,
         autocommit=True,
         statement_timeout=limit,
         settings=settings,
+        application_name=application_name,
     )
 
 
@@ -55,13 +61,13 @@ def session(
     limit: float = 60.0,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Connection]:
-    """Open a connection of the operator as `operator` does; errors in the block name `subject`, else the database.
+    """Open a connection of the operator as `log_in` does; errors in the block name `subject`, else the database.
 
     `database` is the endpoint's own if none is named. Raises RagopsError.
     """
     name = database or endpoint.options["database"]
     with (
-        operator(endpoint, name, timeout=timeout, limit=limit, settings=settings) as connection,
+        log_in(endpoint, name, timeout=timeout, limit=limit, settings=settings) as connection,
         translate_errors(subject or f"database {name}"),
     ):
         yield connection
@@ -86,7 +92,7 @@ def wait_ready(endpoint: Endpoint) -> None:
     deadline = time.monotonic() + _RECOVERY_LIMIT
     while True:
         try:
-            return operator(endpoint, MAINTENANCE).close()
+            return log_in(endpoint, MAINTENANCE).close()
         except UnhealthyError as error:
             if error.code != "database_not_ready" or time.monotonic() > deadline:
                 raise
@@ -99,7 +105,7 @@ def prepare_role(endpoint: Endpoint) -> None:
     with session(endpoint, MAINTENANCE, subject=f"role {login.user}") as connection:
         if not fetch_value(connection, "SELECT 1 FROM pg_roles WHERE rolname = %s", [login.user]):
             connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(login.user)))
-        if not _can_log_in(endpoint, login):
+        if not _can_log_in(endpoint):
             _set_password(connection, login)
         rights = "ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
         connection.execute(sql.SQL(rights).format(sql.Identifier(login.user)))
@@ -129,10 +135,10 @@ def change_password(endpoint: Endpoint, new: Login) -> None:
         _set_password(connection, new)
 
 
-def _can_log_in(endpoint: Endpoint, login: Login) -> bool:
+def _can_log_in(endpoint: Endpoint) -> bool:
     """Whether the password holds already: setting it again would change the role at every `up`."""
     try:
-        connect(endpoint.host, endpoint.port, MAINTENANCE, login.user, login.password).close()
+        log_in(endpoint, MAINTENANCE, role="application").close()
     except RagopsError as error:
         if error.code == "database_login_refused":
             return False

@@ -26,7 +26,7 @@ from ragops.services.contract import Status
 from ragops.services.timescaledb import extension
 from ragops.services.timescaledb.backup.backup import TimescaleBackup
 from ragops.services.timescaledb.health import probe
-from ragops.services.timescaledb.roles import operator
+from ragops.services.timescaledb.roles import log_in
 from ragops.services.timescaledb.schema import migrations as schema
 from tests.backup_helpers import restore, take, unpack
 
@@ -51,7 +51,7 @@ def platform(service: Any, tmp_path: Path) -> Platform:
         service.control.start()
     by_name("timescaledb").prepare(service.endpoint)
     service.sql("DROP SCHEMA IF EXISTS rag CASCADE; DROP TABLE IF EXISTS public.readings")
-    with operator(service.endpoint, "rag") as connection:
+    with log_in(service.endpoint, "rag") as connection:
         schema.apply(connection, application_role="rag_app")
     service.sql("INSERT INTO rag.embedding_models (name, dimensions) VALUES ('m', 3)")
     service.sql("CREATE TABLE readings (at timestamptz NOT NULL, kind int NOT NULL, value text)")
@@ -127,7 +127,7 @@ def test_no_secret_in_what_docker_shows(service: Any) -> None:
 
 
 def test_parallel_queries_have_room(service: Any, platform: Platform) -> None:
-    with operator(service.endpoint, "rag") as connection:
+    with log_in(service.endpoint, "rag") as connection:
         for setting in (
             "max_parallel_workers_per_gather = 2", "parallel_setup_cost = 0", "parallel_tuple_cost = 0",
             "min_parallel_table_scan_size = 0", "work_mem = '32MB'", "enable_mergejoin = off", "enable_nestloop = off",
@@ -163,7 +163,7 @@ def test_backup_and_restore(service: Any, platform: Platform, repos: Repositorie
     assert chunks[0][0] > 20
     assert chunks[0][1] > 5
     service.sql("INSERT INTO readings VALUES (now(), 1, 'new')")
-    with operator(service.endpoint, "rag") as connection:
+    with log_in(service.endpoint, "rag") as connection:
         assert schema.status(connection).pending == 0
         assert schema.status(connection).edition is schema.Edition.COMMUNITY
     assert {name for name in databases(service) if "_restore_" in name} == set()
@@ -315,7 +315,7 @@ def test_a_killed_server_has_lost_nothing(service: Any, platform: Platform, wait
     acknowledged, stop = [], threading.Event()
 
     def write() -> None:
-        with operator(service.endpoint, "rag") as connection:
+        with log_in(service.endpoint, "rag") as connection:
             number = 0
             while not stop.is_set():
                 connection.execute("INSERT INTO rag.embedding_models (name, dimensions) VALUES (%s, 3)", [f"k{number}"])
@@ -348,6 +348,6 @@ def test_the_apache_edition_is_told_apart(start: Any) -> None:
     service.docker.remove(service.name, force=True)
     asked = other("timescaledb", image=image, memory="256mb", cpus=1, license="apache", port=service.endpoint.port)
     by_name("timescaledb").prepare(asked.endpoint)
-    with operator(asked.endpoint, "rag") as connection:
+    with log_in(asked.endpoint, "rag") as connection:
         schema.apply(connection, application_role="rag_app")
         assert schema.status(connection).edition is schema.Edition.APACHE

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from ragops.adapters.postgres import connect
 from ragops.errors import RagopsError
 from ragops.services.contract import Endpoint, Login
-from ragops.services.timescaledb.roles import operator
+from ragops.services.timescaledb.roles import log_in
 from tests.ports import free_port
 from tests.waiting import wait_until
 
@@ -72,7 +72,7 @@ class Server:
             },
         )  # fmt: skip
         wait_until(self._answers, what=lambda: (self.folder / "log").read_text())
-        with operator(self.endpoint, "postgres") as connection:
+        with log_in(self.endpoint, "postgres") as connection:
             connection.execute("CREATE ROLE rag_app LOGIN PASSWORD 'application-password'")
 
     def _run(self, command: list) -> None:
@@ -81,7 +81,7 @@ class Server:
     def _answers(self) -> bool:
         assert self.process.poll() is None, (self.folder / "log").read_text()
         with suppress(RagopsError):
-            operator(self.endpoint, "postgres").close()
+            log_in(self.endpoint, "postgres").close()
             return True
         return False
 
@@ -135,10 +135,10 @@ def apache_server():
 
 def _fresh(endpoint: Endpoint):
     name = f"test_{next(NUMBERS)}"
-    with operator(endpoint, "postgres") as connection:
+    with log_in(endpoint, "postgres") as connection:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
     yield replace(endpoint, options={"database": name})
-    with operator(endpoint, "postgres") as connection:
+    with log_in(endpoint, "postgres") as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

@@ -15,7 +15,7 @@ from ragops.services.contract import Extent
 from ragops.services.timescaledb import APPLICATION_ROLE
 from ragops.services.timescaledb.backup.backup import TimescaleBackup
 from ragops.services.timescaledb.health import probe
-from ragops.services.timescaledb.roles import operator
+from ragops.services.timescaledb.roles import log_in
 from ragops.services.timescaledb.schema import migrations as schema
 from tests.backup_helpers import KeepingWriter
 from tests.docker.conftest import docker, image, module_mine  # noqa: F401  fixtures
@@ -220,7 +220,7 @@ def test_a_version_that_restores_less_than_it_dumps(start: Any, tmp_path: Path) 
 def test_the_schema_of_the_platform(servers: tuple[Any, Any], tmp_path: Path) -> None:
     source, _ = servers
     empty(source)
-    with operator(source.endpoint, "rag") as connection:
+    with log_in(source.endpoint, "rag") as connection:
         schema.apply(connection, application_role=APPLICATION_ROLE)
     source.sql(
         "INSERT INTO rag.query_logs (asked_at, query, duration_ms) SELECT now() - i * interval '1 day', 'q', 1 FROM generate_series(1, 60) i"

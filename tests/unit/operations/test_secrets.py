@@ -62,7 +62,7 @@ class World:
     def provision(self, *_arguments: Any) -> None:
         self.step()
         known = store.load(self.path)
-        self.operator(self.endpoint(""))  # `up` refuses a database that does not let it in
+        self.log_in(self.endpoint(""))  # `up` refuses a database that does not let it in
         for name in self.first:
             if name not in self.database:
                 assert self.sent[name] in values(known, name), f"{name}: what consumers send is refused"
@@ -82,12 +82,12 @@ class World:
 
     def change(self, endpoint: Any, new: Login) -> None:
         self.step()
-        self.operator(endpoint)
+        self.log_in(endpoint)
         self.database[new.secret] = new.password.get_secret_value()
         self.check()
         self.step()
 
-    def operator(self, endpoint: Any, *_named: Any) -> Any:
+    def log_in(self, endpoint: Any, *_named: Any) -> Any:
         if endpoint.logins["operator"].password.get_secret_value() != self.database[OWNER_SECRET]:
             raise RagopsError("database_login_refused", "password authentication failed")
         return SimpleNamespace(close=lambda: None)
@@ -98,7 +98,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     found = World(tmp_path)
     monkeypatch.setattr(operation, "provision", found.provision)
     monkeypatch.setattr(operation, "change_password", found.change)
-    monkeypatch.setattr(operation, "operator", found.operator)
+    monkeypatch.setattr(operation, "log_in", found.log_in)
     monkeypatch.setattr(operation, "is_password_refused", lambda error: error.code == "database_login_refused")
     monkeypatch.setattr(operation.cancellation, "sleep", lambda _seconds: None)
     return found

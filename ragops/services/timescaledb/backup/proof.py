@@ -45,7 +45,7 @@ def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Pa
     part, wanted = database_builder.dump_of(parts), database_builder.globals_of(folder, parts)
     pg_dump.check_file(folder / part.name, part.counts, control)
     try:
-        roles.operator(endpoint, roles.MAINTENANCE).close()
+        roles.log_in(endpoint, roles.MAINTENANCE).close()
     except UnhealthyError as error:
         return _read(f"the server is down ({error.message})", started)
     size, free = (folder / part.name).stat().st_size, control.free_bytes()

@@ -113,7 +113,7 @@ class Order:
 
 def session_settings(endpoint: Endpoint) -> dict[str, str]:
     """Return the settings of a session that fills a database."""
-    with roles.operator(endpoint, roles.MAINTENANCE) as connection:
+    with roles.log_in(endpoint, roles.MAINTENANCE) as connection:
         newer = connection.info.server_version >= _EVENT_TRIGGERS_SINCE
         superuser = fetch_value(connection, "SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
     if not superuser:

@@ -14,7 +14,7 @@ from psycopg import sql
 from ragops.adapters.postgres import fetch_column, fetch_value, translate_errors
 from ragops.errors import UsageError
 from ragops.services.kept_data import Kept, since
-from ragops.services.timescaledb.roles import MAINTENANCE, operator, session
+from ragops.services.timescaledb.roles import MAINTENANCE, log_in, session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ def drop(connection: Connection, endpoint: Endpoint, database: str) -> None:
     if row is None:
         return
     if names := fetch_column(connection, "SELECT subname FROM pg_subscription WHERE subdbid = %s", [row[0]]):
-        with operator(endpoint, database) as inside:
+        with log_in(endpoint, database) as inside:
             for name in names:
                 for what in ("ALTER SUBSCRIPTION {} DISABLE", "ALTER SUBSCRIPTION {} SET (slot_name = NONE)"):
                     inside.execute(sql.SQL(what).format(sql.Identifier(name)))
@@ -102,8 +102,8 @@ def swap_databases(endpoint: Endpoint, fresh: str, database: str, kept: str, *, 
     one at its next attempt.
     """
     with ExitStack() as stack, translate_errors(f"database {database}"):
-        renaming = stack.enter_context(operator(endpoint, MAINTENANCE, limit=_RENAME_LIMIT))
-        ending = stack.enter_context(operator(endpoint, MAINTENANCE))
+        renaming = stack.enter_context(log_in(endpoint, MAINTENANCE, limit=_RENAME_LIMIT))
+        ending = stack.enter_context(log_in(endpoint, MAINTENANCE))
         rows = ending.execute("SELECT oid, datname FROM pg_database WHERE datname IN (%s, %s)", [database, fresh])
         numbers = {name: number for number, name in rows}
         pool = stack.enter_context(ThreadPoolExecutor(1))
