@@ -38,13 +38,13 @@ def up(
 
     Example: ragops migrate up
     """
-    from ragops.operations.backup import last_good
+    from ragops.operations.backup import point_condition
     from ragops.operations.data import migrate
 
     current = state(context)
     session = current.session(lock_wait)
     with session.changing():
-        held, restore_command = last_good.held(session), last_good.restore_command(session)
+        held, restore_command = point_condition.held(session), point_condition.restore_command(session)
         report = migrate.up(session.endpoint(_SERVICE), held=held, restore_command=restore_command, fresh=fresh)
     current.console.document(report)
     for item in report.applied:
@@ -62,7 +62,7 @@ def status(context: typer.Context) -> None:
 
     Example: ragops migrate status
     """
-    from ragops.operations.backup import last_good
+    from ragops.operations.backup import point_condition
     from ragops.operations.data import migrate
 
     current = state(context)
@@ -78,7 +78,7 @@ def status(context: typer.Context) -> None:
     extension = f", TimescaleDB {result.extension_version}" if result.extension_version else ""
     title = f"PostgreSQL {result.server_version}{extension} · edition {result.edition.value}"
     current.console.table(("VERSION", "NAME", "STATE", "APPLIED (UTC)"), rows, title, optional=("APPLIED (UTC)",))
-    migrate.require_whole(result, last_good.restore_command(session))
+    migrate.require_whole(result, point_condition.restore_command(session))
 
 
 @group.command(name="json-to-db")

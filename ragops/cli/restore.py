@@ -71,7 +71,7 @@ def restore(
     from ragops.cli.progress import bars, steps
     from ragops.operations.restore.live_platform import restore_live
     from ragops.operations.restore.restore import RestoreRequest
-    from ragops.operations.service_names import refuse_unknown
+    from ragops.services import refuse_unknown
 
     current = state(context)
     refuse_unknown(service or ())

@@ -33,7 +33,9 @@ def load(path: Path) -> dict[str, str]:
             "restore it from your copy: without it the running services do not let ragops in",
         ) from error
     if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
-        raise RagopsError("secrets_unreadable", f"{path} is not a JSON object of strings", "restore it from your copy")
+        raise RagopsError(
+            "secrets_unreadable", f"cannot read {path}: it is not a JSON object of strings", "restore it from your copy"
+        )
     return values
 
 

@@ -61,7 +61,7 @@ class DocumentStore:
             ).fetchall()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
             hint = "run `ragops migrate up`"
-            raise MissingError("schema_missing", "the database has no rag schema yet", hint) from error
+            raise MissingError("schema_missing", "cannot use the database: it has no rag schema yet", hint) from error
         except psycopg.Error:
             with translate_errors(_SUBJECT):
                 raise

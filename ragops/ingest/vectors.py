@@ -10,7 +10,7 @@ from ragops.adapters.qdrant.client import Client, Point, VectorParams
 from ragops.adapters.qdrant.failures import LOG_HINT, RequestFailedError, client_error
 from ragops.errors import IntegrityError, RagopsError
 from ragops.ingest.context import lead_of, path_words, with_context
-from ragops.services.qdrant.addresses import addresses
+from ragops.services.qdrant.cluster.nodes import addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

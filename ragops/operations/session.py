@@ -17,10 +17,9 @@ from ragops.operations.backup.project_archive import OPTIONS
 from ragops.operations.platform import Platform
 from ragops.operations.records.restore_journal import RestoreJournal
 from ragops.operations.repositories import open_repositories, options_files
-from ragops.operations.service_names import refuse_unknown
 from ragops.recovery.repository import LockRequest
 from ragops.runtimes.registry import host_of
-from ragops.services import SERVICES
+from ragops.services import SERVICES, refuse_unknown
 from ragops.services.contract import Endpoint
 from ragops.services.secret_names import drop_expired
 
@@ -88,7 +87,7 @@ class Session:
         except FileNotFoundError as error:
             raise self.not_provisioned() from error
         except (OSError, ValueError) as error:
-            raise RagopsError("endpoints_unreadable", f"{path} cannot be read", "run `ragops up`") from error
+            raise RagopsError("endpoints_unreadable", f"cannot read {path}", "run `ragops up`") from error
         known = _Secrets(self.project.paths.secrets)
         wanted = services or known_services
         try:

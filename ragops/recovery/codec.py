@@ -17,7 +17,6 @@ from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 from ragops.hints import OTHER_POINT
 from ragops.recovery.streams import (
     BLOCK,
-    BoundedWriter,
     CompressingReader,
     DecompressingWriter,
     HashingReader,
@@ -81,7 +80,7 @@ def decode(
     (identity_wrong).
     """
     reader = HashingReader(stored, on_bytes)
-    plain = BoundedWriter(target, part.size)
+    plain = HashingWriter(target, part.size)
     try:
         _open(reader, DecompressingWriter(plain), identities)
         while block := reader.read(BLOCK):  # what a damaged archive left unread
@@ -121,7 +120,7 @@ def _open(reader: HashingReader, writer: DecompressingWriter, identities: Sequen
     except Exception as error:  # pyrage wraps what our own objects raise
         _raise_ours((reader, writer), error)
         if "No matching keys" in str(error):
-            what = "the recovery point is encrypted to other recipients than this identity"
+            what = "cannot decrypt the recovery point: it is encrypted to other recipients than this identity"
             raise UsageError("identity_wrong", what, "name the file of the right one: --identity FILE") from error
         reader.drain()
         raise zstandard.ZstdError(f"age: {error}") from error
@@ -136,7 +135,7 @@ def _encrypt(
         pyrage.encrypt_io(source, target, [pyrage.x25519.Recipient.from_str(text) for text in recipients])
     except Exception as error:
         _raise_ours(ours, error)
-        raise RagopsError("encryption_failed", f"age: {error}") from error
+        raise RagopsError("encryption_failed", f"cannot encrypt: {error}") from error
 
 
 def _raise_ours(objects: Sequence[Any], error: BaseException) -> None:
@@ -163,9 +162,11 @@ def load_identities(path: Path) -> tuple[object, ...]:
     try:
         found = tuple(pyrage.x25519.Identity.from_str(text) for text in texts)
     except pyrage.IdentityError as error:
-        raise UsageError("identity_invalid", f"{path} holds something else than age identities", hint) from error
+        raise UsageError(
+            "identity_invalid", f"cannot use {path}: it holds something else than age identities", hint
+        ) from error
     if not found:
-        raise UsageError("identity_invalid", f"{path} holds no age identity", hint)
+        raise UsageError("identity_invalid", f"cannot use {path}: it holds no age identity", hint)
     return found
 
 

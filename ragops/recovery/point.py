@@ -1,4 +1,4 @@
-"""One stored recovery point: its checks, its signer, and reading its parts."""
+"""Stored recovery points: checks, signer and parts of one, and the list of a repository."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class RecoveryPoint:
 
     def _compare(self, part: ManifestPart, size: int, sha256: str) -> None:
         if (size, sha256) != (part.stored.size, part.stored.sha256):
-            what = f"{part.stored_path} of {self.id} was copied with another checksum than its manifest says"
+            what = f"cannot copy {self.id}: {part.stored_path} was copied with another checksum than its manifest says"
             raise IntegrityError("recovery_point_damaged", what, "find the damaged copy with `ragops backup verify`")
 
     def _size_fault(self, part: ManifestPart) -> str:
@@ -153,3 +153,42 @@ class RecoveryPoint:
         if size != part.stored.size:
             return f"{part.stored_path} has {size} bytes, {part.stored.size} were written"
         return "" if found == part.stored.sha256 else f"{part.stored_path} has changed: its SHA-256 is another"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The recovery points, newest first, and by id why others cannot be read."""
+
+    points: tuple[RecoveryPoint, ...]
+    unreadable: Mapping[str, RagopsError]
+
+    @property
+    def next_sequence(self) -> int:
+        """The sequence number of the next recovery point."""
+        return max((point.manifest.sequence for point in self.points), default=0) + 1
+
+    def find_by_prefix(self, reference: str) -> list[RecoveryPoint]:
+        """Return the points whose ids start with `reference`."""
+        return [point for point in self.points if reference and point.id.startswith(reference)]
+
+    def find_unreadable_by_prefix(self, reference: str) -> dict[str, RagopsError]:
+        """Return the failures of unreadable points whose ids start with `reference`, by id."""
+        return {id_: error for id_, error in self.unreadable.items() if reference and id_.startswith(reference)}
+
+    def latest(self) -> RecoveryPoint | None:
+        """Return the newest backup of a platform that was not down; safety points do not count."""
+        return next((point for point in self.points if point.manifest.is_good), None)
+
+    def newer_unreadable(self) -> dict[str, RagopsError]:
+        """Return why points newer than `latest`, by the times in their ids, cannot be read."""
+        newest = self.latest()
+        return {id_: error for id_, error in self.unreadable.items() if newest is None or id_ > newest.id}
+
+    def newer_unhealthy(self) -> tuple[RecoveryPoint, ...]:
+        """Return the points newer than `latest` that were taken of a platform that was down."""
+        newest = self.latest()
+        return tuple(
+            point
+            for point in self.points
+            if point.manifest.unhealthy and (newest is None or point.manifest.sequence > newest.manifest.sequence)
+        )

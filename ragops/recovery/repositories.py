@@ -117,7 +117,7 @@ class Repositories:
         if not point.manifest.is_encrypted:
             return ()
         if self.identity_file is None:
-            what = f"recovery point {point.id} is encrypted, and no identity is named that opens it"
+            what = f"cannot decrypt recovery point {point.id}: it is encrypted, and no identity is named that opens it"
             hint = "name the file that `ragops backup keygen` wrote: --identity FILE"
             raise MissingError("identity_missing", what, hint)
         return load_identities(self.identity_file)

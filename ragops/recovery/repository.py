@@ -16,9 +16,8 @@ from ragops.hints import OTHER_POINT
 from ragops.recovery import lock
 from ragops.recovery.cache import ManifestCache, TolerantReader
 from ragops.recovery.draft import Draft
-from ragops.recovery.listing import Listing
 from ragops.recovery.manifest import FILE_NAME, SignedManifest, parse, sign_manifest
-from ragops.recovery.point import RecoveryPoint
+from ragops.recovery.point import Listing, RecoveryPoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -88,9 +88,9 @@ def load(path: Path) -> SigningKey | None:
     except OSError as error:
         raise explain_os_error(error, f"read {path}") from error
     except (ValueError, TypeError) as error:
-        raise RagopsError("signing_key_unreadable", f"{path} holds no private key", hint) from error
+        raise RagopsError("signing_key_unreadable", f"cannot use {path}: it holds no private key", hint) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise RagopsError("signing_key_unreadable", f"{path} holds another kind of key", hint)
+        raise RagopsError("signing_key_unreadable", f"cannot use {path}: it holds another kind of key", hint)
     return SigningKey(key)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import zstandard
@@ -81,16 +82,23 @@ class CompressingReader(io.RawIOBase, ErrorKeepingStream):
         return self._compressor.compress(block)
 
 
-class HashingWriter(ErrorKeepingStream):
-    """A target whose bytes are counted on the way."""
+class TooLongError(Exception):
+    """More comes out than was put in: not ours, and perhaps meant to fill the disk."""
 
-    def __init__(self, target: ByteWriter) -> None:
+
+class HashingWriter(ErrorKeepingStream):
+    """A target whose bytes are counted on the way, at most `limit` of them."""
+
+    def __init__(self, target: ByteWriter, limit: float = math.inf) -> None:
         self.size = 0
         self.sha256 = hashlib.sha256()
         self._target = target
+        self._limit = limit
 
     def write(self, data: bytes) -> int:
-        """Take all of it."""
+        """Take all of it. Raises TooLongError, and what the target raises."""
+        if self.size + len(data) > self._limit:
+            raise self._record_failure(TooLongError("it is longer than its manifest says"))
         try:
             self._target.write(data)
         except BaseException as error:
@@ -134,33 +142,10 @@ class HashingReader(io.RawIOBase, ErrorKeepingStream):
             pass
 
 
-class TooLongError(Exception):
-    """More comes out than was put in: not ours, and perhaps meant to fill the disk."""
-
-
-class BoundedWriter:
-    """A target whose bytes are counted; at most `limit` of them."""
-
-    def __init__(self, target: ByteWriter, limit: int) -> None:
-        self.size = 0
-        self.sha256 = hashlib.sha256()
-        self._target = target
-        self._limit = limit
-
-    def write(self, data: bytes) -> int:
-        """Take all of it. Raises TooLongError."""
-        self.size += len(data)
-        if self.size > self._limit:
-            raise TooLongError("it is longer than its manifest says")
-        self.sha256.update(data)
-        self._target.write(data)
-        return len(data)
-
-
 class DecompressingWriter(ErrorKeepingStream):
     """A target of compressed bytes that writes them decompressed to `plain`, in blocks: little can become much."""
 
-    def __init__(self, plain: BoundedWriter) -> None:
+    def __init__(self, plain: HashingWriter) -> None:
         self._writer = zstandard.ZstdDecompressor(max_window_size=_WINDOW).stream_writer(plain, closefd=False)  # type: ignore[arg-type]
 
     def write(self, data: bytes) -> int:

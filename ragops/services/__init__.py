@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ragops.errors import UsageError
 from ragops.services.api import ApiService
 from ragops.services.gateway import GatewayService
 from ragops.services.ollama import OllamaService
@@ -12,6 +13,8 @@ from ragops.services.redis import RedisService
 from ragops.services.timescaledb import TimescaleService
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ragops.services.contract import BackupEngine, Service
 
 SERVICES: tuple[Service, ...] = (
@@ -40,3 +43,15 @@ def backup_engine(name: str) -> BackupEngine:
     if engine is None:
         raise KeyError(name)
     return engine
+
+
+def refuse_unknown(wanted: Iterable[str]) -> None:
+    """Raise UsageError (unknown_service) if one of `wanted` is no service; its hint has the nearest name, or all."""
+    from difflib import get_close_matches
+
+    known = [service.name for service in SERVICES]
+    for name in wanted:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"one of: {', '.join(known)}"
+            raise UsageError("unknown_service", f"there is no service {name!r}", hint)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 def need_space(
-    doing: str, where: str, free: int | None, needed: int, hint: str = "free some space, then run the command again"
+    action: str, where: str, free: int | None, needed: int, hint: str = "free some space, then run the command again"
 ) -> None:
     """Raise MissingError (disk_full) if `free` bytes are known to be less than `needed`."""
     if free is not None and free < needed:
-        what = f"{doing} needs {size(needed)} {where}, {size(free)} are free"
+        what = f"cannot {action}: it needs {size(needed)} {where}, {size(free)} are free"
         raise MissingError("disk_full", what, hint)
 
 
@@ -37,7 +37,7 @@ def compare_counts(subject: str, expected: Mapping[str, int], found: Mapping[str
         if found.get(kind, 0) != expected.get(kind, 0)
     ]
     if faults:
-        what = f"{subject} has other counts than its manifest states: {', '.join(faults)}"
+        what = f"cannot accept {subject}: it has other counts than its manifest states: {', '.join(faults)}"
         raise IntegrityError("counts_differ", what, OTHER_POINT)
 
 
@@ -50,7 +50,9 @@ def check_engine(endpoint: Endpoint, part: Part) -> None:
     """Raise MissingError (engine_differs) if another engine wrote the part."""
     engine = engine_of(part)
     if engine != endpoint.engine:
-        what = f"{part.name} was written by {engine} {part.versions[engine]}, this is {endpoint.engine}"
+        what = (
+            f"cannot restore {part.name}: it was written by {engine} {part.versions[engine]}, this is {endpoint.engine}"
+        )
         raise MissingError("engine_differs", what, f"restore it into a platform that runs {engine}")
 
 
@@ -58,7 +60,7 @@ def check_major(part: Part, name: str, running: str) -> None:
     """Raise MissingError (engine_too_old) if the part is of a newer major version of `name` than the running one."""
     written = part.versions[name]
     if Version.of(written).major > Version.of(running).major:
-        what = f"{part.name} was written by {name} {written}, {running} here is older"
+        what = f"cannot restore {part.name}: it was written by {name} {written}, {running} here is older"
         raise MissingError("engine_too_old", what, f"upgrade {name} to {written} or later first")
 
 

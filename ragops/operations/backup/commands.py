@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import ignore_progress
-from ragops.operations.backup import create, last_good, replicate
+from ragops.operations.backup import create, point_condition, replicate
 from ragops.operations.backup import prune as pruning
 from ragops.operations.backup.create import BackupRequest, BackupResult
 from ragops.operations.backup.delete import DeleteRequest
@@ -73,7 +73,7 @@ def _take(
 ) -> BackupResult:
     platform, repos = session.platform(), session.repositories()
     replicate.refuse_emptied_primary(repos)
-    condition = last_good.condition_of(session, accept_loss=accept_loss)
+    condition = point_condition.condition_of(session, accept_loss=accept_loss)
     held = pause_writes(session.endpoints(), session.notice) if quiesce else None
     return create.run(
         platform, repos, request, locker=session.locker(), held=held, condition=condition, on_progress=on_progress

@@ -103,7 +103,9 @@ def run(
     wanted = request.services
     names = [item.name for item in platform.services() if wanted is None or item.name in wanted]
     if not names:
-        raise MissingError("not_provisioned", "there is no service to back up", "run `ragops up` first")
+        raise MissingError(
+            "not_provisioned", "cannot take a recovery point: there is no service to back up", "run `ragops up` first"
+        )
     if condition:
         condition.require_answers(names)
     key = repos.signing_key()

@@ -10,8 +10,7 @@ from ragops.errors import InterruptedRunError, RagopsError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from ragops.recovery.listing import Listing
-    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.point import Listing, RecoveryPoint
     from ragops.recovery.repositories import Repositories
     from ragops.recovery.repository import LockRequest, Repository
 
@@ -62,7 +61,7 @@ class DeleteResult:
         """Raise RagopsError (delete_failed) if it is not gone everywhere, with the exit code of why."""
         if self.failures:
             name, error = self.failures[0]
-            what = f"it is not removed from {name}: {error.message}"
+            what = f"cannot remove it from {name}: {error.message}"
             raise RagopsError("delete_failed", what, error.hint, exit_code=error.exit_code)
 
 
@@ -137,15 +136,15 @@ def _refusal(
     trusted: Collection[str],
 ) -> RagopsError | None:
     if ident in request.needed:
-        what = f"a restore that was interrupted needs recovery point {ident}"
+        what = f"cannot delete recovery point {ident}: a restore that was interrupted needs it"
         return RagopsError("recovery_point_needed", what, "finish it first: `ragops health backup` says how")
     if point is None:
         return None
     if point.is_pinned and not request.kept:
-        what = f"recovery point {ident} is marked keep in {place.name}"
+        what = f"cannot delete recovery point {ident}: it is marked keep in {place.name}"
         return UsageError("recovery_point_kept", what, "add --kept to delete it all the same")
     if _is_good(point, trusted) and not _has_other(listing, ident, trusted):
-        what = f"recovery point {ident} is the last good one in {place.name}"
+        what = f"cannot delete recovery point {ident}: it is the last good one in {place.name}"
         return RagopsError("last_recovery_point", what, "take another one first: `ragops backup run`")
     return None
 

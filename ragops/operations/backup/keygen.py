@@ -45,7 +45,7 @@ def keygen(path: Path, verify_key: str) -> Identity:
             stream.flush()
             os.fsync(stream.fileno())
     except FileExistsError as error:
-        what = f"{path} is already there: an identity is never overwritten"
+        what = f"cannot write {path}: it is already there, and an identity is never overwritten"
         raise UsageError("file_exists", what, "name another file") from error
     except OSError as error:
         with contextlib.suppress(OSError):

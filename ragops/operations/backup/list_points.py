@@ -11,8 +11,7 @@ from ragops.errors import RagopsError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ragops.recovery.listing import Listing
-    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.point import Listing, RecoveryPoint
     from ragops.recovery.repositories import Repositories
 
 

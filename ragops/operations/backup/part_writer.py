@@ -150,12 +150,12 @@ class BackupWriter:
     def _compare(self, path: str, encoded: EncodedPart, sha256: str) -> None:
         """Read it where it lies now: a disk or a server may have taken something else than it was given."""
         if sha256 and encoded.sha256 != sha256.lower():
-            what = f"{path} has another checksum than its engine states"
+            what = f"cannot store {path}: it has another checksum than its engine states"
             raise IntegrityError("part_damaged", what, "run it again; a disk or a connection changes what it carries")
         with self._draft.open_read(self._path(path)) as stored:
             found = checksum(stored, lambda _size: cancellation.check())
         if found != (encoded.stored_size, encoded.stored_sha256):
-            what = f"{self._path(path)} reads back otherwise than it was written"
+            what = f"cannot store {self._path(path)}: it reads back otherwise than it was written"
             raise IntegrityError("read_back_differs", what, "check the disk or server that the repository lies on")
 
 

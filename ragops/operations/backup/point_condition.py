@@ -6,6 +6,7 @@ what the last good recovery point or restore had, and is gone altogether. What i
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,18 @@ from ragops.adapters.background import BackgroundTask
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.operations.observe import consistency
 from ragops.operations.restore.compare import expected
+from ragops.recovery.local_history import History
 from ragops.services import by_name
 from ragops.services.contract import Check, Status
+from ragops.services.timescaledb.schema.detection import FOREIGN_HINT
 from ragops.services.timescaledb.schema.digest import schema_digest
-from ragops.services.timescaledb.schema.foreign import FOREIGN_HINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from ragops.operations.session import Session
     from ragops.recovery.manifest import ManifestPart
+    from ragops.recovery.point import RecoveryPoint
     from ragops.services.contract import Endpoint, ProbeResult
 
 _SECONDS = 30.0  # at night a machine may have much to do
@@ -145,3 +149,43 @@ def _keys(before: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
 
 
 _LOOKS = {"timescaledb": _database, "qdrant": _vectors, "redis": _keys}
+
+
+def newest_good(session: Session) -> RecoveryPoint | None:
+    """Return the newest trusted point that may be `latest`, of the first repository that has one, else None."""
+    repos = session.repositories()
+    trusted = repos.trusted_keys()
+    for repository in repos.members:
+        with contextlib.suppress(RagopsError):
+            for point in repository.list_cached().points:
+                if point.manifest.is_good and point.signed.signature.key in trusted and not point.find_faults():
+                    return point
+    return None
+
+
+def restore_command(session: Session, ident: str = "") -> str:
+    """Return the command that restores the newest good point (`ident`, if it is known), empty if there is none.
+
+    Without asking a repository: a hint is no reason to wait for one.
+    """
+    if not ident:
+        with contextlib.suppress(RagopsError):  # `ragops health backup` reports a damaged history
+            ident = History(session.project.paths.history).read().good
+    return f"`ragops restore {ident}`" if ident else ""
+
+
+def held(session: Session) -> Mapping[str, Mapping[str, int]]:
+    """Items by service and kind that the platform had at the last good recovery point or restore, as far as noted."""
+    return History(session.project.paths.history).read().counts
+
+
+def condition_of(session: Session, *, accept_loss: bool = False) -> Condition:
+    """Return what a backup of the session's platform is judged by; with `accept_loss` nothing counts as lost."""
+    point = newest_good(session)
+    before: Mapping[str, Mapping[str, int]] = {}
+    if not accept_loss:
+        begun_new = History(session.project.paths.history).read().is_new_platform
+        before = held(session)
+        if not before and point and not begun_new:
+            before = held_by(point.manifest.parts)
+    return Condition(session.endpoints(), before, restore_command(session, point.id if point else ""))

@@ -43,7 +43,7 @@ class PruneResult:
         """Raise RagopsError (prune_failed) if one could not be pruned, with the exit code of why."""
         if self.failures:
             name, error = self.failures[0]
-            what = f"{name} was not pruned: {error.message}"
+            what = f"cannot prune {name}: {error.message}"
             raise RagopsError("prune_failed", what, error.hint, exit_code=error.exit_code)
 
 

@@ -58,7 +58,7 @@ def _refuse_emptied(repos: Repositories, repository: Repository) -> None:
     """Raise MissingError (repository_emptied) if there are no recovery points any more: its disk may be away."""
     known = repos.history is not None and repository.name in repos.history.read().copies
     if known and repository.environment not in repository.store.list_folders():
-        what = f"{repository.name} has no recovery points any more, copies went there before: is its disk mounted?"
+        what = f"cannot copy to {repository.name}: its copies are gone: is its disk mounted?"
         hint = "mount it; to start with an empty one, fill it: `ragops backup copy --all`"
         raise MissingError("repository_emptied", what, hint)
 

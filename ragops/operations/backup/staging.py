@@ -36,7 +36,7 @@ def staged_parts(
     identities = repos.load_identities(point)
     with repos.staging_folder() as folder:
         needed = sum(part.size for part in parts) + _MARGIN
-        need_space("unpacking the recovery point", f"in {folder.parent}", shutil.disk_usage(folder).free, needed, _HINT)
+        need_space("unpack the recovery point", f"in {folder.parent}", shutil.disk_usage(folder).free, needed, _HINT)
         for part in parts:
             make_dir(folder / part.service, 0o700)
             _fetch(point, part, folder / part.path, identities, on_progress)

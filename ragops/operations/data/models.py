@@ -109,5 +109,6 @@ def _read_key(root: Path, name: str) -> str:
         why = getattr(error, "strerror", None) or "not UTF-8"
         raise UsageError("key_file_unreadable", f"cannot read key_file {path}: {why}", "write the key there") from error
     if len(lines) != 1 or not (lines[0].isascii() and lines[0].isprintable()):
-        raise RagopsError("key_file_unreadable", f"key_file {path} does not hold one key", "write the key there")
+        what = f"cannot use key_file {path}: it does not hold one key"
+        raise RagopsError("key_file_unreadable", what, "write the key there")
     return lines[0]

@@ -153,14 +153,16 @@ def _reaching(client: httpx.Client) -> Iterator[None]:
     try:
         yield
     except httpx.TimeoutException as error:
-        what = f"{where} did not answer in time ({type(error).__name__})"
+        what = f"cannot ask {where}: it did not answer in time ({type(error).__name__})"
         raise UnhealthyError("gateway_unreachable", what, "ragops health") from error
     except httpx.TransportError as error:
         if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE" in str(error):
             hint = "run `ragops gateway apply` if this platform's gateway runs there; `ragops health gateway` shows why"
-            raise UnhealthyError("certificate_refused", f"{where} shows another certificate", hint) from error
+            raise UnhealthyError(
+                "certificate_refused", f"cannot trust {where}: it shows another certificate", hint
+            ) from error
         hint = "is it running? ragops status; start it: ragops up"
-        raise UnhealthyError("gateway_unreachable", f"{where} cannot be reached: {error}", hint) from error
+        raise UnhealthyError("gateway_unreachable", f"cannot reach {where}: {error}", hint) from error
 
 
 def _request_id(response: httpx.Response) -> str:
@@ -173,7 +175,9 @@ def _document(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         values = None
     if not isinstance(values, dict):
-        raise RagopsError("query_failed", "the answer is not that of a RAG API", "check the gateway's URL")
+        raise RagopsError(
+            "query_failed", "cannot read the answer: it is not that of a RAG API", "check the gateway's URL"
+        )
     return values
 
 
@@ -210,7 +214,7 @@ def _result(values: dict[str, Any], request_id: str) -> QueryResult:
         )
         known = {name: values[name] for name in ("collection", "answer", "model", "note", "embedder", "cached")}
     except (KeyError, TypeError) as error:
-        what = f"the answer lacks {error}"
+        what = f"cannot read the answer: it lacks {error}"
         raise RagopsError(
             "query_failed", what, "do gateway and API have this ragops' version? ragops status"
         ) from error

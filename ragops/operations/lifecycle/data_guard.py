@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from ragops.errors import MissingError
-from ragops.operations.backup.last_good import newest_good
+from ragops.operations.backup.point_condition import newest_good
 from ragops.recovery.local_history import History
 from ragops.services import SERVICES
 

@@ -1,24 +1,25 @@
-"""Writes the files of a new project; never overwrites one."""
+"""Writes the files of a new project, with free ports; never overwrites one."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.files import explain_os_error, make_dir, write_atomic
+from ragops.adapters.ports import is_free
 from ragops.config import secrets
 from ragops.config.load import CONFIG_NAME, load
+from ragops.config.model import find_ports
 from ragops.config.paths import DEFAULT_ENVIRONMENT, PASSAGE_MODE, ProjectPaths
-from ragops.errors import UsageError
-from ragops.operations.lifecycle.ports import free_ports
+from ragops.errors import MissingError, UsageError
 from ragops.recovery import signing
 from ragops.render import render
 from ragops.resources import templates_dir
 from ragops.services import SERVICES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
     from pathlib import Path
 
     from ragops.services.contract import Service
@@ -44,7 +45,11 @@ def init(folder: Path, name: str | None, runtime: str) -> InitResult:
     folder = folder.resolve()
     config = folder / CONFIG_NAME
     if config.exists():
-        raise UsageError("already_initialised", f"{config} is already there", "edit it, or name another folder")
+        raise UsageError(
+            "already_initialised",
+            f"cannot write a new project: {config} is already there",
+            "edit it, or name another folder",
+        )
     chosen = name or _name_from(folder)
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", chosen):
         raise UsageError("invalid_name", f"{chosen!r} is no name of a platform", "use a-z, 0-9 and -, a letter first")
@@ -95,3 +100,41 @@ def _sample(path: Path) -> bool:
         return False
     write_atomic(path, (templates_dir() / _COLLECTIONS).read_text())
     return True
+
+
+_TRIES = 200
+
+
+def _usual(port: int) -> int:
+    return port
+
+
+def free_ports(
+    values: Mapping[str, Any], taken: Collection[int] = (), first: Callable[[int], int] = _usual
+) -> dict[str, int]:
+    """For every key of a port (`service.key`) that the values of a ragops.yaml lead to: a port that is free.
+
+    It is the next from `first` of the one there now on which is none of `taken`, with all ports that follow from it.
+    Raises MissingError (no_free_port).
+    """
+    chosen: dict[str, int] = {}
+    gone = set(taken)
+    for (service, key), now in find_ports(values).items():
+        if "," not in key:
+            found = _free(values, service, key, first(now), gone)
+            chosen[f"{service}.{key}"] = found[0]
+            gone |= {*found}
+    return chosen
+
+
+def _free(values: Mapping[str, Any], service: str, key: str, first: int, taken: set[int]) -> list[int]:
+    """Return the first port from `first` on that is free with all that follow from it, and those."""
+    for port in range(first, first + _TRIES):
+        section = {**(values.get(service) or {}), key: port}
+        wanted = find_ports({**values, service: section})
+        ports = [found for (owner, what), found in wanted.items() if owner == service and what.partition(",")[0] == key]
+        if not taken & {*ports} and all(map(is_free, ports)):
+            return ports
+    raise MissingError(
+        "no_free_port", f"cannot choose a port: {first} to {first + _TRIES - 1} are all taken", "free one of them"
+    )

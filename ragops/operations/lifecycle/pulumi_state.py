@@ -69,7 +69,7 @@ def _locks(folder: Path) -> dict[Path, StateLockHolder]:
 
 def _refuse_living(holder: StateLockHolder) -> None:
     if holder.is_here and not holder.is_gone():
-        what = f"the Pulumi state is in use by {holder}, and that engine runs"
+        what = f"cannot unlock the Pulumi state: it is in use by {holder}, and that engine runs"
         hint = f"wait for it; to end it, which finishes its steps and saves its state: `kill -INT {holder.pid}`"
         raise LockedError("state_locked", what, hint)
 
@@ -94,9 +94,11 @@ def repair_state(session: Session, ask: Callable[[StateFault], None]) -> None:
     options = stack_options(session.project)
     state = options.local()
     if state is None:
-        what = f"the Pulumi state lies at {options.backend or 'the place that PULUMI_BACKEND_URL names'}"
+        what = f"it lies at {options.backend or 'the place that PULUMI_BACKEND_URL names'}"
         hint = "repair it there: each backend keeps older versions of a file in its own way"
-        raise UsageError("state_elsewhere", f"{what}, and ragops repairs one in a folder only", hint)
+        raise UsageError(
+            "state_elsewhere", f"cannot repair the Pulumi state: {what}, and ragops repairs one in a folder only", hint
+        )
     fault = _fault(session, state)
     if fault is None:
         session.notice("the Pulumi state is whole: there is nothing to repair")

@@ -111,7 +111,7 @@ def _engine(project: Project) -> Engine:
     refuse_renamed(project)
     engine = pulumi_install.find()
     if engine is None:
-        raise MissingError("engine_missing", "the Pulumi engine is not installed", ENGINE_HINT)
+        raise MissingError("engine_missing", "cannot open the stack: the Pulumi engine is not installed", ENGINE_HINT)
     return engine
 
 

@@ -19,8 +19,7 @@ from ragops.units import size
 
 if TYPE_CHECKING:
     from ragops.operations.session import Session
-    from ragops.recovery.listing import Listing
-    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.point import Listing, RecoveryPoint
     from ragops.recovery.repository import Repository
 
 _NAME = "backup"

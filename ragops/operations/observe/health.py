@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.background import BackgroundTask
 from ragops.errors import RagopsError
-from ragops.operations.backup import last_good
+from ragops.operations.backup import point_condition
 from ragops.operations.backup.point_condition import schema_lost
 from ragops.operations.observe import backup_health, consistency
 from ragops.operations.restore.repair import with_damage
@@ -97,12 +97,12 @@ def _probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
 
 def _with_restore_command(session: Session, probe: ProbeResult) -> ProbeResult:
     """Return the probe with the newest good recovery point in its hints, and a lost schema as down."""
-    restore_command = last_good.restore_command(session)
+    restore_command = point_condition.restore_command(session)
     if not restore_command or all(item.status is Status.OK for item in probe.checks):
         return probe
     checks = []
     for item in probe.checks:
-        if _is_missing_schema(item) and schema_lost(last_good.held(session), 0):
+        if _is_missing_schema(item) and schema_lost(point_condition.held(session), 0):
             item = replace(item, status=Status.DOWN, detail=SCHEMA_GONE, hint=f"run {restore_command}", code="")
         checks.append(replace(item, hint=item.hint.replace("ragops restore latest", restore_command.strip("`"))))
     return replace(probe, checks=tuple(checks))

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.errors import MissingError
-from ragops.operations.service_names import refuse_unknown
-from ragops.services import SERVICES, by_name
+from ragops.services import SERVICES, by_name, refuse_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,5 +95,7 @@ def logs(session: Session, service: str, lines: int, *, following: bool) -> Iter
     found = session.host.read_log(service, lines, following=following)
     if found is None:
         session.endpoints()  # raises before the first `up`
-        raise MissingError("no_log", f"{service} has not written a log yet", "see `ragops status`")
+        raise MissingError(
+            "no_log", f"cannot show the log of {service}: it has not written one yet", "see `ragops status`"
+        )
     yield from found

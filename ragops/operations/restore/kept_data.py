@@ -46,7 +46,7 @@ class Asides:
         """Raise RagopsError (clean_failed) if a service could not be asked, or something not be removed."""
         if self.failures:
             name, error = self.failures[0]
-            what = f"{name} keeps what it has: {error.message}"
+            what = f"cannot clean {name}: {error.message}"
             raise RagopsError("clean_failed", what, error.hint, exit_code=error.exit_code)
 
 
@@ -85,7 +85,7 @@ def clean(platform: Platform, journal: RestoreJournal, wanted: Sequence[KeptItem
     """
     if left := journal.read():
         hint = f"`ragops restore {left.point}` continues it; clean after it"
-        raise RagopsError("restore_interrupted", f"the restore of {left.point} was interrupted", hint)
+        raise RagopsError("restore_interrupted", f"cannot clean: the restore of {left.point} was interrupted", hint)
     gone: list[KeptItem] = []
     failures: list[tuple[str, RagopsError]] = []
     for item in wanted:

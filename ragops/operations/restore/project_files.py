@@ -54,7 +54,7 @@ def project_files(
     # An overlay is called as the file that it lies over, with the environment in its name: it is the longer one.
     names = sorted((part.name for part in parts if part.name != SEALED_PART), key=len)
     if len(names) not in (1, 2):
-        what = f"recovery point {point.id} has {len(names)} files of settings, not one or two"
+        what = f"cannot read the project: recovery point {point.id} has {len(names)} files of settings, not one or two"
         raise IntegrityError("project_files_missing", what, OTHER_POINT)
     with staged_parts(repos, point, parts, on_progress) as folder:
         own = folder / PLATFORM
@@ -148,5 +148,5 @@ def _checked(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
 
 
 def _invalid(what: str) -> IntegrityError:
-    message = f"the archive of secrets in the recovery point is not what it should be: {what}"
+    message = f"cannot read the archive of secrets in the recovery point: it is not what it should be: {what}"
     return IntegrityError("sealed_part_invalid", message, "use another recovery point, and find out who wrote this one")

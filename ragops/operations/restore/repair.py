@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError, UnhealthyError, UsageError
-from ragops.operations.service_names import refuse_unknown
+from ragops.services import refuse_unknown
 from ragops.services.contract import Check, Status
 from ragops.services.redis.backup import put_in_place
 from ragops.services.redis.repair import Repaired, in_log, rescue

@@ -138,7 +138,7 @@ def _chosen(request: RestoreRequest, point: RecoveryPoint) -> tuple[str, ...]:
     """Return the names of the services to restore, in their order of dependence."""
     held = [service.name for service in SERVICES if point.manifest.parts_of(service.name)]
     if unknown := [name for name in request.services if name not in held]:
-        what = f"recovery point {point.id} has no {', '.join(unknown)}"
+        what = f"cannot restore {', '.join(unknown)}: recovery point {point.id} does not have it"
         raise UsageError("not_in_recovery_point", what, f"it has {', '.join(held) or 'nothing'}")
     return tuple(name for name in held if not request.services or name in request.services)
 
@@ -146,7 +146,7 @@ def _chosen(request: RestoreRequest, point: RecoveryPoint) -> tuple[str, ...]:
 def refuse_runtime(here: str, point: RecoveryPoint) -> None:
     """Raise MissingError (runtime_differs): engines of one runtime do not read the files of the other's."""
     if (there := point.manifest.runtime) != here:
-        what = f"recovery point {point.id} was taken on the runtime {there}, this is {here}"
+        what = f"cannot restore recovery point {point.id}: it was taken on the runtime {there}, this is {here}"
         hint = f"Redis and Valkey, TimescaleDB and PostgreSQL do not read each other's files: use `runtime: {there}`"
         raise MissingError("runtime_differs", what, hint)
 

@@ -19,7 +19,7 @@ from ragops.config.load import CONFIG_NAME, load, read_values
 from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import RagopsError
 from ragops.operations.lifecycle import provision
-from ragops.operations.lifecycle.ports import free_ports
+from ragops.operations.lifecycle.init import free_ports
 from ragops.operations.session import Session
 
 if TYPE_CHECKING:

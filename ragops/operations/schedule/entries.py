@@ -83,11 +83,11 @@ class Entry:
         """
         if not units.available():
             hint = "take `--with cron`; a user's own systemd runs only if they logged in, or linger"
-            raise MissingError("systemd_missing", "no systemd runs here", hint)
+            raise MissingError("systemd_missing", "cannot install into systemd: none runs here", hint)
         wanted, there = render(), units.read()
         mine = texts.select_owned(there, self.mark)
         if taken := [unit for unit in wanted if unit in there and unit not in mine]:
-            what = f"{taken[0]} is the {self.kind} of another project"
+            what = f"cannot write {taken[0]}: it is the {self.kind} of another project"
             hint = "give one of the two another name in ragops.yaml, or take `--with cron`"
             raise UsageError("unit_taken", what, hint)
         units.install(wanted)

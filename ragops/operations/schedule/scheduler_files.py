@@ -136,7 +136,7 @@ def _spans(crontab: str, begin: str, end: str) -> Iterator[tuple[int, int]]:
 
 
 def _damaged(begin: str, end: str) -> RagopsError:
-    what = f"the crontab has a line `{begin}` or `{end}` without the other; it was left as it is"
+    what = f"cannot change the crontab: it has a line `{begin}` or `{end}` without the other; it was left as it is"
     return RagopsError("crontab_damaged", what, "run `crontab -e` and take out that line and those that belong to it")
 
 

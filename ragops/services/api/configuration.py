@@ -80,7 +80,7 @@ def known_models(
     for name, model in settings.models.items():
         url = model.url or (settings.ollama_url or ollama if model.kind == "ollama" else settings.embedder.url)
         if name in found:
-            what = f"api.models.{name} has the name of the platform's own embedder"
+            what = f"cannot name a model {name}: it is the name of the platform's own embedder"
             raise UsageError("model_named_twice", what, "give it another name, or take it out")
         found[name] = _served(model, model.kind, url, model.model or name, name)
     if ollama:

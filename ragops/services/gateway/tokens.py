@@ -111,7 +111,9 @@ def revoke(credentials: Iterable[Credential], wanted: str) -> tuple[tuple[Creden
     every = tuple(credentials)
     gone = tuple(item for item in every if wanted in (item.kid, item.name))
     if not gone:
-        raise RagopsError("no_such_token", f"there is no token {wanted!r}", "`ragops token list` shows them")
+        raise RagopsError(
+            "no_such_token", f"cannot revoke {wanted!r}: there is no such token", "`ragops token list` shows them"
+        )
     return tuple(item for item in every if item not in gone), gone
 
 
@@ -145,7 +147,7 @@ def load(folder: Path) -> tuple[Credential, ...]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RagopsError(
             "credentials_unreadable",
-            f"{path} cannot be read: {type(error).__name__}",
+            f"cannot read {path}: {type(error).__name__}",
             "restore it from your copy; without one remove it, which revokes every token",
         ) from error
     return found

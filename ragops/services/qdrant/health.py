@@ -12,9 +12,8 @@ from uuid import uuid4
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.contract.probe import check_disk
-from ragops.services.qdrant.addresses import is_cluster
 from ragops.services.qdrant.cluster import health
-from ragops.services.qdrant.cluster.nodes import connect
+from ragops.services.qdrant.cluster.nodes import connect, is_cluster
 from ragops.services.qdrant.cluster.prepare import HEALTH_PATH, ensure_health_collection
 
 if TYPE_CHECKING:

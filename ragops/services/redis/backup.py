@@ -23,8 +23,7 @@ from ragops.services.backup_checks import (
 )
 from ragops.services.contract import Capability, Part
 from ragops.services.redis.modules import by_hand
-from ragops.services.redis.rdb_check import check_command, read_counts
-from ragops.services.redis.rdb_stream import open_rdb
+from ragops.services.redis.rdb import check_command, open_rdb, read_counts
 from ragops.services.redis.scratch_client import info, keys_of, operator_client
 from ragops.services.redis.scratch_server import open_scratch_server, wait_for
 from ragops.services.redis.users import strangers
@@ -97,8 +96,8 @@ class RedisBackup:
             check_engine(endpoint, part)
             check_major(part, endpoint.engine, endpoint.version)
         size = sum((folder / part.name).stat().st_size for part in parts)
-        need_space("restoring redis", "next to its data", control.free_bytes(), 3 * size)
-        need_space("restoring redis", f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * size)
+        need_space("restore redis", "next to its data", control.free_bytes(), 3 * size)
+        need_space("restore redis", f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * size)
 
     def restore(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> tuple[str, ...]:
         """Make the new data, put them in place, start, compare; on failure the old ones serve again."""

@@ -11,6 +11,7 @@ from ragops.adapters import redis_client
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.contract.probe import check_disk
+from ragops.services.redis.scratch_client import operator_client
 from ragops.services.redis.users import strangers
 from ragops.units import size
 
@@ -47,19 +48,17 @@ def probe(endpoint: Endpoint, timeout: float) -> ProbeResult:
 
 def _look(endpoint: Endpoint, timeout: float, checks: list[Check]) -> tuple[dict[str, Any], str, list[str]]:
     """Everything in one round trip: INFO, the data folder, the users, and a key written and read back."""
-    login = endpoint.logins["operator"]
     started = time.monotonic()
     key, value = f"ragops:probe:{secrets.token_hex(8)}", secrets.token_hex(8)
-    with redis_client.translate_errors(f"redis at {endpoint.host}:{endpoint.port}"):
-        with redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=timeout) as client:
-            batch = client.pipeline(transaction=False)
-            batch.info()
-            batch.config_get("dir")
-            batch.acl_list()
-            batch.set(key, value, ex=_KEY_SECONDS)
-            batch.get(key)
-            batch.delete(key)
-            state, directory, listed, *written = batch.execute(raise_on_error=False)
+    with operator_client(endpoint, timeout) as client:
+        batch = client.pipeline(transaction=False)
+        batch.info()
+        batch.config_get("dir")
+        batch.acl_list()
+        batch.set(key, value, ex=_KEY_SECONDS)
+        batch.get(key)
+        batch.delete(key)
+        state, directory, listed, *written = batch.execute(raise_on_error=False)
         if isinstance(state, Exception):
             raise state
     milliseconds = (time.monotonic() - started) * 1000

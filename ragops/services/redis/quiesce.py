@@ -32,7 +32,7 @@ def announce_read_only(endpoint: Endpoint, channel: str) -> Iterator[None]:
     Not a key: while writes wait, a key's time could not be renewed, nor the key removed, and it would be in the
     recovery point. A subscription is no write, and the server ends it when we are gone.
     """
-    with operator_client(endpoint, _COMMAND_LIMIT) as client, _subscription(client) as subscription:
+    with operator_client(endpoint, _COMMAND_LIMIT) as client, client.pubsub() as subscription:  # type: ignore[no-untyped-call]
         subscription.subscribe(channel)
         if subscription.get_message(timeout=_COMMAND_LIMIT) is None:
             raise UnhealthyError(
@@ -131,7 +131,3 @@ class _Pause:
         if state.get("paused_actions", "write") == "none":  # not every engine reports it
             return "another client ended the pause"
         return ""
-
-
-def _subscription(client: redis.Redis) -> Any:
-    return client.pubsub()  # type: ignore[no-untyped-call]

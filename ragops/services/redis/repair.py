@@ -62,8 +62,8 @@ def rescue(control: Control, engine: str) -> Iterator[Repaired]:
     """
     files = control.data_files()
     size = sum(file.size for file in files.values())
-    need_space("repairing redis", f"in {gettempdir()}", disk_usage(gettempdir()).free, 3 * size)
-    need_space("repairing redis", "next to its data", control.free_bytes(), 3 * size)
+    need_space("repair redis", f"in {gettempdir()}", disk_usage(gettempdir()).free, 3 * size)
+    need_space("repair redis", "next to its data", control.free_bytes(), 3 * size)
     try:
         with private_temp_dir() as ours:
             yield _Attempt(control, engine, files, ours).best()
@@ -93,7 +93,7 @@ class _Attempt:
         if not ways:
             raise IntegrityError(
                 "not_repairable",
-                f"nothing of the data of redis can be read: {'; '.join(self._faults) or 'there are none'}",
+                f"cannot repair redis: nothing of its data can be read: {'; '.join(self._faults) or 'there are none'}",
                 "bring back a recovery point: `ragops restore latest --service redis`",
             )
         whole = [way for way in ways if way is snapshot or self._based] or ways

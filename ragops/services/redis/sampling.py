@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters import redis_client
+from ragops.services.redis.scratch_client import operator_client
 
 if TYPE_CHECKING:
     import redis
@@ -20,17 +20,15 @@ def read_keys(endpoint: Endpoint, limit: int) -> tuple[int, list[str]]:
 
     A key that expires during the check is ignored.
     """
-    login, checked, wrong = endpoint.logins["operator"], 0, []
-    with redis_client.translate_errors(f"redis at {endpoint.host}:{endpoint.port}"):
-        client = redis_client.connect(endpoint.host, endpoint.port, login.user, login.password, timeout=_SECONDS)
-        with client:
-            batch = client.pipeline(transaction=False)
-            for _ in range(limit):
-                batch.randomkey()
-            for key in {name for name in batch.execute(raise_on_error=False) if isinstance(name, str)}:
-                fault = _read(client, key)
-                checked += fault is not None
-                wrong += [fault] if fault else []
+    checked, wrong = 0, []
+    with operator_client(endpoint, _SECONDS) as client:
+        batch = client.pipeline(transaction=False)
+        for _ in range(limit):
+            batch.randomkey()
+        for key in {name for name in batch.execute(raise_on_error=False) if isinstance(name, str)}:
+            fault = _read(client, key)
+            checked += fault is not None
+            wrong += [fault] if fault else []
     return checked, wrong
 
 

@@ -17,42 +17,29 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
     from ragops.services.control import Sandbox
 
+    Ask = Callable[..., Any]
+
 _SOCKET = "socket"
 _LIMIT = 60.0  # seconds for one command
 
 
-class ScratchClient:
-    """Commands to a scratch server, which `ask` sends. All raise RagopsError."""
+def open_client(sandbox: Sandbox) -> Ask:
+    """Return a function that sends commands to the scratch server in `sandbox`: by its socket, or redis-cli next to it.
 
-    def __init__(self, ask: Callable[..., Any]) -> None:
-        self._ask = ask
-
-    def info(self, section: str) -> dict[str, Any]:
-        """Return a section of INFO."""
-        answer = self._ask("INFO", section)
-        return answer if isinstance(answer, dict) else read_info(answer)
-
-    def configure(self, name: str, value: str) -> None:
-        """CONFIG SET."""
-        self._ask("CONFIG", "SET", name, value)
-
-    def save(self) -> None:
-        """BGSAVE."""
-        self._ask("BGSAVE")
-
-    def shut_down(self) -> None:
-        """End it, its append-only files whole."""
-        self._ask("SHUTDOWN", "NOSAVE")
-
-
-def open_client(sandbox: Sandbox) -> ScratchClient:
-    """Return a client of the scratch server that runs in `sandbox`: by its socket, or redis-cli next to it."""
+    It raises RagopsError.
+    """
     if sandbox.local:
-        return ScratchClient(_by_socket(redis_client.connect_socket(str(sandbox.local / _SOCKET))))
-    return ScratchClient(partial(_ask_redis_cli, sandbox))
+        return _by_socket(redis_client.connect_socket(str(sandbox.local / _SOCKET)))
+    return partial(_ask_redis_cli, sandbox)
 
 
-def _by_socket(client: redis.Redis) -> Callable[..., Any]:
+def read_section(ask: Ask, section: str) -> dict[str, Any]:
+    """Return a section of INFO."""
+    answer = ask("INFO", section)
+    return answer if isinstance(answer, dict) else read_info(answer)
+
+
+def _by_socket(client: redis.Redis) -> Ask:
     def ask(*words: str) -> Any:
         with redis_client.translate_errors("the scratch server"):
             if words[0] == "SHUTDOWN":  # the closed connection is the answer

@@ -20,13 +20,14 @@ from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.hints import OTHER_POINT
 from ragops.services.redis.aof import FOLDER as AOF_FOLDER
 from ragops.services.redis.modules import WITH_MODULES
-from ragops.services.redis.scratch_client import ScratchClient, keys_of, open_client
+from ragops.services.redis.scratch_client import keys_of, open_client, read_section
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ragops.services.control import Control, Sandbox
+    from ragops.services.redis.scratch_client import Ask
 
 _WITH_MODULES = "redis"  # the engine whose image has modules
 _RDB = "dump.rdb"
@@ -41,10 +42,10 @@ _NO_SUCH_PROGRAM = (126, 127)  # what a shell, and Docker, end with
 class ScratchServer:
     """The running server; `ours` is a folder of this machine for what belongs to it."""
 
-    def __init__(self, sandbox: Sandbox, process: subprocess.Popen[bytes], line: ScratchClient, ours: Path) -> None:
+    def __init__(self, sandbox: Sandbox, process: subprocess.Popen[bytes], ask: Ask, ours: Path) -> None:
         self._sandbox = sandbox
         self._process = process
-        self._line = line
+        self._ask = ask
         self._ours = ours
 
     def wait_loaded(self) -> None:
@@ -73,30 +74,30 @@ class ScratchServer:
     def _read_loading(self) -> tuple[bool, bool]:
         """Whether it answers, and whether it still reads."""
         try:
-            return True, bool(self._line.info("persistence")["loading"])
+            return True, bool(read_section(self._ask, "persistence")["loading"])
         except RagopsError as error:
             return error.code == "redis_loading", True
 
     def counts(self) -> dict[str, int]:
         """Return the counts of the file, as `keys_of` returns them."""
-        return keys_of(self._line.info("keyspace"))
+        return keys_of(read_section(self._ask, "keyspace"))
 
     def write_aof(self) -> dict[str, Path]:
         """Let the engine write its append-only files, end it; returns them by their path inside a data folder."""
-        self._line.configure("appendonly", "yes")
+        self._ask("CONFIG", "SET", "appendonly", "yes")
         wait_for(self._rewritten, _LOAD_LIMIT, "cannot write the append-only file")
-        if self._line.info("persistence")["aof_last_bgrewrite_status"] != "ok":
+        if read_section(self._ask, "persistence")["aof_last_bgrewrite_status"] != "ok":
             raise RagopsError(
                 "aof_not_written", "cannot write the append-only file: the engine failed", "free some space"
             )
-        self._line.shut_down()
+        self._ask("SHUTDOWN", "NOSAVE")
         self._process.wait(_STOP_GRACE)
         return {f"{AOF_FOLDER}/{name}": self._ours_of(name) for name in self._sandbox.names(AOF_FOLDER)}
 
     def write_rdb(self) -> Path:
         """Let the engine write all that it holds into one RDB file; returns where that lies on this machine."""
-        saves = int(self._line.info("persistence")["rdb_saves"])
-        self._line.save()
+        saves = int(read_section(self._ask, "persistence")["rdb_saves"])
+        self._ask("BGSAVE")
         wait_for(lambda: self._is_saved(saves), _LOAD_LIMIT, "cannot write the RDB file")
         if self._sandbox.local:
             return self._sandbox.local / _RDB
@@ -104,7 +105,7 @@ class ScratchServer:
         return self._ours / _RDB
 
     def _is_saved(self, before: int) -> bool:
-        state = self._line.info("persistence")
+        state = read_section(self._ask, "persistence")
         if not state["rdb_bgsave_in_progress"] and state["rdb_last_bgsave_status"] != "ok":
             raise RagopsError("redis_save_failed", "cannot write the RDB file: the engine failed", "free some space")
         return not state["rdb_bgsave_in_progress"] and int(state["rdb_saves"]) > before
@@ -117,7 +118,7 @@ class ScratchServer:
         return self._ours / name
 
     def _rewritten(self) -> bool:
-        state = self._line.info("persistence")
+        state = read_section(self._ask, "persistence")
         return bool(
             state["aof_enabled"] and not state["aof_rewrite_in_progress"] and not state["aof_rewrite_scheduled"]
         )

@@ -107,7 +107,7 @@ RESTORE = "run `ragops restore latest`"
 
 
 def _schema(connection: Connection) -> Check:
-    from ragops.services.timescaledb.schema.foreign import foreign_schema
+    from ragops.services.timescaledb.schema.detection import foreign_schema
     from ragops.services.timescaledb.schema.migrations import MigrationState, status
     from ragops.services.timescaledb.schema.objects import find_missing
 

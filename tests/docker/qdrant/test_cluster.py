@@ -13,8 +13,7 @@ import pytest
 from ragops.errors import IntegrityError, RagopsError, UnhealthyError
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.services.qdrant.cluster.cluster import node_versions, not_active, wait_all_active
-from ragops.services.qdrant.cluster.members import members
-from ragops.services.qdrant.cluster.membership import remove_lost_peers
+from ragops.services.qdrant.cluster.members import members, remove_lost_peers
 from ragops.services.qdrant.cluster.nodes import connect
 from ragops.services.qdrant.cluster.prepare import prepare
 from ragops.services.qdrant.health import probe

@@ -111,7 +111,7 @@ def _count_requests(effect: Any) -> None:
     import psycopg
     from redis.connection import AbstractConnection
 
-    from ragops.services.redis.rdb_stream import RdbStream
+    from ragops.services.redis.rdb import RdbStream
 
     def before(owner: Any, name: str, say: Any) -> None:
         original = getattr(owner, name)

@@ -7,7 +7,7 @@ import pytest
 from ragops.errors import RagopsError
 from ragops.operations.data import migrate
 from ragops.services.timescaledb import health
-from ragops.services.timescaledb.schema.foreign import foreign_schema
+from ragops.services.timescaledb.schema.detection import foreign_schema
 
 OTHERS = {
     "empty": ("CREATE SCHEMA rag", "is empty"),

@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 import pytest
 
 from ragops.adapters.ports import is_free, port_owner
-from ragops.operations.lifecycle.ports import free_ports
+from ragops.operations.lifecycle.init import free_ports
 
 
 @contextmanager

@@ -12,14 +12,13 @@ from ragops.errors import IntegrityError, MissingError, RagopsError
 from ragops.hints import OTHER_POINT
 from ragops.services.backup_checks import check_engine, compare_counts, need_space, prove_by_loading
 from ragops.services.contract import Capability, Part
-from ragops.services.qdrant.addresses import is_cluster
-from ragops.services.qdrant.backup import kept_collections as kept
+from ragops.services.kept_data import Kept
 from ragops.services.qdrant.backup import manifest, restore, snapshot_reader
 from ragops.services.qdrant.backup.manifest import Catalogue
-from ragops.services.qdrant.backup.proven_copies import user_aliases, user_collections
+from ragops.services.qdrant.backup.proven_copies import find, user_aliases, user_collections
 from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 from ragops.services.qdrant.backup.snapshots import Dump, ignore_deletion, kind
-from ragops.services.qdrant.cluster.nodes import connect
+from ragops.services.qdrant.cluster.nodes import connect, is_cluster
 from ragops.services.rollback import rollback
 from ragops.services.versions import Version
 
@@ -30,11 +29,11 @@ if TYPE_CHECKING:
     from ragops.adapters.qdrant.http import HttpClient
     from ragops.services.contract import Endpoint, PartWriter, Proof
     from ragops.services.control import Control
-    from ragops.services.kept_data import Kept
     from ragops.services.rollback import Rollback
 
 # Snapshots are made and put in place while the request waits, however long it takes.
 _REQUEST_SECONDS = 3600.0
+_KEPT_SECONDS = 60.0
 
 
 class QdrantBackup:
@@ -96,8 +95,8 @@ class QdrantBackup:
         _check_complete(folder, parts)
         sizes = [(folder / part.name).stat().st_size for part in parts]
         # A proven copy next to the collection, the upload that is its source, and every replica.
-        need_space("restoring qdrant", "next to its data", control.free_bytes(), (2 + _copies(endpoint)) * sum(sizes))
-        need_space("restoring qdrant", f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * max(sizes, default=0))
+        need_space("restore qdrant", "next to its data", control.free_bytes(), (2 + _copies(endpoint)) * sum(sizes))
+        need_space("restore qdrant", f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * max(sizes, default=0))
         if not control.is_running() and not endpoint.can(Capability.RESTART):
             what = f"cannot start qdrant, which is down: the runtime {endpoint.runtime} lacks `{Capability.RESTART}`"
             raise MissingError("capability_missing", what, "start it, or run ragops where it runs")
@@ -115,12 +114,19 @@ class QdrantBackup:
         return (*notes, kept) if aside else notes
 
     def kept(self, endpoint: Endpoint) -> tuple[Kept, ...]:
-        """Return the copies that a restore has left."""
-        return kept.kept(endpoint)
+        """Return the copies of restores; if the collection of one is gone, the copy is all that is left of it."""
+        with connect(endpoint, _KEPT_SECONDS) as nodes:
+            live = nodes.first.collection_names()
+            found = find(nodes.first, live).values()
+        return tuple(Kept("collection", copy.name, None, needed=copy.describe_need(live)) for copy in found)
 
     def drop_kept(self, endpoint: Endpoint, names: Sequence[str]) -> None:
-        """Remove some of them for good."""
-        kept.drop(endpoint, names)
+        """Delete those of the copies whose collection is there."""
+        safe = [item.name for item in self.kept(endpoint) if not item.needed]
+        with connect(endpoint, _KEPT_SECONDS) as nodes:
+            for name in names:
+                if name in safe:
+                    nodes.first.delete_collection(name)
 
     def counts(self, endpoint: Endpoint) -> Mapping[str, int]:
         """Return the present collections, aliases and points by collection."""
@@ -151,7 +157,7 @@ def _check_version(endpoint: Endpoint, part: Part) -> None:
     written, running = Version.of(text), Version.of(endpoint.version)
     if written.line != running.line or written > running:
         rule = "a restore stays in one minor version, and goes to no older patch"
-        what = f"{part.name} was written by {engine} {text}, this is {endpoint.version}: {rule}"
+        what = f"cannot restore {part.name}: it was written by {engine} {text}, this is {endpoint.version}: {rule}"
         raise MissingError("version_differs", what, f"run {engine} {text} to restore it, then upgrade")
 
 
@@ -159,10 +165,14 @@ def _check_complete(folder: Path, parts: Sequence[Part]) -> None:
     """Raise IntegrityError (parts_missing) if a shard of the catalogue is not among the parts."""
     names = {part.name for part in parts}
     if manifest.PART not in names:
-        raise IntegrityError("parts_missing", f"the recovery point has no {manifest.PART} of qdrant", OTHER_POINT)
+        raise IntegrityError(
+            "parts_missing", f"cannot restore qdrant: the recovery point has no {manifest.PART}", OTHER_POINT
+        )
     wanted = {shard.file for record in manifest.read(folder / manifest.PART).collections for shard in record.shards}
     if missing := sorted(wanted - names):
-        raise IntegrityError("parts_missing", f"the recovery point lacks {', '.join(missing)}", OTHER_POINT)
+        raise IntegrityError(
+            "parts_missing", f"cannot restore qdrant: the recovery point lacks {', '.join(missing)}", OTHER_POINT
+        )
 
 
 def _start(endpoint: Endpoint, control: Control, undo: Rollback) -> str:

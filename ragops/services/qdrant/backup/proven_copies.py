@@ -41,6 +41,12 @@ class Copy:
         """Return whether it answers for its collection, which is away."""
         return self.base in self.aliases
 
+    def describe_need(self, live: Container[str]) -> str:
+        """Return why it must stay, by the collections that are there; empty if it may go."""
+        if self.stands_in:
+            return f"it answers for {self.base}"
+        return "" if self.base in live else f"{self.base or 'its collection'} is away"
+
 
 def find(client: HttpClient, names: Iterable[str] | None = None) -> dict[str, Copy]:
     """Return the copies on the servers by their names; `names` are those of all collections, if they are known."""

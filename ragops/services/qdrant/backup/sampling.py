@@ -8,8 +8,7 @@ from uuid import UUID, uuid4
 from ragops.adapters.qdrant import sparse
 from ragops.adapters.qdrant.failures import RequestFailedError, client_error, suppress_missing
 from ragops.adapters.qdrant.paths import path_of
-from ragops.services.qdrant.addresses import addresses, operator_key
-from ragops.services.qdrant.cluster.nodes import connect
+from ragops.services.qdrant.cluster.nodes import addresses, connect, operator_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -59,7 +59,7 @@ class Dump:
         """
         holding = self.nodes.shard_placement(name)
         if away := holding.shards.unserved(holding.clients):
-            what = f"{name}: no node that answers has shard {away[0]}"
+            what = f"cannot back up {name}: no node that answers has shard {away[0]}"
             raise UnhealthyError(
                 "qdrant_shard_away", what, "`ragops health qdrant`; `ragops up` starts what is stopped"
             )

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from ragops.adapters.qdrant.failures import suppress_missing
 from ragops.adapters.wait import wait_until
 from ragops.errors import RagopsError, UnhealthyError, UsageError
-from ragops.services.qdrant.addresses import addresses
 from ragops.services.qdrant.cluster.members import find_unjoined
-from ragops.services.qdrant.cluster.nodes import connect
+from ragops.services.qdrant.cluster.nodes import addresses, connect
 from ragops.services.qdrant.cluster.shards import ShardMap
 from ragops.services.qdrant.settings import instance
 from ragops.services.qdrant.versions import asks_nodes

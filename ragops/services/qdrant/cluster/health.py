@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 from ragops.adapters.background import TaskPool
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, Status
-from ragops.services.qdrant.addresses import addresses, is_cluster
 from ragops.services.qdrant.backup.proven_copies import user_collections
 from ragops.services.qdrant.cluster import collection_checks
 from ragops.services.qdrant.cluster.collection_checks import Conditions
 from ragops.services.qdrant.cluster.members import lost_peers, members
+from ragops.services.qdrant.cluster.nodes import addresses, is_cluster
 from ragops.services.qdrant.cluster.shards import ShardMap
 
 if TYPE_CHECKING:

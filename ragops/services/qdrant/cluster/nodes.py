@@ -1,4 +1,4 @@
-"""The nodes of an endpoint, and clients of those that answer."""
+"""The nodes of an endpoint: their addresses, and clients of those that answer."""
 
 from __future__ import annotations
 
@@ -8,17 +8,33 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ragops.adapters.background import BackgroundTask
+from ragops.adapters.qdrant.addresses import Address
 from ragops.adapters.qdrant.http import open_http
 from ragops.adapters.qdrant.node_client import NodeClient, open_node
 from ragops.errors import RagopsError, UnhealthyError
-from ragops.services.qdrant.addresses import addresses, operator_key
 from ragops.services.qdrant.cluster.shards import ShardMap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ragops.adapters.qdrant.addresses import Address
     from ragops.services.contract import Endpoint
+
+
+def addresses(endpoint: Endpoint) -> tuple[Address, ...]:
+    """Return every node of the endpoint, in its order; a server without names of nodes is called by its service."""
+    found = tuple(Address(node.name, node.url, node.grpc_url) for node in endpoint.nodes)
+    return found or (Address(endpoint.service, f"http://{endpoint.host}:{endpoint.port}"),)
+
+
+def is_cluster(endpoint: Endpoint) -> bool:
+    """Return whether the endpoint is a server that ragops runs as a cluster, be it of one node."""
+    return bool(endpoint.nodes)
+
+
+def operator_key(endpoint: Endpoint) -> str:
+    """Return the operator's key."""
+    return endpoint.logins["operator"].password.get_secret_value()
+
 
 _HELLO_SECONDS = 2.0
 
@@ -46,7 +62,7 @@ class Nodes:
     def require_all(self, purpose: str) -> None:
         """Raise UnhealthyError (qdrant_node_down) if a node does not answer; `purpose` is what needs every node."""
         for name, error in self.unreachable.items():
-            what = f"{purpose} needs every node, and {error.message}"
+            what = f"cannot start {purpose}: it needs every node, and {error.message}"
             raise UnhealthyError("qdrant_node_down", what, f"`ragops up` starts {name}; see `ragops logs qdrant`")
 
     def shard_placement(self, collection: str) -> ShardPlacement:

@@ -58,9 +58,9 @@ def wait(name: str, look: Callable[[], Seen], *, alone: bool = False) -> None:
         if not seen.counts:
             settled = now
         elif now - settled > LAG_SECONDS:
-            raise IntegrityError("counts_differ", f"{name}: {seen.missing}", _COUNTS_HINT)
+            raise IntegrityError("counts_differ", f"cannot build {name}: {seen.missing}", _COUNTS_HINT)
         if now - since > STUCK_SECONDS:
-            what = f"{name}: {seen.missing}, and nothing has changed for {STUCK_SECONDS:.0f} s"
+            what = f"cannot build {name}: {seen.missing}, and nothing has changed for {STUCK_SECONDS:.0f} s"
             raise UnhealthyError("qdrant_shards_inactive", what, "`ragops health qdrant`; see `ragops logs qdrant`")
         cancellation.sleep(_POLL)
 
@@ -92,6 +92,6 @@ def while_answering(client: HttpClient, work: Callable[[], T]) -> T:
             heard = time.monotonic()
         except RagopsError as error:
             if time.monotonic() - heard > _SILENT_SECONDS:
-                what = f"{client.name} hangs: it has not answered for {_SILENT_SECONDS:.0f} s"
+                what = f"cannot reach {client.name}: it hangs, and has not answered for {_SILENT_SECONDS:.0f} s"
                 raise UnhealthyError("qdrant_unreachable", what, error.hint) from error
     return job.result()

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from ragops.adapters.qdrant.paths import path_of
 from ragops.adapters.wait import wait_until
 from ragops.errors import RagopsError, UnhealthyError
-from ragops.services.qdrant.addresses import addresses, is_cluster
 from ragops.services.qdrant.cluster.members import find_unjoined
-from ragops.services.qdrant.cluster.nodes import connect
+from ragops.services.qdrant.cluster.nodes import addresses, connect, is_cluster
 from ragops.services.qdrant.cluster.replicas import replicate_missing_shards
 from ragops.services.qdrant.names import HEALTH_COLLECTION
 

@@ -58,7 +58,7 @@ class TimescaleBackup:
     def preflight(self, endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Part]) -> None:
         """Refuse another engine, an older server, missing extensions, too little space, a server we may not start."""
         size = sum((folder / part.name).stat().st_size for part in parts)
-        need_space("restoring the database", "where its data lie", control.free_bytes(), _SPACE * size)
+        need_space("restore the database", "where its data lie", control.free_bytes(), _SPACE * size)
         try:
             with roles.session(endpoint, roles.MAINTENANCE, subject="the database") as connection:
                 version = inventory.server_version(connection)

@@ -218,7 +218,9 @@ class _Check:
 
     def _check_defaults(self, value: Value) -> None:
         if value.value != self.raw_defaults:
-            raise IntegrityError("file_changed", f"{self.path} changed while it was read", "run the command again")
+            raise IntegrityError(
+                "file_changed", f"cannot import {self.path}: it changed while it was read", "run the command again"
+            )
         if not isinstance(value.value, dict):
             self._problem(value.line, "defaults", f"expected an object, found {found(value.value)}")
             return

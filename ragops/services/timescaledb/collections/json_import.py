@@ -13,7 +13,7 @@ from ragops.adapters.postgres import fetch_column, fetch_value, translate_errors
 from ragops.errors import InvalidInputError, Problem
 from ragops.services.timescaledb.collections.json_file import COLUMNS, FIELDS, CollectionsDocument
 from ragops.services.timescaledb.collections.json_reader import found
-from ragops.services.timescaledb.schema.foreign import missing_schema
+from ragops.services.timescaledb.schema.detection import missing_schema
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from psycopg import sql
 
 from ragops.adapters.postgres import fetch_column, fetch_value, translate_errors
-from ragops.services.timescaledb.schema.foreign import missing_schema
+from ragops.services.timescaledb.schema.detection import missing_schema
 from ragops.services.timescaledb.schema.migrations import Edition, detect, lock_schema
 
 if TYPE_CHECKING:

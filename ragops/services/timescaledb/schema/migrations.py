@@ -14,8 +14,13 @@ from psycopg.pq import TransactionStatus
 import ragops
 from ragops.adapters.postgres import fetch_value, translate, translate_errors
 from ragops.errors import ExitCode, IntegrityError, LockedError, MissingError, RagopsError
-from ragops.services.timescaledb.schema.edition import LOCK_KEY, Edition, detect
-from ragops.services.timescaledb.schema.foreign import foreign_schema, refuse_foreign_schema
+from ragops.services.timescaledb.schema.detection import (
+    LOCK_KEY,
+    Edition,
+    detect,
+    foreign_schema,
+    refuse_foreign_schema,
+)
 from ragops.services.timescaledb.schema.migration_files import Migration, Statement, load_migrations, statements
 
 if TYPE_CHECKING:
@@ -201,13 +206,13 @@ def _refuse(known: Sequence[Migration], recorded: Mapping[int, _Recorded], editi
         if migration is None:
             raise IntegrityError(
                 "migration_unknown",
-                f"migration {version} ({row.name}) is applied, but this ragops {ragops.__version__} does not know it",
+                f"cannot migrate: {version} ({row.name}) is applied, and ragops {ragops.__version__} does not have it",
                 "a newer ragops was here: use that one",
             )
         if migration.checksum != row.checksum:
             raise IntegrityError(
                 "migration_edited",
-                f"{migration.file} was changed after it was applied on {row.applied_at:%Y-%m-%d}",
+                f"cannot migrate: {migration.file} was changed after it was applied on {row.applied_at:%Y-%m-%d}",
                 "put the file back as it was (install ragops again) and make the change in a new migration",
             )
     _refuse_lost_extension(recorded, edition)
@@ -219,7 +224,7 @@ def _refuse_lost_extension(recorded: Mapping[int, _Recorded], edition: Edition) 
     if able.index(edition) > able.index(made_for):
         raise MissingError(
             "edition_changed",
-            f"the schema was made for TimescaleDB {made_for}, but the server now is {edition}",
+            f"cannot migrate: the schema was made for TimescaleDB {made_for}, but the server now is {edition}",
             f"run the database with an image of the {made_for} edition",
         )
 

@@ -122,7 +122,7 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path, change: dict[str, str]
     values = json.loads(path.read_text())
     values["credentials/1"][0]["key"] |= change
     path.write_text(json.dumps(values))
-    with pytest.raises(RagopsError, match=r"credentials\.json cannot be read"):
+    with pytest.raises(RagopsError, match=r"cannot read .*credentials\.json"):
         tokens.load(tmp_path)
 
 

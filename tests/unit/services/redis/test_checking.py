@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ragops.errors import ExitCode, IntegrityError
-from ragops.services.redis.rdb_check import counts_in
+from ragops.services.redis.rdb import counts_in
 
 # As valkey-check-rdb 9.1 and redis-check-rdb 8.0 print it.
 GOOD = """[offset 0] Checking RDB file dump.rdb

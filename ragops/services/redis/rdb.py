@@ -1,4 +1,4 @@
-"""The data set as an RDB file, streamed by the server as to a replica (the commands of `redis-cli --rdb`)."""
+"""The data set as an RDB file: streamed by the server as to a replica (as `redis-cli --rdb`), checked by the engine."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ragops.adapters import cancellation
-from ragops.errors import RagopsError, UnhealthyError
+from ragops.errors import IntegrityError, RagopsError, UnhealthyError
+from ragops.hints import OTHER_POINT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ragops.services.contract import Endpoint
+    from ragops.services.stream_check import StreamCheck
 
 _BLOCK = 1 << 20
 _POLL = 0.5
@@ -78,7 +80,9 @@ class RdbStream:
         parts = [word.encode() for word in arguments]
         self._send(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts))
         if not (said := self._line()).startswith(b"+"):
-            raise RagopsError("redis_save_failed", f"redis refuses {arguments[0]}: {_text(said)}", _HINT)
+            raise RagopsError(
+                "redis_save_failed", f"cannot read the data of redis: it refuses {arguments[0]}: {_text(said)}", _HINT
+            )
 
     def _send(self, data: bytes) -> None:
         with _translate_errors():
@@ -98,11 +102,11 @@ class RdbStream:
             with _translate_errors(), contextlib.suppress(TimeoutError):
                 block = self._socket.recv(_BLOCK)
                 if not block:
-                    what = "redis ended the connection before all of its data had been sent"
+                    what = "cannot read the data of redis: it ended the connection before all of its data had been sent"
                     raise RagopsError("redis_save_failed", what, _HINT)
                 self._buffer += block
                 return
-        what = f"redis has sent nothing of its data for {_SILENCE_SECONDS:.0f} s"
+        what = f"cannot read the data of redis: it has sent nothing for {_SILENCE_SECONDS:.0f} s"
         raise UnhealthyError("redis_timeout", what, _HINT)
 
 
@@ -124,9 +128,38 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        what = f"lost the connection to redis: {error.strerror or error}"
+        what = f"cannot read the data of redis: lost the connection, {error.strerror or error}"
         raise UnhealthyError("redis_unreachable", what, "is it running? `ragops status`") from error
 
 
 def _text(line: bytes) -> str:
     return line.decode(errors="replace").lstrip("-")
+
+
+def check_command(engine: str) -> tuple[str, ...]:
+    """Return the command of the tool, which reads the file from its input."""
+    return (f"{engine}-check-rdb", "/dev/stdin")
+
+
+def read_counts(check: StreamCheck) -> dict[str, int]:
+    """How many `keys` the file holds, and how many of them have a time to live (`expires`); waits for its end.
+
+    Raises IntegrityError (rdb_unreadable), and what the check raises.
+    """
+    try:
+        (said,) = check.outputs()
+    except RagopsError as error:
+        if error.code != "tool_failed":
+            raise
+        what = f"cannot read the RDB file: {error.message}"
+        raise IntegrityError("rdb_unreadable", what, OTHER_POINT) from error
+    return counts_in(said)
+
+
+def counts_in(said: str) -> dict[str, int]:
+    """Return the counts that the tool prints. Raises IntegrityError (rdb_unreadable) without them."""
+    found = {kind: int(number) for number, kind in re.findall(r"^\[info\] (\d+) (keys|expires)\b", said, re.MULTILINE)}
+    if "RDB looks OK" not in said or len(found) != 2:
+        last = "; ".join(line for line in said.splitlines() if "ERROR" in line or "rror" in line) or "no verdict"
+        raise IntegrityError("rdb_unreadable", f"cannot read the RDB file: {last}", OTHER_POINT)
+    return found
