@@ -6,20 +6,21 @@ from typing import TYPE_CHECKING
 
 from ragops.api.schemas import CollectionInfo
 from ragops.api.search import MOST_COLLECTIONS
+from ragops.config.collection_names import USERS_OWN, is_build
 from ragops.services.qdrant.names import is_internal
 
 if TYPE_CHECKING:
     from ragops.api.dependencies import Dependencies
 
 # Counted for the rows of one page only: there may be 100,000 collections.
-_PAGE = """
+_PAGE = f"""
 SELECT c.name, c.embedding_model, c.enabled, d.documents, d.indexed_at
 FROM (SELECT id, name, embedding_model, enabled FROM rag.collections
-      WHERE name > %s AND position('@' in name) = 0 ORDER BY name LIMIT %s) AS c
+      WHERE name > %s AND {USERS_OWN} ORDER BY name LIMIT %s) AS c
 CROSS JOIN LATERAL (SELECT count(*) AS documents, max(indexed_at) AS indexed_at FROM rag.documents
                     WHERE collection_id = c.id AND status = 'indexed') AS d
 ORDER BY c.name
-"""
+"""  # noqa: S608  a constant
 
 
 async def collections(deps: Dependencies, after: str, limit: int) -> list[CollectionInfo]:
@@ -35,7 +36,7 @@ async def collections(deps: Dependencies, after: str, limit: int) -> list[Collec
 
 async def _in_store(deps: Dependencies, after: str, limit: int) -> list[CollectionInfo]:
     names = sorted(await deps.search.breaker.call(deps.search.qdrant.collections))
-    page = [name for name in names if name > after and "@" not in name and not is_internal(name)][:limit]
+    page = [name for name in names if name > after and not is_build(name) and not is_internal(name)][:limit]
     return [
         CollectionInfo(name=name, embedding_model=None, enabled=None, documents=None, indexed_at=None) for name in page
     ]

@@ -9,6 +9,9 @@ RULE = (
     f"a name of up to {LONGEST} letters, digits, `_`, `-` and `.`, which begins with a letter, digit or `_` and is none"
     " of ragops' own"
 )
+# A rebuild keeps rows and vectors under the name of its collection with a number after it, such as manuals@2.
+USERS_OWN = "position('@' in name) = 0"  # in SQL: the rows that are no rebuild's
+_BUILD = re.compile(r"(?P<name>.+)@(?P<number>[0-9]+)")
 _USABLE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 # Collections of ragops' own in the vector store (services/qdrant/names.py).
 _RESERVED = re.compile(r"ragops-health|ragops-proven-.*|.*__ragops-restore", re.IGNORECASE)
@@ -22,3 +25,24 @@ def is_usable(name: object) -> bool:
 def fold(name: str) -> str:
     """Return a form that is the same for names that differ in case alone, which people and file systems mix up."""
     return name.casefold()
+
+
+def is_build(name: str) -> bool:
+    """Return whether rows or points of that name are a rebuild's."""
+    return "@" in name
+
+
+def base(name: str) -> str:
+    """Return the collection of rows or points, without the number of a rebuild."""
+    return name.partition("@")[0]
+
+
+def build_number(points: str, name: str) -> int | None:
+    """Return the number of a rebuild of the collection `name`, None if the points are not those of one."""
+    found = _BUILD.fullmatch(points)
+    return int(found["number"]) if found and found["name"] == name else None
+
+
+def build_name(name: str, number: int) -> str:
+    """Return the name of a rebuild's rows and points."""
+    return f"{name}@{number}"

@@ -9,6 +9,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from ragops.adapters.postgres import translate_errors
+from ragops.config.collection_names import USERS_OWN
 from ragops.errors import LockedError, MissingError
 from ragops.ingest.rows import ChunkRow, Collection, Document, FileVersion
 from ragops.services.timescaledb.collections.rows import DELETE_PAGE
@@ -57,7 +58,7 @@ class DocumentStore:
                 " LEFT JOIN rag.collection_defaults d ON c.source = 'json'"
                 " LEFT JOIN LATERAL (SELECT details->'way'->>'collection' AS points FROM rag.ingestion_jobs"
                 " WHERE collection_id = c.id AND details ? 'way' ORDER BY started_at DESC LIMIT 1) AS j ON true"
-                " WHERE position('@' in name) = 0 ORDER BY name"
+                f" WHERE {USERS_OWN} ORDER BY name"
             ).fetchall()
         except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege) as error:
             hint = "run `ragops migrate up`"

@@ -8,10 +8,10 @@ API take the new ones, which the job's `way` names. The old ones stay below a ro
 from __future__ import annotations
 
 import contextlib
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from ragops.config import collection_names
 from ragops.errors import IntegrityError, RagopsError
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from ragops.ingest.rows import Collection
     from ragops.ingest.run import CollectionRun
     from ragops.ingest.vectors import VectorStore
-
-_GENERATION = re.compile(r"(?P<name>.+)@(?P<number>[0-9]+)")
 
 
 class Kept(NamedTuple):
@@ -84,14 +82,13 @@ def drop_old(rows: DocumentStore, store: VectorStore, live: Collection) -> list[
 def find_unlisted(rows: DocumentStore, store: VectorStore, name: str) -> list[Kept]:
     """Return the collections of points of builds that no row names, as after a restore of the database alone."""
     named = {one.points for one in kept(rows, name)}
-    found = [points for points in store.names() if (match := _GENERATION.fullmatch(points)) and match["name"] == name]
+    found = [points for points in store.names() if collection_names.build_number(points, name) is not None]
     return [Kept(points, points, 0) for points in sorted(set(found) - named)]
 
 
 def _next_name(points: str, name: str, step: int) -> str:
     """Return the name of a generation: that of `points`, or the one that follows."""
-    match = _GENERATION.fullmatch(points)
-    return f"{name}@{(int(match['number']) if match else 1) + step}"
+    return collection_names.build_name(name, (collection_names.build_number(points, name) or 1) + step)
 
 
 def _require_vectors(run: CollectionRun, successor: Collection) -> None:

@@ -88,7 +88,7 @@ class CollectionRun:
 
     def _pipeline(self) -> Pipeline:
         wanted = self.collection
-        if not collection_names.is_usable(wanted.name.partition("@")[0]):  # what follows is the number of a rebuild
+        if not collection_names.is_usable(collection_names.base(wanted.name)):
             what = f"cannot ingest into a collection {wanted.name!r}"
             raise UsageError("collection_name_unusable", what, f"choose {collection_names.RULE}")
         splitter = split.Splitter(wanted.chunk_size, wanted.chunk_overlap)

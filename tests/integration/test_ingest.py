@@ -716,7 +716,7 @@ def test_a_collection_is_made_changed_shown_and_removed(world: World) -> None:
     assert world.sql("SELECT count(*) FROM rag.collections WHERE name = 'manuals'") == [(0,)]
     assert world.state()["points"] == kept["points"]
     assert world.sql("SELECT count(*) FROM rag.documents") == [(len(kept["documents"]) - 1,)]
-    with pytest.raises(UsageError, match="there is no collection manuals"):
+    with pytest.raises(UsageError, match="cannot find collection manuals"):
         collections.remove(world.database, world.store.endpoint, "manuals", "carol")
 
 

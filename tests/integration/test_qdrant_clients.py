@@ -139,8 +139,8 @@ def test_samples_of_a_drill(address: Address) -> None:
         one: wanted[one] for one in ("7", str(UUID(int=1)))
     }
     assert sampling.points(endpoint, "nowhere", ["7"]) == {}
-    assert sampling.has_points(endpoint, "sampled", 5) is True
-    assert sampling.has_points(endpoint, "nowhere", 5) is None
+    assert sampling.count_points(endpoint, "sampled", 5)
+    assert sampling.count_points(endpoint, "nowhere", 5) is None
 
 
 def test_failures_have_the_same_status_everywhere(address: Address) -> None:

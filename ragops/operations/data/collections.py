@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ragops.errors import UsageError
 from ragops.ingest import rebuild
 from ragops.ingest.document_store import open_store
 from ragops.ingest.vectors import VectorStore
@@ -31,7 +29,6 @@ __all__ = [
     "show",
 ]
 
-_NAMED = 10
 _SECONDS = 60
 
 
@@ -124,15 +121,7 @@ def _row(connection: Connection, name: str) -> CollectionRow:
     rows = collection_rows.list_rows(connection, [name])
     if rows:
         return rows[0]
-    names = [row.name for row in collection_rows.list_rows(connection)]
-    near = difflib.get_close_matches(name, names, n=3)
-    if near:
-        hint = f"did you mean {' or '.join(near)}?"
-    elif names:
-        hint = f"there are {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}"
-    else:
-        hint = f"make it: `ragops collection create {name} DIRECTORY`"
-    raise UsageError("unknown_collection", f"there is no collection {name}", hint)
+    raise collection_rows.unknown_collection([name], [row.name for row in collection_rows.list_rows(connection)])
 
 
 def _log_in(database: Endpoint) -> Connection:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import audit
 from ragops.embedding.each import PROBE
-from ragops.errors import RagopsError, UsageError
+from ragops.errors import RagopsError
 from ragops.ingest import rebuild as rebuilding
 from ragops.ingest.document_store import open_store
 from ragops.ingest.documents import pool
@@ -21,6 +20,7 @@ from ragops.ingest.vectors import VectorStore
 from ragops.operations.data.cache import invalidate_answer_cache
 from ragops.operations.data.models import Models, find_models
 from ragops.operations.session import Session
+from ragops.services.timescaledb.collections.rows import unknown_collection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CollectionReport", "FailedDocument", "IngestReport", "Progress", "Refusal", "ingest"]
 
-_NAMED = 10
 _LIST_SECONDS = 5.0
 # What is wrong with one collection alone: the others are brought up to date all the same.
 _OWN_FAULTS = frozenset(
@@ -179,13 +178,5 @@ def choose(known: Sequence[Collection], names: Sequence[str]) -> list[Collection
     by_name = {collection.name: collection for collection in known}
     unknown = [name for name in names if name not in by_name]
     if unknown:
-        near = [match for name in unknown for match in difflib.get_close_matches(name, by_name, n=3)]
-        hint = f"did you mean {' or '.join(dict.fromkeys(near))}?" if near else _there_are(list(by_name))
-        raise UsageError("unknown_collection", f"there is no collection {', '.join(unknown)}", hint)
+        raise unknown_collection(unknown, list(by_name))
     return [collection for collection in known if not names or collection.name in names]
-
-
-def _there_are(names: Sequence[str]) -> str:
-    if not names:
-        return "there are none yet: ragops migrate json-to-db FILE"
-    return f"there are {', '.join(names[:_NAMED])}{', …' if len(names) > _NAMED else ''}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from ragops.config.collection_names import base
 from ragops.errors import RagopsError
 from ragops.operations.observe import collection_models
 from ragops.services.contract import Check, ProbeResult, Status
@@ -52,25 +53,28 @@ def can_compare(endpoints: Mapping[str, Endpoint]) -> bool:
 
 def _vectors(endpoints: Mapping[str, Endpoint], deadline: float, timeout: float) -> Check:
     names = timescaledb.indexed_collections(endpoints["timescaledb"], timeout)
-    lost = []
+    lost, points = [], dict[str, int]()
     for looked, name in enumerate(names):
         if time.monotonic() > deadline:
             return Check("vectors", Status.OK, f"{looked} of {len(names)} collections looked at in time")
-        there = qdrant.has_points(endpoints["qdrant"], name, timeout)
+        there = qdrant.count_points(endpoints["qdrant"], name, timeout)
         if not there:
             lost.append(f"{name} is {'missing' if there is None else 'empty'} in Qdrant")
+        points[name] = there or 0
     if lost:
         what = f"{_listed(lost)}, though the database lists its documents as indexed"
         hint = "run `ragops restore latest --service qdrant`, or `ragops ingest` if the documents are here"
         return Check("vectors", Status.DOWN, what, hint)
-    differ = _find_differences(endpoints, deadline, timeout)
+    differ = _find_differences(endpoints, points, deadline, timeout)
     if differ:
         hint = "run `ragops ingest`, which stores what is missing"
         return Check("vectors", Status.DEGRADED, f"chunks cannot be found: {_listed(differ)}", hint)
     text = f"{len(names)} collections of the database have their points"
     if without := _find_without_words(endpoints, names, deadline, timeout):
         what = f"{text}; made by an earlier release and searched by vectors alone: {_listed(without)}"
-        return Check("vectors", Status.OK, what, f"`ragops ingest --rebuild {without[0]}` adds the search by words")
+        return Check(
+            "vectors", Status.OK, what, f"`ragops ingest --rebuild {base(without[0])}` adds the search by words"
+        )
     return Check("vectors", Status.OK, text)
 
 
@@ -88,8 +92,12 @@ def _find_without_words(
     return found
 
 
-def _find_differences(endpoints: Mapping[str, Endpoint], deadline: float, timeout: float) -> list[str]:
+def _find_differences(
+    endpoints: Mapping[str, Endpoint], points: Mapping[str, int], deadline: float, timeout: float
+) -> list[str]:
     """Return what Qdrant lacks of the chunks that the database counts, as far as time allows.
+
+    `points` are the numbers that are known already.
 
     Points beyond that are no fault: they may be another program's, or those of documents that are being replaced.
     """
@@ -101,9 +109,9 @@ def _find_differences(endpoints: Mapping[str, Endpoint], deadline: float, timeou
     for name, chunks in sorted(counts.items()):
         if time.monotonic() > deadline:
             break
-        points = qdrant.count_points(endpoints["qdrant"], name, timeout) or 0
-        if points < chunks:
-            lacking.append(f"{name} has {points} points for {chunks} chunks")
+        there = points[name] if name in points else qdrant.count_points(endpoints["qdrant"], name, timeout) or 0
+        if there < chunks:
+            lacking.append(f"{name} has {there} points for {chunks} chunks")
     return lacking
 
 

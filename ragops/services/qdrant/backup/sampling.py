@@ -32,21 +32,10 @@ def some_points(endpoint: Endpoint, collection: str, limit: int) -> dict[str, di
     return found if len(found) >= limit else _read(endpoint, lambda client: client.scroll(collection, limit)) | found
 
 
-def has_points(endpoint: Endpoint, collection: str, timeout: float) -> bool | None:
-    """Return whether the collection has a point, None if there is no such collection. Raises RagopsError.
-
-    Over REST, as `ragops health` calls it: it does not import the library.
-    """
-    body = {"limit": 1, "with_payload": False, "with_vector": False}
-    with suppress_missing(), connect(endpoint, timeout) as nodes:
-        return bool(nodes.first.send("POST", f"{path_of(collection)}/points/scroll", body)["points"])
-    return None
-
-
 def count_points(endpoint: Endpoint, collection: str, timeout: float) -> int | None:
     """Return the number of points of a collection, None if there is no such collection. Raises RagopsError.
 
-    Over REST, as `has_points` is.
+    Over REST, as `ragops health` calls it: it does not import the library.
     """
     with suppress_missing(), connect(endpoint, timeout) as nodes:
         return int(nodes.first.send("POST", f"{path_of(collection)}/points/count", {"exact": True})["count"])
@@ -63,7 +52,7 @@ class Vectors(NamedTuple):
 def vectors_of(endpoint: Endpoint, collection: str, timeout: float) -> Vectors | None:
     """Return the vectors of a collection, None if there is no such collection. Raises RagopsError.
 
-    Over REST, as `has_points` is.
+    Over REST, as `count_points` is.
     """
     with suppress_missing(), connect(endpoint, timeout) as nodes:
         params = nodes.first.get(path_of(collection))["config"]["params"]

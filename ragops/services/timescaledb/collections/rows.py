@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -25,21 +26,22 @@ if TYPE_CHECKING:
 
 _SUBJECT = "the collections"
 _PAGE = 1000
+_NAMED = 10
 # Some of a collection's documents, with their chunks; by its name, and how many.
 DELETE_PAGE: LiteralString = (
     "DELETE FROM rag.documents WHERE id IN (SELECT d.id FROM rag.documents d JOIN rag.collections c"
     " ON c.id = d.collection_id WHERE c.name = %s LIMIT %s) RETURNING id"
 )
-_ROWS: LiteralString = """
+_ROWS: LiteralString = f"""
 SELECT c.name, c.directory, c.embedding_model, c.chunk_size, c.chunk_overlap, c.file_types, c.recursive, c.enabled,
        c.source, c.extra, coalesce(f.defaults, '{}'), d.indexed, d.failed, d.pending, d.indexed_at
 FROM rag.collections c LEFT JOIN rag.collection_defaults f ON c.source = 'json' CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE status = 'indexed') AS indexed, count(*) FILTER (WHERE status = 'failed') AS failed,
            count(*) FILTER (WHERE status = 'pending') AS pending, max(indexed_at) AS indexed_at
     FROM rag.documents WHERE collection_id = c.id) AS d
-WHERE position('@' in c.name) = 0 AND (%(names)s::text[] IS NULL OR c.name = ANY(%(names)s))
+WHERE {collection_names.USERS_OWN} AND (%(names)s::text[] IS NULL OR c.name = ANY(%(names)s))
 ORDER BY c.name
-"""
+"""  # noqa: S608  a constant
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,18 @@ def _add_model(connection: Connection, name: str) -> None:
 
 def _set_actor(connection: Connection, actor: str) -> None:
     connection.execute("SELECT set_config('ragops.actor', %s, true)", [actor])
+
+
+def unknown_collection(wanted: Sequence[str], known: Sequence[str]) -> UsageError:
+    """Return the error of collections that are not among those `known`, with the nearest names or what there is."""
+    near = [match for name in wanted for match in difflib.get_close_matches(name, known, n=3)]
+    if near:
+        hint = f"did you mean {' or '.join(dict.fromkeys(near))}?"
+    elif known:
+        hint = f"there are {', '.join(known[:_NAMED])}{', …' if len(known) > _NAMED else ''}"
+    else:
+        hint = f"make it: `ragops collection create {wanted[0]} DIRECTORY`"
+    return UsageError("unknown_collection", f"cannot find collection {', '.join(wanted)}: there is none", hint)
 
 
 def require_usable(name: str) -> None:
