@@ -53,7 +53,7 @@ class DocumentStore:
         """Return all by name, without what rebuilds keep. Raises MissingError (schema_missing)."""
         try:
             found = self._connection.execute(
-                "SELECT c.id, name, directory, embedding_model, chunk_size, chunk_overlap, file_types, recursive,"
+                "SELECT c.id, name, directory, embedding_model, chunk_size, chunk_overlap, file_types, recursive,"  # noqa: S608
                 " enabled, c.extra, coalesce(d.defaults, '{}'), j.points FROM rag.collections c"
                 " LEFT JOIN rag.collection_defaults d ON c.source = 'json'"
                 " LEFT JOIN LATERAL (SELECT details->'way'->>'collection' AS points FROM rag.ingestion_jobs"

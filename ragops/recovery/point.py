@@ -6,20 +6,37 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import create_private
-from ragops.errors import IntegrityError, RagopsError, StoreMissingError
+from ragops.errors import IntegrityError, RagopsError, StoreMissingError, UsageError
 from ragops.hints import OTHER_POINT
 from ragops.recovery.codec import checksum, decode
 from ragops.recovery.manifest import FILE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from ragops.adapters.storage import Store
     from ragops.recovery.manifest import Manifest, ManifestPart, SignedManifest
 
 
+_LIST = "see `ragops backup list`"
+
+
 def _nothing(_size: int) -> None: ...
+
+
+def match_id(reference: str, idents: Iterable[str], where: str) -> str:
+    """Return the one id that starts with `reference`; `where` names the place in errors.
+
+    Raises UsageError (no_recovery_point, ambiguous_recovery_point).
+    """
+    found = sorted({ident for ident in idents if reference and ident.startswith(reference)})
+    if not found:
+        raise UsageError("no_recovery_point", f"cannot find recovery point {reference!r}: none is in {where}", _LIST)
+    if len(found) > 1:
+        what = f"cannot choose a recovery point: {reference!r} is the start of {', '.join(found)}"
+        raise UsageError("ambiguous_recovery_point", what, _LIST)
+    return found[0]
 
 
 @dataclass(frozen=True)
@@ -72,6 +89,10 @@ class RecoveryPoint:
         """Return the files in its folder that its manifest does not name; nothing reads them."""
         known = {part.stored_path for part in self.manifest.parts} | {FILE_NAME}
         return tuple(sorted(name for name in self.sizes or () if name not in known))
+
+    def is_good_for(self, trusted: Collection[str]) -> bool:
+        """Return whether it is a good backup, whole as far as a look can tell, and signed by one of the keys."""
+        return self.manifest.is_good and not self.find_faults() and self.signed.signature.key in trusted
 
     def require_trust(self, trusted: Collection[str]) -> None:
         """Raise IntegrityError (signer_unknown) if it was signed by none of the `trusted` keys."""
@@ -170,10 +191,6 @@ class Listing:
     def find_by_prefix(self, reference: str) -> list[RecoveryPoint]:
         """Return the points whose ids start with `reference`."""
         return [point for point in self.points if reference and point.id.startswith(reference)]
-
-    def find_unreadable_by_prefix(self, reference: str) -> dict[str, RagopsError]:
-        """Return the failures of unreadable points whose ids start with `reference`, by id."""
-        return {id_: error for id_, error in self.unreadable.items() if reference and id_.startswith(reference)}
 
     def latest(self) -> RecoveryPoint | None:
         """Return the newest backup of a platform that was not down; safety points do not count."""

@@ -11,13 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.errors import IntegrityError, MissingError, RagopsError, StoreRefusedError, UsageError
+from ragops.errors import IntegrityError, MissingError, RagopsError, StoreRefusedError
 from ragops.hints import OTHER_POINT
 from ragops.recovery import lock
 from ragops.recovery.cache import ManifestCache, TolerantReader
 from ragops.recovery.draft import Draft
 from ragops.recovery.manifest import FILE_NAME, SignedManifest, parse, sign_manifest
-from ragops.recovery.point import Listing, RecoveryPoint
+from ragops.recovery.point import Listing, RecoveryPoint, match_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{6}")
 _KEPT = "kept"
-_LIST = "list them with `ragops backup list`"
 
 
 @dataclass(frozen=True)
@@ -146,17 +145,11 @@ class Repository:
         listing = self.list()
         if reference == "latest":
             return self._latest(listing)
-        found = listing.find_by_prefix(reference)
-        unread = listing.find_unreadable_by_prefix(reference)
-        names = [*(point.id for point in found), *unread]
-        if not names:
-            raise UsageError("no_recovery_point", f"there is no recovery point {reference!r} in {self.name}", _LIST)
-        if len(names) > 1:
-            what = f"{reference!r} is the start of {', '.join(names)}"
-            raise UsageError("ambiguous_recovery_point", what, _LIST)
-        if found:
-            return found[0]
-        raise unread[names[0]]
+        points = {point.id: point for point in listing.points}
+        ident = match_id(reference, {*points, *listing.unreadable}, self.name)
+        if ident in points:
+            return points[ident]
+        raise listing.unreadable[ident]
 
     def _latest(self, listing: Listing) -> RecoveryPoint:
         """Return the newest good point. Raises if a newer one cannot be read: an older state is no surprise to give."""

@@ -33,7 +33,7 @@ def apply_policy(
     Days, weeks (ISO 8601) and months are of UTC. Only whole ones that we trust fill them, of a platform that was not
     down; the newest is the first in their order, not by the clock. `protected` are ids that something still needs.
     """
-    good = [point for point in points if point.manifest.is_good and _is_good(point, trusted)]
+    good = [point for point in points if point.is_good_for(trusted)]
     reasons = _reasons(good, rule)
     span = timedelta(days=max(rule.daily, 1))
     needed = {point.id: why for point in points if (why := _why_needed(point, points[0], span))}
@@ -48,10 +48,6 @@ def _why_needed(point: RecoveryPoint, newest: RecoveryPoint, span: timedelta) ->
     if point.manifest.kind is Kind.SAFETY:
         return "the safety point of a restore"
     return "taken of a platform that was down; it fills no day" if point.manifest.unhealthy else ""
-
-
-def _is_good(point: RecoveryPoint, trusted: Collection[str]) -> bool:
-    return not point.find_faults() and point.signed.signature.key in trusted
 
 
 def _reasons(good: Sequence[RecoveryPoint], rule: KeepSettings) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ragops.errors import InterruptedRunError, RagopsError, UsageError
+from ragops.recovery.point import match_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -108,14 +109,8 @@ def _ident(repos: Repositories, places: Collection[Repository], request: DeleteR
         return repos.find("latest", request.repository)[1].id
     if not request.reference:
         raise UsageError("usage", "name the recovery point to delete by its id", _LIST)
-    found = sorted({ident for place in places for ident in place.list_ids() if ident.startswith(request.reference)})
-    if not found:
-        where = ", ".join(place.name for place in places)
-        raise UsageError("no_recovery_point", f"there is no recovery point {request.reference!r} in {where}", _LIST)
-    if len(found) > 1:
-        what = f"{request.reference!r} is the start of {', '.join(found)}"
-        raise UsageError("ambiguous_recovery_point", what, _LIST)
-    return found[0]
+    idents = [ident for place in places for ident in place.list_ids()]
+    return match_id(request.reference, idents, ", ".join(place.name for place in places))
 
 
 def _look(place: Repository, ident: str, request: DeleteRequest, trusted: Collection[str]) -> Deletion:
@@ -143,7 +138,7 @@ def _refusal(
     if point.is_pinned and not request.kept:
         what = f"cannot delete recovery point {ident}: it is marked keep in {place.name}"
         return UsageError("recovery_point_kept", what, "add --kept to delete it all the same")
-    if _is_good(point, trusted) and not _has_other(listing, ident, trusted):
+    if point.is_good_for(trusted) and not any(one.id != ident and one.is_good_for(trusted) for one in listing.points):
         what = f"cannot delete recovery point {ident}: it is the last good one in {place.name}"
         return RagopsError("last_recovery_point", what, "take another one first: `ragops backup run`")
     return None
@@ -154,11 +149,3 @@ def _size(place: Repository, ident: str) -> int:
         return place.measure(ident)
     except RagopsError:  # of a folder that may not be read nothing is known
         return 0
-
-
-def _has_other(listing: Listing, ident: str, trusted: Collection[str]) -> bool:
-    return any(point.id != ident and _is_good(point, trusted) for point in listing.points)
-
-
-def _is_good(point: RecoveryPoint, trusted: Collection[str]) -> bool:
-    return point.manifest.is_good and not point.find_faults() and point.signed.signature.key in trusted

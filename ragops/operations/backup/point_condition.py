@@ -158,7 +158,7 @@ def newest_good(session: Session) -> RecoveryPoint | None:
     for repository in repos.members:
         with contextlib.suppress(RagopsError):
             for point in repository.list_cached().points:
-                if point.manifest.is_good and point.signed.signature.key in trusted and not point.find_faults():
+                if point.is_good_for(trusted):
                     return point
     return None
 
