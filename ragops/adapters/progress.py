@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,9 +24,10 @@ class Progress:
     total: int = 0
 
 
-def make_byte_counter(
-    on_progress: Callable[[Progress], None], resource: str, text: str, total: int = 0
-) -> Callable[[int], None]:
+OnProgress: TypeAlias = "Callable[[Progress], None]"
+
+
+def make_byte_counter(on_progress: OnProgress, resource: str, text: str, total: int = 0) -> Callable[[int], None]:
     """Return a callback that adds up bytes and reports the progress."""
     done = 0
 
@@ -43,11 +44,11 @@ def ignore_progress(_progress: object) -> None:
 
 
 # One list for all threads of a run, as with cancellation: code deep inside an engine reports through it.
-_shown: list[Callable[[Progress], None]] = []
+_shown: list[OnProgress] = []
 
 
 @contextlib.contextmanager
-def report_progress(show: Callable[[Progress], None]) -> Iterator[None]:
+def report_progress(show: OnProgress) -> Iterator[None]:
     """Show the progress that `report` receives inside the block by `show`."""
     _shown.append(show)
     try:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pulumi.automation import EngineEvent
     from pulumi.automation.events import StepEventMetadata
+
+    from ragops.adapters.progress import Progress
 
 SECRET_TEXT = "[secret]"  # noqa: S105  what the engine shows in a secret's place
 _STACK_TYPE = "pulumi:pulumi:Stack"
@@ -58,6 +60,9 @@ class Step:
     old_outputs: Mapping[str, Any] = field(default_factory=dict)
     new_outputs: Mapping[str, Any] = field(default_factory=dict)
     urn: str = ""
+
+
+OnStep: TypeAlias = "Callable[[Step | Progress], None]"
 
 
 @dataclass

@@ -18,9 +18,9 @@ from ragops.operations.backup.run_record import record_copies, record_run
 from ragops.operations.records import last_backup
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from ragops.adapters.progress import Progress
+    from ragops.adapters.progress import OnProgress
     from ragops.errors import RagopsError
     from ragops.operations.backup.prune import PruneResult
     from ragops.operations.backup.replicate import Replication
@@ -51,7 +51,7 @@ def back_up(
     quiesce: bool = False,
     accept_loss: bool = False,
     prune: bool = False,
-    on_progress: Callable[[Progress], None] = ignore_progress,
+    on_progress: OnProgress = ignore_progress,
 ) -> BackupReport:
     """Take a recovery point under the locks that it needs, record it, and prune afterwards if asked to.
 
@@ -65,11 +65,7 @@ def back_up(
 
 
 def _take(
-    session: Session,
-    request: BackupRequest,
-    quiesce: bool,
-    accept_loss: bool,
-    on_progress: Callable[[Progress], None],
+    session: Session, request: BackupRequest, quiesce: bool, accept_loss: bool, on_progress: OnProgress
 ) -> BackupResult:
     platform, repos = session.platform(), session.repositories()
     replicate.refuse_emptied_primary(repos)
@@ -123,7 +119,7 @@ class CopyReport:
 
 
 def copy_points(
-    session: Session, references: Sequence[str] | None, *, on_progress: Callable[[Progress], None] = ignore_progress
+    session: Session, references: Sequence[str] | None, *, on_progress: OnProgress = ignore_progress
 ) -> CopyReport:
     """Have recovery points whole in every repository (None: all that one of them lacks), and record their copies."""
     with session.changing(LOCKS):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import ragops
-from ragops.adapters.progress import Progress, ignore_progress
+from ragops.adapters.progress import ignore_progress
 from ragops.errors import MissingError, RagopsError, UnhealthyError
 from ragops.operations.backup import replicate as copies
 from ragops.operations.backup.part_writer import BackupWriter
@@ -17,10 +17,10 @@ from ragops.recovery.manifest import FORMAT, Kind, Manifest
 from ragops.recovery.repository import LockRequest, publish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from datetime import datetime
 
+    from ragops.adapters.progress import OnProgress
     from ragops.operations.backup.point_condition import Condition
     from ragops.operations.backup.quiesce import PausedWrites
     from ragops.operations.backup.replicate import CopyResult
@@ -92,7 +92,7 @@ def run(
     locker: LockRequest = LockRequest("ragops backup run"),  # noqa: B008  frozen
     held: AbstractContextManager[PausedWrites] | None = None,
     condition: Condition | None = None,
-    on_progress: Callable[[Progress], None] = ignore_progress,
+    on_progress: OnProgress = ignore_progress,
 ) -> BackupResult:
     """Take a recovery point; when it returns, the engines have read back every part, and so have we where it lies.
 

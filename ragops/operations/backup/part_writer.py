@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from ragops.adapters.progress import OnProgress
     from ragops.adapters.streams import ByteReader
     from ragops.operations.platform import Platform
     from ragops.recovery.draft import Draft
@@ -36,9 +37,7 @@ _READ_GRACE = 5.0
 class BackupWriter:
     """One run: into `draft`, by way of `folder`; `parts` are those that are done."""
 
-    def __init__(
-        self, draft: Draft, repos: Repositories, folder: Path, jobs: int, on_progress: Callable[[Progress], None]
-    ) -> None:
+    def __init__(self, draft: Draft, repos: Repositories, folder: Path, jobs: int, on_progress: OnProgress) -> None:
         self.parts: list[ManifestPart] = []
         self.on_progress = on_progress
         self.limit = TaskPool(jobs)

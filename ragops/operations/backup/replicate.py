@@ -11,8 +11,9 @@ from ragops.errors import IntegrityError, InterruptedRunError, MissingError, Rag
 from ragops.recovery.manifest import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
+    from ragops.adapters.progress import OnProgress
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repositories import Repositories
     from ragops.recovery.repository import LockRequest, Repository
@@ -31,11 +32,7 @@ class CopyResult:
 
 
 def copy(
-    repos: Repositories,
-    point: RecoveryPoint,
-    *,
-    locker: LockRequest,
-    on_progress: Callable[[Progress], None] = ignore_progress,
+    repos: Repositories, point: RecoveryPoint, *, locker: LockRequest, on_progress: OnProgress = ignore_progress
 ) -> tuple[CopyResult, ...]:
     """Return a copy of a new recovery point in every further repository; never raises for one of them."""
     done = []
@@ -84,9 +81,7 @@ def refuse_emptied_primary(repos: Repositories) -> None:
             raise MissingError("repository_emptied", what, hint)
 
 
-def _copy_to(
-    repository: Repository, point: RecoveryPoint, locker: LockRequest, on_progress: Callable[[Progress], None]
-) -> None:
+def _copy_to(repository: Repository, point: RecoveryPoint, locker: LockRequest, on_progress: OnProgress) -> None:
     repository.import_point(point, locker, make_byte_counter(on_progress, repository.name, "copying", point.size))
     on_progress(Progress(repository.name, "copied and read back", final=True, done=point.size, total=point.size))
 
@@ -108,11 +103,7 @@ class Replication:
 
 
 def replicate_point(
-    repos: Repositories,
-    reference: str,
-    *,
-    locker: LockRequest,
-    on_progress: Callable[[Progress], None] = ignore_progress,
+    repos: Repositories, reference: str, *, locker: LockRequest, on_progress: OnProgress = ignore_progress
 ) -> Replication:
     """Have the recovery point whole in every repository: read if it is, copied if it is missing or damaged.
 
@@ -133,11 +124,7 @@ def replicate_point(
 
 
 def replicate_all(
-    repos: Repositories,
-    idents: Sequence[str],
-    *,
-    locker: LockRequest,
-    on_progress: Callable[[Progress], None] = ignore_progress,
+    repos: Repositories, idents: Sequence[str], *, locker: LockRequest, on_progress: OnProgress = ignore_progress
 ) -> tuple[tuple[Replication, ...], RagopsError | None]:
     """Replicate each of them; return the results, and the error of the first one that is whole nowhere."""
     done, failure = [], None
@@ -194,7 +181,7 @@ def _placed(
     fault: RagopsError | None,
     point: RecoveryPoint,
     locker: LockRequest,
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
 ) -> CopyResult:
     if fault is None:
         return CopyResult(repository.name, how=THERE)

@@ -12,9 +12,10 @@ from ragops.services.backup_checks import need_space
 from ragops.services.contract import Part
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from ragops.adapters.progress import OnProgress
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repositories import Repositories
@@ -25,7 +26,7 @@ _HINT = "free some space, name another folder as `backup.staging`, or restore on
 
 @contextlib.contextmanager
 def staged_parts(
-    repos: Repositories, point: RecoveryPoint, parts: Sequence[ManifestPart], on_progress: Callable[[Progress], None]
+    repos: Repositories, point: RecoveryPoint, parts: Sequence[ManifestPart], on_progress: OnProgress
 ) -> Iterator[Path]:
     """Return a folder with `parts` as `<service>/<name>`, gone when the block ends; both checksums of every part hold.
 
@@ -44,11 +45,7 @@ def staged_parts(
 
 
 def _fetch(
-    point: RecoveryPoint,
-    part: ManifestPart,
-    target: Path,
-    identities: tuple[object, ...],
-    on_progress: Callable[[Progress], None],
+    point: RecoveryPoint, part: ManifestPart, target: Path, identities: tuple[object, ...], on_progress: OnProgress
 ) -> None:
     size = part.stored.size
     point.fetch(part, target, identities, make_byte_counter(on_progress, part.path, "fetching", size))

@@ -15,9 +15,10 @@ from ragops.services import SERVICES, backup_engine
 from ragops.services.contract import Extent, Proof
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from ragops.adapters.progress import OnProgress
     from ragops.operations.platform import Platform
     from ragops.operations.session import Session
     from ragops.recovery.point import RecoveryPoint
@@ -60,7 +61,7 @@ def verify(
     *,
     repository: str | None = None,
     budget: float = 0.0,
-    on_progress: Callable[[Progress], None] = ignore_progress,
+    on_progress: OnProgress = ignore_progress,
 ) -> VerifyResult:
     """Signature, sizes and checksums; if there is a `platform`, its engines restore every part too.
 
@@ -95,7 +96,7 @@ def verify_point(
     budget: float = 0.0,
     repository: str | None = None,
     identity: Path | None = None,
-    on_progress: Callable[[Progress], None] = ignore_progress,
+    on_progress: OnProgress = ignore_progress,
 ) -> VerifyResult:
     """Verify one recovery point; a `deep` one is recorded, with at most `budget` seconds for each service (0: any).
 
@@ -115,19 +116,14 @@ def verify_point(
     return result
 
 
-def _check(point: RecoveryPoint, on_progress: Callable[[Progress], None], name: str = "") -> None:
+def _check(point: RecoveryPoint, on_progress: OnProgress, name: str = "") -> None:
     name = name or point.id
     point.verify(on_bytes=make_byte_counter(on_progress, name, "checksums", point.size))
     on_progress(Progress(name, "signature, sizes and checksums hold", final=True, done=point.size, total=point.size))
 
 
 def _prove(
-    platform: Platform,
-    repos: Repositories,
-    point: RecoveryPoint,
-    name: str,
-    budget: float,
-    on_progress: Callable[[Progress], None],
+    platform: Platform, repos: Repositories, point: RecoveryPoint, name: str, budget: float, on_progress: OnProgress
 ) -> Proof:
     """Have the engine of `name` restore its parts away from the live data, as far as it can."""
     parts = point.manifest.parts_of(name)
@@ -158,7 +154,7 @@ class Checked:
 
 
 def verify_all(
-    repos: Repositories, repository: str | None = None, *, on_progress: Callable[[Progress], None] = ignore_progress
+    repos: Repositories, repository: str | None = None, *, on_progress: OnProgress = ignore_progress
 ) -> tuple[Checked, ...]:
     """Signature, sizes and checksums of every recovery point, in one repository or in all.
 

@@ -11,6 +11,7 @@ from ragops.services import by_name
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
+    from ragops.adapters.progress import OnProgress
     from ragops.operations.lifecycle.plan_diff import Change
     from ragops.services.contract import Endpoint
 
@@ -34,7 +35,7 @@ def roll(
     nodes: Sequence[str],
     resources_of: ResourcesOf,
     apply: Callable[[tuple[str, ...]], object],
-    show: Callable[[Progress], None],
+    show: OnProgress,
     refusing: Collection[str] = (),
 ) -> None:
     """Change `nodes` one at a time through `apply`, which takes the resources to bring up to date.

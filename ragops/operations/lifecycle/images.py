@@ -8,10 +8,9 @@ from ragops.errors import UsageError
 from ragops.runtimes import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from ragops.adapters.progress import Progress
+    from ragops.adapters.progress import OnProgress
     from ragops.config.load import Project
     from ragops.operations.session import Session
     from ragops.runtimes.contract import ImageState
@@ -26,7 +25,7 @@ def list_images(project: Project) -> tuple[ImageState, ...]:
     return images.list() if images else ()
 
 
-def pull_images(session: Session, on_progress: Callable[[Progress], None], *, renew: bool) -> tuple[ImageState, ...]:
+def pull_images(session: Session, on_progress: OnProgress, *, renew: bool) -> tuple[ImageState, ...]:
     """Fetch the images that are missing, all that come from a registry if `renew`, and use what the names mean now.
 
     The API's image is built if it is missing. Raises MissingError (docker_missing, image_missing, disk_full).
@@ -36,7 +35,7 @@ def pull_images(session: Session, on_progress: Callable[[Progress], None], *, re
         return images.pull(on_progress, renew=renew) if images else ()
 
 
-def build_image(session: Session | None, on_progress: Callable[[Progress], None]) -> tuple[ImageState, ...]:
+def build_image(session: Session | None, on_progress: OnProgress) -> tuple[ImageState, ...]:
     """Build the RAG API's image if it is missing or made from other files; the next `up` uses it.
 
     Without a project it is only built. Raises MissingError (docker_missing, image_missing, pip_missing, disk_full),

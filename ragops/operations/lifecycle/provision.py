@@ -33,8 +33,9 @@ from ragops.services.timescaledb.roles import MAINTENANCE, log_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from ragops.adapters.progress import OnProgress
     from ragops.adapters.pulumi.engine import PulumiStack
-    from ragops.adapters.pulumi.events import Step
+    from ragops.adapters.pulumi.events import OnStep, Step
     from ragops.adapters.pulumi.state import StateFault
     from ragops.operations.lifecycle.version_changes import VersionChange
     from ragops.operations.observe.health import Health
@@ -109,7 +110,7 @@ def drift(session: Session) -> Drift:
 def up(
     session: Session,
     confirm: Callable[[Plan], bool] | None,
-    on_step: Callable[[Step | Progress], None] | None = None,
+    on_step: OnStep | None = None,
     repair: Callable[[StateFault], None] | None = None,
     *,
     empty: Empty = Empty.REFUSE,
@@ -129,7 +130,7 @@ def up(
 def provision(
     session: Session,
     confirm: Callable[[Plan], bool] | None,
-    on_step: Callable[[Step | Progress], None] | None = None,
+    on_step: OnStep | None = None,
     repair: Callable[[StateFault], None] | None = None,
 ) -> UpResult:
     """As `up`, inside a command that holds the locks already."""
@@ -197,7 +198,7 @@ def _preview_and_confirm(
     stack: PulumiStack,
     versions: tuple[VersionChange, ...],
     confirm: Callable[[Plan], bool] | None,
-    on_step: Callable[[Step | Progress], None],
+    on_step: OnStep,
 ) -> tuple[Step, ...]:
     """Ask before anything is replaced or removed, then change a cluster node by node if it can stay available.
 
@@ -211,9 +212,7 @@ def _preview_and_confirm(
     return tuple(step for cluster in clusters for step in _roll(session, stack, cluster, found, on_step))
 
 
-def _roll(
-    session: Session, stack: PulumiStack, cluster: Endpoint, plan: Plan, on_step: Callable[[Step | Progress], None]
-) -> tuple[Step, ...]:
+def _roll(session: Session, stack: PulumiStack, cluster: Endpoint, plan: Plan, on_step: OnStep) -> tuple[Step, ...]:
     """Change one cluster node by node if more than one is affected; returns what was done."""
     opened = _roll_mixed(session, cluster, on_step)
     nodes = affected_nodes(cluster, session.host.resources_of, _previewed(session, stack) if opened else plan.changes)
@@ -227,7 +226,7 @@ def _roll_nodes(
     stack: PulumiStack,
     cluster: Endpoint,
     nodes: Sequence[str],
-    on_step: Callable[[Step | Progress], None],
+    on_step: OnStep,
     refusing: Collection[str] = (),
 ) -> tuple[Step, ...]:
     steps: list[Step] = []
@@ -243,7 +242,7 @@ def _previewed(session: Session, stack: PulumiStack) -> tuple[Change, ...]:
     return changes(stack.preview(), describe=session.host.describe_resource)
 
 
-def _roll_mixed(session: Session, cluster: Endpoint, on_step: Callable[[Step | Progress], None]) -> tuple[Step, ...]:
+def _roll_mixed(session: Session, cluster: Endpoint, on_step: OnStep) -> tuple[Step, ...]:
     """Bring the nodes of a cluster to a version that would refuse those before it, as one that does not refuse yet."""
     service = by_name(cluster.service)
     wanted = service.version(session.project.settings.section(service.name), session.host.facts.traits)
@@ -262,7 +261,7 @@ def _check_updates(session: Session) -> None:
         by_name(endpoint.service).check_update(endpoint, session.project.settings.section(endpoint.service))
 
 
-def _prepare_updates(session: Session, show: Callable[[Progress], None]) -> None:
+def _prepare_updates(session: Session, show: OnProgress) -> None:
     """Run what services need before an update, such as making room for nodes that lost their data."""
     for endpoint in _provisioned(session):
         service = endpoint.service

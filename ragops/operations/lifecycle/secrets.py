@@ -36,11 +36,10 @@ from ragops.services.timescaledb import OWNER_SECRET as DATABASE_OWNER
 from ragops.services.timescaledb.roles import MAINTENANCE, change_password, log_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from ragops.adapters.progress import Progress
-    from ragops.adapters.pulumi.events import Step
+    from ragops.adapters.pulumi.events import OnStep
     from ragops.config.load import Project
     from ragops.operations.session import Session
 
@@ -185,10 +184,7 @@ def _disturbed(session: Session, names: Iterable[str]) -> list[str]:
 
 
 def rotate(
-    session: Session,
-    plan: RotationPlan,
-    grace: timedelta = timedelta(0),
-    on_step: Callable[[Step | Progress], None] | None = None,
+    session: Session, plan: RotationPlan, grace: timedelta = timedelta(0), on_step: OnStep | None = None
 ) -> RotationResult:
     """Give the secrets of `plan` new values; ends once the old ones are refused, or at once with a `grace`.
 

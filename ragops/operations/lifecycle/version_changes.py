@@ -13,8 +13,9 @@ from ragops.services import SERVICES
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
+    from ragops.adapters.progress import OnProgress
     from ragops.operations.session import Session
     from ragops.services.contract import Endpoint
 
@@ -74,7 +75,7 @@ _SERVICE = "timescaledb"
 _PROBE_SECONDS = 5.0
 
 
-def save_before(session: Session, changes: Iterable[VersionChange], on_progress: Callable[[Progress], None]) -> str:
+def save_before(session: Session, changes: Iterable[VersionChange], on_progress: OnProgress) -> str:
     """Take a recovery point of the database if its version is to change; its id, empty if it is not.
 
     Nothing is taken of one that is down. Raises RagopsError if it could not be taken: nothing was changed then.

@@ -13,8 +13,7 @@ from ragops.operations.observe.health import check
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from ragops.adapters.progress import OnProgress
     from ragops.operations.observe.health import Health
     from ragops.operations.session import Session
 
@@ -58,7 +57,7 @@ def require_healthy(session: Session, *, changed: bool) -> Health:
 
 
 def wait_for_answers(
-    session: Session, seconds: float = SECONDS, on_progress: Callable[[Progress], None] = ignore_progress
+    session: Session, seconds: float = SECONDS, on_progress: OnProgress = ignore_progress
 ) -> tuple[str, ...]:
     """Wait until API and gateway answer several times in a row, so that every worker does.
 
@@ -82,7 +81,7 @@ def wait_for_answers(
     return ()
 
 
-def require_answers(session: Session, done: str, on_progress: Callable[[Progress], None] = ignore_progress) -> None:
+def require_answers(session: Session, done: str, on_progress: OnProgress = ignore_progress) -> None:
     """Raise UnhealthyError (api_does_not_answer) if they do not answer in time; `done` is done all the same."""
     if faults := wait_for_answers(session, on_progress=on_progress):
         rows = "".join(f"\n  {fault}" for fault in faults)

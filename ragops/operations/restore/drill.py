@@ -25,10 +25,9 @@ from ragops.operations.restore.restore import RestoreRequest, restore
 from ragops.services.contract import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from ragops.adapters.pulumi.events import Step
+    from ragops.adapters.pulumi.events import OnStep
     from ragops.operations.observe.health import Health
     from ragops.operations.restore.scratch_platform import ScratchPlatform
     from ragops.operations.session import Session
@@ -81,7 +80,7 @@ class _Run:
     repos: Repositories
     point: RecoveryPoint
     repository: str
-    on_progress: Callable[[Step | Progress], None]
+    on_progress: OnStep
     began: float
     data_age: float
     restore_seconds: float = 0.0
@@ -105,10 +104,7 @@ class _Run:
 
 
 def drill(
-    session: Session,
-    repos: Repositories,
-    request: DrillRequest,
-    on_progress: Callable[[Step | Progress], None] = ignore_progress,
+    session: Session, repos: Repositories, request: DrillRequest, on_progress: OnStep = ignore_progress
 ) -> DrillResult:
     """Restore a recovery point into a scratch platform and compare; what came of it is kept, the platform is not.
 

@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
-    from ragops.adapters.pulumi.events import Step
+    from ragops.adapters.progress import OnProgress
+    from ragops.adapters.pulumi.events import OnStep
     from ragops.operations.restore.restore import RestoreResult
     from ragops.operations.session import Session
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repositories import Repositories
 
-    Steps = Callable[[], AbstractContextManager[Callable[[Step | Progress], None]]]
-    Bars = Callable[[], AbstractContextManager[Callable[[Progress], None]]]
+    Steps = Callable[[], AbstractContextManager[OnStep]]
+    Bars = Callable[[], AbstractContextManager[OnProgress]]
 
 
 @dataclass(frozen=True)
@@ -75,11 +76,7 @@ def _without_needless_safety(request: RestoreRequest, point: RecoveryPoint, star
 
 
 def _start_empty(
-    session: Session,
-    repos: Repositories,
-    point: RecoveryPoint,
-    services: Sequence[str],
-    on_progress: Callable[[Step | Progress], None],
+    session: Session, repos: Repositories, point: RecoveryPoint, services: Sequence[str], on_progress: OnStep
 ) -> tuple[str, ...]:
     """Bring the platform up if services that `point` is to fill have lost their data; returns those.
 

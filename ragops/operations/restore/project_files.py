@@ -19,10 +19,10 @@ from ragops.recovery.manifest import PLATFORM
 from ragops.services.gateway import certificate, tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from ragops.adapters.progress import Progress
+    from ragops.adapters.progress import OnProgress
     from ragops.config.paths import ProjectPaths
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repositories import Repositories
@@ -44,7 +44,7 @@ class ProjectFiles:
 
 @contextlib.contextmanager
 def project_files(
-    repos: Repositories, point: RecoveryPoint, on_progress: Callable[[Progress], None], *, secrets: bool
+    repos: Repositories, point: RecoveryPoint, on_progress: OnProgress, *, secrets: bool
 ) -> Iterator[ProjectFiles]:
     """Return the files, gone when the block ends; the secrets only if they are asked for.
 

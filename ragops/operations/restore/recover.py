@@ -34,7 +34,7 @@ from ragops.services.contract import NotRestored
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ragops.adapters.pulumi.events import Step
+    from ragops.adapters.pulumi.events import OnStep
     from ragops.operations.observe.health import Health
     from ragops.recovery.point import RecoveryPoint
 
@@ -76,7 +76,7 @@ class _Run:
     found: Candidate
     command: str
     notice: Callable[[str], None]
-    on_progress: Callable[[Step | Progress], None]
+    on_progress: OnStep
     progress: RecoverState
     notes: list[str]
     seconds: dict[str, float]
@@ -88,10 +88,7 @@ class _Run:
 
 
 def recover(
-    found: Candidate,
-    command: str,
-    notice: Callable[[str], None],
-    on_progress: Callable[[Step | Progress], None] = ignore_progress,
+    found: Candidate, command: str, notice: Callable[[str], None], on_progress: OnStep = ignore_progress
 ) -> RecoverResult:
     """Write the settings and secrets, then up, restore, health; the same call continues an interrupted run.
 

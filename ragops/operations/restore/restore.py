@@ -19,9 +19,10 @@ from ragops.services import SERVICES, backup_engine, by_name
 from ragops.services.contract import NotRestored, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from ragops.adapters.progress import OnProgress
     from ragops.operations.platform import Platform
     from ragops.operations.records.restore_journal import Interrupted, RestoreJournal
     from ragops.recovery.manifest import ManifestPart
@@ -83,7 +84,7 @@ class _Run:
     repos: Repositories
     point: RecoveryPoint
     names: tuple[str, ...]
-    on_progress: Callable[[Progress], None]
+    on_progress: OnProgress
     folder: Path
     before: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
@@ -95,7 +96,7 @@ def restore(
     journal: RestoreJournal,
     *,
     locker: LockRequest = LockRequest("ragops restore"),  # noqa: B008  frozen
-    on_progress: Callable[[Progress], None] = ignore_progress,
+    on_progress: OnProgress = ignore_progress,
 ) -> RestoreResult:
     """Check everything, then replace the services' data by the recovery point's; counts match when it returns.
 
@@ -122,7 +123,7 @@ def _unpacked(
     chosen: Repository,
     point: RecoveryPoint,
     parts: Sequence[ManifestPart],
-    on_progress: Callable[[Progress], None],
+    on_progress: OnProgress,
 ) -> Iterator[Path]:
     """Stage the parts; an error about a damaged file names other copies of it."""
     with contextlib.ExitStack() as stack:

@@ -16,8 +16,7 @@ from ragops.runtimes import registry
 from ragops.services.contract import Capability, Check, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from ragops.adapters.progress import OnProgress
     from ragops.config.load import Project
     from ragops.operations.schedule.entries import Schedulers
     from ragops.operations.schedule.scheduler_files import Schedule
@@ -94,7 +93,7 @@ def mark(environment: str, config: object) -> str:
 # --- what is started at boot ---------------------------------------------------------------------------------------
 
 
-def start(session: Session, on_progress: Callable[[Progress], None]) -> tuple[str, ...]:
+def start(session: Session, on_progress: OnProgress) -> tuple[str, ...]:
     """Start what was provisioned and does not run, as it was provisioned; returns the names.
 
     Nothing of ragops.yaml is applied: that is `up`'s. Raises MissingError (not_provisioned, data_gone), RagopsError

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from ragops.adapters.progress import Progress
+    from ragops.adapters.progress import OnProgress
     from ragops.config.load import Project
     from ragops.operations.backup.commands import BackupReport
     from ragops.operations.backup.verify import VerifyResult
@@ -37,7 +37,7 @@ NO_PROOF = (
 class Views:
     """How a caller shows progress and results of the steps."""
 
-    progress: Callable[[], AbstractContextManager[Callable[[Progress], None]]]
+    progress: Callable[[], AbstractContextManager[OnProgress]]
     taken: Callable[[BackupReport], None]
     proven: Callable[[VerifyResult], None]
     maintained: Callable[[MaintenanceReport], None]
