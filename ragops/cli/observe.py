@@ -180,9 +180,9 @@ def _until_interrupted(*, following: bool) -> Iterator[None]:
 
 
 def _figures(session: Session) -> str:
-    from ragops.operations.records.metrics_file import text
+    from ragops.operations.records.outcomes import metrics_text
 
-    return text(session)
+    return metrics_text(session)
 
 
 def _show(console: Console, result: Health, output_format: HealthFormat, figures: Callable[[], str]) -> int:

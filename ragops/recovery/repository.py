@@ -15,9 +15,8 @@ from ragops.errors import IntegrityError, MissingError, RagopsError, StoreRefuse
 from ragops.hints import OTHER_POINT
 from ragops.recovery import lock
 from ragops.recovery.cache import ManifestCache, TolerantReader
-from ragops.recovery.draft import Draft
 from ragops.recovery.manifest import FILE_NAME, SignedManifest, parse, sign_manifest
-from ragops.recovery.point import Listing, RecoveryPoint, match_id
+from ragops.recovery.point import Draft, Listing, RecoveryPoint, match_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -14,8 +14,8 @@ from ragops.operations.backup import prune as pruning
 from ragops.operations.backup.create import BackupRequest, BackupResult
 from ragops.operations.backup.delete import DeleteRequest
 from ragops.operations.backup.quiesce import pause_writes
-from ragops.operations.backup.run_record import record_copies, record_run
 from ragops.operations.records import last_backup
+from ragops.operations.records.outcomes import record_copies, record_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from ragops.operations.backup.quiesce import PausedWrites
     from ragops.operations.backup.replicate import CopyResult
     from ragops.operations.platform import Platform
-    from ragops.recovery.draft import Draft
     from ragops.recovery.manifest import ManifestPart
-    from ragops.recovery.point import RecoveryPoint
+    from ragops.recovery.point import Draft, RecoveryPoint
     from ragops.recovery.repositories import Repositories
 
 _DEFAULT_JOBS = 2

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 from httpx_sse import EventSource
+from pydantic import TypeAdapter, ValidationError
 
 from ragops.errors import RagopsError, UnhealthyError, UsageError
 from ragops.services.gateway.certificate import trust_only
@@ -205,20 +206,12 @@ def _not_found(client: httpx.Client, asked: str) -> RagopsError:
 
 def _result(values: dict[str, Any], request_id: str) -> QueryResult:
     try:
-        passages = tuple(
-            Passage(
-                *(item[name] for name in ("id", "path", "position", "score", "text")),
-                **{name: item.get(name, "") for name in ("heading", "collection")},
-            )
-            for item in values["passages"]
-        )
-        known = {name: values[name] for name in ("collection", "answer", "model", "note", "embedder", "cached")}
-    except (KeyError, TypeError) as error:
-        what = f"cannot read the answer: it lacks {error}"
-        raise RagopsError(
-            "query_failed", what, "do gateway and API have this ragops' version? ragops status"
-        ) from error
-    return QueryResult(**known, passages=passages, request_id=request_id)
+        return TypeAdapter(QueryResult).validate_python({**values, "request_id": request_id})
+    except ValidationError as error:
+        first = error.errors()[0]
+        what = f"cannot read the answer: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        hint = "do gateway and API have this ragops' version? ragops status"
+        raise RagopsError("query_failed", what, hint) from error
 
 
 def translate(response: httpx.Response) -> RagopsError:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ragops.errors import RagopsError
-from ragops.operations.records import drill_log, metrics_file
+from ragops.operations.records import drill_log, outcomes
 from ragops.operations.records.drill_log import DRILL, RESTORE, VERIFY, DrillRecord
 from ragops.recovery.manifest import PLATFORM
 from ragops.services.contract import Extent
@@ -105,4 +105,4 @@ def keep_record(session: Session, record: DrillRecord, notice: str = _NOT_KEPT) 
         drill_log.append(session.project.paths.drills, record)
     except RagopsError as error:
         session.notice(f"{notice}: {error.message}")
-    metrics_file.write(session)
+    outcomes.write_metrics(session)

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ragops.adapters.files import PUBLIC_MODE, SECRET_MODE, explain_os_error, write_atomic
 from ragops.errors import RagopsError
-from ragops.services.gateway.rendering import TlsPair
+from ragops.services.gateway.policy import TlsPair
 
 if TYPE_CHECKING:
     from pathlib import Path

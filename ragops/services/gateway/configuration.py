@@ -24,7 +24,7 @@ from ragops.services.gateway.policy import (
 from ragops.services.spec import ConfigFile, HttpCheck, ServiceSpec
 
 if TYPE_CHECKING:
-    from ragops.services.gateway.rendering import TlsPair
+    from ragops.services.gateway.policy import TlsPair
     from ragops.services.gateway.settings import GatewaySettings
     from ragops.services.spec import Layout
 

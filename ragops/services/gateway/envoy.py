@@ -11,9 +11,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.services.gateway.envoy_resources import access_log, certificate, cluster, local_replies
-from ragops.services.gateway.envoy_routes import live_mark, mark, routes, token_check
-from ragops.services.gateway.envoy_values import (
+from ragops.services.gateway.envoy_resources import (
     BUFFER,
     CORS,
     HTTP,
@@ -23,16 +21,20 @@ from ragops.services.gateway.envoy_values import (
     ROUTES,
     SECRET,
     TYPES,
+    access_log,
     add_type,
+    certificate,
+    cluster,
     discovery,
+    local_replies,
 )
+from ragops.services.gateway.envoy_routes import live_mark, mark, routes, token_check
 from ragops.services.gateway.policy import INTERNAL_HEADER_PREFIX, INTERNAL_HEADERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ragops.services.gateway.policy import GatewayPolicy
-    from ragops.services.gateway.rendering import Json
+    from ragops.services.gateway.policy import GatewayPolicy, Json
 
 _HTTP_LISTENER = f"{TYPES}envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _SOCKET_PATH_LIMIT = 107  # sun_path of unix(7), less its NUL

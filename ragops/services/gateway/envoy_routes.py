@@ -6,7 +6,7 @@ import json
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from ragops.services.gateway.envoy_values import (
+from ragops.services.gateway.envoy_resources import (
     CLUSTER,
     CORS,
     HTTP,
@@ -18,8 +18,15 @@ from ragops.services.gateway.envoy_values import (
     add_type,
     header,
 )
-from ragops.services.gateway.policy import CONFIGURATION_HEADER, HEADER_ALIASES, READY_PATH, SAFE_PATH, SAFE_REQUEST_ID
-from ragops.services.gateway.rendering import Json, digest
+from ragops.services.gateway.policy import (
+    CONFIGURATION_HEADER,
+    HEADER_ALIASES,
+    READY_PATH,
+    SAFE_PATH,
+    SAFE_REQUEST_ID,
+    Json,
+    digest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -17,13 +17,12 @@ from jwt.algorithms import RSAAlgorithm
 
 from ragops.services.gateway.kong_lua import UPSTREAM_ID, claims, pre_function
 from ragops.services.gateway.kong_routes import answer, cors, forward, ready
-from ragops.services.gateway.rendering import digest
+from ragops.services.gateway.policy import digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ragops.services.gateway.policy import GatewayPolicy
-    from ragops.services.gateway.rendering import Json, TlsPair
+    from ragops.services.gateway.policy import GatewayPolicy, Json, TlsPair
 
 UPSTREAM = "rag-api"
 _HIDDEN = "(hidden)"

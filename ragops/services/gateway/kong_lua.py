@@ -22,8 +22,7 @@ from ragops.services.gateway.policy import (
 from ragops.services.gateway.problems import CHALLENGE, PROBLEMS, Problem
 
 if TYPE_CHECKING:
-    from ragops.services.gateway.policy import GatewayPolicy
-    from ragops.services.gateway.rendering import Json
+    from ragops.services.gateway.policy import GatewayPolicy, Json
 
 # What the code asks Kong's sandbox for; `ngx` and `kong` are there anyway.
 SANDBOX_REQUIRES = (

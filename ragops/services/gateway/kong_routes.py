@@ -9,8 +9,7 @@ from ragops.services.gateway.policy import CONFIGURATION_HEADER, READY_PATH
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from ragops.services.gateway.policy import GatewayPolicy, Route
-    from ragops.services.gateway.rendering import Json
+    from ragops.services.gateway.policy import GatewayPolicy, Json, Route
 
 # The highest that matches is taken.
 _DENIED, _READY, _FORWARD, _METHOD, _NOTHING = 50, 40, 30, 20, 10

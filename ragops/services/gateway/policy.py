@@ -6,16 +6,35 @@ that would let somebody near an inner path is refused before any gateway sees it
 
 from __future__ import annotations
 
+import hashlib
+import json
 from calendar import timegm
+from dataclasses import dataclass, field
 from datetime import date  # noqa: TC003  pydantic reads annotations at run time
 from email.utils import formatdate
 from itertools import combinations, product
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TlsPair:
+    """A certificate and its key, both PEM."""
+
+    certificate: str
+    key: str = field(repr=False)
+
+
+def digest(value: object) -> str:
+    """Return the mark of a configuration: 12 hexadecimal digits of its digest."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
 
 # Paths of routes: plain segments, nothing that could be spelled in two ways.
 Path = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9_~-]([A-Za-z0-9._~-]*[A-Za-z0-9_~-])?)+$")]

@@ -50,7 +50,7 @@ class TimescaleService(Service):
     settings = lazy(".settings:TimescaleSettings")
     step = lazy(".versions:step")
     declare = lazy(".component:Timescale")
-    prepare = lazy(".prepare:prepare")
+    prepare = lazy(".extension:prepare")
     backup = lazy(".backup.backup:TimescaleBackup")
 
     def secrets(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""TimescaleDB's extension in a database: created, updated, its background jobs stopped and started."""
+"""TimescaleDB's extension in a database: created by `up`, updated, its background jobs stopped and started."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from psycopg import sql
 
 from ragops.adapters.postgres import fetch_value
 from ragops.errors import MissingError, RagopsError
-from ragops.services.timescaledb import roles
+from ragops.services.timescaledb import IMAGE_ENGINE, roles
 
 if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
@@ -22,7 +22,14 @@ _OFFERED = "SELECT default_version FROM pg_available_extensions WHERE name = %s"
 _INSTALLED = "SELECT extversion FROM pg_extension WHERE extname = %s"
 
 
-def prepare(endpoint: Endpoint, database: str) -> None:
+def prepare(endpoint: Endpoint) -> None:
+    """Create the database, the application role and TimescaleDB's extension if they are missing, at the end of `up`."""
+    roles.prepare(endpoint)
+    if endpoint.engine == IMAGE_ENGINE:
+        install(endpoint, endpoint.options["database"])
+
+
+def install(endpoint: Endpoint, database: str) -> None:
     """Create the extension in `database` in the version of the server, unless it is there already.
 
     Raises MissingError (extension_missing: no TimescaleDB in the image; edition_missing: the Apache edition, asked to

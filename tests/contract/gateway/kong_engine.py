@@ -28,8 +28,7 @@ from ragops.services.contract import Capability, Endpoint
 from ragops.services.gateway import IMAGE, certificate
 from ragops.services.gateway.configuration import GatewayInputs
 from ragops.services.gateway.kong_configuration import KongConfiguration, image, kong_configuration, service_spec
-from ragops.services.gateway.policy import READY_PATH
-from ragops.services.gateway.rendering import TlsPair
+from ragops.services.gateway.policy import READY_PATH, TlsPair
 from ragops.services.gateway.settings import GatewaySettings
 from tests.contract.gateway.asked import Gateway, until_upstream_answers
 from tests.contract.gateway.upstream import Signer, Upstream

@@ -15,10 +15,10 @@ from ragops.adapters.background import BackgroundTask
 from ragops.errors import MissingError, RagopsError
 from ragops.operations.backup.create import BackupResult
 from ragops.operations.backup.replicate import CopyResult
-from ragops.operations.backup.run_record import record_copies, record_run
 from ragops.operations.observe import backup_health
-from ragops.operations.records import drill_log, last_backup, metrics_file
+from ragops.operations.records import drill_log, last_backup, outcomes
 from ragops.operations.records.drill_log import DrillRecord
+from ragops.operations.records.outcomes import record_copies, record_run
 from ragops.operations.session import Session
 from ragops.recovery.repository import LockRequest
 from ragops.services.contract import ProbeResult, Status
@@ -140,7 +140,7 @@ def test_a_run_that_fails_is_kept_with_the_last_good_point(session: Session) -> 
     values = {sample.name: sample.value for family in parse(text) for sample in family.samples}
     assert values["ragops_backup_last_run_success"] == 0
     assert values["ragops_backup_last_success_timestamp_seconds"] == point.manifest.created.timestamp()
-    assert metrics_file.text(session) == text
+    assert outcomes.metrics_text(session) == text
 
 
 def test_a_copy_that_did_not_happen_stays_a_word_until_it_does(session: Session) -> None:
@@ -149,7 +149,7 @@ def test_a_copy_that_did_not_happen_stays_a_word_until_it_does(session: Session)
     status, detail = checks(session)["copies"]
     assert status is Status.DEGRADED
     assert name in detail
-    assert "copies_missing" in metrics_file.text(session)
+    assert "copies_missing" in outcomes.metrics_text(session)
     repos = session.repositories()
     repos.copies[0].import_point(point, LockRequest("test"), lambda _size: None)
     record_copies(session, BackupResult(point, (CopyResult(name),)))

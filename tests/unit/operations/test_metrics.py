@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 
 from ragops.operations.records.drill_log import DrillRecord
 from ragops.operations.records.last_backup import RunRecord, Taken
-from ragops.operations.records.metrics_file import _of_backup, _of_drills, render_metrics
+from ragops.operations.records.outcomes import _of_backup, _of_drills, render_metrics
 
 WHEN = datetime(2026, 11, 24, 13, 32, 19, tzinfo=UTC)
 

@@ -7,7 +7,6 @@ foreign keys, views, functions, triggers and named indexes.
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -29,17 +28,36 @@ _COMMENT = re.compile(r"--[^\n]*")
 _NO_COLUMN = ("CONSTRAINT", "PRIMARY", "FOREIGN", "UNIQUE", "CHECK", "EXCLUDE")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Objects:
-    """Names of what there has to be; `foreign_keys` by table, columns as `rag.table.column`."""
+    """Names of what there has to be; `foreign_keys` by table, columns as `rag.table.column`, triggers with tables."""
 
-    relations: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    functions: tuple[str, ...] = ()
-    triggers: tuple[tuple[str, str], ...] = ()
-    indexes: tuple[str, ...] = ()
-    keys: tuple[str, ...] = ()
+    relations: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    functions: list[str] = field(default_factory=list)
+    triggers: list[tuple[str, str]] = field(default_factory=list)
+    indexes: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     foreign_keys: dict[str, int] = field(default_factory=dict)
+
+    def add(self, text: str) -> None:
+        """Add what a statement of a migration makes."""
+        if table := _TABLE.match(text):
+            body = table["body"] or ""
+            self.relations.append(table[1])
+            self.columns += [f"{table[1]}.{name}" for name in _columns(body)]
+            if "PRIMARY KEY" in body:
+                self.keys.append(table[1])
+            if references := body.count(" REFERENCES "):
+                self.foreign_keys[table[1]] = references
+        elif view := _VIEW.match(text):
+            self.relations.append(view[1])
+        elif index := _INDEX.match(text):
+            self.indexes.append(index[1])
+        elif function := _FUNCTION.match(text):
+            self.functions.append(function[1])
+        elif trigger := _TRIGGER.match(text):
+            self.triggers.append((trigger[1], trigger[2]))
 
 
 @dataclass(frozen=True)
@@ -84,34 +102,12 @@ def find_missing(connection: Connection, edition: str, applied: Collection[int])
 @lru_cache(maxsize=8)
 def find_expected(edition: str, applied: frozenset[int]) -> Objects:
     """Return the objects that those migrations make for this edition."""
-    found: dict[str, list[str]] = {"relations": [], "columns": [], "functions": [], "indexes": [], "keys": []}
-    triggers: list[tuple[str, str]] = []
-    foreign: Counter[str] = Counter()
+    found = Objects()
     for migration in load_migrations():
         if migration.version in applied:
             for statement in statements(migration.render(edition)):
-                _read(_COMMENT.sub("", statement.text), found, triggers, foreign)
-    lists = {name: tuple(names) for name, names in found.items()}
-    return Objects(**lists, triggers=tuple(triggers), foreign_keys=dict(foreign))
-
-
-def _read(text: str, found: dict[str, list[str]], triggers: list[tuple[str, str]], foreign: Counter[str]) -> None:
-    if table := _TABLE.match(text):
-        found["relations"].append(table[1])
-        body = table["body"] or ""
-        found["columns"] += [f"{table[1]}.{name}" for name in _columns(body)]
-        if "PRIMARY KEY" in body:
-            found["keys"].append(table[1])
-        if references := body.count(" REFERENCES "):
-            foreign[table[1]] = references
-    elif view := _VIEW.match(text):
-        found["relations"].append(view[1])
-    elif index := _INDEX.match(text):
-        found["indexes"].append(index[1])
-    elif function := _FUNCTION.match(text):
-        found["functions"].append(function[1])
-    elif trigger := _TRIGGER.match(text):
-        triggers.append((trigger[1], trigger[2]))
+                found.add(_COMMENT.sub("", statement.text))
+    return found
 
 
 def _columns(body: str) -> Iterator[str]:

@@ -1,7 +1,10 @@
-"""Metrics of backups and restore drills in Prometheus's text format, also in a file for node_exporter."""
+"""Outcomes of runs on record, and metrics of backups and restore drills in Prometheus's text format."""
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ragops.adapters.files import PUBLIC_MODE, write_atomic
@@ -17,9 +20,12 @@ if TYPE_CHECKING:
 
     # Name, description and value; one that is not known is left out.
     Row = tuple[str, str, float | None]
+    from collections.abc import Callable
+
+    from ragops.operations.backup.create import BackupResult
 
 
-def text(session: Session) -> str:
+def metrics_text(session: Session) -> str:
     """Return the figures as they are now, from this machine's own records; empty before the first backup and drill."""
     paths, record = session.project.paths, last_backup.read(session.project.paths.backup_record)
     rows = [*_of_drills(drill_log.drills(paths.drills))]
@@ -28,13 +34,13 @@ def text(session: Session) -> str:
     return render_metrics(session.project.settings.name, paths.environment, rows)
 
 
-def write(session: Session) -> None:
+def write_metrics(session: Session) -> None:
     """Write `backup.metrics_file`, if ragops.yaml names one. A failure is only a notice: the backup is what matters."""
     named = session.project.settings.backup.metrics_file
     if not named:
         return
     try:
-        write_atomic(session.project.paths.root / named, text(session), PUBLIC_MODE)
+        write_atomic(session.project.paths.root / named, metrics_text(session), PUBLIC_MODE)
     except RagopsError as error:
         session.notice(f"cannot write the metrics: {error.message}")
 
@@ -71,3 +77,54 @@ def _of_drills(records: Sequence[DrillRecord]) -> Iterator[Row]:
     yield "drill_last_run_success", "Whether the last drill succeeded.", last.ok
     yield "drill_duration_seconds", "Duration of the last drill.", last.seconds
     yield "drill_data_age_seconds", "Age of its data.", last.data_age_seconds
+
+
+def record_run(session: Session, run: Callable[[], BackupResult]) -> BackupResult:
+    """Run a backup and keep how it went, for good or ill. Raises what it fails with."""
+    started = time.monotonic()
+    try:
+        result = run()
+    except BaseException as error:
+        _write(session, _code(error), time.monotonic() - started, None)
+        raise
+    failed = "copy_failed" if any(copy.error for copy in result.copies) else ""
+    marked = "platform_unhealthy" if result.point.manifest.unhealthy else ""
+    _write(session, marked or failed, time.monotonic() - started, _taken(result))
+    return result
+
+
+def record_copies(session: Session, result: BackupResult) -> None:
+    """Keep that copies were made later, if they are of the last recovery point."""
+    record = last_backup.read(session.project.paths.backup_record)
+    if record is None or record.taken is None or record.taken.point != result.point.id:
+        return
+    taken = replace(record.taken, copies={copy.repository: copy.error is None for copy in result.copies})
+    error = record.error if record.error != "copy_failed" or not all(taken.copies.values()) else ""
+    _save(session, replace(record, error=error, taken=taken))
+
+
+def _taken(result: BackupResult) -> last_backup.Taken:
+    point = result.point
+    copies = {copy.repository: copy.error is None for copy in result.copies}
+    return last_backup.Taken(point.id, point.manifest.created.isoformat(), point.manifest.duration, point.size, copies)
+
+
+def _write(session: Session, error: str, seconds: float, taken: last_backup.Taken | None) -> None:
+    before = last_backup.read(session.project.paths.backup_record)
+    known = taken or (before.taken if before else None)
+    _save(session, last_backup.RunRecord(datetime.now(tz=UTC).isoformat(), round(seconds, 3), error, known))
+
+
+def _save(session: Session, record: last_backup.RunRecord) -> None:
+    """Save the record of a run. One that cannot be written is a notice: the backup is no worse for it."""
+    try:
+        last_backup.save(session.project.paths.backup_record, record)
+    except RagopsError as error:
+        session.notice(f"how it went could not be kept for `ragops health`: {error.message}")
+    write_metrics(session)
+
+
+def _code(error: BaseException) -> str:
+    if isinstance(error, RagopsError):
+        return error.code
+    return "interrupted" if isinstance(error, KeyboardInterrupt) else "internal_error"
