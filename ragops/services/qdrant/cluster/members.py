@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ragops.adapters.wait import wait_until
 from ragops.errors import IntegrityError, UnhealthyError
 from ragops.services.qdrant.cluster.nodes import connect
-from ragops.services.qdrant.cluster.replicas import shard_maps
+from ragops.services.qdrant.cluster.shards import shard_maps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

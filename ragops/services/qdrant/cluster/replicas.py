@@ -6,17 +6,15 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.adapters.qdrant.failures import suppress_missing
 from ragops.adapters.wait import wait_until
 from ragops.errors import RagopsError
 from ragops.services.qdrant.cluster.members import lost_peers, members
 from ragops.services.qdrant.cluster.nodes import connect
-from ragops.services.qdrant.cluster.shards import ShardMap
+from ragops.services.qdrant.cluster.shards import ShardMap, shard_maps
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from ragops.adapters.qdrant.http import HttpClient
     from ragops.adapters.qdrant.node_client import NodeClient
     from ragops.services.contract import Endpoint
     from ragops.services.qdrant.cluster.nodes import Nodes
@@ -33,13 +31,6 @@ class Copy:
     shard: int
     source: int
     target: int
-
-
-def shard_maps(client: HttpClient) -> Iterator[tuple[str, ShardMap]]:
-    """Return the shards of every collection."""
-    for name in client.collection_names():
-        with suppress_missing():  # deleted in between
-            yield name, ShardMap.read(client, name)
 
 
 def missing_copies(shards: ShardMap, wanted: int, peers: Sequence[int], load: Counter[int]) -> list[Copy]:

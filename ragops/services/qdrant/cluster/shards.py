@@ -6,8 +6,10 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ragops.adapters.qdrant.failures import suppress_missing
+
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from ragops.adapters.qdrant.http import HttpClient
 
@@ -101,6 +103,13 @@ class ShardMap:
     def fewest_replicas(self) -> int:
         """Return the number of replicas, active or not, of the shard that has the fewest."""
         return min((len(replicas) for replicas in self.shards().values()), default=0)
+
+
+def shard_maps(client: HttpClient) -> Iterator[tuple[str, ShardMap]]:
+    """Return the shards of every collection."""
+    for name in client.collection_names():
+        with suppress_missing():  # deleted in between
+            yield name, ShardMap.read(client, name)
 
 
 def _spread(able: Mapping[int, Sequence[int]], most: int) -> dict[int, int]:

@@ -6,8 +6,7 @@ that is NULL means the same: so the columns take text while they are filled, and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from psycopg import sql
 
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
 
     from ragops.adapters.postgres import Connection
     from ragops.errors import RagopsError
+
+# Tables by schema and name, whose compressed columns (name, storage and statistics as they were) take text.
+Loosened: TypeAlias = "dict[tuple[str, str], list[tuple[str, str, int]]]"
 
 _BLOCK = "Bg=="  # one byte, the number of the algorithm for NULL, as base64
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
@@ -30,69 +32,40 @@ _COLUMNS = """
 """
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of compressed blocks; `storage` and `statistics` as they were."""
-
-    name: str
-    storage: str
-    statistics: int
-
-
-@dataclass(frozen=True)
-class Loosened:
-    """A table whose compressed columns take text."""
-
-    schema: str
-    table: str
-    columns: tuple[Column, ...]
-
-    @property
-    def name(self) -> sql.Identifier:
-        """Its name in SQL."""
-        return sql.Identifier(self.schema, self.table)
-
-
 def is_cause(error: RagopsError) -> bool:
     """Whether a restore failed because of such a block."""
     return "compress_hyper" in error.message and "returned NULL" in error.message
 
 
-def loosen(connection: Connection) -> tuple[Loosened, ...]:
+def loosen(connection: Connection) -> Loosened:
     """Have the compressed columns of all tables, which are empty yet, take text; none if the server reads all."""
     version = dump_warnings.timescale_version(connection)
     if not version or version >= dump_warnings.RESTORES_SINCE:
-        return ()
-    found: dict[tuple[str, str], list[Column]] = {}
-    for schema, table, name, storage, statistics in connection.execute(_COLUMNS).fetchall():
-        found.setdefault((schema, table), []).append(Column(name, storage, statistics))
-    loosened = tuple(Loosened(schema, table, tuple(columns)) for (schema, table), columns in found.items())
-    for one in loosened:  # each a transaction of its own: thousands of chunks would need as many locks
-        steps = (
-            sql.SQL("ALTER {0} TYPE text, ALTER {0} SET STORAGE EXTERNAL").format(sql.Identifier(column.name))
-            for column in one.columns
-        )
-        _alter(connection, one, steps)
-    return loosened
+        return {}
+    found: Loosened = {}
+    for schema, table, *column in connection.execute(_COLUMNS).fetchall():
+        found.setdefault((schema, table), []).append((column[0], column[1], column[2]))
+    step = sql.SQL("ALTER {0} TYPE text, ALTER {0} SET STORAGE EXTERNAL")
+    for table, columns in found.items():  # each a transaction of its own: thousands of chunks would need as many locks
+        _alter(connection, table, (step.format(sql.Identifier(name)) for name, _, _ in columns))
+    return found
 
 
-def tighten(connection: Connection, loosened: Iterable[Loosened]) -> None:
+def tighten(connection: Connection, loosened: Loosened) -> None:
     """Give the columns their type again, with NULL instead of the byte for it."""
     step = sql.SQL(
         "ALTER {0} TYPE _timescaledb_internal.compressed_data"
         " USING nullif({0}, {1})::_timescaledb_internal.compressed_data,"
         " ALTER {0} SET STORAGE {2}, ALTER {0} SET STATISTICS {3}"
     )
-    for one in loosened:
+    for table, columns in loosened.items():
         steps = (
-            step.format(
-                sql.Identifier(column.name), sql.Literal(_BLOCK), sql.SQL(_STORAGE[column.storage]),
-                sql.Literal(column.statistics),
-            )
-            for column in one.columns
-        )  # fmt: skip
-        _alter(connection, one, steps)
+            step.format(sql.Identifier(name), sql.Literal(_BLOCK), sql.SQL(_STORAGE[storage]), sql.Literal(statistics))
+            for name, storage, statistics in columns
+        )
+        _alter(connection, table, steps)
 
 
-def _alter(connection: Connection, one: Loosened, steps: Iterable[sql.Composed]) -> None:
-    connection.execute(sql.SQL("ALTER TABLE {} {}").format(one.name, sql.SQL(", ").join(steps)))
+def _alter(connection: Connection, table: tuple[str, str], steps: Iterable[sql.Composed]) -> None:
+    statement = sql.SQL("ALTER TABLE {} {}")
+    connection.execute(statement.format(sql.Identifier(*table), sql.SQL(", ").join(steps)))

@@ -140,7 +140,7 @@ class Stages:
         self._found = Evaluated()
         self._set: list[str] = []
         self._dropped: list[Check] = []
-        self._loosened: tuple[null_blocks.Loosened, ...] = ()
+        self._loosened: null_blocks.Loosened = {}
 
     def schema(self) -> None:
         """Restore all that comes before rows; then adapt or drop what would be evaluated too early."""
@@ -188,7 +188,7 @@ class Stages:
         """Once the compressed rows are there: their columns as they were."""
         with self._order.connected() as connection:
             null_blocks.tighten(connection, self._loosened)
-        self._loosened = ()
+        self._loosened = {}
 
     def _fill_tables(self) -> None:
         if not self._found.levels:
