@@ -7,6 +7,7 @@ import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -47,20 +48,27 @@ def test_a_healthy_redis(valkey, redis_platform):
         assert client.dbsize() == 0  # the probe leaves nothing
 
 
-def test_redis_is_down(valkey, redis_platform):
-    valkey.kill()
-    result = probe_redis(valkey.endpoint, PATIENT)
+def is_down(result: Any) -> None:
     assert found(result) == {"reachable": Status.DOWN}
     assert "ragops up" in hint(result, "reachable")
 
 
-def test_redis_refuses_logins(valkey, redis_platform):
-    result = probe_redis(with_password(valkey.endpoint, "operator", "wrong"), PATIENT)
+def test_redis_is_down(valkey, redis_platform):
+    valkey.kill()
+    is_down(probe_redis(valkey.endpoint, PATIENT))
+
+
+def refuses_logins(probe: Any, endpoint: Any) -> None:
+    result = probe(with_password(endpoint, "operator", "wrong"), PATIENT)
     assert found(result) == {"reachable": Status.DOWN}
     assert "wrong" not in str(result)
-    result = probe_redis(with_password(valkey.endpoint, "application", "wrong"), PATIENT)
+    result = probe(with_password(endpoint, "application", "wrong"), PATIENT)
     assert found(result)["application login"] is Status.DOWN
     assert found(result)["write"] is Status.OK
+
+
+def test_redis_refuses_logins(valkey, redis_platform):
+    refuses_logins(probe_redis, valkey.endpoint)
 
 
 def test_redis_hangs(valkey, redis_platform):
@@ -155,20 +163,13 @@ def test_a_healthy_postgres(postgres, postgres_platform):
 
 def test_postgres_is_down_or_lost_its_database(postgres, postgres_platform):
     postgres.sql("DROP DATABASE rag WITH (FORCE)", database="postgres")
-    result = probe_postgres(postgres.endpoint, PATIENT)
-    assert found(result) == {"reachable": Status.DOWN}
+    assert found(probe_postgres(postgres.endpoint, PATIENT)) == {"reachable": Status.DOWN}
     postgres.kill()
-    result = probe_postgres(postgres.endpoint, PATIENT)
-    assert found(result) == {"reachable": Status.DOWN}
-    assert "ragops up" in hint(result, "reachable")
+    is_down(probe_postgres(postgres.endpoint, PATIENT))
 
 
 def test_postgres_refuses_logins(postgres, postgres_platform):
-    result = probe_postgres(with_password(postgres.endpoint, "operator", "wrong"), PATIENT)
-    assert found(result) == {"reachable": Status.DOWN}
-    result = probe_postgres(with_password(postgres.endpoint, "application", "wrong"), PATIENT)
-    assert found(result)["application login"] is Status.DOWN
-    assert found(result)["write"] is Status.OK
+    refuses_logins(probe_postgres, postgres.endpoint)
 
 
 def test_postgres_read_only(postgres, postgres_platform):

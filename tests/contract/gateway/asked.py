@@ -15,6 +15,7 @@ from tests.contract.gateway.upstream import PROBE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ragops.services.gateway.configuration import GatewayInputs
     from ragops.services.gateway.policy import GatewayPolicy
     from tests.contract.gateway.upstream import Signer, Upstream
 
@@ -30,6 +31,13 @@ class Gateway:
     signer: Signer
     upstream: Upstream
     _signed: str = ""
+
+    @classmethod
+    def of(cls, inputs: GatewayInputs, signer: Signer, upstream: Upstream) -> Gateway:
+        """The gateway that an engine makes of `inputs` on this machine."""
+        settings = inputs.settings
+        urls = f"http://127.0.0.1:{settings.port}", f"https://localhost:{settings.tls_port}"
+        return cls(*urls, inputs.certificate, inputs.policy("127.0.0.1"), signer, upstream)
 
     def token(self, **claims: Any) -> str:
         return self.signer.token(self.policy.jwt.issuer, **claims)

@@ -125,17 +125,6 @@ class EnvoyGateway:
             self._process.terminate()
             self._process.wait(10)
 
-    def as_gateway(self, signer: Signer, upstream: Upstream) -> Gateway:
-        settings = self.inputs.settings
-        return Gateway(
-            url=f"http://127.0.0.1:{settings.port}",
-            tls_url=f"https://localhost:{settings.tls_port}",
-            certificate=self.inputs.certificate,
-            policy=self.inputs.policy("127.0.0.1"),
-            signer=signer,
-            upstream=upstream,
-        )
-
 
 @contextlib.contextmanager
 def running_envoy(**settings: Any) -> Iterator[tuple[EnvoyGateway, Gateway]]:
@@ -144,7 +133,7 @@ def running_envoy(**settings: Any) -> Iterator[tuple[EnvoyGateway, Gateway]]:
     engine = EnvoyGateway(folder, upstream.port, signer, **settings)
     try:
         engine.start()
-        gateway = engine.as_gateway(signer, upstream)
+        gateway = Gateway.of(engine.inputs, signer, upstream)
         until_upstream_answers(gateway)
         yield engine, gateway
     finally:

@@ -178,17 +178,6 @@ class KongGateway:
             with contextlib.suppress(RagopsError):
                 self.docker.remove_volume(volume)
 
-    def as_gateway(self, signer: Signer, upstream: Upstream) -> Gateway:
-        settings = self.inputs.settings
-        return Gateway(
-            url=f"http://127.0.0.1:{settings.port}",
-            tls_url=f"https://localhost:{settings.tls_port}",
-            certificate=self.inputs.certificate,
-            policy=self.inputs.policy("127.0.0.1"),
-            signer=signer,
-            upstream=upstream,
-        )
-
 
 @contextlib.contextmanager
 def running_kong(**settings: Any) -> Iterator[tuple[KongGateway, Gateway]]:
@@ -199,7 +188,7 @@ def running_kong(**settings: Any) -> Iterator[tuple[KongGateway, Gateway]]:
     engine = KongGateway(folder, (host, upstream.port), signer, **settings)
     try:
         engine.start()
-        gateway = engine.as_gateway(signer, upstream)
+        gateway = Gateway.of(engine.inputs, signer, upstream)
         until_upstream_answers(gateway)
         yield engine, gateway
     finally:

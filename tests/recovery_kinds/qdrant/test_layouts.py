@@ -109,29 +109,27 @@ def every_replica(made: Cluster, points: int = POINTS) -> None:
         assert found == points, f"without node {number}"
 
 
+def comes_back(cluster: Cluster, folder: Path, shards: int, copies: int) -> None:
+    """Dump a collection of that layout, restore it, and find it as it was."""
+    clear(cluster)
+    with cluster.http() as api:
+        fill(api, "docs", POINTS, shard_number=shards, replication_factor=copies)
+    parts = dump(cluster, folder)
+    restore(cluster, folder, parts)
+    wanted = max(copies, 2)  # new collections of this platform have two
+    assert layout(cluster, "docs") == (shards, wanted, shards * wanted)
+    whole(cluster)
+
+
 @pytest.mark.parametrize("copies", [1, 2, 3])
 @pytest.mark.parametrize("shards", [1, 2, 3, 6, 12])
 def test_three_nodes(three: Cluster, tmp_path: Path, shards: int, copies: int) -> None:
-    clear(three)
-    with three.http() as api:
-        fill(api, "docs", POINTS, shard_number=shards, replication_factor=copies)
-    parts = dump(three, tmp_path / "point")
-    restore(three, tmp_path / "point", parts)
-    wanted = max(copies, 2)  # new collections of this platform have two
-    assert layout(three, "docs") == (shards, wanted, shards * wanted)
-    whole(three)
+    comes_back(three, tmp_path / "point", shards, copies)
 
 
 @pytest.mark.parametrize(("shards", "copies"), [(1, 5), (5, 3), (12, 1), (7, 5)])
 def test_five_nodes(five: Cluster, tmp_path: Path, shards: int, copies: int) -> None:
-    clear(five)
-    with five.http() as api:
-        fill(api, "docs", POINTS, shard_number=shards, replication_factor=copies)
-    parts = dump(five, tmp_path / "point")
-    restore(five, tmp_path / "point", parts)
-    wanted = max(copies, 2)
-    assert layout(five, "docs") == (shards, wanted, shards * wanted)
-    whole(five)
+    comes_back(five, tmp_path / "point", shards, copies)
 
 
 def test_nothing_is_grey_after_a_restore(three: Cluster, tmp_path: Path) -> None:
