@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from ragops.adapters.streams import ByteReader
-    from ragops.operations.platform import Platform
+    from ragops.operations.session import Platform
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.signing import SigningKey
     from ragops.services.contract import BackupEngine, Endpoint, Part

@@ -26,7 +26,7 @@ from ragops.adapters.files import SECRET_MODE, write_atomic
 from ragops.config import secrets
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
-from ragops.operations.platform import Platform
+from ragops.operations.session import Platform
 from ragops.runtimes.embedded.control import ProcessControl
 from ragops.runtimes.embedded.processes import supervisor
 from ragops.runtimes.embedded.processes.state import read_record

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ragops.errors import IntegrityError
-from ragops.operations.platform import Platform
+from ragops.operations.session import Platform
 from ragops.services.contract import Check, Endpoint, Part, ProbeResult, Status
 from ragops.services.qdrant.service import QdrantService
 from ragops.services.redis import RedisService

@@ -1,11 +1,11 @@
-"""The start of every operation: a loaded project, its locks, its audit trail, its endpoints."""
+"""The start of every operation: a loaded project, its locks, its audit trail, its endpoints and the opened platform."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -14,7 +14,6 @@ from ragops.adapters import audit, locks
 from ragops.config import secrets
 from ragops.errors import MissingError, RagopsError
 from ragops.operations.backup.project_archive import OPTIONS
-from ragops.operations.platform import Platform
 from ragops.operations.records.restore_journal import RestoreJournal
 from ragops.operations.repositories import open_repositories, options_files
 from ragops.recovery.repository import LockRequest
@@ -24,13 +23,48 @@ from ragops.services.contract import Endpoint
 from ragops.services.secret_names import drop_expired
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ragops.config.load import Project
     from ragops.config.model import Settings
     from ragops.recovery.repositories import Repositories
     from ragops.runtimes.contract import RuntimeHost
+    from ragops.services.contract import Service
+    from ragops.services.control import Control
+
+
+@dataclass(frozen=True)
+class Platform:
+    """Its name, environment and runtime, and how to reach and control its services by name.
+
+    `files` are those of the project that a recovery point holds, by name; `sealed` are folders and files with secrets,
+    which only an encrypted one holds. `images` are the ids of the images behind the services.
+    """
+
+    name: str
+    runtime: str
+    endpoints: Mapping[str, Endpoint]
+    control_of: Callable[[Endpoint], Control]
+    files: Mapping[str, Path] = field(default_factory=dict)
+    sealed: Mapping[str, Path] = field(default_factory=dict)
+    images: Mapping[str, str] = field(default_factory=dict)
+
+    def endpoint(self, service: str) -> Endpoint:
+        """Return the endpoint of `service`. Raises MissingError (not_provisioned)."""
+        if service not in self.endpoints:
+            raise MissingError("not_provisioned", f"{service} is not provisioned here", "run `ragops up` first")
+        return self.endpoints[service]
+
+    def control(self, service: str) -> Control:
+        """Return what may be done to `service`. Raises MissingError (not_provisioned)."""
+        return self.control_of(self.endpoint(service))
+
+    def services(self) -> tuple[Service, ...]:
+        """Return the provisioned services in the order that keeps references whole: metadata first."""
+        found = (service for service in SERVICES if service.name in self.endpoints)
+        return tuple(service for service in found if service.backup() is not None)
+
 
 EXCLUSIVE = locks.KINDS
 

@@ -24,7 +24,7 @@ from tests.unit.api.fakes import Issuer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ragops.operations.platform import Platform
+    from ragops.operations.session import Platform
     from ragops.recovery.repositories import Repositories
     from tests.command_line import Cli
     from tests.loaded_platform import Loaded

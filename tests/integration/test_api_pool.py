@@ -15,7 +15,7 @@ from ragops.api.problem import ApiError
 from ragops.api.stores import Database
 
 if TYPE_CHECKING:
-    from ragops.operations.platform import Platform
+    from ragops.operations.session import Platform
     from tests.engines import Engine
 
 SINCE_AWAY = 4.5  # the pool by itself tries 1 s and 3 s after the first failure, then not before 7 s

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ragops.operations.backup.point_condition import Condition
     from ragops.operations.backup.quiesce import PausedWrites
     from ragops.operations.backup.replicate import CopyResult
-    from ragops.operations.platform import Platform
+    from ragops.operations.session import Platform
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import Draft, RecoveryPoint
     from ragops.recovery.repositories import Repositories

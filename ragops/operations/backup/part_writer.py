@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.progress import OnProgress
     from ragops.adapters.streams import ByteReader
-    from ragops.operations.platform import Platform
+    from ragops.operations.session import Platform
     from ragops.recovery.point import Draft
     from ragops.recovery.repositories import Repositories
     from ragops.services.contract import Part

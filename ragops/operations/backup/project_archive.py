@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.operations.backup.part_writer import BackupWriter
-    from ragops.operations.platform import Platform
+    from ragops.operations.session import Platform
 
 SEALED_PART = "sealed.tar"
 _COPIES = {"history", "backups", "locks", "bin", "broken-state"}

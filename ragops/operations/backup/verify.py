@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.progress import OnProgress
-    from ragops.operations.platform import Platform
-    from ragops.operations.session import Session
+    from ragops.operations.session import Platform, Session
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repositories import Repositories
     from ragops.services.contract import Endpoint, Part

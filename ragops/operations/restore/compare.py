@@ -15,7 +15,7 @@ from ragops.services.timescaledb.backup import sampling as timescaledb
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ragops.operations.platform import Platform
+    from ragops.operations.session import Platform
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
     from ragops.services.timescaledb.backup.sampling import Chunk

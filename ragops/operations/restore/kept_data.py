@@ -14,8 +14,8 @@ from ragops.services.kept_data import KeepsFolders, KeepsOwn, Kept
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ragops.operations.platform import Platform
     from ragops.operations.records.restore_journal import RestoreJournal
+    from ragops.operations.session import Platform
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.progress import OnProgress
-    from ragops.operations.platform import Platform
     from ragops.operations.records.restore_journal import Interrupted, RestoreJournal
+    from ragops.operations.session import Platform
     from ragops.recovery.manifest import ManifestPart
     from ragops.recovery.point import RecoveryPoint
     from ragops.recovery.repositories import Repositories

@@ -12,7 +12,7 @@ from testcontainers.core.container import DockerContainer
 
 from ragops.adapters.docker.client import ArchiveEntry
 from ragops.config.model import Settings
-from ragops.operations.platform import Platform
+from ragops.operations.session import Platform
 from ragops.runtimes.docker.control import DockerControl
 from ragops.runtimes.docker.names import DockerNames
 from ragops.runtimes.docker.provision import args as docker_args

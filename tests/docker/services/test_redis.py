@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ragops.adapters.progress import Progress
-    from ragops.operations.platform import Platform
+    from ragops.operations.session import Platform
     from ragops.recovery.repositories import Repositories
 
 

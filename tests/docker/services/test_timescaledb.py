@@ -31,7 +31,7 @@ from ragops.services.timescaledb.schema import migrations as schema
 from tests.backup_helpers import restore, take, unpack
 
 if TYPE_CHECKING:
-    from ragops.operations.platform import Platform
+    from ragops.operations.session import Platform
     from ragops.recovery.repositories import Repositories
 
 OLD = "SELECT now() - interval '1 year', 'an old question' FROM generate_series(1, 100)"

@@ -14,7 +14,7 @@ from tests.recovery_kinds.redis.data_sets import DATA_SETS, NotHereError, conten
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ragops.operations.platform import Platform
+    from ragops.operations.session import Platform
     from ragops.recovery.repositories import Repositories
     from ragops.services.contract import Endpoint
 
