@@ -34,7 +34,7 @@ DELETE_PAGE: LiteralString = (
 )
 _ROWS: LiteralString = f"""
 SELECT c.name, c.directory, c.embedding_model, c.chunk_size, c.chunk_overlap, c.file_types, c.recursive, c.enabled,
-       c.source, c.extra, coalesce(f.defaults, '{}'), d.indexed, d.failed, d.pending, d.indexed_at
+       c.source, c.extra, coalesce(f.defaults, '{{}}'), d.indexed, d.failed, d.pending, d.indexed_at
 FROM rag.collections c LEFT JOIN rag.collection_defaults f ON c.source = 'json' CROSS JOIN LATERAL (
     SELECT count(*) FILTER (WHERE status = 'indexed') AS indexed, count(*) FILTER (WHERE status = 'failed') AS failed,
            count(*) FILTER (WHERE status = 'pending') AS pending, max(indexed_at) AS indexed_at
