@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +13,7 @@ from ragops.api.chat_model import messages
 from ragops.api.embedders import Embedders, LocalEmbedder
 from ragops.api.problem import ApiError
 from ragops.api.search import FoundPassage
+from ragops.embedding import static
 from ragops.embedding.hashing import HashingEmbedder
 from ragops.embedding.tokens import count_tokens, cut_to_tokens
 from tests.unit.embedding.model_server import ModelServer, vector
@@ -260,6 +263,33 @@ def test_passages_without_room_are_left_out_from_the_last_on() -> None:
     assert "[1] 1.md" in text
     assert "[2] 2.md" in text
     assert "[5] 5.md" not in text
+
+
+TEXTS = {
+    "english": "Backup and restore of the configuration, version 18.4 (see docs/recovery.md). ",
+    "chinese": "\u5907\u4efd\u548c\u6062\u590d\u662f\u4e00\u56de\u4e8b\uff0c",
+    "japanese": "\u30d0\u30c3\u30af\u30a2\u30c3\u30d7\u3068\u5fa9\u5143",
+    "korean": "\ubc31\uc5c5\uacfc \ubcf5\uc6d0\uc740 \uac19\uc740 ",
+    "russian": "\u0420\u0435\u0437\u0435\u0440\u0432\u043d\u043e\u0435 ",
+    "german": "Geschwindigkeitsbegrenzungsverordnung f\u00fcr Datenbanksicherungen ",
+    "capitals": "BACKUP RESTORE CONFIGURATION ",
+    "emoji": "\U0001f642\U0001f680",
+    "base64": base64.b64encode(hashlib.sha512(b"a").digest() * 3).decode(),
+    "hex": hashlib.sha512(b"b").hexdigest(),
+    "camel case": "getHttpResponseCodeForUserAccountSettingsManager ",
+    "code": 'def test_it(tmp_path: Path) -> None:\n    assert run("a", b=[1, 2]) == {"c": None}\n',
+    "table": "| a | b |\n|---|---|\n| 1 | 2 |\n",
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_no_text_has_many_more_tokens_than_are_estimated(name: str) -> None:
+    """Compared with the tokenizer of an old model, of 32,000 tokens: those of today need fewer."""
+    tokenizer = static._load()[0]
+    text = TEXTS[name] * 40
+    real = len(tokenizer.encode(text, add_special_tokens=False).ids)
+    least = 0.7 if name == "base64" else 0.9
+    assert real * least <= count_tokens(text) <= real * 3
 
 
 def test_tokens_are_estimated_rather_too_high() -> None:
