@@ -94,10 +94,9 @@ def has_model(kind: str, answer: Any, model: str) -> bool:
     rows = _value(answer, "data" if kind == "openai" else "models")
     if not isinstance(rows, list) or any(_value(row, "owned_by") == "llamacpp" for row in rows):
         return True
-    if kind == "openai":
-        return not rows or any(_value(row, "id") == model for row in rows)
-    wanted = {model.casefold(), f"{model}:latest".casefold()}
-    return any(str(_value(row, "name")).casefold() in wanted for row in rows)
+    # Ollama lists its models with their tags by both protocols, and takes them without.
+    wanted, name = {model.casefold(), f"{model}:latest".casefold()}, "id" if kind == "openai" else "name"
+    return any(str(_value(row, name)).casefold() in wanted for row in rows)
 
 
 def read_chat(kind: str, answer: Any) -> Piece:

@@ -347,3 +347,21 @@ def test_a_certificate_that_is_refused_is_named(tmp_path: Path) -> None:
         spec = ModelSpec(kind="openai", url=other.url, model="m")
         with pytest.raises(UnhealthyError, match="its certificate is refused: self"):
             ServerEmbedder(spec).embed(["one"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "listed", "is_there"),
+    [
+        ("ollama", {"models": [{"name": "m:latest"}]}, True),
+        ("ollama", {"models": [{"name": "m:v1.5"}]}, False),
+        ("ollama", {"models": []}, False),
+        ("openai", {"data": [{"id": "m"}]}, True),
+        ("openai", {"data": [{"id": "m:latest", "owned_by": "library"}]}, True),  # Ollama by OpenAI's protocol
+        ("openai", {"data": [{"id": "other", "owned_by": "vllm"}]}, False),
+        ("openai", {"data": [{"id": "/models/x.gguf", "owned_by": "llamacpp"}]}, True),  # it takes any name
+        ("openai", {"data": None}, True),
+        ("openai", [], True),
+    ],
+)
+def test_which_models_a_server_lists(kind: str, listed: Any, is_there: bool) -> None:
+    assert answers.has_model(kind, listed, "m") is is_there
