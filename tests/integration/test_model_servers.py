@@ -2,7 +2,7 @@
 
 `RAGOPS_TEST_OLLAMA` and `RAGOPS_TEST_OPENAI_EMBED`, `RAGOPS_TEST_OPENAI_CHAT` are `URL MODEL [MODEL]`: of Ollama its
 embedding model and its chat model, of servers with OpenAI's protocol the one that they serve. Models with random
-weights will do. Facts, not quality.
+weights will do: what is compared are facts, not quality. Ollama's own `/v1` fails here, for it cuts long prompts.
 """
 
 from __future__ import annotations

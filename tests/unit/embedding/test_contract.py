@@ -13,7 +13,6 @@ import pytest
 
 from ragops.embedding import answers, make
 from ragops.embedding.each import RefusedText, embed_each
-from ragops.embedding.protocols import ServerError, base_url
 from ragops.embedding.server import ServerEmbedder
 from ragops.embedding.spec import ModelSpec
 from ragops.errors import MissingError, RagopsError, UnhealthyError
@@ -298,18 +297,6 @@ def test_numbers_in_base64(server: ModelServer) -> None:
         served(server).embed(["one"])
 
 
-@pytest.mark.parametrize("places", [[0, 0, 1], [1, 2, 3], ["0", "1", "2"], [0.0, 1.0, 2.0], [None, 1, 0]])
-def test_places_that_fit_no_text(places: list[Any]) -> None:
-    answer = {"data": [{"index": place, "embedding": [1.0]} for place in places]}
-    with pytest.raises(ServerError, match="does not hold 3 embeddings"):
-        answers.read_vectors("openai", answer, 3, None)
-
-
-def test_places_that_are_left_out_are_those_of_the_texts() -> None:
-    answer = {"data": [{"index": None, "embedding": [1.0]}, {"embedding": [2.0]}]}
-    assert answers.read_vectors("openai", answer, 2, 1) == [[1.0], [2.0]]
-
-
 def test_a_connection_that_was_closed_while_it_was_idle(server: ModelServer) -> None:
     embedder = served(server)
     embedder.embed(["one"])
@@ -327,41 +314,9 @@ def test_a_proxy_of_the_environment_gets_no_key(server: ModelServer, monkeypatch
     assert seen == []
 
 
-@pytest.mark.parametrize(
-    ("url", "whole"),
-    [
-        ("http://a:1", "http://a:1/v1"),
-        ("http://a:1/v1/", "http://a:1/v1"),
-        ("http://a:1/openai", "http://a:1/openai/v1"),
-        ("https://a/v1beta/openai/", "https://a/v1beta/openai"),
-    ],
-)
-def test_the_version_in_a_url(url: str, whole: str) -> None:
-    assert base_url("openai", url) == whole
-    assert base_url("ollama", url) == url.rstrip("/")
-
-
 def test_a_certificate_that_is_refused_is_named(tmp_path: Path) -> None:
     files = certificate.ensure(tmp_path, datetime.now(tz=UTC))
     with WebServer(lambda _request: (200, {}), (files.certificate, files.key)) as other:
         spec = ModelSpec(kind="openai", url=other.url, model="m")
         with pytest.raises(UnhealthyError, match="its certificate is refused: self"):
             ServerEmbedder(spec).embed(["one"])
-
-
-@pytest.mark.parametrize(
-    ("kind", "listed", "is_there"),
-    [
-        ("ollama", {"models": [{"name": "m:latest"}]}, True),
-        ("ollama", {"models": [{"name": "m:v1.5"}]}, False),
-        ("ollama", {"models": []}, False),
-        ("openai", {"data": [{"id": "m"}]}, True),
-        ("openai", {"data": [{"id": "m:latest", "owned_by": "library"}]}, True),  # Ollama by OpenAI's protocol
-        ("openai", {"data": [{"id": "other", "owned_by": "vllm"}]}, False),
-        ("openai", {"data": [{"id": "/models/x.gguf", "owned_by": "llamacpp"}]}, True),  # it takes any name
-        ("openai", {"data": None}, True),
-        ("openai", [], True),
-    ],
-)
-def test_which_models_a_server_lists(kind: str, listed: Any, is_there: bool) -> None:
-    assert answers.has_model(kind, listed, "m") is is_there
