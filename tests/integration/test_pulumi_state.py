@@ -87,6 +87,20 @@ def test_a_damaged_file_is_named_with_the_way_out(work_dir: Path, damage: str) -
     assert "`ragops up --repair-state`" in refused.value.hint
 
 
+@pytest.mark.parametrize("damage", ["empty", "cut off", "zeros"])
+@pytest.mark.parametrize("which", ["checkpoint", "meta"])
+def test_attributes_that_a_killed_engine_left_half_written_are_not_in_the_way(
+    work_dir: Path, which: str, damage: str
+) -> None:
+    """The engine writes them in place next to each file, and no `up` or `down` opens a file with broken ones."""
+    path = getattr(state_of(work_dir), which)
+    attributes = path.with_name(f"{path.name}.attrs")
+    harm = {"empty": b"", "cut off": attributes.read_bytes()[:40], "zeros": b"\0" * 212}
+    attributes.write_bytes(harm[damage])
+    opened(work_dir).up()
+    opened(work_dir).destroy()
+
+
 @pytest.mark.parametrize("damage", ["cut off", "a folder in its place", "layout of the future", "garbled settings"])
 def test_what_is_set_aside_leaves_a_state_that_works(work_dir: Path, damage: str) -> None:
     which, harm = DAMAGE[damage]

@@ -119,6 +119,8 @@ class PulumiStack:
     ) -> None:
         self._options, self._create = options, create
         self._local = options.local()
+        if self._local:
+            self._local.remove_cut_attributes()
         if self._local and (fault := self._local.fault()):
             raise fault.error()
         if not create and self._local and not self._local.checkpoint.exists():

@@ -29,6 +29,7 @@ _NEWEST_FORMAT = 4  # of a checkpoint that the pinned engine reads
 _META_VERSIONS = (0, 1)
 _KEPT_RUNS = 5
 _GROWING = ("history", "backups")
+_ATTRIBUTES = ".attrs"  # the end of the name of the file that the engine writes next to each of its files
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,16 @@ class LocalState:
                 for path in folder.iterdir():
                     if _run_of(path) in runs[:-_KEPT_RUNS]:
                         path.unlink(missing_ok=True)
+
+    def remove_cut_attributes(self) -> None:
+        """Remove the attribute files that a killed engine left empty or cut off; what cannot be removed stays.
+
+        The engine writes them in place, opens no file that has a broken one, and needs nothing that is in them.
+        """
+        for path in (self.root / ".pulumi").rglob(f"*{_ATTRIBUTES}"):
+            if _read_json(path) is None:
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
     def restrict_modes(self) -> None:
         """Take every right of others from the work directory and all below it. What is another user's stays."""
