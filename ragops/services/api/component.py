@@ -45,6 +45,8 @@ class Api(pulumi.ComponentResource):
 def _endpoint(inputs: ApiInputs, runtime: Runtime, layout: Layout) -> Endpoint:
     settings = inputs.settings
     models = known_models(settings, layout.distribution, inputs.ollama, inputs.ollama_models)
+    # Search by words alone asks no model, whatever made the vectors that are there.
+    asked = {} if inputs.search.get("mode") == "sparse" else models
     return local_endpoint(
         "api",
         runtime,
@@ -55,7 +57,7 @@ def _endpoint(inputs: ApiInputs, runtime: Runtime, layout: Layout) -> Endpoint:
         inner_port=INNER_PORT,
         options={
             "embedder": next(iter(models)),
-            "models": json.dumps({name: vector_settings(spec) for name, spec in models.items()}),
+            "models": json.dumps({name: vector_settings(spec) for name, spec in asked.items()}) if asked else "",
             "workers": str(settings.workers),
         },
         logins={

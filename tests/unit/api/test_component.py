@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -44,6 +46,7 @@ class Runtime:
 def declare(runtime: Runtime, made: list[Api]) -> None:
     """Returns when all that the component tells the engine is told."""
     made.append(Api(inputs(port=8123, workers=2), runtime))
+    made.append(Api(replace(inputs(port=8123), search={"mode": "sparse"}), runtime))
 
 
 def test_endpoint_and_spec(pulumi_loop: None) -> None:
@@ -51,11 +54,14 @@ def test_endpoint_and_spec(pulumi_loop: None) -> None:
     runtime = Runtime()
     made: list[Api] = []
     declare(runtime, made)
-    [component] = made
-    assert [spec.service for spec in runtime.specs] == ["api"]
+    component, by_words = made
+    assert [spec.service for spec in runtime.specs] == ["api", "api"]
+    assert by_words.endpoint.options["models"] == ""
     endpoint = component.endpoint
     assert (endpoint.host, endpoint.port, endpoint.runtime_id) == ("127.0.0.1", 8123, "/run/api")
-    assert endpoint.options == {"embedder": "wordllama-l2-256-v1", "workers": "2"}
+    static = "wordllama-l2-256-v1"
+    models = {static: {"model": static, "dimensions": 256, "passage_prefix": ""}}
+    assert endpoint.options == {"embedder": static, "models": json.dumps(models), "workers": "2"}
     again = Endpoint.from_dict(endpoint.to_dict(), SECRETS)
     assert again.logins["operator"].password.get_secret_value() == SECRETS["api_service_token"]
     assert again.logins["application"].user == "ingest"
