@@ -215,7 +215,7 @@ class Whole:
 
     def remove(self) -> None:
         """Nothing of it stays, whatever it takes."""
-        with contextlib.suppress(subprocess.TimeoutExpired):
+        with contextlib.suppress(subprocess.TimeoutExpired, OSError):  # an interrupt takes the fork server's files
             self.run("down", "--purge-data", "--yes", code=None, timeout=180)
         prefix, api = self.names.network, self.docker.api
         for raw in api.containers(all=True, filters={"name": prefix}):

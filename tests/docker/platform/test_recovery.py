@@ -37,6 +37,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.fault]
 NODES = ("qdrant-1", "qdrant-2", "qdrant-3")
 # Large enough for a kill to hit it half-way.
 BULK, BULK_POINTS, DIMENSIONS = "bulk", 6000, 256
+COLLECTION = "texts"  # of documents, which the platform ingests
 LOGS = 1500  # over four days, twice
 
 
@@ -64,8 +65,16 @@ class Safe:
     # --- what it holds -------------------------------------------------------------------------------------------
 
     def held(self) -> dict[str, Any]:
-        """Everything, by the engines' own word, and every node's count."""
-        return {**self.whole.contents(), "counts": self.counts(), "timescale": self.timescale()}
+        """Everything, by the engines' own word, and every node's counts and aliases."""
+        counted = {"counts": self.counts(), "aliases": self.aliases(), "timescale": self.timescale()}
+        return {**self.whole.contents(), **counted}
+
+    def aliases(self) -> dict[str, str]:
+        """The collection of each alias; the same on every node."""
+        every = [client.get("/aliases").json()["result"]["aliases"] for client in self.nodes()]
+        found = [{one["alias_name"]: one["collection_name"] for one in aliases} for aliases in every]
+        assert found == [found[0]] * len(NODES), found
+        return found[0]
 
     def counts(self) -> dict[str, list[int]]:
         """Points by collection; the same on every node, which a caller compares."""
@@ -223,7 +232,7 @@ def well(safe: Safe) -> Safe:
     """What a failed test left is put right by the first recovery point."""
     if safe.whole.run("--json", "health", code=None).code != 0:
         if safe.whole.run("up", "--yes", code=None).code != 0:
-            safe.restore(safe.whole.json("backup", "list")["points"][-1]["id"], "--no-safety", "--anew")
+            safe.restore(safe.whole.json("backup", "list")["points"][-1]["id"], "--no-safety", "--restart")
         safe.whole.settled()
     return safe
 
@@ -257,7 +266,7 @@ def test_everything_is_back_after_damage(well: Safe) -> None:
     assert taken["recipients"]
     assert taken["quiesced"]
     verified = well.whole.run("backup", "verify", "--deep", "--identity", str(well.identity), taken["id"])
-    assert "read by its engine" in verified.out + verified.err
+    assert "every engine has restored all of its parts" in verified.out + verified.err
     damage(well)
     assert well.whole.run("health", code=None).code == 3
     well.restore(taken["id"])
@@ -269,6 +278,36 @@ def test_everything_is_back_after_damage(well: Safe) -> None:
         for (job,) in connection.execute(jobs).fetchall():
             connection.execute("CALL run_job(%s)", [job])
     assert well.timescale() == before["timescale"]
+
+
+def test_a_collection_built_again_comes_back_as_it_was_before_and_after(well: Safe) -> None:
+    """Dense and sparse vectors, and the alias of the new build; the tests that follow have the new build alone."""
+    whole, built = well.whole, f"{COLLECTION}@2"
+    before, answers, first = well.held(), whole.answers(well.token), well.take()
+    assert before["aliases"] == {"current": BULK}
+    whole.run("ingest", "--rebuild", COLLECTION)
+    rebuilt, again, second = well.held(), whole.answers(well.token), well.take()
+    assert rebuilt["aliases"] == {"current": BULK, f"{COLLECTION}@live": built}
+    assert rebuilt["counts"][built] == before["counts"][COLLECTION]
+    for client in well.nodes():
+        params = client.get(f"/collections/{built}").json()["result"]["config"]["params"]
+        assert params["vectors"]
+        assert params["sparse_vectors"]
+    well.restore(first["id"])
+    assert well.held() == before
+    assert whole.answers(well.token) == answers
+    well.restore(second["id"], "--no-safety")
+    whole.run("ingest", "--drop-old", COLLECTION)
+    assert COLLECTION not in well.counts()
+    third = well.take()
+    for client in well.nodes():
+        client.delete(f"/collections/{built}")
+    assert whole.run("health", code=None).code == 3
+    well.restore(third["id"], "--no-safety")
+    assert well.held()["counts"] == {name: found for name, found in rebuilt["counts"].items() if name != COLLECTION}
+    assert well.aliases() == rebuilt["aliases"]
+    assert whole.answers(well.token) == again
+    well.settled()
 
 
 # --- while applications write ----------------------------------------------------------------------------------------
@@ -408,7 +447,7 @@ def cache_is_down(safe: Safe) -> bool:
 @pytest.mark.parametrize("node", NODES)
 def test_a_node_dies_in_the_middle_of_a_backup(well: Safe, node: str) -> None:
     """Every shard is on two nodes: the recovery point is whole all the same."""
-    before, kill = well.held(), partial(well.whole.docker.kill, well.whole.name(node))
+    before, kill = well.held(), partial(well.whole.docker.api.kill, well.whole.name(node))
     code, said = during(well, partial(snapshots_are_made, well), kill, "--json", "backup", "run")
     assert code == 0, said
     taken = json.loads(said[said.index("{") : said.rindex("}") + 1])
@@ -424,7 +463,7 @@ def test_a_node_dies_in_the_middle_of_a_backup(well: Safe, node: str) -> None:
 @pytest.mark.parametrize("point", [made_beside, being_replaced])
 def test_a_node_dies_in_the_middle_of_a_restore(well: Safe, point: Callable[[Safe], bool]) -> None:
     before, taken = well.held(), well.take()
-    kill = partial(well.whole.docker.kill, well.whole.name("qdrant-2"))
+    kill = partial(well.whole.docker.api.kill, well.whole.name("qdrant-2"))
     code, said = during(well, partial(point, well), kill, *well.restoring, taken["id"])
     print(code, said)
     assert code in (1, 3), said
