@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 import ragops
-from ragops.api import health_routes, internal, legacy, operator_schemas, problem, reference, v1, v2
+from ragops.api import health_routes, internal, operator_schemas, problem, reference, v1, v2
 from ragops.api import schemas as user_schemas
 from ragops.api.auth import AuthMiddleware, ServiceTokens, UserTokens
 from ragops.api.dependencies import build
@@ -61,7 +61,10 @@ def _routes(app: FastAPI) -> None:
     app.include_router(reference.router, tags=["reference"])
     app.include_router(v1.router, prefix="/api/v1", tags=["v1"], dependencies=[_USER])
     app.include_router(v2.router, prefix="/api/v2", tags=["v2"], dependencies=[_USER])
-    app.include_router(legacy.router, tags=["legacy"], dependencies=[_USER])
+    # The paths without a version: version 1, deprecated; their headers and their end are set by `middleware.Legacy`.
+    app.include_router(
+        v1.router, tags=["legacy"], dependencies=[_USER], deprecated=True, responses=problem.responses(410)
+    )
     app.include_router(internal.router, prefix="/internal", tags=["internal"], dependencies=[_SERVICE])
     app.include_router(health_routes.router, tags=["operations"])
 

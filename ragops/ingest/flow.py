@@ -18,8 +18,7 @@ from ragops.embedding.each import FATAL, RefusedText, embed_each
 from ragops.errors import RagopsError
 from ragops.ingest.context import path_words, with_context
 from ragops.ingest.headings import Headings
-from ragops.ingest.ids import chunk_id
-from ragops.ingest.rows import ChunkRow, FileVersion
+from ragops.ingest.rows import ChunkRow, FileVersion, chunk_id
 from ragops.ingest.text import TextFile, UnusableDocumentError
 from ragops.ingest.vectors import Point, PointsRefusedError
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID, uuid5
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-    from uuid import UUID
 
 UNREAD = "0" * 64  # the hash of a file that could not be read: the column takes nothing less
 
@@ -72,3 +72,12 @@ class ChunkRow(NamedTuple):
     position: int
     content: str
     content_hash: str
+
+
+# Changing it would make strangers of all points that were ever stored.
+_NAMESPACE = UUID("6f1d7c52-3b0e-5c7a-9d5e-0a4c8b1f2e93")
+
+
+def chunk_id(collection: str, path: str, position: int, content_hash: str) -> UUID:
+    """Return the id that joins a row of rag.chunks and a point; NUL divides the parts because no path can hold it."""
+    return uuid5(_NAMESPACE, f"{collection}\0{path}\0{position}\0{content_hash}")

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from ragops.adapters.progress import Progress
     from ragops.runtimes.facts import RuntimeFacts
-    from ragops.runtimes.gateway import GatewayAdapter
     from ragops.services.contract import Check, Endpoint
     from ragops.services.control import Control
     from ragops.services.gateway.component import GatewayRuntime
+    from ragops.services.gateway.configuration import GatewayInputs
 
 RUNNING = "running"
 STOPPED = "stopped"
@@ -182,3 +182,24 @@ class RuntimeHost(Protocol):
 
     def doctor_checks(self) -> tuple[Check, ...]:
         """Return doctor's checks of this machine for this runtime."""
+
+
+RESOURCE = "gateway-config"
+
+
+class GatewayAdapter(Protocol):
+    """The gateway of one environment. `resources` are what has to follow a change of its configuration, by name."""
+
+    resources: tuple[str, ...]
+
+    def files(self, inputs: GatewayInputs) -> Mapping[str, str]:
+        """Return what should be in force: texts by name, as a person may read them."""
+
+    def current(self) -> Mapping[str, str]:
+        """Return what was applied last, as `files`; empty before. Raises RagopsError (not_permitted, file_error)."""
+
+    def validate(self, inputs: GatewayInputs) -> None:
+        """Let the gateway's own program judge it, without applying it. Raises RagopsError (gateway_config_invalid)."""
+
+    def needs_restart(self, inputs: GatewayInputs) -> bool:
+        """Whether what runs was started with other settings, which only `up` changes."""

@@ -15,7 +15,7 @@ import pytest
 
 from ragops.adapters import subprocess_tool
 from ragops.errors import RagopsError
-from ragops.runtimes.docker.containers import exec_stream
+from ragops.runtimes.docker import sandbox as exec_stream
 from ragops.runtimes.docker.containers.exec_proxy import arguments
 from ragops.runtimes.docker.sandbox import OWNER, SANDBOX, docker_sandbox
 

@@ -16,7 +16,7 @@ from ragops.operations.lifecycle import images
 from ragops.operations.session import Session
 from ragops.runtimes.docker.host import DockerRuntimeHost
 from ragops.runtimes.docker.images import api_image
-from ragops.runtimes.docker.images import fetch as docker_fetch
+from ragops.runtimes.docker.images import store as docker_fetch
 from ragops.runtimes.docker.images.pins import pins_of
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
 from ragops.operations.lifecycle import images
 from ragops.operations.session import Session
-from ragops.runtimes.docker.images import fetch as docker_fetch
+from ragops.runtimes.docker.images import store as docker_fetch
 from ragops.runtimes.docker.images import store as docker_store
 from ragops.runtimes.docker.images.pins import pins_of
 

@@ -17,7 +17,7 @@ import pytest
 from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.operations.lifecycle import provision
 from ragops.runtimes.docker.facts import FACTS as DOCKER
-from ragops.runtimes.docker.provision.resources import describe_resource, resources_of
+from ragops.runtimes.docker.names import describe_resource, resources_of
 from ragops.services.qdrant.cluster.cluster import node_versions, wait_all_active
 from ragops.services.qdrant.settings import QdrantSettings
 from tests.qdrant_processes import BINARY, BINARY_BEFORE, KEY, Cluster, binary, cluster, done, fill

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -45,11 +45,9 @@ class DockerContainers(DockerExec):
 
     def container(self, name: str) -> values.Container | None:
         """Return one container by name or id, None if there is none."""
-        try:
-            with self.translate_errors(f"inspect {name}"):
-                return values.container(self.api.inspect_container(name))
-        except NotFoundError:
-            return None
+        with suppress(NotFoundError), self.translate_errors(f"inspect {name}"):
+            return values.container(self.api.inspect_container(name))
+        return None
 
     def published(self, name: str) -> dict[int, tuple[str, ...]]:
         """Return the addresses of this machine that its ports listen on, by port inside, in Docker's own order."""
@@ -82,11 +80,8 @@ class DockerContainers(DockerExec):
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove the container, with `force` a running one too; named volumes stay. Nothing to do without it."""
-        try:
-            with self.translate_errors(f"remove {name}"):
-                self.api.remove_container(name, force=force, v=True)
-        except NotFoundError:
-            pass
+        with suppress(NotFoundError), self.translate_errors(f"remove {name}"):
+            self.api.remove_container(name, force=force, v=True)
 
     def run_copy(self, name: str, copy: str, extra_args: Sequence[str], labels: Mapping[str, str]) -> None:
         """Start a container like the stopped `name`, called `copy`, with `extra_args` after its command.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
-from ragops.adapters.qdrant import library, tls
+from ragops.adapters.qdrant import library
+from ragops.adapters.qdrant.addresses import verification
 from ragops.adapters.qdrant.balancing import PROBE_SECONDS, Balancer
 from ragops.adapters.qdrant.failures import NO_ANSWER, Failure, RequestFailedError, no_answer
 from ragops.adapters.qdrant.searching import Hit, Question, search_by_grpc, search_by_rest
@@ -54,7 +55,7 @@ class AsyncClient:
     ) -> None:
         self._key = key
         self._seconds = seconds
-        verify = next((found for one in addresses if (found := tls.verification(one.url))), False)
+        verify = next((found for one in addresses if (found := verification(one.url))), False)
         self._http = httpx.AsyncClient(timeout=seconds, trust_env=False, verify=verify)
         self._sessions: dict[Address, _Session] = {}
         self._retired: set[asyncio.Task[None]] = set()

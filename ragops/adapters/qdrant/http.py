@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 import httpx
 
 from ragops.adapters.files import explain_os_error
-from ragops.adapters.qdrant import tls
+from ragops.adapters.qdrant.addresses import path_of, verification
 from ragops.adapters.qdrant.consensus import retry_consensus
 from ragops.adapters.qdrant.failures import LOG_HINT, Failure, error_text, request_error
-from ragops.adapters.qdrant.paths import path_of
 from ragops.errors import RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ class HttpClient:
 def open_transport(url: str, key: str, timeout: float) -> httpx.Client:
     """Return httpx's client of the server at `url`; an answer takes at most `timeout` seconds."""
     limits = httpx.Timeout(timeout, connect=min(timeout, _CONNECT_SECONDS))
-    headers, verify = {"api-key": key}, tls.verification(url)
+    headers, verify = {"api-key": key}, verification(url)
     return httpx.Client(base_url=url, headers=headers, timeout=limits, trust_env=False, verify=verify)
 
 

@@ -19,7 +19,7 @@ from qdrant_client import grpc as qdrant_grpc
 from qdrant_client.common.client_exceptions import QdrantException
 from qdrant_client.http.exceptions import ApiException, ResponseHandlingException, UnexpectedResponse
 
-from ragops.adapters.qdrant import tls
+from ragops.adapters.qdrant.addresses import root_certificates, verification
 from ragops.adapters.qdrant.failures import NO_ANSWER, Failure, RequestFailedError, error_text, no_answer
 
 if TYPE_CHECKING:
@@ -107,10 +107,10 @@ def _arguments(address: Address, key: str, seconds: float) -> dict[str, Any]:
     common["cloud_inference"] = True
     if not address.grpc_url:
         parts = urlsplit(address.url)
-        rest = {"trust_env": False, "limits": _LIMITS, "verify": tls.verification(address.url)}
+        rest = {"trust_env": False, "limits": _LIMITS, "verify": verification(address.url)}
         return {"url": address.url, "port": parts.port, **rest, **common}
     parts = urlsplit(address.grpc_url)
-    certificates = tls.root_certificates() if parts.scheme == "https" else None
+    certificates = root_certificates() if parts.scheme == "https" else None
     return {
         "host": parts.hostname,
         "https": parts.scheme == "https",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from ragops.adapters.files import SECRET_MODE, explain_os_error, sync_dir
 from ragops.adapters.storage.append_only import NewFile, put_in_place
-from ragops.adapters.storage.append_only_errors import refusal_error
+from ragops.adapters.storage.errors import refusal_error
 from ragops.adapters.storage.folder_tree import make_folders, sync, walk
 from ragops.adapters.storage.mounts import is_local
 from ragops.adapters.storage.names import check_path

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.storage import FileEntry
-from ragops.adapters.storage.append_only_errors import is_refusal
-from ragops.adapters.storage.errors import is_missing
+from ragops.adapters.storage.errors import is_missing, is_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,9 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from ragops.adapters.storage.append_only_errors import is_refusal, refusal_error
 from ragops.adapters.storage.drivers import ATOMIC, BLOCK, GCS, S3, SFTP, connect
-from ragops.adapters.storage.errors import explain, is_missing, is_transient
+from ragops.adapters.storage.errors import explain, is_missing, is_refusal, is_transient, refusal_error
 from ragops.adapters.storage.listing import is_absent, is_there, listing, make_entry, walk
 from ragops.adapters.storage.names import PARTIAL, check_path, extract_password, find_secrets, is_temporary, redact_url
 from ragops.adapters.storage.temp_files import DAY, is_leftover

@@ -2,16 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import uvicorn
 
-from ragops.devserver.qdrant import API_VERSION, configuration, logs
+from ragops.devserver.qdrant import API_VERSION, configuration
 from ragops.devserver.qdrant.app import make_app
 from ragops.devserver.qdrant.storage import Storage
 from ragops.errors import ExitCode, RagopsError
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
+
+
+class JsonLines(logging.Formatter):
+    """Time, level, logger, message, and whatever `extra=` brought."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line."""
+        values = {
+            "time": datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{name: value for name, value in vars(record).items() if name not in _STANDARD},
+        }
+        if record.exc_info:
+            values["exception"] = self.formatException(record.exc_info)
+        return json.dumps(values, ensure_ascii=False, default=str)
+
+
+def set_up() -> None:
+    """Send everything to stderr, from level info on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("python_multipart").setLevel(logging.WARNING)
+
 
 _GRACE_SECONDS = 15
 _log = logging.getLogger("ragops.qdrant")
@@ -19,7 +49,7 @@ _log = logging.getLogger("ragops.qdrant")
 
 def main(arguments: list[str]) -> int:
     """Serve what the configuration file says; returns the exit code."""
-    logs.set_up()
+    set_up()
     if len(arguments) != 1:
         _log.error("usage: python -m ragops.devserver.qdrant CONFIG.json")
         return ExitCode.USAGE

@@ -9,15 +9,28 @@ import subprocess
 import sys
 import threading
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ragops.adapters.spawn import spawn
 from ragops.ingest.documents.converted import Converted, UnreadableError
 from ragops.ingest.documents.frames import read_frame, write_frame
-from ragops.ingest.documents.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+class Limits(NamedTuple):
+    """Seconds of processor time and of waiting, bytes of memory, bytes of text as UTF-8.
+
+    Each MiB of the file adds a second of processor time and 4 MiB of memory. Memory is address space, with Python and
+    the libraries in it: 300 MiB before the first file.
+    """
+
+    processor_seconds: int = 30
+    seconds: float = 180.0
+    memory: int = 1536 << 20
+    text: int = 128 << 20
+
 
 _MOST = 4
 # A process whose memory grew beyond this, or that did so many files, is not used again: libraries keep and leak some.

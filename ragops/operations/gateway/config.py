@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from ragops.operations.session import Session
-    from ragops.runtimes.gateway import GatewayAdapter
+    from ragops.runtimes.contract import GatewayAdapter
     from ragops.services.gateway.configuration import GatewayInputs
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ragops.runtimes.contract import RESOURCE
 from ragops.runtimes.docker.kong import apply
 from ragops.runtimes.docker.kong.apply import KongPlace
-from ragops.runtimes.gateway import RESOURCE
 from ragops.services.gateway.kong import redact
 from ragops.services.gateway.kong_configuration import DOCUMENT, kong_configuration
 

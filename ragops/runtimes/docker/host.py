@@ -20,15 +20,14 @@ from ragops.runtimes.docker.containers import reconcile as docker_reconcile
 from ragops.runtimes.docker.containers.reconcile import DATA_SUFFIX
 from ragops.runtimes.docker.facts import FACTS
 from ragops.runtimes.docker.images import api_image
-from ragops.runtimes.docker.images import fetch as docker_fetch
+from ragops.runtimes.docker.images import store as docker_fetch
 from ragops.runtimes.docker.images.pins import is_made_here, pins_of, references
 from ragops.runtimes.docker.inspect import doctor as docker_doctor
 from ragops.runtimes.docker.inspect import drift as docker_drift
 from ragops.runtimes.docker.inspect import preflight as docker_preflight
 from ragops.runtimes.docker.inspect import provisioned as docker_record
 from ragops.runtimes.docker.inspect.provisioned import Record
-from ragops.runtimes.docker.names import INSTANCE, SERVICE
-from ragops.runtimes.docker.provision import resources as docker_resources
+from ragops.runtimes.docker.names import INSTANCE, SERVICE, describe_resource, resources_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
@@ -123,11 +122,11 @@ class DockerRuntimeHost:
 
     def describe_resource(self, urn: str) -> ResourceDescription:
         """Return a description that shows a container's readiness as the container, and nothing that Docker assigns."""
-        return docker_resources.describe_resource(urn)
+        return describe_resource(urn)
 
     def resources_of(self, instance: str) -> tuple[str, ...]:
         """Return the container, its rendered files and the wait until it serves."""
-        return docker_resources.resources_of(instance)
+        return resources_of(instance)
 
     def control(self, endpoint: Endpoint) -> DockerControl:
         """Return the control of the service's container, of a cluster's first one."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ragops.runtimes.contract import ResourceDescription
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -58,3 +60,18 @@ class DockerNames:
         found = {PLATFORM: self.platform, ENVIRONMENT: self.environment}
         found |= {SERVICE: service} if service else {}
         return found | ({INSTANCE: instance} if instance else {})
+
+
+READY = "-ready"  # ends the name of the resource that waits until a container serves
+_HIDDEN = frozenset({CONFIG, "container_id", "restarts"})  # the label is a digest of files whose change is shown
+_OF_RUNNING = frozenset({"ports", "mustRun", "start"})  # a container that does not run seems to have lost these
+
+
+def describe_resource(urn: str) -> ResourceDescription:
+    """Return the description of the resource with this URN; the readiness of a container is shown as the container."""
+    return ResourceDescription(urn.rpartition("::")[2].removesuffix(READY), _HIDDEN, _OF_RUNNING)
+
+
+def resources_of(instance: str) -> tuple[str, ...]:
+    """Return the names of what an instance is made of without its data: container, rendered files, readiness."""
+    return (instance, f"{instance}-config", f"{instance}{READY}")

@@ -8,12 +8,12 @@ import pulumi
 import pulumi_docker as docker
 from pulumi.runtime.settings import get_root_resource
 
+from ragops.runtimes.contract import RESOURCE
 from ragops.runtimes.docker.gateway import kong_place
 from ragops.runtimes.docker.kong.provider import KongConfig
 from ragops.runtimes.docker.provision import args as docker_args
 from ragops.runtimes.docker.provision.readiness import Ready, Wanted
 from ragops.runtimes.docker.provision.volume_files import VolumeFiles
-from ragops.runtimes.gateway import RESOURCE
 from ragops.services.contract import Capability
 from ragops.services.gateway.kong_configuration import image as kong_image
 from ragops.services.gateway.kong_configuration import kong_configuration

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ragops.runtimes.contract import RESOURCE
 from ragops.runtimes.embedded.envoy import apply
 from ragops.runtimes.embedded.programs import locate
-from ragops.runtimes.gateway import RESOURCE
 from ragops.services.gateway.configuration import configuration, hot_folder
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.ports import PortOwner, port_owner
 from ragops.errors import MissingError, UsageError
+from ragops.runtimes.checks import config_name, port_taken
 from ragops.runtimes.embedded.processes.by_log_file import environment_of
 from ragops.runtimes.embedded.processes.state import belongs_to, find_living, read_spec
 from ragops.runtimes.embedded.programs import blocking_folder, locate, unprivileged_user
-from ragops.runtimes.ports import config_name, port_taken
 from ragops.services import SERVICES
 from ragops.units import size
 

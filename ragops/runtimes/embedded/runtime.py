@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pulumi
 
 from ragops.resources import source_digest
+from ragops.runtimes.contract import RESOURCE
 from ragops.runtimes.embedded.envoy.provider import GatewayConfig
 from ragops.runtimes.embedded.processes.provider import Process
 from ragops.runtimes.embedded.processes.spec import ProcessSpec
 from ragops.runtimes.embedded.processes.state import CONFIG, HOT
 from ragops.runtimes.embedded.programs import reachable, unprivileged_user
-from ragops.runtimes.gateway import RESOURCE
 from ragops.services.contract import Capability
 from ragops.services.gateway.configuration import configuration
 from ragops.services.spec import Layout, ServiceSpec

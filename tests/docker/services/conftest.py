@@ -16,7 +16,7 @@ from ragops.operations.session import Platform
 from ragops.runtimes.docker.control import DockerControl
 from ragops.runtimes.docker.names import DockerNames
 from ragops.runtimes.docker.provision import args as docker_args
-from ragops.runtimes.docker.provision.entrypoint import start_script
+from ragops.runtimes.docker.provision.args import start_script
 from ragops.services import SERVICES
 from ragops.services.contract import Capability, Endpoint, Login
 from ragops.services.spec import ExecCheck

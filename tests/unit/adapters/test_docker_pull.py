@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ragops.adapters.docker.pull import PullState
+from ragops.adapters.docker.images import PullState
 
 
 def event(status: str, name: str = "", current: int | None = None, total: int | None = None) -> dict:

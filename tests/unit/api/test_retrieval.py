@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters.qdrant.searching import Hit
-from ragops.api import relevance
+from ragops.api import retrieval as relevance
 from ragops.api.search import FoundDocument, by_document, page
 from ragops.embedding.hashing import HashingEmbedder
 from tests.ports import free_port

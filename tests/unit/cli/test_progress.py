@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ragops.adapters.docker.pull import PullProgress
+from ragops.adapters.docker.images import PullProgress
 from ragops.adapters.progress import Progress
 from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.cli.progress import _Lines
-from ragops.runtimes.docker.images.fetch import _pulling
+from ragops.runtimes.docker.images.store import _pulling
 
 CONTAINER = "docker:index/container:Container"
 READY = "pulumi-python:dynamic/ragops:Ready"

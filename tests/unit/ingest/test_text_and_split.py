@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ragops.errors import UsageError
-from ragops.ingest.ids import chunk_id
+from ragops.ingest.rows import chunk_id
 from ragops.ingest.split import Splitter
 from ragops.ingest.text import TextFile, UnusableDocumentError, inspect
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ragops.adapters.pulumi.events import Action, Phase, Step
 from ragops.operations.lifecycle.plan_diff import Change, DriftItem, changes, drifted
 from ragops.operations.lifecycle.plan_diff import merged as merged_by
-from ragops.runtimes.docker.provision.resources import describe_resource
+from ragops.runtimes.docker.names import describe_resource
 
 CONTAINER = "docker:index/container:Container"
 

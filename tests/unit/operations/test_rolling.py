@@ -13,7 +13,7 @@ from ragops.operations.cluster import rolling_update
 from ragops.operations.lifecycle import provision
 from ragops.operations.lifecycle.plan_diff import Change
 from ragops.runtimes.docker.facts import FACTS as DOCKER
-from ragops.runtimes.docker.provision.resources import describe_resource, resources_of
+from ragops.runtimes.docker.names import describe_resource, resources_of
 from ragops.services.contract import Endpoint, Node
 from ragops.services.qdrant.cluster import cluster as qdrant_cluster
 from ragops.services.qdrant.settings import QdrantSettings

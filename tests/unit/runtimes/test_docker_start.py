@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.runtimes.docker.provision.entrypoint import start_script
+from ragops.runtimes.docker.provision.args import start_script
 from ragops.services.spec import InitStep
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import pytest
 from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
-from ragops.runtimes.ports import config_name, port_taken
+from ragops.runtimes.checks import config_name, port_taken
 
 
 @pytest.mark.parametrize(("environment", "name"), [("default", "ragops.yaml"), ("dev", "ragops.dev.yaml")])

@@ -6,19 +6,81 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.docker import build as docker_build
 from ragops.adapters.docker.client import DockerHost
+from ragops.adapters.progress import Progress
 from ragops.errors import MissingError
 from ragops.runtimes.contract import ImageState
 from ragops.runtimes.docker.images import api_image
-from ragops.runtimes.docker.images import fetch as docker_fetch
 from ragops.runtimes.docker.images.pins import digest_of, is_made_here, pins_of, references
 from ragops.services.api import IMAGE as API_IMAGE
+from ragops.units import size
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from ragops.adapters.progress import Progress
+    from ragops.adapters.docker.images import PullProgress
     from ragops.config.load import Project
+
+    OnProgress = Callable[[Progress], None]
+
+
+def fetch_missing(docker: DockerHost, project: Project, on_progress: OnProgress) -> None:
+    """Have every image of the project here, and keep which one each reference meant at its first use.
+
+    Raises MissingError (image_missing, disk_full) and what `api_image.build` raises.
+    """
+    pins = pins_of(project)
+    for service, reference in references(project.settings).items():
+        pin = pins[reference]
+        if pin and docker.image(pin.id):
+            continue
+        found = docker.image(reference)
+        if found is None and pin and pin.digest and not is_made_here(project.settings, service):
+            found = docker.pull(pin.digest, lambda done: on_progress(_pulling(done)))
+        if found is None:
+            fetch(docker, project, service, on_progress)
+            found = docker.image(reference)
+        if found:
+            pins.set(reference, found)
+
+
+def fetch(docker: DockerHost, project: Project, service: str, on_progress: OnProgress) -> None:
+    """Pull the image of one service, or build it, whether it is here or not."""
+    reference = references(project.settings)[service]
+    if is_made_here(project.settings, service):
+        build_api(docker, reference, on_progress)
+    else:
+        pull(docker, reference, on_progress)
+
+
+def pull(docker: DockerHost, reference: str, on_progress: OnProgress) -> None:
+    """Pull one image. Raises MissingError (image_missing, disk_full)."""
+    on_progress(Progress(reference, "pulling"))
+    image = docker.pull(reference, lambda done: on_progress(_pulling(done)))
+    on_progress(Progress(reference, f"pulled ({size(image.size)})", final=True))
+
+
+def build_api(docker: DockerHost, reference: str, on_progress: OnProgress) -> None:
+    """Build the image of the RAG API as `reference`; its base is pulled first if it is not here.
+
+    Raises MissingError (image_missing) and what `api_image.build` raises.
+    """
+    base = api_image.base_image()
+    if docker.image(base) is None:
+        pull(docker, base, on_progress)
+    architecture = docker.engine().architecture
+    api_image.build(docker, reference, architecture, lambda text: on_progress(Progress(reference, text)))
+    on_progress(Progress(reference, "built", final=True))
+
+
+def _pulling(done: PullProgress) -> Progress:
+    """Return how far a pull is; by layers at its start and while it unpacks, else by bytes."""
+    layers = f"{done.layers_done} of {done.layers} layers"
+    if not done.total:
+        return Progress(done.reference, f"pulling, {layers}")
+    percent = 100 * done.done // done.total
+    text = f"pulling {percent}%, {size(done.done)} of {size(done.total)}, {layers}"
+    return Progress(done.reference, text)
 
 
 class ImageStore:
@@ -77,11 +139,11 @@ class ImageStore:
 
     def _fetch(self, service: str, on_progress: Callable[[Progress], None]) -> None:
         if self._project:
-            docker_fetch.fetch(self._docker, self._project, service, on_progress)
+            fetch(self._docker, self._project, service, on_progress)
 
     def _build(self, reference: str, on_progress: Callable[[Progress], None]) -> None:
         if not api_image.is_current(self._docker, reference):
-            docker_fetch.build_api(self._docker, reference, on_progress)
+            build_api(self._docker, reference, on_progress)
 
     def _pin(self, reference: str) -> None:
         """Have the reference mean the image that has its name here, from now on."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from ragops.adapters.docker.inspect import ContainerSummary, list_all_containers
 from ragops.adapters.ports import port_owner
 from ragops.errors import MissingError, UsageError
+from ragops.runtimes.checks import config_name, port_taken
 from ragops.runtimes.docker.names import PLATFORM, DockerNames
-from ragops.runtimes.ports import config_name, port_taken
 from ragops.services import SERVICES
 from ragops.units import size
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shlex
 from dataclasses import asdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ragops.runtimes.docker.facts import TRAITS
 from ragops.runtimes.docker.names import CONFIG, DATA_FOLDER
-from ragops.runtimes.docker.provision.entrypoint import start_script
 from ragops.services.spec import ExecCheck, Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from ragops.runtimes.docker.names import DockerNames
-    from ragops.services.spec import ConfigFile, HealthCheck, ImageSpec, ServiceSpec
+    from ragops.services.spec import ConfigFile, HealthCheck, ImageSpec, InitStep, ServiceSpec
 
 LOOPBACK = "127.0.0.1"
 _MIB = 1 << 20
@@ -194,3 +194,42 @@ def files_args(
         "secret_files": {file.name: file.content for file in chosen if file.secret},
         "labels": names.labels(spec.service, spec.name),
     }
+
+
+# Words for a container's log; as an exit code 78 says that its configuration is at fault (sysexits.h).
+_FOREIGN = "has files but no {marker}: move it away, or restore it from a recovery point"
+
+
+def start_script(data_dir: str, init: InitStep | None = None, lock_files: Sequence[str] = (), guard: str = "") -> str:
+    """Return a POSIX shell script that ends as the program in its arguments; `data_dir` is empty if there are no data.
+
+    New data that a restore left waiting take their place, an empty folder is initialised next to it. A start that was
+    killed is simply repeated.
+    """
+    return "\n".join(("set -eu", "umask 077", *_data(data_dir, init, lock_files, guard), 'exec "$@"'))
+
+
+def _data(data_dir: str, init: InitStep | None, lock_files: Sequence[str], guard: str) -> Iterator[str]:
+    if not data_dir:
+        return
+    data = shlex.quote(data_dir)
+    yield f"data={data}"
+    yield '[ -e "$data" ] || [ ! -e "$data.ready" ] || mv "$data.ready" "$data"'
+    yield from _initialised(data_dir, init) if init else ('mkdir -p "$data"',)
+    if guard:
+        yield f'(cd "$data" && sh -c {shlex.quote(guard)}) >&2 || exit 78'
+    for name in lock_files:
+        yield f'rm -f "$data"/{shlex.quote(name)}'
+
+
+def _initialised(data_dir: str, init: InitStep) -> Iterator[str]:
+    fresh = f"{data_dir}.init-new"
+    command = shlex.join(part.replace("{data}", fresh) for part in init.command)
+    foreign = shlex.quote(f"{data_dir} {_FOREIGN.format(marker=init.marker)}")
+    yield f'if [ ! -e "$data"/{shlex.quote(init.marker)} ]; then'
+    yield f'  [ -z "$(ls -A "$data" 2>/dev/null)" ] || {{ echo {foreign} >&2; exit 78; }}'
+    yield '  rm -rf "$data".init-*'
+    yield f"  {command}"
+    yield '  [ ! -e "$data" ] || rmdir "$data"'
+    yield f'  sync; mv {shlex.quote(fresh)} "$data"'
+    yield "fi"

@@ -20,6 +20,7 @@ from ragops.adapters.ports import port_owner
 from ragops.adapters.wait import wait_until
 from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import RagopsError
+from ragops.runtimes.checks import port_taken
 from ragops.runtimes.embedded.processes import by_data_folder, by_log_file, exec_wrapper, rendered_files
 from ragops.runtimes.embedded.processes.state import (
     RECORD,
@@ -31,7 +32,6 @@ from ragops.runtimes.embedded.processes.state import (
     read_spec,
 )
 from ragops.runtimes.embedded.readiness import passes
-from ragops.runtimes.ports import port_taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

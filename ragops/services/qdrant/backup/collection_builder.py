@@ -16,8 +16,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.progress import Progress, report
+from ragops.adapters.qdrant.addresses import path_of
 from ragops.adapters.qdrant.failures import suppress_missing
-from ragops.adapters.qdrant.paths import path_of
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant.cluster.polling import Seen, wait, while_answering
 from ragops.services.qdrant.cluster.replicas import missing_copies, start_copy

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
 from ragops.adapters.qdrant import sparse
+from ragops.adapters.qdrant.addresses import path_of
 from ragops.adapters.qdrant.failures import RequestFailedError, client_error, suppress_missing
-from ragops.adapters.qdrant.paths import path_of
 from ragops.services.qdrant.cluster.nodes import addresses, connect, operator_key
 
 if TYPE_CHECKING:

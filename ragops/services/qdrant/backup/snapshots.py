@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ragops.adapters.qdrant.paths import path_of
+from ragops.adapters.qdrant.addresses import path_of
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.contract import Part
 from ragops.services.qdrant.backup import manifest, snapshot_reader

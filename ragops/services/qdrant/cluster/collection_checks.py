@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ragops.adapters.qdrant.paths import path_of
+from ragops.adapters.qdrant.addresses import path_of
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.contract import Check, Status
 from ragops.services.qdrant.backup import proven_copies

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ragops.adapters.qdrant.paths import path_of
+from ragops.adapters.qdrant.addresses import path_of
 from ragops.adapters.wait import wait_until
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant.cluster.members import find_unjoined

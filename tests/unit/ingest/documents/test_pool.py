@@ -10,8 +10,7 @@ import psutil
 import pytest
 
 from ragops.ingest.documents.converted import UnreadableError
-from ragops.ingest.documents.limits import Limits
-from ragops.ingest.documents.pool import Pool
+from ragops.ingest.documents.pool import Limits, Pool
 from tests import document_files as files
 
 if TYPE_CHECKING:
