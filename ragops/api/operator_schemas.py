@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003  pydantic reads the annotation
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
+
+from ragops.api.schemas import with_example
 
 
 class BreakerInfo(BaseModel):
@@ -23,28 +25,22 @@ class BreakerInfo(BaseModel):
 class BreakersResponse(BaseModel):
     """All breakers of one worker: each has its own."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "worker": 4711,
-                    "workers": 1,
-                    "breakers": [
-                        {
-                            "dependency": "qdrant",
-                            "state": "open",
-                            "failures": 5,
-                            "opens_after": 5,
-                            "retry_after": 21.4,
-                            "changed_at": "2026-11-23T10:15:00Z",
-                            "refused": 112,
-                            "last_error": "qdrant: cannot be reached",
-                        }
-                    ],
-                    "qdrant_nodes_left_out": [],
-                }
-            ]
-        }
+    model_config = with_example(
+        worker=4711,
+        workers=1,
+        breakers=[
+            {
+                "dependency": "qdrant",
+                "state": "open",
+                "failures": 5,
+                "opens_after": 5,
+                "retry_after": 21.4,
+                "changed_at": "2026-11-23T10:15:00Z",
+                "refused": 112,
+                "last_error": "qdrant: cannot be reached",
+            }
+        ],
+        qdrant_nodes_left_out=[],
     )
 
     worker: int = Field(description="process id")
@@ -56,7 +52,7 @@ class BreakersResponse(BaseModel):
 class RefreshResponse(BaseModel):
     """What was forgotten."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"forgotten": True, "note": None}]})
+    model_config = with_example(forgotten=True, note=None)
 
     forgotten: bool
     note: str | None
@@ -65,7 +61,7 @@ class RefreshResponse(BaseModel):
 class HealthResponse(BaseModel):
     """The process answers; nothing else is looked at."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ok"}]})
+    model_config = with_example(status="ok")
 
     status: str
 
@@ -81,20 +77,14 @@ class ReadyCheck(BaseModel):
 class ReadyResponse(BaseModel):
     """Whether questions can be answered; degraded: they can, with something missing."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "status": "degraded",
-                    "embedder": "hashing-384-v1",
-                    "chat_model": None,
-                    "checks": [
-                        {"name": "qdrant", "status": "ok", "detail": "answers"},
-                        {"name": "redis", "status": "degraded", "detail": "redis: ConnectionError"},
-                    ],
-                }
-            ]
-        }
+    model_config = with_example(
+        status="degraded",
+        embedder="hashing-384-v1",
+        chat_model=None,
+        checks=[
+            {"name": "qdrant", "status": "ok", "detail": "answers"},
+            {"name": "redis", "status": "degraded", "detail": "redis: ConnectionError"},
+        ],
     )
 
     status: str

@@ -31,6 +31,11 @@ _PASSAGE: dict[str, Any] = {
 }
 
 
+def with_example(**values: Any) -> ConfigDict:
+    """Return the configuration of a response whose example in the document has these values."""
+    return ConfigDict(json_schema_extra={"examples": [values]})
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -96,13 +101,7 @@ class Passage(BaseModel):
 class SearchResponse(BaseModel):
     """The passages that answer the question best, best first and each text once; none if none is about it."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"collection": "manuals", "embedder": "hashing-384-v1", "cached": False, "results": [_PASSAGE]}
-            ]
-        }
-    )
+    model_config = with_example(collection="manuals", embedder="hashing-384-v1", cached=False, results=[_PASSAGE])
 
     collection: str | None = Field(description="the collection that was asked; null: all of them")
     embedder: str = Field(description="what made the vectors")
@@ -113,21 +112,15 @@ class SearchResponse(BaseModel):
 class AnswerResponse(BaseModel):
     """An answer written from passages, or the passages alone if no model wrote one."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "collection": "manuals",
-                    "answer": None,
-                    "generated": False,
-                    "model": None,
-                    "note": "No chat model is configured: the passages are the answer.",
-                    "embedder": "hashing-384-v1",
-                    "cached": False,
-                    "passages": [_PASSAGE],
-                }
-            ]
-        }
+    model_config = with_example(
+        collection="manuals",
+        answer=None,
+        generated=False,
+        model=None,
+        note="No chat model is configured: the passages are the answer.",
+        embedder="hashing-384-v1",
+        cached=False,
+        passages=[_PASSAGE],
     )
 
     collection: str | None = Field(description="the collection that was asked; null: all of them")
@@ -153,24 +146,18 @@ class CollectionInfo(BaseModel):
 class CollectionsResponse(BaseModel):
     """Collections by name."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "collections": [
-                        {
-                            "name": "manuals",
-                            "embedding_model": "hashing-384-v1",
-                            "enabled": True,
-                            "documents": 52,
-                            "indexed_at": "2026-11-23T10:15:00Z",
-                        }
-                    ],
-                    "next": None,
-                    "embedder": "hashing-384-v1",
-                }
-            ]
-        }
+    model_config = with_example(
+        collections=[
+            {
+                "name": "manuals",
+                "embedding_model": "hashing-384-v1",
+                "enabled": True,
+                "documents": 52,
+                "indexed_at": "2026-11-23T10:15:00Z",
+            }
+        ],
+        next=None,
+        embedder="hashing-384-v1",
     )
 
     collections: list[CollectionInfo]
@@ -199,25 +186,19 @@ class DocumentResult(BaseModel):
 class DocumentSearchResponse(BaseModel):
     """The documents that hold the nearest passages, best first."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "collection": "manuals",
-                    "embedder": "hashing-384-v1",
-                    "cached": False,
-                    "documents": [
-                        {
-                            "document_id": 17,
-                            "path": "security/rotation.md",
-                            "score": 0.6123,
-                            "passages": [{key: _PASSAGE[key] for key in ("id", "position", "score", "text")}],
-                        }
-                    ],
-                    "next_cursor": "eyJzIjoiUjhGWDJNcksiLCJxIjoiOWY4NmQwODE4ODRjN2Q2NSJ9",
-                }
-            ]
-        }
+    model_config = with_example(
+        collection="manuals",
+        embedder="hashing-384-v1",
+        cached=False,
+        documents=[
+            {
+                "document_id": 17,
+                "path": "security/rotation.md",
+                "score": 0.6123,
+                "passages": [{key: _PASSAGE[key] for key in ("id", "position", "score", "text")}],
+            }
+        ],
+        next_cursor="eyJzIjoiUjhGWDJNcksiLCJxIjoiOWY4NmQwODE4ODRjN2Q2NSJ9",
     )
 
     collection: str

@@ -12,7 +12,6 @@ from ragops.cli import (
     backup,
     collection,
     completion,
-    delete,
     drill,
     engine,
     gateway,
@@ -92,7 +91,7 @@ _COMMANDS: tuple[tuple[str, tuple[Callable[..., None], ...]], ...] = (
 )
 _BACKUP_COMMANDS: tuple[Callable[..., None], ...] = (
     *(backup.run, points.list_points, points.show, points.verify, backup.copy, backup.keep, backup.prune),
-    *(backup.keygen, delete.delete, drill.drill, schedule.scheduled),
+    *(backup.keygen, backup.delete, drill.drill, schedule.scheduled),
 )
 for _panel, _commands in _COMMANDS:
     for _command in _commands:

@@ -1,4 +1,4 @@
-"""Commands that write recovery points: backup run, copy, keep, prune, keygen."""
+"""Commands that write and remove recovery points: backup run, copy, keep, prune, keygen, delete."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ragops.cli import points
+from ragops.cli import completion, points
 from ragops.cli.help import Application
-from ragops.cli.lifecycle import LockWait
-from ragops.cli.points import Reference, say_newer
+from ragops.cli.lifecycle import LockWait, Yes
+from ragops.cli.points import From, Reference, say_newer
 from ragops.cli.state import State, state
-from ragops.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ragops.cli.console import Console
     from ragops.operations.backup.create import BackupResult
+    from ragops.operations.backup.delete import Deletion
     from ragops.operations.backup.prune import PruneResult
     from ragops.operations.backup.replicate import Replication
 
@@ -211,14 +214,76 @@ def keygen(context: typer.Context, file: Annotated[Path, typer.Argument(metavar=
     from ragops.operations.backup.keygen import keygen as operation
 
     current = state(context)
-    try:
-        verify_key = current.session().repositories().signing_key().public
-    except UsageError as error:
-        if error.code != "config_not_found" or current.config or current.environment:
-            raise
-        verify_key = ""
+    verify_key = current.session().repositories().signing_key().public if current.names_project() else ""
     made = operation(file, verify_key)
     current.console.document(made)
     current.console.text(made.recipient)
     current.console.message(f"wrote {made.file} (0600): keep it safe and elsewhere, nothing else opens them")
     current.console.message(f"then in ragops.yaml, under backup: `recipients: [{made.recipient}]`")
+
+
+def delete(
+    context: typer.Context,
+    point: Annotated[
+        str, typer.Argument(metavar="ID", autocompletion=completion.points, help="Its id, the start of it, or latest.")
+    ],
+    repository: From = None,
+    kept: Annotated[bool, typer.Option("--kept", help="Also one that is marked keep.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go, and what would not.")] = False,
+    yes: Yes = False,
+    lock_wait: LockWait = 0.0,
+) -> None:
+    """Delete one recovery point, also one that cannot be read, from all repositories or one of them.
+
+    Never the last good one of a repository, nor what an interrupted restore needs.
+
+    Example: ragops backup delete latest --dry-run
+    """
+    from ragops.operations.backup.commands import delete_request
+    from ragops.operations.backup.delete import delete as operation
+    from ragops.operations.backup.delete import plan_deletion
+    from ragops.units import size
+
+    current = state(context)
+    console, session = current.console, current.session(lock_wait)
+    repos = session.repositories()
+    request = delete_request(session, point, repository, kept=kept)
+    found = plan_deletion(repos, request)
+    if dry_run:
+        _show_deletion(console, found)
+        return
+    for item in found:
+        item.require()
+    rows = "".join(f"\n  {item.repository}: {size(item.size)}, {item.state}" for item in found)
+    console.confirm(f"This deletes recovery point {found[0].point} for good:{rows}", yes=yes)
+    with session.changing():
+        exact = delete_request(session, found[0].point, repository, kept=kept)
+        result = operation(repos, exact, session.locker())
+    if not result.failures:
+        console.document({"id": found[0].point, "removed": [_deletion_values(item) for item in result.removed]})
+    for item in result.removed:
+        console.text(f"removed {item.point} from {item.repository}: {size(item.size)}, {item.state}")
+    result.require_all()
+
+
+def _show_deletion(console: Console, found: Sequence[Deletion]) -> None:
+    """Show the effect of a deletion."""
+    from ragops.units import size
+
+    rows = [{**_deletion_values(item), "refused": item.refusal.code if item.refusal else None} for item in found]
+    console.document({"id": found[0].point, "dry_run": True, "would_remove": rows})
+    table = [
+        (
+            item.point,
+            "stays" if item.refusal else "would go",
+            item.refusal.message if item.refusal else item.state,
+            size(item.size),
+            item.repository,
+        )
+        for item in found
+    ]
+    console.table(("ID", "VERDICT", "WHY", "SIZE", "REPOSITORY"), table, optional=("SIZE",))
+
+
+def _deletion_values(item: Deletion) -> dict[str, Any]:
+    return {"repository": item.repository, "size": item.size, "state": item.state}

@@ -9,19 +9,14 @@ import typer
 
 from ragops.cli.help import Application
 from ragops.cli.state import state
-from ragops.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ragops.cli.console import Console
-    from ragops.cli.state import State
-    from ragops.operations.session import Session
     from ragops.runtimes.contract import ImageState
 
-group = Application(
-    help="The container images of the services."
-)  # fmt: skip
+group = Application(help="The container images of the services.")
 
 
 @group.command("list")
@@ -80,18 +75,9 @@ def build(context: typer.Context) -> None:
 
     current = state(context)
     with steps(current.console, "build") as on_progress:
-        found = build_image(_session(current), on_progress)
+        # Without a project, too: the image is the same for all.
+        found = build_image(current.session() if current.names_project() else None, on_progress)
     _show(current.console, found)
-
-
-def _session(current: State) -> Session | None:
-    """Return the project's; None if there is none: the image is the same for all."""
-    try:
-        return current.session()
-    except UsageError as error:
-        if error.code != "config_not_found" or current.config or current.environment:
-            raise
-        return None
 
 
 def _show(console: Console, images: Sequence[ImageState]) -> None:

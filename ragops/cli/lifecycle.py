@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragops.cli.state import state
-from ragops.errors import ExitCode, UsageError
+from ragops.errors import ExitCode
 from ragops.runtimes import registry
 
 if TYPE_CHECKING:
@@ -60,13 +60,8 @@ def doctor(context: typer.Context) -> None:
     from ragops.operations.lifecycle.doctor import examine
 
     current = state(context)
-    try:
-        project = current.project()
-    except UsageError as error:
-        if error.code != "config_not_found" or current.config or current.environment:
-            raise
-        project = None  # a machine can be looked at before there is a project
-    result = examine(project)
+    # A machine can be looked at before there is a project.
+    result = examine(current.project() if current.names_project() else None)
     current.console.document({**jsonable(result), "ready": result.ready})
     show_diagnosis(current.console, result)
     raise typer.Exit(ExitCode.DONE if result.ready else ExitCode.MISSING)

@@ -42,6 +42,18 @@ class State:
             require_ownership(path.parent, _typed(self.command), reads_only=self.command in _READ_ONLY)
         return load(self.config, self.environment)
 
+    def names_project(self) -> bool:
+        """Return whether there is a project here, or one that was asked for: some commands need none."""
+        from ragops.config.load import find_config
+
+        if self.config or self.environment:
+            return True
+        try:
+            find_config(Path.cwd())
+        except UsageError:
+            return False
+        return True
+
     def begin_project(self, folder: Path) -> None:
         """Make sure that a new project in `folder` will be its owner's. Raises UsageError (not_owner)."""
         if self.as_owner:

@@ -6,46 +6,27 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
-from psycopg.types.json import Jsonb
 
 from ragops.adapters.postgres import translate_errors
 from ragops.config.collection_names import USERS_OWN
-from ragops.errors import LockedError, MissingError
+from ragops.errors import MissingError
+from ragops.ingest.jobs import SUBJECT, JobStore
 from ragops.ingest.rows import ChunkRow, Collection, Document, FileVersion
 from ragops.services.timescaledb.collections.rows import DELETE_PAGE
 from ragops.services.timescaledb.roles import log_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint
 
-_SUBJECT = "rows of the ingestion"
 _PAGE = 1000
 
 
-class DocumentStore:
-    """All statements; every method raises RagopsError as `adapters.postgres.translate_errors` says."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def _all(self, statement: LiteralString, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        with translate_errors(_SUBJECT):
-            cursor = self._connection.execute(statement, parameters)
-            return cursor.fetchall() if cursor.description else []
-
-    def _ids(self, statement: LiteralString, parameters: Sequence[Any]) -> list[UUID]:
-        return [row[0] for row in self._all(statement, parameters)]
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """All or nothing of what happens inside."""
-        with translate_errors(_SUBJECT), self._connection.transaction():
-            yield
+class DocumentStore(JobStore):
+    """All statements of an ingestion; every method raises RagopsError as `adapters.postgres.translate_errors` says."""
 
     # --- collections and documents ------------------------------------------------------------------------------
 
@@ -64,7 +45,7 @@ class DocumentStore:
             hint = "run `ragops migrate up`"
             raise MissingError("schema_missing", "cannot use the database: it has no rag schema yet", hint) from error
         except psycopg.Error:
-            with translate_errors(_SUBJECT):
+            with translate_errors(SUBJECT):
                 raise
         return [Collection._make(row) for row in found]
 
@@ -190,7 +171,7 @@ class DocumentStore:
     def add_chunks(self, points: str, chunks: Iterable[ChunkRow]) -> None:
         """Add rows whose vectors are in the collection `points` of the vector store."""
         statement = "COPY rag.chunks (id, document_id, position, content, content_hash, point_collection) FROM STDIN"
-        with translate_errors(_SUBJECT), self._connection.cursor() as cursor, cursor.copy(statement) as copy:
+        with translate_errors(SUBJECT), self._connection.cursor() as cursor, cursor.copy(statement) as copy:
             for chunk in chunks:
                 copy.write_row((*chunk, points))
 
@@ -232,75 +213,6 @@ class DocumentStore:
                 return
             yield [(row[0], row[1], row[2]) for row in page]
             after = (page[-1][1], page[-1][3])
-
-    # --- jobs ---------------------------------------------------------------------------------------------------
-
-    def lock(self, collection: Collection) -> None:
-        """Keep other ingestions off the collection until the connection ends. Raises LockedError."""
-        key = f"ragops ingest {collection.id}"
-        if not self._all("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [key])[0][0]:
-            what = f"another ingest works on collection {collection.name}"
-            raise LockedError("ingest_running", what, "wait for it, or look for it: ragops status")
-
-    def unlock(self, collection: Collection) -> None:
-        """Let others in again."""
-        self._all("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", [f"ragops ingest {collection.id}"])
-
-    def end_interrupted(self, collection: int) -> int:
-        """End the jobs of runs that died; the holder of the lock is the only run. Return how many."""
-        statement: LiteralString = (
-            "UPDATE rag.ingestion_jobs SET status = 'interrupted', finished_at = greatest(now(), started_at),"
-            " error = 'the run ended before its work was done' WHERE collection_id = %s AND status = 'running'"
-            " RETURNING id"
-        )
-        return len(self._ids(statement, [collection]))
-
-    def begin_job(self, collection: Collection, actor: str) -> tuple[UUID, datetime]:
-        """Add a running job; return its key."""
-        row = self._all(
-            "INSERT INTO rag.ingestion_jobs (collection_id, collection, actor) VALUES (%s, %s, %s)"
-            " RETURNING id, started_at",
-            [collection.id, collection.name, actor],
-        )[0]
-        return row[0], row[1]
-
-    def chunking_params(self, collection: int) -> Any:
-        """Return the chunking parameters of the newest job that stored them, else None."""
-        rows = self._all(
-            "SELECT details->'way' FROM rag.ingestion_jobs WHERE collection_id = %s AND details ? 'way'"
-            " ORDER BY started_at DESC LIMIT 1",
-            [collection],
-        )
-        return rows[0][0] if rows else None
-
-    def store_chunking_params(
-        self, job: tuple[UUID, datetime], collection: int, way: Mapping[str, Any], *, changed: bool
-    ) -> None:
-        """Store the parameters of this job; if they `changed`, no document counts as indexed from here on."""
-        with self.transaction():
-            if changed:
-                statement: LiteralString = "UPDATE rag.documents SET status = 'pending' WHERE collection_id = %s"
-                self._all(f"{statement} AND status <> 'pending'", [collection])
-            self._all(
-                "UPDATE rag.ingestion_jobs SET details = %s WHERE id = %s AND started_at = %s",
-                [Jsonb({"way": dict(way)}), *job],
-            )
-
-    def end_job(
-        self,
-        job: tuple[UUID, datetime],
-        status: str,
-        counts: Sequence[int],
-        error: str | None,
-        details: Mapping[str, Any],
-    ) -> None:
-        """End a job; `counts` are documents seen, changed, removed, failed, and chunks written."""
-        self._all(
-            "UPDATE rag.ingestion_jobs SET status = %s, finished_at = greatest(now(), started_at), documents_seen = %s,"
-            " documents_changed = %s, documents_removed = %s, documents_failed = %s, chunks_written = %s, error = %s,"
-            " details = details || %s WHERE id = %s AND started_at = %s",
-            [status, *counts, error, Jsonb(dict(details)), *job],
-        )
 
 
 @contextmanager

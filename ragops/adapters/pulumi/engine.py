@@ -19,8 +19,7 @@ from ragops.adapters.pulumi.command import InterruptibleCommand
 from ragops.adapters.pulumi.errors import translate
 from ragops.adapters.pulumi.events import EventRecorder, Step
 from ragops.adapters.pulumi.locks import are_all_gone, parse_holders
-from ragops.adapters.pulumi.passphrase import passphrase_variables
-from ragops.adapters.pulumi.state import local_state
+from ragops.adapters.pulumi.state import local_state, passphrase_variables
 from ragops.errors import LockedError, MissingError
 
 if TYPE_CHECKING:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import secrets as random
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 import yaml
 
 from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, write_atomic
-from ragops.errors import IntegrityError, RagopsError
+from ragops.errors import IntegrityError, MissingError, RagopsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -243,3 +245,46 @@ def _text(path: Path) -> str | None:
 def _run_of(path: Path) -> str:
     """Return the time in a name such as default-1795861546465447458.checkpoint.json.attrs."""
     return "".join(part for part in path.name.replace("-", ".").split(".") if part.isdecimal()).rjust(24, "0")
+
+
+PASSPHRASE, PASSPHRASE_FILE = "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"
+
+
+def passphrase_variables(stored: Path, *, in_use: bool) -> dict[str, str]:
+    """Return the variables for the engine; the file `stored` is made if there is none and none is given.
+
+    `in_use`: something is encrypted with the passphrase already. Raises UsageError (passphrase_differs) if the shell
+    gives another passphrase than the stored one: the engine would take the shell's. Raises MissingError
+    (passphrase_missing) if none is left, RagopsError (not_permitted) if it cannot be read.
+    """
+    name, given = _given()
+    if not stored.exists():
+        if name:
+            return {}
+        if in_use:
+            what = f"the passphrase that opens the Pulumi state is gone: {stored} is not there"
+            hint = f"put the file back, set {PASSPHRASE}, or start a new state: `ragops up --repair-state`"
+            raise MissingError("passphrase_missing", what, hint)
+        write_atomic(stored, random.token_urlsafe(32), SECRET_MODE)
+    kept = _read(stored)
+    if name and given != kept:
+        what = f"{name} is set in this shell to another passphrase than that of this environment ({stored})"
+        raise UsageError("passphrase_differs", what, f"run the command without it: `unset {name}`")
+    # As both are the same, the stored one is named alone: the engine prefers a value to a file.
+    return {PASSPHRASE_FILE: str(stored)} if not name else {}
+
+
+def _given() -> tuple[str, str]:
+    """Return the variable that gives a passphrase, and the passphrase; as in the engine, a value precedes a file."""
+    if PASSPHRASE in os.environ:
+        return PASSPHRASE, os.environ[PASSPHRASE].strip()
+    if named := os.environ.get(PASSPHRASE_FILE):
+        return PASSPHRASE_FILE, _read(Path(named))
+    return "", ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise explain_os_error(error, f"read the passphrase {path}") from error

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
 from ragops.errors import MissingError, RagopsError, UnhealthyError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 NO_ANSWER = 0
 LOG_HINT = "see `ragops logs qdrant`"
@@ -105,3 +105,26 @@ def error_text(content: bytes) -> str:
         return str(json.loads(content)["status"]["error"])[:300]
     except (ValueError, KeyError, TypeError):
         return content.decode(errors="replace")[:200].strip()
+
+
+T = TypeVar("T")
+_ATTEMPTS = 4
+_LOST = "consensus operation commit failed"
+
+
+def retry_consensus(change: Callable[[], T], done_before: str = "") -> T | None:
+    """Return the result of `change`, repeated if consensus lost it.
+
+    A node passes a change on to the leader. If that leader is gone the change is lost, and the node waits for it until
+    its time-out (seen on 1.18.3). `done_before` is the code of the error that a repeated change meets if the first one
+    was carried out after all; None is returned then. Raises as `change` does.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return change()
+        except RagopsError as error:
+            if attempt > 1 and error.code == done_before:
+                return None
+            if attempt == _ATTEMPTS or _LOST not in error.message:
+                raise
+    raise AssertionError("unreachable")

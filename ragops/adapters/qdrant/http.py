@@ -13,8 +13,7 @@ import httpx
 
 from ragops.adapters.files import explain_os_error
 from ragops.adapters.qdrant.addresses import path_of, verification
-from ragops.adapters.qdrant.consensus import retry_consensus
-from ragops.adapters.qdrant.failures import LOG_HINT, Failure, error_text, request_error
+from ragops.adapters.qdrant.failures import LOG_HINT, Failure, error_text, request_error, retry_consensus
 from ragops.errors import RagopsError, UnhealthyError
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
-from ragops.adapters.qdrant.consensus import retry_consensus
-from ragops.adapters.qdrant.failures import RequestFailedError, request_error
+from ragops.adapters.qdrant.failures import RequestFailedError, request_error, retry_consensus
 from ragops.adapters.qdrant.http import HttpClient, open_transport
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from ragops.adapters.qdrant.consensus import retry_consensus
+from ragops.adapters.qdrant.failures import retry_consensus
 from ragops.adapters.qdrant.http import HttpClient
 from ragops.errors import RagopsError
 
