@@ -27,6 +27,8 @@ BUDGET_SECONDS, TIMEOUT_SECONDS, LONG_TIMEOUT_SECONDS = 20.0, 60.0, 600.0
 # Tests with one of these have no budget: they start whole platforms, or kill one thing many times.
 LONG = ("engine", "campaign", "packaging", "fuzz", "platform", "kinds", "docker", "slow")
 NOT_HERE = "not here: "  # how the reason of a skip begins that is for want of something
+# Folders all of whose tests have a mark: nothing of them is imported if that is left out (`-m 'not docker and …'`).
+_MARKED = {"docker": "docker", "recovery_kinds": "kinds", "packaging": "packaging"}
 DOCKER_FIXTURES = {"docker", "kong_gateway"}
 _ROOT = Path(__file__).parents[1]
 
@@ -66,6 +68,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
             return group(nodeid)
 
     return Groups(config, log) if config.getoption("dist") == "loadscope" else None
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out a folder of which no test would run: to import it takes seconds in each worker."""
+    mark = _MARKED.get(collection_path.name) if collection_path.parent == _ROOT / "tests" else None
+    return True if mark and f"not {mark}" in config.getoption("markexpr") else None
 
 
 @pytest.hookimpl(tryfirst=True)

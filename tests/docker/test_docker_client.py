@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -279,16 +277,3 @@ def test_networks(docker: DockerHost, mine) -> None:
     docker.remove_network(found.name)
     docker.remove_network(found.name)
     assert docker.networks(mine.labels) == ()
-
-
-def test_without_an_engine(tmp_path: Path) -> None:
-    with pytest.raises(RagopsError) as raised:
-        DockerHost(f"unix://{tmp_path}/docker.sock").engine()
-    assert raised.value.code == "docker_missing"
-    assert raised.value.exit_code == ExitCode.MISSING
-    assert "systemctl start docker" in raised.value.hint
-
-
-def test_the_library_is_imported_when_the_engine_is_asked() -> None:
-    script = "import sys, ragops.adapters.docker.client; sys.exit('docker' in sys.modules or 'requests' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ragops.adapters.docker import context
+from ragops.adapters.docker.client import DockerHost
 from ragops.adapters.docker.context import DEFAULT_URL, find_docker_endpoint
 from ragops.adapters.docker.images import _failure, registry_of
-from ragops.errors import MissingError, RagopsError
+from ragops.errors import ExitCode, MissingError, RagopsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,3 +145,16 @@ def test_a_limit_of_the_registry_is_told_as_such(said: str) -> None:
 )  # fmt: skip
 def test_the_registry_is_the_one_of_the_name(reference: str, registry: str) -> None:
     assert registry_of(reference) == registry
+
+
+def test_without_an_engine(tmp_path: Path) -> None:
+    with pytest.raises(RagopsError) as raised:
+        DockerHost(f"unix://{tmp_path}/docker.sock").engine()
+    assert raised.value.code == "docker_missing"
+    assert raised.value.exit_code == ExitCode.MISSING
+    assert "systemctl start docker" in raised.value.hint
+
+
+def test_the_library_is_imported_when_the_engine_is_asked() -> None:
+    script = "import sys, ragops.adapters.docker.client; sys.exit('docker' in sys.modules or 'requests' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

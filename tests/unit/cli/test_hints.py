@@ -27,10 +27,16 @@ LIVE = CommandOptions("live", "/srv/my rag/ragops.yaml")
 WITHOUT = ("init", "engine")  # they act on a folder and on this machine
 
 
+_ADVISES = re.compile(r"`[^`\n]*ragops ")
+
+
 def texts() -> Iterator[tuple[str, str]]:
     """Every string of the source that is no docstring, with its place; what is put into it as X."""
     for path in sorted(SOURCE.rglob("*.py")):
-        nodes = list(ast.walk(ast.parse(path.read_text())))
+        text = path.read_text()
+        if not _ADVISES.search(text):  # to parse all of the source takes seconds, in each worker
+            continue
+        nodes = list(ast.walk(ast.parse(text)))
         skipped: set[int] = set()
         for node in nodes:
             if isinstance(node, ast.JoinedStr):
