@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 EVERYWHERE = "*"  # the name that stands for all collections in the cache and in the query log
 NO_MODEL = "No chat model is configured: the passages are the answer."
-NOTHING_FOUND = "Nothing was found in this collection."
+NOTHING_FOUND = "Nothing was found."
 
 
 @dataclass(frozen=True)

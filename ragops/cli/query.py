@@ -105,9 +105,11 @@ def _show(console: Console, result: QueryResult, *, full: bool) -> None:
         console.text(one_line(f"[{number}] {_place(passage, everywhere=result.collection is None)}"))
         for line in passage.text.splitlines() if full else _shortened(passage.text):
             console.text(f"    {line}")
+    if not result.passages:
+        console.message(f"nothing was found in {result.collection or 'any collection'}")
+        return
     written = f"written by {result.model}, " if result.model else ""
-    found = f"found with {result.embedder}" if result.passages else "nothing was found"
-    console.message(f"{written}{found} in {result.collection or 'all collections'}")
+    console.message(f"{written}found with {result.embedder} in {result.collection or 'all collections'}")
     if result.note:
         console.message(result.note)
 

@@ -86,7 +86,7 @@ async def test_nothing_is_found_for_a_question_without_sense(api: Api) -> None:
     assert (await api.search("dabomix tidoq kituzax")).json()["results"] == []
     asked = {"collection": "manuals", "query": "gderckybrv"}
     answer = (await api.http.post("/api/v1/query", json=asked)).json()
-    assert (answer["passages"], answer["note"]) == ([], "Nothing was found in this collection.")
+    assert (answer["passages"], answer["note"]) == ([], "Nothing was found.")
     found = (await api.http.post("/api/v2/search", json=asked)).json()
     assert (found["documents"], found["next_cursor"]) == ([], None)
 

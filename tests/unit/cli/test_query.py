@@ -1,0 +1,19 @@
+"""What `ragops query` shows of an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from ragops.cli.console import Console
+from ragops.cli.query import _show
+from ragops.operations.data.query import QueryResult
+
+
+@pytest.mark.parametrize(("collection", "place"), [(None, "any collection"), ("docs", "docs")])
+def test_that_nothing_was_found_is_said_once(
+    collection: str | None, place: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = QueryResult(collection, None, None, "Nothing was found.", "hashing-384-v1", False, (), "r1")
+    _show(Console(), found, full=False)
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", f"nothing was found in {place}\n")
