@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ragops.resources import templates_dir
@@ -16,6 +18,12 @@ def render(template: str, **values: object) -> str:
 
     Raises jinja2.UndefinedError for a name that `values` lacks, jinja2.TemplateNotFound for an unknown template.
     """
+    return _environment().get_template(template).render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    """Return the one environment of this process, which compiles each template once."""
     environment = Environment(
         loader=FileSystemLoader(templates_dir()),
         undefined=StrictUndefined,
@@ -25,7 +33,7 @@ def render(template: str, **values: object) -> str:
         autoescape=False,  # noqa: S701  configuration files, not HTML
     )
     environment.filters.update(redis_string=redis_string, postgres_string=postgres_string)
-    return environment.get_template(template).render(**values)
+    return environment
 
 
 def redis_string(text: str) -> str:

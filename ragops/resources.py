@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -33,6 +34,7 @@ def images_dir() -> Path:
     return _root() / "images"
 
 
+@cache
 def source_digest() -> str:
     """Return the SHA-256 of all that a platform is declared from: the program, the templates and this package.
 
