@@ -31,7 +31,7 @@ class QdrantService(Service):
     declare = lazy(".component:Qdrant")
     step = lazy(".versions:check_upgrade")
     check_update = lazy(".cluster.cluster:refuse_fewer_nodes")
-    before_update = lazy(".cluster.membership:remove_lost_peers")
+    before_update = lazy(".cluster.members:remove_lost_peers")
     after_update = lazy(".cluster.cluster:wait_all_active")
     node_versions = lazy(".cluster.cluster:node_versions")
     mixed_nodes = lazy(".cluster.cluster:mixed_nodes")
