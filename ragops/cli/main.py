@@ -64,7 +64,7 @@ def _attempt(arguments: list[str], console: Console) -> int:
         if type(failure).__name__ == "NoArgsIsHelpError" and not console.as_json:
             console.text(failure.format_message())  # type: ignore[attr-defined]  # Click's: the help
             return ExitCode.USAGE
-        cause, error = failure, _unexpected(failure)
+        cause, error = failure, _unexpected(failure, arguments)
     if console.verbose:
         import traceback
 
@@ -103,7 +103,7 @@ def _call(arguments: list[str]) -> int:
     return result if isinstance(result, int) else ExitCode.DONE
 
 
-def _unexpected(failure: Exception) -> RagopsError:
+def _unexpected(failure: Exception, arguments: Sequence[str]) -> RagopsError:
     """Typer's own usage errors as ours; anything else is a fault of ragops and says so."""
     if hasattr(failure, "format_message"):
         context = getattr(failure, "ctx", None)
@@ -118,5 +118,14 @@ def _unexpected(failure: Exception) -> RagopsError:
         from ragops.adapters.files import explain_os_error
 
         return explain_os_error(failure, f"use {failure.filename or 'a file'}")
+    if isinstance(failure, UnicodeEncodeError) and (odd := next(filter(_is_odd, arguments), None)) is not None:
+        shown = odd.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+        hint = "write it in UTF-8; a file or folder with such a name has to be renamed"
+        return UsageError("argument_not_utf8", f"cannot use the argument {shown}: it is not UTF-8", hint)
     what = f"{type(failure).__name__}: {failure}"
     return RagopsError("internal_error", f"this is a fault in ragops: {what}", "run with --verbose and report it")
+
+
+def _is_odd(argument: str) -> bool:
+    """Return whether it holds bytes that are not UTF-8."""
+    return any("\ud800" <= letter <= "\udfff" for letter in argument)

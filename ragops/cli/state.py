@@ -96,4 +96,5 @@ def _typed(command: str) -> str:
 
 def command_line() -> str:
     """Return the command as it was typed, for locks and the audit trail; secrets are never options."""
-    return " ".join(["ragops", *sys.argv[1:]])
+    typed = " ".join(["ragops", *sys.argv[1:]])
+    return typed.encode("utf-8", "backslashreplace").decode()  # an argument may be any bytes, their files are UTF-8

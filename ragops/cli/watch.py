@@ -43,10 +43,11 @@ class _Batches:
         self._console = console
         self._said: dict[str, set[str]] = {}  # faults that were shown, by collection
         self._is_first = True
+        self._fault = ""  # the failure that was shown last, until something succeeds
 
     def show(self, report: IngestReport, refreshed: bool) -> None:
         """Show the result of one ingest."""
-        console = self._console
+        console, self._fault = self._console, ""
         if self._is_first:
             self._is_first = False
             ingest.show_report(console, report, refreshed)
@@ -80,6 +81,8 @@ class _Batches:
         if isinstance(error, LockedError):
             console.message(f"{names}: waiting: {error.message}")
             return
-        console.complain(error)
+        if error.message != self._fault:
+            self._fault = error.message
+            console.complain(error)
         when = f"in {duration(delay)}" if delay is not None else "at the next change, in 10 min at the latest"
         console.message(f"{names}: tried again {when}")

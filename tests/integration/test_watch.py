@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import queue
 import shutil
 import signal
+import subprocess
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,6 @@ from ragops.adapters import locks
 from tests.waiting import wait_until
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -88,7 +89,7 @@ def folder(loaded: Loaded) -> Iterator[Path]:
 
 @pytest.fixture
 def watching(loaded: Loaded, folder: Path) -> Iterator[Watching]:
-    made = Watching(loaded, "watched")
+    made = Watching(loaded)
     try:
         assert made.next("watched")["added"] == 1
         yield made
@@ -152,6 +153,25 @@ def test_a_collection_that_is_changed_and_removed(loaded: Loaded, folder: Path, 
     assert watching.end() == 0
 
 
+def test_files_are_looked_at_if_the_kernel_can_watch_no_more(loaded: Loaded, folder: Path) -> None:
+    limited = 'echo 0 > /proc/sys/user/max_inotify_instances || exit 99; exec "$@"'
+    inside = ("unshare", "--user", "--map-root-user", "sh", "-c", limited, "sh")
+    try:
+        tried = subprocess.run([*inside, "true"], capture_output=True, timeout=60, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no `unshare` here: a watcher at the limit was not seen")
+    if tried.returncode:
+        pytest.skip("no namespace can be made here: a watcher at the limit was not seen")
+    made = Watching(loaded, inside=inside)
+    try:
+        assert made.next("watched")["added"] == 1
+        (folder / "b.md").write_text("the second page")
+        assert counts(made.next("watched")) == (1, 0, 0)
+        assert made.end() == 0
+    finally:
+        made.close()
+
+
 def test_options_that_are_commands_of_their_own(loaded: Loaded) -> None:
     for options in (("--watch", "--rebuild"), ("--watch", "--drop-old"), ("--rebuild", "--drop-old")):
         assert loaded.run("ingest", *options, "--json", code=2).error["code"] == "options_conflict"
@@ -191,6 +211,15 @@ def test_values_that_the_import_refuses_are_refused(
         assert f"\n  {key}: expected " in refused["message"]
     both = loaded.run("collection", "set", "watched", "--exclude", "x", "--no-exclude", "--json", code=2)
     assert both.error["code"] == "options_conflict"
+
+
+@pytest.mark.parametrize(
+    "words", ["collection set watched --exclude {}", "collection create {} watched", "collection show {}", "ingest {}"]
+)
+def test_an_argument_that_is_not_utf_8_is_named(loaded: Loaded, folder: Path, words: str) -> None:
+    odd = os.fsdecode(b"caf\xe9")
+    done = loaded.ragops.spawn(*words.format(odd).split(), cwd=loaded.root)
+    assert (done.code, "fault in ragops" in done.err) == (2, False), done.err
 
 
 def test_what_a_command_sets_comes_back_from_an_export(loaded: Loaded, folder: Path) -> None:

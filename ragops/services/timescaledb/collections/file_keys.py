@@ -45,7 +45,8 @@ def _patterns(value: Any) -> bool:
 def _is_pattern(line: str) -> bool:
     try:
         GitIgnoreSpec.from_lines([line])
-    except Exception:  # errors of its own, and those of `re`
+        line.encode()
+    except Exception:  # errors of its own, those of `re`, letters that no file has
         return False
     return True
 
@@ -70,7 +71,9 @@ def file_rules(extra: Mapping[str, Any], defaults: Mapping[str, Any]) -> FileRul
     for known in EXTRA:
         value = values[known.key]
         if value is not None and not known.accepts(value):
-            hint = "correct it in the collections file: `ragops migrate json-to-db FILE`"
+            hint = (
+                "correct it with `ragops collection set`, or in the collections file: `ragops migrate json-to-db FILE`"
+            )
             raise UsageError("collection_key_invalid", f"cannot use {known.key}: expected {known.expected}", hint)
     size = values["maxFileSize"]
     return FileRules(tuple(values["exclude"] or ()), None if size is None else parse_size(str(size)))
