@@ -26,7 +26,7 @@ FileType = Annotated[list[str] | None, typer.Option(metavar="ENDING", help="File
 Exclude = Annotated[
     list[str] | None, typer.Option(metavar="PATTERN", help="Files left out, as in .gitignore; again for others.")
 ]
-MaxFileSize = Annotated[str | None, typer.Option(metavar="SIZE", help="Larger files are left out; 64MiB if not given.")]
+MaxFileSize = Annotated[str | None, typer.Option(metavar="SIZE", help="Larger files are left out: 20MiB.")]
 Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Whether ingest reads it.")]
 Recursive = Annotated[bool | None, typer.Option("--recursive/--no-recursive", help="Folders inside, too.")]
 _SHOWN_TYPES = 10

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ragops.operations.backup.verify import VerifyResult
     from ragops.operations.schedule.install import InstallReport, LastRun
     from ragops.operations.schedule.nightly_steps import Views
+    from ragops.operations.schedule.scheduler_files import Schedule
     from ragops.services.timescaledb.schema.maintenance import MaintenanceReport
 
 group = Application(help="What runs by the clock: the nightly backup, the ingest.")
@@ -59,24 +60,30 @@ def install(
     current = state(context)
     session = current.session()
     project = session.project
-    minute, weekday = parse_time(at or "02:00"), drill_weekday(project, drill)
-    minutes = ingest_timer.parse_interval(ingest) if ingest else None
+    minute, weekday = parse_time("02:00" if at is None else at), drill_weekday(project, drill)
+    minutes = None if ingest is None else ingest_timer.parse_interval(ingest)
     wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable, minute, weekday)
-    is_nightly = bool(at or drill or ingest is None)
-    found, gone = schedule.schedulers(), False
-    report = schedule.InstallReport(None, ())
+    is_nightly = at is not None or drill is not None or ingest is None
     with session.changing(("schedule",)):
-        if is_nightly:
-            report = schedule.install(wanted, found, planner)
-        if minutes:
-            second = schedule.install_ingest(wanted, minutes, found, planner)
-            report = replace(second, installed=report.installed, notes=(*report.notes, *second.notes))
-        elif ingest:
-            gone = bool(schedule.remove_ingest(project, found))
+        report = _change(wanted, planner, minutes, is_nightly=is_nightly)
+        gone = ingest is not None and not minutes and schedule.remove_ingest(project, schedule.schedulers())
     notes = [*dict.fromkeys(report.notes), *([NO_PROOF] if is_nightly and not (drill or can_open(project)) else [])]
     _show_installed(current.console, report, notes)
-    if ingest and not minutes:
+    if ingest is not None and not minutes:
         current.console.message("removed the ingest" if gone else "no ingest was scheduled")
+
+
+def _change(wanted: Schedule, planner: str, minutes: int | None, *, is_nightly: bool) -> InstallReport:
+    """Install the nightly run, if that is wanted, and an ingest every so many `minutes`."""
+    from ragops.operations.schedule import install as schedule
+
+    found, nightly = schedule.schedulers(), schedule.InstallReport(None, ())
+    if is_nightly:
+        nightly = schedule.install(wanted, found, planner)
+    if not minutes:
+        return nightly
+    report = schedule.install_ingest(wanted, minutes, found, planner)
+    return replace(report, installed=nightly.installed, notes=(*nightly.notes, *report.notes))
 
 
 def _show_installed(console: Console, report: InstallReport, notes: Sequence[str]) -> None:

@@ -760,14 +760,35 @@ def test_a_name_that_is_taken_is_refused(world: World, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [{"chunkSize": 0}, {"chunkOverlap": 512}, {"fileTypes": [""]}, {"directory": " "}, {"enabled": "yes"}]
-)
+    "values",
+    [
+        {"chunkSize": 0}, {"chunkOverlap": 512}, {"fileTypes": [""]}, {"directory": " "}, {"enabled": "yes"},
+        {"exclude": ["[z-a]"]}, {"exclude": [""]}, {"exclude": ["caf\udce9"]}, {"maxFileSize": "2GiB"},
+        {"maxFileSize": 0},
+    ],
+)  # fmt: skip
 def test_values_that_no_file_could_have_are_refused(world: World, values: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
         collections.create(world.database, "manuals", {"directory": "/srv", **values}, "alice")
     with pytest.raises(InvalidInputError):
         collections.set_values(world.database, "docs", values | {"chunkSize": values.get("chunkSize", 512)}, "alice")
     assert [row.name for row in collections.list_all(world.database)] == ["docs"]
+
+
+def test_what_a_collection_leaves_out_is_set_and_cleared(world: World) -> None:
+    fill(world)
+    world.write("large.md", words(500, 600))
+    values = {"directory": str(world.directory), "exclude": ["deep/", "*.no.md"], "maxFileSize": "2KiB"}
+    made = collections.create(world.database, "manuals", values, "alice")
+    assert made.file_values == {"exclude": ["deep/", "*.no.md"], "maxFileSize": "2KiB"}
+    first = world.ingest("manuals").collections[0]
+    assert (first.added, first.left_out_counts) == (3, {"by `exclude`": 1, "larger than 2 KiB": 1})
+    world.sql("""UPDATE rag.collections SET extra = extra || '{"owner": "me"}' WHERE name = 'manuals'""")
+    kept = collections.set_values(world.database, "manuals", {"maxFileSize": None, "chunkSize": 90}, "bob")
+    assert (kept.extra, kept.chunk_size) == ({"exclude": ["deep/", "*.no.md"], "owner": "me"}, 90)
+    assert collections.set_values(world.database, "manuals", {"exclude": []}, "bob").extra["owner"] == "me"
+    second = world.ingest("manuals").collections[0]
+    assert (second.added, second.left_out_counts) == (2, {})
 
 
 # --- built again ------------------------------------------------------------------------------------------------------

@@ -302,7 +302,7 @@ def test_the_ingest_and_the_nightly_run_leave_one_another_alone(project: Path, r
     assert fields_of(table) == ["0 2 * * *", "0 4 * * 0"], "the older name does the same"
 
 
-@pytest.mark.parametrize("text", ["7m", "90m", "15", "0m", "m", "-1h", "24h", "1d", "15 m", "1٢m", "60h"])
+@pytest.mark.parametrize("text", ["", "7m", "90m", "15", "0m", "m", "-1h", "24h", "1d", "15 m", "1٢m", "60h"])
 def test_an_interval_that_cron_does_not_have(project: Path, ragops: Any, table: Table, text: str) -> None:
     done = ragops("schedule", "install", f"--ingest={text}", "--json", cwd=project, env=table.env)
     assert (done.code, done.error["code"]) == (2, "invalid_interval")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ragops.ingest.stages import Progress
     from ragops.operations.session import Session
 
-_READ_SECONDS = 10.0  # between two looks at what collections there are
+_READ_SECONDS = 5.0  # between two looks at what collections there are
 _DELAYS = (2.0, 4.0, 8.0, 16.0, 30.0)  # seconds before each retry; they vary by half
 _LOCK_DELAY = 3.0
 _WATCH_SECONDS = 600.0  # between two attempts to have folders watched
@@ -143,9 +143,11 @@ class Watcher:
     # --- which folders --------------------------------------------------------------------------------------------
 
     def _take(self, changes: Changes) -> None:
+        if changes.lost:  # all are looked at when their folders are watched again
+            self._followed = {}
         for one in self._watched.values():
             paths = [path for path in changes.paths if one.concerns(path)]
-            if (paths or changes.lost) and one.look(paths):
+            if paths and one.look(paths):
                 self._add(one.collection.name)
 
     def _follow(self) -> None:

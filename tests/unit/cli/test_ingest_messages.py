@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ragops.cli.console import Console
-from ragops.cli.ingest import _say
+from ragops.cli.ingest import _refuse_together, _say
 from ragops.cli.migrate import _warn_of_unread
 from ragops.cli.progress import _documents_text as documents_text
-from ragops.ingest.report import CollectionReport, FailedDocument, LeftOut, RefusedChunk
+from ragops.cli.watch import _Batches
+from ragops.errors import LockedError, UnhealthyError, UsageError
+from ragops.ingest.report import CollectionReport, FailedDocument, IngestReport, LeftOut, RefusedChunk
 from ragops.ingest.stages import Progress
 from ragops.services.timescaledb.collections.json_import import ImportReport
 
@@ -64,6 +68,35 @@ def test_the_end_is_predicted_once_there_is_something_to_go_by() -> None:
     assert documents_text(later) == "docs: 100 of 1000 files stored, 1000 chunks, 5 files/s, about 3 min left"
     assert "left" not in documents_text(Progress("docs", "store", 1000, 1000, 9000, 200.0, 0.0))
     assert "left" not in documents_text(Progress("docs", "compare", 500, 1000, 0, 20.0))
+
+
+@pytest.mark.parametrize("given", [("rebuild", "watch"), ("drop_old", "watch"), ("rebuild", "drop_old")])
+def test_options_that_are_commands_of_their_own(given: tuple[str, ...]) -> None:
+    options = {name: name in given for name in ("rebuild", "drop_old", "watch")}
+    with pytest.raises(UsageError) as caught:
+        _refuse_together(**options)
+    assert caught.value.code == "options_conflict"
+
+
+def test_a_batch_is_a_line_and_a_failure_that_lasts_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = _Batches(Console(color=False))
+    report = CollectionReport("docs", failed=(FailedDocument("a.pdf", "broken"),))
+    shown.show(IngestReport("m", (report,), 0.1), True)
+    capsys.readouterr()
+    shown.show(IngestReport("m", (replace(report, added=2, deleted=1, total_seconds=0.5),), 0.1), True)
+    captured = capsys.readouterr()
+    assert captured.out.endswith(" docs: 2 added, 1 deleted (0.5 s)\n")
+    assert captured.err == "", "its old faults were shown"
+    shown.show(IngestReport("m", (report,), 0.1), True)
+    assert capsys.readouterr().out == "", "nothing has changed"
+    for delay in (2.0, None):
+        shown.show_failure(UnhealthyError("down", "it is down", "start it"), ["docs"], delay)
+    assert capsys.readouterr().err.splitlines() == [
+        "error: it is down", "  → start it", "docs: tried again in 2.0 s",
+        "docs: tried again at the next change, in 10 min at the latest",
+    ]  # fmt: skip
+    shown.show_failure(LockedError("locked", "in use by `ragops up`"), ["docs"], 3.0)
+    assert capsys.readouterr().err == "docs: waiting: in use by `ragops up`\n"
 
 
 def test_keys_that_nothing_acts_on_are_named() -> None:
