@@ -31,10 +31,13 @@ LONG = 90.0
 class Watching:
     """A watcher with --json, and the documents that it has printed."""
 
-    def __init__(self, loaded: Loaded, *names: str) -> None:
-        self.process: subprocess.Popen[str] = loaded.ragops.start(
-            "ingest", "--watch", "--json", *names, cwd=loaded.root
-        )
+    def __init__(self, loaded: Loaded, inside: tuple[str, ...] = ()) -> None:
+        """`inside` is a command that runs the watcher."""
+        self.process: subprocess.Popen[str] = subprocess.Popen(
+            [*inside, *loaded.ragops.command("ingest", "--watch", "--json", "watched")],
+            cwd=loaded.root, env=loaded.ragops.environment(), stdin=subprocess.DEVNULL, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8",
+        )  # fmt: skip
         self.lines: queue.Queue[str] = queue.Queue()
         self.reader = threading.Thread(target=self._read)
         self.reader.start()
