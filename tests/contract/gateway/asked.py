@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import socket
 import time
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tests.contract.gateway.upstream import PROBE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from ragops.services.gateway.configuration import GatewayInputs
     from ragops.services.gateway.policy import GatewayPolicy
@@ -89,3 +91,17 @@ def until_upstream_answers(gateway: Gateway) -> None:
         assert time.monotonic() < deadline, f"the upstream is not reached: {status}"
         time.sleep(0.05)
     gateway.upstream.seen.clear()
+
+
+@contextlib.contextmanager
+def running(engine: Any, signer: Signer, upstream: Upstream, folder: Path) -> Iterator[Gateway]:
+    """The gateway of an engine, which is started and asked until it reaches the upstream; nothing of it is left."""
+    try:
+        engine.start()
+        gateway = Gateway.of(engine.inputs, signer, upstream)
+        until_upstream_answers(gateway)
+        yield gateway
+    finally:
+        engine.stop()
+        upstream.stop()
+        shutil.rmtree(folder, ignore_errors=True)

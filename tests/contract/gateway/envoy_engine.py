@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import shutil
 import subprocess
 import tempfile
 import time
@@ -23,7 +22,7 @@ from ragops.services.gateway import certificate
 from ragops.services.gateway.configuration import GatewayConfiguration, GatewayInputs, configuration, service_spec
 from ragops.services.gateway.settings import GatewaySettings
 from ragops.services.spec import Layout
-from tests.contract.gateway.asked import Gateway, until_upstream_answers
+from tests.contract.gateway.asked import Gateway, running
 from tests.contract.gateway.upstream import Signer, Upstream
 from tests.ports import free_ports
 
@@ -131,12 +130,5 @@ def running_envoy(**settings: Any) -> Iterator[tuple[EnvoyGateway, Gateway]]:
     folder = Path(tempfile.mkdtemp(prefix="ragops-test-"))
     upstream, signer = Upstream(), Signer("tok_0123456789ab")
     engine = EnvoyGateway(folder, upstream.port, signer, **settings)
-    try:
-        engine.start()
-        gateway = Gateway.of(engine.inputs, signer, upstream)
-        until_upstream_answers(gateway)
+    with running(engine, signer, upstream, folder) as gateway:
         yield engine, gateway
-    finally:
-        engine.stop()
-        upstream.stop()
-        shutil.rmtree(folder, ignore_errors=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import shutil
 import tempfile
 import time
 import uuid
@@ -30,7 +29,7 @@ from ragops.services.gateway.configuration import GatewayInputs
 from ragops.services.gateway.kong_configuration import KongConfiguration, image, kong_configuration, service_spec
 from ragops.services.gateway.policy import READY_PATH, TlsPair
 from ragops.services.gateway.settings import GatewaySettings
-from tests.contract.gateway.asked import Gateway, until_upstream_answers
+from tests.contract.gateway.asked import Gateway, running
 from tests.contract.gateway.upstream import Signer, Upstream
 from tests.ports import free_ports
 
@@ -186,12 +185,5 @@ def running_kong(**settings: Any) -> Iterator[tuple[KongGateway, Gateway]]:
     host = host_address(docker)
     upstream, signer = Upstream(host=host), Signer("tok_0123456789ab")
     engine = KongGateway(folder, (host, upstream.port), signer, **settings)
-    try:
-        engine.start()
-        gateway = Gateway.of(engine.inputs, signer, upstream)
-        until_upstream_answers(gateway)
+    with running(engine, signer, upstream, folder) as gateway:
         yield engine, gateway
-    finally:
-        engine.stop()
-        upstream.stop()
-        shutil.rmtree(folder, ignore_errors=True)

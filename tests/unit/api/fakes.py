@@ -77,6 +77,23 @@ class Server:
             self._thread.join(10)
 
 
+async def read_body(receive: Any) -> bytes:
+    """The whole body of a request."""
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
+async def send_json(send: Any, status: int, answer: Any) -> None:
+    """An answer in JSON."""
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+
 @dataclass
 class FakeQdrant:
     """Qdrant's query, collections and readyz; `fail` answers every request, `delay` waits before it."""
@@ -105,20 +122,12 @@ class FakeQdrant:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await read_body(receive)
         self.calls.append(scope["path"])
         if self.delay:
             await asyncio.sleep(self.delay)
         status, answer = self._answer(scope, body)
-        await send(
-            {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]}
-        )
-        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+        await send_json(send, status, answer)
 
     def _answer(self, scope: Any, body: bytes) -> tuple[int, Any]:
         if self.fail:
@@ -221,12 +230,7 @@ class FakeOllama:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
             return
-        body = b""
-        while True:
-            message = await receive()
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await read_body(receive)
         asked = json.loads(body) if body else None
         self.calls.append((scope["path"], asked))
         if self.delay:
@@ -237,10 +241,7 @@ class FakeOllama:
         status, answer = (
             (self.fail, {"error": "told to fail"}) if self.fail else (200, self._answer(scope["path"], asked))
         )
-        await send(
-            {"type": "http.response.start", "status": status, "headers": [(b"content-type", b"application/json")]}
-        )
-        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+        await send_json(send, status, answer)
 
     def _answer(self, path: str, asked: Any) -> Any:
         if path == "/api/embed":
