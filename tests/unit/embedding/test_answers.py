@@ -58,7 +58,7 @@ def test_which_models_a_server_lists(kind: str, listed: Any, is_there: bool) -> 
 
 # --- what real servers answer -----------------------------------------------------------------------------------------
 
-# Seen at Ollama 0.17.4 with a llama and a bert of random weights; of llama.cpp's server as its source has it.
+# Seen at Ollama 0.17.4 and at llama.cpp's server of the same year, each with a llama and a bert of random weights.
 SEEN = [
     ("Ollama, embed, no such model", 404, {"error": 'model "nope" not found, try pulling it first'}, Fault.MISSING),
     ("Ollama, chat, no such model", 404, {"error": "model 'nope' not found"}, Fault.MISSING),
@@ -78,19 +78,19 @@ SEEN = [
     (
         "llama.cpp, prompt too long",
         400,
-        {"error": {"code": 400, "message": "request exceeds the available context"}},
+        {"error": {"code": 400, "message": "request (9016 tokens) exceeds the available context size"}},
         Fault.REFUSED,
     ),
     (
         "llama.cpp, chunk too long",
         500,
-        {"error": {"code": 500, "message": "input is too large to process"}},
+        {"error": {"code": 500, "message": "input (3002 tokens) is too large to process"}},
         Fault.FAILED,
     ),
     (
         "llama.cpp without --embeddings",
         501,
-        {"error": {"code": 501, "message": "does not support embeddings"}},
+        {"error": {"code": 501, "message": "This server does not support embeddings"}},
         Fault.FAILED,
     ),
 ]
