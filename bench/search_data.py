@@ -2,17 +2,21 @@
 
 Set `packages`: the documents of the demo, on the installed packages, and labelled questions written by
 hand (search_questions.json). Set `known`: package summaries and the one-line descriptions of manual pages as questions,
-the texts without those lines as documents. Both are deterministic for one environment and one /usr/share/man.
+the texts without those lines as documents. Parameters are chosen by two others, `tuning`: the remaining manual pages, and
+the modules of Python's library with the first lines of their documentation. All are deterministic for one environment
+and one /usr/share/man.
 """
 
 from __future__ import annotations
 
+import ast
 import gzip
 import hashlib
 import json
 import random
 import re
 import sys
+import sysconfig
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -35,6 +39,11 @@ class Question:
 
     text: str
     answers: frozenset[str]
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether it is in the half, chosen by the hash of its text, that no choice is to be made by."""
+        return hashlib.sha256(self.text.encode()).digest()[0] % 2 == 1
 
 
 @dataclass(frozen=True)
@@ -73,6 +82,36 @@ def known() -> Set:
     return Set("known items", documents, tuple(questions))
 
 
+def tuning() -> tuple[Set, Set]:
+    """Return the sets that parameters are chosen by: they share no document with the others."""
+    shown = _manuals()
+    rest = {name: found for name, found in _manuals(sys.maxsize).items() if name not in shown}
+    return _described("other manuals", rest), _described("modules", _modules())
+
+
+def _described(name: str, items: dict[str, tuple[str, str]]) -> Set:
+    questions = tuple(Question(summary, frozenset({document})) for document, (summary, _) in items.items())
+    return Set(name, {document: text for document, (_, text) in items.items()}, questions)
+
+
+def _modules() -> dict[str, tuple[str, str]]:
+    """Return the first line of each module's documentation, and the rest with that of its functions and classes."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    found = {}
+    for path in sorted([*root.glob("*.py"), *root.glob("*/*.py")]):
+        if {"test", "site-packages", "dist-packages", "idlelib", "lib2to3", "encodings"} & {*path.parts}:
+            continue
+        tree = ast.parse(path.read_bytes())
+        summary, _, rest = (ast.get_docstring(tree) or "").partition("\n")
+        summary = re.sub(r"^\S+\s*(--|-|:)\s*", "", summary).strip()
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+        parts = [f"{node.name}: {text}" for node in nodes if (text := ast.get_docstring(node))]
+        text = "\n\n".join([rest, *parts])[:_MOST_CHARACTERS]
+        if 3 <= len(summary.split()) <= 30 and len(text) >= _LEAST_CHARACTERS // 2:
+            found[str(path.relative_to(root)).replace("/__init__", "")] = (summary, text)
+    return found
+
+
 def _package_texts() -> dict[str, str]:
     """Return the descriptions of packages without the summaries that are asked for."""
     found = {}
@@ -83,8 +122,8 @@ def _package_texts() -> dict[str, str]:
     return found
 
 
-def _manuals() -> dict[str, tuple[str, str]]:
-    """Return summary and text of manual pages, chosen by the hash of their names."""
+def _manuals(most: int = _MOST_MANUALS) -> dict[str, tuple[str, str]]:
+    """Return summary and text of at most so many manual pages, chosen by the hash of their names."""
     paths = sorted(path for section in _SECTIONS for path in _MANUALS.glob(f"{section}/*.gz"))
     plain = [path for path in paths if not path.is_symlink() and not path.name.startswith(_GENERATED)]
     plain.sort(key=lambda path: hashlib.sha256(path.name.encode()).digest())
@@ -96,7 +135,7 @@ def _manuals() -> dict[str, tuple[str, str]]:
             continue
         seen.add(read[0].lower())
         found[f"{path.name.removesuffix('.gz')}.txt"] = read
-        if len(found) == _MOST_MANUALS:
+        if len(found) == most:
             break
     return found
 

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from ragops.adapters.qdrant.addresses import Address
+from ragops.adapters.qdrant.sparse import LANGUAGE
 from ragops.adapters.secret_file import ReloadingSecretFile
 from ragops.embedding.spec import ChatSpec, ModelSpec  # noqa: TC001  pydantic reads the annotations
 from ragops.errors import InvalidInputError, Problem, UsageError
@@ -92,9 +93,13 @@ class PrivacyConfig(Section):
 
 
 class SearchConfig(Section):
-    """How questions find passages; `least_cosine` is None for the embedder's own."""
+    """How questions find passages; `least_cosine` is None for the embedder's own.
+
+    `language` is for ingest, which records that of each collection.
+    """
 
     mode: Literal["hybrid", "dense", "sparse"] = "hybrid"
+    language: str = LANGUAGE
     least_cosine: float | None = None
 
 

@@ -80,8 +80,8 @@ class _Builder:
         config, seconds = self.config.qdrant, self.config.timeouts.qdrant
         key = self.config.secret(config.api_key_file)
         qdrant = Qdrant(config, key, timeout=seconds, clock=self.clock, metrics=self.metrics)
-        # One question is asked up to three times: as it is, by what the collection has, by its vector alone.
-        breaker = self.breaker("qdrant", 3 * qdrant.attempts * seconds + _SLACK)
+        # One question is asked up to four times: as it is, by what the collection has, each with a floor once more.
+        breaker = self.breaker("qdrant", 4 * qdrant.attempts * seconds + _SLACK)
         default = self.embedder(self.config.embedder)
         served = {name: self.embedder(spec) for name, spec in self.config.models.items()}
         embedders = Embedders(default, served, database, self.clock)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ragops import embedding
+from ragops.adapters.qdrant.sparse import WordModel
 from ragops.api.logs import log
 from ragops.api.problem import ApiError
 from ragops.embedding.nothing import WORDS_NAME, NoVectors
@@ -30,7 +31,8 @@ _FRESH_SECONDS = 10.0
 _MOST_KNOWN = 10_000
 # The newest job that stored how its chunks are made names what made them; a collection without one has no vectors yet.
 _MADE_WITH = """
-SELECT c.embedding_model, j.way->>'embedder', j.way ? 'passage_prefix', j.way->>'collection'
+SELECT c.embedding_model, j.way->>'embedder', j.way ? 'passage_prefix', j.way->>'collection', j.way->>'words',
+    j.way->>'language'
 FROM rag.collections c LEFT JOIN LATERAL (
     SELECT details->'way' AS way FROM rag.ingestion_jobs
     WHERE collection_id = c.id AND details ? 'way' ORDER BY started_at DESC LIMIT 1) j ON true
@@ -42,6 +44,11 @@ class QueryEmbedder(Protocol):
     """Turns one question into a vector."""
 
     name: str
+    model: str  # of which a family is known by its name
+
+    @property
+    def least_cosine(self) -> float | None:
+        """The floor that is configured for this model."""
 
     def check(self) -> None:
         """Raise CircuitOpenError if it would refuse."""
@@ -54,7 +61,8 @@ class LocalEmbedder:
     """An embedder that computes in this process."""
 
     def __init__(self, embedder: Embedder) -> None:
-        self.name = embedder.name
+        self.name = self.model = embedder.name
+        self.least_cosine: float | None = None
         self._embedder = embedder
 
     def check(self) -> None:
@@ -69,7 +77,8 @@ class ServedEmbedder:
     """A model of a server, behind its own breaker."""
 
     def __init__(self, server: ModelServer, spec: ModelSpec, breaker: Breaker) -> None:
-        self.name = spec.space
+        self.name, self.model = spec.space, spec.model
+        self.least_cosine = spec.least_cosine
         self.breaker = breaker
         self.server = server
         self._spec = spec
@@ -98,14 +107,19 @@ class MadeWith:
     prefixed: bool
     points: str
     seen: float
+    words: WordModel
 
 
 class Source(NamedTuple):
-    """How a collection is asked: by which embedder, with or without its prefix, in which collection of points."""
+    """How a collection is asked: by which embedder, with or without its prefix, in which collection of points.
+
+    `words` is how the words of a question are weighed.
+    """
 
     embedder: QueryEmbedder
     prefixed: bool
     points: str
+    words: WordModel = WordModel()
 
     @property
     def state(self) -> tuple[str, str]:
@@ -144,8 +158,9 @@ class Embedders:
         Raises ApiError 409 (embedder_mismatch) if the API does not have it.
         """
         made = await self._look_up(collection)
+        words = made.words if made else WordModel()
         if by_words or (made and made.name == WORDS_NAME):
-            return Source(LocalEmbedder(NoVectors()), True, made.points if made else collection)
+            return Source(LocalEmbedder(NoVectors()), True, made.points if made else collection, words)
         if made is None:
             return Source(self.default, True, collection)
         found = self.all.get(made.name) or await self._local(made.name)
@@ -155,7 +170,7 @@ class Embedders:
                 " add it to api.models, or ingest with another `embeddingModel`"
             )
             raise ApiError(409, "embedder_mismatch", detail)
-        return Source(found, made.prefixed, made.points)
+        return Source(found, made.prefixed, made.points, words)
 
     async def _local(self, name: str) -> QueryEmbedder | None:
         spec = local_spec(name)
@@ -181,9 +196,11 @@ class Embedders:
         if not rows:
             self._known.pop(collection, None)
             return None
-        wanted, made, prefixed, points = rows[0]
+        wanted, made, prefixed, points, *words = rows[0]
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        found = MadeWith(made or wanted, bool(prefixed) or made is None, points or collection, now)
+        is_new = made is None
+        model = WordModel() if is_new else WordModel.read(dict(zip(("words", "language"), words, strict=False)))
+        found = MadeWith(made or wanted, bool(prefixed) or is_new, points or collection, now, model)
         self._known[collection] = found
         return found

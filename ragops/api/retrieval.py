@@ -3,37 +3,44 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ragops.adapters.qdrant.searching import Question
+from ragops.adapters.qdrant.sparse import UNSPACED
 from ragops.api.clients import SearchRefusedError, VectorsMissingError
 from ragops.embedding.hashing import stems
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ragops.adapters.qdrant.searching import Hit
+    from ragops.adapters.qdrant.searching import Hit, Mode
     from ragops.api.clients import Qdrant
     from ragops.api.config import SearchConfig
+    from ragops.api.embedders import Source
 
 # Of the question's words, the share that the best passage has to have; else only its vector can make it count.
 LEAST_SHARE = 0.25
 _LOOKED_AT = 10
-_NOT_A_WORD = re.compile(r"\W+")
-# Scripts that write words without spaces between: their characters stand for words.
-_UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u30ff\u3400-\u9fff\uf900-\ufaff]")
-# Cosines that vectors of unlike texts do not reach (bench/search_quality.py): hashing has none, as two short texts of
-# the same bucket are alike.
-_FLOORS = {"hashing": 1.01, "static": 0.6, "wordllama": 0.6}
+_STEM = 6  # letters: endings differ from language to language
+# Cosines that vectors of unlike texts do not reach, by how the name of the embedder or model begins or what it has in
+# it: far differs from model to model. Hashing has none, as two short texts of the same buckets are alike.
+_FLOORS = (("hashing-", 1.01), ("wordllama", 0.6), ("e5-", 0.8), ("minilm", 0.3))
 _FLOOR = 0.5
+_NOT_A_WORD = re.compile(r"\W+")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_MORE = 20  # passages beyond those asked for: some are folded
+_DEPTH = 100
+# Chosen by `bench/search_quality.py --tune`: words are right more often, vectors find what words miss.
+RRF_K, RRF_WEIGHTS = 2, (1.0, 1.5)
 
 
-def floor_of(embedder: str, configured: float | None) -> float:
-    """Return the least cosine that counts without common words: what is configured, else that of the embedder."""
+def floor_of(model: str, configured: float | None = None) -> float:
+    """Return the least cosine that counts without common words: what is configured, else that of the model's family."""
     if configured is not None:
         return configured
-    return next((floor for kind, floor in _FLOORS.items() if embedder.startswith(kind)), _FLOOR)
+    return next((floor for family, floor in _FLOORS if family in model.lower()), _FLOOR)
 
 
 def fold(hits: Sequence[Hit]) -> list[Hit]:
@@ -49,28 +56,61 @@ def fold(hits: Sequence[Hit]) -> list[Hit]:
     return kept
 
 
+class Asked:
+    """The words of a question, to be looked for in passages."""
+
+    def __init__(self, question: str) -> None:
+        self._words = _words(question)
+
+    def shares_words(self, hits: Sequence[Hit]) -> bool:
+        """Whether one of the best passages has enough of the words; true for a question without words.
+
+        Enough is a quarter of them by number or by letters: in a language whose stop words are not known here, those
+        are many and short.
+        """
+        return not self._words or any(self._has_enough(hit) for hit in hits[:_LOOKED_AT])
+
+    def has_word(self, hit: Hit) -> bool:
+        """Whether a passage has one of the words; true for a question without words."""
+        return not self._words or not self._words.keys().isdisjoint(_words_of(hit))
+
+    def _has_enough(self, hit: Hit) -> bool:
+        shared = self._words.keys() & _words_of(hit)
+        letters = sum(self._words[word] for word in shared)
+        return len(shared) >= LEAST_SHARE * len(self._words) or letters >= LEAST_SHARE * sum(self._words.values())
+
+
 def shares_words(question: str, hits: Sequence[Hit]) -> bool:
     """Whether one of the best passages has enough of the question's words; true for a question without words."""
-    wanted = _words(question)
-    if not wanted:
-        return True
-    texts = (f"{hit.payload.get('path', '')} {hit.payload.get('text', '')}" for hit in hits[:_LOOKED_AT])
-    return any(len(wanted & _all_words(text)) >= LEAST_SHARE * len(wanted) for text in texts)
+    return Asked(question).shares_words(hits)
 
 
-def _all_words(text: str) -> set[str]:
+def _words_of(hit: Hit) -> set[str]:
     """Return the words of a passage, those that say nothing too: a question may have no others."""
-    return {*_words(text), *_NOT_A_WORD.sub(" ", text).casefold().split()}
+    text = " ".join(str(hit.payload.get(name) or "") for name in ("path", "heading", "text"))
+    return {*_words(text), *(_stem(word) for word in _NOT_A_WORD.sub(" ", text).casefold().split())}
 
 
-def _words(text: str) -> set[str]:
-    return {*stems(_UNSPACED.sub(" ", text)), *_UNSPACED.findall(text)}
+def _words(text: str) -> dict[str, int]:
+    """Return the stems of the words of a text, with the letters of the words."""
+    spaced = {_stem(word): len(word) for word in stems(_UNSPACED.sub(" ", text))}
+    return spaced | dict.fromkeys(_UNSPACED.findall(text), 1)
 
 
-_MORE = 20  # passages beyond those asked for: some are folded
-_DEPTH = 100
-# Measured by bench/search_quality.py: words are right more often, vectors find what words miss.
-_RRF_K, _RRF_WEIGHTS = 1, (1.0, 1.9)
+def _stem(word: str) -> str:
+    """Return the beginning of a word, without accents."""
+    if not word.isascii():
+        letters = unicodedata.normalize("NFKD", word)
+        word = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return word[:_STEM]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The passages that were found, best first, and how they were asked for."""
+
+    hits: tuple[Hit, ...]
+    mode: Mode
 
 
 @dataclass(frozen=True)
@@ -79,48 +119,72 @@ class Retrieval:
 
     qdrant: Qdrant
     config: SearchConfig
+    rrf_k: int = RRF_K
+    rrf_weights: tuple[float, float] = RRF_WEIGHTS
 
     @property
     def needs_vector(self) -> bool:
         """Whether a question has to be turned into a vector."""
         return self.config.mode != "sparse"
 
-    async def find(
-        self, collection: str, text: str, vector: Sequence[float] | None, embedder: str, limit: int
-    ) -> list[Hit]:
+    async def find(self, source: Source, text: str, vector: Sequence[float] | None, limit: int) -> Result:
         """Return the best passages, each text once; none if none is about the question. Raises ApiError."""
-        words = None if self.config.mode == "dense" else text
+        words = None if self.config.mode == "dense" else source.words.of_question(text)
         if not vector and words is None:
-            raise VectorsMissingError(collection, lacks_words=False)
-        asked = Question(
-            vector or None, words, limit + _MORE, depth=_DEPTH + limit, rrf_k=_RRF_K, rrf_weights=_RRF_WEIGHTS
+            raise VectorsMissingError(source.points, lacks_words=False)
+        wanted = Question(
+            vector or None, words, limit + _MORE, depth=_DEPTH + limit, rrf_k=self.rrf_k, rrf_weights=self.rrf_weights
         )
-        hits = fold(await self._ask(collection, asked))[:limit]
-        if shares_words(text, hits):
+        asked, found = await self._ask(source.points, wanted)
+        question, hits = Asked(text), fold(found)
+        if not question.shares_words(hits[:limit]):
+            hits = await self._find_near(source, asked)
+        elif asked.vector is not None:
+            hits = await self._keep_relevant(source, asked, question, hits)
+        return Result(tuple(hits[:limit]), asked.mode)
+
+    def _floor(self, source: Source) -> float:
+        """Return the least cosine that counts without common words; above 1 none does."""
+        own, model = source.embedder.least_cosine, source.embedder.model
+        return floor_of(model, self.config.least_cosine if own is None else own)
+
+    async def _keep_relevant(self, source: Source, asked: Question, question: Asked, hits: list[Hit]) -> list[Hit]:
+        """Return the passages that share a word with the question, or are near enough.
+
+        Words are compared here first. A passage that has none of them may still be found by them: by other forms of
+        theirs, or by the beginning of its document.
+        """
+        unsure = {hit.id for hit in hits if not question.has_word(hit)}
+        if not unsure:
             return hits
-        return await self._nearest(
-            collection, replace(asked, words=None, least_cosine=floor_of(embedder, self.config.least_cosine)), limit
-        )
+        floor = self._floor(source)
+        if asked.mode == "dense" or floor > 1:
+            near = {hit.id for hit in hits if asked.mode == "dense" and hit.score >= floor}
+        else:
+            again = replace(asked, least_cosine=floor, limit=2 * asked.depth, with_payload=False)
+            near = {hit.id for hit in (await self._ask(source.points, again))[1]}
+        return [hit for hit in hits if hit.id not in unsure or hit.id in near]
 
-    async def _nearest(self, collection: str, asked: Question, limit: int) -> list[Hit]:
-        """Return the passages near enough to count although they share no words with the question."""
-        if asked.vector is None or (asked.least_cosine or 0) > 1:
+    async def _find_near(self, source: Source, asked: Question) -> list[Hit]:
+        """Return the passages near enough to count although they share too few words with the question."""
+        if asked.vector is None or (floor := self._floor(source)) > 1:
             return []
-        return fold(await self._ask(collection, asked))[:limit]
+        return fold((await self._ask(source.points, replace(asked, words=None, least_cosine=floor)))[1])
 
-    async def _ask(self, collection: str, asked: Question) -> list[Hit]:
+    async def _ask(self, points: str, asked: Question) -> tuple[Question, list[Hit]]:
+        """Return what was asked in the end, and what was found."""
         try:
-            return await self._ask_what_is_there(collection, asked)
+            return await self._ask_what_is_there(points, asked)
         except SearchRefusedError:  # strict mode limits how much may be asked for
             limit = max(1, asked.limit - _MORE)
-            return await self._ask_what_is_there(collection, replace(asked, limit=limit, depth=limit))
+            return await self._ask_what_is_there(points, replace(asked, limit=limit, depth=limit))
 
-    async def _ask_what_is_there(self, collection: str, asked: Question) -> list[Hit]:
+    async def _ask_what_is_there(self, points: str, asked: Question) -> tuple[Question, list[Hit]]:
         """Ask by what the collection has: one that an earlier release made has no words, a sparse one no vectors."""
         try:
-            return await self.qdrant.query(collection, asked)
+            return asked, await self.qdrant.query(points, asked)
         except VectorsMissingError as error:
             less = replace(asked, words=None) if error.lacks_words else replace(asked, vector=None)
             if less.vector is None and less.words is None:
                 raise
-        return await self.qdrant.query(collection, less)
+        return less, await self.qdrant.query(points, less)

@@ -30,6 +30,8 @@ _PASSAGE: dict[str, Any] = {
     "collection": "manuals",
 }
 
+_MODE = "how it was searched: hybrid, dense or sparse; what the collection lacks is left out, several modes are listed"
+
 
 def with_example(**values: Any) -> ConfigDict:
     """Return the configuration of a response whose example in the document has these values."""
@@ -101,10 +103,13 @@ class Passage(BaseModel):
 class SearchResponse(BaseModel):
     """The passages that answer the question best, best first and each text once; none if none is about it."""
 
-    model_config = with_example(collection="manuals", embedder="hashing-384-v1", cached=False, results=[_PASSAGE])
+    model_config = with_example(
+        collection="manuals", embedder="hashing-384-v1", mode="hybrid", cached=False, results=[_PASSAGE]
+    )
 
     collection: str | None = Field(description="the collection that was asked; null: all of them")
     embedder: str = Field(description="what made the vectors")
+    mode: str = Field(description=_MODE)
     cached: bool = Field(description="whether the answer comes from the cache, at most some seconds old")
     results: list[Passage]
 
@@ -119,6 +124,7 @@ class AnswerResponse(BaseModel):
         model=None,
         note="No chat model is configured: the passages are the answer.",
         embedder="hashing-384-v1",
+        mode="hybrid",
         cached=False,
         passages=[_PASSAGE],
     )
@@ -129,6 +135,7 @@ class AnswerResponse(BaseModel):
     model: str | None = Field(description="the model that wrote it")
     note: str | None = Field(description="why there is no written answer")
     embedder: str = Field(description="what made the vectors")
+    mode: str = Field(description=_MODE)
     cached: bool = Field(description="whether the answer comes from the cache, at most some seconds old")
     passages: list[Passage] = Field(description="what the answer rests on, best first; cited as [1], [2], …")
 
@@ -189,6 +196,7 @@ class DocumentSearchResponse(BaseModel):
     model_config = with_example(
         collection="manuals",
         embedder="hashing-384-v1",
+        mode="hybrid",
         cached=False,
         documents=[
             {
@@ -203,6 +211,7 @@ class DocumentSearchResponse(BaseModel):
 
     collection: str
     embedder: str = Field(description="what made the vectors")
+    mode: str = Field(description=_MODE)
     cached: bool = Field(description="whether the answer comes from the cache, at most some seconds old")
     documents: list[DocumentResult]
     next_cursor: str | None = Field(description="asks for the next page; null on the last one")

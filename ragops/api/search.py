@@ -13,7 +13,7 @@ from ragops.api.problem import ApiError
 from ragops.api.retrieval import Retrieval
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from ragops.adapters.qdrant.searching import Hit
     from ragops.api.breakers import Breaker
@@ -43,11 +43,15 @@ class FoundPassage:
 
 @dataclass(frozen=True)
 class Found:
-    """Passages, best first; `cached` when they are up to some seconds old. `embedder` made the question's vector."""
+    """Passages, best first; `cached` when they are up to some seconds old. `embedder` made the question's vector.
+
+    `mode` is how they were searched; several, if collections differ.
+    """
 
     passages: tuple[FoundPassage, ...]
     cached: bool
     embedder: str = ""
+    mode: str = ""
 
 
 class Search:
@@ -95,26 +99,28 @@ class Search:
         return await self.embedders.find(collection, by_words=not self.retrieval.needs_vector)
 
     def _question(self, source: Source, query: str, limit: int) -> tuple[Any, ...]:
-        return ("passages", self.retrieval.config.mode, *source.state, query, limit)
+        return ("passages-2", self.retrieval.config.mode, *source.state, query, limit)
 
     async def _cached(self, collection: str, source: Source, query: str, limit: int) -> Found | None:
         values = await self.cache.get(collection, self._question(source, query, limit)) if self.cache else None
         if values is None:
             return None
-        return Found(tuple(FoundPassage(**one) for one in values), cached=True, embedder=source.embedder.name)
+        passages = tuple(FoundPassage(**one) for one in values["passages"])
+        return Found(passages, cached=True, embedder=source.embedder.name, mode=values["mode"])
 
     async def _ask(self, collection: str, source: Source, query: str, limit: int) -> Found:
-        embedder, name = source.embedder, source.embedder.name
+        embedder = source.embedder
         # An open breaker refuses before anything else is asked for nothing.
         self.breaker.check()
         embedder.check()
         vector = await embedder.embed(query, prefixed=source.prefixed)
-        hits = await self.breaker.call(lambda: self.retrieval.find(source.points, query, vector, name, limit))
-        passages = tuple(_passage(hit, collection) for hit in hits)
+        result = await self.breaker.call(lambda: self.retrieval.find(source, query, vector, limit))
+        passages = tuple(_passage(hit, collection) for hit in result.hits)
         if self.cache:
             question = self._question(source, query, limit)
-            await self.cache.put(collection, question, [asdict(passage) for passage in passages])
-        return Found(passages, cached=False, embedder=name)
+            values = {"mode": result.mode, "passages": [asdict(passage) for passage in passages]}
+            await self.cache.put(collection, question, values)
+        return Found(passages, cached=False, embedder=embedder.name, mode=result.mode)
 
 
 def _passage(hit: Hit, collection: str) -> FoundPassage:
@@ -165,8 +171,13 @@ async def search_all(
     )
     best = {passage.text: passage for passage in reversed(ranked)}
     passages = sorted(best.values(), key=lambda passage: (-passage.score, passage.id))[:limit]
-    embedders = ", ".join(dict.fromkeys(one.embedder for one in found if one.embedder))
-    return Found(tuple(passages), cached=bool(found) and all(one.cached for one in found), embedder=embedders)
+    cached = bool(found) and all(one.cached for one in found)
+    embedders, modes = (one.embedder for one in found), (one.mode for one in found)
+    return Found(tuple(passages), cached, embedder=_listed(embedders), mode=_listed(modes))
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(name for name in names if name))
 
 
 # --- by document, page by page ---------------------------------------------------------------------------------------

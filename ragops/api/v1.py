@@ -93,6 +93,7 @@ def _answer(asked: SearchRequest, answer: Answer) -> AnswerResponse:
         model=answer.model,
         note=answer.note,
         embedder=answer.found.embedder,
+        mode=answer.found.mode,
         cached=answer.cached,
         passages=_passages(answer.found.passages),
     )
@@ -125,7 +126,11 @@ def _recording(asked: SearchRequest, deps: Dependencies, user: str) -> AbstractC
 
 def _found(asked: SearchRequest, found: Found) -> SearchResponse:
     return SearchResponse(
-        collection=asked.collection, embedder=found.embedder, cached=found.cached, results=_passages(found.passages)
+        collection=asked.collection,
+        embedder=found.embedder,
+        mode=found.mode,
+        cached=found.cached,
+        results=_passages(found.passages),
     )
 
 

@@ -50,6 +50,7 @@ async def _search(asked: DocumentSearchRequest, deps: Dependencies, user: str) -
     return DocumentSearchResponse(
         collection=asked.collection,
         embedder=found.embedder,
+        mode=found.mode,
         cached=found.cached,
         documents=[_document(document) for document in shown],
         next_cursor=following,

@@ -109,7 +109,9 @@ def _show(console: Console, result: QueryResult, *, full: bool) -> None:
         console.message(f"nothing was found in {result.collection or 'any collection'}")
         return
     written = f"written by {result.model}, " if result.model else ""
-    console.message(f"{written}found with {result.embedder} in {result.collection or 'all collections'}")
+    mode = f"{result.mode} search" if result.mode else "search"
+    where = result.collection or "all collections"
+    console.message(f"{written}found by {mode} with {result.embedder} in {where}")
     if result.note:
         console.message(result.note)
 

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Mode = Literal["hybrid", "dense", "sparse"]
+# Those of which the model `qdrant/bm25` has stop words, and a stemmer if there is one.
+Language = Literal[
+    "arabic", "azerbaijani", "basque", "bengali", "catalan", "chinese", "danish", "dutch", "english", "finnish",
+    "french", "german", "greek", "hebrew", "hinglish", "hungarian", "indonesian", "italian", "japanese", "kazakh",
+    "nepali", "norwegian", "portuguese", "romanian", "russian", "slovene", "spanish", "swedish", "tajik", "turkish",
+]  # fmt: skip
 
 
 class SearchSettings(BaseModel):
@@ -36,6 +42,10 @@ class SearchSettings(BaseModel):
         "hybrid",
         description="hybrid: by meaning and by words, fused by rank; dense: vectors alone; sparse: words alone, which"
         " needs no embedder",
+    )
+    language: Language = Field(
+        "english",
+        description="stop words and stems of the search by words; collections keep theirs until they are built again",
     )
     least_cosine: float | None = Field(
         None,

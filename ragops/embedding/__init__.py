@@ -36,7 +36,7 @@ def make(spec: ModelSpec, key: Callable[[], str] = lambda: "") -> Embedder:
     if spec.kind == "static":
         from ragops.embedding.static import StaticEmbedder
 
-        return StaticEmbedder()
+        return StaticEmbedder(spec.space)
     from ragops.embedding.server import ServerEmbedder
 
     return ServerEmbedder(spec, key)

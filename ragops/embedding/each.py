@@ -24,16 +24,27 @@ class RefusedText:
     reason: str
 
 
-def embed_each(embedder: Embedder, texts: Sequence[str]) -> list[Vector | RefusedText]:
+def embed_each(embedder: Embedder, texts: Sequence[str], titles: Sequence[str] = ()) -> list[Vector | RefusedText]:
     """Return a vector or the refusal of each text, in order.
 
-    A batch that is refused is halved until the texts at fault are alone. Raises UnhealthyError and MissingError as the
-    embedder does, and UnhealthyError (embedder_faulty) if it refuses all texts and one that any model takes.
+    `titles` are those of the texts, if they have some. An embedder with `embed_titled` gives them a weight of their
+    own, for any other they are the first line. A batch that is refused is halved until the texts at fault are alone.
+    Raises UnhealthyError and MissingError as the embedder does, and UnhealthyError (embedder_faulty) if it refuses all
+    texts and one that any model takes.
     """
+    if titles and hasattr(embedder, "embed_titled"):
+        return [*embedder.embed_titled(texts, titles)]
+    if titles:
+        texts = join_titles(texts, titles)
     found = _halve(embedder, texts)
     if found and all(isinstance(one, RefusedText) for one in found):
         _require_working(embedder)
     return found
+
+
+def join_titles(texts: Sequence[str], titles: Sequence[str]) -> list[str]:
+    """Return each text below its title."""
+    return [f"{title}\n{text}" if title else text for text, title in zip(texts, titles, strict=True)]
 
 
 def _halve(embedder: Embedder, texts: Sequence[str]) -> list[Vector | RefusedText]:

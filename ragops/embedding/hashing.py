@@ -57,6 +57,11 @@ class HashingEmbedder:
         return [value / length for value in vector]
 
 
+def is_common(word: str) -> bool:
+    """Whether a word, in lower case, is in every English text."""
+    return word in _COMMON
+
+
 def stems(text: str) -> list[str]:
     """Return the stems of the words that say something, in their order; of all words if none does."""
     tokens = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 HASHING_DIMENSIONS = 384
-STATIC_NAME, STATIC_DIMENSIONS = "wordllama-l2-256-v1", 256
+STATIC_NAME, STATIC_DIMENSIONS = "wordllama-l2-256-v2", 256
+FORMER_STATIC_NAME = "wordllama-l2-256-v1"  # of collections that were made before
 _HASHING = re.compile(r"hashing-([1-9]\d{0,4})-v1")
 # Seconds. A model that was idle is loaded first: about 30 s on a machine without a graphics card.
 QUESTION_SECONDS, BATCH_SECONDS, CHAT_SECONDS = 45.0, 300.0, 60.0
@@ -37,7 +38,8 @@ class ModelSpec(_Section):
     """An embedder. `model` is its name at its server; `name` is that of its space of vectors, which is recorded.
 
     `timeout` is for one question, `batch_timeout` for `batch_size` chunks of an ingest, both in seconds. `context` is
-    in tokens, of Ollama only. A prefix of None is that of the model's family, if it is known.
+    in tokens, of Ollama only. A prefix of None is that of the model's family, if it is known. `least_cosine` is how
+    near a passage must be that shares too few words with a question; None: that of its family.
     """
 
     kind: Kind
@@ -53,6 +55,7 @@ class ModelSpec(_Section):
     context: int | None = Field(None, ge=1)
     query_prefix: str | None = None
     passage_prefix: str | None = None
+    least_cosine: float | None = Field(None, ge=-1, le=1)
 
     @model_validator(mode="after")
     def _complete(self) -> ModelSpec:
@@ -70,7 +73,7 @@ class ModelSpec(_Section):
         """The name that is recorded with its vectors."""
         if self.kind == "hashing":
             return f"hashing-{self.dimensions or HASHING_DIMENSIONS}-v1"
-        return STATIC_NAME if self.kind == "static" else self.name or self.model
+        return self.name or (STATIC_NAME if self.kind == "static" else self.model)
 
     @property
     def prefixes(self) -> tuple[str, str]:
@@ -96,8 +99,8 @@ class ChatSpec(_Section):
 
 def local_spec(name: str) -> ModelSpec | None:
     """Return the embedder of that name which needs no server, None if there is none."""
-    if name == STATIC_NAME:
-        return ModelSpec(kind="static")
+    if name in (STATIC_NAME, FORMER_STATIC_NAME):
+        return ModelSpec(kind="static", name="" if name == STATIC_NAME else name)
     found = _HASHING.fullmatch(name)
     dimensions = int(found[1]) if found else 0
     return ModelSpec(kind="hashing", dimensions=dimensions) if 1 <= dimensions <= 65536 else None

@@ -6,12 +6,16 @@ The weights and the tokenizer are WordLlama's (32,000 tokens, 256 numbers, MIT),
 
 from __future__ import annotations
 
+import math
+import re
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragops.embedding.spec import STATIC_DIMENSIONS, STATIC_NAME
+from ragops.embedding.each import join_titles
+from ragops.embedding.hashing import is_common
+from ragops.embedding.spec import FORMER_STATIC_NAME, STATIC_DIMENSIONS, STATIC_NAME
 from ragops.errors import MissingError
 
 if TYPE_CHECKING:
@@ -20,23 +24,43 @@ if TYPE_CHECKING:
 _WEIGHTS, _TENSOR = Path("weights", "l2_supercat_256.safetensors"), "embedding.weight"
 _TOKENIZER = Path("tokenizers", "l2_supercat_tokenizer_config.json")
 _AT_ONCE = 64  # texts: their tokens' vectors are held together
+_TITLE_WEIGHT = 0.3  # of a passage's title, next to its text (bench/search_quality.py --tune)
+_URL = re.compile(r"https?://\S+")
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_MARK = re.compile(r"[^\w\s]|_{2,}")
 
 
 class StaticEmbedder:
-    """Vectors of length 1; other weights or another way to use them are a new version in `name`."""
+    """Vectors of length 1; other weights or another way to use them are a new version in `name`.
 
-    name = STATIC_NAME
+    Version 1 took texts as they are. Since version 2 addresses, marks and the words of every English text are left out,
+    case does not matter, and a title counts more than by its few words.
+    """
+
     dimensions = STATIC_DIMENSIONS
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = STATIC_NAME) -> None:
+        self.name = name
         self._tokenizer, self._weights = _load()
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:
         """One vector for each text, in order; a text without words has one too."""
+        if self.name != FORMER_STATIC_NAME:
+            texts = [_significant(text) for text in texts]
         vectors: list[list[float]] = []
         for start in range(0, len(texts), _AT_ONCE):
             vectors += self._embed(texts[start : start + _AT_ONCE])
         return vectors
+
+    def embed_titled(self, texts: Sequence[str], titles: Sequence[str]) -> list[list[float]]:
+        """One vector for each passage, in order, towards its title if it has one."""
+        if self.name == FORMER_STATIC_NAME:
+            return self.embed(join_titles(texts, titles))
+        found = self.embed(texts)
+        by_title = dict(zip(set(titles), self.embed([*set(titles)]), strict=True))
+        return [
+            _towards(vector, by_title[title]) if title else vector for vector, title in zip(found, titles, strict=True)
+        ]
 
     def _embed(self, texts: Sequence[str]) -> list[list[float]]:
         import numpy as np
@@ -52,6 +76,18 @@ class StaticEmbedder:
         found[lengths[:, 0] == 0, 0] = 1.0
         result: list[list[float]] = (found / np.where(lengths == 0, 1.0, lengths)).tolist()
         return result
+
+
+def _significant(text: str) -> str:
+    """Return the words of a text that say something, in lower case; all of them if none does."""
+    found = _MARK.sub(" ", _LINK.sub(r"\1", _URL.sub(" ", text))).lower().split()
+    return " ".join([word for word in found if not is_common(word)] or found) or text
+
+
+def _towards(vector: list[float], title: list[float]) -> list[float]:
+    mixed = [own + _TITLE_WEIGHT * its for own, its in zip(vector, title, strict=True)]
+    length = math.hypot(*mixed)
+    return [value / length for value in mixed] if length else vector
 
 
 def _package_folder() -> Path:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from ragops.embedding.each import FATAL, RefusedText, embed_each
 from ragops.errors import RagopsError
-from ragops.ingest.context import path_words, with_context
+from ragops.ingest.context import lead_of, path_words, with_context
 from ragops.ingest.headings import Headings
 from ragops.ingest.rows import ChunkRow, FileVersion, chunk_id
 from ragops.ingest.text import TextFile, UnusableDocumentError
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
+    from ragops.adapters.qdrant.sparse import WordModel, WordText
     from ragops.embedding import Embedder
     from ragops.ingest.plan import Change
     from ragops.ingest.rows import Collection
@@ -43,13 +44,17 @@ _END_SECONDS = 5.0
 
 @dataclass
 class Work:
-    """A document on its way; `read` is the file as it was when its chunks were made, `metadata` its title and more."""
+    """A document on its way; `read` is the file as it was when its chunks were made, `metadata` its title and more.
+
+    `lead` is its beginning.
+    """
 
     id: int
     change: Change
     read: FileVersion | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     headings: dict[int, str] = field(default_factory=dict)  # by the position of the chunk
+    lead: str = ""
 
 
 @dataclass
@@ -75,7 +80,10 @@ class Batch:
 
 @dataclass
 class Steps:
-    """What is done with the documents of one collection on the way; raises nothing but what its parts raise."""
+    """What is done with the documents of one collection on the way; raises nothing but what its parts raise.
+
+    `words` makes the sparse vectors of chunks; None: the collection has none.
+    """
 
     store: VectorStore
     embedder: Embedder
@@ -83,6 +91,7 @@ class Steps:
     collection: Collection
     directory: Path
     stages: Stages
+    words: WordModel | None = None
 
     def read(self, works: Sequence[Work]) -> Iterator[Batch]:
         """Split documents into batches. Raises UnusableDocumentError."""
@@ -91,13 +100,13 @@ class Steps:
     def embed(self, batch: Batch) -> None:
         """Make the points of a batch."""
         with self.stages.of("embed"):
-            texts = [with_context(chunk.content, path_words(work.change.seen.path)) for chunk, work in batch.chunks]
-            found = embed_each(self.embedder, texts)
+            titles = [path_words(work.change.seen.path) for _, work in batch.chunks]
+            found = embed_each(self.embedder, [chunk.content for chunk, _ in batch.chunks], titles)
         for place, ((chunk, work), vector) in enumerate(zip(batch.chunks, found, strict=True)):
             if isinstance(vector, RefusedText):
                 batch.refused[place] = vector.reason
             else:
-                batch.points.append(Point(chunk.id, vector, self._payload(chunk, work)))
+                batch.points.append(Point(chunk.id, vector, self._payload(chunk, work), self._words(chunk, work)))
 
     def upsert(self, batch: Batch) -> None:
         """Store the points of a batch, which lets go of them. Raises PointsRefusedError."""
@@ -121,12 +130,22 @@ class Steps:
             headings = Headings() if file.is_markdown else None
             for position, content in enumerate(self.splitter.chunks(name, file)):
                 work.metadata = file.metadata
+                if position == 0:
+                    work.lead = lead_of(content)
                 if heading := headings.at(content) if headings else "":
                     work.headings[position] = heading
                 content_hash = sha256(content.encode()).hexdigest()
                 id = chunk_id(self.collection.points, path, position, content_hash)
                 yield ChunkRow(id, work.id, position, content, content_hash), work
             work.read = FileVersion(path, file.sha256, file.size, file.modified or work.change.seen.modified)
+
+    def _words(self, chunk: ChunkRow, work: Work) -> WordText | None:
+        """Return what a chunk is found by: its text, below the names on its path and the beginning of its document."""
+        if self.words is None:
+            return None
+        lead = work.lead if chunk.position else ""
+        text = with_context(chunk.content, path_words(work.change.seen.path), lead)
+        return self.words.of_passage(text, self.collection.chunk_size)
 
     def _payload(self, chunk: ChunkRow, work: Work) -> dict[str, object]:
         return {

@@ -6,6 +6,7 @@ import contextlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ragops.adapters.qdrant.sparse import WordModel
 from ragops.config import collection_names
 from ragops.errors import RagopsError, UsageError
 from ragops.ingest import documents, split
@@ -32,7 +33,8 @@ class CollectionRun:
     """Everything that a run on one collection needs; `root` is what a relative directory is relative to.
 
     `allow_empty`: a directory without files empties the collection, which else is refused. `overlapping`: as
-    `Pipeline.save` has it.
+    `Pipeline.save` has it. `words` is how words are to be weighed; a collection keeps its own way until it is built
+    again.
     """
 
     rows: DocumentStore
@@ -44,8 +46,10 @@ class CollectionRun:
     on_progress: Callable[[Progress], None]
     allow_empty: bool = False
     overlapping: bool = True
+    words: WordModel = field(default_factory=WordModel)
     stages: Stages = field(default_factory=Stages)
     pipeline: Pipeline | None = None
+    other_words: WordModel | None = None  # what a rebuild would make of it
 
     def run(self) -> CollectionReport:
         """Do it under the collection's lock. Raises RagopsError; the job row says so as well."""
@@ -73,6 +77,7 @@ class CollectionRun:
             if self.collection.points != self.collection.name:  # it was built again; a build itself has one name
                 self.store.point_alias(self.collection.alias, self.collection.points)
         is_rebuilt = self._settle_chunking(job)
+        pipeline.steps.words = self.words if self.store.has_words(self.collection.points) else None
         with self.stages.of("rows"):
             repaired = repair(self.rows, self.store, self.collection)
         found, plan = self._plan(pipeline.steps.directory, repaired)
@@ -97,6 +102,12 @@ class CollectionRun:
 
     def _settle_chunking(self, job: Any) -> bool:
         """Store how chunks are made; return whether documents are to be ingested again because that changed."""
+        with self.stages.of("rows"):
+            before = self.rows.chunking_params(self.collection.id)
+        # The build of a rebuild answers no question yet.
+        is_asked = before is not None and "@" not in self.collection.name
+        if is_asked and (kept := WordModel.read(before)) != self.words:
+            self.other_words, self.words = self.words, kept
         way = {
             "collection": self.collection.points,
             "embedder": self.embedder.name,
@@ -105,13 +116,13 @@ class CollectionRun:
             "chunk_overlap": self.collection.chunk_overlap,
             "splitter": split.VERSION,
             "converters": documents.VERSION,
+            **self.words.params,
         }
         if prefix := getattr(self.embedder, "passage_prefix", ""):
             way["passage_prefix"] = prefix
         if model := getattr(self.embedder, "model", ""):
             way["model"] = model
         with self.stages.of("rows"):
-            before = self.rows.chunking_params(self.collection.id)
             if before is not None and "model" in way:
                 before = {"model": way["model"], **before}  # earlier releases did not store it
             self.rows.store_chunking_params(job, self.collection.id, way, changed=before != way)
@@ -155,9 +166,11 @@ class CollectionRun:
             notes.append(f"repaired: {points} points without a chunk, {documents} documents without points")
         if repaired.foreign:
             notes.append(f"{repaired.foreign} points in the vector store are not of this collection; left alone")
+        command = f"`ragops ingest --rebuild {self.collection.name}`"
         if not self.store.has_words(self.collection.points):
-            command = f"`ragops ingest --rebuild {self.collection.name}`"
             notes.append(f"made by an earlier release: searched by vectors alone; {command} adds the search by words")
+        elif self.other_words is not None:
+            notes.append(_describe_words(self.words, self.other_words, command))
         if self.collection.embedding_model != self.embedder.name:
             notes.append(f"configured for {self.collection.embedding_model}, vectors made by {self.embedder.name}")
         return notes
@@ -208,3 +221,11 @@ class CollectionRun:
         failed, chunks = (len(self.pipeline.failed), self.pipeline.chunks) if self.pipeline else (0, 0)
         with contextlib.suppress(RagopsError):  # a lost database must not hide why
             self.rows.end_job(job, status, (0, 0, 0, failed, chunks), words, {})
+
+
+def _describe_words(kept: WordModel, wanted: WordModel, command: str) -> str:
+    """Return a note on a collection whose words are weighed in another way than new ones."""
+    if kept.language != wanted.language:
+        return f"its words are those of {kept.language}, as it was built; {command} makes them {wanted.language}"
+    what = "its words are weighed as an earlier release did: with accents, and without parts of Chinese or Japanese"
+    return f"{what}; {command} changes that"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 from ragops.adapters.qdrant.client import Client, Point, VectorParams
 from ragops.adapters.qdrant.failures import LOG_HINT, RequestFailedError, client_error
 from ragops.errors import IntegrityError, RagopsError
-from ragops.ingest.context import lead_of, path_words, with_context
 from ragops.services.qdrant.cluster.nodes import addresses
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ _SECONDS = 30.0
 _CLUSTER_SECONDS = 15.0  # then another node is asked: writes may be repeated
 _PLACEMENT = ("shard_number", "replication_factor")
 _NOT_FOUND = 404
-_MOST_LEADS = 10_000
 _REFUSED = (400, 409, 413, 422)
 
 
@@ -55,7 +53,6 @@ class VectorStore:
         )  # of one request, as far as it is known: strict mode allows as few as it is set to
         self._client = Client(nodes, api_key, seconds=seconds, attempts=attempts)
         self._with_words: dict[str, bool] = {}
-        self._leads: dict[Any, str] = {}
 
     @classmethod
     def at(cls, endpoint: Endpoint, role: str = "application") -> Self:
@@ -108,11 +105,8 @@ class VectorStore:
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         """Store points; they can be found when this returns. What is refused at once is stored in smaller parts.
 
-        They get sparse vectors of their words if `ensure` has found that the collection has them.
         Raises PointsRefusedError with the server's text if it refuses a single point; others may be stored then.
         """
-        if self._with_words.get(collection):
-            points = [one._replace(text=self._words(one.payload)) for one in points]
         most = self._most_points
         for start in range(0, max(len(points), 1), most):
             self._upsert_part(collection, points[start : start + most])
@@ -157,18 +151,6 @@ class VectorStore:
         with _translate_errors():
             found = self._client.retrieve(collection, ids, ["collection"])
         return {point: payload.get("collection") for point, payload in found.items()}
-
-    def _words(self, payload: Mapping[str, Any]) -> str:
-        """Return what a chunk is found by: its text, below the names on its path and the beginning of its document."""
-        text, path, document = (payload.get(key, "") for key in ("text", "path", "document_id"))
-        lead = ""
-        if payload.get("position") == 0:
-            if len(self._leads) >= _MOST_LEADS:
-                self._leads.clear()
-            self._leads[document] = lead_of(str(text))
-        else:  # chunks of a document come in their order
-            lead = self._leads.get(document, "")
-        return with_context(str(text), path_words(str(path)), lead)
 
     def _upsert_part(self, collection: str, points: Sequence[Point]) -> None:
         try:

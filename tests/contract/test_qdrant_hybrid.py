@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from ragops.adapters.qdrant.addresses import Address
 from ragops.adapters.qdrant.async_client import AsyncClient
 from ragops.adapters.qdrant.searching import Question
+from ragops.adapters.qdrant.sparse import WordModel
 from ragops.ingest.vectors import Point, VectorStore
 from ragops.operations.observe import consistency
 from ragops.services.contract import Endpoint, Login, Status
@@ -64,7 +65,16 @@ def texts(raw: httpx.Client, name: str) -> str:
     return name
 
 
-@pytest.mark.parametrize("options", [{}, {"avg_len": 100.0, "b": 0.5}, {"language": "german"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"avg_len": 100.0, "b": 0.5},
+        {"language": "german"},
+        {"language": "portuguese", "ascii_folding": True},
+        {"language": "chinese", "ascii_folding": True, "avg_len": 114.28571428571429},
+    ],
+)
 def test_server_and_library_make_the_same_vector_of_a_text(
     raw: httpx.Client,
     texts: str,
@@ -246,7 +256,8 @@ def test_clients_of_ingest_and_api(
         pytest.skip("this server has no gRPC here")
     grpc_url = server.grpc_url if protocol == "grpc" else ""
     points = [
-        Point(UUID(int=number + 1), [float(number), 1.0][:size], {"text": text}) for number, text in enumerate(TEXTS)
+        Point(UUID(int=number + 1), [float(number), 1.0][:size], {"text": text}, WordModel().of_passage(text, 800))
+        for number, text in enumerate(TEXTS)
     ]
     with VectorStore([Address("node", server.url, grpc_url)], server.key) as store:
         store.ensure(name, size)
@@ -254,8 +265,41 @@ def test_clients_of_ingest_and_api(
         assert store.has_words(name)
         store.upsert(name, points)
         assert store.count(name) == len(TEXTS)
-    by_words = Question(None, "tenacity", 3)
-    both, by_vector = Question([0.0, 1.0], "tenacity", 1, least_cosine=0.7), Question([0.0, 1.0], None, 2)
+    words = WordModel().of_question("tenacity")
+    by_words = Question(None, words, 3)
+    both, by_vector = Question([0.0, 1.0], words, 1, least_cosine=0.7), Question([0.0, 1.0], None, 2)
     asked = [by_words, both, by_vector] if size else [by_words]
     found = [[UUID(hit.id).int for hit in hits] for hits in search(server, name, *asked, grpc_url=grpc_url)]
     assert found == ([[2], [2], [1, 2]] if size else [[2]])
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+@pytest.mark.parametrize(
+    ("language", "passage", "question"),
+    [
+        ("german", "Die Größe der Wiederherstellungen", "größe"),
+        ("german", "Die Größe der Wiederherstellungen", "Groesse Grösse"),
+        ("german", "Straßen und Häuser", "strasse"),
+        ("german", "Gro\u0308ße, in Teilen geschrieben", "Größe"),
+        ("portuguese", "A configuração do serviço", "configuracao"),
+        ("english", "Crème brûlée", "creme brulee"),
+        ("chinese", "数据库的备份方法和恢复", "备份"),
+        ("chinese", "数据库的备份方法和恢复", "如何恢复"),
+        ("english", "数据库的备份方法和恢复", "库"),
+        ("japanese", "データベースのバックアップを取る", "バックアップ"),
+        ("english", "\uff26\uff55\uff4c\uff4c width", "full"),
+    ],
+)
+def test_words_of_other_languages_are_found(
+    raw: httpx.Client, server: Server, name: str, protocol: str, language: str, passage: str, question: str
+) -> None:
+    if protocol == "grpc" and not server.grpc_url:
+        pytest.skip("this server has no gRPC here")
+    assert raw.put(f"/collections/{name}", json={"sparse_vectors": BODY["sparse_vectors"]}).status_code == 200
+    grpc_url, words = server.grpc_url if protocol == "grpc" else "", WordModel(language)
+    texts = (passage, "something else: 天气很好, Wetter, tempo")
+    points = [Point(UUID(int=n), [], {}, words.of_passage(text, 800)) for n, text in enumerate(texts, 1)]
+    with VectorStore([Address("node", server.url, grpc_url)], server.key) as store:
+        store.upsert(name, points)
+    [hits] = search(server, name, Question(None, words.of_question(question), 3), grpc_url=grpc_url)
+    assert [UUID(hit.id).int for hit in hits] == [1]

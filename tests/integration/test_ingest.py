@@ -504,7 +504,7 @@ def test_each_collection_has_the_model_that_it_names(world: World) -> None:
     assert lost
     assert down
     assert (lost.code, down.code) == ("embedding_model_unknown", "ollama_unreachable")
-    assert "there are small, large, down, wordllama-l2-256-v1" in lost.message
+    assert "there are small, large, down, wordllama-l2-256-v2" in lost.message
     made = "SELECT details->'way'->>'embedder' FROM rag.ingestion_jobs WHERE details ? 'way' ORDER BY 1"
     assert world.sql(made) == [("hashing-32-v1",), ("large",), ("small",)]
 
@@ -985,3 +985,23 @@ def test_files_that_change_or_vanish_while_it_runs(world: World) -> None:
     assert [(one.path) for one in again.failed] == ["spoilt.md"]
     assert (again.deleted, again.changed, again.unchanged) == (2, 0, 6)
     world.check()
+
+
+def test_a_collection_keeps_the_language_of_its_words_until_it_is_built_again(world: World) -> None:
+    world.write("a.md", "Die Wiederherstellungen der Sicherungen")
+    recorded = "SELECT details->'way'->>'language' FROM rag.ingestion_jobs WHERE details ? 'way' ORDER BY started_at"
+
+    def run(language: str, **options: Any) -> Any:
+        models = Models({EMBEDDER.name: ModelSpec(kind="hashing", dimensions=64)}, str, language=language)
+        return ingest(world.database, world.store.endpoint, models, [world.name], **options).collections[0]
+
+    assert run("english").notes == ()
+    kept = run("german")
+    assert (kept.unchanged, [note.split("; ")[0] for note in kept.notes]) == (
+        1, ["its words are those of english, as it was built"],
+    )  # fmt: skip
+    assert "`ragops ingest --rebuild docs` makes them german" in kept.notes[0]
+    built = run("german", rebuild=True)
+    assert not any("its words" in note for note in built.notes)
+    assert run("german").notes == ()
+    assert [row[0] for row in world.sql(recorded)] == ["english", "english", "german", "german"]

@@ -12,6 +12,8 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 
 from ragops.adapters.qdrant import library, sparse
 from ragops.adapters.qdrant.failures import RequestFailedError
+from ragops.adapters.qdrant.searching import grpc_document, sparse_document
+from ragops.adapters.qdrant.sparse import WordText  # noqa: TC001  a NamedTuple reads the annotation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,12 +29,12 @@ _TOO_MANY_REQUESTS = 429
 
 
 class Point(NamedTuple):
-    """A point as it is stored; an empty `vector` is none, `text` is what the sparse vector is made of, None: none."""
+    """A point as it is stored; an empty `vector` is none, `words` is what the sparse vector is made of, None: none."""
 
     id: UUID
     vector: list[float]
     payload: dict[str, Any]
-    text: str | None = None
+    words: WordText | None = None
 
 
 class VectorParams(NamedTuple):
@@ -196,19 +198,19 @@ class Client:
 
 def _rest_point(point: Point) -> models.PointStruct:
     vectors: Any = point.vector
-    if point.text is not None:
+    if point.words is not None:
         vectors = {"": point.vector} if point.vector else {}
-        vectors[sparse.NAME] = models.Document(text=point.text, model=sparse.MODEL)
+        vectors[sparse.NAME] = sparse_document(point.words)
     return models.PointStruct(id=str(point.id), vector=vectors, payload=point.payload)
 
 
 def _grpc_point(point: Point) -> grpc.PointStruct:
     """Return what the library makes of the validated model, in a quarter of the processor time."""
     dense = grpc.Vector(dense=grpc.DenseVector(data=point.vector))
-    if point.text is None:
+    if point.words is None:
         vectors = grpc.Vectors(vector=dense)
     else:
-        words = grpc.Vector(document=grpc.Document(text=point.text, model=sparse.MODEL))
+        words = grpc.Vector(document=grpc_document(point.words))
         named = {"": dense, sparse.NAME: words} if point.vector else {sparse.NAME: words}
         vectors = grpc.Vectors(vectors=grpc.NamedVectors(vectors=named))
     ident = grpc.PointId(uuid=str(point.id))

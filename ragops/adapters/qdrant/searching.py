@@ -6,9 +6,10 @@ That inspects every query for text to embed, and makes a validated model of ever
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from qdrant_client import grpc, models
+from qdrant_client.conversions.conversion import payload_to_grpc
 
 from ragops.adapters.qdrant import sparse
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
     from qdrant_client import AsyncQdrantClient
 
-_WITH_PAYLOAD = grpc.WithPayloadSelector(enable=True)
+    from ragops.adapters.qdrant.sparse import WordText
+
+Mode = Literal["hybrid", "dense", "sparse"]
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,20 @@ class Question:
     """
 
     vector: Sequence[float] | None
-    words: str | None
+    words: WordText | None
     limit: int
     least_cosine: float | None = None
     depth: int = 100
     rrf_k: int = 60
     rrf_weights: tuple[float, float] = (1.0, 1.0)  # of vectors, of words
+    with_payload: bool = True
+
+    @property
+    def mode(self) -> Mode:
+        """How it is asked."""
+        if self.vector is not None and self.words is not None:
+            return "hybrid"
+        return "sparse" if self.vector is None else "dense"
 
 
 async def search_by_grpc(client: AsyncQdrantClient, collection: str, asked: Question, seconds: float) -> list[Hit]:
@@ -57,12 +68,12 @@ async def search_by_grpc(client: AsyncQdrantClient, collection: str, asked: Ques
 
 
 def _grpc_request(collection: str, asked: Question) -> grpc.QueryPoints:
-    parts = _parts(asked)
+    parts, payload = _parts(asked), grpc.WithPayloadSelector(enable=asked.with_payload)
     if len(parts) == 1:
         [(query, using, floor)] = parts
         return grpc.QueryPoints(
             collection_name=collection, query=_grpc_nearest(query), using=using, score_threshold=floor,
-            limit=asked.limit, with_payload=_WITH_PAYLOAD,
+            limit=asked.limit, with_payload=payload,
         )  # fmt: skip
     prefetch = [
         grpc.PrefetchQuery(query=_grpc_nearest(query), using=using, score_threshold=floor, limit=asked.depth)
@@ -70,20 +81,25 @@ def _grpc_request(collection: str, asked: Question) -> grpc.QueryPoints:
     ]
     fusion = grpc.Query(rrf=grpc.Rrf(k=asked.rrf_k, weights=asked.rrf_weights))
     return grpc.QueryPoints(
-        collection_name=collection, prefetch=prefetch, query=fusion, limit=asked.limit, with_payload=_WITH_PAYLOAD
+        collection_name=collection, prefetch=prefetch, query=fusion, limit=asked.limit, with_payload=payload
     )
 
 
-def _grpc_nearest(query: str | Sequence[float]) -> grpc.Query:
-    if isinstance(query, str):
-        return grpc.Query(nearest=grpc.VectorInput(document=grpc.Document(text=query, model=sparse.MODEL)))
+def _grpc_nearest(query: WordText | Sequence[float]) -> grpc.Query:
+    if isinstance(query, sparse.WordText):
+        return grpc.Query(nearest=grpc.VectorInput(document=grpc_document(query)))
     return grpc.Query(nearest=grpc.VectorInput(dense=grpc.DenseVector(data=query)))
+
+
+def grpc_document(words: WordText) -> grpc.Document:
+    """Return a text as gRPC's stub sends it to be turned into weights."""
+    return grpc.Document(text=words.text, model=sparse.MODEL, options=payload_to_grpc(dict(words.options)))
 
 
 async def search_by_rest(client: AsyncQdrantClient, collection: str, asked: Question) -> list[Hit]:
     """Return the best points, best first. Raises what the library raises."""
     parts = _parts(asked)
-    options: dict[str, Any] = {"limit": asked.limit, "with_payload": True}
+    options: dict[str, Any] = {"limit": asked.limit, "with_payload": asked.with_payload}
     if len(parts) == 1:
         [(query, using, floor)] = parts
         found = await client.query_points(
@@ -99,13 +115,18 @@ async def search_by_rest(client: AsyncQdrantClient, collection: str, asked: Ques
     return [Hit(str(point.id), point.score, point.payload or {}) for point in found.points]
 
 
-def _rest_nearest(query: str | Sequence[float]) -> Any:
-    return models.Document(text=query, model=sparse.MODEL) if isinstance(query, str) else list(query)
+def _rest_nearest(query: WordText | Sequence[float]) -> Any:
+    return sparse_document(query) if isinstance(query, sparse.WordText) else list(query)
 
 
-def _parts(asked: Question) -> list[tuple[str | Sequence[float], str | None, float | None]]:
+def sparse_document(words: WordText) -> models.Document:
+    """Return a text as the library sends it to be turned into weights."""
+    return models.Document(text=words.text, model=sparse.MODEL, options=dict(words.options) or None)
+
+
+def _parts(asked: Question) -> list[tuple[WordText | Sequence[float], str | None, float | None]]:
     """Return each query with the name of the vectors that it goes to and the least score that counts."""
-    parts: list[tuple[str | Sequence[float], str | None, float | None]] = []
+    parts: list[tuple[WordText | Sequence[float], str | None, float | None]] = []
     if asked.vector is not None:
         parts.append((asked.vector, None, asked.least_cosine))
     if asked.words is not None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragops.adapters import audit
+from ragops.adapters.qdrant.sparse import WordModel
 from ragops.embedding.each import PROBE
+from ragops.embedding.spec import FORMER_STATIC_NAME
 from ragops.errors import RagopsError
 from ragops.ingest import rebuild as rebuilding
 from ragops.ingest.document_store import open_store
@@ -75,6 +77,7 @@ def ingest(
     what `DocumentStore`, `VectorStore` and the embedder raise; the next run continues.
     """
     began = time.monotonic()
+    words = WordModel(embedder.language) if isinstance(embedder, Models) else WordModel()
     with open_store(database) as rows, VectorStore.at(vectors) as store:
         wanted = choose(rows.collections(), collections)
         tried: set[str] = set()
@@ -92,7 +95,7 @@ def ingest(
                 if not isinstance(embedder, Models):
                     raise
                 return _refused(collection.name, error)  # others may have another model
-            run = CollectionRun(rows, store, chosen, collection, root, by, on_progress, allow_empty)
+            run = CollectionRun(rows, store, chosen, collection, root, by, on_progress, allow_empty, words=words)
             report = _one(run, rebuild, is_one_of_many=isinstance(embedder, Models))
             if report.refused:
                 tried.discard(chosen.name)
@@ -139,10 +142,14 @@ def drop_old(database: Endpoint, vectors: Endpoint, collections: Sequence[str]) 
 
 
 def _suggest(embedder: Embedder | Models, name: str) -> tuple[str, ...]:
-    """Return a note on a collection that stayed with hashing when the platform's embedder became another."""
-    if not isinstance(embedder, Models) or embedder.default == name or not name.startswith("hashing-"):
+    """Return a note on a collection that stayed with a lesser embedder when the platform's became another."""
+    is_former = name == FORMER_STATIC_NAME
+    is_lesser = is_former or name.startswith("hashing-")
+    if not isinstance(embedder, Models) or embedder.default == name or not is_lesser:
         return ()
     to = f"set its `embeddingModel` to {embedder.default}, then run `ragops ingest --rebuild`"
+    if is_former:
+        return (f"its vectors are made by {name}, which finds less; {to}",)
     return (f"its vectors are made by {name}, which finds shared words alone; to have it found by meaning, {to}",)
 
 

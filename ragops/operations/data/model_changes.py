@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from ragops.adapters.qdrant.sparse import LANGUAGE
 from ragops.errors import RagopsError
 from ragops.operations.data.models import find_models
 from ragops.services.api.configuration import vector_settings
@@ -26,10 +27,22 @@ def describe_changes(session: Session) -> tuple[str, ...]:
     """Return what becomes of collections whose embedder is another one than was provisioned, or is asked otherwise.
 
     Each names the collections, with their chunks if the database answers, and the commands to run. Nothing for a model
-    that no collection was made with.
+    that no collection was made with. The last one is on another `search.language`.
     """
     if not session.project.paths.endpoints.exists():
         return ()
+    return (*_describe_models(session), *_describe_language(session))
+
+
+def _describe_language(session: Session) -> tuple[str, ...]:
+    before, wanted = session.endpoint("api").options.get("language", LANGUAGE), session.project.settings.search.language
+    if before == wanted:
+        return ()
+    what = f"search.language changes from {before} to {wanted}: collections keep the language that they were built with"
+    return (f"{what}, and are asked by it, until `ragops ingest --rebuild` has built them again",)
+
+
+def _describe_models(session: Session) -> tuple[str, ...]:
     options, models = session.endpoint("api").options, find_models(session)
     if models.words_alone:  # no vector is asked for
         return ()

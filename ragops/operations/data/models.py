@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from ragops import embedding
+from ragops.adapters.qdrant.sparse import LANGUAGE
 from ragops.embedding.nothing import WORDS_NAME, NoVectors
 from ragops.embedding.spec import HASHING_DIMENSIONS, STATIC_NAME, local_spec
 from ragops.errors import RagopsError, UsageError
@@ -30,12 +31,13 @@ _NAMED = 20
 class Models:
     """Embedders by name, the default first, each opened when it is first asked for; `read_key` reads a key file.
 
-    `words_alone`: search is by words, so that no collection needs its embedder.
+    `words_alone`: search is by words, so that no collection needs its embedder. `language` is that of the words.
     """
 
     specs: Mapping[str, ModelSpec]
     read_key: Callable[[str], str]
     words_alone: bool = False
+    language: str = LANGUAGE
     _opened: dict[str, Embedder] = field(default_factory=dict)
 
     @property
@@ -80,7 +82,8 @@ def find_models(session: Session) -> Models:
     words_alone = settings.search.mode == "sparse"
     if words_alone:
         api = configuration.without_model(api)
-    return Models(configuration.known_models(api, distribution, url, own), partial(_read_key, root), words_alone)
+    specs, language = configuration.known_models(api, distribution, url, own), settings.search.language
+    return Models(specs, partial(_read_key, root), words_alone, language)
 
 
 def model_keys(settings: Settings, root: Path) -> dict[str, str]:

@@ -61,6 +61,7 @@ class QueryResult:
     cached: bool
     passages: tuple[Passage, ...]
     request_id: str
+    mode: str = ""  # how it was searched; an API of a release before does not say
 
 
 def query(

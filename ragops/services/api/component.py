@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pulumi
 
+from ragops.adapters.qdrant.sparse import LANGUAGE
 from ragops.services.api import (
     INGEST_SECRET,
     INGEST_SERVICE,
@@ -27,6 +28,9 @@ from ragops.services.contract import Endpoint, Login
 from ragops.services.spec import local_endpoint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from ragops.services.contract import Declaration
     from ragops.services.spec import Layout, Runtime
 
@@ -59,6 +63,7 @@ def _endpoint(inputs: ApiInputs, runtime: Runtime, layout: Layout) -> Endpoint:
             "embedder": next(iter(models)),
             "models": json.dumps({name: vector_settings(spec) for name, spec in asked.items()}) if asked else "",
             "workers": str(settings.workers),
+            **_language(inputs.search),
         },
         logins={
             "operator": Login(OPERATOR_SERVICE, OPERATOR_SECRET),
@@ -86,3 +91,9 @@ def declare(declaration: Declaration, options: pulumi.ResourceOptions | None = N
         model_keys=declaration.own["model_keys"],
     )
     return Api(inputs, declaration.runtime, options)
+
+
+def _language(search: Mapping[str, Any]) -> dict[str, str]:
+    """Return the option that names the language of words if it is not the default."""
+    language = search.get("language", LANGUAGE)
+    return {} if language == LANGUAGE else {"language": language}

@@ -42,6 +42,12 @@ class ServerSettings(Section):
     context: int | None = Field(None, ge=128, le=1_000_000, description="Ollama: tokens of the longest text (num_ctx)")
     query_prefix: str | None = Field(None, description="what questions begin with; empty: as the model's family has it")
     passage_prefix: str | None = Field(None, description="the same of passages")
+    least_cosine: float | None = Field(
+        None,
+        ge=-1,
+        le=1,
+        description="how near a passage must be that shares too few words with the question; empty: its family's",
+    )
     dimensions: int | None = Field(
         None, ge=1, le=65536, description="length of a vector; empty: 384 for hashing, else the model's own"
     )

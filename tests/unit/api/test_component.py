@@ -59,7 +59,7 @@ def test_endpoint_and_spec(pulumi_loop: None) -> None:
     assert by_words.endpoint.options["models"] == ""
     endpoint = component.endpoint
     assert (endpoint.host, endpoint.port, endpoint.runtime_id) == ("127.0.0.1", 8123, "/run/api")
-    static = "wordllama-l2-256-v1"
+    static = "wordllama-l2-256-v2"
     models = {static: {"model": static, "dimensions": 256, "passage_prefix": ""}}
     assert endpoint.options == {"embedder": static, "models": json.dumps(models), "workers": "2"}
     again = Endpoint.from_dict(endpoint.to_dict(), SECRETS)

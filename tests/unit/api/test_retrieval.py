@@ -12,6 +12,7 @@ from ragops.api import retrieval as relevance
 from ragops.api.search import FoundDocument, by_document, page
 from ragops.embedding.hashing import HashingEmbedder
 from tests.ports import free_port
+from tests.unit.embedding.model_server import ModelServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,11 +75,85 @@ def test_words_in_common(question: str, text: str, shares: bool) -> None:
     assert relevance.shares_words(question, [hit(0, "nothing"), found]) is shares
 
 
-def test_floor_is_the_embedders_own_unless_one_is_configured() -> None:
-    assert relevance.floor_of("hashing-384-v1", None) > 1, "equal buckets are no equal meaning"
-    assert relevance.floor_of("static-256-v1", None) == 0.6
-    assert relevance.floor_of("nomic-embed-text", None) == 0.5
-    assert relevance.floor_of("static-256-v1", 0.3) == 0.3
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("Wie stelle ich eine Sicherung wieder her?", "Sicherungen liegen im Ordner backups."),
+        ("Como faço a restauração do banco de dados?", "Restauracao do banco: ragops restore"),
+        ("データの復元", "復元の手順"),
+    ],
+)
+def test_stop_words_of_other_languages_hide_no_passage(question: str, text: str) -> None:
+    assert relevance.shares_words(question, [hit(0, text)])
+
+
+@asynchronous
+async def test_a_passage_without_a_word_of_the_question_is_not_shown(
+    start: Callable[..., Any], qdrant: FakeQdrant
+) -> None:
+    """In a tiny collection every passage is among the nearest."""
+    for mode in ("hybrid", "dense", "sparse"):
+        api = await start(search={"mode": mode})
+        found = (await api.search("rotation of secrets")).json()["results"]
+        assert [one["path"] for one in found] == ["rotation.md"], mode
+        again = await api.http.post("/api/v2/search", json={"collection": "manuals", "query": "rotation of secrets"})
+        assert [one["path"] for one in again.json()["documents"]] == ["rotation.md"], mode
+    api = await start(search={"least_cosine": -1.0})
+    assert len((await api.search("rotation of secrets")).json()["results"]) == 3, "all of them are near enough"
+
+
+@asynchronous
+async def test_a_passage_that_qdrant_finds_by_words_stays_if_no_word_is_seen_here(
+    start: Callable[..., Any], qdrant: FakeQdrant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By stems of another language, or by the beginning of its document, which its text does not hold."""
+    api = await start(search={"least_cosine": 0.99})
+    monkeypatch.setattr(relevance.Asked, "has_word", lambda _asked, _hit: False)
+    assert [one["path"] for one in (await api.search("rotation of secrets")).json()["results"]] == ["rotation.md"]
+    assert [part.get("score_threshold") for part in qdrant.asked[-1]["prefetch"]] == [0.99, None]
+    assert qdrant.asked[-1]["with_payload"] is False
+
+
+def test_floor_is_the_models_own_unless_one_is_configured() -> None:
+    assert relevance.floor_of("hashing-384-v1") > 1, "equal buckets are no equal meaning"
+    assert relevance.floor_of("wordllama-l2-256-v2") == 0.6
+    assert relevance.floor_of("nomic-embed-text") == 0.5
+    assert relevance.floor_of("intfloat/multilingual-e5-large") == 0.8
+    assert relevance.floor_of("sentence-transformers/all-MiniLM-L6-v2") == 0.3
+    assert relevance.floor_of("wordllama-l2-256-v2", 0.3) == 0.3
+
+
+@asynchronous
+@pytest.mark.parametrize(
+    ("embedder", "search", "floor"),
+    [
+        ({}, {}, 0.8),
+        ({"name": "ours"}, {}, 0.8),
+        ({"least_cosine": 0.3}, {}, 0.3),
+        ({"least_cosine": 0.3}, {"least_cosine": 0.4}, 0.3),
+        ({}, {"least_cosine": 0.4}, 0.4),
+    ],
+)
+async def test_floor_of_a_model_is_its_own_else_the_platforms_else_its_familys(
+    start: Callable[..., Any], qdrant: FakeQdrant, embedder: Any, search: Any, floor: float
+) -> None:
+    with ModelServer("ollama", 384) as server:
+        model = {"kind": "ollama", "model": "intfloat/e5-small", "url": server.url, **embedder}
+        api = await start(embedder=model, search=search)
+        await api.search("nothing shared")
+    assert qdrant.asked[-1]["score_threshold"] == floor
+
+
+@asynchronous
+async def test_answers_name_the_mode_that_was_used(start: Callable[..., Any], qdrant: FakeQdrant) -> None:
+    asked = {"collection": "manuals", "query": "rotation of secrets"}
+    for mode, has_words, used in (
+        ("hybrid", True, "hybrid"), ("dense", True, "dense"), ("sparse", True, "sparse"), ("hybrid", False, "dense"),
+    ):  # fmt: skip
+        qdrant.has_words = has_words
+        api = await start(search={"mode": mode})
+        for path in ("/api/v1/search", "/api/v1/query", "/api/v2/search"):
+            assert (await api.http.post(path, json=asked)).json()["mode"] == used, (mode, path)
 
 
 @asynchronous

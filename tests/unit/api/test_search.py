@@ -47,7 +47,7 @@ async def test_v1_finds_passages_best_first(api):
 
 
 async def test_get_and_post_answer_the_same(api):
-    asked = {"collection": "manuals", "query": "snapshots of redis", "limit": 2}
+    asked = {"collection": "manuals", "query": "snapshots of redis and services", "limit": 2}
     by_get = await api.http.get("/api/v1/search", params=asked)
     by_post = await api.http.post("/api/v1/search", json=asked)
     assert by_get.json() == by_post.json()
@@ -103,7 +103,7 @@ async def test_v2_groups_by_document_and_pages_through_all_of_them(api, qdrant):
 async def test_v2_shows_no_more_passages_of_a_document_than_asked(api, qdrant):
     for point in qdrant.collections["manuals"]:
         point["payload"]["document_id"] = 1
-    asked = {"collection": "manuals", "query": "rotation", "passages": 2}
+    asked = {"collection": "manuals", "query": "rotation of services", "passages": 2}
     [document] = (await api.http.post("/api/v2/search", json=asked)).json()["documents"]
     assert len(document["passages"]) == 2
 
@@ -121,7 +121,7 @@ async def test_v2_refuses_a_cursor_that_is_none_of_this_question(api, cursor):
 
 
 async def test_v2_refuses_the_cursor_of_another_question(api):
-    asked = {"collection": "manuals", "query": "rotation", "limit": 1}
+    asked = {"collection": "manuals", "query": "rotation of services", "limit": 1}
     cursor = (await api.http.post("/api/v2/search", json=asked)).json()["next_cursor"]
     assert (await api.http.post("/api/v2/search", json={**asked, "cursor": cursor})).status_code == 200
     problem(

@@ -147,8 +147,8 @@ def test_the_same_settings_render_the_same_text(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "distribution", "found"),
     [
-        ({}, Distribution.WHEEL, ("static", "wordllama-l2-256-v1", 256)),
-        ({"kind": "static"}, Distribution.IMAGE, ("static", "wordllama-l2-256-v1", 256)),
+        ({}, Distribution.WHEEL, ("static", "wordllama-l2-256-v2", 256)),
+        ({"kind": "static"}, Distribution.IMAGE, ("static", "wordllama-l2-256-v2", 256)),
         (
             {"kind": "openai", "url": "http://vllm:8000", "model": "bge"},
             Distribution.IMAGE,

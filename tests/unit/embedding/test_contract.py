@@ -14,7 +14,7 @@ import pytest
 from ragops.embedding import answers, make
 from ragops.embedding.each import RefusedText, embed_each
 from ragops.embedding.server import ServerEmbedder
-from ragops.embedding.spec import ModelSpec
+from ragops.embedding.spec import ModelSpec, local_spec
 from ragops.errors import MissingError, RagopsError, UnhealthyError
 from ragops.services.gateway import certificate
 from tests.unit.embedding.model_server import DIMENSIONS, ModelServer, vector
@@ -73,15 +73,40 @@ def test_every_text_has_a_vector_of_length_one(kind: str, text: str) -> None:
 
 def test_static_embeddings_find_meaning_where_no_word_is_shared() -> None:
     embedder = make(ModelSpec(kind="static"))
-    assert (embedder.name, embedder.dimensions) == ("wordllama-l2-256-v1", 256)
+    assert (embedder.name, embedder.dimensions) == ("wordllama-l2-256-v2", 256)
     question, near, far = embedder.embed(["repair a broken car", "fixing faulty automobiles", "a recipe for soup"])
     assert dot(question, near) > dot(question, far) + 0.1
 
 
 def test_static_embeddings_are_the_same_for_ever() -> None:
     """Vectors that were stored last year must still fit."""
-    [found] = make(ModelSpec(kind="static")).embed(["Backup and restore"])
+    before = make(local_spec("wordllama-l2-256-v1") or ModelSpec(kind="hashing"))
+    assert before.name == "wordllama-l2-256-v1"
+    [found] = before.embed(["Backup and restore"])
     assert found[:4] == pytest.approx([0.0850, 0.0578, -0.0301, -0.0206], abs=1e-4)
+    assert embed_each(before, ["restore"], ["Backup"]) == before.embed(["Backup\nrestore"])
+    [now] = make(ModelSpec(kind="static")).embed(["Backup and restore"])
+    assert now[:4] == pytest.approx([0.0645, 0.0484, -0.0739, 0.0331], abs=1e-4)
+
+
+def test_static_embeddings_go_by_words_not_by_marks_and_addresses() -> None:
+    plain, marked, shouted, empty = make(ModelSpec(kind="static")).embed(
+        ["restore a backup", "## [Restore](https://example.org/x) a `backup`\n\n----", "RESTORE THE BACKUP", "of the"]
+    )
+    assert plain == pytest.approx(marked)
+    assert plain == pytest.approx(shouted)
+    assert math.fsum(value * value for value in empty) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_title_moves_the_vector_of_a_passage() -> None:
+    embedder = make(ModelSpec(kind="static"))
+    plain, titled = embed_each(embedder, ["fill the pan", "fill the pan"], ["", "potato soup"])
+    [question] = embedder.embed(["soup"])
+    assert isinstance(plain, list)
+    assert isinstance(titled, list)
+    assert plain == embedder.embed(["fill the pan"])[0]
+    assert dot(question, titled) > dot(question, plain) + 0.1
+    assert math.fsum(value * value for value in titled) == pytest.approx(1, abs=1e-5)
 
 
 def dot(first: list[float], second: list[float]) -> float:

@@ -54,11 +54,11 @@ def test_every_key_is_documented() -> None:
 
 def test_models_without_a_server_are_always_there_others_are_named(tmp_path: Path) -> None:
     models = find_models(session(tmp_path))
-    assert models.default == "wordllama-l2-256-v1"
+    assert models.default == "wordllama-l2-256-v2"
     assert models.open("hashing-64-v1").dimensions == 64
     assert models.open("hashing-64-v1") is models.open("hashing-64-v1")
     for wrong in ("nomic-embed-text", "hashing-0-v1", "hashing-64-v2", ""):
-        with pytest.raises(UsageError, match=r"there are wordllama-l2-256-v1, hashing-384-v1") as caught:
+        with pytest.raises(UsageError, match=r"there are wordllama-l2-256-v2, hashing-384-v1") as caught:
             models.open(wrong)
         assert caught.value.code == "embedding_model_unknown"
 
@@ -74,7 +74,7 @@ def test_an_import_refuses_unknown_models_with_their_lines(tmp_path: Path) -> No
         pass
     found = [(problem.where.rpartition(":")[2], problem.key) for problem in caught.value.problems]
     assert found == [("2", "collections[0].embeddingModel"), ("3", "defaults.embeddingModel")]
-    assert "there is no embedding model gone; there are wordllama-l2-256-v1" in caught.value.problems[0].message
+    assert "there is no embedding model gone; there are wordllama-l2-256-v2" in caught.value.problems[0].message
 
 
 def test_two_embedders_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -115,10 +115,10 @@ def test_what_a_change_of_models_means_is_said_before_it_is_made(tmp_path: Path)
         return {"embedder": names[0], "models": json.dumps(dict.fromkeys(names, made))}
 
     assert describe_changes(session(tmp_path)) == ()
-    static = before("wordllama-l2-256-v1", dimensions=256)
+    static = before("wordllama-l2-256-v2", dimensions=256)
     assert describe_changes(session(tmp_path, static)) == ()
     [stays] = describe_changes(session(tmp_path, before("hashing-384-v1")))
-    assert "from hashing-384-v1 to wordllama-l2-256-v1" in stays
+    assert "from hashing-384-v1 to wordllama-l2-256-v2" in stays
     assert "keep hashing-384-v1 and their vectors" in stays
     [gone] = describe_changes(session(tmp_path, before("nomic-embed-text")))
     assert "nomic-embed-text is no longer among the models" in gone
@@ -146,11 +146,19 @@ def test_settings_of_a_model_that_make_other_vectors(
     if is_default and "model" in changes:
         words = "m is no longer among the models"  # it is another one
     api = {"embedder": {"model": "m", **own, **changes}} if is_default else {"models": {"m": {**own, **changes}}}
-    default = "m" if is_default else "wordllama-l2-256-v1"
+    default = "m" if is_default else "wordllama-l2-256-v2"
     found = describe_changes(session(tmp_path, {"embedder": default, "models": json.dumps(made)}, **api))
     assert len(found) == bool(words)
     assert words in "".join(found)
     assert not words or "`ragops ingest --rebuild NAME`" in found[0]
+
+
+def test_what_another_language_means_is_said_before_it_changes(tmp_path: Path) -> None:
+    german, options = {"search": {"language": "german"}}, {"embedder": "wordllama-l2-256-v2"}
+    [said] = describe_changes(fake_session(tmp_path, german, options))
+    assert said.startswith("search.language changes from english to german")
+    assert "`ragops ingest --rebuild`" in said
+    assert describe_changes(fake_session(tmp_path, german, {**options, "language": "german"})) == ()
 
 
 def test_models_open_no_server_before_they_are_asked() -> None:
