@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+DRAWING_NAMESPACE = "http://schemas.openxmlformats.org/drawingml/2006/main"
+SHEET_NAMESPACE = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+SLIDE_NAMESPACE = "http://schemas.openxmlformats.org/presentationml/2006/main"
 WORD_NAMESPACE = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 
 
@@ -136,8 +139,21 @@ def bomb(package: bytes, mebibytes: int) -> bytes:
 
 def laughs() -> bytes:
     """A body of a Word document whose one entity grows to a billion."""
+    return _growing(
+        f'<w:document xmlns:w="{WORD_NAMESPACE}"><w:body><w:p><w:r><w:t>&k;</w:t></w:r></w:p></w:body></w:document>'
+    )
+
+
+def laughing_slide() -> bytes:
+    """A slide whose one entity grows to a billion."""
+    return _growing(
+        f'<p:sld xmlns:p="{SLIDE_NAMESPACE}" xmlns:a="{DRAWING_NAMESPACE}"><p:cSld><p:spTree><p:sp><p:txBody><a:p><a:r>'
+        "<a:t>&k;</a:t></a:r></a:p></p:txBody></p:sp></p:spTree></p:cSld></p:sld>"
+    )
+
+
+def _growing(body: str) -> bytes:
     entities = "".join(f'<!ENTITY {chr(98 + n)} "{f"&{chr(97 + n)};" * 10}">' for n in range(10))
-    body = f'<w:document xmlns:w="{WORD_NAMESPACE}"><w:body><w:p><w:r><w:t>&k;</w:t></w:r></w:p></w:body></w:document>'
     return f'<?xml version="1.0"?><!DOCTYPE d [<!ENTITY a "ha">{entities}]>{body}'.encode()
 
 
@@ -149,7 +165,15 @@ def protected_office() -> bytes:
 
 def far_cell() -> bytes:
     """A workbook with two cells, in opposite corners of the largest sheet that may be."""
-    namespace = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
-    rows = '<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>2</v></c></row>'
-    sheet = f'<worksheet xmlns="{namespace}"><sheetData>{rows}</sheetData></worksheet>'
-    return with_part(sheets({"far": [["a"]]}), "xl/worksheets/sheet1.xml", sheet.encode())
+    return _sheet('<row r="1"><c r="A1"><v>1</v></c></row><row r="1048576"><c r="XFD1048576"><v>2</v></c></row>')
+
+
+def wide_sheet(text: str) -> bytes:
+    """A workbook with a row of a million cells, the first of which holds a text."""
+    cells = (f'<c t="inlineStr"><is><t>{value}</t></is></c>' for value in (text, *range(1_000_000)))
+    return _sheet(f'<row r="1">{"".join(cells)}</row>')
+
+
+def _sheet(rows: str) -> bytes:
+    sheet = f'<worksheet xmlns="{SHEET_NAMESPACE}"><sheetData>{rows}</sheetData></worksheet>'
+    return with_part(sheets({"one": [["a"]]}), "xl/worksheets/sheet1.xml", sheet.encode())

@@ -25,7 +25,8 @@ ANIMALS = re.findall(
     r"\w+",
     "pelican otter badger heron lynx marten osprey weasel puffin walrus beaver magpie stoat gannet hedgehog bison ibex"
     " cormorant chamois polecat wigeon curlew dormouse grebe kestrel lapwing merlin nuthatch oriole petrel quail"
-    " razorbill siskin teal urial vole whimbrel yak zander avocet bunting crake dunlin egret fulmar godwit hobby",
+    " razorbill siskin teal urial vole whimbrel yak zander avocet bunting crake dunlin egret fulmar godwit hobby"
+    " jackdaw knot linnet",
 )
 
 
@@ -82,6 +83,7 @@ READABLE: dict[str, Callable[[str], bytes]] = {
     "notes.pptx": lambda text: files.slides("House", "See the notes", text),
     "one.xlsx": lambda text: files.sheets({"Rules": [["room", "rule"], ["hall", text]]}),
     "second.xlsx": lambda text: files.sheets({"Empty": [], "Rules": [["room", "rule"], ["hall", text]]}),
+    "wide.xlsx": files.wide_sheet,
     "comma.csv": lambda text: f'room,rule\nhall,"{text}"\n'.encode(),
     "semicolon.csv": lambda text: f"room;rule\nFlügel;{text}\n".encode("cp1252"),
     "tab.tsv": lambda text: f"room\trule\nhall\t{text}\n".encode(),
@@ -90,6 +92,10 @@ READABLE: dict[str, Callable[[str], bytes]] = {
     "book.ipynb": lambda text: json.dumps({"cells": [cell("# House"), cell(text)]}).encode(),
     "plain.eml": lambda text: f"{MAIL}\r\n{text}\r\n".encode(),
     "coded.eml": lambda text: mail("text/plain", text),
+    "attached.eml": lambda text: (
+        f"{MAIL}Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: message/rfc822\r\n"
+        f"Content-Disposition: attachment; filename=m.eml\r\n\r\n{MAIL}\r\n{text}\r\n--x--\r\n"
+    ).encode(),
     "html.eml": lambda text: mail("text/html", page(text)),
     "box.mbox": lambda text: f"From a Mon\nSubject: x\n\nfirst\n\nFrom b Mon\nSubject: y\n\n{text}\n".encode(),
     "plain.txt": lambda text: text.encode(),
@@ -123,6 +129,10 @@ HOSTILE: dict[str, tuple[Callable[[], bytes], str]] = {
     "bomb.docx": (lambda: files.bomb(files.word("h", "p"), 2000), "unpacks to 2,0"),
     "laughs.docx": (
         lambda: files.with_part(files.word("h", "p"), "word/document.xml", files.laughs()),
+        "amplification",
+    ),
+    "laughs.pptx": (
+        lambda: files.with_part(files.slides("h", "p"), "ppt/slides/slide1.xml", files.laughing_slide()),
         "amplification",
     ),
     "cut.docx": (lambda: files.word("h", "p")[:9000], "damaged"),

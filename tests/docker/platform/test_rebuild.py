@@ -1,4 +1,4 @@
-"""A collection built again on the cluster of three: asked, killed, without a node, backed up, restored."""
+"""A collection built again on the cluster of three: asked, killed, backed up, without a node."""
 
 from __future__ import annotations
 
@@ -99,34 +99,3 @@ def test_every_question_is_answered_while_a_collection_is_built_again(whole: Any
 
 def _when(asked: float, killed: float, switched: float, built: float) -> tuple[bool, bool, bool]:
     return asked < killed, killed <= asked < switched, asked > built
-
-
-def test_a_point_from_before_or_after_the_switch_brings_back_its_build(whole: Any, questions: Questions) -> None:
-    """Questions are asked after each restore: of the build that its recovery point has, and of no other."""
-
-    def state() -> set[str]:
-        with questions as asked:
-            asked.go_on(20)
-        found = {state_of(one.texts) for one in asked.answers}
-        assert asked.failed == []
-        asked.answers.clear()
-        asked._stop.clear()
-        return found
-
-    before = whole.run("backup", "run", "--quiet").out.strip()
-    write(whole, "amber")
-    whole.run("ingest", "--rebuild", NAME)
-    after = whole.run("backup", "run", "--quiet").out.strip()
-    whole.run("ingest", "--drop-old", NAME)
-    assert state() == {"amber"}
-    whole.run("restore", before, "--yes")
-    assert state() == {"green"}
-    whole.run("restore", after, "--yes")
-    assert state() == {"amber"}
-    whole.run("down", "--yes")
-    whole.up()
-    whole.run("ingest", NAME)
-    whole.run("ingest", "--drop-old", NAME)
-    assert state() == {"amber"}
-    shown = whole.json("collection", "show", NAME)
-    assert (set(shown["points"]), shown["points"]) == ({f"{NAME}@2"}, shown["chunks"])
