@@ -220,7 +220,7 @@ INNER = {
     "ragops.operations.backup.prune": {"prune"},
     "ragops.operations.backup.create": {"run"},
     "ragops.operations.backup.replicate": {"*"},
-    "ragops.operations.records.outcomes": {"*"},
+    "ragops.operations.records.outcomes": {"record_run", "record_copies", "write_metrics"},
     "ragops.operations.backup.verify": {"verify"},
     "ragops.operations.observe.restore_proof": {"*"},
     "ragops.operations.records.last_backup": {"*"},
