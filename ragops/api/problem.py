@@ -37,7 +37,7 @@ class Problem(BaseModel):
     type: str = Field(examples=["urn:ragops:problem:circuit-open"])
     title: str = Field(examples=["Service Unavailable"])
     status: int = Field(examples=[503])
-    detail: str = Field(examples=["qdrant failed 5 times in a row and is left alone for 27 s"])
+    detail: str = Field(examples=["qdrant failed 5 times in a row and is left alone; try again in 27 s"])
     code: str = Field(examples=["circuit_open"])
     request_id: str = Field(examples=["5f0c7a3e9b1d4c62a8e7f90b1c2d3e4f"])
     errors: list[FieldProblem] | None = Field(None, description="every fault of an invalid request")
@@ -145,7 +145,7 @@ _EXAMPLES = {
     410: ("gone", "use /api/v1/search"),
     413: ("request_too_large", "Content Too Large"),
     422: ("invalid_request", "/body/query: Field required"),
-    503: ("circuit_open", "qdrant failed 5 times in a row and is left alone for 27 s"),
+    503: ("circuit_open", "qdrant failed 5 times in a row and is left alone; try again in 27 s"),
     504: ("deadline_exceeded", "the request took longer than 30 s"),
 }
 
