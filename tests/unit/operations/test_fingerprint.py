@@ -9,7 +9,7 @@ from ragops import resources
 from ragops.config.load import Project
 from ragops.config.model import Settings
 from ragops.config.paths import ProjectPaths
-from ragops.operations.lifecycle.stack import fingerprint
+from ragops.operations.lifecycle import stack
 
 CHECKOUT = Path(resources.__file__).parent.parent
 SOURCES = ("templates/redis/redis.conf.j2", "stacks/platform/__main__.py", "ragops/services/redis/component.py")
@@ -28,6 +28,15 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     return Project(Settings(name="demo"), ProjectPaths(tmp_path, "default"), tmp_path / "ragops.yaml")
+
+
+def fingerprint(project: Project, credentials: dict[str, str]) -> str:
+    """The mark that another process would find: one keeps the digest of the sources."""
+    resources.source_digest.cache_clear()
+    try:
+        return stack.fingerprint(project, credentials)
+    finally:
+        resources.source_digest.cache_clear()
 
 
 @pytest.mark.parametrize("name", SOURCES)
