@@ -152,7 +152,8 @@ def set_values(
     )  # fmt: skip
     values |= _cleared(values, exclude=no_exclude, max_file_size=no_max_file_size)
     if not values:
-        raise UsageError("nothing_to_set", f"cannot change collection {name}: no value is given", "add an option")
+        hint = "add an option: `ragops collection set --help`"
+        raise UsageError("nothing_to_set", f"cannot change collection {name}: no value is given", hint)
     with session.changing(("ingest",)):
         row = operation.set_values(session.endpoint("timescaledb"), name, values, find_user())
     current.console.document(row)
@@ -160,7 +161,7 @@ def set_values(
     if row.source == "json":
         file = "collections-config.json"
         current.console.message(f"{name} came from a file: change {file} too, or its next import takes this back")
-    current.console.message(f"next: `ragops ingest {row.name}`")
+    current.console.message(_next(row, model))
 
 
 @group.command()
@@ -196,12 +197,17 @@ def _explain(message: Any, gone: RemovedCollection) -> None:
         message(
             f"{gone.name} came from a file: take it out of collections-config.json, or its next import brings it back"
         )
-    message("recovery points still hold it: `ragops backup list`, `ragops backup delete ID`")
+    message("recovery points that hold it stay: `ragops backup list`, `ragops backup delete ID`")
 
 
 def _values(**given: Any) -> dict[str, Any]:
     """Return what was given, by key of collections-config.json; an option that can be repeated is an empty list."""
     return {key: value for key, value in given.items() if value is not None and value != []}
+
+
+def _next(row: CollectionRow, model: str | None) -> str:
+    """Return the command that follows a change; vectors of another model are refused without --rebuild."""
+    return f"next: `ragops ingest {'--rebuild ' if model and row.indexed else ''}{row.name}`"
 
 
 def _cleared(values: dict[str, Any], *, exclude: bool, max_file_size: bool) -> dict[str, Any]:

@@ -91,9 +91,9 @@ def _drop_old(console: Console, session: Session, collections: Sequence[str]) ->
     with session.changing():
         dropped = operation.drop_old(session.endpoint("timescaledb"), session.endpoint("qdrant"), collections)
     console.document({"dropped": {name: [one._asdict() for one in gone] for name, gone in dropped.items()}})
-    for gone in dropped.values():
+    for name, gone in dropped.items():
         for one in gone:
-            console.text(f"deleted {one.points}: {one.documents} documents")
+            console.text(f"{name}: deleted the old points {one.points} of {one.documents} documents")
     if not dropped:
         console.message("there is nothing that a rebuild has left")
 
@@ -106,7 +106,10 @@ def show_report(console: Console, report: IngestReport, refreshed: bool) -> None
     show_document(console, report)
     rows = [_row(one) for one in report.collections]
     console.table(
-        _COLUMNS, rows, optional=_OPTIONAL, empty="there are no collections yet: `ragops migrate json-to-db FILE`"
+        _COLUMNS,
+        rows,
+        optional=_OPTIONAL,
+        empty="there are no collections: `ragops collection create NAME DIRECTORY` makes one",
     )
     for one in report.collections:
         _say(console, one)

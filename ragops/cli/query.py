@@ -125,4 +125,4 @@ def _place(passage: Passage, *, everywhere: bool) -> str:
 def _shortened(text: str) -> list[str]:
     """Return the first lines of `text` as wide as the terminal; words that are longer are cut."""
     width = max(20, shutil.get_terminal_size().columns - 4)
-    return textwrap.wrap(text, width, max_lines=_SHOWN_LINES, placeholder=" …")
+    return textwrap.wrap(" ".join(text.split()), width, max_lines=_SHOWN_LINES, placeholder=" …")

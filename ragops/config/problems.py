@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -92,10 +92,13 @@ def _unknown(loc: Key, model: type[BaseModel]) -> str:
 
 def _section(model: type[BaseModel], section: Key) -> type[BaseModel] | None:
     found: type[BaseModel] | None = model
+    is_entry = False
     for part in section:
-        if isinstance(part, int):  # an entry of a list, whose model the step before has found
+        if isinstance(part, int) or is_entry:  # of a list, or of names: the step before has found its model
+            is_entry = False
             continue
         field = found.model_fields.get(part) if found else None
+        is_entry = field is not None and get_origin(field.annotation) is dict
         found = _model_in(field.annotation) if field else None
     return found
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ragops.adapters.qdrant.client import Client, Point, VectorParams
 from ragops.adapters.qdrant.failures import LOG_HINT, RequestFailedError, client_error
+from ragops.config.collection_names import base
 from ragops.errors import IntegrityError, RagopsError
 from ragops.services.qdrant.cluster.nodes import addresses
 
@@ -192,5 +193,5 @@ def _check_vectors(collection: str, found: VectorParams, size: int) -> None:
     raise IntegrityError(
         "vectors_differ",
         f"the vector store has a collection {collection} for vectors of {has}; these are of {size} numbers, Cosine",
-        f"build it again for these: `ragops ingest --rebuild {collection}`; or go back to the embedder before",
+        f"build it again for these: `ragops ingest --rebuild {base(collection)}`; or go back to the model before",
     )

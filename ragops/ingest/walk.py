@@ -88,7 +88,7 @@ def walk(
         with os.scandir(root):
             pass
     except FileNotFoundError as error:
-        hint = "correct `directory` of the collection; nothing was removed"
+        hint = "mount it or correct it: `ragops collection set NAME --directory FOLDER`; nothing was removed"
         raise MissingError("directory_missing", f"there is no {directory}", hint) from error
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
         what = f"{directory} cannot be read: {getattr(error, 'strerror', None) or error}"

@@ -61,7 +61,7 @@ def findings(world: World, **models: dict[str, Any]) -> dict[str, Check]:
 def test_a_collection_that_can_be_asked_is_well(made: World) -> None:
     found = findings(made, m=OWN)
     assert {name: check.status for name, check in found.items()} == {"vectors": Status.OK, "models": Status.OK}
-    assert found["models"].detail == "2 collections have models that the API has"
+    assert found["models"].detail == "collections whose model the API has: 2"
 
 
 @pytest.mark.parametrize(

@@ -755,8 +755,9 @@ def test_a_name_that_nothing_takes_is_refused(world: World, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["docs", "Docs", "DOCS"])
 def test_a_name_that_is_taken_is_refused(world: World, name: str) -> None:
-    with pytest.raises(UsageError, match="there is a collection docs"):
+    with pytest.raises(UsageError, match="there is a collection docs") as caught:
         collections.create(world.database, name, {"directory": "/srv"}, "alice")
+    assert "`ragops collection set --help`" in caught.value.hint
 
 
 @pytest.mark.parametrize(

@@ -740,7 +740,7 @@ def test_units_come_and_go(project: Path, units: Folder) -> None:
 
     assert operation.remove(loaded(project), found) == ("systemd",)
     assert [path.name for path in units.folder.iterdir()] == ["ragops-other.timer"]
-    with pytest.raises(MissingError, match="no nightly run"):
+    with pytest.raises(MissingError, match="cannot show the schedule: nothing of environment"):
         operation.show(loaded(project), found)
 
 

@@ -99,7 +99,7 @@ def ingest(
             report = _one(run, rebuild, is_one_of_many=isinstance(embedder, Models))
             if report.refused:
                 tried.discard(chosen.name)
-            return replace(report, notes=(*report.notes, *_suggest(embedder, chosen.name)))
+            return replace(report, notes=(*report.notes, *_suggest(embedder, chosen.name, collection.name)))
 
         try:
             reports = tuple(bring_up_to_date(collection) for collection in wanted)
@@ -141,13 +141,14 @@ def drop_old(database: Endpoint, vectors: Endpoint, collections: Sequence[str]) 
     return {name: gone for name, gone in dropped.items() if gone}
 
 
-def _suggest(embedder: Embedder | Models, name: str) -> tuple[str, ...]:
+def _suggest(embedder: Embedder | Models, name: str, collection: str) -> tuple[str, ...]:
     """Return a note on a collection that stayed with a lesser embedder when the platform's became another."""
     is_former = name == FORMER_STATIC_NAME
     is_lesser = is_former or name.startswith("hashing-")
     if not isinstance(embedder, Models) or embedder.default == name or not is_lesser:
         return ()
-    to = f"set its `embeddingModel` to {embedder.default}, then run `ragops ingest --rebuild`"
+    choose_it = f"`ragops collection set {collection} --model {embedder.default}`"
+    to = f"run {choose_it}, then `ragops ingest --rebuild {collection}`"
     if is_former:
         return (f"its vectors are made by {name}, which finds less; {to}",)
     return (f"its vectors are made by {name}, which finds shared words alone; to have it found by meaning, {to}",)

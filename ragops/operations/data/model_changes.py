@@ -126,11 +126,14 @@ def _describe_default(before: str, now: str, used: _Used) -> str:
     if used.rows is not None and not names:
         return ""
     whose = used.describe(names) if names else f"collections whose `embeddingModel` is {before}"
-    return (
-        f"{what}: {whose} keep {before} and their vectors; to change one, {_choose(names[0] if names else 'NAME', now)}"
-    )
+    commands = " and ".join(_commands(names[0] if names else "NAME", now))
+    return f"{what}: {before} and its vectors stay with {whose}; to change one, run {commands}"
 
 
 def _choose(collection: str, model: str = "MODEL") -> str:
     """Return the commands that give a collection another model."""
-    return f"`ragops collection set {collection} --model {model}` and `ragops ingest --rebuild {collection}` are run"
+    return f"{' and '.join(_commands(collection, model))} are run"
+
+
+def _commands(collection: str, model: str) -> tuple[str, str]:
+    return f"`ragops collection set {collection} --model {model}`", f"`ragops ingest --rebuild {collection}`"

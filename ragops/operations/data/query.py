@@ -80,6 +80,8 @@ def query(
     ingested into it, query_failed), UnhealthyError (gateway_unreachable, certificate_refused, breaker_open,
     service_unavailable).
     """
+    if not text.strip():
+        raise UsageError("invalid_request", "cannot ask the question: it is empty", "write one: `ragops query TEXT`")
     with _client(gateway_url, token, ca_file) as client:
         body = {"query": text, "limit": limit} | ({"collection": collection} if collection else {})
         try:
@@ -202,7 +204,7 @@ def _not_found(client: httpx.Client, asked: str) -> RagopsError:
         hint = f"ragops ingest {asked}"
         return RagopsError("collection_not_found", f"nothing was ingested into collection {asked} yet", hint)
     hint = f"there are {_listed(names)}" if names else "name one that was ingested"
-    return UsageError("collection_not_found", f"there is no collection {asked}", hint)
+    return UsageError("collection_not_found", f"cannot find collection {asked}: there is none", hint)
 
 
 def _result(values: dict[str, Any], request_id: str) -> QueryResult:
@@ -228,7 +230,7 @@ def translate(response: httpx.Response) -> RagopsError:
         case 409:
             return RagopsError(code or "query_failed", detail, "ragops ingest")
         case 400 | 413 | 414 | 422:
-            return UsageError(code or "invalid_request", f"the question is refused: {detail}", "shorten or correct it")
+            return UsageError(code or "invalid_request", f"cannot ask the question: {detail}", "shorten or correct it")
         case 429:
             return RagopsError("rate_limited", "the gateway takes no more requests for now", again)
         case 503 if code == "circuit_open":

@@ -36,7 +36,7 @@ def check(endpoints: Mapping[str, Endpoint], deadline: float, timeout: float) ->
             return _finding(faults, f"{looked} of {len(rows)} collections looked at in time")
         vectors = qdrant.vectors_of(endpoints["qdrant"], row.points, timeout)
         faults.update((hint, fault) for fault, hint in _faults(row, known, vectors, aliases) if hint not in faults)
-    return _finding(faults, f"{len(rows)} collections have models that the API has")
+    return _finding(faults, f"collections whose model the API has: {len(rows)}")
 
 
 def _finding(faults: Mapping[str, str], fine: str) -> Check:

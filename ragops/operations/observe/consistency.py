@@ -69,7 +69,7 @@ def _vectors(endpoints: Mapping[str, Endpoint], deadline: float, timeout: float)
     if differ:
         hint = "run `ragops ingest`, which stores what is missing"
         return Check("vectors", Status.DEGRADED, f"chunks cannot be found: {_listed(differ)}", hint)
-    text = f"{len(names)} collections of the database have their points"
+    text = f"collections of the database that have their points: {len(names)}"
     if without := _find_without_words(endpoints, names, deadline, timeout):
         what = f"{text}; made by an earlier release and searched by vectors alone: {_listed(without)}"
         return Check(

@@ -111,8 +111,8 @@ def show(project: Project, found: Schedulers) -> ScheduleStatus:
     """
     own, ingests = _find_all(project, found)
     if not own and not ingests:
-        what = f"no nightly run of environment {project.paths.environment!r} is scheduled"
-        raise MissingError("not_scheduled", what, "run `ragops backup schedule install`")
+        what = f"cannot show the schedule: nothing of environment {project.paths.environment!r} is installed"
+        raise MissingError("not_scheduled", what, "run `ragops schedule install`")
     files, ingest_files = files_of(project.paths), files_of(project.paths, "ingest")
     status = RunStatus(ingests, last_run(ingest_files.record), ingest_files.log)
     return ScheduleStatus(own, last_run(files.record), files.log, status)

@@ -19,9 +19,9 @@ _HINTS = {
     "qdrant": "see `ragops health qdrant`",
     "redis": "until then answers are not cached: see `ragops health redis`",
     "database": "until then collections cannot be listed and questions are not logged: see `ragops health timescaledb`",
-    "ollama": "start Ollama, and get the embedding model: ollama pull",
+    "ollama": "start Ollama, and get the embedding model: `ollama pull MODEL`",
     "openai": "start the server of the model; ragops.yaml has its `url`, its `model` and its `key_file`",
-    "chat": "until then answers are passages: start Ollama, and get the chat model: ollama pull",
+    "chat": "until then answers are passages: start Ollama, and get the chat model: `ollama pull MODEL`",
     "tokens": "ragops token issue NAME",
 }
 

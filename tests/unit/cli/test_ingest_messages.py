@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ragops.cli.console import Console
-from ragops.cli.ingest import _refuse_together, _say
+from ragops.cli.ingest import _refuse_together, _say, show_report
 from ragops.cli.migrate import _warn_of_unread
 from ragops.cli.progress import _documents_text as documents_text
 from ragops.cli.watch import _Batches
@@ -108,3 +108,8 @@ def test_keys_that_nothing_acts_on_are_named() -> None:
         "nothing acts on the key 'excludes' of 2 collections: it is kept as it is; is its name right?",
         "nothing acts on the key 'v': it is kept as it is; is its name right?",
     ]
+
+
+def test_without_collections_the_command_that_makes_one_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    show_report(Console(), IngestReport("run", (), 0.0), True)
+    assert "`ragops collection create NAME DIRECTORY`" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ragops.cli.console import Console
-from ragops.cli.query import _show
+from ragops.cli.query import _shortened, _show
 from ragops.operations.data.query import QueryResult
 
 
@@ -17,3 +17,7 @@ def test_that_nothing_was_found_is_said_once(
     _show(Console(), found, full=False)
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", f"nothing was found in {place}\n")
+
+
+def test_the_beginning_of_a_passage_has_single_spaces() -> None:
+    assert _shortened("# Leave\n\nThirty   days\n\n\tper year.") == ["# Leave Thirty days per year."]

@@ -80,6 +80,14 @@ def test_words_stay_whole_and_long_names_are_wrapped_last() -> None:
     assert "NAME" in fit(("NAME", "USED BY"), rows, (), 30)[1]
 
 
+def test_long_values_of_named_facts_are_wrapped_and_their_names_are_not() -> None:
+    rows = [("folders inside", "read"), ("files", "txt, text, adoc, asciidoc, org, tex, md; all of them with --json")]
+    table, wrapped = fit(("WHAT", "VALUE"), rows, (), 50)
+    widths = table.widths(wrapped, 50)
+    assert widths[0] == len("folders inside")
+    assert sum(widths) + 2 <= 50
+
+
 @pytest.mark.parametrize("width", range(30, 120, 5))
 def test_no_cell_is_cut(width: int) -> None:
     rows = [("timescaledb_application", "applications (TIMESCALEDB_PASSWORD)", "ragops secrets rotate")]

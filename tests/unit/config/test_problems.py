@@ -33,6 +33,7 @@ def problems_of(text: str, folder: Path) -> list[str]:
         ("gateway: {tls-port: 8443}\n", "did you mean gateway.tls_port?"),
         ("backup: {keep: {dayly: 3}}\n", "did you mean backup.keep.daily?"),
         ("backup: {copies: [{ur: /x}]}\n", "did you mean backup.copies.0.url?"),
+        ("api: {models: {mini: {dimension: 5}}}\n", "did you mean api.models.mini.dimensions?"),
         ("maxmemory: 1gb\n", "did you mean redis.maxmemory?"),
         ("tls_port: 8443\n", "did you mean gateway.tls_port?"),
         ("expose: {kafka: 0.0.0.0}\n", "known here: gateway, api, ollama, qdrant"),

@@ -230,6 +230,13 @@ def test_a_collection_for_other_vectors_is_refused(server: Server, found: dict) 
     assert {method for method, *_ in server.asked} == {"GET"}
 
 
+def test_the_hint_of_a_collection_that_was_built_again_names_the_collection(server: Server) -> None:
+    server.answers = [(200, description(8))]
+    with store(server) as client, pytest.raises(IntegrityError) as caught:
+        client.ensure("docs@2", 4)
+    assert "`ragops ingest --rebuild docs`" in caught.value.hint
+
+
 def test_ids_come_page_by_page(server: Server) -> None:
     server.answers = [
         (200, page([7], str(ID))),

@@ -119,7 +119,7 @@ def test_what_a_change_of_models_means_is_said_before_it_is_made(tmp_path: Path)
     assert describe_changes(session(tmp_path, static)) == ()
     [stays] = describe_changes(session(tmp_path, before("hashing-384-v1")))
     assert "from hashing-384-v1 to wordllama-l2-256-v2" in stays
-    assert "keep hashing-384-v1 and their vectors" in stays
+    assert "hashing-384-v1 and its vectors stay with" in stays
     [gone] = describe_changes(session(tmp_path, before("nomic-embed-text")))
     assert "nomic-embed-text is no longer among the models" in gone
     assert "`ragops collection set NAME --model MODEL` and `ragops ingest --rebuild NAME`" in gone

@@ -106,12 +106,20 @@ def test_what_refusals_mean(
     assert "a.b.c" not in f"{caught.value.message} {caught.value.hint}"
 
 
+@pytest.mark.parametrize("text", ["", " \t\n"])
+def test_an_empty_question_is_refused_in_words(gateway: Gateway, text: str) -> None:
+    with pytest.raises(UsageError, match="cannot ask the question: it is empty") as caught:
+        query(gateway.url, TOKEN, text)
+    assert caught.value.code == "invalid_request"
+
+
 def test_an_unknown_collection_names_those_there_are(gateway: Gateway) -> None:
     gateway.refuse = {"/api/v1/query": 404}
     gateway.values["/api/v1/query"] = {"code": "collection_not_found", "detail": "none"}
     gateway.values["/api/v1/collections"] = {"collections": [{"name": f"c{number}"} for number in range(12)]}
     with pytest.raises(UsageError) as caught:
         query(gateway.url, TOKEN, "why?", "zzz")
+    assert caught.value.message == "cannot find collection zzz: there is none"
     assert caught.value.hint == "there are c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, …"
     with pytest.raises(RagopsError) as known:
         query(gateway.url, TOKEN, "why?", "c1")

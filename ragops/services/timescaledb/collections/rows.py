@@ -110,7 +110,9 @@ def insert(connection: Connection, name: str, values: Mapping[str, Any], actor: 
         if taken:
             case = "" if taken[0] == name else f"; {name} differs from it in case alone"
             what = f"cannot create collection {name}: there is a collection {taken[0]}{case}"
-            raise UsageError("collection_exists", what, f"change it: `ragops collection set {taken[0]}`")
+            raise UsageError(
+                "collection_exists", what, "choose another name, or change it: `ragops collection set --help`"
+            )
         _add_model(connection, wanted["embeddingModel"])
         columns = {KNOWN[key].column: value for key, value in wanted.items() if key in KNOWN}
         columns["extra"] = Jsonb({key: value for key, value in wanted.items() if key in EXTRA_KEYS})
