@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 READING = [
     "doctor", "plan", "plan --exit-code", "status", "outputs", "logs redis", "drift", "health", "query hello", "unlock",
     "backup list", "backup show", "backup verify", "backup verify --deep", "backup prune --dry-run",
-    "backup delete latest --dry-run", "backup schedule show", "restore --dry-run", "restore clean --dry-run",
+    "backup delete latest --dry-run", "backup schedule show", "schedule show",
+    "restore --dry-run", "restore clean --dry-run",
     "repair redis --dry-run", "migrate status", "migrate json-to-db collections-config.json --dry-run",
     "migrate db-to-json {outside}", "service show", "secrets list", "token list", "gateway diff", "gateway check",
     "images list", "engine path", "completion bash", "collection list", "collection show docs",
@@ -27,7 +28,8 @@ READING = [
 CHANGING = {
     "init", "up", "down", "ingest", "recover", "migrate up", "migrate maintain", "backup run", "backup copy",
     "backup keep", "backup keygen", "backup drill", "backup scheduled", "backup schedule install",
-    "backup schedule remove", "service install", "service remove", "service start", "service stop", "secrets rotate",
+    "backup schedule remove", "schedule install", "schedule remove", "schedule ingest",
+    "service install", "service remove", "service start", "service stop", "secrets rotate",
     "token issue", "token revoke", "gateway apply", "images pull", "images build", "engine install",
     "collection create", "collection set", "collection remove",
 }  # fmt: skip

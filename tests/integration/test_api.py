@@ -89,7 +89,7 @@ def test_questions_are_logged_with_who_asked_and_what_was_found(stack):
     )
     wait_until(lambda: len(stack.sql(statement, identifier)) == 2, 10)
     found, refused = stack.sql(statement, identifier)
-    assert found == ("manuals", "which secrets are valid?", 64, "hashing-384-v1", "alice", "ok", 3, True, True)
+    assert found == ("manuals", "which secrets are valid?", 64, "hashing-384-v1", "alice", "ok", 1, True, True)
     assert refused[5:7] == ("refused", None)
 
 

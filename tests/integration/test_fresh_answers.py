@@ -39,7 +39,7 @@ def test_an_answer_is_of_the_files_as_they_were_last_ingested(loaded: Loaded) ->
     unknown = run("query", QUESTION, "--collection", "zzz", "--json", code=2)
     assert "sky" in unknown.error["hint"]
     document.write_text("The moon is made of basalt. " * 15)
-    (document.parent / "tax.md").write_text("Invoices below 250 need no VAT number")
+    (document.parent / "tax.md").write_text("Invoices below 250 of the moon need no VAT number")
     run("ingest", "sky")
     shown = run(*QUERY).out
     whole = run(*QUERY, "--full").out

@@ -446,7 +446,7 @@ def test_which_collections(world: World) -> None:
     fill(world)
     world.add_collection("off", world.directory, enabled=False)
     world.add_collection("relative", "docs")
-    with pytest.raises(UsageError, match="no collection doc, nothing") as caught:
+    with pytest.raises(UsageError, match="cannot find collection doc, nothing") as caught:
         world.ingest("doc", "nothing")
     assert "docs" in caught.value.hint
     report = ingest(world.database, world.store.endpoint, EMBEDDER, [], root=world.directory.parent)

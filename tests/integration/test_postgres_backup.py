@@ -20,9 +20,8 @@ from ragops.operations.backup.verify import verify
 from ragops.operations.restore.restore import RestoreRequest
 from ragops.recovery.manifest import Kind
 from ragops.services.contract import Login
-from ragops.services.timescaledb.backup import backup
 from ragops.services.timescaledb.backup.backup import TimescaleBackup
-from ragops.services.timescaledb.restore import swap
+from ragops.services.timescaledb.restore import database_builder, swap
 from ragops.services.timescaledb.roles import log_in, prepare
 from ragops.services.timescaledb.schema import migrations as schema
 from tests.backup_helpers import (
@@ -316,13 +315,13 @@ def test_leftovers_of_killed_runs_are_cleared(postgres, postgres_platform, repos
 
 
 def restore_and_die(platform, repos, point: str, when: str) -> None:
-    die_at(when, backup, "_fill")
+    die_at(when, database_builder, "fill")
     die_at(when, swap, "swap_databases")
     restore(RestoreRequest(point, safety=False), platform, repos)
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("when", ["in _fill", "before swap_databases", "in swap_databases", "after swap_databases"])
+@pytest.mark.parametrize("when", ["in fill", "before swap_databases", "in swap_databases", "after swap_databases"])
 def test_killed_restore_is_completed_by_the_next(postgres, postgres_platform, repos, tmp_path, when):
     postgres.sql("INSERT INTO rag.documents SELECT i, md5(i::text) FROM generate_series(1000, 100000) i")
     point = take(postgres_platform, repos)
@@ -330,7 +329,7 @@ def test_killed_restore_is_completed_by_the_next(postgres, postgres_platform, re
     run_killed(tmp_path, restore_and_die, postgres_platform, repos, point.id, when)
     serving = rows(postgres)
     assert serving in (10, 99101)  # the old or the new, whole, under its own name
-    if when in ("in _fill", "before swap_databases"):
+    if when in ("in fill", "before swap_databases"):
         assert serving == 10
     restore(RestoreRequest(point.id, safety=False), postgres_platform, repos)
     assert rows(postgres) == 99101

@@ -39,6 +39,7 @@ _OTHER_VALUES = {
     "api.embedder.url": "http://127.0.0.1:2", "api.chat.url": "http://127.0.0.1:2",
     "api.models": {"e5": {"url": "http://127.0.0.1:2"}},
     "search.mode": "dense", "search.least_cosine": 0.4,
+    "search.language": "german", "api.embedder.least_cosine": 0.4,
     "redis.users": {"worker": {"rules": ["+ping"]}},
 }  # fmt: skip
 

@@ -12,6 +12,7 @@ from ragops.cli.migrate import _warn_of_unread
 from ragops.cli.progress import _documents_text as documents_text
 from ragops.cli.watch import _Batches
 from ragops.errors import LockedError, UnhealthyError, UsageError
+from ragops.hints import set_options_of
 from ragops.ingest.report import CollectionReport, FailedDocument, IngestReport, LeftOut, RefusedChunk
 from ragops.ingest.stages import Progress
 from ragops.services.timescaledb.collections.json_import import ImportReport
@@ -79,6 +80,7 @@ def test_options_that_are_commands_of_their_own(given: tuple[str, ...]) -> None:
 
 
 def test_a_batch_is_a_line_and_a_failure_that_lasts_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    set_options_of([])  # those of a command that this process ran before
     shown = _Batches(Console(color=False))
     report = CollectionReport("docs", failed=(FailedDocument("a.pdf", "broken"),))
     shown.show(IngestReport("m", (report,), 0.1), True)
