@@ -159,7 +159,7 @@ def _refused(said: str, subject: str) -> RagopsError:
         return UnhealthyError("database_refused", f"{subject}: {reason}", "see its log: ragops logs timescaledb")
     if "no password supplied" in said:
         return RagopsError(_LOGIN, f"{subject}: it wants a password and there is none", _OLD_VALUE)
-    hint = "is it running? ragops status; start it: ragops up"
+    hint = "is it running? `ragops status`; start it: `ragops up`"
     return UnhealthyError("database_unreachable", f"cannot reach {subject}: {said}", hint)
 
 

@@ -70,7 +70,7 @@ def _given_token(file: Path | None) -> SecretStr | None:
 
     from ragops.errors import UsageError
 
-    hint = f"get one: ragops token issue NAME; give it by {_TOKEN_VARIABLE} or --token-file, or leave both out"
+    hint = f"get one: `ragops token issue NAME`; give it by {_TOKEN_VARIABLE} or --token-file, or leave both out"
     try:
         token = (file.read_text() if file else os.environ.get(_TOKEN_VARIABLE, "")).strip()
     except (OSError, UnicodeDecodeError) as error:

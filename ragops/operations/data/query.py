@@ -138,7 +138,9 @@ def _ask_for_events(client: httpx.Client, body: dict[str, Any], on_text: Callabl
             elif event.event == "answer":
                 return _result(values, _request_id(response))
             elif event.event == "error":
-                raise RagopsError("query_failed", f"cannot finish the answer: {values.get('detail')}", "ragops health")
+                raise RagopsError(
+                    "query_failed", f"cannot finish the answer: {values.get('detail')}", "see `ragops health`"
+                )
     raise RagopsError("query_failed", "cannot read the answer: it ended too early", "run the same command again")
 
 
@@ -158,14 +160,14 @@ def _reaching(client: httpx.Client) -> Iterator[None]:
         yield
     except httpx.TimeoutException as error:
         what = f"cannot ask {where}: it did not answer in time ({type(error).__name__})"
-        raise UnhealthyError("gateway_unreachable", what, "ragops health") from error
+        raise UnhealthyError("gateway_unreachable", what, "see `ragops health`") from error
     except httpx.TransportError as error:
         if isinstance(error.__cause__, ssl.SSLError) or "CERTIFICATE" in str(error):
             hint = "run `ragops gateway apply` if this platform's gateway runs there; `ragops health gateway` shows why"
             raise UnhealthyError(
                 "certificate_refused", f"cannot trust {where}: it shows another certificate", hint
             ) from error
-        hint = "is it running? ragops status; start it: ragops up"
+        hint = "is it running? `ragops status`; start it: `ragops up`"
         raise UnhealthyError("gateway_unreachable", f"cannot reach {where}: {error}", hint) from error
 
 
@@ -201,7 +203,7 @@ def _not_found(client: httpx.Client, asked: str) -> RagopsError:
     with contextlib.suppress(RagopsError):  # without its database the platform has no names to offer
         names = _names(client)
     if asked in names:
-        hint = f"ragops ingest {asked}"
+        hint = f"run `ragops ingest {asked}`"
         return RagopsError("collection_not_found", f"nothing was ingested into collection {asked} yet", hint)
     hint = f"there are {_listed(names)}" if names else "name one that was ingested"
     return UsageError("collection_not_found", f"cannot find collection {asked}: there is none", hint)
@@ -213,7 +215,7 @@ def _result(values: dict[str, Any], request_id: str) -> QueryResult:
     except ValidationError as error:
         first = error.errors()[0]
         what = f"cannot read the answer: {'.'.join(map(str, first['loc']))}: {first['msg']}"
-        hint = "do gateway and API have this ragops' version? ragops status"
+        hint = "do gateway and API have this ragops' version? `ragops status`"
         raise RagopsError("query_failed", what, hint) from error
 
 
@@ -228,16 +230,22 @@ def translate(response: httpx.Response) -> RagopsError:
         case 404:
             return RagopsError(code or "not_found", detail, "name a collection that there is: --collection NAME")
         case 409:
-            return RagopsError(code or "query_failed", detail, "ragops ingest")
+            return RagopsError(code or "query_failed", detail, "run `ragops ingest`")
         case 400 | 413 | 414 | 422:
-            return UsageError(code or "invalid_request", f"cannot ask the question: {detail}", "shorten or correct it")
+            return UsageError(
+                code or "invalid_request",
+                f"cannot ask the question: {detail.removeprefix('/body/query: ')}",
+                "shorten or correct it",
+            )
         case 429:
             return RagopsError("rate_limited", "the gateway takes no more requests for now", again)
         case 503 if code == "circuit_open":
-            return UnhealthyError("breaker_open", detail, f"{again}; see why: ragops health")
+            return UnhealthyError("breaker_open", detail, f"{again}; see why: `ragops health`")
     if status in (502, 503, 504):
-        return UnhealthyError(code or "service_unavailable", f"{status}: {detail}", f"{again}; see why: ragops health")
-    return RagopsError("query_failed", f"the platform answers {status}: {detail}", "ragops logs api")
+        return UnhealthyError(
+            code or "service_unavailable", f"{status}: {detail}", f"{again}; see why: `ragops health`"
+        )
+    return RagopsError("query_failed", f"the platform answers {status}: {detail}", "see `ragops logs api`")
 
 
 def _refused_token(status: int, detail: str) -> RagopsError:
@@ -245,7 +253,9 @@ def _refused_token(status: int, detail: str) -> RagopsError:
     what = "the token is not accepted: it is malformed, expired or was revoked"
     if status == httpx.codes.FORBIDDEN:
         what = f"the token is refused: {detail}"
-    return RagopsError("token_refused", what, "get one: ragops token issue NAME")
+    return RagopsError(
+        "token_refused", what, "get one: `ragops token issue NAME`, or leave out RAGOPS_TOKEN and --token-file"
+    )
 
 
 def _problem(response: httpx.Response) -> tuple[str, str]:

@@ -22,7 +22,7 @@ _HINTS = {
     "ollama": "start Ollama, and get the embedding model: `ollama pull MODEL`",
     "openai": "start the server of the model; ragops.yaml has its `url`, its `model` and its `key_file`",
     "chat": "until then answers are passages: start Ollama, and get the chat model: `ollama pull MODEL`",
-    "tokens": "ragops token issue NAME",
+    "tokens": "run `ragops token issue NAME`",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,8 @@ def test_what_refusals_mean(
         query(gateway.url, TOKEN, "why?", "docs")
     assert (caught.value.code, caught.value.exit_code) == (code, exit_code)
     assert words in caught.value.hint
+    for command in re.findall(r"`?ragops [a-z]+", caught.value.hint):
+        assert command.startswith("`"), "commands are quoted, as everywhere"
     assert "Jwt" not in caught.value.message
     assert "a.b.c" not in f"{caught.value.message} {caught.value.hint}"
 
@@ -123,7 +126,7 @@ def test_an_unknown_collection_names_those_there_are(gateway: Gateway) -> None:
     assert caught.value.hint == "there are c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, …"
     with pytest.raises(RagopsError) as known:
         query(gateway.url, TOKEN, "why?", "c1")
-    assert (known.value.exit_code, known.value.hint) == (ExitCode.FAILED, "ragops ingest c1")
+    assert (known.value.exit_code, known.value.hint) == (ExitCode.FAILED, "run `ragops ingest c1`")
 
 
 @pytest.mark.parametrize("answer", [b"<html>", [], {"passages": 1}, {}])
