@@ -72,8 +72,20 @@ class Search:
     async def passages(self, collection: str | None, query: str, limit: int) -> Found:
         """Return at most `limit` passages of a collection, of all of them if it is None; raises ApiError."""
         if collection is None:
-            return await search_all(self._passages, await self.names(), query, limit)
+            return await search_all(self._passages_if_ingested, await self.names(), query, limit)
         return await self._passages(collection, query, limit)
+
+    async def _passages_if_ingested(self, collection: str, query: str, limit: int) -> Found:
+        """Return what `_passages` does; ApiError 404 if there are no points, though its model server may be down."""
+        try:
+            return await self._passages(collection, query, limit)
+        except ApiError as error:
+            if error.status in (404, 409):
+                raise
+            points = (await self._source(collection)).points
+            if points in await self.breaker.call(self.qdrant.collections):
+                raise
+            raise ApiError(404, "collection_not_found", f"there is no collection {collection}") from error
 
     async def _passages(self, collection: str, query: str, limit: int) -> Found:
         source = await self._source(collection)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ragops.api.config import SearchConfig
 from ragops.api.problem import ApiError
-from ragops.api.search import MOST_COLLECTIONS, Found, FoundPassage, search_all
+from ragops.api.search import MOST_COLLECTIONS, Found, FoundPassage, Search, search_all
 from ragops.embedding.hashing import HashingEmbedder
 from tests.unit.api.conftest import TEXTS
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from tests.unit.api.fakes import FakeQdrant
 
 pytestmark = pytest.mark.anyio
@@ -51,6 +55,46 @@ async def test_what_cannot_be_asked_is_left_out(status: int) -> None:
 async def test_a_service_that_is_down_fails_the_question() -> None:
     with pytest.raises(ApiError, match="down"):
         await ask({"a": [passage("1", 1)], "b": ApiError(503, "dependency_failed", "down")})
+
+
+class Engines:
+    """The vector store, its breaker and the models, of which those of `away` are down."""
+
+    def __init__(self, points: list[str]) -> None:
+        self.points = points
+
+    async def collections(self) -> list[str]:
+        return self.points
+
+    async def call(self, request: Callable[[], Awaitable[Any]]) -> Any:
+        return await request()
+
+    async def find(self, collection: str, *, by_words: bool) -> Any:
+        return SimpleNamespace(points=f"{collection}@1", by_words=by_words)
+
+
+@pytest.mark.parametrize("ingested", [True, False])
+async def test_a_model_that_is_down_costs_nothing_if_its_collection_was_never_ingested(
+    ingested: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines: Any = Engines(["manuals@1", *(["away@1"] if ingested else [])])
+    search = Search(engines, engines, engines, None, SearchConfig())
+
+    async def passages(name: str, _query: str, _limit: int) -> Found:
+        if name == "away":
+            raise ApiError(503, "dependency_failed", "its model is down")
+        return Found((passage("1", 1),), cached=False)
+
+    async def names() -> list[str]:
+        return ["away", "manuals"]
+
+    monkeypatch.setattr(search, "_passages", passages)
+    search.names = names
+    if ingested:
+        with pytest.raises(ApiError, match="its model is down"):
+            await search.passages(None, "question", 5)
+    else:
+        assert [one.id for one in (await search.passages(None, "question", 5)).passages] == ["1"]
 
 
 async def test_no_collection_has_no_passages() -> None:
