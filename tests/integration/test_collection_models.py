@@ -146,7 +146,7 @@ def test_plan_names_the_collections_whose_vectors_become_useless(made: World, tm
     assert f"m is no longer among the models: docs ({chunks} chunks) cannot be asked until" in gone
     assert "`ragops collection set docs --model MODEL` and `ragops ingest --rebuild docs`" in gone
     [kept] = changes(made, tmp_path, before, embedder={"kind": "static"}, models={"m": server})
-    assert "from hashing-64-v1 to wordllama-l2-256-v2: local (" in kept
+    assert "hashing-64-v1 and its vectors stay with local (" in kept
     unused = {**before, "nothing-was-made-with-it": OWN}
     assert changes(made, tmp_path, unused, embedder=embedder, models={"m": server}) == ()
 
