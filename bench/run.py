@@ -54,7 +54,13 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="ragops-bench-"))
     folder.chmod(0o755)
     try:
-        for arguments in (["init", "--name", "bench"], ["up", "--yes"], ["migrate", "up"], ["backup", "run"]):
+        for arguments in (
+            ["init", "--name", "bench"],
+            ["up", "--yes"],
+            ["migrate", "up"],
+            ["backup", "run"],
+            ["backup", "verify", "--deep"],
+        ):
             run([*RAGOPS, *arguments], folder)
         rows = "\n".join((help_row(folder), up_row(folder), health_rows(folder)))
     finally:
