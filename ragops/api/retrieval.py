@@ -61,6 +61,7 @@ class Asked:
 
     def __init__(self, question: str) -> None:
         self._words = _words(question)
+        self._found: dict[str, set[str]] = {}
 
     def shares_words(self, hits: Sequence[Hit]) -> bool:
         """Whether one of the best passages has enough of the words; true for a question without words.
@@ -72,23 +73,20 @@ class Asked:
 
     def has_word(self, hit: Hit) -> bool:
         """Whether a passage has one of the words; true for a question without words."""
-        return not self._words or not self._words.keys().isdisjoint(_words_of(hit))
+        return not self._words or not self._words.keys().isdisjoint(self._words_of(hit))
 
     def _has_enough(self, hit: Hit) -> bool:
-        shared = self._words.keys() & _words_of(hit)
+        shared = self._words.keys() & self._words_of(hit)
         letters = sum(self._words[word] for word in shared)
         return len(shared) >= LEAST_SHARE * len(self._words) or letters >= LEAST_SHARE * sum(self._words.values())
 
-
-def shares_words(question: str, hits: Sequence[Hit]) -> bool:
-    """Whether one of the best passages has enough of the question's words; true for a question without words."""
-    return Asked(question).shares_words(hits)
-
-
-def _words_of(hit: Hit) -> set[str]:
-    """Return the words of a passage, those that say nothing too: a question may have no others."""
-    text = " ".join(str(hit.payload.get(name) or "") for name in ("path", "heading", "text"))
-    return {*_words(text), *(_stem(word) for word in _NOT_A_WORD.sub(" ", text).casefold().split())}
+    def _words_of(self, hit: Hit) -> set[str]:
+        """Return the words of a passage, those that say nothing too: a question may have no others."""
+        if hit.id not in self._found:
+            text = " ".join(str(hit.payload.get(name) or "") for name in ("path", "heading", "text"))
+            spaced = _NOT_A_WORD.sub(" ", text).casefold().split()
+            self._found[hit.id] = {*_words(text), *map(_stem, spaced)}
+        return self._found[hit.id]
 
 
 def _words(text: str) -> dict[str, int]:

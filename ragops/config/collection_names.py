@@ -43,6 +43,11 @@ def build_number(points: str, name: str) -> int | None:
     return int(found["number"]) if found and found["name"] == name else None
 
 
+def alias(name: str) -> str:
+    """Return the alias that the vector store has for the points of a collection that was built again."""
+    return f"{name}@live"
+
+
 def build_name(name: str, number: int) -> str:
     """Return the name of a rebuild's rows and points."""
     return f"{name}@{number}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid5
 
+from ragops.config import collection_names
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
@@ -39,7 +41,7 @@ class Collection(NamedTuple):
     @property
     def alias(self) -> str:
         """The alias that the vector store has for the points of a collection that was built again."""
-        return f"{self.name}@live"
+        return collection_names.alias(self.name)
 
 
 class Document(NamedTuple):

@@ -105,7 +105,7 @@ class CollectionRun:
         with self.stages.of("rows"):
             before = self.rows.chunking_params(self.collection.id)
         # The build of a rebuild answers no question yet.
-        is_asked = before is not None and "@" not in self.collection.name
+        is_asked = before is not None and not collection_names.is_build(self.collection.name)
         if is_asked and (kept := WordModel.read(before)) != self.words:
             self.other_words, self.words = self.words, kept
         way = {

@@ -68,6 +68,23 @@ def at_store(action: Callable[[], object], files: int = 0) -> Callable[[Any], No
     return on_progress
 
 
+def ingest_many(world: World) -> None:
+    """Ingest more documents than a batch has."""
+    for number in range(250):
+        world.write(f"{number:03}.md", words(number, 20))
+    world.run()
+
+
+def give_up(world: World, *embedder: HashingEmbedder) -> None:
+    """Interrupt a rebuild once a hundred documents are stored."""
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rebuild(world, *embedder, on_progress=at_store(stop, 100))
+
+
 @pytest.mark.campaign(sample=4)
 @pytest.mark.parametrize("effects", range(_MOST_EFFECTS))
 def test_killed_anywhere_it_is_continued_and_loses_nothing(world: World, effects: int) -> None:
@@ -92,15 +109,8 @@ def test_killed_anywhere_it_is_continued_and_loses_nothing(world: World, effects
 
 
 def test_a_build_that_was_given_up_does_not_stop_one_with_other_vectors(world: World) -> None:
-    for number in range(250):
-        world.write(f"{number:03}.md", words(number, 20))
-    world.run()
-
-    def stop() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        rebuild(world, HashingEmbedder(32), on_progress=at_store(stop, 100))
+    ingest_many(world)
+    give_up(world, HashingEmbedder(32))
     report = rebuild(world, HashingEmbedder(16)).collections[0]
     assert (report.refused, report.added + report.changed) == (None, 250)
     drop(world)
@@ -110,9 +120,7 @@ def test_a_build_that_was_given_up_does_not_stop_one_with_other_vectors(world: W
 
 
 def test_files_that_change_while_it_builds_are_those_of_the_next_ingest(world: World) -> None:
-    for number in range(250):
-        world.write(f"{number:03}.md", words(number, 20))
-    world.run()
+    ingest_many(world)
 
     def change() -> None:
         world.write("000.md", words(5000, 20))  # its chunks are made already
@@ -153,15 +161,8 @@ def test_nothing_else_works_on_the_collection_while_it_builds(world: World) -> N
 
 
 def test_removed_in_the_middle_nothing_of_it_is_left(world: World) -> None:
-    for number in range(250):
-        world.write(f"{number:03}.md", words(number, 20))
-    world.run()
-
-    def stop() -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        rebuild(world, on_progress=at_store(stop, 100))
+    ingest_many(world)
+    give_up(world)
     world.sql("DELETE FROM rag.documents WHERE collection_id = (SELECT id FROM rag.collections WHERE name = 'docs@2')")
     world.sql("DELETE FROM rag.collections WHERE name = 'docs@2'")  # as after a restore of the database alone
     collections.remove(world.database, world.store.endpoint, "docs", "carol")
@@ -210,9 +211,7 @@ def test_an_alias_that_a_kill_left_behind_is_set_by_the_next_run(world: World) -
 
 
 def test_the_vector_store_is_started_again_in_the_middle(world: World) -> None:
-    for number in range(250):
-        world.write(f"{number:03}.md", words(number, 20))
-    world.run()
+    ingest_many(world)
     old = texts_of(world, "docs")
     with pytest.raises(UnhealthyError):
         rebuild(world, on_progress=at_store(world.store.kill, 100))

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 # What divides an hour or a day: cron counts within one, and would begin again in the middle of another interval.
 _MINUTES, _HOURS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30), (1, 2, 3, 4, 6, 8, 12)
 _WORDS = ("schedule", "ingest")
-_LINGER = "it runs only while you are logged in; `loginctl enable-linger` lets it run always"
 _TIMES = (
     re.compile(r"^\*/(\d{1,2}) \* \* \* \* |^OnCalendar=\*-\*-\* \*:00/(\d{1,2}):00$", re.MULTILINE),
     re.compile(r"^0 \*/(\d{1,2}) \* \* \* |^OnCalendar=\*-\*-\* 00/(\d{1,2}):00:00$", re.MULTILINE),
@@ -40,7 +39,7 @@ def parse_interval(text: str) -> int | None:
 
 def make_entry(environment: str, config: Path) -> Entry:
     """Return the entry of one environment."""
-    return Entry(_mark(environment, config), "ingest", "ragops schedule", "the ingest", _LINGER)
+    return Entry(_mark(environment, config), "ingest", "ragops schedule", "the ingest", texts.LINGERING)
 
 
 def render_block(schedule: Schedule, minutes: int) -> str:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from ragops.config.load import Project
     from ragops.operations.schedule.scheduler_files import Schedule
 
-_LINGER = "it runs only while you are logged in; `loginctl enable-linger` lets it run always"
-
 
 @dataclass(frozen=True)
 class Installed:
@@ -169,7 +167,7 @@ def _last_run(values: dict[str, Any]) -> LastRun:
 
 def _entry(environment: str, config: Path) -> Entry:
     mark = texts.format_schedule_mark(environment, config)
-    return Entry(mark, "schedule", "ragops backup schedule", "the nightly run", _LINGER)
+    return Entry(mark, "schedule", "ragops backup schedule", "the nightly run", texts.LINGERING)
 
 
 def _now() -> datetime:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+# The note for a user whose systemd ends with their session.
+LINGERING = "it runs only while you are logged in; `loginctl enable-linger` lets it run always"
+
 WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")  # as cron counts them
 
 _NIGHTLY, _DRILL = ("backup", "scheduled"), ("backup", "drill", "latest")

@@ -72,7 +72,7 @@ async def test_no_passage_twice_in_an_answer_that_is_as_long_as_asked(api: Api, 
 )
 def test_words_in_common(question: str, text: str, shares: bool) -> None:
     found = Hit("1", 1.0, {"text": text, "path": "docs/backup.md" if "backup" in question else ""})
-    assert relevance.shares_words(question, [hit(0, "nothing"), found]) is shares
+    assert relevance.Asked(question).shares_words([hit(0, "nothing"), found]) is shares
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_words_in_common(question: str, text: str, shares: bool) -> None:
     ],
 )
 def test_stop_words_of_other_languages_hide_no_passage(question: str, text: str) -> None:
-    assert relevance.shares_words(question, [hit(0, text)])
+    assert relevance.Asked(question).shares_words([hit(0, text)])
 
 
 @asynchronous

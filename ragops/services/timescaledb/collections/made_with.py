@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, LiteralString, NamedTuple
 
 from ragops.adapters.postgres import fetch_value
+from ragops.config import collection_names
 from ragops.services.timescaledb.roles import session
 
 if TYPE_CHECKING:
@@ -13,14 +14,14 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint
 
 _SUBJECT = "the collections"
-_MADE: LiteralString = """
+_MADE: LiteralString = f"""
 SELECT c.name, coalesce(j.way->>'collection', c.name), c.enabled, j.way->>'embedder',
        (j.way->>'dimensions')::int, j.way->>'passage_prefix'
 FROM rag.collections c CROSS JOIN LATERAL (
     SELECT details->'way' AS way FROM rag.ingestion_jobs
     WHERE collection_id = c.id AND details ? 'way' ORDER BY started_at DESC LIMIT 1) j
-WHERE position('@' in c.name) = 0 ORDER BY c.name
-"""
+WHERE {collection_names.USERS_OWN} ORDER BY c.name
+"""  # noqa: S608  a constant
 _COUNTS: LiteralString = """
 SELECT c.name, count(k.id) FROM rag.collections c JOIN rag.documents d ON d.collection_id = c.id
 JOIN rag.chunks k ON k.document_id = d.id WHERE c.name = ANY(%s) GROUP BY 1
@@ -43,7 +44,7 @@ class MadeWith(NamedTuple):
     @property
     def alias(self) -> str:
         """The alias that the vector store has for the points of a collection that was built again."""
-        return f"{self.name}@live"
+        return collection_names.alias(self.name)
 
 
 def made_with(endpoint: Endpoint, timeout: float) -> list[MadeWith]:
