@@ -10,6 +10,7 @@ import typer
 from ragops import __version__
 from ragops.cli import (
     backup,
+    cluster,
     collection,
     completion,
     drill,
@@ -104,6 +105,7 @@ backup.group.add_typer(schedule.of_backup, name="schedule")
 for _panel, _name, _group in (
     (DATA, "migrate", migrate.group),
     (DATA, "collection", collection.group),
+    (PROVISION, "cluster", cluster.group),
     (PROTECT, "backup", backup.group),
     (TOOLS, "schedule", schedule.group),
     (TOOLS, "service", service.group),

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 # Columns of running text: wrapped first.
-TEXTS = frozenset({"CHANGED BY", "DETAIL", "ENGINE", "HOLDS", "NOTES", "USED BY", "VALUE", "VERSIONS", "WHAT", "WHY"})
+TEXTS = frozenset(
+    {"CHANGED BY", "DETAIL", "ENGINE", "HOLDS", "NOTES", "ON", "USED BY", "VALUE", "VERSIONS", "WHAT", "WHY"}
+    | {"WITHOUT IT"}
+)
 # Names that may be long: wrapped if leaving out columns was not enough.
 NAMES = frozenset({"COLLECTION", "IMAGE", "KEPT", "NAME", "PART", "REMOVED", "REPOSITORY"})
 
