@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from ragops.config.load import load
 from ragops.embedding import make
 from ragops.embedding.spec import ModelSpec
+from ragops.ingest.collection_run import CollectionRun
 from ragops.ingest.document_store import open_store
-from ragops.ingest.run import CollectionRun
 from ragops.ingest.vectors import VectorStore
 from ragops.operations.session import Session
 from tests.qdrant_processes import Cluster, cluster

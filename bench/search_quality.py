@@ -34,7 +34,7 @@ from ragops.adapters.qdrant.sparse import WordModel
 from ragops.api.config import SearchConfig
 from ragops.api.embedders import LocalEmbedder, Source
 from ragops.api.retrieval import RRF_K, RRF_WEIGHTS, Retrieval
-from ragops.embedding.each import embed_each
+from ragops.embedding.batch import embed_batch
 from ragops.embedding.hashing import HashingEmbedder
 from ragops.embedding.static import StaticEmbedder
 from ragops.ingest.context import lead_of, path_words, with_context
@@ -132,7 +132,7 @@ class Engine:
             for start in range(0, len(passages), BATCH):
                 part = passages[start : start + BATCH]
                 titles = [path_words(path) for path, _ in part]
-                vectors = embed_each(embedder, [text for _, text in part], titles)
+                vectors = embed_batch(embedder, [text for _, text in part], titles)
                 points = []
                 for number, ((path, text), vector) in enumerate(zip(part, vectors, strict=True), start):
                     payload = {"path": path, "text": text, "document_id": path, "position": seen[path]}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragops.api.logs import log
 from ragops.api.problem import ApiError
-from ragops.embedding.answers import Piece
+from ragops.embedding.responses import Piece
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

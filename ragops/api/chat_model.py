@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ragops.api.breakers import Breaker
     from ragops.api.model_servers import ModelServer
     from ragops.api.search import FoundPassage
-    from ragops.embedding.answers import Piece
+    from ragops.embedding.responses import Piece
     from ragops.embedding.spec import ChatSpec
 
 _FRAME_TOKENS = 64  # what a model's template puts around the messages

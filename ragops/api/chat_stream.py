@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from ragops.embedding.answers import MOST_BYTES, Piece, add_bytes, read_answer, read_chat, read_line
 from ragops.embedding.protocols import Fault, ServerError
+from ragops.embedding.responses import MOST_BYTES, Piece, add_bytes, read_chat, read_line, read_response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -33,7 +33,7 @@ async def stream_chat(
         response = await http.send(request, stream=True)
         async with aclosing(response):
             if response.status_code != httpx.codes.OK or _is_whole(response):
-                yield read_chat(kind, read_answer(response, await read_body(response, MOST_BYTES), key))
+                yield read_chat(kind, read_response(response, await read_body(response, MOST_BYTES), key))
                 return
             is_ended = False
             async with aclosing(_lines(response)) as lines:

@@ -12,7 +12,7 @@ from ragops import embedding
 from ragops.adapters.qdrant.sparse import WordModel
 from ragops.api.logs import log
 from ragops.api.problem import ApiError
-from ragops.embedding.nothing import WORDS_NAME, NoVectors
+from ragops.embedding.null_embedder import BM25_NAME, NullEmbedder
 from ragops.embedding.spec import local_spec
 from ragops.errors import RagopsError
 
@@ -159,8 +159,8 @@ class Embedders:
         """
         made = await self._look_up(collection)
         words = made.words if made else WordModel()
-        if by_words or (made and made.name == WORDS_NAME):
-            return Source(LocalEmbedder(NoVectors()), True, made.points if made else collection, words)
+        if by_words or (made and made.name == BM25_NAME):
+            return Source(LocalEmbedder(NullEmbedder()), True, made.points if made else collection, words)
         if made is None:
             return Source(self.default, True, collection)
         found = self.all.get(made.name) or await self._local(made.name)

@@ -12,14 +12,14 @@ import httpx
 from ragops.api.breakers import SLOW, DependencyFailedError, SlowError
 from ragops.api.chat_stream import read_body, stream_chat
 from ragops.api.problem import ApiError
-from ragops.embedding import answers, protocols
+from ragops.embedding import protocols, responses
 from ragops.embedding.protocols import Fault, ServerError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from ragops.api.config import Secret
-    from ragops.embedding.answers import Piece
+    from ragops.embedding.responses import Piece
     from ragops.embedding.spec import ChatSpec, ModelSpec
 
 BUSY = "dependency_busy"
@@ -60,18 +60,18 @@ class ModelServer:
     async def embed(self, text: str, spec: ModelSpec, *, prefixed: bool = True) -> list[float]:
         """Return the vector of a question, `prefixed` as the model's family has it if its passages were."""
         whole = f"{spec.prefixes[0]}{text}" if prefixed else text
-        most = answers.most_bytes(1, spec.dimensions)
+        most = responses.most_bytes(1, spec.dimensions)
         answer = await self._post("embed", protocols.embed_body(spec, [whole]), most)
         try:
-            return answers.read_vectors(spec.kind, answer, 1, spec.dimensions)[0]
+            return responses.read_vectors(spec.kind, answer, 1, spec.dimensions)[0]
         except ServerError as error:
             raise DependencyFailedError(self._name, str(error)) from error
 
     async def chat(self, messages: Sequence[Mapping[str, str]], spec: ChatSpec) -> Piece:
         """Return the model's answer, which is a single piece."""
-        answer = await self._post("chat", protocols.chat_body(spec, messages, stream=False), answers.MOST_BYTES)
+        answer = await self._post("chat", protocols.chat_body(spec, messages, stream=False), responses.MOST_BYTES)
         try:
-            return answers.read_chat(spec.kind, answer)
+            return responses.read_chat(spec.kind, answer)
         except ServerError as error:
             raise DependencyFailedError(self._name, str(error)) from error
 
@@ -89,7 +89,7 @@ class ModelServer:
         """
         try:
             path = protocols.path(self._kind, "models")
-            listed = await self._ask("GET", path, None, answers.MOST_BYTES, _READY_SECONDS)
+            listed = await self._ask("GET", path, None, responses.MOST_BYTES, _READY_SECONDS)
         except ServerError as error:
             if self._kind == "openai" and error.fault in _WITHOUT_LIST:
                 return
@@ -98,7 +98,7 @@ class ModelServer:
             raise self._failed(error) from error
         except httpx.HTTPError as error:
             raise self._failed(error) from error
-        if not answers.has_model(self._kind, listed, model):
+        if not responses.has_model(self._kind, listed, model):
             raise ApiError(503, "model_missing", f"{self._name}: it does not list {model}", dependency=self._name)
 
     async def close(self) -> None:
@@ -124,7 +124,7 @@ class ModelServer:
         request = self._http.stream(method, path, json=body, headers=protocols.headers(key))
         try:
             async with asyncio.timeout(seconds), request as response:
-                return answers.read_answer(response, await read_body(response, most), key)
+                return responses.read_response(response, await read_body(response, most), key)
         except TimeoutError:
             raise protocols.slow(seconds) from None
 

@@ -56,7 +56,7 @@ def fold(hits: Sequence[Hit]) -> list[Hit]:
     return kept
 
 
-class Asked:
+class QuestionWords:
     """The words of a question, to be looked for in passages."""
 
     def __init__(self, question: str) -> None:
@@ -134,7 +134,7 @@ class Retrieval:
             vector or None, words, limit + _MORE, depth=_DEPTH + limit, rrf_k=self.rrf_k, rrf_weights=self.rrf_weights
         )
         asked, found = await self._ask(source.points, wanted)
-        question, hits = Asked(text), fold(found)
+        question, hits = QuestionWords(text), fold(found)
         if not question.shares_words(hits[:limit]):
             hits = await self._find_near(source, asked)
         elif asked.vector is not None:
@@ -146,7 +146,9 @@ class Retrieval:
         own, model = source.embedder.least_cosine, source.embedder.model
         return floor_of(model, self.config.least_cosine if own is None else own)
 
-    async def _keep_relevant(self, source: Source, asked: Question, question: Asked, hits: list[Hit]) -> list[Hit]:
+    async def _keep_relevant(
+        self, source: Source, asked: Question, question: QuestionWords, hits: list[Hit]
+    ) -> list[Hit]:
         """Return the passages that share a word with the question, or are near enough.
 
         Words are compared here first. A passage that has none of them may still be found by them: by other forms of

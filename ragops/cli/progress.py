@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ragops.adapters.pulumi.events import Step
     from ragops.cli.console import Console
-    from ragops.ingest.stages import Progress as IngestProgress
+    from ragops.ingest.progress import Progress as IngestProgress
 
 _WORDS = {
     "create": ("starting", "started"),

@@ -113,19 +113,19 @@ def _say_which(console: Console, chosen: Repository, found: RecoveryPoint, *, la
 def _clean(
     current: State, services: Sequence[str], older_than: str | None, lock_wait: float, *, dry_run: bool, yes: bool
 ) -> None:
-    from ragops.operations.restore.kept_data import asides, clean, span
+    from ragops.operations.restore.kept_data import clean, list_kept, span
     from ragops.units import size
 
     console, session = current.console, current.session(lock_wait)
     limit = span(older_than) if older_than is not None else None
     platform = session.platform()
-    found = asides(platform, services)
+    found = list_kept(platform, services)
     wanted = found.older(limit)
     for item in found.found:
         if item.kept.needed:
             console.message(f"{item.kept.name} stays: {item.kept.needed}; `ragops restore` completes it")
     if dry_run or not wanted:
-        _show_asides(console, wanted, removed=False)
+        _show_kept(console, wanted, removed=False)
         found.require_all()
         return
     rows = "".join(f"\n  {item.service}: {item.kept.name}, {size(item.kept.size)}" for item in wanted)
@@ -134,12 +134,12 @@ def _clean(
     with session.changing():
         gone = clean(platform, session.restore_journal(), wanted)
     if not (console.as_json and (gone.failures or found.failures)):  # then the error is the document
-        _show_asides(console, gone.found, removed=True)
+        _show_kept(console, gone.found, removed=True)
     gone.require_all()
     found.require_all()
 
 
-def _show_asides(console: Console, items: Sequence[KeptItem], *, removed: bool) -> None:
+def _show_kept(console: Console, items: Sequence[KeptItem], *, removed: bool) -> None:
     from ragops.units import size
 
     rows = [

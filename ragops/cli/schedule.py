@@ -34,7 +34,7 @@ def install(
     at: Annotated[
         str | None, typer.Option(metavar="HH:MM", help="Time of the nightly run on this machine; 02:00 if not given.")
     ] = None,
-    planner: Annotated[
+    scheduler: Annotated[
         str, typer.Option("--with", metavar="NAME", help="cron or systemd; systemd if it runs and none is named.")
     ] = "",
     drill: Annotated[
@@ -65,7 +65,7 @@ def install(
     wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable, minute, weekday)
     is_nightly = at is not None or drill is not None or ingest is None
     with session.changing(("schedule",)):
-        report = _change(wanted, planner, minutes, is_nightly=is_nightly)
+        report = _change(wanted, scheduler, minutes, is_nightly=is_nightly)
         gone = ingest is not None and not minutes and schedule.remove_ingest(project, schedule.schedulers())
     notes = [*dict.fromkeys(report.notes), *([NO_PROOF] if is_nightly and not (drill or can_open(project)) else [])]
     _show_installed(current.console, report, notes)
@@ -73,16 +73,16 @@ def install(
         current.console.message("removed the ingest" if gone else "no ingest was scheduled")
 
 
-def _change(wanted: Schedule, planner: str, minutes: int | None, *, is_nightly: bool) -> InstallReport:
+def _change(wanted: Schedule, scheduler: str, minutes: int | None, *, is_nightly: bool) -> InstallReport:
     """Install the nightly run, if that is wanted, and an ingest every so many `minutes`."""
     from ragops.operations.schedule import install as schedule
 
     found, nightly = schedule.schedulers(), schedule.InstallReport(None, ())
     if is_nightly:
-        nightly = schedule.install(wanted, found, planner)
+        nightly = schedule.install(wanted, found, scheduler)
     if not minutes:
         return nightly
-    report = schedule.install_ingest(wanted, minutes, found, planner)
+    report = schedule.install_ingest(wanted, minutes, found, scheduler)
     return replace(report, installed=nightly.installed, notes=(*nightly.notes, *report.notes))
 
 
@@ -94,7 +94,7 @@ def _show_installed(console: Console, report: InstallReport, notes: Sequence[str
     for note in notes:
         console.message(f"note: {note}")
     for one in there:
-        console.message(f"installed with {one.planner}, next run {_instant(one.next_run)}")
+        console.message(f"installed with {one.scheduler}, next run {_instant(one.next_run)}")
 
 
 @group.command()
@@ -115,7 +115,7 @@ def show(context: typer.Context) -> None:
             continue
         for item in run.installed:
             current.console.text(item.text.rstrip("\n"))
-            current.console.text(f"{item.planner}, next run {_instant(item.next_run)}")
+            current.console.text(f"{item.scheduler}, next run {_instant(item.next_run)}")
         current.console.text(f"last run: {_last(run.last)}")
         current.console.text(f"log: {run.log}")
 

@@ -18,7 +18,7 @@ _BOOT_WAIT = 300.0  # seconds: the nightly run may have begun just before
 @group.command()
 def install(
     context: typer.Context,
-    planner: Annotated[
+    scheduler: Annotated[
         str, typer.Option("--with", metavar="NAME", help="cron or systemd; systemd if it runs and none is named.")
     ] = "",
 ) -> None:
@@ -39,12 +39,12 @@ def install(
     boot.refuse_runtime(project)
     wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable)
     with session.changing(("schedule",)):
-        done = boot.install(wanted, schedule.schedulers(), planner)
+        done = boot.install(wanted, schedule.schedulers(), scheduler)
     current.console.document(done)
     current.console.text(done.text.rstrip("\n"))
     for note in done.notes:
         current.console.message(f"note: {note}")
-    current.console.message(f"installed with {done.planner}: it starts the platform at the next boot")
+    current.console.message(f"installed with {done.scheduler}: it starts the platform at the next boot")
 
 
 @group.command()
@@ -65,7 +65,7 @@ def show(context: typer.Context) -> None:
     current.console.document(found)
     for item in found:
         current.console.text(item.text.rstrip("\n"))
-        current.console.message(f"installed with {item.planner}")
+        current.console.message(f"installed with {item.scheduler}")
 
 
 @group.command()

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ragops.embedding import answers, protocols
-from ragops.embedding.each import PROBE
+from ragops.embedding import protocols, responses
+from ragops.embedding.batch import PROBE
 from ragops.embedding.protocols import Fault, ServerError
 from ragops.errors import MissingError, RagopsError, UnhealthyError
 
@@ -80,7 +80,7 @@ class ServerEmbedder:
     def _ask(self, texts: Sequence[str]) -> list[list[float]]:
         try:
             answer = self._post(protocols.embed_body(self._spec, texts))
-            vectors = answers.read_vectors(self._spec.kind, answer, len(texts), self._dimensions)
+            vectors = responses.read_vectors(self._spec.kind, answer, len(texts), self._dimensions)
         except ServerError as error:
             raise self._error(error) from error
         self._dimensions = len(vectors[0]) if vectors else self._dimensions
@@ -107,14 +107,14 @@ class ServerEmbedder:
 
     def _attempt(self, body: dict[str, Any]) -> Any:
         key, path = self._key(), protocols.path(self._spec.kind, "embed")
-        most, content = answers.most_bytes(len(body["input"]), self._dimensions), bytearray()
+        most, content = responses.most_bytes(len(body["input"]), self._dimensions), bytearray()
         end = time.monotonic() + self._spec.batch_timeout
         with self._client.stream("POST", path, json=body, headers=protocols.headers(key)) as response:
             for part in response.iter_bytes():
-                answers.add_bytes(content, part, most)
+                responses.add_bytes(content, part, most)
                 if time.monotonic() > end:  # the time-out of the client is that of each part
                     raise protocols.slow(self._spec.batch_timeout)
-            return answers.read_answer(response, bytes(content), key)
+            return responses.read_response(response, bytes(content), key)
 
     def _error(self, error: ServerError) -> RagopsError:
         spec, fault = self._spec, error.fault

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragops.embedding.each import join_titles
+from ragops.embedding.batch import join_titles
 from ragops.embedding.hashing import is_common
 from ragops.embedding.spec import FORMER_STATIC_NAME, STATIC_DIMENSIONS, STATIC_NAME
 from ragops.errors import MissingError

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from ragops.ingest.flow import Flow, Group, Steps, Work, run_inline
 from ragops.ingest.repair import delete_own
 from ragops.ingest.rows import UNREAD
+from ragops.ingest.stage_workers import Group, StageWorkers, Steps, Work, run_inline
 from ragops.ingest.text import UnusableDocumentError
 from ragops.ingest.vectors import PointsRefusedError
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from ragops.ingest.document_store import DocumentStore
-    from ragops.ingest.flow import Batch
     from ragops.ingest.plan import Change, Failure
     from ragops.ingest.rows import Document
+    from ragops.ingest.stage_workers import Batch
 
 # One group is one transaction: enough to spread its cost, little enough to do again.
 _GROUP_DOCUMENTS, _GROUP_BYTES = 100, 512 << 10
@@ -77,7 +77,7 @@ class Pipeline:
         `overlapping`: the next groups are read, embedded and stored while the rows of one are written.
         """
         with contextlib.ExitStack() as stack:
-            flow = stack.enter_context(Flow(self.steps)) if overlapping else None
+            flow = stack.enter_context(StageWorkers(self.steps)) if overlapping else None
             ahead: deque[Group] = deque()
             for changed in _groups(changes):
                 group = self._mark(changed)
@@ -104,7 +104,7 @@ class Pipeline:
         works = [Work(change.document.id if change.document else ids[change.seen.path], change) for change in changed]
         return Group(works, stale)
 
-    def _finish(self, flow: Flow | None, group: Group) -> int:
+    def _finish(self, flow: StageWorkers | None, group: Group) -> int:
         """Write the rows of a group, then delete the points that were replaced; returns its number of documents."""
         try:
             self._replace(group, flow.finished(group) if flow else run_inline(self.steps, group))

@@ -15,10 +15,10 @@ from ragops.config import collection_names
 from ragops.errors import IntegrityError, RagopsError
 
 if TYPE_CHECKING:
+    from ragops.ingest.collection_run import CollectionRun
     from ragops.ingest.document_store import DocumentStore
     from ragops.ingest.report import CollectionReport
     from ragops.ingest.rows import Collection
-    from ragops.ingest.run import CollectionRun
     from ragops.ingest.vectors import VectorStore
 
 

@@ -37,7 +37,7 @@ def apply_policy(
     reasons = _reasons(good, rule)
     span = timedelta(days=max(rule.daily, 1))
     needed = {point.id: why for point in points if (why := _why_needed(point, points[0], span))}
-    judged = (_verdict(point, reasons, needed, trusted, protected) for point in points)
+    judged = (_decide(point, reasons, needed, trusted, protected) for point in points)
     return tuple(judged) if good else tuple(Decision(point, True, "there is no good one yet") for point in points)
 
 
@@ -67,7 +67,7 @@ def _reasons(good: Sequence[RecoveryPoint], rule: KeepSettings) -> dict[str, str
     return {ident: ", ".join(dict.fromkeys(why)) for ident, why in found.items()}
 
 
-def _verdict(
+def _decide(
     point: RecoveryPoint,
     reasons: dict[str, str],
     needed: Mapping[str, str],

@@ -45,7 +45,7 @@ class KeepsOwn(Protocol):
 class KeepsFolders(Protocol):
     """A control that keeps data aside as folders next to the live one."""
 
-    def asides(self) -> tuple[Kept, ...]:
+    def list_kept(self) -> tuple[Kept, ...]:
         """List what was set aside. Raises RagopsError."""
 
     def remove_aside(self, name: str) -> None:

@@ -152,7 +152,7 @@ def test_an_empty_folder_instead_of_the_data(redis: Redis) -> None:
 
 @pytest.mark.parametrize("running", [True, False])
 def test_what_was_set_aside_is_listed_and_removed(redis: Redis, running: bool) -> None:
-    assert redis.control.asides() == ()
+    assert redis.control.list_kept() == ()
     redis.ask("set", "key", "value")
     redis.ask("save")
     redis.control.stop()
@@ -160,7 +160,7 @@ def test_what_was_set_aside_is_listed_and_removed(redis: Redis, running: bool) -
     redis.volume("mkdir current.before-christmas")
     if running:
         redis.control.start()
-    (found,) = redis.control.asides()
+    (found,) = redis.control.list_kept()
     assert (found.kind, found.name) == ("folder", aside)
     assert found.size > 0
     assert found.since is not None
@@ -169,7 +169,7 @@ def test_what_was_set_aside_is_listed_and_removed(redis: Redis, running: bool) -
             redis.control.remove_aside(wrong if ":" in wrong else f"{aside.partition(':')[0]}:{wrong}")
         assert raised.value.code == "not_kept"
     redis.control.remove_aside(aside)
-    assert redis.control.asides() == ()
+    assert redis.control.list_kept() == ()
     assert redis.volume("ls -d current*") == ["current", "current.before-christmas"]
 
 

@@ -18,13 +18,13 @@ from ragops.api.chat_model import messages
 from ragops.api.model_servers import ModelServer, TooLongError
 from ragops.api.problem import ApiError
 from ragops.api.search import FoundPassage
-from ragops.embedding.each import RefusedText, embed_each
+from ragops.embedding.batch import RejectedText, embed_batch
 from ragops.embedding.server import ServerEmbedder
 from ragops.embedding.spec import ChatSpec, ModelSpec
 from ragops.errors import MissingError, UnhealthyError
 
 if TYPE_CHECKING:
-    from ragops.embedding.answers import Piece
+    from ragops.embedding.responses import Piece
 
 CHINESE = ("\u5907\u4efd\u548c\u6062\u590d\u662f\u4e00\u56de\u4e8b\uff0c" * 1300)[:12_726]
 CONTEXT, ANSWER = 2048, 32
@@ -68,10 +68,10 @@ def test_vectors_in_batches_are_those_of_the_texts_alone(embed_spec: ModelSpec) 
 
 
 def test_a_text_beyond_the_context_costs_no_neighbour(embed_spec: ModelSpec) -> None:
-    found = embed_each(ServerEmbedder(embed_spec), ["short", "backup " * 3000, "another"])
-    assert [isinstance(one, RefusedText) for one in found] in ([False, True, False], [False, False, False])
+    found = embed_batch(ServerEmbedder(embed_spec), ["short", "backup " * 3000, "another"])
+    assert [isinstance(one, RejectedText) for one in found] in ([False, True, False], [False, False, False])
     if embed_spec.kind == "ollama":  # it embeds the beginning
-        assert not isinstance(found[1], RefusedText)
+        assert not isinstance(found[1], RejectedText)
 
 
 def test_a_model_that_is_not_there(embed_spec: ModelSpec) -> None:

@@ -216,7 +216,7 @@ def test_a_sample_counts_each_table(database, tmp_path):
     parts = dumped(database, tmp_path)
     part, wanted = database_builder.dump_of(parts), database_builder.globals_of(tmp_path, parts)
     with database_builder.new_database(database.endpoint, wanted) as fresh:
-        order = pg_restore.Order(database.endpoint, database.control, fresh, tmp_path / part.name, part, wanted)
+        order = pg_restore.RestoreJob(database.endpoint, database.control, fresh, tmp_path / part.name, part, wanted)
         now = time.monotonic()
         found = proof._sample(order, now, now + 600)
         assert (found.extent, found.proven, found.left) == (Extent.SAMPLED, ("rag.documents",), ())

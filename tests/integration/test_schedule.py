@@ -180,7 +180,7 @@ def test_install_show_remove_leave_other_lines_alone(project: Path, ragops: Any,
     assert again.out.splitlines() == lines, "what it shows is what stands there"
 
     shown = ragops("backup", "schedule", "show", "--json", cwd=project, env=table.env).json()
-    assert [(item["planner"], item["next_run"][11:16]) for item in shown["installed"]] == [("cron", "03:30")]
+    assert [(item["scheduler"], item["next_run"][11:16]) for item in shown["installed"]] == [("cron", "03:30")]
     assert shown["last"] is None
 
     assert ragops("backup", "schedule", "remove", "--json", cwd=project, env=table.env).json() == {"removed": ["cron"]}
@@ -253,7 +253,7 @@ def test_neither_cron_nor_systemd(project: Path, ragops: Any, workspace: Path) -
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [("--at 25:00", "invalid_time"), ("--drill someday", "invalid_weekday"), ("--with at", "unknown_planner")],
+    [("--at 25:00", "invalid_time"), ("--drill someday", "invalid_weekday"), ("--with at", "unknown_scheduler")],
 )
 def test_wrong_words_change_nothing(project: Path, ragops: Any, table: Table, words: str, code: str) -> None:
     done = ragops("backup", "schedule", "install", *words.split(), "--json", cwd=project, env=table.env)
@@ -280,7 +280,7 @@ def test_the_ingest_and_the_nightly_run_leave_one_another_alone(project: Path, r
         return done
 
     done = run("install", "--ingest=15m", "--with=cron", "--json").json()
-    assert (done["installed"], done["ingest"]["planner"]) == (None, "cron")
+    assert (done["installed"], done["ingest"]["scheduler"]) == (None, "cron")
     assert fields_of(table) == ["*/15 * * * *"], "it was asked for alone"
     assert "*/15" in run("show").out
     run("install", "--at=03:30", "--with=cron")
@@ -724,7 +724,7 @@ def test_units_come_and_go(project: Path, units: Folder) -> None:
     theirs.write_text("[Timer]\nOnCalendar=daily\n")
 
     report = operation.install(wanted(project, drill=0), found)
-    assert report.installed.planner == "systemd"
+    assert report.installed.scheduler == "systemd"
     assert told(units)[1:] == [
         "--no-ask-password enable ragops-test-default-drill.timer ragops-test-default.timer",
         "--no-ask-password restart ragops-test-default-drill.timer ragops-test-default.timer",
@@ -734,7 +734,7 @@ def test_units_come_and_go(project: Path, units: Folder) -> None:
     operation.install(wanted(project, minute=200), found)
     assert "--no-ask-password disable --now ragops-test-default-drill.timer" in told(units)
     shown = operation.show(loaded(project), found)
-    assert [item.planner for item in shown.installed] == ["systemd"]
+    assert [item.scheduler for item in shown.installed] == ["systemd"]
     assert shown.installed[0].next_run is not None
     assert f"{shown.installed[0].next_run:%H:%M}" == "03:20"
 
@@ -802,9 +802,9 @@ def test_changing_from_one_to_the_other_never_runs_it_twice(
     monkeypatch.setenv("RAGOPS_CACHE_DIR", str(project / "cache"))
     found = Schedulers(Crontab(), units)
     table.file.write_text("0 1 * * * theirs\n")
-    for planner in ("cron", "systemd", "cron"):
-        operation.install(wanted(project), found, planner)
-        assert [item.planner for item in operation.show(loaded(project), found).installed] == [planner]
+    for scheduler in ("cron", "systemd", "cron"):
+        operation.install(wanted(project), found, scheduler)
+        assert [item.scheduler for item in operation.show(loaded(project), found).installed] == [scheduler]
     operation.install(wanted(project), found)
     assert table.file.read_text() == "0 1 * * * theirs\n"
 
@@ -824,7 +824,7 @@ def test_who_may_have_timers_and_no_crontab_is_well_served(
     found = Schedulers(Crontab(), units)
     report = operation.install(wanted(project), found)
     assert any("an older one may be left in cron" in note for note in report.notes)
-    assert [item.planner for item in operation.show(loaded(project), found).installed] == ["systemd"]
+    assert [item.scheduler for item in operation.show(loaded(project), found).installed] == ["systemd"]
 
 
 # --- a real crontab and a real cron --------------------------------------------------------------------------------

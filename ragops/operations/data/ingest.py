@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters import audit
 from ragops.adapters.qdrant.sparse import WordModel
-from ragops.embedding.each import PROBE
+from ragops.embedding.batch import PROBE
 from ragops.embedding.spec import FORMER_STATIC_NAME
 from ragops.errors import RagopsError
 from ragops.ingest import rebuild as rebuilding
+from ragops.ingest.collection_run import CollectionRun
 from ragops.ingest.document_store import open_store
 from ragops.ingest.documents import pool
+from ragops.ingest.progress import Progress
 from ragops.ingest.report import CollectionReport, FailedDocument, IngestReport, Refusal
-from ragops.ingest.run import CollectionRun
-from ragops.ingest.stages import Progress
 from ragops.ingest.vectors import VectorStore
 from ragops.operations.data.cache import invalidate_answer_cache
 from ragops.operations.data.models import Models, find_models

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ragops import embedding
 from ragops.adapters.qdrant.sparse import LANGUAGE
-from ragops.embedding.nothing import WORDS_NAME, NoVectors
+from ragops.embedding.null_embedder import BM25_NAME, NullEmbedder
 from ragops.embedding.spec import HASHING_DIMENSIONS, STATIC_NAME, local_spec
 from ragops.errors import RagopsError, UsageError
 from ragops.services.api import configuration
@@ -43,7 +43,7 @@ class Models:
     @property
     def default(self) -> str:
         """The name of the embedder for collections that name none."""
-        return WORDS_NAME if self.words_alone else next(iter(self.specs))
+        return BM25_NAME if self.words_alone else next(iter(self.specs))
 
     def check(self, name: str) -> ModelSpec:
         """Return what `name` means. Raises UsageError (embedding_model_unknown) with the names that there are."""
@@ -64,7 +64,7 @@ class Models:
     def open(self, name: str) -> Embedder:
         """Return the embedder of that name. Raises UsageError (embedding_model_unknown), MissingError."""
         if self.words_alone:
-            return NoVectors()
+            return NullEmbedder()
         if name not in self._opened:
             spec = self.check(name)
             key = partial(self.read_key, spec.key_file) if spec.key_file else str

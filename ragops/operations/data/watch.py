@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.folder_watch import Changes, FolderWatch
 from ragops.errors import ExitCode, InterruptedRunError, LockedError, RagopsError
-from ragops.ingest.watched import WatchedCollection
+from ragops.ingest.watched_collection import WatchedCollection
 from ragops.operations.data import ingest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
 
+    from ragops.ingest.progress import Progress
     from ragops.ingest.report import IngestReport
     from ragops.ingest.rows import Collection
-    from ragops.ingest.stages import Progress
     from ragops.operations.session import Session
 
 _READ_SECONDS = 5.0  # between two looks at what collections there are

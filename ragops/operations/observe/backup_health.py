@@ -12,7 +12,7 @@ from ragops.adapters.background import BackgroundTask
 from ragops.errors import RagopsError
 from ragops.operations.observe import restore_proof
 from ragops.operations.records import drill_log, last_backup
-from ragops.operations.restore.kept_data import asides
+from ragops.operations.restore.kept_data import list_kept
 from ragops.recovery.local_history import History
 from ragops.services.contract import Check, ProbeResult, Status
 from ragops.units import size
@@ -215,7 +215,7 @@ def _restore(session: Session) -> list[Check]:
 def _kept(session: Session) -> list[Check]:
     """Return what restores have kept for longer than a week; another check reports a service that does not answer."""
     try:
-        old = asides(session.platform()).older(timedelta(days=_KEPT_DAYS))
+        old = list_kept(session.platform()).older(timedelta(days=_KEPT_DAYS))
     except RagopsError:
         return []
     if not old:

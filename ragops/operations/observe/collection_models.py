@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from ragops.embedding.nothing import WORDS_NAME
+from ragops.embedding.null_embedder import BM25_NAME
 from ragops.embedding.spec import local_spec
 from ragops.services.contract import Check, Status
 from ragops.services.qdrant.backup import sampling as qdrant
@@ -28,7 +28,7 @@ def check(endpoints: Mapping[str, Endpoint], deadline: float, timeout: float) ->
     if api is None or not api.options.get("models"):  # an earlier release provisioned it, or search is by words alone
         return Check(NAME, Status.OK, "not compared: the API does not name its models")
     known: dict[str, dict[str, Any]] = json.loads(api.options["models"])
-    rows = [row for row in made_with(endpoints["timescaledb"], timeout) if row.enabled and row.embedder != WORDS_NAME]
+    rows = [row for row in made_with(endpoints["timescaledb"], timeout) if row.enabled and row.embedder != BM25_NAME]
     aliases = qdrant.aliases(endpoints["qdrant"], timeout)
     faults: dict[str, str] = {}
     for looked, row in enumerate(rows):

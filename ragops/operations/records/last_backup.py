@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Taken:
+class PointSummary:
     """A recovery point that was taken; `created` in ISO 8601, `size` in bytes, `copies` whole or not by repository."""
 
     point: str
@@ -39,7 +39,7 @@ class RunRecord:
     time: str
     seconds: float
     error: str = ""
-    taken: Taken | None = None
+    taken: PointSummary | None = None
 
 
 def read(path: Path) -> RunRecord | None:

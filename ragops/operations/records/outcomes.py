@@ -103,13 +103,15 @@ def record_copies(session: Session, result: BackupResult) -> None:
     _save(session, replace(record, error=error, taken=taken))
 
 
-def _taken(result: BackupResult) -> last_backup.Taken:
+def _taken(result: BackupResult) -> last_backup.PointSummary:
     point = result.point
     copies = {copy.repository: copy.error is None for copy in result.copies}
-    return last_backup.Taken(point.id, point.manifest.created.isoformat(), point.manifest.duration, point.size, copies)
+    return last_backup.PointSummary(
+        point.id, point.manifest.created.isoformat(), point.manifest.duration, point.size, copies
+    )
 
 
-def _write(session: Session, error: str, seconds: float, taken: last_backup.Taken | None) -> None:
+def _write(session: Session, error: str, seconds: float, taken: last_backup.PointSummary | None) -> None:
     before = last_backup.read(session.project.paths.backup_record)
     known = taken or (before.taken if before else None)
     _save(session, last_backup.RunRecord(datetime.now(tz=UTC).isoformat(), round(seconds, 3), error, known))

@@ -31,7 +31,7 @@ class KeptItem:
 
 
 @dataclass(frozen=True)
-class Asides:
+class KeptItems:
     """All that is kept; `failures` are the services that could not be asked."""
 
     found: tuple[KeptItem, ...]
@@ -61,7 +61,7 @@ def span(text: str) -> timedelta:
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 
-def asides(platform: Platform, services: Sequence[str] = ()) -> Asides:
+def list_kept(platform: Platform, services: Sequence[str] = ()) -> KeptItems:
     """Return what is kept, in order of dependence; `services` (none: all). Never raises for one of them."""
     found: list[KeptItem] = []
     failures: list[tuple[str, RagopsError]] = []
@@ -75,10 +75,10 @@ def asides(platform: Platform, services: Sequence[str] = ()) -> Asides:
                 raise
             except RagopsError as error:
                 failures.append((name, error))
-    return Asides(tuple(found), tuple(failures))
+    return KeptItems(tuple(found), tuple(failures))
 
 
-def clean(platform: Platform, journal: RestoreJournal, wanted: Sequence[KeptItem]) -> Asides:
+def clean(platform: Platform, journal: RestoreJournal, wanted: Sequence[KeptItem]) -> KeptItems:
     """Remove what is `wanted` for good; returns what is gone, and what failed. The caller asked, and holds the locks.
 
     Raises RagopsError (restore_interrupted) if a restore has not come to its end.
@@ -97,14 +97,14 @@ def clean(platform: Platform, journal: RestoreJournal, wanted: Sequence[KeptItem
             failures.append((item.service, error))
         else:
             gone.append(item)
-    return Asides(tuple(gone), tuple(failures))
+    return KeptItems(tuple(gone), tuple(failures))
 
 
 def _folders(platform: Platform, name: str) -> tuple[Kept, ...]:
     if by_name(name).backup() is None:
         return ()
     control = platform.control(name)
-    return control.asides() if isinstance(control, KeepsFolders) else ()
+    return control.list_kept() if isinstance(control, KeepsFolders) else ()
 
 
 def _own(platform: Platform, name: str) -> tuple[Kept, ...]:

@@ -28,21 +28,21 @@ _INSTALL = "`ragops service install` has it started"
 
 @dataclass(frozen=True)
 class Installed:
-    """What stands in `planner` (cron or systemd) for an environment; `notes` are what its owner has to know."""
+    """What stands in `scheduler` (cron or systemd) for an environment; `notes` are what its owner has to know."""
 
-    planner: str
+    scheduler: str
     text: str
     notes: tuple[str, ...] = ()
 
 
-def install(wanted: Schedule, found: Schedulers, planner: str = "") -> Installed:
-    """Have `ragops service start` run at boot by `planner`: systemd if none is named and it runs, else cron.
+def install(wanted: Schedule, found: Schedulers, scheduler: str = "") -> Installed:
+    """Have `ragops service start` run at boot by `scheduler`: systemd if none is named and it runs, else cron.
 
     Raises as `Entry.install`.
     """
     entry = _entry(wanted.environment, wanted.config)
     chosen, text, notes = entry.install(
-        found, planner, lambda: block_text(wanted), lambda: dict([unit_text(wanted, system=found.units.system)])
+        found, scheduler, lambda: block_text(wanted), lambda: dict([unit_text(wanted, system=found.units.system)])
     )
     return Installed(chosen, text, notes)
 
@@ -81,7 +81,7 @@ def finding(project: Project, found: Schedulers) -> tuple[Check, ...]:
     except RagopsError as error:
         return (Check("boot", Status.OK, f"not known: {error.message}"),)
     if there:
-        return (Check("boot", Status.OK, f"the platform is started by {there[0].planner}"),)
+        return (Check("boot", Status.OK, f"the platform is started by {there[0].scheduler}"),)
     return (Check("boot", Status.OK, f"nothing starts the platform; {_INSTALL}"),)
 
 
@@ -162,7 +162,7 @@ def unit_text(wanted: Schedule, *, system: bool) -> tuple[str, str]:
 
 def _found(project: Project, found: Schedulers) -> tuple[Installed, ...]:
     there = _entry(project.paths.environment, project.config).find(found)
-    return tuple(Installed(planner, text) for planner, text in there)
+    return tuple(Installed(scheduler, text) for scheduler, text in there)
 
 
 def _entry(environment: str, config: object) -> Entry:

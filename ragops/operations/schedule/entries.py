@@ -33,10 +33,12 @@ class Schedulers:
     def choose(self, name: str) -> str:
         """Return `name`, or the scheduler to use if it is empty: systemd if it runs, else cron.
 
-        Raises UsageError (unknown_planner).
+        Raises UsageError (unknown_scheduler).
         """
         if name not in ("", CRON, SYSTEMD):
-            raise UsageError("unknown_planner", f"there is no {name!r} to install into", "one of: cron, systemd")
+            raise UsageError(
+                "unknown_scheduler", f"cannot install into {name!r}: it is not a scheduler", "use cron or systemd"
+            )
         return name or (SYSTEMD if self.units.available() else CRON)
 
 
@@ -58,7 +60,7 @@ class Entry:
     ) -> tuple[str, str, tuple[str, ...]]:
         """Write the entry in the place of an older one; return the scheduler, the text there, and notes.
 
-        Raises UsageError (unknown_planner, path_not_schedulable, unit_taken), MissingError (cron_missing,
+        Raises UsageError (unknown_scheduler, path_not_schedulable, unit_taken), MissingError (cron_missing,
         systemd_missing), RagopsError (crontab_unreadable, crontab_refused, crontab_damaged, tool_failed): all then
         stands as it was.
         """

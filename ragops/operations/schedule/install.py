@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Installed:
-    """What stands in `planner` (cron or systemd) for an environment, and when it runs next if that is known."""
+    """What stands in `scheduler` (cron or systemd) for an environment, and when it runs next if that is known."""
 
-    planner: str
+    scheduler: str
     text: str
     next_run: datetime | None
 
@@ -76,26 +76,26 @@ def schedulers() -> Schedulers:
     return Schedulers(Crontab(), unit_folder(os.getuid(), os.environ))
 
 
-def install(schedule: Schedule, found: Schedulers, planner: str = "") -> InstallReport:
-    """Put the run into `planner`, systemd's timers if none is named and systemd runs, in the place of an older one.
+def install(schedule: Schedule, found: Schedulers, scheduler: str = "") -> InstallReport:
+    """Put the run into `scheduler`, systemd's timers if none is named and systemd runs, in the place of an older one.
 
     Raises as `Entry.install`.
     """
     entry = _entry(schedule.environment, schedule.config)
     chosen, text, notes = entry.install(
         found,
-        planner,
+        scheduler,
         lambda: texts.render_cron_block(schedule),
         lambda: texts.render_units(schedule, system=found.units.system),
     )
     return InstallReport(Installed(chosen, text, texts.find_next_run(text, _now())), notes)
 
 
-def install_ingest(schedule: Schedule, minutes: int, found: Schedulers, planner: str = "") -> InstallReport:
-    """Put an ingest every so many `minutes` into `planner`, as `install` does. Raises as `Entry.install`."""
+def install_ingest(schedule: Schedule, minutes: int, found: Schedulers, scheduler: str = "") -> InstallReport:
+    """Put an ingest every so many `minutes` into `scheduler`, as `install` does. Raises as `Entry.install`."""
     chosen, text, notes = ingest_timer.make_entry(schedule.environment, schedule.config).install(
         found,
-        planner,
+        scheduler,
         lambda: ingest_timer.render_block(schedule, minutes),
         lambda: ingest_timer.render_units(schedule, minutes, system=found.units.system),
     )

@@ -70,9 +70,9 @@ class DockerControl:
         """Put the folder that was set aside in place again; what is there now keeps a name of its own."""
         DataVolume(self._host, self._container()).bring_back(aside)
 
-    def asides(self) -> tuple[Kept, ...]:
+    def list_kept(self) -> tuple[Kept, ...]:
         """List the folders next to the data, in the volume."""
-        return DataVolume(self._host, self._container()).asides()
+        return DataVolume(self._host, self._container()).list_kept()
 
     def remove_aside(self, name: str) -> None:
         """Remove one of them for good."""

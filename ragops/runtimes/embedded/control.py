@@ -77,7 +77,7 @@ class ProcessControl:
         except OSError as error:
             raise explain_os_error(error, f"put {aside} back in place") from error
 
-    def asides(self) -> tuple[Kept, ...]:
+    def list_kept(self) -> tuple[Kept, ...]:
         """List the folders next to the data."""
         data = self._data()
         try:

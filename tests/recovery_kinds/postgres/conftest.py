@@ -143,7 +143,7 @@ class Server:
 
 
 @dataclass
-class Taken:
+class TakenBackup:
     """A recovery point: the parts in `folder`."""
 
     folder: Path
@@ -154,14 +154,14 @@ class Taken:
         return "\n".join(note for part in self.parts for note in part.notes)
 
 
-def take(server: Server, database: str, folder: Path, *, encrypted: bool = False) -> Taken:
+def take(server: Server, database: str, folder: Path, *, encrypted: bool = False) -> TakenBackup:
     writer = KeepingWriter(folder)
     writer.encrypted = encrypted
     TimescaleBackup().dump(server.endpoint(database), server.control, writer)
-    return Taken(folder, writer.parts)
+    return TakenBackup(folder, writer.parts)
 
 
-def restore(server: Server, database: str, taken: Taken) -> str:
+def restore(server: Server, database: str, taken: TakenBackup) -> str:
     """Back into the server; the words that it returns."""
     engine, endpoint = TimescaleBackup(), server.endpoint(database)
     engine.preflight(endpoint, server.control, taken.folder, taken.parts)

@@ -13,7 +13,7 @@ import pytest
 from ragops.errors import ExitCode, LockedError, RagopsError
 from ragops.services.contract import Extent
 from ragops.services.timescaledb.backup.backup import TimescaleBackup
-from tests.recovery_kinds.postgres.conftest import NUMBERS, Server, Taken, restore, take
+from tests.recovery_kinds.postgres.conftest import NUMBERS, Server, TakenBackup, restore, take
 from tests.recovery_kinds.postgres.kinds import KINDS, Kind
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _check(kind: Kind, made: Made, source: Server, elsewhere: Server, tmp_path: 
     _compare(kind, before, source.picture(name, made.prefix))
 
 
-def _prove(server: Server, database: str, taken: Taken) -> None:
+def _prove(server: Server, database: str, taken: TakenBackup) -> None:
     proof = TimescaleBackup().prove(server.endpoint(database), server.control, taken.folder, taken.parts)
     assert proof.extent is Extent.RESTORED, proof
     left = "SELECT datname FROM pg_database WHERE datname LIKE %s"

@@ -20,7 +20,7 @@ from ragops.services.timescaledb.schema import migrations as schema
 from tests.backup_helpers import KeepingWriter
 from tests.docker.conftest import docker, image, module_mine  # noqa: F401  fixtures
 from tests.docker.services.conftest import start  # noqa: F401
-from tests.recovery_kinds.postgres.conftest import Taken
+from tests.recovery_kinds.postgres.conftest import TakenBackup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -121,13 +121,13 @@ def picture(server: Any, kind: Kind) -> list[Any]:
     return [server.sql(query) for query in queries] + rows
 
 
-def take(server: Any, folder: Path) -> Taken:
+def take(server: Any, folder: Path) -> TakenBackup:
     writer = KeepingWriter(folder)
     TimescaleBackup().dump(server.endpoint, server.control, writer)
-    return Taken(folder, writer.parts)
+    return TakenBackup(folder, writer.parts)
 
 
-def restore(server: Any, taken: Taken) -> str:
+def restore(server: Any, taken: TakenBackup) -> str:
     engine = TimescaleBackup()
     engine.preflight(server.endpoint, server.control, taken.folder, taken.parts)
     return "\n".join(engine.restore(server.endpoint, server.control, taken.folder, taken.parts))

@@ -72,7 +72,7 @@ async def test_no_passage_twice_in_an_answer_that_is_as_long_as_asked(api: Api, 
 )
 def test_words_in_common(question: str, text: str, shares: bool) -> None:
     found = Hit("1", 1.0, {"text": text, "path": "docs/backup.md" if "backup" in question else ""})
-    assert relevance.Asked(question).shares_words([hit(0, "nothing"), found]) is shares
+    assert relevance.QuestionWords(question).shares_words([hit(0, "nothing"), found]) is shares
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_words_in_common(question: str, text: str, shares: bool) -> None:
     ],
 )
 def test_stop_words_of_other_languages_hide_no_passage(question: str, text: str) -> None:
-    assert relevance.Asked(question).shares_words([hit(0, text)])
+    assert relevance.QuestionWords(question).shares_words([hit(0, text)])
 
 
 @asynchronous
@@ -108,7 +108,7 @@ async def test_a_passage_that_qdrant_finds_by_words_stays_if_no_word_is_seen_her
 ) -> None:
     """By stems of another language, or by the beginning of its document, which its text does not hold."""
     api = await start(search={"least_cosine": 0.99})
-    monkeypatch.setattr(relevance.Asked, "has_word", lambda _asked, _hit: False)
+    monkeypatch.setattr(relevance.QuestionWords, "has_word", lambda _asked, _hit: False)
     assert [one["path"] for one in (await api.search("rotation of secrets")).json()["results"]] == ["rotation.md"]
     assert [part.get("score_threshold") for part in qdrant.asked[-1]["prefetch"]] == [0.99, None]
     assert qdrant.asked[-1]["with_payload"] is False

@@ -13,8 +13,8 @@ from ragops.cli.progress import _documents_text as documents_text
 from ragops.cli.watch import _Batches
 from ragops.errors import LockedError, UnhealthyError, UsageError
 from ragops.hints import set_options_of
+from ragops.ingest.progress import Progress
 from ragops.ingest.report import CollectionReport, FailedDocument, IngestReport, LeftOut, RefusedChunk
-from ragops.ingest.stages import Progress
 from ragops.services.timescaledb.collections.json_import import ImportReport
 
 REPORT = CollectionReport(

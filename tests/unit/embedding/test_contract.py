@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ragops.embedding import answers, make
-from ragops.embedding.each import RefusedText, embed_each
+from ragops.embedding import make, responses
+from ragops.embedding.batch import RejectedText, embed_batch
 from ragops.embedding.server import ServerEmbedder
 from ragops.embedding.spec import ModelSpec, local_spec
 from ragops.errors import MissingError, RagopsError, UnhealthyError
@@ -84,7 +84,7 @@ def test_static_embeddings_are_the_same_for_ever() -> None:
     assert before.name == "wordllama-l2-256-v1"
     [found] = before.embed(["Backup and restore"])
     assert found[:4] == pytest.approx([0.0850, 0.0578, -0.0301, -0.0206], abs=1e-4)
-    assert embed_each(before, ["restore"], ["Backup"]) == before.embed(["Backup\nrestore"])
+    assert embed_batch(before, ["restore"], ["Backup"]) == before.embed(["Backup\nrestore"])
     [now] = make(ModelSpec(kind="static")).embed(["Backup and restore"])
     assert now[:4] == pytest.approx([0.0645, 0.0484, -0.0739, 0.0331], abs=1e-4)
 
@@ -100,7 +100,7 @@ def test_static_embeddings_go_by_words_not_by_marks_and_addresses() -> None:
 
 def test_a_title_moves_the_vector_of_a_passage() -> None:
     embedder = make(ModelSpec(kind="static"))
-    plain, titled = embed_each(embedder, ["fill the pan", "fill the pan"], ["", "potato soup"])
+    plain, titled = embed_batch(embedder, ["fill the pan", "fill the pan"], ["", "potato soup"])
     [question] = embedder.embed(["soup"])
     assert isinstance(plain, list)
     assert isinstance(titled, list)
@@ -166,10 +166,10 @@ def test_a_server_that_dies(server: ModelServer) -> None:
 def test_one_refused_text_of_a_batch(server: ModelServer, status: int) -> None:
     refuse = server.error(status, "input length exceeds the context length")
     server.misbehave = lambda texts: refuse if "bad" in texts else None
-    found = embed_each(served(server), ["one", "bad", "three", "four", "five"])
-    assert [isinstance(one, RefusedText) for one in found] == [False, True, False, False, False]
+    found = embed_batch(served(server), ["one", "bad", "three", "four", "five"])
+    assert [isinstance(one, RejectedText) for one in found] == [False, True, False, False, False]
     assert found[0] == vector("one")
-    assert isinstance(found[1], RefusedText)
+    assert isinstance(found[1], RejectedText)
     assert "input length exceeds" in found[1].reason
 
 
@@ -183,14 +183,14 @@ def test_one_text_without_a_vector_of_finite_numbers(server: ModelServer, spoile
     server.misbehave = answer
     embedder = served(server)
     assert embedder.dimensions == DIMENSIONS
-    found = embed_each(embedder, ["one", "bad", "three"])
-    assert [isinstance(one, RefusedText) for one in found] == [False, True, False]
+    found = embed_batch(embedder, ["one", "bad", "three"])
+    assert [isinstance(one, RejectedText) for one in found] == [False, True, False]
 
 
 def test_fewer_vectors_than_texts(server: ModelServer) -> None:
     server.misbehave = lambda texts: server.json(texts, [vector(text) for text in texts[:-1]])
     with pytest.raises(UnhealthyError, match="does not hold 1 embeddings") as caught:
-        embed_each(served(server), ["one", "two", "three"])
+        embed_batch(served(server), ["one", "two", "three"])
     assert caught.value.code == "embedder_faulty"
 
 
@@ -199,14 +199,14 @@ def test_other_dimensions_than_configured(server: ModelServer) -> None:
         served(server, dimensions=512).embed(["one"])
     assert caught.value.code == f"{server.kind}_refused"
     with pytest.raises(UnhealthyError, match="not 512"):
-        embed_each(served(server, dimensions=512), ["one", "two"])
+        embed_batch(served(server, dimensions=512), ["one", "two"])
 
 
 @pytest.mark.parametrize("content", [b"<html>welcome</html>", b"", b"\xff", b"[1]", b"null", b"{}"])
 def test_an_answer_of_something_else(server: ModelServer, content: bytes) -> None:
     server.misbehave = lambda _texts: (200, {"content-type": "text/html"}, content)
     with pytest.raises(UnhealthyError):
-        embed_each(served(server), ["one", "two"])
+        embed_batch(served(server), ["one", "two"])
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -264,7 +264,7 @@ def test_a_missing_model_by_any_words(server: ModelServer, error: str) -> None:
     for status in (400, 404):
         server.misbehave = lambda _texts, status=status: server.error(status, error)  # type: ignore[misc]
         with pytest.raises((MissingError, UnhealthyError)) as caught:
-            embed_each(served(server), ["one", "two"])
+            embed_batch(served(server), ["one", "two"])
         assert caught.value.code == f"{server.kind}_model_missing"
 
 
@@ -273,14 +273,14 @@ def test_a_redirect_is_not_followed_and_gets_no_key(server: ModelServer) -> None
     with WebServer(lambda request: (200, seen.append(request) or {})) as other:
         server.misbehave = lambda _texts: (307, {"location": f"{other.url}/take?key=1"}, b"")
         with pytest.raises(UnhealthyError, match=r"redirects to 127\.0\.0\.1, which is not followed"):
-            embed_each(served(server, key=KEY), ["one", "two", "three"])
+            embed_batch(served(server, key=KEY), ["one", "two", "three"])
     assert seen == []
     assert len(server.asked) == 1  # no text is at fault
 
 
 def test_a_batch_that_is_too_large_is_sent_in_parts(server: ModelServer) -> None:
     server.misbehave = lambda texts: (413, {}, b"<html>too large</html>") if len(texts) > 1 else None
-    assert embed_each(served(server), ["one", "three", "five"]) == [vector("one"), vector("three"), vector("five")]
+    assert embed_batch(served(server), ["one", "three", "five"]) == [vector("one"), vector("three"), vector("five")]
 
 
 def test_error_pages_of_a_proxy(server: ModelServer) -> None:
@@ -293,7 +293,7 @@ def test_error_pages_of_a_proxy(server: ModelServer) -> None:
 
 
 def test_an_answer_without_end_is_given_up(server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "MOST_BYTES", 1 << 20)
+    monkeypatch.setattr(responses, "MOST_BYTES", 1 << 20)
     server.misbehave = lambda _texts: (200, {}, b"[" + b"1," * (4 << 20))
     with pytest.raises(UnhealthyError, match="larger than 1 MiB"):
         served(server, dimensions=DIMENSIONS).embed(["one"])

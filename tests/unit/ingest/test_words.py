@@ -12,11 +12,11 @@ import pytest
 from ragops.adapters.qdrant.sparse import WordModel
 from ragops.embedding.hashing import HashingEmbedder
 from ragops.ingest.context import lead_of, path_words, with_context
-from ragops.ingest.flow import Batch, Steps, Work
 from ragops.ingest.plan import Change
+from ragops.ingest.progress import StageTimes
 from ragops.ingest.rows import ChunkRow, Collection, FileVersion
 from ragops.ingest.split import Splitter
-from ragops.ingest.stages import Stages
+from ragops.ingest.stage_workers import Batch, Steps, Work
 from ragops.operations.data.models import Models
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def test_context_stands_above_the_text() -> None:
 def points(words: WordModel | None, *texts: str) -> list[Point]:
     """The points that a batch of the chunks of one document becomes."""
     collection = Collection(1, "docs", "", "", 800, 100, ["md"], recursive=True, enabled=True)
-    steps = Steps(None, HashingEmbedder(), Splitter(800, 100), collection, Path(), Stages(), words)  # type: ignore[arg-type]
+    steps = Steps(None, HashingEmbedder(), Splitter(800, 100), collection, Path(), StageTimes(), words)  # type: ignore[arg-type]
     work = Work(1, Change(FileVersion("doc-1.md", "", 1, datetime.now(UTC)), None), lead=lead_of(texts[0]))
     batch = Batch([(ChunkRow(UUID(int=n), 1, n, text, ""), work) for n, text in enumerate(texts)])
     steps.embed(batch)

@@ -62,7 +62,7 @@ def test_prune_leaves_what_an_interrupted_restore_continues_with(session: Sessio
 
 def test_prune_leaves_the_last_one_that_was_taken_here(session: Session) -> None:
     ids = filled(session, 40)
-    taken = last_backup.Taken(ids[2], START.isoformat(), 1.0, 10)
+    taken = last_backup.PointSummary(ids[2], START.isoformat(), 1.0, 10)
     last_backup.save(session.project.paths.backup_record, last_backup.RunRecord(START.isoformat(), 1.0, "", taken))
     commands.prune_points(session).require_all()
     assert ids[2] in there(session)
@@ -99,7 +99,7 @@ def test_a_backup_holds_its_locks_and_one_of_one_instant_keeps_ingest_out(
 
 def test_copies_that_are_made_later_are_recorded(session: Session) -> None:
     (ident,) = filled(session, 1)
-    taken = last_backup.Taken(ident, START.isoformat(), 1.0, 10, {"elsewhere": False})
+    taken = last_backup.PointSummary(ident, START.isoformat(), 1.0, 10, {"elsewhere": False})
     failed = last_backup.RunRecord(START.isoformat(), 1.0, "copy_failed", taken)
     last_backup.save(session.project.paths.backup_record, failed)
     report = commands.copy_points(session, None)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from ragops.operations.records.drill_log import DrillRecord
-from ragops.operations.records.last_backup import RunRecord, Taken
+from ragops.operations.records.last_backup import PointSummary, RunRecord
 from ragops.operations.records.outcomes import _of_backup, _of_drills, render_metrics
 
 WHEN = datetime(2026, 11, 24, 13, 32, 19, tzinfo=UTC)
@@ -18,7 +18,9 @@ def drilled(error: str = "") -> DrillRecord:
 
 
 def backed_up(error: str = "") -> RunRecord:
-    return RunRecord(WHEN.isoformat(), 2.25, error, Taken("20260102T030405Z-000001", WHEN.isoformat(), 2.0, 1024))
+    return RunRecord(
+        WHEN.isoformat(), 2.25, error, PointSummary("20260102T030405Z-000001", WHEN.isoformat(), 2.0, 1024)
+    )
 
 
 def test_every_figure_has_help_type_and_labels() -> None:

@@ -88,7 +88,7 @@ class DataVolume:
             with self._mover(_BACK, folder, f"{DATA_FOLDER}.failed-restore-{_stamp()}") as name:
                 self._run(name, f"put {aside} back in place")
 
-    def asides(self) -> tuple[Kept, ...]:
+    def list_kept(self) -> tuple[Kept, ...]:
         """Return what was set aside, by VOLUME:FOLDER. Raises RagopsError (data_unreadable)."""
         rows = [line.split(None, 1) for line in self._look(_ASIDES, inside=self.container.state.running).splitlines()]
         found = {row[1].strip(): int(row[0]) << 10 for row in rows if len(row) == 2 and row[0].isdecimal()}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Taking:
+class CollectionSnapshot:
     """The snapshots of one collection: each of `tasks` takes a shard, after them `record` returns the result."""
 
     bare: CollectionRecord
@@ -52,7 +52,7 @@ class Dump:
     versions: Mapping[str, str]
     copies: ServerCopies
 
-    def collection(self, name: str, number: int) -> Taking:
+    def collection(self, name: str, number: int) -> CollectionSnapshot:
         """Return the tasks for the shards of the collection, the `number`th.
 
         Raises UnhealthyError (qdrant_shard_away) if no node that answers has a shard.
@@ -63,39 +63,43 @@ class Dump:
             raise UnhealthyError(
                 "qdrant_shard_away", what, "`ragops health qdrant`; `ragops up` starts what is stopped"
             )
-        taking = Taking(manifest.record(self.nodes.first, name))
+        snapshot = CollectionSnapshot(manifest.record(self.nodes.first, name))
         replicas = holding.shards.shards()
         names = {peer: client.name for peer, client in holding.clients.items()}
         for shard, peer in holding.shards.sources(holding.clients).items():
             where = _whereabouts(replicas[shard], names)
             others = [one.peer for one in replicas[shard] if one.active and one.peer in names and one.peer != peer]
             clients = [holding.clients[one] for one in (peer, *others)]
-            take = partial(self._from_any, clients, taking, shard, f"{number:04}-{shard}", len(replicas))
-            taking.tasks.append(partial(self._unless_deleted, taking, take, where))
-        return taking
+            take = partial(self._from_any, clients, snapshot, shard, f"{number:04}-{shard}", len(replicas))
+            snapshot.tasks.append(partial(self._unless_deleted, snapshot, take, where))
+        return snapshot
 
-    def _from_any(self, clients: Sequence[HttpClient], taking: Taking, shard: int, file: str, shards: int) -> Shard:
+    def _from_any(
+        self, clients: Sequence[HttpClient], snapshot: CollectionSnapshot, shard: int, file: str, shards: int
+    ) -> Shard:
         """Take the shard from the first node, or if that is lost from another one that has it."""
         first, *others = clients
         try:
-            return self._shard(taking, first, shard, file, shards)
+            return self._shard(snapshot, first, shard, file, shards)
         except UnhealthyError:
-            able = [client for client in others if _has_active(client, taking.bare.name, shard)]
+            able = [client for client in others if _has_active(client, snapshot.bare.name, shard)]
             if not able:
                 raise
-        return self._from_any(able, taking, shard, file, shards)
+        return self._from_any(able, snapshot, shard, file, shards)
 
-    def _unless_deleted(self, taking: Taking, take: Callable[[], Shard], where: Mapping[str, object]) -> None:
-        if taking.gone:
+    def _unless_deleted(
+        self, snapshot: CollectionSnapshot, take: Callable[[], Shard], where: Mapping[str, object]
+    ) -> None:
+        if snapshot.gone:
             return
-        with ignore_deletion(taking.bare.name, self.nodes.first):
+        with ignore_deletion(snapshot.bare.name, self.nodes.first):
             shard = take()
-            taking.shards[shard.id] = shard.model_copy(update=where)
+            snapshot.shards[shard.id] = shard.model_copy(update=where)
             return
-        taking.gone = True
+        snapshot.gone = True
 
-    def _shard(self, taking: Taking, client: HttpClient, shard: int, file: str, shards: int) -> Shard:
-        name, instant = taking.bare.name, datetime.now(tz=UTC)
+    def _shard(self, snapshot: CollectionSnapshot, client: HttpClient, shard: int, file: str, shards: int) -> Shard:
+        name, instant = snapshot.bare.name, datetime.now(tz=UTC)
         part_name = f"{file}.snapshot"
         target = self.writer.folder / f"{part_name}.copy"
 

@@ -84,7 +84,7 @@ class TimescaleBackup:
             notes += database_builder.make_roles(endpoint, wanted)
             with database_builder.new_database(endpoint, wanted) as fresh:
                 notes += database_builder.fill(
-                    pg_restore.Order(endpoint, control, fresh, folder / part.name, part, wanted)
+                    pg_restore.RestoreJob(endpoint, control, fresh, folder / part.name, part, wanted)
                 )
                 notes += extension.update(endpoint, fresh)
                 database_builder.finish(endpoint, fresh, wanted)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ragops.services.contract import Endpoint, Part
     from ragops.services.control import Control
     from ragops.services.timescaledb.backup.server_globals import Globals
-    from ragops.services.timescaledb.restore.pg_restore import Order
+    from ragops.services.timescaledb.restore.pg_restore import RestoreJob
 
 _SPACE = 3
 _TURNS = 7  # days after which every table was among the first
@@ -53,9 +53,9 @@ def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Pa
         return _read(f"a restore needs about {human(_SPACE * size)}, {human(free)} are free", started)
     try:
         with _stand_ins(endpoint, wanted), database_builder.new_database(endpoint, wanted) as fresh:
-            order = pg_restore.Order(endpoint, control, fresh, folder / part.name, part, wanted)
+            job = pg_restore.RestoreJob(endpoint, control, fresh, folder / part.name, part, wanted)
             try:
-                return _restore(order, started, budget)
+                return _restore(job, started, budget)
             finally:
                 database_builder.drop(endpoint, fresh)
     except RagopsError as error:
@@ -64,64 +64,62 @@ def prove(endpoint: Endpoint, control: Control, folder: Path, parts: Sequence[Pa
         raise IntegrityError("restore_fails", f"cannot restore {part.name}: {error.message}", _HINT) from error
 
 
-def _restore(order: Order, started: float, budget: float) -> Proof:
+def _restore(job: RestoreJob, started: float, budget: float) -> Proof:
     if not budget:
-        notes = database_builder.fill(order)
-        return _whole(order, started, notes)
+        notes = database_builder.fill(job)
+        return _whole(job, started, notes)
     deadline = started + budget
     try:
-        notes = database_builder.fill(replace(order, limit=max(budget / 2, _LEAST)))
+        notes = database_builder.fill(replace(job, limit=max(budget / 2, _LEAST)))
     except RagopsError as error:
         if error.code != "tool_timeout":
             raise
     else:
-        return _whole(order, started, notes)
-    return _sample(order, started, deadline)
+        return _whole(job, started, notes)
+    return _sample(job, started, deadline)
 
 
-def _whole(order: Order, started: float, notes: tuple[str, ...]) -> Proof:
-    names = tuple(sorted(pg_dump.tables(order.part.counts)))
+def _whole(job: RestoreJob, started: float, notes: tuple[str, ...]) -> Proof:
+    names = tuple(sorted(pg_dump.tables(job.part.counts)))
     if missing := [note for note in notes if isinstance(note, NotRestored)]:
-        what = f"cannot restore all of {order.part.name}: all rows come back, but not all objects; {'; '.join(missing)}"
+        what = f"cannot restore all of {job.part.name}: all rows come back, but not all objects; {'; '.join(missing)}"
         raise IntegrityError("restore_incomplete", what, _MEND)
     return Proof(Extent.RESTORED, "restored as a whole, and every count matches", _since(started), names, (), notes)
 
 
-def _sample(order: Order, started: float, deadline: float) -> Proof:
+def _sample(job: RestoreJob, started: float, deadline: float) -> Proof:
     """Return the schema, then table by table, those first whose turn it is today."""
-    database_builder.again(order)
-    stages = pg_restore.Stages(order)
+    database_builder.again(job)
+    stages = pg_restore.Stages(job)
     proven: list[str] = []
-    with database_builder.timescale_restoring(order):
+    with database_builder.timescale_restoring(job):
         stages.schema()
-        entries = [entry for entry in order.entries() if entry.kind == "TABLE DATA"]
+        entries = [entry for entry in job.entries() if entry.kind == "TABLE DATA"]
         system = [entry for entry in entries if entry.text.startswith("_timescaledb")]
         if system:
-            order.restore("--section=data", chosen=system)
-            stages.tighten()
-        for name in _in_turn(order.part):
+            job.restore("--section=data", chosen=system)
+            stages.restore_column_types()
+        for name in _in_turn(job.part):
             mine = [entry for entry in entries if pg_dump.is_in(name, {entry.text})]
             if mine and time.monotonic() < deadline:
-                _one(replace(order, limit=max(deadline - time.monotonic(), _LEAST)), name, mine, proven)
-    left = tuple(sorted(pg_dump.tables(order.part.counts) - {*proven}))
+                _one(replace(job, limit=max(deadline - time.monotonic(), _LEAST)), name, mine, proven)
+    left = tuple(sorted(pg_dump.tables(job.part.counts) - {*proven}))
     detail = f"the schema and {len(proven)} of {len(proven) + len(left)} tables restored in the time there was"
     return Proof(Extent.SAMPLED, f"{detail}; indexes were not made", _since(started), tuple(proven), left)
 
 
-def _one(order: Order, name: str, entries: list[pg_dump.Entry], proven: list[str]) -> None:
+def _one(job: RestoreJob, name: str, entries: list[pg_dump.Entry], proven: list[str]) -> None:
     try:
-        order.restore("--section=data", chosen=entries)
+        job.restore("--section=data", chosen=entries)
     except RagopsError as error:
         if error.code == "tool_timeout":
             return
         raise
-    with order.connected() as connection:
+    with job.connected() as connection:
         extension.look_through_restoring(connection)
         found = counts.counts(connection, only=name).get(name)
-    if found != order.part.counts[name]:
-        what = (
-            f"cannot restore {order.part.name}: {name} has {found} rows after a restore, not {order.part.counts[name]}"
-        )
+    if found != job.part.counts[name]:
+        what = f"cannot restore {job.part.name}: {name} has {found} rows after a restore, not {job.part.counts[name]}"
         raise IntegrityError("counts_differ", what, _HINT)
     proven.append(name)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ragops.adapters.postgres import Connection
     from ragops.services.contract import Endpoint, Part
     from ragops.services.timescaledb.backup.server_globals import Globals
-    from ragops.services.timescaledb.restore.pg_restore import Order
+    from ragops.services.timescaledb.restore.pg_restore import RestoreJob
 
 _SKIPPING_KEY = "chunk_column_stats_chunk_id_fkey"
 
@@ -91,76 +91,76 @@ def _take_away(endpoint: Endpoint, fresh: str, wanted: Globals) -> None:
 # --- filled ----------------------------------------------------------------------------------------------------------
 
 
-def fill(order: Order) -> tuple[str, ...]:
+def fill(job: RestoreJob) -> tuple[str, ...]:
     """Fill and compare; returns notes on what differs.
 
     What pg_restore cannot do in one go is done in stages, at once if the recovery point says so, else in a second
     attempt. Raises IntegrityError (counts_differ), RagopsError.
     """
-    notes = _put_settings(order)
-    staged = bool(order.wanted and (order.wanted.staged or _has_pinned(order)))
+    notes = _put_settings(job)
+    staged = bool(job.wanted and (job.wanted.staged or _has_pinned(job)))
     try:
-        return (*notes, *_attempt(order, staged=staged, thorough=False))
+        return (*notes, *_attempt(job, staged=staged, thorough=False))
     except RagopsError as error:
         if not pg_restore.may_help(error):
             raise
         thorough = staged or not null_blocks.is_cause(error)
-    again(order)
-    return (*notes, *_attempt(order, staged=True, thorough=thorough))
+    again(job)
+    return (*notes, *_attempt(job, staged=True, thorough=thorough))
 
 
-def again(order: Order) -> None:
+def again(job: RestoreJob) -> None:
     """Begin with an empty database once more."""
-    with roles.session(order.endpoint, roles.MAINTENANCE, subject="the database", limit=0) as connection:
-        swap.drop(connection, order.endpoint, order.database)
-        _make(connection, order.endpoint, order.database, order.wanted)
-    _put_settings(order)
+    with roles.session(job.endpoint, roles.MAINTENANCE, subject="the database", limit=0) as connection:
+        swap.drop(connection, job.endpoint, job.database)
+        _make(connection, job.endpoint, job.database, job.wanted)
+    _put_settings(job)
 
 
-def _has_pinned(order: Order) -> bool:
-    with roles.session(order.endpoint, roles.MAINTENANCE, subject="the database") as connection:
-        return bool(pg_restore.pinned_extensions(connection, order.wanted))
+def _has_pinned(job: RestoreJob) -> bool:
+    with roles.session(job.endpoint, roles.MAINTENANCE, subject="the database") as connection:
+        return bool(pg_restore.pinned_extensions(connection, job.wanted))
 
 
-def _put_settings(order: Order) -> list[str]:
+def _put_settings(job: RestoreJob) -> list[str]:
     """Before it is filled: checks and generated columns may ask for them."""
-    if order.wanted is None:
+    if job.wanted is None:
         return []
-    with roles.session(order.endpoint, roles.MAINTENANCE, subject="the database") as connection:
-        return database_properties.put_settings(connection, order.database, order.wanted.database)
+    with roles.session(job.endpoint, roles.MAINTENANCE, subject="the database") as connection:
+        return database_properties.put_settings(connection, job.database, job.wanted.database)
 
 
-def _attempt(order: Order, *, staged: bool, thorough: bool) -> list[str]:
-    stages = pg_restore.Stages(order, thorough=thorough)
-    with timescale_restoring(order):
+def _attempt(job: RestoreJob, *, staged: bool, thorough: bool) -> list[str]:
+    stages = pg_restore.Stages(job, thorough=thorough)
+    with timescale_restoring(job):
         if staged:
             stages.run()
         else:
-            order.restore()
-        detach(order)
+            job.restore()
+        detach(job)
         # Counted before TimescaleDB's jobs may run: retention would remove what is older than its time.
-        return [*stages.notes, *_examine(order, analyze=not staged, lenient=thorough)]
+        return [*stages.notes, *_examine(job, analyze=not staged, lenient=thorough)]
 
 
-def detach(order: Order) -> None:
+def detach(job: RestoreJob) -> None:
     """Detach partitions that were half detached: a dump attaches them again."""
-    if order.wanted and order.wanted.detaching:
-        with order.connected() as connection:
-            for parent, child in order.wanted.detaching:
+    if job.wanted and job.wanted.detaching:
+        with job.connected() as connection:
+            for parent, child in job.wanted.detaching:
                 statement = f"ALTER TABLE {parent} DETACH PARTITION {child}"
                 with suppress(psycopg.errors.UndefinedTable):
                     connection.execute(sql.SQL(statement))
 
 
-def _examine(order: Order, *, analyze: bool, lenient: bool) -> list[str]:
+def _examine(job: RestoreJob, *, analyze: bool, lenient: bool) -> list[str]:
     """Compare every count; gather statistics at once, for a dump has none, and without the first queries are slow."""
     with ThreadPoolExecutor(1) as pool:
-        analyzed = pool.submit(pg_restore.analyze, order) if analyze else None
-        with order.connected() as connection:
+        analyzed = pool.submit(pg_restore.analyze, job) if analyze else None
+        with job.connected() as connection:
             extension.look_through_restoring(connection)
             found = counts.counts(connection)
-            notes = counts.compare(order.part.counts, found, lenient=lenient or order.wanted is None)
-            if order.wanted:
+            notes = counts.compare(job.part.counts, found, lenient=lenient or job.wanted is None)
+            if job.wanted:
                 notes = [NotRestored(note) for note in notes]
             else:
                 notes = [f"{note}: invalid ones are in no dump" for note in notes]  # older versions counted them
@@ -168,14 +168,14 @@ def _examine(order: Order, *, analyze: bool, lenient: bool) -> list[str]:
 
 
 @contextmanager
-def timescale_restoring(order: Order) -> Iterator[None]:
+def timescale_restoring(job: RestoreJob) -> Iterator[None]:
     """TimescaleDB's own restoring mode, ended whatever happens; nothing to do for a dump without it."""
-    if pg_restore.TIMESCALE not in order.part.versions:
+    if pg_restore.TIMESCALE not in job.part.versions:
         yield
         return
-    with roles.session(order.endpoint, order.database, subject="TimescaleDB", limit=0) as connection:
+    with roles.session(job.endpoint, job.database, subject="TimescaleDB", limit=0) as connection:
         statement = sql.SQL("CREATE EXTENSION timescaledb VERSION {}")
-        connection.execute(statement.format(sql.Literal(order.part.versions[pg_restore.TIMESCALE])))
+        connection.execute(statement.format(sql.Literal(job.part.versions[pg_restore.TIMESCALE])))
         connection.execute("SELECT timescaledb_pre_restore()")
         with _skip_checks(connection):
             try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ragops.errors import RagopsError
 
 # Tables by schema and name, whose compressed columns (name, storage and statistics as they were) take text.
-Loosened: TypeAlias = "dict[tuple[str, str], list[tuple[str, str, int]]]"
+TextColumns: TypeAlias = "dict[tuple[str, str], list[tuple[str, str, int]]]"
 
 _BLOCK = "Bg=="  # one byte, the number of the algorithm for NULL, as base64
 _STORAGE = {"p": "PLAIN", "e": "EXTERNAL", "m": "MAIN", "x": "EXTENDED"}
@@ -37,12 +37,12 @@ def is_cause(error: RagopsError) -> bool:
     return "compress_hyper" in error.message and "returned NULL" in error.message
 
 
-def loosen(connection: Connection) -> Loosened:
+def use_text_columns(connection: Connection) -> TextColumns:
     """Have the compressed columns of all tables, which are empty yet, take text; none if the server reads all."""
     version = dump_warnings.timescale_version(connection)
     if not version or version >= dump_warnings.RESTORES_SINCE:
         return {}
-    found: Loosened = {}
+    found: TextColumns = {}
     for schema, table, *column in connection.execute(_COLUMNS).fetchall():
         found.setdefault((schema, table), []).append((column[0], column[1], column[2]))
     step = sql.SQL("ALTER {0} TYPE text, ALTER {0} SET STORAGE EXTERNAL")
@@ -51,14 +51,14 @@ def loosen(connection: Connection) -> Loosened:
     return found
 
 
-def tighten(connection: Connection, loosened: Loosened) -> None:
+def restore_column_types(connection: Connection, columns_by_table: TextColumns) -> None:
     """Give the columns their type again, with NULL instead of the byte for it."""
     step = sql.SQL(
         "ALTER {0} TYPE _timescaledb_internal.compressed_data"
         " USING nullif({0}, {1})::_timescaledb_internal.compressed_data,"
         " ALTER {0} SET STORAGE {2}, ALTER {0} SET STATISTICS {3}"
     )
-    for table, columns in loosened.items():
+    for table, columns in columns_by_table.items():
         steps = (
             step.format(sql.Identifier(name), sql.Literal(_BLOCK), sql.SQL(_STORAGE[storage]), sql.Literal(statistics))
             for name, storage, statistics in columns

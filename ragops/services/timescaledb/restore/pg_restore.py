@@ -40,7 +40,7 @@ _SETTINGS = {"role": "none", "default_transaction_read_only": "off", "session_re
 
 
 @dataclass(frozen=True)
-class Order:
+class RestoreJob:
     """One database to be filled from the archive `source`, within `limit` seconds for each run of a tool.
 
     `wanted` is None for recovery points of older versions.
@@ -132,33 +132,33 @@ class Stages:
     `notes` name what came back in another way.
     """
 
-    def __init__(self, order: Order, *, thorough: bool = False) -> None:
+    def __init__(self, job: RestoreJob, *, thorough: bool = False) -> None:
         self.notes: list[str] = []
-        self._order = order
-        self._path = list(order.wanted.path) if order.wanted else []
+        self._job = job
+        self._path = list(job.wanted.path) if job.wanted else []
         self._thorough = thorough
         self._found = Evaluated()
         self._set: list[str] = []
         self._dropped: list[Check] = []
-        self._loosened: null_blocks.Loosened = {}
+        self._text_columns: null_blocks.TextColumns = {}
 
     def schema(self) -> None:
         """Restore all that comes before rows; then adapt or drop what would be evaluated too early."""
-        listed = self._order.entries()
+        listed = self._job.entries()
         pinned = self._create_pinned(listed)
         for segment in segments([entry for entry in listed if not (pinned and entry.kind == "SCHEMA")]):
-            self._order.restore("--section=pre-data", chosen=segment)
-            with self._order.connected() as connection:
+            self._job.restore("--section=pre-data", chosen=segment)
+            with self._job.connected() as connection:
                 self._see_to_functions(connection)
-        with self._order.connected() as connection:
+        with self._job.connected() as connection:
             self._found = find_evaluated(connection)
             self._dropped = put_aside(connection, None if self._thorough else set(self._found.checks))
-            self._loosened = null_blocks.loosen(connection)
+            self._text_columns = null_blocks.use_text_columns(connection)
 
     def _see_to_functions(self, connection: Connection) -> None:
         """Give those that are there by now a search_path, before a table makes the server look into them."""
         there = find_evaluated(connection).all_functions
-        known = set(self._order.wanted.functions) if self._order.wanted and not self._thorough else None
+        known = set(self._job.wanted.functions) if self._job.wanted and not self._thorough else None
         path = self._path or _schemas(connection)
         for name in there if path else ():
             if name not in self._set and (known is None or name in known):
@@ -167,12 +167,12 @@ class Stages:
 
     def _create_pinned(self, listed: Sequence[pg_dump.Entry]) -> bool:
         """Make extensions in their old versions, if the server would choose others: after their schemas."""
-        with self._order.connected() as connection:
-            pinned = pinned_extensions(connection, self._order.wanted)
+        with self._job.connected() as connection:
+            pinned = pinned_extensions(connection, self._job.wanted)
         if not pinned:
             return False
-        self._order.restore("--section=pre-data", chosen=[entry for entry in listed if entry.kind == "SCHEMA"])
-        with self._order.connected() as connection:
+        self._job.restore("--section=pre-data", chosen=[entry for entry in listed if entry.kind == "SCHEMA"])
+        with self._job.connected() as connection:
             for name, (version, schema) in pinned.items():
                 statement = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA {} VERSION {} CASCADE")
                 words = (sql.Identifier(name), sql.Identifier(schema), sql.Identifier(version))
@@ -182,45 +182,45 @@ class Stages:
     def rows(self) -> None:
         """All rows, those first that others need."""
         self._fill_tables()
-        self.tighten()
+        self.restore_column_types()
 
-    def tighten(self) -> None:
+    def restore_column_types(self) -> None:
         """Once the compressed rows are there: their columns as they were."""
-        with self._order.connected() as connection:
-            null_blocks.tighten(connection, self._loosened)
-        self._loosened = {}
+        with self._job.connected() as connection:
+            null_blocks.restore_column_types(connection, self._text_columns)
+        self._text_columns = {}
 
     def _fill_tables(self) -> None:
         if not self._found.levels:
-            self._order.restore("--section=data")
+            self._job.restore("--section=data")
             return
-        left = self._order.entries()
+        left = self._job.entries()
         for level in self._found.levels:
             chosen = [
                 entry for entry in left if entry.kind == "TABLE DATA" and any(entry.is_of(*table) for table in level)
             ]
             if chosen:
-                self._order.restore("--section=data", chosen=chosen)
+                self._job.restore("--section=data", chosen=chosen)
             left = [entry for entry in left if entry not in chosen]
-        self._order.restore("--section=data", chosen=left)
+        self._job.restore("--section=data", chosen=left)
 
     def rest(self) -> None:
         """Restore indexes, constraints and views; what cannot be made is named if all else was restored."""
         try:
-            self._order.restore("--section=post-data", strict=not self._thorough)
+            self._job.restore("--section=post-data", strict=not self._thorough)
         except RagopsError as error:
             if not (self._thorough and "errors ignored on restore" in error.message):
                 raise
             faults = [line for line in error.message.splitlines() if "error:" in line]
             said = (line.partition("error:")[2].strip() for line in faults)
             self.notes += [NotRestored(f"cannot make again: {words}") for words in said]
-        with self._order.connected() as connection:
+        with self._job.connected() as connection:
             for check in reversed(self._dropped):
                 self.notes += check.put_back(connection)
 
     def end(self) -> None:
         """Functions as they were."""
-        with self._order.connected() as connection:
+        with self._job.connected() as connection:
             for name in self._set:
                 _routine(connection, name, None)
 
@@ -229,13 +229,13 @@ class Stages:
         self.schema()
         self.rows()
         self.rest()
-        self.notes += analyze(self._order)  # which evaluates expressions of indexes too
+        self.notes += analyze(self._job)  # which evaluates expressions of indexes too
         self.end()
 
 
-def analyze(order: Order) -> list[str]:
+def analyze(job: RestoreJob) -> list[str]:
     """Gather statistics: a dump has none, and without them queries are slow. Returns a note if some are missing."""
-    with order.connected() as connection:
+    with job.connected() as connection:
         try:
             connection.execute("ANALYZE")
         except psycopg.Error as error:

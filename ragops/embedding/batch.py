@@ -18,13 +18,13 @@ FATAL = (UnhealthyError, MissingError, LockedError)
 
 
 @dataclass(frozen=True)
-class RefusedText:
+class RejectedText:
     """A text that the model does not take, with its reason."""
 
     reason: str
 
 
-def embed_each(embedder: Embedder, texts: Sequence[str], titles: Sequence[str] = ()) -> list[Vector | RefusedText]:
+def embed_batch(embedder: Embedder, texts: Sequence[str], titles: Sequence[str] = ()) -> list[Vector | RejectedText]:
     """Return a vector or the refusal of each text, in order.
 
     `titles` are those of the texts, if they have some. An embedder with `embed_titled` gives them a weight of their
@@ -37,7 +37,7 @@ def embed_each(embedder: Embedder, texts: Sequence[str], titles: Sequence[str] =
     if titles:
         texts = join_titles(texts, titles)
     found = _halve(embedder, texts)
-    if found and all(isinstance(one, RefusedText) for one in found):
+    if found and all(isinstance(one, RejectedText) for one in found):
         _require_working(embedder)
     return found
 
@@ -47,14 +47,14 @@ def join_titles(texts: Sequence[str], titles: Sequence[str]) -> list[str]:
     return [f"{title}\n{text}" if title else text for text, title in zip(texts, titles, strict=True)]
 
 
-def _halve(embedder: Embedder, texts: Sequence[str]) -> list[Vector | RefusedText]:
+def _halve(embedder: Embedder, texts: Sequence[str]) -> list[Vector | RejectedText]:
     try:
         return [*embedder.embed(texts)]
     except FATAL:
         raise
     except RagopsError as error:
         if len(texts) == 1:
-            return [RefusedText(error.message)]
+            return [RejectedText(error.message)]
     half = len(texts) // 2
     return [*_halve(embedder, texts[:half]), *_halve(embedder, texts[half:])]
 

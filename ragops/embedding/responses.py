@@ -51,7 +51,7 @@ def add_bytes(read: bytearray, more: bytes, most: int) -> None:
         raise ServerError(Fault.UNREADABLE, f"its answer is larger than {most >> 20} MiB")
 
 
-def read_answer(response: httpx.Response, content: bytes, key: str = "") -> Any:
+def read_response(response: httpx.Response, content: bytes, key: str = "") -> Any:
     """Return the JSON of a good answer, whose body is `content`. Raises ServerError."""
     status = response.status_code
     if status == httpx.codes.OK:

@@ -14,7 +14,7 @@ from hashlib import sha256
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Self
 
-from ragops.embedding.each import FATAL, RefusedText, embed_each
+from ragops.embedding.batch import FATAL, RejectedText, embed_batch
 from ragops.errors import RagopsError
 from ragops.ingest.context import lead_of, path_words, with_context
 from ragops.ingest.headings import Headings
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from ragops.adapters.qdrant.sparse import WordModel, WordText
     from ragops.embedding import Embedder
     from ragops.ingest.plan import Change
+    from ragops.ingest.progress import StageTimes
     from ragops.ingest.rows import Collection
     from ragops.ingest.split import Splitter
-    from ragops.ingest.stages import Stages
     from ragops.ingest.vectors import VectorStore
 
 # One batch is one request: enough to spread its cost, little enough to hold.
@@ -90,7 +90,7 @@ class Steps:
     splitter: Splitter
     collection: Collection
     directory: Path
-    stages: Stages
+    stages: StageTimes
     words: WordModel | None = None
 
     def read(self, works: Sequence[Work]) -> Iterator[Batch]:
@@ -101,9 +101,9 @@ class Steps:
         """Make the points of a batch."""
         with self.stages.of("embed"):
             titles = [path_words(work.change.seen.path) for _, work in batch.chunks]
-            found = embed_each(self.embedder, [chunk.content for chunk, _ in batch.chunks], titles)
+            found = embed_batch(self.embedder, [chunk.content for chunk, _ in batch.chunks], titles)
         for place, ((chunk, work), vector) in enumerate(zip(batch.chunks, found, strict=True)):
-            if isinstance(vector, RefusedText):
+            if isinstance(vector, RejectedText):
                 batch.refused[place] = vector.reason
             else:
                 batch.points.append(Point(chunk.id, vector, self._payload(chunk, work), self._words(chunk, work)))
@@ -171,7 +171,7 @@ class Group:
         self.coming: SimpleQueue[Batch | BaseException | None] = SimpleQueue()
 
 
-class Flow:
+class StageWorkers:
     """Takes groups by `submit`, gives their batches back by `finished`; its threads end with the block."""
 
     def __init__(self, steps: Steps) -> None:

@@ -31,10 +31,10 @@ class Progress:
     left: float | None = None
 
 
-class Stages:
+class StageTimes:
     """A stopwatch for each stage; what is not inside of one is not counted.
 
-    Stages that overlap, in threads of their own, are counted each: their sum may be more than the whole time.
+    StageTimes that overlap, in threads of their own, are counted each: their sum may be more than the whole time.
     """
 
     def __init__(self) -> None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WORDS_NAME = "bm25"  # what is recorded and named in place of an embedder
+BM25_NAME = "bm25"  # what is recorded and named in place of an embedder
 
 
-class NoVectors:
+class NullEmbedder:
     """Gives each text an empty vector, which is none."""
 
-    name = WORDS_NAME
+    name = BM25_NAME
     dimensions = 0
 
     def embed(self, texts: Sequence[str]) -> list[list[float]]:

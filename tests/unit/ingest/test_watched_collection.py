@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.ingest.rows import Collection
-from ragops.ingest.watched import WatchedCollection
+from ragops.ingest.watched_collection import WatchedCollection
 
 if TYPE_CHECKING:
     from pathlib import Path

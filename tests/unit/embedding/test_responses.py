@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from ragops.embedding import answers
+from ragops.embedding import responses
 from ragops.embedding.protocols import Fault, ServerError, base_url
 
 
@@ -16,12 +16,12 @@ from ragops.embedding.protocols import Fault, ServerError, base_url
 def test_places_that_fit_no_text(places: list[Any]) -> None:
     answer = {"data": [{"index": place, "embedding": [1.0]} for place in places]}
     with pytest.raises(ServerError, match="does not hold 3 embeddings"):
-        answers.read_vectors("openai", answer, 3, None)
+        responses.read_vectors("openai", answer, 3, None)
 
 
 def test_places_that_are_left_out_are_those_of_the_texts() -> None:
     answer = {"data": [{"index": None, "embedding": [1.0]}, {"embedding": [2.0]}]}
-    assert answers.read_vectors("openai", answer, 2, 1) == [[1.0], [2.0]]
+    assert responses.read_vectors("openai", answer, 2, 1) == [[1.0], [2.0]]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_the_version_in_a_url(url: str, whole: str) -> None:
     ],
 )
 def test_which_models_a_server_lists(kind: str, listed: Any, is_there: bool) -> None:
-    assert answers.has_model(kind, listed, "m") is is_there
+    assert responses.has_model(kind, listed, "m") is is_there
 
 
 # --- what real servers answer -----------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ def test_what_real_servers_answer(status: int, body: Any, fault: Fault) -> None:
     content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
     response = httpx.Response(status, request=httpx.Request("POST", "http://a:1/v1/embeddings"))
     with pytest.raises(ServerError) as caught:
-        answers.read_answer(response, content)
+        responses.read_response(response, content)
     assert caught.value.fault is fault
     assert caught.value.is_too_long is (fault is Fault.REFUSED and "exceeds" in str(body))
 
@@ -110,5 +110,5 @@ def test_a_runner_that_dies_in_the_middle_is_an_error_in_a_line() -> None:
     """Ollama goes on with status 200, and its next request works again."""
     line = json.dumps({"error": "an error was encountered while running the model: unexpected EOF"})
     with pytest.raises(ServerError, match=r"it failed while it wrote: .*unexpected EOF") as caught:
-        answers.read_line("ollama", line)
+        responses.read_line("ollama", line)
     assert caught.value.fault is Fault.FAILED

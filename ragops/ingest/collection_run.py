@@ -10,12 +10,12 @@ from ragops.adapters.qdrant.sparse import WordModel
 from ragops.config import collection_names
 from ragops.errors import RagopsError, UsageError
 from ragops.ingest import documents, split
-from ragops.ingest.flow import Steps
 from ragops.ingest.pipeline import Pipeline
 from ragops.ingest.plan import Plan, make_plan, refuse_empty
+from ragops.ingest.progress import Progress, StageTimes
 from ragops.ingest.repair import Repaired, repair
 from ragops.ingest.report import CollectionReport, FailedDocument, LeftOut, RefusedChunk
-from ragops.ingest.stages import Progress, Stages
+from ragops.ingest.stage_workers import Steps
 from ragops.ingest.walk import Walk, walk_collection
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class CollectionRun:
     allow_empty: bool = False
     overlapping: bool = True
     words: WordModel = field(default_factory=WordModel)
-    stages: Stages = field(default_factory=Stages)
+    stages: StageTimes = field(default_factory=StageTimes)
     pipeline: Pipeline | None = None
     other_words: WordModel | None = None  # what a rebuild would make of it
 

@@ -12,9 +12,9 @@ import pytest
 
 from ragops.embedding.hashing import HashingEmbedder
 from ragops.errors import UnhealthyError
-from ragops.ingest.flow import _BATCHES, Flow, Group, Steps, Work
+from ragops.ingest.progress import StageTimes
 from ragops.ingest.split import Splitter
-from ragops.ingest.stages import Stages
+from ragops.ingest.stage_workers import _BATCHES, Group, StageWorkers, Steps, Work
 from ragops.ingest.vectors import PointsRefusedError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def steps(tmp_path: Path, store: Store, embedder: Counting) -> Steps:
     for number in range(FILES):
         (tmp_path / f"{number}.txt").write_text(" ".join(f"word{number}x{place}" for place in range(4000)))
     collection: Any = SimpleNamespace(name="docs", points="docs")
-    return Steps(store, embedder, Splitter(100, 0), collection, tmp_path, Stages())  # type: ignore[arg-type]
+    return Steps(store, embedder, Splitter(100, 0), collection, tmp_path, StageTimes())  # type: ignore[arg-type]
 
 
 def group(*numbers: int) -> Group:
@@ -84,7 +84,7 @@ def threads() -> Iterator[None]:
 
 def test_batches_come_out_in_order_and_all_are_stored(steps: Steps, store: Store, threads: None) -> None:
     groups = [group(0, 1, 2), group(3), group(*range(4, FILES))]
-    with Flow(steps) as flow:
+    with StageWorkers(steps) as flow:
         for one in groups:
             flow.submit(one)
         found = [[chunk for batch in flow.finished(one) for chunk in batch.stored] for one in groups]
@@ -100,7 +100,7 @@ def test_batches_come_out_in_order_and_all_are_stored(steps: Steps, store: Store
 def test_only_so_many_batches_are_on_their_way(steps: Steps, store: Store, embedder: Counting, threads: None) -> None:
     everything = group(*range(FILES))
     store.gate.clear()
-    with Flow(steps) as flow:
+    with StageWorkers(steps) as flow:
         flow.submit(everything)
         store.gate.set()
         batches = flow.finished(everything)
@@ -119,7 +119,7 @@ def test_a_failure_comes_out_and_nothing_of_its_group_is_left(
 ) -> None:
     first, second = group(0, 1, 2, 3), group(4)
     store.fail = error
-    with Flow(steps) as flow:
+    with StageWorkers(steps) as flow:
         flow.submit(first)
         flow.submit(second)
         with pytest.raises(type(error)):
@@ -131,7 +131,7 @@ def test_a_failure_comes_out_and_nothing_of_its_group_is_left(
 
 
 def test_a_run_that_is_interrupted_ends_its_threads(steps: Steps, threads: None) -> None:
-    with pytest.raises(KeyboardInterrupt), Flow(steps) as flow:
+    with pytest.raises(KeyboardInterrupt), StageWorkers(steps) as flow:
         flow.submit(everything := group(*range(FILES)))
         next(iter(flow.finished(everything)))
         raise KeyboardInterrupt
@@ -149,7 +149,7 @@ def most_memory(steps: Steps, mebibytes: int) -> int:
     text = "".join(f"line {number} of a long document that is read in blocks.\n" for number in range(1000))
     (steps.directory / "0.txt").write_text(text * (mebibytes * 20))
     document = group(0)
-    with Flow(steps) as flow:
+    with StageWorkers(steps) as flow:
         tracemalloc.start()
         try:
             flow.submit(document)
