@@ -107,7 +107,7 @@ def _refuse_unmapped(folder: Path, owner: ProjectOwner) -> None:
     except (OSError, ValueError):
         return
     if ranges and not any(inside <= owner.uid < inside + count for inside, _outside, count in ranges):
-        what = f"cannot act as the owner of {folder}: it is no user of this container (user namespace)"
+        what = f"cannot act as the owner of {folder}: this container has no such user (user namespace)"
         raise MissingError("owner_unknown", what, "map that user into the container, or run the command outside")
 
 

@@ -78,7 +78,9 @@ def _given_token(file: Path | None) -> SecretStr | None:
     if not token and file is None:
         return None
     if not token or not token.isascii() or not token.isprintable():
-        raise UsageError("token_needed", f"cannot ask with the token from {file or _TOKEN_VARIABLE}: it is none", hint)
+        raise UsageError(
+            "token_needed", f"cannot use the token from {file or _TOKEN_VARIABLE}: it is empty, or not a token", hint
+        )
     return SecretStr(token)
 
 

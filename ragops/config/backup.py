@@ -26,13 +26,15 @@ def _is_recipient(text: str) -> str:
     try:
         pyrage.x25519.Recipient.from_str(text)
     except pyrage.RecipientError as error:
-        raise ValueError("is no age recipient (age1…); `ragops backup keygen FILE` makes one") from error
+        raise ValueError("is not an age recipient (age1…): `ragops backup keygen FILE` makes one") from error
     return text
 
 
 def _is_key(text: str) -> str:
     if not re.fullmatch(r"ed25519:[A-Za-z0-9+/]{43}=", text):
-        raise ValueError("is no verification key (ed25519:…); `ragops backup keygen FILE` and `ragops init` write one")
+        raise ValueError(
+            "is not a verification key (ed25519:…): `ragops backup keygen FILE` and `ragops init` write one"
+        )
     return text
 
 

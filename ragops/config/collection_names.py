@@ -6,8 +6,8 @@ import re
 
 LONGEST = 255
 RULE = (
-    f"a name of up to {LONGEST} letters, digits, `_`, `-` and `.`, which begins with a letter, digit or `_` and is none"
-    " of ragops' own"
+    f"a name of up to {LONGEST} letters, digits, `_`, `-` and `.`, which begins with a letter, digit or `_` and is not"
+    " reserved by ragops"
 )
 # A rebuild keeps rows and vectors under the name of its collection with a number after it, such as manuals@2.
 USERS_OWN = "position('@' in name) = 0"  # in SQL: the rows that are no rebuild's

@@ -100,7 +100,7 @@ def resolve_environment(environment: str | None) -> str:
     """Return the environment's name, the default one without `name`. Raises UsageError (invalid_environment)."""
     name = environment or DEFAULT_ENVIRONMENT
     if not re.fullmatch(_ENVIRONMENT, name):
-        raise UsageError("invalid_environment", f"{name!r} is no name of an environment", "use a-z, 0-9 and -")
+        raise UsageError("invalid_environment", f"cannot use environment {name!r}: invalid name", "use a-z, 0-9 and -")
     return name
 
 

@@ -69,7 +69,7 @@ def _is_address(text: str) -> str:
     try:
         address = ip_address(text)
     except ValueError as error:
-        raise ValueError("is no address of this machine, such as 127.0.0.1, 0.0.0.0, ::1 or ::") from error
+        raise ValueError("is not an address of this machine: use 127.0.0.1, 0.0.0.0, ::1 or ::") from error
     if isinstance(address, IPv6Address) and address.scope_id:
         raise ValueError(
             f"has a zone ({address.scope_id}), which Docker does not take: leave out the % and what follows"

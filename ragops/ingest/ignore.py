@@ -98,7 +98,7 @@ def _read(place: str, prefix: str, name: str, notes: list[str]) -> _Level | None
     lines = text.splitlines()[:_MOST_PATTERNS]
     rules, bad = parse_patterns(lines)
     if bad:
-        notes.append(f"{shown}: {len(bad)} lines are no patterns of git, the first is {bad[0][:60]!r}")
+        notes.append(f"{shown}: {len(bad)} lines are not patterns of git, the first is {bad[0][:60]!r}")
     return _Level(shown, len(prefix), "", rules)
 
 

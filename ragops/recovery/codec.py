@@ -156,7 +156,7 @@ def load_identities(path: Path) -> tuple[object, ...]:
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        why = getattr(error, "strerror", None) or "it is no text"
+        why = getattr(error, "strerror", None) or "it is not text"
         raise MissingError("identity_missing", f"cannot read the identity file {path}: {why}", hint) from error
     texts = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     try:

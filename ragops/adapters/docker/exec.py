@@ -97,7 +97,7 @@ class DockerExec(DockerApi):
                 if (stream := archive.extractfile(info)) is not None:
                     shutil.copyfileobj(stream, target, 1 << 20)
                     return
-        raise NotFoundError("docker_not_found", f"cannot read {path} in {name}: it is no file", "")
+        raise NotFoundError("docker_not_found", f"cannot read {path} in {name}: it is not a file", "")
 
     def read_file(self, name: str, path: str) -> bytes | None:
         """Return the content of one file of a container, None if there is none."""

@@ -179,9 +179,9 @@ def checkpoint_fault(text: str) -> str:
     try:
         values = json.loads(text)
     except ValueError as error:
-        return f"it is no JSON, or cut off ({error})"
+        return f"it is not JSON, or cut off ({error})"
     if not isinstance(values, dict) or not isinstance(values.get("checkpoint"), dict):
-        return "it is JSON, but no checkpoint"
+        return "it is JSON, but not a checkpoint"
     version = values.get("version")
     if not isinstance(version, int) or not 1 <= version <= _NEWEST_FORMAT:
         return f"its format is {version!r}, and this engine reads 1 to {_NEWEST_FORMAT}"
@@ -210,8 +210,8 @@ def _mapping(text: str) -> tuple[dict[str, Any] | None, str]:
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError:
-        return None, "it is no YAML"
-    return (values, "") if values is None or isinstance(values, dict) else (None, "it is no list of keys")
+        return None, "it is not YAML"
+    return (values, "") if values is None or isinstance(values, dict) else (None, "it is not a mapping")
 
 
 def _salt(values: Any) -> str:

@@ -31,7 +31,7 @@ def open_store(place: PlaceSettings, root: Path) -> Store:
     if not mark or scheme == "file":
         return FolderStore(root / (_folder(place.url) if mark else place.url))
     if "::" in place.url:
-        raise _wrong(f"{redact_url(place.url)}: chains of file systems are no place for a repository", "name one place")
+        raise _wrong(f"{redact_url(place.url)}: a repository cannot be in a chain of file systems", "name one place")
     options = {**place.options, **(_read(root / place.options_file) if place.options_file else {})}
     if scheme in SFTP:
         options.update({name: str(root / str(options[name])) for name in _FILES if options.get(name)})
@@ -65,12 +65,12 @@ def _read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", None)
         where = "" if line is None else f", line {line + 1}"
-        raise _wrong(f"options_file {path}{where} is no YAML", "write it as `name: value`, one a line") from None
+        raise _wrong(f"options_file {path}{where} is not YAML", "write it as `name: value`, one a line") from None
 
 
 def _checked(path: Path, options: Any) -> dict[str, Any]:
     if not isinstance(options, dict) or not all(isinstance(name, str) for name in options):
-        raise _wrong(f"options_file {path} is no mapping", "write it as `name: value`, one a line")
+        raise _wrong(f"options_file {path} is not a mapping", "write it as `name: value`, one a line")
     for name in ("key", "secret", "token", "username", "password", "passphrase"):
         if isinstance(options.get(name), int | float):
             raise _wrong(f"options_file {path}: {name} is a number", "put it in quotes, as it is text")

@@ -52,7 +52,7 @@ def decode(data: bytes, declared: str = "") -> Decoded:
         except (UnicodeDecodeError, LookupError):
             continue
     if sum(map(data.count, [bytes([one]) for one in _CONTROL])) > len(data) * _MOST_CONTROL:
-        raise UnreadableError("binary: it is no text in any encoding")
+        raise UnreadableError("binary: it is not text in any encoding")
     return _damaged(data) or _guess(data)
 
 

@@ -52,7 +52,11 @@ def init(folder: Path, name: str | None, runtime: str) -> InitResult:
         )
     chosen = name or _name_from(folder)
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", chosen):
-        raise UsageError("invalid_name", f"{chosen!r} is no name of a platform", "use a-z, 0-9 and -, a letter first")
+        raise UsageError(
+            "invalid_name",
+            f"cannot make a project named {chosen!r}: invalid name",
+            "use a-z, 0-9 and -, a letter first",
+        )
     make_dir(folder)
     ports = free_ports({"runtime": runtime})
     ignored = _ignore(folder / ".gitignore")

@@ -57,7 +57,7 @@ def span(text: str) -> timedelta:
     """Return a time such as `7d`, `12h`, `30m`, `2w`. Raises UsageError."""
     found = re.fullmatch(r"(\d{1,5})([mhdw])", text.strip())
     if not found:
-        raise UsageError("usage", f"{text!r} is no length of time", "write it as 7d, 12h, 30m or 2w")
+        raise UsageError("usage", f"{text!r} is not a duration", "use for example 7d, 12h, 30m or 2w")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 

@@ -142,7 +142,7 @@ def _checked(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         if member.isdir():
             continue
         if not member.isreg():
-            raise _invalid(f"{member.name!r} is no regular file")
+            raise _invalid(f"{member.name!r} is not a regular file")
         tarfile.data_filter(member, "/nowhere")
         yield member
 

@@ -33,7 +33,7 @@ _PORTS = (15000, 31000)  # below those that the kernel gives to outgoing connect
 _STATE = "pulumi"
 _LOCK_SECONDS = 60.0
 _TRIES, _PAUSE = 20, 0.5
-_MODELS = "the models of Ollama are left out: they are no data, and `ragops up` fetches them again"
+_MODELS = "the models of Ollama are left out: `ragops up` fetches them again"
 
 
 @dataclass(frozen=True)

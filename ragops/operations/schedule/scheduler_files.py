@@ -45,7 +45,7 @@ def parse_time(text: str) -> int:
     """Minutes after midnight of HH:MM. Raises UsageError (invalid_time)."""
     found = re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text)
     if not found:
-        raise UsageError("invalid_time", f"{text!r} is no time of day", "write it as HH:MM, from 00:00 to 23:59")
+        raise UsageError("invalid_time", f"{text!r} is not a time of day", "use HH:MM, from 00:00 to 23:59")
     return int(found[1]) * 60 + int(found[2])
 
 
@@ -57,7 +57,7 @@ def parse_weekday(text: str) -> int | None:
     for number, name in enumerate(WEEKDAYS):
         if word in (name, name[:3]):
             return number
-    raise UsageError("invalid_weekday", f"{text!r} is no weekday", f"one of: {', '.join(WEEKDAYS)}, none")
+    raise UsageError("invalid_weekday", f"{text!r} is not a weekday", f"use one of {', '.join(WEEKDAYS)}, or none")
 
 
 def build_command(schedule: Schedule, *words: str) -> tuple[str, ...]:

@@ -149,7 +149,7 @@ def _certificate(path: Path) -> x509.Certificate | None:
     try:
         return x509.load_pem_x509_certificate(content) if content else None
     except ValueError as error:
-        raise _invalid(path, "it is no certificate in PEM form") from error
+        raise _invalid(path, "it is not a certificate in PEM format") from error
 
 
 def _key(path: Path) -> PrivateKeyTypes | None:
@@ -159,7 +159,7 @@ def _key(path: Path) -> PrivateKeyTypes | None:
     except TypeError as error:
         raise _invalid(path, "it is protected by a password, which a gateway cannot enter") from error
     except ValueError as error:
-        raise _invalid(path, "it is no private key in PEM form") from error
+        raise _invalid(path, "it is not a private key in PEM format") from error
 
 
 def _is_own_key(folder: Path, found: x509.Certificate | None, private: PrivateKeyTypes | None) -> bool:

@@ -82,19 +82,19 @@ def issue(
 
 def _refuse_bad(name: str, ttl: timedelta, scopes: Sequence[str]) -> None:
     if not _NAME.fullmatch(name):
-        hint = "up to 63 of a-z, 0-9, `.`, `_` and `-`, a letter or digit at both ends"
-        raise UsageError("bad_token_name", f"cannot issue a token for {name!r}: it is no name for a token", hint)
+        hint = "use up to 63 of a-z, 0-9, `.`, `_` and `-`, a letter or digit at both ends"
+        raise UsageError("bad_token_name", f"cannot issue a token named {name!r}: invalid name", hint)
     if not _SHORTEST <= ttl <= _LONGEST:
         raise UsageError(
             "bad_token_ttl",
-            "cannot issue a token: it holds for 1 minute to 366 days",
+            "cannot issue a token: a lifetime is 1 minute to 366 days",
             "issue a new one when it runs out",
         )
     if bad := [scope for scope in scopes if not _SCOPE.fullmatch(scope)]:
         raise UsageError(
             "bad_token_scope",
-            f"cannot issue a token: {bad[0]!r} is no scope",
-            "a letter, then a-z, 0-9, `:`, `.`, `_`, `-`",
+            f"cannot issue a token: {bad[0]!r} is not a scope",
+            "use a letter, then a-z, 0-9, `:`, `.`, `_`, `-`",
         )
 
 

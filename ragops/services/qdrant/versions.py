@@ -25,7 +25,7 @@ def check_upgrade(before: str, after: str) -> VersionStep:
     was, becomes = Version.parse(before), Version.parse(after)
     if was is None or becomes is None:
         unknown = after if becomes is None else before
-        return VersionStep(False, f"{unknown!r} is no version of Qdrant", "name an image by a tag such as v1.18.3")
+        return VersionStep(False, f"{unknown!r} is not a version of Qdrant", "name an image by a tag such as v1.18.3")
     if becomes < was:
         hint = f"keep {before}, or restore a recovery point of {after} into a new environment (`--env NAME`)"
         return VersionStep(False, f"Qdrant {after} does not read what {before} has written", hint)

@@ -116,7 +116,7 @@ def _parse(manifest: str | None) -> tuple[list[AofFile], list[str]]:
         if matched := _LINE.fullmatch(line.strip()):
             found.append(AofFile(f"{FOLDER}/{matched[1]}", matched[3], int(matched[2])))
         else:
-            faults.append("the manifest has a line that is none")
+            faults.append("the manifest has a line that cannot be parsed")
     return found, faults
 
 

@@ -180,7 +180,7 @@ def test_ignore_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     found = walk(tmp_path, ["md"], recursive=True)
     assert [file.path for file in found.files] == ["a.md", "link/d.md", "pipe/c.md"]
     assert sorted(found.notes) == [
-        ".ragopsignore: 2 lines are no patterns of git, the first is '!'",
+        ".ragopsignore: 2 lines are not patterns of git, the first is '!'",
         "cannot read link/.gitignore: its patterns do not hold",
         "cannot read pipe/.gitignore: its patterns do not hold",
     ]

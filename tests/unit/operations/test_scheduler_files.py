@@ -86,7 +86,7 @@ def test_the_drill_comes_after_that_days_run(at: str, day: str, expected: str):
 
 def test_weekdays():
     assert texts.parse_weekday("none") is None
-    with pytest.raises(UsageError, match="no weekday"):
+    with pytest.raises(UsageError, match="is not a weekday"):
         texts.parse_weekday("someday")
 
 

@@ -178,7 +178,7 @@ def _initialise(spec: ProcessSpec) -> None:
         return
     if data.exists() and any(data.iterdir()):
         what = (
-            f"cannot use {data}: it has files but no {spec.init.marker}, so that it is no data folder of {spec.service}"
+            f"cannot use {data}: it has files but no {spec.init.marker}, so it is not a data folder of {spec.service}"
         )
         raise RagopsError("data_folder_foreign", what, "move it away, or restore it from a recovery point")
     for old in data.parent.glob(f"{data.name}.init-*"):

@@ -67,7 +67,7 @@ def check_archive(snapshot: Path) -> None:
         with tarfile.open(snapshot, "r:") as archive:
             whole = sum(1 for member in archive if member.isreg())
     except (tarfile.TarError, OSError, EOFError) as error:
-        what = f"cannot read {snapshot.name}: it is no whole archive: {error}"
+        what = f"cannot read {snapshot.name}: it is not a whole archive: {error}"
         raise IntegrityError("snapshot_unreadable", what, OTHER_POINT) from error
     if not whole:
         raise IntegrityError("snapshot_unreadable", f"cannot read {snapshot.name}: it is an empty archive", OTHER_POINT)

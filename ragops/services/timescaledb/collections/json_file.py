@@ -298,7 +298,11 @@ class _Check:
         if isinstance(name, str):
             first, spelled = self._names.setdefault(collection_names.fold(name), (index, name))
             if first != index:
-                again = "again" if spelled == name else f"again, spelled {found(spelled)}: case alone is no difference"
+                again = (
+                    "again"
+                    if spelled == name
+                    else f"again, spelled {found(spelled)}: names must differ by more than case"
+                )
                 message = f"expected a name of its own, found {found(name)} of collections[{first}] {again}"
                 self._problem(_line(value, "name"), f"{key}.name", message)
 

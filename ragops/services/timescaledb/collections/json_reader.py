@@ -232,7 +232,7 @@ class _Source:
             if "\0" in value:
                 self._notes.append("a string holds a NUL character, which PostgreSQL cannot store")
             if any("\ud800" <= character <= "\udfff" for character in value):
-                self._notes.append("a string holds half of a surrogate pair, which is no character")
+                self._notes.append("a string holds half of a surrogate pair, which is not a character")
         elif isinstance(value, dict):
             for key, inner in value.items():
                 self._look_for_lost_characters(key)

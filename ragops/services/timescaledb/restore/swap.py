@@ -144,6 +144,6 @@ def drop_kept(endpoint: Endpoint, names: Sequence[str]) -> None:
     with session(endpoint, MAINTENANCE, limit=0, subject="the database") as connection:
         for name in names:
             if name not in known:
-                what = f"cannot drop {name}: it is no database that a restore keeps"
+                what = f"cannot drop {name}: it is not a database that a restore keeps"
                 raise UsageError("not_kept", what, "see `ragops restore clean`")
             drop(connection, endpoint, name)

@@ -300,8 +300,8 @@ def test_a_linked_pair_stays_linked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        ({"tls.crt": b"nonsense"}, "no certificate"),
-        ({"tls.key": b"nonsense"}, "no private key"),
+        ({"tls.crt": b"nonsense"}, "not a certificate"),
+        ({"tls.key": b"nonsense"}, "not a private key"),
         ({"tls.crt": None}, "is missing"),
         ({"tls.key": None}, "is missing"),
         ({"tls.key": "other"}, "of another certificate"),

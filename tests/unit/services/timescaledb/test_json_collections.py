@@ -279,7 +279,7 @@ def test_a_double_name_says_where_the_first_is(problems):
 
 def test_names_that_differ_in_case_alone_are_double(problems):
     found = problems({"collections": [GOOD, {**GOOD, "name": "A"}]})
-    assert found[0][2].endswith('collections[0] again, spelled "a" (a text): case alone is no difference')
+    assert found[0][2].endswith('collections[0] again, spelled "a" (a text): names must differ by more than case')
 
 
 def test_faults_are_found_across_the_borders_of_what_is_read_at_once(problems):
