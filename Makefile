@@ -3,6 +3,7 @@
 PYTHON ?= python3
 ARGS ?=
 WORKERS ?= 4
+CAMPAIGN ?= full
 PARALLEL = -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 BIN := .venv/bin
@@ -10,7 +11,7 @@ STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
 # What the names of tiers mean, and how long each takes: docs/testing.md.
-.PHONY: help venv engine demo test test-faults test-wheel coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-ingest bench-qdrant-client bench-search bench-docker bench-backup picture clean
+.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-ingest bench-qdrant-client bench-search bench-docker bench-backup picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,10 +32,13 @@ demo: venv engine  ## a tour on real engines in a scratch folder (KEEP=1 leaves 
 	$(BIN)/python examples/demo.py
 
 test: venv engine  ## unit, contract and integration tests, campaigns sampled (ARGS="-k redis", WORKERS=4)
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not docker and not platform and not kinds and not packaging and not fuzz' $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not docker and not platform and not kinds and not packaging and not fuzz and not chaos' $(ARGS)
 
 test-faults: venv engine  ## all cases of the campaigns: kills, full disks, forgeries, interrupts
-	RAGOPS_TEST_CAMPAIGN=full $(BIN)/python -m pytest $(PARALLEL) -m campaign $(ARGS)
+	RAGOPS_TEST_CAMPAIGN=full $(BIN)/python -m pytest $(PARALLEL) -m 'campaign and not chaos' $(ARGS)
+
+test-chaos: venv  ## faults on a real Qdrant cluster of three (RAGOPS_TEST_QDRANT), 20 minutes; CAMPAIGN=sample for 8 runs
+	RAGOPS_TEST_CAMPAIGN=$(CAMPAIGN) $(BIN)/python -m pytest -m chaos $(ARGS)
 
 test-wheel: venv engine  ## the package in environments of its own, the upgrade from the release before, the API under a fuzzer
 	$(BIN)/python -m pytest $(PARALLEL) -m 'packaging or fuzz' $(ARGS)

@@ -25,10 +25,10 @@ _WHOLE = os.environ.get(CAMPAIGN) == "full"
 _SLOW = float(os.environ.get(SLOW, "1"))
 BUDGET_SECONDS, TIMEOUT_SECONDS, LONG_TIMEOUT_SECONDS = 20.0, 60.0, 600.0
 # Tests with one of these have no budget: they start whole platforms, or kill one thing many times.
-LONG = ("engine", "campaign", "packaging", "fuzz", "platform", "kinds", "docker", "slow")
+LONG = ("engine", "campaign", "packaging", "fuzz", "platform", "kinds", "docker", "chaos", "slow")
 NOT_HERE = "not here: "  # how the reason of a skip begins that is for want of something
 # Folders all of whose tests have a mark: nothing of them is imported if that is left out (`-m 'not docker and …'`).
-_MARKED = {"docker": "docker", "recovery_kinds": "kinds", "packaging": "packaging"}
+_MARKED = {"docker": "docker", "recovery_kinds": "kinds", "packaging": "packaging", "chaos": "chaos"}
 DOCKER_FIXTURES = {"docker", "kong_gateway"}
 _ROOT = Path(__file__).parents[1]
 

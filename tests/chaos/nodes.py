@@ -1,0 +1,175 @@
+"""Three Qdrant servers in networks of their own, with the very environment that `ragops up` gives to containers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from pydantic import SecretStr
+
+from ragops.services.contract import Capability, Endpoint, Login, Node
+from ragops.services.qdrant.cluster.prepare import prepare
+from ragops.services.qdrant.names import API_KEY_SECRET, SERVER_ENGINE
+from ragops.services.qdrant.node import GRPC_PORT, PEER_PORT, REST_PORT, node_spec
+from ragops.services.qdrant.settings import QdrantSettings, instance
+from ragops.services.spec import Distribution, Layout
+from tests.chaos import network
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+KEY = "the key of the campaign"
+_START_SECONDS, _GRACE_SECONDS = 60.0, 5.0
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+
+
+@dataclass
+class Nodes:
+    """Processes of one server, counted from 1; what each stores lies in `folder`."""
+
+    program: Path
+    folder: Path
+    count: int = 3
+    environment: dict[str, str] = field(default_factory=dict)
+    processes: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> range:
+        return range(1, self.count + 1)
+
+    def home(self, number: int) -> Path:
+        return self.folder / f"node-{number}"
+
+    def url(self, number: int) -> str:
+        return f"http://{network.host(number)}:{REST_PORT}"
+
+    def endpoint(self, placement: dict[str, str] | None = None, first: int = 1) -> Endpoint:
+        """The endpoint with node `first` as the first that is asked."""
+        login = Login("", API_KEY_SECRET, SecretStr(KEY))
+        order = sorted(self.numbers, key=lambda number: (number - first) % self.count)
+        nodes = [
+            Node(instance(number), self.url(number), f"http://{network.host(number)}:{GRPC_PORT}") for number in order
+        ]
+        return Endpoint(
+            service="qdrant", engine=SERVER_ENGINE, version=self.version(), runtime="docker", host=network.host(first),
+            port=REST_PORT, options=placement or {}, logins={"operator": login, "application": login},
+            capabilities=frozenset({Capability.RESTART}), nodes=tuple(nodes),
+        )  # fmt: skip
+
+    def version(self) -> str:
+        done = subprocess.run([self.program, "--version"], capture_output=True, text=True, timeout=30, check=True)
+        return done.stdout.split()[-1]
+
+    def up(self) -> Nodes:
+        network.build(self.numbers)
+        for number in self.numbers:
+            self.start(number)
+        prepare(self.endpoint())
+        return self
+
+    def start(self, number: int, program: Path | None = None, **environment: str) -> None:
+        """Start a node on its data; returns when it answers."""
+        home = self.home(number)
+        (home / "storage").mkdir(parents=True, exist_ok=True)
+        layouts = [_layout(one, self.home(one)) for one in self.numbers]
+        settings = QdrantSettings(nodes=self.count)
+        spec = node_spec(settings, {API_KEY_SECRET: KEY}, layouts, number)
+        own = {f"QDRANT__{name}": value for name, value in {**self.environment, **environment}.items()}
+        command = [str(program or self.program), "--uri", f"http://{network.host(number)}:{PEER_PORT}"]
+        if number != 1 and not (home / "storage" / "raft_state.json").exists():
+            command += ["--bootstrap", f"http://{network.host(1)}:{PEER_PORT}"]
+        values = {**os.environ, **spec.environment, "QDRANT__SERVICE__API_KEY": KEY, **own, **self._clock(home)}
+        with (home / "log").open("ab") as log:
+            self.processes[number] = subprocess.Popen(
+                network.inside(number, *command), cwd=home, stdout=log, stderr=log, env=values
+            )
+        self.wait(number)
+
+    def _clock(self, home: Path) -> dict[str, str]:
+        """The variables of libfaketime, which reads the step of the clock from a file, once a second."""
+        if FAKETIME is None:
+            return {}
+        self.set_clock(home, "+0")
+        return {
+            "LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(home / "clock"), "FAKETIME_CACHE_DURATION": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1", "DONT_FAKE_MONOTONIC": "1",
+        }  # fmt: skip
+
+    @staticmethod
+    def set_clock(home: Path, step: str) -> None:
+        """Have the node's wall clock run so far ahead or back (`+3600`, `-1d`); the monotonic one does not step."""
+        beside = home / "clock.new"
+        beside.write_text(f"{step}\n")
+        beside.rename(home / "clock")
+
+    def wait(self, number: int) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            with contextlib.suppress(httpx.HTTPError):
+                if httpx.get(f"{self.url(number)}/healthz", trust_env=False, timeout=5).status_code == 200:
+                    return
+            assert self.processes[number].poll() is None, self.log(number)
+            assert time.monotonic() < deadline, self.log(number)
+            time.sleep(0.05)
+
+    def send(self, number: int, what: signal.Signals) -> None:
+        self.processes[number].send_signal(what)
+
+    def stop(self, number: int, what: signal.Signals = signal.SIGKILL) -> None:
+        """End a node; one that does not end by itself within its grace is killed, as Docker does."""
+        process = self.processes.pop(number, None)
+        if process is None:
+            return
+        process.send_signal(what)
+        try:
+            process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(30)
+
+    def down(self) -> None:
+        for number in self.numbers:
+            self.stop(number)
+
+    def log(self, number: int) -> str:
+        return (self.home(number) / "log").read_text(errors="replace")[-4000:]
+
+    @contextlib.contextmanager
+    def http(self, number: int, seconds: float = 30) -> Iterator[httpx.Client]:
+        with httpx.Client(
+            base_url=self.url(number), headers={"api-key": KEY}, timeout=seconds, trust_env=False
+        ) as client:
+            yield client
+
+    def raft(self) -> dict[int, dict[str, Any]]:
+        """What every node that answers says of consensus: `term`, `leader`, `peer`."""
+        found = {}
+        for number in self.numbers:
+            with contextlib.suppress(httpx.HTTPError, KeyError), self.http(number, 3) as api:
+                status = api.get("/cluster").json()["result"]
+                found[number] = {
+                    "peer": status["peer_id"], "leader": status["raft_info"]["leader"],
+                    "term": status["raft_info"]["term"],
+                }  # fmt: skip
+        return found
+
+    def leader(self) -> int:
+        """The number of the node that leads, 1 if no node says so."""
+        return next((number for number, one in self.raft().items() if one["leader"] == one["peer"]), 1)
+
+    def term(self) -> int:
+        return max((one["term"] for one in self.raft().values()), default=0)
+
+
+def _layout(number: int, home: Path) -> Layout:
+    return Layout(
+        distribution=Distribution.IMAGE, shares_filesystem=False, config_dir=str(home), data_dir=str(home / "storage"),
+        listen="0.0.0.0", internal_host=network.host(number),
+    )  # fmt: skip
