@@ -219,6 +219,7 @@ def put_point(
     recipients: tuple[str, ...] = (),
     unhealthy: tuple[str, ...] = (),
     schema_digest: str = "",
+    versions: Mapping[str, str] | None = None,
 ) -> RecoveryPoint:
     """Write a recovery point of `contents` by `service/name` as it lies in a repository, without a lock."""
     ident = ident or f"{created:%Y%m%dT%H%M%SZ}-{sequence:06x}"
@@ -233,7 +234,7 @@ def put_point(
         parts.append(
             ManifestPart(
                 service=service, name=name, size=sealed.size, sha256=sealed.sha256, stored=stored_as,
-                counts={"keys": len(content)}, instant=created, versions={"valkey": "9.1.2"},
+                counts={"keys": len(content)}, instant=created, versions=dict(versions or {"valkey": "9.1.2"}),
             )
         )  # fmt: skip
     manifest = Manifest(

@@ -1,4 +1,4 @@
-"""Commands on the Qdrant cluster: cluster status."""
+"""Commands on the Qdrant cluster: cluster status, upgrade."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ragops.operations.cluster.status import ClusterStatus, NodeStatus, ShardStatus
+    from ragops.operations.cluster.upgrade import UpgradePlan
+    from ragops.services.qdrant.cluster.upgrade_plan import UpgradeStep
 
 group = Application(help="The Qdrant cluster: nodes, shards, replicas.")
 
@@ -52,6 +54,60 @@ def status(
         from ragops.units import size
 
         current.console.message(f"free on the disk of the nodes: {size(found.free)}")
+
+
+@group.command()
+def upgrade(
+    context: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the steps, change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    lock_wait: Annotated[float, typer.Option(metavar="SECONDS", help="Wait this long for another run to end.")] = 0.0,
+) -> None:
+    """Upgrade the nodes to the version of ragops.yaml.
+
+    Takes a recovery point, then goes through one minor version after the other, node by node, and waits before each
+    node until every replica is active: reads and writes continue. A run that was killed is continued by the next one.
+
+    Example: ragops cluster upgrade --dry-run
+    """
+    from ragops.cli.progress import steps
+    from ragops.operations.cluster.upgrade import plan as plan_operation
+    from ragops.operations.cluster.upgrade import upgrade as operation
+
+    current = state(context)
+    console = current.console
+    if dry_run:
+        found = plan_operation(current.session())
+        console.document(found)
+        _show_plan(context, found)
+        return
+
+    def confirm(found: UpgradePlan) -> bool:
+        _show_plan(context, found)
+        console.confirm(f"This restarts {', '.join(found.versions)}, one after the other.", yes=False)
+        return True
+
+    with steps(console, "cluster upgrade") as on_step:
+        result = operation(current.session(lock_wait), None if yes else confirm, on_step)
+    console.document(result)
+    if not result.plan.steps:
+        console.message(f"every node runs {result.plan.target} already")
+        return
+    if result.point:
+        console.message(f"recovery point {result.point} is of the version before")
+    console.message(f"{', '.join(result.versions)} run {result.plan.target}")
+
+
+def _show_plan(context: typer.Context, found: UpgradePlan) -> None:
+    console = state(context).console
+    if found.resumes:
+        console.message(f"an interrupted upgrade to {found.target} is continued")
+    rows = [(str(number), step.action.value, step.node or "-", step.version) for number, step in _numbered(found)]
+    console.table(("STEP", "ACTION", "NODE", "VERSION"), rows, empty=f"every node runs {found.target} already")
+
+
+def _numbered(found: UpgradePlan) -> enumerate[UpgradeStep]:
+    return enumerate(found.steps, start=1)
 
 
 def _node_row(node: NodeStatus) -> tuple[str, ...]:

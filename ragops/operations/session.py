@@ -15,6 +15,7 @@ from ragops.config import secrets
 from ragops.errors import MissingError, RagopsError
 from ragops.operations.backup.project_archive import OPTIONS
 from ragops.operations.records.restore_journal import RestoreJournal
+from ragops.operations.records.upgrade_journal import UpgradeJournal
 from ragops.operations.repositories import open_repositories, options_files
 from ragops.recovery.repository import LockRequest
 from ragops.runtimes.registry import host_of
@@ -175,6 +176,10 @@ class Session:
     def restore_journal(self) -> RestoreJournal:
         """Return the journal of an interrupted restore."""
         return RestoreJournal(self.project.paths.restore_journal)
+
+    def upgrade_journal(self) -> UpgradeJournal:
+        """Return the journal of an interrupted upgrade of Qdrant."""
+        return UpgradeJournal(self.project.paths.upgrade_journal)
 
     def locker(self) -> LockRequest:
         """Return this command as the holder of a repository's lock."""

@@ -97,7 +97,12 @@ class RecoveryPoint:
 
     def is_good_for(self, trusted: Collection[str]) -> bool:
         """Return whether it is a good backup, whole as far as a look can tell, and signed by one of the keys."""
-        return self.manifest.is_good and not self.find_faults() and self.signed.signature.key in trusted
+        return self.manifest.is_good and self.is_whole_for(trusted)
+
+    def is_whole_for(self, trusted: Collection[str]) -> bool:
+        """Return whether it is whole as far as a look can tell, of services that were up, and signed by a key."""
+        is_of_live_platform = not self.manifest.unhealthy
+        return is_of_live_platform and not self.find_faults() and self.signed.signature.key in trusted
 
     def require_trust(self, trusted: Collection[str]) -> None:
         """Raise IntegrityError (signer_unknown) if it was signed by none of the `trusted` keys."""

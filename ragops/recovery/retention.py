@@ -37,8 +37,32 @@ def apply_policy(
     reasons = _reasons(good, rule)
     span = timedelta(days=max(rule.daily, 1))
     needed = {point.id: why for point in points if (why := _why_needed(point, points[0], span))}
+    needed |= _newest_of_services(points, trusted)
     judged = (_decide(point, reasons, needed, trusted, protected) for point in points)
     return tuple(judged) if good else tuple(Decision(point, True, "there is no good one yet") for point in points)
+
+
+def _newest_of_services(points: Sequence[RecoveryPoint], trusted: Collection[str]) -> dict[str, str]:
+    """Return why points are the only way back of a service: the newest good one with it, and those of its versions.
+
+    A service that went to another version since is not in a good one yet: what was taken before, a safety point
+    too, stays until it is, since no other version reads that.
+    """
+    found: dict[str, str] = {}
+    for service in dict.fromkeys(part.service for point in points for part in point.manifest.parts):
+        seen: set[object] = set()
+        for point in points:
+            parts = point.manifest.parts_of(service)
+            if not parts or not point.is_whole_for(trusted):
+                continue
+            version = tuple(sorted({item for part in parts for item in part.versions.items()}))
+            if version not in seen:
+                seen.add(version)
+                name = ", ".join(f"{engine} {number}" for engine, number in version) or service
+                found[point.id] = f"the newest of {name}; there is no good one after it yet"
+            if point.is_good_for(trusted):
+                break
+    return found
 
 
 def _why_needed(point: RecoveryPoint, newest: RecoveryPoint, span: timedelta) -> str:

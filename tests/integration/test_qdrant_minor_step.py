@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from ragops.adapters.pulumi.events import Action, Phase, Step
+from ragops.operations.cluster import rolling_update
 from ragops.operations.lifecycle import provision
 from ragops.runtimes.docker.facts import FACTS as DOCKER
 from ragops.runtimes.docker.names import describe_resource, resources_of
@@ -117,7 +118,7 @@ def test_no_search_fails_and_no_write_is_lost(monkeypatch: pytest.MonkeyPatch, c
         with made.http() as api:
             fill(api, "docs", POINTS, shard_number=2, replication_factor=copies)
         stacks = Stacks(made, after)
-        monkeypatch.setattr(provision, "open_stack", stacks.stack)
+        monkeypatch.setattr(rolling_update, "open_stack", stacks.stack)
         endpoint = made.endpoint
         settings = SimpleNamespace(section=lambda _service: QdrantSettings(), runtime="docker")
         session: Any = SimpleNamespace(

@@ -83,13 +83,15 @@ def needed_by_restore(session: Session) -> frozenset[str]:
 
 
 def protected_points(session: Session) -> frozenset[str]:
-    """Return the ids that no retention removes: those of an interrupted restore, and the last one taken here.
+    """Return the ids that no retention removes: of an interrupted restore or upgrade, and the last one taken here.
 
     The last one counts whatever its number is: a repository that was replaced may have higher ones.
     """
     record = last_backup.read(session.project.paths.backup_record)
     taken = {record.taken.point} if record and record.taken else set()
-    return needed_by_restore(session) | taken
+    unfinished = session.upgrade_journal().read()
+    before = {unfinished.point} if unfinished and unfinished.point else set()
+    return needed_by_restore(session) | taken | before
 
 
 def prune_points(session: Session, *, dry_run: bool = False) -> PruneResult:

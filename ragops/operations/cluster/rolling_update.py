@@ -6,18 +6,79 @@ from typing import TYPE_CHECKING
 
 from ragops.adapters.progress import Progress
 from ragops.errors import RagopsError
+from ragops.operations.lifecycle.plan_diff import changes
+from ragops.operations.lifecycle.stack import open_stack
 from ragops.services import by_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from ragops.adapters.progress import OnProgress
+    from ragops.adapters.pulumi.engine import PulumiStack
+    from ragops.adapters.pulumi.events import OnStep, Step
     from ragops.operations.lifecycle.plan_diff import Change
+    from ragops.operations.session import Session
     from ragops.services.contract import Endpoint
 
     ResourcesOf = Callable[[str], tuple[str, ...]]
 
 ACTIVE_SECONDS = 600.0
+
+
+def roll_cluster(
+    session: Session,
+    stack: PulumiStack,
+    cluster: Endpoint,
+    planned: Sequence[Change],
+    on_step: OnStep,
+    *,
+    single: bool = False,
+) -> tuple[Step, ...]:
+    """Bring the nodes that `planned` affects up to date, one after the other; returns what was done.
+
+    The one way of `up` and of `cluster upgrade`. A single node is left to the caller's own update of everything, unless
+    `single`. Nodes of a version that require the key from the others first run without requiring it (`mixed_nodes`).
+    """
+    opened = _roll_mixed(session, cluster, on_step)
+    affected = _previewed(session, stack) if opened else planned
+    nodes = affected_nodes(cluster, session.host.resources_of, affected)
+    if len(nodes) <= 1 and not opened and not (single and nodes):
+        return ()
+    return opened + _roll_nodes(session, stack, cluster, nodes, on_step)
+
+
+def _roll_mixed(session: Session, cluster: Endpoint, on_step: OnStep) -> tuple[Step, ...]:
+    """Bring the nodes of a cluster to a version that would refuse those before it, as one that does not refuse yet."""
+    service = by_name(cluster.service)
+    wanted = service.version(session.project.settings.section(service.name), session.host.facts.traits)
+    refusing = service.mixed_nodes(cluster, wanted)
+    if refusing is None:
+        return ()
+    on_step(Progress(service.name, "the nodes ask one another for the key only when the last one is new"))
+    stack = open_stack(session.project, session.make_secrets(), mixed=(service.name,))
+    nodes = affected_nodes(cluster, session.host.resources_of, _previewed(session, stack))
+    return _roll_nodes(session, stack, cluster, nodes, on_step, refusing)
+
+
+def _roll_nodes(
+    session: Session,
+    stack: PulumiStack,
+    cluster: Endpoint,
+    nodes: Sequence[str],
+    on_step: OnStep,
+    refusing: Collection[str] = (),
+) -> tuple[Step, ...]:
+    steps: list[Step] = []
+
+    def apply(names: tuple[str, ...]) -> None:
+        steps.extend(stack.up(on_step, resources=names).steps)
+
+    roll(cluster, nodes, session.host.resources_of, apply, on_step, refusing)
+    return tuple(steps)
+
+
+def _previewed(session: Session, stack: PulumiStack) -> tuple[Change, ...]:
+    return changes(stack.preview(), describe=session.host.describe_resource)
 
 
 def affected_nodes(endpoint: Endpoint | None, resources_of: ResourcesOf, changes: Sequence[Change]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from ragops.adapters.pulumi.engine import NO_STACK
 from ragops.adapters.pulumi.events import Action
 from ragops.config.secrets import load as load_secrets
 from ragops.errors import InterruptedRunError, MissingError, RagopsError
-from ragops.operations.cluster.rolling_update import affected_nodes, roll
+from ragops.operations.cluster.rolling_update import roll_cluster
 from ragops.operations.data.model_changes import describe_changes
 from ragops.operations.lifecycle import data_guard
 from ragops.operations.lifecycle.data_guard import Empty
@@ -31,7 +31,7 @@ from ragops.services.secret_names import NEXT
 from ragops.services.timescaledb.roles import MAINTENANCE, log_in
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from ragops.adapters.progress import OnProgress
     from ragops.adapters.pulumi.engine import PulumiStack
@@ -164,6 +164,7 @@ def provision(
         data_guard.note_data(session)
         health = require_healthy(session, changed=bool(restarted or made))
         write_atomic(project.paths.fingerprint, mark)
+        session.upgrade_journal().end()
     return UpResult(made, endpoints, health, time.monotonic() - started)
 
 
@@ -209,50 +210,11 @@ def _preview_and_confirm(
     if confirm and found.disturbing and not confirm(found):
         raise InterruptedRunError("declined", "nothing was changed", "")
     save_before(session, versions, on_step)
-    return tuple(step for cluster in clusters for step in _roll(session, stack, cluster, found, on_step))
-
-
-def _roll(session: Session, stack: PulumiStack, cluster: Endpoint, plan: Plan, on_step: OnStep) -> tuple[Step, ...]:
-    """Change one cluster node by node if more than one is affected; returns what was done."""
-    opened = _roll_mixed(session, cluster, on_step)
-    nodes = affected_nodes(cluster, session.host.resources_of, _previewed(session, stack) if opened else plan.changes)
-    if len(nodes) <= 1 and not opened:
-        return ()
-    return opened + _roll_nodes(session, stack, cluster, nodes, on_step)
-
-
-def _roll_nodes(
-    session: Session,
-    stack: PulumiStack,
-    cluster: Endpoint,
-    nodes: Sequence[str],
-    on_step: OnStep,
-    refusing: Collection[str] = (),
-) -> tuple[Step, ...]:
-    steps: list[Step] = []
-
-    def apply(names: tuple[str, ...]) -> None:
-        steps.extend(stack.up(on_step, resources=names).steps)
-
-    roll(cluster, nodes, session.host.resources_of, apply, on_step, refusing)
-    return tuple(steps)
+    return tuple(step for one in clusters for step in roll_cluster(session, stack, one, found.changes, on_step))
 
 
 def _previewed(session: Session, stack: PulumiStack) -> tuple[Change, ...]:
     return changes(stack.preview(), describe=session.host.describe_resource)
-
-
-def _roll_mixed(session: Session, cluster: Endpoint, on_step: OnStep) -> tuple[Step, ...]:
-    """Bring the nodes of a cluster to a version that would refuse those before it, as one that does not refuse yet."""
-    service = by_name(cluster.service)
-    wanted = service.version(session.project.settings.section(service.name), session.host.facts.traits)
-    refusing = service.mixed_nodes(cluster, wanted)
-    if refusing is None:
-        return ()
-    on_step(Progress(service.name, "the nodes ask one another for the key only when the last one is new"))
-    stack = open_stack(session.project, session.make_secrets(), mixed=(service.name,))
-    nodes = affected_nodes(cluster, session.host.resources_of, _previewed(session, stack))
-    return _roll_nodes(session, stack, cluster, nodes, on_step, refusing)
 
 
 def _check_updates(session: Session) -> None:

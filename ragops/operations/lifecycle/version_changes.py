@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ragops.adapters.progress import OnProgress
-    from ragops.operations.session import Session
+    from ragops.operations.session import Platform, Session
     from ragops.services.contract import Endpoint
 
 
@@ -71,25 +71,43 @@ def refuse(changes: Iterable[VersionChange]) -> None:
             raise UsageError("version_refused", what, change.hint)
 
 
-_SERVICE = "timescaledb"
+_SERVICES = ("timescaledb", "qdrant")  # those whose data an older version does not read any more
 _PROBE_SECONDS = 5.0
 
 
 def save_before(session: Session, changes: Iterable[VersionChange], on_progress: OnProgress) -> str:
-    """Take a recovery point of the database if its version is to change; its id, empty if it is not.
+    """Take a recovery point of the database and of Qdrant, whichever is to change its version; its id, else empty.
 
-    Nothing is taken of one that is down. Raises RagopsError if it could not be taken: nothing was changed then.
+    Nothing is taken of a service that is down, nor again by a run that continues an upgrade. Raises RagopsError if it
+    could not be taken: nothing was changed then.
     """
-    if not any(change.service == _SERVICE and change.allowed for change in changes):
+    wanted = {one.service: one for one in changes if one.service in _SERVICES and one.allowed}
+    if not wanted:
         return ""
+    journal = session.upgrade_journal()
+    unfinished = journal.read()
+    if (qdrant := wanted.get("qdrant")) and unfinished and unfinished.target == qdrant.after:
+        del wanted["qdrant"]
+    platform = session.platform()
+    services = tuple(name for name in wanted if not _is_down(session, platform, name))
+    point = _take_point(session, platform, services, on_progress) if services else ""
+    if "qdrant" in wanted:
+        journal.begin(wanted["qdrant"].before, wanted["qdrant"].after, point if "qdrant" in services else "")
+    return point
+
+
+def _is_down(session: Session, platform: Platform, name: str) -> bool:
     from ragops.services import by_name
 
-    platform = session.platform()
-    checks = by_name(_SERVICE).probe(platform.endpoint(_SERVICE), _PROBE_SECONDS).checks
-    if not checks or checks[0].status is Status.DOWN:
-        session.notice("the database is down: no recovery point was taken before its version changes")
-        return ""
-    request = create.BackupRequest(kind=Kind.SAFETY, services=(_SERVICE,))
+    checks = by_name(name).probe(platform.endpoint(name), _PROBE_SECONDS).checks
+    if checks and checks[0].status is not Status.DOWN:
+        return False
+    session.notice(f"{name} is down: no recovery point was taken before its version changes")
+    return True
+
+
+def _take_point(session: Session, platform: Platform, services: tuple[str, ...], on_progress: OnProgress) -> str:
+    request = create.BackupRequest(kind=Kind.SAFETY, services=services)
     try:
         taken = create.run(
             platform, session.repositories().without_copies(), request, locker=session.locker(), on_progress=on_progress
@@ -97,5 +115,6 @@ def save_before(session: Session, changes: Iterable[VersionChange], on_progress:
     except RagopsError as error:
         error.hint = f"no recovery point could be taken before the upgrade, and nothing was changed. {error.hint}"
         raise
-    on_progress(Progress(taken.point.id, "recovery point of the database before its version changes", final=True))
+    what = f"recovery point of {' and '.join(services)} before the version changes"
+    on_progress(Progress(taken.point.id, what, final=True))
     return taken.point.id

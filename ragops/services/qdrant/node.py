@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from ragops.render import render
-from ragops.services.image_references import size_bytes, tag_version
+from ragops.services.image_references import size_bytes, tag, tag_version
 from ragops.services.qdrant.names import API_KEY_SECRET, IMAGE, SERVER_VERSION
 from ragops.services.qdrant.settings import instance
 from ragops.services.secret_names import values
@@ -32,6 +32,13 @@ _HEALTHY = (
 def image(settings: QdrantSettings) -> ImageSpec:
     """Return the image of every node."""
     return ImageSpec(reference=settings.image or IMAGE, mount=_MOUNT, user="root", writable=("/tmp",))  # noqa: S108
+
+
+def image_reference(settings: QdrantSettings, wanted: str) -> str:
+    """Return the image of another version, from where this one comes."""
+    reference = (settings.image or IMAGE).partition("@")[0]
+    name = reference.removesuffix(f":{tag(reference)}") if tag(reference) else reference
+    return f"{name}:v{wanted}"
 
 
 def version(settings: QdrantSettings) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ragops.errors import UsageError
 from ragops.services.contract import VersionStep
 from ragops.services.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _COST = "node by node, each one only when all replicas are active again: reads and writes continue"
 # Since then nodes send the key to one another, and may ask for it (`enforce_internal_auth`).
@@ -34,8 +35,32 @@ def check_upgrade(before: str, after: str) -> VersionStep:
     way = tuple(_way(was, becomes, after))
     if len(way) > 1:
         what = "Qdrant goes up one minor version at a time, through the last patch of each"
-        return VersionStep(False, what, f"step by step: {', then '.join(way)}")
+        steps = f"step by step: {', then '.join(way)}"
+        return VersionStep(False, what, f"`ragops cluster upgrade` goes {steps}" if _are_known(way) else steps)
     return VersionStep(True, _COST)
+
+
+def find_upgrade_path(before: str, after: str) -> tuple[str, ...]:
+    """Return the versions to go through from `before` to `after`, the last one included; empty if they are the same.
+
+    Raises UsageError (version_refused) if there is no way, or if one on it is not known to this release.
+    """
+    was, becomes = Version.parse(before), Version.parse(after)
+    if was is None or becomes is None or becomes < was:
+        step = check_upgrade(before, after)
+        raise UsageError("version_refused", f"cannot upgrade qdrant from {before} to {after}: {step.detail}", step.hint)
+    if was == becomes:
+        return ()
+    path = (after,) if becomes.line == was.line else tuple(_way(was, becomes, after))
+    if not _are_known(path):
+        what = f"cannot upgrade qdrant from {before} to {after}: this release does not know every version between them"
+        hint = f"set `image:` in ragops.yaml to one after the other, each time with `ragops up`: {', then '.join(path)}"
+        raise UsageError("version_refused", what, hint)
+    return path
+
+
+def _are_known(path: Iterable[str]) -> bool:
+    return all(Version.parse(version) is not None for version in path)
 
 
 def _way(was: Version, becomes: Version, after: str) -> Iterator[str]:

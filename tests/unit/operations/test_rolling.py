@@ -171,7 +171,7 @@ def _looked_ahead(monkeypatch: pytest.MonkeyPatch, *left: tuple[str, bool]) -> N
     monkeypatch.setattr(qdrant_cluster, "node_versions", nodes.versions)
     monkeypatch.setattr(qdrant_cluster, "node_versions", nodes.versions)
     monkeypatch.setattr(qdrant_cluster, "wait_all_active", lambda _endpoint, _seconds: nodes.look())
-    monkeypatch.setattr(provision, "open_stack", nodes.stack)
+    monkeypatch.setattr(rolling_update, "open_stack", nodes.stack)
     section = QdrantSettings(image="qdrant/qdrant:v1.18.3")
     settings = SimpleNamespace(section=lambda _service: section, runtime="docker")
     session: Any = SimpleNamespace(

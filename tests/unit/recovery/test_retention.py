@@ -31,11 +31,18 @@ class History:
         self.count = 0
 
     def take(
-        self, at: datetime, kind: Kind = Kind.BACKUP, key: SigningKey = KEY, *, damaged: bool = False, down: str = ""
+        self,
+        at: datetime,
+        kind: Kind = Kind.BACKUP,
+        key: SigningKey = KEY,
+        *,
+        damaged: bool = False,
+        down: str = "",
+        **more: Any,
     ) -> str:
         self.count += 1
         marks = (down,) if down else ()
-        point = put_point(self.repository, key, sequence=self.count, created=at, kind=kind, unhealthy=marks)
+        point = put_point(self.repository, key, sequence=self.count, created=at, kind=kind, unhealthy=marks, **more)
         if damaged:
             self.store.remove([f"{point.path}/{point.manifest.parts[0].stored_path}"])
         return point.id
@@ -249,3 +256,36 @@ def test_latest_says_so_where_there_is_no_good_one(history: History) -> None:
         history.repository.get("latest")
     assert caught.value.code == "no_recovery_point"
     assert marked in caught.value.message
+
+
+# --- versions ------------------------------------------------------------------------------------------------------
+
+
+def vectors(version: str) -> dict[str, Any]:
+    return {"contents": {"qdrant/docs.snapshot": b"points"}, "versions": {"qdrant": version}}
+
+
+def test_the_version_before_stays_until_a_good_one_of_the_next(history: History) -> None:
+    """However long that takes, and whatever else is taken meanwhile."""
+    old = history.take(START, Kind.SAFETY, **vectors("1.17.1"))
+    history.take(START + 20 * DAY, down="qdrant: a shard is lost", **vectors("1.18.3"))
+    history.take(START + 30 * DAY)  # of another service alone
+    damaged = history.take(START + 31 * DAY, damaged=True, **vectors("1.18.3"))
+    found = history.staying(daily=1)
+    assert "qdrant 1.17.1" in found[old]
+    assert damaged not in found
+    history.take(START + 40 * DAY, **vectors("1.18.3"))
+    assert old not in history.staying(daily=1)
+
+
+def test_a_safety_point_of_the_next_version_takes_not_the_place_of_the_one_before(history: History) -> None:
+    old = history.take(START, Kind.SAFETY, **vectors("1.17.1"))
+    new = history.take(START + 20 * DAY, Kind.SAFETY, **vectors("1.18.3"))
+    history.take(START + 30 * DAY)
+    assert {old, new} <= set(history.staying(daily=1))
+
+
+def test_the_newest_good_one_of_a_service_stays_behind_those_of_others(history: History) -> None:
+    only = history.take(START, **vectors("1.18.3"))
+    taken = [history.take(START + number * DAY) for number in range(1, 6)]
+    assert set(history.staying(daily=2)) == {only, *taken[-2:]}
