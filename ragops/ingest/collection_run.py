@@ -10,6 +10,7 @@ from ragops.adapters.qdrant.sparse import WordModel
 from ragops.config import collection_names
 from ragops.errors import RagopsError, UsageError
 from ragops.ingest import documents, split
+from ragops.ingest.expected import choose_layout, estimate_points
 from ragops.ingest.pipeline import Pipeline
 from ragops.ingest.plan import Plan, make_plan, refuse_empty
 from ragops.ingest.progress import Progress, StageTimes
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ragops.ingest.document_store import DocumentStore
     from ragops.ingest.rows import Collection
     from ragops.ingest.vectors import VectorStore
+    from ragops.services.qdrant.shard_layout import LayoutRules, ShardLayout
 
 
 @dataclass
@@ -34,7 +36,8 @@ class CollectionRun:
 
     `allow_empty`: a directory without files empties the collection, which else is refused. `overlapping`: as
     `Pipeline.save` has it. `words` is how words are to be weighed; a collection keeps its own way until it is built
-    again.
+    again. `known_points` is how many chunks it has, if it has been ingested before; `layout` is that of the collection
+    of points which this run has created.
     """
 
     rows: DocumentStore
@@ -50,6 +53,8 @@ class CollectionRun:
     stages: StageTimes = field(default_factory=StageTimes)
     pipeline: Pipeline | None = None
     other_words: WordModel | None = None  # what a rebuild would make of it
+    known_points: int = 0
+    layout: ShardLayout | None = None
 
     def run(self) -> CollectionReport:
         """Do it under the collection's lock. Raises RagopsError; the job row says so as well."""
@@ -73,7 +78,7 @@ class CollectionRun:
     def _work(self, job: Any, interrupted: int) -> CollectionReport:
         self.pipeline = pipeline = self._pipeline()
         with self.stages.of("upsert"):
-            self.store.ensure(self.collection.points, self.embedder.dimensions)
+            self.create_points()
             if self.collection.points != self.collection.name:  # it was built again; a build itself has one name
                 self.store.point_alias(self.collection.alias, self.collection.points)
         is_rebuilt = self._settle_chunking(job)
@@ -90,6 +95,18 @@ class CollectionRun:
         self._save(pipeline, plan)
         notes = [*self._notes(is_rebuilt, interrupted, repaired), *found.notes]
         return self._report(pipeline, plan, found, repaired, notes)
+
+    def create_points(self) -> None:
+        """Create the collection of points if there is none. Raises as `VectorStore.ensure` and `walk_collection`."""
+        made = self.store.ensure(self.collection.points, self.embedder.dimensions, self._choose_layout)
+        self.layout = made or self.layout
+
+    def _choose_layout(self, rules: LayoutRules) -> ShardLayout:
+        estimate = self.known_points
+        if not estimate:
+            files = walk_collection(self.collection, self.root / self.collection.directory).files
+            estimate = estimate_points(self.collection, files)
+        return choose_layout(rules, self.collection, estimate, self.embedder.dimensions)
 
     def _pipeline(self) -> Pipeline:
         wanted = self.collection
@@ -157,6 +174,9 @@ class CollectionRun:
 
     def _notes(self, is_rebuilt: bool, interrupted: int, repaired: Repaired) -> list[str]:
         notes = []
+        if self.layout is not None:
+            expected = f"for {self.layout.expected:,} expected points"
+            notes.append(f"{self.collection.points} was created with {self.layout}, {expected}")
         if interrupted:
             notes.append("an earlier run was interrupted; this one continued")
         if is_rebuilt:

@@ -41,8 +41,10 @@ def rebuild(run: CollectionRun) -> CollectionReport:
     try:
         name = _next_name(live.points, live.name, 1)
         successor = rows.copy_collection(live, name, name)  # the one that an interrupted rebuild has left, if any
-        _require_vectors(run, successor)
-        report = replace(run, collection=successor, pipeline=None).run()
+        known = rows.count_chunks(live.id, live.points)
+        build = replace(run, collection=successor, pipeline=None, known_points=known)
+        _require_vectors(build)
+        report = build.run()
         _require_counts(run, live, successor)
         rows.switch(live, successor, _next_name(live.points, live.name, 0))
     finally:
@@ -91,12 +93,12 @@ def _next_name(points: str, name: str, step: int) -> str:
     return collection_names.build_name(name, (collection_names.build_number(points, name) or 1) + step)
 
 
-def _require_vectors(run: CollectionRun, successor: Collection) -> None:
+def _require_vectors(run: CollectionRun) -> None:
     """Delete the points that an interrupted rebuild has left if they are of a model with other vectors."""
     try:
-        run.store.ensure(successor.points, run.embedder.dimensions)
+        run.create_points()
     except IntegrityError:
-        run.store.drop(successor.points)
+        run.store.drop(run.collection.points)
 
 
 def _require_live(rows: DocumentStore, store: VectorStore, live: Collection) -> None:

@@ -11,19 +11,22 @@ from ragops.adapters.qdrant.failures import LOG_HINT, RequestFailedError, client
 from ragops.config.collection_names import base
 from ragops.errors import IntegrityError, RagopsError
 from ragops.services.qdrant.cluster.nodes import addresses
+from ragops.services.qdrant.shard_layout import LayoutRules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
     from ragops.adapters.qdrant.addresses import Address
     from ragops.services.contract import Endpoint
+    from ragops.services.qdrant.shard_layout import ShardLayout
+
+    ChooseLayout = Callable[[LayoutRules], ShardLayout]
 
 __all__ = ["Point", "PointsRefusedError", "VectorStore"]
 
 _SECONDS = 30.0
 _CLUSTER_SECONDS = 15.0  # then another node is asked: writes may be repeated
-_PLACEMENT = ("shard_number", "replication_factor")
 _NOT_FOUND = 404
 _REFUSED = (400, 409, 413, 422)
 
@@ -46,9 +49,9 @@ class VectorStore:
         *,
         seconds: float = _SECONDS,
         attempts: int = 4,
-        placement: Mapping[str, int] | None = None,
+        rules: LayoutRules | None = None,
     ) -> None:
-        self._placement = dict(placement or {})
+        self._rules = rules
         self._most_points = (
             sys.maxsize
         )  # of one request, as far as it is known: strict mode allows as few as it is set to
@@ -57,18 +60,12 @@ class VectorStore:
 
     @classmethod
     def at(cls, endpoint: Endpoint, role: str = "application") -> Self:
-        """Return a client of the nodes of an endpoint, over gRPC if they have it.
-
-        New collections get its `shard_number` and `replication_factor` if it is a cluster.
-        """
+        """Return a client of the nodes of an endpoint, over gRPC if they have it."""
         nodes = addresses(endpoint)
         key = endpoint.logins[role].password.get_secret_value()
-        placement = {name: int(endpoint.options[name]) for name in _PLACEMENT if endpoint.options.get(name)}
-        # One replica's acknowledgement is enough for a write: the others are repaired when their node is back.
-        placement |= {"write_consistency_factor": 1} if placement else {}
         # The first write after a node was lost waits until the cluster has noticed, mostly less than ten seconds.
         seconds = _CLUSTER_SECONDS if len(nodes) > 1 else _SECONDS
-        return cls(nodes, key, seconds=seconds, placement=placement)
+        return cls(nodes, key, seconds=seconds, rules=LayoutRules.of(endpoint))
 
     def __enter__(self) -> Self:
         return self
@@ -76,17 +73,21 @@ class VectorStore:
     def __exit__(self, *error: object) -> None:
         self._client.__exit__(*error)
 
-    def ensure(self, collection: str, size: int) -> None:
+    def ensure(self, collection: str, size: int, choose: ChooseLayout | None = None) -> ShardLayout | None:
         """Create the collection for vectors of `size` numbers (0: none) and words if there is none.
 
-        Raises IntegrityError (vectors_differ) if there is one for other vectors: nothing is ever deleted here.
+        In a cluster `choose` decides on its layout, which is returned if the collection was created by this call.
+        Raises IntegrityError (vectors_differ) if there is one for other vectors: nothing is ever deleted here, and what
+        `choose` raises.
         """
+        layout = None
         found = self._vector_params(collection)
         if found is None:
+            layout = self._choose(size, choose)
             try:
                 with _translate_errors():
                     wanted = VectorParams(size, "Cosine", sparse=True)
-                    self._client.create_collection(collection, wanted, self._placement)
+                    self._client.create_collection(collection, wanted, layout.placement() if layout else {})
                     self._with_words[collection] = True
             except PointsRefusedError:  # created in between, by an attempt whose answer was lost
                 found = self._vector_params(collection)
@@ -95,6 +96,12 @@ class VectorStore:
         if found is not None:
             _check_vectors(collection, found, size)
             self._with_words[collection] = found.sparse
+        return layout
+
+    def _choose(self, size: int, choose: ChooseLayout | None) -> ShardLayout | None:
+        if self._rules is None:
+            return None
+        return choose(self._rules) if choose else self._rules.choose(0, size)
 
     def has_words(self, collection: str) -> bool:
         """Whether its points are found by their words, too: one that an earlier release made has vectors alone."""

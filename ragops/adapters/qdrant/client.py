@@ -74,8 +74,8 @@ class Client:
             return VectorParams(params.vectors.size, params.vectors.distance.value, is_sparse)
         return VectorParams(None if params.vectors else 0, "", is_sparse)
 
-    def create_collection(self, collection: str, vectors: VectorParams, placement: Mapping[str, int]) -> None:
-        """Create a collection; `placement` has its shard_number, replication_factor and write_consistency_factor."""
+    def create_collection(self, collection: str, vectors: VectorParams, placement: Mapping[str, Any]) -> None:
+        """Create a collection; `placement` are further parameters of it, by the names of the library."""
         dense: Any = {}
         if vectors.size:
             dense = models.VectorParams(size=vectors.size, distance=models.Distance(vectors.distance))

@@ -62,7 +62,7 @@ class _Node(pulumi.ComponentResource):
 
 
 def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[Layout]) -> Endpoint:
-    """Return the addresses of every node; options: `replication_factor` and `shard_number` of new collections."""
+    """Return the addresses of every node; options: `replication_factor`, `shard_number` if they are set."""
     nodes = [
         Node(
             name=instance(number),
@@ -82,7 +82,11 @@ def cluster_endpoint(settings: QdrantSettings, runtime: Runtime, layouts: list[L
         port=settings.port,
         inner_port=node.REST_PORT,
         instance=instance(1),
-        options={"replication_factor": str(settings.copies), "shard_number": str(settings.shards)},
+        options={
+            key: str(value)
+            for key, value in (("replication_factor", settings.replication_factor), ("shard_number", settings.shards))
+            if value is not None
+        },
         logins=_LOGINS,
         nodes=tuple(nodes),
     )

@@ -119,9 +119,9 @@ def _environment(settings: QdrantSettings, layout: Layout, *, asks_nodes: bool) 
         "STORAGE__STORAGE_PATH": layout.data_dir,
         # Within the data, so that a snapshot is neither lost with the container nor on another disk.
         "STORAGE__SNAPSHOTS_PATH": f"{layout.data_dir}/snapshots",
-        # For collections that others make.
-        "STORAGE__COLLECTION__REPLICATION_FACTOR": str(settings.copies),
-        "STORAGE__COLLECTION__SHARD_NUMBER_PER_NODE": str(settings.shards_per_node),
+        # For collections that others make: as those of ragops, as long as nothing is known of their size.
+        "STORAGE__COLLECTION__REPLICATION_FACTOR": str(settings.replication_factor or settings.nodes),
+        "STORAGE__COLLECTION__SHARD_NUMBER": str(settings.shards or 1),
     }
     # By default the server writes this file next to its program, into a folder that is read-only.
     return {f"QDRANT__{name}": value for name, value in values.items()} | {

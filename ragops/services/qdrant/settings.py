@@ -19,8 +19,15 @@ class QdrantSettings(BaseModel):
         6333, ge=1024, le=_LAST_PORT, description="REST port of the first node; gRPC is on the next, node 2 ten higher"
     )
     nodes: int = Field(3, ge=1, le=99, description="servers of the cluster: 1, or an odd number from 3 on")
-    replication_factor: int = Field(2, ge=1, description="copies of every shard, each on another node")
-    shards_per_node: int = Field(2, ge=1, le=100, description="shards of a new collection, for every node")
+    replication_factor: int | None = Field(
+        None, ge=1, description="copies of every shard, each on another node; left out: chosen for each collection"
+    )
+    shards_per_node: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="shards of a new collection, for every node; left out: chosen for each collection",
+    )
     image: Reference = Field("", description="another image than the pinned one")
     memory: Size = Field("2gb", description="most memory of one node; kb, mb or gb, empty: no limit")
 
@@ -32,7 +39,7 @@ class QdrantSettings(BaseModel):
                 f"{self.nodes} nodes survive the loss of no more nodes than {less}, and a cut through the middle leaves"
                 f" neither half a majority: use {less} or {more}"
             )
-        if "replication_factor" in self.model_fields_set and self.replication_factor > self.nodes:
+        if self.replication_factor is not None and self.replication_factor > self.nodes:
             raise ValueError(
                 f"replication_factor {self.replication_factor} needs as many nodes, there are {self.nodes}"
             )
@@ -41,14 +48,9 @@ class QdrantSettings(BaseModel):
         return self
 
     @property
-    def copies(self) -> int:
-        """Copies of a shard that so many nodes can hold."""
-        return min(self.replication_factor, self.nodes)
-
-    @property
-    def shards(self) -> int:
-        """Shards of a new collection, on all nodes together."""
-        return self.shards_per_node * self.nodes
+    def shards(self) -> int | None:
+        """Shards of every new collection on all nodes together, None if each has its own number."""
+        return None if self.shards_per_node is None else self.shards_per_node * self.nodes
 
     def rest_port(self, number: int) -> int:
         """Return the published REST port of node `number`, counted from 1."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
@@ -202,22 +202,33 @@ def test_a_collection_is_made_once(server: Server) -> None:
         client.ensure("docs", 4)
 
 
-def test_a_collection_of_a_cluster_is_spread_as_the_cluster_wants(server: Server) -> None:
+@pytest.mark.parametrize(
+    ("options", "placement"),
+    [
+        (
+            {"shard_number": "6", "replication_factor": "2"},
+            {"shard_number": 6, "replication_factor": 2, "metadata": {"ragops_shards_set": 6}},
+        ),
+        ({}, {"shard_number": 1, "replication_factor": 3, "metadata": {"ragops_copy_on_every_node": 3}}),
+    ],
+)
+def test_a_collection_of_a_cluster_is_laid_out_as_is_set_or_on_every_node(
+    server: Server, options: dict[str, str], placement: dict[str, Any]
+) -> None:
     login = Login("", "key", SecretStr("the-key"))
     endpoint = Endpoint(
         service="qdrant", engine="qdrant", version="1.18.3", runtime="docker", host="127.0.0.1", port=1,
-        options={"shard_number": "6", "replication_factor": "2"}, logins={"application": login},
-        nodes=(Node("qdrant-1", server.url),),
+        options=options, logins={"application": login},
+        nodes=tuple(Node(f"qdrant-{number}", server.url) for number in (1, 2, 3)),
     )  # fmt: skip
     server.answers = [(404, error("Not found")), (200, MADE)]
     with VectorStore.at(endpoint) as client:
-        client.ensure("docs", 4)
+        assert client.ensure("docs", 4) is not None
     assert server.asked[1][2] == {
         "vectors": {"size": 4, "distance": "Cosine"},
         "sparse_vectors": WORDS,
-        "shard_number": 6,
-        "replication_factor": 2,
         "write_consistency_factor": 1,
+        **placement,
     }
 
 

@@ -14,11 +14,13 @@ from ragops.services.backup_checks import check_engine, compare_counts, need_spa
 from ragops.services.contract import Capability, Part
 from ragops.services.kept_data import Kept
 from ragops.services.qdrant.backup import manifest, restore, snapshot_reader
+from ragops.services.qdrant.backup.collection_builder import replicas
 from ragops.services.qdrant.backup.manifest import Catalogue
 from ragops.services.qdrant.backup.proven_copies import find, user_aliases, user_collections
 from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 from ragops.services.qdrant.backup.snapshots import Dump, ignore_deletion, kind
 from ragops.services.qdrant.cluster.nodes import connect, is_cluster
+from ragops.services.qdrant.shard_layout import LayoutRules
 from ragops.services.rollback import rollback
 from ragops.services.versions import Version
 
@@ -95,7 +97,10 @@ class QdrantBackup:
         _check_complete(folder, parts)
         sizes = [(folder / part.name).stat().st_size for part in parts]
         # A proven copy next to the collection, the upload that is its source, and every replica.
-        need_space("restore qdrant", "next to its data", control.free_bytes(), (2 + _copies(endpoint)) * sum(sizes))
+        records = manifest.read(folder / manifest.PART).collections
+        least, most = _copies(endpoint), max(len(endpoint.nodes), 1)
+        copies = max((replicas(record, least, most) for record in records), default=least)
+        need_space("restore qdrant", "next to its data", control.free_bytes(), (2 + copies) * sum(sizes))
         need_space("restore qdrant", f"in {gettempdir()}", disk_usage(gettempdir()).free, 2 * max(sizes, default=0))
         if not control.is_running() and not endpoint.can(Capability.RESTART):
             what = f"cannot start qdrant, which is down: the runtime {endpoint.runtime} lacks `{Capability.RESTART}`"
@@ -142,7 +147,8 @@ class QdrantBackup:
 
 def _copies(endpoint: Endpoint) -> int:
     """Return how many replicas of a shard a collection is to have at least."""
-    return int(endpoint.options.get("replication_factor") or 1)
+    rules = LayoutRules.of(endpoint)
+    return rules.least_copies if rules else 1
 
 
 def _versions(client: HttpClient, endpoint: Endpoint) -> dict[str, str]:

@@ -19,6 +19,7 @@ from ragops.adapters.progress import Progress, report
 from ragops.adapters.qdrant.addresses import path_of
 from ragops.adapters.qdrant.failures import suppress_missing
 from ragops.errors import RagopsError, UnhealthyError
+from ragops.services.qdrant import shard_layout
 from ragops.services.qdrant.cluster.polling import Seen, wait, while_answering
 from ragops.services.qdrant.cluster.replicas import missing_copies, start_copy
 from ragops.services.qdrant.cluster.shards import ShardMap
@@ -179,8 +180,14 @@ def digests(folder: Path, record: CollectionRecord) -> dict[str, str]:
 
 
 def replicas(record: CollectionRecord, least: int, most: int) -> int:
-    """Return how many replicas of a shard the collection is to have on this number of nodes."""
+    """Return how many replicas of a shard the collection is to have on `most` nodes, `least` of them at least."""
+    if _is_on_every_node(record):
+        return most
     return min(max(int(str(record.create.get("replication_factor") or 1)), least), most)
+
+
+def _is_on_every_node(record: CollectionRecord) -> bool:
+    return shard_layout.is_on_every_node(record.create, record.create.get("metadata"))
 
 
 def _create(client: NodeClient, name: str, body: dict[str, Any], *, replace: bool) -> None:
@@ -209,7 +216,8 @@ def _later(record: CollectionRecord, copies: int) -> dict[str, Any]:
     factors = {"replication_factor": copies, "write_consistency_factor": consistent} if copies > 1 else {}
     params = {**record.later, **factors}
     limits = {_LIMITS: record.create[_LIMITS]} if _LIMITS in record.create else {}
-    return limits | ({"params": params} if params else {})
+    noted = {"metadata": {shard_layout.EVERY_NODE: copies}} if _is_on_every_node(record) else {}
+    return {**limits, **noted, **({"params": params} if params else {})}
 
 
 def _describe_unsettled(shards: ShardMap, wanted: int) -> str:

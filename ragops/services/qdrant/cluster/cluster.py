@@ -39,7 +39,7 @@ def not_active(endpoint: Endpoint) -> tuple[str, ...]:
     with connect(endpoint, _ANSWER_SECONDS) as nodes:
         faults = [*find_unjoined(nodes, wanted)] if wanted > 1 else []
         for client in nodes.clients:
-            faults += _find_unsettled(client)
+            faults += _find_unsettled(client, wanted)
     return tuple(dict.fromkeys(faults))
 
 
@@ -66,10 +66,10 @@ def wait_all_active(endpoint: Endpoint, timeout: float) -> None:
         raise UnhealthyError("qdrant_not_active", what, "`ragops health qdrant`; see `ragops logs qdrant`")
 
 
-def _find_unsettled(client: HttpClient) -> Iterator[str]:
+def _find_unsettled(client: HttpClient, most: int) -> Iterator[str]:
     for name in client.collection_names():
         with suppress_missing():  # deleted in between
-            shards, wanted = ShardMap.read(client, name), client.replication_factor(name)
+            shards, wanted = ShardMap.read(client, name), min(client.replication_factor(name), most)
             if not shards.settled:
                 yield f"{name}: not every replica is active"
             elif shards.fewest_replicas() < wanted:

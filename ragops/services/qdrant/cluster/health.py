@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.background import TaskPool
+from ragops.config.collection_names import base
 from ragops.errors import RagopsError
 from ragops.services.contract import Check, Status
 from ragops.services.qdrant.backup.proven_copies import user_collections
@@ -17,6 +19,7 @@ from ragops.services.qdrant.cluster.collection_checks import Conditions
 from ragops.services.qdrant.cluster.members import lost_peers, members
 from ragops.services.qdrant.cluster.nodes import addresses, is_cluster
 from ragops.services.qdrant.cluster.shards import ShardMap
+from ragops.services.qdrant.shard_layout import LayoutRules, following_nodes, layout_of, worse_than_default
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -117,6 +120,7 @@ class _Found:
     inactive: list[str] = field(default_factory=list)
     few: list[str] = field(default_factory=list)
     unfilled: list[str] = field(default_factory=list)
+    layouts: dict[str, str] = field(default_factory=dict)  # what is worse than a new collection's, by name
     looked: list[str] = field(default_factory=list)
     conditions: Conditions = field(default_factory=Conditions)
 
@@ -125,12 +129,12 @@ def check_shards(endpoint: Endpoint, nodes: Nodes, deadline: float) -> Iterator[
     """Check that every replica of every shard is active, and that there are as many as are wanted."""
     names = user_collections(nodes.first)
     hosts = {one.peer: name for name, one in members(nodes).items()} if is_cluster(endpoint) else {}
-    wanted = int(endpoint.options.get("replication_factor") or 1)
+    rules = LayoutRules.of(endpoint)
     found = _Found()
 
     def look(name: str) -> None:
         if time.monotonic() < deadline:
-            _check_collection(name, nodes, hosts, wanted, found)
+            _check_collection(name, nodes, hosts, rules, found)
             collection_checks.check_collection(name, nodes, deadline, found.conditions)
             found.looked.append(name)
 
@@ -142,13 +146,16 @@ def check_shards(endpoint: Endpoint, nodes: Nodes, deadline: float) -> Iterator[
         yield Check("shards", Status.DEGRADED, what, hint)
     else:
         yield _check_active(found, len(names))
-        if wanted > 1:
-            yield _check_replicas(found, wanted)
+        if rules and rules.nodes > 1:
+            yield _check_replicas(found, rules.least_copies)
+            yield from _check_layouts(found)
     yield from found.conditions.checks()
     yield from collection_checks.check_leftovers(nodes.first)
 
 
-def _check_collection(name: str, nodes: Nodes, hosts: Mapping[int, str], wanted: int, found: _Found) -> None:
+def _check_collection(
+    name: str, nodes: Nodes, hosts: Mapping[int, str], rules: LayoutRules | None, found: _Found
+) -> None:
     try:
         seen = ShardMap.read(nodes.first, name)
     except RagopsError as error:
@@ -160,16 +167,20 @@ def _check_collection(name: str, nodes: Nodes, hosts: Mapping[int, str], wanted:
     for replica in seen.inactive():
         where = f" on {hosts.get(replica.peer, f'peer {replica.peer}')}" if hosts else ""
         found.inactive.append(f"{name}: shard {replica.shard}{where} is {replica.state}")
-    if seen.fewest_replicas() < wanted:
-        (found.few if _is_configured_so(nodes, name, wanted) else found.unfilled).append(name)
+    if rules:
+        with contextlib.suppress(RagopsError):  # a shard of it is out of reach, which another check reports
+            _check_layout(name, seen, nodes.first.collection(name), rules, found)
 
 
-def _is_configured_so(nodes: Nodes, name: str, wanted: int) -> bool:
-    """Return whether the collection itself is to have fewer replicas than new ones get."""
-    try:
-        return nodes.first.replication_factor(name) < wanted
-    except RagopsError:  # a shard of it is out of reach, which another check reports
-        return False
+def _check_layout(name: str, seen: ShardMap, info: Mapping[str, Any], rules: LayoutRules, found: _Found) -> None:
+    """Compare the replicas with those that the collection wants, and what it wants with what a new one would get."""
+    wanted = min(layout_of(info).copies, rules.nodes)
+    if seen.fewest_replicas() < wanted or following_nodes(info, rules.nodes):
+        found.unfilled.append(name)
+    elif wanted < min(rules.least_copies, rules.nodes):
+        found.few.append(name)
+    if worse := worse_than_default(name, info, rules):
+        found.layouts[name] = worse
 
 
 def _check_active(found: _Found, total: int) -> Check:
@@ -182,12 +193,21 @@ def _check_active(found: _Found, total: int) -> Check:
     return Check("shards", Status.OK, f"{total} collections, all shards active{found.conditions.describe_busy()}")
 
 
-def _check_replicas(found: _Found, wanted: int) -> Check:
+def _check_replicas(found: _Found, least: int) -> Check:
     if not found.few and not found.unfilled:
-        return Check("replicas", Status.OK, f"every shard is on {wanted} nodes")
+        return Check("replicas", Status.OK, f"every shard has its copies, at least {least}")
     names = ", ".join([*found.unfilled, *found.few][:_SHOWN])
     hint = "`ragops up` has the copies made"
     if not found.unfilled:
-        change = f'PATCH /collections/{found.few[0]} {{"params": {{"replication_factor": {wanted}}}}}'
+        change = f'PATCH /collections/{found.few[0]} {{"params": {{"replication_factor": {least}}}}}'
         hint = f"it was made so; to change it: {change} in Qdrant, then {hint}"
-    return Check("replicas", Status.DEGRADED, f"fewer than {wanted} copies of a shard: {names}", hint)
+    return Check("replicas", Status.DEGRADED, f"fewer copies of a shard than wanted: {names}", hint)
+
+
+def _check_layouts(found: _Found) -> Iterator[Check]:
+    """Report layouts that cost more than they have to: nothing is wrong with the data."""
+    if found.layouts:
+        name = min(found.layouts)
+        more = f"; and {len(found.layouts) - 1} more collections" if len(found.layouts) > 1 else ""
+        hint = f"`ragops cluster reshard {base(name)}` changes it while it is asked"
+        yield Check("layout", Status.OK, f"{found.layouts[name]}{more}", hint)

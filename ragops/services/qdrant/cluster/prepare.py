@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ragops.adapters.qdrant.addresses import path_of
+from ragops.adapters.qdrant.failures import suppress_missing
 from ragops.adapters.wait import wait_until
 from ragops.errors import RagopsError, UnhealthyError
 from ragops.services.qdrant.cluster.members import find_unjoined
 from ragops.services.qdrant.cluster.nodes import addresses, connect, is_cluster
 from ragops.services.qdrant.cluster.replicas import replicate_missing_shards
-from ragops.services.qdrant.names import HEALTH_COLLECTION
+from ragops.services.qdrant.names import HEALTH_COLLECTION, is_internal
+from ragops.services.qdrant.shard_layout import following_nodes
 
 if TYPE_CHECKING:
     from ragops.adapters.qdrant.http import HttpClient
@@ -44,8 +46,18 @@ def prepare(endpoint: Endpoint) -> None:
         if is_cluster(endpoint) and nodes.first.replication_factor(HEALTH_COLLECTION) < wanted:
             change = {"params": {"replication_factor": wanted}}
             nodes.first.change("PATCH", path_of(HEALTH_COLLECTION), change)
+        if is_cluster(endpoint):
+            _follow_nodes(nodes.first, wanted)
     if is_cluster(endpoint):
         replicate_missing_shards(endpoint)
+
+
+def _follow_nodes(client: HttpClient, nodes: int) -> None:
+    """Have collections with a copy on every node want one on each of `nodes`; others stay as they are."""
+    for name in (one for one in client.collection_names() if not is_internal(one)):
+        with suppress_missing():  # deleted in between
+            if change := following_nodes(client.collection(name), nodes):
+                client.change("PATCH", path_of(name), change)
 
 
 def _wait_joined(endpoint: Endpoint) -> None:

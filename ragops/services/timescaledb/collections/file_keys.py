@@ -1,4 +1,4 @@
-"""Keys of a collection about its files that have no column of their own: they are kept in `extra`, and obeyed."""
+"""Keys of a collection that have no column of their own, and are obeyed: they are kept in `extra`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 LARGEST_SIZE = 1 << 30
+MOST_POINTS = 10**12
+MOST_SHARDS = 1000
 # Everything that ingest reads: `ragops.ingest.documents.kinds` has the same, which a test compares.
 _FILE_TYPES = (
     "txt text adoc asciidoc org tex md markdown mdx rst rest html htm xhtml pdf docx docm pptx pptm xlsx "
@@ -38,6 +40,17 @@ class FileRules(NamedTuple):
     largest: int | None = None
 
 
+class LayoutKeys(NamedTuple):
+    """How many points a collection is to hold, and in how many shards; None for what is not set."""
+
+    expected_points: int | None = None
+    shards: int | None = None
+
+
+def _number(most: int) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and 1 <= value <= most
+
+
 def _patterns(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) and one.strip() and _is_pattern(one) for one in value)
 
@@ -58,6 +71,8 @@ def _size(value: Any) -> bool:
 EXTRA = (
     ExtraKey("exclude", "a list of patterns as in .gitignore", _patterns),
     ExtraKey("maxFileSize", "a size from 1B to 1GiB, such as 20MiB", _size),
+    ExtraKey("expectedPoints", f"a whole number from 1 to {MOST_POINTS}", _number(MOST_POINTS)),
+    ExtraKey("shards", f"a whole number from 1 to {MOST_SHARDS}", _number(MOST_SHARDS)),
 )
 EXTRA_KEYS = {known.key: known for known in EXTRA}
 
@@ -67,6 +82,18 @@ def file_rules(extra: Mapping[str, Any], defaults: Mapping[str, Any]) -> FileRul
 
     Raises UsageError (collection_key_invalid): such a row was imported by an earlier release, which took any value.
     """
+    values = _valid(extra, defaults)
+    size = values["maxFileSize"]
+    return FileRules(tuple(values["exclude"] or ()), None if size is None else parse_size(str(size)))
+
+
+def layout_keys(extra: Mapping[str, Any], defaults: Mapping[str, Any]) -> LayoutKeys:
+    """Return what a collection's row, else the document's `defaults`, say of its layout. Raises as `file_rules`."""
+    values = _valid(extra, defaults)
+    return LayoutKeys(values["expectedPoints"], values["shards"])
+
+
+def _valid(extra: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
     values = {known.key: extra.get(known.key, defaults.get(known.key)) for known in EXTRA}
     for known in EXTRA:
         value = values[known.key]
@@ -75,5 +102,4 @@ def file_rules(extra: Mapping[str, Any], defaults: Mapping[str, Any]) -> FileRul
                 "correct it with `ragops collection set`, or in the collections file: `ragops migrate json-to-db FILE`"
             )
             raise UsageError("collection_key_invalid", f"cannot use {known.key}: expected {known.expected}", hint)
-    size = values["maxFileSize"]
-    return FileRules(tuple(values["exclude"] or ()), None if size is None else parse_size(str(size)))
+    return values

@@ -69,8 +69,8 @@ def test_environment() -> None:
         "QDRANT__SERVICE__ENABLE_SNAPSHOT_URL_RECOVERY": "false",
         "QDRANT__STORAGE__STORAGE_PATH": "/qdrant/storage/current",
         "QDRANT__STORAGE__SNAPSHOTS_PATH": "/qdrant/storage/current/snapshots",
-        "QDRANT__STORAGE__COLLECTION__REPLICATION_FACTOR": "2",
-        "QDRANT__STORAGE__COLLECTION__SHARD_NUMBER_PER_NODE": "4",
+        "QDRANT__STORAGE__COLLECTION__REPLICATION_FACTOR": "3",
+        "QDRANT__STORAGE__COLLECTION__SHARD_NUMBER": "12",
         "QDRANT_INIT_FILE_PATH": "/qdrant/storage/current/.qdrant-initialized",
     }
 
@@ -101,7 +101,10 @@ def test_endpoint_names_every_node_from_both_sides() -> None:
             return f"test-default-{name}"
 
     endpoint = cluster_endpoint(settings, Runtime(), layouts(settings))
-    assert dict(endpoint.options) == {"replication_factor": "2", "shard_number": "6"}
+    assert dict(endpoint.options) == {}
+    chosen = QdrantSettings(replication_factor=2, shards_per_node=2)
+    options = cluster_endpoint(chosen, Runtime(), layouts(chosen)).options
+    assert dict(options) == {"replication_factor": "2", "shard_number": "6"}
     assert endpoint.nodes == tuple(
         Node(
             f"qdrant-{number}", f"http://127.0.0.1:{port}", f"http://127.0.0.1:{port + 1}",

@@ -11,19 +11,16 @@ from ragops.services.qdrant.cluster.cluster import refuse_fewer_nodes
 from ragops.services.qdrant.settings import QdrantSettings, published_ports
 
 
-def test_three_nodes_with_two_copies_unless_told_otherwise() -> None:
+def test_the_layout_of_collections_is_open_unless_it_is_set() -> None:
     settings = QdrantSettings()
-    assert (settings.nodes, settings.copies, settings.shards) == (3, 2, 6)
+    assert (settings.nodes, settings.replication_factor, settings.shards) == (3, None, None)
+    settings = QdrantSettings(replication_factor=2, shards_per_node=2)
+    assert (settings.replication_factor, settings.shards) == (2, 6)
 
 
 def test_ports_are_spread_by_ten() -> None:
     assert list(published_ports(QdrantSettings()).values()) == [6333, 6334, 6343, 6344, 6353, 6354]
     assert list(published_ports(QdrantSettings(nodes=1, port=7000)).values()) == [7000, 7001]
-
-
-def test_a_single_node_holds_a_single_copy() -> None:
-    settings = QdrantSettings(nodes=1)
-    assert (settings.copies, settings.shards) == (1, 2)
 
 
 @pytest.mark.parametrize(
