@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ragops.cli.help import Application
+from ragops.cli.reshard import reshard
 from ragops.cli.state import state
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ragops.services.qdrant.cluster.upgrade_plan import UpgradeStep
 
 group = Application(help="The Qdrant cluster: nodes, shards, replicas.")
+group.command()(reshard)
 
 _SHOWN = 3
 

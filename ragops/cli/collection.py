@@ -27,9 +27,12 @@ Exclude = Annotated[
     list[str] | None, typer.Option(metavar="PATTERN", help="Files left out, as in .gitignore; again for others.")
 ]
 MaxFileSize = Annotated[str | None, typer.Option(metavar="SIZE", help="Larger files are left out: 20MiB.")]
+ExpectedPoints = Annotated[int | None, typer.Option(metavar="N", help="Chunks that it is to hold.")]
+Shards = Annotated[int | None, typer.Option(metavar="N", help="Shards in a cluster; by default as it needs.")]
 Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Whether ingest reads it.")]
 Recursive = Annotated[bool | None, typer.Option("--recursive/--no-recursive", help="Folders inside, too.")]
 _SHOWN_TYPES = 10
+_NUMBERS = 768  # of a vector, for a model that has not named them
 _MANY = 10_000  # documents, after which a removal asks for the name
 
 
@@ -68,6 +71,9 @@ def show(context: typer.Context, name: Name) -> None:
     current.console.table(("WHAT", "VALUE"), _facts(found))
     if not found.is_whole:
         current.console.message(f"chunks and points differ: `ragops ingest {name}` repairs it")
+    for one in found.layouts.values():
+        if one.worse:
+            current.console.message(f"{one.worse}: `ragops cluster reshard {name}`")
 
 
 @group.command()
@@ -81,6 +87,8 @@ def create(
     file_type: FileType = None,
     exclude: Exclude = None,
     max_file_size: MaxFileSize = None,
+    expected_points: ExpectedPoints = None,
+    shards: Shards = None,
     recursive: Recursive = None,
     enabled: Enabled = None,
     lock_wait: LockWait = 0.0,
@@ -103,12 +111,18 @@ def create(
     values = _values(
         directory=str(directory), embeddingModel=model or models.default, chunkSize=chunk_size,
         chunkOverlap=chunk_overlap, fileTypes=file_type, exclude=exclude, maxFileSize=max_file_size,
-        recursive=recursive, enabled=enabled,
+        expectedPoints=expected_points, shards=shards, recursive=recursive, enabled=enabled,
     )  # fmt: skip
     with session.changing(("ingest",)):
         row = operation.create(session.endpoint("timescaledb"), name, values, find_user())
     current.console.document(row)
     current.console.text(f"+ {row.name}")
+    numbers = models.specs[row.embedding_model].dimensions if row.embedding_model in models.specs else None
+    vectors, root = session.endpoint("qdrant"), session.project.paths.root
+    if layout := operation.expected_layout(vectors, row, root, numbers or _NUMBERS):
+        current.console.message(
+            f"about {layout.expected:,} points are expected: {layout}; --shards sets another number"
+        )
     current.console.message(f"next: `ragops ingest {row.name}`")
 
 
@@ -127,6 +141,9 @@ def set_values(
     no_max_file_size: Annotated[
         bool, typer.Option("--no-max-file-size", help="No size of its own any more: 64MiB, or the file's default.")
     ] = False,
+    expected_points: ExpectedPoints = None,
+    shards: Shards = None,
+    no_shards: Annotated[bool, typer.Option("--no-shards", help="No number of its own any more.")] = False,
     recursive: Recursive = None,
     enabled: Enabled = None,
     lock_wait: LockWait = 0.0,
@@ -148,9 +165,10 @@ def set_values(
         find_models(session).check(model)
     values = _values(
         directory=directory, embeddingModel=model, chunkSize=chunk_size, chunkOverlap=chunk_overlap,
-        fileTypes=file_type, exclude=exclude, maxFileSize=max_file_size, recursive=recursive, enabled=enabled,
+        fileTypes=file_type, exclude=exclude, maxFileSize=max_file_size,
+        expectedPoints=expected_points, shards=shards, recursive=recursive, enabled=enabled,
     )  # fmt: skip
-    values |= _cleared(values, exclude=no_exclude, max_file_size=no_max_file_size)
+    values |= _cleared(values, exclude=no_exclude, max_file_size=no_max_file_size, shards=no_shards)
     if not values:
         hint = "add an option: `ragops collection set --help`"
         raise UsageError("nothing_to_set", f"cannot change collection {name}: no value is given", hint)
@@ -161,6 +179,10 @@ def set_values(
     if row.source == "json":
         file = "collections-config.json"
         current.console.message(f"{name} came from a file: change {file} too, or its next import takes this back")
+    if shards and row.indexed:
+        current.console.message(
+            f"its points stay in the shards they have: `ragops cluster reshard {name}` changes that"
+        )
     current.console.message(_next(row, model))
 
 
@@ -210,7 +232,7 @@ def _next(row: CollectionRow, model: str | None) -> str:
     return f"next: `ragops ingest {'--rebuild ' if model and row.indexed else ''}{row.name}`"
 
 
-def _cleared(values: dict[str, Any], *, exclude: bool, max_file_size: bool) -> dict[str, Any]:
+def _cleared(values: dict[str, Any], *, exclude: bool, max_file_size: bool, shards: bool) -> dict[str, Any]:
     """Return the values of keys that are to be cleared. Raises UsageError (options_conflict) for one that is given.
 
     No patterns at all are a value: the document's default would hold instead of none.
@@ -219,6 +241,7 @@ def _cleared(values: dict[str, Any], *, exclude: bool, max_file_size: bool) -> d
 
     cleared: dict[str, Any] = {"exclude": []} if exclude else {}
     cleared |= {"maxFileSize": None} if max_file_size else {}
+    cleared |= {"shards": None} if shards else {}
     if both := cleared.keys() & values.keys():
         raise UsageError("options_conflict", f"cannot set and clear {min(both)} at once", "take one of the two options")
     return cleared
@@ -260,6 +283,8 @@ def _facts(found: CollectionDetails) -> list[tuple[str, str]]:
     for points, count in found.points.items():
         there = "no such collection" if count is None else f"{count} points"
         facts.append((f"vectors in {points}", f"{there}, {found.chunks.get(points, 0)} chunks"))
+        if points in found.layouts:
+            facts.append((f"layout of {points}", str(found.layouts[points].layout)))
     return facts
 
 
@@ -274,6 +299,8 @@ def _file_values(row: CollectionRow) -> list[tuple[str, str]]:
         facts.append(("left out", first_of(names, _SHOWN_TYPES)))
     if largest is not None:
         facts.append(("largest file", str(largest)))
+    if (expected := row.file_values["expectedPoints"]) is not None:
+        facts.append(("expected points", f"{expected:,}"))
     return facts
 
 

@@ -60,6 +60,7 @@ class CollectionRun:
         """Do it under the collection's lock. Raises RagopsError; the job row says so as well."""
         self.rows.lock(self.collection)
         try:
+            self.collection = self.rows.current(self.collection)  # until now another run may have switched its points
             interrupted = self.rows.end_interrupted(self.collection.id)
             job = self.rows.begin_job(self.collection, self.actor)
             try:

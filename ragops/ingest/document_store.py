@@ -75,6 +75,19 @@ class DocumentStore(JobStore):
             )
             self._all("DELETE FROM rag.collections WHERE id = %s", [successor.id])
 
+    def switch_points(self, live: Collection, target: str, kept: str, job: tuple[UUID, datetime]) -> None:
+        """Have the chunks of `live` be in the collection of points `target`; a new row `kept` names those before."""
+        with self.transaction():
+            way = self.chunking_params(live.id) or {}
+            self.copy_collection(live, kept, live.points)
+            self._all(
+                "UPDATE rag.chunks c SET point_collection = %s FROM rag.documents d"
+                " WHERE d.id = c.document_id AND d.collection_id = %s AND c.point_collection = %s",
+                [target, live.id, live.points],
+            )
+            self.store_detail(job, "way", {**way, "collection": target})
+            self.end_job(job, "done", (0, 0, 0, 0, 0), None, {})
+
     def generations(self, name: str) -> list[tuple[Any, ...]]:
         """Return name, collection of points and number of documents of what rebuilds of a collection keep."""
         return self._all(

@@ -79,6 +79,34 @@ class JobStore:
         )
         return rows[0][0] if rows else None
 
+    def newest_detail(self, collection: int, key: str) -> Any:
+        """Return what the newest job with this key in its details has there, else None."""
+        rows = self._all(
+            "SELECT details->%s FROM rag.ingestion_jobs WHERE collection_id = %s AND details ? %s"
+            " ORDER BY started_at DESC LIMIT 1",
+            [key, collection, key],
+        )
+        return rows[0][0] if rows else None
+
+    def count_jobs_without(self, collection: int, key: str) -> int:
+        """Return how many jobs of a collection have no such key in their details."""
+        statement: LiteralString = (
+            "SELECT count(*) FROM rag.ingestion_jobs WHERE collection_id = %s AND NOT details ? %s"
+        )
+        return int(self._all(statement, [collection, key])[0][0])
+
+    def store_detail(self, job: tuple[UUID, datetime], key: str, value: Mapping[str, Any]) -> None:
+        """Store a value in the details of a job."""
+        self._all(
+            "UPDATE rag.ingestion_jobs SET details = details || %s WHERE id = %s AND started_at = %s",
+            [Jsonb({key: dict(value)}), *job],
+        )
+
+    def current(self, collection: Collection) -> Collection:
+        """Return the collection with the points that the newest job names: it may have been switched to others."""
+        way = self.chunking_params(collection.id)
+        return collection._replace(built=way.get("collection") if way else None)
+
     def store_chunking_params(
         self, job: tuple[UUID, datetime], collection: int, way: Mapping[str, Any], *, changed: bool
     ) -> None:

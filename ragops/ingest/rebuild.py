@@ -39,6 +39,7 @@ def rebuild(run: CollectionRun) -> CollectionReport:
     live, rows = run.collection, run.rows
     rows.lock(live)
     try:
+        live = rows.current(live)  # until now another run may have switched its points
         name = _next_name(live.points, live.name, 1)
         successor = rows.copy_collection(live, name, name)  # the one that an interrupted rebuild has left, if any
         known = rows.count_chunks(live.id, live.points)
@@ -68,6 +69,7 @@ def drop_old(rows: DocumentStore, store: VectorStore, live: Collection) -> list[
     """
     rows.lock(live)
     try:
+        live = rows.current(live)
         _require_live(rows, store, live)
         unlisted = [one for one in find_unlisted(rows, store, live.name) if one.points != live.points]
         gone = [*kept(rows, live.name), *unlisted]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from ragops.adapters.qdrant.client import Client, Point, VectorParams
 from ragops.adapters.qdrant.failures import LOG_HINT, RequestFailedError, client_error
 from ragops.config.collection_names import base
 from ragops.errors import IntegrityError, RagopsError
 from ragops.services.qdrant.cluster.nodes import addresses
-from ragops.services.qdrant.shard_layout import LayoutRules
+from ragops.services.qdrant.shard_layout import LayoutRules, ShardLayout, layout_of, worse_than_default
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 
     from ragops.adapters.qdrant.addresses import Address
     from ragops.services.contract import Endpoint
-    from ragops.services.qdrant.shard_layout import ShardLayout
 
     ChooseLayout = Callable[[LayoutRules], ShardLayout]
 
-__all__ = ["Point", "PointsRefusedError", "VectorStore"]
+__all__ = ["FoundLayout", "Point", "PointsRefusedError", "VectorStore"]
 
 _SECONDS = 30.0
 _CLUSTER_SECONDS = 15.0  # then another node is asked: writes may be repeated
@@ -33,6 +32,13 @@ _REFUSED = (400, 409, 413, 422)
 
 class PointsRefusedError(RagopsError):
     """The store understood and does not take these points: another try would not help."""
+
+
+class FoundLayout(NamedTuple):
+    """The layout that a collection has, and what makes it worse than that of a new one, empty if nothing does."""
+
+    layout: ShardLayout
+    worse: str
 
 
 class VectorStore:
@@ -132,6 +138,14 @@ class VectorStore:
     def count_if_there(self, collection: str) -> int | None:
         """Return the exact number of points, None if there is no such collection."""
         return None if self._vector_params(collection) is None else self.count(collection)
+
+    def layout(self, collection: str) -> FoundLayout | None:
+        """Return the layout of a collection of a cluster, None elsewhere and if there is no such collection."""
+        if self._rules is None or self._vector_params(collection) is None:
+            return None
+        with _translate_errors():
+            info = self._client.describe(collection)
+        return FoundLayout(layout_of(info), worse_than_default(collection, info, self._rules))
 
     def drop(self, collection: str) -> None:
         """Delete a collection with all its points, if it is there."""

@@ -33,7 +33,7 @@ _OTHER_VALUES = {
     "api.embedder.kind": "hashing", "api.embedder.dimensions": 99, "api.privacy.query_text": "omit",
     "api.chat.ollama_url": "http://127.0.0.1:2", "api.embedder.ollama_url": "http://127.0.0.1:2",
     "gateway.rate_limit.per": "minute", "gateway.origins": ["https://a.example"], "gateway.body_limit": "9mb",
-    "qdrant.nodes": 5, "qdrant.replication_factor": 3, "qdrant.shards_per_node": 3, "data_dir": "elsewhere",
+    "qdrant.nodes": 5, "qdrant.replication_factor": 2, "qdrant.shards_per_node": 3, "data_dir": "elsewhere",
     "api.embedder.key_file": "model.key", "api.chat.key_file": "model.key", "api.chat.kind": "openai",
     "api.embedder.keep_alive": "5m", "api.chat.keep_alive": "5m", "api.embedder.context": 4096,
     "api.embedder.url": "http://127.0.0.1:2", "api.chat.url": "http://127.0.0.1:2",

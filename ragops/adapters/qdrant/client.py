@@ -66,13 +66,27 @@ class Client:
         for _address, client in self._nodes:
             client.close()
 
+    @property
+    def has_grpc(self) -> bool:
+        """Whether all nodes have gRPC."""
+        return all(address.grpc_url for address, _ in self._nodes)
+
+    @property
+    def seconds(self) -> float:
+        """The deadline of one request."""
+        return self._seconds
+
     def vector_params(self, collection: str) -> VectorParams:
         """Return what the vectors of a collection are."""
-        params = self._call(lambda client, name: client.get_collection(name), collection).config.params
+        params = self.call(lambda client, name: client.get_collection(name), collection).config.params
         is_sparse = sparse.NAME in (params.sparse_vectors or {})
         if isinstance(params.vectors, models.VectorParams):
             return VectorParams(params.vectors.size, params.vectors.distance.value, is_sparse)
         return VectorParams(None if params.vectors else 0, "", is_sparse)
+
+    def describe(self, collection: str) -> dict[str, Any]:
+        """Return state and configuration of a collection, as JSON has them."""
+        return self.call(lambda client, name: client.get_collection(name), collection).model_dump(mode="json")
 
     def create_collection(self, collection: str, vectors: VectorParams, placement: Mapping[str, Any]) -> None:
         """Create a collection; `placement` are further parameters of it, by the names of the library."""
@@ -81,35 +95,35 @@ class Client:
             dense = models.VectorParams(size=vectors.size, distance=models.Distance(vectors.distance))
         weights = {sparse.NAME: models.SparseVectorParams(modifier=models.Modifier.IDF)} if vectors.sparse else None
         options: Any = placement
-        self._call(
+        self.call(
             lambda client, name: client.create_collection(name, dense, sparse_vectors_config=weights, **options),
             collection,
         )
 
     def upsert(self, collection: str, points: Sequence[Point]) -> None:
         """Store points; they can be found when this returns."""
-        if all(address.grpc_url for address, _ in self._nodes):
+        if self.has_grpc:
             rows = [_grpc_point(one) for one in points]
-            self._call(partial(_upsert_by_grpc, rows, self._seconds), collection)
+            self.call(partial(_upsert_by_grpc, rows, self._seconds), collection)
         else:
             models_of = [_rest_point(one) for one in points]
-            self._call(lambda client, name: client.upsert(name, models_of, wait=True), collection)
+            self.call(lambda client, name: client.upsert(name, models_of, wait=True), collection)
 
-    def delete(self, collection: str, ids: Sequence[UUID]) -> None:
+    def delete(self, collection: str, ids: Sequence[PointId]) -> None:
         """Delete points, those that are there."""
         for start in range(0, len(ids), _PAGE):
-            page: list[Any] = [str(point) for point in ids[start : start + _PAGE]]
-            self._call(partial(_delete, models.PointIdsList(points=page)), collection)
+            page: list[Any] = [point if isinstance(point, int) else str(point) for point in ids[start : start + _PAGE]]
+            self.call(partial(_delete, models.PointIdsList(points=page)), collection)
 
     def count(self, collection: str) -> int:
         """Return the exact number of points."""
-        return self._call(lambda client, name: client.count(name, exact=True), collection).count
+        return self.call(lambda client, name: client.count(name, exact=True), collection).count
 
     def pages(self, collection: str) -> Iterator[list[PointId]]:
         """Return the ids of all points, page by page."""
         offset = None
         while True:
-            points, offset = self._call(partial(_scroll, offset, _PAGE, False), collection)
+            points, offset = self.call(partial(_scroll, offset, _PAGE, False), collection)
             if points:
                 yield [_point_id(point.id) for point in points]
             if offset is None:
@@ -117,7 +131,7 @@ class Client:
 
     def scroll(self, collection: str, limit: int, start: PointId | None = None) -> dict[PointId, dict[str, Any]]:
         """Return the payloads of the first `limit` points from the id `start` on, by id."""
-        points, _ = self._call(partial(_scroll, start, limit, True), collection)
+        points, _ = self.call(partial(_scroll, start, limit, True), collection)
         return {_point_id(point.id): point.payload or {} for point in points}
 
     def retrieve(
@@ -126,25 +140,25 @@ class Client:
         """Return the payloads, or these fields of them, of those points that are there, by id."""
         wanted: list[Any] = [point if isinstance(point, int) else str(point) for point in ids]
         selected: Any = payload if isinstance(payload, bool) else list(payload)
-        points = self._call(
+        points = self.call(
             lambda client, name: client.retrieve(name, wanted, with_payload=selected, with_vectors=False), collection
         )
         return {_point_id(point.id): point.payload or {} for point in points}
 
     def collection_names(self) -> list[str]:
         """Return the names of all collections."""
-        return [item.name for item in self._call(lambda client, _name: client.get_collections(), "").collections]
+        return [item.name for item in self.call(lambda client, _name: client.get_collections(), "").collections]
 
     def aliases_of(self, collection: str) -> list[str]:
         """Return the aliases of a collection."""
-        found = self._call(lambda client, name: client.get_collection_aliases(name), collection)
+        found = self.call(lambda client, name: client.get_collection_aliases(name), collection)
         return [item.alias_name for item in found.aliases]
 
     # --- changes of collections and of a cluster -----------------------------------------------------------------
 
     def delete_collection(self, collection: str) -> None:
         """Delete a collection with all its points; returns if there is none."""
-        self._call(lambda client, name: client.delete_collection(name), collection)
+        self.call(lambda client, name: client.delete_collection(name), collection)
 
     def change_aliases(self, set_to: Mapping[str, str], delete: Sequence[str]) -> None:
         """Delete aliases, then create or move those of `set_to` to their collections, all or nothing."""
@@ -155,26 +169,27 @@ class Client:
             models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=collection, alias_name=alias))
             for alias, collection in set_to.items()
         ]
-        self._call(lambda client, _name: client.update_collection_aliases(actions), "")
+        self.call(lambda client, _name: client.update_collection_aliases(actions), "")
 
     def create_shard_key(self, collection: str, key: str | int, shards: int) -> None:
         """Create a shard key of custom sharding with so many shards."""
-        self._call(lambda client, name: client.create_shard_key(name, key, shards_number=shards), collection)
+        self.call(lambda client, name: client.create_shard_key(name, key, shards_number=shards), collection)
 
     def replicate_shard(self, collection: str, shard: int, source: int, target: int) -> None:
         """Start to copy a shard from one peer to another."""
         order = models.ReplicateShard(shard_id=shard, from_peer_id=source, to_peer_id=target)
         operation = models.ReplicateShardOperation(replicate_shard=order)
-        self._call(lambda client, name: client.cluster_collection_update(name, operation), collection)
+        self.call(lambda client, name: client.cluster_collection_update(name, operation), collection)
 
     def start_optimizers(self, collection: str) -> None:
         """Have the segments of a collection optimized that wait for a change."""
         config = models.OptimizersConfigDiff()
-        self._call(lambda client, name: client.update_collection(name, optimizers_config=config), collection)
+        self.call(lambda client, name: client.update_collection(name, optimizers_config=config), collection)
 
     # --- one request --------------------------------------------------------------------------------------------
 
-    def _call(self, request: Callable[[QdrantClient, str], T], collection: str) -> T:
+    def call(self, request: Callable[[QdrantClient, str], T], collection: str) -> T:
+        """Return the answer to a request of the library, which gets its client and the name of the collection."""
         for attempt in Retrying(
             stop=stop_after_attempt(self._attempts),
             wait=wait_exponential(multiplier=0.1, max=2) + wait_random(0, 0.1),

@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ragops.errors import RagopsError
 from ragops.ingest import rebuild
 from ragops.ingest.document_store import open_store
+from ragops.ingest.expected import choose_layout, estimate_points
+from ragops.ingest.rows import Collection
 from ragops.ingest.vectors import VectorStore
+from ragops.ingest.walk import walk_collection
+from ragops.services.qdrant.shard_layout import LayoutRules
 from ragops.services.timescaledb.collections import rows as collection_rows
 from ragops.services.timescaledb.collections.rows import CollectionRow
 from ragops.services.timescaledb.roles import log_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from ragops.adapters.postgres import Connection
+    from ragops.ingest.vectors import FoundLayout
     from ragops.services.contract import Endpoint
+    from ragops.services.qdrant.shard_layout import ShardLayout
 
 __all__ = [
     "CollectionDetails",
     "CollectionRow",
     "RemovedCollection",
     "create",
+    "expected_layout",
     "list_all",
     "remove",
     "set_values",
@@ -36,12 +46,14 @@ _SECONDS = 60
 class CollectionDetails:
     """One collection; `points` are those of the vector store by its collections, None if it has no such one.
 
-    `chunks` are the database's counts by collection of points: they are the same if all can be found.
+    `chunks` are the database's counts by collection of points: they are the same if all can be found. `layouts` are
+    those of a cluster, by collection of points.
     """
 
     row: CollectionRow
     chunks: Mapping[str, int]
     points: Mapping[str, int | None]
+    layouts: Mapping[str, FoundLayout] = field(default_factory=dict)
 
     @property
     def is_whole(self) -> bool:
@@ -82,6 +94,24 @@ def create(database: Endpoint, name: str, values: Mapping[str, Any], actor: str)
         return _row(connection, name)
 
 
+def expected_layout(vectors: Endpoint, row: CollectionRow, root: Path, numbers: int) -> ShardLayout | None:
+    """Return the layout that the first ingest would choose for vectors of so many `numbers`.
+
+    None outside of a cluster, and if the directory cannot be read yet.
+    """
+    rules = LayoutRules.of(vectors)
+    if rules is None:
+        return None
+    collection = Collection(
+        0, row.name, row.directory, row.embedding_model, row.chunk_size, row.chunk_overlap, [*row.file_types],
+        row.recursive, row.enabled, row.extra, row.defaults,
+    )  # fmt: skip
+    with contextlib.suppress(RagopsError):
+        files = walk_collection(collection, root / row.directory).files
+        return choose_layout(rules, collection, estimate_points(collection, files), numbers)
+    return None
+
+
 def set_values(database: Endpoint, name: str, values: Mapping[str, Any], actor: str) -> CollectionRow:
     """Change a collection; the next ingest follows. Raises UsageError (unknown_collection), InvalidInputError."""
     with _log_in(database) as connection:
@@ -114,7 +144,8 @@ def _details(connection: Connection, store: VectorStore, name: str) -> Collectio
     row = _row(connection, name)
     chunks = collection_rows.count_chunks(connection, name)
     points = {found: store.count_if_there(found) for found in chunks or (name,)}
-    return CollectionDetails(row, chunks, points)
+    found = {name: store.layout(name) for name in points}
+    return CollectionDetails(row, chunks, points, {name: one for name, one in found.items() if one})
 
 
 def _row(connection: Connection, name: str) -> CollectionRow:
