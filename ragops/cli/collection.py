@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ragops.cli import collection_views as views
 from ragops.cli import completion
 from ragops.cli.help import Application
 from ragops.cli.lifecycle import LockWait, Yes
-from ragops.cli.printable import one_line
 from ragops.cli.state import state
 
 if TYPE_CHECKING:
-    from ragops.operations.data.collections import CollectionDetails, CollectionRow, RemovedCollection
+    from ragops.operations.data.collections import CollectionRow, RemovedCollection
 
 group = Application(help="What is searched: folders, how they are cut, which model.")
 
@@ -31,7 +31,6 @@ ExpectedPoints = Annotated[int | None, typer.Option(metavar="N", help="Chunks th
 Shards = Annotated[int | None, typer.Option(metavar="N", help="Shards in a cluster; by default as it needs.")]
 Enabled = Annotated[bool | None, typer.Option("--enable/--disable", help="Whether ingest reads it.")]
 Recursive = Annotated[bool | None, typer.Option("--recursive/--no-recursive", help="Folders inside, too.")]
-_SHOWN_TYPES = 10
 _NUMBERS = 768  # of a vector, for a model that has not named them
 _MANY = 10_000  # documents, after which a removal asks for the name
 
@@ -49,7 +48,7 @@ def list_collections(context: typer.Context) -> None:
     current.console.document({"collections": rows})
     current.console.table(
         ("NAME", "DIRECTORY", "MODEL", "DOCUMENTS", "FAILED", "INDEXED (UTC)", "STATE"),
-        [_line(row) for row in rows],
+        [views.line(row) for row in rows],
         optional=("MODEL", "INDEXED (UTC)", "DIRECTORY"),
         empty="there are no collections: `ragops collection create NAME DIRECTORY` makes one",
     )
@@ -68,7 +67,7 @@ def show(context: typer.Context, name: Name) -> None:
     session = current.session()
     found = operation.show(session.endpoint("timescaledb"), session.endpoint("qdrant"), name)
     current.console.document({**jsonable(found), "whole": found.is_whole})
-    current.console.table(("WHAT", "VALUE"), _facts(found))
+    current.console.table(("WHAT", "VALUE"), views.facts(found))
     if not found.is_whole:
         current.console.message(f"chunks and points differ: `ragops ingest {name}` repairs it")
     for one in found.layouts.values():
@@ -203,7 +202,7 @@ def remove(context: typer.Context, name: Name, yes: Yes = False, lock_wait: Lock
     console, session = current.console, current.session(lock_wait)
     database, vectors = session.endpoint("timescaledb"), session.endpoint("qdrant")
     found = operation.show(database, vectors, name)
-    console.confirm(_question(found), yes=yes, expected=name if _documents(found.row) > _MANY else "")
+    console.confirm(views.question(found), yes=yes, expected=name if views.documents(found.row) > _MANY else "")
     with session.changing():
         gone = operation.remove(database, vectors, name, find_user())
         refreshed = invalidate_answer_cache(session)
@@ -245,71 +244,3 @@ def _cleared(values: dict[str, Any], *, exclude: bool, max_file_size: bool, shar
     if both := cleared.keys() & values.keys():
         raise UsageError("options_conflict", f"cannot set and clear {min(both)} at once", "take one of the two options")
     return cleared
-
-
-def _line(row: CollectionRow) -> tuple[str, ...]:
-    when = f"{row.indexed_at:%Y-%m-%d %H:%M}" if row.indexed_at else "-"
-    return (row.name, row.directory, row.embedding_model, str(row.indexed), str(row.failed), when, _state(row))
-
-
-def _state(row: CollectionRow) -> str:
-    if not row.enabled:
-        return "disabled"
-    if row.pending:
-        return f"{row.pending} pending"
-    return "ok" if row.indexed_at else "not ingested"
-
-
-def _documents(row: CollectionRow) -> int:
-    return row.indexed + row.failed + row.pending
-
-
-def _facts(found: CollectionDetails) -> list[tuple[str, str]]:
-    row = found.row
-    facts = [
-        ("name", row.name),
-        ("directory", row.directory),
-        ("model", row.embedding_model),
-        ("chunks", f"at most {row.chunk_size} characters, {row.chunk_overlap} of them again"),
-        ("files", _file_types(row)),
-        *_file_values(row),
-        ("folders inside", "read" if row.recursive else "left out"),
-        ("state", _state(row)),
-        ("source", "collections-config.json" if row.source == "json" else "database"),
-        ("documents", f"{row.indexed} indexed, {row.failed} failed, {row.pending} pending"),
-    ]
-    unread = {key: value for key, value in row.extra.items() if key not in row.file_values}
-    facts += [(f"{key} (not read)", one_line(str(value))) for key, value in unread.items()]
-    for points, count in found.points.items():
-        there = "no such collection" if count is None else f"{count} points"
-        facts.append((f"vectors in {points}", f"{there}, {found.chunks.get(points, 0)} chunks"))
-        if points in found.layouts:
-            facts.append((f"layout of {points}", str(found.layouts[points].layout)))
-    return facts
-
-
-def _file_values(row: CollectionRow) -> list[tuple[str, str]]:
-    """Return what else decides which files are read, as far as it is set."""
-    from ragops.units import first_of
-
-    exclude, largest = row.file_values["exclude"], row.file_values["maxFileSize"]
-    facts = []
-    if exclude:
-        names = [str(one) for one in exclude] if isinstance(exclude, list) else [str(exclude)]
-        facts.append(("left out", first_of(names, _SHOWN_TYPES)))
-    if largest is not None:
-        facts.append(("largest file", str(largest)))
-    if (expected := row.file_values["expectedPoints"]) is not None:
-        facts.append(("expected points", f"{expected:,}"))
-    return facts
-
-
-def _file_types(row: CollectionRow) -> str:
-    more = len(row.file_types) - _SHOWN_TYPES
-    shown = ", ".join(row.file_types[:_SHOWN_TYPES])
-    return f"{shown} and {more} more; all of them with --json" if more > 0 else shown or "all"
-
-
-def _question(found: CollectionDetails) -> str:
-    points = sum(count or 0 for count in found.points.values())
-    return f"This deletes collection {found.row.name}: {_documents(found.row)} documents and {points} points, for good."
