@@ -178,9 +178,12 @@ class _Run:
             return wanted
         self._drop_given_up(wanted)
         self.rows.end_interrupted(self.live.id)
-        job = self.rows.begin_job(self.live, find_user())
+        journal = self._begin_journal(wanted)
+        with self.rows.transaction():  # a job without its progress would count as an ingest
+            job = self.rows.begin_job(self.live, find_user())
+            self.rows.store_detail(job, _KEY, journal.values())
         try:
-            points, sha256 = self._build(wanted, job)
+            points, sha256 = self._build(wanted, journal, job)
             self._switch(wanted, job)
         except BaseException as error:
             self._end_badly(job, error)
@@ -236,13 +239,14 @@ class _Run:
         if journal is not None and journal.target != wanted.target:
             self.store.drop(journal.target)
 
-    def _build(self, wanted: ReshardPlan, job: tuple[UUID, datetime]) -> tuple[int, str]:
-        """Make the copy, continue what there is of it; return its points and the digest of their ids."""
-        found = self._interrupted(wanted.after) if wanted.resumed else None
+    def _begin_journal(self, wanted: ReshardPlan) -> _Journal:
+        if wanted.resumed and (found := self._interrupted(wanted.after)):
+            return found
         jobs = self.rows.count_jobs_without(self.live.id, _KEY)
-        after = wanted.after
-        journal = found or _Journal(wanted.source, wanted.target, after.shards, after.copies, jobs)
-        self.rows.store_detail(job, _KEY, journal.values())
+        return _Journal(wanted.source, wanted.target, wanted.after.shards, wanted.after.copies, jobs)
+
+    def _build(self, wanted: ReshardPlan, journal: _Journal, job: tuple[UUID, datetime]) -> tuple[int, str]:
+        """Make the copy, continue what there is of it; return its points and the digest of their ids."""
         with open_copies(self.endpoint, self.nodes) as make:
             copy = make(wanted.source, wanted.target, wanted.after)
             copy.create()

@@ -15,6 +15,7 @@ from ragops.adapters.pulumi.engine import NO_STACK
 from ragops.adapters.pulumi.events import Action
 from ragops.config.secrets import load as load_secrets
 from ragops.errors import InterruptedRunError, MissingError, RagopsError
+from ragops.operations.cluster.layout_notes import describe_layouts
 from ragops.operations.cluster.rolling_update import roll_cluster
 from ragops.operations.data.model_changes import describe_changes
 from ragops.operations.lifecycle import data_guard
@@ -89,7 +90,7 @@ class DownResult:
 def plan(session: Session) -> Plan:
     """Return what `up` would change, compared with what is there. Raises MissingError (secret_missing), as `up`."""
     session.refuse_lost_secrets()
-    for changed in describe_changes(session):
+    for changed in (*describe_changes(session), *describe_layouts(session)):
         session.notice(changed)
     with open_for_preview(session.project, session.secrets()) as stack:
         steps = stack.preview()
