@@ -32,7 +32,7 @@ def reshard(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, change nothing.")] = False,
     lock_wait: LockWait = 0.0,
 ) -> None:
-    """Rebuild a collection with other shards beside the old one, and switch to it.
+    """Rebuild a collection with other shards next to the old one, and switch to it.
 
     Points are copied with their vectors: nothing is embedded again. Questions are answered by the old points until the
     new ones are whole, indexed and compared; an ingest waits. An interrupted run is continued by the same command. The

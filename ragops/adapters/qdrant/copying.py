@@ -40,7 +40,7 @@ class IdDigest(NamedTuple):
 
 
 class Renaming(NamedTuple):
-    """A field of payloads that names the collection of its point: where it is `old` a copy has `new`."""
+    """A field of payloads that names the collection of its point: if it is `old`, a copy has `new`."""
 
     field: str
     old: str

@@ -1,8 +1,8 @@
-"""`ragops cluster reshard`: a collection built beside itself with other shards, without embedding anything again.
+"""`ragops cluster reshard`: a collection built next to itself with other shards, without embedding anything again.
 
 The points are copied into a collection `NAME@N` of the vector store. When both are equal one transaction of the
 database has the chunks be there, from when on ingest and API take it; then its alias follows. No ingest works on the
-collection meanwhile. The progress is in the details of the run's job, so that the next run continues.
+collection until then. The progress is in the details of the run's job, so that the next run continues.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ class _Run:
         return journal
 
     def _journal(self) -> _Journal | None:
-        """Return the progress of the last run if it did not come to its end, and its copy is nobody else's now."""
+        """Return the progress of the last run if it did not come to its end, and its copy was taken by no rebuild."""
         noted = self.rows.newest_detail(self.live.id, _KEY)
         if not noted:
             return None

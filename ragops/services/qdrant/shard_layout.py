@@ -20,7 +20,7 @@ SHARD_BYTES = 3_000_000 * 768 * 4
 _LEAST_NUMBERS = 128  # what a point costs besides its vector, in numbers of 4 bytes
 _SAFE_COPIES = 2  # any one node may be lost
 # In the metadata of a collection: the number of nodes when it got a copy on each. `up` follows the nodes while the
-# replication factor is that number; whoever sets another one has decided otherwise.
+# replication factor is that number; another one was set by somebody.
 EVERY_NODE = "ragops_copy_on_every_node"
 # There, too: the number of points that a choice counted on, and the number of shards that somebody has set.
 EXPECTED = "ragops_expected_points"
