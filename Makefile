@@ -11,7 +11,7 @@ STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
 # What the names of tiers mean, and how long each takes: docs/testing.md.
-.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-ingest bench-qdrant-client bench-layout bench-search bench-docker bench-backup picture clean
+.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-db load bench-ingest bench-qdrant-client bench-layout bench-search bench-docker bench-backup picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ bench-import: venv engine  ## the import of 100,000 collections against psql's \
 
 bench-api: venv engine .tools/k6  ## searches per second with k6, alone and through the gateway; ingest
 	$(BIN)/python bench/api.py
+
+bench-db: venv engine  ## lookups of a database with 1,000,000 chunks and 10,000,000 logs, its growth, its upkeep (RUNTIME=docker)
+	$(BIN)/python bench/database.py
 
 bench-ingest: venv engine  ## ingest whose steps overlap against steps in turn, on a real cluster of three (RAGOPS_TEST_QDRANT)
 	$(BIN)/python bench/ingest.py

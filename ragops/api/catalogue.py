@@ -12,15 +12,16 @@ from ragops.services.qdrant.names import is_internal
 if TYPE_CHECKING:
     from ragops.api.dependencies import Dependencies
 
-# Counted for the rows of one page only: there may be 100,000 collections.
+# Looked up for the rows of one page only: there may be 100,000 collections.
 _PAGE = f"""
-SELECT c.name, c.embedding_model, c.enabled, d.documents, d.indexed_at
+SELECT c.name, c.embedding_model, c.enabled, coalesce(d.documents, 0), (
+    SELECT max(indexed_at) FROM rag.documents WHERE collection_id = c.id AND status = 'indexed')
 FROM (SELECT id, name, embedding_model, enabled FROM rag.collections
       WHERE name > %s AND {USERS_OWN} ORDER BY name LIMIT %s) AS c
-CROSS JOIN LATERAL (SELECT count(*) AS documents, max(indexed_at) AS indexed_at FROM rag.documents
-                    WHERE collection_id = c.id AND status = 'indexed') AS d
+LEFT JOIN rag.document_counts AS d ON d.collection_id = c.id AND d.status = 'indexed'
 ORDER BY c.name
 """  # noqa: S608  a constant
+_NAMES = f"SELECT name FROM rag.collections WHERE enabled AND {USERS_OWN} ORDER BY name LIMIT %s"  # noqa: S608
 
 
 async def collections(deps: Dependencies, after: str, limit: int) -> list[CollectionInfo]:
@@ -44,5 +45,6 @@ async def _in_store(deps: Dependencies, after: str, limit: int) -> list[Collecti
 
 async def names(deps: Dependencies) -> list[str]:
     """Return the collections that a question to all of them reaches, one more than the most. Raises ApiError."""
-    found = await collections(deps, "", MOST_COLLECTIONS + 1)
-    return [one.name for one in found if one.enabled is not False]
+    if deps.database is None:
+        return [one.name for one in await _in_store(deps, "", MOST_COLLECTIONS + 1)]
+    return [name for (name,) in await deps.database.rows(_NAMES, (MOST_COLLECTIONS + 1,))]

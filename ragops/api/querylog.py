@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -152,11 +153,18 @@ def _outcome(error: BaseException) -> str:
     return "refused" if isinstance(error, ApiError) and error.status < 500 else "failed"
 
 
+def _ordered_id(moment: datetime) -> uuid.UUID:
+    """Return a unique id whose order is that of time (RFC 9562, version 7): its index grows at one end."""
+    milliseconds, random = int(moment.timestamp() * 1000), int.from_bytes(os.urandom(10))
+    version, variant = random & ~(0xF << 76) | 7 << 76, 3 << 62
+    return uuid.UUID(int=milliseconds << 80 | version & ~variant | 2 << 62)
+
+
 def row(entry: Entry, privacy: Privacy, identifier: str) -> tuple[object, ...]:
     """Return the values of a row, in the order of the statement, with as much of the question as `privacy` allows."""
     text = entry.query.replace("\x00", "")  # PostgreSQL's text cannot hold it
     return (
-        uuid.uuid4(),
+        _ordered_id(entry.asked_at),
         entry.asked_at,
         entry.collection,
         text if privacy == "keep" else None,

@@ -217,10 +217,10 @@ class DocumentStore(JobStore):
         after: tuple[int, int] = (0, -1)
         while True:
             page = self._all(
-                "SELECT c.id, c.document_id, c.point_collection, c.position FROM rag.chunks c"
-                " JOIN rag.documents d ON d.id = c.document_id WHERE d.collection_id = %s"
-                " AND (c.document_id, c.position) > (%s, %s) ORDER BY c.document_id, c.position LIMIT %s",
-                [collection, *after, _PAGE],
+                "SELECT c.id, c.document_id, c.point_collection, c.position FROM rag.documents d"
+                " JOIN rag.chunks c ON c.document_id = d.id WHERE d.collection_id = %s AND d.id >= %s"
+                " AND (c.document_id, c.position) > (%s, %s) ORDER BY d.id, c.position LIMIT %s",
+                [collection, after[0], *after, _PAGE],
             )
             if not page:
                 return

@@ -60,7 +60,7 @@ def test_data_that_are_gone_start_nothing_and_a_restore_brings_them_back(platfor
     refused(platform)
     done = platform.run("restore", "latest", "--yes")
     assert "started empty" in done.err
-    assert len(platform.run("migrate", "status", "--json").json()["migrations"]) == 7
+    assert len(platform.run("migrate", "status", "--json").json()["migrations"]) == 8
     assert platform.run("migrate", "status", "--json").json()["missing"] == []
     safety = [point["kind"] for point in platform.run("backup", "list", "--json").json()["points"]]
     assert safety == ["backup"], "what was started empty is nothing to go back to"

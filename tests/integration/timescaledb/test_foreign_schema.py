@@ -32,7 +32,7 @@ def test_it_is_refused_with_its_owner_and_both_ways_out(database, session, kind)
     assert "belongs to the role operator" in refused.value.message
     for way in ("ALTER SCHEMA rag RENAME", "timescaledb.database"):
         assert way in refused.value.hint
-    assert migrate.status(database).pending == 7
+    assert migrate.status(database).pending == 8
     check = health._schema(connection)
     assert (check.status.value, check.hint) == ("down", refused.value.hint)
 
@@ -40,7 +40,7 @@ def test_it_is_refused_with_its_owner_and_both_ways_out(database, session, kind)
 def test_the_first_way_out_works(database, session):
     session(database).execute("CREATE SCHEMA rag; CREATE TABLE rag.chunks (id int); INSERT INTO rag.chunks VALUES (7)")
     session(database).execute("ALTER SCHEMA rag RENAME TO rag_before")
-    assert len(migrate.up(database).applied) == 7
+    assert len(migrate.up(database).applied) == 8
     assert session(database).execute("SELECT id FROM rag_before.chunks").fetchone() == (7,)
 
 

@@ -32,7 +32,7 @@ def tables(connection):
 
 def test_every_edition_gets_the_whole_schema_and_a_second_run_nothing(edition, edition_database):
     first = migrate.up(edition_database)
-    assert [migration.version for migration in first.applied] == [1, 2, 3, 4, 5, 6, 7]
+    assert [migration.version for migration in first.applied] == [1, 2, 3, 4, 5, 6, 7, 8]
     assert first.status.edition == Edition(edition)
     assert {row.state for row in first.status.migrations} == {MigrationState.APPLIED}
     assert migrate.up(edition_database).applied == ()
@@ -41,7 +41,7 @@ def test_every_edition_gets_the_whole_schema_and_a_second_run_nothing(edition, e
 
 def test_status_of_an_empty_database_says_what_it_would_be_made_for(edition, edition_database):
     before = migrate.status(edition_database)
-    assert (before.edition, before.pending) == (Edition(edition), 7)
+    assert (before.edition, before.pending) == (Edition(edition), 8)
     assert migrate.status(edition_database) == before
 
 
@@ -85,7 +85,7 @@ def test_an_edited_applied_file_is_refused(database, session):
 
 def test_what_a_newer_ragops_applied_is_refused(database, session):
     connection = session(database)
-    newer = (*ALL, Migration(8, "from_the_future", "SELECT 1;"))
+    newer = (*ALL, Migration(9, "from_the_future", "SELECT 1;"))
     schema.apply(connection, application_role=ROLE, migrations=newer)
     with pytest.raises(IntegrityError) as caught:
         schema.apply(connection, application_role=ROLE)
@@ -114,15 +114,15 @@ def test_a_schema_made_for_more_than_the_server_can_do_is_refused(database, sess
 def test_a_failing_migration_rolls_back_whole_and_says_where(database, session, text, line, state):
     connection = session(database)
     with pytest.raises(RagopsError) as caught:
-        schema.apply(connection, application_role=ROLE, migrations=(*ALL, Migration(8, "bad", text)))
+        schema.apply(connection, application_role=ROLE, migrations=(*ALL, Migration(9, "bad", text)))
     assert (caught.value.code, caught.value.exit_code) == ("migration_failed", ExitCode.FAILED)
-    assert f"008_bad.sql line {line}:" in caught.value.message
+    assert f"009_bad.sql line {line}:" in caught.value.message
     assert state in caught.value.message
     assert "half" not in tables(connection)
-    assert [row.version for row in schema.status(connection).migrations if row.applied_at] == [1, 2, 3, 4, 5, 6, 7]
+    assert [row.version for row in schema.status(connection).migrations if row.applied_at] == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-@pytest.mark.parametrize("version", [1, 4, 7])
+@pytest.mark.parametrize("version", [1, 4, 8])
 def test_a_connection_killed_in_the_middle_leaves_nothing_and_the_next_run_completes(database, session, version):
     slow = [replace(m, text=m.text + "\nSELECT pg_sleep(60);\n") if m.version == version else m for m in ALL]
     observer = session(database)
@@ -135,7 +135,7 @@ def test_a_connection_killed_in_the_middle_leaves_nothing_and_the_next_run_compl
     assert caught.value.code == "database_connection_lost"
     applied = [row.version for row in schema.status(observer).migrations if row.applied_at]
     assert applied == list(range(1, version))
-    assert [done.version for done in migrate.up(database).applied] == list(range(version, 8))
+    assert [done.version for done in migrate.up(database).applied] == list(range(version, 9))
     assert tables(observer) >= TABLES
 
 
@@ -162,7 +162,7 @@ def test_two_runs_at_once_both_succeed_and_apply_everything_once(edition, editio
 
     with ThreadPoolExecutor() as pool:
         results = [future.result(60) for future in [pool.submit(run), pool.submit(run)]]
-    assert sorted(done.version for result in results for done in result) == [1, 2, 3, 4, 5, 6, 7]
+    assert sorted(done.version for result in results for done in result) == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
 def test_a_lock_that_is_not_had_in_time_is_said(database, session):
@@ -177,12 +177,12 @@ def test_a_lock_that_is_not_had_in_time_is_said(database, session):
 def test_a_locked_table_does_not_hold_a_migration_for_ever(database, session):
     migrate.up(database)
     holder = session(database)
-    change = Migration(8, "add", "ALTER TABLE rag.chunks ADD COLUMN more text;")
+    change = Migration(9, "add", "ALTER TABLE rag.chunks ADD COLUMN more text;")
     with holder.transaction():
         holder.execute("LOCK TABLE rag.chunks")
         with pytest.raises(LockedError) as caught:
             schema.apply(session(database), application_role=ROLE, migrations=(*ALL, change), lock_timeout=0.2)
-    assert "008_add.sql line 1" in caught.value.message
+    assert "009_add.sql line 1" in caught.value.message
     assert len(schema.apply(session(database), application_role=ROLE, migrations=(*ALL, change))) == 1
 
 
@@ -251,7 +251,7 @@ def test_the_application_writes_data_but_neither_schema_nor_its_records(filled, 
 
 
 def test_tables_of_later_migrations_are_open_to_the_application(database, session):
-    later = Migration(8, "more", "CREATE TABLE rag.more (id int);")
+    later = Migration(9, "more", "CREATE TABLE rag.more (id int);")
     schema.apply(session(database), application_role=ROLE, migrations=(*ALL, later))
     session(database, "application").execute("INSERT INTO rag.more VALUES (1)")
 

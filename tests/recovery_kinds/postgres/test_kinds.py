@@ -13,6 +13,7 @@ import pytest
 from ragops.errors import ExitCode, LockedError, RagopsError
 from ragops.services.contract import Extent
 from ragops.services.timescaledb.backup.backup import TimescaleBackup
+from ragops.services.timescaledb.quiesce import pause_writes
 from tests.recovery_kinds.postgres.conftest import NUMBERS, Server, TakenBackup, restore, take
 from tests.recovery_kinds.postgres.kinds import KINDS, Kind
 
@@ -172,16 +173,25 @@ def test_a_dump_that_is_out_of_locks_names_the_setting(source: Server, tmp_path:
             " EXECUTE format('CREATE TABLE t%s ()', i); END LOOP; END $$",
             "k_locks",
         )
-    source.sql("ALTER SYSTEM SET max_locks_per_transaction = 10")
-    source.control.stop()
-    source.control.start()
     try:
+        _set_locks(source, 10)
         with pytest.raises(RagopsError, match="max_locks_per_transaction is 10") as caught:
             take(source, "k_locks", tmp_path / "point")
+        _set_locks(source, 14)
+        take(source, "k_locks", tmp_path / "alone")
+        others = pytest.raises(RagopsError, match=r"others hold 1\d+ locks")
+        with pause_writes(source.endpoint("k_locks")), others as paused:
+            take(source, "k_locks", tmp_path / "paused")
     finally:
-        source.sql("ALTER SYSTEM RESET max_locks_per_transaction")
-        source.control.stop()
-        source.control.start()
+        _set_locks(source, 0)
     assert caught.value.code == "database_out_of_locks"
     number = int(re.search(r"max_locks_per_transaction: (\d+)", caught.value.hint)[1])  # type: ignore[index]
     assert number * 105 > 1500
+    assert paused.value.code == "database_out_of_locks"
+
+
+def _set_locks(server: Server, number: int) -> None:
+    change = f"SET max_locks_per_transaction = {number}" if number else "RESET max_locks_per_transaction"
+    server.sql(f"ALTER SYSTEM {change}")
+    server.control.stop()
+    server.control.start()

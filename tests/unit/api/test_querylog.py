@@ -128,3 +128,17 @@ async def test_what_text_columns_cannot_hold_is_left_out(database):
     await ask(log, "a\x00b")
     await log.close()
     assert database.rows[0][3] == "ab"
+
+
+async def test_ids_are_in_the_order_of_time_so_that_their_index_grows_at_one_end(database):
+    clock = Clock()
+    log = QueryLog(database, "keep", clock, Metrics())
+    log.start()
+    for _ in range(20):
+        await ask(log)
+        clock.move(1)
+    await log.close()
+    ids = [row[0] for row in database.rows]
+    assert ids == sorted(ids)
+    assert len(set(ids)) == 20
+    assert {one.version for one in ids} == {7}

@@ -87,13 +87,15 @@ def _count(endpoint: Endpoint, snapshot: str) -> dict[str, int]:
 
 _ROOM = 1.2  # indexes, sequences and what others hold
 # Tables to lock, sessions with a share of the locks (PostgreSQL documentation, "Lock Management"), locks of a share,
-# and those that the server surely has room for: all backends have their share, workers too.
+# those that the server surely has room for (all backends have their share, workers too), and those that others hold
+# of the same room, such as the pause of writes.
 _LOCKS = """
     SELECT (SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'p')
             AND c.relpersistence <> 't' AND n.nspname NOT IN ('pg_catalog', 'information_schema')),
         sum(setting::int) FILTER (WHERE name IN ('max_connections', 'max_prepared_transactions')),
         current_setting('max_locks_per_transaction')::int,
-        current_setting('max_locks_per_transaction')::int * sum(setting::int)
+        current_setting('max_locks_per_transaction')::int * sum(setting::int),
+        (SELECT count(*) FROM pg_locks WHERE locktype = 'relation' AND NOT fastpath)
     FROM pg_settings WHERE name IN ('max_connections', 'max_prepared_transactions', 'max_worker_processes',
                                     'max_wal_senders', 'autovacuum_worker_slots')
 """
@@ -101,9 +103,10 @@ _LOCKS = """
 
 def check_locks(connection: Connection) -> None:
     """Raise UnhealthyError (database_out_of_locks) if the server cannot hold the locks that a dump needs."""
-    tables, sessions, most, room = _count_locks(connection)
-    if tables > room:
-        raise _out_of_locks(f"a dump locks all {tables} tables at once", tables, sessions, most)
+    tables, sessions, most, room, held = _count_locks(connection)
+    if tables + held > room:
+        others = f", others hold {held} locks" if held else ""
+        raise _out_of_locks(f"a dump locks all {tables} tables at once{others}", tables + held, sessions, most)
 
 
 @contextmanager
@@ -115,17 +118,18 @@ def explain_lock_errors(endpoint: Endpoint) -> Iterator[None]:
         if "out of shared memory" not in error.message:
             raise
         with roles.session(endpoint, subject="the database") as connection:
-            tables, sessions, most, _room = _count_locks(connection)
-        raise _out_of_locks(f"the dump of {tables} tables ran out of locks", tables, sessions, most) from error
+            tables, sessions, most, _room, held = _count_locks(connection)
+        why = f"the dump of {tables} tables ran out of locks"
+        raise _out_of_locks(why, tables + held, sessions, most) from error
 
 
-def _count_locks(connection: Connection) -> tuple[int, int, int, int]:
-    tables, sessions, most, room = connection.execute(_LOCKS).fetchone() or (0, 0, 0, 0)
-    return tables, sessions, most, room
+def _count_locks(connection: Connection) -> tuple[int, int, int, int, int]:
+    tables, sessions, most, room, held = connection.execute(_LOCKS).fetchone() or (0, 0, 0, 0, 0)
+    return tables, sessions, most, room, held
 
 
-def _out_of_locks(why: str, tables: int, sessions: int, most: int) -> UnhealthyError:
-    wanted = max(int(tables * _ROOM / max(sessions, 1)), most) + 1
+def _out_of_locks(why: str, locks: int, sessions: int, most: int) -> UnhealthyError:
+    wanted = max(int(locks * _ROOM / max(sessions, 1)), most) + 1
     number = 1 << (wanted - 1).bit_length()
     what = f"cannot dump the database: {why}, and max_locks_per_transaction is {most}"
     hint = f"set `timescaledb: {{max_locks_per_transaction: {number}}}` in ragops.yaml, then `ragops up`"

@@ -29,16 +29,18 @@ _PAGE = 1000
 _NAMED = 10
 # Some of a collection's documents, with their chunks; by its name, and how many.
 DELETE_PAGE: LiteralString = (
-    "DELETE FROM rag.documents WHERE id IN (SELECT d.id FROM rag.documents d JOIN rag.collections c"
-    " ON c.id = d.collection_id WHERE c.name = %s LIMIT %s) RETURNING id"
+    "DELETE FROM rag.documents WHERE id IN (SELECT id FROM rag.documents"
+    " WHERE collection_id = (SELECT id FROM rag.collections WHERE name = %s) ORDER BY id LIMIT %s) RETURNING id"
 )
 _ROWS: LiteralString = f"""
 SELECT c.name, c.directory, c.embedding_model, c.chunk_size, c.chunk_overlap, c.file_types, c.recursive, c.enabled,
-       c.source, c.extra, coalesce(f.defaults, '{{}}'), d.indexed, d.failed, d.pending, d.indexed_at
+       c.source, c.extra, coalesce(f.defaults, '{{}}'), d.indexed, d.failed, d.pending,
+       (SELECT max(indexed_at) FROM rag.documents WHERE collection_id = c.id AND status = 'indexed')
 FROM rag.collections c LEFT JOIN rag.collection_defaults f ON c.source = 'json' CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE status = 'indexed') AS indexed, count(*) FILTER (WHERE status = 'failed') AS failed,
-           count(*) FILTER (WHERE status = 'pending') AS pending, max(indexed_at) AS indexed_at
-    FROM rag.documents WHERE collection_id = c.id) AS d
+    SELECT coalesce(sum(documents) FILTER (WHERE status = 'indexed'), 0)::bigint AS indexed,
+           coalesce(sum(documents) FILTER (WHERE status = 'failed'), 0)::bigint AS failed,
+           coalesce(sum(documents) FILTER (WHERE status = 'pending'), 0)::bigint AS pending
+    FROM rag.document_counts WHERE collection_id = c.id) AS d
 WHERE {collection_names.USERS_OWN} AND (%(names)s::text[] IS NULL OR c.name = ANY(%(names)s))
 ORDER BY c.name
 """  # noqa: S608  a constant
@@ -90,7 +92,7 @@ def count_chunks(connection: Connection, name: str) -> dict[str, int]:
     with translate_errors(_SUBJECT):
         rows = connection.execute(
             "SELECT k.point_collection, count(*) FROM rag.chunks k JOIN rag.documents d ON d.id = k.document_id"
-            " JOIN rag.collections c ON c.id = d.collection_id WHERE c.name = %s GROUP BY 1 ORDER BY 1",
+            " WHERE d.collection_id = (SELECT id FROM rag.collections WHERE name = %s) GROUP BY 1 ORDER BY 1",
             [name],
         )
         return dict(rows.fetchall())

@@ -15,7 +15,7 @@ EDITIONS = ("community", "apache", "postgresql")
 
 def test_there_are_seven_in_order():
     names = [migration.file for migration in load_migrations()]
-    assert [name[:4] for name in names] == ["001_", "002_", "003_", "004_", "005_", "006_", "007_"]
+    assert [name[:4] for name in names] == ["001_", "002_", "003_", "004_", "005_", "006_", "007_", "008_"]
 
 
 @pytest.mark.parametrize("edition", EDITIONS)
