@@ -10,7 +10,7 @@ from qdrant_client import grpc, models
 from qdrant_client.conversions.conversion import payload_to_grpc
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential, wait_random
 
-from ragops.adapters.qdrant import library, sparse
+from ragops.adapters.qdrant import library, sparse, writing
 from ragops.adapters.qdrant.failures import RequestFailedError
 from ragops.adapters.qdrant.searching import grpc_document, sparse_document
 from ragops.adapters.qdrant.sparse import WordText  # noqa: TC001  a NamedTuple reads the annotation
@@ -55,8 +55,8 @@ class Client:
     """
 
     def __init__(self, addresses: Sequence[Address], key: str, *, seconds: float, attempts: int = 4) -> None:
-        self._nodes = [(address, library.open_client(address, key, seconds)) for address in addresses]
-        self._seconds = seconds
+        self._key, self._seconds = key, seconds
+        self._nodes = [(address, self._open(address)) for address in addresses]
         self._attempts = max(attempts, len(addresses) + 1) if len(addresses) > 1 else attempts
 
     def __enter__(self) -> Self:
@@ -75,6 +75,9 @@ class Client:
     def seconds(self) -> float:
         """The deadline of one request."""
         return self._seconds
+
+    def _open(self, address: Address) -> QdrantClient:
+        return library.open_client(address, self._key, self._seconds)
 
     def vector_params(self, collection: str) -> VectorParams:
         """Return what the vectors of a collection are."""
@@ -104,7 +107,7 @@ class Client:
         """Store points; they can be found when this returns."""
         if self.has_grpc:
             rows = [_grpc_point(one) for one in points]
-            self.call(partial(_upsert_by_grpc, rows, self._seconds), collection)
+            self.call(partial(writing.upsert, rows, self._seconds), collection)
         else:
             models_of = [_rest_point(one) for one in points]
             self.call(lambda client, name: client.upsert(name, models_of, wait=True), collection)
@@ -112,8 +115,12 @@ class Client:
     def delete(self, collection: str, ids: Sequence[PointId]) -> None:
         """Delete points, those that are there."""
         for start in range(0, len(ids), _PAGE):
-            page: list[Any] = [point if isinstance(point, int) else str(point) for point in ids[start : start + _PAGE]]
-            self.call(partial(_delete, models.PointIdsList(points=page)), collection)
+            page = ids[start : start + _PAGE]
+            if self.has_grpc:
+                self.call(partial(writing.delete, [_grpc_id(point) for point in page], self._seconds), collection)
+            else:
+                points: list[Any] = [point if isinstance(point, int) else str(point) for point in page]
+                self.call(partial(_delete, models.PointIdsList(points=points)), collection)
 
     def count(self, collection: str) -> int:
         """Return the exact number of points."""
@@ -207,7 +214,11 @@ class Client:
                 return request(client, library.collection_path(address, collection))
         except RequestFailedError as error:
             if _may_be_repeated(error) and self._nodes[0] is asked:
-                self._nodes = [*self._nodes[1:], asked]  # at once: several threads may ask
+                is_hanging = isinstance(error, writing.NodeHangsError)
+                again = (address, self._open(address)) if is_hanging else asked
+                self._nodes = [*self._nodes[1:], again]  # at once: several threads may ask
+                if is_hanging:
+                    client.close()  # ends all calls that wait for it
             raise
 
 
@@ -232,9 +243,8 @@ def _grpc_point(point: Point) -> grpc.PointStruct:
     return grpc.PointStruct(id=ident, payload=payload_to_grpc(point.payload), vectors=vectors)
 
 
-def _upsert_by_grpc(points: Sequence[grpc.PointStruct], seconds: float, client: QdrantClient, name: str) -> object:
-    request = grpc.UpsertPoints(collection_name=name, wait=True, points=points)
-    return client.grpc_points.Upsert(request, timeout=seconds)
+def _grpc_id(point: PointId) -> grpc.PointId:
+    return grpc.PointId(num=point) if isinstance(point, int) else grpc.PointId(uuid=str(point))
 
 
 def _delete(points: models.PointIdsList, client: QdrantClient, name: str) -> object:

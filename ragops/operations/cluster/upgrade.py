@@ -112,7 +112,7 @@ def _versions(endpoint: Endpoint) -> dict[str, str]:
 def _require_active(endpoint: Endpoint) -> None:
     if faults := not_active(endpoint):
         what = f"cannot upgrade qdrant: {'; '.join(faults[:3])}"
-        raise UnhealthyError("qdrant_not_active", what, "`ragops health qdrant` names what is missing, and the cure")
+        raise UnhealthyError("qdrant_not_active", what, "`ragops health qdrant` names what is missing, and what to do")
 
 
 def _stages(session: Session, found: UpgradePlan) -> list[Session]:
