@@ -35,18 +35,13 @@ class Fault:
     seconds: float
 
 
-def draw(kind: str, nodes: Nodes, dice: Random) -> Fault:
-    """Return a fault of the kind; half of them meet the leader."""
+def draw(kind: str, nodes: Nodes, dice: Random, lasts: float | None = None) -> Fault:
+    """Return a fault of the kind; half of them meet the leader. It takes `lasts` seconds, or as its kind usually."""
     leader = nodes.leader()
     others = [number for number in nodes.numbers if number != leader]
     target = leader if dice.random() < 0.5 else dice.choice(others)
-    seconds = dice.uniform(*_SECONDS[kind])
+    seconds = dice.uniform(*_SECONDS[kind]) if lasts is None else lasts
     return _MAKERS[kind](nodes, target, dice, seconds)
-
-
-def kinds() -> tuple[str, ...]:
-    """The faults that this machine can have."""
-    return tuple(kind for kind in _MAKERS if not why_not(kind))
 
 
 def why_not(kind: str) -> str:
@@ -56,6 +51,10 @@ def why_not(kind: str) -> str:
     if kind == "slow disk" and not (_CGROUP / "blkio.throttle.write_iops_device").exists():
         return "limits of a disk by cgroups (blkio)"
     return ""
+
+
+def _nothing(_nodes: Nodes, _target: int, _dice: Random, seconds: float) -> Fault:
+    return Fault("nothing", (), (), lambda: None, lambda: None, seconds)
 
 
 def _kill(nodes: Nodes, target: int, _dice: Random, seconds: float) -> Fault:
@@ -137,11 +136,12 @@ def _slow(nodes: Nodes, target: int, dice: Random, seconds: float) -> Fault:
     return Fault(f"slow disk {limit}/s", (target,), (), inject, heal, seconds)
 
 
+KINDS = ("kill", "stop", "pause", "cut", "isolate", "full disk", "clock", "slow disk")
 _MAKERS = {
-    "kill": _kill, "stop": _stop, "pause": _pause, "cut": _cut, "isolate": _isolate, "full disk": _fill,
-    "clock": _clock, "slow disk": _slow,
+    "nothing": _nothing, "kill": _kill, "stop": _stop, "pause": _pause, "cut": _cut, "isolate": _isolate,
+    "full disk": _fill, "clock": _clock, "slow disk": _slow,
 }  # fmt: skip
 _SECONDS = {
-    "kill": (1.0, 4.0), "stop": (0.5, 3.0), "pause": (2.0, 9.0), "cut": (3.0, 8.0), "isolate": (3.0, 8.0),
-    "full disk": (2.0, 5.0), "clock": (2.0, 4.0), "slow disk": (3.0, 6.0),
+    "nothing": (5.0, 5.0), "kill": (1.0, 4.0), "stop": (0.5, 3.0), "pause": (2.0, 9.0), "cut": (3.0, 8.0),
+    "isolate": (3.0, 8.0), "full disk": (2.0, 5.0), "clock": (2.0, 4.0), "slow disk": (3.0, 6.0),
 }  # fmt: skip

@@ -138,6 +138,11 @@ class Nodes:
         for number in self.numbers:
             self.stop(number)
 
+    def failed_updates(self) -> int:
+        """How often a node has written that another one did not take an update."""
+        logs = (self.home(number) / "log" for number in self.numbers)
+        return sum(log.read_bytes().count(b"Failed to update shard") for log in logs)
+
     def log(self, number: int) -> str:
         return (self.home(number) / "log").read_text(errors="replace")[-4000:]
 

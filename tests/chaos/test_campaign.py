@@ -25,7 +25,6 @@ pytestmark = [pytest.mark.chaos, pytest.mark.fault]
 
 RUNS = 64
 _SEED = os.environ[SEED]  # read here: every test runs without the variables of ragops
-_KINDS = tuple(faults._MAKERS)
 _FOLDER = Path(__file__).parents[2] / ".pytest_cache" / "chaos"
 
 
@@ -69,10 +68,10 @@ def campaign(module_workspace: Path) -> Iterator[Campaign]:
         (_FOLDER / "results.json").write_text(json.dumps([asdict(one) for one in made.results], indent=1))
 
 
-@pytest.mark.campaign(sample=len(_KINDS))
+@pytest.mark.campaign(sample=len(faults.KINDS))
 @pytest.mark.parametrize("number", range(RUNS))
 def test_nothing_acknowledged_is_lost(campaign: Campaign, number: int) -> None:
-    kind = _KINDS[number % len(_KINDS)]
+    kind = faults.KINDS[number % len(faults.KINDS)]
     if why := faults.why_not(kind):
         pytest.skip(f"not here: {why}")
     result = campaign.run(number, _SEED, kind)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.chaos.nodes import Nodes
 
 SIZE = 16
-_BATCH, _KEYS, _PAUSE = 8, 100_000, 0.02
+_BATCH, _KEYS = 8, 1_000_000
 _READ_SECONDS = 2.0
 _attempts = threading.local()
 
@@ -62,11 +62,15 @@ def note_attempts() -> None:
 class Workload:
     """What runs against one collection from `start` to `stop`."""
 
-    def __init__(self, nodes: Nodes, collection: str, placement: dict[str, str], dice: random.Random) -> None:
+    def __init__(
+        self, nodes: Nodes, collection: str, placement: dict[str, str], dice: random.Random, pause: float
+    ) -> None:
+        self._pause = pause
         self.history, self.figures = History(), Figures()
         self._nodes, self._collection, self._placement = nodes, collection, placement
         self._over, self._lock = threading.Event(), threading.Lock()
         self._written: list[int] = []
+        self._known: set[int] = set()
         self._errors: list[BaseException] = []
         works = [
             *((self._write, (owner, dice.getrandbits(32))) for owner in range(2)),
@@ -119,7 +123,7 @@ class Workload:
                     keys = [*fresh, *dice.sample(sorted(versions), min(len(versions), _BATCH // 2))]
                     self._change(store, keys, version)
                     versions |= dict.fromkeys(keys, version)
-                self._over.wait(_PAUSE)
+                self._over.wait(self._pause)
 
     def _change(self, store: VectorStore, keys: list[int], version: int | None) -> None:
         _attempts.failed = 0
@@ -137,7 +141,8 @@ class Workload:
             if _attempts.failed and end is not None:
                 self.history.writes += [Write(key, version, start, None) for key in keys]
             self.history.writes += [Write(key, version, start, end) for key in keys]
-            self._written = sorted({*self._written, *keys})
+            self._written += [key for key in keys if key not in self._known]
+            self._known.update(keys)
 
     # --- readers -------------------------------------------------------------------------------------------------
 
@@ -154,7 +159,7 @@ class Workload:
                     found = []
                 with self._lock:
                     self.history.reads += found
-                self._over.wait(2 * _PAUSE)
+                self._over.wait(2 * self._pause)
 
     def _reads(self, api: httpx.Client, number: int, keys: Sequence[int]) -> list[Read]:
         body = {"ids": [str(UUID(int=key)) for key in keys], "with_payload": True, "with_vector": False}
@@ -176,7 +181,7 @@ class Workload:
         try:
             while not self._over.is_set():
                 await asyncio.gather(*(self._search_one(client, dice) for _ in range(2)))
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(self._pause)
         finally:
             await client.close()
 

@@ -32,7 +32,10 @@ LAYOUTS = ({"shard_number": "1", "replication_factor": "3"}, {"shard_number": "3
 
 @dataclass
 class Result:
-    """Of one run; times in seconds. `terms` are elections, `late` and `stale` those of the checker's verdict."""
+    """Of one run; times in seconds. `terms` are elections, `late` and `stale` those of the checker's verdict.
+
+    `left_out` is how often a node found that another one did not take a write.
+    """
 
     run: int
     seed: str
@@ -52,6 +55,7 @@ class Result:
     late: int = 0
     whole_after: float = 0.0
     terms: int = 0
+    left_out: int = 0
     command: str = ""
     violations: list[str] = field(default_factory=list)
     error: str = ""
@@ -70,19 +74,35 @@ class World:
         network.run("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(small))
         self.nodes.up()
 
-    def run(self, number: int, seed: str, kind: str, *, with_command: bool = True) -> Result:
+    def run(
+        self,
+        number: int,
+        seed: str,
+        kind: str,
+        *,
+        with_command: bool = True,
+        lasts: float | None = None,
+        pause: float = 0.02,
+        layout: int | None = None,
+    ) -> Result:
+        """Run the load, let the fault happen, wait until all is whole, and judge what was seen.
+
+        Clients rest `pause` seconds between two requests; `layout` is one of LAYOUTS.
+        """
         dice = random.Random(f"{seed} {number}")
         result = Result(number, seed)
-        placement = LAYOUTS[0] if dice.random() < 0.7 else LAYOUTS[1]
+        drawn = 0 if dice.random() < 0.7 else 1
+        placement = LAYOUTS[drawn if layout is None else layout]
         collection, started = f"run-{number}", time.monotonic()
         with VectorStore.at(self.nodes.endpoint(placement)) as store:
             store.ensure(collection, SIZE)
         wait_all_active(self.nodes.endpoint(), _WHOLE_SECONDS)
-        load = Workload(self.nodes, collection, placement, dice)
-        fault, term = draw(kind, self.nodes, dice), self.nodes.term()
+        load = Workload(self.nodes, collection, placement, dice, pause)
+        fault, term = draw(kind, self.nodes, dice, lasts), self.nodes.term()
         result.fault, result.targets = fault.kind, ", ".join(map(instance, fault.targets))
         result.leads = self.nodes.leader() in fault.targets
         result.layout = " x ".join(placement.values())
+        before = self.nodes.failed_updates()
         load.start()
         time.sleep(_BEFORE)
         command = commands.begin(self.nodes, self.folder, dice) if with_command else None
@@ -101,6 +121,7 @@ class World:
         load.read_all()
         self._judge(load, result)
         result.whole_after, result.terms = whole - healed, self.nodes.term() - term
+        result.left_out = self.nodes.failed_updates() - before
         with VectorStore.at(self.nodes.endpoint()) as store:
             store.drop(collection)
         result.seconds = time.monotonic() - started

@@ -1,8 +1,8 @@
 """Writes over gRPC, which wait for a node as long as it answers another call.
 
 A write waits until the servers have agreed to leave out a node that does not take it, which is a matter of seconds. A
-node that hangs, or is cut off, looks the same to a client that only waits; a call that every node answers by itself
-tells the two apart.
+node that hangs, or is cut off, looks the same to a client that only waits; so the node is also asked a question that
+it answers by itself.
 """
 
 from __future__ import annotations

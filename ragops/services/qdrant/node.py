@@ -9,6 +9,7 @@ from ragops.render import render
 from ragops.services.image_references import size_bytes, tag, tag_version
 from ragops.services.qdrant.names import API_KEY_SECRET, IMAGE, SERVER_VERSION
 from ragops.services.qdrant.settings import instance
+from ragops.services.qdrant.shard_layout import least_copies
 from ragops.services.secret_names import values
 from ragops.services.spec import ConfigFile, ExecCheck, ImageSpec, ServiceSpec
 
@@ -121,6 +122,9 @@ def _environment(settings: QdrantSettings, layout: Layout, *, asks_nodes: bool) 
         "STORAGE__SNAPSHOTS_PATH": f"{layout.data_dir}/snapshots",
         # For collections that others make: as those of ragops, as long as nothing is known of their size.
         "STORAGE__COLLECTION__REPLICATION_FACTOR": str(settings.replication_factor or settings.nodes),
+        "STORAGE__COLLECTION__WRITE_CONSISTENCY_FACTOR": str(
+            least_copies(settings.replication_factor or settings.nodes)
+        ),
         "STORAGE__COLLECTION__SHARD_NUMBER": str(settings.shards or 1),
     }
     # By default the server writes this file next to its program, into a folder that is read-only.

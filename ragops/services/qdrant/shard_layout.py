@@ -27,6 +27,15 @@ EXPECTED = "ragops_expected_points"
 SHARDS_SET = "ragops_shards_set"
 
 
+def least_copies(copies: int) -> int:
+    """Return how many copies of a shard a write has to reach, its write_consistency_factor: half of them, rounded up.
+
+    Of three copies two: a write that was acknowledged outlives the loss of any node for good, even if only one copy was
+    active before the loss of another. Of two copies one, else no write would succeed while a node is away.
+    """
+    return (copies + 1) // 2
+
+
 @dataclass(frozen=True)
 class ShardLayout:
     """Shards of a collection and copies of each.
@@ -43,9 +52,8 @@ class ShardLayout:
 
     def placement(self) -> dict[str, Any]:
         """Return the parameters that create a collection so."""
-        # One replica's acknowledgement is enough for a write: the others are repaired when their node is back.
-        factors = {"shard_number": self.shards, "replication_factor": self.copies, "write_consistency_factor": 1}
-        return {**factors, "metadata": self.metadata()}
+        factors = {"shard_number": self.shards, "replication_factor": self.copies}
+        return {**factors, "write_consistency_factor": least_copies(self.copies), "metadata": self.metadata()}
 
     def metadata(self) -> dict[str, Any]:
         """Return what the collection itself says of the choice."""

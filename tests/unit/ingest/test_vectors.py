@@ -207,9 +207,22 @@ def test_a_collection_is_made_once(server: Server) -> None:
     [
         (
             {"shard_number": "6", "replication_factor": "2"},
-            {"shard_number": 6, "replication_factor": 2, "metadata": {"ragops_shards_set": 6}},
+            {
+                "shard_number": 6,
+                "replication_factor": 2,
+                "write_consistency_factor": 1,
+                "metadata": {"ragops_shards_set": 6},
+            },
         ),
-        ({}, {"shard_number": 1, "replication_factor": 3, "metadata": {"ragops_copy_on_every_node": 3}}),
+        (
+            {},
+            {
+                "shard_number": 1,
+                "replication_factor": 3,
+                "write_consistency_factor": 2,
+                "metadata": {"ragops_copy_on_every_node": 3},
+            },
+        ),
     ],
 )
 def test_a_collection_of_a_cluster_is_laid_out_as_is_set_or_on_every_node(
@@ -227,7 +240,6 @@ def test_a_collection_of_a_cluster_is_laid_out_as_is_set_or_on_every_node(
     assert server.asked[1][2] == {
         "vectors": {"size": 4, "distance": "Cosine"},
         "sparse_vectors": WORDS,
-        "write_consistency_factor": 1,
         **placement,
     }
 

@@ -70,6 +70,7 @@ def test_environment() -> None:
         "QDRANT__STORAGE__STORAGE_PATH": "/qdrant/storage/current",
         "QDRANT__STORAGE__SNAPSHOTS_PATH": "/qdrant/storage/current/snapshots",
         "QDRANT__STORAGE__COLLECTION__REPLICATION_FACTOR": "3",
+        "QDRANT__STORAGE__COLLECTION__WRITE_CONSISTENCY_FACTOR": "2",
         "QDRANT__STORAGE__COLLECTION__SHARD_NUMBER": "12",
         "QDRANT_INIT_FILE_PATH": "/qdrant/storage/current/.qdrant-initialized",
     }
