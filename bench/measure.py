@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import time
 from dataclasses import dataclass
+from importlib.metadata import distributions
 from pathlib import Path
 
 PERFORMANCE = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -58,3 +59,13 @@ def publish(section: str, text: str) -> None:
     head, _, rest = page.partition(start)
     _, _, tail = rest.partition(end)
     PERFORMANCE.write_text(f"{head}{start}\n{text.strip()}\n{end}{tail}")
+
+
+def passages(length: int = 800) -> list[str]:
+    """Pieces of the descriptions of the packages that are installed: text as documents have it."""
+    found = []
+    for item in sorted(distributions(), key=lambda one: str(one.metadata["Name"]).lower()):
+        body = item.metadata.get_payload() or item.metadata["Description"] or ""
+        if isinstance(body, str) and len(body) > length:
+            found += [body[start : start + length] for start in range(0, min(len(body), 20 * length) - length, length)]
+    return found

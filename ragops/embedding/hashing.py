@@ -65,7 +65,13 @@ def is_common(word: str) -> bool:
 def stems(text: str) -> list[str]:
     """Return the stems of the words that say something, in their order; of all words if none does."""
     tokens = _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
-    return [_ENDINGS.sub("", word) for word in tokens if word not in _COMMON] or tokens
+    return [strip_ending(word) for word in tokens if word not in _COMMON] or tokens
+
+
+@lru_cache(maxsize=65536)
+def strip_ending(word: str) -> str:
+    """Return a word, in lower case, without its ending."""
+    return _ENDINGS.sub("", word)
 
 
 def _features(text: str) -> Iterator[str]:
