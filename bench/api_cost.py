@@ -30,8 +30,7 @@ import httpx
 import psutil
 from measure import passages, publish, ratios, spread
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from ragops.adapters.qdrant.addresses import Address
 from ragops.adapters.qdrant.client import Client, Point, VectorParams
@@ -50,6 +49,7 @@ from tests.qdrant_processes import BINARY, KEY, cluster
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+HERE = Path(__file__).parent
 BEFORE = os.environ.get("BEFORE", "d687a60")
 ROUNDS, SEARCHES = int(os.environ.get("ROUNDS", "3")), int(os.environ.get("SEARCHES", "3000"))
 WANTED = os.environ.get("KINDS", "cached,distinct").split(",")
@@ -344,9 +344,9 @@ def table(found: dict[tuple[str, str], list[Round]], embedding: list[float], ver
         f"| --- {'| --- ' * (len(COMPONENTS) + 2)}|",
     ]
     for (kind, side), all_rounds in found.items():
-        cells = []
-        for name in COMPONENTS:
-            cells.append(spread([one.cost[name] for one in all_rounds]) if name in all_rounds[0].cost else "")
+        cells = [
+            spread([one.cost[name] for one in all_rounds]) if name in all_rounds[0].cost else "" for name in COMPONENTS
+        ]
         base = found.get((kind, "before"))
         own = [one.cost["API"] for one in all_rounds]
         ratio = ratios(own, [one.cost["API"] for one in base]) if base and side == "after" else ""

@@ -89,7 +89,7 @@ class Answers:
             return Answer(found, note=NO_MODEL, cached=found.cached)
         model, cache = self.writer.config.model, self.search.cache
         text = await cache.get(collection or EVERYWHERE, _question(model, query, found)) if cache else None
-        return Answer(found, text, model, cached=True) if isinstance(text, str) else self.writer
+        return Answer(found, text.decode(errors="surrogatepass"), model, cached=True) if text else self.writer
 
     async def _written(
         self, collection: str | None, query: str, found: Found, writer: ChatModel, piece: Piece
@@ -103,12 +103,13 @@ class Answers:
         if piece.is_cut:
             return Answer(found, text, model, note=f"The answer {cut}.")
         if self.search.cache:
-            await self.search.cache.put(collection or EVERYWHERE, _question(model, query, found), text)
+            content = text.encode(errors="surrogatepass")
+            await self.search.cache.put(collection or EVERYWHERE, _question(model, query, found), content)
         return Answer(found, text, model)
 
 
 def _question(model: str, query: str, found: Found) -> tuple[Any, ...]:
-    return ("answer", model, query, [passage.id for passage in found.passages])
+    return ("answer-2", model, query, [passage.id for passage in found.passages])
 
 
 def _unwritten(found: Found, error: ApiError) -> Answer:

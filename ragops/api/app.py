@@ -15,7 +15,9 @@ from ragops.api import health_routes, internal, operator_schemas, problem, refer
 from ragops.api import schemas as user_schemas
 from ragops.api.auth import AuthMiddleware, ServiceTokens, UserTokens
 from ragops.api.dependencies import build
+from ragops.api.direct import Direct, Operation
 from ragops.api.middleware import BodyLimit, Deadline, Legacy, RequestLogging
+from ragops.api.schemas import DocumentSearchRequest, SearchRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -73,11 +75,21 @@ def _surround(app: FastAPI, config: ApiConfig, deps: Dependencies) -> None:
     """From the inside out."""
     tokens_file = config.path(config.service_tokens_file) if config.service_tokens_file else None
     services = ServiceTokens(tokens_file, os.environ, deps.clock)
+    app.add_middleware(Direct, deps=deps, operations=_direct_operations())
     app.add_middleware(BodyLimit, most=MAX_BODY)
     app.add_middleware(Deadline, seconds=config.request_seconds)
     app.add_middleware(AuthMiddleware, services=services, users=app.state.users, metrics=deps.metrics)
     app.add_middleware(Legacy, config=config.legacy, clock=deps.clock, metrics=deps.metrics)
     app.add_middleware(RequestLogging, clock=deps.clock, metrics=deps.metrics, paths=frozenset(app.openapi()["paths"]))
+
+
+def _direct_operations() -> dict[str, Operation]:
+    first = {"/search": Operation(SearchRequest, v1.search), "/query": Operation(SearchRequest, v1.answer)}
+    return {
+        **first,
+        **{f"/api/v1{path}": operation for path, operation in first.items()},
+        "/api/v2/search": Operation(DocumentSearchRequest, v2.search),
+    }
 
 
 @asynccontextmanager

@@ -7,13 +7,14 @@ import hmac
 import json
 import logging
 import posixpath
+import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote
 
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from starlette.datastructures import Headers
 
 from ragops.api.logs import log
 from ragops.api.problem import ApiError
@@ -32,6 +33,7 @@ _LOG = logging.getLogger(__name__)
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 _SHORTEST_TOKEN = 16
 _LEEWAY_SECONDS = 5
+_MOST_VERIFIED = 10_000
 
 
 # --- services --------------------------------------------------------------------------------------------------------
@@ -139,6 +141,7 @@ def _digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
+@lru_cache(maxsize=1024)
 def is_internal_path(path: str) -> bool:
     """Whether any reading of a path leads below /internal: as it is, decoded again and again, or cleaned up.
 
@@ -188,24 +191,51 @@ def read_jwks(content: bytes) -> Keys:
         raise ValueError("not a JWKS") from error
 
 
+class _Verified(NamedTuple):
+    """The name that a token proves, and between which times, in seconds since 1970."""
+
+    consumer: str
+    valid_from: int
+    expires: int
+
+
 class UserTokens:
     """Verifies users' tokens with public keys only; a key that leaves the file takes its token with it."""
 
     def __init__(self, path: Path, issuer: str, clock: Clock) -> None:
         self._keys = ReloadingFile[Keys](path, read_jwks, {}, clock)
         self._issuer = issuer
+        self._verified: dict[str, _Verified] = {}  # by `Authorization`, oldest first
+        self._verified_with: Keys = {}
 
     def count(self) -> int:
         """Return how many keys there are."""
         return len(self._keys.value())
 
     def consumer(self, authorization: str) -> str:
-        """Return the name that an `Authorization` header proves; raises InvalidUserTokenError."""
+        """Return the name that an `Authorization` header proves; raises InvalidUserTokenError.
+
+        A header that was verified is not verified again while the keys are those of then and its time is not over.
+        """
+        keys = self._keys.value()
+        if keys is not self._verified_with:  # the file has changed: a key may have left it
+            self._verified.clear()
+            self._verified_with = keys
+        known = self._verified.get(authorization)
+        if known is not None and known.valid_from - _LEEWAY_SECONDS <= time.time() < known.expires + _LEEWAY_SECONDS:
+            return known.consumer
+        found = self._check(authorization, keys)
+        while len(self._verified) >= _MOST_VERIFIED:
+            del self._verified[next(iter(self._verified))]
+        self._verified[authorization] = found
+        return found.consumer
+
+    def _check(self, authorization: str, keys: Keys) -> _Verified:
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise InvalidUserTokenError("missing", "a bearer token is needed")
         try:
-            return self._verify(token.strip())
+            return self._verify(token.strip(), keys)
         except jwt.ExpiredSignatureError:
             raise InvalidUserTokenError("invalid", "the token has expired") from None
         except jwt.ImmatureSignatureError:
@@ -213,8 +243,8 @@ class UserTokens:
         except (jwt.PyJWTError, ValueError, TypeError):
             raise InvalidUserTokenError("invalid", "the token is not valid") from None
 
-    def _verify(self, token: str) -> str:
-        key = self._keys.value().get(str(jwt.get_unverified_header(token).get("kid", "")))
+    def _verify(self, token: str, keys: Keys) -> _Verified:
+        key = keys.get(str(jwt.get_unverified_header(token).get("kid", "")))
         if key is None:
             raise jwt.InvalidKeyError
         claims: dict[str, Any] = jwt.decode(
@@ -227,7 +257,7 @@ class UserTokens:
         )
         if claims["jti"] != key.key_id:
             raise jwt.InvalidTokenError
-        return str(claims["sub"])
+        return _Verified(str(claims["sub"]), max(int(claims["nbf"]), int(claims["iat"])), int(claims["exp"]))
 
 
 # --- the middleware --------------------------------------------------------------------------------------------------
@@ -260,12 +290,11 @@ class AuthMiddleware:
         return await self._app(scope, receive, send)
 
     def _admit(self, scope: Scope) -> None:
-        path, headers = scope["path"], Headers(scope=scope)
-        state = scope.setdefault("state", {})
+        path, state = scope["path"], scope.setdefault("state", {})
         if is_internal_path(path):
-            state["service"] = self._services.service(headers.get("x-service-token", ""))
+            state["service"] = self._services.service(_header(scope, b"x-service-token"))
         elif path not in OPEN_PATHS:
-            state["consumer"] = self._users.consumer(headers.get("authorization", ""))
+            state["consumer"] = self._users.consumer(_header(scope, b"authorization"))
 
     def _audit(self, scope: Scope, kind: str, reason: str, service: str = "") -> None:
         self._metrics.auth_refused.labels(kind, reason).inc()
@@ -275,3 +304,8 @@ class AuthMiddleware:
             reason=reason, service=service or None, method=scope["method"], path=scope["path"][:200],
             client=client[0] if client else None,
         )  # fmt: skip
+
+
+def _header(scope: Scope, wanted: bytes) -> str:
+    """Return the first header of a name, empty if there is none."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == wanted), "")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ragops.api.breakers import Breaker
     from ragops.api.model_servers import ModelServer
-    from ragops.api.search import FoundPassage
+    from ragops.api.passages import FoundPassage
     from ragops.embedding.responses import Piece
     from ragops.embedding.spec import ChatSpec
 

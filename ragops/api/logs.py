@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 _LEVELS = {"WARNING": "warning", "ERROR": "error", "CRITICAL": "critical", "INFO": "info", "DEBUG": "debug"}
@@ -30,11 +32,16 @@ class JsonFormatter(logging.Formatter):
         line.update(getattr(record, "fields", {}))
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info).splitlines()
-        return json.dumps(line, default=str)
+        try:
+            return orjson.dumps(line, default=str).decode()
+        except TypeError:  # text that UTF-8 cannot hold, or a number that is too long
+            return json.dumps(line, default=str)
 
 
 def log(logger: logging.Logger, level: int, event: str, /, **fields: object) -> None:
     """Log `event`, a stable snake_case word, with its fields."""
+    if not logger.isEnabledFor(level):
+        return
     identifier = request_id.get()
     logger.log(level, event, extra={"fields": {"request_id": identifier, **fields} if identifier else fields})
 
@@ -46,5 +53,9 @@ def configure() -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
+    # Nothing that is logged names them, and finding them out costs as much as the rest of a line (Python's logging
+    # HOWTO, "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     # One line for each call of a dependency would drown the rest.
     logging.getLogger("httpx").setLevel(logging.WARNING)

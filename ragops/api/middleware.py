@@ -9,18 +9,20 @@ import uuid
 from datetime import UTC, datetime
 from datetime import time as time_of_day
 from email.utils import format_datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 
 from ragops.api.logs import log, request_id
 from ragops.api.problem import ApiError
 from ragops.api.streaming import is_event_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
     from datetime import date
 
+    from prometheus_client import Counter, Histogram
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from ragops.api.clock import Clock
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,127}", re.ASCII)
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 LEGACY_PATHS = frozenset({"/search", "/query", "/collections"})
 
@@ -41,12 +44,13 @@ class RequestLogging:
         self._clock = clock
         self._metrics = metrics
         self._paths = paths
+        self._children = lru_cache(maxsize=None)(self._labelled)  # few: no label is made up by a client
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, with an id that the answer and every line of the log have."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        identifier = _identifier(Headers(scope=scope))
+        identifier = _identifier(scope["headers"])
         token = request_id.set(identifier)
         started, status = self._clock.monotonic(), 0
 
@@ -54,7 +58,7 @@ class RequestLogging:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-Id"] = identifier
+                message["headers"] = [*message["headers"], (b"x-request-id", identifier.encode())]
             await send(message)
 
         try:
@@ -69,10 +73,15 @@ class RequestLogging:
             self._record(scope, status, self._clock.monotonic() - started)
             request_id.reset(token)
 
+    def _labelled(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+        requests = self._metrics.requests.labels(method, route, str(status))
+        return requests, self._metrics.request_seconds.labels(route)
+
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope["path"] if scope["path"] in self._paths else "unmatched"
-        self._metrics.requests.labels(_method(scope), route, str(status)).inc()
-        self._metrics.request_seconds.labels(route).observe(seconds)
+        counted, timed = self._children(_method(scope), route, status)
+        counted.inc()
+        timed.observe(seconds)
         if route in _QUIET and status < 400:
             return
         state = scope.get("state", {})
@@ -84,13 +93,12 @@ class RequestLogging:
 
 
 def _method(scope: Scope) -> str:
-    known = {"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}
-    return scope["method"] if scope["method"] in known else "other"
+    return scope["method"] if scope["method"] in _METHODS else "other"
 
 
-def _identifier(headers: Headers) -> str:
+def _identifier(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """Return the id that the gateway or the client gave if it has a safe form, else a new one."""
-    given = headers.get("x-request-id", "")
+    given = next((value.decode("latin-1") for name, value in headers if name == b"x-request-id"), "")
     return given if _SANE_ID.fullmatch(given) else uuid.uuid4().hex
 
 

@@ -56,8 +56,12 @@ class Entry:
 
     def found(self, scores: Sequence[float]) -> None:
         """Note how many there were and the best of them."""
-        self.result_count = len(scores)
-        self.top_score = max(scores, default=None)
+        self.note(len(scores), max(scores, default=None))
+
+    def note(self, count: int, top_score: float | None) -> None:
+        """Note how many were found and the best score of them."""
+        self.result_count = count
+        self.top_score = top_score
 
 
 class QueryLog:

@@ -6,16 +6,16 @@ import asyncio
 import base64
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ragops.api.passages import FoundPassage, Passages, passage_of
 from ragops.api.problem import ApiError
 from ragops.api.retrieval import Retrieval
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from ragops.adapters.qdrant.searching import Hit
     from ragops.api.breakers import Breaker
     from ragops.api.clients import Qdrant
     from ragops.api.config import SearchConfig
@@ -28,27 +28,13 @@ _DIGEST = 6  # bytes of a hash in a cursor: enough to tell DEPTH documents apart
 
 
 @dataclass(frozen=True)
-class FoundPassage:
-    """A piece of a document, the headings above it, and how near it is to the question."""
-
-    id: str
-    document_id: int | str | None
-    path: str
-    position: int | None
-    score: float
-    text: str
-    heading: str = ""
-    collection: str = ""
-
-
-@dataclass(frozen=True)
 class Found:
     """Passages, best first; `cached` when they are up to some seconds old. `embedder` made the question's vector.
 
     `mode` is how they were searched; several, if collections differ.
     """
 
-    passages: tuple[FoundPassage, ...]
+    passages: Sequence[FoundPassage]
     cached: bool
     embedder: str = ""
     mode: str = ""
@@ -111,14 +97,14 @@ class Search:
         return await self.embedders.find(collection, by_words=not self.retrieval.needs_vector)
 
     def _question(self, source: Source, query: str, limit: int) -> tuple[Any, ...]:
-        return ("passages-2", self.retrieval.config.mode, *source.state, query, limit)
+        return ("passages-3", self.retrieval.config.mode, *source.state, query, limit)
 
     async def _cached(self, collection: str, source: Source, query: str, limit: int) -> Found | None:
-        values = await self.cache.get(collection, self._question(source, query, limit)) if self.cache else None
-        if values is None:
+        content = await self.cache.get(collection, self._question(source, query, limit)) if self.cache else None
+        if content is None:
             return None
-        passages = tuple(FoundPassage(**one) for one in values["passages"])
-        return Found(passages, cached=True, embedder=source.embedder.name, mode=values["mode"])
+        mode, passages = Passages.decode(content)
+        return Found(passages, cached=True, embedder=source.embedder.name, mode=mode)
 
     async def _ask(self, collection: str, source: Source, query: str, limit: int) -> Found:
         embedder = source.embedder
@@ -127,28 +113,10 @@ class Search:
         embedder.check()
         vector = await embedder.embed(query, prefixed=source.prefixed)
         result = await self.breaker.call(lambda: self.retrieval.find(source, query, vector, limit))
-        passages = tuple(_passage(hit, collection) for hit in result.hits)
+        passages = Passages([passage_of(hit, collection) for hit in result.hits])
         if self.cache:
-            question = self._question(source, query, limit)
-            values = {"mode": result.mode, "passages": [asdict(passage) for passage in passages]}
-            await self.cache.put(collection, question, values)
+            await self.cache.put(collection, self._question(source, query, limit), passages.encode(result.mode))
         return Found(passages, cached=False, embedder=embedder.name, mode=result.mode)
-
-
-def _passage(hit: Hit, collection: str) -> FoundPassage:
-    """Payloads are written by ingest; what others left out is empty rather than an error."""
-    payload = hit.payload
-    document, position = payload.get("document_id"), payload.get("position")
-    return FoundPassage(
-        id=hit.id,
-        document_id=document if isinstance(document, int | str) else None,
-        path=str(payload.get("path", "")),
-        position=position if isinstance(position, int) else None,
-        score=hit.score,
-        text=str(payload.get("text", "")),
-        heading=str(payload.get("heading", "")),
-        collection=collection,
-    )
 
 
 async def search_all(

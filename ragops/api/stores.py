@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import psycopg
@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError, ResponseError
 
+from ragops.adapters.redis_pipeline import RedisPipeline
 from ragops.api.breakers import DependencyFailedError
 from ragops.api.problem import ApiError
 from ragops.api.read_only import CHANNEL, ReadOnlyFlag
@@ -23,6 +24,7 @@ from ragops.api.read_only import CHANNEL, ReadOnlyFlag
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from ragops.adapters.redis_pipeline import Command
     from ragops.api.breakers import Breaker
     from ragops.api.clock import Clock
     from ragops.api.config import DatabaseConfig, RedisConfig, Secret
@@ -77,56 +79,47 @@ class AnswerCache:
         self._change: Any = None
         self.read_only = ReadOnlyFlag(self._held, clock, metrics)
         self._seconds = seconds
-        self._metrics = metrics
+        login = _Login(config.user, password)
         self._redis = Redis(
             host=config.host,
             port=config.port,
-            credential_provider=_Login(config.user, password),
+            credential_provider=login,
             socket_timeout=REDIS_SECONDS,
             socket_connect_timeout=REDIS_SECONDS,
             retry=Retry(NoBackoff(), 0),
             max_connections=50,
         )
+        # What every question needs: one trip, on a connection that all of them share.
+        self._pipeline = RedisPipeline(config.host, config.port, login.get_credentials, REDIS_SECONDS)
+        outcomes = ("hit", "miss", "unavailable")
+        self._hit, self._miss, self._unavailable = (metrics.cache.labels(outcome) for outcome in outcomes)
 
-    async def get(self, collection: str, question: Sequence[object]) -> Any:
+    async def get(self, collection: str, question: Sequence[object]) -> bytes | None:
         """Return the answer that was put for the same question, or None."""
         if not self._seconds:
             return None
-
-        async def read() -> Any:
-            async with self._redis.pipeline(transaction=False) as batch:
-                batch.hget(_PREFIX + collection, _field(question))
-                batch.get(_CHANGE)
-                return await batch.execute()
-
+        commands = ("HGET", _PREFIX + collection, _field(question)), ("GET", _CHANGE)
         try:
-            text, change = await self._guard(read)
-            if change != self._change:
-                self._change = change
-                self.on_change()
-            answer = json.loads(text) if text else None
-        except (ApiError, ValueError):
-            self._metrics.cache.labels("unavailable").inc()
+            answer, change = await self._send(*commands)
+        except ApiError:
+            self._unavailable.inc()
             return None
-        self._metrics.cache.labels("hit" if answer is not None else "miss").inc()
-        return answer
+        if change != self._change:
+            self._change = change
+            self.on_change()
+        (self._miss if answer is None else self._hit).inc()
+        return cast("bytes | None", answer)
 
-    async def put(self, collection: str, question: Sequence[object], answer: Any) -> None:
+    async def put(self, collection: str, question: Sequence[object], answer: bytes) -> None:
         """Keep an answer, unless nothing may be written now."""
         if not self._seconds or await self.read_only.now():
             return
-        key, text = _PREFIX + collection, json.dumps(answer)
-
-        async def write() -> None:
-            async with self._redis.pipeline(transaction=True) as batch:
-                batch.hset(key, _field(question), text)
-                batch.expire(key, self._seconds, nx=True)
-                await batch.execute()
-
+        key = _PREFIX + collection
+        change = ("HSET", key, _field(question), answer), ("EXPIRE", key, self._seconds, "NX")
         try:
-            await self._guard(write)
+            await self._send(("MULTI",), *change, ("EXEC",))
         except ApiError:
-            self._metrics.cache.labels("unavailable").inc()
+            self._unavailable.inc()
 
     async def forget(self, collections: Iterable[str]) -> bool:
         """Forget all answers of these collections, of every one if none is named; return whether that was possible."""
@@ -153,6 +146,7 @@ class AnswerCache:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._pipeline.close()
         await self._redis.aclose()
 
     async def _held(self) -> bool:
@@ -171,6 +165,15 @@ class AnswerCache:
 
     async def _find_keys(self) -> list[Any]:
         return [key async for key in self._redis.scan_iter(match=f"{_PREFIX}*", count=1000)]
+
+    async def _send(self, *commands: Command) -> list[Any]:
+        async def run() -> list[Any]:
+            try:
+                return await self._pipeline.execute(*commands)
+            except (RedisError, OSError) as error:
+                raise DependencyFailedError("redis", f"{type(error).__name__}") from error
+
+        return await self.breaker.call_inline(run)
 
     async def _guard(self, command: Any) -> Any:
         async def run() -> Any:

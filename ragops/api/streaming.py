@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 from fastapi.responses import StreamingResponse
-from starlette.datastructures import Headers
 
 from ragops.api.problem import ApiError
 
@@ -70,7 +69,8 @@ def accepts_events(accept: str) -> bool:
 
 def is_event_stream(message: Message) -> bool:
     """Return whether the start of a response announces events."""
-    return Headers(raw=message["headers"]).get("content-type", "").startswith(MEDIA_TYPE)
+    kind = next((value for name, value in message["headers"] if name == b"content-type"), b"")
+    return kind.startswith(MEDIA_TYPE.encode())
 
 
 async def _encode(first: Event, following: AsyncGenerator[Event]) -> AsyncIterator[bytes]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Query, Request
-from fastapi.responses import StreamingResponse  # noqa: TC002  FastAPI reads the annotations
+from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from pydantic_core import to_json
 
 from ragops.api import catalogue
 from ragops.api.answering import EVERYWHERE, Answer
 from ragops.api.dependencies import Dependencies, consumer, dependencies
+from ragops.api.passages import FoundPassage, Passages
+from ragops.api.passages import to_json as passages_to_json
 from ragops.api.problem import responses
 from ragops.api.schemas import (
     AnswerResponse,
@@ -23,37 +25,39 @@ from ragops.api.schemas import (
 from ragops.api.streaming import STREAMED, Event, EventStream, accepts_events
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
     from contextlib import AbstractContextManager
 
     from ragops.api.querylog import Entry
-    from ragops.api.search import Found, FoundPassage
+    from ragops.api.search import Found
 
+JSON = "application/json"
 router = APIRouter()
 Deps = Annotated[Dependencies, Depends(dependencies)]
 Consumer = Annotated[str, Depends(consumer)]
 ASKING = responses(401, 404, 409, 422, 503, 504)
 
 
-@router.get("/search", responses=ASKING, summary="Find passages", name="search")
-async def search_get(asked: Annotated[SearchRequest, Query()], deps: Deps, user: Consumer) -> SearchResponse:
+@router.get("/search", responses=ASKING, response_model=SearchResponse, summary="Find passages", name="search")
+async def search_get(asked: Annotated[SearchRequest, Query()], deps: Deps, user: Consumer) -> Response:
     """Find the passages of one collection nearest to a question; POST keeps the question out of access logs."""
-    return await _search(asked, deps, user)
+    return Response(await search(deps, asked, user), media_type=JSON)
 
 
-@router.post("/search", responses=ASKING | responses(413), summary="Find passages", name="search_post")
-async def search_post(asked: Annotated[SearchRequest, Body()], deps: Deps, user: Consumer) -> SearchResponse:
+@router.post(
+    "/search", responses=ASKING | responses(413), response_model=SearchResponse, summary="Find passages",
+    name="search_post",
+)  # fmt: skip
+async def search_post(asked: Annotated[SearchRequest, Body()], deps: Deps, user: Consumer) -> Response:
     """Find the passages of one collection that are nearest to a question."""
-    return await _search(asked, deps, user)
+    return Response(await search(deps, asked, user), media_type=JSON)
 
 
 @router.post(
     "/query", responses=ASKING | responses(413) | STREAMED, response_model=AnswerResponse, summary="Ask a question",
     name="query",
 )  # fmt: skip
-async def query(
-    asked: Annotated[SearchRequest, Body()], request: Request, deps: Deps, user: Consumer
-) -> AnswerResponse | StreamingResponse:
+async def query(asked: Annotated[SearchRequest, Body()], request: Request, deps: Deps, user: Consumer) -> Response:
     """Answer a question by a chat model from the nearest passages.
 
     If none is configured, or it does not answer, `generated` is false, `note` is the reason and the passages are the
@@ -64,11 +68,16 @@ async def query(
         events = _events(asked, deps, user)
         first = await anext(events)  # a question that fails is answered by its status, not by an event
         return EventStream(first, events)
+    return Response(await answer(deps, asked, user), media_type=JSON)
+
+
+async def answer(deps: Dependencies, asked: SearchRequest, user: str) -> bytes:
+    """Return the answer to a question, an AnswerResponse in JSON. Raises ApiError."""
     with _recording(asked, deps, user) as entry:
-        answer = await deps.answers.answer(asked.collection, asked.query, asked.limit)
-        entry.embedder = answer.found.embedder
-        entry.found([passage.score for passage in answer.found.passages])
-    return _answer(asked, answer)
+        found = await deps.answers.answer(asked.collection, asked.query, asked.limit)
+        entry.embedder = found.found.embedder
+        entry.found([passage.score for passage in found.found.passages])
+    return to_json(_answer(asked, found))
 
 
 async def _events(asked: SearchRequest, deps: Dependencies, user: str) -> AsyncGenerator[Event]:
@@ -110,12 +119,25 @@ async def collections(
     return CollectionsResponse(collections=shown, next=following, embedder=deps.search.embedders.default.name)
 
 
-async def _search(asked: SearchRequest, deps: Dependencies, user: str) -> SearchResponse:
+async def search(deps: Dependencies, asked: SearchRequest, user: str) -> bytes:
+    """Return the passages for a question, a SearchResponse in JSON. Raises ApiError.
+
+    Passages out of the cache are JSON already, and stay it.
+    """
     with _recording(asked, deps, user) as entry:
         found = await deps.search.passages(asked.collection, asked.query, asked.limit)
         entry.embedder = found.embedder
-        entry.found([passage.score for passage in found.passages])
-    return _found(asked, found)
+        if isinstance(found.passages, Passages):
+            entry.note(len(found.passages), found.passages.top_score)
+        else:
+            entry.found([passage.score for passage in found.passages])
+    return b'{"collection":%b,"embedder":%b,"mode":%b,"cached":%b,"results":%b}' % (
+        to_json(asked.collection),
+        to_json(found.embedder),
+        to_json(found.mode),
+        b"true" if found.cached else b"false",
+        passages_to_json(found.passages),
+    )
 
 
 def _recording(asked: SearchRequest, deps: Dependencies, user: str) -> AbstractContextManager[Entry]:
@@ -134,7 +156,7 @@ def _found(asked: SearchRequest, found: Found) -> SearchResponse:
     )
 
 
-def _passages(found: tuple[FoundPassage, ...]) -> list[Passage]:
+def _passages(found: Sequence[FoundPassage]) -> list[Passage]:
     return [Passage(**fields(passage)) for passage in found]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Depends, Query
+from pydantic_core import to_json
 
 from ragops.api.dependencies import Dependencies, consumer, dependencies
 from ragops.api.problem import responses
@@ -37,6 +38,11 @@ async def search_post(
 ) -> DocumentSearchResponse:
     """Documents for a question that no log of URLs should hold."""
     return await _search(asked, deps, user)
+
+
+async def search(deps: Dependencies, asked: DocumentSearchRequest, user: str) -> bytes:
+    """Return the documents for a question, a DocumentSearchResponse in JSON. Raises ApiError."""
+    return to_json(await _search(asked, deps, user))
 
 
 async def _search(asked: DocumentSearchRequest, deps: Dependencies, user: str) -> DocumentSearchResponse:
