@@ -73,8 +73,9 @@ bench: venv engine  ## the measurements behind docs/performance.md
 bench-import: venv engine  ## the import of 100,000 collections against psql's \copy
 	$(BIN)/python bench/import_json.py
 
-bench-api: venv engine .tools/k6  ## searches per second with k6, alone and through the gateway; ingest
+bench-api: venv engine .tools/k6  ## searches per second with k6, alone and through the gateway; ingest; processor time of a request
 	$(BIN)/python bench/api.py
+	$(BIN)/python bench/api_cost.py
 
 bench-db: venv engine  ## lookups of a database with 1,000,000 chunks and 10,000,000 logs, its growth, its upkeep (RUNTIME=docker)
 	$(BIN)/python bench/database.py

@@ -166,7 +166,7 @@ class _Connection(asyncio.Protocol):
                     self._waiting.popleft()
                     if not batch.future.done():
                         batch.future.set_result(batch.replies)
-        except (hiredis.ProtocolError, IndexError) as error:  # not Redis, or replies that nobody asked for
+        except (hiredis.ProtocolError, IndexError) as error:  # not Redis, or more replies than commands
             self.end(exceptions.ConnectionError(f"not the replies of Redis: {type(error).__name__}"))
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -1,7 +1,7 @@
 """The busiest operations without the work that a framework does for every request: POST of a question, its answer.
 
 A request is answered here only if it is plainly valid, by the function that the operation of FastAPI calls as well.
-Every other one goes on to FastAPI as it came, which finds what is wrong with it: there is one set of rules and errors.
+All others are passed to FastAPI unchanged, which finds what is wrong with them: there is one set of rules and errors.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def _has(text: str | set[str], word: str) -> bool:
 
 @lru_cache(maxsize=65536)
 def _forms(word: str) -> tuple[str, ...]:
-    """Return the stems that a word of a passage counts as."""
+    """Return the stems that one word of a text counts as."""
     return (_stem(word),) if is_common(word) else (_stem(word), _stem(strip_ending(word)))
 
 

@@ -8,15 +8,24 @@ import hmac
 import json
 import logging
 import os
-from datetime import timedelta
+import time
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import jwt
 import pytest
 
-from ragops.api.auth import InvalidServiceTokenError, ServiceTokens, is_internal_path
+from ragops.api import auth
+from ragops.api.auth import (
+    InvalidServiceTokenError,
+    InvalidUserTokenError,
+    ServiceTokens,
+    UserTokens,
+    is_internal_path,
+)
 from ragops.api.logs import JsonFormatter
-from tests.unit.api.fakes import Clock, Issuer, replace
+from tests.unit.api.fakes import ISSUER, Clock, Issuer, replace
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -244,6 +253,52 @@ async def test_a_revoked_token_is_refused_without_a_restart_and_others_stay(api,
     clock.move(1)
     assert (await with_token(api, f"Bearer {token}")).status_code == 401
     assert (await with_token(api, f"Bearer {api.token}")).status_code == 200
+
+
+def tokens(issuer: Issuer, clock: Clock) -> UserTokens:
+    return UserTokens(issuer.jwks, ISSUER, clock)
+
+
+def test_a_header_is_verified_once_as_long_as_the_keys_stay(issuer, clock, monkeypatch):
+    header, verified, decode = f"Bearer {issuer.issue('bob')}", [], jwt.decode
+    monkeypatch.setattr(jwt, "decode", lambda *args, **named: verified.append(args) or decode(*args, **named))
+    users = tokens(issuer, clock)
+    assert [users.consumer(header) for _ in range(5)] == ["bob"] * 5
+    assert len(verified) == 1
+    issuer.issue("alice", "tok_bbbbbbbbbbbb")
+    clock.move(1)
+    assert [users.consumer(header) for _ in range(5)] == ["bob"] * 5
+    assert len(verified) == 2, "the keys have changed"
+    for _ in range(3):
+        with pytest.raises(InvalidUserTokenError):
+            users.consumer(header + "x")
+    assert len(verified) == 5, "what is refused is looked at each time"
+
+
+@pytest.mark.parametrize(("moved", "detail"), [(3700, "expired"), (-100, "not valid yet")])
+def test_a_verified_token_ends_at_its_end(issuer, clock, monkeypatch, moved, detail):
+    header, users = f"Bearer {issuer.issue('bob')}", tokens(issuer, clock)
+    assert users.consumer(header) == "bob"
+    now = time.time() + moved
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.fromtimestamp(now, tz)
+
+    monkeypatch.setattr("ragops.api.auth.time.time", lambda: now)
+    monkeypatch.setattr("jwt.api_jwt.datetime", Later)
+    with pytest.raises(InvalidUserTokenError, match=detail):
+        users.consumer(header)
+
+
+def test_only_so_many_headers_are_kept(issuer, clock, monkeypatch):
+    monkeypatch.setattr(auth, "_MOST_VERIFIED", 3)
+    issuer.issue("bob")
+    users = tokens(issuer, clock)
+    for number in range(10):
+        assert users.consumer(f"Bearer {issuer.sign('tok_0123456789ab', 'bob', extra=number)}") == "bob"
+    assert len(users._verified) == 3
 
 
 async def test_without_a_key_nobody_gets_in_and_ready_says_so(api, issuer, clock):
