@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import typer
+import typer.main
 from typer.core import TyperCommand, TyperGroup
 
 from ragops.cli.global_options import FLAGS, VALUES, hoist
@@ -73,6 +75,11 @@ class Application(typer.Typer):
     def command(self, name: str | None = None, **settings: Any) -> Callable[[Any], Any]:
         """Return the decorator that adds a command."""
         return super().command(name, cls=Command, **settings)
+
+    @cached_property
+    def tree(self) -> Any:
+        """The groups and commands as they are run: made once, since it reads the signature of every command."""
+        return typer.main.get_command(self)
 
 
 def _panel(command: Any) -> str:

@@ -97,7 +97,7 @@ def _call(arguments: list[str]) -> int:
     require_own_package()
     from ragops.cli.app import app
 
-    result: Any = app(arguments, standalone_mode=False, prog_name="ragops")
+    result: Any = app.tree(arguments, standalone_mode=False, prog_name="ragops")
     if result == ExitCode.INTERRUPTED:
         raise KeyboardInterrupt  # Typer made an exit code of it without a word
     return result if isinstance(result, int) else ExitCode.DONE

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
-import typer
 
 from ragops.cli.app import app
 from tests.terminal import on_terminal
@@ -365,7 +364,7 @@ def commands(group: Any, words: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def test_the_list_above_is_whole() -> None:
-    assert set(JSON_LINES) == set(commands(typer.main.get_command(app)))
+    assert set(JSON_LINES) == set(commands(app.tree))
 
 
 @engine

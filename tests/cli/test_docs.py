@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer
 
 from ragops.cli.app import app
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-TREE = typer.main.get_command(app)
+TREE = app.tree
 GLOBAL = {"--help", "-h"} | {option for parameter in TREE.params for option in parameter.opts}
 COLLECTIONS = """{"collections": [{"name": "manuals", "directory": "manuals", "embeddingModel": "hashing-384-v1",
  "chunkSize": 100, "chunkOverlap": 10, "fileTypes": ["md"], "recursive": true, "enabled": true}]}"""

@@ -6,7 +6,6 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer
 
 from ragops.cli.app import app
 from ragops.cli.main import hoist
@@ -100,7 +99,7 @@ def commands(group: Any, *before: str) -> Iterator[str]:
 def test_every_command_is_looked_at() -> None:
     listed = {
         name
-        for name in commands(typer.main.get_command(app))
+        for name in commands(app.tree)
         if any(f"{line} ".startswith(f"{name} ") for line in READING)
     }
-    assert set(commands(typer.main.get_command(app))) == listed | CHANGING
+    assert set(commands(app.tree)) == listed | CHANGING

@@ -9,7 +9,6 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer
 
 from ragops.cli.app import app
 from ragops.cli.global_options import FLAGS, VALUES, hoist
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TREE = typer.main.get_command(app)
+TREE = app.tree
 
 
 def walk(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import typer.main
 
 from ragops import hints
 from ragops.cli.app import app
@@ -84,13 +83,12 @@ def test_every_command_of_a_hint_names_the_environment(where: str, command: str)
     first = next((word for word in rest if not word.startswith("-") and word != LIVE.config), "")
     assert environment == ("live" if first not in WITHOUT else None), where
     assert ("--config" in rest) == (first not in WITHOUT)
-    group = typer.main.get_command(app)
-    assert first in group.commands, f"{where}: there is no command {first!r}"  # type: ignore[attr-defined]
+    assert first in app.tree.commands, f"{where}: there is no command {first!r}"
     assert [word for word in shlex.split(command) if word not in shlex.split(shown.replace("`", ""))] == []
 
 
 def test_no_command_is_left_out_of_the_list() -> None:
-    names = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+    names = set(app.tree.commands)
     assert names - set(WITHOUT) <= set(COMMANDS)
 
 
