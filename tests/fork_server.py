@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 _ROOTS = ("adapters", "config", "recovery", "services", "runtimes", "operations", "ingest", "cli")
-_ALSO = ("httpx", "psycopg", "redis", "yaml", "jinja2", "zstandard", "pyrage", "rich.table", "cryptography.x509", "pulumi")
-# What declares a platform on Docker: tests of that tier are long, and its import is as long as all others together.
-_LEFT_OUT = ("pulumi_docker",)
+_ALSO = ("httpx", "psycopg", "redis", "yaml", "jinja2", "zstandard", "pyrage", "rich.table", "cryptography.x509")
+# Their import takes as long as all others together, and few commands need them.
+_LEFT_OUT = ("pulumi_docker", "trafilatura", "paramiko")
 # NumPy's library starts a thread for each other processor, of which a fork would be without.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 

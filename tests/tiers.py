@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.bytecode import compile_all
 from tests.scheduling import group, rank
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ _ROOT = Path(__file__).parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the seed in the one process that starts the workers, so that all of them draw the same sample."""
+    """Choose the seed, and compile, in the one process that starts the workers: all draw the same sample."""
     os.environ.setdefault(SEED, _commit())
     config.stash[_SEED] = os.environ[SEED]
+    if config.getoption("numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:
+        compile_all(config, [name for name in _MARKED if _is_left_out(name, config)])
 
 
 _SEED = pytest.StashKey[str]()
@@ -72,8 +75,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out a folder of which no test would run: to import it takes seconds in each worker."""
-    mark = _MARKED.get(collection_path.name) if collection_path.parent == _ROOT / "tests" else None
-    return True if mark and f"not {mark}" in config.getoption("markexpr") else None
+    is_folder = collection_path.parent == _ROOT / "tests"
+    return True if is_folder and _is_left_out(collection_path.name, config) else None
+
+
+def _is_left_out(folder: str, config: pytest.Config) -> bool:
+    return folder in _MARKED and f"not {_MARKED[folder]}" in config.getoption("markexpr")
 
 
 @pytest.hookimpl(tryfirst=True)

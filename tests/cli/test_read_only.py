@@ -97,9 +97,5 @@ def commands(group: Any, *before: str) -> Iterator[str]:
 
 
 def test_every_command_is_looked_at() -> None:
-    listed = {
-        name
-        for name in commands(app.tree)
-        if any(f"{line} ".startswith(f"{name} ") for line in READING)
-    }
+    listed = {name for name in commands(app.tree) if any(f"{line} ".startswith(f"{name} ") for line in READING)}
     assert set(commands(app.tree)) == listed | CHANGING

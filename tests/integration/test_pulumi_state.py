@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.adapters.pulumi import install
+from ragops.adapters.pulumi.command import InterruptibleCommand
 from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
 from ragops.errors import LockedError, RagopsError
 
@@ -271,3 +272,20 @@ def test_the_history_is_bounded_and_nothing_is_for_others(work_dir: Path) -> Non
         assert 0 < len(left) <= 5 * 4
     assert not [path for path in work_dir.rglob("*") if stat.S_IMODE(path.lstat().st_mode) & 0o077]
     assert stat.S_IMODE(work_dir.stat().st_mode) == stat.S_IMODE(work_dir.parent.stat().st_mode) == 0o700
+
+
+def test_the_engine_is_started_once_for_each_operation(work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each start takes half a second of processor time; the events have reported what it would be asked for."""
+    started: list[str] = []
+    run = InterruptibleCommand.run
+
+    def counted(self: InterruptibleCommand, args: list[str], *more: Any, **named: Any) -> Any:
+        started.append(args[0])
+        return run(self, args, *more, **named)
+
+    monkeypatch.setattr(InterruptibleCommand, "run", counted)
+    stack = opened(work_dir)
+    assert stack.up().steps == ()
+    stack.drift()
+    stack.destroy()
+    assert started == ["up", "refresh", "destroy"]

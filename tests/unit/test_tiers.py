@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import ports
+from tests import bytecode, ports
 from tests.scheduling import SECONDS, group, rank
 
 ROOT = Path(__file__).parents[2]
@@ -31,8 +31,13 @@ def run(folder: Path, *options: str, **environment: str) -> subprocess.Completed
     (folder / "test_it.py").write_text(MODULE)
     marks = "\n".join(f"  {name}" for name in ("campaign", "slow"))
     (folder / "pytest.ini").write_text(f"[pytest]\nmarkers =\n{marks}\n")
-    command = [sys.executable, "-m", "pytest", "-p", "tests.tiers", "-p", "no:cacheprovider", "-q", *options, "."]
-    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return run_pytest(folder, "-p", "tests.tiers", *options, ".", **environment)
+
+
+def run_pytest(folder: Path, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", *options]
+    # The plugins of all packages take two seconds to import.
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", **environment}
     env.pop("PYTEST_XDIST_WORKER", None)
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=120, check=False)
 
@@ -52,11 +57,21 @@ def test_a_seed_draws_the_same_sample_and_another_seed_another(tmp_path: Path) -
 
 
 def test_an_unmarked_test_over_its_budget_fails_and_the_seed_is_shown(tmp_path: Path) -> None:
-    done = run(tmp_path, "-k", "marked", "-p", "no:timeout", RAGOPS_TEST_SLOW="1e-9", RAGOPS_TEST_SEED="seven")
+    done = run(tmp_path, "-k", "marked", RAGOPS_TEST_SLOW="1e-9", RAGOPS_TEST_SEED="seven")
     assert done.returncode == 1
     assert "1 failed, 1 passed" in done.stdout
     assert "test_unmarked took" in done.stdout
     assert "RAGOPS_TEST_SEED=seven" in done.stdout
+
+
+def test_what_is_compiled_for_the_workers_is_what_they_read(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    (tmp_path / "test_it.py").write_text("def test_it(): assert True\n")
+    bytecode._rewriter(request.config)(tmp_path / "test_it.py")
+    (stored,) = (tmp_path / "__pycache__").iterdir()
+    made = stored.stat().st_ino
+    done = run_pytest(tmp_path, "test_it.py")
+    assert done.returncode == 0, done.stdout
+    assert stored.stat().st_ino == made, "pytest has compiled it again"
 
 
 def test_a_group_is_a_module_and_those_that_take_long_come_first() -> None:

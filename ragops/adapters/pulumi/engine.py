@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pulumi import automation
+from pulumi.automation._stack import StackInitMode  # Pulumi is pinned to one version
 from pulumi.automation.errors import CommandError, ConcurrentUpdateError, StackNotFoundError
 
 from ragops.adapters.files import make_dir, write_atomic
@@ -183,7 +184,7 @@ class PulumiStack:
 
     def _open(self, engine: Engine, program: Callable[[], None]) -> automation.Stack:
         options = self._options
-        workspace = automation.LocalWorkspace(
+        workspace = _Workspace(
             work_dir=str(options.work_dir),
             program=program,
             pulumi_command=InterruptibleCommand(engine.path, engine.version),
@@ -195,10 +196,12 @@ class PulumiStack:
                 backend=automation.ProjectBackend(_backend(options)) if _backend(options) else None,
             ),
         )
+        workspace.has_stack = self._local is not None and self._local.checkpoint.exists()
+        # By the class: its methods that make one return the base class.
         if self._create:
-            return _Stack.create_or_select(options.stack, workspace)
+            return _Stack(options.stack, workspace, StackInitMode.CREATE_OR_SELECT)
         try:
-            return _Stack.select(options.stack, workspace)
+            return _Stack(options.stack, workspace, StackInitMode.SELECT)
         except StackNotFoundError as error:
             raise _no_stack(options) from error
 
@@ -235,6 +238,16 @@ class PulumiStack:
             raise LockedError("state_locked", f"cannot lock the Pulumi state: it is locked by {by}", hint)
         else:
             time.sleep(_ORPHAN_POLL)
+
+
+class _Workspace(automation.LocalWorkspace):
+    """A workspace that does not ask the engine for a stack that is known to exist: every command names its stack."""
+
+    has_stack = False
+
+    def select_stack(self, stack_name: str) -> None:
+        if not self.has_stack:
+            super().select_stack(stack_name)
 
 
 class _Stack(automation.Stack):
