@@ -11,6 +11,9 @@ from ragops import __version__
 from ragops.cli import (
     backup,
     cluster,
+    cluster_moves,
+    cluster_nodes,
+    cluster_verify,
     collection,
     completion,
     drill,
@@ -101,6 +104,17 @@ app.command(rich_help_panel=DATA)(ingest.ingest)
 app.command(rich_help_panel=DATA)(query.query)
 for _command in _BACKUP_COMMANDS:
     backup.group.command(name="list" if _command is points.list_points else None)(_command)
+for _name, _command in (
+    ("rebalance", cluster_moves.rebalance),
+    ("set-replication", cluster_moves.set_replication),
+    ("move-shard", cluster_moves.move_shard),
+    ("add-node", cluster_nodes.add_node),
+    ("remove-node", cluster_nodes.remove_node),
+    ("replace-node", cluster_nodes.replace_node),
+    ("verify", cluster_verify.verify),
+    ("cancel", cluster_moves.cancel),
+):
+    cluster.group.command(name=_name)(_command)
 backup.group.add_typer(schedule.of_backup, name="schedule")
 for _panel, _name, _group in (
     (DATA, "migrate", migrate.group),

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 # What root may do in the project of another user, for it writes nothing there.
-_READ_ONLY = frozenset({"cluster status", "health", "logs", "migrate status", "outputs", "status", "token list"})
+_READ_ONLY = frozenset(
+    {"cluster status", "cluster verify", "health", "logs", "migrate status", "outputs", "status", "token list"}
+)
 
 
 @dataclass(frozen=True)

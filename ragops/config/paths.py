@@ -40,6 +40,7 @@ class ProjectPaths:
         self.backup_record = self._run / "backup.json"  # the last backup run
         self.history = self._run / "recovery-points.json"  # the number of the last recovery point that was taken here
         self.restore_journal = self._run / "restore.json"  # an unfinished restore
+        self.cluster_journal = self._run / "cluster.json"  # an unfinished change of the Qdrant cluster
         self.upgrade_journal = self._run / "upgrade.json"  # an unfinished upgrade of Qdrant
         self.recover_journal = self._run / "recover.json"  # an unfinished recovery onto a new machine
 

@@ -14,6 +14,7 @@ from ragops.adapters import audit, locks
 from ragops.config import secrets
 from ragops.errors import MissingError, RagopsError
 from ragops.operations.backup.project_archive import OPTIONS
+from ragops.operations.records.cluster_journal import ClusterJournal
 from ragops.operations.records.restore_journal import RestoreJournal
 from ragops.operations.records.upgrade_journal import UpgradeJournal
 from ragops.operations.repositories import open_repositories, options_files
@@ -176,6 +177,10 @@ class Session:
     def restore_journal(self) -> RestoreJournal:
         """Return the journal of an interrupted restore."""
         return RestoreJournal(self.project.paths.restore_journal)
+
+    def cluster_journal(self) -> ClusterJournal:
+        """Return the journal of an interrupted change of the Qdrant cluster."""
+        return ClusterJournal(self.project.paths.cluster_journal)
 
     def upgrade_journal(self) -> UpgradeJournal:
         """Return the journal of an interrupted upgrade of Qdrant."""

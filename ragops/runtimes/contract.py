@@ -143,8 +143,8 @@ class RuntimeHost(Protocol):
     def resources_of(self, instance: str) -> tuple[str, ...]:
         """Return the names of the engine's resources that one instance is made of, without its data."""
 
-    def control(self, endpoint: Endpoint) -> Control:
-        """Return what restores and repairs may do to the service."""
+    def control(self, endpoint: Endpoint, instance: str = "") -> Control:
+        """Return what restores and repairs may do to the service, or to one `instance` of it."""
 
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
         """Return every instance of the service as it is now."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,6 +64,14 @@ class Control(Protocol):
 
     def sandbox(self) -> AbstractContextManager[Sandbox]:
         """Make a sandbox with the programs of the engine, whether the service runs or not."""
+
+
+@runtime_checkable
+class RemovesInstance(Protocol):
+    """A control that can take away what the service runs in, so that nothing starts it again."""
+
+    def remove(self) -> None:
+        """Stop the service and remove what it runs in; its data stay. Nothing to do if it is gone."""
 
 
 class StdinProcess(Protocol):

@@ -112,7 +112,7 @@ class PaperHost:
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
         return (Instance(endpoint.service, endpoint.service, "folded", "paper:1", ident=endpoint.runtime_id),)
 
-    def control(self, endpoint: Endpoint) -> object:
+    def control(self, endpoint: Endpoint, instance: str = "") -> object:
         return object()  # nothing here changes a service
 
     def is_running(self, service: str) -> bool:

@@ -53,6 +53,11 @@ class DockerControl:
         self._host.run_copy(self._name, self._temporary, extra_args, {TEMPORARY: "start"})
         self._host.wait_healthy(self._temporary, _START_LIMIT)
 
+    def remove(self) -> None:
+        """Stop the container and remove it; its volumes stay."""
+        self.stop()
+        self._host.remove(self._name, force=True)
+
     def is_running(self) -> bool:
         """Whether the container that was provisioned runs."""
         found = self._host.container(self._name)

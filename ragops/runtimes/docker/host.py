@@ -128,11 +128,11 @@ class DockerRuntimeHost:
         """Return the container, its rendered files and the wait until it serves."""
         return resources_of(instance)
 
-    def control(self, endpoint: Endpoint) -> DockerControl:
-        """Return the control of the service's container, of a cluster's first one."""
+    def control(self, endpoint: Endpoint, instance: str = "") -> DockerControl:
+        """Return the control of the service's container, of a cluster that of `instance` or the first one."""
         from ragops.runtimes.docker.control import DockerControl
 
-        return DockerControl(endpoint.runtime_id, self._docker)
+        return DockerControl(self._names.container(instance) if instance else endpoint.runtime_id, self._docker)
 
     def observe(self, endpoint: Endpoint) -> tuple[Instance, ...]:
         """Return the service's containers, those that are gone included."""

@@ -97,7 +97,7 @@ class EmbeddedRuntimeHost:
         """Return the one process."""
         return (instance,)
 
-    def control(self, endpoint: Endpoint) -> ProcessControl:
+    def control(self, endpoint: Endpoint, _instance: str = "") -> ProcessControl:
         """Return the control of the service's process."""
         return ProcessControl(Path(endpoint.runtime_id))
 

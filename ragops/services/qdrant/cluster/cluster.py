@@ -94,8 +94,8 @@ def refuse_fewer_nodes(endpoint: Endpoint, settings: QdrantSettings) -> None:
     if settings.nodes < before:
         gone = ", ".join(instance(number) for number in range(settings.nodes + 1, before + 1))
         what = f"cannot set qdrant.nodes from {before} to {settings.nodes}: the shards on {gone} would be out of reach"
-        way = "`ragops backup run`, `ragops down --purge-data`, set the new number, `ragops up`, `ragops restore`"
-        raise UsageError("nodes_removed", what, f"leave it at {before}; or, with an outage: {way}")
+        way = f"`ragops cluster remove-node --nodes {settings.nodes}`"
+        raise UsageError("nodes_removed", what, f"leave it at {before}; {way} moves them away first, then sets it")
 
 
 def mixed_nodes(endpoint: Endpoint, wanted: str) -> frozenset[str] | None:

@@ -26,6 +26,7 @@ class ClusterNode:
     """A node of the cluster, or a peer that is none of them; `peer` is 0 if the node is in no cluster.
 
     `fault` is why it does not answer, or empty; `size` are the bytes of vectors and payloads on it by its own estimate.
+    `host` is the node that a peer is or was.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ClusterNode:
     is_leader: bool = False
     fault: str = ""
     size: int | None = None
+    host: str = ""
 
     @property
     def answers(self) -> bool:
@@ -159,7 +161,7 @@ def _read_nodes(endpoint: Endpoint, nodes: Nodes, found: Mapping[str, Member], *
     for peer in sorted(set(view.peers) - seen):
         host = view.peers[peer]
         fault = f"{host} was this peer before it lost its data" if host in found else "it is no node that answers"
-        yield ClusterNode(f"peer {peer}", peer, fault=fault)
+        yield ClusterNode(f"peer {peer}", peer, fault=fault, host=host)
 
 
 def _read_size(client: NodeClient) -> int | None:

@@ -108,7 +108,7 @@ def test_the_cluster_is_read_from_the_nodes_that_answer() -> None:
         ClusterNode("qdrant-1", 1, "1.18.3", is_leader=True, size=320),
         ClusterNode("qdrant-2", 2, "1.18.3", size=320),
         ClusterNode("qdrant-3", 3, fault="silence"),
-        ClusterNode("peer 9", 9, fault="it is no node that answers"),
+        ClusterNode("peer 9", 9, fault="it is no node that answers", host="elsewhere"),
     )
     assert found.alive == {1, 2}
     (docs,) = found.collections
@@ -120,7 +120,8 @@ def test_the_cluster_is_read_from_the_nodes_that_answer() -> None:
 def test_a_node_with_peers_of_its_own_does_not_count_as_answering() -> None:
     found = read_topology(ENDPOINT, nodes(Client(1, PEERS, 0), Client(7, {7: "qdrant-2"}, 0, "qdrant-2")))
     assert found.nodes[1] == ClusterNode("qdrant-2", 7, "1.18.3", fault="it is in another cluster")
-    assert found.nodes[3] == ClusterNode("peer 2", 2, fault="qdrant-2 was this peer before it lost its data")
+    former = ClusterNode("peer 2", 2, fault="qdrant-2 was this peer before it lost its data", host="qdrant-2")
+    assert found.nodes[3] == former
     assert found.alive == {1}
 
 
