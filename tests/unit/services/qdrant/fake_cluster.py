@@ -173,7 +173,9 @@ class Client:
             self.cluster.create(name, body)
         else:
             assert method == "PATCH"
-            self.cluster.found(name).body.update(body["params"])
+            made = self.cluster.found(name).body
+            made.update(body.get("params", {}))
+            made["metadata"] = {**made.get("metadata", {}), **body.get("metadata", {})}
 
     def delete_collection(self, name: str) -> None:
         self._answer(f"DELETE /collections/{quote(name, safe='')}")

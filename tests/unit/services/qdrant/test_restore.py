@@ -14,6 +14,7 @@ from ragops.services.qdrant.backup.restore import Restore
 from ragops.services.qdrant.cluster import polling
 from ragops.services.qdrant.cluster.nodes import Nodes
 from ragops.services.qdrant.names import PROVEN_PREFIX, RESTORE_SUFFIX
+from ragops.services.qdrant.shard_layout import EVERY_NODE
 from tests.unit.services.qdrant.fake_cluster import Cluster
 
 if TYPE_CHECKING:
@@ -79,6 +80,16 @@ def test_more_copies_than_nodes_become_as_many_as_nodes(tmp_path: Path) -> None:
     cluster = Cluster(3)
     run(cluster, tmp_path, record(tmp_path, shards=2, copies=5))
     assert [len(replicas) for replicas in cluster.found("docs").shards.values()] == [3, 3]
+
+
+@pytest.mark.parametrize("nodes", [1, 3, 5])
+def test_a_copy_on_every_node_becomes_one_on_every_node_that_there_is(tmp_path: Path, nodes: int) -> None:
+    cluster = Cluster(nodes)
+    made = record(tmp_path, copies=3)
+    run(cluster, tmp_path, made.model_copy(update={"create": {**made.create, "metadata": {EVERY_NODE: 3, "of": "us"}}}))
+    found = cluster.found("docs")
+    assert len(found.shards[0]) == found.body["replication_factor"] == nodes
+    assert found.body["metadata"] == {EVERY_NODE: nodes, "of": "us"}, "more nodes later mean more copies again"
 
 
 def test_counts_are_waited_for_as_states_are(tmp_path: Path) -> None:
