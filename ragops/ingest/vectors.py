@@ -12,6 +12,7 @@ from ragops.config.collection_names import base
 from ragops.errors import IntegrityError, RagopsError
 from ragops.services.qdrant.cluster.nodes import addresses
 from ragops.services.qdrant.shard_layout import LayoutRules, ShardLayout, layout_of, worse_than_default
+from ragops.services.qdrant.vector_storage import storage_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -93,7 +94,7 @@ class VectorStore:
             try:
                 with _translate_errors():
                     wanted = VectorParams(size, "Cosine", sparse=True)
-                    self._client.create_collection(collection, wanted, layout.placement() if layout else {})
+                    self._client.create_collection(collection, wanted, _options(layout, size))
                     self._with_words[collection] = True
             except PointsRefusedError:  # created in between, by an attempt whose answer was lost
                 found = self._vector_params(collection)
@@ -194,6 +195,12 @@ class VectorStore:
                 if error.failure.status == _NOT_FOUND:
                     return None
                 raise
+
+
+def _options(layout: ShardLayout | None, size: int) -> dict[str, Any]:
+    if layout is None:
+        return {}
+    return layout.placement() | storage_for(layout.expected, size, layout.shards)
 
 
 @contextmanager

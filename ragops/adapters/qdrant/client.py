@@ -91,15 +91,18 @@ class Client:
         """Return state and configuration of a collection, as JSON has them."""
         return self.call(lambda client, name: client.get_collection(name), collection).model_dump(mode="json")
 
-    def create_collection(self, collection: str, vectors: VectorParams, placement: Mapping[str, Any]) -> None:
-        """Create a collection; `placement` are further parameters of it, by the names of the library."""
+    def create_collection(self, collection: str, vectors: VectorParams, options: Mapping[str, Any]) -> None:
+        """Create a collection; `options` are further parameters, as JSON has them, and `on_disk` of its vectors."""
+        more = dict(options)
         dense: Any = {}
         if vectors.size:
-            dense = models.VectorParams(size=vectors.size, distance=models.Distance(vectors.distance))
+            distance = models.Distance(vectors.distance)
+            dense = models.VectorParams(size=vectors.size, distance=distance, on_disk=more.pop("on_disk", None))
+        if quantization := more.get("quantization_config"):
+            more["quantization_config"] = models.ScalarQuantization.model_validate(quantization)
         weights = {sparse.NAME: models.SparseVectorParams(modifier=models.Modifier.IDF)} if vectors.sparse else None
-        options: Any = placement
         self.call(
-            lambda client, name: client.create_collection(name, dense, sparse_vectors_config=weights, **options),
+            lambda client, name: client.create_collection(name, dense, sparse_vectors_config=weights, **more),
             collection,
         )
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from ragops.adapters.qdrant.sparse import WordText
 
 Mode = Literal["hybrid", "dense", "sparse"]
+# Of a quantized collection twice as many candidates are compared by their exact vectors; others take no notice.
+_OVERSAMPLING = 2.0
+_GRPC_RESCORED = grpc.SearchParams(quantization=grpc.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING))
+_RESCORED = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=True, oversampling=_OVERSAMPLING))
 
 
 @dataclass(frozen=True)
@@ -73,10 +77,16 @@ def _grpc_request(collection: str, asked: Question) -> grpc.QueryPoints:
         [(query, using, floor)] = parts
         return grpc.QueryPoints(
             collection_name=collection, query=_grpc_nearest(query), using=using, score_threshold=floor,
-            limit=asked.limit, with_payload=payload,
+            limit=asked.limit, with_payload=payload, params=_GRPC_RESCORED if using is None else None,
         )  # fmt: skip
     prefetch = [
-        grpc.PrefetchQuery(query=_grpc_nearest(query), using=using, score_threshold=floor, limit=asked.depth)
+        grpc.PrefetchQuery(
+            query=_grpc_nearest(query),
+            using=using,
+            score_threshold=floor,
+            limit=asked.depth,
+            params=_GRPC_RESCORED if using is None else None,
+        )
         for query, using, floor in parts
     ]
     fusion = grpc.Query(rrf=grpc.Rrf(k=asked.rrf_k, weights=asked.rrf_weights))
@@ -103,11 +113,18 @@ async def search_by_rest(client: AsyncQdrantClient, collection: str, asked: Ques
     if len(parts) == 1:
         [(query, using, floor)] = parts
         found = await client.query_points(
-            collection, _rest_nearest(query), using=using, score_threshold=floor, **options
-        )
+            collection, _rest_nearest(query), using=using, score_threshold=floor,
+            search_params=_RESCORED if using is None else None, **options,
+        )  # fmt: skip
     else:
         prefetch = [
-            models.Prefetch(query=_rest_nearest(query), using=using, score_threshold=floor, limit=asked.depth)
+            models.Prefetch(
+                query=_rest_nearest(query),
+                using=using,
+                score_threshold=floor,
+                limit=asked.depth,
+                params=_RESCORED if using is None else None,
+            )
             for query, using, floor in parts
         ]
         fusion = models.RrfQuery(rrf=models.Rrf(k=asked.rrf_k, weights=list(asked.rrf_weights)))

@@ -22,7 +22,8 @@ from ragops.services.qdrant.backup import manifest
 from ragops.services.qdrant.cluster.nodes import addresses, operator_key
 from ragops.services.qdrant.cluster.polling import Seen, wait
 from ragops.services.qdrant.cluster.shards import ShardMap
-from ragops.services.qdrant.shard_layout import EVERY_NODE, EXPECTED, SHARDS_SET
+from ragops.services.qdrant.shard_layout import EVERY_NODE, EXPECTED, SHARDS_SET, numbers_of
+from ragops.services.qdrant.vector_storage import storage_for, with_storage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,7 +68,10 @@ class CollectionCopy:
         consistent = min(int(str(body.get("write_consistency_factor") or 1)), self.layout.copies)
         placement = {**self.layout.placement(), "write_consistency_factor": consistent}
         if self.target not in first.collection_names():
-            first.change("PUT", path_of(self.target), {**body, **placement, "metadata": kept | placement["metadata"]})
+            numbers = numbers_of(first.collection(self.source))
+            storage = storage_for(self.layout.expected, numbers, self.layout.shards)
+            made = {**body, **placement, "metadata": kept | placement["metadata"]}
+            first.change("PUT", path_of(self.target), with_storage(made, storage))
         for index in record.indexes:
             first.change("PUT", f"{path_of(self.target)}/index", index.model_dump(), wait="true")
         if record.later:

@@ -1,0 +1,43 @@
+"""How the vectors of a new collection are stored, by their size: docs/performance.md has the measurements.
+
+Every node holds them, and its memory is limited (`qdrant.memory`): what is searched in large collections has to be
+small, and exact vectors are read for the few best results only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Bytes of the vectors of one shard: 350,000 of 384 numbers. Below, quantization saves too little to be worth a second
+# read of the best results.
+QUANTIZED_BYTES = 512 << 20
+# 1.4 million of 384 numbers: the vectors alone would fill the memory that a node has by default.
+ON_DISK_BYTES = 2 << 30
+_NUMBER_BYTES = 4
+INT8 = {"scalar": {"type": "int8", "quantile": 0.99, "always_ram": True}}
+
+
+def storage_for(points: int, numbers: int, shards: int) -> dict[str, Any]:
+    """Return the parameters of a collection for `points` vectors of so many `numbers`, those of `VectorParams` apart.
+
+    `quantization_config` if it is to be quantized; `on_disk` if the exact vectors are to be read from disk.
+    """
+    size = points * numbers * _NUMBER_BYTES / shards
+    found: dict[str, Any] = {"quantization_config": INT8} if size > QUANTIZED_BYTES else {}
+    return found | ({"on_disk": True} if size > ON_DISK_BYTES else {})
+
+
+def with_storage(body: Mapping[str, Any], storage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the body that creates a collection with this storage, as far as it does not say otherwise itself."""
+    made = dict(body)
+    if "quantization_config" in storage:
+        made.setdefault("quantization_config", storage["quantization_config"])
+    vectors = made.get("vectors") or {}
+    if storage.get("on_disk") and "size" in vectors:
+        made["vectors"] = {"on_disk": True, **vectors}
+    elif storage.get("on_disk"):
+        made["vectors"] = {name: {"on_disk": True, **one} for name, one in vectors.items()}
+    return made

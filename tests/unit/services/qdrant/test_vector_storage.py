@@ -1,0 +1,41 @@
+"""How vectors are stored, by their size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ragops.services.qdrant.vector_storage import INT8, storage_for, with_storage
+
+
+@pytest.mark.parametrize(
+    ("points", "numbers", "shards", "storage"),
+    [
+        (0, 384, 1, {}),
+        (340_000, 384, 1, {}),
+        (350_000, 384, 1, {"quantization_config": INT8}),
+        (350_000, 384, 3, {}),
+        (1_300_000, 384, 1, {"quantization_config": INT8}),
+        (1_400_000, 384, 1, {"quantization_config": INT8, "on_disk": True}),
+        (700_000, 768, 1, {"quantization_config": INT8, "on_disk": True}),
+        (10_000_000, 0, 1, {}),
+    ],
+)
+def test_large_ones_are_quantized_and_larger_ones_are_on_disk_too(
+    points: int, numbers: int, shards: int, storage: dict[str, Any]
+) -> None:
+    assert storage_for(points, numbers, shards) == storage
+
+
+def test_what_a_collection_says_itself_stays() -> None:
+    storage = {"quantization_config": INT8, "on_disk": True}
+    binary = {"binary": {"always_ram": True}}
+    body = {"vectors": {"size": 4, "on_disk": False}, "quantization_config": binary}
+    assert with_storage(body, storage) == body
+    assert with_storage({"vectors": {"size": 4}}, storage) == {
+        "vectors": {"size": 4, "on_disk": True}, "quantization_config": INT8,
+    }  # fmt: skip
+    named = with_storage({"vectors": {"a": {"size": 4}, "b": {"size": 8, "on_disk": False}}}, storage)
+    assert named["vectors"] == {"a": {"size": 4, "on_disk": True}, "b": {"size": 8, "on_disk": False}}
+    assert with_storage({"vectors": {}}, {}) == {"vectors": {}}
