@@ -11,7 +11,7 @@ STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
 # What the names of tiers mean, and how long each takes: docs/testing.md.
-.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-db load bench-ingest bench-qdrant-client bench-layout bench-search bench-docker bench-failover bench-backup picture clean
+.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-db load bench-ingest bench-qdrant-client bench-layout bench-segments bench-search bench-docker bench-failover bench-backup picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,8 +86,11 @@ bench-ingest: venv engine  ## ingest whose steps overlap against steps in turn, 
 bench-qdrant-client: venv  ## searches over gRPC and REST on a real cluster of three (RAGOPS_TEST_QDRANT: a Qdrant server)
 	$(BIN)/python bench/vector_client.py
 
-bench-layout: venv  ## layouts of a collection, indexes and quantization on a real cluster of three (RAGOPS_TEST_QDRANT)
+bench-layout: venv  ## layouts of a collection on a real cluster of three (RAGOPS_TEST_QDRANT)
 	$(BIN)/python bench/layout.py
+
+bench-segments: venv  ## index, quantization and vectors on disk in one shard, on Qdrant's own engine
+	$(BIN)/python bench/segments.py
 
 bench-search: venv  ## how often a question finds its document, in every mode, against BM25 and PostgreSQL
 	$(BIN)/python -m pip install --quiet --group bench

@@ -1,4 +1,4 @@
-"""`make bench-layout`: what layouts, indexes and quantization cost and find, on real nodes (RAGOPS_TEST_QDRANT).
+"""`make bench-layout`: what layouts of a collection cost and find, on three real nodes (RAGOPS_TEST_QDRANT).
 
 Processor time is that of the node processes, by /proc: it holds on a busy machine, where rates do not.
 """
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import numpy as np
 from measure import publish
 from qdrant_client import grpc
 from qdrant_client.conversions.conversion import payload_to_grpc
+from segments import LIMIT, SIZE, exact, vectors
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -33,7 +33,7 @@ from tests.qdrant_processes import KEY, Cluster, ask, cluster, done
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SIZE, LIMIT, AT_ONCE = 384, 10, 16
+AT_ONCE = 16
 POINTS = int(os.environ.get("POINTS", "33770"))
 SEARCHES, ROUNDS = int(os.environ.get("SEARCHES", "600")), int(os.environ.get("ROUNDS", "3"))
 LAYOUTS = ((6, 2), (3, 2), (1, 3))
@@ -50,23 +50,6 @@ class Round:
     recall: float
 
 
-def vectors(number: int, seed: int) -> Any:
-    """Vectors around a thousand centres, as those of texts on a thousand subjects are."""
-    centres = np.random.default_rng(7).normal(size=(1000, SIZE)).astype("float32")
-    dice = np.random.default_rng(seed)
-    made = centres[dice.integers(0, 1000, number)] + 0.7 * dice.normal(size=(number, SIZE)).astype("float32")
-    return made / np.linalg.norm(made, axis=1, keepdims=True)
-
-
-def exact(data: Any, asked: Any) -> list[set[int]]:
-    """The numbers of the true neighbours of each question."""
-    found: list[set[int]] = []
-    for start in range(0, len(asked), 100):
-        scores = asked[start : start + 100] @ data.T
-        found += [set(row.tolist()) for row in np.argpartition(-scores, LIMIT, axis=1)[:, :LIMIT]]
-    return found
-
-
 def seconds_used(made: Cluster) -> float:
     """Processor time of all nodes so far."""
     total = 0
@@ -74,15 +57,6 @@ def seconds_used(made: Cluster) -> float:
         fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
         total += int(fields[11]) + int(fields[12])
     return total / _TICKS
-
-
-def memory(made: Cluster) -> int:
-    """Resident bytes of all nodes that no file backs."""
-    total = 0
-    for process in made.processes.values():
-        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-        total += sum(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:"))
-    return total
 
 
 def addresses(made: Cluster) -> list[Address]:
@@ -184,40 +158,6 @@ def layouts(data: Any, asked: Any, truth: list[set[int]]) -> Iterator[str]:
                 ask(api, "DELETE", "/collections/bench")
 
 
-INT8 = {"scalar": {"type": "int8", "quantile": 0.99, "always_ram": True}}
-RESCORED = grpc.SearchParams(quantization=grpc.QuantizationSearchParams(rescore=True, oversampling=2.0))
-RAW = grpc.SearchParams(quantization=grpc.QuantizationSearchParams(rescore=False))
-WAYS: dict[str, tuple[dict[str, Any], tuple[tuple[str, Any], ...]]] = {
-    "default": ({}, (("", None),)),
-    "indexed from 2 MB": ({"optimizers_config": {"indexing_threshold": 2000}}, (("", None),)),
-    "no index": ({"optimizers_config": {"indexing_threshold": 0}}, (("", None),)),
-    "int8": ({"quantization_config": INT8}, (("without rescoring", RAW), ("rescored, twice as many", RESCORED))),
-    "vectors on disk": ({"vector": {"on_disk": True}}, (("", None),)),
-    "int8, vectors on disk": (
-        {"quantization_config": INT8, "vector": {"on_disk": True}}, (("rescored, twice as many", RESCORED),),
-    ),
-}  # fmt: skip
-
-
-def storage(sizes: list[int]) -> Iterator[str]:
-    yield f"Indexes, quantization, disk: one shard on one node, vectors of {SIZE} numbers, {AT_ONCE} searches at once:"
-    yield ""
-    yield "| points | way | processor time for a search | searches/s | recall@10 | memory of the node |"
-    yield "| --- | --- | --- | --- | --- | --- |"
-    for size in sizes:
-        data, asked = vectors(size, 1), vectors(SEARCHES, 2)
-        truth = exact(data, asked)
-        for way, (more, searches) in WAYS.items():
-            with cluster(1, SERVICE__HTTP_KEEP_ALIVE_TIMEOUT_SEC="75") as made:
-                create(made, "bench", 1, 1, **{key: dict(value) for key, value in more.items()})
-                fill(made, "bench", data)
-                settle(made, "bench")
-                for how, params in searches:
-                    found = rounds(made, "bench", asked, truth, params)
-                    name = f"{way}, {how}" if how else way
-                    yield f"| {size:,} | {name} | {cells(found)} | {memory(made) >> 20} MiB |"
-
-
 def main() -> None:
     data, asked = vectors(POINTS, 1), vectors(SEARCHES, 2)
     lines = [
@@ -226,11 +166,6 @@ def main() -> None:
         "",
     ]
     for line in layouts(data, asked, exact(data, asked)):
-        print(line, file=sys.stderr, flush=True)
-        lines.append(line)
-    lines.append("")
-    sizes = [int(one) for one in os.environ.get("SIZES", "5000,20000,100000").split(",") if one]
-    for line in storage(sizes):
         print(line, file=sys.stderr, flush=True)
         lines.append(line)
     publish("bench-layout", "\n".join(lines))
