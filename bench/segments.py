@@ -32,6 +32,7 @@ SEARCHES, ROUNDS = int(os.environ.get("SEARCHES", "300")), int(os.environ.get("R
 _INT8 = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, quantile=0.99, always_ram=True)
 _NOTHING = 1 << 40  # KB of vectors: no segment has an index
 # Name: vectors on disk, quantized, KB of vectors from which a segment has an index; rescoring, factor of candidates.
+# A segment below 10,000 KB is searched without its index, if it has one: that is `full_scan_threshold`.
 WAYS: dict[str, tuple[bool, bool, int, bool | None, float | None]] = {
     "no index": (False, False, _NOTHING, None, None),
     "index": (False, False, 1, None, None),

@@ -143,7 +143,8 @@ def following_nodes(info: Mapping[str, Any], nodes: int) -> dict[str, Any] | Non
     found = layout_of(info)
     if not found.on_every_node or found.copies == nodes:
         return None
-    return {"params": {"replication_factor": nodes}, "metadata": {EVERY_NODE: nodes}}
+    factors = {"replication_factor": nodes, "write_consistency_factor": least_copies(nodes)}
+    return {"params": factors, "metadata": {EVERY_NODE: nodes}}
 
 
 def worse_than_default(name: str, info: Mapping[str, Any], rules: LayoutRules) -> str:

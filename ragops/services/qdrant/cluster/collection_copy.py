@@ -65,8 +65,9 @@ class CollectionCopy:
             raise UsageError("custom_sharding", what, "only its owner can write its points into other shards")
         noted: Any = body.get("metadata") or {}
         kept = {name: value for name, value in noted.items() if name not in _OWN_NOTES}
-        consistent = min(int(str(body.get("write_consistency_factor") or 1)), self.layout.copies)
-        placement = {**self.layout.placement(), "write_consistency_factor": consistent}
+        placement = self.layout.placement()
+        asked = min(int(str(body.get("write_consistency_factor") or 1)), self.layout.copies)
+        placement["write_consistency_factor"] = max(asked, placement["write_consistency_factor"])
         if self.target not in first.collection_names():
             numbers = numbers_of(first.collection(self.source))
             storage = storage_for(self.layout.expected, numbers, self.layout.shards)

@@ -83,7 +83,8 @@ def test_up_has_copies_follow_the_nodes_and_leaves_all_others() -> None:
         "docs__ragops-restore": info(1, 1, ragops_copy_on_every_node=1),
     })  # fmt: skip
     prepare._follow_nodes(client, 5)  # type: ignore[arg-type]
-    change = {"params": {"replication_factor": 5}, "metadata": {"ragops_copy_on_every_node": 5}}
+    factors = {"replication_factor": 5, "write_consistency_factor": 3}
+    change = {"params": factors, "metadata": {"ragops_copy_on_every_node": 5}}
     assert client.changes == [("PATCH", "/collections/docs", change)]
     client.changes.clear()
     prepare._follow_nodes(client, 3)  # type: ignore[arg-type]

@@ -62,7 +62,8 @@ def test_the_rules_are_those_of_a_cluster_alone() -> None:
 
 def test_a_collection_with_a_copy_on_every_node_follows_the_nodes_until_somebody_sets_another_number() -> None:
     made = info(1, 3, ragops_copy_on_every_node=3)
-    change = {"params": {"replication_factor": 5}, "metadata": {"ragops_copy_on_every_node": 5}}
+    factors = {"replication_factor": 5, "write_consistency_factor": 3}
+    change = {"params": factors, "metadata": {"ragops_copy_on_every_node": 5}}
     assert shard_layout.following_nodes(made, 5) == change
     assert shard_layout.following_nodes(made, 3) is None
     assert shard_layout.following_nodes(info(1, 2, ragops_copy_on_every_node=3), 5) is None, "set to 2 by somebody"
