@@ -80,6 +80,9 @@ bench-api: venv engine .tools/k6  ## searches per second with k6, alone and thro
 bench-db: venv engine  ## lookups of a database with 1,000,000 chunks and 10,000,000 logs, its growth, its upkeep (RUNTIME=docker)
 	$(BIN)/python bench/database.py
 
+load: venv engine .tools/k6  ## 1,000 questions a second for 5 minutes through the gateway (RATE, SECONDS, MODE=soak, RUNTIME=docker)
+	$(BIN)/python bench/load.py
+
 bench-ingest: venv engine  ## ingest whose steps overlap against steps in turn, on a real cluster of three (RAGOPS_TEST_QDRANT)
 	$(BIN)/python bench/ingest.py
 
