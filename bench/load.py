@@ -59,7 +59,7 @@ def prepare(folder: Path) -> list[str]:
     config = folder / "ragops.yaml"
     limit = f"gateway:\n  rate_limit: {{requests: {RATE * 4}, per: second, burst: {RATE * 8}}}"
     text = re.sub(r"(?m)^gateway:$", limit, config.read_text())
-    embedder = "" if "embedder" in text else "\n  embedder: {kind: hashing}"
+    embedder = "" if RUNTIME == "embedded" else "\n  embedder: {kind: hashing}"
     config.write_text(re.sub(r"(?m)^api:$", f"api:\n  workers: {WORKERS}\n  cache_seconds: 600{embedder}", text))
     (folder / "texts").mkdir()
     for item in distributions():

@@ -51,14 +51,13 @@ def ratios(ours: list[float], theirs: list[float]) -> str:
     return spread([a / b for a, b in zip(ours, theirs, strict=True)])
 
 
-def publish(section: str, text: str) -> None:
-    """Print the section and put it between its markers in docs/performance.md."""
+def publish(section: str, text: str, page: Path = PERFORMANCE) -> None:
+    """Print the section and put it between its markers in a page, docs/performance.md if none is named."""
     print(text)
     start, end = f"<!-- {section} -->", f"<!-- /{section} -->"
-    page = PERFORMANCE.read_text()
-    head, _, rest = page.partition(start)
+    head, _, rest = page.read_text().partition(start)
     _, _, tail = rest.partition(end)
-    PERFORMANCE.write_text(f"{head}{start}\n{text.strip()}\n{end}{tail}")
+    page.write_text(f"{head}{start}\n{text.strip()}\n{end}{tail}")
 
 
 def passages(length: int = 800) -> list[str]:
