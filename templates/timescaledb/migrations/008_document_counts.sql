@@ -4,6 +4,9 @@
 CREATE INDEX documents_collection ON rag.documents (collection_id, id);
 CREATE INDEX documents_indexed_at ON rag.documents (collection_id, indexed_at) WHERE status = 'indexed';
 
+-- The few queries that failed or were refused, newest first, whatever the size of the log.
+CREATE INDEX query_logs_not_ok ON rag.query_logs (asked_at DESC) WHERE outcome <> 'ok';
+
 CREATE TABLE rag.document_counts (
     collection_id bigint NOT NULL REFERENCES rag.collections (id) ON DELETE CASCADE,
     status        text NOT NULL,

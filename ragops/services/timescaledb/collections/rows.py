@@ -29,8 +29,8 @@ _PAGE = 1000
 _NAMED = 10
 # Some of a collection's documents, with their chunks; by its name, and how many.
 DELETE_PAGE: LiteralString = (
-    "DELETE FROM rag.documents WHERE id IN (SELECT id FROM rag.documents"
-    " WHERE collection_id = (SELECT id FROM rag.collections WHERE name = %s) ORDER BY id LIMIT %s) RETURNING id"
+    "DELETE FROM rag.documents WHERE id = ANY(ARRAY(SELECT id FROM rag.documents"
+    " WHERE collection_id = (SELECT id FROM rag.collections WHERE name = %s) ORDER BY id LIMIT %s)) RETURNING id"
 )
 _ROWS: LiteralString = f"""
 SELECT c.name, c.directory, c.embedding_model, c.chunk_size, c.chunk_overlap, c.file_types, c.recursive, c.enabled,
