@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import sys
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from ragops.operations.backup.verify import VerifyResult
     from ragops.operations.schedule.install import InstallReport, LastRun
     from ragops.operations.schedule.nightly_steps import Views
-    from ragops.operations.schedule.scheduler_files import Schedule
     from ragops.services.timescaledb.schema.maintenance import MaintenanceReport
 
 group = Application(help="What runs by the clock: the nightly backup, the ingest.")
@@ -62,28 +60,19 @@ def install(
     project = session.project
     minute, weekday = parse_time("02:00" if at is None else at), drill_weekday(project, drill)
     minutes = None if ingest is None else ingest_timer.parse_interval(ingest)
-    wanted = Schedule(project.settings.name, project.paths.environment, project.config, sys.executable, minute, weekday)
+    wanted = Schedule(
+        project.settings.name, project.paths.environment, project.config, sys.executable, minute, weekday, minutes or 0
+    )
     is_nightly = at is not None or drill is not None or ingest is None
+    kinds = [*([schedule.NIGHTLY] if is_nightly else []), *([schedule.INGEST] if minutes else [])]
     with session.changing(("schedule",)):
-        report = _change(wanted, scheduler, minutes, is_nightly=is_nightly)
-        gone = ingest is not None and not minutes and schedule.remove_ingest(project, schedule.schedulers())
+        found = schedule.schedulers()
+        report = schedule.install(wanted, found, scheduler, kinds)
+        gone = ingest is not None and not minutes and schedule.remove(project, found, (schedule.INGEST,))
     notes = [*dict.fromkeys(report.notes), *([NO_PROOF] if is_nightly and not (drill or can_open(project)) else [])]
     _show_installed(current.console, report, notes)
     if ingest is not None and not minutes:
         current.console.message("removed the ingest" if gone else "no ingest was scheduled")
-
-
-def _change(wanted: Schedule, scheduler: str, minutes: int | None, *, is_nightly: bool) -> InstallReport:
-    """Install the nightly run, if that is wanted, and an ingest every so many `minutes`."""
-    from ragops.operations.schedule import install as schedule
-
-    found, nightly = schedule.schedulers(), schedule.InstallReport(None, ())
-    if is_nightly:
-        nightly = schedule.install(wanted, found, scheduler)
-    if not minutes:
-        return nightly
-    report = schedule.install_ingest(wanted, minutes, found, scheduler)
-    return replace(report, installed=nightly.installed, notes=(*nightly.notes, *report.notes))
 
 
 def _show_installed(console: Console, report: InstallReport, notes: Sequence[str]) -> None:
@@ -135,7 +124,7 @@ def remove(context: typer.Context) -> None:
     session = current.session()
     found = schedule.schedulers()
     with session.changing(("schedule",)):
-        both = (*schedule.remove(session.project, found), *schedule.remove_ingest(session.project, found))
+        both = schedule.remove(session.project, found)
     gone = list(dict.fromkeys(both))
     current.console.document({"removed": gone})
     current.console.message(f"removed from {' and '.join(gone)}" if gone else "nothing was scheduled")

@@ -10,7 +10,7 @@ import signal
 import stat
 import subprocess
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -748,7 +748,7 @@ def test_timers_of_the_ingest(project: Path, units: Folder) -> None:
     found = Schedulers(NoCrontab(), units)
     operation.install(wanted(project), found)
     for minutes, calendar, steps in ((15, "*-*-* *:00/15:00", 900), (120, "*-*-* 00/2:00:00", 7200)):
-        report = operation.install_ingest(wanted(project), minutes, found)
+        report = operation.install(replace(wanted(project), interval=minutes), found, kinds=(operation.INGEST,))
         assert report.ingest is not None
         assert f"OnCalendar={calendar}\n" in report.ingest.text
         assert '"schedule" "ingest"' in report.ingest.text
@@ -757,7 +757,7 @@ def test_timers_of_the_ingest(project: Path, units: Folder) -> None:
         assert (due.hour * 3600 + due.minute * 60 + due.second) % steps == 0
         assert due.replace(tzinfo=None) - datetime.now() <= timedelta(seconds=steps)
     assert len(units.read()) == 4
-    assert operation.remove_ingest(loaded(project), found) == ("systemd",)
+    assert operation.remove(loaded(project), found, (operation.INGEST,)) == ("systemd",)
     assert sorted(units.read()) == ["ragops-test-default.service", "ragops-test-default.timer"]
 
 

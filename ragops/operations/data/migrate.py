@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from ragops.adapters.postgres import translate_errors
 from ragops.errors import UnhealthyError
 from ragops.operations.backup.point_condition import schema_lost
+from ragops.services.timescaledb.collections.file_columns import BUILT_IN
 from ragops.services.timescaledb.collections.json_export import export_json as export_collections
-from ragops.services.timescaledb.collections.json_file import BUILT_IN, parse_collections
+from ragops.services.timescaledb.collections.json_file import parse_collections
 from ragops.services.timescaledb.collections.json_import import import_collections
 from ragops.services.timescaledb.roles import log_in
 from ragops.services.timescaledb.schema import maintenance

@@ -5,13 +5,11 @@ from __future__ import annotations
 import random
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragops.adapters.folder_watch import Changes, FolderWatch
 from ragops.errors import ExitCode, InterruptedRunError, LockedError, RagopsError
-from ragops.ingest.watched_collection import WatchedCollection
 from ragops.operations.data import ingest
+from ragops.operations.data.folder_follower import FolderFollower
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -25,9 +23,7 @@ if TYPE_CHECKING:
 _READ_SECONDS = 5.0  # between two looks at what collections there are
 _DELAYS = (2.0, 4.0, 8.0, 16.0, 30.0)  # seconds before each retry; they vary by half
 _LOCK_DELAY = 3.0
-_WATCH_SECONDS = 600.0  # between two attempts to have folders watched
 _GIVEN_UP = 600.0  # seconds until a retry without a change
-_ROUNDS = 5  # in which folders that are made all the while are watched; the next look finds the rest
 _PASSING = (ExitCode.UNHEALTHY, ExitCode.LOCKED)
 
 
@@ -46,6 +42,26 @@ class WatchViews:
 
 
 @dataclass
+class _Retries:
+    """The attempts at a batch that failed, and when the next one is due."""
+
+    attempts: int = 0
+    due: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the last attempt has failed: a change is waited for, or a long time."""
+        return self.attempts > len(_DELAYS)
+
+    def plan(self) -> float | None:
+        """Plan the next attempt; return the seconds until then, None after the last one."""
+        delay = _vary(_DELAYS[self.attempts]) if self.attempts < len(_DELAYS) else None
+        self.attempts += 1
+        self.due = time.monotonic() + (_GIVEN_UP if delay is None else delay)
+        return delay
+
+
+@dataclass
 class Watcher:
     """Ingests the named collections, all that are enabled if none is named, then what changes in them.
 
@@ -57,63 +73,53 @@ class Watcher:
     views: WatchViews
     allow_empty: bool = False
     is_working: bool = False
-    _root: Path = Path()
-    _folders: FolderWatch = field(default_factory=FolderWatch)
-    _watched: dict[str, WatchedCollection] = field(default_factory=dict)
-    _followed: dict[str, frozenset[str]] = field(default_factory=dict)
-    _waiting: set[str] = field(default_factory=set)  # collections that an ingest has something to do for
-    _attempts: int = 0
-    _next_try: float = 0.0
+    _pending: set[str] = field(default_factory=set)  # collections that an ingest has something to do for
+    _retries: _Retries = field(default_factory=_Retries)
     _next_read: float = 0.0
-    _next_watch: float = 0.0
     _is_lost: bool = False
-    _told: str = ""
-    _told_limit: str = ""
+    _shown_lock: str = ""
 
     def run(self) -> None:
         """Work until an interrupt. `is_working` is true while documents are ingested.
 
         Raises as `ingest.ingest_under_lock` if the first ingest cannot begin; locks are waited for.
         """
-        with self._folders:
-            session = self.open_session()
-            self._root = session.project.paths.root
-            self._set(ingest.choose(ingest.read_collections(session), self.names))
-            self._follow()
-            self._waiting.clear()  # the first ingest has them all
+        session = self.open_session()
+        with FolderFollower(session.project.paths.root, self.views.message) as folders:
+            self._set(folders, ingest.choose(ingest.read_collections(session), self.names))
+            folders.watch()
+            self._pending.clear()  # the first ingest has them all
             while not self._begin():
                 time.sleep(_vary(_LOCK_DELAY))
-            self._say_what_is_watched()
+            names = ", ".join(folders.names) or "the database, for collections"
+            self.views.message(f"watching {names}; Ctrl-C ends it")
             while True:
-                self._round()
+                self._round(folders)
 
     def _begin(self) -> bool:
         try:
             self._ingest(self.names)
         except LockedError as error:
-            self._tell(error, self.names, _LOCK_DELAY)
+            self._show_lock(error, self.names)
             return False
         return True
 
-    def _round(self) -> None:
-        self._take(self._folders.wait(self._pause()))
+    def _round(self, folders: FolderFollower) -> None:
+        self._add(folders.wait(self._pause()))
         if time.monotonic() >= self._next_read:
-            self._read()
-        for one in self._watched.values():
-            if one.is_due() and one.look():
-                self._add(one.collection.name)
-        self._follow()
-        if self._waiting and time.monotonic() >= self._next_try:
+            self._read(folders)
+        self._add(folders.look())
+        if self._pending and time.monotonic() >= self._retries.due:
             self._bring_up_to_date()
 
     def _pause(self) -> float:
         """Seconds until something is due."""
-        ends = [self._next_read, *([self._next_try] if self._waiting else [])]
+        ends = [self._next_read, *([self._retries.due] if self._pending else [])]
         return max(0.05, min(ends) - time.monotonic())
 
     # --- which collections ----------------------------------------------------------------------------------------
 
-    def _read(self) -> None:
+    def _read(self, folders: FolderFollower) -> None:
         """Follow the collections of the database: changed, added, removed, enabled, disabled ones."""
         self._next_read = time.monotonic() + _READ_SECONDS
         try:
@@ -124,82 +130,32 @@ class Watcher:
                 self.views.failed(error, (), _READ_SECONDS)
             return
         if self._is_lost:
-            self._is_lost, self._next_try = False, 0.0
+            self._is_lost, self._retries.due = False, 0.0
             self.views.message("the collections can be read again")
-        self._set([one for one in found if not self.names or one.name in self.names])
+        self._set(folders, [one for one in found if not self.names or one.name in self.names])
 
-    def _set(self, found: Iterable[Collection]) -> None:
+    def _set(self, folders: FolderFollower, found: Iterable[Collection]) -> None:
         wanted = {one.name: one._replace(built=None) for one in found if one.enabled}
-        for name in self._watched.keys() - wanted.keys():
-            del self._watched[name]
-            self._waiting.discard(name)
+        for name in set(folders.names) - wanted.keys():
+            folders.remove(name)
+            self._pending.discard(name)
             self.views.message(f"{name}: not watched any more, it was removed or disabled")
-        for name, one in wanted.items():
-            if name not in self._watched or self._watched[name].collection != one:
-                self._watched[name] = WatchedCollection(one, self._root)
-                self._watched[name].look()
-                self._add(name)
-
-    # --- which folders --------------------------------------------------------------------------------------------
-
-    def _take(self, changes: Changes) -> None:
-        if changes.lost:  # all are looked at when their folders are watched again
-            self._followed = {}
-        for one in self._watched.values():
-            paths = [path for path in changes.paths if one.concerns(path)]
-            if paths and one.look(paths):
-                self._add(one.collection.name)
-
-    def _follow(self) -> None:
-        """Watch the folders that there are. Files may have come into a new one before: it is looked at once more."""
-        for _ in range(_ROUNDS):
-            if time.monotonic() < self._next_watch:
-                return
-            wanted = {name: frozenset(one.folders) for name, one in self._watched.items()}
-            try:
-                self._take(self._folders.watch(folder for found in wanted.values() for folder in found))
-            except FileNotFoundError:  # a folder is gone: look again
-                wanted = {}
-            except RagopsError as error:
-                self._look_often(error)
-                return
-            changed = [name for name in self._watched if wanted.get(name) != self._followed.get(name)]
-            self._followed = wanted
-            if not changed:
-                return
-            for name in changed:
-                self._watched[name].can_watch = True
-                if self._watched[name].look():
-                    self._add(name)
-
-    def _look_often(self, error: RagopsError) -> None:
-        """Do without the kernel for a while: each attempt takes watches that other programs may need."""
-        self._followed, self._next_watch = {}, time.monotonic() + _WATCH_SECONDS
-        for one in self._watched.values():
-            one.look_often()
-        if self._told_limit != error.message:
-            self._told_limit = error.message
-            hint = f"\n  → {error.hint}" if error.hint else ""
-            self.views.message(f"{error.message}; files are looked at every 10 s instead{hint}")
-
-    def _say_what_is_watched(self) -> None:
-        names = ", ".join(self._watched) or "the database, for collections"
-        self.views.message(f"watching {names}; Ctrl-C ends it")
+        self._add(folders.add(wanted.values()))
 
     # --- ingest ---------------------------------------------------------------------------------------------------
 
-    def _add(self, name: str) -> None:
-        if not self._waiting or self._attempts > len(_DELAYS):  # a change ends the wait after the last retry
-            self._attempts, self._next_try, self._told = 0, 0.0, ""
-        self._waiting.add(name)
+    def _add(self, names: set[str]) -> None:
+        if names and (not self._pending or self._retries.is_over):  # a change ends the wait after the last retry
+            self._retries, self._shown_lock = _Retries(), ""
+        self._pending |= names
 
     def _bring_up_to_date(self) -> None:
-        names = sorted(self._waiting)
+        names = sorted(self._pending)
         try:
             self._ingest(names)
         except LockedError as error:
-            self._next_try = time.monotonic() + _vary(_LOCK_DELAY)
-            self._tell(error, names, _LOCK_DELAY)
+            self._retries.due = time.monotonic() + _vary(_LOCK_DELAY)
+            self._show_lock(error, names)
         except InterruptedRunError:
             raise
         except RagopsError as error:
@@ -215,32 +171,28 @@ class Watcher:
         except RagopsError:
             self.is_working = False
             raise
-        self.is_working, self._told = False, ""
-        self._waiting -= {one.name for one in report.collections}
+        self.is_working, self._shown_lock = False, ""
+        self._pending -= {one.name for one in report.collections}
         self.views.done(report, refreshed)
         passing = {one.name: one.refused for one in report.collections if one.refused}
         again = {name: fault for name, fault in passing.items() if fault.exit_code in _PASSING}
         if not again:
-            self._attempts = 0
+            self._retries.attempts = 0
             return
-        self._waiting |= again.keys()
+        self._pending |= again.keys()
         first = next(iter(again.values()))
         self._retry(RagopsError(first.code, first.message, first.hint, exit_code=first.exit_code), sorted(again))
 
     def _retry(self, error: RagopsError, names: Sequence[str]) -> None:
         """Plan the next attempt; after the last one, wait for a change."""
-        is_last = self._attempts >= len(_DELAYS)
-        delay = _GIVEN_UP if is_last else _vary(_DELAYS[self._attempts])
-        self._attempts += 1
         self._next_read = 0.0  # a collection may be gone
-        self._next_try = time.monotonic() + delay
-        self.views.failed(error, names, None if is_last else delay)
+        self.views.failed(error, names, self._retries.plan())
 
-    def _tell(self, error: RagopsError, names: Sequence[str], delay: float) -> None:
+    def _show_lock(self, error: RagopsError, names: Sequence[str]) -> None:
         """Show who holds a lock, once."""
-        if self._told != error.message:
-            self._told = error.message
-            self.views.failed(error, names, delay)
+        if self._shown_lock != error.message:
+            self._shown_lock = error.message
+            self.views.failed(error, names, _LOCK_DELAY)
 
 
 def _vary(seconds: float) -> float:

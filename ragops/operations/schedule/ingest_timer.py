@@ -42,19 +42,21 @@ def make_entry(environment: str, config: Path) -> Entry:
     return Entry(_mark(environment, config), "ingest", "ragops schedule", "the ingest", texts.LINGERING)
 
 
-def render_block(schedule: Schedule, minutes: int) -> str:
+def render_block(schedule: Schedule) -> str:
     """Return the lines for a crontab, with marks around them. Raises UsageError (path_not_schedulable)."""
     texts.check_paths(schedule, "\\")
     begin, end = texts.format_block_marks(_mark(schedule.environment, schedule.config))
-    fields = f"*/{minutes} * * * *" if minutes < 60 else f"0 */{minutes // 60} * * *"
+    hours, minutes = divmod(schedule.interval, 60)
+    fields = f"0 */{hours} * * *" if hours else f"*/{minutes} * * * *"
     command = texts.quote_for_cron(texts.build_command(schedule, *_WORDS))
     return render("schedule/crontab-ingest.j2", begin=begin, end=end, fields=fields, command=command)
 
 
-def render_units(schedule: Schedule, minutes: int, *, system: bool) -> dict[str, str]:
+def render_units(schedule: Schedule, *, system: bool) -> dict[str, str]:
     """Return the texts of service and timer by name; `system`: root's own. Raises UsageError (path_not_schedulable)."""
     texts.check_program(schedule)
-    calendar = f"*-*-* *:00/{minutes}:00" if minutes < 60 else f"*-*-* 00/{minutes // 60}:00:00"
+    hours, minutes = divmod(schedule.interval, 60)
+    calendar = f"*-*-* 00/{hours}:00:00" if hours else f"*-*-* *:00/{minutes}:00"
     mark = _mark(schedule.environment, schedule.config)
     return texts.render_pair(schedule, "-ingest", "Ingest", _WORDS, calendar, mark=mark, system=system)
 

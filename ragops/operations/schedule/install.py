@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters import logs
@@ -20,6 +21,7 @@ from ragops.operations.schedule.entries import Entry, Schedulers
 from ragops.operations.schedule.step_runner import files_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ragops.config.load import Project
@@ -71,35 +73,51 @@ class InstallReport:
     ingest: Installed | None = None
 
 
+@dataclass(frozen=True)
+class RunKind:
+    """A kind of run by the clock: its entry in a scheduler, the texts of that, and when it runs next by them."""
+
+    make_entry: Callable[[str, Path], Entry]
+    render_block: Callable[[Schedule], str]
+    render_units: Callable[..., dict[str, str]]
+    find_next_run: Callable[[str, datetime], datetime | None]
+
+
+def _make_nightly_entry(environment: str, config: Path) -> Entry:
+    mark = texts.format_schedule_mark(environment, config)
+    return Entry(mark, "schedule", "ragops backup schedule", "the nightly run", texts.LINGERING)
+
+
+NIGHTLY = RunKind(_make_nightly_entry, texts.render_cron_block, texts.render_units, texts.find_next_run)
+INGEST = RunKind(
+    ingest_timer.make_entry, ingest_timer.render_block, ingest_timer.render_units, ingest_timer.find_next_run
+)
+
+
 def schedulers() -> Schedulers:
     """Those of this machine and user."""
     return Schedulers(Crontab(), unit_folder(os.getuid(), os.environ))
 
 
-def install(schedule: Schedule, found: Schedulers, scheduler: str = "") -> InstallReport:
-    """Put the run into `scheduler`, systemd's timers if none is named and systemd runs, in the place of an older one.
+def install(
+    schedule: Schedule, found: Schedulers, scheduler: str = "", kinds: Sequence[RunKind] = (NIGHTLY,)
+) -> InstallReport:
+    """Put runs into `scheduler`, systemd's timers if none is named and systemd runs, in the place of older ones.
 
     Raises as `Entry.install`.
     """
-    entry = _entry(schedule.environment, schedule.config)
-    chosen, text, notes = entry.install(
-        found,
-        scheduler,
-        lambda: texts.render_cron_block(schedule),
-        lambda: texts.render_units(schedule, system=found.units.system),
-    )
-    return InstallReport(Installed(chosen, text, texts.find_next_run(text, _now())), notes)
-
-
-def install_ingest(schedule: Schedule, minutes: int, found: Schedulers, scheduler: str = "") -> InstallReport:
-    """Put an ingest every so many `minutes` into `scheduler`, as `install` does. Raises as `Entry.install`."""
-    chosen, text, notes = ingest_timer.make_entry(schedule.environment, schedule.config).install(
-        found,
-        scheduler,
-        lambda: ingest_timer.render_block(schedule, minutes),
-        lambda: ingest_timer.render_units(schedule, minutes, system=found.units.system),
-    )
-    return InstallReport(None, notes, Installed(chosen, text, ingest_timer.find_next_run(text, _now())))
+    installed: dict[RunKind, Installed] = {}
+    notes: list[str] = []
+    for kind in kinds:
+        chosen, text, said = kind.make_entry(schedule.environment, schedule.config).install(
+            found,
+            scheduler,
+            partial(kind.render_block, schedule),
+            partial(kind.render_units, schedule, system=found.units.system),
+        )
+        installed[kind] = Installed(chosen, text, kind.find_next_run(text, _now()))
+        notes += said
+    return InstallReport(installed.get(NIGHTLY), tuple(notes), installed.get(INGEST))
 
 
 def show(project: Project, found: Schedulers) -> ScheduleStatus:
@@ -124,12 +142,10 @@ def _find_all(project: Project, found: Schedulers) -> tuple[tuple[Installed, ...
     environment, config = project.paths.environment, project.config
     kinds: list[tuple[Installed, ...]] = []
     failure: RagopsError | None = None
-    for entry, find_next in (
-        (_entry(environment, config), texts.find_next_run),
-        (ingest_timer.make_entry(environment, config), ingest_timer.find_next_run),
-    ):
+    for kind in (NIGHTLY, INGEST):
+        there = kind.make_entry(environment, config).find(found)
         try:
-            kinds.append(tuple(Installed(where, text, find_next(text, _now())) for where, text in entry.find(found)))
+            kinds.append(tuple(Installed(where, text, kind.find_next_run(text, _now())) for where, text in there))
         except RagopsError as error:  # a user with timers and no crontab is well served
             failure = error
             kinds.append(())
@@ -138,14 +154,10 @@ def _find_all(project: Project, found: Schedulers) -> tuple[tuple[Installed, ...
     return kinds[0], kinds[1]
 
 
-def remove(project: Project, found: Schedulers) -> tuple[str, ...]:
+def remove(project: Project, found: Schedulers, kinds: Sequence[RunKind] = (NIGHTLY, INGEST)) -> tuple[str, ...]:
     """Take out what `install` put in; returns from where, nothing if there was nothing."""
-    return _entry(project.paths.environment, project.config).remove(found)
-
-
-def remove_ingest(project: Project, found: Schedulers) -> tuple[str, ...]:
-    """Take out what `install_ingest` put in; returns from where, nothing if there was nothing."""
-    return ingest_timer.make_entry(project.paths.environment, project.config).remove(found)
+    entries = (kind.make_entry(project.paths.environment, project.config) for kind in kinds)
+    return tuple(place for entry in entries for place in entry.remove(found))
 
 
 def last_run(record: Path) -> LastRun | None:
@@ -163,11 +175,6 @@ def _last_run(values: dict[str, Any]) -> LastRun:
         return LastRun(values["start"], "", state, None, ())
     code = values["exit_code"]
     return LastRun(values["start"], values["end"], "failed" if code else "done", code, tuple(values["steps"]))
-
-
-def _entry(environment: str, config: Path) -> Entry:
-    mark = texts.format_schedule_mark(environment, config)
-    return Entry(mark, "schedule", "ragops backup schedule", "the nightly run", texts.LINGERING)
 
 
 def _now() -> datetime:

@@ -28,9 +28,10 @@ _CALENDAR_LINE = re.compile(r"^OnCalendar=\*-\*-\* (\d{2}):(\d{2}):00$", re.MULT
 
 @dataclass(frozen=True)
 class Schedule:
-    """The nightly run of one environment: `minute` after midnight, `drill` a weekday (0 is Sunday) or None.
+    """The runs of one environment: nightly at `minute` after midnight, `drill` a weekday (0 is Sunday) or None.
 
-    `python` is the interpreter that has this ragops, `config` the absolute path of ragops.yaml.
+    `interval` are the minutes between two ingests, whole hours if there are 60 or more. `python` is the interpreter
+    that has this ragops, `config` the absolute path of ragops.yaml.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Schedule:
     python: str
     minute: int = 120
     drill: int | None = None
+    interval: int = 0
 
 
 def parse_time(text: str) -> int:

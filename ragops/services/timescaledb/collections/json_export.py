@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg.rows import dict_row
 
 from ragops.adapters.postgres import translate_errors
-from ragops.services.timescaledb.collections.json_file import BUILT_IN, FIELDS
+from ragops.services.timescaledb.collections.file_columns import BUILT_IN, FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -9,11 +9,12 @@ import tempfile
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from ragops.config import collection_names
 from ragops.errors import IntegrityError, InvalidInputError, MissingError, Problem, UsageError
-from ragops.services.timescaledb.collections.file_keys import EXTRA_KEYS, FILE_TYPES
+from ragops.services.timescaledb.collections.file_columns import BUILT_IN, FIELDS, KNOWN, escape, is_name
+from ragops.services.timescaledb.collections.file_keys import EXTRA_KEYS
 from ragops.services.timescaledb.collections.json_reader import (
     Element,
     HashingReader,
@@ -28,69 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-LARGEST_INTEGER = 2**31 - 1
-LONGEST_NAME = 255
-
-
-class Field(NamedTuple):
-    """A known key of a collection; `expected` describes what `accepts` checks, `cell` is the value in COPY text."""
-
-    key: str
-    column: str
-    expected: str
-    accepts: Callable[[Any], bool]
-    cell: Callable[[Any], str]
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and len(value) <= LONGEST_NAME
-
-
-def _integer(least: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and least <= value <= LARGEST_INTEGER
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_text, value))
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
-
-
-def _array(texts: list[str]) -> str:
-    quoted = (text.replace("\\", "\\\\").replace('"', '\\"') for text in texts)
-    return _escape('{"' + '","'.join(quoted) + '"}') if texts else "{}"
-
-
-_BOOLEAN = {True: "t", False: "f"}.__getitem__
-_NAME = f"a text of 1 to {LONGEST_NAME} characters, not blank"
-_WHOLE = f"a whole number from %s to {LARGEST_INTEGER}"
-FIELDS = (
-    Field("name", "name", collection_names.RULE, collection_names.is_usable, _escape),
-    Field("directory", "directory", "a text that is not blank", _text, _escape),
-    Field("embeddingModel", "embedding_model", _NAME, _name, _escape),
-    Field("chunkSize", "chunk_size", _WHOLE % 1, _integer(1), str),
-    Field("chunkOverlap", "chunk_overlap", _WHOLE % 0, _integer(0), str),
-    Field("fileTypes", "file_types", "a list of texts that are not blank", _texts, _array),
-    Field("recursive", "recursive", "true or false", lambda value: isinstance(value, bool), _BOOLEAN),
-    Field("enabled", "enabled", "true or false", lambda value: isinstance(value, bool), _BOOLEAN),
-)
-KNOWN = {known.key: known for known in FIELDS}
 _DEFAULTABLE = KNOWN.keys() - {"name"}
-# What holds if neither the collection nor the document's defaults have a value.
-BUILT_IN: Mapping[str, Any] = {
-    "embeddingModel": "hashing-384-v1",
-    "chunkSize": 512,
-    "chunkOverlap": 50,
-    "fileTypes": list(FILE_TYPES),
-    "recursive": True,
-    "enabled": True,
-}
 
 
 @dataclass(frozen=True)
@@ -107,9 +46,6 @@ class CollectionsDocument:
     count: int
     rows: BinaryIO
     unread: Mapping[str, int] = field(default_factory=dict)
-
-
-COLUMNS = ("position", "line", *(known.column for known in FIELDS), "extra", "defaults_used")
 
 
 @contextmanager
@@ -272,7 +208,7 @@ class _Check:
         extra = {key: own[key] for key in own if key in unknown} if unknown else {}
         for key in extra:
             self._check_extra(key, own[key], value, f"{place}.{key}")
-        cells += [_escape(_ENCODER.encode(extra)) if unknown else "{}", "{" + ",".join(used) + "}"]
+        cells += [escape(_ENCODER.encode(extra)) if unknown else "{}", "{" + ",".join(used) + "}"]
         return cells
 
     def _check_extra(self, key: str, content: Any, value: Value, place: str) -> None:
@@ -291,7 +227,7 @@ class _Check:
             self._problem(_line(value, "chunkOverlap"), f"{key}.chunkOverlap", message)
 
     def _check_model(self, model: Any, value: Value, key: str) -> None:
-        if _name(model) and (message := self.unknown_model(model)):
+        if is_name(model) and (message := self.unknown_model(model)):
             self._problem(_line(value, "embeddingModel"), f"{key}.embeddingModel", message)
 
     def _check_name(self, name: Any, index: int, value: Value, key: str) -> None:

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from ragops.adapters.postgres import fetch_column, fetch_value, translate_errors
 from ragops.errors import InvalidInputError, Problem
-from ragops.services.timescaledb.collections.json_file import COLUMNS, FIELDS, CollectionsDocument
+from ragops.services.timescaledb.collections.file_columns import COLUMNS, FIELDS
 from ragops.services.timescaledb.collections.json_reader import found
 from ragops.services.timescaledb.schema.detection import missing_schema
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ragops.adapters.postgres import Connection
+    from ragops.services.timescaledb.collections.json_file import CollectionsDocument
 
 __all__ = ["CollectionChange", "FieldChange", "ImportReport", "import_collections"]
 

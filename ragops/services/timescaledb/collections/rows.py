@@ -12,8 +12,8 @@ from psycopg.types.json import Jsonb
 from ragops.adapters.postgres import translate_errors
 from ragops.config import collection_names
 from ragops.errors import InvalidInputError, Problem, UsageError
+from ragops.services.timescaledb.collections.file_columns import BUILT_IN, KNOWN
 from ragops.services.timescaledb.collections.file_keys import EXTRA_KEYS
-from ragops.services.timescaledb.collections.json_file import BUILT_IN, KNOWN
 from ragops.services.timescaledb.collections.json_reader import found
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ragops.adapters.postgres import Connection
+    from ragops.services.timescaledb.collections.file_columns import Field
     from ragops.services.timescaledb.collections.file_keys import ExtraKey
-    from ragops.services.timescaledb.collections.json_file import Field
 
 _SUBJECT = "the collections"
 _PAGE = 1000

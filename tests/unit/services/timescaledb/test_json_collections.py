@@ -10,8 +10,9 @@ from ragops.config import collection_names
 from ragops.errors import ExitCode, InvalidInputError, UsageError
 from ragops.ingest.documents import kinds
 from ragops.resources import templates_dir
+from ragops.services.timescaledb.collections.file_columns import BUILT_IN
 from ragops.services.timescaledb.collections.file_keys import FileRules, file_rules
-from ragops.services.timescaledb.collections.json_file import BUILT_IN, parse_collections
+from ragops.services.timescaledb.collections.json_file import parse_collections
 
 GOOD = {
     "name": "a",
