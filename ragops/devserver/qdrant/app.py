@@ -211,7 +211,7 @@ class Api:
     # --- snapshots ----------------------------------------------------------------------------------------------
 
     async def _snapshot(self, request: Request) -> Json:
-        return await self.engine.snapshot(self._of_shard(request))
+        return await self.engine.snapshot(self._of_shard(request), request.query_params.get("name", ""))
 
     async def _snapshots(self, request: Request) -> list[Json]:
         return await self.engine.read(self._of_shard(request), snapshots.listed)

@@ -11,6 +11,7 @@ from ragops.adapters.files import sync_dir
 from ragops.devserver.qdrant import filters, indexes, queries, values
 from ragops.devserver.qdrant.creation import Settings
 from ragops.devserver.qdrant.errors import internal, no_collection, no_space
+from ragops.devserver.qdrant.places import SNAPSHOTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from ragops.devserver.qdrant.values import Json
 
-SHARD, SNAPSHOTS = "shard", "snapshots"
+SHARD = "shard"
 _NEW, _OLD = "shard.new", "shard.old"
 # A mapped file that cannot grow ends the whole process (SIGBUS), so changes stop before the disk is full.
 _SPARE_BYTES = 64 << 20

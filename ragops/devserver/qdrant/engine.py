@@ -135,11 +135,11 @@ class Engine:
             return await self.run(work, collection)
 
     @_finished
-    async def snapshot(self, name: str) -> Json:
-        """Take a shard snapshot; everything else on the collection waits."""
+    async def snapshot(self, name: str, file: str = "") -> Json:
+        """Take a shard snapshot, called `file` if that is given; everything else on the collection waits."""
         collection = self.storage.get(name)
         async with self._of(collection).gate.alone():
-            return await self.run(snapshots.create, collection)
+            return await self.run(snapshots.create, collection, file)
 
     @_finished
     async def upload(self, name: str, path: Path, checksum: str | None) -> None:

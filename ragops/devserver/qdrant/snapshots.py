@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from ragops.adapters.files import SECRET_MODE, sync_dir, write_atomic
 from ragops.devserver.qdrant import archive
 from ragops.devserver.qdrant.collection import SHARD, check_space
 from ragops.devserver.qdrant.errors import ApiError, bad_input, no_space, not_found, translate
+from ragops.devserver.qdrant.places import SUFFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,16 +20,21 @@ if TYPE_CHECKING:
     from ragops.devserver.qdrant.collection import Collection
     from ragops.devserver.qdrant.values import Json
 
-SUFFIX = ".snapshot"
 _CHECKSUM = ".checksum"
+_NAME = re.compile(rf"[a-z0-9-]+{re.escape(SUFFIX)}")
 _MOST_BYTES = 180  # of a collection's name, which may be as long as a file's
 
 
-def create(collection: Collection) -> Json:
-    """Write a snapshot of the closed shard; it serves again when this returns or raises."""
+def create(collection: Collection, name: str = "") -> Json:
+    """Write a snapshot of the closed shard; it serves again when this returns or raises.
+
+    `name` is ragops' own: Qdrant names snapshots itself. With it their file can be found while it is written.
+    """
+    if name and not _NAME.fullmatch(name):
+        raise bad_input(f"{name!r} is not a name of a snapshot")
     collection.shard()
     check_space(collection.folder)
-    final = collection.snapshots / snapshot_name(collection.name, datetime.now(tz=UTC))
+    final = collection.snapshots / (name or snapshot_name(collection.name, datetime.now(tz=UTC)))
     draft = final.with_name(f".{final.name}")
     try:
         collection.close()

@@ -13,6 +13,7 @@ from uuid import uuid4
 from ragops.adapters.files import SECRET_MODE, explain_os_error, make_dir, sync_dir, write_atomic
 from ragops.devserver.qdrant.collection import Collection, check_space, remove
 from ragops.devserver.qdrant.errors import bad_input, exists, no_collection
+from ragops.devserver.qdrant.places import COLLECTIONS
 from ragops.errors import LockedError, RagopsError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Storage:
         self.aliases: dict[str, str] = {}
         self.unknown: dict[str, str] = {}
         self.peer_id = 0
-        self._home = folder / "collections"
+        self._home = folder / COLLECTIONS
         self._lock = -1
 
     def open(self) -> None:

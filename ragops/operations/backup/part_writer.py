@@ -87,7 +87,7 @@ class BackupWriter:
         source: ByteReader,
         read_back: Callable[[], Part],
         also: Callable[[bytes], None],
-        sha256: str,
+        sha256: Callable[[], str],
     ) -> Part:
         """Encode `source` into the repository while its engine reads it, and compare what lies there then."""
         path = f"{service}/{name}"
@@ -95,7 +95,7 @@ class BackupWriter:
             reading = BackgroundTask(read_back, f"ragops-read-{name}", self._readings)
             try:
                 encoded = self._encode(path, source, also, reading)
-                self._compare(path, encoded, sha256)
+                self._compare(path, encoded, sha256())
                 self.on_progress(Progress(path, "the engine reads it", done=encoded.size, total=encoded.size))
                 part = reading.result()
             except BaseException:
@@ -188,7 +188,7 @@ class ServiceWriter:
         source: ByteReader,
         read_back: Callable[[], Part],
         also: Callable[[bytes], None] = discard,
-        sha256: str = "",
+        sha256: Callable[[], str] = lambda: "",
     ) -> Part:
         """Store and read back."""
         return self._writer.store_part(self.service, name, source, read_back, also, sha256)

@@ -86,14 +86,14 @@ class PartWriter(Protocol):
         source: ByteReader,
         read_back: Callable[[], Part],
         also: Callable[[bytes], None] = discard,
-        sha256: str = "",
+        sha256: Callable[[], str] = lambda: "",
     ) -> Part:
         """Put all of `source` into the repository as the part `name`, and return the part.
 
         `also` gets the same bytes in blocks, the last one empty. `read_back` runs in parallel, in its own thread: it
         has the engine read them and returns their description. Raises what `source` and `read_back` raise, and
-        IntegrityError (part_damaged) if the checksum is not the one that the engine has stated, if any. If it fails it
-        may be called again for the same part.
+        IntegrityError (part_damaged) if the checksum is not the one that the engine has stated, if any, which `sha256`
+        returns after the last byte of `source`. If it fails it may be called again for the same part.
         """
 
 

@@ -289,7 +289,7 @@ def test_a_checksum_that_the_engine_states_is_compared_with_what_is_stored(
 ) -> None:
     def dump_one(writer: Any, name: str, instant: datetime) -> None:
         part = Part(name, instant, {}, {"fake": "1.0"})
-        writer.store(name, Output(b"as it was"), lambda: part, sha256=stated)
+        writer.store(name, Output(b"as it was"), lambda: part, sha256=lambda: stated)
 
     growing._dump_one = dump_one  # type: ignore[method-assign]
     if stated.startswith("0"):

@@ -20,6 +20,7 @@ from ragops.services.qdrant.backup.proven_copies import find, user_aliases, user
 from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 from ragops.services.qdrant.backup.snapshots import Dump, ignore_deletion, kind
 from ragops.services.qdrant.cluster.nodes import connect, is_cluster
+from ragops.services.qdrant.names import ENGINE
 from ragops.services.qdrant.shard_layout import LayoutRules
 from ragops.services.rollback import rollback
 from ragops.services.versions import Version
@@ -47,12 +48,12 @@ class QdrantBackup:
 
     def dump(self, endpoint: Endpoint, control: Control, writer: PartWriter) -> None:
         """Snapshot every shard, fetch it, read it back. Raises IntegrityError, MissingError, UnhealthyError."""
-        del control
+        storage = control.local_data if endpoint.engine == ENGINE else None
         with connect(endpoint, _REQUEST_SECONDS) as nodes:
             copies = ServerCopies(writer.journal)
             copies.clear(nodes)
             versions, instant = _versions(nodes.first, endpoint), datetime.now(tz=UTC)
-            dump = Dump(nodes, writer, versions, copies)
+            dump = Dump(nodes, writer, versions, copies, storage)
             aliases, takings = user_aliases(nodes.first), []
             for number, name in enumerate(user_collections(nodes.first), 1):
                 with ignore_deletion(name, nodes.first):

@@ -14,7 +14,7 @@ from ragops.services.contract import Part
 from ragops.services.qdrant.backup import manifest, snapshot_reader
 from ragops.services.qdrant.backup.manifest import CollectionRecord, Shard
 from ragops.services.qdrant.backup.proven_copies import user_collections
-from ragops.services.qdrant.backup.snapshot_download import start_download
+from ragops.services.qdrant.backup.snapshot_download import follow_snapshot, start_download
 from ragops.services.qdrant.cluster.shards import ShardMap
 
 if TYPE_CHECKING:
@@ -45,12 +45,16 @@ class CollectionSnapshot:
 
 @dataclass(frozen=True)
 class Dump:
-    """The target of a dump's parts, the facts of their engine, and the copies that servers make during the dump."""
+    """The target of a dump's parts, the facts of their engine, and the copies that servers make during the dump.
+
+    `storage` is the folder of the development server if this machine has access to it.
+    """
 
     nodes: Nodes
     writer: PartWriter
     versions: Mapping[str, str]
     copies: ServerCopies
+    storage: Path | None = None
 
     def collection(self, name: str, number: int) -> CollectionSnapshot:
         """Return the tasks for the shards of the collection, the `number`th.
@@ -108,7 +112,12 @@ class Dump:
             counts = {} if points is None else {kind(name, shard, shards): points}
             return Part(part_name, instant, counts, self.versions)
 
-        with start_download(client, f"{path_of(name)}/shards/{shard}/snapshots", target, self.copies) as download:
+        path = f"{path_of(name)}/shards/{shard}/snapshots"
+        if self.storage is None:
+            source = start_download(client, path, target, self.copies)
+        else:
+            source = follow_snapshot(client, path, self.storage, self.copies)
+        with source as download:
             part = self.writer.store(part_name, download, read_back, sha256=download.checksum)
         return Shard(id=shard, file=part_name, points=next(iter(part.counts.values()), None))
 

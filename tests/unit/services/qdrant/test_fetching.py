@@ -1,4 +1,4 @@
-"""How a snapshot comes from its server: downloaded, and removed there whatever happens."""
+"""How a snapshot comes from its server: read while it comes, and removed there whatever happens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import pytest
 
 from ragops.errors import RagopsError, UnhealthyError
-from ragops.services.qdrant.backup.snapshot_download import Download, start_download
+from ragops.services.qdrant.backup.snapshot_download import Download, follow_snapshot, start_download
 from ragops.services.qdrant.backup.snapshot_journal import ServerCopies
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def test_it_is_read_while_it_comes_and_gone_from_the_server_then(server: Server,
         read = server.read_half(download)
         while block := download.read(1 << 16):
             read += block
-        assert hashlib.sha256(read).hexdigest() == download.checksum
+        assert hashlib.sha256(read).hexdigest() == download.checksum()
         assert download.wait().read_bytes() == CONTENT
         assert server.kept == {"others"}
     assert not (tmp_path / "copy").exists()
@@ -108,3 +108,77 @@ def test_a_disk_that_takes_no_file_is_named(server: Server, tmp_path: Path) -> N
     with pytest.raises(RagopsError, match="cannot write"), server.start(tmp_path / "missing" / "copy"):
         pass
     assert server.kept == {"others"}
+
+
+# --- from the folder of a server on this machine ---------------------------------------------------------------------
+
+
+class FolderServer(Server):
+    """A development server, which writes the snapshot of the given name into its folder."""
+
+    def __init__(self, journal: Path, storage: Path) -> None:
+        super().__init__(journal)
+        self.storage = storage
+        self.folder = storage / "collections" / "1" / "snapshots"
+        self.folder.mkdir(parents=True)
+
+    def send(self, method: str, path: str, name: str = "", **query: str) -> dict[str, str] | bool:
+        if method == "DELETE":
+            (self.folder / path.rpartition("/")[2]).unlink()
+            return super().send(method, path, **query)
+        draft = self.folder / f".{name}"
+        with draft.open("xb", buffering=0) as stream:
+            stream.write(CONTENT[:HALF])
+            assert self.half_read.wait(10)
+            if self.fails:
+                draft.unlink()
+                raise UnhealthyError("qdrant_unreachable", "told to fail")
+            stream.write(CONTENT[HALF:])
+        draft.rename(self.folder / name)
+        self.kept.add(name)
+        return {"name": name, "checksum": hashlib.sha256(CONTENT).hexdigest()}
+
+    def follow(self) -> AbstractContextManager[Download]:
+        return follow_snapshot(self, SNAPSHOTS, self.storage, ServerCopies(self.journal))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder_server(tmp_path: Path) -> FolderServer:
+    return FolderServer(tmp_path / "journal", tmp_path / "storage")
+
+
+def test_the_file_of_a_server_here_is_read_while_it_is_written(folder_server: FolderServer) -> None:
+    with folder_server.follow() as download:
+        read = folder_server.read_half(download)
+        while block := download.read(1 << 16):
+            read += block
+        assert hashlib.sha256(read).hexdigest() == download.checksum()
+        assert download.wait().read_bytes() == CONTENT
+    assert folder_server.kept == {"others"}
+    assert list(folder_server.folder.iterdir()) == []
+
+
+def test_a_snapshot_that_is_whole_before_it_is_looked_for(folder_server: FolderServer) -> None:
+    folder_server.half_read.set()
+    with folder_server.follow() as download:
+        while not download._task.wait(1):
+            pass
+        assert download.read(1 << 20) == CONTENT
+        assert download.read(1 << 20) == b""
+
+
+def test_a_server_that_fails_while_it_writes(folder_server: FolderServer) -> None:
+    folder_server.fails = True
+    with pytest.raises(UnhealthyError, match="told to fail"), folder_server.follow() as download:
+        folder_server.read_half(download)
+        while download.read(1 << 16):
+            pass
+    assert folder_server.kept == {"others"}
+
+
+def test_a_snapshot_of_a_reader_that_failed_is_removed(folder_server: FolderServer) -> None:
+    with pytest.raises(ValueError, match="the encoder"), folder_server.follow() as download:
+        folder_server.read_half(download)
+        download.wait()
+        raise ValueError("the encoder")
+    assert folder_server.kept == {"others"}

@@ -1,0 +1,15 @@
+"""Where snapshots are in the storage folder, for the server and for programs that read them there."""
+
+from __future__ import annotations
+
+COLLECTIONS, SNAPSHOTS, SUFFIX = "collections", "snapshots", ".snapshot"
+
+
+def snapshot_pattern(name: str) -> str:
+    """Return the pattern of a snapshot's path in the storage folder; `name` has no special characters."""
+    return f"{COLLECTIONS}/*/{SNAPSHOTS}/{name}"
+
+
+def draft_pattern(name: str) -> str:
+    """Return the pattern of a snapshot's path while it is written."""
+    return snapshot_pattern(f".{name}")
