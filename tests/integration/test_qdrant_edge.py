@@ -633,6 +633,15 @@ def test_snapshot_name_leads_nowhere_else(server: Server, api: httpx.Client) -> 
         assert b'"format"' not in response.content
 
 
+def test_a_snapshot_has_the_name_that_ragops_gives_it_and_no_other_path(server: Server, api: httpx.Client) -> None:
+    make(api, "docs", 2)
+    snapshots = "/collections/docs/shards/0/snapshots"
+    assert ok(api.post(snapshots, params={"wait": "true", "name": "a-1.snapshot"}))["name"] == "a-1.snapshot"
+    for name in ("a-1.snapshot", "../a.snapshot", ".a.snapshot", "a", "a.checksum"):
+        assert api.post(snapshots, params={"wait": "true", "name": name}).status_code == 400
+    assert [item["name"] for item in ok(api.get(snapshots))] == ["a-1.snapshot"]
+
+
 # --- what ragops does with it -----------------------------------------------------------------------------------------
 
 
@@ -880,25 +889,29 @@ def test_alias_and_collection_that_changed_places(server: Server, api: httpx.Cli
     assert count(api, "current") == 30
 
 
-def test_failed_dump_leaves_nothing_on_the_server(server: Server, api: httpx.Client, tmp_path: Path) -> None:
+def test_failed_dump_leaves_nothing_on_the_server(
+    server: Server, api: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_snapshot: Path) -> int:
+        raise IntegrityError("part_damaged", "told to fail")
+
     populate(api)
-    folder = tmp_path / "point"
-    folder.mkdir()
-    (folder / "0001-0.snapshot.copy").write_text("in the way")
-    with pytest.raises(RagopsError):
-        dump(server, folder)
+    monkeypatch.setattr(snapshot_reader, "count_points", fail)
+    with pytest.raises(IntegrityError, match="told to fail"):
+        dump(server, tmp_path / "point")
     for name in ("docs", "empty", "näme with space"):
         assert ok(api.get(f"/collections/{name}/shards/0/snapshots")) == []
 
 
 KILLED_DUMP = """
     import os, pickle, signal, sys
-    from ragops.adapters.qdrant.http import HttpClient
+    from types import SimpleNamespace
+    from ragops.services.qdrant.backup import snapshot_reader
     from ragops.services.qdrant.backup.backup import QdrantBackup
     from tests.backup_helpers import KeepingWriter
-    endpoint, folder, journal = pickle.load(open(sys.argv[1], "rb"))
-    HttpClient.download = lambda *_arguments: os.kill(os.getpid(), signal.SIGKILL)
-    QdrantBackup().dump(endpoint, None, KeepingWriter(folder, journal))
+    endpoint, storage, folder, journal = pickle.load(open(sys.argv[1], "rb"))
+    snapshot_reader.count_points = lambda *_arguments: os.kill(os.getpid(), signal.SIGKILL)
+    QdrantBackup().dump(endpoint, SimpleNamespace(local_data=storage), KeepingWriter(folder, journal))
 """
 
 
@@ -957,7 +970,7 @@ def test_what_a_killed_dump_left_on_the_server_is_removed_by_the_next(
     mine = ok(api.post(snapshots, params={"wait": "true"}))["name"]
     journal = tmp_path / "journal" / "qdrant"
     handover = tmp_path / "handover"
-    handover.write_bytes(pickle.dumps((server.endpoint, tmp_path / "killed", journal)))
+    handover.write_bytes(pickle.dumps((server.endpoint, server.data, tmp_path / "killed", journal)))
     environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
     command = [sys.executable, "-c", textwrap.dedent(KILLED_DUMP), str(handover)]
     assert subprocess.run(command, env=environment, timeout=60, check=False).returncode == -signal.SIGKILL

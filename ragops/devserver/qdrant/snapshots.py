@@ -30,8 +30,8 @@ def create(collection: Collection, name: str = "") -> Json:
 
     `name` is ragops' own: Qdrant names snapshots itself. With it their file can be found while it is written.
     """
-    if name and not _NAME.fullmatch(name):
-        raise bad_input(f"{name!r} is not a name of a snapshot")
+    if name and (not _NAME.fullmatch(name) or (collection.snapshots / name).exists()):
+        raise bad_input(f"{name!r} is not a name for a new snapshot")
     collection.shard()
     check_space(collection.folder)
     final = collection.snapshots / (name or snapshot_name(collection.name, datetime.now(tz=UTC)))
