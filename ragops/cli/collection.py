@@ -52,6 +52,9 @@ def list_collections(context: typer.Context) -> None:
         optional=("MODEL", "INDEXED (UTC)", "DIRECTORY"),
         empty="there are no collections: `ragops collection create NAME DIRECTORY` makes one",
     )
+    for row in rows:
+        if row.needs_rebuild:
+            current.console.message(views.describe_rebuild(row))
 
 
 @group.command()
@@ -68,6 +71,8 @@ def show(context: typer.Context, name: Name) -> None:
     found = operation.show(session.endpoint("timescaledb"), session.endpoint("qdrant"), name)
     current.console.document({**jsonable(found), "whole": found.is_whole})
     current.console.table(("WHAT", "VALUE"), views.facts(found))
+    if found.row.needs_rebuild:
+        current.console.message(views.describe_rebuild(found.row))
     if not found.is_whole:
         current.console.message(f"chunks and points differ: `ragops ingest {name}` repairs it")
     for one in found.layouts.values():

@@ -24,7 +24,15 @@ def state(row: CollectionRow) -> str:
         return "disabled"
     if row.pending:
         return f"{row.pending} pending"
+    if row.needs_rebuild:
+        return "rebuild pending"
     return "ok" if row.indexed_at else "not ingested"
+
+
+def describe_rebuild(row: CollectionRow) -> str:
+    """Return which vectors are searched until a rebuild, and its command."""
+    what = f"{row.name}: the vectors of {row.embedder} are searched until they are of {row.embedding_model}"
+    return f"{what}: `ragops ingest --rebuild {row.name}`"
 
 
 def documents(row: CollectionRow) -> int:

@@ -143,6 +143,8 @@ def _say(console: Console, one: CollectionReport) -> None:
     say_faults(console, one, list_faults(one))
     if one.left_out_counts:
         _say_left_out(console, one)
+    elif not (one.files or one.deleted or one.skipped or one.refused):
+        console.message(f"{one.name}: there is no file to read: see its directory: `ragops collection show {one.name}`")
     if one.chunks:
         parts = ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in one.seconds.items())
         speed = f"{one.files / one.total_seconds:.0f} files/s, {one.chunks / one.total_seconds:.0f} chunks/s"
@@ -163,6 +165,9 @@ def say_faults(console: Console, one: CollectionReport, lines: Sequence[str]) ->
         console.message(one_line(f"{one.name}: {line}"))
     if len(lines) > _SHOWN_FAILURES:
         console.message(f"{one.name}: and {len(lines) - _SHOWN_FAILURES} more; all of them with --json")
+    if lines and one.failed:
+        command = f"`ragops collection set {one.name} --exclude PATTERN`"
+        console.message(f"  → mend these files, or leave them out: {command}")
 
 
 def _say_left_out(console: Console, one: CollectionReport) -> None:

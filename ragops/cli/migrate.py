@@ -51,6 +51,8 @@ def up(
         current.console.message(f"applied {item.version:03} {item.name} ({duration(item.seconds)})")
     total = len(report.status.migrations)
     current.console.text(f"{len(report.applied)} applied, {total} in all, made for {report.status.edition.value}")
+    if len(report.applied) == total:  # the schema is new
+        current.console.message("next: `ragops collection create NAME DIRECTORY`, then `ragops ingest`")
 
 
 @group.command()

@@ -109,6 +109,8 @@ def _show(console: Console, result: QueryResult, *, full: bool) -> None:
             console.text(f"    {line}")
     if not result.passages:
         console.message(f"nothing was found in {result.collection or 'any collection'}")
+        shown = f"`ragops collection show {result.collection}`" if result.collection else "`ragops collection list`"
+        console.message(f"  → see what was ingested: {shown}")
         return
     written = f"written by {result.model}, " if result.model else ""
     mode = f"{result.mode} search" if result.mode else "search"

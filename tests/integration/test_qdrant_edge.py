@@ -77,7 +77,7 @@ class Server:
     def start(self, extra_args: Sequence[str] = ()) -> None:
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([*self.command, *extra_args], stdout=log, stderr=log)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while True:
             try:
                 httpx.get(f"{self.url}/healthz", trust_env=False).raise_for_status()

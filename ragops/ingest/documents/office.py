@@ -20,7 +20,6 @@ _PROTECTED = "EncryptedPackage".encode("utf-16-le")
 _OLD = b"\xd0\xcf\x11\xe0"
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _COMPATIBLE = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
-_MOST_COLUMNS = 1000
 
 
 def check_package(data: bytes, *, may_be_old: bool = False) -> None:
@@ -185,7 +184,7 @@ def convert_sheets(data: bytes) -> Converted:
         for name in book.sheet_names:
             out.heading(2, name)
             rows = book.get_sheet_by_name(name).to_python(skip_empty_area=True)
-            add_table(out, ([_cell(value) for value in row[:_MOST_COLUMNS]] for row in rows))
+            add_table(out, ([_cell(value) for value in row] for row in rows))
     except PasswordError as error:
         raise UnreadableError("protected by a password") from error
     except CalamineError as error:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ragops.adapters.qdrant.sparse import LANGUAGE
+from ragops.embedding.null_embedder import BM25_NAME
 from ragops.errors import RagopsError
 from ragops.operations.data.models import find_models
 from ragops.services.api.configuration import vector_settings
@@ -46,12 +47,14 @@ def _describe_models(session: Session) -> tuple[str, ...]:
     options, models = session.endpoint("api").options, find_models(session)
     if models.words_alone:  # no vector is asked for
         return ()
+    used = _Used.of(session)
+    if options.get("models") == "":  # search was by words alone, and asked no model
+        return _describe_vectors(used)
     default = options.get("embedder", "")
     before: dict[str, dict[str, Any]] = json.loads(options.get("models") or "{}") or {
         name: {} for name in [default] if name
     }
     now = {name: vector_settings(spec) for name, spec in models.specs.items()}
-    used = _Used.of(session)
     found = []
     for name, settings in before.items():
         if models.find_fault(name):
@@ -95,6 +98,14 @@ class _Used:
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return the keys of settings that change vectors and are not what they were; none if they were not stored."""
     return [key for key in before if before[key] != now.get(key)]
+
+
+def _describe_vectors(used: _Used) -> tuple[str, ...]:
+    names = [row.name for row in used.by(BM25_NAME)]
+    if not names:
+        return ()
+    what = f"search is no longer by words alone: {used.describe(names)} have no vectors, and are searched by words"
+    return (f"{what} until `ragops ingest --rebuild {' '.join(names[:_NAMED])}` has built them again",)
 
 
 def _describe_changed(name: str, keys: Sequence[str], now: Mapping[str, Any], used: _Used) -> str:

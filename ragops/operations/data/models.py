@@ -49,8 +49,9 @@ class Models:
         """Return what `name` means. Raises UsageError (embedding_model_unknown) with the names that there are."""
         found = self.specs.get(name) or local_spec(name)
         if found is None:
-            hint = "name one of them as its `embeddingModel`, or add the model to `api.models` of ragops.yaml"
-            raise UsageError("embedding_model_unknown", self.find_fault(name), hint)
+            hint = "use one of these names, or add the model to `api.models` of ragops.yaml"
+            what = f"cannot use embedding model {name!r}: {self.find_fault(name)}"
+            raise UsageError("embedding_model_unknown", what, hint)
         return found
 
     def find_fault(self, name: str) -> str:
@@ -59,7 +60,7 @@ class Models:
             return ""
         names = list(dict.fromkeys([*self.specs, STATIC_NAME, f"hashing-{HASHING_DIMENSIONS}-v1"]))
         more = ", …" if len(names) > _NAMED else ""
-        return f"there is no embedding model {name}; there are {', '.join(names[:_NAMED])}{more}"
+        return f"there is none of that name; there are {', '.join(names[:_NAMED])}{more}"
 
     def open(self, name: str) -> Embedder:
         """Return the embedder of that name. Raises UsageError (embedding_model_unknown), MissingError."""

@@ -81,7 +81,9 @@ def query(
     service_unavailable).
     """
     if not text.strip():
-        raise UsageError("invalid_request", "cannot ask the question: it is empty", "write one: `ragops query TEXT`")
+        raise UsageError(
+            "invalid_request", "cannot ask the question: it is empty", 'write one: `ragops query "QUESTION"`'
+        )
     with _client(gateway_url, token, ca_file) as client:
         body = {"query": text, "limit": limit} | ({"collection": collection} if collection else {})
         try:

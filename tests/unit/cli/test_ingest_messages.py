@@ -71,6 +71,19 @@ def test_the_end_is_predicted_once_there_is_something_to_go_by() -> None:
     assert "left" not in documents_text(Progress("docs", "compare", 500, 1000, 0, 20.0))
 
 
+def test_a_folder_without_files_is_said_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    for report, count in ((CollectionReport("docs"), 1), (CollectionReport("docs", deleted=2), 0)):
+        _say(Console(color=False), report)
+        assert capsys.readouterr().err.count("docs: there is no file to read") == count
+
+
+def test_files_that_cannot_be_read_can_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    _say(Console(color=False), CollectionReport("docs", failed=(FailedDocument("a.pdf", "damaged"),)))
+    assert "`ragops collection set docs --exclude PATTERN`" in capsys.readouterr().err.splitlines()[-1]
+    _say(Console(color=False), CollectionReport("docs", refused_chunks=(RefusedChunk("a", 1, "too long"),)))
+    assert "--exclude" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("given", [("rebuild", "watch"), ("drop_old", "watch"), ("rebuild", "drop_old")])
 def test_options_that_are_commands_of_their_own(given: tuple[str, ...]) -> None:
     options = {name: name in given for name in ("rebuild", "drop_old", "watch")}

@@ -12,11 +12,13 @@ import yaml
 
 from ragops.config.model import Settings
 from ragops.errors import InvalidInputError, RagopsError, UsageError
+from ragops.operations.data import model_changes
 from ragops.operations.data.model_changes import describe_changes
 from ragops.operations.data.models import Models, find_models, model_keys
 from ragops.services.api.configuration import known_models
 from ragops.services.spec import Distribution
 from ragops.services.timescaledb.collections.json_file import parse_collections
+from ragops.services.timescaledb.collections.made_with import MadeWith
 from tests.fake_session import fake_session
 from tests.unit.embedding.model_server import ModelServer
 
@@ -74,7 +76,7 @@ def test_an_import_refuses_unknown_models_with_their_lines(tmp_path: Path) -> No
         pass
     found = [(problem.where.rpartition(":")[2], problem.key) for problem in caught.value.problems]
     assert found == [("2", "collections[0].embeddingModel"), ("3", "defaults.embeddingModel")]
-    assert "there is no embedding model gone; there are wordllama-l2-256-v2" in caught.value.problems[0].message
+    assert "there is none of that name; there are wordllama-l2-256-v2" in caught.value.problems[0].message
 
 
 def test_two_embedders_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -125,6 +127,20 @@ def test_what_a_change_of_models_means_is_said_before_it_is_made(tmp_path: Path)
     assert "`ragops collection set NAME --model MODEL` and `ragops ingest --rebuild NAME`" in gone
     [old] = describe_changes(session(tmp_path, {"embedder": "nomic-embed-text"}))  # an earlier release provisioned it
     assert old == gone
+
+
+def test_from_search_by_words_alone_to_vectors_no_embedder_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_words = {"embedder": "hashing-384-v1", "models": ""}
+    assert describe_changes(session(tmp_path, by_words)) == ()
+    made = [MadeWith("docs", "docs", True, "bm25", 0, None), MadeWith("old", "old", True, "hashing-384-v1", 384, None)]
+    monkeypatch.setattr(model_changes, "count_chunks", lambda *_: {"docs": 12})
+    database: Any = {"timescaledb": None}
+    monkeypatch.setattr(model_changes._Used, "of", lambda _session: model_changes._Used(database, made))
+    [text] = describe_changes(session(tmp_path, by_words))
+    assert "docs (12 chunks) have no vectors" in text
+    assert "`ragops ingest --rebuild docs`" in text
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from ragops.adapters.postgres import translate_errors
 from ragops.config import collection_names
+from ragops.embedding.null_embedder import BM25_NAME
 from ragops.errors import InvalidInputError, Problem, UsageError
 from ragops.services.timescaledb.collections.file_columns import BUILT_IN, KNOWN
 from ragops.services.timescaledb.collections.file_keys import EXTRA_KEYS
@@ -35,7 +36,9 @@ DELETE_PAGE: LiteralString = (
 _ROWS: LiteralString = f"""
 SELECT c.name, c.directory, c.embedding_model, c.chunk_size, c.chunk_overlap, c.file_types, c.recursive, c.enabled,
        c.source, c.extra, coalesce(f.defaults, '{{}}'), d.indexed, d.failed, d.pending,
-       (SELECT max(indexed_at) FROM rag.documents WHERE collection_id = c.id AND status = 'indexed')
+       (SELECT max(indexed_at) FROM rag.documents WHERE collection_id = c.id AND status = 'indexed'),
+       (SELECT details->'way'->>'embedder' FROM rag.ingestion_jobs
+        WHERE collection_id = c.id AND details ? 'way' ORDER BY started_at DESC LIMIT 1)
 FROM rag.collections c LEFT JOIN rag.collection_defaults f ON c.source = 'json' CROSS JOIN LATERAL (
     SELECT coalesce(sum(documents) FILTER (WHERE status = 'indexed'), 0)::bigint AS indexed,
            coalesce(sum(documents) FILTER (WHERE status = 'failed'), 0)::bigint AS failed,
@@ -50,7 +53,8 @@ ORDER BY c.name
 class CollectionRow:
     """A collection with counts of its documents; `source` is json or database.
 
-    `extra` has its keys without a column of their own, `defaults` those of the document that it came from.
+    `extra` has its keys without a column of their own, `defaults` those of the document that it came from. `embedder`
+    made its vectors, None before its first ingest.
     """
 
     name: str
@@ -68,6 +72,12 @@ class CollectionRow:
     failed: int
     pending: int
     indexed_at: datetime | None
+    embedder: str | None = None
+
+    @property
+    def needs_rebuild(self) -> bool:
+        """Whether its vectors are of another model than it has now: they are searched until a rebuild."""
+        return bool(self.indexed) and self.embedder not in (None, BM25_NAME, self.embedding_model)
 
     @property
     def values(self) -> dict[str, Any]:

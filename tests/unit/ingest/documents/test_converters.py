@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from ragops.ingest.documents import child, kinds
+from ragops.ingest.documents import child, kinds, office
 from tests import document_files as files
 
 PAGE = (
@@ -251,3 +251,9 @@ def test_the_reason_is_named_for_a_file_that_cannot_be_converted(name: str) -> N
     make, reason = BROKEN[name]
     with pytest.raises(Exception, match=reason):  # the process around it reports what a library raises
         child.convert(kinds.kind_of(name).converter or "plain", name, make())
+
+
+def test_a_sheet_keeps_all_its_columns() -> None:
+    names = [f"c{number}" for number in range(1200)]
+    found = office.convert_sheets(files.sheets({"Wide": [names, [f"v{number}" for number in range(1200)]]}))
+    assert "c1199: v1199" in found.text
