@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 
 from ragops.errors import LockedError, MissingError, UnhealthyError, UsageError
 from ragops.ingest.document_store import open_store
@@ -22,10 +23,11 @@ from ragops.operations.cluster import reshard as operation
 from ragops.operations.cluster.reshard import ReshardPlan, ReshardRequest, ReshardResult
 from ragops.operations.data import collections
 from ragops.operations.data.ingest import drop_old
-from ragops.services.contract import Node
+from ragops.services.contract import Endpoint, Login, Node
 from ragops.services.qdrant.cluster import collection_copy
 from ragops.services.qdrant.shard_layout import ShardLayout
 from tests.integration.test_ingest import (  # noqa: F401
+    Store,
     World,
     fill,
     forked,
@@ -33,20 +35,54 @@ from tests.integration.test_ingest import (  # noqa: F401
     mutate,
     points_of,
     rebuild,
-    store,
     words,
     world,
 )
+from tests.qdrant_processes import KEY, cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from ragops.operations.session import Session
-    from ragops.services.contract import Endpoint
+    from tests.qdrant_processes import Cluster
 
 pytestmark = pytest.mark.fault
 _MOST_EFFECTS = 70  # that a reshard of four documents has on the stores
-REQUEST = ReshardRequest("docs", shards=1, rate=0)
+KINDS = ("the development engine", "a server")
+
+
+class Server:
+    """One node of the real server, as `Store` has the development engine; a copy gets three shards there."""
+
+    shards = 3
+
+    def __init__(self, node: Cluster) -> None:
+        self.client = node.http()
+        login = Login("", "qdrant_api_key", SecretStr(KEY))
+        port = node.ports[1][0]
+        self.endpoint = Endpoint(
+            "qdrant", "qdrant", node.version(), "test", "127.0.0.1", port, logins={"application": login}
+        )
+
+    points, aliases, post = Store.points, Store.aliases, Store.post
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def store(request: pytest.FixtureRequest, root: Path) -> Iterator[Any]:
+    if request.param == KINDS[0]:
+        made = Store(root / "edge")
+        yield made
+        made.kill()
+        return
+    with cluster(1) as node, node.http() as api:
+        api.delete("/collections/ragops-health")
+        yield Server(node)
+
+
+def request_of(world: World, **other: Any) -> ReshardRequest:
+    """As many shards as the server takes, as fast as it can."""
+    return ReshardRequest("docs", shards=getattr(world.store, "shards", 1), rate=0, **other)
 
 
 class FakeSession:
@@ -87,8 +123,10 @@ def many_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(operation, "layout_of", found)
 
 
-def reshard(world: World, request: ReshardRequest = REQUEST, free: int | None = None) -> ReshardResult | ReshardPlan:
-    return operation.reshard(session_of(world, free), request)
+def reshard(
+    world: World, request: ReshardRequest | None = None, free: int | None = None
+) -> ReshardResult | ReshardPlan:
+    return operation.reshard(session_of(world, free), request or request_of(world))
 
 
 def whole(world: World, points: str) -> dict[str, Any]:
@@ -134,6 +172,8 @@ def test_every_point_is_copied_with_its_vectors_and_nothing_is_embedded(world: W
     result = reshard(world)
     assert isinstance(result, ReshardResult)
     assert (result.plan.source, result.plan.target, result.points) == ("docs", "docs@2", len(before))
+    shards = world.store.client.get("/collections/docs@2/cluster").json()["result"]["shard_count"]
+    assert shards == request_of(world).shards
     assert whole(world, "docs@2") == before == whole(world, "docs")
     schema = {name: world.store.client.get(f"/collections/{name}").json()["result"] for name in ("docs", "docs@2")}
     assert schema["docs"]["config"]["params"]["vectors"] == schema["docs@2"]["config"]["params"]["vectors"]
@@ -148,11 +188,13 @@ def test_every_point_is_copied_with_its_vectors_and_nothing_is_embedded(world: W
 def test_a_dry_run_changes_nothing(world: World) -> None:
     fill(world)
     world.run()
-    writes, jobs = world.store.writes(), world.sql("SELECT count(*) FROM rag.ingestion_jobs")
-    plan = operation.plan(session_of(world), REQUEST)
-    assert (plan.source, plan.target, plan.before.shards, plan.after.shards) == ("docs", "docs@2", 6, 1)
+    names = world.store.client.get("/collections").json()["result"]
+    jobs = world.sql("SELECT count(*) FROM rag.ingestion_jobs")
+    plan = operation.plan(session_of(world), request_of(world))
+    shards = request_of(world).shards
+    assert (plan.source, plan.target, plan.before.shards, plan.after.shards) == ("docs", "docs@2", 6, shards)
     assert plan.changes
-    assert world.store.writes() == writes
+    assert world.store.client.get("/collections").json()["result"] == names
     assert world.sql("SELECT count(*) FROM rag.ingestion_jobs") == jobs
 
 
@@ -372,17 +414,17 @@ def test_a_full_disk_is_refused_before_the_second_page(world: World, monkeypatch
 def test_the_development_server_and_a_collection_without_points_are_refused(world: World) -> None:
     alone = FakeSession(world, world.store.endpoint)
     with pytest.raises(UsageError, match="the embedded runtime has one development server") as caught:
-        operation.reshard(alone, REQUEST)  # type: ignore[arg-type]
+        operation.reshard(alone, request_of(world))  # type: ignore[arg-type]
     assert caught.value.code == "not_a_cluster"
     with pytest.raises(UsageError, match="cannot reshard docs: it has no points yet") as caught:
         reshard(world)
     assert "`ragops collection set docs --shards N`" in caught.value.hint
     with pytest.raises(UsageError, match="cannot find collection other"):
-        reshard(world, replace(REQUEST, collection="other"))
+        reshard(world, replace(request_of(world), collection="other"))
     fill(world)
     world.run()
     with pytest.raises(UsageError, match="3 copies need as many nodes, there are 1"):
-        reshard(world, replace(REQUEST, copies=3))
+        reshard(world, request_of(world, copies=3))
 
 
 def test_a_stale_run_of_another_machine_writes_into_the_live_points(world: World) -> None:
@@ -415,7 +457,7 @@ def test_the_next_run_continues_behind_the_last_page(world: World, monkeypatch: 
     monkeypatch.setattr(copying, "copy_page", page)
     with pytest.raises(UnhealthyError):
         reshard(world)
-    assert operation.plan(session_of(world), REQUEST).resumed == 6
+    assert operation.plan(session_of(world), request_of(world)).resumed == 6
     total = len(whole(world, "docs"))
     assert isinstance(reshard(world), ReshardResult)
     assert sum(one.points for one in pages[3:]) == total - 6

@@ -13,9 +13,9 @@ from ragops.services.qdrant.vector_storage import INT8, storage_for, with_storag
     ("points", "numbers", "shards", "storage"),
     [
         (0, 384, 1, {}),
-        (340_000, 384, 1, {}),
-        (350_000, 384, 1, {"quantization_config": INT8}),
-        (350_000, 384, 3, {}),
+        (10_000, 384, 1, {}),
+        (11_000, 384, 1, {"quantization_config": INT8}),
+        (11_000, 384, 3, {}),
         (1_300_000, 384, 1, {"quantization_config": INT8}),
         (1_400_000, 384, 1, {"quantization_config": INT8, "on_disk": True}),
         (700_000, 768, 1, {"quantization_config": INT8, "on_disk": True}),
