@@ -1,6 +1,6 @@
 """`make bench-segments`: what an index, quantization and vectors on disk cost and find in one shard, on Qdrant's own engine.
 
-Each way runs in a process of its own, in which the engine is a library: processor time and memory are its alone.
+Each way runs in a process of its own, in which the engine is a library: its processor time is its alone.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -61,16 +60,9 @@ def exact(data: Any, asked: Any) -> list[set[int]]:
     return found
 
 
-def anonymous() -> int:
-    """Resident bytes of this process that no file backs."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return sum(int(line.split()[1]) << 10 for line in lines if line.startswith("RssAnon:"))
-
-
 def run_one(way: str, size: int, folder: Path) -> dict[str, Any]:
     """Fill a shard, and measure the searches in it."""
     on_disk, quantized, threshold, rescore, oversampling = WAYS[way]
-    before = anonymous()
     shard = edge.EdgeShard.create(str(folder), edge.EdgeConfig(
         vectors={"": edge.EdgeVectorParams(SIZE, edge.Distance.Cosine, on_disk=on_disk)},
         quantization_config=_INT8 if quantized else None,
@@ -91,9 +83,7 @@ def run_one(way: str, size: int, folder: Path) -> dict[str, Any]:
     indexed = shard.info().indexed_vectors_count
     del data, points
     shard.close()
-    before = anonymous()
     shard = edge.EdgeShard.load(str(folder))
-    held = anonymous() - before
     params = None
     if quantized:
         params = edge.SearchParams(quantization=edge.QuantizationSearchParams(False, rescore, oversampling))
@@ -105,15 +95,13 @@ def run_one(way: str, size: int, folder: Path) -> dict[str, Any]:
             hits += len(truth[place] & {UUID(str(point.id)).int for point in found}) if number else 0
         times.append((time.process_time() - used) * 1000 / len(asked))
     shard.close()
-    return {
-        "times": times[1:], "recall": hits / (LIMIT * len(asked) * ROUNDS), "indexed": indexed, "built": built,
-        "held": held, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10,
-    }  # fmt: skip
+    recall = hits / (LIMIT * len(asked) * ROUNDS)
+    return {"times": times[1:], "recall": recall, "indexed": indexed, "built": built}
 
 
 def rows() -> Iterator[str]:
-    yield "| points | way | processor time for a search | recall@10 | indexed | processor time to build | memory of the shard |"
-    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    yield "| points | way | processor time for a search | recall@10 | indexed | processor time to build |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     for size in SIZES:
         for way in WAYS:
             with tempfile.TemporaryDirectory(prefix="ragops-bench-") as folder:
@@ -121,8 +109,7 @@ def rows() -> Iterator[str]:
                 done = subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=1800)
             one = json.loads(done.stdout)
             times = f"{statistics.median(one['times']):.3f} ({min(one['times']):.3f}-{max(one['times']):.3f}) ms"
-            memory = f"{one['held'] / (1 << 20):.0f} MiB"
-            yield f"| {size:,} | {way} | {times} | {one['recall']:.4f} | {one['indexed']:,} | {one['built']:.1f} s | {memory} |"
+            yield f"| {size:,} | {way} | {times} | {one['recall']:.4f} | {one['indexed']:,} | {one['built']:.1f} s |"
 
 
 def main() -> None:
