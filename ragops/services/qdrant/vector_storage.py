@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 QUANTIZED_BYTES = 16 << 20
 # 1.4 million of 384 numbers: the vectors alone would fill the memory that a node has by default.
 ON_DISK_BYTES = 2 << 30
+# Up to here the quantized vectors, a quarter, are held in memory; larger ones would take half of a node's.
+HELD_BYTES = 4 << 30
 _NUMBER_BYTES = 4
-INT8 = {"scalar": {"type": "int8", "quantile": 0.99, "always_ram": True}}
 
 
 def storage_for(points: int, numbers: int, shards: int) -> dict[str, Any]:
@@ -26,8 +27,13 @@ def storage_for(points: int, numbers: int, shards: int) -> dict[str, Any]:
     `quantization_config` if it is to be quantized; `on_disk` if the exact vectors are to be read from disk.
     """
     size = points * numbers * _NUMBER_BYTES / shards
-    found: dict[str, Any] = {"quantization_config": INT8} if size > QUANTIZED_BYTES else {}
+    found: dict[str, Any] = {"quantization_config": int8(held=size <= HELD_BYTES)} if size > QUANTIZED_BYTES else {}
     return found | ({"on_disk": True} if size > ON_DISK_BYTES else {})
+
+
+def int8(*, held: bool) -> dict[str, Any]:
+    """Return the configuration of scalar quantization; with `held` its vectors stay in memory."""
+    return {"scalar": {"type": "int8", "quantile": 0.99, "always_ram": held}}
 
 
 def with_storage(body: Mapping[str, Any], storage: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from ragops.services.qdrant.vector_storage import INT8, storage_for, with_storage
+from ragops.services.qdrant.vector_storage import int8, storage_for, with_storage
+
+INT8 = int8(held=True)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +21,7 @@ from ragops.services.qdrant.vector_storage import INT8, storage_for, with_storag
         (1_300_000, 384, 1, {"quantization_config": INT8}),
         (1_400_000, 384, 1, {"quantization_config": INT8, "on_disk": True}),
         (700_000, 768, 1, {"quantization_config": INT8, "on_disk": True}),
+        (3_000_000, 768, 1, {"quantization_config": int8(held=False), "on_disk": True}),
         (10_000_000, 0, 1, {}),
     ],
 )
