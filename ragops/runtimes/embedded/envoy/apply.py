@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from ragops.adapters.files import PUBLIC_MODE, explain_os_error, make_dir, sync_dir, write_atomic
 from ragops.adapters.state_file import StateFile
 from ragops.errors import RagopsError
-from ragops.runtimes.gateway_smoke import back_in_force, live_configuration, smoke
 from ragops.services.gateway.configuration import CHECK_PLACEHOLDER
 
 if TYPE_CHECKING:
@@ -34,6 +33,9 @@ def apply(wanted: GatewayConfiguration) -> None:
     A gateway that does not run, or is about to be restarted with another bootstrap, gets its files unasked. Raises
     RagopsError: gateway_config_invalid (nothing was touched), gateway_smoke_failed (the last good files are back).
     """
+    # Imported where it is used: Pulumi's host of providers also starts for a plan, which sends the gateway nothing.
+    from ragops.runtimes.gateway_smoke import live_configuration, smoke
+
     validate(wanted)
     folder = Path(wanted.folder)
     before = last_good(folder) or current(folder)
@@ -116,6 +118,8 @@ def _put(folder: Path, files: Mapping[str, str]) -> None:
 
 def _undone(wanted: GatewayConfiguration, before: Mapping[str, str], mark: str | None, failure: str) -> RagopsError:
     """Put `before` back, whose mark is `mark`; the error says whether the gateway is as it was."""
+    from ragops.runtimes.gateway_smoke import back_in_force
+
     outcome = "there was no earlier configuration to go back to"
     if before:
         _put(Path(wanted.folder), before)
