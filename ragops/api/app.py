@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ragops.api.dependencies import Dependencies
 
 MAX_BODY = 64 * 1024
+_DOCUMENT: dict[str, Any] = {}
 _DESCRIPTION = (
     "Searches collections of documents and answers questions from them. Every error is a problem document (RFC 9457). "
     "While a dependency is down its circuit breaker refuses at once with 503 and `Retry-After`; all else continues."
@@ -107,15 +108,20 @@ def _operation_id(route: APIRoute) -> str:
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        schema = problem.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-        schemas = document["components"]["schemas"]
-        schemas.update(schema.pop("$defs", {}))
-        schemas["Problem"] = schema
-        _restore_examples(schemas)
-        app.openapi_schema = document
-    return app.openapi_schema
+    """Return the document, which is the same for every app of a process: no configuration changes a route."""
+    if not _DOCUMENT:
+        _DOCUMENT.update(_make_document(app))
+    return _DOCUMENT
+
+
+def _make_document(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+    schema = problem.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas = document["components"]["schemas"]
+    schemas.update(schema.pop("$defs", {}))
+    schemas["Problem"] = schema
+    _restore_examples(schemas)
+    return document
 
 
 def _restore_examples(schemas: dict[str, Any]) -> None:

@@ -545,6 +545,7 @@ INTERRUPTED = """
 
 
 @pytest.mark.fault
+@pytest.mark.campaign(sample=2)
 @pytest.mark.parametrize("step", ["before", "begun", "dump one", "dump two", "read one", "read two"])
 def test_an_interrupted_run_leaves_nothing_and_ends(repos: Repositories, step: str) -> None:
     with child(INTERRUPTED, repos, step) as process:
@@ -589,6 +590,7 @@ def test_a_thread_that_hears_nothing_does_not_keep_the_run_from_its_end(repos: R
 
 
 @pytest.mark.fault
+@pytest.mark.campaign(sample=1)
 @pytest.mark.parametrize("step", ["begun", "dump two", "read two"])
 def test_a_killed_run_leaves_nothing_visible_and_the_next_one_clears_it(repos: Repositories, step: str) -> None:
     with child(INTERRUPTED, repos, step) as process:
