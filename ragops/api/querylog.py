@@ -9,6 +9,7 @@ import os
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from ragops.api.breakers import CircuitOpenError
@@ -16,7 +17,7 @@ from ragops.api.logs import log, request_id
 from ragops.api.problem import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from datetime import datetime
 
     from ragops.api.clock import Clock
@@ -25,17 +26,23 @@ if TYPE_CHECKING:
     from ragops.api.stores import Database
 
 _LOG = logging.getLogger(__name__)
-_BATCH = 100
-_MOST_WAITING = 2000
+_BATCH = 500
+_MOST_WAITING = 10_000
+_GATHER_SECONDS = 0.2  # a batch waits for more rows: one COPY costs as much as many rows
 _FLUSH_SECONDS = 2.0
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 30.0
-# The same row may be sent twice: a connection can be lost after a commit and before we hear of it.
-_INSERT = """
-INSERT INTO rag.query_logs (id, asked_at, collection, query, query_hash, embedding_model, consumer, request_id,
-                            outcome, result_count, top_score, duration_ms)
+_COLUMNS = (
+    "id, asked_at, collection, query, query_hash, embedding_model, consumer, request_id, outcome, result_count,"
+    " top_score, duration_ms"
+)
+_COPY = f"COPY rag.query_logs ({_COLUMNS}) FROM STDIN"
+# For the rows of a batch that was refused. It may have been stored after all: a connection can be lost after a commit
+# and before we hear of it, and then COPY finds the ids taken.
+_INSERT = f"""
+INSERT INTO rag.query_logs ({_COLUMNS})
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING
-"""
+"""  # noqa: S608  constants
 
 Privacy = Literal["keep", "hash", "omit"]
 
@@ -85,6 +92,8 @@ class QueryLog:
         self._read_only = read_only
         self._queue: asyncio.Queue[tuple[object, ...]] = asyncio.Queue(_MOST_WAITING)
         self._task: asyncio.Task[None] | None = None
+        self._in_hand = 0  # rows that were taken out of the queue and are not written
+        self._closing = False
 
     def start(self) -> None:
         """Begin to write."""
@@ -92,13 +101,16 @@ class QueryLog:
             self._task = asyncio.create_task(self._write(self._database))
 
     async def close(self) -> None:
-        """Write what waits, for two seconds at most."""
+        """Write what waits, for two seconds at most; count what is lost."""
         if self._task is None:
             return
+        self._closing = True
         try:
             await asyncio.wait_for(self._queue.join(), _FLUSH_SECONDS)
         except TimeoutError:
-            log(_LOG, logging.WARNING, "query_log_lost", rows=self._queue.qsize())
+            lost = self._queue.qsize() + self._in_hand
+            self._metrics.log_dropped.inc(lost)
+            log(_LOG, logging.WARNING, "query_log_lost", rows=lost)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
@@ -127,25 +139,43 @@ class QueryLog:
     async def _write(self, database: Database) -> None:
         while True:
             rows = [await self._queue.get()]
+            self._in_hand = 1
+            if not self._closing:
+                await asyncio.sleep(_GATHER_SECONDS)
             while len(rows) < _BATCH and not self._queue.empty():
                 rows.append(self._queue.get_nowait())
-            await self._insert(database, rows)
+            self._in_hand = len(rows)
+            try:
+                await self._repeat(partial(database.copy, _COPY, rows))
+            except Exception as error:  # one row can hold up all others of its batch
+                log(_LOG, logging.WARNING, "query_log_refused", rows=len(rows), reason=type(error).__name__)
+                await self._store_each(database, rows)
+            self._in_hand = 0
             for _ in rows:
                 self._queue.task_done()
 
-    async def _insert(self, database: Database, rows: Sequence[tuple[object, ...]]) -> None:
-        """Until it succeeds: while the database is away the queue fills, and then the newest are dropped."""
+    async def _store_each(self, database: Database, rows: Sequence[tuple[object, ...]]) -> None:
+        """Write rows of which some can never be written; those alone are lost."""
+        for row in rows:
+            try:
+                await self._repeat(partial(database.insert, _INSERT, row))
+            except Exception:
+                _LOG.exception("query_log_failed")
+                self._metrics.log_dropped.inc()
+
+    async def _repeat(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write until it succeeds: while the database is away the queue fills, and then the newest are dropped.
+
+        Raises what is no failure of the database: the rows are at fault.
+        """
         pause = _FIRST_PAUSE
         while True:
             if self._read_only:
                 await self._read_only.over()
             try:
-                return await database.insert(_INSERT, rows)
+                return await write()
             except ApiError as error:
                 log(_LOG, logging.WARNING, "query_log_waits", reason=error.detail, waiting=self._queue.qsize())
-            except Exception:  # rows that can never be written must not hold up the others
-                _LOG.exception("query_log_failed")
-                return self._metrics.log_dropped.inc(len(rows))
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 

@@ -22,7 +22,7 @@ from ragops.api.problem import ApiError
 from ragops.api.read_only import CHANNEL, ReadOnlyFlag
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from ragops.adapters.redis_pipeline import Command
     from ragops.api.breakers import Breaker
@@ -258,22 +258,40 @@ class Database:
 
         return await self.breaker.call(run)
 
-    async def insert(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """Run a statement for each row, all or none; raises psycopg.Error if the rows themselves are at fault."""
+    async def insert(self, statement: str, row: Sequence[object]) -> None:
+        """Run a statement for a row; raises psycopg.Error if the row itself is at fault."""
 
-        async def run() -> None:
+        async def write(cursor: psycopg.AsyncCursor[Any]) -> None:
+            await cursor.execute(statement, row)
+
+        await self._write(write)
+
+    async def copy(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run `COPY … FROM STDIN` with rows, all or none; raises psycopg.Error if the rows themselves are at fault."""
+
+        async def write(cursor: psycopg.AsyncCursor[Any]) -> None:
+            async with cursor.copy(statement) as copy:
+                for row in rows:
+                    await copy.write_row(row)
+
+        await self._write(write)
+
+    async def _write(self, write: Callable[[psycopg.AsyncCursor[Any]], Awaitable[None]]) -> None:
+        async def run() -> psycopg.Error | None:
             try:
                 async with (
                     self._pool.connection() as connection,
                     connection.transaction(),
                     connection.cursor() as cursor,
                 ):
-                    await cursor.executemany(statement, rows)
-            except (psycopg.DataError, psycopg.IntegrityError):
-                raise  # the rows are at fault: another try would not help
+                    await write(cursor)
+                    return None
+            except (psycopg.DataError, psycopg.IntegrityError) as error:
+                return error  # the rows are at fault: another try would not help, and the database did its part
             except _NO_SCHEMA as error:
                 raise SchemaMissingError from error
             except (psycopg.Error, PoolTimeout) as error:
                 raise DependencyFailedError("database", type(error).__name__) from error
 
-        await self.breaker.call(run)
+        if (fault := await self.breaker.call(run)) is not None:
+            raise fault

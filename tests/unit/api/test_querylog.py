@@ -19,18 +19,32 @@ pytestmark = pytest.mark.anyio
 
 
 class Rows:
-    """A database as the log sees it: takes rows, or raises what it is told to."""
+    """A database as the log sees it: takes rows, or raises what it is told to; `refused` questions are no values."""
 
     def __init__(self) -> None:
         self.rows: list[Any] = []
         self.errors: list[Exception] = []
-        self.asked = asyncio.Event()
+        self.refused: set[str] = set()
+        self.batches: list[int] = []
+        self.silent = False
 
-    async def insert(self, statement: str, rows: Any) -> None:
-        self.asked.set()
+    async def copy(self, statement: str, rows: Any) -> None:
+        self.batches.append(len(rows))
+        if self.silent:
+            await asyncio.Event().wait()
         if self.errors:
             raise self.errors.pop(0)
+        if any(row[3] in self.refused for row in rows):
+            raise psycopg.DataError("invalid value")
         self.rows += rows
+
+    async def insert(self, statement: str, row: Any) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        if row[3] in self.refused:
+            raise psycopg.DataError("invalid value")
+        if row[0] not in [one[0] for one in self.rows]:  # as ON CONFLICT DO NOTHING does
+            self.rows.append(row)
 
 
 @pytest.fixture
@@ -94,25 +108,82 @@ async def test_what_cannot_be_written_now_is_written_later_in_order(database, mo
     assert [row[3] for row in database.rows] == ["question 0", "question 1", "question 2"]
 
 
-async def test_rows_that_can_never_be_written_do_not_hold_up_others(database):
+def dropped(log: QueryLog) -> float | None:
+    return log._metrics.registry.get_sample_value("ragops_api_query_log_dropped_total")
+
+
+async def test_a_row_that_can_never_be_written_is_lost_alone(database):
     log = make(database)
-    database.errors = [psycopg.DataError("invalid value")]
+    database.refused = {"bad 3", "bad 5"}
+    for number in range(8):
+        await ask(log, f"{'bad' if number in (3, 5) else 'good'} {number}")
     log.start()
-    await ask(log, "bad")
-    await database.asked.wait()
-    await ask(log, "good")
     await log.close()
-    assert [row[3] for row in database.rows] == ["good"]
+    assert [row[3] for row in database.rows] == [f"good {number}" for number in (0, 1, 2, 4, 6, 7)]
+    assert (database.batches, dropped(log)) == ([8], 2)
+
+
+async def test_a_batch_whose_commit_was_not_heard_of_is_stored_once(database, monkeypatch):
+    """COPY finds its ids taken then."""
+    monkeypatch.setattr("ragops.api.querylog._FIRST_PAUSE", 0.001)
+    log = make(database)
+    for number in range(3):
+        await ask(log, f"question {number}")
+    copy = database.copy
+
+    async def lost(statement: str, rows: Any) -> None:
+        if database.rows:
+            raise psycopg.errors.UniqueViolation("duplicate key")
+        await copy(statement, rows)
+        raise DependencyFailedError("database", "away")
+
+    database.copy = lost
+    log.start()
+    await log.close()
+    assert [row[3] for row in database.rows] == ["question 0", "question 1", "question 2"]
+    assert dropped(log) == 0
+
+
+async def test_rows_of_a_refused_batch_wait_for_a_database_that_goes_away(database, monkeypatch):
+    monkeypatch.setattr("ragops.api.querylog._FIRST_PAUSE", 0.001)
+    log = make(database)
+    database.errors = [psycopg.DataError("invalid value"), DependencyFailedError("database", "away")]
+    await ask(log, "one")
+    await ask(log, "two")
+    log.start()
+    await log.close()
+    assert [row[3] for row in database.rows] == ["one", "two"]
+
+
+async def test_rows_are_gathered_into_batches_of_a_size(database):
+    log = make(database)
+    log.start()
+    for number in range(1200):
+        await ask(log, str(number))
+    await log.close()
+    assert database.batches == [500, 500, 200]
+
+
+async def test_what_is_not_written_at_the_end_is_counted(database, monkeypatch, caplog):
+    monkeypatch.setattr("ragops.api.querylog._FLUSH_SECONDS", 0.05)
+    database.silent = True
+    log = make(database)
+    for number in range(700):
+        await ask(log, str(number))
+    log.start()
+    await log.close()
+    assert dropped(log) == 700
+    assert [record.fields["rows"] for record in caplog.records if record.message == "query_log_lost"] == [700]
 
 
 async def test_a_full_queue_drops_and_counts_and_nobody_waits(database):
     log = make(database)
-    for number in range(2003):
+    for number in range(10_003):
         await ask(log, str(number))
-    assert log._metrics.registry.get_sample_value("ragops_api_query_log_dropped_total") == 3
+    assert dropped(log) == 3
     log.start()
     await log.close()
-    assert len(database.rows) == 2000
+    assert len(database.rows) == 10_000
 
 
 async def test_without_a_database_nothing_is_kept():

@@ -74,7 +74,7 @@ class Rows:
     def __init__(self) -> None:
         self.rows: list[Any] = []
 
-    async def insert(self, statement: str, rows: Any) -> None:
+    async def copy(self, statement: str, rows: Any) -> None:
         self.rows += rows
 
 
