@@ -2,7 +2,7 @@
 
 The engines are real. Vectors come from a real cluster of three if RAGOPS_TEST_QDRANT names a server, else from a gRPC
 server that answers at once (bench/qdrant_stub.py). `BEFORE` is the commit that today's code is measured against;
-SEARCHES, ROUNDS, KINDS and SIDES make a run shorter.
+SEARCHES, ROUNDS, POINTS, KINDS and SIDES make a run shorter.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ WANTED = os.environ.get("KINDS", "cached,distinct").split(",")
 SIDES = os.environ.get("SIDES", "before,after").split(",")
 WORKERS = os.environ.get("WORKERS", "1")
 AT_ONCE, COLLECTION, KID, PLATFORM = 16, "descriptions", "tok_0123456789ab", "contract"
-POINTS, REPEATED = 20_000, 50
+POINTS, REPEATED = int(os.environ.get("POINTS", "20000")), 50
 COMPONENTS = ("API", "Valkey", "PostgreSQL", "Qdrant", "gateway")
 _CONTENTS = """
     INSERT INTO rag.embedding_models (name, provider) VALUES ('hashing-384-v1', 'ragops');
@@ -176,7 +176,7 @@ def vector_store(bench: Bench) -> Iterator[list[Address]]:
     if os.environ.get(BINARY):
         with cluster(3, SERVICE__HTTP_KEEP_ALIVE_TIMEOUT_SEC="75") as made:
             bench.vectors = [process.pid for process in made.processes.values()]
-            bench.version = f"Qdrant {made.version()}, three nodes, a shard with a copy on each"
+            bench.version = f"Qdrant {made.version()}, three nodes, a shard of {POINTS} points with a copy on each"
             found = [Address(f"qdrant-{number}", made.url(number), made.grpc_url(number)) for number in made.numbers]
             fill(found, bench.texts)
             yield found

@@ -60,6 +60,7 @@ class Qdrant:
             seconds=timeout,
             monotonic=clock.monotonic,
             observer=_NodeLog(metrics),
+            on_hedge=metrics.hedges.inc,
         )
         self.attempts = self._client.attempts
 

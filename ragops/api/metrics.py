@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -44,6 +45,11 @@ class Metrics:
         self.node_failures = Counter(
             "ragops_api_qdrant_node_failures_total", "Attempts that failed, by node", ["node"], registry=registry
         )
+        self.hedges = Counter(
+            "ragops_api_qdrant_hedges_total",
+            "Searches asked of a second node as well",
+            registry=registry,
+        )
         self.auth_refused = Counter(
             "ragops_api_auth_refused_total", "Requests refused for their token", ["kind", "reason"], registry=registry
         )
@@ -65,6 +71,15 @@ class Metrics:
         """Return the exposition in Prometheus' text format."""
         if MULTIPROCESS_DIR not in os.environ:
             return generate_latest(self.registry)
+        _forget_dead_workers(os.environ[MULTIPROCESS_DIR])
         everyone = CollectorRegistry()
         MultiProcessCollector(everyone)  # type: ignore[no-untyped-call]
         return generate_latest(everyone)
+
+
+def _forget_dead_workers(folder: str) -> None:
+    """Take the live gauges of workers that have ended out of the sum: a breaker that one left open would stay so."""
+    for path in Path(folder).glob("gauge_live*_*.db"):
+        pid = path.stem.rpartition("_")[2]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            mark_process_dead(int(pid), folder)  # type: ignore[no-untyped-call]

@@ -81,10 +81,36 @@ def open_async_client(address: Address, key: str, seconds: float) -> AsyncQdrant
         return AsyncQdrantClient(**_arguments(address, key, seconds))
 
 
-async def greet(client: AsyncQdrantClient, seconds: float) -> None:
-    """Call the node over gRPC, and wait up to `seconds` until it is connected."""
-    request = qdrant_grpc.CollectionExistsRequest(collection_name="ragops-health")
-    await client.grpc_collections.CollectionExists(request, timeout=seconds, wait_for_ready=True)
+class Stub:
+    """The library's bare stub of one node's gRPC, without the interceptors that its client calls it through."""
+
+    def __init__(self, address: Address, key: str) -> None:
+        parts = urlsplit(address.grpc_url)
+        unlimited = {"grpc.max_send_message_length": -1, "grpc.max_receive_message_length": -1}
+        options = [*_GRPC_OPTIONS.items(), *unlimited.items()]
+        target = f"{parts.hostname}:{parts.port or _GRPC_PORT}"
+        if parts.scheme == "https":
+            credentials = grpc.ssl_channel_credentials(root_certificates())
+            self._channel = grpc.aio.secure_channel(target, credentials, options)
+        else:
+            self._channel = grpc.aio.insecure_channel(target, options)
+        self._metadata = (("api-key", key),) if key else None
+        self._points: Any = qdrant_grpc.PointsStub(self._channel)  # type: ignore[no-untyped-call]
+        self._collections: Any = qdrant_grpc.CollectionsStub(self._channel)  # type: ignore[no-untyped-call]
+
+    async def query(self, request: qdrant_grpc.QueryPoints, seconds: float) -> qdrant_grpc.QueryResponse:
+        """Return the answer to a query; the deadline is `seconds`. Raises grpc.RpcError."""
+        found: qdrant_grpc.QueryResponse = await self._points.Query(request, timeout=seconds, metadata=self._metadata)
+        return found
+
+    async def greet(self, seconds: float) -> None:
+        """Call the node, and wait up to `seconds` until it is connected. Raises grpc.RpcError."""
+        request = qdrant_grpc.CollectionExistsRequest(collection_name="ragops-health")
+        await self._collections.CollectionExists(request, timeout=seconds, metadata=self._metadata, wait_for_ready=True)
+
+    async def close(self) -> None:
+        """Close the connection, and end the calls on it."""
+        await self._channel.close()
 
 
 def collection_path(address: Address, collection: str) -> str:

@@ -5,6 +5,7 @@ That inspects every query for text to embed, and makes a validated model of ever
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,10 +15,11 @@ from qdrant_client.conversions.conversion import payload_to_grpc
 from ragops.adapters.qdrant import sparse
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from qdrant_client import AsyncQdrantClient
 
+    from ragops.adapters.qdrant.library import Stub
     from ragops.adapters.qdrant.sparse import WordText
 
 Mode = Literal["hybrid", "dense", "sparse"]
@@ -64,11 +66,28 @@ class Question:
         return "sparse" if self.vector is None else "dense"
 
 
-async def search_by_grpc(client: AsyncQdrantClient, collection: str, asked: Question, seconds: float) -> list[Hit]:
+class _Payload(Mapping[str, Any]):
+    """A payload as JSON has it; a value is converted when it is asked for, since most passages are never shown."""
+
+    def __init__(self, fields: Any) -> None:
+        self._fields = fields
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._fields:  # the map of protobuf would make one
+            raise KeyError(name)
+        return _plain(self._fields[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fields)
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+
+async def search_by_grpc(stub: Stub, collection: str, asked: Question, seconds: float) -> list[Hit]:
     """Return the best points, best first; the deadline is `seconds`. Raises what the library raises."""
-    request = _grpc_request(collection, asked)
-    answer = await client.grpc_points.Query(request, timeout=seconds)
-    return [Hit(_point_id(point.id), point.score, _plain_map(point.payload)) for point in answer.result]
+    answer = await stub.query(_grpc_request(collection, asked), seconds)
+    return [Hit(_point_id(point.id), point.score, _Payload(point.payload)) for point in answer.result]
 
 
 def _grpc_request(collection: str, asked: Question) -> grpc.QueryPoints:

@@ -232,6 +232,33 @@ def test_no_search_fails_while_a_node_is_lost_and_it_comes_back_after_a_probe(no
     assert set(recorder.reasons) == {"cannot be reached"}
 
 
+def test_a_slow_search_is_asked_of_a_second_node_and_no_node_is_ejected_for_it(node: Node, other: Node) -> None:
+    hedged: list[bool] = []
+    question = Question([0.5], None, 3)
+
+    async def run() -> list[int]:
+        addresses = [node.address, other.address]
+        client = AsyncClient(
+            addresses, lambda: "k", seconds=20, monotonic=time.monotonic, observer=Recorder(),
+            on_hedge=lambda: hedged.append(True),
+        )  # fmt: skip
+        for _ in range(100):
+            await client.query("docs", question)
+        hedged.clear()
+        node.delay = 2
+        client.balancer._nodes[0]._latency.clear()  # it is asked first then
+        found = [len(await client.query("docs", question)) for _ in range(3)]
+        assert client.balancer.ejected() == []
+        assert [one.in_flight for one in client.balancer._nodes] == [0, 0]
+        costs = [one.cost("docs", time.monotonic()) for one in client.balancer._nodes]
+        assert costs[0] > costs[1], "the one whose call was cancelled counts as slow"
+        await client.close()
+        return found
+
+    assert asyncio.run(run()) == [1, 1, 1]
+    assert len(hedged) >= 1
+
+
 def test_a_search_is_given_up_after_its_time_at_each_node(node: Node) -> None:
     node.delay = 1
 
