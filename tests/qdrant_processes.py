@@ -125,8 +125,9 @@ class Cluster:
         }  # fmt: skip
         own = {f"QDRANT__{name}": value for name, value in {**values, **self.environment, **environment}.items()}
         command = [str(program or self.program), "--disable-telemetry", "--uri", f"http://127.0.0.1:{peer}"]
-        if number != 1 and not (home / "storage" / "raft_state.json").exists():
-            command += ["--bootstrap", f"http://127.0.0.1:{self.ports[1][2]}"]
+        others = [other for other in self.processes if other != number]
+        if others and not (home / "storage" / "raft_state.json").exists():
+            command += ["--bootstrap", f"http://127.0.0.1:{self.ports[others[0]][2]}"]
         with (home / "log").open("ab") as log:
             self.processes[number] = subprocess.Popen(
                 command, cwd=home, stdout=log, stderr=log,

@@ -167,7 +167,7 @@ def _read_nodes(endpoint: Endpoint, nodes: Nodes, found: Mapping[str, Member], *
 def _read_size(client: NodeClient) -> int | None:
     """Return the estimate of the node itself, None without one."""
     try:
-        return sum(_local_sizes(client.get("/telemetry?details_level=3")))
+        return sum(_local_sizes(client.send("GET", "/telemetry", None, details_level="3")))
     except (RagopsError, KeyError, TypeError, AttributeError):
         return None
 

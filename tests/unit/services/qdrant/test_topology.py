@@ -61,15 +61,18 @@ class Client:
         self.name, self.peer, self.peers, self.points = name or f"qdrant-{peer}", peer, peers, points
 
     def get(self, path: str) -> Any:
-        if path != "/cluster":
-            shard = {"local": {"vectors_size_bytes": 300, "payloads_size_bytes": 20}}
-            return {"collections": {"collections": [{"shards": [shard, {"local": None}]}]}}
+        assert path == "/cluster"
         peers = {str(peer): {"uri": f"http://{host}:6335/"} for peer, host in self.peers.items()}
         raft = {"leader": 1, "term": 3, "commit": 9, "pending_operations": 0}
         return {
             "status": "enabled" if peers else "disabled", "peer_id": self.peer, "peers": peers, "raft_info": raft,
             "consensus_thread_status": {"consensus_thread_status": "working"}, "message_send_failures": {},
         }  # fmt: skip
+
+    def send(self, method: str, path: str, _body: object, **query: str) -> Any:
+        assert (method, path, query) == ("GET", "/telemetry", {"details_level": "3"})
+        shard = {"local": {"vectors_size_bytes": 300, "payloads_size_bytes": 20}}
+        return {"collections": {"collections": [{"shards": [shard, {"local": None}]}]}}
 
     def root(self) -> dict[str, str]:
         return {"version": "1.18.3"}
