@@ -97,8 +97,8 @@ class Platform:
         self.session = open_session(root, made.endpoint, Host(made), monkeypatch, KEY)
 
     def host_of(self, uri: str) -> str:
-        port = int(uri.rstrip("/").rpartition(":")[2])
-        return next((f"qdrant-{n}" for n, ports in self.made.ports.items() if ports[2] == port), uri)
+        port = uri.rstrip("/").rpartition(":")[2]  # a node that joins has none of the others for a moment
+        return next((f"qdrant-{n}" for n, ports in self.made.ports.items() if str(ports[2]) == port), uri)
 
     def provision(self, session: Session, *_: object) -> None:
         made, wanted = self.made, session.project.settings.qdrant.nodes

@@ -24,7 +24,7 @@ _NOT_THERE = "not found"
 
 
 def remove_peer(endpoint: Endpoint, peer: int, name: str, *, force: bool) -> None:
-    """Remove a peer from the cluster and wait until the other nodes list it no more; one that is gone is no error.
+    """Remove a peer from the cluster, wait until the others list it no more and have a leader; a lost one is no error.
 
     Without `force` the server refuses a peer that has replicas. Raises UnhealthyError (peer_not_removed), and as
     `HttpClient`.
@@ -39,6 +39,9 @@ def remove_peer(endpoint: Endpoint, peer: int, name: str, *, force: bool) -> Non
             found = members(nodes).values()
             return all(one.leader == peer or one.leader in {other.peer for other in found} for one in found)
 
+        def has_other_leader() -> bool:
+            return has_leader() and all(one.leader != peer for one in members(nodes).values())
+
         if not is_listed():
             return
         wait_until(has_leader, _LEADER_SECONDS, _POLL)
@@ -50,6 +53,8 @@ def remove_peer(endpoint: Endpoint, peer: int, name: str, *, force: bool) -> Non
         if not wait_until(lambda: not is_listed(), _GONE_SECONDS, _POLL):
             what = f"cannot remove {name} from the cluster: it is still listed after {_GONE_SECONDS:.0f} s"
             raise UnhealthyError("peer_not_removed", what, "`ragops health qdrant`; then run the command again")
+        # If it led, the others elect a leader; without one no node can join (seen on 1.18.3: it exits after 10 s).
+        wait_until(has_other_leader, _LEADER_SECONDS, _POLL)
 
 
 def _without(endpoint: Endpoint, name: str) -> Endpoint:
