@@ -11,7 +11,7 @@ STAMP := .venv/.complete
 
 .DEFAULT_GOAL := help
 # What the names of tiers mean, and how long each takes: docs/testing.md.
-.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-db load capacity bench-ingest bench-qdrant-client bench-layout bench-segments bench-search bench-docker bench-failover bench-backup picture clean
+.PHONY: help venv engine demo test test-faults test-wheel test-chaos coverage test-recovery-kinds test-docker test-images check bench bench-import bench-api bench-db load capacity bench-ingest bench-ingest-scale bench-qdrant-client bench-layout bench-segments bench-search bench-docker bench-failover bench-backup picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ load: venv engine .tools/k6  ## 1,000 questions a second for 5 minutes through t
 
 capacity: venv  ## the table of docs/capacity.md from the costs in bench/capacity.py
 	$(BIN)/python bench/capacity.py
+
+bench-ingest-scale: venv engine  ## the memory of an ingest of 1,000,000 chunks, and how well it predicts its end (CHUNKS=100000)
+	$(BIN)/python bench/ingest_scale.py
 
 bench-ingest: venv engine  ## ingest whose steps overlap against steps in turn, on a real cluster of three (RAGOPS_TEST_QDRANT)
 	$(BIN)/python bench/ingest.py
