@@ -24,7 +24,7 @@ from measure import publish, run
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 if TYPE_CHECKING:
-    from ragops.ingest.stages import Progress
+    from ragops.ingest.progress import Progress
 
 RAGOPS = str(Path(sys.executable).with_name("ragops"))
 CHUNKS = int(os.environ.get("CHUNKS", "1000000"))

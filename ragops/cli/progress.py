@@ -220,6 +220,8 @@ def documents(console: Console) -> Iterator[Callable[[IngestProgress], None]]:
 
 
 def _documents_text(progress: IngestProgress) -> str:
+    if progress.stage == "check":
+        return f"{progress.collection}: {progress.files} points compared with the database"
     what = {"compare": "compared", "store": "stored"}[progress.stage]
     speed = progress.files / progress.seconds if progress.seconds else 0.0
     chunks = f", {progress.chunks} chunks" if progress.chunks else ""

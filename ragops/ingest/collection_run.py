@@ -85,7 +85,7 @@ class CollectionRun:
         is_rebuilt = self._settle_chunking(job)
         pipeline.steps.words = self.words if self.store.has_words(self.collection.points) else None
         with self.stages.of("rows"):
-            repaired = repair(self.rows, self.store, self.collection)
+            repaired = repair(self.rows, self.store, self.collection, self._report_check)
         found, plan = self._plan(pipeline.steps.directory, repaired)
         pipeline.delete(plan.deleted)
         for failure in plan.failures:
@@ -166,6 +166,9 @@ class CollectionRun:
             done, now = done + count, self.stages.total
             left = (now - began) * (size - stored) / stored if stored else None
             self.on_progress(Progress(self.collection.name, "store", done, total, pipeline.chunks, now, left))
+
+    def _report_check(self, points: int) -> None:
+        self.on_progress(Progress(self.collection.name, "check", points, 0, 0, self.stages.total))
 
     def _tell(self, stage: str, count: int, found: Walk) -> None:
         if count % 500 == 0 or count == len(found.files):

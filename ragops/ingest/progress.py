@@ -19,6 +19,8 @@ _T = TypeVar("_T")
 class Progress:
     """How far a collection is: files of those that `stage` (compare, store) has to do, seconds since its start.
 
+    Of the stage `check`, which compares both stores, `files` is a number of points, and `total` is not known.
+
     `left` predicts the seconds until the end, by the bytes that are done; None if nothing can be said.
     """
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ragops.ingest.document_store import DocumentStore
     from ragops.ingest.rows import Collection
@@ -21,8 +21,16 @@ class Repaired(NamedTuple):
     documents: frozenset[int]
 
 
-def repair(rows: DocumentStore, store: VectorStore, collection: Collection) -> Repaired:
-    """Delete points without a chunk, find the documents of chunks without a point; writes nothing where all is well."""
+def repair(
+    rows: DocumentStore,
+    store: VectorStore,
+    collection: Collection,
+    on_points: Callable[[int], None] = lambda _count: None,
+) -> Repaired:
+    """Delete points without a chunk, find the documents of chunks without a point; writes nothing where all is well.
+
+    `on_points` receives the number of points that were looked at so far.
+    """
     deleted = foreign = known = 0
     for page in store.pages(collection.points):
         ours = [point for point in page if isinstance(point, UUID)]
@@ -30,6 +38,7 @@ def repair(rows: DocumentStore, store: VectorStore, collection: Collection) -> R
         gone = delete_own(store, collection.points, unknown) if unknown else 0
         deleted, known = deleted + gone, known + len(ours) - len(unknown)
         foreign += len(page) - len(ours) + len(unknown) - gone
+        on_points(known + deleted + foreign)
     # Every known point is that of one chunk, so equal counts mean that no chunk is without.
     whole = known == rows.count_chunks(collection.id, collection.points)
     return Repaired(deleted, foreign, frozenset() if whole else _damaged(rows, store, collection))

@@ -84,6 +84,11 @@ def test_files_that_cannot_be_read_can_be_left_out(capsys: pytest.CaptureFixture
     assert "--exclude" not in capsys.readouterr().err
 
 
+def test_the_comparison_of_both_stores_is_shown() -> None:
+    shown = documents_text(Progress("docs", "check", 30_000, 0, 0, 20.0))
+    assert shown == "docs: 30000 points compared with the database"
+
+
 @pytest.mark.parametrize("given", [("rebuild", "watch"), ("drop_old", "watch"), ("rebuild", "drop_old")])
 def test_options_that_are_commands_of_their_own(given: tuple[str, ...]) -> None:
     options = {name: name in given for name in ("rebuild", "drop_old", "watch")}
