@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     ("health", "qdrant"),
-    ("backup", "run", "--service", "qdrant"),
+    ("backup", "run"),
     ("cluster", "status"),
 )
 _SECONDS = 120.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.chaos import network
-from tests.chaos.nodes import FAKETIME
+from tests.chaos.nodes import COMPILER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +46,8 @@ def draw(kind: str, nodes: Nodes, dice: Random, lasts: float | None = None) -> F
 
 def why_not(kind: str) -> str:
     """Why this machine cannot have a fault, empty if it can."""
-    if kind == "clock" and FAKETIME is None:
-        return "libfaketime"
+    if kind == "clock" and COMPILER is None:
+        return "a C compiler"
     if kind == "slow disk" and not (_CGROUP / "blkio.throttle.write_iops_device").exists():
         return "limits of a disk by cgroups (blkio)"
     return ""
@@ -104,14 +104,14 @@ def _fill(nodes: Nodes, _target: int, dice: Random, seconds: float) -> Fault:
 
 
 def _clock(nodes: Nodes, target: int, dice: Random, seconds: float) -> Fault:
-    step = dice.choice(("+1h", "-1h", "+30d", "-30d", "+5", "-5"))
+    step = dice.choice((1, -1)) * dice.choice((5, 3600, 30 * 86400))
     home = nodes.home(target)
     return Fault(
-        f"clock {step}",
+        f"clock {step:+}",
         (target,),
         (),
         lambda: nodes.set_clock(home, step),
-        lambda: nodes.set_clock(home, "+0"),
+        lambda: nodes.set_clock(home, 0),
         seconds,
     )
 
