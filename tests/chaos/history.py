@@ -119,10 +119,10 @@ def check(history: History) -> Verdict:
         since = min((out.start for out in history.outages if _is_out(out, read)), default=read.start)
         if verdict is not None and since < read.start and register.judge(read, since) is None:
             stale += 1
-            verdict = None
-        late += verdict is None and register.is_late(read)
-        if verdict is not None:
+        elif verdict is not None:
             violations.append(verdict)
+        else:
+            late += register.is_late(read)
     violations += _differences(history.final, registers)
     return Verdict(tuple(violations), len(history.reads) + len(history.final), stale, late)
 

@@ -77,6 +77,6 @@ def missing() -> str:
     for program in ("unshare", "ip", "iptables"):
         if not any((Path(folder) / program).exists() for folder in (*os.get_exec_path(), "/usr/sbin", "/sbin")):
             return f"the program {program}"
-    probe = ("sh", "-c", "ip link add a type veth peer name b && iptables -w -A INPUT -j DROP")
+    probe = ("sh", "-c", "ip link add probe0 type veth peer name probe1 && iptables -w -A INPUT -j DROP")
     done = subprocess.run((*UNSHARE, *probe), capture_output=True, text=True, timeout=30, check=False)
     return f"network namespaces ({done.stderr.strip()[:100]})" if done.returncode else ""

@@ -66,7 +66,8 @@ def test_a_late_effect_is_counted() -> None:
 def test_a_node_that_is_out_answers_as_of_the_beginning_of_its_outage() -> None:
     writes = [Write(1, 1, 0, 1), Write(1, 2, 2, 3), Write(1, 3, 6, 7)]
     outage = [Outage("b", 5, 9)]
-    assert check(History(writes, [seen(2, 8, node="b")], outages=outage)).stale == 1
+    found = check(History(writes, [seen(2, 8, node="b")], outages=outage))
+    assert (found.stale, found.late) == (1, 0)
     assert kinds(History(writes, [seen(2, 8, node="b")], outages=outage)) == []
     assert kinds(History(writes, [seen(2, 8, node=ANY_NODE)], outages=outage)) == []
     assert kinds(History(writes, [seen(1, 8, node="b")], outages=outage)) == ["lost"], "acknowledged to all before"
