@@ -145,7 +145,7 @@ def cells(found: list[Round]) -> str:
 def layouts(data: Any, asked: Any, truth: list[set[int]]) -> Iterator[str]:
     yield f"Layouts, {len(data):,} points of {SIZE} numbers on three nodes, {AT_ONCE} searches at once:"
     yield ""
-    yield "| layout | processor time of all nodes for a search | searches/s | recall@10 | upserts/s | for a point | indexed |"
+    yield "| layout | processor time of all nodes for a search | searches/s | recall@10 | upserts/s | for a point, without its index | indexed |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     with cluster(3, SERVICE__HTTP_KEEP_ALIVE_TIMEOUT_SEC="75") as made:
         for shards, copies in LAYOUTS:
@@ -153,7 +153,7 @@ def layouts(data: Any, asked: Any, truth: list[set[int]]) -> Iterator[str]:
             rate, used = fill(made, "bench", data)
             indexed = settle(made, "bench")
             found = rounds(made, "bench", asked, truth)
-            yield f"| {shards} shards in {copies} copies | {cells(found)} | {rate:.0f} | {used:.2f} ms | {indexed:,} |"
+            yield f"| {shards} shard{'s' if shards > 1 else ''} in {copies} copies | {cells(found)} | {rate:.0f} | {used:.2f} ms | {indexed:,} |"
             with made.http() as api:
                 ask(api, "DELETE", "/collections/bench")
 
