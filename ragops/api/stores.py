@@ -15,9 +15,10 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ragops.adapters.redis_pipeline import RedisPipeline
-from ragops.api.breakers import DependencyFailedError
+from ragops.api.breakers import DependencyFailedError, SlowError
 from ragops.api.problem import ApiError
 from ragops.api.read_only import CHANNEL, ReadOnlyFlag
 
@@ -170,6 +171,8 @@ class AnswerCache:
         async def run() -> list[Any]:
             try:
                 return await self._pipeline.execute(*commands)
+            except RedisTimeoutError as error:  # of all that wait for the connection at once: counted once
+                raise SlowError("redis", "TimeoutError") from error
             except (RedisError, OSError) as error:
                 raise DependencyFailedError("redis", f"{type(error).__name__}") from error
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socketserver
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,8 +21,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    return "asyncio", {"use_uvloop": True}  # as the API runs
 
 
 class Server:
@@ -128,6 +131,26 @@ async def test_silence_fails_all_that_wait_and_the_next_call_connects_again(serv
     assert await pipeline.execute(("ECHO", "again")) == [b"again"]
     assert server.connections == 2
     await pipeline.close()
+
+
+async def test_a_reply_that_came_while_this_process_stood_still_is_in_time() -> None:
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(1000)
+            self.request.sendall(b"+OK\r\n")
+            self.request.recv(1000)
+            self.request.sendall(b"+here\r\n")
+
+    with socketserver.TCPServer(("127.0.0.1", 0), Handler) as slow:
+        threading.Thread(target=slow.handle_request, daemon=True).start()
+        pipeline = RedisPipeline("127.0.0.1", slow.server_address[1], lambda: ("rag", "word"), 0.2)
+        pipeline._connection = await pipeline._connect()
+        waiting = asyncio.create_task(pipeline.execute(("GET", "x")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        time.sleep(0.5)
+        assert await waiting == [b"here"]
+        await pipeline.close()
 
 
 async def test_a_connection_that_breaks_fails_what_waits_and_is_made_again(

@@ -28,6 +28,7 @@ class FakeRedis:
 
     def __init__(self) -> None:
         self.held = 0
+        self.silent = False
         self.refused: set[str] = set()
         self.calls: list[str] = []
         self.port = free_port()
@@ -53,6 +54,8 @@ class FakeRedis:
 
     def _answer(self, name: str, words: list[str]) -> bytes:
         self.calls.append(name)
+        if self.silent and name in ("HGET", "GET"):
+            return b""
         if name in self.refused:
             return b"-NOPERM this user has no permissions to run it\r\n"
         if name == "HELLO":
@@ -124,6 +127,15 @@ async def test_without_redis_nothing_is_held_and_questions_are_answered(start, t
     api = await start(redis=section(free_port(), tmp_path))
     assert await api.deps.cache.read_only.now() is False
     assert (await api.search()).status_code == 200
+
+
+async def test_answers_that_wait_for_one_slow_connection_are_one_failure(start, redis, tmp_path):
+    api = await start(redis=section(redis.port, tmp_path))
+    redis.silent = True
+    answers = await asyncio.gather(*(api.search(f"rotation {number}") for number in range(10)))
+    assert [one.status_code for one in answers] == [200] * 10
+    breaker = api.deps.breakers["redis"].state()
+    assert (breaker.state, breaker.last_error) == ("closed", "redis: TimeoutError")
 
 
 async def test_an_acl_that_does_not_let_us_look_is_no_failure_of_redis(held_api, redis, clock):
