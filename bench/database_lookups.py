@@ -88,6 +88,7 @@ LOOKUPS: dict[str, Lookup] = {
     "api.catalogue:_NAMES": Lookup("lookup", lambda _filled, _rng: [101]),
     "api.catalogue:_PAGE": Lookup("lookup", lambda _filled, _rng: ["", 101]),
     "api.embedders:_MADE_WITH": Lookup("lookup", _name),
+    "api.querylog:_COPY": Lookup("batch", lambda filled, rng: [_log_row(filled, rng) for _ in range(500)], copies=True),
     "api.querylog:_INSERT": Lookup("lookup", _log_row),
     "api.stores:Database.ready": Lookup("lookup", _nothing),
     f"{_STORE}.collections": Lookup("whole", _nothing),
