@@ -100,6 +100,9 @@ class Client:
             dense = models.VectorParams(size=vectors.size, distance=distance, on_disk=more.pop("on_disk", None))
         if quantization := more.get("quantization_config"):
             more["quantization_config"] = models.ScalarQuantization.model_validate(quantization)
+        for name, kind in (("optimizers_config", models.OptimizersConfigDiff), ("hnsw_config", models.HnswConfigDiff)):
+            if given := more.get(name):
+                more[name] = kind.model_validate(given)
         weights = {sparse.NAME: models.SparseVectorParams(modifier=models.Modifier.IDF)} if vectors.sparse else None
         self.call(
             lambda client, name: client.create_collection(name, dense, sparse_vectors_config=weights, **more),

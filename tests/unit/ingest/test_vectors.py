@@ -240,6 +240,8 @@ def test_a_collection_of_a_cluster_is_laid_out_as_is_set_or_on_every_node(
     assert server.asked[1][2] == {
         "vectors": {"size": 4, "distance": "Cosine"},
         "sparse_vectors": WORDS,
+        "optimizers_config": {"indexing_threshold": 2000},
+        "hnsw_config": {"full_scan_threshold": 2000},
         **placement,
     }
 

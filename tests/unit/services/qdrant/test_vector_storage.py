@@ -9,6 +9,7 @@ import pytest
 from ragops.services.qdrant.vector_storage import int8, storage_for, with_storage
 
 INT8 = int8(held=True)
+INDEXED = {"optimizers_config": {"indexing_threshold": 2000}, "hnsw_config": {"full_scan_threshold": 2000}}
 
 
 @pytest.mark.parametrize(
@@ -28,7 +29,7 @@ INT8 = int8(held=True)
 def test_large_ones_are_quantized_and_larger_ones_are_on_disk_too(
     points: int, numbers: int, shards: int, storage: dict[str, Any]
 ) -> None:
-    assert storage_for(points, numbers, shards) == storage
+    assert storage_for(points, numbers, shards) == {**INDEXED, **storage}
 
 
 def test_what_a_collection_says_itself_stays() -> None:
@@ -42,3 +43,15 @@ def test_what_a_collection_says_itself_stays() -> None:
     named = with_storage({"vectors": {"a": {"size": 4}, "b": {"size": 8, "on_disk": False}}}, storage)
     assert named["vectors"] == {"a": {"size": 4, "on_disk": True}, "b": {"size": 8, "on_disk": False}}
     assert with_storage({"vectors": {}}, {}) == {"vectors": {}}
+
+
+def test_the_servers_own_limits_of_an_index_are_replaced_and_those_of_somebody_stay() -> None:
+    body = {
+        "optimizers_config": {"indexing_threshold": 10_000, "deleted_threshold": 0.3},
+        "hnsw_config": {"m": 32, "full_scan_threshold": 50},
+    }
+    assert with_storage(body, INDEXED) == {
+        "optimizers_config": {"indexing_threshold": 2000, "deleted_threshold": 0.3},
+        "hnsw_config": {"m": 32, "full_scan_threshold": 50},
+    }
+    assert with_storage({}, INDEXED) == INDEXED
