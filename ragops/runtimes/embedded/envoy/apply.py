@@ -33,7 +33,7 @@ def apply(wanted: GatewayConfiguration) -> None:
     A gateway that does not run, or is about to be restarted with another bootstrap, gets its files unasked. Raises
     RagopsError: gateway_config_invalid (nothing was touched), gateway_smoke_failed (the last good files are back).
     """
-    # Imported where it is used: Pulumi's host of providers also starts for a plan, which sends the gateway nothing.
+    # Imported late: a plan starts the host of providers too, and asks the gateway nothing.
     from ragops.runtimes.gateway_smoke import live_configuration, smoke
 
     validate(wanted)
