@@ -87,9 +87,11 @@ class Victim(Project):
         children = {child.pid for pid in services for child in psutil.Process(pid).children(recursive=True)}
         return [str(item) for item in self._processes_of(self.root) if item.pid not in services | children]
 
-    def assert_up_completes(self) -> None:
+    def assert_up_completes(self, *, migrate: bool = False) -> None:
         values = self.run("up", "--yes", "--json").json()
         assert {probe["service"] for probe in values["health"]["probes"]} >= set(SERVICES)
+        if migrate:
+            self.run("migrate", "up")
         assert self.run("health", "--json").json()["status"] == "ok"
         assert self.run("plan", "--exit-code").out.strip() == "no changes"
         self._wait_until(lambda: not self.orphans(), 20, "the end of all orphans")
@@ -114,9 +116,7 @@ def victim(module_project: Path, ragops: Any, processes_of: Any, wait_until: Any
 def test_killed_while_the_database_is_initialised(victim: Victim) -> None:
     """The very first `up`. The other tests go on with what this one leaves."""
     victim.interrupt("up", victim.initialising, signal.SIGKILL)
-    victim.run("up", "--yes")
-    victim.run("migrate", "up")
-    victim.assert_up_completes()
+    victim.assert_up_completes(migrate=True)
 
 
 @pytest.mark.campaign(of="later ones", sample=1)
