@@ -236,6 +236,10 @@ class Client:
             "consensus_thread_status": {"consensus_thread_status": "working"},
         }  # fmt: skip
 
+    def send(self, _method: str, path: str, *_: object, **__: str) -> Any:
+        assert path == "/telemetry"
+        raise RagopsError("qdrant_error", "it has none")
+
     def root(self) -> dict[str, str]:
         return {"version": "1.18.3"}
 

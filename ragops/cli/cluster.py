@@ -52,6 +52,8 @@ def status(
     for node in found.nodes:
         if node.fault:
             current.console.message(f"{node.name}: {node.fault}")
+    if found.pending:
+        current.console.message(f"interrupted: continue with `{found.pending}`, or give it up: `ragops cluster cancel`")
     if found.free is not None:
         from ragops.units import size
 

@@ -16,6 +16,7 @@ from ragops.operations.cluster import nodes, replace_node
 from ragops.operations.cluster.moves import change, move_shard, rebalance, set_replication
 from ragops.operations.cluster.status import status
 from ragops.operations.cluster.verify import verify
+from ragops.operations.records.cluster_journal import ClusterJournal
 from ragops.services.qdrant.cluster import members
 from ragops.services.qdrant.cluster.cluster import wait_all_active
 from ragops.services.qdrant.cluster.prepare import prepare
@@ -219,11 +220,7 @@ def askew(platform: Platform) -> None:
 
 def die(patch: pytest.MonkeyPatch, moment: str, time: int) -> None:
     after, _, name = moment.rpartition(" ")
-    target: Any = ShardOrder if name.startswith("_") else type(Host).mro()[0]
-    if name == "note_step":
-        from ragops.operations.records.cluster_journal import ClusterJournal
-
-        target = ClusterJournal
+    target: Any = ShardOrder if name.startswith("_") else ClusterJournal
     real, left = getattr(target, name), [time]
 
     def dying(*values: Any) -> Any:

@@ -71,12 +71,16 @@ class TransferStatus:
 
 @dataclass(frozen=True)
 class ClusterStatus:
-    """The cluster at one moment; `free` are the bytes free where the nodes of this machine keep their data."""
+    """The cluster at one moment; `free` are the bytes free where the nodes of this machine keep their data.
+
+    `pending` is the command that continues an interrupted change, empty if there is none.
+    """
 
     nodes: tuple[NodeStatus, ...]
     shards: tuple[ShardStatus, ...]
     transfers: tuple[TransferStatus, ...]
     free: int | None
+    pending: str = ""
 
 
 def status(session: Session) -> ClusterStatus:
@@ -98,6 +102,7 @@ def status(session: Session) -> ClusterStatus:
             for one in topology.transfers
         ),
         free=_free_bytes(session, endpoint),
+        pending=left.command if (left := session.cluster_journal().read()) else "",
     )
 
 

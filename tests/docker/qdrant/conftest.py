@@ -183,7 +183,8 @@ class Cluster:
 
     def fill(self, name: str, points: int, *, size: int = 8, **more: Any) -> None:
         """A collection with `points` points whose vectors and payloads follow from their numbers."""
-        placement = {"shard_number": self.settings.shards, "replication_factor": self.settings.copies, **more}
+        nodes = self.settings.nodes
+        placement = {"shard_number": 2 * nodes, "replication_factor": min(2, nodes), **more}
         with self.http() as api:
             body = {"vectors": {"size": size, "distance": "Cosine"}, **placement}
             # What a node passes on to a leader that is no more is never done: another try, as ragops makes it.

@@ -39,6 +39,9 @@ class Host:
 
 
 class Container:
+    def free_bytes(self) -> int:
+        return 1 << 30
+
     def __init__(self, host: Host, name: str) -> None:
         self.host, self.name, self.cluster = host, name, host.cluster
 
@@ -311,6 +314,7 @@ def test_another_change_is_refused_until_the_interrupted_one_is_done_or_given_up
     with pytest.raises(UsageError) as refused:
         run_rebalance(session)
     assert refused.value.code == "cluster_change_pending"
+    assert status.status(session).pending == "ragops cluster set-replication docs 3"
     assert "`ragops cluster set-replication docs 3`" in refused.value.hint
     assert moves.cancel(session) == "ragops cluster set-replication docs 3"
     run_rebalance(session)
