@@ -37,7 +37,7 @@ test: venv engine  ## unit, contract and integration tests, campaigns sampled (A
 test-faults: venv engine  ## all cases of the campaigns: kills, full disks, forgeries, interrupts
 	RAGOPS_TEST_CAMPAIGN=full $(BIN)/python -m pytest $(PARALLEL) -m 'campaign and not chaos' $(ARGS)
 
-test-chaos: venv  ## faults on a real Qdrant cluster of three (RAGOPS_TEST_QDRANT), 20 minutes; CAMPAIGN=sample for 8 runs
+test-chaos: venv  ## faults on a real Qdrant cluster of three (RAGOPS_TEST_QDRANT), half an hour; CAMPAIGN=sample for 8 runs
 	RAGOPS_TEST_CAMPAIGN=$(CAMPAIGN) $(BIN)/python -m pytest -m chaos $(ARGS)
 
 test-wheel: venv engine  ## the package in environments of its own, the upgrade from the release before, the API under a fuzzer

@@ -100,7 +100,14 @@ def _fill(nodes: Nodes, _target: int, dice: Random, seconds: float) -> Fault:
         with ballast.open("wb") as file, suppress(OSError):
             os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_frsize - left))
 
-    return Fault("full disk", (DISK_NODE,), (DISK_NODE,), inject, ballast.unlink, seconds)
+    def heal() -> None:
+        """As `ragops health` advises: consensus that could not write its state stops until the node is restarted."""
+        ballast.unlink()
+        if not nodes.has_consensus(DISK_NODE):
+            nodes.stop(DISK_NODE, signal.SIGTERM)
+            nodes.start(DISK_NODE)
+
+    return Fault("full disk", (DISK_NODE,), (DISK_NODE,), inject, heal, seconds)
 
 
 def _clock(nodes: Nodes, target: int, dice: Random, seconds: float) -> Fault:

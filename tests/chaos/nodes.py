@@ -168,6 +168,17 @@ class Nodes:
                 }  # fmt: skip
         return found
 
+    def has_consensus(self, number: int) -> bool:
+        """Whether the node takes part in consensus, as far as it says."""
+        if self.processes[number].poll() is not None:
+            return False
+        try:
+            with self.http(number, 5) as api:
+                status = api.get("/cluster").json()["result"]["consensus_thread_status"]
+        except (httpx.HTTPError, KeyError):
+            return False
+        return bool(status["consensus_thread_status"] == "working")
+
     def leader(self) -> int:
         """The number of the node that leads, 1 if no node says so."""
         return next((number for number, one in self.raft().items() if one["leader"] == one["peer"]), 1)
