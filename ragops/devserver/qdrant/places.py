@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
+
 COLLECTIONS, SNAPSHOTS, SUFFIX = "collections", "snapshots", ".snapshot"
 
 
 def snapshot_pattern(name: str) -> str:
-    """Return the pattern of a snapshot's path in the storage folder; `name` has no special characters."""
-    return f"{COLLECTIONS}/*/{SNAPSHOTS}/{name}"
+    """Return the pattern of a snapshot's path in the storage folder."""
+    return f"{COLLECTIONS}/*/{SNAPSHOTS}/{glob.escape(name)}"
 
 
 def draft_pattern(name: str) -> str:

@@ -95,12 +95,13 @@ def follow_snapshot(client: HttpClient, snapshots: str, storage: Path, copies: S
 
     def make() -> Snapshot:
         made: dict[str, Any] = while_answering(client, lambda: client.send("POST", snapshots, wait="true", name=name))
-        return Snapshot(_find(storage, name), str(made["checksum"]))
+        # A server that was started by an earlier release chooses the name itself.
+        return Snapshot(_find(storage, made["name"]), str(made["checksum"]))
 
     with copies.keep_note(client, snapshots, names_of(client, snapshots)):
         with _run(make) as task, _open_draft(storage, name, task) as read:
             yield Download(read, task)
-        client.send("DELETE", f"{snapshots}/{name}", wait="true")
+        client.send("DELETE", f"{snapshots}/{quote(task.result().path.name, safe='')}", wait="true")
 
 
 @contextmanager

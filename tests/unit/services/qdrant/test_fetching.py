@@ -6,6 +6,7 @@ import hashlib
 import os
 import threading
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import unquote
 
 import pytest
 
@@ -121,9 +122,12 @@ class FolderServer(Server):
         self.storage = storage
         self.folder = storage / "collections" / "1" / "snapshots"
         self.folder.mkdir(parents=True)
+        self.own_name = ""
 
     def send(self, method: str, path: str, name: str = "", **query: str) -> dict[str, str] | bool:
+        name = self.own_name or name
         if method == "DELETE":
+            path = unquote(path)
             (self.folder / path.rpartition("/")[2]).unlink()
             return super().send(method, path, **query)
         draft = self.folder / f".{name}"
@@ -182,3 +186,13 @@ def test_a_snapshot_of_a_reader_that_failed_is_removed(folder_server: FolderServ
         download.wait()
         raise ValueError("the encoder")
     assert folder_server.kept == {"others"}
+
+
+def test_a_server_of_the_release_before_names_the_snapshot_itself(folder_server: FolderServer) -> None:
+    folder_server.own_name = "docs [1].snapshot"
+    folder_server.half_read.set()
+    with folder_server.follow() as download:
+        assert download.wait().read_bytes() == CONTENT
+        assert download.read(1 << 20) == CONTENT
+    assert folder_server.kept == {"others"}
+    assert list(folder_server.folder.iterdir()) == []
