@@ -199,8 +199,7 @@ def _check_replicas(found: _Found, least: int) -> Check:
     names = ", ".join([*found.unfilled, *found.few][:_SHOWN])
     hint = "`ragops up` has the copies made"
     if not found.unfilled:
-        change = f'PATCH /collections/{found.few[0]} {{"params": {{"replication_factor": {least}}}}}'
-        hint = f"it was made so; to change it: {change} in Qdrant, then {hint}"
+        hint = f"it was made so; to change it: `ragops cluster set-replication {found.few[0]} {least}`"
     return Check("replicas", Status.DEGRADED, f"fewer copies of a shard than wanted: {names}", hint)
 
 

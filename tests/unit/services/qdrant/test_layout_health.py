@@ -36,7 +36,7 @@ def test_a_collection_with_fewer_copies_than_it_wants_waits_for_up() -> None:
 def test_one_that_was_made_with_a_single_copy_is_named_with_the_change() -> None:
     check = health._check_replicas(found({"docs": (info(1, 1), 1)}, LayoutRules(3)), 2)
     assert check.status is Status.DEGRADED
-    assert 'PATCH /collections/docs {"params": {"replication_factor": 2}}' in check.hint
+    assert "`ragops cluster set-replication docs 2`" in check.hint
 
 
 def test_one_that_has_a_copy_on_every_node_is_to_have_them_on_new_nodes_too() -> None:
