@@ -311,7 +311,7 @@ def rounds(bench: Bench) -> tuple[dict[tuple[str, str], list[Round]], list[float
     make: dict[str, Callable[[int], list[bytes]]] = {"cached": questions.cached, "distinct": questions.distinct}
     for side in SIDES:
         for kind in WANTED:
-            measure(bench, side, make[kind](max(400, REPEATED)))
+            measure(bench, side, make[kind](max(200, REPEATED)))
     for _ in range(ROUNDS):
         for kind in WANTED:
             for side in SIDES:
