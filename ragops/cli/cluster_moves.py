@@ -83,7 +83,7 @@ def move_shard(
 
     The replica on the first node answers until the new one does. A later `ragops cluster rebalance` may move it back.
 
-    Example: ragops cluster move-shard manuals 0 --from qdrant-1 --to qdrant-3 --yes
+    Example: ragops cluster move-shard docs 0 --from qdrant-1 --to qdrant-3
     """
     from ragops.operations.cluster.moves import move_shard as request
 

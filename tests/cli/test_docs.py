@@ -189,7 +189,7 @@ def fault(line: Line) -> str:
 # Words that follow the program's name in running text, where it is the subject and no command.
 PROSE = re.compile(
     "again|and|at|builds|can|development|did|escape|for|gets|if|import|in|is|it|itself|keeps|knows|left|makes|may|needs|on|reads|repairs"
-    "|runs|shows|started|to|was|where|writes|wrote"
+    "|has|runs|shows|started|to|was|where|writes|wrote"
 )
 
 
