@@ -42,7 +42,7 @@ RENDER_ALL = textwrap.dedent("""
             assert file.content.strip(), file.name
     init(Path("made"), "wheel", "embedded")
     assert "name: wheel" in Path("made/ragops.yaml").read_text()
-    assert len(load_migrations()) == 7
+    assert len(load_migrations()) == 8
     assert callable(_program())
     print("rendered")
 """)

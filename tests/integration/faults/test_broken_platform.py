@@ -58,7 +58,7 @@ WAYS: dict[str, Callable[[Lab], None]] = {
     "rag.chunks (table or view)": drop_chunks,
     "the rag schema is gone": drop_schema,
     "rows of rag.chunks are gone": empty_chunks,
-    "it has 6 migrations, it had 7": older_schema,
+    "it has 7 migrations, it had 8": older_schema,
     "books is missing in Qdrant": lose_listed_collection,
     "books is empty in Qdrant": empty_listed_collection,
     "points are gone": lose_all_points,
