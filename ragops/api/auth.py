@@ -94,7 +94,7 @@ class ServiceTokens:
             expired = service if same and not good else expired
         if found:
             return found
-        raise InvalidServiceTokenError("expired" if expired else "wrong", expired)
+        raise InvalidServiceTokenError("expired" if expired else "forged", expired)
 
     def count(self) -> int:
         """Return how many services have a token."""
@@ -170,11 +170,13 @@ def _leads_inside(path: str) -> bool:
 
 
 class InvalidUserTokenError(ApiError):
-    """No token, or one that is not good; `reason` is for the audit."""
+    """No token, or one that is not good; `reason` is for the audit: one of `metrics.REFUSALS`."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        challenge = 'Bearer realm="ragops"' + (', error="invalid_token"' if reason != "missing" else "")
-        super().__init__(401, f"{reason}_token", detail, headers={"WWW-Authenticate": challenge})
+        is_missing = reason == "missing"
+        challenge = 'Bearer realm="ragops"' + ("" if is_missing else ', error="invalid_token"')
+        code = "missing_token" if is_missing else "invalid_token"
+        super().__init__(401, code, detail, headers={"WWW-Authenticate": challenge})
         self.reason = reason
 
 
@@ -237,11 +239,11 @@ class UserTokens:
         try:
             return self._verify(token.strip(), keys)
         except jwt.ExpiredSignatureError:
-            raise InvalidUserTokenError("invalid", "the token has expired") from None
+            raise InvalidUserTokenError("expired", "the token has expired") from None
         except jwt.ImmatureSignatureError:
-            raise InvalidUserTokenError("invalid", "the token is not valid yet") from None
+            raise InvalidUserTokenError("expired", "the token is not valid yet") from None
         except (jwt.PyJWTError, ValueError, TypeError):
-            raise InvalidUserTokenError("invalid", "the token is not valid") from None
+            raise InvalidUserTokenError("forged", "the token is not valid") from None
 
     def _verify(self, token: str, keys: Keys) -> _Verified:
         key = keys.get(str(jwt.get_unverified_header(token).get("kid", "")))

@@ -136,6 +136,9 @@ class Breaker(pybreaker.CircuitBreakerListener):
         self._last_error = ""
         self._running: set[asyncio.Task[Any]] = set()
         self._succeeded = metrics.dependency_calls.labels(name, "ok")
+        self._failed = metrics.dependency_calls.labels(name, "failed")
+        self._refusals = metrics.breaker_refused.labels(name)
+        self._changes = {state: metrics.breaker_changes.labels(name, state) for state in _LEVEL}
         metrics.breaker_state.labels(name).set(0)
 
     def check(self) -> None:
@@ -268,7 +271,7 @@ class Breaker(pybreaker.CircuitBreakerListener):
 
     def _refusal(self, seconds: float, reason: str) -> CircuitOpenError:
         self._refused += 1
-        self._metrics.breaker_refused.labels(self.name).inc()
+        self._refusals.inc()
         return CircuitOpenError(self.name, seconds, reason)
 
     def _finished(self, task: asyncio.Task[Any]) -> None:
@@ -280,7 +283,7 @@ class Breaker(pybreaker.CircuitBreakerListener):
 
     def failure(self, cb: pybreaker.CircuitBreaker, exc: BaseException) -> None:  # noqa: ARG002  pybreaker's signature
         """Store the reason."""
-        self._metrics.dependency_calls.labels(self.name, "failed").inc()
+        self._failed.inc()
         self._last_error = exc.detail if isinstance(exc, ApiError) else type(exc).__name__
 
     def state_change(
@@ -292,7 +295,7 @@ class Breaker(pybreaker.CircuitBreakerListener):
         """Log and count it."""
         self._changed_at = self._clock.now()
         self._metrics.breaker_state.labels(self.name).set(_LEVEL[new_state.name])
-        self._metrics.breaker_changes.labels(self.name, new_state.name).inc()
+        self._changes[new_state.name].inc()
         level = logging.WARNING if new_state.name == pybreaker.STATE_OPEN else logging.INFO
         before = old_state.name if old_state else ""
         log(

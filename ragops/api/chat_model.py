@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from ragops.api.breakers import SlowError
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator, Sequence
 
     from ragops.api.breakers import Breaker
+    from ragops.api.metrics import Metrics
     from ragops.api.model_servers import ModelServer
     from ragops.api.passages import FoundPassage
     from ragops.embedding.responses import Piece
@@ -31,19 +33,25 @@ _ATTEMPTS = 3  # with half as many tokens each: those of its tokenizer are estim
 class ChatModel:
     """A chat model behind its own breaker: when it fails, questions are still answered by passages."""
 
-    def __init__(self, server: ModelServer, config: ChatSpec, breaker: Breaker) -> None:
+    def __init__(self, server: ModelServer, config: ChatSpec, breaker: Breaker, metrics: Metrics) -> None:
         self.server = server
         self.config = config
         self.breaker = breaker
+        self._seconds = metrics.model_seconds.labels(config.model)
+        self._first_seconds = metrics.model_first_seconds.labels(config.model)
 
     async def write(self, query: str, passages: Sequence[FoundPassage]) -> Piece:
         """Return the model's answer; raises ApiError."""
         for asked, is_last in self._attempts(query, passages):
+            began = perf_counter()
             try:
-                return await self.breaker.call(partial(self.server.chat, asked, self.config))
+                piece = await self.breaker.call(partial(self.server.chat, asked, self.config))
+                self._seconds.observe(perf_counter() - began)
             except TooLongError:
                 if is_last:
                     raise
+            else:
+                return piece
         raise AssertionError("unreachable")
 
     async def stream(self, query: str, passages: Sequence[FoundPassage]) -> AsyncGenerator[Piece]:
@@ -54,8 +62,10 @@ class ChatModel:
         """
         for asked, is_last in self._attempts(query, passages):
             reading = _Reading(self.server.chat_stream(asked, self.config), self.breaker.name, self.config.timeout)
+            began = perf_counter()
             try:
                 piece = await self.breaker.call(reading.begin, ends_with_caller=True)
+                self._first_seconds.observe(perf_counter() - began)
                 while piece:
                     yield piece
                     piece = await reading.next()
@@ -63,6 +73,7 @@ class ChatModel:
                 if is_last:
                     raise
             else:
+                self._seconds.observe(perf_counter() - began)
                 return
             finally:
                 await reading.close()

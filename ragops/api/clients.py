@@ -17,6 +17,8 @@ from ragops.api.logs import log
 from ragops.api.problem import ApiError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ragops.adapters.qdrant.addresses import Address
     from ragops.adapters.qdrant.failures import Failure
     from ragops.adapters.qdrant.searching import Hit, Question
@@ -54,13 +56,16 @@ class Qdrant:
     def __init__(
         self, config: QdrantConfig, api_key: Secret, *, timeout: float, clock: Clock, metrics: Metrics
     ) -> None:
+        addresses = config.addresses()
+        timers = {one.name: metrics.search_seconds.labels(one.name) for one in addresses}
         self._client = AsyncClient(
-            config.addresses(),
+            addresses,
             lambda: next(iter(api_key()), ""),  # the key as it is now: it may be rotated while the service runs
             seconds=timeout,
             monotonic=clock.monotonic,
-            observer=_NodeLog(metrics),
+            observer=_NodeLog(metrics, addresses),
             on_hedge=metrics.hedges.inc,
+            on_answer=lambda node, seconds: timers[node.name].observe(seconds),
         )
         self.attempts = self._client.attempts
 
@@ -105,12 +110,12 @@ class Qdrant:
 class _NodeLog:
     """Logs and counts which nodes fail and come back."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self, metrics: Metrics, addresses: Iterable[Address]) -> None:
+        self._failures = {one: metrics.node_failures.labels(one.url) for one in addresses}
 
     def ejected(self, node: Address, reason: str) -> None:
         """Log and count a failure."""
-        self._metrics.node_failures.labels(node.url).inc()
+        self._failures[node].inc()
         values = {"node": node.url, "reason": reason, "left_out_seconds": EJECTED_SECONDS}
         log(_LOG, logging.WARNING, "qdrant_node_failed", **values)
 

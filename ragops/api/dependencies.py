@@ -85,7 +85,7 @@ class _Builder:
         default = self.embedder(self.config.embedder)
         served = {name: self.embedder(spec) for name, spec in self.config.models.items()}
         embedders = Embedders(default, served, database, self.clock)
-        return Search(qdrant, breaker, embedders, cache, self.config.search)
+        return Search(qdrant, breaker, embedders, cache, self.config.search, self.metrics)
 
     def embedder(self, spec: ModelSpec) -> QueryEmbedder:
         if not spec.is_served or spec.url is None:
@@ -102,7 +102,7 @@ class _Builder:
             return None
         key = self.config.secret(spec.key_file)
         server = ModelServer("chat", spec.kind, spec.url, spec.timeout, key)
-        return ChatModel(server, spec, self.breaker("chat", spec.timeout + _SLACK))
+        return ChatModel(server, spec, self.breaker("chat", spec.timeout + _SLACK), self.metrics)
 
     def cache(self) -> AnswerCache | None:
         config = self.config.redis

@@ -75,7 +75,7 @@ class RequestLogging:
 
     def _labelled(self, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
         requests = self._metrics.requests.labels(method, route, str(status))
-        return requests, self._metrics.request_seconds.labels(route)
+        return requests, self._metrics.request_seconds.labels(method, route, f"{status // 100}xx")
 
     def _record(self, scope: Scope, status: int, seconds: float) -> None:
         route = scope["path"] if scope["path"] in self._paths else "unmatched"

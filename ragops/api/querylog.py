@@ -129,12 +129,14 @@ class QueryLog:
             self._put(entry)
 
     def _put(self, entry: Entry) -> None:
+        self._metrics.question(entry.collection, entry.outcome).observe(entry.duration_ms / 1000)
         if self._database is None:
             return
         try:
             self._queue.put_nowait(row(entry, self._privacy, request_id.get()))
         except asyncio.QueueFull:
             self._metrics.log_dropped.inc()
+        self._metrics.log_waiting.set(self._queue.qsize() + self._in_hand)
 
     async def _write(self, database: Database) -> None:
         while True:
@@ -147,10 +149,12 @@ class QueryLog:
             self._in_hand = len(rows)
             try:
                 await self._repeat(partial(database.copy, _COPY, rows))
+                self._metrics.log_rows.inc(len(rows))
             except Exception as error:  # one row can hold up all others of its batch
                 log(_LOG, logging.WARNING, "query_log_refused", rows=len(rows), reason=type(error).__name__)
                 await self._store_each(database, rows)
             self._in_hand = 0
+            self._metrics.log_waiting.set(self._queue.qsize())
             for _ in rows:
                 self._queue.task_done()
 
@@ -159,6 +163,7 @@ class QueryLog:
         for row in rows:
             try:
                 await self._repeat(partial(database.insert, _INSERT, row))
+                self._metrics.log_rows.inc()
             except Exception:
                 _LOG.exception("query_log_failed")
                 self._metrics.log_dropped.inc()

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from ragops.api.passages import FoundPassage, Passages, passage_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ragops.api.clients import Qdrant
     from ragops.api.config import SearchConfig
     from ragops.api.embedders import Embedders, Source
+    from ragops.api.metrics import Metrics
     from ragops.api.stores import AnswerCache
 
 MOST_COLLECTIONS, _AT_ONCE = 50, 4  # of a question to all of them
@@ -44,8 +46,15 @@ class Search:
     """Asks the vector store for what is nearest to a question."""
 
     def __init__(
-        self, qdrant: Qdrant, breaker: Breaker, embedders: Embedders, cache: AnswerCache | None, config: SearchConfig
+        self,
+        qdrant: Qdrant,
+        breaker: Breaker,
+        embedders: Embedders,
+        cache: AnswerCache | None,
+        config: SearchConfig,
+        metrics: Metrics,
     ) -> None:
+        self._metrics = metrics
         self.qdrant = qdrant
         self.retrieval = Retrieval(qdrant, config)
         self.breaker = breaker
@@ -111,7 +120,9 @@ class Search:
         # An open breaker refuses before anything else is asked for nothing.
         self.breaker.check()
         embedder.check()
+        began = perf_counter()
         vector = await embedder.embed(query, prefixed=source.prefixed)
+        self._metrics.embedding_seconds.labels(embedder.name).observe(perf_counter() - began)
         result = await self.breaker.call(lambda: self.retrieval.find(source, query, vector, limit))
         passages = Passages([passage_of(hit, collection) for hit in result.hits])
         if self.cache:

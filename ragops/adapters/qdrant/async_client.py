@@ -53,6 +53,7 @@ class AsyncClient:
 
     A search that takes longer than 95 of 100 is asked of a second node as well, at most one in twenty; the first answer
     counts, and the other call is cancelled. `on_hedge` is called then.
+    `on_answer` gets the node that answered a search, and in how many seconds.
     Every call raises RequestFailedError when `attempts` attempts have failed, each on another node as long as there are
     others. One attempt takes at most `seconds`. `key` returns the key that is valid now: it may be rotated.
     """
@@ -66,10 +67,12 @@ class AsyncClient:
         monotonic: Callable[[], float],
         observer: Observer,
         on_hedge: Callable[[], None] = lambda: None,
+        on_answer: Callable[[Address, float], None] = lambda _node, _seconds: None,
     ) -> None:
         self._key = key
         self._monotonic = monotonic
         self._on_hedge = on_hedge
+        self._on_answer = on_answer
         self._hedging = Hedging()
         self._seconds = seconds
         verify = next((found for one in addresses if (found := verification(one.url))), False)
@@ -189,6 +192,7 @@ class AsyncClient:
         node.add(collection, now - began, now)
         if collection:
             self._hedging.add(now - began)
+            self._on_answer(node.address, now - began)
         return found
 
     def _session(self, address: Address) -> _Session:

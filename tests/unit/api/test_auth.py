@@ -71,7 +71,7 @@ async def test_none_wrong_old_in_grace_old_after_it_and_right(api, tmp_path, clo
     assert refused.json()["code"] == "invalid_service_token"
     assert (await ask(api, NEW)).status_code == 200
     audited = lines(caplog, "service_token_refused")
-    assert [line["reason"] for line in audited] == ["missing", "wrong", "expired"]
+    assert [line["reason"] for line in audited] == ["missing", "forged", "expired"]
     assert audited[2]["service"] == "ragops", "whose token it was is known"
     assert audited[2]["request_id"] == refused.headers["x-request-id"]
     assert all(line["path"] == "/internal/breakers" for line in audited)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ragops.api.config import SearchConfig
+from ragops.api.metrics import Metrics
 from ragops.api.problem import ApiError
 from ragops.api.search import MOST_COLLECTIONS, Found, FoundPassage, Search, search_all
 from ragops.embedding.hashing import HashingEmbedder
@@ -78,7 +79,7 @@ async def test_a_model_that_is_down_costs_nothing_if_its_collection_was_never_in
     ingested: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engines: Any = Engines(["manuals@1", *(["away@1"] if ingested else [])])
-    search = Search(engines, engines, engines, None, SearchConfig())
+    search = Search(engines, engines, engines, None, SearchConfig(), Metrics())
 
     async def passages(name: str, _query: str, _limit: int) -> Found:
         if name == "away":
