@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _CONFIG = "RAGOPS_API_CONFIG"
 _GRACE_SECONDS = 15
+# Longer than any gateway keeps an idle connection (60 s): who closes first must not be the one that is asked next.
+_KEEP_ALIVE_SECONDS = 75
 _LOG = logging.getLogger("ragops.api")
 
 
@@ -71,6 +73,7 @@ def _run(config: ApiConfig) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
 
 

@@ -11,13 +11,15 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ragops.services.gateway.envoy_limits import idle
 from ragops.services.gateway.envoy_resources import (
+    ADDRESS_LIMIT,
     BUFFER,
+    CONSUMER_LIMIT,
     CORS,
     HTTP,
     JWT,
     MARK,
-    RATE_LIMIT,
     ROUTES,
     SECRET,
     TYPES,
@@ -204,14 +206,12 @@ def _http(policy: GatewayPolicy, checks: list[Json], source: Json) -> Json:
 
 
 def _filters(policy: GatewayPolicy, checks: list[Json]) -> list[Json]:
-    """In this order: a refused origin or flood costs no signature check, and only who has a token is buffered."""
+    """In this order: a consumer is who a signature says that it is, and only who has a token is buffered."""
     return [
         {"name": CORS, "typed_config": add_type(f"{HTTP}.cors.v3.Cors")},
-        {
-            "name": RATE_LIMIT,
-            "typed_config": add_type(f"{HTTP}.local_ratelimit.v3.LocalRateLimit", stat_prefix="gateway"),
-        },
+        {"name": ADDRESS_LIMIT, "typed_config": idle(ADDRESS_LIMIT)},
         *checks,
+        {"name": CONSUMER_LIMIT, "typed_config": idle(CONSUMER_LIMIT)},
         {"name": "envoy.filters.http.header_mutation", "typed_config": _drop_underscores()},
         {"name": BUFFER, "typed_config": add_type(f"{HTTP}.buffer.v3.Buffer", max_request_bytes=policy.body_limit)},
         {

@@ -9,16 +9,18 @@ from ragops.services.gateway.policy import Json, digest
 from ragops.services.gateway.problems import PROBLEMS
 
 if TYPE_CHECKING:
-    from ragops.services.gateway.policy import GatewayPolicy, Json, Tls
+    from ragops.services.gateway.policy import GatewayPolicy, Json, Tls, Upstream
     from ragops.services.gateway.problems import Problem
 
 TYPES = "type.googleapis.com/"
 HTTP = f"{TYPES}envoy.extensions.filters.http"
 CORS = "envoy.filters.http.cors"
-RATE_LIMIT = "envoy.filters.http.local_ratelimit"
+ADDRESS_LIMIT = "ragops.limit.address"
+CONSUMER_LIMIT = "ragops.limit.consumer"
 JWT = "envoy.filters.http.jwt_authn"
 BUFFER = "envoy.filters.http.buffer"
 MARK = "envoy.filters.http.set_metadata"
+TOKEN = "token"  # noqa: S105  the name under which the claims of a checked token are known
 CLUSTER = "api"
 ROUTES = "routes"
 SECRET = "certificate"  # noqa: S105  the name of a resource
@@ -106,6 +108,7 @@ def cluster(policy: GatewayPolicy) -> Json:
             "cluster_name": CLUSTER,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address}}]}],
         },
+        typed_extension_protocol_options={_PROTOCOL: _kept_connections(upstream)},
         common_lb_config={"healthy_panic_threshold": {"value": 0}},
         health_checks=[
             {
@@ -117,6 +120,21 @@ def cluster(policy: GatewayPolicy) -> Json:
                 "http_health_check": {"path": upstream.health_path, "host": "gateway"},
             }
         ],
+    )
+
+
+_PROTOCOL = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def _kept_connections(upstream: Upstream) -> Json:
+    """Return for how long a connection is kept for the next request, and for how many."""
+    return add_type(
+        f"{TYPES}{_PROTOCOL}",
+        common_http_protocol_options={
+            "idle_timeout": f"{upstream.idle_timeout}s",
+            "max_requests_per_connection": upstream.connection_requests,
+        },
+        explicit_http_config={"http_protocol_options": {}},
     )
 
 

@@ -6,14 +6,17 @@ import json
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from ragops.services.gateway.envoy_limits import by_address, by_consumer
 from ragops.services.gateway.envoy_resources import (
+    ADDRESS_LIMIT,
     CLUSTER,
+    CONSUMER_LIMIT,
     CORS,
     HTTP,
     JWT,
     MARK,
-    RATE_LIMIT,
     ROUTES,
+    TOKEN,
     TYPES,
     add_type,
     header,
@@ -42,6 +45,7 @@ _SCHEMES = ("Bearer", *(scheme for scheme in _SCHEMES if scheme != "Bearer"))
 # RFC 6750, 2.1: `Bearer`, spaces, one token. Envoy's own check looks for the scheme anywhere in the header, and stops
 # reading at the first character that no token has.
 _CREDENTIALS = "(?i:bearer) +[A-Za-z0-9._~+/-]+=*"
+_CACHED_TOKENS = 1000  # of each worker
 _NEVER = "never"  # a requirement that no request meets
 _NO_KEYS = {"http_uri": {"uri": "http://gateway.invalid/no-token-was-issued", "cluster": "nowhere", "timeout": "1s"}}
 
@@ -82,6 +86,9 @@ def jwt(policy: GatewayPolicy, keys: Json) -> Json:
         "forward": True,
         "require_expiration": True,
         "clock_skew_seconds": policy.jwt.clock_skew,
+        "payload_in_metadata": TOKEN,  # from where the rate limit has the consumer
+        # A signature is checked once for each token; another set of keys begins with an empty cache.
+        "jwt_cache_config": {"jwt_cache_size": _CACHED_TOKENS},
         **_jwks(keys),
     }
     never = {
@@ -132,7 +139,11 @@ def _table(policy: GatewayPolicy, version: str) -> Json:
         "name": "gateway",
         "domains": ["*"],
         "routes": table,
-        "typed_per_filter_config": {RATE_LIMIT: _rate_limit(policy)},
+        # One set of buckets for all routes.
+        "typed_per_filter_config": {
+            ADDRESS_LIMIT: by_address(policy.rate_limit),
+            CONSUMER_LIMIT: by_consumer(policy.rate_limit),
+        },
         "request_headers_to_remove": ["x-envoy-external-address"],
     }
     return add_type(f"{TYPES}envoy.config.route.v3.RouteConfiguration", name=ROUTES, virtual_hosts=[host])
@@ -147,7 +158,7 @@ def _ready(version: str) -> Json:
             header("content-type", "application/json"),
             header("cache-control", "no-store"),
         ],
-        "typed_per_filter_config": {**_refuse_unauthenticated(), RATE_LIMIT: _off(), CORS: _off()},
+        "typed_per_filter_config": {**_anonymous(), ADDRESS_LIMIT: _off(), CORS: _off()},
     }
 
 
@@ -185,7 +196,7 @@ def _preflight(policy: GatewayPolicy, match: Json) -> list[Json]:
 def _forward(policy: GatewayPolicy, route: Route, match: Json, path: str) -> Json:
     stated = route.deprecation.headers(path) if route.deprecation else {}
     methods = {"name": ":method", "string_match": {"safe_regex": {"regex": "|".join(route.methods)}}}
-    per_filter = _cors(policy) if route.authenticate else {**_cors(policy), **_refuse_unauthenticated()}
+    per_filter = {**_cors(policy), **({ADDRESS_LIMIT: _off()} if route.authenticate else _anonymous())}
     return {
         "name": route.name,
         "match": {**match, "headers": [methods]},
@@ -204,11 +215,12 @@ def _forward(policy: GatewayPolicy, route: Route, match: Json, path: str) -> Jso
 
 
 def _refuse_malformed(policy: GatewayPolicy, match: Json) -> Json:
-    """Return the 401 of a request that `match` would forward, for credentials of another form than required.
+    """Return the 401 of a request that `match` would forward, for credentials of another form than required, or none.
 
-    By the check of tokens, not a direct response: to that Envoy adds no CORS headers, and a page could not read it.
+    It counts for the address of the client, since there is no consumer. By the check of tokens, not a direct response:
+    to that Envoy adds no CORS headers, and a page could not read it.
     """
-    unlike = _unlike("authorization", _CREDENTIALS)
+    unlike = {**_unlike("authorization", _CREDENTIALS), "treat_missing_header_as_empty": True}
     refused = add_type(f"{HTTP}.jwt_authn.v3.PerRouteConfig", requirement_name=_NEVER)
     return {
         "match": {**match, "headers": [*match["headers"], unlike]},
@@ -227,7 +239,7 @@ def _refusal(match: Mapping[str, Any], status: int, detail: str) -> Json:
     return {
         "match": dict(match),
         "direct_response": {"status": status, "body": {"inline_string": detail}},
-        "typed_per_filter_config": {**_refuse_unauthenticated(), CORS: _off()},
+        "typed_per_filter_config": {**_anonymous(), CORS: _off()},
     }
 
 
@@ -243,8 +255,9 @@ def _off() -> Json:
     return add_type(f"{TYPES}envoy.config.route.v3.FilterConfig", disabled=True)
 
 
-def _refuse_unauthenticated() -> Json:
-    return {JWT: _off()}
+def _anonymous() -> Json:
+    """Nobody's token is looked at: the request counts for the address that it comes from."""
+    return {JWT: _off(), CONSUMER_LIMIT: _off()}
 
 
 def _cors(policy: GatewayPolicy) -> Json:
@@ -264,21 +277,3 @@ def _cors(policy: GatewayPolicy) -> Json:
         forward_not_matching_preflights=False,
     )
     return {CORS: config}
-
-
-def _rate_limit(policy: GatewayPolicy) -> Json:
-    limit = policy.rate_limit
-    always = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
-    return add_type(
-        f"{HTTP}.local_ratelimit.v3.LocalRateLimit",
-        stat_prefix="gateway",
-        token_bucket={
-            "max_tokens": limit.burst,
-            "tokens_per_fill": limit.requests,
-            "fill_interval": f"{limit.seconds}s",
-        },
-        filter_enabled=always,
-        filter_enforced=always,
-        response_headers_to_add=[header("retry-after", str(limit.retry_after))],
-        enable_x_ratelimit_headers="DRAFT_VERSION_03",
-    )

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import RSAAlgorithm
 
-from ragops.services.gateway.kong_lua import UPSTREAM_ID, claims, pre_function
+from ragops.services.gateway.kong_lua import GUARDED, UPSTREAM_ID, claims, pre_function
 from ragops.services.gateway.kong_routes import answer, cors, forward, ready
 from ragops.services.gateway.policy import digest
 
@@ -75,7 +75,7 @@ def _document(policy: GatewayPolicy, keys: Mapping[str, Any], pair: TlsPair | No
 def _services(policy: GatewayPolicy) -> list[Json]:
     """Return the API, asked for with a token; and without one for the exact paths that the policy names."""
     token = [{"name": "jwt", "config": _jwt()}, {"name": "post-function", "config": claims(policy)}]
-    services = [_service(policy, "api", forward(policy, authenticate=True), [*token, *cors(policy)])]
+    services = [_service(policy, GUARDED, forward(policy, authenticate=True), [*token, *cors(policy)])]
     if unauthenticated := forward(policy, authenticate=False):
         services.append(_service(policy, "api-open", unauthenticated, cors(policy)))
     return services

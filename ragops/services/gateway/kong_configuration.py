@@ -45,6 +45,7 @@ log_format ragops escape=json
     '"from":"$remote_addr"}';
 """
 
+_KEPT_CONNECTIONS = 128  # idle ones of each worker; more are made when they are needed
 _ADMIN_BODY = "64m"  # of a configuration: some ten thousand tokens
 _SHARED = {
     "DATABASE": "off",
@@ -94,6 +95,9 @@ def environment(policy: GatewayPolicy, document: str, log_conf: str) -> dict[str
         "NGINX_WORKER_PROCESSES": str(WORKERS),
         "NGINX_PROXY_CLIENT_MAX_BODY_SIZE": str(policy.body_limit),
         "NGINX_PROXY_CLIENT_BODY_TIMEOUT": f"{policy.upstream.answer_timeout}s",
+        "UPSTREAM_KEEPALIVE_POOL_SIZE": str(_KEPT_CONNECTIONS),
+        "UPSTREAM_KEEPALIVE_IDLE_TIMEOUT": str(policy.upstream.idle_timeout),
+        "UPSTREAM_KEEPALIVE_MAX_REQUESTS": str(policy.upstream.connection_requests),
     }
     return {f"KONG_{name}": value for name, value in values.items()}
 

@@ -13,6 +13,7 @@ from ragops.services.gateway.policy import (
     HEADER_ALIASES,
     INTERNAL_HEADER_PREFIX,
     INTERNAL_HEADERS,
+    IPV6_PREFIX,
     READY_PATH,
     SAFE_PATH,
     SAFE_REQUEST_ID,
@@ -34,7 +35,10 @@ SANDBOX_REQUIRES = (
 )
 
 UPSTREAM_ID = "7a0a0d3e-6a0f-5a0e-9c55-1c5f0a3b7f11"  # by which the code asks for its health
+GUARDED = "api"  # the service that is asked for with a token
 _MAX_HEADERS = 100
+# Which code counts requests.
+_LIMITED = ("rewrite", "access", "claims")
 _UNAUTHORIZED, _NO_TOKEN = 401, "a token is asked for, as `Bearer` in the header Authorization"
 # Headers by which Kong reports the authenticated caller to the upstream, and which no client may set.
 _CONSUMER_PREFIXES = ("x-consumer-", "x-credential-", "x-anonymous-", "x-kong-")
@@ -47,7 +51,7 @@ def pre_function(policy: GatewayPolicy) -> Json:
     """Return the settings of the global pre-function plugin, which runs before any route and around every answer.
 
     Request ids and the rate limit are here, and not the plugins for them: those run after a refusal would have needed
-    the id, and count only what a route let in, in fixed windows without a burst.
+    the id, and count only what a route let in, in fixed windows without a burst, by a consumer that is one token.
     """
     settings = {
         "ambiguous": dict.fromkeys(HEADER_ALIASES, True),
@@ -62,16 +66,22 @@ def pre_function(policy: GatewayPolicy) -> Json:
         "upstream_header": UPSTREAM_HEADER,
         "upstream": UPSTREAM_ID,
         "limit": _limit(policy),
+        "guarded": GUARDED,
         "methods": ", ".join(sorted({method for route in policy.routes for method in route.methods})),
         "problems": {**{str(problem.status): _problem(problem) for problem in PROBLEMS}, "other": _problem(_OTHER)},
     }
-    config = {phase: [_code(phase, settings)] for phase in ("rewrite", "header_filter", "body_filter")}
+    config = {phase: [_code(phase, settings)] for phase in ("rewrite", "access", "header_filter", "body_filter")}
     return config | ({"certificate": [_code("certificate", {})]} if policy.tls else {})
 
 
 def claims(policy: GatewayPolicy) -> Json:
-    """Return the settings of the post-function plugin of every route that asks for a token: issuer and times."""
-    settings = {"issuer": policy.jwt.issuer, "clock_skew": policy.jwt.clock_skew, "challenge": CHALLENGE}
+    """Return the settings of the post-function plugin of every route that asks for a token: issuer, times, rate."""
+    settings = {
+        "issuer": policy.jwt.issuer,
+        "clock_skew": policy.jwt.clock_skew,
+        "challenge": CHALLENGE,
+        "limit": _limit(policy),
+    }
     return {"access": [_code("claims", settings)]}
 
 
@@ -82,6 +92,7 @@ def _limit(policy: GatewayPolicy) -> Json:
         "seconds": limit.seconds,
         "burst": limit.burst,
         "retry_after": limit.retry_after,
+        "ipv6_prefix": IPV6_PREFIX,
     }
 
 
@@ -93,10 +104,11 @@ def _problem(problem: Problem) -> Json:
 
 
 def _code(name: str, settings: Json) -> str:
-    """Return the file's code after common.lua and `SETTINGS`; what it returns is run for every request."""
+    """Return the file's code behind what it builds on; what it returns is run for every request."""
     text = json.dumps(settings, sort_keys=True)
     if "]==]" in text:
         raise ValueError("a value of the policy would end the text that it is in")
     folder = templates_dir() / "gateway" / "kong"
-    settings_line = f"local SETTINGS = JSON.decode([==[{text}]==])\n"
-    return "\n".join(((folder / "common.lua").read_text() + settings_line, (folder / f"{name}.lua").read_text()))
+    parts = ["limit", name] if name in _LIMITED else [name]
+    head = (folder / "common.lua").read_text() + f"local SETTINGS = JSON.decode([==[{text}]==])\n"
+    return "\n".join((head, *((folder / f"{part}.lua").read_text() for part in parts)))

@@ -57,6 +57,9 @@ DENIED = ("/internal", "/metrics", "/healthz", "/readyz")
 SAFE_PATH = r"(?:/(?:[A-Za-z0-9._~@:+,=-]*[A-Za-z0-9_~@:+,=-])?)+(?:\?.*)?"
 SAFE_REQUEST_ID = "[A-Za-z0-9._-]{1,128}"
 
+IPV6_PREFIX = 64  # bits of an address that count as one client
+BUCKETS = 10_000  # consumers, and addresses, of which the rate limit keeps count at once
+
 # What clients may not tell the upstream: who they are inside, where they came from.
 INTERNAL_HEADERS = (
     "x-service-token", "x-service-name", "x-real-ip", "x-original-url", "x-rewrite-url", "x-http-method-override",
@@ -87,7 +90,11 @@ class _Frozen(BaseModel):
 
 
 class Upstream(_Frozen):
-    """The service behind the gateway; seconds. `health_path` says that it is alive, not that all it needs is."""
+    """The service behind the gateway; seconds. `health_path` says that it is alive, not that all it needs is.
+
+    Connections are kept for the next request: `idle_timeout` must be shorter than the service's own, else it closes one
+    in the moment that a request is sent on it, which is a 502.
+    """
 
     host: Host
     port: Port
@@ -96,6 +103,8 @@ class Upstream(_Frozen):
     connect_timeout: int = Field(2, ge=1, le=60)
     answer_timeout: int = Field(120, ge=1, le=3600)  # of silence
     stream_timeout: int = Field(1800, ge=1, le=86400)  # of an answer that is written as it is sent
+    idle_timeout: int = Field(60, ge=1, le=3600)  # of a connection between two requests
+    connection_requests: int = Field(10_000, ge=1, le=1_000_000)  # after which a connection is made anew
 
 
 class Jwt(_Frozen):
@@ -106,7 +115,11 @@ class Jwt(_Frozen):
 
 
 class RateLimit(_Frozen):
-    """How many requests the gateway takes in all; `burst` at once, after a pause."""
+    """How many requests the gateway takes from each consumer; `burst` at once, after a pause.
+
+    A consumer is who the `sub` of a checked token names, however many tokens it has. What comes without a token, or to
+    a path that asks for none, counts for the address of the client.
+    """
 
     requests: int = Field(100, ge=1, le=1_000_000, description="requests in each second or minute")
     per: Literal["second", "minute"] = Field("second", description="second or minute")

@@ -26,7 +26,7 @@ class GatewaySettings(BaseModel):
     tls: bool = Field(True, description="HTTPS too, with a certificate that ragops makes")
     tls_port: int = Field(8443, ge=1024, le=65535, description="HTTPS port on 127.0.0.1")
     origins: tuple[Origin, ...] = Field((), description="web pages that may call the API, such as https://app.example")
-    rate_limit: RateLimit = Field(RateLimit(), description="requests that are taken in all")
+    rate_limit: RateLimit = Field(RateLimit(), description="requests that are taken from each consumer")
     body_limit: Size = Field("10mb", description="largest request body; kb or mb")
     legacy_deprecated: date = Field(date(2026, 11, 23), description="since when paths without a version are deprecated")
     legacy_sunset: date = Field(date(2027, 5, 23), description="when they end")

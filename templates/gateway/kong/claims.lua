@@ -16,8 +16,11 @@ end
 
 return function()
   local payload = tostring(kong.ctx.shared.authenticated_jwt_token):match("^[^.]+%.([^.]+)%.")
-  local found = fault(payload and decoded(payload))
+  local claims = payload and decoded(payload)
+  local found = fault(claims)
   if found then
     return kong.response.exit(401, { message = found }, { ["WWW-Authenticate"] = SETTINGS.challenge })
+  elseif is_flood(consumer(claims)) then
+    return refuse()
   end
 end

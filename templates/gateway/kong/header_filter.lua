@@ -32,8 +32,8 @@ return function()
   mine.id = mine.id or ngx.var.kong_request_id
   kong.response.set_header("x-request-id", mine.id)
   kong.response.clear_header("server")
-  if mine.limit then
-    tell_limit(mine.limit)
+  if kong.ctx.shared.ragops_limit then
+    tell_limit(kong.ctx.shared.ragops_limit)
   end
   if mine.ready then
     kong.response.set_header(SETTINGS.worker_header, ngx.worker.id() .. "/" .. ngx.worker.count())

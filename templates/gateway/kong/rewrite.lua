@@ -1,9 +1,4 @@
--- Before a route is looked for: what can be read in two ways is refused, what only services may say is dropped, and a
--- flood costs no signature check.
-local bucket = ngx.shared.kong_rate_limiting_counters
-local interval = SETTINGS.limit.seconds / SETTINGS.limit.requests
-local capacity = SETTINGS.limit.burst * interval
-
+-- Before a route is looked for: what can be read in two ways is refused, what only services may say is dropped.
 local function is_dropped(name)
   for _, prefix in ipairs(SETTINGS.dropped_prefixes) do
     if name:sub(1, #prefix) == prefix then
@@ -13,14 +8,17 @@ local function is_dropped(name)
   return SETTINGS.dropped[name]
 end
 
--- The jwt plugin fails on one that it did not expect, and would let a claim choose the key before the head does.
-local function is_token(value)
+-- The claims of a token; nil for one that the jwt plugin did not expect and would fail on, or whose claim would choose
+-- the key before the head does.
+local function claims_of(value)
   local head, payload = value:match("^Bearer +([%w_-]+)%.([%w_-]+)%.[%w_-]+$")
   if not head then
-    return false
+    return
   end
   head, payload = decoded(head), decoded(payload)
-  return type(head) == "table" and type(head.kid) == "string" and type(payload) == "table" and payload.kid == nil
+  if type(head) == "table" and type(head.kid) == "string" and type(payload) == "table" and payload.kid == nil then
+    return payload
+  end
 end
 
 -- RFC 9110, 11.1: the name of a scheme has no case. The jwt plugin takes `Bearer` and `bearer` alone.
@@ -30,7 +28,9 @@ end
 
 local function check_token(value)
   local plain = with_plain_scheme(value)
-  if not is_token(plain) then
+  local claims = claims_of(plain)
+  kong.ctx.plugin.claimed = claims and consumer(claims)
+  if not claims then
     ngx.req.clear_header("authorization")
   elseif plain ~= value then
     ngx.req.set_header("Authorization", plain)
@@ -54,24 +54,6 @@ end
 
 local function is_whole(text, pattern)
   return type(text) == "string" and ngx.re.find(text, "^(?:" .. pattern .. ")\\z", "jo") ~= nil
-end
-
--- The generic cell rate algorithm: all that is kept is when the bucket will be full again.
-local function is_flood()
-  local now = ngx.now()
-  local full_again = math.max(bucket:get("ragops") or 0, now) + interval
-  local refused = full_again - now > capacity
-  if refused then
-    full_again = full_again - interval
-  else
-    bucket:set("ragops", full_again)
-  end
-  kong.ctx.plugin.limit = {
-    remaining = math.floor((capacity - (full_again - now)) / interval + 0.001),
-    reset = math.ceil(full_again - now),
-    refused = refused,
-  }
-  return refused
 end
 
 -- A name that was not found Kong asks for again after 30 s, and has no setting for that: an API that is started again
@@ -101,7 +83,4 @@ return function()
     return kong.response.exit(400, { message = "ambiguous" })
   end
   kong.ctx.plugin.ready = path == SETTINGS.ready
-  if not kong.ctx.plugin.ready and is_flood() then
-    return kong.response.exit(429, { message = "flood" })
-  end
 end

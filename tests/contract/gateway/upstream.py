@@ -39,6 +39,7 @@ class Upstream:
         self.seen: list[Seen] = []
         self.extra_headers: dict[str, str] = {}
         self.may_go_on, self.left = threading.Event(), threading.Event()  # of a stream of events
+        self.connections = 0  # that were made, in all
         self._open: set[socket.socket] = set()
         upstream = self
 
@@ -48,6 +49,7 @@ class Upstream:
             def setup(self) -> None:
                 super().setup()
                 upstream._open.add(self.connection)
+                upstream.connections += 1
 
             def finish(self) -> None:
                 upstream._open.discard(self.connection)

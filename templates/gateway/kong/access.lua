@@ -1,0 +1,16 @@
+-- Before any signature is checked. A token only says who asks, so that nobody's bucket is used up by it: that is done
+-- behind the check, by claims.lua. But whose bucket is empty is refused without the check.
+return function()
+  local mine = kong.ctx.plugin
+  if mine.ready then
+    return
+  end
+  local service = kong.router.get_service()
+  if mine.claimed and service and service.name == SETTINGS.guarded then
+    if is_empty(mine.claimed) then
+      return refuse()
+    end
+  elseif is_flood(address()) then
+    return refuse()
+  end
+end
