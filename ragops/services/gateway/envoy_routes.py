@@ -256,7 +256,7 @@ def _off() -> Json:
 
 
 def _anonymous() -> Json:
-    """Nobody's token is looked at: the request counts for the address that it comes from."""
+    """No token is looked at: the request counts for the address that it comes from."""
     return {JWT: _off(), CONSUMER_LIMIT: _off()}
 
 

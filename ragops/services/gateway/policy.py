@@ -104,7 +104,7 @@ class Upstream(_Frozen):
     answer_timeout: int = Field(120, ge=1, le=3600)  # of silence
     stream_timeout: int = Field(1800, ge=1, le=86400)  # of an answer that is written as it is sent
     idle_timeout: int = Field(60, ge=1, le=3600)  # of a connection between two requests
-    connection_requests: int = Field(10_000, ge=1, le=1_000_000)  # after which a connection is made anew
+    connection_requests: int = Field(10_000, ge=1, le=1_000_000)  # after which a new connection is made
 
 
 class Jwt(_Frozen):

@@ -1,5 +1,5 @@
--- Before any signature is checked. A token only says who asks, so that nobody's bucket is used up by it: that is done
--- behind the check, by claims.lua. But whose bucket is empty is refused without the check.
+-- Before any signature is checked. A token only says who asks, so it takes nothing out of a bucket: claims.lua does that,
+-- behind the check. But a consumer whose bucket is empty is refused without the check.
 return function()
   local mine = kong.ctx.plugin
   if mine.ready then

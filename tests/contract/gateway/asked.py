@@ -88,7 +88,7 @@ def until_upstream_answers(gateway: Gateway) -> None:
     """The gateway's own health check has to have seen the upstream first."""
     deadline = time.monotonic() + 15
     while True:
-        waiting = gateway.token(sub=f"waiting-{time.monotonic_ns()}")  # nobody whose rate limit a test counts
+        waiting = gateway.token(sub=f"waiting-{time.monotonic_ns()}")  # a consumer whose rate limit no test counts
         if (status := gateway.request("GET", "/api/v1/search", token=waiting).status_code) == 200:
             break
         assert time.monotonic() < deadline, f"the upstream is not reached: {status}"
