@@ -122,6 +122,7 @@ LOOKUPS: dict[str, Lookup] = {
     f"{_JOBS}.store_detail": Lookup("lookup", lambda _filled, rng: _job(rng)),
     f"{_JOBS}.store_chunking_params 2": Lookup("lookup", lambda _filled, rng: _job(rng)),
     f"{_JOBS}.end_job": Lookup("lookup", lambda _filled, rng: ["done", 1, 1, 0, 0, 9, None, Jsonb({}), *_job(rng)[1:]]),
+    "services.timescaledb.query_log:_AGE": Lookup("whole", _nothing),
     "services.timescaledb.collections.made_with:_MADE": Lookup("whole", _nothing),
     "services.timescaledb.collections.made_with:_COUNTS": Lookup(
         "whole", lambda filled, rng: [[filled.collection(rng)]]

@@ -20,7 +20,7 @@ OTHER_POINT = "use another recovery point: `ragops backup list`"  # if one canno
 COMMANDS = (
     "backup", "cluster", "collection", "completion", "doctor", "down", "drift", "gateway", "health", "images", "ingest",
     "logs", "migrate", "outputs", "plan", "query", "recover", "repair", "restore", "schedule", "secrets", "service",
-    "status", "token", "unlock", "up",
+    "slo", "status", "token", "unlock", "up",
 )  # fmt: skip
 _COMMAND = re.compile(rf"(?<![\w./-])ragops (?P<given>(?:--\S+ )*)(?=(?:{'|'.join(COMMANDS)})\b(?P<rest>[^`;\n]*))")
 _SHOWN = frozenset({"hint", "message", "detail", "notes", "note", "now", "question"})

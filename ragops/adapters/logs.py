@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from io import RawIOBase
     from pathlib import Path
+    from typing import BinaryIO
 
 MAX_BYTES = 10 * 1024 * 1024
 KEEP = 3
 _BLOCK = 1 << 20
+_TAIL_BLOCK = 1 << 16
 _COLLAPSE_RANGE = 0x08  # FALLOC_FL_COLLAPSE_RANGE of fallocate(2)
 
 
@@ -68,7 +70,7 @@ def _write_all(target: RawIOBase, block: bytes) -> None:
 
 
 def tail(path: Path, lines: int) -> list[str]:
-    """Return the last `lines` lines, at most 64 KiB from the end; empty if there is no log."""
+    """Return the last `lines` lines, rotated ones too; empty if there is no log."""
     return read_tail(path, lines)[0]
 
 
@@ -76,12 +78,34 @@ def read_tail(path: Path, lines: int) -> tuple[list[str], int]:
     """Return the lines of `tail` and the position after them, where `follow` can continue without a gap."""
     try:
         with path.open("rb") as stream:
-            stream.seek(0, 2)
-            stream.seek(max(0, stream.tell() - 65536))
-            block = stream.read()
-            return block.decode(errors="replace").splitlines()[-lines:] if lines else [], stream.tell()
+            end = stream.seek(0, os.SEEK_END)
+            found = _last_lines(stream, end, lines)
     except FileNotFoundError:
         return [], 0
+    for number in range(1, KEEP + 1):
+        if len(found) >= lines:
+            break
+        try:
+            with path.with_name(f"{path.name}.{number}").open("rb") as stream:
+                found = _last_lines(stream, stream.seek(0, os.SEEK_END), lines - len(found)) + found
+        except FileNotFoundError:
+            break
+    return found, end
+
+
+def _last_lines(stream: BinaryIO, end: int, lines: int) -> list[str]:
+    """Return the last `lines` lines before `end`; reads no more of the file than it has to."""
+    blocks: list[bytes] = []
+    breaks, start = 0, end
+    while start > 0 and breaks <= lines and lines:
+        size = min(_TAIL_BLOCK, start)
+        start -= size
+        stream.seek(start)
+        blocks.append(stream.read(size))
+        breaks += blocks[-1].count(b"\n")
+    text = b"".join(reversed(blocks)).decode(errors="replace")
+    found = [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
+    return found[-lines:] if lines and text else []
 
 
 def follow(path: Path, position: int, poll: float = 0.2) -> Iterator[str]:

@@ -32,6 +32,7 @@ from ragops.cli import (
     schedule,
     secrets,
     service,
+    slo,
 )
 from ragops.cli.console import Console
 from ragops.cli.help import ACCESS, DATA, OBSERVE, PROTECT, PROVISION, TOOLS, Application
@@ -89,7 +90,7 @@ def options(
 
 _COMMANDS: tuple[tuple[str, tuple[Callable[..., None], ...]], ...] = (
     (PROVISION, (lifecycle.init, lifecycle.doctor, lifecycle.plan, lifecycle.up, lifecycle.down)),
-    (OBSERVE, (observe.status, observe.outputs, observe.logs, observe.drift, observe.health)),
+    (OBSERVE, (observe.status, observe.outputs, observe.logs, observe.drift, observe.health, slo.slo)),
     (PROTECT, (restore.restore, repair.repair, recover.recover)),
     (TOOLS, (lifecycle.unlock, completion.completion)),
 )

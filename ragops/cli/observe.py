@@ -83,28 +83,45 @@ def outputs(
 
 def logs(
     context: typer.Context,
-    service: Annotated[
-        str,
-        typer.Argument(metavar="SERVICE", autocompletion=completion.services, help=f"One of: {', '.join(names())}."),
+    services: Annotated[
+        list[str],
+        typer.Argument(metavar="SERVICE", autocompletion=completion.services, help=f"Some of: {', '.join(names())}."),
     ],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing lines as they are appended.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, metavar="N", help="Lines from the end.")] = 100,
+    lines: Annotated[
+        int | None,
+        typer.Option("--lines", "-n", min=0, metavar="N", help="Lines from the end; 100, with --since all."),
+    ] = None,
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="10m, 2h, 1d, or a time.")] = "",
+    grep: Annotated[str, typer.Option("--grep", metavar="PATTERN", help="Lines that match a regular expression.")] = "",
+    probes: Annotated[bool, typer.Option("--probes", help="Successful health probes and scrapes, too.")] = False,
 ) -> None:
-    """Print the log of a service.
+    """Print the logs of services, merged by time.
 
-    Example: ragops logs redis -n 20
+    Columns are time, instance, level, status, duration, and the message with what else the line has.
+
+    Example: ragops logs api gateway --since 10m --grep search
     """
-    from ragops.operations.observe.status import logs as operation
+    from ragops.cli.log_lines import show
+    from ragops.operations.observe import logs as operation
 
     console = state(context).console
-    found = operation(state(context).session(), service, lines, following=follow)
-    if console.as_json and not follow:
-        console.document({"service": service, "lines": list(found)})
+    query = operation.LogQuery(
+        lines=lines if lines is not None or since else operation.LINES,
+        since=operation.read_since(since) if since else None,
+        pattern=operation.read_pattern(grep) if grep else None,
+        with_probes=probes,
+    )
+    session = state(context).session()
+    if not follow:
+        found = operation.read(session, services, query)
+        console.document(found)
+        show(console, found.lines)
         return
-    with _until_interrupted(following=follow):
-        for line in found:
-            console.document({"service": service, "line": line})
-            console.text(line)
+    with _until_interrupted(following=True):
+        for entry in operation.follow(session, services, query):
+            console.document(entry)
+            show(console, (entry,))
 
 
 def drift(context: typer.Context) -> None:

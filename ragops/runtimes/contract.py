@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from ragops.adapters.progress import Progress
@@ -67,6 +68,23 @@ class ImageState:
     id: str = ""
     digest: str = ""
     size: int = 0
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line of a log: the instance that wrote it, and the runtime's time of it, None if it has none."""
+
+    instance: str
+    text: str
+    time: datetime | None = None
+
+
+@dataclass(frozen=True)
+class LogTail:
+    """The end of a log, oldest line first; `follow` yields what is written after it, until the caller stops."""
+
+    lines: tuple[LogLine, ...]
+    follow: Callable[[], Iterator[LogLine]]
 
 
 @dataclass(frozen=True)
@@ -174,8 +192,8 @@ class RuntimeHost(Protocol):
     def stop_orphans(self) -> tuple[str, ...]:
         """Stop what runs without being in the engine's state; returns the services' names."""
 
-    def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
-        """Return the last `lines` lines of its log, then what is appended if `following`; None if it never ran."""
+    def read_log(self, service: str, lines: int) -> LogTail | None:
+        """Return the last `lines` lines of its log, of all its instances together; None if it never ran."""
 
     def rotate_logs(self) -> None:
         """Bound the logs, unless the runtime does that by itself."""

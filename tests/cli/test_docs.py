@@ -76,7 +76,7 @@ ON_COLLECTIONS = dict.fromkeys((f"collection {verb}" for verb in ("list", "creat
 LATE = {**ON_COLLECTIONS, "ingest": 1, "query": 2, "restore": 3, "token revoke": 4, "down": 5, "recover": 6}
 ORDER = sorted(COMMANDS, key=lambda name: LATE.get(name, 0))
 # Where their exit code is an answer, not a failure.
-ANSWERS = {"plan": {0, 4}, "drift": {0, 4}, "health": {0, 1, 2, 3}}
+ANSWERS = {"plan": {0, 4}, "drift": {0, 4}, "health": {0, 1, 2, 3}, "slo": {0, 7}}
 # Only Docker runs a cluster of Qdrant; here the examples are refused (exit code 2).
 ANSWERS |= {name: {2} for name in COMMANDS if name.startswith("cluster ") and name != "cluster cancel"}
 

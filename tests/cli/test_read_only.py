@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 READING = [
-    "doctor", "plan", "plan --exit-code", "status", "outputs", "logs redis", "drift", "health", "query hello", "unlock",
+    "doctor", "plan", "plan --exit-code", "status", "outputs", "logs redis api --since 1h --grep e", "drift", "health",
+    "slo", "query hello", "unlock",
     "backup list", "backup show", "backup verify", "backup verify --deep", "backup prune --dry-run",
     "backup delete latest --dry-run", "backup schedule show", "schedule show",
     "restore --dry-run", "restore clean --dry-run",

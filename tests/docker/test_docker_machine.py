@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -288,35 +287,41 @@ def test_every_node_is_observed_the_lost_one_included(platform: Platform) -> Non
     assert platform.host.is_running("qdrant")
 
 
+def lines_of(platform: Platform, service: str, lines: int = 10) -> list[tuple[str, str]]:
+    found = platform.host.read_log(service, lines)
+    return [(line.instance, line.text) for line in found.lines] if found else []
+
+
 def test_logs_of_nodes_come_in_order_with_their_names(platform: Platform, wait_until: Callable) -> None:
     for node in ("qdrant-1", "qdrant-2"):
         platform.make("qdrant", node, script=f"echo from {node}; {SERVE}")
-    wait_until(lambda: len(list(platform.host.read_log("qdrant", 10, following=False))) == 4, 30)
-    lines = list(platform.host.read_log("qdrant", 10, following=False))
+    wait_until(lambda: len(lines_of(platform, "qdrant")) == 4, 30)
+    lines = lines_of(platform, "qdrant")
     assert sorted(lines) == [
-        "qdrant-1 | from qdrant-1",
-        "qdrant-1 | started",
-        "qdrant-2 | from qdrant-2",
-        "qdrant-2 | started",
+        ("qdrant-1", "from qdrant-1"),
+        ("qdrant-1", "started"),
+        ("qdrant-2", "from qdrant-2"),
+        ("qdrant-2", "started"),
     ]
-    assert lines[0].startswith("qdrant-1")
-    assert list(platform.host.read_log("qdrant", 1, following=False)) == lines[-1:]
+    assert lines[0][0] == "qdrant-1"
+    assert lines_of(platform, "qdrant", 1) == lines[-1:]
+    times = [line.time for line in platform.host.read_log("qdrant", 10).lines]
+    assert times == sorted(times)
 
 
 def test_one_containers_log_is_as_it_wrote_it(platform: Platform, wait_until: Callable) -> None:
     platform.make("redis")
-    wait_until(lambda: list(platform.host.read_log("redis", 10, following=False)) == ["started"], 30)
-    assert platform.host.read_log("api", 10, following=False) is None
+    wait_until(lambda: lines_of(platform, "redis") == [("redis", "started")], 30)
+    assert platform.host.read_log("api", 10) is None
 
 
 def test_a_log_is_followed_through_a_restart(platform: Platform, wait_until: Callable) -> None:
     platform.make("redis")
-    wait_until(lambda: list(platform.host.read_log("redis", 10, following=False)), 30)
-    lines = platform.host.read_log("redis", 10, following=True)
-    assert next(lines) == "started"
+    wait_until(lambda: lines_of(platform, "redis"), 30)
+    lines = platform.host.read_log("redis", 10).follow()
     stop(platform)
     platform.docker.start(platform.name("redis"))
-    assert list(itertools.islice(lines, 1)) == ["started"]
+    assert next(lines).text == "started"
 
 
 # --- ending -------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from ragops.operations.observe.status import status
 from ragops.operations.schedule.boot import refuse_runtime
 from ragops.operations.session import Session
 from ragops.runtimes import registry
-from ragops.runtimes.contract import RUNNING, Difference, ImageState, Instance, ResourceDescription
+from ragops.runtimes.contract import RUNNING, Difference, ImageState, Instance, LogLine, LogTail, ResourceDescription
 from ragops.runtimes.facts import RuntimeFacts
 from ragops.runtimes.registry import RegisteredRuntime
 from ragops.services import SERVICES
@@ -35,7 +35,7 @@ from ragops.services.contract import Check, Status
 from ragops.services.spec import Distribution, GatewayEngine, Layout, RuntimeTraits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from ragops.config.load import Project
@@ -126,8 +126,8 @@ class PaperHost:
 
     data_location = "the tray"
 
-    def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str]:
-        return iter([f"{service} is written"])
+    def read_log(self, service: str, lines: int) -> LogTail:
+        return LogTail((LogLine(service, f"{service} is written"),), lambda: iter(()))
 
     def doctor_checks(self) -> tuple[Check, ...]:
         return (Check("paper", Status.OK, "80 g"),)

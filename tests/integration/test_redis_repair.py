@@ -14,6 +14,7 @@ import pytest
 
 from ragops.errors import IntegrityError, InterruptedRunError, MissingError, RagopsError, UnhealthyError, UsageError
 from ragops.operations.restore import repair as operation
+from ragops.runtimes.contract import LogLine, LogTail
 from ragops.runtimes.embedded.control import ProcessControl
 from ragops.runtimes.embedded.processes.supervisor import log_path
 from ragops.services.contract import Status
@@ -42,7 +43,9 @@ def session_of(engine: Engine) -> Any:
     log = log_path(Path(engine.spec.run_dir), "redis")
     machine = SimpleNamespace(
         control=lambda _endpoint: engine.control,
-        read_log=lambda _service, lines, following: log.read_text().splitlines()[-lines:],
+        read_log=lambda _service, lines: LogTail(
+            tuple(LogLine("redis", line) for line in log.read_text().splitlines()[-lines:]), lambda: iter(())
+        ),
     )
     project = SimpleNamespace(paths=SimpleNamespace(environment="live"))
     return SimpleNamespace(

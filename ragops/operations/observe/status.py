@@ -6,12 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ragops.errors import MissingError
-from ragops.services import SERVICES, by_name, refuse_unknown
+from ragops.services import SERVICES, by_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ragops.operations.session import Session
     from ragops.runtimes.contract import Instance
     from ragops.services.contract import Endpoint
@@ -84,18 +81,3 @@ def outputs(session: Session, *, show_secrets: bool) -> dict[str, str]:
         password = login.password.get_secret_value() if login and show_secrets else MASK
         values |= by_name(name).outputs(endpoint, password)
     return values
-
-
-def logs(session: Session, service: str, lines: int, *, following: bool) -> Iterator[str]:
-    """Return the last `lines` lines of a service's log, then what is appended if `following`.
-
-    Raises UsageError (unknown_service), MissingError (not_provisioned) if it never ran.
-    """
-    refuse_unknown([service])
-    found = session.host.read_log(service, lines, following=following)
-    if found is None:
-        session.endpoints()  # raises before the first `up`
-        raise MissingError(
-            "no_log", f"cannot show the log of {service}: it has not written one yet", "see `ragops status`"
-        )
-    yield from found

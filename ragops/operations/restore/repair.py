@@ -101,8 +101,8 @@ def _serves(endpoint: Endpoint) -> bool:
 def damage(session: Session) -> str:
     """Return what the log of Redis says of damaged data since its last start; empty if nothing."""
     try:
-        lines = session.host.read_log("redis", _LOG_LINES, following=False)
-        return in_log(lines or ())
+        found = session.host.read_log("redis", _LOG_LINES)
+        return in_log([line.text for line in found.lines] if found else ())
     except RagopsError:
         return ""
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from ragops.adapters.docker import logs as docker_logs
 from ragops.adapters.docker.client import DockerHost
 from ragops.adapters.docker.inspect import list_volume_users
+from ragops.adapters.docker.values import parse_time
 from ragops.adapters.files import write_atomic
 from ragops.adapters.progress import Progress
 from ragops.adapters.pulumi import install as pulumi_install
 from ragops.adapters.pulumi import plugin as pulumi_plugin
 from ragops.errors import RagopsError
-from ragops.runtimes.contract import Difference, Instance
+from ragops.runtimes.contract import Difference, Instance, LogLine, LogTail
 from ragops.runtimes.docker.containers import data_volume as docker_data
 from ragops.runtimes.docker.containers import reconcile as docker_reconcile
 from ragops.runtimes.docker.containers.reconcile import DATA_SUFFIX
@@ -30,7 +31,7 @@ from ragops.runtimes.docker.inspect.provisioned import Record
 from ragops.runtimes.docker.names import INSTANCE, SERVICE, describe_resource, resources_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from ragops.adapters.docker.values import Container, Volume
     from ragops.config.load import Project
@@ -189,10 +190,14 @@ class DockerRuntimeHost:
         self._record.remove()
         return docker_reconcile.stop_all(self._docker, self._names) if self._owner.exists() else ()
 
-    def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
-        """Read it from Docker; each line of a service of several containers begins with the name of its own."""
+    def read_log(self, service: str, lines: int) -> LogTail | None:
+        """Read it from Docker, from all containers of the service."""
         containers = {container.labels[INSTANCE]: container.name for container in self._containers(service)}
-        return self._lines(containers, lines, following=following) if containers else None
+        if not containers:
+            return None
+        last = docker_logs.tail(self._docker, containers, lines)
+        follow = partial(docker_logs.follow, self._docker, containers, last)
+        return LogTail(tuple(map(_line, last)), lambda: map(_line, follow()))
 
     def rotate_logs(self) -> None:
         """Do nothing: Docker bounds them, as each container was made."""
@@ -222,15 +227,6 @@ class DockerRuntimeHost:
     def _volumes(self) -> tuple[Volume, ...]:
         found = self._docker.volumes(self._names.labels())
         return tuple(volume for volume in found if volume.name.endswith(DATA_SUFFIX))
-
-    def _lines(self, containers: Mapping[str, str], lines: int, *, following: bool) -> Iterator[str]:
-        width = max(map(len, containers)) if len(containers) > 1 else 0
-        last = docker_logs.tail(self._docker, containers, lines)
-        for line in last:
-            yield _prefixed(line, width)
-        if following:
-            for line in docker_logs.follow(self._docker, containers, last):
-                yield _prefixed(line, width)
 
     def _instance(
         self, endpoint: Endpoint, name: str, container: Container | None, before: Provisioned | None
@@ -264,5 +260,5 @@ def _address(endpoint: Endpoint, container: Container) -> str:
     return f"{ports[0].host}:{ports[0].port}" if ports else "-"
 
 
-def _prefixed(line: docker_logs.LogLine, width: int) -> str:
-    return f"{line.source:<{width}} | {line.text}" if width else line.text
+def _line(line: docker_logs.LogLine) -> LogLine:
+    return LogLine(line.source, line.text, parse_time(line.stamp))

@@ -13,7 +13,7 @@ from ragops.adapters.files import explain_os_error
 from ragops.adapters.logs import follow, read_tail, rotate
 from ragops.errors import RagopsError
 from ragops.runtimes.checks import run_check
-from ragops.runtimes.contract import RUNNING, Difference, Instance, ResourceDescription
+from ragops.runtimes.contract import RUNNING, Difference, Instance, LogLine, LogTail, ResourceDescription
 from ragops.runtimes.embedded import preflight as embedded_preflight
 from ragops.runtimes.embedded.control import ProcessControl
 from ragops.runtimes.embedded.facts import FACTS
@@ -25,7 +25,7 @@ from ragops.services import SERVICES
 from ragops.services.contract import Check, Endpoint, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from ragops.adapters.progress import Progress
     from ragops.config.load import Project
@@ -160,10 +160,14 @@ class EmbeddedRuntimeHost:
             ProcessControl(self._paths.run_dir(name)).stop()
         return running
 
-    def read_log(self, service: str, lines: int, *, following: bool) -> Iterator[str] | None:
+    def read_log(self, service: str, lines: int) -> LogTail | None:
         """Read it from the file that the process writes to."""
         path = log_path(self._paths.run_dir(service), service)
-        return _lines(path, lines, following=following) if path.exists() else None
+        if not path.exists():
+            return None
+        last, position = read_tail(path, lines)
+        found = tuple(LogLine(service, text) for text in last)
+        return LogTail(found, lambda: (LogLine(service, text) for text in follow(path, position)))
 
     def rotate_logs(self) -> None:
         """Bound the services' logs; cron's backup does it every night."""
@@ -236,13 +240,6 @@ def _holds_something(folder: Path) -> bool:
         return False
     except OSError as error:
         raise explain_os_error(error, f"read {folder}") from error
-
-
-def _lines(path: Path, lines: int, *, following: bool) -> Iterator[str]:
-    last, position = read_tail(path, lines)
-    yield from last
-    if following:
-        yield from follow(path, position)
 
 
 def _memory(pid: int) -> int:

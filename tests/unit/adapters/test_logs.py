@@ -125,6 +125,14 @@ def test_the_end_of_a_large_log_that_is_no_utf8(log: Path) -> None:
     assert tail(log, 1) == ["\ufffd\ufffd end"]
 
 
+def test_lines_that_were_rotated_away_are_read_too(log: Path) -> None:
+    log.write_text("c\nd\n")
+    log.with_name("service.log.1").write_text("b\n" * 100_000)
+    log.with_name("service.log.2").write_text("a\n")
+    assert tail(log, 3) == ["b", "c", "d"]
+    assert (len(tail(log, 500_000)), tail(log, 500_000)[0]) == (100_003, "a")
+
+
 def test_no_log_has_no_lines(log: Path) -> None:
     assert tail(log, 5) == []
 
