@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, LiteralString
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     from ragops.ingest.rows import Collection
 
 SUBJECT = "rows of the ingestion"
+LOCK_SECONDS = 5.0  # in which the session of a run that was killed ends
+_LOCK_POLL = 0.1
+# A server notices by itself that its client is gone only when it answers: a killed run would keep its lock for as long
+# as its last statement takes. Before PostgreSQL 14 there is no such setting.
+_NOTICE_LOST_CLIENT = (
+    "SELECT set_config(name, '1s', false) FROM pg_settings WHERE name = 'client_connection_check_interval'"
+)
 
 
 class JobStore:
@@ -42,11 +50,17 @@ class JobStore:
             yield
 
     def lock(self, collection: Collection) -> None:
-        """Keep other ingestions off the collection until the connection ends. Raises LockedError."""
-        key = f"ragops ingest {collection.id}"
-        if not self._all("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [key])[0][0]:
-            what = f"another ingest works on collection {collection.name}"
-            raise LockedError("ingest_running", what, "wait for it, or look for it: ragops status")
+        """Keep other ingestions off the collection until the connection ends.
+
+        Raises LockedError (ingest_running) after some seconds: the lock of a run that was killed is gone by then.
+        """
+        self._all(_NOTICE_LOST_CLIENT)
+        key, give_up = f"ragops ingest {collection.id}", time.monotonic() + LOCK_SECONDS
+        while not self._all("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))", [key])[0][0]:
+            if time.monotonic() >= give_up:
+                what = f"another ingest works on collection {collection.name}"
+                raise LockedError("ingest_running", what, "wait for it, or look for it: ragops status")
+            time.sleep(_LOCK_POLL)
 
     def unlock(self, collection: Collection) -> None:
         """Let others in again."""

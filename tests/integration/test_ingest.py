@@ -30,6 +30,7 @@ from ragops.errors import (
     UnhealthyError,
     UsageError,
 )
+from ragops.ingest import jobs
 from ragops.ingest.document_store import open_store
 from ragops.operations.data import collections
 from ragops.operations.data.ingest import drop_old, ingest
@@ -455,7 +456,8 @@ def test_which_collections(world: World) -> None:
     ]  # fmt: skip
 
 
-def test_two_runs_at_once(world: World) -> None:
+def test_two_runs_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "LOCK_SECONDS", 0.0)
     fill(world)
     with open_store(world.database) as rows:
         rows.lock(rows.collections()[0])
@@ -463,6 +465,23 @@ def test_two_runs_at_once(world: World) -> None:
         assert refused is not None
         assert refused.code == "ingest_running"
         assert refused.exit_code is LockedError.default_exit
+    assert world.run().added == 4
+
+
+def test_the_lock_of_a_run_that_was_killed_in_a_long_statement_is_gone_soon(world: World) -> None:
+    """A server that answers nothing yet does not see that its client is gone, unless it is told to look."""
+    fill(world)
+    if (child := os.fork()) == 0:
+        try:
+            with open_store(world.database) as rows:
+                rows.lock(rows.collections()[0])
+                rows._all("SELECT pg_sleep(60)")
+        finally:
+            os._exit(1)
+    asleep = "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND wait_event = 'PgSleep'"
+    wait_until(lambda: bool(world.sql(asleep)))
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
     assert world.run().added == 4
 
 
@@ -599,6 +618,21 @@ def test_an_embedder_that_refuses_everything_is_at_fault_itself(world: World) ->
     assert len(world.store.points("docs")) == before.points
     assert world.run().changed == 1
     world.check()
+
+
+def drop(world: World) -> list[str]:
+    """Delete what is left of earlier builds; returns their collections of points."""
+    gone = drop_old(world.database, world.store.endpoint, [world.name])
+    return [one.points for one in gone.get(world.name, [])]
+
+
+def check_settled(world: World, points: str) -> None:
+    """Nothing is there but the live build and its alias."""
+    found = world.store.client.get("/collections").json()["result"]["collections"]
+    assert {one["name"] for one in found} == {points}
+    assert world.store.aliases() == [{"alias_name": "docs@live", "collection_name": points}]
+    assert world.sql("SELECT name FROM rag.collections") == [("docs",)]
+    assert points_of(world) == (points, len(world.store.points(points)))
 
 
 def forked(action: Callable[[], object], effects: int) -> int:

@@ -11,13 +11,16 @@ import pytest
 from ragops.embedding.hashing import HashingEmbedder
 from ragops.embedding.spec import ModelSpec
 from ragops.errors import IntegrityError, LockedError, UnhealthyError
+from ragops.ingest import jobs
 from ragops.ingest.document_store import open_store
 from ragops.operations.data import collections
-from ragops.operations.data.ingest import drop_old, ingest
+from ragops.operations.data.ingest import ingest
 from ragops.operations.data.models import Models
 from tests.integration.test_ingest import (  # noqa: F401
     EMBEDDER,
     World,
+    check_settled,
+    drop,
     fill,
     forked,
     migrated,
@@ -40,21 +43,6 @@ _MOST_EFFECTS = 70  # that a rebuild of four documents has on the stores
 def texts_of(world: World, points: str) -> set[tuple[str, str]]:
     """What a question can find in a collection of points: path and text of each."""
     return {(one["path"], one["text"]) for one in world.store.points(points).values()}
-
-
-def drop(world: World) -> list[str]:
-    """Delete what is left of earlier builds; returns their collections of points."""
-    gone = drop_old(world.database, world.store.endpoint, [world.name])
-    return [one.points for one in gone.get(world.name, [])]
-
-
-def check_settled(world: World, points: str) -> None:
-    """Nothing is there but the live build and its alias."""
-    found = world.store.client.get("/collections").json()["result"]["collections"]
-    assert {one["name"] for one in found} == {points}
-    assert world.store.aliases() == [{"alias_name": "docs@live", "collection_name": points}]
-    assert world.sql("SELECT name FROM rag.collections") == [("docs",)]
-    assert points_of(world) == (points, len(world.store.points(points)))
 
 
 def at_store(action: Callable[[], object], files: int = 0) -> Callable[[Any], None]:
@@ -142,7 +130,8 @@ def test_files_that_change_while_it_builds_are_those_of_the_next_ingest(world: W
     }  # fmt: skip
 
 
-def test_nothing_else_works_on_the_collection_while_it_builds(world: World) -> None:
+def test_nothing_else_works_on_the_collection_while_it_builds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "LOCK_SECONDS", 0.0)
     fill(world)
     world.run()
     found: list[Any] = []

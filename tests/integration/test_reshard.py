@@ -18,6 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from ragops.errors import LockedError, MissingError, UnhealthyError, UsageError
+from ragops.ingest import jobs
 from ragops.ingest.document_store import open_store
 from ragops.operations.cluster import reshard as operation
 from ragops.operations.cluster.reshard import ReshardPlan, ReshardRequest, ReshardResult
@@ -29,6 +30,7 @@ from ragops.services.qdrant.shard_layout import ShardLayout
 from tests.integration.test_ingest import (  # noqa: F401
     Store,
     World,
+    drop,
     fill,
     forked,
     migrated,
@@ -38,12 +40,14 @@ from tests.integration.test_ingest import (  # noqa: F401
     words,
     world,
 )
+from tests.integration.test_ingest import check_settled as check_alone
 from tests.qdrant_processes import KEY, cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from ragops.ingest.report import CollectionReport
     from ragops.operations.session import Session
     from tests.qdrant_processes import Cluster
 
@@ -147,27 +151,23 @@ def _rounded(vectors: Any) -> Any:
     return {name: _rounded(vector) for name, vector in vectors.items()}
 
 
-def drop(world: World) -> list[str]:
-    gone = drop_old(world.database, world.store.endpoint, [world.name])
-    return [one.points for one in gone.get(world.name, [])]
-
-
 def check_settled(world: World, points: str) -> None:
-    """The live collection is `points`; everything else is gone once the old is dropped."""
+    """The live collection is `points`, everything else is gone once the old is dropped, and ingest finds no change."""
     assert points_of(world)[0] == points
     drop(world)
-    found = world.store.client.get("/collections").json()["result"]["collections"]
-    assert {one["name"] for one in found} == {points}
-    assert world.store.aliases() == [{"alias_name": "docs@live", "collection_name": points}]
-    assert world.sql("SELECT name FROM rag.collections") == [("docs",)]
-    assert points_of(world) == (points, len(world.store.points(points)))
+    check_alone(world, points)
     report = world.run()
     assert (report.added, report.changed, report.deleted, report.repaired, report.failed) == (0, 0, 0, 0, ())
 
 
-def test_every_point_is_copied_with_its_vectors_and_nothing_is_embedded(world: World) -> None:
+def ingest_first(world: World) -> None:
+    """Bring four documents into the collection."""
     fill(world)
-    world.run()
+    assert world.run().added == 4
+
+
+def test_every_point_is_copied_with_its_vectors_and_nothing_is_embedded(world: World) -> None:
+    ingest_first(world)
     before = whole(world, "docs")
     result = reshard(world)
     assert isinstance(result, ReshardResult)
@@ -186,8 +186,7 @@ def test_every_point_is_copied_with_its_vectors_and_nothing_is_embedded(world: W
 
 
 def test_a_dry_run_changes_nothing(world: World) -> None:
-    fill(world)
-    world.run()
+    ingest_first(world)
     names = world.store.client.get("/collections").json()["result"]
     jobs = world.sql("SELECT count(*) FROM rag.ingestion_jobs")
     plan = operation.plan(session_of(world), request_of(world))
@@ -207,8 +206,7 @@ def test_killed_anywhere_it_is_continued_and_loses_nothing(
 
     monkeypatch.setattr(copying, "PAGE", 3)
     monkeypatch.setattr(operation, "_NOTE_SECONDS", 0.0)
-    fill(world)
-    world.run()
+    ingest_first(world)
     before = whole(world, "docs")
     ended = forked(lambda: reshard(world), effects)
     assert ended in (0, -signal.SIGKILL)
@@ -231,11 +229,10 @@ def test_what_is_ingested_between_a_kill_and_the_next_run_is_copied(
 
     monkeypatch.setattr(copying, "PAGE", 3)
     monkeypatch.setattr(operation, "_NOTE_SECONDS", 0.0)
-    fill(world)
-    world.run()
+    ingest_first(world)
     forked(lambda: reshard(world), effects)
     mutate(world)
-    world.run()
+    check_mutated(world.run())
     live = points_of(world)[0]
     now = whole(world, live)
     reshard(world)
@@ -247,10 +244,16 @@ def test_what_is_ingested_between_a_kill_and_the_next_run_is_copied(
     assert "word300" not in texts, "a document that was deleted stays deleted"
 
 
+def check_mutated(report: CollectionReport) -> None:
+    """Everything that `mutate` did was taken in, and what could not be read is named."""
+    assert report.refused is None
+    assert (report.added, report.changed, report.moved, report.deleted, report.unchanged) == (1, 1, 1, 1, 1)
+    assert [one.path for one in report.failed] == ["bad.md"]
+
+
 def test_a_payload_that_changes_under_its_id_between_two_runs_is_copied_again(world: World) -> None:
     """The ids would be the same: only that an ingest ran meanwhile shows that what was copied is old."""
-    fill(world)
-    world.run()
+    ingest_first(world)
     with pytest.MonkeyPatch.context() as broken:
         stop_before(broken, "require_equal")
         with pytest.raises(UnhealthyError):
@@ -260,7 +263,7 @@ def test_a_payload_that_changes_under_its_id_between_two_runs_is_copied_again(wo
     some = point["id"]
     point["payload"]["heading"] = "another"
     world.store.client.put("/collections/docs/points?wait=true", json={"points": [point]}).raise_for_status()
-    world.run()
+    assert world.run().refused is None
     assert isinstance(reshard(world), ReshardResult)
     assert whole(world, "docs@2")[some][0]["heading"] == "another"
 
@@ -291,8 +294,7 @@ def at_page(monkeypatch: pytest.MonkeyPatch, action: Callable[[], object]) -> No
 
 
 def test_no_ingest_works_on_the_collection_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(world)
-    world.run()
+    ingest_first(world)
     found: list[Any] = []
 
     def disturb() -> None:
@@ -302,6 +304,7 @@ def test_no_ingest_works_on_the_collection_meanwhile(world: World, monkeypatch: 
         with pytest.raises(LockedError):
             reshard(world)
 
+    monkeypatch.setattr(jobs, "LOCK_SECONDS", 0.0)
     at_page(monkeypatch, disturb)
     before = whole(world, "docs")
     assert isinstance(reshard(world), ReshardResult)
@@ -315,6 +318,7 @@ def test_ingests_that_try_all_the_time_lose_nothing(world: World, monkeypatch: p
     from ragops.adapters.qdrant import copying
 
     monkeypatch.setattr(copying, "PAGE", 2)
+    monkeypatch.setattr(jobs, "LOCK_SECONDS", 0.0)
     for number in range(30):
         world.write(f"{number:02}.md", words(number * 10, 20))
     world.run()
@@ -350,8 +354,7 @@ def test_ingests_that_try_all_the_time_lose_nothing(world: World, monkeypatch: p
 def test_what_others_write_into_the_collection_meanwhile_is_made_up_for(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(world)
-    world.run()
+    ingest_first(world)
     ids = sorted(whole(world, "docs"))
 
     def write() -> None:
@@ -367,8 +370,7 @@ def test_what_others_write_into_the_collection_meanwhile_is_made_up_for(
 
 
 def test_a_run_with_another_aim_removes_the_copy_that_was_given_up(world: World) -> None:
-    fill(world)
-    world.run()
+    ingest_first(world)
     before = whole(world, "docs")
     with pytest.MonkeyPatch.context() as broken:
         stop_before(broken, "settle")
@@ -387,8 +389,7 @@ def test_a_run_with_another_aim_removes_the_copy_that_was_given_up(world: World)
 
 
 def test_after_a_rebuild_and_before_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill(world)
-    world.run()
+    ingest_first(world)
     rebuild(world)
     monkeypatch.setattr(operation, "layout_of", lambda _info: ShardLayout(6, 1))
     result = reshard(world)
@@ -402,8 +403,7 @@ def test_a_full_disk_is_refused_before_the_second_page(world: World, monkeypatch
     from ragops.adapters.qdrant import copying
 
     monkeypatch.setattr(copying, "PAGE", 3)
-    fill(world)
-    world.run()
+    ingest_first(world)
     with pytest.raises(MissingError, match="cannot reshard docs: it needs") as caught:
         reshard(world, free=100)
     assert caught.value.code == "disk_full"
@@ -421,16 +421,14 @@ def test_the_development_server_and_a_collection_without_points_are_refused(worl
     assert "`ragops collection set docs --shards N`" in caught.value.hint
     with pytest.raises(UsageError, match="cannot find collection other"):
         reshard(world, replace(request_of(world), collection="other"))
-    fill(world)
-    world.run()
+    ingest_first(world)
     with pytest.raises(UsageError, match="3 copies need as many nodes, there are 1"):
         reshard(world, request_of(world, copies=3))
 
 
 def test_a_stale_run_of_another_machine_writes_into_the_live_points(world: World) -> None:
     """It has read the collections before the switch, and gets the lock after it."""
-    fill(world)
-    world.run()
+    ingest_first(world)
     with open_store(world.database) as rows:
         stale = rows.collections()[0]
         reshard(world)
@@ -442,8 +440,7 @@ def test_the_next_run_continues_behind_the_last_page(world: World, monkeypatch: 
 
     monkeypatch.setattr(copying, "PAGE", 3)
     monkeypatch.setattr(operation, "_NOTE_SECONDS", 0.0)
-    fill(world)
-    world.run()
+    ingest_first(world)
     pages: list[Any] = []
     real = copying.copy_page
 
