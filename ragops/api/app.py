@@ -13,11 +13,13 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 import ragops
 from ragops.api import health_routes, internal, operator_schemas, problem, reference, v1, v2
 from ragops.api import schemas as user_schemas
-from ragops.api.auth import AuthMiddleware, ServiceTokens, UserTokens
+from ragops.api.auth import AuthMiddleware
 from ragops.api.dependencies import build
 from ragops.api.direct import Direct, Operation
 from ragops.api.middleware import BodyLimit, Deadline, Legacy, RequestLogging
 from ragops.api.schemas import DocumentSearchRequest, SearchRequest
+from ragops.api.service_tokens import ServiceTokens
+from ragops.api.user_tokens import UserTokens
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pybreaker
 
+from ragops.api.dependency_errors import CircuitOpenError, DependencyFailedError, SlowError
 from ragops.api.logs import log
 from ragops.api.problem import ApiError
 
@@ -34,34 +35,8 @@ if TYPE_CHECKING:
     from ragops.api.metrics import Metrics
 
 T = TypeVar("T")
-SLOW = "dependency_slow"
 _LOG = logging.getLogger(__name__)
 _LEVEL = {pybreaker.STATE_CLOSED: 0, pybreaker.STATE_HALF_OPEN: 1, pybreaker.STATE_OPEN: 2}
-
-
-class DependencyFailedError(ApiError):
-    """A dependency did not answer, or not as it should: what the breaker counts."""
-
-    def __init__(self, dependency: str, reason: str) -> None:
-        detail = f"{dependency}: {reason}"
-        super().__init__(503, "dependency_failed", detail, headers={"Retry-After": "1"}, dependency=dependency)
-
-
-class SlowError(DependencyFailedError):
-    """The dependency is there, and its answer did not come in time."""
-
-    def __init__(self, dependency: str, reason: str) -> None:
-        super().__init__(dependency, reason)
-        self.code = SLOW
-
-
-class CircuitOpenError(ApiError):
-    """The dependency is left alone; `seconds` until it is worth a try again."""
-
-    def __init__(self, dependency: str, seconds: float, reason: str) -> None:
-        wait = max(1, math.ceil(seconds))
-        detail = f"{dependency} {reason}; try again in {wait} s"
-        super().__init__(503, "circuit_open", detail, headers={"Retry-After": str(wait)}, dependency=dependency)
 
 
 class _LateError(Exception):

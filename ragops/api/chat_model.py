@@ -7,7 +7,7 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from ragops.api.breakers import SlowError
+from ragops.api.dependency_errors import SlowError
 from ragops.api.model_servers import TooLongError
 from ragops.embedding.tokens import count_tokens, cut_to_tokens
 

@@ -12,7 +12,7 @@ from ragops.adapters.qdrant import sparse
 from ragops.adapters.qdrant.async_client import AsyncClient
 from ragops.adapters.qdrant.balancing import EJECTED_SECONDS
 from ragops.adapters.qdrant.failures import RequestFailedError
-from ragops.api.breakers import DependencyFailedError
+from ragops.api.dependency_errors import DependencyFailedError
 from ragops.api.logs import log
 from ragops.api.problem import ApiError
 

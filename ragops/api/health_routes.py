@@ -10,8 +10,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from ragops.api.breakers import SLOW
 from ragops.api.dependencies import Dependencies, dependencies
+from ragops.api.dependency_errors import SLOW
 from ragops.api.embedders import ServedEmbedder
 from ragops.api.model_servers import BUSY
 from ragops.api.operator_schemas import HealthResponse, ReadyCheck, ReadyResponse

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ragops.api.breakers import SLOW, DependencyFailedError, SlowError
 from ragops.api.chat_stream import read_body, stream_chat
+from ragops.api.dependency_errors import SLOW, DependencyFailedError, SlowError
 from ragops.api.problem import ApiError
 from ragops.embedding import protocols, responses
 from ragops.embedding.protocols import Fault, ServerError

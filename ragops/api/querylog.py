@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from ragops.api.breakers import CircuitOpenError
+from ragops.api.dependency_errors import CircuitOpenError
 from ragops.api.logs import log, request_id
 from ragops.api.problem import ApiError
 

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from ragops.adapters.redis_pipeline import RedisPipeline
-from ragops.api.breakers import DependencyFailedError, SlowError
+from ragops.api.dependency_errors import DependencyFailedError, SlowError
 from ragops.api.problem import ApiError
 from ragops.api.read_only import CHANNEL, ReadOnlyFlag
 

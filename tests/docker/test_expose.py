@@ -10,8 +10,9 @@ import pulumi_docker
 import pytest
 
 from ragops.adapters.pulumi import install
-from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
+from ragops.adapters.pulumi.engine import PulumiStack
 from ragops.adapters.pulumi.events import Action
+from ragops.adapters.pulumi.options import StackOptions
 from ragops.runtimes.docker.provision.args import _ports, addresses
 from ragops.services.redis import IMAGE
 from ragops.services.spec import ServiceSpec, TcpCheck

@@ -15,8 +15,9 @@ import pulumi
 import pytest
 
 from ragops.adapters.pulumi import install as pulumi_install
-from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
+from ragops.adapters.pulumi.engine import PulumiStack
 from ragops.adapters.pulumi.events import Action, Phase, Step
+from ragops.adapters.pulumi.options import StackOptions
 from ragops.errors import RagopsError
 from ragops.operations.lifecycle.plan_diff import drifted
 from ragops.runtimes.docker.names import DockerNames

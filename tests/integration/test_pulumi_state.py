@@ -17,7 +17,8 @@ import pytest
 
 from ragops.adapters.pulumi import install
 from ragops.adapters.pulumi.command import InterruptibleCommand
-from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
+from ragops.adapters.pulumi.engine import PulumiStack
+from ragops.adapters.pulumi.options import StackOptions
 from ragops.errors import LockedError, RagopsError
 
 if TYPE_CHECKING:

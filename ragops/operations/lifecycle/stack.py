@@ -18,7 +18,8 @@ import yaml
 from ragops import __version__
 from ragops.adapters.files import make_dir
 from ragops.adapters.pulumi import install as pulumi_install
-from ragops.adapters.pulumi.engine import NO_STACK, PulumiStack, StackOptions
+from ragops.adapters.pulumi.engine import NO_STACK, PulumiStack
+from ragops.adapters.pulumi.options import StackOptions
 from ragops.adapters.pulumi.pins import ENGINE_HINT
 from ragops.config.paths import PASSAGE_MODE
 from ragops.errors import MissingError, UsageError

@@ -12,8 +12,9 @@ import pytest
 
 from ragops.adapters.docker.build import build
 from ragops.adapters.pulumi import install as pulumi_install
-from ragops.adapters.pulumi.engine import PulumiStack, StackOptions
+from ragops.adapters.pulumi.engine import PulumiStack
 from ragops.adapters.pulumi.events import Action
+from ragops.adapters.pulumi.options import StackOptions
 from ragops.embedding import make
 from ragops.embedding.spec import ModelSpec
 from ragops.errors import RagopsError

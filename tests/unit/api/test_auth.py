@@ -16,15 +16,11 @@ import httpx
 import jwt
 import pytest
 
-from ragops.api import auth
-from ragops.api.auth import (
-    InvalidServiceTokenError,
-    InvalidUserTokenError,
-    ServiceTokens,
-    UserTokens,
-    is_internal_path,
-)
+from ragops.api import user_tokens
+from ragops.api.auth import is_internal_path
 from ragops.api.logs import JsonFormatter
+from ragops.api.service_tokens import InvalidServiceTokenError, ServiceTokens
+from ragops.api.user_tokens import InvalidUserTokenError, UserTokens
 from tests.unit.api.fakes import ISSUER, Clock, Issuer, replace
 
 if TYPE_CHECKING:
@@ -286,14 +282,14 @@ def test_a_verified_token_ends_at_its_end(issuer, clock, monkeypatch, moved, det
         def now(cls, tz: Any = None) -> datetime:
             return datetime.fromtimestamp(now, tz)
 
-    monkeypatch.setattr("ragops.api.auth.time.time", lambda: now)
+    monkeypatch.setattr("ragops.api.user_tokens.time.time", lambda: now)
     monkeypatch.setattr("jwt.api_jwt.datetime", Later)
     with pytest.raises(InvalidUserTokenError, match=detail):
         users.consumer(header)
 
 
 def test_only_so_many_headers_are_kept(issuer, clock, monkeypatch):
-    monkeypatch.setattr(auth, "_MOST_VERIFIED", 3)
+    monkeypatch.setattr(user_tokens, "_MOST_VERIFIED", 3)
     issuer.issue("bob")
     users = tokens(issuer, clock)
     for number in range(10):

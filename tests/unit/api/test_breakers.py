@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ragops.api.breakers import Breaker, CircuitOpenError, DependencyFailedError
+from ragops.api.breakers import Breaker
 from ragops.api.config import BreakerConfig
+from ragops.api.dependency_errors import CircuitOpenError, DependencyFailedError
 from ragops.api.logs import JsonFormatter
 from ragops.api.metrics import Metrics
 from ragops.api.problem import ApiError

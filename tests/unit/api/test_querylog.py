@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from ragops.api.breakers import CircuitOpenError, DependencyFailedError
+from ragops.api.dependency_errors import CircuitOpenError, DependencyFailedError
 from ragops.api.metrics import Metrics
 from ragops.api.problem import ApiError
 from ragops.api.querylog import QueryLog
