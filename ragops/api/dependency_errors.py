@@ -1,4 +1,4 @@
-"""What a caller of the API is told when a dependency does not answer; what breakers count."""
+"""What a caller of the API gets when a dependency does not answer; what breakers count."""
 
 from __future__ import annotations
 
